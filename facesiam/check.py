@@ -1,0 +1,113 @@
+"""The report of ``python -m facesiam.data check``: what a dataset holds, what is wrong with it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from PIL import Image
+
+from facesiam import cfp, packing
+from facesiam.archive import DataError, Source
+from facesiam.progress import bar
+
+
+@dataclass(frozen=True)
+class Look:
+    """One image: its SHA-256, whether it is greyscale, and why it cannot be read, if so."""
+
+    digest: bytes
+    grey: bool
+    problem: str | None
+
+
+def report(source: Source) -> int:
+    """Print what ``source`` holds; returns 0 where it can be used, 1 where something is wrong.
+
+    Every image is decoded.
+
+    Raises:
+        DataError: there is no list of images at all.
+    """
+    dataset = cfp.read(source)
+    there = [at for at, name in enumerate(dataset.names) if source.has(name)]
+    with (
+        bar(f"decoding {len(there):,} images", len(there)) as advance,
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+    ):
+        def look(at: int) -> Look:
+            advance(1)
+            return _look(source, dataset.names[at])
+
+        looks = dict(zip(there, pool.map(look, there), strict=True))
+    problems = dataset.problems + [x.problem for x in looks.values() if x.problem]
+    print(source.path)
+    _print_counts(dataset, sum(look.grey for look in looks.values()))
+    _print_pairs(dataset)
+    _print_duplicates(dataset, looks)
+    print(f"  problems    {len(problems) or 'none'}")
+    for problem in problems:
+        print(f"    {problem}")
+    return 1 if problems else 0
+
+
+def _look(source: Source, name: str) -> Look:
+    try:
+        content = source.read(name)
+        packing.decode(content)
+        with Image.open(io.BytesIO(content)) as image:
+            grey = image.mode in ("1", "L", "LA", "I;16")
+        return Look(hashlib.sha256(content).digest(), grey, None)
+    except DataError as error:
+        return Look(name.encode(), False, str(error))
+    except ValueError as error:
+        return Look(name.encode(), False, f"{name} is not a readable image ({error})")
+
+
+def _print_counts(dataset: cfp.Dataset, grey: int) -> None:
+    frontal = int(dataset.frontal.sum())
+    print(f"  people      {len(np.unique(dataset.person)):,}")
+    print(
+        f"  images      {len(dataset.names):,}: {frontal:,} frontal, "
+        f"{len(dataset.names) - frontal:,} profile; {grey} of them greyscale"
+    )
+
+
+def _print_pairs(dataset: cfp.Dataset) -> None:
+    for number, kind in enumerate(cfp.KINDS):
+        mine = dataset.pairs[dataset.pairs[:, 0] == number]
+        parts = []
+        for part, folds in cfp.FOLDS.items():
+            chosen = mine[np.isin(mine[:, 1], folds)]
+            parts.append(f"{part} {len(chosen):,} ({int((chosen[:, 4] == 0).sum()):,} same)")
+        each = np.bincount(mine[:, 1], minlength=11)[1:]
+        spread = f"{each.min()}" if each.min() == each.max() else f"{each.min()}–{each.max()}"
+        print(f"  {kind} pairs    {', '.join(parts)}; {spread} in each of the 10 splits")
+
+
+def _print_duplicates(dataset: cfp.Dataset, looks: dict[int, Look]) -> None:
+    groups: dict[bytes, list[int]] = defaultdict(list)
+    for at, look in looks.items():
+        groups[look.digest].append(at)
+    groups = {digest: group for digest, group in groups.items() if len(group) > 1}
+    part_of = {
+        int(person): cfp.PART_OF[fold]
+        for fold in cfp.PART_OF
+        for person in np.unique(dataset.person[dataset.pairs[dataset.pairs[:, 1] == fold, 2:4]])
+    }
+    pairs = [pair for group in groups.values() for pair in combinations(group, 2)]
+    who = dataset.person.tolist()
+    people = [(left, right) for left, right in pairs if who[left] != who[right]]
+    parts = [pair for pair in people if len({part_of.get(who[at]) for at in pair}) == 2]
+    print(
+        f"  duplicates  {len(groups)} sets of byte-identical images ({len(pairs)} pairs); "
+        f"{len(people)} pairs cross people, {len(parts)} cross parts of cfp-pairs"
+    )
+    for left, right in people:
+        print(f"    {dataset.names[left]} = {dataset.names[right]}")

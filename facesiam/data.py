@@ -1,0 +1,257 @@
+"""Faces ready to train on: the packed pixels of a dataset and the frozen pairs of each protocol.
+
+    python -m facesiam.data download        fetch the official CFP archive into the cache
+    python -m facesiam.data check PATH      what is in a dataset, and what is wrong with it
+
+The driver calls `prepare`, which packs what is not packed yet; workers call `open_packed`, which
+only maps. All processes of a machine share one copy of the pixels, the page cache's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facesiam import cfp, packing
+from facesiam.archive import DataError, open_source
+from facesiam.config import GEOMETRY, Geometry, Part, Protocol
+
+__all__ = ["DataError", "FaceData", "Pairs", "cache_root", "main", "open_packed", "prepare"]
+
+DRAWN = "drawn"
+ARCHIVE = "cfp-dataset.zip"
+NO_DATA = (
+    "no data: give --data with the CFP zip or its extracted folder (or set $FACESIAM_DATA to it), "
+    "fetch it with `python -m facesiam.data download`, or use --data drawn for drawn faces"
+)
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The pairs of one part of one protocol, as indices into the packed images."""
+
+    left: NDArray[np.int64]
+    """(P,) one image of each pair."""
+    right: NDArray[np.int64]
+    """(P,) the other."""
+    label: NDArray[np.int64]
+    """(P,) 0: the same person, 1: different people."""
+    triplets: NDArray[np.int64] | None
+    """(T, 3) anchor, positive, negative, where the protocol has them. Then P = 2T: first the T
+    pairs of anchor and positive, then the T of anchor and negative."""
+    geometry: Geometry
+    """Which packed array the indices are for."""
+
+
+class FaceData:
+    """A packed dataset of N images: the frontal list, then the profile list.
+
+    Args:
+        folder: the packed folder, ``cache/<key>``.
+        source: what the user gave; by default what the folder was first packed from.
+
+    Raises:
+        DataError: there is no packed dataset in ``folder``.
+    """
+
+    def __init__(self, folder: Path, source: str | None = None) -> None:
+        self.folder = folder.absolute()
+        self.key = self.folder.name
+        try:
+            with np.load(self.folder / "index.npz", allow_pickle=False) as index:
+                self.person: NDArray[np.int64] = index["person"]
+                self.frontal: NDArray[np.bool_] = index["frontal"]
+                self.names: list[str] = index["names"].tolist()
+                self.source = source or str(index["source"])
+                self._pairs: NDArray[np.int64] = index["pairs"]
+                self._content: NDArray[np.int64] = index["content"]
+        except (OSError, ValueError, KeyError) as error:
+            raise DataError(
+                f"{folder}: no packed data here ({error}); a worker needs the driver's cache "
+                "folder under the same path: share it, and set FACESIAM_CACHE to it"
+            ) from None
+
+    def pixels(self, geometry: Geometry) -> NDArray[np.uint8]:
+        """Map the images read-only: (N, 224, 224, 3) uint8 RGB. Takes milliseconds.
+
+        Raises:
+            DataError: that geometry has not been packed.
+        """
+        file = self.folder / f"{geometry}.npy"
+        try:
+            array: NDArray[np.uint8] = np.load(file, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise DataError(f"{file}: not packed ({error}); prepare() packs it") from None
+        if array.shape != (len(self.person), packing.SIDE, packing.SIDE, 3):
+            raise DataError(f"{file}: has shape {array.shape}; delete it and it is packed again")
+        return array
+
+    def pairs(self, protocol: Protocol, part: Part, *, people: int = 0, seed: int = 0) -> Pairs:
+        """Return the frozen pairs of a part: the same for the same arguments, always.
+
+        Args:
+            protocol: ``cfp-pairs`` takes the official FF and FP pairs of splits 01-06 (train),
+                07-08 (val), 09-10 (test). ``frontal-triplets`` cuts the sorted people at 60 % and
+                80 %, and draws for each frontal image another one of the person and one of another
+                person of the part. Images whose only companions are byte-identical copies of
+                themselves get no triplet.
+            part: no identity is in two of them.
+            people: keep only the first so many people of the part, in order of number; 0 or more
+                than there are: everyone.
+            seed: of the triplets. The official pairs have nothing to draw.
+
+        Raises:
+            DataError: no pair of the same person, or none of different people, is left.
+        """
+        make = {"cfp-pairs": self._official, "frontal-triplets": self._triplets}[protocol]
+        pairs = make(part, people, seed)
+        for label, what in enumerate(("the same person", "different people")):
+            if not (pairs.label == label).any():
+                limit = f"people: {people} leaves" if people else "there is"
+                raise DataError(
+                    f"{self.source}: {limit} no pair of {what} in the {part} part of {protocol}; "
+                    + ("use more people" if people else "it cannot be trained on")
+                )
+        return pairs
+
+    def _official(self, part: Part, people: int, seed: int) -> Pairs:
+        pairs = self._pairs[np.isin(self._pairs[:, 1], cfp.FOLDS[part])]
+        who = self.person[pairs[:, 2:4]]
+        if people:
+            pairs = pairs[np.isin(who, np.unique(who)[:people]).all(axis=1)]
+        left, right, label = pairs[:, 2:].T.copy()
+        return Pairs(left, right, label, None, GEOMETRY["cfp-pairs"])
+
+    def _triplets(self, part: Part, people: int, seed: int) -> Pairs:
+        everyone = np.unique(self.person[self.frontal])
+        cuts = [0, len(everyone) * 6 // 10, len(everyone) * 8 // 10, len(everyone)]
+        number = get_args(Part).index(part)
+        chosen = everyone[cuts[number] : cuts[number + 1]]
+        chosen = chosen[:people] if people else chosen
+        rng = np.random.Generator(np.random.PCG64([seed, number]))
+        images = np.flatnonzero(self.frontal & np.isin(self.person, chosen))
+        triplets = _draw_triplets(images, self.person, self._content, rng)
+        anchor, positive, negative = triplets.T
+        return Pairs(
+            left=np.concatenate([anchor, anchor]),
+            right=np.concatenate([positive, negative]),
+            label=np.repeat(np.array([0, 1]), len(triplets)),
+            triplets=triplets,
+            geometry=GEOMETRY["frontal-triplets"],
+        )
+
+
+def prepare(
+    spec: str | None, geometries: Iterable[Geometry], *, cache: Path | None = None,
+    progress: bool = True,
+) -> FaceData:
+    """Find the dataset, pack what is not packed yet, and open it. For the driver, not for workers.
+
+    Args:
+        spec: path of the CFP zip or of its extracted folder, or ``drawn`` for drawn faces; None:
+            ``$FACESIAM_DATA``, then the archive that ``download`` put into the cache.
+        geometries: the packed arrays that will be asked for.
+        cache: folder for what is packed, drawn and downloaded; None: ``cache_root()``.
+        progress: show on stderr what takes time.
+
+    Raises:
+        DataError: no data, or it cannot be used; names every problem of its lists and splits.
+    """
+    cache = (cache or cache_root()).absolute()
+    spec = spec or os.environ.get("FACESIAM_DATA")
+    if not spec:
+        if not (cache / ARCHIVE).exists():
+            raise DataError(NO_DATA)
+        spec = str(cache / ARCHIVE)
+    source = open_source(_drawn(cache, progress) if spec == DRAWN else Path(spec).expanduser())
+    dataset = cfp.read(source)
+    if dataset.problems:
+        raise DataError(_listed(str(source.path), dataset.problems))
+    stamps = cfp.stamps(source, dataset.files + dataset.names)
+    folder = cache / cfp.content_key(dataset, stamps)
+    if not (folder / "index.npz").exists():
+        content = np.unique(np.array(stamps[len(dataset.files) :]), axis=0, return_inverse=True)[1]
+        with packing.writing(folder / "index.npz") as (file,), open(file, "wb") as stream:
+            np.savez(
+                stream, person=dataset.person, frontal=dataset.frontal, pairs=dataset.pairs,
+                names=np.array(dataset.names), content=content.reshape(-1), source=np.array(spec),
+            )
+    packing.pack(source, dataset.names, folder, geometries, progress)
+    return FaceData(folder, spec)
+
+
+def open_packed(folder: str | Path) -> FaceData:
+    """Open what `prepare` packed, in milliseconds. For workers: never packs.
+
+    Raises:
+        DataError: there is no packed dataset in ``folder``.
+    """
+    return FaceData(Path(folder))
+
+
+def cache_root() -> Path:
+    """Return $FACESIAM_CACHE, else ~/.cache/facesiam: for what is packed, drawn and downloaded."""
+    return Path(os.environ.get("FACESIAM_CACHE") or Path.home() / ".cache" / "facesiam")
+
+
+def _drawn(cache: Path, progress: bool) -> Path:
+    from facesiam import synthetic
+
+    return synthetic.draw(cache / synthetic.folder_name(), progress=progress)
+
+
+def _draw_triplets(
+    images: NDArray[np.int64], person: NDArray[np.int64], content: NDArray[np.int64],
+    rng: np.random.Generator,
+) -> NDArray[np.int64]:
+    triplets = []
+    for anchor in images:
+        same = person[images] == person[anchor]
+        positives = images[same & (content[images] != content[anchor])]
+        negatives = images[~same]
+        if len(positives) and len(negatives):
+            triplets.append((anchor, rng.choice(positives), rng.choice(negatives)))
+    return np.array(triplets, np.int64).reshape(-1, 3)
+
+
+def _listed(title: str, problems: list[str], most: int = 20) -> str:
+    if len(problems) == 1:
+        return f"{title}: {problems[0]}"
+    more = [f"and {len(problems) - most} more"] if len(problems) > most else []
+    return "\n  ".join([f"{title}: {len(problems)} problems", *problems[:most], *more])
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run ``download`` or ``check``; returns the exit code (0 fine, 1 flawed data, 2 no data)."""
+    from facesiam import check, download
+
+    parser = argparse.ArgumentParser("python -m facesiam.data", description="The CFP dataset.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    fetch = commands.add_parser("download", help="fetch the official archive (research use only)")
+    fetch.add_argument("--url", default=download.URL, help="default: %(default)s")
+    fetch.add_argument("--to", type=Path, metavar="DIR", help="default: the cache, %(default)s")
+    fetch.set_defaults(to=cache_root())
+    look = commands.add_parser("check", help="count what is there and name what is wrong")
+    look.add_argument("path", help="the CFP zip, its extracted folder, or the word drawn")
+    options = parser.parse_args(arguments)
+    try:
+        if options.command == "download":
+            print(download.download(options.url, options.to / ARCHIVE))
+            return 0
+        path = _drawn(cache_root(), True) if options.path == DRAWN else Path(options.path)
+        return check.report(open_source(path))
+    except DataError as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

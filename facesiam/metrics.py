@@ -1,0 +1,197 @@
+"""How well a net verifies: accuracy, AUC and equal error rate, each with its 95 % interval.
+
+Everywhere, label 0 (same person) is the positive class and the score is the probability of "same".
+A NaN score is a wrong answer in the accuracy, and leaves AUC and EER undefined (NaN): a net that
+returns NaN has not ranked its pairs. AUC and EER are also NaN where a class has no pair.
+"""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+RESAMPLES = 1_000
+CHUNK = 4_000_000
+"""Cells of the (resamples, pairs) arrays held at once: 32 MB each."""
+
+
+def accuracy(same_probability: ArrayLike, label: ArrayLike) -> float:
+    """Return the share of the P pairs judged right, in [0, 1]; NaN without pairs.
+
+    A pair is judged "same" where its probability is above 0.5, which is the same as the first
+    logit being higher than the second: exactly 0.5 is judged "different", NaN is always wrong.
+
+    Raises:
+        ValueError: the two differ in length, or a label is neither 0 nor 1.
+    """
+    score, same = _checked(same_probability, label)
+    return float(np.mean(_right(score, same))) if len(score) else math.nan
+
+
+def wilson(right: int, n: int, level: float = 0.95) -> tuple[float, float]:
+    """Return Wilson's interval of a share, in [0, 1], from ``right`` of ``n``; (0, 1) for n = 0.
+
+    Source: E. B. Wilson, "Probable inference, the law of succession, and statistical inference",
+    JASA 22 (1927).
+
+    Raises:
+        ValueError: ``right`` is not within 0 and ``n``.
+    """
+    if not 0 <= right <= n:
+        raise ValueError(f"right must be within 0 and n = {n}, got {right}")
+    if n == 0:
+        return 0.0, 1.0
+    z = NormalDist().inv_cdf(0.5 + level / 2)
+    share, slack = right / n, z * z / n
+    centre = (share + slack / 2) / (1 + slack)
+    half = z / (1 + slack) * math.sqrt(share * (1 - share) / n + slack / (4 * n))
+    # At 0 and n the bound is exactly 0 or 1; rounding would leave 1e-17 beside it.
+    low = 0.0 if right == 0 else centre - half
+    high = 1.0 if right == n else centre + half
+    return low, high
+
+
+def auc(same_probability: ArrayLike, label: ArrayLike) -> float:
+    """Return the chance that a same pair scores above a different pair, ties counting half.
+
+    Raises:
+        ValueError: as ``accuracy``.
+    """
+    score, same = _checked(same_probability, label)
+    if not _ranked(score, same):
+        return math.nan
+    return float(_areas(*_roc(*_group_counts(score, same)))[0])
+
+
+def eer(same_probability: ArrayLike, label: ArrayLike) -> float:
+    """Return the equal error rate, in [0, 1]: where false accepts are as frequent as rejects.
+
+    Between two points of the ROC curve the crossing is interpolated linearly, so a perfect ranking
+    gives 0, a reversed one 1, and the same score for every pair 0.5.
+
+    Raises:
+        ValueError: as ``accuracy``.
+    """
+    score, same = _checked(same_probability, label)
+    if not _ranked(score, same):
+        return math.nan
+    return float(_crossings(*_roc(*_group_counts(score, same)))[0])
+
+
+def verification(
+    same_probability: ArrayLike, label: ArrayLike, seed: int = 0
+) -> dict[str, dict[str, float]]:
+    """Measure P pairs: accuracy, AUC and EER as ``{"value", "low", "high"}``, all in [0, 1].
+
+    ``accuracy`` also has ``n`` and Wilson's 95 % interval. The intervals of AUC and EER are the
+    2.5th and 97.5th percentile over 1,000 bootstrap resamples drawn from ``seed``, same and
+    different pairs each resampled among themselves: the protocols fix how many there are of each.
+
+    Raises:
+        ValueError: as ``accuracy``.
+    """
+    score, same = _checked(same_probability, label)
+    right, n = int(_right(score, same).sum()), len(score)
+    low, high = wilson(right, n)
+    share = right / n if n else math.nan
+    result: dict[str, dict[str, float]] = {
+        "accuracy": {"value": share, "low": low, "high": high, "n": n},
+        "auc": {"value": auc(score, label), "low": math.nan, "high": math.nan},
+        "eer": {"value": eer(score, label), "low": math.nan, "high": math.nan},
+    }
+    if _ranked(score, same):
+        areas, crossings = _bootstrap(score, same, np.random.default_rng(seed))
+        for name, values in (("auc", areas), ("eer", crossings)):
+            bounds = np.percentile(values, [2.5, 97.5])
+            result[name].update(low=float(bounds[0]), high=float(bounds[1]))
+    return result
+
+
+def _checked(same_probability: ArrayLike, label: ArrayLike) -> tuple[Floats, NDArray[np.bool_]]:
+    score, labels = np.asarray(same_probability, dtype=np.float64), np.asarray(label)
+    if score.ndim != 1 or score.shape != labels.shape:
+        raise ValueError(
+            f"probabilities and labels must both be (P,), got {score.shape} and {labels.shape}"
+        )
+    if not np.isin(labels, (0, 1)).all():
+        raise ValueError("a label must be 0 (same person) or 1 (different people)")
+    return score, labels == 0
+
+
+def _right(score: Floats, same: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    right: NDArray[np.bool_] = ((score > 0.5) == same) & ~np.isnan(score)
+    return right
+
+
+def _ranked(score: Floats, same: NDArray[np.bool_]) -> bool:
+    return bool(same.any() and not same.all() and not np.isnan(score).any())
+
+
+def _groups(score: Floats) -> Ints:
+    """Number each pair's score (P,), 0 the highest; equal scores share a number."""
+    return np.unique(-score, return_inverse=True)[1].astype(np.int64)
+
+
+def _group_counts(score: Floats, same: NDArray[np.bool_]) -> tuple[Ints, Ints]:
+    groups = _groups(score)
+    size = int(groups.max()) + 1
+    positive = np.bincount(groups[same], minlength=size)
+    negative = np.bincount(groups[~same], minlength=size)
+    return positive[None, :], negative[None, :]
+
+
+def _roc(positive: Ints, negative: Ints) -> tuple[Floats, Floats]:
+    """Turn counts (B, G) per score, highest first, into B curves: false and true accepts."""
+    curves = []
+    for counts in (negative, positive):
+        accepted = np.cumsum(counts, axis=1) / counts.sum(axis=1, keepdims=True)
+        curves.append(np.pad(accepted, ((0, 0), (1, 0))))
+    return curves[0], curves[1]
+
+
+def _areas(false_accepts: Floats, true_accepts: Floats) -> Floats:
+    heights = (true_accepts[:, 1:] + true_accepts[:, :-1]) / 2
+    areas: Floats = (np.diff(false_accepts, axis=1) * heights).sum(axis=1)
+    return areas
+
+
+def _crossings(false_accepts: Floats, true_accepts: Floats) -> Floats:
+    """Return where each of B curves (B, G + 1) has as many false accepts as false rejects."""
+    excess = false_accepts + true_accepts - 1  # false accepts less false rejects: from -1 to 1
+    after = np.argmax(excess >= -1e-12, axis=1)
+    row = np.arange(len(excess))
+    over, under = excess[row, after], excess[row, after - 1]
+    step = -under / (over - under)
+    start = false_accepts[row, after - 1]
+    crossings: Floats = start + step * (false_accepts[row, after] - start)
+    return crossings
+
+
+def _bootstrap(
+    score: Floats, same: NDArray[np.bool_], rng: np.random.Generator
+) -> tuple[Floats, Floats]:
+    groups = _groups(score)
+    size = int(groups.max()) + 1
+    areas, crossings, left = [], [], RESAMPLES
+    while left:
+        rows = min(left, max(1, CHUNK // len(score)))
+        curves = _roc(
+            _resampled(groups[same], rows, size, rng), _resampled(groups[~same], rows, size, rng)
+        )
+        areas.append(_areas(*curves))
+        crossings.append(_crossings(*curves))
+        left -= rows
+    return np.concatenate(areas), np.concatenate(crossings)
+
+
+def _resampled(groups: Ints, rows: int, size: int, rng: np.random.Generator) -> Ints:
+    """Draw ``rows`` resamples of ``groups`` (P,) and count each: (rows, size)."""
+    drawn = groups[rng.integers(len(groups), size=(rows, len(groups)))]
+    flat = (drawn + size * np.arange(rows)[:, None]).ravel()
+    return np.bincount(flat, minlength=rows * size).reshape(rows, size)

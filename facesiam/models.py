@@ -1,0 +1,222 @@
+"""The Siamese nets: a trunk that both images share, a join, a head of two logits.
+
+The first logit is "same person". A new trunk is a line in MODELS, a new join a line in JOINS.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+import urllib.error
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision.models as tv
+from torch import Tensor, nn
+
+from facesiam.config import TrialConfig
+
+
+class WeightsError(ValueError):
+    """Pretrained weights that cannot be had or do not fit; the text says what to do."""
+
+
+@dataclass(frozen=True)
+class Trunk:
+    """A torchvision classifier whose convolutions are used."""
+
+    make: Callable[[], nn.Module]
+    weights: Any
+    """Member of torchvision's weights enum."""
+    shape: tuple[int, int, int]
+    """Features of one 224×224 image, (C, H, W)."""
+    frozen_convs: int
+    """How many convolutions `freeze: true` freezes."""
+
+
+MODELS: dict[str, Trunk] = {
+    "alexnet": Trunk(tv.alexnet, tv.AlexNet_Weights.IMAGENET1K_V1, (256, 6, 6), 3),
+    "vgg16_bn": Trunk(tv.vgg16_bn, tv.VGG16_BN_Weights.IMAGENET1K_V1, (512, 7, 7), 7),
+}
+
+JOINS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "concat": lambda left, right: torch.cat([left, right], 1),
+    "difference": lambda left, right: (left - right).abs(),
+    "linear": lambda left, right: torch.cat([left, right], 1),
+}
+"""Two (P, F) feature batches → (P, 2F) or (P, F)."""
+
+
+class SiameseNet(nn.Module):
+    """Trunk, join and head as `config` says, with fresh weights from torch's global generator."""
+
+    def __init__(self, config: TrialConfig) -> None:
+        super().__init__()
+        trunk = MODELS[config.net]
+        channels, height, width = trunk.shape
+        features, hidden = channels * height * width, config.hidden
+        whole = trunk.make()
+        self.trunk: nn.Sequential = whole.features  # type: ignore[assignment]
+        # Smaller images give fewer positions; averaging onto the usual grid keeps one head size.
+        # At 224 this is the identity, as in torchvision.
+        self.pool = nn.AdaptiveAvgPool2d((height, width))
+        self.reduce = nn.Linear(features, hidden) if config.join == "linear" else nn.Identity()
+        self.join = JOINS[config.join]
+        embedded = hidden if config.join == "linear" else features
+        joined = embedded if config.join == "difference" else 2 * embedded
+        depth = 1 if config.join == "linear" else 2
+        self.head = _head(joined, hidden, depth, config.dropout)
+        self.freeze_batchnorm = config.freeze_batchnorm
+        self.frozen = _first_layers(self.trunk, trunk.frozen_convs) if config.freeze else []
+        for layer in self.frozen:
+            layer.requires_grad_(False)
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Return the features of images: (B, 3, S, S) in [0, 1] → (B, F)."""
+        return self.reduce(self.pool(self.trunk(images)).flatten(1))  # type: ignore[no-any-return]
+
+    def judge(self, left: Tensor, right: Tensor) -> Tensor:
+        """Return logits (P, 2) for two (P, F) feature batches; the first is "same person"."""
+        return self.head(self.join(left, right))  # type: ignore[no-any-return]
+
+    def train(self, mode: bool = True) -> SiameseNet:
+        """Switch to training, but leave batch-norm that is frozen on its running statistics."""
+        super().train(mode)
+        fixed = self.trunk.modules() if self.freeze_batchnorm else self.frozen
+        for layer in fixed:
+            if isinstance(layer, nn.BatchNorm2d):
+                layer.eval()
+        return self
+
+
+def build(config: TrialConfig, weights: Mapping[str, str] | None = None) -> SiameseNet:
+    """Build the net of `config`, seeded by `config.seed`; pretrained trunks are loaded.
+
+    Args:
+        config: the trial's settings.
+        weights: file per net name, as ``find_weights`` returned it; needed where pretrained.
+
+    Raises:
+        WeightsError: the file is missing, is no weights file, or belongs to another net.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(config.seed)
+        net = SiameseNet(config)
+    if config.pretrained:
+        load_trunk(net.trunk, config.net, Path((weights or {}).get(config.net, "")))
+    return net
+
+
+def load_trunk(trunk: nn.Module, name: str, path: Path) -> None:
+    """Load the ``features.*`` weights of a torchvision `name` classifier from `path`."""
+    state = read_weights(path)
+    if not isinstance(state, dict):
+        raise WeightsError(f"{path}: holds {type(state).__name__}, not a state dict")
+    found = {key: value for key, value in state.items() if key.startswith("features.")}
+    wanted = {f"features.{key}": value for key, value in trunk.state_dict().items()}
+    # Files saved before torch 1.0 lack the batch-norm counters, which nothing here reads.
+    missing = {key for key in wanted.keys() - found.keys() if "num_batches_tracked" not in key}
+    differ = sorted(
+        missing | (found.keys() - wanted.keys())
+        | {key for key in wanted.keys() & found.keys() if wanted[key].shape != found[key].shape}
+    )
+    if differ:
+        shown = ", ".join(differ[:6]) + (f" and {len(differ) - 6} more" if len(differ) > 6 else "")
+        raise WeightsError(f"{path}: not the weights of {name}; these keys differ: {shown}")
+    trunk.load_state_dict(
+        {key.removeprefix("features."): value for key, value in found.items()}, strict=False
+    )
+
+
+def read_weights(path: Path) -> Any:
+    """Read tensors and plain values from a torch file, never code.
+
+    Raises:
+        WeightsError: no such file, not a torch file, or one that would run code when read.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise WeightsError(f"{path}: no such weights file") from None
+    except pickle.UnpicklingError as error:
+        if re.search("unsupported|global|not allowed", str(error), re.IGNORECASE):
+            raise WeightsError(
+                f"{path}: refused, it holds code or objects besides tensors; save a plain "
+                "state_dict"
+            ) from None
+        raise WeightsError(f"{path}: not a torch weights file") from None
+    except Exception as error:  # what a broken file makes the unpickler raise is not bounded
+        raise WeightsError(f"{path}: cannot be read as torch weights ({_first(error)})") from None
+
+
+def find_weights(name: str, given: str | None) -> Path:
+    """Return the file with the ImageNet weights of net `name`, checked to fit it.
+
+    Looks at `given` (a file, or a folder with a file named ``<name>*.pth`` or ``.pt``); without
+    it asks torchvision, which uses its cache or downloads and verifies the hash.
+
+    Raises:
+        WeightsError: they cannot be had or do not fit; says what to do.
+    """
+    path = _given_weights(name, Path(given)) if given else _torchvision_weights(name)
+    load_trunk(MODELS[name].make().features, name, path)  # type: ignore[arg-type]
+    return path.resolve()
+
+
+def _given_weights(name: str, given: Path) -> Path:
+    if given.is_file():
+        return given
+    if not given.is_dir():
+        raise WeightsError(f"--weights {given}: no such file or folder")
+    files = sorted(p for p in given.iterdir() if p.name.startswith(name) and p.suffix in _SUFFIXES)
+    if not files:
+        names = ", ".join(sorted(p.name for p in given.iterdir())[:5]) or "nothing"
+        raise WeightsError(f"--weights {given}: no file named {name}*.pth in it; it holds {names}")
+    return files[0]
+
+
+_SUFFIXES = (".pth", ".pt")
+
+
+def _torchvision_weights(name: str) -> Path:
+    weights = MODELS[name].weights
+    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
+    if path.is_file():
+        return path
+    try:
+        weights.get_state_dict(progress=True, check_hash=True)
+    except (urllib.error.URLError, OSError, RuntimeError) as error:
+        raise WeightsError(
+            f"pretrained: true needs the ImageNet weights of {name}, and downloading them failed "
+            f"({_first(error)}). Download {weights.url} on a machine that can, and give the file "
+            "or its folder with --weights; or set pretrained: false."
+        ) from None
+    return path
+
+
+def _head(width: int, hidden: int, depth: int, dropout: bool) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for _ in range(depth):
+        layers += [nn.Linear(width, hidden), nn.ReLU(inplace=True)]
+        layers += [nn.Dropout(0.5)] if dropout else []
+        width = hidden
+    return nn.Sequential(*layers, nn.Linear(width, 2))
+
+
+def _first_layers(trunk: nn.Sequential, convs: int) -> list[nn.Module]:
+    """Return the trunk's layers up to its n-th convolution and the batch-norm that follows it."""
+    chosen: list[nn.Module] = []
+    for layer in trunk:
+        if isinstance(layer, nn.Conv2d):
+            convs -= 1
+        if convs < 0:
+            break
+        chosen.append(layer)
+    return chosen
+
+
+def _first(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:160]

@@ -1,0 +1,32 @@
+"""One progress bar on stderr for slow steps; a single line where stderr is not a terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def bar(
+    title: str, total: int, *, done: int = 0, show: bool = True
+) -> Iterator[Callable[[int], None]]:
+    """Yield a function that moves the bar by so many steps; it may be called from any thread.
+
+    Args:
+        title: what is being done; printed alone where there is no terminal to draw on.
+        total: number of steps; 0 where it is not known.
+        done: steps that were done before, as in a resumed download.
+        show: False draws and prints nothing.
+    """
+    if not show or not sys.stderr.isatty():
+        if show:
+            print(f"{title} …", file=sys.stderr, flush=True)
+        yield lambda steps: None
+        return
+    from rich.console import Console  # only here: costs 0.1 s that a plain start need not pay
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(title, total=total or None, completed=done)
+        yield lambda steps: progress.advance(task, steps)

@@ -1,0 +1,139 @@
+"""One trial as Ray Tune runs it: the only file of this package that knows Ray.
+
+The worker is reused from trial to trial. State to resume from and the best epoch's weights are
+written into the run folder itself, so they outlive the worker, the driver and Ray's session.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from ray import tune
+
+from facesiam.config import TrialConfig
+from facesiam.data import open_packed
+from facesiam.models import WeightsError, read_weights
+from facesiam.train import Training, epochs, save_atomically, save_model
+
+SAVING_SHARE = 0.05
+"""State is saved as often as that costs at most this share of the time."""
+ASSUMED_BYTES_PER_SECOND = 500e6
+"""What a first save is reckoned with, before one has been timed."""
+
+
+class OutOfMemory(RuntimeError):
+    """The trial needed more memory than its device has."""
+
+
+class FaceTrial(tune.Trainable):  # type: ignore[misc]
+    """A trial. Its Ray config: trial, settings, data, weights, run, cpus, metric, mode."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Open the data, build the net, and go on from a saved state where there is one."""
+        self.training: Training | None = None
+        self._start(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take the next trial: nothing of the last one stays, GPU memory included."""
+        self._start(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Train one epoch."""
+        assert self.training is not None
+        try:
+            metrics = next(self.training).to_dict()
+        except (MemoryError, torch.cuda.OutOfMemoryError) as error:
+            raise OutOfMemory(self._out_of_memory(error)) from None
+        except RuntimeError as error:
+            # torch's CPU allocator has no exception class of its own.
+            if "not enough memory" not in str(error) and "can't allocate" not in str(error):
+                raise
+            raise OutOfMemory(self._out_of_memory(error)) from None
+        self._keep_best(metrics)
+        done = self.training.epoch >= self.training.config.epochs
+        if done:
+            self.state_file.unlink(missing_ok=True)
+        else:
+            self._save_when_cheap()
+        return {**metrics, "done": done}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Ray's own checkpoints are off; the state is in the run folder."""
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Nothing to do: ``setup`` finds the state in the run folder."""
+
+    def cleanup(self) -> None:
+        """Let go of the net."""
+        self._forget()
+
+    def _start(self, config: dict[str, Any]) -> None:
+        self._forget()
+        torch.set_num_threads(max(1, int(config["cpus"])))
+        run, trial = Path(config["run"]), config["trial"]
+        self.state_file = run / "state" / f"{trial}.pt"
+        self.weights_file = run / "weights" / f"{trial}.pt"
+        self.metric, self.sign = config["metric"], 1 if config["mode"] == "max" else -1
+        self.best = -float("inf")
+        self.saving_seconds = 0.0
+        settings = TrialConfig.from_dict(config["settings"])
+        try:
+            self.training = epochs(settings, open_packed(config["data"]), config["weights"])
+        except torch.cuda.OutOfMemoryError as error:
+            raise OutOfMemory(self._out_of_memory(error)) from None
+        self._resume()
+        self.saved_at = time.monotonic()
+
+    def _resume(self) -> None:
+        if not self.state_file.exists():
+            return
+        assert self.training is not None
+        try:
+            state = read_weights(self.state_file)
+            self.training.load(state)
+            self.best = float(state["best"])
+        except (WeightsError, ValueError, KeyError, RuntimeError) as error:
+            # A state that cannot be used costs its epochs, not the trial.
+            print(f"{self.state_file}: starting over ({error})")
+            self.state_file.unlink(missing_ok=True)
+
+    def _keep_best(self, metrics: dict[str, float]) -> None:
+        value = self.sign * metrics[self.metric]
+        if value > self.best:  # never true for NaN
+            assert self.training is not None
+            self.best = value
+            save_model(
+                self.weights_file, self.training.net, self.training.config,
+                epoch=metrics["epoch"], val_acc=metrics["val_acc"],
+            )
+
+    def _save_when_cheap(self) -> None:
+        assert self.training is not None
+        cost = self.saving_seconds or _size(self.training) / ASSUMED_BYTES_PER_SECOND
+        if cost > SAVING_SHARE * (time.monotonic() - self.saved_at):
+            return
+        start = time.monotonic()
+        save_atomically({**self.training.state(), "best": self.best}, self.state_file)
+        self.saved_at = time.monotonic()
+        self.saving_seconds = self.saved_at - start
+
+    def _forget(self) -> None:
+        self.training = None
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def _out_of_memory(self, error: BaseException) -> str:
+        epoch = self.training.epoch if self.training else 0
+        first = (str(error) or type(error).__name__).splitlines()[0][:160]
+        return f"out of memory in epoch {epoch}: {first}"
+
+
+def _size(training: Training) -> int:
+    """Bytes of weights and of Adam's two moments."""
+    return 3 * sum(p.numel() * p.element_size() for p in training.net.parameters())

@@ -1,0 +1,1 @@
+"""Which settings to try next, which trials to stop, what was learned."""

@@ -1,0 +1,135 @@
+"""What a user sees while a search runs: one live table on a terminal, a line a trial elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console, ConsoleRenderable
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+ENDED = ("done", "stopped", "failed")
+
+
+class Board:
+    """Counts what runs and what has ended, and shows it."""
+
+    def __init__(self, total: int | None, metric: str, mode: str, console: Console) -> None:
+        self.total, self.metric, self.console = total, metric, console
+        self.sign = 1 if mode == "max" else -1
+        self.counts = dict.fromkeys(ENDED, 0)
+        self.running: dict[str, dict[str, Any]] = {}
+        self.best: tuple[float, str] | None = None
+        self.epoch_seconds: list[float] = []
+        self.epochs_ended: list[int] = []
+        self.began = time.monotonic()
+        self.live: Live | None = None
+
+    def __enter__(self) -> Board:
+        self.began = time.monotonic()
+        if self.console.is_terminal:
+            self.live = Live(
+                get_renderable=self.render, console=self.console, refresh_per_second=2,
+                transient=True,
+            )
+            self.live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.live:
+            self.live.stop()
+
+    def started(self, name: str, epochs: int) -> None:
+        """Show a trial that starts."""
+        self.running.setdefault(name, {"epochs": epochs, "last": None})
+
+    def epoch(self, name: str, metrics: Mapping[str, float]) -> None:
+        """Show what an epoch measured."""
+        self.running[name]["last"] = metrics
+        self.epoch_seconds.append(metrics["seconds"])
+        self._compare(name, metrics[self.metric])
+
+    def ended(
+        self, name: str, status: str, value: float | None, reason: str | None,
+        earlier: bool = False,
+    ) -> None:
+        """Show how a trial ended; `earlier` ones are from before a resume."""
+        known = self.running.pop(name, None)
+        self.counts[status] += 1
+        if value is not None:
+            self._compare(name, value)
+        if earlier:
+            return
+        last = known["last"] if known else None
+        self.epochs_ended.append(int(last["epoch"]) + 1 if last else 0)
+        if not self.live:
+            best = f"best {self.metric} {value:.4f}" if value is not None else "no score"
+            why = f"  ({reason})" if reason else ""
+            self._line(f"trial {name}  {status}  {best}{why}  {self._progress()}")
+
+    def render(self) -> ConsoleRenderable:
+        """Return the table as it stands."""
+        table = Table(title=self._progress(), title_justify="left", box=None, pad_edge=False)
+        for head in ("trial", "epoch", self.metric, "train_loss", "val_loss", "s/epoch"):
+            table.add_column(head, justify="left" if head == "trial" else "right")
+        for name, known in sorted(self.running.items()):
+            last = known["last"]
+            if last is None:
+                table.add_row(name, f"0/{known['epochs']}", "–", "–", "–", "–")
+                continue
+            table.add_row(
+                name, f"{int(last['epoch']) + 1}/{known['epochs']}",
+                *(f"{last[key]:.4f}" for key in (self.metric, "train_loss", "val_loss")),
+                f"{last['seconds']:.1f}",
+            )
+        return table
+
+    def _compare(self, name: str, value: float) -> None:
+        if value == value and (self.best is None or self.sign * value > self.sign * self.best[0]):
+            self.best = (value, name)
+
+    def _progress(self) -> str:
+        ended = sum(self.counts.values())
+        parts = [f"{ended} of {self.total if self.total is not None else '?'} ended"]
+        parts += [f"{len(self.running)} running"]
+        parts += [f"{count} {name}" for name, count in self.counts.items() if count]
+        if self.best:
+            parts.append(f"best {self.metric} {self.best[0]:.4f} ({self.best[1]})")
+        left = self._seconds_left()
+        if left is not None:
+            parts.append(f"about {human_seconds(left)} left")
+        return " · ".join(parts)
+
+    def _seconds_left(self) -> float | None:
+        """Time left, from the pace so far: epochs that trials have needed, and epochs a second."""
+        seconds = time.monotonic() - self.began
+        if self.total is None or not self.epoch_seconds:
+            return None
+        remaining = sum(
+            known["epochs"] - (int(known["last"]["epoch"]) + 1 if known["last"] else 0)
+            for known in self.running.values()
+        )
+        planned = [known["epochs"] for known in self.running.values()]
+        usual = self.epochs_ended or planned
+        waiting = max(0, self.total - sum(self.counts.values()) - len(self.running))
+        remaining += waiting * sum(usual) / max(1, len(usual))
+        return float(remaining * seconds / len(self.epoch_seconds))
+
+    def _line(self, text: str) -> None:
+        self.console.print(Text(text), soft_wrap=True)
+
+
+def human_seconds(seconds: float) -> str:
+    """Return a duration as people say it: 45 s, 12 min, 3.4 h."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

@@ -1,0 +1,92 @@
+"""What a search would cost, before it starts: ``search.run --dry-run``.
+
+Seconds an epoch come from earlier runs on this machine where there are any with the same net and
+data protocol; else from arithmetic with stated rates. Early stopping is not foretold: the estimate
+is what the trials cost if every one runs to its end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from collections.abc import Mapping
+from pathlib import Path
+
+from facesiam.config import Value
+from search.board import human_seconds
+from search.journal import JournalError, read_epochs, read_trials
+from search.space import SearchSpace
+
+GIGA_MACS = {"alexnet": 0.66, "vgg16_bn": 15.4}
+"""Multiply-adds of one 224×224 image through the trunk's convolutions, in 1e9, counted by layer."""
+TRIPLETS, PAIRS = 3000, 8400
+"""Training triplets and pairs of the whole CFP dataset, for each of the two protocols."""
+RATES = {"CPU": 0.4e12, "GPU": 60e12}
+"""Assumed operations a second of two CPU cores with bf16, and of a GPU of 2020 or later."""
+SAME = ("net", "join", "hidden", "protocol", "people", "image_size", "batch_size")
+"""Settings that decide an epoch's time: trials that agree in them are taken as a measure."""
+
+
+def describe(space: SearchSpace, out: Path, options: argparse.Namespace) -> str:
+    """Return the plan of a search as text: what would run, with what, for how long."""
+    size, count = space.size(), space.count()
+    trials = "until the space is exhausted" if count is None else str(count)
+    text = [
+        space.dump().rstrip(), "",
+        f"distinct configurations: {'infinitely many' if size is None else size}",
+        f"algorithm: {space.algorithm}, trials: {trials}",
+    ]
+    for net in space.nets():
+        cpus, gpus = space.resources.for_net(net)
+        cpus, gpus = options.cpus or cpus, gpus if options.gpus is None else options.gpus
+        text.append(f"resources of a {net} trial: cpus {cpus}, gpus {gpus}")
+    return "\n".join([*text, _cost(space, out, count or size)])
+
+
+def _cost(space: SearchSpace, out: Path, count: int | None) -> str:
+    examples = list(space.examples())
+    measured = _measured(out)
+    seconds, how = [], set()
+    for config in examples:
+        times = measured.get(_key(config))
+        how.add("earlier runs here" if times else "arithmetic, good to a factor of 3")
+        seconds.append(
+            int(config["epochs"]) * (statistics.median(times) if times else _seconds(config))
+        )
+    epochs = statistics.mean(int(config["epochs"]) for config in examples)
+    mean, number = statistics.mean(seconds), count or len(examples)
+    return (
+        f"estimated cost: {number} trials × {epochs:.0f} epochs, {human_seconds(mean)} a trial, "
+        f"{human_seconds(mean * number)} in all on one worker if none is stopped "
+        f"(from {' and '.join(sorted(how))})"
+    )
+
+
+def _seconds(config: Mapping[str, Value]) -> float:
+    """Return seconds an epoch by arithmetic: operations of forward and backward over the rate."""
+    triplets = config["protocol"] == "frontal-triplets"
+    images = 3 * TRIPLETS if triplets else 2 * PAIRS
+    scale = (int(config["image_size"]) / 224) ** 2
+    operations = images * 3 * 2 * GIGA_MACS.get(str(config["net"]), 4.0) * 1e9 * scale
+    from facesiam.train import gpu_names  # imports torch, so only where it is needed
+
+    return operations / RATES["GPU" if gpu_names() else "CPU"]
+
+
+def _measured(out: Path) -> dict[str, list[float]]:
+    """Return seconds an epoch of earlier runs under `out`, by the settings that decide them."""
+    times: dict[str, list[float]] = {}
+    for run in sorted(p.parent for p in out.glob("*/manifest.json")):
+        try:
+            epochs = read_epochs(run)
+            for name, trial in read_trials(run).items():
+                seconds = [row["seconds"] for row in epochs.get(name, [])]
+                times.setdefault(_key(trial["settings"]), []).extend(seconds)
+        except (JournalError, KeyError):
+            continue  # a damaged run is no measure, and no reason not to plan
+    return {key: values for key, values in times.items() if values}
+
+
+def _key(settings: Mapping[str, Value]) -> str:
+    return json.dumps([settings.get(name) for name in SAME])

@@ -1,0 +1,115 @@
+"""A run folder as it lies on disk: is it one, what ran in it, and what each trial noted.
+
+Half-written files are the journal's business; here a folder that is no run, or a file that was
+damaged, becomes one sentence.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from facesiam.config import ConfigError, TrialConfig, did_you_mean
+from search import journal
+
+
+class RunError(ValueError):
+    """A run folder that cannot be read; the text is ready to be shown to the user."""
+
+
+def settings(run: str | Path) -> dict[str, TrialConfig]:
+    """Return the settings that each trial ran with, by trial.
+
+    Raises:
+        RunError: as ``load``, or a trial's settings are not those of this version.
+    """
+    folder, known, _ = read(run)
+    configs = {}
+    for trial, line in known.items():
+        try:
+            configs[trial] = TrialConfig.from_dict(line.get("settings") or {})
+        except ConfigError as error:
+            raise RunError(f"{folder / 'trials.jsonl'}: trial {trial}: {error}") from None
+    return configs
+
+
+def manifest(run: str | Path) -> dict[str, Any]:
+    """Return what the driver noted about the run: versions, data, machine, seed, command.
+
+    Raises:
+        RunError: not a run folder, or its manifest.json is missing or damaged.
+    """
+    path = folder_of(run) / "manifest.json"
+    try:
+        noted = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunError(f"{path}: missing, so what ran here is not known") from None
+    except ValueError as error:
+        raise RunError(f"{path}: not JSON ({error})") from None
+    if not isinstance(noted, dict):
+        raise RunError(f"{path}: must hold one JSON object, got {type(noted).__name__}")
+    return noted
+
+
+def folder_of(run: str | Path) -> Path:
+    """Return the run's folder once it looks like one.
+
+    Raises:
+        RunError: it does not exist (with the nearest run beside it), or holds no run.
+    """
+    folder = Path(run)
+    if not folder.exists():
+        raise RunError(f"{folder}: no such run folder{_nearest(folder)}")
+    missing = [name for name in ("space.yaml", "trials.jsonl") if not (folder / name).is_file()]
+    if missing:
+        inside = _runs_in(folder)
+        hint = f"; it holds the runs {', '.join(inside)}" if inside else ""
+        raise RunError(f"{folder}: not a run folder, it has no {' and no '.join(missing)}{hint}")
+    return folder
+
+
+def read(run: str | Path) -> tuple[Path, dict[str, Any], dict[str, list[dict[str, Any]]]]:
+    """Return the folder, each trial's last known line, and its epochs' lines, both by trial.
+
+    Raises:
+        RunError: not a run folder, a damaged file, or no trial has started.
+    """
+    folder = folder_of(run)
+    name = "trials.jsonl"
+    try:
+        known = journal.read_trials(folder)
+        name = "epochs.jsonl"
+        measured = journal.read_epochs(folder)
+    except journal.JournalError as error:
+        raise RunError(str(error)) from None
+    except (KeyError, TypeError, AttributeError):
+        raise RunError(f"{folder / name}: a line is not a record of a trial") from None
+    if not known:
+        raise RunError(f"{folder}: no trial has started yet")
+    strays = sorted(measured.keys() - known.keys())
+    if strays:
+        raise RunError(f"{folder / name}: trial {strays[0]} is not in trials.jsonl")
+    return folder, known, measured
+
+
+def replace(path: Path, fill: Callable[[Path], object]) -> None:
+    """Write a file by way of a neighbour that ``fill`` writes, so that no reader sees half."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        fill(partial)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _runs_in(folder: Path) -> list[str]:
+    if not folder.is_dir():
+        return []
+    return sorted(path.parent.name for path in folder.glob("*/trials.jsonl"))
+
+
+def _nearest(folder: Path) -> str:
+    return did_you_mean(folder.name, _runs_in(folder.parent))

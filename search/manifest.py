@@ -1,0 +1,91 @@
+"""manifest.json of a run: what it was made with, so that its numbers can be placed and repeated."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from facesiam.data import FaceData
+from facesiam.train import gpu_names
+from search.journal import write_atomically
+from search.space import SearchSpace
+
+PACKAGES = ("torch", "torchvision", "ray", "optuna", "pandas", "numpy", "pillow", "tensorboardX")
+
+
+def begin(
+    run: Path, space: SearchSpace, data: FaceData, command: str, cluster: Mapping[str, Any]
+) -> None:
+    """Write the manifest of a run that starts, or add a session to that of one that goes on."""
+    file = run / "manifest.json"
+    session = {"started": _now(), "finished": None, "command": command, "cluster": dict(cluster)}
+    if file.exists():
+        known = json.loads(file.read_text())
+        known["sessions"].append(session)
+        known["finished"] = None
+    else:
+        known = {
+            "name": run.name, "started": session["started"], "finished": None,
+            "command": command, "seed": space.seed, "algorithm": space.algorithm,
+            "metric": space.metric, "mode": space.mode, "versions": versions(),
+            "commit": commit(), "machine": machine(),
+            "data": {"source": data.source, "key": data.key, "folder": str(data.folder)},
+            "sessions": [session],
+        }
+    write_atomically(file, json.dumps(known, indent=1) + "\n")
+
+
+def end(run: Path, finished: bool) -> None:
+    """Note when the session ended, and the run if it came to its end."""
+    file = run / "manifest.json"
+    known = json.loads(file.read_text())
+    known["sessions"][-1]["finished"] = _now()
+    known["finished"] = known["sessions"][-1]["finished"] if finished else None
+    write_atomically(file, json.dumps(known, indent=1) + "\n")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that numbers depend on."""
+    return {"python": platform.python_version()} | {
+        name: importlib.metadata.version(name) for name in PACKAGES
+    }
+
+
+def machine() -> dict[str, Any]:
+    """Return processor, cores, memory and GPUs of this machine."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return {
+        "system": f"{platform.system()} {platform.machine()}", "processor": _processor(),
+        "cores": os.cpu_count(), "memory_gib": round(memory, 1), "gpus": gpu_names(),
+    }
+
+
+def commit() -> str | None:
+    """Return the commit of the code, with "+changes" where the tree differs; None outside git."""
+    here = Path(__file__).parent
+    try:
+        command = ["git", "describe", "--always", "--abbrev=12", "--dirty=+changes"]
+        done = subprocess.run(command, cwd=here, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None
+
+
+def _processor() -> str:
+    if sys.platform == "linux":
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,176 @@
+"""What happens in a run: told by Ray, written to the journal and to TensorBoard, shown on the board.
+
+The Recorder is also where an earlier session is taken up: it replays the journal into the study,
+ASHA's rungs and the race for the best, and hands out the unfinished trials first.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+from tensorboardX import SummaryWriter
+
+from facesiam.config import EpochMetrics, Value
+from search.board import Board
+from search.journal import Journal, read_epochs, read_trials
+from search.pruners import Scheduler, Stop
+from search.space import SearchSpace
+from search.suggest import Suggester, Suggestion
+
+EPOCH_FIELDS = tuple(item.name for item in fields(EpochMetrics))
+
+
+class Recorder(tune.Callback):  # type: ignore[misc]
+    """Everything that happens in a run: told by Ray, written to the journal, shown on the board."""
+
+    def __init__(self, space: SearchSpace, run: Path, board: Board) -> None:
+        self.space, self.run, self.board = space, run, board
+        self.scheduler = Scheduler(space)
+        self.suggester = Suggester(space)
+        self.journal = Journal(run)
+        self.events = TensorBoard(run / "tensorboard")
+        self.session = len(list((run / "ray").glob("session*"))) + 1
+        self.running: dict[str, Suggestion] = {}
+        self.best: tuple[float, str] | None = None
+        self.exhausted = False
+        self.waiting = self._take_up()
+
+    def next(self) -> Suggestion | None:
+        """Return the next trial to run, or None when there is none left."""
+        suggestion = self.waiting.pop(0) if self.waiting else self.suggester.next()
+        if suggestion is None:
+            self.exhausted = True
+        else:
+            self.running[suggestion.trial] = suggestion
+            self._note(suggestion.trial, "pending")
+        return suggestion
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Note that a trial runs."""
+        name = trial.config["trial"]
+        self._note(name, "running")
+        self.board.started(name, int(self.running[name].settings["epochs"]))
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        """Note what an epoch measured."""
+        name = trial.config["trial"]
+        metrics = {key: result[key] for key in EPOCH_FIELDS}
+        self.scheduler.enter(name, metrics)
+        self.journal.epoch(name, metrics)
+        self.events.epoch(name, metrics)
+        self.board.epoch(name, metrics)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Note that a trial ran to its end, or why it was stopped."""
+        stop = self.scheduler.stops.get(trial.config["trial"])
+        self._end(trial.config["trial"], "stopped" if stop else "done", stop)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Note why a trial failed."""
+        reason = reason_of(str(trial.get_error() or "the worker died"))
+        self._end(trial.config["trial"], "failed", Stop("error", reason))
+
+    def close(self) -> bool:
+        """Mark what is still running as interrupted; say whether the search came to its end."""
+        for name in self.running:
+            self._note(name, "interrupted", Stop("interrupted", "interrupted"))
+        return self.exhausted and not self.running
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Ray pickles the callbacks for its own restore, which nothing here uses.
+        return {}
+
+    def _note(self, name: str, status: str, stop: Stop | None = None) -> None:
+        suggestion = self.running[name]
+        self.journal.trial(
+            name, status, row=suggestion.row, settings=suggestion.settings,
+            stop_rule=stop.rule if stop else None, stop_reason=stop.reason if stop else None,
+        )
+
+    def _end(self, name: str, status: str, stop: Stop | None) -> None:
+        self._note(name, status, stop)
+        settings = self.running.pop(name).settings
+        value = self._tell(name, status)
+        if self.best is None or self.best[1] != name:
+            (self.run / "weights" / f"{name}.pt").unlink(missing_ok=True)
+        (self.run / "state" / f"{name}.pt").unlink(missing_ok=True)
+        self.events.ended(name, settings, value, self.space.metric)
+        self.board.ended(name, status, value, stop.reason if stop else None)
+
+    def _tell(self, name: str, status: str) -> float | None:
+        """Enter a trial that has ended in the study and in the race for the best."""
+        history = self.scheduler.histories.get(name, [])
+        value = best_value(history, self.space)
+        self.suggester.tell(name, value, len(history), status)
+        sign = 1 if self.space.mode == "max" else -1
+        if value is not None and (self.best is None or sign * value > sign * self.best[0]):
+            if self.best:
+                (self.run / "weights" / f"{self.best[1]}.pt").unlink(missing_ok=True)
+            self.best = (value, name)
+        return value
+
+    def _take_up(self) -> list[Suggestion]:
+        """Replay the journal of earlier sessions; return the trials that they left unfinished."""
+        epochs, unfinished = read_epochs(self.run), []
+        for name, known in read_trials(self.run).items():
+            settings, status = known["settings"], known["status"]
+            self.suggester.replay(name, settings)
+            self.scheduler.replay(name, epochs.get(name, []))
+            if status in ("pending", "running", "interrupted"):
+                unfinished.append(Suggestion(name, settings, known["row"]))
+            else:
+                value = self._tell(name, status)
+                self.board.ended(name, status, value, known["stop_reason"], earlier=True)
+        return unfinished
+
+
+class TensorBoard:
+    """Event files, a folder a trial; tags are the metrics' names, with the settings as hparams."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.writers: dict[str, SummaryWriter] = {}
+
+    def epoch(self, name: str, metrics: Mapping[str, float]) -> None:
+        """Write the metrics of one epoch."""
+        if name not in self.writers:
+            self.writers[name] = SummaryWriter(str(self.folder / name), write_to_disk=True)
+        for key, value in metrics.items():
+            if key not in ("epoch", "val_pairs"):
+                self.writers[name].add_scalar(key, value, int(metrics["epoch"]))
+        self.writers[name].flush()
+
+    def ended(
+        self, name: str, settings: Mapping[str, Value], value: float | None, metric: str
+    ) -> None:
+        """Write the settings beside the best value, and close the trial's file."""
+        writer = self.writers.pop(name, None)
+        if writer:
+            if value is not None:
+                writer.add_hparams(dict(settings), {f"best_{metric}": value}, name=".")
+            writer.close()
+
+
+def best_value(history: Sequence[Mapping[str, float]], space: SearchSpace) -> float | None:
+    """Return the best finite value of the space's metric, or None where there is none."""
+    values = [row[space.metric] for row in history if math.isfinite(row[space.metric])]
+    if not values:
+        return None
+    return float(max(values) if space.mode == "max" else min(values))
+
+
+def reason_of(error: str) -> str:
+    """Return the sentence that a user needs from a worker's traceback."""
+    for name in ("OutOfMemory", "OutOfMemoryError"):
+        if found := re.search(rf"^(?:\w+\.)*{name}: (.*)$", error, re.MULTILINE):
+            return found[1]
+    lines = [line.strip() for line in error.strip().splitlines() if line.strip()]
+    return (lines[-1] if lines else "the worker died")[:300]

@@ -1,0 +1,169 @@
+"""Runs → a report page: the documents' tables, figures, verdicts, effects, the ranked table.
+
+    python -m search.report RUN [RUN …]
+
+The page is about the first run and lies in its folder; the others fill in rows of the tables, the
+verdicts and the effects.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from facesiam.config import TrialConfig
+from search import documents, figures, findings, results, space, tables
+from search.documents import DocumentRow
+from search.journal import write_atomically
+from search.ran import Measured, Run, log_settings, ran_rows, read, settings_frame
+from search.ranking import grid, markdown
+from search.results import RunError
+
+BEST = 3
+"""Trials whose curves are drawn when none of them is a row of the documents."""
+
+
+def report(runs: Sequence[str | Path]) -> Path:
+    """Write ``report/report.md`` and its pictures into the first run; return the page's path.
+
+    Raises:
+        RunError, SpaceError: a run cannot be read, or has nothing to report yet.
+    """
+    given = [read(run) for run in runs]
+    first = given[0]
+    rows = documents.rows(*(run.searched for run in given))
+    ran = ran_rows(given)
+    page = first.folder / "report" / "report.md"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    for old in page.parent.glob("*.png"):
+        old.unlink()
+    curves = {name: one.run.curve(one.name) for name, one in ran.items() if one.has_epochs}
+    # The documents' rows say nothing about a search that has none of them.
+    about = rows if any(run.searched.rows for run in given) else {}
+    everything = pd.concat([settings_frame(run) for run in given], ignore_index=True)
+    names = [*TrialConfig.__dataclass_fields__, "data"]
+    sections = {
+        "What ran": _what_ran(given),
+        "The documents' tables": tables.published(about, ran),
+        "Curves": _curves(first, rows, ran, page.parent),
+        "Overfit": findings.verdicts(about, curves) if about else "",
+        "What each setting is worth": findings.conclusions(everything, names, log_settings(given)),
+        "Overfit by net": findings.overfit_by_net(about, curves) if about else "",
+        "Training time": findings.training_time(everything),
+        "Ranked trials": _ranked(given),
+        "Test": tables.tested(given),
+    }
+    text = [f"# {first.manifest.get('name', first.folder.name)}"]
+    text += [f"## {title}\n\n{body}" for title, body in sections.items() if body]
+    write_atomically(page, "\n\n".join(text) + "\n")
+    return page
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the report of a run, print its path, and return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m search.report", description="Write a run's report page."
+    )
+    which = "run folder; the report goes to the first, the others fill in rows of the tables"
+    parser.add_argument("runs", metavar="RUN", nargs="+", help=which)
+    options = parser.parse_args(arguments)
+    try:
+        print(report(options.runs))
+    except (RunError, space.SpaceError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"{error.filename}: cannot be written ({error.strerror})", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _what_ran(runs: Sequence[Run]) -> str:
+    lines = []
+    for run in runs:
+        noted, data = run.manifest, run.manifest.get("data") or {}
+        counts = run.trials["status"].value_counts()
+        states = ", ".join(f"{counts[status]} {status}" for status in sorted(counts.index))
+        facts = {
+            "run": str(noted.get("name", run.folder.name)),
+            "trials": f"{len(run.trials)} ({states})",
+            "epochs": str(run.trials["epochs_run"].sum()),
+            "command": f"`{_command(noted.get('command'))}`",
+            "data": f"{data.get('source', '–')}, key `{data.get('key', '–')}`",
+            "best by": f"{run.searched.metric}, {run.searched.mode}",
+            "seed": str(noted.get("seed", "–")),
+            "machine": _listed(noted.get("machine")),
+            "versions": _listed(noted.get("versions")),
+            "commit": str(noted.get("commit") or "–"),
+            "started": str(noted.get("started", "–")),
+            "finished": str(noted.get("finished") or "not yet"),
+        }
+        lines.append(grid(["", ""], [[name, value] for name, value in facts.items()], [True] * 2))
+    return "\n\n".join(lines)
+
+
+def _curves(
+    first: Run, rows: Mapping[str, DocumentRow], ran: Mapping[str, Measured], folder: Path
+) -> str:
+    shown = {name: one for name, one in ran.items() if one.has_epochs}
+    if not shown:
+        head = first.trials[first.trials["epochs_run"] > 0].head(BEST)
+        shown = {str(trial["trial"]): Measured(first, trial) for _, trial in head.iterrows()}
+    order = [name for name in rows if name in shown]
+    order += [name for name in shown if name not in rows]
+    parts = []
+    for name in order:
+        one = shown[name]
+        best = None if pd.isna(one.trial["best_epoch"]) else int(one.trial["best_epoch"])
+        recorded = documents.recorded(name) if name in rows and name in ran else None
+        path = folder / f"curves-{name}.png"
+        title = f"{'Test' if name in rows else 'Trial'} {name}: {_in_short(one)}"
+        figures.curves(path, title, one.run.curve(one.name), recorded, best)
+        parts.append(f"![Loss and accuracy of {name}]({path.name})")
+    parts += _overviews(first, folder)
+    return "\n\n".join(parts)
+
+
+def _overviews(run: Run, folder: Path) -> list[str]:
+    measured = run.trials[run.trials["val_acc"].notna()]
+    if len(measured) < 2:
+        return []
+    figures.overview(folder / "overview.png", run.trials, run.epochs)
+    parts = ["![Validation accuracy of every trial](overview.png)"]
+    frame = settings_frame(run)
+    names = [name for name in results.varied(run.searched, []) if frame[name].nunique() > 1]
+    if names:
+        figures.scatter(folder / "settings.png", frame, names, log_settings([run]))
+        parts.append("![Best validation accuracy against each setting](settings.png)")
+    return parts
+
+
+def _ranked(runs: Sequence[Run]) -> str:
+    if len(runs) == 1:
+        return markdown(runs[0].trials)
+    return "\n\n".join(f"### {run.folder.name}\n\n{markdown(run.trials)}" for run in runs)
+
+
+def _in_short(one: Measured) -> str:
+    config = one.run.configs[one.name]
+    words = [config.net, config.join, f"lr {config.lr:g}"]
+    words += [name for name in ("pretrained", "freeze", "augment") if getattr(config, name)]
+    return ", ".join(words)
+
+
+def _command(command: object) -> str:
+    return " ".join(map(str, command)) if isinstance(command, list) else str(command or "–")
+
+
+def _listed(facts: object) -> str:
+    if not isinstance(facts, dict):
+        return str(facts or "–")
+    return ", ".join(f"{name} {value}" for name, value in facts.items())
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

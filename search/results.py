@@ -1,0 +1,219 @@
+"""A run folder → two tidy frames: trials (a row each) and epochs (a row per trial and epoch).
+
+    python -m search.results RUN [--top N] [--csv FILE] [--json]
+
+Which way is better (``mode``) and that NaN never wins are decided here, in ``best_epoch`` and
+``_ranked``, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import shutil
+import sys
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from facesiam.config import SETTINGS, EpochMetrics
+from facesiam.metrics import wilson
+from search import space
+from search.folder import RunError, folder_of, manifest, read, replace, settings
+from search.ranking import table
+
+FIELDS = tuple(EpochMetrics.__dataclass_fields__)
+KINDS = {bool: "boolean", int: "Int64", float: "float64", str: "string"}
+MEASURED = {
+    "val_acc": "float64", "val_acc_low": "float64", "val_acc_high": "float64",
+    "like_best": "bool", "best_epoch": "Int64", "train_acc": "float64", "epochs_run": "int64",
+    "status": "string", "stop_rule": "string", "stop_reason": "string", "seconds": "float64",
+}  # fmt: skip
+
+__all__ = [
+    "RunError", "best_epoch", "folder_of", "goal", "load", "main", "manifest",
+    "require_results", "settings", "table", "varied", "write",
+]  # fmt: skip
+
+
+def load(run: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read a run folder into ``trials``, best first, and ``epochs``.
+
+    ``trials`` has rank, trial, row, a column per setting that can differ, then ``val_acc`` at the
+    best epoch with Wilson's 95 % interval (shares in [0, 1]), ``like_best`` (the interval overlaps
+    the best trial's), ``best_epoch``, ``train_acc`` there, ``epochs_run``, ``status``,
+    ``stop_rule``, ``stop_reason`` and ``seconds`` spent in its epochs. The best epoch is the best
+    one of the space's metric, ties to the earlier epoch; NaN never wins, and a trial with nothing
+    but NaN ranks after all others. A trial without an epoch has no rank. ``epochs`` has trial and
+    every field of EpochMetrics, trials in the order in which they started.
+
+    Raises:
+        RunError: no such folder, not a run folder, a damaged file, or no trial has started.
+        SpaceError: its space.yaml cannot be read.
+    """
+    folder, known, measured = read(run)
+    searched = space.load(folder / "space.yaml")
+    epochs = _epochs_frame(measured)
+    names = varied(searched, [line.get("settings") or {} for line in known.values()])
+    rows = [
+        {"trial": trial, "row": line.get("row"), **_settings_of(line, names)}
+        | _summary(line, measured.get(trial, []), searched.metric, searched.mode)
+        for trial, line in known.items()
+    ]
+    kinds = {"trial": "string", "row": "string"}
+    kinds |= {name: KINDS[SETTINGS[name].type] for name in names} | MEASURED
+    return _ranked(pd.DataFrame(rows), searched.mode, kinds), epochs
+
+
+def best_epoch(values: Sequence[float], mode: str) -> int | None:
+    """Return the position of the best value, the first of equals; None where all are NaN."""
+    best = None
+    for position, value in enumerate(values):
+        if not math.isnan(value) and (best is None or _better(value, values[best], mode)):
+            best = position
+    return best
+
+
+def goal(run: str | Path) -> tuple[str, str]:
+    """Return the metric that decides which epoch and which trial is best, and ``max`` or ``min``.
+
+    Raises:
+        RunError: not a run folder.
+        SpaceError: its space.yaml cannot be read.
+    """
+    searched = space.load(folder_of(run) / "space.yaml")
+    return searched.metric, searched.mode
+
+
+def write(run: str | Path) -> None:
+    """Write trials and epochs into the run folder as CSV and Parquet, each file atomically.
+
+    Raises:
+        RunError: as ``load``.
+    """
+    folder = folder_of(run)
+    for name, frame in zip(("trials", "epochs"), load(folder), strict=True):
+        replace(folder / f"{name}.csv", partial(frame.to_csv, index=False))
+        replace(folder / f"{name}.parquet", partial(frame.to_parquet, index=False))
+
+
+def varied(searched: space.SearchSpace, ran: Iterable[dict[str, Any]]) -> list[str]:
+    """Name the settings that the space lets differ, or that do differ, in TrialConfig's order."""
+    found = set(searched.varied())
+    values: dict[str, set[Any]] = {}
+    for line in ran:
+        for name, value in line.items():
+            values.setdefault(name, set()).add(value)
+    found |= {name for name, distinct in values.items() if len(distinct) > 1}
+    return [name for name in SETTINGS if name in found]
+
+
+def require_results(run: str | Path, trials: pd.DataFrame) -> None:
+    """Refuse a run that has nothing to show yet: no epoch, and no trial that failed.
+
+    Raises:
+        RunError: says how many trials are in which state.
+    """
+    if trials["epochs_run"].sum() == 0 and not (trials["status"] == "failed").any():
+        counts = trials["status"].value_counts()
+        states = ", ".join(f"{counts[status]} {status}" for status in sorted(counts.index))
+        raise RunError(f"{run}: no epoch has finished yet (trials: {states})")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print a run's ranked trials; return the exit code, 2 where there is nothing to print."""
+    parser = argparse.ArgumentParser(
+        prog="python -m search.results", description="The ranked trials of a run."
+    )
+    parser.add_argument("run", metavar="RUN", help="run folder, such as ray_results/code2")
+    parser.add_argument("--top", metavar="N", type=_count, help="only the N best trials")
+    parser.add_argument("--csv", metavar="FILE", help="also write the trials there as CSV")
+    parser.add_argument("--json", action="store_true", help="print records as JSON instead")
+    options = parser.parse_args(arguments)
+    try:
+        trials, _ = load(options.run)
+        require_results(options.run, trials)
+        shown = trials if options.top is None else trials.head(options.top)
+        if options.csv:
+            replace(Path(options.csv), partial(shown.to_csv, index=False))
+    except (RunError, space.SpaceError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"{options.csv}: cannot be written ({error.strerror or error})", file=sys.stderr)
+        return 2
+    if options.json:
+        print(shown.to_json(orient="records", indent=2, double_precision=15))
+    else:
+        print(table(trials, options.top, _terminal_width()))
+    return 0
+
+
+def _epochs_frame(measured: dict[str, list[dict[str, Any]]]) -> pd.DataFrame:
+    lines = [{"trial": trial, **line} for trial, rows in measured.items() for line in rows]
+    frame = pd.DataFrame(lines, columns=["trial", *FIELDS])
+    whole = {"trial": "string", "epoch": "int64", "val_pairs": "int64"}
+    return frame.astype({name: whole.get(name, "float64") for name in ("trial", *FIELDS)})
+
+
+def _settings_of(line: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    ran = line.get("settings") or {}
+    return {name: ran.get(name) for name in names}
+
+
+def _summary(
+    line: dict[str, Any], epochs: list[dict[str, Any]], metric: str, mode: str
+) -> dict[str, Any]:
+    position = best_epoch([_number(epoch.get(metric)) for epoch in epochs], mode)
+    best = epochs[position] if position is not None else {}
+    value, pairs = _number(best.get("val_acc")), int(best.get("val_pairs", 0))
+    low, high = (math.nan, math.nan) if math.isnan(value) else wilson(round(value * pairs), pairs)
+    return {
+        "objective": _number(best.get(metric)),
+        "val_acc": value, "val_acc_low": low, "val_acc_high": high, "like_best": False,
+        "best_epoch": best.get("epoch"), "train_acc": _number(best.get("train_acc")),
+        "epochs_run": len(epochs), "status": line.get("status"),
+        "stop_rule": line.get("stop_rule"), "stop_reason": line.get("stop_reason"),
+        "seconds": float(sum(_number(epoch.get("seconds")) for epoch in epochs)),
+    }  # fmt: skip
+
+
+def _ranked(frame: pd.DataFrame, mode: str, kinds: dict[str, str]) -> pd.DataFrame:
+    """Sort best first, number the trials that have an epoch, mark those like the first."""
+    frame["_none"] = frame["epochs_run"] == 0
+    order = ["_none", "objective", "best_epoch", "trial"]
+    frame["best_epoch"] = frame["best_epoch"].astype("Int64")
+    frame = frame.sort_values(order, ascending=[True, mode == "min", True, True])
+    frame = frame.reset_index(drop=True)
+    ranks = pd.Series(range(1, len(frame) + 1), dtype="Int64").mask(frame["_none"])
+    best = frame.iloc[0]
+    frame["like_best"] = (frame["val_acc_high"] >= best["val_acc_low"]) & (
+        frame["val_acc_low"] <= best["val_acc_high"]
+    )
+    frame.insert(0, "rank", ranks)
+    return frame.astype(kinds)[["rank", *kinds]]
+
+
+def _better(value: float, than: float, mode: str) -> bool:
+    return value > than if mode == "max" else value < than
+
+
+def _number(value: Any) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"must be a whole number above 0, got {text}")
+    return int(text)
+
+
+def _terminal_width() -> int:
+    return max(100, min(120, shutil.get_terminal_size((120, 24)).columns))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,221 @@
+"""Train one trial of a run again and test its best epoch: ``python -m search.retrain RUN``.
+
+The test split is read here, after everything has been chosen, and nowhere before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import dataclasses
+import io
+import json
+import statistics
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from facesiam.config import ConfigError, EpochMetrics, TrialConfig
+from facesiam.data import DataError, FaceData, open_packed, prepare
+from facesiam.metrics import verification
+from facesiam.models import WeightsError, find_weights
+from facesiam.train import Training, epochs, load_model, predict, save_model
+from search import results
+from search.journal import write_atomically
+
+METRICS = ("accuracy", "auc", "eer")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; return its exit code: 0 done, 2 wrong input, 130 interrupted."""
+    options = _parser().parse_args(argv)
+    console = Console(stderr=True)
+    try:
+        tested = retrain(Path(options.run), options, console)
+    except (results.RunError, DataError, WeightsError, ConfigError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; seeds that were finished are kept", file=sys.stderr)
+        return 130
+    _print_table(tested)
+    return 0
+
+
+def retrain(run: Path, options: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
+    """Train the chosen trial once per seed, and test each; return what ``test.json`` holds.
+
+    Raises:
+        RunError: no such run or trial.
+        DataError: the data is gone or is not what the run was made with.
+        WeightsError: pretrained weights cannot be had.
+        ConfigError: --epochs out of bounds.
+    """
+    trial = choose(run, options.trial, options.rank)
+    config = results.settings(run)[trial]
+    if options.epochs is not None:
+        config = dataclasses.replace(config, epochs=options.epochs)
+    data = _data(run, options.data, config)
+    weights = {}
+    if config.pretrained:
+        weights = {config.net: str(find_weights(config.net, options.weights))}
+    tested = []
+    for seed in range(config.seed, config.seed + options.seeds):
+        folder = run / "retrain" / trial / f"seed-{seed}"
+        one = dataclasses.replace(config, seed=seed)
+        train(one, data, weights, folder, console, results.goal(run))
+        tested.append(test(trial, one, data, folder))
+        console.print(f"wrote {folder}", highlight=False)
+    return tested
+
+
+def choose(run: Path, trial: str | None, rank: int) -> str:
+    """Return the id of the trial that was named, or of the one at `rank`.
+
+    Raises:
+        RunError: there is none.
+    """
+    trials, _ = results.load(run)
+    if trial is not None:
+        if trial not in set(trials["trial"]):
+            known = ", ".join(trials["trial"].head(8))
+            raise results.RunError(f"{run}: no trial {trial}; it has {known}")
+        return trial
+    ranked = trials[trials["rank"] == rank]
+    if ranked.empty:
+        most = int(trials["rank"].max()) if trials["rank"].notna().any() else 0
+        raise results.RunError(f"{run}: no trial of rank {rank}; {most} trials have a rank")
+    return str(ranked["trial"].iloc[0])
+
+
+def train(
+    config: TrialConfig, data: FaceData, weights: Mapping[str, str], folder: Path,
+    console: Console, goal: tuple[str, str],
+) -> None:
+    """Train `config` and leave its best epoch's weights, settings and curve in `folder`.
+
+    Args:
+        config: the settings.
+        data: opened data.
+        weights: file of pretrained weights per net.
+        folder: where weights.pt, settings.json and epochs.csv go, each atomically.
+        console: where progress is shown.
+        goal: metric and mode that decide which epoch is best; ties stay with the earlier one.
+    """
+    metric, sign = goal[0], 1 if goal[1] == "max" else -1
+    best, rows = -float("inf"), []
+    training = epochs(config, data, weights)
+    columns = (
+        TextColumn("seed {task.fields[seed]}  epoch {task.completed}/{task.total}"), BarColumn(),
+        TextColumn("{task.fields[score]}"), TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("", total=config.epochs, seed=config.seed, score="")
+        for metrics in training:
+            rows.append(metrics)
+            value = sign * float(getattr(metrics, metric))
+            if value > best:
+                best = value
+                _save(folder / "weights.pt", training, metrics)
+            progress.update(task, advance=1, score=f"{metric} {getattr(metrics, metric):.4f}")
+            if not console.is_terminal:
+                console.print(f"seed {config.seed} epoch {metrics.epoch}: val_acc {metrics.val_acc:.4f}")
+    write_atomically(folder / "settings.json", json.dumps(config.to_dict(), indent=1) + "\n")
+    write_atomically(folder / "epochs.csv", _csv(rows))
+
+
+def test(trial: str, config: TrialConfig, data: FaceData, folder: Path) -> dict[str, Any]:
+    """Test the weights in `folder` on the test split; write and return the figures."""
+    net, _, info = load_model(folder / "weights.pt")
+    pairs = data.pairs(config.protocol, "test", people=config.people, seed=config.pair_seed)
+    measured = verification(predict(net, config, data, pairs), pairs.label, seed=config.seed)
+    figures = {
+        "trial": trial, "seed": config.seed, "epoch": int(info["epoch"]),
+        "val_acc": float(info["val_acc"]), **measured, "config": config.to_dict(),
+        "data": data.key,
+    }
+    write_atomically(folder / "test.json", json.dumps(figures, indent=1) + "\n")
+    return figures
+
+
+def _save(path: Path, training: Training, metrics: EpochMetrics) -> None:
+    save_model(
+        path, training.net, training.config, epoch=metrics.epoch, val_acc=metrics.val_acc
+    )
+
+
+def _data(run: Path, given: str | None, config: TrialConfig) -> FaceData:
+    """Open the run's data, where it was packed or from `given`; refuse other data."""
+    noted = results.manifest(run)["data"]
+    if given is None and Path(noted["folder"]).is_dir():
+        return open_packed(noted["folder"])
+    from facesiam.config import GEOMETRY
+
+    data = prepare(given or noted["source"], [GEOMETRY[config.protocol]])
+    if data.key != noted["key"]:
+        raise DataError(
+            f"{given or noted['source']}: not the data that {run} was made with "
+            f"(content {data.key[:12]}, the run has {noted['key'][:12]})"
+        )
+    return data
+
+
+def _csv(rows: list[EpochMetrics]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0].to_dict()), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(row.to_dict() for row in rows)
+    return text.getvalue()
+
+
+def _print_table(tested: list[dict[str, Any]]) -> None:
+    table = Table(title=f"test split, trial {tested[0]['trial']} (95 % intervals)")
+    for head in ("seed", "best epoch", "val_acc", *METRICS):
+        table.add_column(head, justify="right")
+    for row in tested:
+        table.add_row(
+            str(row["seed"]), str(row["epoch"]), f"{100 * row['val_acc']:.1f}",
+            *(_interval(row[name]) for name in METRICS),
+        )
+    if len(tested) > 1:
+        table.add_section()
+        table.add_row(f"mean ± std, n = {len(tested)}", "", *_means(tested))
+    Console().print(table)
+
+
+def _means(tested: list[dict[str, Any]]) -> list[str]:
+    columns = [[row["val_acc"] for row in tested]]
+    columns += [[row[name]["value"] for row in tested] for name in METRICS]
+    return [f"{100 * statistics.mean(c):.1f} ± {100 * statistics.stdev(c):.1f}" for c in columns]
+
+
+def _interval(figure: Mapping[str, float]) -> str:
+    return f"{100 * figure['value']:.1f} [{100 * figure['low']:.1f}, {100 * figure['high']:.1f}]"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m search.retrain", description=__doc__)
+    parser.add_argument("run", help="run folder, such as ray_results/code2")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--rank", type=_positive, default=1, help="place in the table (1)")
+    which.add_argument("--trial", help="id of the trial, instead of its rank")
+    parser.add_argument("--seeds", type=_positive, default=1, help="how many seeds, from the trial's own")
+    parser.add_argument("--epochs", type=_positive, help="epochs, instead of the trial's own")
+    parser.add_argument("--data", help="the run's data, if it has moved")
+    parser.add_argument("--weights", help="file or folder with pretrained weights")
+    return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1, got {text}")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

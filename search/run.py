@@ -1,0 +1,252 @@
+"""Run a search: ``python -m search.run spaces/code2.yaml``.
+
+This file defines the command and nothing that is sent to a worker. What is heavy (torch, Ray) is
+imported after the space file and the options have been checked, so a mistake is told at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import re
+import shlex
+import sys
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from facesiam.config import GEOMETRY, ConfigError, TrialConfig
+from search.journal import JournalError, write_atomically
+from search.space import ALGORITHMS, SearchSpace, SpaceError, load
+
+if TYPE_CHECKING:
+    from facesiam.data import FaceData
+    from search.driver import Setup
+
+DONE, SOME_FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+
+class RunRefused(ValueError):
+    """A run that cannot start as it was asked for; the text says why and what to do."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; return its exit code.
+
+    0: done. 1: some trial failed. 2: wrong input, nothing was written. 130: interrupted.
+    """
+    options = _parser().parse_args(argv)
+    try:
+        return _main(options)
+    except _wrong_input() as error:
+        print(error, file=sys.stderr)
+        return WRONG_INPUT
+    except KeyboardInterrupt:
+        print("interrupted before the search began", file=sys.stderr)
+        return INTERRUPTED
+
+
+def resolve(options: argparse.Namespace) -> SearchSpace:
+    """Return the space with what the options change in it.
+
+    Raises:
+        SpaceError: the file, a --set or --rows is wrong.
+    """
+    space = load(options.space).override(options.set)
+    changes: dict[str, object] = {}
+    if options.rows:
+        rows = space.rows_named([row for row in options.rows.split(",") if row])
+        changes |= {"rows": rows, "algorithm": "rows"}
+    for name in ("algorithm", "trials", "seed"):
+        if (value := getattr(options, name)) is not None:
+            changes[name] = value
+    return dataclasses.replace(space, **changes).checked()  # type: ignore[arg-type]
+
+
+def run_folder(options: argparse.Namespace, space: SearchSpace) -> Path:
+    """Return the absolute folder of the run, checked to be free (or, with --resume, to exist).
+
+    Raises:
+        RunRefused: the name is taken, is no name, or the folder cannot be written.
+    """
+    name = options.name or space.name
+    if not re.fullmatch(r"[\w][\w.\-]*", name):
+        raise RunRefused(f"--name {name}: letters, digits, '-', '_' and '.' only")
+    out = Path(options.out).absolute()
+    run = out / name
+    if options.resume and not (run / "manifest.json").exists():
+        raise RunRefused(f"--resume: there is no run at {run}" + _near(name, out))
+    if not options.resume and run.exists():
+        raise RunRefused(f"{run} exists; go on with --resume, or give another --name")
+    if options.resume and (run / "manifest.json").exists():
+        _same_space(run, space)
+    nearest = next(p for p in (run, *run.parents) if p.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        raise RunRefused(f"--out {options.out}: {nearest} cannot be written to")
+    return run
+
+
+def _main(options: argparse.Namespace) -> int:
+    space = resolve(options)
+    run = run_folder(options, space)
+    if options.dry_run:
+        from search.estimate import describe
+
+        print(describe(space, Path(options.out), options))
+        return DONE
+    setup, data = _prepare(options, space, run)
+    return _search(options, space, setup, data)
+
+
+def _prepare(
+    options: argparse.Namespace, space: SearchSpace, run: Path
+) -> tuple[Setup, FaceData]:
+    """Check everything that needs the machine, cheapest first; then pack the data."""
+    from facesiam.data import prepare
+    from facesiam.models import find_weights
+    from search.driver import Setup, check_address, check_gpus
+
+    if options.address:
+        check_address(options.address)
+    else:
+        check_gpus(space, options.gpus)
+    configs = list(space.examples())
+    pretrained = sorted({str(c["net"]) for c in configs if c["pretrained"]})
+    weights = {net: str(find_weights(net, options.weights)) for net in pretrained}
+    geometries = sorted({GEOMETRY[str(config["protocol"])] for config in configs})
+    data = prepare(options.data or space.data, geometries)
+    for config in {(c["protocol"], c["people"], c["pair_seed"]) for c in configs}:
+        for part in ("train", "val", "test"):
+            data.pairs(config[0], part, people=config[1], seed=config[2])  # type: ignore[arg-type]
+    return Setup(
+        run=run, data=str(data.folder), weights=weights, address=options.address,
+        concurrent=options.concurrent, cpus=options.cpus, gpus=options.gpus,
+    ), data
+
+
+def _search(
+    options: argparse.Namespace, space: SearchSpace, setup: Setup, data: FaceData
+) -> int:
+    from rich.console import Console
+
+    from search import driver, manifest, results
+    from search.board import Board
+
+    console = Console()
+    driver.connect(setup.address)
+    setup.run.mkdir(parents=True, exist_ok=True)
+    write_atomically(setup.run / "space.yaml", space.dump())
+    manifest.begin(setup.run, space, data, _command(), driver.cluster())
+    board = Board(space.count(), space.metric, space.mode, console)
+    finished = driver.run(space, setup, board)
+    manifest.end(setup.run, finished)
+    results.write(setup.run)
+    trials, _ = results.load(setup.run)
+    if len(trials):
+        console.print(results.table(trials, 20), markup=False, highlight=False, soft_wrap=True)
+    console.print(f"run: {_shown(setup.run)}", highlight=False, soft_wrap=True)
+    if not finished:
+        console.print(f"interrupted; go on with:\n  {_resume_command()}", highlight=False, soft_wrap=True)
+        return INTERRUPTED
+    if options.report or space.report:
+        from search.report import write
+
+        console.print(f"report: {_shown(write([setup.run]))}", highlight=False, soft_wrap=True)
+    return SOME_FAILED if board.counts["failed"] else DONE
+
+
+def _same_space(run: Path, space: SearchSpace) -> None:
+    """Refuse to resume with other settings: the trials that are done would not belong."""
+    was = load(run / "space.yaml")
+    differ = [
+        name for name in ("fixed", "search", "rows", "algorithm", "seed", "metric", "mode")
+        if getattr(was, name) != getattr(space, name)
+    ]
+    if differ:
+        raise RunRefused(
+            f"--resume: {run} was started with other {', '.join(differ)}; its space is "
+            f"{run / 'space.yaml'}. Resume with the same options, or give another --name"
+        )
+
+
+def _near(name: str, out: Path) -> str:
+    runs = [p.parent.name for p in out.glob("*/manifest.json")]
+    near = get_close_matches(name, runs, n=1)
+    return f"; did you mean --name {near[0]}?" if near else ""
+
+
+def _shown(path: Path) -> str:
+    """Return a path as short as it can be typed here."""
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def _command() -> str:
+    return "python -m search.run " + shlex.join(sys.argv[1:])
+
+
+def _resume_command() -> str:
+    command = _command()
+    return command if "--resume" in sys.argv else f"{command} --resume"
+
+
+def _wrong_input() -> tuple[type[Exception], ...]:
+    """Return the errors that are the user's to mend, without importing what was not needed."""
+    wrong: list[type[Exception]] = [SpaceError, RunRefused, ConfigError, JournalError]
+    for module, name in (
+        ("facesiam.data", "DataError"), ("facesiam.models", "WeightsError"),
+        ("search.driver", "DriverError"), ("search.results", "RunError"),
+    ):
+        if module in sys.modules:
+            wrong.append(getattr(sys.modules[module], name))
+    return tuple(wrong)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m search.run", description="Run the search that a space file describes.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="settings for --set:\n" + "\n".join(
+            f"  {name} ({default})" for name, default in TrialConfig().to_dict().items()
+        ),
+    )
+    parser.add_argument("space", help="space file, such as spaces/code2.yaml")
+    parser.add_argument("--data", help="CFP zip, its folder, or the word drawn")
+    parser.add_argument("--weights", help="file or folder with ImageNet weights, instead of a download")
+    parser.add_argument("--name", help="name of the run (the space's)")
+    parser.add_argument("--out", default="ray_results", help="folder of the runs (ray_results)")
+    parser.add_argument("--algorithm", choices=ALGORITHMS, help="over what the space says")
+    parser.add_argument("--rows", help="run only these of the documents' rows, such as A,B")
+    parser.add_argument("--trials", type=_positive, help="number of trials, for random and tpe")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="fix a setting"
+    )
+    parser.add_argument("--seed", type=int, help="seed of the search")
+    parser.add_argument("--concurrent", type=_positive, help="trials at once (as many as fit)")
+    parser.add_argument("--cpus", type=_positive, help="CPUs a trial")
+    parser.add_argument("--gpus", type=_share, help="GPUs a trial, such as 0.5")
+    parser.add_argument("--address", help="Ray cluster: auto or HOST:PORT (a Ray of its own)")
+    parser.add_argument("--resume", action="store_true", help="go on with a run of this name")
+    parser.add_argument("--dry-run", action="store_true", help="show the plan, start nothing")
+    parser.add_argument("--report", action="store_true", help="write the report at the end")
+    return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1, got {text}")
+    return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share < 1e6:
+        raise argparse.ArgumentTypeError(f"must be a number from 0, got {text}")
+    return share
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,150 @@
+"""Which settings to try next: grid, random, TPE or the documents' rows behind one method.
+
+Every suggestion depends only on the space, the seed, its own number and the trials told so far:
+the sampler is seeded anew for each number. A run that is resumed from its journal therefore goes
+on with the suggestions that an uninterrupted one would have made.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+
+from facesiam.config import Value
+from search.space import SearchSpace
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+DRAWS = 200
+"""How often a draw that was tried before is drawn again, before the space counts as explored."""
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """One trial to run."""
+
+    trial: str
+    """Its id: the row's id, or its number from 0001."""
+    settings: dict[str, Value]
+    row: str | None = None
+
+
+class Suggester:
+    """Hands out the trials of a search, one after the other, none of them twice."""
+
+    def __init__(self, space: SearchSpace) -> None:
+        self.space = space
+        self.handed_out = 0
+        self._seen: set[str] = set()
+        self._study = _study(space) if space.algorithm == "tpe" else None
+        self._asked: dict[str, optuna.Trial] = {}
+        self._listed = self._list()
+
+    def next(self) -> Suggestion | None:
+        """Return the next trial to run, or None when the trials or the space are exhausted."""
+        if self._listed is not None:
+            suggestion = next((s for s in self._listed if _key(s.settings) not in self._seen), None)
+        elif self.handed_out >= self.space.trials:
+            suggestion = None
+        else:
+            suggestion = self._draw()
+        if suggestion:
+            self.handed_out += 1
+            self._seen.add(_key(suggestion.settings))
+        return suggestion
+
+    def replay(self, trial: str, settings: Mapping[str, Value]) -> None:
+        """Take note of a trial that an earlier session handed out, as if it had just been."""
+        self.handed_out += 1
+        self._seen.add(_key(settings))
+        if self._study is not None:
+            self._asked[trial] = self._ask_for(settings)
+
+    def tell(self, trial: str, value: float | None, epochs: int, status: str) -> None:
+        """Report how a trial ended.
+
+        Args:
+            trial: its id.
+            value: its best value of the space's metric, or None where it reported no finite one.
+            epochs: how many epochs it ran.
+            status: "done" for one that ran to its end; TPE ranks all others below these, by how
+                far they came, so a score of two epochs never competes with one of sixty.
+        """
+        asked = self._asked.pop(trial, None)
+        if self._study is None or asked is None:
+            return
+        if value is None:
+            self._study.tell(asked, state=optuna.trial.TrialState.FAIL)
+            return
+        if status == "done":
+            self._study.tell(asked, value)
+            return
+        asked.report(value, epochs)
+        self._study.tell(asked, state=optuna.trial.TrialState.PRUNED)
+
+    def _list(self) -> Iterator[Suggestion] | None:
+        space = self.space
+        if space.algorithm == "rows":
+            return (Suggestion(id, space.row_settings(id), row=id) for id in space.rows)
+        if space.algorithm == "grid":
+            return (
+                Suggestion(f"{number:04d}", settings)
+                for number, settings in enumerate(space.grid(), 1)
+            )
+        return None
+
+    def _draw(self) -> Suggestion | None:
+        size = self.space.size()
+        if size is not None and len(self._seen) >= size:
+            return None
+        name = f"{self.handed_out + 1:04d}"
+        for attempt in range(DRAWS):
+            seed = random.Random(f"{self.space.seed}/{self.handed_out}/{attempt}")
+            if self._study is None:
+                settings, asked = self.space.sample(seed), None
+            else:
+                self._study.sampler = _sampler(seed.getrandbits(31))
+                asked = self._study.ask()
+                settings = self.space.suggest(asked)
+            if _key(settings) not in self._seen:
+                if asked is not None:
+                    self._asked[name] = asked
+                return Suggestion(name, settings)
+            if self._study is not None and asked is not None:
+                self._study.tell(asked, state=optuna.trial.TrialState.FAIL)
+        return self._untried(name) if size is not None else None
+
+    def _untried(self, name: str) -> Suggestion | None:
+        """Return the first configuration of a finite space that no draw has hit."""
+        for settings in self.space.grid():
+            if _key(settings) not in self._seen:
+                if self._study is not None:
+                    self._asked[name] = self._ask_for(settings)
+                return Suggestion(name, settings)
+        return None
+
+    def _ask_for(self, settings: Mapping[str, Value]) -> optuna.Trial:
+        """Enter a trial with these very settings in the study, running."""
+        assert self._study is not None
+        self._study.enqueue_trial(dict(settings))
+        asked = self._study.ask()
+        self.space.suggest(asked)
+        return asked
+
+
+def _sampler(seed: int) -> optuna.samplers.TPESampler:
+    return optuna.samplers.TPESampler(seed=seed, n_startup_trials=10)
+
+
+def _study(space: SearchSpace) -> optuna.Study:
+    direction = "maximize" if space.mode == "max" else "minimize"
+    return optuna.create_study(direction=direction, sampler=_sampler(space.seed))
+
+
+def _key(settings: Mapping[str, Any]) -> str:
+    return json.dumps(settings, sort_keys=True)

@@ -1,0 +1,59 @@
+"""Shared by all tests: drawn faces, packed once, and one Ray for the whole session."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from facesiam.config import TrialConfig
+from facesiam.data import FaceData, prepare
+from facesiam.synthetic import draw
+
+TINY: dict[str, object] = {
+    "image_size": 64, "hidden": 16, "lr": 1e-3, "epochs": 3, "batch_size": 8, "precision": "fp32",
+}
+"""The smallest trial that is still the real net."""
+
+
+@pytest.fixture(scope="session")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """20 drawn people with 6 frontal and 2 profile images, as a folder in the CFP layout."""
+    folder = tmp_path_factory.mktemp("faces") / "drawn"
+    return draw(folder, people=20, frontal=6, profile=2, seed=3, progress=False)
+
+
+@pytest.fixture(scope="session")
+def data(faces: Path) -> FaceData:
+    """The same, packed."""
+    cache = faces.parent / "cache"
+    return prepare(str(faces), ["squeeze", "letterbox"], cache=cache, progress=False)
+
+
+@pytest.fixture
+def tiny() -> TrialConfig:
+    """A trial of seconds."""
+    return TrialConfig.from_dict(TINY)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="session")
+def local_ray() -> Iterator[None]:
+    """One Ray of two CPUs for all tests of the session."""
+    import ray
+
+    from search import driver
+
+    driver.connect(None)
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads the user's data or cache by accident; those that mean to ask for it."""
+    real = os.environ.get("FACESIAM_DATA")
+    monkeypatch.delenv("FACESIAM_DATA", raising=False)
+    if real:
+        monkeypatch.setenv("REAL_FACES", real)

@@ -1,0 +1,297 @@
+"""A run folder written by hand → the ranked frames, the table in the terminal, the complaints."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from facesiam.config import TrialConfig
+from search import results
+from search.results import RunError, best_epoch, load
+
+SPACE = """\
+fixed:
+  epochs: 3
+search:
+  augment: [false, true]
+  lr: [1e-05, 1e-03]
+metric: {metric}
+mode: {mode}
+"""
+
+
+def epoch(trial: str, number: int, val_acc: float, **more: float) -> dict[str, Any]:
+    line = {"train_loss": 0.5, "train_acc": 0.9, "val_loss": 0.6, "val_pairs": 2000}
+    line |= {"seconds": 10.0, "samples_per_second": 100.0, "peak_memory_mib": 500.0}
+    return {"trial": trial, "epoch": number, "val_acc": val_acc} | line | more
+
+
+def trial(
+    name: str, status: str = "done", *, row: str | None = None, **more: Any
+) -> dict[str, Any]:
+    told = {key: more.pop(key, None) for key in ("stop_rule", "stop_reason")}
+    settings = TrialConfig(epochs=3, **more).to_dict()
+    line = {"trial": name, "row": row, "status": status, "settings": settings, "time": 1.0}
+    return line | told
+
+
+def write_run(
+    folder: Path, trials: list[dict[str, Any]], epochs: list[dict[str, Any]],
+    metric: str = "val_acc", mode: str = "max",
+) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "space.yaml").write_text(SPACE.format(metric=metric, mode=mode))
+    for name, lines in (("trials", trials), ("epochs", epochs)):
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        (folder / f"{name}.jsonl").write_text(text)
+    return folder
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """Three trials: 0002 is best at epoch 1 with 1,640 of 2,000; 0001 ties; 0003 was stopped."""
+    return write_run(
+        tmp_path / "code2",
+        [
+            trial("0001", "running"), trial("0001", augment=False),
+            trial("0002", augment=True),
+            trial("0003", "stopped", lr=1e-3, stop_rule="dead", stop_reason="no live unit"),
+        ],
+        [
+            epoch("0001", 0, 0.70), epoch("0001", 1, 0.80), epoch("0001", 2, 0.80),
+            epoch("0002", 0, 0.75), epoch("0002", 1, 0.82, train_acc=0.85), epoch("0002", 2, 0.81),
+            epoch("0003", 0, 0.50),
+        ],
+    )  # fmt: skip
+
+
+def test_ranks_by_the_best_epoch(run: Path) -> None:
+    trials, epochs = load(run)
+    assert trials["trial"].tolist() == ["0002", "0001", "0003"]
+    assert trials["rank"].tolist() == [1, 2, 3]
+    assert trials["best_epoch"].tolist() == [1, 1, 0]  # 0001 has 0.80 twice: the earlier one
+    assert trials["train_acc"].tolist() == [0.85, 0.9, 0.9]
+    assert trials["epochs_run"].tolist() == [3, 3, 1]
+    assert trials["seconds"].tolist() == [30.0, 30.0, 10.0]
+    assert len(epochs) == 7 and epochs["epoch"].tolist() == [0, 1, 2, 0, 1, 2, 0]
+
+
+def test_intervals_are_wilsons_from_the_number_of_pairs(run: Path) -> None:
+    best = load(run)[0].iloc[0]
+    # 1,640 of 2,000 by Wilson: centre (0.82 + 0.00096) / 1.00192, half width 0.01684
+    assert best["val_acc_low"] == pytest.approx(0.8026, abs=5e-5)
+    assert best["val_acc_high"] == pytest.approx(0.8362, abs=5e-5)
+
+
+def test_marks_the_trials_that_the_intervals_cannot_tell_from_the_best(run: Path) -> None:
+    # 0.80 of 2,000 is [0.782, 0.817], which overlaps [0.803, 0.836]; 0.50 does not
+    assert load(run)[0]["like_best"].tolist() == [True, True, False]
+
+
+def test_columns_are_the_settings_that_can_differ(run: Path) -> None:
+    trials, _ = load(run)
+    assert list(trials) == [
+        "rank", "trial", "row", "lr", "augment", "val_acc", "val_acc_low", "val_acc_high",
+        "like_best", "best_epoch", "train_acc", "epochs_run", "status", "stop_rule",
+        "stop_reason", "seconds",
+    ]  # fmt: skip
+    assert trials["lr"].tolist() == [1e-5, 1e-5, 1e-3]
+    assert trials["augment"].tolist() == [True, False, False]
+
+
+def test_a_setting_that_did_differ_has_a_column_even_if_the_space_fixes_it(tmp_path: Path) -> None:
+    run = write_run(
+        tmp_path / "r", [trial("A", net="alexnet"), trial("D", net="vgg16_bn")],
+        [epoch("A", 0, 0.6), epoch("D", 0, 0.7)],
+    )  # fmt: skip
+    assert load(run)[0]["net"].tolist() == ["vgg16_bn", "alexnet"]
+
+
+def test_min_mode_takes_the_lowest_and_nan_never_wins(tmp_path: Path) -> None:
+    nan = math.nan
+    run = write_run(
+        tmp_path / "r",
+        [trial("0001"), trial("0002"), trial("0003", "failed", stop_reason="loss not finite")],
+        [
+            epoch("0001", 0, 0.6, val_loss=0.50), epoch("0001", 1, 0.9, val_loss=nan),
+            epoch("0002", 0, 0.5, val_loss=0.60), epoch("0002", 1, 0.55, val_loss=0.40),
+            epoch("0003", 0, 0.5, val_loss=nan),
+        ],
+        metric="val_loss", mode="min",
+    )  # fmt: skip
+    trials, _ = load(run)
+    assert trials["trial"].tolist() == ["0002", "0001", "0003"]
+    assert trials["val_acc"].tolist()[:2] == [0.55, 0.6]  # at the epoch of the lowest loss
+    assert trials["rank"].tolist() == [1, 2, 3]
+    assert math.isnan(trials["val_acc"].iloc[2]) and pd.isna(trials["best_epoch"].iloc[2])
+
+
+def test_best_epoch() -> None:
+    nan = math.nan
+    assert best_epoch([nan, 0.5, 0.7, 0.7, nan], "max") == 2
+    assert best_epoch([nan, 0.5, 0.7, 0.5], "min") == 1
+    assert best_epoch([nan, nan], "max") is None
+    assert best_epoch([], "max") is None
+
+
+def test_the_last_line_of_a_trial_and_of_an_epoch_wins(run: Path) -> None:
+    with (run / "epochs.jsonl").open("a") as file:  # resumed: epoch 2 of 0001 was run again
+        file.write(json.dumps(epoch("0001", 2, 0.90)) + "\n")
+    trials, epochs = load(run)
+    assert trials["trial"].iloc[0] == "0001" and trials["val_acc"].iloc[0] == 0.90
+    assert len(epochs) == 7
+    assert trials.set_index("trial")["status"]["0001"] == "done"
+
+
+def test_a_torn_last_line_is_left_out(run: Path) -> None:
+    for name in ("trials", "epochs"):
+        with (run / f"{name}.jsonl").open("a") as file:
+            file.write('{"trial": "0003", "epo')
+    assert len(load(run)[1]) == 7
+
+
+def test_garbage_in_the_middle_is_reported_with_file_and_line(run: Path) -> None:
+    path = run / "epochs.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([*lines[:2], "0.7, 0.8\n", *lines[2:]]))
+    with pytest.raises(RunError, match=r"epochs\.jsonl: line 3 "):
+        load(run)
+
+
+@pytest.mark.parametrize("line", ['["a", "list"]', '{"epoch": 1}', "17"])
+def test_json_that_is_no_record_is_reported(run: Path, line: str) -> None:
+    with (run / "epochs.jsonl").open("a") as file:
+        file.write(line + "\n")
+    with pytest.raises(RunError, match=r"epochs\.jsonl: .*not a record"):
+        load(run)
+
+
+def test_running_trials_of_a_dead_driver_are_shown_as_recorded(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "r", [trial("0001", "running"), trial("0002", "running")],
+                    [epoch("0001", 0, 0.6)])  # fmt: skip
+    trials, _ = load(run)
+    assert trials["status"].tolist() == ["running", "running"]
+    assert trials["rank"].tolist() == [1, pd.NA]
+    assert "running" in results.table(trials)
+
+
+def test_write_leaves_csv_and_parquet_that_read_back_alike(run: Path) -> None:
+    results.write(run)
+    trials, epochs = load(run)
+    pd.testing.assert_frame_equal(pd.read_parquet(run / "trials.parquet"), trials)
+    pd.testing.assert_frame_equal(pd.read_parquet(run / "epochs.parquet"), epochs)
+    text = pd.read_csv(run / "trials.csv", dtype={"trial": str})
+    assert text["trial"].tolist() == ["0002", "0001", "0003"]
+    assert text["val_acc"].tolist() == trials["val_acc"].tolist()
+    assert not list(run.glob(".*"))
+
+
+def test_table_in_the_terminal(run: Path) -> None:
+    lines = results.table(load(run)[0]).splitlines()
+    assert "82.0 [80.3, 83.6]" in lines[2] and "~" not in lines[2]
+    assert "80.0 [78.2, 81.7] ~" in lines[3]
+    assert "no live unit" in lines[4]
+    assert lines[-1].startswith("~ the 95 % interval overlaps")
+    assert max(map(len, lines)) <= 120
+    shorter = results.table(load(run)[0], top=1)
+    assert "2 more trials; --top 3" in shorter and "~" not in shorter
+
+
+def test_a_long_reason_folds_and_keeps_every_word(tmp_path: Path) -> None:
+    reason = "the last convolution has no live unit since epoch 2, so nothing can change any more"
+    run = write_run(tmp_path / "r", [trial("0001", "stopped", stop_reason=reason)],
+                    [epoch("0001", 0, 0.5)])  # fmt: skip
+    text = results.table(load(run)[0])
+    assert set(reason.split()) <= set(text.split())
+    assert max(map(len, text.splitlines())) <= 120
+
+
+def test_command_prints_the_table(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert results.main([str(run), "--csv", str(run / "mine.csv"), "--top", "2"]) == 0
+    assert "82.0 [80.3, 83.6]" in capsys.readouterr().out
+    assert len(pd.read_csv(run / "mine.csv")) == 2
+
+
+def test_json_is_valid_and_has_no_nan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = write_run(tmp_path / "r", [trial("0001"), trial("0002", "failed", stop_reason="memory")],
+                    [epoch("0001", 0, 0.6), epoch("0001", 1, math.nan)])  # fmt: skip
+    assert results.main([str(run), "--json"]) == 0
+
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} is not JSON")
+
+    records = json.loads(capsys.readouterr().out, parse_constant=refuse)
+    assert [record["rank"] for record in records] == [1, None]
+    assert records[0]["val_acc"] == 0.6 and records[1]["val_acc"] is None
+    assert records[1]["stop_reason"] == "memory"
+
+
+@pytest.mark.parametrize("arguments", [[], ["--json"], ["--csv", "x.csv"]])
+def test_a_missing_run_is_one_sentence_and_exit_2(
+    run: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert results.main([str(run.parent / "code3"), *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == f"{run.parent / 'code3'}: no such run folder; did you mean code2?\n"
+
+
+def test_other_wrong_folders(run: Path) -> None:
+    with pytest.raises(RunError, match=r"no space\.yaml and no trials\.jsonl; .* runs code2$"):
+        load(run.parent)
+    (run / "trials.jsonl").write_text("")
+    with pytest.raises(RunError, match="no trial has started yet"):
+        load(run)
+    (run / "space.yaml").unlink()
+    with pytest.raises(RunError, match=r"not a run folder, it has no space\.yaml$"):
+        load(run)
+    with pytest.raises(RunError, match="not a run folder"):
+        load(run / "trials.jsonl")
+
+
+def test_no_epoch_yet_is_said_but_failures_are_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = write_run(tmp_path / "r", [trial("0001", "running"), trial("0002", "running")], [])
+    assert results.main([str(run)]) == 2
+    assert capsys.readouterr().err.endswith("no epoch has finished yet (trials: 2 running)\n")
+    write_run(run, [trial("0001", "failed", stop_reason="out of memory")], [])
+    assert results.main([str(run)]) == 0
+    assert "out of memory" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("top", ["0", "-1", "many", "1.5"])
+def test_top_must_count(run: Path, top: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        results.main([str(run), "--top", top])
+    assert stopped.value.code == 2
+    assert f"must be a whole number above 0, got {top}" in capsys.readouterr().err
+
+
+def test_a_csv_that_cannot_be_written(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert results.main([str(run), "--csv", str(run / "none" / "x.csv")]) == 2
+    assert "x.csv: cannot be written" in capsys.readouterr().err
+
+
+def test_settings_are_configs_by_trial(run: Path) -> None:
+    configs = results.settings(run)
+    assert configs["0003"] == TrialConfig(epochs=3, lr=1e-3)
+    path = run / "trials.jsonl"
+    path.write_text(path.read_text().replace('"augment"', '"augmentation"'))
+    with pytest.raises(RunError, match="trial 0001: augmentation: not a setting; did you mean"):
+        results.settings(run)
+
+
+def test_manifest(run: Path) -> None:
+    with pytest.raises(RunError, match=r"manifest\.json: missing"):
+        results.manifest(run)
+    (run / "manifest.json").write_text('{"name": "code2"}')
+    assert results.manifest(run) == {"name": "code2"}
+    (run / "manifest.json").write_text('{"name": ')
+    with pytest.raises(RunError, match=r"manifest\.json: not JSON"):
+        results.manifest(run)

@@ -1,0 +1,184 @@
+"""The trainer: repeatable bit for bit, resumable at any epoch, and learning at all."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from facesiam.config import EpochMetrics, TrialConfig
+from facesiam.data import FaceData
+from facesiam.models import WeightsError, build
+from facesiam.train import (
+    Pixels, _order, _wire, epochs, judged_different, load_model, predict, save_atomically,
+    save_model,
+)
+
+TIMES = ("seconds", "samples_per_second", "peak_memory_mib")
+
+
+def numbers(run: list[EpochMetrics]) -> list[dict[str, float]]:
+    """What must repeat: everything but the clock's and the system's figures."""
+    return [{k: v for k, v in m.to_dict().items() if k not in TIMES} for m in run]
+
+
+VARIANTS: list[dict[str, Any]] = [
+    {"augment": True, "dropout": True},
+    {"protocol": "cfp-pairs", "loss": "two", "join": "difference", "augment": True},
+    {"protocol": "cfp-pairs", "loss": "single", "join": "linear", "precision": "bf16"},
+]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_same_seed_same_numbers_bit_for_bit_and_another_seed_others(
+    tiny: TrialConfig, data: FaceData, variant: dict[str, Any]
+) -> None:
+    config = dataclasses.replace(tiny, epochs=2, **variant)
+    first = list(epochs(config, data))
+    torch.rand(7)  # whatever else draws in this process changes nothing
+    assert numbers(list(epochs(config, data))) == numbers(first)
+    other = list(epochs(dataclasses.replace(config, seed=1), data))
+    assert numbers(other) != numbers(first)
+
+
+@pytest.mark.parametrize("stop", [1, 2])
+def test_resumed_equals_uninterrupted(
+    tiny: TrialConfig, data: FaceData, tmp_path: Path, stop: int
+) -> None:
+    config = dataclasses.replace(tiny, augment=True, dropout=True)
+    whole = epochs(config, data)
+    expected = list(whole)
+    part = epochs(config, data)
+    seen = [next(part) for _ in range(stop)]
+    save_atomically(part.state(), tmp_path / "state.pt")
+    del part
+    rest = epochs(config, data)
+    rest.load(torch.load(tmp_path / "state.pt", weights_only=True))
+    seen += list(rest)
+    assert numbers(seen) == numbers(expected)
+    for name, value in rest.net.state_dict().items():
+        assert torch.equal(value, whole.net.state_dict()[name]), name
+
+
+def test_a_state_of_other_settings_is_refused(tiny: TrialConfig, data: FaceData) -> None:
+    state = epochs(tiny, data).state()
+    with pytest.raises(ValueError, match="other settings: lr"):
+        epochs(dataclasses.replace(tiny, lr=0.5), data).load(state)
+
+
+def test_it_learns_to_tell_its_training_people_apart(tiny: TrialConfig, data: FaceData) -> None:
+    config = dataclasses.replace(tiny, join="difference", epochs=25, hidden=32)
+    run = list(epochs(config, data))
+    assert run[0].train_acc < 0.65 and run[-1].train_acc > 0.75
+    assert run[-1].train_loss < 0.75 * run[0].train_loss
+    assert [m.epoch for m in run] == list(range(25))
+
+
+def test_a_loss_that_is_not_finite_ends_the_epoch_and_is_reported(
+    tiny: TrialConfig, data: FaceData
+) -> None:
+    training = epochs(tiny, data)
+    with torch.no_grad():
+        training.net.head[0].weight[0, 0] = math.nan
+    metrics = next(training)
+    assert math.isnan(metrics.train_loss) and metrics.val_acc == 0.5
+
+
+def test_frozen_layers_do_not_move_and_the_rest_does(tiny: TrialConfig, data: FaceData) -> None:
+    training = epochs(dataclasses.replace(tiny, freeze=True), data)
+    before = {k: v.clone() for k, v in training.net.state_dict().items()}
+    next(training)
+    moved = {k for k, v in training.net.state_dict().items() if not torch.equal(v, before[k])}
+    convs = [0, 3, 6, 8, 10]
+    assert {f"trunk.{n}.weight" for n in convs[:3]}.isdisjoint(moved)
+    assert {f"trunk.{n}.weight" for n in convs[3:]} | {"head.0.weight"} <= moved
+
+
+def test_validation_counts_the_right_answers(tiny: TrialConfig, data: FaceData) -> None:
+    training = epochs(dataclasses.replace(tiny, join="difference"), data)
+    metrics = next(training)
+    pairs = data.pairs("frontal-triplets", "val")
+    same = predict(training.net, tiny, data, pairs)
+    right = loss = 0.0
+    for probability, label in zip(same, pairs.label, strict=True):  # one pair at a time
+        right += (probability > 0.5) == (label == 0)
+        loss -= math.log(probability if label == 0 else 1 - probability)
+    assert metrics.val_pairs == len(pairs.label)
+    assert metrics.val_acc == pytest.approx(right / len(pairs.label), abs=1e-12)
+    assert metrics.val_loss == pytest.approx(loss / len(pairs.label), rel=1e-4)
+
+
+def test_predicting_in_one_pass_equals_pair_by_pair(tiny: TrialConfig, data: FaceData) -> None:
+    net = build(dataclasses.replace(tiny, join="concat")).eval()
+    pairs = data.pairs("cfp-pairs", "val")
+    pixels = Pixels(data, pairs, tiny.image_size, torch.device("cpu"))
+    together = predict(net, tiny, data, pairs)
+    for n in range(0, len(pairs.label), 9):
+        sides = [
+            pixels.batch(torch.tensor([int(side[n])])) for side in (pairs.left, pairs.right)
+        ]
+        with torch.no_grad():
+            logits = net.judge(*(net.embed(side) for side in sides))[0].double()
+        expected = logits.softmax(0)[0].item()
+        assert together[n] == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_first_logit_must_be_higher_for_the_same_person() -> None:
+    logits = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]])
+    assert judged_different(logits).tolist() == [0, 1, 1]
+
+
+def test_images_are_scaled_to_the_unit_interval_and_averaged_down(data: FaceData) -> None:
+    pairs = data.pairs("frontal-triplets", "val")
+    raw = data.pixels("letterbox")[3].astype(np.float64) / 255
+    full = Pixels(data, pairs, 224, torch.device("cpu")).batch(torch.tensor([3]))
+    assert np.allclose(full[0].permute(1, 2, 0).numpy(), raw, atol=1e-6)
+    half = Pixels(data, pairs, 112, torch.device("cpu")).batch(torch.tensor([3]))
+    averaged = raw.reshape(112, 2, 112, 2, 3).mean((1, 3))
+    assert np.allclose(half[0].permute(1, 2, 0).numpy(), averaged, atol=1e-5)
+
+
+def test_a_triplet_batch_holds_each_image_once_and_half_of_each_kind(data: FaceData) -> None:
+    pairs = data.pairs("frontal-triplets", "train")
+    assert pairs.triplets is not None
+    images, left, right, label = _wire(pairs, torch.tensor([4, 7]))
+    anchors, positives, negatives = pairs.triplets[[4, 7]].T
+    assert images.tolist() == [*anchors, *positives, *negatives]
+    assert images[left].tolist() == [*anchors, *anchors]
+    assert images[right].tolist() == [*positives, *negatives]
+    assert label.tolist() == [0, 0, 1, 1]
+
+
+def test_the_order_is_a_shuffle_and_alternates_under_the_loss_two(data: FaceData) -> None:
+    pairs = data.pairs("cfp-pairs", "train")
+    generator = torch.Generator().manual_seed(0)
+    every = _order(pairs, "single", generator)
+    assert sorted(every.tolist()) == list(range(len(pairs.label)))
+    assert every.tolist() != sorted(every.tolist())
+    mixed = _order(pairs, "two", generator)
+    assert pairs.label[mixed.numpy()].tolist() == [0, 1] * (len(mixed) // 2)
+
+
+def test_a_model_file_gives_back_the_same_judgements(
+    tiny: TrialConfig, data: FaceData, tmp_path: Path
+) -> None:
+    training = epochs(tiny, data)
+    next(training)
+    save_model(tmp_path / "w.pt", training.net, tiny, epoch=0, val_acc=0.25)
+    net, config, info = load_model(tmp_path / "w.pt")
+    pairs = data.pairs("frontal-triplets", "test")
+    assert config == tiny and info == {"epoch": 0, "val_acc": 0.25}
+    ours, theirs = (predict(n, tiny, data, pairs) for n in (training.net, net))
+    assert np.array_equal(ours, theirs)
+    assert [p.name for p in tmp_path.iterdir()] == ["w.pt"]  # no half-written neighbour
+
+
+def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
+    torch.save({"weights": torch.zeros(2)}, tmp_path / "w.pt")
+    with pytest.raises(WeightsError, match="not a model file of facesiam"):
+        load_model(tmp_path / "w.pt")
