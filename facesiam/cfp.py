@@ -55,7 +55,7 @@ def read(source: Source) -> Dataset:
     """Read the lists and splits of ``source``.
 
     Raises:
-        DataError: there is no list of images at all. What else is wrong is in ``problems``.
+        DataError: a list of images is missing or empty. What else is wrong is in ``problems``.
     """
     problems: list[str] = []
     files = [_list_name(source, letter) for letter in LISTS]
@@ -130,7 +130,7 @@ def _images(source: Source, file: str, problems: list[str]) -> list[tuple[str, i
         elif not source.has(name):
             problems.append(f"{file} line {line}: points at {name}, which does not exist")
     if not images:
-        problems.append(f"{file}: lists no images")
+        raise DataError(f"{source.path}: {file} lists no images; {LAYOUT}")
     return images
 
 

@@ -64,6 +64,7 @@ def _fetch_all(url: str, part: Path, progress: bool) -> None:
             _fetch(url, part, progress)
             return
         except urllib.error.HTTPError as error:
+            error.close()
             if error.code < 500:
                 raise DataError(f"{url}: the server says {error.code} {error.reason}") from None
             problem: Exception = error
@@ -92,6 +93,7 @@ def _fetch(url: str, part: Path, progress: bool) -> None:
         total = re.fullmatch(r"bytes \*/(\d+)", error.headers.get("Content-Range") or "")
         if error.code != 416:
             raise
+        error.close()
         if total is None or int(total[1]) != have:  # longer than the file: not a part of it
             os.truncate(part, 0)
             raise _Incomplete("the part that was there does not belong to this file") from None

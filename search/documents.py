@@ -67,10 +67,10 @@ class DocumentRow:
 
     def figure(self, name: str) -> str:
         """Return a published figure as the documents print it, – where they have none."""
-        value = self.published.get(name)
-        if name == "overfit":
-            return letter(value)
-        return "–" if value is None else str(value)
+        if name not in self.published:
+            return "–"
+        value = self.published[name]
+        return letter(value) if name == "overfit" else str(value)
 
 
 def rows(*searched: space.SearchSpace) -> dict[str, DocumentRow]:

@@ -126,7 +126,8 @@ def scatter(path: Path, trials: pd.DataFrame, names: list[str], log: Collection[
         axes.set_visible(False)
     for axes in grid[:, 0]:
         axes.set_ylabel("best val. accuracy, %")
-    _finish(figure, path, "Best validation accuracy against each setting (bars: 95 %; side by side: in order of start)")
+    how = "bars: 95 % interval; side by side: in order of start"
+    _finish(figure, path, f"Best validation accuracy against each setting ({how})")
 
 
 def _mark(

@@ -93,7 +93,7 @@ def _what_ran(runs: Sequence[Run]) -> str:
             "trials": f"{len(run.trials)} ({states})",
             "epochs": str(run.trials["epochs_run"].sum()),
             "command": f"`{_command(noted.get('command'))}`",
-            "data": f"{data.get('source', '–')}, key `{data.get('key', '–')}`",
+            "data": f"{Path(data.get('source', '–')).name}, key `{data.get('key', '–')}`",
             "best by": f"{run.searched.metric}, {run.searched.mode}",
             "seed": str(noted.get("seed", "–")),
             "machine": _listed(noted.get("machine")),
@@ -162,7 +162,11 @@ def _command(command: object) -> str:
 def _listed(facts: object) -> str:
     if not isinstance(facts, dict):
         return str(facts or "–")
-    return ", ".join(f"{name} {value}" for name, value in facts.items())
+    written = {
+        name: ", ".join(map(str, value)) or "none" if isinstance(value, list) else value
+        for name, value in facts.items()
+    }
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in written.items())
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from facesiam.config import ConfigError, EpochMetrics, TrialConfig
+from facesiam.config import GEOMETRY, ConfigError, EpochMetrics, TrialConfig
 from facesiam.data import DataError, FaceData, open_packed, prepare
 from facesiam.metrics import verification
 from facesiam.models import WeightsError, find_weights
@@ -133,7 +133,8 @@ def test(trial: str, config: TrialConfig, data: FaceData, folder: Path) -> dict[
     """Test the weights in `folder` on the test split; write and return the figures."""
     net, _, info = load_model(folder / "weights.pt")
     pairs = data.pairs(config.protocol, "test", people=config.people, seed=config.pair_seed)
-    measured = verification(predict(net, config, data, pairs), pairs.label, seed=config.seed)
+    same = predict(net, config, data.pixels(pairs.geometry), pairs)
+    measured = verification(same, pairs.label, seed=config.seed)
     figures = {
         "trial": trial, "seed": config.seed, "epoch": int(info["epoch"]),
         "val_acc": float(info["val_acc"]), **measured, "config": config.to_dict(),
@@ -154,8 +155,6 @@ def _data(run: Path, given: str | None, config: TrialConfig) -> FaceData:
     noted = results.manifest(run)["data"]
     if given is None and Path(noted["folder"]).is_dir():
         return open_packed(noted["folder"])
-    from facesiam.config import GEOMETRY
-
     data = prepare(given or noted["source"], [GEOMETRY[config.protocol]])
     if data.key != noted["key"]:
         raise DataError(

@@ -150,9 +150,9 @@ def _search(
         console.print(f"interrupted; go on with:\n  {_resume_command()}", highlight=False, soft_wrap=True)
         return INTERRUPTED
     if options.report or space.report:
-        from search.report import write
+        from search.report import report
 
-        console.print(f"report: {_shown(write([setup.run]))}", highlight=False, soft_wrap=True)
+        console.print(f"report: {_shown(report([setup.run]))}", highlight=False, soft_wrap=True)
     return SOME_FAILED if board.counts["failed"] else DONE
 
 

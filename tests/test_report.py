@@ -18,16 +18,16 @@ from search.report import main
 FIXED = {"net": "alexnet", "join": "difference", "loss": "two", "lr": 1e-5, "epochs": 60}
 ROWS: dict[str, dict[str, Any]] = {
     "A": {
-        "published": {"val": 81, "test": 80, "overfit": "T", "epoch": 15},
+        "published": {"val": 81, "test": 80, "overfit": True, "epoch": 15},
     },
     "B": {
         "settings": {"augment": True}, "note": "The best AlexNet.",
-        "published": {"val": 84, "test": 82, "overfit": "F", "epoch": 59},
+        "published": {"val": 84, "test": 82, "overfit": False, "epoch": 59},
     },
     "J": {
         "settings": {"augment": True, "join": "concat", "lr": 5e-4, "epochs": 240},
         "printed": {"pretrained": True}, "note": "Ran from random weights.",
-        "published": {"val": 50, "test": 50, "overfit": "…", "epoch": 0},
+        "published": {"val": 50, "test": 50, "overfit": None, "epoch": 0},
     },
 }  # fmt: skip
 RENDER = figures._finish
@@ -36,7 +36,9 @@ PICTURE = re.compile(r"!\[.*\]\((.*)\)")
 
 def space_file(path: Path, rows: dict[str, Any], **more: Any) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump({"fixed": FIXED, "rows": rows, **more}, allow_unicode=True))
+    fixed = {name: value for name, value in FIXED.items() if name not in more.get("search", {})}
+    more |= {"fixed": fixed, **({"rows": rows} if rows else {})}
+    path.write_text(yaml.safe_dump(more, allow_unicode=True))
     return path
 
 

@@ -103,7 +103,7 @@ def test_validation_counts_the_right_answers(tiny: TrialConfig, data: FaceData) 
     training = epochs(dataclasses.replace(tiny, join="difference"), data)
     metrics = next(training)
     pairs = data.pairs("frontal-triplets", "val")
-    same = predict(training.net, tiny, data, pairs)
+    same = predict(training.net, tiny, data.pixels(pairs.geometry), pairs)
     right = loss = 0.0
     for probability, label in zip(same, pairs.label, strict=True):  # one pair at a time
         right += (probability > 0.5) == (label == 0)
@@ -116,8 +116,9 @@ def test_validation_counts_the_right_answers(tiny: TrialConfig, data: FaceData) 
 def test_predicting_in_one_pass_equals_pair_by_pair(tiny: TrialConfig, data: FaceData) -> None:
     net = build(dataclasses.replace(tiny, join="concat")).eval()
     pairs = data.pairs("cfp-pairs", "val")
-    pixels = Pixels(data, pairs, tiny.image_size, torch.device("cpu"))
-    together = predict(net, tiny, data, pairs)
+    source = data.pixels(pairs.geometry)
+    pixels = Pixels(source, tiny.image_size, torch.device("cpu"))
+    together = predict(net, tiny, source, pairs)
     for n in range(0, len(pairs.label), 9):
         sides = [
             pixels.batch(torch.tensor([int(side[n])])) for side in (pairs.left, pairs.right)
@@ -134,11 +135,11 @@ def test_the_first_logit_must_be_higher_for_the_same_person() -> None:
 
 
 def test_images_are_scaled_to_the_unit_interval_and_averaged_down(data: FaceData) -> None:
-    pairs = data.pairs("frontal-triplets", "val")
-    raw = data.pixels("letterbox")[3].astype(np.float64) / 255
-    full = Pixels(data, pairs, 224, torch.device("cpu")).batch(torch.tensor([3]))
+    source = data.pixels("letterbox")
+    raw = source[3].astype(np.float64) / 255
+    full = Pixels(source, 224, torch.device("cpu")).batch(torch.tensor([3]))
     assert np.allclose(full[0].permute(1, 2, 0).numpy(), raw, atol=1e-6)
-    half = Pixels(data, pairs, 112, torch.device("cpu")).batch(torch.tensor([3]))
+    half = Pixels(source, 112, torch.device("cpu")).batch(torch.tensor([3]))
     averaged = raw.reshape(112, 2, 112, 2, 3).mean((1, 3))
     assert np.allclose(half[0].permute(1, 2, 0).numpy(), averaged, atol=1e-5)
 
@@ -173,7 +174,8 @@ def test_a_model_file_gives_back_the_same_judgements(
     net, config, info = load_model(tmp_path / "w.pt")
     pairs = data.pairs("frontal-triplets", "test")
     assert config == tiny and info == {"epoch": 0, "val_acc": 0.25}
-    ours, theirs = (predict(n, tiny, data, pairs) for n in (training.net, net))
+    source = data.pixels(pairs.geometry)
+    ours, theirs = (predict(n, tiny, source, pairs) for n in (training.net, net))
     assert np.array_equal(ours, theirs)
     assert [p.name for p in tmp_path.iterdir()] == ["w.pt"]  # no half-written neighbour
 

@@ -1,0 +1,166 @@
+"""Are these two faces the same person: ``python -m facesiam.demo WEIGHTS [IMAGE_A IMAGE_B]``.
+
+With two images it judges them. Without, it draws pairs of the test split as the documents' demo
+does, a row of different people and then a row of the same person, with the test accuracy above.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from facesiam.config import GEOMETRY, ConfigError, TrialConfig
+from facesiam.data import DataError, Pairs, prepare
+from facesiam.metrics import accuracy, wilson
+from facesiam.models import SiameseNet, WeightsError
+from facesiam.packing import GEOMETRIES, decode
+from facesiam.train import load_model, predict
+
+SIDE, GAP, CAPTION, TITLE = 224, 12, 30, 44
+SAME, DIFFERENT = "The same person", "NOT the same person"
+GREEN, RED, INK, PAPER = (22, 120, 60), (176, 32, 32), (30, 30, 30), (255, 255, 255)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A pair as it is drawn."""
+
+    left: Image.Image
+    right: Image.Image
+    same: float
+    """Probability of "same person"."""
+    truth: bool | None
+    """Whether it is the same person, where that is known."""
+
+    @property
+    def caption(self) -> str:
+        """The verdict and how sure the net is of it."""
+        return f"{SAME if self.same > 0.5 else DIFFERENT} ({max(self.same, 1 - self.same):.0%})"
+
+    @property
+    def colour(self) -> tuple[int, int, int]:
+        """Green for a right verdict, red for a wrong one, black where the truth is not known."""
+        if self.truth is None:
+            return INK
+        return GREEN if (self.same > 0.5) == self.truth else RED
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; return its exit code: 0 done, 2 wrong input."""
+    options = _parser().parse_args(argv)
+    try:
+        if len(options.images) not in (0, 2):
+            raise DataError(f"give two images or none, got {len(options.images)}")
+        net, config, _ = load_model(options.weights)
+        if options.images:
+            pair = judge_files(net, config, *map(Path, options.images))
+            title, rows = "", [[pair]]
+            print(pair.caption)
+        else:
+            title, rows = judge_test_pairs(net, config, options)
+            print(title)
+        out = Path(options.out)
+        draw(title, rows).save(out)
+    except (DataError, WeightsError, ConfigError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    except (OSError, ValueError) as error:
+        print(f"--out {options.out}: cannot be written ({error})", file=sys.stderr)
+        return 2
+    print(out)
+    return 0
+
+
+def judge_files(net: SiameseNet, config: TrialConfig, first: Path, second: Path) -> Judged:
+    """Judge two image files, brought to the geometry that the net was trained with.
+
+    Raises:
+        DataError: a file is missing or is no image.
+    """
+    fit = GEOMETRIES[GEOMETRY[config.protocol]]
+    images = [fit(_read(path)) for path in (first, second)]
+    one, other, unknown = (np.array([n]) for n in (0, 1, 0))
+    pair = Pairs(one, other, unknown, None, GEOMETRY[config.protocol])
+    same = predict(net, config, np.stack([np.asarray(image) for image in images]), pair)
+    return Judged(*images, same=float(same[0]), truth=None)
+
+
+def judge_test_pairs(
+    net: SiameseNet, config: TrialConfig, options: argparse.Namespace
+) -> tuple[str, list[list[Judged]]]:
+    """Judge every test pair; return a title with the accuracy, and the rows to draw.
+
+    Raises:
+        DataError: no data.
+    """
+    data = prepare(options.data, [GEOMETRY[config.protocol]])
+    pairs = data.pairs(config.protocol, "test", people=config.people, seed=config.pair_seed)
+    pixels = data.pixels(pairs.geometry)
+    same = predict(net, config, pixels, pairs)
+    low, high = wilson(round(accuracy(same, pairs.label) * len(same)), len(same))
+    title = (
+        f"Test accuracy {100 * accuracy(same, pairs.label):.1f} % "
+        f"[{100 * low:.1f}, {100 * high:.1f}] of {len(same)} pairs"
+    )
+    rng = np.random.default_rng(options.seed)
+    rows = []
+    for label in (1, 0):
+        of_kind = np.flatnonzero(pairs.label == label)
+        chosen = rng.choice(of_kind, min(options.pairs, len(of_kind)), replace=False)
+        rows.append([
+            Judged(
+                Image.fromarray(pixels[pairs.left[n]]), Image.fromarray(pixels[pairs.right[n]]),
+                float(same[n]), label == 0,
+            )
+            for n in chosen
+        ])
+    return title, rows
+
+
+def draw(title: str, rows: list[list[Judged]]) -> Image.Image:
+    """Draw rows of pairs, each with its verdict under it, and the title above."""
+    top = TITLE if title else GAP
+    cell_wide, cell_high = 2 * SIDE + 2 * GAP, SIDE + CAPTION + GAP
+    size = (GAP + cell_wide * max(map(len, rows)), top + cell_high * len(rows))
+    sheet = Image.new("RGB", size, PAPER)
+    pen = ImageDraw.Draw(sheet)
+    pen.text((GAP, GAP), title, INK, ImageFont.load_default(20))
+    for down, row in enumerate(rows):
+        for across, pair in enumerate(row):
+            x, y = GAP + across * cell_wide, top + down * cell_high
+            sheet.paste(pair.left, (x, y))
+            sheet.paste(pair.right, (x + SIDE, y))
+            pen.text(
+                (x + SIDE, y + SIDE + 4), pair.caption, pair.colour, ImageFont.load_default(18),
+                anchor="ma",
+            )
+    return sheet
+
+
+def _read(path: Path) -> Image.Image:
+    try:
+        return decode(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from None
+    except ValueError as error:
+        raise DataError(f"{path}: not an image that can be read ({error})") from None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m facesiam.demo", description=__doc__)
+    parser.add_argument("weights", help="weights.pt of search.retrain, or of a run's best trial")
+    parser.add_argument("images", nargs="*", metavar="IMAGE", help="two images to compare")
+    parser.add_argument("--data", help="CFP zip, its folder, or the word drawn, for test pairs")
+    parser.add_argument("--pairs", type=int, default=4, help="pairs a row (4)")
+    parser.add_argument("--seed", type=int, default=0, help="chooses the pairs (0)")
+    parser.add_argument("--out", default="demo.png", help="picture to write (demo.png)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

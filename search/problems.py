@@ -1,0 +1,30 @@
+"""What is wrong with a space file, gathered so that all of it is told at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+
+class SpaceError(ValueError):
+    """A space that cannot be searched; the text names every problem and is ready to be shown."""
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong. They sort by line."""
+
+    line: int
+    """From 1; 0 where the problem is in no line of a file."""
+    key: str
+    text: str
+
+    def __str__(self) -> str:
+        place = f"line {self.line}  " if self.line else ""
+        return f"{place}{self.key}: {self.text}" if self.key else f"{place}{self.text}"
+
+
+def report(title: str, problems: Iterable[Problem]) -> SpaceError:
+    """Return the error that lists ``problems`` under ``title``, each of them once, by line."""
+    found = sorted(set(problems))
+    head = f"{title}: {len(found)} problem{'s' if len(found) > 1 else ''}"
+    return SpaceError("\n  ".join([head, *map(str, found)]))

@@ -1,0 +1,149 @@
+"""A space file → what a SearchSpace is made of, and every problem of the file with its line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from facesiam.config import SETTINGS, Setting, Value, did_you_mean
+from search import options
+from search.checks import Checks
+from search.domains import both_fixed_and_searched, read_search
+from search.parts import Amount, Domain, Resources, Row
+from search.yamlnodes import Entry, Scalar
+from search.yamlnodes import Mapping as MappingNode
+
+NAME = re.compile(r"\w[\w.\-]{0,99}", re.ASCII)
+NOTE = Setting("note", str, "", "")
+
+
+class Reader(Checks):
+    """Reads one file."""
+
+    settings_read = False
+    """Whether fixed, search and rows were read without a problem."""
+
+    def read(self, root: MappingNode) -> dict[str, Any]:
+        """Return what the file says, by SearchSpace's field; the faulty parts are left out."""
+        known = [*options.PARTS, *options.OPTIONS]
+        for name, entry in root.entries.items():
+            self.lines[name] = entry.line
+            if name in SETTINGS and name not in known:
+                self.say(entry.line, name, "a setting; put it under fixed: or search:")
+            elif name not in known:
+                self.say(entry.line, name, "not a key of a space file" + did_you_mean(name, known))
+        if not {"fixed", "search", "rows"} & set(root.entries):
+            self.say(root.line, "", "nothing to run; a space file has search:, rows: or fixed:")
+        found = self._options(root)
+        for name in ("prune", "resources", "fixed", "search", "rows"):
+            if name == "fixed":
+                before = len(self.problems)
+            if name in root.entries:
+                found[name] = getattr(self, f"_{name}")(root.entries[name])
+        both_fixed_and_searched(self, found)
+        self.settings_read = len(self.problems) == before
+        return found
+
+    def _options(self, root: MappingNode) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name, setting in options.OPTIONS.items():
+            entry = root.entries.get(name)
+            if entry and (value := self.value(entry.node, setting, name)) is not None:
+                found[name] = value
+        if "name" in found and not NAME.fullmatch(found["name"]):
+            text = f"letters, digits, '-', '_' and '.' only, got {found['name']!r}"
+            self.say(self.lines["name"], "name", text)
+        return found
+
+    def _fixed(self, entry: Entry) -> dict[str, Value]:
+        return self.settings(entry, "fixed")
+
+    def _search(self, entry: Entry) -> dict[str, Domain]:
+        return read_search(self, entry)
+
+    def _rows(self, entry: Entry) -> dict[str, Row]:
+        node, found = entry.node, {}
+        names = node.entries if isinstance(node, MappingNode) else ()
+        for id, each in self.entries(entry, "rows", names).items():
+            self.lines[f"rows.{id}"] = each.line
+            if not NAME.fullmatch(id):
+                text = "letters, digits, '-', '_' and '.' only"
+                self.say(each.line, f"row {id}", text)
+            found[id] = self._row(f"row {id}", each)
+        return found
+
+    def _row(self, key: str, entry: Entry) -> Row:
+        parts = self.entries(entry, key, options.ROW, may_be_empty=True)
+        read: dict[str, Callable[[Entry], Any]] = {
+            "settings": lambda e: self.settings(e, f"{key}.settings", f"{key}, "),
+            "printed": lambda e: self.settings(e, f"{key}.printed", f"{key}, printed "),
+            "published": lambda e: self._published(e, f"{key}, published"),
+            "note": lambda e: self.value(e.node, NOTE, f"{key}, note") or "",
+        }
+        return Row(**{name: read[name](each) for name, each in parts.items()})
+
+    def _published(self, entry: Entry, key: str) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name, each in self.entries(entry, key, options.PUBLISHED).items():
+            if name == "overfit" and isinstance(each.node, Scalar) and each.node.null:
+                found[name] = None
+                continue
+            value = self.value(each.node, options.PUBLISHED[name], f"{key} {name}")
+            # The documents print 81, not 81.0.
+            whole = isinstance(value, float) and value.is_integer()
+            found[name] = int(value) if whole and value is not None else value
+        return found
+
+    def _prune(self, entry: Entry) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name, each in self.entries(entry, "prune", ["asha", *options.RULES]).items():
+            self.lines[f"prune.{name}"] = each.line
+            if name == "asha":
+                found[name] = self._asha(each)
+            else:
+                value = self.value(each.node, options.RULES[name], f"prune.{name}")
+                found[name] = bool(value)
+        return found
+
+    def _asha(self, entry: Entry) -> bool | dict[str, int]:
+        default = {name: int(option.default) for name, option in options.ASHA.items()}
+        if isinstance(entry.node, Scalar):
+            if entry.node.text.lower() in ("false", "off", "no"):
+                return False
+            if entry.node.text.lower() not in ("true", "on", "yes"):
+                text = "must be false, or have grace: and factor: under it"
+                self.say(entry.line, "prune.asha", text)
+            return default
+        for name, each in self.entries(entry, "prune.asha", options.ASHA).items():
+            if name == "grace":
+                self.lines["prune.asha"] = each.line
+            value = self.value(each.node, options.ASHA[name], f"prune.asha.{name}")
+            default[name] = int(value or default[name])
+        return default
+
+    def _resources(self, entry: Entry) -> Resources:
+        entries = self.entries(entry, "resources", [*options.AMOUNTS, "per_net"])
+        per_net = entries.pop("per_net", None)
+        nets = self.entries(per_net, "resources.per_net", options.NETS, "a net") if per_net else {}
+        own = {
+            net: self._amounts(
+                self.entries(each, f"resources.per_net.{net}", options.AMOUNTS),
+                f"resources.per_net.{net}",
+            )
+            for net, each in nets.items()
+        }
+        return Resources(**self._amounts(entries, "resources"), per_net=own)
+
+    def _amounts(self, entries: Mapping[str, Entry], key: str) -> dict[str, Amount]:
+        found: dict[str, Amount] = {}
+        for name, each in entries.items():
+            setting, label = options.AMOUNTS[name], f"{key}.{name}"
+            text = each.node.text if isinstance(each.node, Scalar) else ""
+            if text == "auto":
+                found[name] = "auto"
+            elif text[:1].isalpha():
+                self.say(each.line, label, f"must be auto or a number, got {text!r}")
+            elif (value := self.value(each.node, setting, label)) is not None:
+                found[name] = float(value)
+        return found

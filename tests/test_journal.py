@@ -1,0 +1,66 @@
+"""The run folder's files survive a writer that is killed at any byte."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from search.journal import (
+    Journal, JournalError, read_epochs, read_lines, read_trials, write_atomically,
+)
+
+
+def test_the_last_line_of_a_trial_and_of_an_epoch_wins(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.trial("0001", "running", settings={"lr": 0.1})
+    journal.trial("0002", "running", settings={"lr": 0.2})
+    journal.trial("0001", "done")
+    for epoch, score in ((0, 0.5), (1, 0.6), (1, 0.7)):
+        journal.epoch("0001", {"epoch": epoch, "val_acc": score})
+    trials = read_trials(tmp_path)
+    assert [(k, v["status"]) for k, v in trials.items()] == [("0001", "done"), ("0002", "running")]
+    assert trials["0001"]["settings"] == {"lr": 0.1}
+    assert [row["val_acc"] for row in read_epochs(tmp_path)["0001"]] == [0.5, 0.7]
+
+
+def test_a_journal_cut_at_any_byte_loses_at_most_its_last_line(tmp_path: Path) -> None:
+    whole = Journal(tmp_path)
+    for epoch in range(3):
+        whole.epoch("0001", {"epoch": epoch, "val_acc": epoch / 7})
+    file = tmp_path / "epochs.jsonl"
+    content = file.read_bytes()
+    for cut in range(len(content) + 1):
+        file.write_bytes(content[:cut])
+        lines = content[:cut].count(b"\n")
+        # A line that lacks only its newline still counts; nothing else may differ.
+        assert len(read_lines(file)) in (lines, lines + 1)
+        Journal(tmp_path).epoch("0001", {"epoch": 9, "val_acc": 1.0})
+        rows = read_lines(file)
+        assert len(rows) == lines + 1 and rows[-1]["epoch"] == 9
+
+
+def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "trials.jsonl"
+    file.write_text('{"trial": "1"}\n{"tri\x00\n{"trial": "2"}\n')
+    with pytest.raises(JournalError, match=r"trials.jsonl: line 2 is not JSON"):
+        read_lines(file)
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+    file = tmp_path / "manifest.json"
+    write_atomically(file, "old")
+    with pytest.raises(TypeError):
+        write_atomically(file, None)  # type: ignore[arg-type]
+    assert file.read_text() == "old" and os.listdir(tmp_path) == ["manifest.json"]
+
+
+def test_files_follow_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        write_atomically(tmp_path / "secret", "x")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "secret").stat().st_mode) == 0o600
