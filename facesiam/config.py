@@ -55,10 +55,10 @@ class TrialConfig:
     dropout: bool = _setting(False, "dropout of 0.5 after each hidden ReLU of the head")
     pretrained: bool = _setting(False, "start the trunk from torchvision's ImageNet weights")
     freeze: bool = _setting(
-        False, "no gradient for the first 7 convolutions of VGG (with their batch-norm), 3 of AlexNet"
+        False, "no gradient for the first convolutions: 7 of VGG with batch-norm, 3 of AlexNet"
     )
     freeze_batchnorm: bool = _setting(
-        False, "batch-norm keeps its pretrained running statistics; its scale and shift still train"
+        False, "batch-norm keeps its pretrained statistics; its scale and shift still train"
     )
     loss: Literal["single", "two"] = _setting(
         "two",
@@ -73,8 +73,8 @@ class TrialConfig:
     )
     augment: bool = _setting(
         False,
-        "random flip, with rotation within ±20° (cfp-pairs) or a shift within ±12.5 % of each side "
-        "(frontal-triplets); training images only",
+        "random flip, with rotation within ±20° (cfp-pairs) or a shift within ±12.5 % of each "
+        "side (frontal-triplets); training images only",
     )
     epochs: int = _setting(60, "passes over the training pairs", low=1, high=100_000)
     seed: int = _setting(
@@ -221,7 +221,8 @@ METRICS: tuple[str, ...] = ("val_acc", "val_loss", "train_acc", "train_loss")
 def conflicts(settings: Mapping[str, Value]) -> list[str]:
     """List the rules between two settings that ``settings``, complete and in bounds, break."""
     problems = []
-    if settings["freeze_batchnorm"] and settings["net"] == "vgg16_bn" and not settings["pretrained"]:
+    vgg = settings["net"] == "vgg16_bn"
+    if vgg and settings["freeze_batchnorm"] and not settings["pretrained"]:
         problems.append(
             "freeze_batchnorm: true needs pretrained: true (the statistics of untrained "
             "batch-norm layers mean nothing)"
@@ -267,7 +268,8 @@ def _settings() -> dict[str, Setting]:
         choices = get_args(hint) if get_origin(hint) is Literal else ()
         kind = str if choices else hint
         table[item.name] = Setting(
-            name=item.name, type=kind, default=item.default, choices=choices, **item.metadata  # type: ignore[arg-type]
+            name=item.name, type=kind, default=item.default,  # type: ignore[arg-type]
+            choices=choices, **item.metadata,
         )
     return table
 

@@ -83,11 +83,11 @@ def judge_files(net: SiameseNet, config: TrialConfig, first: Path, second: Path)
         DataError: a file is missing or is no image.
     """
     fit = GEOMETRIES[GEOMETRY[config.protocol]]
-    images = [fit(_read(path)) for path in (first, second)]
+    left, right = fit(_read(first)), fit(_read(second))
     one, other, unknown = (np.array([n]) for n in (0, 1, 0))
     pair = Pairs(one, other, unknown, None, GEOMETRY[config.protocol])
-    same = predict(net, config, np.stack([np.asarray(image) for image in images]), pair)
-    return Judged(*images, same=float(same[0]), truth=None)
+    same = predict(net, config, np.stack([np.asarray(left), np.asarray(right)]), pair)
+    return Judged(left, right, float(same[0]), truth=None)
 
 
 def judge_test_pairs(

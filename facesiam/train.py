@@ -57,7 +57,7 @@ class Training(Iterator[EpochMetrics]):
         if self.device.type == "cpu":
             _keep_freed_memory()
         net = build(config, weights).to(self.device)
-        self.net: SiameseNet = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.net: SiameseNet = net.to(memory_format=torch.channels_last)
         trained = [p for p in self.net.parameters() if p.requires_grad]
         self.optimizer = torch.optim.Adam(
             trained, lr=config.lr, weight_decay=config.weight_decay, fused=True
@@ -95,7 +95,7 @@ class Training(Iterator[EpochMetrics]):
         return metrics
 
     def state(self) -> dict[str, Any]:
-        """Return what ``load`` needs to go on after the last epoch, as tensors and plain values."""
+        """Return what ``load`` needs to go on after the last epoch: tensors, plain values."""
         return {
             "config": self.config.to_dict(), "epoch": self.epoch,
             "model": self.net.state_dict(), "optimizer": self.optimizer.state_dict(),
@@ -130,14 +130,14 @@ class Training(Iterator[EpochMetrics]):
                 logits = self.net.judge(features[batch.left], features[batch.right]).float()
             loss = loss_of(logits, batch.label)
             self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
             with torch.no_grad():
                 right = (judged_different(logits) == batch.label).sum()
                 pairs = len(batch.label)
                 total += torch.stack([loss.detach() * pairs, right])
             seen += pairs
-            # Asking a GPU for the value would make it wait at every step; there the epoch runs out.
+            # Asking a GPU for the value would make it wait each step; there the epoch runs out.
             if self.device.type == "cpu" and not torch.isfinite(loss):
                 break
         mean = (total / seen).tolist()
@@ -146,7 +146,7 @@ class Training(Iterator[EpochMetrics]):
     def _batches(self, generator: torch.Generator) -> Iterator[Batch]:
         pairs, size = self.train_pairs, self.config.batch_size
         move = AUGMENTS[self.config.protocol] if self.config.augment else None
-        for chosen in _order(pairs, self.config.loss, generator).split(size):
+        for chosen in torch.split(_order(pairs, self.config.loss, generator), size):
             indices, left, right, label = _wire(pairs, chosen)
             images = self.pixels.batch(indices)
             if move:
@@ -224,11 +224,16 @@ def pair_logits(
     left, right = torch.from_numpy(where.reshape(2, -1)).to(pixels.device)
     with autocast:
         features = torch.cat(
-            [net.embed(pixels.batch(part)) for part in torch.from_numpy(images).split(EVAL_IMAGES)]
+            [
+                net.embed(pixels.batch(part))
+                for part in torch.split(torch.from_numpy(images), EVAL_IMAGES)
+            ]
         )
         logits = [
             net.judge(features[a], features[b]).float()
-            for a, b in zip(left.split(EVAL_PAIRS), right.split(EVAL_PAIRS), strict=True)
+            for a, b in zip(
+                torch.split(left, EVAL_PAIRS), torch.split(right, EVAL_PAIRS), strict=True
+            )
         ]
     return torch.cat(logits).cpu()
 
@@ -296,7 +301,7 @@ def wants_bf16(config: TrialConfig, device: torch.device) -> bool:
     if config.precision != "auto":
         return config.precision == "bf16"
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(check() for name in checks if (check := getattr(torch.cpu, name, None)))
 

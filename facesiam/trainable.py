@@ -29,7 +29,7 @@ class OutOfMemory(RuntimeError):
     """The trial needed more memory than its device has."""
 
 
-class FaceTrial(tune.Trainable):  # type: ignore[misc]
+class FaceTrial(tune.Trainable):
     """A trial. Its Ray config: trial, settings, data, weights, run, cpus, metric, mode."""
 
     def setup(self, config: dict[str, Any]) -> None:

@@ -57,7 +57,7 @@ class Checks:
             may_be_empty: nothing at all is as good as an empty mapping.
         """
         node, known = entry.node, list(known)
-        if isinstance(node, Scalar) and node.null:
+        if _is_empty(node):
             if not may_be_empty:
                 self.say(entry.line, key, "has nothing under it")
             return {}
@@ -81,6 +81,12 @@ class Checks:
             if value is not None:
                 found[name] = value
         return found
+
+
+def _is_empty(node: Node) -> bool:
+    if isinstance(node, Scalar):
+        return node.null
+    return isinstance(node, Mapping) and not node.entries
 
 
 def written(value: object) -> str:

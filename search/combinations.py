@@ -111,7 +111,8 @@ def clashes(fixed: Mapping[str, Value], search: Search) -> list[Clash]:
         text = rule
         if names:
             verb = "breaks" if bad == 1 else "break"
-            text += f"; {bad} of {total} combinations of {_and(names)} {verb} this"
+            kind = "combinations" if len(names) > 1 else "values"
+            text += f"; {bad} of {total} {kind} of {_and(names)} {verb} this"
             text += _cure(fixed, search, key, rule, names)
         found.append(Clash(key, text))
     return found

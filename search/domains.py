@@ -116,7 +116,8 @@ def _conditions(checks: Checks, search: Mapping[str, Domain]) -> None:
         for other, values in domain.when.items():
             key = f"{name}.when.{other}"
             if other not in declared:
-                checks.say(checks.lines[key], key, f"{other} is not searched")
+                text = f"{other} is not searched, so it decides nothing"
+                checks.say(checks.lines[key], key, text)
             for value in values if other in search else ():
                 if not search[other].can_be(value) and not search[other].when:
                     checks.say(checks.lines[key], key, f"{other} is never {written(value)}")

@@ -59,7 +59,7 @@ def run(space: SearchSpace, setup: Setup, board: Board) -> bool:
         DriverError: no such cluster, or a trial asks for more than any machine has.
     """
     connect(setup.address)
-    shares = Shares(space, setup, ray.cluster_resources())
+    shares = Shares(space, setup, cluster())
     recorder = Recorder(space, setup.run, board)
     tuner = tune.Tuner(
         tune.with_resources(FaceTrial, shares.placement),
@@ -142,11 +142,12 @@ def check_gpus(space: SearchSpace, gpus: float | None) -> None:
             )
 
 
-def cluster() -> dict[str, Any]:
+def cluster() -> dict[str, float]:
     """Return the nodes, CPUs and GPUs of the cluster that this process is connected to."""
-    resources = ray.cluster_resources()
-    nodes = sum(1 for node in ray.nodes() if node["Alive"])
-    return {"nodes": nodes, "cpus": resources.get("CPU", 0), "gpus": resources.get("GPU", 0)}
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    alive = len([node for node in nodes if node["Alive"]])
+    return {"nodes": alive, "cpus": resources.get("CPU", 0.0), "gpus": resources.get("GPU", 0.0)}
 
 
 class Shares:
@@ -154,7 +155,7 @@ class Shares:
 
     def __init__(self, space: SearchSpace, setup: Setup, cluster: Mapping[str, float]) -> None:
         self.space, self.setup = space, setup
-        self.cpus, self.gpus = cluster.get("CPU", 1.0), cluster.get("GPU", 0.0)
+        self.cpus, self.gpus = cluster["cpus"], cluster["gpus"]
         needs = [self.of(net) for net in space.nets()]
         for cpus, gpus in needs:
             for name, asked, there in (("cpus", cpus, self.cpus), ("gpus", gpus, self.gpus)):
@@ -187,18 +188,18 @@ class Shares:
         return tune.PlacementGroupFactory([{"CPU": cpus} | ({"GPU": gpus} if gpus else {})])
 
 
-class Searching(Searcher):  # type: ignore[misc]
+class Searching(Searcher):
     """Ray's view of the suggestions; endings reach the suggester by way of the Recorder."""
 
     def __init__(self, recorder: Recorder, shares: Shares) -> None:
         super().__init__()
         self.recorder, self.shares = recorder, shares
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:
+    def suggest(self, trial_id: str) -> dict[str, Any] | str:  # type: ignore[override]
         """Return the next trial's config, or Ray's word for "no more"."""
         suggestion = self.recorder.next()
         if suggestion is None:
-            return self.FINISHED  # type: ignore[no-any-return]
+            return self.FINISHED
         space, setup = self.recorder.space, self.shares.setup
         cpus, _ = self.shares.of(str(suggestion.settings["net"]))
         return {

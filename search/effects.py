@@ -79,10 +79,16 @@ def mean_interval(differences: Sequence[float]) -> tuple[float, float, float]:
 
 
 def _effective(trials: pd.DataFrame) -> pd.DataFrame:
-    """Leave out differences that make none: AlexNet has no batch-norm to freeze."""
+    """Leave out differences that make none: AlexNet has no batch-norm to freeze.
+
+    Where every pretrained VGG has its batch-norm frozen, that is part of pretraining it, and no
+    setting of its own.
+    """
     trials = trials.copy()
-    if {"freeze_batchnorm", "net"} <= set(trials):
-        trials["freeze_batchnorm"] = trials["freeze_batchnorm"] & (trials["net"] != "alexnet")
+    if {"freeze_batchnorm", "net", "pretrained"} <= set(trials):
+        trials["freeze_batchnorm"] &= trials["net"] != "alexnet"
+        if trials.groupby(["net", "pretrained"])["freeze_batchnorm"].nunique().max() == 1:
+            trials = trials.drop(columns="freeze_batchnorm")
     return trials
 
 

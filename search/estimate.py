@@ -19,7 +19,7 @@ from search.journal import JournalError, read_epochs, read_trials
 from search.space import SearchSpace
 
 GIGA_MACS = {"alexnet": 0.66, "vgg16_bn": 15.4}
-"""Multiply-adds of one 224×224 image through the trunk's convolutions, in 1e9, counted by layer."""
+"""Multiply-adds of one 224×224 image through the convolutions, in 1e9, counted by layer."""
 TRIPLETS, PAIRS = 3000, 8400
 """Training triplets and pairs of the whole CFP dataset, for each of the two protocols."""
 RATES = {"CPU": 0.4e12, "GPU": 60e12}

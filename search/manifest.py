@@ -1,4 +1,4 @@
-"""manifest.json of a run: what it was made with, so that its numbers can be placed and repeated."""
+"""manifest.json of a run: what it was made with, so that its numbers can be repeated."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def begin(
             "command": command, "seed": space.seed, "algorithm": space.algorithm,
             "metric": space.metric, "mode": space.mode, "versions": versions(),
             "commit": commit(), "machine": machine(),
-            "data": {"source": data.source, "key": data.key, "folder": str(data.folder)},
+            "data": {"source": data.source, "key": data.key},
             "sessions": [session],
         }
     write_atomically(file, json.dumps(known, indent=1) + "\n")

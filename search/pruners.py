@@ -44,7 +44,7 @@ class _Named(NamedTuple):
     trial_id: str
 
 
-class Scheduler(FIFOScheduler):  # type: ignore[misc]
+class Scheduler(FIFOScheduler):
     """Asks our rules first, then Ray's ASHA, and remembers why a trial was stopped.
 
     The rules sit here and not in a Ray Stopper, because a result that a Stopper ends never
@@ -52,10 +52,12 @@ class Scheduler(FIFOScheduler):  # type: ignore[misc]
     """
 
     def __init__(self, space: SearchSpace) -> None:
-        super().__init__()
-        self._metric, self._mode = space.metric, space.mode
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._metric: str = space.metric
+        self._mode: str = space.mode
         self.rules = {name: rule for name, rule in RULES.items() if space.prune.get(name)}
-        self.asha = _asha(space)
+        # Any, as it is handed _Named for a trial and no controller.
+        self.asha: Any = _asha(space)
         self.histories: dict[str, list[dict[str, Any]]] = {}
         """Epochs by our own trial id, which outlives a session as Ray's ids do not."""
         self.stops: dict[str, Stop] = {}
@@ -87,7 +89,7 @@ class Scheduler(FIFOScheduler):  # type: ignore[misc]
         for rule_name, rule in self.rules.items():
             if reason := rule(self.histories[name]):
                 self.stops[name] = Stop(rule_name, reason)
-                return self.STOP  # type: ignore[no-any-return]
+                return self.STOP
         return self._ask_asha(name)
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
@@ -108,7 +110,7 @@ class Scheduler(FIFOScheduler):  # type: ignore[misc]
 
     def _ask_asha(self, name: str, ended: bool = False) -> str:
         if self.asha is None:
-            return self.CONTINUE  # type: ignore[no-any-return]
+            return self.CONTINUE
         scored = self._best_so_far(self.histories[name])
         rung = _rung(self.asha, name, scored["epochs_run"])
         decision: str = self.asha.on_trial_result(None, _Named(name), scored)
@@ -142,12 +144,13 @@ def _asha(space: SearchSpace) -> ASHAScheduler | None:
     )
 
 
-def _rung(asha: ASHAScheduler, trial_id: str, epochs: float) -> tuple[float, float, int] | None:
+def _rung(asha: Any, trial_id: str, epochs: float) -> tuple[float, float, int] | None:
     """Return milestone, cutoff and peers of the rung that the result is about to enter."""
     bracket = asha._trial_info[trial_id]
     for milestone, recorded in bracket._rungs:  # highest first
         if epochs >= milestone and trial_id not in recorded:
             cutoff = bracket.cutoff(recorded)
-            sign = asha._metric_op
-            return None if cutoff is None else (milestone, sign * float(cutoff), len(recorded))
+            if cutoff is None:
+                return None
+            return milestone, asha._metric_op * float(cutoff), len(recorded)
     return None

@@ -74,7 +74,9 @@ class Reader(Checks):
         return found
 
     def _row(self, key: str, entry: Entry) -> Row:
-        parts = self.entries(entry, key, options.ROW, may_be_empty=True)
+        parts = self.entries(
+            entry, key, options.ROW, "a key of a row", f"{key}, ", may_be_empty=True
+        )
         read: dict[str, Callable[[Entry], Any]] = {
             "settings": lambda e: self.settings(e, f"{key}.settings", f"{key}, "),
             "printed": lambda e: self.settings(e, f"{key}.printed", f"{key}, printed "),
@@ -85,11 +87,13 @@ class Reader(Checks):
 
     def _published(self, entry: Entry, key: str) -> dict[str, Any]:
         found: dict[str, Any] = {}
-        for name, each in self.entries(entry, key, options.PUBLISHED).items():
+        known = options.PUBLISHED
+        entries = self.entries(entry, key, known, "a published figure", f"{key} ")
+        for name, each in entries.items():
             if name == "overfit" and isinstance(each.node, Scalar) and each.node.null:
                 found[name] = None
                 continue
-            value = self.value(each.node, options.PUBLISHED[name], f"{key} {name}")
+            value = self.value(each.node, known[name], f"{key} {name}")
             # The documents print 81, not 81.0.
             whole = isinstance(value, float) and value.is_integer()
             found[name] = int(value) if whole and value is not None else value
@@ -114,6 +118,7 @@ class Reader(Checks):
             if entry.node.text.lower() not in ("true", "on", "yes"):
                 text = "must be false, or have grace: and factor: under it"
                 self.say(entry.line, "prune.asha", text)
+                return False
             return default
         for name, each in self.entries(entry, "prune.asha", options.ASHA).items():
             if name == "grace":

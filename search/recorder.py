@@ -1,4 +1,4 @@
-"""What happens in a run: told by Ray, written to the journal and to TensorBoard, shown on the board.
+"""What happens in a run: told by Ray, written to the journal and TensorBoard, shown on the board.
 
 The Recorder is also where an earlier session is taken up: it replays the journal into the study,
 ASHA's rungs and the race for the best, and hands out the unfinished trials first.
@@ -26,8 +26,8 @@ from search.suggest import Suggester, Suggestion
 EPOCH_FIELDS = tuple(item.name for item in fields(EpochMetrics))
 
 
-class Recorder(tune.Callback):  # type: ignore[misc]
-    """Everything that happens in a run: told by Ray, written to the journal, shown on the board."""
+class Recorder(tune.Callback):
+    """Told by Ray of everything that happens in a run; the run's state between sessions."""
 
     def __init__(self, space: SearchSpace, run: Path, board: Board) -> None:
         self.space, self.run, self.board = space, run, board
@@ -68,7 +68,9 @@ class Recorder(tune.Callback):  # type: ignore[misc]
         self.events.epoch(name, metrics)
         self.board.epoch(name, metrics)
 
-    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+    def on_trial_complete(
+        self, iteration: int, trials: list[Any], trial: Any, **info: Any
+    ) -> None:
         """Note that a trial ran to its end, or why it was stopped."""
         stop = self.scheduler.stops.get(trial.config["trial"])
         self._end(trial.config["trial"], "stopped" if stop else "done", stop)

@@ -21,7 +21,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from facesiam.config import GEOMETRY, ConfigError, EpochMetrics, TrialConfig
-from facesiam.data import DataError, FaceData, open_packed, prepare
+from facesiam.data import DataError, FaceData, cache_root, open_packed, prepare
 from facesiam.metrics import verification
 from facesiam.models import WeightsError, find_weights
 from facesiam.train import Training, epochs, load_model, predict, save_model
@@ -61,7 +61,7 @@ def retrain(run: Path, options: argparse.Namespace, console: Console) -> list[di
     if options.epochs is not None:
         config = dataclasses.replace(config, epochs=options.epochs)
     data = _data(run, options.data, config)
-    weights = {}
+    weights: dict[str, str] = {}
     if config.pretrained:
         weights = {config.net: str(find_weights(config.net, options.weights))}
     tested = []
@@ -124,7 +124,9 @@ def train(
                 _save(folder / "weights.pt", training, metrics)
             progress.update(task, advance=1, score=f"{metric} {getattr(metrics, metric):.4f}")
             if not console.is_terminal:
-                console.print(f"seed {config.seed} epoch {metrics.epoch}: val_acc {metrics.val_acc:.4f}")
+                score = f"{metric} {getattr(metrics, metric):.4f}"
+                said = f"seed {config.seed} epoch {metrics.epoch}: {score}"
+                console.print(said, highlight=False)
     write_atomically(folder / "settings.json", json.dumps(config.to_dict(), indent=1) + "\n")
     write_atomically(folder / "epochs.csv", _csv(rows))
 
@@ -153,8 +155,9 @@ def _save(path: Path, training: Training, metrics: EpochMetrics) -> None:
 def _data(run: Path, given: str | None, config: TrialConfig) -> FaceData:
     """Open the run's data, where it was packed or from `given`; refuse other data."""
     noted = results.manifest(run)["data"]
-    if given is None and Path(noted["folder"]).is_dir():
-        return open_packed(noted["folder"])
+    packed = cache_root() / noted["key"]
+    if given is None and (packed / f"{GEOMETRY[config.protocol]}.npy").exists():
+        return open_packed(packed)
     data = prepare(given or noted["source"], [GEOMETRY[config.protocol]])
     if data.key != noted["key"]:
         raise DataError(
@@ -203,7 +206,7 @@ def _parser() -> argparse.ArgumentParser:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--rank", type=_positive, default=1, help="place in the table (1)")
     which.add_argument("--trial", help="id of the trial, instead of its rank")
-    parser.add_argument("--seeds", type=_positive, default=1, help="how many seeds, from the trial's own")
+    parser.add_argument("--seeds", type=_positive, default=1, help="how many, from its own")
     parser.add_argument("--epochs", type=_positive, help="epochs, instead of the trial's own")
     parser.add_argument("--data", help="the run's data, if it has moved")
     parser.add_argument("--weights", help="file or folder with pretrained weights")

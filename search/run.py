@@ -21,6 +21,8 @@ from search.journal import JournalError, write_atomically
 from search.space import ALGORITHMS, SearchSpace, SpaceError, load
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from facesiam.data import FaceData
     from search.driver import Setup
 
@@ -144,16 +146,20 @@ def _search(
     results.write(setup.run)
     trials, _ = results.load(setup.run)
     if len(trials):
-        console.print(results.table(trials, 20), markup=False, highlight=False, soft_wrap=True)
-    console.print(f"run: {_shown(setup.run)}", highlight=False, soft_wrap=True)
+        _say(console, results.table(trials, 20))
+    _say(console, f"run: {_shown(setup.run)}")
     if not finished:
-        console.print(f"interrupted; go on with:\n  {_resume_command()}", highlight=False, soft_wrap=True)
+        _say(console, f"interrupted; go on with:\n  {_resume_command()}")
         return INTERRUPTED
     if options.report or space.report:
         from search.report import report
 
-        console.print(f"report: {_shown(report([setup.run]))}", highlight=False, soft_wrap=True)
+        _say(console, f"report: {_shown(report([setup.run]))}")
     return SOME_FAILED if board.counts["failed"] else DONE
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _same_space(run: Path, space: SearchSpace) -> None:
@@ -212,7 +218,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("space", help="space file, such as spaces/code2.yaml")
     parser.add_argument("--data", help="CFP zip, its folder, or the word drawn")
-    parser.add_argument("--weights", help="file or folder with ImageNet weights, instead of a download")
+    parser.add_argument("--weights", help="file or folder of ImageNet weights, no download")
     parser.add_argument("--name", help="name of the run (the space's)")
     parser.add_argument("--out", default="ray_results", help="folder of the runs (ray_results)")
     parser.add_argument("--algorithm", choices=ALGORITHMS, help="over what the space says")

@@ -48,7 +48,8 @@ class Suggester:
     def next(self) -> Suggestion | None:
         """Return the next trial to run, or None when the trials or the space are exhausted."""
         if self._listed is not None:
-            suggestion = next((s for s in self._listed if _key(s.settings) not in self._seen), None)
+            untried = (s for s in self._listed if _key(s.settings) not in self._seen)
+            suggestion = next(untried, None)
         elif self.handed_out >= self.space.trials:
             suggestion = None
         else:
@@ -142,7 +143,8 @@ def _sampler(seed: int) -> optuna.samplers.TPESampler:
 
 
 def _study(space: SearchSpace) -> optuna.Study:
-    direction = "maximize" if space.mode == "max" else "minimize"
+    best = optuna.study.StudyDirection
+    direction = best.MAXIMIZE if space.mode == "max" else best.MINIMIZE
     return optuna.create_study(direction=direction, sampler=_sampler(space.seed))
 
 

@@ -23,11 +23,14 @@ MAX_NODES = 10_000
 MAX_DEPTH = 20
 
 PLAIN_WORDS = {
-    r"mapping values are not allowed": "a second ':' in one line, or a wrong indentation",
+    r"mapping values are not allowed": "a ':' too many in this line, a ':' missing in the line "
+    "above, or a wrong indentation",
     r"could not find expected ':'": "a line that is neither `key: value` nor part of a list",
     r"expected ',' or '\]'": "a list that is not closed: ',' or ']' is missing",
     r"expected ',' or '\}'": "a mapping that is not closed: ',' or '}' is missing",
-    r"quoted scalar": "a quote that is not closed",
+    r"quoted scalar found unexpected": "a quote that is not closed",
+    r"unknown escape character '(.)'": "\\{0} in double quotes means nothing; use single ones",
+    r"expected the node content, but found '(.*)'": "a value is missing before '{0}'",
     r"expected <block end>": "a wrong indentation, or a '-' or quote that does not belong",
     r"found undefined alias '(.*)'": "*{0} is used, but no &{0} stands above it",
     r"found duplicate anchor '(.*)'": "&{0} is given twice",
@@ -99,8 +102,8 @@ def parse(text: str, path: Path) -> tuple[Mapping, list[Problem]]:
     Raises:
         SpaceError: the text is empty, not YAML, not a mapping, or grows without bound.
     """
-    loader = _Loader(text)
     try:
+        loader = _Loader(text)
         root = loader.get_single_node()
     except yaml.YAMLError as error:
         raise report(str(path), _explain(text, error)) from None
@@ -190,12 +193,10 @@ def _explain(text: str, error: yaml.YAMLError) -> list[Problem]:
         return [Problem(line, "", "not YAML: a control character that no text file has")]
     mark = error.problem_mark or error.context_mark
     words = " ".join(filter(None, [error.context, error.problem]))
-    if "quoted scalar" in words:
-        mark = error.context_mark or mark  # where it opens, not where the file ends
-    tabs = [n for n, line in enumerate(text.splitlines(), 1) if re.match(r" *\t\s*[^\s#]", line)]
-    if "'\\t'" in words and mark:
-        tabs.append(mark.line + 1)
-    if tabs:
+    if re.search(r"quoted scalar found unexpected|expected ',' or", words):
+        mark = error.context_mark or mark  # where it opens, not where its end is missed
+    if "'\\t'" in words or re.search(r"^ *\t\s*[^\s#]", text, re.MULTILINE):
+        tabs = [n for n, line in enumerate(text.split("\n"), 1) if re.match(r"[^#]*\t", line)]
         return [Problem(line, "", "a tab; YAML takes spaces only") for line in tabs]
     return [Problem(mark.line + 1 if mark else 1, "", f"not YAML: {_plain_words(words)}")]
 

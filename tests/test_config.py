@@ -13,7 +13,8 @@ from facesiam.models import JOINS, MODELS
 @pytest.mark.parametrize(
     ("name", "text", "value"),
     [
-        ("lr", "1e-5", 1e-5), ("lr", "0.001", 0.001), ("epochs", "60", 60), ("epochs", "1e3", 1000),
+        ("lr", "1e-5", 1e-5), ("lr", "0.001", 0.001), ("epochs", "60", 60),
+        ("epochs", "1e3", 1000),
         ("augment", "on", True), ("augment", "no", False), ("join", "concat", "concat"),
     ],
 )

@@ -93,11 +93,28 @@ def test_pretraining_may_bring_its_frozen_batchnorm_along() -> None:
 
 
 def test_alexnet_has_no_batchnorm_to_freeze() -> None:
+    both = {"net": "alexnet", "pretrained": False}
     trials = [
-        {"net": "alexnet", "augment": False, "freeze_batchnorm": False, "val_acc": 0.7},
-        {"net": "alexnet", "augment": True, "freeze_batchnorm": True, "val_acc": 0.8},
+        both | {"augment": False, "freeze_batchnorm": False, "val_acc": 0.7},
+        both | {"augment": True, "freeze_batchnorm": True, "val_acc": 0.8},
     ]
     assert list(found(trials)) == [("augment", "F → T")]
+
+
+def test_batchnorm_that_is_frozen_with_every_pretrained_vgg_is_no_setting_of_its_own() -> None:
+    # as in code2.yaml, where the model would share pretraining's +4 points between the two
+    trials = [
+        line | {
+            "net": net, "pretrained": pretrained,
+            "freeze_batchnorm": pretrained and net == "vgg16_bn",
+            "val_acc": line["val_acc"] + 0.04 * pretrained,
+        }
+        for place, line in enumerate(continuous(24))
+        for net, pretrained in [(("alexnet", "vgg16_bn")[place // 2 % 2], place // 4 % 2 == 0)]
+    ]  # fmt: skip
+    model = found(trials)
+    assert model["pretrained", "F → T"].mean == pytest.approx(0.04)
+    assert {setting for setting, _ in model} == {"net", "pretrained", "lr", "augment"}
 
 
 def continuous(n: int) -> list[dict[str, Any]]:

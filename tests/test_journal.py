@@ -9,7 +9,12 @@ from pathlib import Path
 import pytest
 
 from search.journal import (
-    Journal, JournalError, read_epochs, read_lines, read_trials, write_atomically,
+    Journal,
+    JournalError,
+    read_epochs,
+    read_lines,
+    read_trials,
+    write_atomically,
 )
 
 

@@ -15,7 +15,14 @@ from facesiam.config import EpochMetrics, TrialConfig
 from facesiam.data import FaceData
 from facesiam.models import WeightsError, build
 from facesiam.train import (
-    Pixels, _order, _wire, epochs, judged_different, load_model, predict, save_atomically,
+    Pixels,
+    _order,
+    _wire,
+    epochs,
+    judged_different,
+    load_model,
+    predict,
+    save_atomically,
     save_model,
 )
 

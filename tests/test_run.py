@@ -1,0 +1,248 @@
+"""The command, from a wrong word to a finished, interrupted and resumed search."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from facesiam.data import FaceData
+from facesiam.train import load_model
+from search import results
+from search.run import main
+
+ROOT = Path(__file__).parent.parent
+SPACE = """
+fixed: {image_size: 64, hidden: 16, epochs: 3, batch_size: 8, precision: fp32, join: difference}
+search:
+  lr: [1e-3, 1e-4]
+  augment: [false, true]
+rows:
+  A: {settings: {lr: 1e-3}, published: {val: 81, test: 80, overfit: true, epoch: 15}}
+  B: {settings: {lr: 1e-3, augment: true}, note: a note}
+algorithm: grid
+"""
+
+
+@pytest.fixture
+def space(tmp_path: Path) -> Path:
+    """A small search, in a folder of its own."""
+    file = tmp_path / "small.yaml"
+    file.write_text(SPACE)
+    return file
+
+
+def refused(argv: list[str], out: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """Run the command; assert that it refused and wrote nothing; return what it said."""
+    before = sorted(out.rglob("*"))
+    assert main([*argv, "--out", str(out / "runs")]) == 2
+    assert sorted(out.rglob("*")) == before
+    return capsys.readouterr().err.strip()
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--set", "optimiser=adam"], "--set optimiser: not a setting; did you mean optimizer?"),
+        (["--set", "lr=-1"], "--set lr: must be above 0, got -1"),
+        (["--set", "lr"], "--set lr: write KEY=VALUE"),
+        (["--rows", "A,Z"], "--rows Z: no such row; {space} has A, B"),
+        (["--resume"], "--resume: there is no run at {out}/small"),
+        (["--name", "../up"], "--name ../up: letters, digits, '-', '_' and '.' only"),
+        (["--data", "nowhere.zip"], "nowhere.zip: no such file or folder"),
+        (["--gpus", "64"], "--gpus 64: more than the"),
+        (["--address", "127.0.0.1:1"], "--address 127.0.0.1:1: nobody answers there"),
+        (["--address", "nonsense"], "--address nonsense: write auto, HOST:PORT or ray://"),
+        (["--set", "people=1", "--data", "{faces}"], "people: 1 leaves no pair of different"),
+    ],
+)
+def test_a_wrong_option_is_refused_in_a_sentence_and_nothing_is_written(
+    space: Path, faces: Path, options: list[str], sentence: str,
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+) -> None:
+    monkeypatch.setenv("FACESIAM_CACHE", str(faces.parent / "cache"))
+    options = [option.replace("{faces}", str(faces)) for option in options]
+    said = refused([str(space), *options], tmp_path, capsys)
+    expected = sentence.replace("{space}", str(space)).replace("{out}", str(tmp_path / "runs"))
+    assert expected in said and "Traceback" not in said
+
+
+def test_a_faulty_space_is_refused_with_every_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_text("search:\n  lr: [0]\n  optimiser: [adam]\n")
+    said = refused([str(file)], tmp_path, capsys)
+    assert said.splitlines() == [
+        f"{file}: 2 problems",
+        "  line 2  lr: must be above 0, got 0",
+        "  line 3  optimiser: not a setting; did you mean optimizer?",
+    ]
+
+
+def test_a_space_is_refused_before_torch_or_ray_is_imported(tmp_path: Path) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_text("search: {lr: []}\n")
+    code = (
+        "import sys; from search.run import main; code = main([sys.argv[1]]); "
+        "print(code, {'torch', 'ray', 'pandas', 'optuna'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(file)], capture_output=True, text=True)
+    assert done.stdout.strip() == "2 set()"
+
+
+def test_pretrained_without_weights_is_refused_before_anything_starts(
+    space: Path, faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "empty"))
+    (tmp_path / "empty").mkdir()
+    options = ["--set", "pretrained=true", "--data", str(faces), "--weights", str(tmp_path)]
+    said = refused([str(space), *options], tmp_path, capsys)
+    assert f"--weights {tmp_path}: no file named alexnet*.pth in it" in said
+
+
+def test_an_output_folder_that_cannot_be_written_is_refused(
+    space: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    assert main([str(space), "--out", str(tmp_path / "file")]) == 2
+    assert f"--out {tmp_path / 'file'}: {tmp_path / 'file'} cannot be written to" in (
+        capsys.readouterr().err
+    )
+
+
+def test_dry_run_prints_the_plan_and_starts_nothing(
+    space: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(space), "--dry-run", "--out", str(tmp_path / "runs")]) == 0
+    said = capsys.readouterr().out
+    assert "distinct configurations: 4" in said and "trials: 4" in said
+    assert "estimated cost: 4 trials × 3 epochs" in said
+    assert os.listdir(tmp_path) == ["small.yaml"]
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_a_search_leaves_everything_and_its_name_is_taken(
+    space: Path, faces: Path, data: FaceData, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FACESIAM_CACHE", str(data.folder.parent))
+    out = tmp_path / "runs"
+    argv = [str(space), "--data", str(faces), "--out", str(out), "--set", "epochs=2"]
+    # 1e9 is above lr's bound, so the trial that diverges comes by its loss: Adam at lr 10.
+    space.write_text(SPACE.replace("1e-4]", "10]"))
+    assert main([*argv, "--report"]) == 0
+    said = capsys.readouterr().out
+    run = out / "small"
+    assert "rank" in said and f"report: {run / 'report' / 'report.md'}" in said
+    for name in (
+        "space.yaml", "manifest.json", "trials.csv", "trials.parquet", "epochs.csv",
+        "epochs.parquet", "report/report.md",
+    ):
+        assert (run / name).stat().st_size > 0, name
+    trials, epochs = results.load(run)
+    assert list(trials["val_acc"]) == sorted(trials["val_acc"], reverse=True)
+    assert set(trials["status"]) <= {"done", "stopped"}
+    for _, trial in trials[trials["status"] == "stopped"].iterrows():
+        assert trial["stop_rule"] == "diverged" and "is nan at epoch" in trial["stop_reason"]
+    pd.testing.assert_frame_equal(pd.read_parquet(run / "epochs.parquet"), epochs)
+    assert len(list((run / "tensorboard").glob("*/events*"))) >= 4
+    best = trials["trial"].iloc[0]
+    assert [p.name for p in (run / "weights").iterdir()] == [f"{best}.pt"]
+    _, config, info = load_model(run / "weights" / f"{best}.pt")
+    assert config == results.settings(run)[best]
+    assert info["val_acc"] == trials["val_acc"].iloc[0]
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert manifest["data"]["key"] == data.key and manifest["finished"]
+    assert manifest["versions"]["ray"] and manifest["machine"]["cores"]
+    assert main(argv) == 2
+    assert f"{run} exists; go on with --resume, or give another --name" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_rows_are_run_by_id_and_a_killed_worker_fails_its_trial_alone(
+    space: Path, faces: Path, data: FaceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from search.recorder import Recorder
+
+    monkeypatch.setenv("FACESIAM_CACHE", str(data.folder.parent))
+    killed: list[int] = []
+    noted = Recorder.on_trial_result
+
+    def kill_a_once(
+        self: Recorder, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any],
+        **info: object,
+    ) -> None:
+        noted(self, iteration, trials, trial, result, **info)
+        if trial.config["trial"] == "A" and not killed:
+            killed.append(result["pid"])
+            os.kill(result["pid"], signal.SIGKILL)
+
+    monkeypatch.setattr(Recorder, "on_trial_result", kill_a_once)
+    argv = [str(space), "--data", str(faces), "--out", str(tmp_path / "runs"), "--rows", "A,B"]
+    assert main(argv) == 1
+    trials, _ = results.load(tmp_path / "runs" / "small")
+    by_id = trials.set_index("trial")
+    assert dict(by_id["status"]) == {"A": "failed", "B": "done"}
+    assert by_id.loc["B", "epochs_run"] == 3 and by_id.loc["A", "epochs_run"] == 1
+    assert "died" in by_id.loc["A", "stop_reason"]
+
+
+def test_ctrl_c_keeps_what_is_done_and_the_resumed_run_equals_an_uninterrupted_one(
+    space: Path, faces: Path, data: FaceData, tmp_path: Path
+) -> None:
+    environment = os.environ | {"FACESIAM_CACHE": str(data.folder.parent)}
+    command = [sys.executable, "-m", "search.run", str(space), "--data", str(faces)]
+    command += ["--out", str(tmp_path), "--cpus", "2", "--set", "epochs=4"]
+    process = subprocess.Popen(
+        [*command, "--name", "cut"], cwd=ROOT, env=environment, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )
+    journal = tmp_path / "cut" / "epochs.jsonl"
+    deadline = time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < deadline:
+        if journal.exists() and journal.read_text().count("\n") >= 6:
+            break
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group
+    said, noise = process.communicate(timeout=120)
+    assert process.returncode == 130, noise
+    assert "interrupted; go on with:\n  python -m search.run" in said and "--resume" in said
+    assert noise == ""
+    before = journal.read_text().count("\n")
+    assert before < 16
+    for name, more in (("cut", ["--resume"]), ("whole", [])):
+        done = subprocess.run(
+            [*command, "--name", name, *more], cwd=ROOT, env=environment, capture_output=True,
+            text=True, timeout=240,
+        )
+        assert done.returncode == 0, done.stderr
+    cut, whole = (results.load(tmp_path / name)[0] for name in ("cut", "whole"))
+    pd.testing.assert_frame_equal(cut.drop(columns="seconds"), whole.drop(columns="seconds"))
+    # The first trial was done before the interruption and was not run again.
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    assert [row["epoch"] for row in lines if row["trial"] == "0001"] == [0, 1, 2, 3]
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_a_tiny_search_on_the_real_faces(
+    space: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = os.environ.get("REAL_FACES")
+    if not real:
+        pytest.skip("the CFP dataset is not here: FACESIAM_DATA is not set")
+    argv = [str(space), "--data", real, "--out", str(tmp_path), "--set", "people=8"]
+    assert main([*argv, "--rows", "A"]) == 0
+    trials, epochs = results.load(tmp_path / "small")
+    assert list(trials["status"]) == ["done"] and set(epochs["val_pairs"]) == {160}
+    assert main([*argv, "--name", "official", "--rows", "B", "--set", "protocol=cfp-pairs"]) == 0
+    assert "done" in capsys.readouterr().out
