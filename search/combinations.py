@@ -109,7 +109,7 @@ def clashes(fixed: Mapping[str, Value], search: Search) -> list[Clash]:
     found = []
     for key, (rule, bad, total) in broken.items():
         text = rule
-        if names:
+        if total > 1:
             verb = "breaks" if bad == 1 else "break"
             kind = "combinations" if len(names) > 1 else "values"
             text += f"; {bad} of {total} {kind} of {_and(names)} {verb} this"

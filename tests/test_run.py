@@ -53,7 +53,7 @@ def refused(argv: list[str], out: Path, capsys: pytest.CaptureFixture[str]) -> s
     [
         (["--set", "optimiser=adam"], "--set optimiser: not a setting; did you mean optimizer?"),
         (["--set", "lr=-1"], "--set lr: must be above 0, got -1"),
-        (["--set", "lr"], "--set lr: write KEY=VALUE"),
+        (["--set", "lr"], "--set lr: must be KEY=VALUE, such as epochs=10"),
         (["--rows", "A,Z"], "--rows Z: no such row; {space} has A, B"),
         (["--resume"], "--resume: there is no run at {out}/small"),
         (["--name", "../up"], "--name ../up: letters, digits, '-', '_' and '.' only"),
