@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 .PHONY: demo test setup
 
 demo: setup
-	$(BIN)/python -m search.run spaces/quickstart.yaml --report --name demo-$$(date +%Y%m%d-%H%M%S)
+	$(BIN)/python -m search.run spaces/quickstart.yaml --name demo-$$(date +%Y%m%d-%H%M%S)
 
 test: setup
 	$(BIN)/ruff check .

@@ -74,10 +74,12 @@ def _fetch_all(url: str, part: Path, progress: bool) -> None:
             problem = error
         idle = 0 if part.stat().st_size > before else idle + 1
         if idle == ATTEMPTS:
-            reason = getattr(problem, "reason", problem)
+            reason, came = getattr(problem, "reason", problem), part.stat().st_size
+            if not came:
+                part.unlink()
             raise DataError(
-                f"{url}: cannot be fetched ({reason}); check the network: the same command goes "
-                f"on after the {part.stat().st_size:,} bytes that came; or give --data a copy"
+                f"{url}: cannot be fetched ({reason}); check the network and run this again (it "
+                f"goes on after the {came:,} bytes that came), or get a copy and give it to --data"
             )
         time.sleep(PAUSE_SECONDS * 2**idle)
 

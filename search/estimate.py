@@ -20,8 +20,11 @@ from search.space import SearchSpace
 
 GIGA_MACS = {"alexnet": 0.66, "vgg16_bn": 15.4}
 """Multiply-adds of one 224×224 image through the convolutions, in 1e9, counted by layer."""
-TRIPLETS, PAIRS = 3000, 8400
-"""Training triplets and pairs of the whole CFP dataset, for each of the two protocols."""
+SAMPLES = {
+    ("frontal-triplets", False): 3000, ("cfp-pairs", False): 8400,
+    ("frontal-triplets", True): 600, ("cfp-pairs", True): 840,
+}
+"""Training triplets or pairs by protocol, of the whole CFP dataset and of the drawn one."""
 RATES = {"CPU": 0.4e12, "GPU": 60e12}
 """Assumed operations a second of two CPU cores with bf16, and of a GPU of 2020 or later."""
 SAME = ("net", "join", "hidden", "protocol", "people", "image_size", "batch_size")
@@ -40,11 +43,12 @@ def describe(space: SearchSpace, out: Path, options: argparse.Namespace) -> str:
     for net in space.nets():
         cpus, gpus = space.resources.for_net(net)
         cpus, gpus = options.cpus or cpus, gpus if options.gpus is None else options.gpus
-        text.append(f"resources of a {net} trial: cpus {cpus}, gpus {gpus}")
-    return "\n".join([*text, _cost(space, out, count or size)])
+        text.append(f"resources of a trial with {net}: cpus {cpus}, gpus {gpus}")
+    drawn = (options.data or space.data) == "drawn"
+    return "\n".join([*text, _cost(space, out, count or size, drawn)])
 
 
-def _cost(space: SearchSpace, out: Path, count: int | None) -> str:
+def _cost(space: SearchSpace, out: Path, count: int | None, drawn: bool) -> str:
     examples = list(space.examples())
     measured = _measured(out)
     seconds, how = [], set()
@@ -52,7 +56,7 @@ def _cost(space: SearchSpace, out: Path, count: int | None) -> str:
         times = measured.get(_key(config))
         how.add("earlier runs here" if times else "arithmetic, good to a factor of 3")
         seconds.append(
-            int(config["epochs"]) * (statistics.median(times) if times else _seconds(config))
+            int(config["epochs"]) * (statistics.median(times) if times else _seconds(config, drawn))
         )
     epochs = statistics.mean(int(config["epochs"]) for config in examples)
     mean, number = statistics.mean(seconds), count or len(examples)
@@ -63,10 +67,10 @@ def _cost(space: SearchSpace, out: Path, count: int | None) -> str:
     )
 
 
-def _seconds(config: Mapping[str, Value]) -> float:
+def _seconds(config: Mapping[str, Value], drawn: bool) -> float:
     """Return seconds an epoch by arithmetic: operations of forward and backward over the rate."""
-    triplets = config["protocol"] == "frontal-triplets"
-    images = 3 * TRIPLETS if triplets else 2 * PAIRS
+    protocol = str(config["protocol"])
+    images = SAMPLES[protocol, drawn] * (3 if protocol == "frontal-triplets" else 2)
     scale = (int(config["image_size"]) / 224) ** 2
     operations = images * 3 * 2 * GIGA_MACS.get(str(config["net"]), 4.0) * 1e9 * scale
     from facesiam.train import gpu_names  # imports torch, so only where it is needed

@@ -29,6 +29,15 @@ def test_a_member_outside_its_folder_is_refused_by_name(tiny_zip: Path, name: st
         ZipSource(tiny_zip)
 
 
+def test_the_copy_that_macos_leaves_is_not_the_data(tmp_path: Path) -> None:
+    folder = tiny_cfp.write(tmp_path / "tiny")
+    path = tiny_cfp.zipped(folder, tmp_path / "cfp.zip", "a/rather/long/name/cfp-dataset/")
+    with zipfile.ZipFile(path, "a") as out:
+        out.writestr("__MACOSX/Data/._1.jpg", "x")
+        out.writestr("__MACOSX/Protocol/._Pair_list_F.txt", "x")
+    assert ZipSource(path).has("Protocol/Pair_list_F.txt")
+
+
 def test_names_with_dots_that_stay_inside_are_fine(tiny_zip: Path) -> None:
     with zipfile.ZipFile(tiny_zip, "a") as out:
         out.writestr("cfp-dataset/notes..txt", "x")

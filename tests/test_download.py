@@ -108,6 +108,13 @@ def test_a_server_without_ranges_starts_again(server: Server, tmp_path: Path) ->
     assert target.read_bytes() == server.content and server.asked == [None, "bytes=1000-"]
 
 
+def test_nothing_of_an_older_longer_file_stays(server: Server, tmp_path: Path) -> None:
+    server.ranges = False
+    (tmp_path / "cfp.zip.part").write_bytes(server.content + bytes(5000))
+    target = download(server.url, tmp_path / "cfp.zip", progress=False)
+    assert target.read_bytes() == server.content
+
+
 def test_a_whole_part_only_moves(server: Server, tmp_path: Path) -> None:
     (tmp_path / "cfp.zip.part").write_bytes(server.content)
     assert download(server.url, tmp_path / "cfp.zip", progress=False).stat().st_size
@@ -169,6 +176,7 @@ def test_without_a_network_it_says_so(
         assert main(["download", "--url", url, "--to", str(tmp_path)]) == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert "Connection refused" in error and "check the network" in error
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_only_the_web_is_fetched_from(tmp_path: Path) -> None:

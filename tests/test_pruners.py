@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from search import options
 from search.pruners import RULES, Scheduler, diverged
 from search.space import SearchSpace, load
 
@@ -53,7 +54,7 @@ def feed(scheduler: Scheduler, name: str, scores: list[float]) -> str:
 )
 def test_diverged(loss: float, reason: str | None) -> None:
     assert diverged([row(0, 0.5), row(1, 0.5, loss)]) == reason
-    assert RULES["diverged"] is diverged
+    assert RULES["diverged"] is diverged and set(RULES) == set(options.RULES)
 
 
 def test_diverged_looks_at_the_validation_loss_too() -> None:

@@ -57,11 +57,11 @@ def refused(argv: list[str], out: Path, capsys: pytest.CaptureFixture[str]) -> s
         (["--rows", "A,Z"], "--rows Z: no such row; {space} has A, B"),
         (["--resume"], "--resume: there is no run at {out}/small"),
         (["--name", "../up"], "--name ../up: letters, digits, '-', '_' and '.' only"),
-        (["--data", "nowhere.zip"], "nowhere.zip: no such file or folder"),
+        (["--data", "nowhere.zip"], "nowhere.zip: does not exist"),
         (["--gpus", "64"], "--gpus 64: more than the"),
         (["--address", "127.0.0.1:1"], "--address 127.0.0.1:1: nobody answers there"),
         (["--address", "nonsense"], "--address nonsense: write auto, HOST:PORT or ray://"),
-        (["--set", "people=1", "--data", "{faces}"], "people: 1 leaves no pair of different"),
+        (["--set", "people=1", "--data", "{faces}"], "people: 1 leaves no pair of the same"),
     ],
 )
 def test_a_wrong_option_is_refused_in_a_sentence_and_nothing_is_written(
