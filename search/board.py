@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
-from rich.console import Console, ConsoleRenderable
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -74,9 +74,9 @@ class Board:
             why = f"  ({reason})" if reason else ""
             self._line(f"trial {name}  {status}  {best}{why}  {self._progress()}")
 
-    def render(self) -> ConsoleRenderable:
+    def render(self) -> Group:
         """Return the table as it stands."""
-        table = Table(title=self._progress(), title_justify="left", box=None, pad_edge=False)
+        table = Table(box=None, pad_edge=False)
         for head in ("trial", "epoch", self.metric, "train_loss", "val_loss", "s/epoch"):
             table.add_column(head, justify="left" if head == "trial" else "right")
         for name, known in sorted(self.running.items()):
@@ -89,7 +89,7 @@ class Board:
                 *(f"{last[key]:.4f}" for key in (self.metric, "train_loss", "val_loss")),
                 f"{last['seconds']:.1f}",
             )
-        return table
+        return Group(Text(self._progress()), table)
 
     def _compare(self, name: str, value: float) -> None:
         if value == value and (self.best is None or self.sign * value > self.sign * self.best[0]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -166,6 +167,32 @@ def test_a_search_leaves_everything_and_its_name_is_taken(
     assert manifest["versions"]["ray"] and manifest["machine"]["cores"]
     assert main(argv) == 2
     assert f"{run} exists; go on with --resume, or give another --name" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_tpe_and_asha_on_ray_stop_trials_and_say_why(
+    space: Path, faces: Path, data: FaceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FACESIAM_CACHE", str(data.folder.parent))
+    text = SPACE.replace("lr: [1e-3, 1e-4]", "lr: {low: 1e-4, high: 1, log: true}")
+    space.write_text(text.replace("grid", "tpe") + "prune: {asha: {grace: 1, factor: 2}}\n")
+    argv = [str(space), "--data", str(faces), "--out", str(tmp_path), "--trials", "7"]
+    assert main([*argv, "--concurrent", "1"]) == 0
+    trials, epochs = results.load(tmp_path / "small")
+    assert len(trials) == 7
+    stopped = trials[trials["status"] == "stopped"]
+    assert len(stopped) >= 1 and set(stopped["stop_rule"]) <= {"asha", "diverged"}
+    for _, trial in stopped[stopped["stop_rule"] == "asha"].iterrows():
+        found = re.fullmatch(
+            r"best val_acc (\S+) after (\d) epochs, cutoff (\S+) of \d+ peers",
+            trial["stop_reason"],
+        )
+        assert found and float(found[1]) < float(found[3])
+        assert trial["epochs_run"] == int(found[2])
+    done = trials[trials["status"] == "done"]
+    assert set(done["epochs_run"]) == {3}
+    assert len(epochs) == trials["epochs_run"].sum()
+    assert all(2 <= len(set(trials[name])) for name in ("lr", "augment"))
 
 
 @pytest.mark.usefixtures("local_ray")

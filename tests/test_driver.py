@@ -1,0 +1,98 @@
+"""Shares of a cluster, worked out by hand, and what is refused before Ray starts."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from search.driver import DriverError, Setup, Shares, check_address, check_gpus
+from search.recorder import reason_of
+from search.space import SearchSpace, load
+
+NETS = "search: {net: [alexnet, vgg16_bn], lr: [1e-3, 1e-4]}\nalgorithm: grid\n"
+
+
+def shares(
+    tmp_path: Path, resources: str, there: tuple[float, float], text: str = NETS,
+    **options: float,
+) -> Shares:
+    """The shares of a small search on a cluster with so many CPUs and GPUs."""
+    setup = Setup(run=tmp_path, data="", **options)  # type: ignore[arg-type]
+    cluster = {"cpus": there[0], "gpus": there[1]}
+    return Shares(space(tmp_path, text, resources), setup, cluster)
+
+
+def space(tmp_path: Path, text: str, resources: str) -> SearchSpace:
+    """The space of a text with resources."""
+    file = tmp_path / "space.yaml"
+    file.write_text(text + (f"resources: {resources}\n" if resources else ""))
+    return load(file)
+
+
+@pytest.mark.parametrize(
+    ("resources", "cpus", "gpus", "of_alexnet", "concurrent"),
+    [
+        ("", 2, 0, (1, 0), 2),  # no GPU: a core each
+        ("", 16, 2, (8, 1), 2),  # a whole GPU each, and the cores shared out
+        ("{gpus: 0.5}", 16, 2, (4, 0.5), 4),
+        ("{cpus: 2, gpus: 0}", 8, 0, (2, 0), 4),
+        ("{per_net: {vgg16_bn: {gpus: 1}}, gpus: 0.25, cpus: 1}", 16, 2, (1, 0.25), 2),
+    ],
+)
+def test_shares(
+    tmp_path: Path, resources: str, cpus: float, gpus: float, of_alexnet: tuple[float, float],
+    concurrent: int,
+) -> None:
+    found = shares(tmp_path, resources, (cpus, gpus))
+    assert found.of("alexnet") == of_alexnet and found.concurrent == concurrent
+
+
+def test_a_single_trial_gets_every_core(tmp_path: Path) -> None:
+    one = shares(tmp_path, "", (8, 0), text="rows: {A: {settings: {lr: 1e-5}}}\n")
+    assert one.of("alexnet") == (8, 0)
+
+
+def test_options_win_over_the_space(tmp_path: Path) -> None:
+    found = shares(tmp_path, "{cpus: 4, gpus: 1}", (8, 1), cpus=2, gpus=0)
+    assert found.of("alexnet") == (2, 0)
+    assert shares(tmp_path, "", (8, 0), concurrent=2).of("alexnet") == (4, 0)
+
+
+def test_more_than_the_cluster_has_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DriverError, match="a trial asks for 4 gpus and there are 1"):
+        shares(tmp_path, "{gpus: 4}", (8, 1))
+
+
+def test_more_gpus_than_this_machine_has_is_refused_before_ray_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.driver.gpu_names", lambda: ["a GPU"])
+    check_gpus(space(tmp_path, NETS, "{gpus: 0.5}"), None)
+    with pytest.raises(DriverError, match=r"--gpus 2: more than the 1 GPUs of this machine"):
+        check_gpus(space(tmp_path, NETS, ""), 2)
+    with pytest.raises(DriverError, match=r"resources of vgg16_bn: gpus 3: more than the 1"):
+        check_gpus(space(tmp_path, NETS, "{per_net: {vgg16_bn: {gpus: 3}}}"), None)
+
+
+def test_an_address_is_tried_before_ray_is(tmp_path: Path) -> None:
+    check_address("auto")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        check_address(f"127.0.0.1:{server.getsockname()[1]}")
+        port = server.getsockname()[1]
+    with pytest.raises(DriverError, match="nobody answers there"):
+        check_address(f"127.0.0.1:{port}")
+
+
+@pytest.mark.parametrize(
+    ("traceback", "reason"),
+    [
+        ("Traceback:\n  File x\nfacesiam.trainable.OutOfMemory: out of memory in epoch 3: CUDA\n",
+         "out of memory in epoch 3: CUDA"),
+        ("Traceback:\n  File x\nValueError: shapes differ\n", "ValueError: shapes differ"),
+        ("", "the worker died"),
+    ],
+)
+def test_the_reason_is_the_sentence_of_a_traceback(traceback: str, reason: str) -> None:
+    assert reason_of(traceback) == reason

@@ -1,0 +1,158 @@
+"""Training a trial again, testing it once, and the demo on what that leaves."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from facesiam import demo
+from facesiam.config import TrialConfig
+from facesiam.data import FaceData
+from facesiam.train import epochs, load_model, predict
+from search.journal import Journal
+from search.retrain import main
+
+
+@pytest.fixture
+def run(
+    tiny: TrialConfig, data: FaceData, faces: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Path:
+    """A run folder of two trials, the second one better, as the driver leaves it."""
+    monkeypatch.setenv("FACESIAM_CACHE", str(data.folder.parent))
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "space.yaml").write_text("search: {lr: [1e-3, 1e-4]}\nalgorithm: grid\n")
+    noted = {"name": "run", "data": {"source": str(faces), "key": data.key}}
+    (folder / "manifest.json").write_text(json.dumps(noted))
+    journal = Journal(folder)
+    for name, lr, score in (("0001", 1e-4, 0.5), ("0002", 1e-3, 0.75)):
+        settings = dataclasses.replace(tiny, lr=lr).to_dict()
+        journal.trial(name, "done", row=None, settings=settings, stop_rule=None, stop_reason=None)
+        row = {"epoch": 0, "train_loss": 0.6, "train_acc": 0.5, "val_loss": 0.6, "val_acc": score}
+        more = {"val_pairs": 48, "seconds": 1.0, "samples_per_second": 9.0}
+        journal.epoch(name, row | more | {"peak_memory_mib": 1.0})
+    return folder
+
+
+def test_the_best_trial_is_trained_again_and_its_best_epoch_tested(
+    run: Path, tiny: TrialConfig, data: FaceData, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(run), "--epochs", "2", "--seeds", "2"]) == 0
+    expected = list(epochs(dataclasses.replace(tiny, epochs=2), data))
+    best = max(expected, key=lambda m: m.val_acc)
+    folder = run / "retrain" / "0002" / "seed-0"
+    figures = json.loads((folder / "test.json").read_text())
+    assert (figures["epoch"], figures["val_acc"]) == (best.epoch, best.val_acc)
+    net, config, _ = load_model(folder / "weights.pt")
+    assert config == dataclasses.replace(tiny, epochs=2)
+    assert json.loads((folder / "settings.json").read_text()) == config.to_dict()
+    assert len((folder / "epochs.csv").read_text().splitlines()) == 3
+    pairs = data.pairs("frontal-triplets", "test")
+    same = predict(net, config, data.pixels(pairs.geometry), pairs)
+    right = ((same > 0.5) == (pairs.label == 0)).mean()
+    assert figures["accuracy"]["value"] == pytest.approx(right)
+    assert figures["accuracy"]["n"] == len(pairs.label)
+    for name in ("accuracy", "auc", "eer"):
+        part = figures[name]
+        assert 0 <= part["low"] <= part["value"] <= part["high"] <= 1
+    assert (run / "retrain" / "0002" / "seed-1" / "test.json").exists()
+    said = capsys.readouterr().out
+    assert "mean ± std, n = 2" in said and f"{100 * right:.1f} [" in said
+
+
+def test_the_test_people_decide_nothing(
+    run: Path, tiny: TrialConfig, data: FaceData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, bool]] = []
+    pairs_of = FaceData.pairs
+
+    def watched(self: FaceData, protocol: str, part: str, **limits: int) -> object:
+        written = (run / "retrain" / "0002" / "seed-0" / "epochs.csv").exists()
+        asked.append((part, written))
+        return pairs_of(self, protocol, part, **limits)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(FaceData, "pairs", watched)
+    assert main([str(run), "--epochs", "1"]) == 0
+    assert asked == [("train", False), ("val", False), ("test", True)]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--trial", "0009"], "no trial 0009; it has 0002, 0001"),
+        (["--rank", "3"], "no trial of rank 3; 2 trials have a rank"),
+        (["--data", "nowhere"], "nowhere: does not exist"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(
+    run: Path, options: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(run), *options]) == 2
+    assert sentence in capsys.readouterr().err and not (run / "retrain").exists()
+
+
+def test_other_data_than_the_runs_is_refused(
+    run: Path, tmp_path: Path, faces: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import shutil
+
+    other = tmp_path / "other"
+    shutil.copytree(faces, other)
+    picture = next(other.glob("Data/Images/*/frontal/*.jpg"))
+    Image.new("RGB", (60, 60), "red").save(picture)
+    assert main([str(run), "--data", str(other)]) == 2
+    assert f"{other}: not the data that {run} was made with" in capsys.readouterr().err
+
+
+def test_the_demo_judges_test_pairs_and_two_files(
+    run: Path, faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(run), "--epochs", "1"]) == 0
+    folder = run / "retrain" / "0002" / "seed-0"
+    figures = json.loads((folder / "test.json").read_text())
+    capsys.readouterr()
+    weights, out = str(folder / "weights.pt"), tmp_path / "pairs.png"
+    drawn = [weights, "--data", str(faces), "--out", str(out), "--pairs", "3"]
+    assert demo.main(drawn) == 0
+    said = capsys.readouterr().out
+    # The same figure that retrain wrote.
+    assert f"Test accuracy {100 * figures['accuracy']['value']:.1f} %" in said
+    with Image.open(out) as sheet:
+        assert sheet.size == (12 + 3 * (2 * 224 + 24), 44 + 2 * (224 + 30 + 12))
+    same = sorted(faces.glob("Data/Images/*/frontal/01.jpg"))[0]
+    assert demo.main([weights, str(same), str(same), "--out", str(out)]) == 0
+    assert "same person (" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("images", [["only-one.jpg"], ["no.jpg", "no.jpg"]])
+def test_the_demo_refuses_what_it_cannot_judge(
+    tiny: TrialConfig, tmp_path: Path, images: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    from facesiam.models import build
+    from facesiam.train import save_model
+
+    save_model(tmp_path / "w.pt", build(tiny), tiny)
+    assert demo.main([str(tmp_path / "w.pt"), *images]) == 2
+    said = capsys.readouterr().err
+    assert "two images or none, got 1" in said or "no.jpg: No such file" in said
+
+
+def test_the_demos_caption_says_verdict_and_probability() -> None:
+    image = Image.fromarray(np.zeros((224, 224, 3), np.uint8))
+    wrong = demo.Judged(image, image, 0.8, False)
+    assert wrong.caption == "The same person (80%)" and wrong.colour == demo.RED
+    right = demo.Judged(image, image, 0.3, False)
+    assert right.caption == "NOT the same person (70%)" and right.colour == demo.GREEN
+
+
+def test_retrain_leaves_torch_as_it_was(run: Path) -> None:
+    before = torch.random.get_rng_state()
+    assert main([str(run), "--epochs", "1"]) == 0
+    assert torch.equal(before, torch.random.get_rng_state())

@@ -1,0 +1,125 @@
+"""A trial in a worker that is reused: what is saved, what is taken up, what ends it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from facesiam import trainable
+from facesiam.config import TrialConfig
+from facesiam.data import FaceData
+from facesiam.train import load_model
+from facesiam.trainable import FaceTrial, OutOfMemory
+
+CLOCK = ("seconds", "samples_per_second", "peak_memory_mib")
+
+
+def config(run: Path, data: FaceData, tiny: TrialConfig, trial: str = "0001") -> dict[str, Any]:
+    """What Ray hands to a trial."""
+    return {
+        "trial": trial, "settings": tiny.to_dict(), "data": str(data.folder), "weights": {},
+        "run": str(run), "cpus": 2, "metric": "val_acc", "mode": "max",
+    }
+
+
+def step(trial: FaceTrial) -> dict[str, Any]:
+    """One epoch's numbers, the clock's left out."""
+    return {key: value for key, value in trial.step().items() if key not in CLOCK}
+
+
+def test_a_reused_worker_gives_the_numbers_of_a_fresh_one(
+    tiny: TrialConfig, data: FaceData, tmp_path: Path
+) -> None:
+    fresh = FaceTrial(config(tmp_path / "a", data, tiny))
+    expected = [step(fresh) for _ in range(3)]
+    assert [row["done"] for row in expected] == [False, False, True]
+    reused = FaceTrial(config(tmp_path / "b", data, tiny, "0001"))
+    step(reused)
+    assert reused.reset_config(config(tmp_path / "b", data, tiny, "0002"))
+    assert [step(reused) for _ in range(3)] == expected
+
+
+def test_a_trial_goes_on_from_its_saved_state(
+    tiny: TrialConfig, data: FaceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainable, "SAVING_SHARE", 1e9)  # save after every epoch
+    whole = FaceTrial(config(tmp_path / "whole", data, tiny))
+    expected = [step(whole) for _ in range(3)]
+    first = FaceTrial(config(tmp_path / "cut", data, tiny))
+    seen = [step(first), step(first)]
+    state = tmp_path / "cut" / "state" / "0001.pt"
+    assert state.exists()
+    second = FaceTrial(config(tmp_path / "cut", data, tiny))  # as after a kill
+    assert seen + [step(second)] == expected
+    assert not state.exists()  # the trial is done
+    ours, theirs = (
+        load_model(tmp_path / run / "weights" / "0001.pt") for run in ("cut", "whole")
+    )
+    assert ours[2] == theirs[2]
+    for name, value in theirs[0].state_dict().items():
+        assert torch.equal(ours[0].state_dict()[name], value)
+
+
+def test_a_state_that_cannot_be_used_costs_epochs_and_not_the_trial(
+    tiny: TrialConfig, data: FaceData, tmp_path: Path
+) -> None:
+    state = tmp_path / "state" / "0001.pt"
+    state.parent.mkdir()
+    state.write_bytes(b"half a file")
+    assert step(FaceTrial(config(tmp_path, data, tiny)))["epoch"] == 0
+
+
+def test_state_is_saved_only_as_often_as_it_is_cheap(
+    tiny: TrialConfig, data: FaceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainable, "ASSUMED_BYTES_PER_SECOND", 1.0)  # a year a save
+    step(FaceTrial(config(tmp_path, data, tiny)))
+    assert not (tmp_path / "state").exists()
+
+
+def test_the_weights_kept_are_those_of_the_best_epoch(
+    tiny: TrialConfig, data: FaceData, tmp_path: Path
+) -> None:
+    trial = FaceTrial(config(tmp_path, data, tiny))
+    scores = [step(trial)["val_acc"] for _ in range(3)]
+    _, _, info = load_model(tmp_path / "weights" / "0001.pt")
+    assert info == {"epoch": scores.index(max(scores)), "val_acc": max(scores)}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 9.00 GiB"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate"),
+    ],
+)
+def test_running_out_of_memory_says_so_and_when(
+    tiny: TrialConfig, data: FaceData, tmp_path: Path, error: Exception,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trial = FaceTrial(config(tmp_path, data, tiny))
+    trial.step()
+
+    def fail(self: object) -> None:
+        raise error
+
+    monkeypatch.setattr("facesiam.train.Training.__next__", fail)
+    with pytest.raises(OutOfMemory, match="out of memory in epoch 1: "):
+        trial.step()
+
+
+def test_another_error_is_not_taken_for_one_of_memory(
+    tiny: TrialConfig, data: FaceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = FaceTrial(config(tmp_path, data, tiny))
+
+    def fail(self: object) -> None:
+        raise RuntimeError("shapes differ")
+
+    monkeypatch.setattr("facesiam.train.Training.__next__", fail)
+    with pytest.raises(RuntimeError, match="^shapes differ$"):
+        trial.step()
