@@ -176,9 +176,9 @@ def _csv(rows: list[EpochMetrics]) -> str:
 
 
 def _print_table(tested: list[dict[str, Any]]) -> None:
-    table = Table(title=f"test split, trial {tested[0]['trial']} (95 % intervals)")
-    for head in ("seed", "best epoch", "val_acc", *METRICS):
-        table.add_column(head, justify="right")
+    table = Table(box=None, pad_edge=False)
+    for head in ("seed", "epoch", "val_acc, %", *(f"{name}, %" for name in METRICS)):
+        table.add_column(head, justify="right", no_wrap=True)
     for row in tested:
         table.add_row(
             str(row["seed"]), str(row["epoch"]), f"{100 * row['val_acc']:.1f}",
@@ -187,7 +187,10 @@ def _print_table(tested: list[dict[str, Any]]) -> None:
     if len(tested) > 1:
         table.add_section()
         table.add_row(f"mean ± std, n = {len(tested)}", "", *_means(tested))
-    Console().print(table)
+    # Without a terminal rich takes 80 columns, which the means of several seeds do not fit.
+    console = Console() if sys.stdout.isatty() else Console(width=110)
+    console.print(f"test split, trial {tested[0]['trial']}, 95 % intervals")
+    console.print(table)
 
 
 def _means(tested: list[dict[str, Any]]) -> list[str]:
