@@ -8,6 +8,7 @@ dataframe's columns and TensorBoard all read SETTINGS.
 from __future__ import annotations
 
 import math
+from argparse import ArgumentTypeError
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from difflib import get_close_matches
@@ -245,6 +246,13 @@ def did_you_mean(name: str, names: Any) -> str:
     """Return '; did you mean X?' for the nearest of ``names``, or '' where none is near."""
     near = get_close_matches(name, list(names), n=1)
     return f"; did you mean {near[0]}?" if near else ""
+
+
+def positive(text: str) -> int:
+    """Read a whole number from 1, for argparse."""
+    if not text.isdigit() or int(text) < 1:
+        raise ArgumentTypeError(f"must be a whole number from 1, got {text}")
+    return int(text)
 
 
 def _parse_bool(text: str) -> bool:

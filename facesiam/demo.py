@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from facesiam.config import GEOMETRY, ConfigError, TrialConfig
+from facesiam.config import GEOMETRY, ConfigError, TrialConfig, positive
 from facesiam.data import DataError, Pairs, prepare
 from facesiam.metrics import accuracy, wilson
 from facesiam.models import SiameseNet, WeightsError
@@ -156,7 +156,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("weights", help="weights.pt of search.retrain, or of a run's best trial")
     parser.add_argument("images", nargs="*", metavar="IMAGE", help="two images to compare")
     parser.add_argument("--data", help="CFP zip, its folder, or the word drawn, for test pairs")
-    parser.add_argument("--pairs", type=int, default=4, help="pairs a row (4)")
+    parser.add_argument("--pairs", type=positive, default=4, help="pairs a row (4)")
     parser.add_argument("--seed", type=int, default=0, help="chooses the pairs (0)")
     parser.add_argument("--out", default="demo.png", help="picture to write (demo.png)")
     return parser

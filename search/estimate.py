@@ -56,7 +56,8 @@ def _cost(space: SearchSpace, out: Path, count: int | None, drawn: bool) -> str:
         times = measured.get(_key(config))
         how.add("earlier runs here" if times else "arithmetic, good to a factor of 3")
         seconds.append(
-            int(config["epochs"]) * (statistics.median(times) if times else _seconds(config, drawn))
+            int(config["epochs"])
+            * (statistics.median(times) if times else _seconds(config, drawn))
         )
     epochs = statistics.mean(int(config["epochs"]) for config in examples)
     mean, number = statistics.mean(seconds), count or len(examples)

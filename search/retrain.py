@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from facesiam.config import GEOMETRY, ConfigError, EpochMetrics, TrialConfig
+from facesiam.config import GEOMETRY, ConfigError, EpochMetrics, TrialConfig, positive
 from facesiam.data import DataError, FaceData, cache_root, open_packed, prepare
 from facesiam.metrics import verification
 from facesiam.models import WeightsError, find_weights
@@ -207,19 +207,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m search.retrain", description=__doc__)
     parser.add_argument("run", help="run folder, such as ray_results/code2")
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--rank", type=_positive, default=1, help="place in the table (1)")
+    which.add_argument("--rank", type=positive, default=1, help="place in the table (1)")
     which.add_argument("--trial", help="id of the trial, instead of its rank")
-    parser.add_argument("--seeds", type=_positive, default=1, help="how many, from its own")
-    parser.add_argument("--epochs", type=_positive, help="epochs, instead of the trial's own")
+    parser.add_argument("--seeds", type=positive, default=1, help="how many, from its own")
+    parser.add_argument("--epochs", type=positive, help="epochs, instead of the trial's own")
     parser.add_argument("--data", help="the run's data, if it has moved")
     parser.add_argument("--weights", help="file or folder with pretrained weights")
     return parser
-
-
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1, got {text}")
-    return int(text)
 
 
 if __name__ == "__main__":

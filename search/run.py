@@ -16,7 +16,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facesiam.config import GEOMETRY, ConfigError, TrialConfig
+from facesiam.config import GEOMETRY, SETTINGS, ConfigError, TrialConfig, positive
 from search.journal import JournalError, write_atomically
 from search.space import ALGORITHMS, SearchSpace, SpaceError, load
 
@@ -58,6 +58,8 @@ def resolve(options: argparse.Namespace) -> SearchSpace:
     space = load(options.space).override(options.set)
     changes: dict[str, object] = {}
     if options.rows:
+        if options.algorithm not in (None, "rows"):
+            raise RunRefused(f"--algorithm {options.algorithm}: --rows runs rows; leave one out")
         rows = space.rows_named([row for row in options.rows.split(",") if row])
         changes |= {"rows": rows, "algorithm": "rows"}
     for name in ("algorithm", "trials", "seed"):
@@ -117,10 +119,13 @@ def _prepare(
     pretrained = sorted({str(c["net"]) for c in configs if c["pretrained"]})
     weights = {net: str(find_weights(net, options.weights)) for net in pretrained}
     geometries = sorted({GEOMETRY[str(config["protocol"])] for config in configs})
-    data = prepare(options.data or space.data, geometries)
-    for config in {(c["protocol"], c["people"], c["pair_seed"]) for c in configs}:
+    spec = options.data or space.data
+    # That each part has pairs is known from the lists: told before minutes of packing.
+    index = prepare(spec, [])
+    for protocol, people, seed in {(c["protocol"], c["people"], c["pair_seed"]) for c in configs}:
         for part in ("train", "val", "test"):
-            data.pairs(config[0], part, people=config[1], seed=config[2])  # type: ignore[arg-type]
+            index.pairs(protocol, part, people=people, seed=seed)  # type: ignore[arg-type]
+    data = prepare(spec, geometries)
     return Setup(
         run=run, data=str(data.folder), weights=weights, address=options.address,
         concurrent=options.concurrent, cpus=options.cpus, gpus=options.gpus,
@@ -223,13 +228,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", default="ray_results", help="folder of the runs (ray_results)")
     parser.add_argument("--algorithm", choices=ALGORITHMS, help="over what the space says")
     parser.add_argument("--rows", help="run only these of the documents' rows, such as A,B")
-    parser.add_argument("--trials", type=_positive, help="number of trials, for random and tpe")
+    parser.add_argument("--trials", type=positive, help="number of trials, for random and tpe")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="fix a setting"
     )
-    parser.add_argument("--seed", type=int, help="seed of the search")
-    parser.add_argument("--concurrent", type=_positive, help="trials at once (as many as fit)")
-    parser.add_argument("--cpus", type=_positive, help="CPUs a trial")
+    parser.add_argument("--seed", type=_seed, help="seed of the search")
+    parser.add_argument("--concurrent", type=positive, help="trials at once (as many as fit)")
+    parser.add_argument("--cpus", type=positive, help="CPUs a trial")
     parser.add_argument("--gpus", type=_share, help="GPUs a trial, such as 0.5")
     parser.add_argument("--address", help="Ray cluster: auto or HOST:PORT (a Ray of its own)")
     parser.add_argument("--resume", action="store_true", help="go on with a run of this name")
@@ -238,10 +243,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1, got {text}")
-    return int(text)
+def _seed(text: str) -> int:
+    setting = SETTINGS["seed"]  # the search's own seed has the same bounds as a trial's
+    try:
+        seed = setting.parse(text)
+        problem = setting.problem(seed)
+    except ValueError as error:
+        problem = str(error)
+    if problem:
+        raise argparse.ArgumentTypeError(problem)
+    return int(seed)
 
 
 def _share(text: str) -> float:

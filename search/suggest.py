@@ -41,6 +41,7 @@ class Suggester:
         self.space = space
         self.handed_out = 0
         self._seen: set[str] = set()
+        self._replayed: set[str] = set()
         self._study = _study(space) if space.algorithm == "tpe" else None
         self._asked: dict[str, optuna.Trial] = {}
         self._listed = self._list()
@@ -48,7 +49,7 @@ class Suggester:
     def next(self) -> Suggestion | None:
         """Return the next trial to run, or None when the trials or the space are exhausted."""
         if self._listed is not None:
-            untried = (s for s in self._listed if _key(s.settings) not in self._seen)
+            untried = (s for s in self._listed if s.trial not in self._replayed)
             suggestion = next(untried, None)
         elif self.handed_out >= self.space.trials:
             suggestion = None
@@ -62,6 +63,7 @@ class Suggester:
     def replay(self, trial: str, settings: Mapping[str, Value]) -> None:
         """Take note of a trial that an earlier session handed out, as if it had just been."""
         self.handed_out += 1
+        self._replayed.add(trial)
         self._seen.add(_key(settings))
         if self._study is not None:
             self._asked[trial] = self._ask_for(settings)

@@ -102,8 +102,12 @@ def test_stopped_and_failed_trials_are_not_ranked_with_finished_ones(tmp_path: P
 
 
 def test_rows_come_by_their_ids_with_their_settings(tmp_path: Path) -> None:
-    text = "rows: {A: {settings: {lr: 1e-5}}, B: {settings: {lr: 1e-5, augment: true}}}\n"
-    found = drain(Suggester(space(tmp_path, text, "rows")))
+    text = "rows: {A: {settings: {lr: 1e-5}}, B: {settings: {augment: true}}, C: {}}\n"
+    one = space(tmp_path, text, "rows")
+    found = drain(Suggester(one))
     assert [(s.trial, s.row, s.settings["augment"]) for s in found] == [
-        ("A", "A", False), ("B", "B", True),
+        ("A", "A", False), ("B", "B", True), ("C", "C", False),  # C equals A and runs all the same
     ]
+    resumed = Suggester(one)
+    resumed.replay("A", found[0].settings)
+    assert drain(resumed) == found[1:]
