@@ -56,23 +56,24 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if len(options.images) not in (0, 2):
             raise DataError(f"give two images or none, got {len(options.images)}")
-        net, config, _ = load_model(options.weights)
+        net, config, info = load_model(options.weights)
         if options.images:
             pair = judge_files(net, config, *map(Path, options.images))
             title, rows = "", [[pair]]
             print(pair.caption)
         else:
-            title, rows = judge_test_pairs(net, config, options)
+            title, rows = judge_test_pairs(net, config, options, info.get("data"))
             print(title)
-        out = Path(options.out)
-        draw(title, rows).save(out)
     except (DataError, WeightsError, ConfigError) as error:
         print(error, file=sys.stderr)
         return 2
+    sheet = draw(title, rows)
+    try:
+        sheet.save(options.out)
     except (OSError, ValueError) as error:
         print(f"--out {options.out}: cannot be written ({error})", file=sys.stderr)
         return 2
-    print(out)
+    print(options.out)
     return 0
 
 
@@ -91,14 +92,20 @@ def judge_files(net: SiameseNet, config: TrialConfig, first: Path, second: Path)
 
 
 def judge_test_pairs(
-    net: SiameseNet, config: TrialConfig, options: argparse.Namespace
+    net: SiameseNet, config: TrialConfig, options: argparse.Namespace, trained_on: str | None
 ) -> tuple[str, list[list[Judged]]]:
     """Judge every test pair; return a title with the accuracy, and the rows to draw.
 
     Raises:
-        DataError: no data.
+        DataError: no data, or other data than the net was trained on: of that, the test people
+            may be ones that it has seen.
     """
     data = prepare(options.data, [GEOMETRY[config.protocol]])
+    if trained_on not in (None, data.key):
+        raise DataError(
+            f"{data.source}: not the data that {options.weights} was trained on (content "
+            f"{data.key[:12]}, the weights say {str(trained_on)[:12]}); give that with --data"
+        )
     pairs = data.pairs(config.protocol, "test", people=config.people, seed=config.pair_seed)
     pixels = data.pixels(pairs.geometry)
     same = predict(net, config, pixels, pairs)

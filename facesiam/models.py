@@ -102,7 +102,7 @@ def build(config: TrialConfig, weights: Mapping[str, str] | None = None) -> Siam
     Raises:
         WeightsError: the file is missing, is no weights file, or belongs to another net.
     """
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):  # built on the CPU
         torch.manual_seed(config.seed)
         net = SiameseNet(config)
     if config.pretrained:
@@ -186,8 +186,11 @@ def _torchvision_weights(name: str) -> Path:
     path = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
     if path.is_file():
         return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    prefix = path.stem.rsplit("-", 1)[1]  # torchvision puts the hash's first digits into the name
     try:
-        weights.get_state_dict(progress=True, check_hash=True)
+        # Not get_state_dict: it would unpickle the download before read_weights can refuse code.
+        torch.hub.download_url_to_file(weights.url, str(path), prefix, progress=True)
     except (urllib.error.URLError, OSError, RuntimeError) as error:
         raise WeightsError(
             f"pretrained: true needs the ImageNet weights of {name}, and downloading them failed "

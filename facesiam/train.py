@@ -48,11 +48,12 @@ class Training(Iterator[EpochMetrics]):
     """A training run: iterate for its epochs, ``state`` between two of them to save it."""
 
     def __init__(
-        self, config: TrialConfig, data: FaceData, weights: Mapping[str, str] | None = None
+        self, config: TrialConfig, data: FaceData, weights: Mapping[str, str] | None = None,
+        device: str | None = None,
     ) -> None:
         self.config = config
         self.epoch = 0
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.bf16 = wants_bf16(config, self.device)
         if self.device.type == "cpu":
             _keep_freed_memory()
@@ -133,7 +134,7 @@ class Training(Iterator[EpochMetrics]):
             loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
             with torch.no_grad():
-                right = (judged_different(logits) == batch.label).sum()
+                right = judged_right(logits, batch.label).sum()
                 pairs = len(batch.label)
                 total += torch.stack([loss.detach() * pairs, right])
             seen += pairs
@@ -156,7 +157,7 @@ class Training(Iterator[EpochMetrics]):
     def _validate(self) -> tuple[float, float]:
         logits = pair_logits(self.net, self.pixels, self.val_pairs, self._autocast())
         label = torch.from_numpy(self.val_pairs.label)
-        right = (judged_different(logits) == label).double().mean()
+        right = judged_right(logits, label).double().mean()
         return F.cross_entropy(logits, label).item(), right.item()
 
     def _autocast(self) -> torch.autocast:
@@ -164,7 +165,8 @@ class Training(Iterator[EpochMetrics]):
 
 
 def epochs(
-    config: TrialConfig, data: FaceData, weights: Mapping[str, str] | None = None
+    config: TrialConfig, data: FaceData, weights: Mapping[str, str] | None = None,
+    device: str | None = None,
 ) -> Training:
     """Train with `config` on `data`, yielding the metrics of each epoch.
 
@@ -172,12 +174,13 @@ def epochs(
         config: every setting of the run.
         data: opened, packed data.
         weights: file of pretrained weights per net name; needed where `pretrained`.
+        device: cuda or cpu; None: CUDA where there is one.
 
     Raises:
         WeightsError: pretrained weights are missing or do not fit.
         DataError: a part has no pairs under these settings.
     """
-    return Training(config, data, weights)
+    return Training(config, data, weights, device)
 
 
 class Pixels:
@@ -256,9 +259,13 @@ def predict(
     return same.numpy()
 
 
-def judged_different(logits: Tensor) -> Tensor:
-    """Return the verdict per pair, (P, 2) → (P,): 0 where the first logit is higher, else 1."""
-    return (logits[:, 0] <= logits[:, 1]).long()
+def judged_right(logits: Tensor, label: Tensor) -> Tensor:
+    """Say per pair whether the verdict is right, (P, 2) and (P,) → (P,) bool.
+
+    The verdict is "same" where the first logit is higher, else "different"; NaN is never right.
+    """
+    same, different = logits[:, 0] > logits[:, 1], logits[:, 0] <= logits[:, 1]
+    return torch.where(label == 0, same, different)
 
 
 def save_model(path: Path, net: SiameseNet, config: TrialConfig, **info: float | str) -> None:

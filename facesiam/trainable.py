@@ -30,7 +30,7 @@ class OutOfMemory(RuntimeError):
 
 
 class FaceTrial(tune.Trainable):
-    """A trial. Its Ray config: trial, settings, data, weights, run, cpus, metric, mode."""
+    """A trial; Ray's config: trial, settings, data, weights, run, cpus, device, metric, mode."""
 
     def setup(self, config: dict[str, Any]) -> None:
         """Open the data, build the net, and go on from a saved state where there is one."""
@@ -38,7 +38,7 @@ class FaceTrial(tune.Trainable):
         self._start(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Take the next trial: nothing of the last one stays, GPU memory included."""
+        """Take the next trial: of the last one only the pixels stay, which all trials share."""
         self._start(new_config)
         return True
 
@@ -56,9 +56,7 @@ class FaceTrial(tune.Trainable):
             raise OutOfMemory(self._out_of_memory(error)) from None
         self._keep_best(metrics)
         done = self.training.epoch >= self.training.config.epochs
-        if done:
-            self.state_file.unlink(missing_ok=True)
-        else:
+        if not done:  # the driver removes the state, once it has noted that the trial is done
             self._save_when_cheap()
         return {**metrics, "done": done}
 
@@ -81,26 +79,32 @@ class FaceTrial(tune.Trainable):
         self.metric, self.sign = config["metric"], 1 if config["mode"] == "max" else -1
         self.best = -float("inf")
         self.saving_seconds = 0.0
-        settings = TrialConfig.from_dict(config["settings"])
         try:
-            self.training = epochs(settings, open_packed(config["data"]), config["weights"])
+            self._build(config)
+            self._resume(config)
         except torch.cuda.OutOfMemoryError as error:
             raise OutOfMemory(self._out_of_memory(error)) from None
-        self._resume()
         self.saved_at = time.monotonic()
 
-    def _resume(self) -> None:
+    def _build(self, config: dict[str, Any]) -> None:
+        settings, data = TrialConfig.from_dict(config["settings"]), open_packed(config["data"])
+        self.data_key = data.key
+        self.training = epochs(settings, data, config["weights"], config["device"])
+
+    def _resume(self, config: dict[str, Any]) -> None:
         if not self.state_file.exists():
             return
         assert self.training is not None
         try:
             state = read_weights(self.state_file)
-            self.training.load(state)
             self.best = float(state["best"])
-        except (WeightsError, ValueError, KeyError, RuntimeError) as error:
-            # A state that cannot be used costs its epochs, not the trial.
+            self.training.load(state)
+        except (WeightsError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            # A state that cannot be used costs its epochs, not the trial. It may be half loaded.
             print(f"{self.state_file}: starting over ({error})")
             self.state_file.unlink(missing_ok=True)
+            self.best = -float("inf")
+            self._build(config)
 
     def _keep_best(self, metrics: dict[str, float]) -> None:
         value = self.sign * metrics[self.metric]
@@ -109,7 +113,7 @@ class FaceTrial(tune.Trainable):
             self.best = value
             save_model(
                 self.weights_file, self.training.net, self.training.config,
-                epoch=metrics["epoch"], val_acc=metrics["val_acc"],
+                epoch=metrics["epoch"], val_acc=metrics["val_acc"], data=self.data_key,
             )
 
     def _save_when_cheap(self) -> None:

@@ -10,13 +10,14 @@ import math
 import os
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import ray
 from ray import tune
+from ray._private import ray_constants
 from ray.tune.search import Searcher
 
 from facesiam.train import gpu_names
@@ -49,17 +50,18 @@ class Setup:
     gpus: float | None = None
 
 
-def run(space: SearchSpace, setup: Setup, board: Board) -> bool:
+def run(space: SearchSpace, setup: Setup, shares: Shares, board: Board) -> bool:
     """Run the search, or what is left of it, into ``setup.run``.
 
     Returns:
         Whether it came to its end; False after Ctrl-C.
 
-    Raises:
-        DriverError: no such cluster, or a trial asks for more than any machine has.
+    Args:
+        space: what to search.
+        setup: where, and on what.
+        shares: what each trial gets; ``connect`` comes before it.
+        board: where it is shown.
     """
-    connect(setup.address)
-    shares = Shares(space, setup, cluster())
     recorder = Recorder(space, setup.run, board)
     tuner = tune.Tuner(
         tune.with_resources(FaceTrial, shares.placement),
@@ -92,9 +94,14 @@ def connect(address: str | None) -> None:
         return
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if address is None:
-        # On loopback: a run for this machine alone opens no port to others.
+        # On loopback: a run for this machine alone opens no port to others. Ray turns 127.0.0.1
+        # into the outside address unless clusters are off, which it reads once, at import; the
+        # variable is for its child processes.
+        os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
+        ray_constants.ENABLE_RAY_CLUSTER = False
+        # "local", as without an address Ray would join whatever $RAY_ADDRESS names.
         ray.init(
-            include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES,
+            address="local", include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES,
             _node_ip_address="127.0.0.1", **quiet,
         )
         return
@@ -113,9 +120,14 @@ def check_address(address: str) -> None:
     """
     if address == "auto":
         return
-    match = re.fullmatch(r"(?:ray://)?([^:/]+):(\d+)", address)
+    if address.startswith("ray://"):
+        raise DriverError(
+            f"--address {address}: Ray's client cannot run a search; start it on a machine of the "
+            "cluster, with --address auto"
+        )
+    match = re.fullmatch(r"([^:/]+):(\d+)", address)
     if not match:
-        raise DriverError(f"--address {address}: write auto, HOST:PORT or ray://HOST:PORT")
+        raise DriverError(f"--address {address}: write auto or HOST:PORT")
     try:
         socket.create_connection((match[1], int(match[2])), timeout=3).close()
     except OSError as error:
@@ -142,32 +154,46 @@ def check_gpus(space: SearchSpace, gpus: float | None) -> None:
             )
 
 
-def cluster() -> dict[str, float]:
-    """Return the nodes, CPUs and GPUs of the cluster that this process is connected to."""
+class Node(NamedTuple):
+    """What a machine of the cluster offers."""
+
+    cpus: float
+    gpus: float
+
+
+def cluster() -> list[Node]:
+    """Return the machines of the cluster that this process is connected to."""
     nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    alive = len([node for node in nodes if node["Alive"]])
-    return {"nodes": alive, "cpus": resources.get("CPU", 0.0), "gpus": resources.get("GPU", 0.0)}
+    offers = [node["Resources"] for node in nodes if node["Alive"]]
+    return [Node(offer.get("CPU", 0.0), offer.get("GPU", 0.0)) for offer in offers]
+
+
+def this_machine() -> list[Node]:
+    """Return the same for this machine alone, without Ray."""
+    return [Node(float(os.cpu_count() or 1), float(len(gpu_names())))]
 
 
 class Shares:
-    """What each trial gets of the cluster, and how many run at once."""
+    """What each trial gets, and how many run at once.
 
-    def __init__(self, space: SearchSpace, setup: Setup, cluster: Mapping[str, float]) -> None:
-        self.space, self.setup = space, setup
-        self.cpus, self.gpus = cluster["cpus"], cluster["gpus"]
-        needs = [self.of(net) for net in space.nets()]
-        for cpus, gpus in needs:
-            for name, asked, there in (("cpus", cpus, self.cpus), ("gpus", gpus, self.gpus)):
-                if asked > there:
-                    raise DriverError(
-                        f"resources: a trial asks for {asked:g} {name} and there are {there:g}"
-                    )
-        fit = min(
-            min(self.cpus // cpus, self.gpus // gpus if gpus else math.inf) for cpus, gpus in needs
-        )
-        # Different nets may fit more of one kind; Ray places them, this only bounds the queue.
-        self.concurrent = setup.concurrent or max(1, int(fit))
+    Raises:
+        DriverError: a trial asks for more than any machine has.
+    """
+
+    def __init__(self, space: SearchSpace, setup: Setup, nodes: Sequence[Node]) -> None:
+        self.space, self.setup, self.nodes = space, setup, nodes
+        self.has_gpus = any(node.gpus >= 1 for node in nodes)
+        fit = {net: sum(self._fits(net, node) for node in nodes) for net in space.nets()}
+        for net, trials in fit.items():
+            if not trials:
+                cpus, gpus = self.of(net)
+                most = Node(max(n.cpus for n in nodes), max(n.gpus for n in nodes))
+                raise DriverError(
+                    f"resources: a trial with {net} asks for {cpus:g} cpus and {gpus:g} gpus; "
+                    f"no machine has both, the most are {most.cpus:g} and {most.gpus:g}"
+                )
+        # Of nets with different shares, as many as fit of the smallest; Ray holds back the others.
+        self.concurrent = setup.concurrent or max(fit.values())
 
     def of(self, net: str) -> tuple[float, float]:
         """Return (CPUs, GPUs) of a trial with this net; `auto` is resolved here."""
@@ -175,17 +201,36 @@ class Shares:
         gpus = self.setup.gpus if self.setup.gpus is not None else gpus
         cpus = self.setup.cpus if self.setup.cpus is not None else cpus
         if gpus == "auto":
-            gpus = 1.0 if self.gpus >= 1 else 0.0
+            gpus = 1.0 if self.has_gpus else 0.0
         if cpus == "auto":
-            slots = self.gpus / gpus if gpus else min(self.cpus, self.space.count() or self.cpus)
-            slots = min(slots, self.setup.concurrent or slots)
-            cpus = max(1, self.cpus // max(1, slots))
+            cpus = min(self._auto_cpus(node, float(gpus)) for node in self._usable(float(gpus)))
         return float(cpus), float(gpus)
 
     def placement(self, config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
         """Return Ray's form of a trial's share."""
         cpus, gpus = self.of(config["settings"]["net"])
         return tune.PlacementGroupFactory([{"CPU": cpus} | ({"GPU": gpus} if gpus else {})])
+
+    def _usable(self, gpus: float) -> Sequence[Node]:
+        """Return the machines that have the GPUs, or all where none has."""
+        return [node for node in self.nodes if node.gpus >= gpus] or self.nodes
+
+    def _auto_cpus(self, node: Node, gpus: float) -> float:
+        """Share a machine's cores among the trials that it will run at once."""
+        if gpus:
+            slots = max(1.0, _whole(node.gpus / gpus))
+        else:
+            slots = min(node.cpus, self.space.count() or node.cpus)
+        slots = min(slots, self.setup.concurrent or slots)
+        return max(1.0, node.cpus // slots)
+
+    def _fits(self, net: str, node: Node) -> int:
+        cpus, gpus = self.of(net)
+        return int(min(_whole(node.cpus / cpus), _whole(node.gpus / gpus) if gpus else math.inf))
+
+
+def _whole(ratio: float) -> float:
+    return math.floor(ratio + 1e-9)  # 1 / 0.1 must give 10
 
 
 class Searching(Searcher):
@@ -201,9 +246,10 @@ class Searching(Searcher):
         if suggestion is None:
             return self.FINISHED
         space, setup = self.recorder.space, self.shares.setup
-        cpus, _ = self.shares.of(str(suggestion.settings["net"]))
+        cpus, gpus = self.shares.of(str(suggestion.settings["net"]))
         return {
             "trial": suggestion.trial, "settings": suggestion.settings, "cpus": cpus,
+            "device": "cuda" if gpus else "cpu",
             "run": str(setup.run), "data": setup.data, "weights": dict(setup.weights),
             "metric": space.metric, "mode": space.mode,
         }

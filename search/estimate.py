@@ -40,12 +40,26 @@ def describe(space: SearchSpace, out: Path, options: argparse.Namespace) -> str:
         f"distinct configurations: {'infinitely many' if size is None else size}",
         f"algorithm: {space.algorithm}, trials: {trials}",
     ]
-    for net in space.nets():
-        cpus, gpus = space.resources.for_net(net)
-        cpus, gpus = options.cpus or cpus, gpus if options.gpus is None else options.gpus
-        text.append(f"resources of a trial with {net}: cpus {cpus}, gpus {gpus}")
+    text += _resources(space, options)
     drawn = (options.data or space.data) == "drawn"
     return "\n".join([*text, _cost(space, out, count or size, drawn)])
+
+
+def _resources(space: SearchSpace, options: argparse.Namespace) -> list[str]:
+    """Say what each trial gets, here or on the cluster, which is not asked."""
+    from search.driver import Setup, Shares, this_machine
+
+    if options.address:
+        shares = {net: space.resources.for_net(net) for net in space.nets()}
+        at_once = f"as many at once as fit on {options.address}"
+    else:
+        given = {name: getattr(options, name) for name in ("cpus", "gpus", "concurrent")}
+        setup = Setup(Path(), "", **given)
+        here = Shares(space, setup, this_machine())
+        shares = {net: here.of(net) for net in space.nets()}
+        at_once = f"{here.concurrent} at once on this machine"
+    text = [f"a trial with {net}: cpus {c}, gpus {g}" for net, (c, g) in shares.items()]
+    return [*text, at_once]
 
 
 def _cost(space: SearchSpace, out: Path, count: int | None, drawn: bool) -> str:
@@ -63,7 +77,7 @@ def _cost(space: SearchSpace, out: Path, count: int | None, drawn: bool) -> str:
     mean, number = statistics.mean(seconds), count or len(examples)
     return (
         f"estimated cost: {number} trials × {epochs:.0f} epochs, {human_seconds(mean)} a trial, "
-        f"{human_seconds(mean * number)} in all on one worker if none is stopped "
+        f"{human_seconds(mean * number)} in all on one trial at a time if none is stopped "
         f"(from {' and '.join(sorted(how))})"
     )
 

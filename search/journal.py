@@ -7,11 +7,12 @@ wins. A driver that is killed leaves at most one torn last line, which readers l
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
-import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,21 @@ class Journal:
     def epoch(self, trial: str, metrics: Mapping[str, float]) -> None:
         """Note what one epoch of a trial measured."""
         append(self.run / "epochs.jsonl", {"trial": trial, **metrics})
+
+
+@contextmanager
+def locked(run: Path) -> Iterator[None]:
+    """Hold a run folder for one driver; the system lets go of it however the driver ends.
+
+    Raises:
+        JournalError: another driver has it.
+    """
+    with (run / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise JournalError(f"{run}: another search is running in it") from None
+        yield
 
 
 def append(path: Path, line: Mapping[str, Any]) -> None:
@@ -95,14 +111,11 @@ def read_epochs(run: Path) -> dict[str, list[dict[str, Any]]]:
 def write_atomically(path: Path, text: str) -> None:
     """Write a whole text file by way of a neighbour, so that no reader sees half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        with partial.open("w", encoding="utf-8") as file:
             file.write(text)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(partial, 0o666 & ~umask)  # mkstemp ignores the umask
         os.replace(partial, path)
     except BaseException:
-        Path(partial).unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
         raise

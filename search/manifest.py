@@ -8,7 +8,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,14 @@ PACKAGES = ("torch", "torchvision", "ray", "optuna", "pandas", "numpy", "pillow"
 
 
 def begin(
-    run: Path, space: SearchSpace, data: FaceData, command: str, cluster: Mapping[str, Any]
+    run: Path, space: SearchSpace, data: FaceData, command: str, nodes: Sequence[Sequence[float]]
 ) -> None:
     """Write the manifest of a run that starts, or add a session to that of one that goes on."""
     file = run / "manifest.json"
-    session = {"started": _now(), "finished": None, "command": command, "cluster": dict(cluster)}
+    session = {
+        "started": _now(), "finished": None, "command": command, "commit": commit(),
+        "nodes": [{"cpus": cpus, "gpus": gpus} for cpus, gpus in nodes],
+    }
     if file.exists():
         known = json.loads(file.read_text())
         known["sessions"].append(session)

@@ -68,13 +68,21 @@ class Scheduler(FIFOScheduler):
         del history[int(metrics["epoch"]):]
         history.append(dict(metrics))
 
-    def replay(self, name: str, history: History) -> None:
-        """Enter the epochs of an earlier session in the history and in ASHA's rungs."""
+    def replay(self, name: str, history: History, rule: str | None) -> None:
+        """Enter the epochs of an earlier session in the history and in ASHA's rungs.
+
+        Args:
+            name: the trial.
+            history: its epochs.
+            rule: what stopped it, if anything did.
+        """
         if self.asha:
             self.asha.on_trial_add(None, _Named(name))
         for metrics in history:
             self.enter(name, metrics)
             self._ask_asha(name)
+        if rule in RULES and history:
+            self._enter_first_rung(name)
         self.stops.pop(name, None)
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
@@ -86,17 +94,17 @@ class Scheduler(FIFOScheduler):
         """Return STOP or CONTINUE for the result that has just come in."""
         name = trial.config["trial"]
         self.enter(name, result)
-        for rule_name, rule in self.rules.items():
-            if reason := rule(self.histories[name]):
-                self.stops[name] = Stop(rule_name, reason)
-                return self.STOP
+        if self._ask_rules(name):
+            return self.STOP
         return self._ask_asha(name)
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
-        """Enter the last result of a trial that ended by itself in its rung."""
-        if "epoch" in result:
-            self.enter(trial.config["trial"], result)
-            self._ask_asha(trial.config["trial"], ended=True)
+        """Take the last result of a trial: Ray shows that of its last epoch nowhere else."""
+        name = trial.config["trial"]
+        if "epoch" in result and name not in self.stops:
+            self.enter(name, result)
+            if not self._ask_rules(name):
+                self._ask_asha(name, ended=True)
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
         """Nothing: what a failed trial scored before stays in its rungs."""
@@ -107,6 +115,24 @@ class Scheduler(FIFOScheduler):
     def debug_string(self) -> str:
         """Name the rules in force, for Ray's own files."""
         return f"rules: {', '.join(self.rules) or 'none'}; asha: {'on' if self.asha else 'off'}"
+
+    def _ask_rules(self, name: str) -> bool:
+        for rule_name, rule in self.rules.items():
+            if reason := rule(self.histories[name]):
+                self.stops[name] = Stop(rule_name, reason)
+                self._enter_first_rung(name)
+                return True
+        return False
+
+    def _enter_first_rung(self, name: str) -> None:
+        """Count a trial that a rule stopped among the first rung's, with the best it reached.
+
+        Left out, the rung would hold good trials only, and its cutoff would stop some of them.
+        """
+        if self.asha:
+            scored = self._best_so_far(self.histories[name])
+            first = self.asha._trial_info[name]._rungs[-1][1]
+            first.setdefault(name, self.asha._metric_op * scored[self._metric])
 
     def _ask_asha(self, name: str, ended: bool = False) -> str:
         if self.asha is None:

@@ -6,9 +6,8 @@ ASHA's rungs and the race for the best, and hands out the unfinished trials firs
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -20,9 +19,12 @@ from facesiam.config import EpochMetrics, Value
 from search.board import Board
 from search.journal import Journal, read_epochs, read_trials
 from search.pruners import Scheduler, Stop
+from search.results import best_epoch
 from search.space import SearchSpace
 from search.suggest import Suggester, Suggestion
 
+UNFINISHED = ("pending", "running", "interrupted", "failed")
+"""Trials that a resumed run takes up; a failed one gets another try."""
 EPOCH_FIELDS = tuple(item.name for item in fields(EpochMetrics))
 
 
@@ -37,7 +39,8 @@ class Recorder(tune.Callback):
         self.events = TensorBoard(run / "tensorboard")
         self.session = len(list((run / "ray").glob("session*"))) + 1
         self.running: dict[str, Suggestion] = {}
-        self.best: tuple[float, str] | None = None
+        self.best: tuple[float, int, str] | None = None
+        """(metric turned so that less is better, best epoch, trial) of the best that has ended."""
         self.exhausted = False
         self.waiting = self._take_up()
 
@@ -101,22 +104,28 @@ class Recorder(tune.Callback):
         self._note(name, status, stop)
         settings = self.running.pop(name).settings
         value = self._tell(name, status)
-        if self.best is None or self.best[1] != name:
+        if self.best is None or self.best[2] != name:
             (self.run / "weights" / f"{name}.pt").unlink(missing_ok=True)
-        (self.run / "state" / f"{name}.pt").unlink(missing_ok=True)
+        if status != "failed":  # --resume tries a failed trial again, from its state
+            (self.run / "state" / f"{name}.pt").unlink(missing_ok=True)
         self.events.ended(name, settings, value, self.space.metric)
         self.board.ended(name, status, value, stop.reason if stop else None)
 
     def _tell(self, name: str, status: str) -> float | None:
         """Enter a trial that has ended in the study and in the race for the best."""
         history = self.scheduler.histories.get(name, [])
-        value = best_value(history, self.space)
+        values = [float(row[self.space.metric]) for row in history]
+        epoch = best_epoch(values, self.space.mode)
+        value = None if epoch is None else values[epoch]
         self.suggester.tell(name, value, len(history), status)
-        sign = 1 if self.space.mode == "max" else -1
-        if value is not None and (self.best is None or sign * value > sign * self.best[0]):
-            if self.best:
-                (self.run / "weights" / f"{self.best[1]}.pt").unlink(missing_ok=True)
-            self.best = (value, name)
+        if epoch is not None:
+            # The order of the ranked table, so that the weights kept are those of its first row.
+            sign = -1 if self.space.mode == "max" else 1
+            place = (sign * values[epoch], epoch, name)
+            if self.best is None or place < self.best:
+                if self.best:
+                    (self.run / "weights" / f"{self.best[2]}.pt").unlink(missing_ok=True)
+                self.best = place
         return value
 
     def _take_up(self) -> list[Suggestion]:
@@ -124,13 +133,17 @@ class Recorder(tune.Callback):
         epochs, unfinished = read_epochs(self.run), []
         for name, known in read_trials(self.run).items():
             settings, status = known["settings"], known["status"]
+            history = epochs.get(name, [])
             self.suggester.replay(name, settings)
-            self.scheduler.replay(name, epochs.get(name, []))
-            if status in ("pending", "running", "interrupted"):
+            self.scheduler.replay(name, history, known.get("stop_rule"))
+            if status in UNFINISHED and len(history) == settings["epochs"]:
+                status = "done"  # the driver was killed between its last epoch and its end
+                self.journal.trial(name, status, stop_rule=None, stop_reason=None)
+            if status in UNFINISHED:
                 unfinished.append(Suggestion(name, settings, known["row"]))
             else:
                 value = self._tell(name, status)
-                self.board.ended(name, status, value, known["stop_reason"], earlier=True)
+                self.board.ended(name, status, value, known.get("stop_reason"), earlier=True)
         return unfinished
 
 
@@ -159,14 +172,6 @@ class TensorBoard:
             if value is not None:
                 writer.add_hparams(dict(settings), {f"best_{metric}": value}, name=".")
             writer.close()
-
-
-def best_value(history: Sequence[Mapping[str, float]], space: SearchSpace) -> float | None:
-    """Return the best finite value of the space's metric, or None where there is none."""
-    values = [row[space.metric] for row in history if math.isfinite(row[space.metric])]
-    if not values:
-        return None
-    return float(max(values) if space.mode == "max" else min(values))
 
 
 def reason_of(error: str) -> str:

@@ -27,6 +27,7 @@ from facesiam.models import WeightsError, find_weights
 from facesiam.train import Training, epochs, load_model, predict, save_model
 from search import results
 from search.journal import write_atomically
+from search.space import SpaceError
 
 METRICS = ("accuracy", "auc", "eer")
 
@@ -37,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
     console = Console(stderr=True)
     try:
         tested = retrain(Path(options.run), options, console)
-    except (results.RunError, DataError, WeightsError, ConfigError) as error:
+    except (results.RunError, SpaceError, DataError, WeightsError, ConfigError) as error:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -108,6 +109,8 @@ def train(
         goal: metric and mode that decide which epoch is best; ties stay with the earlier one.
     """
     metric, sign = goal[0], 1 if goal[1] == "max" else -1
+    for name in ("weights.pt", "test.json", "epochs.csv"):
+        (folder / name).unlink(missing_ok=True)  # of an earlier try, whose settings may differ
     best, rows = -float("inf"), []
     training = epochs(config, data, weights)
     columns = (
@@ -121,12 +124,14 @@ def train(
             value = sign * float(getattr(metrics, metric))
             if value > best:
                 best = value
-                _save(folder / "weights.pt", training, metrics)
+                _save(folder / "weights.pt", training, metrics, data.key)
             progress.update(task, advance=1, score=f"{metric} {getattr(metrics, metric):.4f}")
             if not console.is_terminal:
                 score = f"{metric} {getattr(metrics, metric):.4f}"
                 said = f"seed {config.seed} epoch {metrics.epoch}: {score}"
                 console.print(said, highlight=False)
+    if best == -float("inf"):
+        raise results.RunError(f"{folder}: {metric} was a number in no epoch; nothing to test")
     write_atomically(folder / "settings.json", json.dumps(config.to_dict(), indent=1) + "\n")
     write_atomically(folder / "epochs.csv", _csv(rows))
 
@@ -146,9 +151,10 @@ def test(trial: str, config: TrialConfig, data: FaceData, folder: Path) -> dict[
     return figures
 
 
-def _save(path: Path, training: Training, metrics: EpochMetrics) -> None:
+def _save(path: Path, training: Training, metrics: EpochMetrics, data: str) -> None:
     save_model(
-        path, training.net, training.config, epoch=metrics.epoch, val_acc=metrics.val_acc
+        path, training.net, training.config, epoch=metrics.epoch, val_acc=metrics.val_acc,
+        data=data,
     )
 
 

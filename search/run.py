@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import os
 import re
 import shlex
 import sys
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facesiam.config import GEOMETRY, SETTINGS, ConfigError, TrialConfig, positive
-from search.journal import JournalError, write_atomically
+from facesiam.config import GEOMETRY, SETTINGS, ConfigError, TrialConfig, Value, positive
+from search.journal import JournalError, locked, write_atomically
 from search.space import ALGORITHMS, SearchSpace, SpaceError, load
 
 if TYPE_CHECKING:
@@ -81,7 +83,7 @@ def run_folder(options: argparse.Namespace, space: SearchSpace) -> Path:
     run = out / name
     if options.resume and not (run / "manifest.json").exists():
         raise RunRefused(f"--resume: there is no run at {run}" + _near(name, out))
-    if not options.resume and run.exists():
+    if not options.resume and not options.dry_run and run.exists():
         raise RunRefused(f"{run} exists; go on with --resume, or give another --name")
     if options.resume and (run / "manifest.json").exists():
         _same_space(run, space)
@@ -100,7 +102,13 @@ def _main(options: argparse.Namespace) -> int:
         print(describe(space, Path(options.out), options))
         return DONE
     setup, data = _prepare(options, space, run)
-    return _search(options, space, setup, data)
+    try:
+        return _search(options, space, setup, data)
+    except KeyboardInterrupt:
+        if not (run / "manifest.json").exists():
+            raise
+        print(f"interrupted; go on with:\n  {_resume_command()}", file=sys.stderr)
+        return INTERRUPTED
 
 
 def _prepare(
@@ -116,20 +124,36 @@ def _prepare(
     else:
         check_gpus(space, options.gpus)
     configs = list(space.examples())
+    index = _index(options, space, run, configs)
     pretrained = sorted({str(c["net"]) for c in configs if c["pretrained"]})
     weights = {net: str(find_weights(net, options.weights)) for net in pretrained}
     geometries = sorted({GEOMETRY[str(config["protocol"])] for config in configs})
-    spec = options.data or space.data
-    # That each part has pairs is known from the lists: told before minutes of packing.
-    index = prepare(spec, [])
-    for protocol, people, seed in {(c["protocol"], c["people"], c["pair_seed"]) for c in configs}:
-        for part in ("train", "val", "test"):
-            index.pairs(protocol, part, people=people, seed=seed)  # type: ignore[arg-type]
-    data = prepare(spec, geometries)
+    data = prepare(index.source, geometries)
     return Setup(
         run=run, data=str(data.folder), weights=weights, address=options.address,
         concurrent=options.concurrent, cpus=options.cpus, gpus=options.gpus,
     ), data
+
+
+def _index(
+    options: argparse.Namespace, space: SearchSpace, run: Path,
+    configs: Sequence[Mapping[str, Value]],
+) -> FaceData:
+    """Open the data's lists and check what they tell, before a download or minutes of packing."""
+    from facesiam.data import prepare
+
+    data = prepare(options.data or space.data, [])
+    for protocol, people, seed in {(c["protocol"], c["people"], c["pair_seed"]) for c in configs}:
+        for part in ("train", "val", "test"):
+            data.pairs(protocol, part, people=people, seed=seed)  # type: ignore[arg-type]
+    if options.resume:
+        was = json.loads((run / "manifest.json").read_text())["data"]
+        if was["key"] != data.key:
+            raise RunRefused(
+                f"--resume: {run} was started on other data ({was['source']}, content "
+                f"{was['key'][:12]}; {data.source} has {data.key[:12]})"
+            )
+    return data
 
 
 def _search(
@@ -142,12 +166,15 @@ def _search(
 
     console = Console()
     driver.connect(setup.address)
-    setup.run.mkdir(parents=True, exist_ok=True)
-    write_atomically(setup.run / "space.yaml", space.dump())
-    manifest.begin(setup.run, space, data, _command(), driver.cluster())
+    nodes = driver.cluster()
+    shares = driver.Shares(space, setup, nodes)
+    setup.run.mkdir(parents=True, exist_ok=options.resume)
     board = Board(space.count(), space.metric, space.mode, console)
-    finished = driver.run(space, setup, board)
-    manifest.end(setup.run, finished)
+    with locked(setup.run):
+        write_atomically(setup.run / "space.yaml", space.dump())
+        manifest.begin(setup.run, space, data, _command(), nodes)
+        finished = driver.run(space, setup, shares, board)
+        manifest.end(setup.run, finished)
     results.write(setup.run)
     trials, _ = results.load(setup.run)
     if len(trials):

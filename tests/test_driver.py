@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from search.driver import DriverError, Setup, Shares, check_address, check_gpus
+from search.driver import DriverError, Node, Setup, Shares, check_address, check_gpus
 from search.recorder import reason_of
 from search.space import SearchSpace, load
 
@@ -15,13 +15,13 @@ NETS = "search: {net: [alexnet, vgg16_bn], lr: [1e-3, 1e-4]}\nalgorithm: grid\n"
 
 
 def shares(
-    tmp_path: Path, resources: str, there: tuple[float, float], text: str = NETS,
+    tmp_path: Path, resources: str, there: tuple[float, float] | list[Node], text: str = NETS,
     **options: float,
 ) -> Shares:
-    """The shares of a small search on a cluster with so many CPUs and GPUs."""
+    """The shares of a small search on a machine with so many CPUs and GPUs, or on several."""
     setup = Setup(run=tmp_path, data="", **options)  # type: ignore[arg-type]
-    cluster = {"cpus": there[0], "gpus": there[1]}
-    return Shares(space(tmp_path, text, resources), setup, cluster)
+    nodes = [Node(*there)] if isinstance(there, tuple) else there
+    return Shares(space(tmp_path, text, resources), setup, nodes)
 
 
 def space(tmp_path: Path, text: str, resources: str) -> SearchSpace:
@@ -38,7 +38,9 @@ def space(tmp_path: Path, text: str, resources: str) -> SearchSpace:
         ("", 16, 2, (8, 1), 2),  # a whole GPU each, and the cores shared out
         ("{gpus: 0.5}", 16, 2, (4, 0.5), 4),
         ("{cpus: 2, gpus: 0}", 8, 0, (2, 0), 4),
-        ("{per_net: {vgg16_bn: {gpus: 1}}, gpus: 0.25, cpus: 1}", 16, 2, (1, 0.25), 2),
+        ("{gpus: 0.1, cpus: 1}", 16, 1, (1, 0.1), 10),  # 1 // 0.1 is 9 in floats
+        # As many as fit of the smaller one: Ray holds the other one back.
+        ("{per_net: {vgg16_bn: {gpus: 1}}, gpus: 0.25, cpus: 1}", 16, 2, (1, 0.25), 8),
     ],
 )
 def test_shares(
@@ -61,8 +63,38 @@ def test_options_win_over_the_space(tmp_path: Path) -> None:
 
 
 def test_more_than_the_cluster_has_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DriverError, match="a trial asks for 4 gpus and there are 1"):
+    with pytest.raises(DriverError, match="asks for 8 cpus and 4 gpus; no machine has both"):
         shares(tmp_path, "{gpus: 4}", (8, 1))
+
+
+def test_a_trial_has_to_fit_on_one_machine(tmp_path: Path) -> None:
+    pair = [Node(8, 0), Node(8, 0)]
+    row = "rows: {A: {settings: {lr: 1e-5}}}\n"
+    assert shares(tmp_path, "", pair, text=row).of("alexnet") == (8, 0)
+    with pytest.raises(DriverError, match="asks for 12 cpus and 0 gpus; no machine has both"):
+        shares(tmp_path, "{cpus: 12}", pair)
+    mixed = [Node(4, 0), Node(16, 2)]
+    found = shares(tmp_path, "", mixed)
+    assert found.of("alexnet") == (8, 1) and found.concurrent == 2
+
+
+def test_rays_client_is_refused() -> None:
+    with pytest.raises(DriverError, match="Ray's client cannot run a search"):
+        check_address("ray://127.0.0.1:10001")
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_a_local_ray_listens_on_loopback_only() -> None:
+    import psutil
+    import ray
+
+    assert {node["NodeManagerAddress"] for node in ray.nodes()} == {"127.0.0.1"}
+    found = set()
+    for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
+        for connection in process.net_connections(kind="inet"):
+            if connection.status == psutil.CONN_LISTEN:
+                found.add(connection.laddr.ip)
+    assert found <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 
 
 def test_more_gpus_than_this_machine_has_is_refused_before_ray_starts(

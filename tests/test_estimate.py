@@ -10,7 +10,7 @@ from search.estimate import describe
 from search.journal import Journal, write_atomically
 from search.space import load
 
-OPTIONS = argparse.Namespace(cpus=None, gpus=None, data=None)
+OPTIONS = argparse.Namespace(cpus=None, gpus=None, data=None, address=None, concurrent=None)
 
 
 def test_arithmetic_without_a_measure(tmp_path: Path) -> None:

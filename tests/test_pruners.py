@@ -108,7 +108,7 @@ def test_rungs_are_replayed_from_the_journal(tmp_path: Path) -> None:
     histories = {"a": [0.6, 0.7, 0.7], "b": [0.9, 0.9], "c": [0.95, 0.95, 0.95]}
     for name, scores in histories.items():
         feed(live, name, scores)
-        resumed.replay(name, [row(epoch, score) for epoch, score in enumerate(scores)])
+        resumed.replay(name, [row(epoch, score) for epoch, score in enumerate(scores)], None)
     assert live.asha and resumed.asha
     assert resumed.asha._trial_info["a"]._rungs == live.asha._trial_info["a"]._rungs
     assert feed(resumed, "d", [0.7]) == feed(live, "d", [0.7]) == "STOP"
@@ -126,3 +126,30 @@ def test_rows_run_to_their_end(tmp_path: Path) -> None:
     text = SPACE + "rows: {A: {settings: {lr: 1e-5}}}\nalgorithm: rows\n"
     scheduler = Scheduler(space(tmp_path, text))
     assert scheduler.asha is None and list(scheduler.rules) == ["diverged"]
+
+
+def test_a_loss_that_breaks_in_the_last_epoch_is_not_called_done(tmp_path: Path) -> None:
+    scheduler = Scheduler(space(tmp_path))
+    trial = SimpleNamespace(trial_id="x", config={"trial": "0001"})
+    scheduler.on_trial_add(None, trial)
+    scheduler.on_trial_complete(None, trial, row(8, 0.5, math.nan))  # all that Ray calls then
+    assert scheduler.stops["0001"] == ("diverged", "train_loss is nan at epoch 8")
+
+
+def test_what_a_rule_stops_counts_in_the_first_rung(tmp_path: Path) -> None:
+    """8 trials that diverge early and 8 good ones: ASHA may not be harsher for it."""
+    text = SPACE.replace("grace: 1, factor: 3", "grace: 4, factor: 2")
+    good = [0.60 + 0.04 * n for n in range(8)]
+
+    def lost(early: bool) -> int:
+        scheduler = Scheduler(space(tmp_path, text))
+        for n in range(8):
+            trial = SimpleNamespace(trial_id=f"d{n}", config={"trial": f"d{n}"})
+            scheduler.on_trial_add(None, trial)
+            for epoch in range(4):
+                loss = math.nan if early and epoch == 2 else 0.7
+                if scheduler.on_trial_result(None, trial, row(epoch, 0.5, loss)) == "STOP":
+                    break
+        return sum(feed(scheduler, f"g{n}", [score] * 4) == "STOP" for n, score in enumerate(good))
+
+    assert lost(early=True) == lost(early=False) == 0

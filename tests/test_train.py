@@ -19,7 +19,7 @@ from facesiam.train import (
     _order,
     _wire,
     epochs,
-    judged_different,
+    judged_right,
     load_model,
     predict,
     save_atomically,
@@ -93,7 +93,7 @@ def test_a_loss_that_is_not_finite_ends_the_epoch_and_is_reported(
     with torch.no_grad():
         training.net.head[0].weight[0, 0] = math.nan
     metrics = next(training)
-    assert math.isnan(metrics.train_loss) and metrics.val_acc == 0.5
+    assert math.isnan(metrics.train_loss) and metrics.val_acc == 0
 
 
 def test_frozen_layers_do_not_move_and_the_rest_does(tiny: TrialConfig, data: FaceData) -> None:
@@ -137,8 +137,9 @@ def test_predicting_in_one_pass_equals_pair_by_pair(tiny: TrialConfig, data: Fac
 
 
 def test_the_first_logit_must_be_higher_for_the_same_person() -> None:
-    logits = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]])
-    assert judged_different(logits).tolist() == [0, 1, 1]
+    logits = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5], [math.nan, math.nan]])
+    assert judged_right(logits, torch.zeros(4)).tolist() == [True, False, False, False]
+    assert judged_right(logits, torch.ones(4)).tolist() == [False, True, True, False]
 
 
 def test_images_are_scaled_to_the_unit_interval_and_averaged_down(data: FaceData) -> None:
