@@ -283,7 +283,8 @@ def load_model(path: str | Path) -> tuple[SiameseNet, TrialConfig, dict[str, Any
     if not isinstance(state, dict) or not {"config", "model"} <= state.keys():
         raise WeightsError(f"{path}: not a model file of facesiam (it lacks config and model)")
     config = TrialConfig.from_dict(state.pop("config"))
-    net = SiameseNet(config)
+    with torch.random.fork_rng(devices=[]):  # its first weights are replaced at once
+        net = SiameseNet(config)
     try:
         net.load_state_dict(state.pop("model"))
     except RuntimeError as error:

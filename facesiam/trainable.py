@@ -30,7 +30,11 @@ class OutOfMemory(RuntimeError):
 
 
 class FaceTrial(tune.Trainable):
-    """A trial; Ray's config: trial, settings, data, weights, run, cpus, device, metric, mode."""
+    """A trial.
+
+    Its Ray config: trial, settings, data, weights, run, cpus, device, metric, mode, and `noted`,
+    the number of its epochs that the driver has in its journal.
+    """
 
     def setup(self, config: dict[str, Any]) -> None:
         """Open the data, build the net, and go on from a saved state where there is one."""
@@ -43,7 +47,9 @@ class FaceTrial(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        """Train one epoch."""
+        """Train one epoch, or report one that was trained before the driver could note it."""
+        if self.unnoted:
+            return {**self.unnoted.pop(0), "done": False}
         assert self.training is not None
         try:
             metrics = next(self.training).to_dict()
@@ -54,6 +60,7 @@ class FaceTrial(tune.Trainable):
             if "not enough memory" not in str(error) and "can't allocate" not in str(error):
                 raise
             raise OutOfMemory(self._out_of_memory(error)) from None
+        self.history.append(metrics)
         self._keep_best(metrics)
         done = self.training.epoch >= self.training.config.epochs
         if not done:  # the driver removes the state, once it has noted that the trial is done
@@ -77,7 +84,6 @@ class FaceTrial(tune.Trainable):
         self.state_file = run / "state" / f"{trial}.pt"
         self.weights_file = run / "weights" / f"{trial}.pt"
         self.metric, self.sign = config["metric"], 1 if config["mode"] == "max" else -1
-        self.best = -float("inf")
         self.saving_seconds = 0.0
         try:
             self._build(config)
@@ -90,6 +96,9 @@ class FaceTrial(tune.Trainable):
         settings, data = TrialConfig.from_dict(config["settings"]), open_packed(config["data"])
         self.data_key = data.key
         self.training = epochs(settings, data, config["weights"], config["device"])
+        self.best = -float("inf")
+        self.history: list[dict[str, float]] = []
+        self.unnoted: list[dict[str, float]] = []
 
     def _resume(self, config: dict[str, Any]) -> None:
         if not self.state_file.exists():
@@ -97,13 +106,13 @@ class FaceTrial(tune.Trainable):
         assert self.training is not None
         try:
             state = read_weights(self.state_file)
-            self.best = float(state["best"])
+            self.best, self.history = float(state["best"]), list(state["history"])
             self.training.load(state)
+            self.unnoted = self.history[config["noted"] :]
         except (WeightsError, ValueError, KeyError, TypeError, RuntimeError) as error:
             # A state that cannot be used costs its epochs, not the trial. It may be half loaded.
             print(f"{self.state_file}: starting over ({error})")
             self.state_file.unlink(missing_ok=True)
-            self.best = -float("inf")
             self._build(config)
 
     def _keep_best(self, metrics: dict[str, float]) -> None:
@@ -122,7 +131,8 @@ class FaceTrial(tune.Trainable):
         if cost > SAVING_SHARE * (time.monotonic() - self.saved_at):
             return
         start = time.monotonic()
-        save_atomically({**self.training.state(), "best": self.best}, self.state_file)
+        kept = {"best": self.best, "history": self.history}
+        save_atomically({**self.training.state(), **kept}, self.state_file)
         self.saved_at = time.monotonic()
         self.saving_seconds = self.saved_at - start
 

@@ -249,7 +249,7 @@ class Searching(Searcher):
         cpus, gpus = self.shares.of(str(suggestion.settings["net"]))
         return {
             "trial": suggestion.trial, "settings": suggestion.settings, "cpus": cpus,
-            "device": "cuda" if gpus else "cpu",
+            "device": "cuda" if gpus else "cpu", "noted": self.recorder.noted(suggestion.trial),
             "run": str(setup.run), "data": setup.data, "weights": dict(setup.weights),
             "metric": space.metric, "mode": space.mode,
         }

@@ -54,6 +54,10 @@ class Recorder(tune.Callback):
             self._note(suggestion.trial, "pending")
         return suggestion
 
+    def noted(self, trial: str) -> int:
+        """Return how many epochs of a trial are in the journal."""
+        return len(self.scheduler.histories.get(trial, []))
+
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Note that a trial runs."""
         name = trial.config["trial"]

@@ -1,4 +1,4 @@
-"""The recorder, told by hand what Ray would tell it: which weights stay, what a resume takes up."""
+"""The recorder, told by hand what Ray would tell it: which weights stay, what is taken up."""
 
 from __future__ import annotations
 

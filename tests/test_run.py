@@ -61,7 +61,7 @@ def refused(argv: list[str], out: Path, capsys: pytest.CaptureFixture[str]) -> s
         (["--data", "nowhere.zip"], "nowhere.zip: does not exist"),
         (["--gpus", "64"], "--gpus 64: more than the"),
         (["--address", "127.0.0.1:1"], "--address 127.0.0.1:1: nobody answers there"),
-        (["--address", "nonsense"], "--address nonsense: write auto, HOST:PORT or ray://"),
+        (["--address", "nonsense"], "--address nonsense: write auto or HOST:PORT"),
         (["--set", "people=1", "--data", "{faces}"], "people: 1 leaves no pair of the same"),
     ],
 )

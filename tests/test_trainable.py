@@ -21,7 +21,8 @@ def config(run: Path, data: FaceData, tiny: TrialConfig, trial: str = "0001") ->
     """What Ray hands to a trial."""
     return {
         "trial": trial, "settings": tiny.to_dict(), "data": str(data.folder), "weights": {},
-        "run": str(run), "cpus": 2, "device": "cpu", "metric": "val_acc", "mode": "max",
+        "run": str(run), "cpus": 2, "device": "cpu", "noted": 0, "metric": "val_acc",
+        "mode": "max",
     }
 
 
@@ -52,8 +53,11 @@ def test_a_trial_goes_on_from_its_saved_state(
     seen = [step(first), step(first)]
     state = tmp_path / "cut" / "state" / "0001.pt"
     assert state.exists()
-    second = FaceTrial(config(tmp_path / "cut", data, tiny))  # as after a kill
+    second = FaceTrial(config(tmp_path / "cut", data, tiny) | {"noted": 2})  # as after a kill
     assert seen + [step(second)] == expected
+    # A driver that was stopped before it noted the second epoch is told of it.
+    third = FaceTrial(config(tmp_path / "cut", data, tiny) | {"noted": 1})
+    assert seen[:1] + [step(third), step(third)] == expected
     ours, theirs = (
         load_model(tmp_path / run / "weights" / "0001.pt") for run in ("cut", "whole")
     )
