@@ -27,6 +27,7 @@ from torch import Tensor
 from facesiam.augment import AUGMENTS
 from facesiam.config import EpochMetrics, TrialConfig
 from facesiam.data import FaceData, Pairs
+from facesiam.device import wants_bf16
 from facesiam.losses import LOSSES
 from facesiam.models import SiameseNet, WeightsError, build, read_weights
 
@@ -302,21 +303,6 @@ def save_atomically(state: Mapping[str, Any], path: Path) -> None:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
-
-
-def wants_bf16(config: TrialConfig, device: torch.device) -> bool:
-    """Say whether the layers run in bf16; `auto` asks for hardware that multiplies in it."""
-    if config.precision != "auto":
-        return config.precision == "bf16"
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(check() for name in checks if (check := getattr(torch.cpu, name, None)))
-
-
-def gpu_names() -> list[str]:
-    """Return the names of this machine's CUDA devices."""
-    return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
 
 
 def _order(pairs: Pairs, loss: str, generator: torch.Generator) -> Tensor:

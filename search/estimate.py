@@ -47,7 +47,7 @@ def describe(space: SearchSpace, out: Path, options: argparse.Namespace) -> str:
 
 def _resources(space: SearchSpace, options: argparse.Namespace) -> list[str]:
     """Say what each trial gets, here or on the cluster, which is not asked."""
-    from search.driver import Setup, Shares, this_machine
+    from search.machine import Setup, Shares, this_machine
 
     if options.address:
         shares = {net: space.resources.for_net(net) for net in space.nets()}
@@ -88,7 +88,7 @@ def _seconds(config: Mapping[str, Value], drawn: bool) -> float:
     images = SAMPLES[protocol, drawn] * (3 if protocol == "frontal-triplets" else 2)
     scale = (int(config["image_size"]) / 224) ** 2
     operations = images * 3 * 2 * GIGA_MACS.get(str(config["net"]), 4.0) * 1e9 * scale
-    from facesiam.train import gpu_names  # imports torch, so only where it is needed
+    from facesiam.device import gpu_names  # imports torch, so only where it is needed
 
     return operations / RATES["GPU" if gpu_names() else "CPU"]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from facesiam.data import FaceData
-from facesiam.train import gpu_names
+from facesiam.device import gpu_names
 from search.journal import write_atomically
 from search.space import SearchSpace
 

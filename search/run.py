@@ -13,6 +13,7 @@ import os
 import re
 import shlex
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from facesiam.data import FaceData
-    from search.driver import Setup
+    from search.machine import Setup
 
 DONE, SOME_FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -88,8 +89,13 @@ def run_folder(options: argparse.Namespace, space: SearchSpace) -> Path:
     if options.resume and (run / "manifest.json").exists():
         _same_space(run, space)
     nearest = next(p for p in (run, *run.parents) if p.exists())
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
-        raise RunRefused(f"--out {options.out}: {nearest} cannot be written to")
+    try:
+        # By trying: permissions say nothing of /proc, of a full disk or of a read-only mount.
+        tempfile.TemporaryFile(dir=nearest).close()
+    except OSError as error:
+        raise RunRefused(
+            f"--out {options.out}: {nearest} cannot be written to ({error.strerror or error})"
+        ) from None
     return run
 
 
@@ -115,24 +121,27 @@ def _prepare(
     options: argparse.Namespace, space: SearchSpace, run: Path
 ) -> tuple[Setup, FaceData]:
     """Check everything that needs the machine, cheapest first; then pack the data."""
-    from facesiam.data import prepare
-    from facesiam.models import find_weights
-    from search.driver import Setup, check_address, check_gpus
+    from search.machine import Setup, Shares, check_address, check_gpus, this_machine
 
+    configs = list(space.examples())
+    setup = Setup(
+        run=run, data="", address=options.address, concurrent=options.concurrent,
+        cpus=options.cpus, gpus=options.gpus,
+    )
     if options.address:
         check_address(options.address)
     else:
         check_gpus(space, options.gpus)
-    configs = list(space.examples())
+        Shares(space, setup, this_machine())  # refuses what no trial could get
     index = _index(options, space, run, configs)
+    from facesiam.data import prepare
+    from facesiam.models import find_weights
+
     pretrained = sorted({str(c["net"]) for c in configs if c["pretrained"]})
     weights = {net: str(find_weights(net, options.weights)) for net in pretrained}
     geometries = sorted({GEOMETRY[str(config["protocol"])] for config in configs})
     data = prepare(index.source, geometries)
-    return Setup(
-        run=run, data=str(data.folder), weights=weights, address=options.address,
-        concurrent=options.concurrent, cpus=options.cpus, gpus=options.gpus,
-    ), data
+    return dataclasses.replace(setup, data=str(data.folder), weights=weights), data
 
 
 def _index(
@@ -163,11 +172,12 @@ def _search(
 
     from search import driver, manifest, results
     from search.board import Board
+    from search.machine import Shares
 
     console = Console()
     driver.connect(setup.address)
     nodes = driver.cluster()
-    shares = driver.Shares(space, setup, nodes)
+    shares = Shares(space, setup, nodes)
     setup.run.mkdir(parents=True, exist_ok=options.resume)
     board = Board(space.count(), space.metric, space.mode, console)
     with locked(setup.run):
@@ -233,7 +243,7 @@ def _wrong_input() -> tuple[type[Exception], ...]:
     wrong: list[type[Exception]] = [SpaceError, RunRefused, ConfigError, JournalError]
     for module, name in (
         ("facesiam.data", "DataError"), ("facesiam.models", "WeightsError"),
-        ("search.driver", "DriverError"), ("search.results", "RunError"),
+        ("search.machine", "DriverError"), ("search.results", "RunError"),
     ):
         if module in sys.modules:
             wrong.append(getattr(sys.modules[module], name))

@@ -116,7 +116,7 @@ def test_an_output_folder_that_cannot_be_written_is_refused(
 ) -> None:
     (tmp_path / "file").write_text("not a folder")
     assert main([str(space), "--out", str(tmp_path / "file")]) == 2
-    assert f"--out {tmp_path / 'file'}: {tmp_path / 'file'} cannot be written to" in (
+    assert f"--out {tmp_path / 'file'}: {tmp_path / 'file'} cannot be written to (" in (
         capsys.readouterr().err
     )
 

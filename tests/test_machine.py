@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from search.driver import DriverError, Node, Setup, Shares, check_address, check_gpus
+from search.machine import DriverError, Node, Setup, Shares, check_address, check_gpus
 from search.recorder import reason_of
 from search.space import SearchSpace, load
 
@@ -100,7 +100,7 @@ def test_a_local_ray_listens_on_loopback_only() -> None:
 def test_more_gpus_than_this_machine_has_is_refused_before_ray_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("search.driver.gpu_names", lambda: ["a GPU"])
+    monkeypatch.setattr("facesiam.device.gpu_names", lambda: ["a GPU"])
     check_gpus(space(tmp_path, NETS, "{gpus: 0.5}"), None)
     with pytest.raises(DriverError, match=r"--gpus 2: more than the 1 GPUs of this machine"):
         check_gpus(space(tmp_path, NETS, ""), 2)

@@ -1,0 +1,148 @@
+"""Which machines there are, and what each trial gets of them; what is asked and cannot be had.
+
+Knows nothing of Ray, and imports torch only to count GPUs, so that a mistake is told at once.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from search.space import SearchSpace
+
+
+class DriverError(ValueError):
+    """A run that cannot start on this machine or cluster; the text says why."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Where and on what a run runs."""
+
+    run: Path
+    data: str
+    """Folder of the packed data."""
+    weights: Mapping[str, str] = field(default_factory=dict)
+    """File of pretrained weights per net name."""
+    address: str | None = None
+    concurrent: int | None = None
+    cpus: float | None = None
+    """CPUs a trial, over what the space says."""
+    gpus: float | None = None
+
+
+def check_address(address: str) -> None:
+    """Refuse, within seconds, an address where nobody answers.
+
+    Raises:
+        DriverError: not of the form host:port, or nobody there.
+    """
+    if address == "auto":
+        return
+    if address.startswith("ray://"):
+        raise DriverError(
+            f"--address {address}: Ray's client cannot run a search; start it on a machine of the "
+            "cluster, with --address auto"
+        )
+    match = re.fullmatch(r"([^:/]+):(\d+)", address)
+    if not match:
+        raise DriverError(f"--address {address}: write auto or HOST:PORT")
+    try:
+        socket.create_connection((match[1], int(match[2])), timeout=3).close()
+    except OSError as error:
+        raise DriverError(
+            f"--address {address}: nobody answers there ({error.strerror or error}); start a "
+            "head with: ray start --head"
+        ) from None
+
+
+def check_gpus(space: SearchSpace, gpus: float | None) -> None:
+    """Refuse, before Ray starts, a local run that asks for more GPUs than this machine has.
+
+    Raises:
+        DriverError: says how many there are.
+    """
+    there = int(this_machine()[0].gpus)
+    for net in space.nets():
+        asked = gpus if gpus is not None else space.resources.for_net(net)[1]
+        if asked != "auto" and asked > there:
+            given = "--gpus" if gpus is not None else f"resources of {net}: gpus"
+            raise DriverError(
+                f"{given} {asked:g}: more than the {there} GPUs of this machine; use --gpus "
+                f"{min(there, 1)}, or --address for a cluster"
+            )
+
+
+class Node(NamedTuple):
+    """What a machine of the cluster offers."""
+
+    cpus: float
+    gpus: float
+
+
+def this_machine() -> list[Node]:
+    """Return the same for this machine alone, without Ray."""
+    from facesiam.device import gpu_names  # torch takes seconds to import
+
+    return [Node(float(os.cpu_count() or 1), float(len(gpu_names())))]
+
+
+class Shares:
+    """What each trial gets, and how many run at once.
+
+    Raises:
+        DriverError: a trial asks for more than any machine has.
+    """
+
+    def __init__(self, space: SearchSpace, setup: Setup, nodes: Sequence[Node]) -> None:
+        self.space, self.setup, self.nodes = space, setup, nodes
+        self.has_gpus = any(node.gpus >= 1 for node in nodes)
+        fit = {net: sum(self._fits(net, node) for node in nodes) for net in space.nets()}
+        for net, trials in fit.items():
+            if not trials:
+                cpus, gpus = self.of(net)
+                most = Node(max(n.cpus for n in nodes), max(n.gpus for n in nodes))
+                raise DriverError(
+                    f"resources: a trial with {net} asks for {cpus:g} cpus and {gpus:g} gpus; "
+                    f"no machine has both, the most are {most.cpus:g} and {most.gpus:g}"
+                )
+        # Of nets with different shares, as many as fit of the smallest; Ray holds back the others.
+        self.concurrent = setup.concurrent or max(fit.values())
+
+    def of(self, net: str) -> tuple[float, float]:
+        """Return (CPUs, GPUs) of a trial with this net; `auto` is resolved here."""
+        cpus, gpus = self.space.resources.for_net(net)
+        gpus = self.setup.gpus if self.setup.gpus is not None else gpus
+        cpus = self.setup.cpus if self.setup.cpus is not None else cpus
+        if gpus == "auto":
+            gpus = 1.0 if self.has_gpus else 0.0
+        if cpus == "auto":
+            cpus = min(self._auto_cpus(node, float(gpus)) for node in self._usable(float(gpus)))
+        return float(cpus), float(gpus)
+
+    def _usable(self, gpus: float) -> Sequence[Node]:
+        """Return the machines that have the GPUs, or all where none has."""
+        return [node for node in self.nodes if node.gpus >= gpus] or self.nodes
+
+    def _auto_cpus(self, node: Node, gpus: float) -> float:
+        """Share a machine's cores among the trials that it will run at once."""
+        if gpus:
+            slots = max(1.0, _whole(node.gpus / gpus))
+        else:
+            slots = min(node.cpus, self.space.count() or node.cpus)
+        slots = min(slots, self.setup.concurrent or slots)
+        return max(1.0, node.cpus // slots)
+
+    def _fits(self, net: str, node: Node) -> int:
+        cpus, gpus = self.of(net)
+        return int(min(_whole(node.cpus / cpus), _whole(node.gpus / gpus) if gpus else math.inf))
+
+
+def _whole(ratio: float) -> float:
+    return math.floor(ratio + 1e-9)  # 1 / 0.1 must give 10
