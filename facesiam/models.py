@@ -8,6 +8,7 @@ from __future__ import annotations
 import pickle
 import re
 import urllib.error
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,18 +139,29 @@ def read_weights(path: Path) -> Any:
         WeightsError: no such file, not a torch file, or one that would run code when read.
     """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch remarks on pickles that are refused anyway
+            return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise WeightsError(f"{path}: no such weights file") from None
     except pickle.UnpicklingError as error:
-        if re.search("unsupported|global|not allowed", str(error), re.IGNORECASE):
+        refused = re.search("unsupported|global|not allowed", str(error), re.IGNORECASE)
+        if refused and _is_pickled(path):
             raise WeightsError(
                 f"{path}: refused, it holds code or objects besides tensors; save a plain "
                 "state_dict"
             ) from None
         raise WeightsError(f"{path}: not a torch weights file") from None
     except Exception as error:  # what a broken file makes the unpickler raise is not bounded
+        if path.is_file() and not _is_pickled(path):
+            raise WeightsError(f"{path}: not a torch weights file") from None
         raise WeightsError(f"{path}: cannot be read as torch weights ({_first(error)})") from None
+
+
+def _is_pickled(path: Path) -> bool:
+    """Say whether a file begins as torch's zip or as a bare pickle, and not, say, as a text."""
+    with path.open("rb") as file:
+        return file.read(2).startswith((b"PK", pickle.PROTO))
 
 
 def find_weights(name: str, given: str | None) -> Path:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from facesiam.archive import DataError, Source
 from facesiam.config import Geometry
@@ -46,6 +46,8 @@ def decode(content: bytes) -> Image.Image:
             # never below twice the target, so that the resize still averages
             image.draft("RGB", (2 * SIDE, 2 * SIDE))
             return image.convert("RGB")
+    except UnidentifiedImageError:  # its text is the address of a buffer
+        raise ValueError("neither JPEG nor PNG") from None
     except (OSError, SyntaxError, ValueError, Warning, Image.DecompressionBombError) as error:
         raise ValueError(str(error)) from None
 

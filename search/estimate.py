@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from facesiam.config import Value
@@ -33,7 +35,14 @@ SAME = ("net", "join", "hidden", "protocol", "people", "image_size", "batch_size
 
 def describe(space: SearchSpace, out: Path, options: argparse.Namespace) -> str:
     """Return the plan of a search as text: what would run, with what, for how long."""
-    size, count = space.size(), space.count()
+    if space.algorithm == "rows":  # of the rest nothing is run, and rows run to their end
+        prune = space.prune | {"asha": False}
+        space = replace(space, search={}, trials=len(space.rows), prune=prune)
+        distinct = [json.dumps(space.row_settings(id), sort_keys=True) for id in space.rows]
+        size: int | None = len(set(distinct))
+    else:
+        size = space.size()
+    count = space.count()
     trials = "until the space is exhausted" if count is None else str(count)
     text = [
         space.dump().rstrip(), "",
@@ -41,8 +50,25 @@ def describe(space: SearchSpace, out: Path, options: argparse.Namespace) -> str:
         f"algorithm: {space.algorithm}, trials: {trials}",
     ]
     text += _resources(space, options)
+    text.append(f"data: {_data(options.data or space.data)}")
     drawn = (options.data or space.data) == "drawn"
     return "\n".join([*text, _cost(space, out, count or size, drawn)])
+
+
+def _data(given: str | None) -> str:
+    """Name the data that a run would take; a path is opened and refused as in a run.
+
+    Raises:
+        DataError: it is not there, or is not a dataset.
+    """
+    from facesiam.archive import open_source
+
+    spec = given or os.environ.get("FACESIAM_DATA")
+    if spec is None:
+        return "what was downloaded into the cache, if anything was; give --data for other"
+    if spec != "drawn":
+        open_source(Path(spec).expanduser())
+    return spec
 
 
 def _resources(space: SearchSpace, options: argparse.Namespace) -> list[str]:
@@ -76,8 +102,9 @@ def _cost(space: SearchSpace, out: Path, count: int | None, drawn: bool) -> str:
     epochs = statistics.mean(int(config["epochs"]) for config in examples)
     mean, number = statistics.mean(seconds), count or len(examples)
     return (
-        f"estimated cost: {number} trials × {epochs:.0f} epochs, {human_seconds(mean)} a trial, "
-        f"{human_seconds(mean * number)} in all on one trial at a time if none is stopped "
+        f"estimated cost: trials × epochs = {number} × {epochs:.0f}, "
+        f"{human_seconds(mean)} a trial, "
+        f"{human_seconds(mean * number)} in all, one after the other and none stopped "
         f"(from {' and '.join(sorted(how))})"
     )
 

@@ -104,7 +104,10 @@ def _main(options: argparse.Namespace) -> int:
     run = run_folder(options, space)
     if options.dry_run:
         from search.estimate import describe
+        from search.machine import check_address
 
+        if options.address:
+            check_address(options.address)
         print(describe(space, Path(options.out), options))
         return DONE
     setup, data = _prepare(options, space, run)
@@ -212,9 +215,11 @@ def _same_space(run: Path, space: SearchSpace) -> None:
         if getattr(was, name) != getattr(space, name)
     ]
     if differ:
+        began = json.loads((run / "manifest.json").read_text())["command"]
         raise RunRefused(
-            f"--resume: {run} was started with other {', '.join(differ)}; its space is "
-            f"{run / 'space.yaml'}. Resume with the same options, or give another --name"
+            f"--resume: these parts of the space are not what {run} was started with: "
+            f"{', '.join(differ)}. It was started as\n  {began}\nAdd --resume to that, or give "
+            "another --name"
         )
 
 
@@ -242,7 +247,7 @@ def _wrong_input() -> tuple[type[Exception], ...]:
     """Return the errors that are the user's to mend, without importing what was not needed."""
     wrong: list[type[Exception]] = [SpaceError, RunRefused, ConfigError, JournalError]
     for module, name in (
-        ("facesiam.data", "DataError"), ("facesiam.models", "WeightsError"),
+        ("facesiam.archive", "DataError"), ("facesiam.models", "WeightsError"),
         ("search.machine", "DriverError"), ("search.results", "RunError"),
     ):
         if module in sys.modules:

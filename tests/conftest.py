@@ -51,8 +51,11 @@ def local_ray() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads the user's data or cache by accident; those that mean to ask for it."""
+def clean_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """No test reads the user's data, or writes into the user's cache."""
+    monkeypatch.setenv("FACESIAM_CACHE", str(tmp_path_factory.getbasetemp() / "own-cache"))
     real = os.environ.get("FACESIAM_DATA")
     monkeypatch.delenv("FACESIAM_DATA", raising=False)
     if real:

@@ -295,7 +295,7 @@ BREAKS: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "not an image": (
         lambda f: (f / "Data/Images/004/frontal/02.jpg").write_text("no image"),
-        r"Data/Images/004/frontal/02.jpg is not a readable image \(cannot identify .*check PATH",
+        r"Data/Images/004/frontal/02.jpg is not a readable image \(neither JPEG .*check PATH",
     ),
     "half an image": (
         lambda f: truncate(f / "Data/Images/004/frontal/02.jpg"),

@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import pytest
+
+from facesiam.archive import DataError
 from facesiam.config import TrialConfig
 from search.estimate import describe
 from search.journal import Journal, write_atomically
@@ -19,7 +22,8 @@ def test_arithmetic_without_a_measure(tmp_path: Path) -> None:
     said = describe(load(file), tmp_path, OPTIONS)
     # 3,000 triplets · 3 images · 3 passes · 2 · 0.66e9 over 0.4e12 a second are 89 s an epoch
     # (on a GPU under 1 s).
-    assert "2 trials × 10 epochs, 15 min a trial, 30 min in all" in said or "6 s a trial" in said
+    expected = "trials × epochs = 2 × 10, 15 min a trial, 30 min in all"
+    assert expected in said or "6 s a trial" in said
     assert "arithmetic, good to a factor of 3" in said
 
 
@@ -33,5 +37,24 @@ def test_earlier_runs_are_the_measure_where_there_are_any(tmp_path: Path) -> Non
     file = tmp_path / "space.yaml"
     file.write_text("fixed: {epochs: 10}\nsearch: {lr: [1e-3, 1e-4]}\nalgorithm: grid\n")
     said = describe(load(file), tmp_path / "runs", OPTIONS)
-    assert "2 trials × 10 epochs, 11 min a trial, 22 min in all" in said
+    assert "trials × epochs = 2 × 10, 11 min a trial, 22 min in all" in said
     assert "(from earlier runs here)" in said
+
+
+def test_the_plan_of_rows_shows_what_runs_and_nothing_else(tmp_path: Path) -> None:
+    file = tmp_path / "space.yaml"
+    file.write_text(
+        "search: {lr: {low: 1e-5, high: 1e-3, log: true}}\nprune: {asha: {grace: 5, factor: 3}}\n"
+        "rows: {A: {settings: {lr: 1e-5}}}\nalgorithm: rows\n"
+    )
+    said = describe(load(file), tmp_path, OPTIONS)
+    assert "search:" not in said and "grace" not in said
+    assert "distinct configurations: 1" in said and "algorithm: rows, trials: 1" in said
+
+
+def test_the_plan_refuses_data_that_a_run_would_refuse(tmp_path: Path) -> None:
+    file = tmp_path / "space.yaml"
+    file.write_text("search: {lr: [1e-3, 1e-4]}\nalgorithm: grid\n")
+    options = argparse.Namespace(**{**vars(OPTIONS), "data": str(tmp_path / "none.zip")})
+    with pytest.raises(DataError, match="none.zip: does not exist"):
+        describe(load(file), tmp_path, options)

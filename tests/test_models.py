@@ -122,7 +122,7 @@ def test_files_that_are_no_weights_get_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="no such weights file"):
         read_weights(tmp_path / "none.pth")
     (tmp_path / "text.pth").write_text("hello, I am not a net")
-    with pytest.raises(WeightsError, match=r"text.pth: (not a torch|cannot be read as torch)"):
+    with pytest.raises(WeightsError, match=r"text.pth: not a torch weights file"):
         read_weights(tmp_path / "text.pth")
     whole = tmp_path / "alexnet.pth"
     torch.save(MODELS["alexnet"].make().features.state_dict(), whole)
