@@ -209,6 +209,24 @@ class EpochMetrics:
     """Training pairs a second, validation left out."""
     peak_memory_mib: float
     """Most memory held in the epoch, in MiB: allocated on the GPU, or resident in the process."""
+    updates: int
+    """Optimizer steps of the epoch."""
+    trunk_grad_max: float
+    """Largest absolute entry of the loss gradient over the trunk's trainable parameters, on any
+    step of the epoch, weight decay left out. NaN: the whole trunk is frozen, or an entry was
+    NaN."""
+    trunk_grad_zero: float
+    """Share of the epoch's steps where every one of those entries was exactly 0, in [0, 1]. NaN:
+    the whole trunk is frozen."""
+    trunk_live: float
+    """Share of units (channel × position) of the trunk's deepest ReLU that are positive for at
+    least one validation image, in [0, 1]. NaN: the trunk has no ReLU, or an output was NaN."""
+    head_live: float
+    """The same for the head over the validation pairs: the least over its ReLU layers, in [0, 1].
+    NaN: the head has no ReLU, or an output was NaN."""
+    logit_spread: float
+    """Highest minus lowest difference of the two logits (first minus second) over the validation
+    pairs; 0: every pair gets the same verdict, equally sure. NaN: a logit is NaN."""
 
     def to_dict(self) -> dict[str, float]:
         """Return the fields by name."""

@@ -30,6 +30,7 @@ from facesiam.data import FaceData, Pairs
 from facesiam.device import wants_bf16
 from facesiam.losses import LOSSES
 from facesiam.models import SiameseNet, WeightsError, build, read_weights
+from facesiam.vitals import GradientWatch, LiveUnits, logit_spread
 
 EVAL_IMAGES = 64
 """Images a forward pass of validation takes at once: enough for every net to be busy."""
@@ -82,12 +83,12 @@ class Training(Iterator[EpochMetrics]):
         start = time.perf_counter()
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices):
-            train_loss, train_acc, pairs = self._train()
+            training, pairs = self._train()
         trained = time.perf_counter()
-        val_loss, val_acc = self._validate()
+        validation = self._validate()
         metrics = EpochMetrics(
             epoch=self.epoch,
-            train_loss=train_loss, train_acc=train_acc, val_loss=val_loss, val_acc=val_acc,
+            **training, **validation,
             val_pairs=len(self.val_pairs.label),
             seconds=time.perf_counter() - start,
             samples_per_second=pairs / (trained - start),
@@ -117,7 +118,8 @@ class Training(Iterator[EpochMetrics]):
         self.optimizer.load_state_dict(state["optimizer"])
         self.epoch = int(state["epoch"])
 
-    def _train(self) -> tuple[float, float, int]:
+    def _train(self) -> tuple[dict[str, Any], int]:
+        """Train an epoch; return the metrics of its steps and how many pairs they had."""
         config = self.config
         seeds = np.random.SeedSequence([config.seed, self.epoch]).generate_state(2)
         torch.manual_seed(int(seeds[0]))  # dropout
@@ -125,7 +127,7 @@ class Training(Iterator[EpochMetrics]):
         loss_of, autocast = LOSSES[config.loss], self._autocast()
         self.net.train()
         total = torch.zeros(2, dtype=torch.float64, device=self.device)  # loss, right answers
-        seen = 0
+        seen, watch = 0, GradientWatch(self.net.trunk, self.device)
         for batch in self._batches(generator):
             with autocast:
                 features = self.net.embed(batch.images)
@@ -133,6 +135,7 @@ class Training(Iterator[EpochMetrics]):
             loss = loss_of(logits, batch.label)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
+            watch.look()
             self.optimizer.step()
             with torch.no_grad():
                 right = judged_right(logits, batch.label).sum()
@@ -143,7 +146,7 @@ class Training(Iterator[EpochMetrics]):
             if self.device.type == "cpu" and not torch.isfinite(loss):
                 break
         mean = (total / seen).tolist()
-        return mean[0], mean[1], seen
+        return {"train_loss": mean[0], "train_acc": mean[1], **watch.report()}, seen
 
     def _batches(self, generator: torch.Generator) -> Iterator[Batch]:
         pairs, size = self.train_pairs, self.config.batch_size
@@ -155,11 +158,15 @@ class Training(Iterator[EpochMetrics]):
                 images = move(images, generator)
             yield Batch(images, *(t.to(self.device) for t in (left, right, label)))
 
-    def _validate(self) -> tuple[float, float]:
-        logits = pair_logits(self.net, self.pixels, self.val_pairs, self._autocast())
+    def _validate(self) -> dict[str, Any]:
+        with LiveUnits(self.net) as live:
+            logits = pair_logits(self.net, self.pixels, self.val_pairs, self._autocast())
         label = torch.from_numpy(self.val_pairs.label)
-        right = judged_right(logits, label).double().mean()
-        return F.cross_entropy(logits, label).item(), right.item()
+        loss, right = F.cross_entropy(logits, label), judged_right(logits, label).double().mean()
+        return {
+            "val_loss": loss.item(), "val_acc": right.item(),
+            **live.report(), "logit_spread": logit_spread(logits),
+        }
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)

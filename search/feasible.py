@@ -46,12 +46,16 @@ def _grid(space: SearchSpace) -> list[Finding]:
 
 
 def _asha(space: SearchSpace) -> list[Finding]:
-    asha = space.prune.get("asha")
-    epochs = min(int(epochs) for epochs in space.possible("epochs"))
-    if not asha or asha["grace"] <= epochs:
+    asha = space.prune["asha"]
+    if not asha:
         return []
-    text = f"must be at most the {epochs} epochs of the shortest trial, got {asha['grace']}"
-    return [("prune.asha", "prune.asha.grace", text)]
+    possible = [int(epochs) for epochs in space.possible("epochs")]
+    shares = asha["compare"] == "share"
+    epochs, trial = (max(possible), "longest") if shares else (min(possible), "shortest")
+    if asha["grace"] <= epochs:
+        return []
+    text = f"must be at most the {epochs} epochs of the {trial} trial, got {asha['grace']}"
+    return [("prune.asha.grace", "prune.asha.grace", text)]
 
 
 def _clashes(space: SearchSpace) -> list[Finding]:

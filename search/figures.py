@@ -7,7 +7,7 @@ thin and dashed. Every picture is 9 inches wide, so that text is 10 pt at 900 pi
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -128,6 +128,39 @@ def scatter(path: Path, trials: pd.DataFrame, names: list[str], log: Collection[
         axes.set_ylabel("best val. accuracy, %")
     how = "bars: 95 % interval; side by side: in order of start"
     _finish(figure, path, f"Best validation accuracy against each setting ({how})")
+
+
+def tradeoff(
+    path: Path, panels: Mapping[str, list[tuple[str, float, float]]],
+    lines: Sequence[list[tuple[float, float]]], kept: float,
+) -> None:
+    """Draw each policy's share of epochs spent against its chance of keeping the best.
+
+    Args:
+        path: PNG to write.
+        panels: (policy, epochs, chance) by contest; the last policy of each is ours.
+        lines: (epochs, chance) of "one epoch, then top k" for each k, a line a contest.
+        kept: how near to the best counts as having kept it.
+    """
+    figure = Figure(figsize=(WIDTH, 4.4), dpi=DPI, layout="constrained")
+    for axes, (name, points), line in zip(
+        figure.subplots(1, len(panels), squeeze=False, sharey=True).flat, panels.items(), lines,
+        strict=True,
+    ):
+        axes.plot([100 * x for x, _ in line], [100 * y for _, y in line], color=GREY, lw=1,
+                  ls=(0, (4, 2)), label="one epoch, then top k, each k", zorder=1)  # fmt: skip
+        for (policy, spent, chance), mark in zip(points, "sv^Do*P", strict=False):
+            ours = policy == points[-1][0]
+            axes.plot(100 * spent, 100 * chance, mark, ms=13 if ours else 8, ls="", mec="white",
+                      color=VAL if ours else TRAIN, zorder=4 if ours else 3,
+                      label=policy)  # fmt: skip
+        axes.set_title(name.split(": ")[0], fontsize=9)
+        axes.set_xlabel("epochs spent, % of all")
+        axes.set_xlim(0, 104)
+        axes.set_ylim(-4, 104)
+        axes.legend(fontsize=8, loc="lower right")
+    figure.axes[0].set_ylabel(f"orders that keep the best within {100 * kept:g} points, %")
+    _finish(figure, path, "What each policy spends, and how often it keeps the best run")
 
 
 def _mark(

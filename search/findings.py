@@ -1,4 +1,4 @@
-"""What was learned, as Markdown: the overfit verdicts and the measured effect of each setting."""
+"""What was learned, as Markdown: overfit verdicts, each setting's effect, each rule's record."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pandas as pd
 
 from facesiam.config import SETTINGS
 from search import documents
+from search import verdicts as by_rule
 from search.documents import CLAIMS, OTHER_VERDICTS, DocumentRow
 from search.effects import Effect, effects
 from search.overfit import RULE
@@ -18,6 +19,10 @@ NOTHING = "–"
 TIME_CLAIM = (
     "The documents: AlexNet runs 60 epochs in under an hour, VGG needs four (2019, a shared GPU); "
     "freezing trains faster."
+)
+STOPPING = (
+    "What each rule of `prune:` did. A trial that is stopped cannot show that the rule was wrong, "
+    "so a share of those judged, the control group, runs on to its planned end."
 )
 
 
@@ -117,6 +122,21 @@ def training_time(trials: pd.DataFrame) -> str:
         cells.append([str(net), "T" if freeze else "F", f"{each.mean():.3g}", str(len(group))])
     headers = ["net", "freeze", "seconds an epoch", "trials"]
     return f"{TIME_CLAIM}\n\n{grid(headers, cells, [True, True, False, False])}"
+
+
+def early_stopping(records: Mapping[str, pd.DataFrame]) -> str:
+    """Write what each pruning rule did and how often it was wrong; '' where none judged a trial.
+
+    Args:
+        records: ``verdicts.record`` of every run, by its name.
+    """
+    judged = {name: rules for name, rules in records.items() if len(rules)}
+    parts = [STOPPING] if judged else []
+    for name, rules in judged.items():
+        parts += [f"### {name}"] if len(records) > 1 else []
+        left = [True] + [False] * (len(by_rule.HEADERS) - 1)
+        parts += [grid(by_rule.HEADERS, by_rule.cells(rules), left), *by_rule.notes(rules)]
+    return "\n\n".join(parts)
 
 
 def _by_change(found: list[Effect]) -> dict[tuple[str, str], Effect]:

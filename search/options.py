@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from facesiam.config import METRICS, SETTINGS, Setting
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from facesiam.config import METRICS, SETTINGS, Setting, Value
 
 ALGORITHMS = ("tpe", "random", "grid", "rows")
 
@@ -36,21 +40,88 @@ PARTS: dict[str, str] = {
     "its value where it is not active",
     "search": "settings that differ between trials: a list of choices, or a range",
     "rows": "the documents' runs by id",
-    "prune": "rules that stop a trial early",
+    "prune": "rules that stop a trial early; false: none of them, true: all of them, asha too",
     "resources": "CPUs and GPUs of a trial",
 }
 """Keys with more below them."""
 
-RULES: dict[str, Setting] = {
-    "diverged": Setting("diverged", bool, True, "stop a trial whose loss is not finite"),
-}
-"""Rules of `prune:` that are switched on or off."""
 
-ASHA: dict[str, Setting] = {
-    "grace": Setting("grace", int, 5, "epochs that every trial may run", low=1),
-    "factor": Setting("factor", int, 3, "one trial in this many goes on from each rung", low=2),
-}
-"""What `prune: {asha: …}` takes; `asha: false` is its default."""
+@dataclass(frozen=True)
+class Rule:
+    """A rule of `prune:`: true or false, or its options where it has any."""
+
+    help: str
+    on: bool = True
+    """Whether it is on where a file does not name it."""
+    options: Mapping[str, Setting] = field(default_factory=dict)
+
+    def switched(self, on: bool) -> bool | dict[str, Value]:
+        """Return what a space holds for it: False; or its options' defaults, True without any."""
+        if on and self.options:
+            return {name: option.default for name, option in self.options.items()}
+        return on
+
+
+def _by_name(*settings: Setting) -> dict[str, Setting]:
+    return {setting.name: setting for setting in settings}
+
+
+RULES: dict[str, Rule] = {
+    "dead": Rule(
+        "stop a trial whose trunk got no gradient for a whole epoch and whose outputs cannot "
+        "depend on the input: nothing can change that"
+    ),
+    "diverged": Rule("stop a trial whose loss is not finite"),
+    "chance": Rule(
+        "stop a trial that guesses: accuracy never outside the binomial band, and the odds of a "
+        "late start (learned from recorded curves) not worth its epochs",
+        options=_by_name(
+            Setting("care", float, 8.0,
+                    "how many times a lost good trial weighs more than its epochs", above=0),
+            Setting("level", float, 0.01, "how likely a net that guesses leaves the band at all, "
+                    "over all its epochs", above=0, high=0.5),
+        ),
+    ),
+    "plateau": Rule(
+        "stop a trial that has not improved for `patience` epochs and whose 95 % interval lies "
+        "below the leader's, by more than `within`",
+        options=_by_name(
+            Setting("patience", int, 20, "epochs without a new best", low=1),
+            Setting("within", float, 0.02, "gap to the leader up to which the trial still goes on",
+                    low=0, high=1),
+        ),
+    ),
+    "asha": Rule(
+        "successive halving (ASHA): of the trials at a rung, only the best go on",
+        on=False,
+        options=_by_name(
+            Setting("grace", int, 3, "epochs after its take-off that every trial may run", low=1),
+            Setting("factor", int, 4, "one trial in this many goes on from each rung", low=2),
+            Setting("compare", str, "epoch", "trials with different `epochs` meet at the same "
+                    "epoch, or at the same share of their schedule (grace then counts epochs of "
+                    "the longest)", choices=("epoch", "share")),
+            Setting("noise", float, 0.5, "a trial this many standard errors below the cutoff "
+                    "still goes on", low=0, high=10),
+        ),
+    ),
+}  # fmt: skip
+"""The rules of `prune:`, in the order of a dumped file."""
+
+CONTROL = Setting(
+    "control", float, 0.0, "share of the trials that a rule would stop and that run on to the end "
+    "all the same, to measure how often the rules are wrong", low=0, high=1,
+)  # fmt: skip
+
+
+def pruning(on: bool | None = None) -> dict[str, Any]:
+    """Return SearchSpace.prune where a file says nothing of it, or says `prune: true` or `false`.
+
+    Args:
+        on: every rule on (True) or off (False); None: each as by default.
+    """
+    rules = {name: rule.switched(rule.on if on is None else on) for name, rule in RULES.items()}
+    return {**rules, CONTROL.name: CONTROL.default}
+
 
 RANGE: dict[str, str] = {
     "low": "lowest value", "high": "highest value, included",

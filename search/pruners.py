@@ -1,110 +1,130 @@
-"""When to stop a trial: rules over its history, and the thin adapter that applies them in Ray.
+"""The rules and ASHA as Ray's scheduler: asked after each epoch, and every answer kept.
 
-A rule takes the history, the EpochMetrics of a trial as dicts from epoch 0 on, and returns None or
-the reason to stop. It does not know Ray, so live trials, tests and replay share it.
+The rules sit in the scheduler and not in a Ray Stopper, because a result that a Stopper ends never
+reaches the scheduler. What they see outlives a session: ``replay`` enters it from the journal.
 """
 
 from __future__ import annotations
 
+import functools
 import math
+import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
+from ray.tune.schedulers import FIFOScheduler
 
+from facesiam.config import Value
+from search import curves
+from search.asha import Asha, Cut
+from search.history import History, take_off
+from search.odds import Odds
+from search.rules import CERTAIN, RULES, Reason
 from search.space import SearchSpace
-
-History = Sequence[Mapping[str, float]]
-Rule = Callable[[History], str | None]
 
 
 class Stop(NamedTuple):
-    """Why a trial was stopped."""
+    """Why a trial was stopped, and the numbers that this rests on."""
 
-    rule: str
-    reason: str
+    rule: str | None
+    reason: str | None
+    epoch: int | None = None
+    """Of the verdict, from 0."""
+    rung: float | None = None
+    """Age at ASHA's rung, in epochs."""
+    value: float | None = None
+    """The score that was judged."""
+    cutoff: float | None = None
+    """What it was held against."""
+    peers: int | None = None
+    """Trials at the rung, or recorded runs behind the odds."""
 
-
-def diverged(history: History) -> str | None:
-    """Stop a trial whose last epoch has a loss that is not finite: no update can mend it."""
-    last = history[-1]
-    for name in ("train_loss", "val_loss"):
-        if not math.isfinite(last[name]):
-            return f"{name} is {last[name]:g} at epoch {int(last['epoch'])}"
-    return None
-
-
-RULES: dict[str, Rule] = {"diverged": diverged}
-"""The names that `prune:` of a space file knows, beside `asha`."""
-
-
-class _Named(NamedTuple):
-    """All that ASHA wants to know of a trial."""
-
-    trial_id: str
+    def noted(self) -> dict[str, Any]:
+        """Return the fields of the journal."""
+        return {f"stop_{name}": value for name, value in self._asdict().items()}
 
 
 class Scheduler(FIFOScheduler):
-    """Asks our rules first, then Ray's ASHA, and remembers why a trial was stopped.
+    """Asks our rules, then ASHA, and remembers why a trial was stopped.
 
-    The rules sit here and not in a Ray Stopper, because a result that a Stopper ends never
-    reaches the scheduler. ASHA counts a trial's best value so far.
+    Args:
+        space: whose `prune:` it follows.
+        odds: of a late start; without, those that the documents' own runs teach.
     """
 
-    def __init__(self, space: SearchSpace) -> None:
+    def __init__(self, space: SearchSpace, odds: Odds | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._metric: str = space.metric
-        self._mode: str = space.mode
-        self.rules = {name: rule for name, rule in RULES.items() if space.prune.get(name)}
-        # Any, as it is handed _Named for a trial and no controller.
-        self.asha: Any = _asha(space)
-        self.histories: dict[str, list[dict[str, Any]]] = {}
-        """Epochs by our own trial id, which outlives a session as Ray's ids do not."""
+        self.space = space
+        self.rules = _rules(space, odds or Odds(curves.shipped()))
+        self.asha = _asha(space)
+        self.histories: dict[str, History] = {}
+        """By our own trial id, which outlives a session as Ray's ids do not."""
         self.stops: dict[str, Stop] = {}
+        self.spared: dict[str, Stop] = {}
+        """The control group: what would have stopped them."""
+        self._leaders: list[tuple[float, str]] = []
+        """The two best accuracies so far, of two trials: the best of all, and of all others."""
 
     def enter(self, name: str, metrics: Mapping[str, Any]) -> None:
         """Add an epoch to a trial's history; an epoch that is run again replaces what it was."""
-        history = self.histories.setdefault(name, [])
-        del history[int(metrics["epoch"]):]
-        history.append(dict(metrics))
+        history = self.histories.setdefault(name, History(name=name))
+        del history.rows[int(metrics["epoch"]) :]
+        history.rows.append(dict(metrics))
+        self._lead(name, metrics.get("val_acc", math.nan))
 
-    def replay(self, name: str, history: History, rule: str | None) -> None:
-        """Enter the epochs of an earlier session in the history and in ASHA's rungs.
+    def begin(self, name: str, settings: Mapping[str, Value]) -> None:
+        """Take note of a trial's settings."""
+        self.histories.setdefault(name, History(name=name)).settings = dict(settings)
 
-        Args:
-            name: the trial.
-            history: its epochs.
-            rule: what stopped it, if anything did.
+    def replay(
+        self, name: str, settings: Mapping[str, Value], rows: Sequence[Mapping[str, Any]],
+        stop: Stop | None, control: bool = False,
+    ) -> None:
+        """Enter what an earlier session knew of a trial: its epochs, and what stopped it.
+
+        The rungs are filled anew; what was decided stays as it was decided.
         """
-        if self.asha:
-            self.asha.on_trial_add(None, _Named(name))
-        for metrics in history:
+        self.begin(name, settings)
+        for metrics in rows:
             self.enter(name, metrics)
-            self._ask_asha(name)
-        if rule in RULES and history:
-            self._enter_first_rung(name)
-        self.stops.pop(name, None)
+            if stop is None or stop.epoch is None or metrics["epoch"] <= stop.epoch:
+                self._ask_asha(name)
+        if stop and rows:
+            self._peer(name)
+        if stop and control:
+            self.spared[name] = stop
+
+    def score(self, name: str) -> float:
+        """Return the best value of the space's metric so far; the worst there is without one."""
+        values = [row[self.space.metric] for row in self.histories[name].rows]
+        finite = [value for value in values if math.isfinite(value)]
+        if self.space.mode == "max":
+            return max(finite, default=-math.inf)
+        return min(finite, default=math.inf)
+
+    def step(self, name: str) -> int:
+        """Return how far a trial came as Optuna counts it: epochs, as ASHA compares them."""
+        history = self.histories.get(name)
+        if history is None:
+            return 0
+        epochs = len(history.rows)
+        return math.ceil(self.asha.age(epochs, history.planned)) if self.asha else epochs
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
-        """Give the trial its place in ASHA's bracket."""
-        if self.asha:
-            self.asha.on_trial_add(tune_controller, _Named(trial.config["trial"]))
+        """Take note of the settings."""
+        self.begin(trial.config["trial"], trial.config.get("settings", {}))
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Return STOP or CONTINUE for the result that has just come in."""
-        name = trial.config["trial"]
-        self.enter(name, result)
-        if self._ask_rules(name):
-            return self.STOP
-        return self._ask_asha(name)
+        self.enter(trial.config["trial"], result)
+        return self.STOP if self.verdict(trial.config["trial"]) else self.CONTINUE
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
         """Take the last result of a trial: Ray shows that of its last epoch nowhere else."""
         name = trial.config["trial"]
         if "epoch" in result and name not in self.stops:
             self.enter(name, result)
-            if not self._ask_rules(name):
-                self._ask_asha(name, ended=True)
+            self.verdict(name, last=True)
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
         """Nothing: what a failed trial scored before stays in its rungs."""
@@ -116,67 +136,120 @@ class Scheduler(FIFOScheduler):
         """Name the rules in force, for Ray's own files."""
         return f"rules: {', '.join(self.rules) or 'none'}; asha: {'on' if self.asha else 'off'}"
 
-    def _ask_rules(self, name: str) -> bool:
-        for rule_name, rule in self.rules.items():
-            if reason := rule(self.histories[name]):
-                self.stops[name] = Stop(rule_name, reason)
-                self._enter_first_rung(name)
-                return True
-        return False
+    def verdict(self, name: str, last: bool = False) -> Stop | None:
+        """Judge a trial after an epoch; return why it stops, or None where it goes on.
 
-    def _enter_first_rung(self, name: str) -> None:
-        """Count a trial that a rule stopped among the first rung's, with the best it reached.
-
-        Left out, the rung would hold good trials only, and its cutoff would stop some of them.
+        Args:
+            name: the trial.
+            last: it has no epoch left, so only a broken loss is worth a verdict.
         """
-        if self.asha:
-            scored = self._best_so_far(self.histories[name])
-            first = self.asha._trial_info[name]._rungs[-1][1]
-            first.setdefault(name, self.asha._metric_op * scored[self._metric])
+        if name in self.spared:
+            return None
+        stop = self._ask_rules(name, last)
+        if stop is None:
+            cut = self._ask_asha(name)
+            stop = self._worded(name, cut) if cut and not last else None
+        if stop is None:
+            return None
+        if not last and self._in_control(name):
+            self.spared[name] = stop
+            return None
+        self.stops[name] = stop
+        return stop
 
-    def _ask_asha(self, name: str, ended: bool = False) -> str:
+    def __getstate__(self) -> dict[str, Any]:
+        # Ray pickles the scheduler for its own restore, which nothing here uses.
+        return {}
+
+    def _ask_rules(self, name: str, last: bool) -> Stop | None:
+        history = self.histories[name]
+        history.leader = self._leader(name)
+        for rule, judge in self.rules.items():
+            if last and rule != "diverged":
+                continue
+            if reason := judge(history):
+                self._peer(name)
+                return _stop(rule, reason, history.epoch)
+        return None
+
+    def _ask_asha(self, name: str) -> Cut | None:
         if self.asha is None:
-            return self.CONTINUE
-        scored = self._best_so_far(self.histories[name])
-        rung = _rung(self.asha, name, scored["epochs_run"])
-        decision: str = self.asha.on_trial_result(None, _Named(name), scored)
-        if decision == self.STOP and rung and not ended:
-            milestone, cutoff, peers = rung
-            self.stops[name] = Stop(
-                "asha",
-                f"best {self._metric} {scored[self._metric]:.4f} after {milestone:g} epochs, "
-                f"cutoff {cutoff:.4f} of {peers} peers",
-            )
-        return decision
+            return None
+        history, start = self.histories[name], 0
+        if "chance" in self.rules:
+            found = take_off(history, self._level())
+            if found is None:
+                if self._age(history, 0) >= self.asha.rungs[-1][0]:
+                    self.asha.peer(name, self.score(name), final=False)
+                return None
+            start = found
+        return self.asha.judge(name, self._age(history, start), self.score(name), history.pairs)
 
-    def _best_so_far(self, history: History) -> dict[str, Any]:
-        best = max if self._mode == "max" else min
-        values = [row[self._metric] for row in history if math.isfinite(row[self._metric])]
-        worst = -math.inf if self._mode == "max" else math.inf
-        last = history[-1]
-        value = best(values) if values else worst
-        return {**last, "epochs_run": last["epoch"] + 1, self._metric: value}
+    def _age(self, history: History, start: int) -> float:
+        assert self.asha is not None
+        return self.asha.age(len(history.rows) - start, history.planned)
+
+    def _level(self) -> float:
+        return float(self.space.prune["chance"]["level"])
+
+    def _peer(self, name: str) -> None:
+        if self.asha:
+            self.asha.peer(name, self.score(name), final=True)
+
+    def _worded(self, name: str, cut: Cut) -> Stop:
+        text = (
+            f"best {self.space.metric} {cut.value:.4f} after {cut.rung:g} epochs, cutoff "
+            f"{cut.cutoff:.4f} of {cut.peers} peers"
+        )
+        epoch = self.histories[name].epoch
+        return Stop("asha", text, epoch, cut.rung, _number(cut.value), cut.cutoff, cut.peers)
+
+    def _in_control(self, name: str) -> bool:
+        """Draw whether a trial that would be stopped runs on; the same draw on every resume."""
+        draw = random.Random(f"{self.space.seed}/control/{name}").random()
+        return draw < float(self.space.prune.get("control", 0.0))
+
+    def _lead(self, name: str, accuracy: float) -> None:
+        if math.isnan(accuracy):
+            return
+        best = dict((other, value) for value, other in self._leaders)
+        best[name] = max(accuracy, best.get(name, accuracy))
+        self._leaders = sorted(((v, n) for n, v in best.items()), reverse=True)[:2]
+
+    def _leader(self, name: str) -> float:
+        return next((value for value, other in self._leaders if other != name), math.nan)
 
 
-def _asha(space: SearchSpace) -> ASHAScheduler | None:
+def _rules(space: SearchSpace, odds: Odds) -> dict[str, Callable[[History], Reason | None]]:
+    """Return the rules that are on, in their order, with their settings filled in.
+
+    Rows are run to compare them with published figures, so nothing ends them but the certainty
+    that no epoch would change their best one.
+    """
+    found: dict[str, Callable[[History], Reason | None]] = {}
+    for name, rule in RULES.items():
+        settings = space.prune.get(name)
+        if not settings or (space.algorithm == "rows" and name not in CERTAIN):
+            continue
+        given = dict(settings) if isinstance(settings, Mapping) else {}
+        if name == "chance":
+            given["odds"] = odds
+        found[name] = functools.partial(rule, **given)
+    return found
+
+
+def _asha(space: SearchSpace) -> Asha | None:
     settings = space.prune.get("asha")
-    # Rows are run to compare them with published figures, so they run to their end.
     if not settings or space.algorithm == "rows":
         return None
-    return ASHAScheduler(
-        time_attr="epochs_run", metric=space.metric, mode=space.mode, max_t=space.max_epochs(),
-        grace_period=settings["grace"], reduction_factor=settings["factor"],
-        stop_last_trials=False,
-    )
+    return Asha(settings, space.metric, space.mode, space.max_epochs())
 
 
-def _rung(asha: Any, trial_id: str, epochs: float) -> tuple[float, float, int] | None:
-    """Return milestone, cutoff and peers of the rung that the result is about to enter."""
-    bracket = asha._trial_info[trial_id]
-    for milestone, recorded in bracket._rungs:  # highest first
-        if epochs >= milestone and trial_id not in recorded:
-            cutoff = bracket.cutoff(recorded)
-            if cutoff is None:
-                return None
-            return milestone, asha._metric_op * float(cutoff), len(recorded)
-    return None
+def _stop(rule: str, reason: Reason, epoch: int) -> Stop:
+    value, cutoff = _number(reason.value), _number(reason.cutoff)
+    return Stop(rule, reason.text, epoch, None, value, cutoff, reason.peers)
+
+
+def _number(value: float) -> float | None:
+    """Return a number that JSON has: None for NaN and the infinities."""
+    return value if math.isfinite(value) else None

@@ -46,16 +46,21 @@ def columns(
     trials: pd.DataFrame, shown: pd.DataFrame
 ) -> tuple[dict[str, str], list[str], list[list[str]]]:
     """Return the settings that are the same in every trial, the headers, and a row per trial."""
-    names = [name for name in trials if name in SETTINGS]
-    alike = {name for name in names if len(trials) > 1 and trials[name].nunique(dropna=False) == 1}
-    differ = [name for name in names if name not in alike]
+    differ = differing(trials)
     headers = ["rank", "trial", *differ, "val_acc, %", "best\nepoch", "train\nacc, %"]
     headers += ["epochs\nrun", "status", "seconds", REASON]
     cells = [_cells(row, differ) for row in shown.to_dict("records")]
     if not any(row[-1] for row in cells):
         headers, cells = headers[:-1], [row[:-1] for row in cells]
-    same = {name: shown_value(trials[name].iloc[0]) for name in names if name in alike}
+    alike = [name for name in trials if name in SETTINGS and name not in differ]
+    same = {name: shown_value(trials[name].iloc[0]) for name in alike}
     return same, headers, cells
+
+
+def differing(trials: pd.DataFrame) -> list[str]:
+    """Name the settings that any two of the trials differ in; of a single trial, all columns."""
+    names = [name for name in trials if name in SETTINGS]
+    return [n for n in names if len(trials) < 2 or trials[n].nunique(dropna=False) > 1]
 
 
 def legend(shown: pd.DataFrame, same: dict[str, str]) -> list[str]:
@@ -80,6 +85,21 @@ def grid(headers: list[str], cells: list[list[str]], left: list[bool]) -> str:
     )
 
 
+def aligned(
+    headers: list[str], cells: list[list[str]], left: list[bool], gap: int = 2, width: int = 120
+) -> str:
+    """Write a table as aligned text; where ``width`` is too little, stop reasons fold."""
+    made = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="none")
+    for header, word in zip(headers, left, strict=True):
+        wrap = header != REASON
+        made.add_column(Text(header), justify="left" if word else "right", no_wrap=wrap)
+    for row in cells:
+        made.add_row(*(Text(text) for text in row))
+    out = io.StringIO()
+    Console(file=out, width=width, color_system=None).print(made)
+    return "\n".join(line.rstrip() for line in out.getvalue().rstrip("\n").split("\n"))
+
+
 def shown_value(value: Any) -> str:
     """Write a setting's value as tables show it: T and F, 1e-05, – for none."""
     if pd.isna(value):
@@ -101,11 +121,14 @@ def _cells(row: dict[Any, Any], names: Iterable[str]) -> list[str]:
     like = " ~" if row["like_best"] and rank != "1" else ""
     accuracy = interval(row["val_acc"], row["val_acc_low"], row["val_acc_high"])
     train = row["train_acc"]
+    reason = "" if pd.isna(row["stop_reason"]) else str(row["stop_reason"])
+    if row["control"] and reason:
+        reason = f"control: {reason}"
     return [
         rank, row["trial"], *(shown_value(row[name]) for name in names), accuracy + like,
         shown_value(row["best_epoch"]), "–" if math.isnan(train) else f"{100 * train:.1f}",
         str(row["epochs_run"]), shown_value(row["status"]), f"{row['seconds']:.0f}",
-        "" if pd.isna(row["stop_reason"]) else str(row["stop_reason"]),
+        reason,
     ]  # fmt: skip
 
 
@@ -127,14 +150,5 @@ def _laid_out(headers: list[str], cells: list[list[str]], width: int) -> str:
     if REASON in headers and needed + LEAST > width:
         below = [f"{row[1]} {row[-3]}: {row[-1]}" for row in cells if row[-1]]
         headers, cells = headers[:-1], [row[:-1] for row in cells]
-    made = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="none")
-    for header in headers:
-        left = header in WORDS or _is_word(header)
-        wrap = header != REASON
-        made.add_column(Text(header), justify="left" if left else "right", no_wrap=wrap)
-    for row in cells:
-        made.add_row(*(Text(text) for text in row))
-    out = io.StringIO()
-    Console(file=out, width=max(width, needed), color_system=None).print(made)
-    lines = [line.rstrip() for line in out.getvalue().rstrip("\n").split("\n")]
-    return "\n".join([*lines, *below])
+    left = [header in WORDS or _is_word(header) for header in headers]
+    return "\n".join([aligned(headers, cells, left, gap, max(width, needed)), *below])

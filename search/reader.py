@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from facesiam.config import SETTINGS, Setting, Value, did_you_mean
@@ -16,6 +17,7 @@ from search.yamlnodes import Mapping as MappingNode
 
 NAME = re.compile(r"\w[\w.\-]{0,99}", re.ASCII)
 NOTE = Setting("note", str, "", "")
+SWITCH = Setting("switch", bool, False, "")
 
 
 class Reader(Checks):
@@ -44,6 +46,12 @@ class Reader(Checks):
         both_fixed_and_searched(self, found)
         self.settings_read = len(self.problems) == before
         return found
+
+    def line(self, place: str) -> int:
+        """Return the line of a dotted path, or of the nearest thing above it that has one."""
+        while place and place not in self.lines:
+            place = place.rpartition(".")[0]
+        return self.lines.get(place, 1)
 
     def _options(self, root: MappingNode) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -100,32 +108,62 @@ class Reader(Checks):
         return found
 
     def _prune(self, entry: Entry) -> dict[str, Any]:
+        known = [*options.RULES, options.CONTROL.name]
+        forms = "false (no rule), true (every rule, asha too)"
+        on = self._switch(entry, "prune", forms, known)
+        if on is not None:
+            return options.pruning(on)
         found: dict[str, Any] = {}
-        for name, each in self.entries(entry, "prune", ["asha", *options.RULES]).items():
+        if not isinstance(entry.node, MappingNode):
+            return found
+        owners = {option: name for name, rule in options.RULES.items() for option in rule.options}
+        for name, each in self.entries(entry, "prune", [*known, *owners]).items():
             self.lines[f"prune.{name}"] = each.line
-            if name == "asha":
-                found[name] = self._asha(each)
-            else:
-                value = self.value(each.node, options.RULES[name], f"prune.{name}")
-                found[name] = bool(value)
+            if name in owners:
+                text = f"a key of prune.{owners[name]}; put it under {owners[name]}:"
+                self.say(each.line, f"prune.{name}", text)
+            elif name in options.RULES:
+                found[name] = self._rule(name, each)
+            elif (share := self.value(each.node, options.CONTROL, f"prune.{name}")) is not None:
+                found[name] = share
         return found
 
-    def _asha(self, entry: Entry) -> bool | dict[str, int]:
-        default = {name: int(option.default) for name, option in options.ASHA.items()}
-        if isinstance(entry.node, Scalar):
-            if entry.node.text.lower() in ("false", "off", "no"):
-                return False
-            if entry.node.text.lower() not in ("true", "on", "yes"):
-                text = "must be false, or have grace: and factor: under it"
-                self.say(entry.line, "prune.asha", text)
-                return False
-            return default
-        for name, each in self.entries(entry, "prune.asha", options.ASHA).items():
-            if name == "grace":
-                self.lines["prune.asha"] = each.line
-            value = self.value(each.node, options.ASHA[name], f"prune.asha.{name}")
-            default[name] = int(value or default[name])
-        return default
+    def _rule(self, name: str, entry: Entry) -> bool | dict[str, Value]:
+        rule, key = options.RULES[name], f"prune.{name}"
+        on = self._switch(entry, key, "true or false", rule.options)
+        if on is not None or not (rule.options and isinstance(entry.node, MappingNode)):
+            return rule.switched(bool(on))
+        found = {option: setting.default for option, setting in rule.options.items()}
+        for option, each in self.entries(entry, key, rule.options).items():
+            self.lines[f"{key}.{option}"] = each.line
+            value = self.value(each.node, rule.options[option], f"{key}.{option}")
+            if value is not None:
+                found[option] = value
+        return found
+
+    def _switch(self, entry: Entry, key: str, forms: str, known: Iterable[str]) -> bool | None:
+        """Return a single true or false; None for a mapping, or after saying what is wrong.
+
+        Args:
+            entry: where it stands.
+            key: what it is called in messages.
+            forms: which single values it takes, in messages.
+            known: the keys that it may have instead; without any it takes no mapping.
+        """
+        node, names = entry.node, [f"{name}:" for name in known]
+        if isinstance(node, Scalar) and node.null:
+            self.say(entry.line, key, "has nothing under it" if names else "has no value")
+            return None
+        if isinstance(node, MappingNode) and names:
+            return None
+        got = "a mapping" if isinstance(node, MappingNode) else "a list"
+        if isinstance(node, Scalar):
+            with suppress(ValueError):
+                return bool(SWITCH.parse(node.text))
+            got = repr(node.text)
+        under = f", or have {', '.join(names[:-1])} or {names[-1]} under it" if names else ""
+        self.say(entry.line, key, f"must be {forms}{under}, got {got}")
+        return None
 
     def _resources(self, entry: Entry) -> Resources:
         entries = self.entries(entry, "resources", [*options.AMOUNTS, "per_net"])

@@ -6,6 +6,7 @@ ASHA's rungs and the race for the best, and hands out the unfinished trials firs
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import fields
@@ -23,6 +24,8 @@ from search.results import best_epoch
 from search.space import SearchSpace
 from search.suggest import Suggester, Suggestion
 
+NO_STOP = Stop(None, None)
+"""Of a trial that nothing has stopped."""
 UNFINISHED = ("pending", "running", "interrupted", "failed")
 """Trials that a resumed run takes up; a failed one gets another try."""
 EPOCH_FIELDS = tuple(item.name for item in fields(EpochMetrics))
@@ -56,7 +59,8 @@ class Recorder(tune.Callback):
 
     def noted(self, trial: str) -> int:
         """Return how many epochs of a trial are in the journal."""
-        return len(self.scheduler.histories.get(trial, []))
+        history = self.scheduler.histories.get(trial)
+        return len(history.rows) if history else 0
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Note that a trial runs."""
@@ -69,9 +73,13 @@ class Recorder(tune.Callback):
     ) -> None:
         """Note what an epoch measured."""
         name = trial.config["trial"]
-        metrics = {key: result[key] for key in EPOCH_FIELDS}
+        # A state that an older version saved may lack a field.
+        metrics = {key: result.get(key, math.nan) for key in EPOCH_FIELDS}
         self.scheduler.enter(name, metrics)
         self.journal.epoch(name, metrics)
+        spared = self.scheduler.spared.get(name)
+        if spared and spared.epoch == metrics["epoch"]:
+            self._note(name, "running")
         self.events.epoch(name, metrics)
         self.board.epoch(name, metrics)
 
@@ -90,7 +98,9 @@ class Recorder(tune.Callback):
     def close(self) -> bool:
         """Mark what is still running as interrupted; say whether the search came to its end."""
         for name in self.running:
-            self._note(name, "interrupted", Stop("interrupted", "interrupted"))
+            # What the control group was spared from must outlive the interruption.
+            stop = self.scheduler.spared.get(name) or Stop("interrupted", "interrupted")
+            self._note(name, "interrupted", stop)
         return self.exhausted and not self.running
 
     def __getstate__(self) -> dict[str, Any]:
@@ -98,10 +108,10 @@ class Recorder(tune.Callback):
         return {}
 
     def _note(self, name: str, status: str, stop: Stop | None = None) -> None:
-        suggestion = self.running[name]
+        suggestion, spared = self.running[name], self.scheduler.spared.get(name)
         self.journal.trial(
             name, status, row=suggestion.row, settings=suggestion.settings,
-            stop_rule=stop.rule if stop else None, stop_reason=stop.reason if stop else None,
+            **(stop or spared or NO_STOP).noted(), control=spared is not None,
         )
 
     def _end(self, name: str, status: str, stop: Stop | None) -> None:
@@ -117,11 +127,11 @@ class Recorder(tune.Callback):
 
     def _tell(self, name: str, status: str) -> float | None:
         """Enter a trial that has ended in the study and in the race for the best."""
-        history = self.scheduler.histories.get(name, [])
-        values = [float(row[self.space.metric]) for row in history]
+        history = self.scheduler.histories.get(name)
+        values = [float(row[self.space.metric]) for row in history.rows] if history else []
         epoch = best_epoch(values, self.space.mode)
         value = None if epoch is None else values[epoch]
-        self.suggester.tell(name, value, len(history), status)
+        self.suggester.tell(name, value, self.scheduler.step(name), status)
         if epoch is not None:
             # The order of the ranked table, so that the weights kept are those of its first row.
             sign = -1 if self.space.mode == "max" else 1
@@ -139,10 +149,11 @@ class Recorder(tune.Callback):
             settings, status = known["settings"], known["status"]
             history = epochs.get(name, [])
             self.suggester.replay(name, settings)
-            self.scheduler.replay(name, history, known.get("stop_rule"))
+            stop, control = stop_of(known), bool(known.get("control"))
+            self.scheduler.replay(name, settings, history, stop, control)
             if status in UNFINISHED and len(history) == settings["epochs"]:
                 status = "done"  # the driver was killed between its last epoch and its end
-                self.journal.trial(name, status, stop_rule=None, stop_reason=None)
+                self.journal.trial(name, status, **({} if control else NO_STOP.noted()))
             if status in UNFINISHED:
                 unfinished.append(Suggestion(name, settings, known["row"]))
             else:
@@ -163,7 +174,7 @@ class TensorBoard:
         if name not in self.writers:
             self.writers[name] = SummaryWriter(str(self.folder / name), write_to_disk=True)
         for key, value in metrics.items():
-            if key not in ("epoch", "val_pairs"):
+            if key not in ("epoch", "val_pairs") and not math.isnan(value):
                 self.writers[name].add_scalar(key, value, int(metrics["epoch"]))
         self.writers[name].flush()
 
@@ -176,6 +187,13 @@ class TensorBoard:
             if value is not None:
                 writer.add_hparams(dict(settings), {f"best_{metric}": value}, name=".")
             writer.close()
+
+
+def stop_of(known: Mapping[str, Any]) -> Stop | None:
+    """Return what the journal knows of why a trial was stopped; None where no rule did it."""
+    if known.get("stop_rule") in (None, "error", "interrupted"):
+        return None
+    return Stop(**{name: known.get(f"stop_{name}") for name in Stop._fields})
 
 
 def reason_of(error: str) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from facesiam.config import TrialConfig
-from search import documents, figures, findings, results, space, tables
+from search import documents, figures, findings, results, space, tables, verdicts
 from search.documents import DocumentRow
 from search.journal import write_atomically
 from search.ran import Measured, Run, log_settings, ran_rows, read, settings_frame
@@ -54,6 +54,7 @@ def report(runs: Sequence[str | Path]) -> Path:
         "What each setting is worth": findings.conclusions(everything, names, log_settings(given)),
         "Overfit by net": findings.overfit_by_net(about, curves) if about else "",
         "Training time": findings.training_time(everything),
+        "Early stopping": findings.early_stopping(_records(given)),
         "Ranked trials": _ranked(given),
         "Test": tables.tested(given),
     }
@@ -140,6 +141,14 @@ def _overviews(run: Run, folder: Path) -> list[str]:
         figures.scatter(folder / "settings.png", frame, names, log_settings([run]))
         parts.append("![Best validation accuracy against each setting](settings.png)")
     return parts
+
+
+def _records(runs: Sequence[Run]) -> dict[str, pd.DataFrame]:
+    found = {}
+    for run in runs:
+        planned = {trial: config.epochs for trial, config in run.configs.items()}
+        found[run.folder.name] = verdicts.record(run.trials, planned)
+    return found
 
 
 def _ranked(runs: Sequence[Run]) -> str:

@@ -1,6 +1,7 @@
 """A run folder → two tidy frames: trials (a row each) and epochs (a row per trial and epoch).
 
     python -m search.results RUN [--top N] [--csv FILE] [--json]
+    python -m search.results RUN --why TRIAL
 
 Which way is better (``mode``) and that NaN never wins are decided here, in ``best_epoch`` and
 ``_ranked``, and nowhere else.
@@ -30,8 +31,12 @@ KINDS = {bool: "boolean", int: "Int64", float: "float64", str: "string"}
 MEASURED = {
     "val_acc": "float64", "val_acc_low": "float64", "val_acc_high": "float64",
     "like_best": "bool", "best_epoch": "Int64", "train_acc": "float64", "epochs_run": "int64",
-    "status": "string", "stop_rule": "string", "stop_reason": "string", "seconds": "float64",
+    "status": "string", "stop_rule": "string", "stop_reason": "string", "stop_epoch": "Int64",
+    "stop_rung": "float64", "stop_value": "float64", "stop_cutoff": "float64",
+    "stop_peers": "Int64", "control": "bool", "seconds": "float64",
 }  # fmt: skip
+WHOLE = {"epoch": "int64", "val_pairs": "int64", "updates": "Int64"}
+"""Metrics that are whole numbers; older runs did not count their updates."""
 
 __all__ = [
     "RunError", "best_epoch", "folder_of", "goal", "load", "main", "manifest",
@@ -45,10 +50,18 @@ def load(run: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     ``trials`` has rank, trial, row, a column per setting that can differ, then ``val_acc`` at the
     best epoch with Wilson's 95 % interval (shares in [0, 1]), ``like_best`` (the interval overlaps
     the best trial's), ``best_epoch``, ``train_acc`` there, ``epochs_run``, ``status``,
-    ``stop_rule``, ``stop_reason`` and ``seconds`` spent in its epochs. The best epoch is the best
-    one of the space's metric, ties to the earlier epoch; NaN never wins, and a trial with nothing
-    but NaN ranks after all others. A trial without an epoch has no rank. ``epochs`` has trial and
-    every field of EpochMetrics, trials in the order in which they started.
+    the verdict on it, and ``seconds`` spent in its epochs. The best epoch is the best one of the
+    space's metric, ties to the earlier epoch; NaN never wins, and a trial with nothing but NaN
+    ranks after all others. A trial without an epoch has no rank.
+
+    The verdict is ``stop_rule``, ``stop_reason``, ``stop_epoch`` (from 0), ``stop_rung`` (epochs
+    of ASHA's rung), ``stop_value`` (the score that was judged), ``stop_cutoff`` (what it was held
+    against), ``stop_peers`` (trials at the rung, or recorded runs behind the odds) and
+    ``control``: the trial was judged all the same, but ran on so that the verdict can be checked.
+    They are missing where they do not apply; runs of before have no more than rule and reason.
+
+    ``epochs`` has trial and every field of EpochMetrics, trials in the order in which they
+    started; what an older run did not measure is NaN.
 
     Raises:
         RunError: no such folder, not a run folder, a damaged file, or no trial has started.
@@ -124,7 +137,10 @@ def require_results(run: str | Path, trials: pd.DataFrame) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print a run's ranked trials; return the exit code, 2 where there is nothing to print."""
+    """Print a run's ranked trials and its rules' record, or the story of one trial.
+
+    Returns the exit code, 2 where there is nothing to print.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m search.results", description="The ranked trials of a run."
     )
@@ -132,11 +148,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--top", metavar="N", type=_count, help="only the N best trials")
     parser.add_argument("--csv", metavar="FILE", help="also write the trials there as CSV")
     parser.add_argument("--json", action="store_true", help="print records as JSON instead")
+    why = "tell one trial's story instead: what it scored, why it ended, what that saved"
+    parser.add_argument("--why", metavar="TRIAL", help=why)
     options = parser.parse_args(arguments)
+    if options.why is not None and (options.top or options.csv or options.json):
+        parser.error("--why tells of one trial: leave out --top, --csv and --json")
+    # Not above: verdicts reads runs by way of this module.
+    from search.verdicts import planned, record, story, text
+
     try:
+        if options.why is not None:
+            print(story(options.run, options.why))
+            return 0
         trials, _ = load(options.run)
         require_results(options.run, trials)
         shown = trials if options.top is None else trials.head(options.top)
+        rules = record(trials, planned(options.run, trials))
         if options.csv:
             replace(Path(options.csv), partial(shown.to_csv, index=False))
     except (RunError, space.SpaceError) as error:
@@ -148,15 +175,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json:
         print(shown.to_json(orient="records", indent=2, double_precision=15))
     else:
-        print(table(trials, options.top, _terminal_width()))
+        parts = [table(trials, options.top, _terminal_width()), text(rules)]
+        print("\n\n".join(part for part in parts if part))
     return 0
 
 
 def _epochs_frame(measured: dict[str, list[dict[str, Any]]]) -> pd.DataFrame:
     lines = [{"trial": trial, **line} for trial, rows in measured.items() for line in rows]
     frame = pd.DataFrame(lines, columns=["trial", *FIELDS])
-    whole = {"trial": "string", "epoch": "int64", "val_pairs": "int64"}
-    return frame.astype({name: whole.get(name, "float64") for name in ("trial", *FIELDS)})
+    kinds = {"trial": "string"} | {name: WHOLE.get(name, "float64") for name in FIELDS}
+    return frame.astype(kinds)
 
 
 def _settings_of(line: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
@@ -176,7 +204,8 @@ def _summary(
         "val_acc": value, "val_acc_low": low, "val_acc_high": high, "like_best": False,
         "best_epoch": best.get("epoch"), "train_acc": _number(best.get("train_acc")),
         "epochs_run": len(epochs), "status": line.get("status"),
-        "stop_rule": line.get("stop_rule"), "stop_reason": line.get("stop_reason"),
+        **{name: line.get(name) for name in MEASURED if name.startswith("stop_")},
+        "control": bool(line.get("control")),
         "seconds": float(sum(_number(epoch.get("seconds")) for epoch in epochs)),
     }  # fmt: skip
 

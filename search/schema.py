@@ -110,13 +110,20 @@ def _row() -> Schema:
 
 
 def _prune() -> Schema:
-    asha = _object({name: _described(_value(s), s) for name, s in options.ASHA.items()})
-    help = "successive halving (ASHA): of the trials at a rung, only the best go on"
-    rules = {name: _described(_value(s), s) for name, s in options.RULES.items()}
-    return _object({
-        "asha": {"description": help, "anyOf": [{"type": "boolean"}, asha], "default": False},
-        **rules,
-    })  # fmt: skip
+    rules = {name: _rule(rule) for name, rule in options.RULES.items()}
+    control = options.CONTROL
+    return _switch({**rules, control.name: _described(_value(control), control)})
+
+
+def _rule(rule: options.Rule) -> Schema:
+    settings = {name: _described(_value(s), s) for name, s in rule.options.items()}
+    form = _switch(settings) if settings else {"type": "boolean"}
+    return {"description": rule.help, **form, "default": rule.on}
+
+
+def _switch(properties: Mapping[str, Any]) -> Schema:
+    """Return the schema of what is true, false, or an object that says more."""
+    return {**_object(properties), "type": ["boolean", "object"], "minProperties": 1}
 
 
 def _resources() -> Schema:

@@ -21,7 +21,7 @@ import yaml
 
 from facesiam.config import SETTINGS, Value, did_you_mean
 from search import combinations, feasible, pinning
-from search.options import ALGORITHMS, RULES
+from search.options import ALGORITHMS, pruning
 from search.parts import Choice, Domain, Range, Resources, Row, TrialLike, active
 from search.problems import Problem, SpaceError, report
 from search.reader import Reader
@@ -50,8 +50,9 @@ class SearchSpace:
     seed: int = 0
     metric: str = "val_acc"
     mode: str = "max"
-    prune: dict[str, Any] = field(default_factory=dict)
-    """asha: {grace, factor} or False; each other rule: whether it is on."""
+    prune: dict[str, Any] = field(default_factory=pruning)
+    """Each of options.RULES by name: False, or its options by name, or True where it has none;
+    and control, a share."""
     resources: Resources = field(default_factory=Resources)
     data: str | None = None
     report: bool = False
@@ -152,7 +153,7 @@ class SearchSpace:
         pinned = pinning.assigned(assignments)
         fixed, search, rows = pinning.pin(self.fixed, self.search, self.rows, pinned)
         prune = dict(self.prune)
-        if "epochs" in pinned and prune.get("asha"):
+        if "epochs" in pinned and prune["asha"]:
             grace = min(prune["asha"]["grace"], int(pinned["epochs"]))
             prune["asha"] = prune["asha"] | {"grace": grace}
         return replace(self, fixed=fixed, search=search, rows=rows, prune=prune)
@@ -226,8 +227,7 @@ def load(path: str | Path) -> SearchSpace:
     root, problems = parse(read_text(path), path)
     reader = Reader()
     found = reader.read(root)
-    prune: dict[str, Any] = {"asha": False} | {name: rule.default for name, rule in RULES.items()}
-    found["prune"] = prune | found.get("prune", {})
+    found["prune"] = pruning() | found.get("prune", {})
     nothing_searched = "rows" if found.get("rows") else "grid"
     found.setdefault("algorithm", "tpe" if found.get("search") else nothing_searched)
     found.setdefault("mode", "min" if "loss" in found.get("metric", "") else "max")
@@ -237,7 +237,7 @@ def load(path: str | Path) -> SearchSpace:
     problems += reader.problems
     if reader.settings_read:
         problems += [
-            Problem(reader.lines.get(place, reader.lines.get(place.split(".")[0], 1)), key, text)
+            Problem(reader.line(place), key, text)
             for place, key, text in feasible.problems(space)
         ]
     if problems:

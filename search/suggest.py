@@ -68,27 +68,31 @@ class Suggester:
         if self._study is not None:
             self._asked[trial] = self._ask_for(settings)
 
-    def tell(self, trial: str, value: float | None, epochs: int, status: str) -> None:
+    def tell(self, trial: str, value: float | None, step: int, status: str) -> None:
         """Report how a trial ended.
 
         Args:
             trial: its id.
             value: its best value of the space's metric, or None where it reported no finite one.
-            epochs: how many epochs it ran.
+            step: how far it came, in epochs.
             status: "done" for one that ran to its end; TPE ranks all others below these, by how
-                far they came, so a score of two epochs never competes with one of sixty.
+                far they came, so a score of two epochs never competes with one of sixty. One
+                that a rule stopped before it had a score ranks below them all; of one that
+                failed so, nothing is learned.
         """
         asked = self._asked.pop(trial, None)
         if self._study is None or asked is None:
             return
+        states = optuna.trial.TrialState
         if value is None:
-            self._study.tell(asked, state=optuna.trial.TrialState.FAIL)
+            state = states.PRUNED if status == "stopped" else states.FAIL
+            self._study.tell(asked, state=state)
             return
         if status == "done":
             self._study.tell(asked, value)
             return
-        asked.report(value, epochs)
-        self._study.tell(asked, state=optuna.trial.TrialState.PRUNED)
+        asked.report(value, step)
+        self._study.tell(asked, state=states.PRUNED)
 
     def _list(self) -> Iterator[Suggestion] | None:
         space = self.space

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-RAY = {"search/driver.py", "search/pruners.py", "search/recorder.py", "facesiam/trainable.py"}
+RAY = {
+    "search/asha.py", "search/driver.py", "search/pruners.py", "search/recorder.py",
+    "facesiam/trainable.py",
+}
 FILES = sorted(p for package in ("search", "facesiam") for p in (ROOT / package).glob("*.py"))
 
 

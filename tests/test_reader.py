@@ -161,10 +161,83 @@ prune:
 line 4  prune.asha.factor: must be 2 or more, got 1
 line 5  prune.asha.grace: must be at most the 4 epochs of the shortest trial, got 70
 line 6  prune.diverge: not a key of prune; did you mean diverged?"""),
-    ("asha as a number", "fixed: {lr: 1}\nprune: {asha: 3}\n",
-     "line 2  prune.asha: must be false, or have grace: and factor: under it"),
-    ("asha's default grace", "fixed: {epochs: 4}\nprune: {asha: on}\n",
-     "line 2  prune.asha.grace: must be at most the 4 epochs of the shortest trial, got 5"),
+    ("values of the rules", """\
+fixed: {lr: 1}
+prune:
+  chance:
+    care: 0
+    level: 0.6
+    car: 4
+  plateau:
+    patience: 0
+    within: 2
+  asha:
+    grace: 2.5
+    factor: two
+    compare: epochs
+    noise: 11
+  control: 1.5
+""", """\
+line 4  prune.chance.care: must be above 0, got 0
+line 5  prune.chance.level: must be 0.5 or less, got 0.6
+line 6  prune.chance.car: not a key of prune.chance; did you mean care?
+line 8  prune.plateau.patience: must be 1 or more, got 0
+line 9  prune.plateau.within: must be 1 or less, got 2
+line 11  prune.asha.grace: must be a whole number, got 2.5
+line 12  prune.asha.factor: must be a whole number, got 'two'
+line 13  prune.asha.compare: 'epochs' is not one of epoch, share; did you mean epoch?
+line 14  prune.asha.noise: must be 10 or less, got 11
+line 15  prune.control: must be 1 or less, got 1.5"""),
+    ("rules that are neither on nor off", """\
+fixed: {lr: 1}
+prune:
+  dead: {patience: 3}
+  diverged: [true]
+  chance: 4
+  plateau: [20]
+  asha: ture
+  control: true
+""", """\
+line 3  prune.dead: must be true or false, got a mapping
+line 4  prune.diverged: must be true or false, got a list
+line 5  prune.chance: must be true or false, or have care: or level: under it, got '4'
+line 6  prune.plateau: must be true or false, or have patience: or within: under it, got a list
+line 7  prune.asha: must be true or false, or have grace:, factor:, compare: or noise: under \
+it, got 'ture'
+line 8  prune.control: must be a number, got 'true'"""),
+    ("rules with nothing under them", """\
+fixed: {lr: 1}
+prune:
+  dead:
+  chance:
+  plateau: {}
+  asha: {grace: }
+  control:
+""", """\
+line 3  prune.dead: has no value
+line 4  prune.chance: has nothing under it
+line 5  prune.plateau: has nothing under it
+line 6  prune.asha.grace: has no value
+line 7  prune.control: has no value"""),
+    ("a rule's key beside the rule", "fixed: {lr: 1}\nprune:\n  asha: true\n  grace: 5\n",
+     "line 4  prune.grace: a key of prune.asha; put it under asha:"),
+    ("pruning that is neither on nor off", "fixed: {lr: 1}\nprune: asha\n",
+     "line 2  prune: must be false (no rule), true (every rule, asha too), or have dead:, "
+     "diverged:, chance:, plateau:, asha: or control: under it, got 'asha'"),
+    ("a list of rules", "fixed: {lr: 1}\nprune: [asha]\n",
+     "line 2  prune: must be false (no rule), true (every rule, asha too), or have dead:, "
+     "diverged:, chance:, plateau:, asha: or control: under it, got a list"),
+    ("no pruning at all", "fixed: {lr: 1}\nprune:\n", "line 2  prune: has nothing under it"),
+    ("asha's default grace", "fixed: {epochs: 2}\nprune:\n  asha:\n    factor: 2\n",
+     "line 3  prune.asha.grace: must be at most the 2 epochs of the shortest trial, got 3"),
+    ("the same, all rules on", "fixed: {epochs: 2}\nprune: true\n",
+     "line 2  prune.asha.grace: must be at most the 2 epochs of the shortest trial, got 3"),
+    ("grace by shares", """\
+search: {lr: [1, 2], epochs: [4, 100]}
+prune:
+  asha: {compare: share,
+    grace: 101}
+""", "line 4  prune.asha.grace: must be at most the 100 epochs of the longest trial, got 101"),
     ("resources", """\
 fixed: {lr: 1}
 resources:
@@ -306,6 +379,12 @@ HOPELESS: list[tuple[str, bytes, str]] = [
     ("an alias in its own anchor", b"fixed: &a {lr: *a}\n",
      "more than 10,000 values with its aliases written out"),
 ]  # fmt: skip
+
+
+def test_by_shares_grace_may_be_longer_than_the_shortest_trial(tmp_path: Path) -> None:
+    path = tmp_path / "space.yaml"
+    path.write_text("search: {epochs: [4, 100]}\nprune: {asha: {compare: share, grace: 100}}\n")
+    assert load(path).prune["asha"]["grace"] == 100
 
 
 def message(path: str | Path) -> str:

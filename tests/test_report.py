@@ -208,6 +208,35 @@ def test_verdicts_on_both_curves(run: Path) -> None:
     assert "agrees with their tables in 3 of 3 rows." in page
 
 
+def judged(trial: dict[str, Any], rule: str, **more: Any) -> dict[str, Any]:
+    return trial | {"stop_rule": rule, "stop_reason": "behind", "stop_epoch": 1} | more
+
+
+def test_rules_have_their_record_and_runs_without_a_verdict_no_section(
+    run: Path, tmp_path: Path
+) -> None:
+    other = search_run(tmp_path / "grid")
+    assert "Early stopping" not in page_of(other)
+    # 0003 was stopped after 2 of 6 epochs; of the two that ran on for 4 more, 0002 is the best
+    ran_on = [line(name, None, epochs=6) for name in ("0001", "0002")]
+    space_file(other / "space.yaml", {}, search={"lr": [1e-5, 1e-4]})
+    write_run(
+        other,
+        [judged(ran_on[0], "asha", control=True), judged(ran_on[1], "asha", control=True),
+         judged(line("0003", None, "stopped", epochs=6), "asha")],
+        [*lines("0001", [0.6] * 6), *lines("0002", [0.6] * 5 + [0.8]), *lines("0003", [0.5] * 2)],
+    )  # fmt: skip
+    page = page_of(other)
+    assert table_rows(page, "rule")["asha"][1:] == [
+        "3", "1", "2", "1", "50.0 [1.3, 98.7]", "4", "8",
+    ]  # fmt: skip
+    both = page_of(run, other)
+    assert "### code2\n\n| rule | verdicts |" in both and "### grid\n\n| rule | verdicts |" in both
+    # J: 6 of 240 epochs
+    assert table_rows(both, "rule")["dead"][1:] == ["1", "1", "0", "–", "–", "234", "0"]
+    assert "no control group: the rate of false stops is not known" in both
+
+
 def test_tests_are_shown_once_retrained(run: Path) -> None:
     write_test(run, "A", 0, 0.79)
     page = page_of(run)

@@ -23,6 +23,9 @@ search:
 metric: {metric}
 mode: {mode}
 """
+VERDICT = ("stop_epoch", "stop_rung", "stop_value", "stop_cutoff", "stop_peers", "control")
+"""What the journal of older runs does not have."""
+REFERENCE = Path(__file__).parent.parent / "ray_results" / "reference"
 
 
 def epoch(trial: str, number: int, val_acc: float, **more: float) -> dict[str, Any]:
@@ -35,6 +38,7 @@ def trial(
     name: str, status: str = "done", *, row: str | None = None, **more: Any
 ) -> dict[str, Any]:
     told = {key: more.pop(key, None) for key in ("stop_rule", "stop_reason")}
+    told |= {key: more.pop(key) for key in VERDICT if key in more}
     settings = TrialConfig(epochs=3, **more).to_dict()
     line = {"trial": name, "row": row, "status": status, "settings": settings, "time": 1.0}
     return line | told
@@ -98,10 +102,70 @@ def test_columns_are_the_settings_that_can_differ(run: Path) -> None:
     assert list(trials) == [
         "rank", "trial", "row", "lr", "augment", "val_acc", "val_acc_low", "val_acc_high",
         "like_best", "best_epoch", "train_acc", "epochs_run", "status", "stop_rule",
-        "stop_reason", "seconds",
+        "stop_reason", "stop_epoch", "stop_rung", "stop_value", "stop_cutoff", "stop_peers",
+        "control", "seconds",
     ]  # fmt: skip
     assert trials["lr"].tolist() == [1e-5, 1e-5, 1e-3]
     assert trials["augment"].tolist() == [True, False, False]
+
+
+def test_a_verdict_has_its_numbers_in_columns(tmp_path: Path) -> None:
+    judged = {"stop_rule": "asha", "stop_reason": "below", "stop_epoch": 1, "stop_rung": 2}
+    judged |= {"stop_value": 0.6, "stop_cutoff": 0.7, "stop_peers": 4}
+    unlike = dict.fromkeys(VERDICT) | {"control": False}
+    run = write_run(
+        tmp_path / "r",
+        [trial("0001", **unlike), trial("0002", control=True, **judged),
+         trial("0003", "stopped", stop_rule="diverged", stop_value=math.inf)],
+        [epoch("0001", 0, 0.9), *(epoch("0002", at, 0.8) for at in range(3)),
+         epoch("0003", 0, 0.5)],
+    )  # fmt: skip
+    trials, _ = load(run)
+    known = trials[[*judged, "control"]].iloc[1].to_dict()
+    assert known == judged | {"control": True}
+    assert trials["control"].tolist() == [False, True, False]
+    assert trials["stop_epoch"].tolist() == [pd.NA, 1, pd.NA]
+    assert trials["stop_peers"].tolist() == [pd.NA, 4, pd.NA]
+    assert trials["stop_value"].isna().tolist() == [True, False, False]
+    kinds = [str(trials[name].dtype) for name in VERDICT]
+    assert kinds == ["Int64", "float64", "float64", "float64", "Int64", "bool"]
+    results.write(run)
+    pd.testing.assert_frame_equal(pd.read_parquet(run / "trials.parquet"), trials)
+
+
+def test_the_table_shows_of_a_verdict_its_reason_and_who_ran_on(tmp_path: Path) -> None:
+    judged: dict[str, Any] = {"stop_rule": "asha", "stop_reason": "below", "stop_epoch": 0}
+    run = write_run(
+        tmp_path / "r",
+        [trial("0001", control=True, **judged), trial("0002", "stopped", control=False, **judged)],
+        [epoch("0001", 0, 0.7), epoch("0002", 0, 0.6)],
+    )  # fmt: skip
+    lines = results.table(load(run)[0]).splitlines()
+    assert lines[2].endswith("10  control: below") and lines[3].endswith("10  below")
+    assert not any("stop_" in line or "asha" in line for line in lines)
+
+
+@pytest.mark.parametrize("name", ["code2-row-A", "code2-rows-AJK"])
+def test_runs_of_before_the_verdicts_had_numbers_still_load(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trials, epochs = load(REFERENCE / name)
+    assert trials["trial"].iloc[0] == "A" and not trials["control"].any()
+    assert trials[["stop_epoch", "stop_rung", "stop_value", "stop_peers"]].isna().all(axis=None)
+    assert epochs["updates"].isna().all() and epochs["trunk_grad_max"].isna().all()
+    assert str(epochs["updates"].dtype) == "Int64" and len(epochs) in (10, 12)
+    assert results.main([str(REFERENCE / name)]) == 0
+    assert "verdicts" not in capsys.readouterr().out  # no rule judged any of them
+
+
+def test_vital_signs_are_read_where_they_were_measured(tmp_path: Path) -> None:
+    run = write_run(
+        tmp_path / "r", [trial("0001")],
+        [epoch("0001", 0, 0.6), epoch("0001", 1, 0.7, updates=350, trunk_live=0.25)],
+    )  # fmt: skip
+    _, epochs = load(run)
+    assert epochs["updates"].tolist() == [pd.NA, 350]
+    assert math.isnan(epochs["trunk_live"][0]) and epochs["trunk_live"][1] == 0.25
 
 
 def test_a_setting_that_did_differ_has_a_column_even_if_the_space_fixes_it(tmp_path: Path) -> None:
@@ -215,6 +279,48 @@ def test_command_prints_the_table(run: Path, capsys: pytest.CaptureFixture[str])
     assert results.main([str(run), "--csv", str(run / "mine.csv"), "--top", "2"]) == 0
     assert "82.0 [80.3, 83.6]" in capsys.readouterr().out
     assert len(pd.read_csv(run / "mine.csv")) == 2
+
+
+def test_command_prints_what_the_rules_did_under_the_table(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert results.main([str(run), "--top", "1"]) == 0
+    above, below = capsys.readouterr().out.rstrip("\n").split("\n\n")
+    assert "82.0 [80.3, 83.6]" in above
+    # 0003 was stopped after one of its three epochs
+    assert below.splitlines()[-2].split() == ["dead", "1", "1", "0", "–", "–", "2", "0"]
+    assert below.endswith("\nno control group: the rate of false stops is not known")
+
+
+def test_command_tells_why(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert results.main([str(run), "--why", "0003"]) == 0
+    assert capsys.readouterr().out.startswith("trial 0003: stopped\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("0009", "no trial 0009; did you mean 0003?"),
+        ("2", "no trial 2; did you mean 0002?"),
+        ("best", "no trial best; its 3 trials are 0001 to 0003"),
+        ("", "no trial ; its 3 trials are 0001 to 0003"),
+    ],
+)
+def test_why_of_an_unknown_trial_names_the_nearest(
+    run: Path, name: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert results.main([str(run), "--why", name]) == 2
+    assert capsys.readouterr() == ("", f"{run}: {said}\n")
+
+
+@pytest.mark.parametrize("more", [["--json"], ["--top", "1"], ["--csv", "x.csv"]])
+def test_why_stands_alone(
+    run: Path, more: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        results.main([str(run), "--why", "0001", *more])
+    assert stopped.value.code == 2
+    assert "--why tells of one trial: leave out --top, --csv" in capsys.readouterr().err
 
 
 def test_json_is_valid_and_has_no_nan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

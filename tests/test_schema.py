@@ -11,7 +11,9 @@ import pytest
 import yaml
 
 from facesiam.config import SETTINGS, Setting
+from search import options
 from search.schema import COMMAND, schema, text
+from search.space import SpaceError, load
 
 HOME = Path(__file__).parent.parent
 
@@ -77,7 +79,7 @@ def test_it_takes_the_shipped_spaces(name: str) -> None:
     ("search: {lr: [1]}\nalgorithm: gird", "$.algorithm"),
     ("search: {lr: [1]}\ntrials: 0", "$.trials"),
     ("search: {lr: [1]}\nmetric: val", "$.metric"),
-    ("search: {lr: [1]}\nprune: {asha: {factor: 1}}", "$.prune.asha"),
+    ("search: {lr: [1]}\nprune: {asha: {factor: 1}}", "$.prune.asha.factor"),
     ("search: {lr: [1]}\nresources: {gpus: -1}", "$.resources.gpus"),
     ("search: {lr: [1]}\nresources: {per_net: {vgg: {}}}", "$.resources.per_net"),
     ("rows: {1: {published: {val: 120}}}", "$.rows['1'].published.val"),
@@ -94,6 +96,61 @@ def test_it_refuses(wrong: str, where: str) -> None:
 ])  # fmt: skip
 def test_it_takes(right: str) -> None:
     assert problems(right) == []
+
+
+# What stands after `prune:`, and where the schema finds fault with it, if it does.
+PRUNE: list[tuple[str, str]] = [
+    ("true", ""), ("false", ""),
+    ("{dead: true, diverged: false, chance: true, plateau: false, asha: true, control: 1}", ""),
+    ("{chance: {care: 0.1, level: 0.5}, plateau: {patience: 1, within: 0}}", ""),
+    ("{asha: {grace: 1, factor: 2, compare: share, noise: 10}, control: 0}", ""),
+    ("", "$.prune"), ("{}", "$.prune"), ("3", "$.prune"), ("[asha]", "$.prune"),
+    ("{chanse: true}", "$.prune"), ("{grace: 3}", "$.prune"),
+    ("{dead: {}}", "$.prune.dead"), ("{diverged: 1}", "$.prune.diverged"),
+    ("{chance: 4}", "$.prune.chance"), ("{chance: {}}", "$.prune.chance"),
+    ("{chance: {car: 4}}", "$.prune.chance"), ("{chance: {care: 0}}", "$.prune.chance.care"),
+    ("{chance: {level: 0}}", "$.prune.chance.level"),
+    ("{chance: {level: 0.6}}", "$.prune.chance.level"),
+    ("{plateau: [20]}", "$.prune.plateau"), ("{plateau: }", "$.prune.plateau"),
+    ("{plateau: {patience: 0}}", "$.prune.plateau.patience"),
+    ("{plateau: {patience: 1.5}}", "$.prune.plateau.patience"),
+    ("{plateau: {within: -1}}", "$.prune.plateau.within"),
+    ("{plateau: {within: 1.1}}", "$.prune.plateau.within"),
+    ("{asha: {grace: 0}}", "$.prune.asha.grace"), ("{asha: {factor: 1}}", "$.prune.asha.factor"),
+    ("{asha: {compare: epochs}}", "$.prune.asha.compare"),
+    ("{asha: {noise: -0.1}}", "$.prune.asha.noise"), ("{asha: {noise: }}", "$.prune.asha.noise"),
+    ("{control: true}", "$.prune.control"), ("{control: 1.1}", "$.prune.control"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("prune", "where"), PRUNE)
+def test_prune_is_taken_and_refused_as_by_the_reader(
+    tmp_path: Path, prune: str, where: str
+) -> None:
+    path = tmp_path / "space.yaml"
+    path.write_text(f"fixed: {{lr: 1}}\nprune: {prune}\n")
+    assert problems(path.read_text()) == ([where] if where else [])
+    if where:
+        with pytest.raises(SpaceError, match=rf": 1 problem\n  line 2  {where[2:]}"):
+            load(path)
+    else:
+        load(path)
+
+
+def test_every_rule_has_its_help_and_default() -> None:
+    made = schema()["properties"]["prune"]
+    assert "false: none of them, true: all of them, asha too" in made["description"]
+    rules = {name: each["default"] for name, each in made["properties"].items()}
+    assert rules == {
+        "dead": True, "diverged": True, "chance": True, "plateau": True, "asha": False,
+        "control": 0,
+    }  # fmt: skip
+    for name, rule in options.RULES.items():
+        inside = made["properties"][name].get("properties", {})
+        assert made["properties"][name]["description"] == rule.help
+        assert {key: each["default"] for key, each in inside.items()} == {
+            key: option.default for key, option in rule.options.items()
+        }
 
 
 def test_a_setting_has_its_help_bounds_and_default(monkeypatch: pytest.MonkeyPatch) -> None:

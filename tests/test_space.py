@@ -29,13 +29,20 @@ def space_of(tmp_path: Path, text: str) -> SearchSpace:
     return load(path)
 
 
+# What the issue says that `prune:` is where a file says nothing of it, and `asha: true`.
+DEFAULT = {
+    "dead": True, "diverged": True, "chance": {"care": 8.0, "level": 0.01},
+    "plateau": {"patience": 20, "within": 0.02}, "asha": False, "control": 0.0,
+}  # fmt: skip
+ASHA = {"grace": 3, "factor": 4, "compare": "epoch", "noise": 0.5}
+
 # Each: a file's text, and the fields it leads to.
 GOOD: list[tuple[str, dict[str, Any]]] = [
     ("fixed: {lr: 1e-5, augment: on, dropout: no, epochs: 1e2, weight_decay: '5E-4'}",
      {"fixed": {"lr": 1e-5, "augment": True, "dropout": False, "epochs": 100,
                 "weight_decay": 5e-4},
       "algorithm": "grid", "name": "space", "mode": "max", "data": None,
-      "prune": {"asha": False, "diverged": True}, "resources": Resources("auto", "auto", {})}),
+      "prune": DEFAULT, "resources": Resources("auto", "auto", {})}),
     ("search: {lr: [1e-3, 5e-4], net: [vgg16_bn], augment: [yes, off]}",
      {"search": {"lr": Choice((1e-3, 5e-4)), "net": Choice(("vgg16_bn",)),
                  "augment": Choice((True, False))},
@@ -57,9 +64,22 @@ GOOD: list[tuple[str, dict[str, Any]]] = [
     ("fixed: {lr: 1}\nmetric: val_loss", {"metric": "val_loss", "mode": "min"}),
     ("fixed: {lr: 1}\nmetric: val_loss\nmode: max", {"metric": "val_loss", "mode": "max"}),
     ("fixed: {lr: 1}\nprune: {asha: true, diverged: off}",
-     {"prune": {"asha": {"grace": 5, "factor": 3}, "diverged": False}}),
-    ("fixed: {lr: 1}\nprune: {asha: {factor: 4}}",
-     {"prune": {"asha": {"grace": 5, "factor": 4}, "diverged": True}}),
+     {"prune": {**DEFAULT, "asha": ASHA, "diverged": False}}),
+    ("fixed: {lr: 1}\nprune: {dead: false, chance: no, plateau: off, asha: false, control: .25}",
+     {"prune": {"dead": False, "diverged": True, "chance": False, "plateau": False,
+                "asha": False, "control": 0.25}}),
+    ("fixed: {lr: 1}\nprune: {dead: on, diverged: yes, chance: true, plateau: true, control: 0}",
+     {"prune": DEFAULT}),
+    ("fixed: {lr: 1}\nprune: {chance: {care: 5e-1, level: 1e-3}, plateau: {within: 0}}",
+     {"prune": {**DEFAULT, "chance": {"care": 0.5, "level": 0.001},
+                "plateau": {"patience": 20, "within": 0.0}}}),
+    ("fixed: {lr: 1}\nprune: {plateau: {patience: 1}, asha: {factor: 2, compare: share}}",
+     {"prune": {**DEFAULT, "plateau": {"patience": 1, "within": 0.02},
+                "asha": {**ASHA, "factor": 2, "compare": "share"}}}),
+    ("fixed: {lr: 1}\nprune: {asha: {grace: 1, noise: 0}}",
+     {"prune": {**DEFAULT, "asha": {**ASHA, "grace": 1, "noise": 0.0}}}),
+    ("fixed: {lr: 1}\nprune: on", {"prune": {**DEFAULT, "asha": ASHA}}),
+    ("fixed: {lr: 1}\nprune: false", {"prune": dict.fromkeys(DEFAULT, False) | {"control": 0.0}}),
     ("fixed: {lr: 1}\nname: my-run.2\ndata: drawn\nreport: true\nseed: 7\nalgorithm: random",
      {"name": "my-run.2", "data": "drawn", "report": True, "seed": 7, "algorithm": "random"}),
     ("fixed: {lr: 1}\nresources: {cpus: 2, gpus: 0, per_net: {vgg16_bn: {gpus: 0.5}}}",
@@ -354,10 +374,17 @@ search:
 
 
 def test_asha_grace_follows_pinned_epochs(tmp_path: Path) -> None:
-    text = "search: {lr: [1, 2]}\nprune: {asha: {grace: 5, factor: 3}}"
+    text = "search: {lr: [1, 2]}\nprune: {asha: {grace: 5, compare: share}}"
     space = space_of(tmp_path, text)
-    assert space.override(["epochs=4"]).checked().prune["asha"] == {"grace": 4, "factor": 3}
-    assert space.override(["epochs=40"]).checked().prune["asha"] == {"grace": 5, "factor": 3}
+    asha = {**ASHA, "compare": "share"}
+    assert space.override(["epochs=4"]).checked().prune["asha"] == {**asha, "grace": 4}
+    assert space.override(["epochs=40"]).checked().prune["asha"] == {**asha, "grace": 5}
+    off = space_of(tmp_path, "search: {lr: [1, 2]}").override(["epochs=1"])
+    assert off.checked().prune == DEFAULT
+
+
+def test_a_space_made_in_code_prunes_as_a_file_that_says_nothing() -> None:
+    assert SearchSpace(path=Path(), name="x").prune == DEFAULT
 
 
 def test_every_wrong_set_has_its_line(tmp_path: Path) -> None:

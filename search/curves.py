@@ -1,0 +1,156 @@
+"""Recorded runs, an epoch at a time: what the odds are learned from and what replay runs over.
+
+A folder of CSVs in the form of ray_results/reference/documents (``index.csv`` with a line per run,
+``<id>.csv`` with its epochs), or any run folder of a search.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from facesiam.config import SETTINGS, Value
+from search import folder
+from search.folder import RunError
+
+SHIPPED = Path(__file__).parent.parent / "ray_results" / "reference" / "documents"
+"""The documents' own runs."""
+PROTOCOLS: dict[str, Value] = {"single": "cfp-pairs", "two": "frontal-triplets"}
+"""The documents' protocol by their loss: each of their two codes had one of each."""
+PAIRS = {"cfp-pairs": 2800, "frontal-triplets": 2000}
+"""Validation pairs of the whole CFP, which the documents' recordings do not mention."""
+SECONDS = {"alexnet": 60.0, "vgg16_bn": 240.0}
+"""Seconds an epoch where none were recorded: the documents' rates, one hour and four for 60."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One recorded run."""
+
+    id: str
+    settings: dict[str, Value]
+    """What is known of them; `epochs` are those that it would run."""
+    rows: tuple[dict[str, float], ...]
+    """EpochMetrics as far as they were recorded, from epoch 0 on."""
+    data: str = ""
+    """What it ran on, where that is known."""
+
+    @property
+    def contest(self) -> tuple[str, int]:
+        """Protocol and number of validation pairs: only curves that share both are ranked."""
+        return str(self.settings.get("protocol", "")), int(self.rows[0].get("val_pairs", 0))
+
+    def best(self, metric: str = "val_acc", mode: str = "max") -> float:
+        """Return the best value of its epochs; NaN where there is none."""
+        known = [v for row in self.rows if not math.isnan(v := row.get(metric, math.nan))]
+        if not known:
+            return math.nan
+        return max(known) if mode == "max" else min(known)
+
+    def capped(self, epochs: int | None) -> Curve:
+        """Return the curve of the same run with at most so many epochs."""
+        planned = int(self.settings.get("epochs", len(self.rows)))
+        if epochs is None or planned <= epochs:
+            return self
+        return replace(self, settings=self.settings | {"epochs": epochs}, rows=self.rows[:epochs])
+
+
+def read(path: str | Path) -> list[Curve]:
+    """Read the recorded runs of a folder, those without an epoch left out.
+
+    Raises:
+        RunError: no such folder, neither of the two forms, a damaged file, or no epoch in it.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise RunError(f"{path}: no such folder of recorded curves")
+    if (path / "trials.jsonl").is_file():
+        found = _of_run(path)
+    elif any(path.glob("*.csv")):
+        found = _of_csvs(path)
+    else:
+        raise RunError(f"{path}: holds neither curves (index.csv, <id>.csv) nor a run")
+    found = [curve for curve in found if curve.rows]
+    if not found:
+        raise RunError(f"{path}: no epoch is recorded in it")
+    return found
+
+
+@functools.cache
+def shipped() -> tuple[Curve, ...]:
+    """Return the documents' own runs; none where the package stands without them."""
+    return tuple(read(SHIPPED)) if SHIPPED.is_dir() else ()
+
+
+def _of_run(path: Path) -> list[Curve]:
+    _, known, measured = folder.read(path)
+    data = str((folder.manifest(path).get("data") or {}).get("key", ""))
+    return [
+        Curve(trial, dict(line.get("settings") or {}), tuple(measured.get(trial, ())), data)
+        for trial, line in known.items()
+    ]
+
+
+def _of_csvs(path: Path) -> list[Curve]:
+    files = sorted(file for file in path.glob("*.csv") if file.name != "index.csv")
+    index = {row["id"]: row for row in _lines(path / "index.csv", "id")}
+    return [_of_csv(file, index.get(file.stem, {})) for file in files]
+
+
+def _of_csv(file: Path, about: Mapping[str, str]) -> Curve:
+    settings = _settings(about)
+    pairs = PAIRS.get(str(settings.get("protocol")), 0)
+    seconds = SECONDS.get(str(settings.get("net")), 1.0)
+    rows: list[dict[str, float]] = []
+    for number, line in enumerate(_lines(file, "epoch"), 2):
+        try:
+            row = {name: float(text) for name, text in line.items() if name and text}
+        except (TypeError, ValueError):
+            raise RunError(f"{file}: line {number} holds what is not a number") from None
+        if row.get("epoch") != len(rows):
+            raise RunError(f"{file}: line {number} should be epoch {len(rows)}")
+        rows.append({"val_pairs": float(pairs), "seconds": seconds} | row)
+    # A log that ends before its run did: what was not recorded cannot be run again.
+    settings["epochs"] = len(rows)
+    return Curve(file.stem, settings, tuple(rows))
+
+
+def _settings(about: Mapping[str, str]) -> dict[str, Value]:
+    """Turn a line of index.csv into settings; flags are 0 and 1 there."""
+    found: dict[str, Value] = {}
+    for name, text in about.items():
+        setting = SETTINGS.get(name)
+        if setting is None or not text:
+            continue
+        try:
+            found[name] = text == "1" if text in ("0", "1") and setting.type is bool else (
+                setting.parse(text)
+            )
+        except ValueError as error:
+            raise RunError(f"index.csv, run {about['id']}: {name} {error}") from None
+    if "protocol" not in found and found.get("loss") in PROTOCOLS:
+        found["protocol"] = PROTOCOLS[str(found["loss"])]
+    return found
+
+
+def _lines(file: Path, needed: str) -> list[dict[str, Any]]:
+    """Read a CSV with a header; a missing file is empty.
+
+    Raises:
+        RunError: it lacks the column ``needed``, or is not text.
+    """
+    if not file.is_file():
+        return []
+    try:
+        with file.open(encoding="utf-8", newline="") as text:
+            reader = csv.DictReader(text)
+            if needed not in (reader.fieldnames or ()):
+                raise RunError(f"{file}: has no column {needed}")
+            return list(reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise RunError(f"{file}: not a CSV ({error})") from None

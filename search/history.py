@@ -1,0 +1,78 @@
+"""What the rules know of a trial: its epochs, its settings, and whether it still guesses."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from scipy.stats import binom
+
+from facesiam.config import Value
+
+LEVEL = 0.01
+"""How likely a net that guesses leaves the band of chance at all, over all its epochs."""
+
+
+@dataclass
+class History:
+    """What is known of a trial: one dict of EpochMetrics per epoch, from 0 on, and the rest."""
+
+    rows: list[Mapping[str, Any]] = field(default_factory=list)
+    settings: Mapping[str, Value] = field(default_factory=dict)
+    leader: float = math.nan
+    """The best val_acc that any other trial of the search has had so far."""
+    name: str = ""
+
+    @property
+    def epoch(self) -> int:
+        """Number of the last epoch, from 0."""
+        return len(self.rows) - 1
+
+    @property
+    def planned(self) -> int:
+        """Epochs that the trial would run; 0 where it is not known."""
+        return int(self.settings.get("epochs", 0))
+
+    @property
+    def pairs(self) -> int:
+        """Number of validation pairs; 0 where it is not known."""
+        return int(self.rows[-1].get("val_pairs") or 0) if self.rows else 0
+
+    def best(self) -> tuple[float, int]:
+        """Return the best val_acc so far and its epoch, ties to the earlier; NaN, -1 if none."""
+        best, at = math.nan, -1
+        for epoch, row in enumerate(self.rows):
+            value = row.get("val_acc", math.nan)
+            if value > best or (at < 0 and not math.isnan(value)):
+                best, at = value, epoch
+        return best, at
+
+
+def take_off(history: History, level: float = LEVEL) -> int | None:
+    """Return the first epoch whose accuracy left the band of guessing; None: it still guesses.
+
+    0 where the number of pairs is unknown, as there is no band then.
+    """
+    if not history.pairs:
+        return 0
+    bound = edge(history.pairs, max(history.planned, len(history.rows)), level)
+    for epoch, row in enumerate(history.rows):
+        if abs(row.get("val_acc", 0.5) - 0.5) >= bound - 0.5:
+            return epoch
+    return None
+
+
+@functools.cache
+def edge(pairs: int, looks: int, level: float = LEVEL) -> float:
+    """Return the accuracy from which on a net that guesses is found with at most ``level``.
+
+    The exact binomial bound for ``pairs`` fair coins, on both sides, with the level divided by the
+    ``looks`` at it (Bonferroni). Above 1 where so few pairs can prove nothing.
+    """
+    tail = level / (2 * looks)
+    # isf gives the smallest k with P(X > k) <= tail; the bound itself must be as unlikely.
+    right = int(binom.isf(tail, pairs, 0.5)) + 1
+    return right / pairs
