@@ -37,8 +37,6 @@ class Curve:
     """What is known of them; `epochs` are those that it would run."""
     rows: tuple[dict[str, float], ...]
     """EpochMetrics as far as they were recorded, from epoch 0 on."""
-    data: str = ""
-    """What it ran on, where that is known."""
 
     @property
     def contest(self) -> tuple[str, int]:
@@ -89,9 +87,8 @@ def shipped() -> tuple[Curve, ...]:
 
 def _of_run(path: Path) -> list[Curve]:
     _, known, measured = folder.read(path)
-    data = str((folder.manifest(path).get("data") or {}).get("key", ""))
     return [
-        Curve(trial, dict(line.get("settings") or {}), tuple(measured.get(trial, ())), data)
+        Curve(trial, dict(line.get("settings") or {}), tuple(measured.get(trial, ())))
         for trial, line in known.items()
     ]
 

@@ -36,7 +36,7 @@ SAME = ("net", "join", "hidden", "protocol", "people", "image_size", "batch_size
 def describe(space: SearchSpace, out: Path, options: argparse.Namespace) -> str:
     """Return the plan of a search as text: what would run, with what, for how long."""
     if space.algorithm == "rows":  # of the rest nothing is run, and rows run to their end
-        prune = space.prune | {"asha": False}
+        prune = space.prune | {"asha": False, "chance": False, "plateau": False}
         space = replace(space, search={}, trials=len(space.rows), prune=prune)
         distinct = [json.dumps(space.row_settings(id), sort_keys=True) for id in space.rows]
         size: int | None = len(set(distinct))

@@ -96,7 +96,7 @@ class Scheduler(FIFOScheduler):
 
     def score(self, name: str) -> float:
         """Return the best value of the space's metric so far; the worst there is without one."""
-        values = [row[self.space.metric] for row in self.histories[name].rows]
+        values = [row.get(self.space.metric, math.nan) for row in self.histories[name].rows]
         finite = [value for value in values if math.isfinite(value)]
         if self.space.mode == "max":
             return max(finite, default=-math.inf)

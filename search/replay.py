@@ -10,166 +10,43 @@ protocols are contests of their own. A recorded run's own curve never teaches th
 from __future__ import annotations
 
 import argparse
-import heapq
 import json
 import math
-import random
 import statistics
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 from facesiam.config import positive
 from facesiam.metrics import wilson
 from search import curves, space
-from search.asha import Plain
 from search.curves import Curve
 from search.folder import RunError
 from search.journal import write_atomically
 from search.odds import WITHIN, Odds
-from search.pruners import Scheduler, Stop
 from search.ranking import aligned
+from search.simulate import (
+    PATIENCE,
+    THRESHOLD,
+    Arrival,
+    Everything,
+    Ours,
+    Outcome,
+    Policy,
+    RayAsha,
+    Threshold,
+    late,
+    order_of,
+    simulate,
+    top_k,
+)
 from search.space import SearchSpace, SpaceError
 
 KEPT = 0.005
 """The best is kept where the best run that reached its end comes within this of it."""
-THRESHOLD, PATIENCE = 0.53, 5
-"""The fixed rule that ours are compared with."""
-
-
-class Arrival(NamedTuple):
-    """A recorded run in the order of one simulated search."""
-
-    name: str
-    curve: Curve
-
-
-class Policy(Protocol):
-    """Decides after each epoch."""
-
-    def begin(self, run: Arrival) -> None:
-        """Take note of a run that starts."""
-
-    def judge(self, run: Arrival, epoch: int) -> Stop | None:
-        """Return why the run stops after this epoch, from 0; None: it goes on."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What one simulated search came to."""
-
-    epochs: int
-    seconds: float
-    finished: tuple[Arrival, ...]
-    stops: dict[str, Stop]
-
-
-def simulate(runs: Sequence[Arrival], policy: Policy, workers: int) -> Outcome:
-    """Run the recorded runs in their order on so many workers, stopped as the policy says."""
-    queue, events = list(reversed(runs)), list[tuple[float, int, int, Arrival]]()
-    spent, clock, started = 0, 0.0, 0
-    finished: list[Arrival] = []
-    stops: dict[str, Stop] = {}
-
-    def start(at: float) -> None:
-        nonlocal started
-        if queue:
-            run = queue.pop()
-            started += 1  # runs that end at the same moment are served in order of their start
-            policy.begin(run)
-            heapq.heappush(events, (at + run.curve.rows[0]["seconds"], started, 0, run))
-
-    for _ in range(workers):
-        start(0.0)
-    while events:
-        clock, number, epoch, run = heapq.heappop(events)
-        spent += 1
-        stop = policy.judge(run, epoch)
-        if stop:
-            stops[run.name] = stop
-        elif epoch + 1 == len(run.curve.rows):
-            finished.append(run)
-        else:
-            seconds = run.curve.rows[epoch + 1]["seconds"]
-            heapq.heappush(events, (clock + seconds, number, epoch + 1, run))
-            continue
-        start(clock)
-    return Outcome(spent, clock, tuple(finished), stops)
-
-
-class Everything:
-    """Stops nothing."""
-
-    def begin(self, run: Arrival) -> None:
-        """Nothing to note."""
-
-    def judge(self, run: Arrival, epoch: int) -> Stop | None:
-        """Let it go on."""
-        return None
-
-
-class Threshold(Everything):
-    """The rule of thumb: below 0.53 for five epochs in a row."""
-
-    def judge(self, run: Arrival, epoch: int) -> Stop | None:
-        """Stop a run whose last PATIENCE epochs all lie below THRESHOLD."""
-        last = [row["val_acc"] for row in run.curve.rows[max(0, epoch + 1 - PATIENCE) : epoch + 1]]
-        below = len(last) == PATIENCE and all(value < THRESHOLD for value in last)
-        return Stop("threshold", "", epoch) if below else None
-
-
-class RayAsha(Everything):
-    """Ray's ASHA by itself, with the grace and the factor of the space."""
-
-    def __init__(self, searched: SearchSpace) -> None:
-        self.metric = searched.metric
-        self.asha = Plain(_asha_of(searched), searched.metric, searched.mode,
-                          searched.max_epochs())  # fmt: skip
-
-    def begin(self, run: Arrival) -> None:
-        """Give the run its place."""
-        self.asha.begin(run.name)
-
-    def judge(self, run: Arrival, epoch: int) -> Stop | None:
-        """Ask Ray."""
-        score = run.curve.rows[epoch][self.metric]
-        return Stop("asha", "", epoch) if self.asha.stops(run.name, epoch + 1, score) else None
-
-
-class Ours(Everything):
-    """The scheduler of a search."""
-
-    def __init__(self, searched: SearchSpace, odds: Odds) -> None:
-        self.scheduler = Scheduler(searched, odds)
-
-    def begin(self, run: Arrival) -> None:
-        """Tell the scheduler of the run, by the name of its curve, which the odds leave out."""
-        self.scheduler.begin(run.name, run.curve.settings)
-        self.scheduler.histories[run.name].name = run.curve.id
-
-    def judge(self, run: Arrival, epoch: int) -> Stop | None:
-        """Ask the scheduler."""
-        self.scheduler.enter(run.name, run.curve.rows[epoch] | {"epoch": epoch})
-        last = epoch + 1 == len(run.curve.rows)
-        return self.scheduler.verdict(run.name, last)
-
-
-def top_k(runs: Sequence[Arrival], k: int, workers: int, searched: SearchSpace) -> Outcome:
-    """One epoch for every run, then the best k of them to their end; ties to the first to come."""
-    sign = 1 if searched.mode == "max" else -1
-    order = sorted(runs, key=lambda run: -sign * run.curve.rows[0][searched.metric])
-    chosen = {run.name for run in order[:k]}
-    stops = {run.name: Stop("top k", "", 0) for run in runs if run.name not in chosen}
-    first = simulate([_cut(run, 0, 1) for run in runs], Everything(), workers)
-    ones = tuple(run for run in runs if run.name in chosen and len(run.curve.rows) == 1)
-    longer = [run for run in runs if run.name in chosen and len(run.curve.rows) > 1]
-    rest = simulate([_cut(run, 1, None) for run in longer], Everything(), workers)
-    return Outcome(
-        first.epochs + rest.epochs, first.seconds + rest.seconds, (*ones, *longer), stops
-    )
 
 
 @dataclass(frozen=True)
@@ -225,7 +102,7 @@ def contest(
     }
     if not searched.prune["asha"]:
         del policies["our ASHA, no rules"]
-    drawn = [_order(runs, seed, number, trials) for number in range(orders)]
+    drawn = [order_of(runs, seed, number, trials) for number in range(orders)]
     found = {
         name: [simulate(order, make(), workers) for order in drawn]
         for name, make in policies.items()
@@ -249,19 +126,6 @@ def contests(
         if not math.isnan(capped.best(searched.metric, searched.mode)):
             found.setdefault(curve.contest, []).append(capped)
     return found
-
-
-def late(curve: Curve, epochs: int, seed: int = 0) -> Curve:
-    """Return the run as if it had guessed for so many epochs first, and ended when it does.
-
-    What it guesses is drawn: so many fair coins as it has validation pairs.
-    """
-    rng, pairs = random.Random(f"{seed}/late/{curve.id}"), int(curve.rows[0].get("val_pairs", 0))
-    guesses = [
-        curve.rows[0] | {"val_acc": rng.getrandbits(pairs).bit_count() / pairs if pairs else 0.5}
-        for _ in range(epochs)
-    ]
-    return replace(curve, rows=(*guesses, *curve.rows)[: len(curve.rows)])
 
 
 def _row(
@@ -292,22 +156,6 @@ def _row(
         {rule: count / len(outcomes) for rule, count in sorted(rules.items())},
         dict(sorted(false.items())),
     )
-
-
-def _order(runs: Sequence[Curve], seed: int, number: int, trials: int | None) -> list[Arrival]:
-    rng = random.Random(f"{seed}/{number}")
-    if trials is None:
-        return [Arrival(curve.id, curve) for curve in rng.sample(list(runs), len(runs))]
-    chosen = rng.choices(list(runs), k=trials)
-    return [Arrival(f"{curve.id}#{place}", curve) for place, curve in enumerate(chosen)]
-
-
-def _cut(run: Arrival, start: int, end: int | None) -> Arrival:
-    return Arrival(run.name, replace(run.curve, rows=run.curve.rows[start:end]))
-
-
-def _asha_of(searched: SearchSpace) -> dict[str, Any]:
-    return dict(searched.prune["asha"] or {"grace": 1, "factor": 2})
 
 
 HEADERS = (
@@ -406,7 +254,8 @@ def _replayed(
 def _plain(
     results: Mapping[str, tuple[int, list[Row]]], options: argparse.Namespace
 ) -> dict[str, Any]:
-    asked = {name: getattr(options, name) for name in ("orders", "workers", "seed", "trials", "late")}
+    names = ("orders", "workers", "seed", "trials", "late")
+    asked = {name: getattr(options, name) for name in names}
     return asked | {"contests": [
         {"contest": name, "runs": runs, "policies": [asdict(row) for row in rows]}
         for name, (runs, rows) in results.items()
@@ -431,7 +280,7 @@ def _every_k(
     runs: Sequence[Curve], searched: SearchSpace, options: argparse.Namespace
 ) -> list[tuple[float, float]]:
     """Return (epochs, kept) of "one epoch, then top k" for every k that is one run or more."""
-    drawn = [_order(runs, options.seed, n, options.trials) for n in range(options.orders)]
+    drawn = [order_of(runs, options.seed, n, options.trials) for n in range(options.orders)]
     count = len(drawn[0])
     rows = [
         _row("", [top_k(o, k, options.workers, searched) for o in drawn], drawn, runs, searched)
