@@ -22,7 +22,7 @@ import pandas as pd
 
 from facesiam.config import SETTINGS, EpochMetrics
 from facesiam.metrics import wilson
-from search import space
+from search import space, verdicts
 from search.folder import RunError, folder_of, manifest, read, replace, settings
 from search.ranking import table
 
@@ -153,8 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.why is not None and (options.top or options.csv or options.json):
         parser.error("--why tells of one trial: leave out --top, --csv and --json")
-    # Not above: verdicts reads runs by way of this module.
-    from search.verdicts import planned, record, story, text
+    from search.story import story  # not above: it reads runs by way of this module
 
     try:
         if options.why is not None:
@@ -163,7 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         trials, _ = load(options.run)
         require_results(options.run, trials)
         shown = trials if options.top is None else trials.head(options.top)
-        rules = record(trials, planned(options.run, trials))
+        rules = verdicts.record(trials, verdicts.planned(options.run, trials))
         if options.csv:
             replace(Path(options.csv), partial(shown.to_csv, index=False))
     except (RunError, space.SpaceError) as error:
@@ -175,7 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json:
         print(shown.to_json(orient="records", indent=2, double_precision=15))
     else:
-        parts = [table(trials, options.top, _terminal_width()), text(rules)]
+        parts = [table(trials, options.top, _terminal_width()), verdicts.text(rules)]
         print("\n\n".join(part for part in parts if part))
     return 0
 

@@ -173,7 +173,7 @@ def _search(
 ) -> int:
     from rich.console import Console
 
-    from search import driver, manifest, results
+    from search import driver, manifest, results, verdicts
     from search.board import Board
     from search.machine import Shares
 
@@ -192,6 +192,8 @@ def _search(
     trials, _ = results.load(setup.run)
     if len(trials):
         _say(console, results.table(trials, 20))
+        if said := verdicts.text(verdicts.record(trials, verdicts.planned(setup.run, trials))):
+            _say(console, f"\n{said}\n")
     _say(console, f"run: {_shown(setup.run)}")
     if not finished:
         _say(console, f"interrupted; go on with:\n  {_resume_command()}")

@@ -12,7 +12,8 @@ import pytest
 
 from facesiam.config import TrialConfig
 from search.results import RunError, load
-from search.verdicts import HEADERS, clopper_pearson, planned, record, story, text
+from search.story import story
+from search.verdicts import HEADERS, clopper_pearson, planned, record, text
 
 SPACE = "fixed: {{epochs: 10}}\nsearch: {{lr: [1e-05, 1e-03]}}\nmetric: {metric}\nmode: {mode}\n"
 ASHA = {
