@@ -50,6 +50,14 @@ class Curve:
             return math.nan
         return max(known) if mode == "max" else min(known)
 
+    def of(self, protocol: str) -> Curve:
+        """Return the curve as one of this protocol, on all of CFP, if it names none itself."""
+        if "protocol" in self.settings:
+            return self
+        pairs = {"val_pairs": float(PAIRS.get(protocol, 0))}
+        rows = tuple(row if row.get("val_pairs") else row | pairs for row in self.rows)
+        return replace(self, settings=self.settings | {"protocol": protocol}, rows=rows)
+
     def capped(self, epochs: int | None) -> Curve:
         """Return the curve of the same run with at most so many epochs."""
         planned = int(self.settings.get("epochs", len(self.rows)))

@@ -123,7 +123,9 @@ class Recorder(tune.Callback):
         if status != "failed":  # --resume tries a failed trial again, from its state
             (self.run / "state" / f"{name}.pt").unlink(missing_ok=True)
         self.events.ended(name, settings, value, self.space.metric)
-        self.board.ended(name, status, value, stop.reason if stop else None)
+        spared = self.scheduler.spared.get(name)
+        reason = f"control: {spared.reason}" if spared and not stop else stop and stop.reason
+        self.board.ended(name, status, value, reason)
 
     def _tell(self, name: str, status: str) -> float | None:
         """Enter a trial that has ended in the study and in the race for the best."""

@@ -119,12 +119,16 @@ def contest(
 def contests(
     runs: Sequence[Curve], searched: SearchSpace
 ) -> dict[tuple[str, int], list[Curve]]:
-    """Return the runs that have a score by contest, capped at the space's longest trial."""
+    """Return the runs that have a score by contest, capped at the space's longest trial.
+
+    Runs of which the recording names no protocol count as of the space's.
+    """
     found: dict[tuple[str, int], list[Curve]] = {}
+    own = searched.possible("protocol")[0]
     for curve in runs:
-        capped = curve.capped(searched.max_epochs())
+        capped = curve.of(str(own)).capped(searched.max_epochs())
         if not math.isnan(capped.best(searched.metric, searched.mode)):
-            found.setdefault(curve.contest, []).append(capped)
+            found.setdefault(capped.contest, []).append(capped)
     return found
 
 

@@ -239,3 +239,14 @@ def test_a_run_folder_is_as_good_as_a_folder_of_csvs(capsys: pytest.CaptureFixtu
     run_folder = SHIPPED.parent / "code2-rows-AJK"
     assert main([str(CODE2), "--curves", str(run_folder), "--orders", "2"]) == 0
     assert "3 runs, 12 epochs, best val_acc 0.7345 (A)" in capsys.readouterr().out
+
+
+def test_runs_that_name_no_protocol_are_of_the_spaces(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in "AJ":
+        (tmp_path / f"{name}.csv").write_bytes((SHIPPED / f"{name}.csv").read_bytes())
+    assert main([str(CODE2), "--curves", str(tmp_path), "--orders", "2"]) == 0
+    out = capsys.readouterr().out
+    assert "frontal-triplets, 2000 validation pairs: 2 runs, 120 epochs" in out
+    assert "chance 1.0" in out  # J: there is a band, as there is a number of pairs
