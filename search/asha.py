@@ -3,8 +3,9 @@
 - *A trial that a rule stops counts as a peer* with the best it had, in the first rung. Left out,
   the rung would hold good trials only and its cutoff would stop some of them.
 - *Age counts from take-off.* A net that still guesses has learned nothing that could be compared:
-  it is a peer in the first rung, but whether to wait for it is for the rule ``chance`` to say.
-  Once it starts it meets the others at the same age. Without that rule age counts from epoch 0.
+  it is a peer in the first rung, but for a third of its epochs it is for the rule ``chance`` to
+  say whether to wait for it. Once it starts it meets the others at the same age. Without that
+  rule, or after that third, age counts from epoch 0.
 - *A rung is asked again.* Ray judges a trial when it arrives at a rung and never after, so the
   first to arrive (a fast small net) runs to its end whatever comes behind it. Here a trial is
   held, after each epoch, against what the cutoff of its last rung has become.
@@ -70,7 +71,8 @@ class Asha:
     def peer(self, trial: str, score: float, final: bool) -> None:
         """Enter in the first rung a trial that is not judged there: stopped, or still guessing."""
         first = self.rungs[-1][1]
-        if trial not in first or trial in self.waiting:
+        # Short trials that are compared by share may have gone past the first rung unseen.
+        if trial in self.waiting or not any(trial in scores for _, scores in self.rungs):
             first[trial] = self.sign * score
         if final:
             self.waiting.discard(trial)

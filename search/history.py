@@ -59,8 +59,9 @@ def take_off(history: History, level: float = LEVEL) -> int | None:
     if not history.pairs:
         return 0
     bound = edge(history.pairs, max(history.planned, len(history.rows)), level)
+    away = bound - 0.5 - 1e-9  # 0.5 - 0.33 is a hair less than 0.67 - 0.5 in floating point
     for epoch, row in enumerate(history.rows):
-        if abs(row.get("val_acc", 0.5) - 0.5) >= bound - 0.5:
+        if abs(row.get("val_acc", 0.5) - 0.5) >= away:
             return epoch
     return None
 

@@ -23,6 +23,10 @@ from search.rules import CERTAIN, RULES, Reason
 from search.space import SearchSpace
 
 
+WAIT = 1 / 3
+"""Share of a trial's epochs for which ASHA waits for it to take off; then it is judged as it is."""
+
+
 class Stop(NamedTuple):
     """Why a trial was stopped, and the numbers that this rests on."""
 
@@ -85,11 +89,15 @@ class Scheduler(FIFOScheduler):
         The rungs are filled anew; what was decided stays as it was decided.
         """
         self.begin(name, settings)
+        end = math.inf if stop is None or stop.epoch is None else stop.epoch
+        by_asha = stop is not None and stop.rule == "asha"
         for metrics in rows:
             self.enter(name, metrics)
-            if stop is None or stop.epoch is None or metrics["epoch"] <= stop.epoch:
+            if metrics["epoch"] < end or (metrics["epoch"] == end and by_asha):
                 self._ask_asha(name)
-        if stop and rows:
+            elif metrics["epoch"] == end:  # ASHA is not asked about what a rule has stopped
+                self._peer(name)
+        if stop and stop.epoch is None and rows:
             self._peer(name)
         if stop and control:
             self.spared[name] = stop
@@ -178,11 +186,11 @@ class Scheduler(FIFOScheduler):
         history, start = self.histories[name], 0
         if "chance" in self.rules:
             found = take_off(history, self._level())
-            if found is None:
+            if found is None and len(history.rows) < WAIT * history.planned:
                 if self._age(history, 0) >= self.asha.rungs[-1][0]:
                     self.asha.peer(name, self.score(name), final=False)
                 return None
-            start = found
+            start = found or 0
         return self.asha.judge(name, self._age(history, start), self.score(name), history.pairs)
 
     def _age(self, history: History, start: int) -> float:

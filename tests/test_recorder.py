@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import optuna
 import pytest
 from rich.console import Console
 
 from search import results
 from search.board import Board
-from search.journal import read_trials
-from search.recorder import EPOCH_FIELDS, Recorder
+from search.journal import read_epochs, read_trials
+from search.pruners import Stop
+from search.recorder import EPOCH_FIELDS, Recorder, stop_of
 from search.space import load
 
 SPACE = """
 fixed: {epochs: 2}
 search: {lr: {low: 1e-5, high: 1e-1, log: true}}
 trials: 6
-prune: {asha: {grace: 1, factor: 2}}
+prune: false
 """
+PRUNED = SPACE.replace("epochs: 2", "epochs: 4").replace("prune: false", """\
+prune: {asha: {grace: 1, factor: 2}, chance: false, plateau: false, control: 0}
+""")
+"""Rungs at 1, 2 and 4 epochs."""
+CONTROL = PRUNED.replace("control: 0", "control: 1")
 
 
 def recorder(run: Path, text: str = SPACE) -> Recorder:
@@ -31,29 +39,59 @@ def recorder(run: Path, text: str = SPACE) -> Recorder:
     return Recorder(space, run, Board(space.count(), space.metric, space.mode, console))
 
 
-def play(recorder: Recorder, scores: list[float], end: str = "complete") -> str:
-    """Run the next trial with these validation accuracies, as Ray would; return its id."""
+def play(
+    recorder: Recorder, scores: list[float], end: str = "complete", start: int = 0,
+    **metrics: float,
+) -> str:
+    """Run the next trial with these validation accuracies, as Ray would; return its id.
+
+    The scheduler is asked first, and told of the last epoch in another way than of the others.
+    """
     suggestion = recorder.next()
     assert suggestion is not None
+    settings = suggestion.settings
     trial: Any = SimpleNamespace(
-        trial_id="ray-id", config={"trial": suggestion.trial},
+        trial_id="ray-id", config={"trial": suggestion.trial, "settings": settings},
         get_error=lambda: "Traceback\nValueError: broken\n",
     )
     recorder.scheduler.on_trial_add(None, trial)
     recorder.on_trial_start(0, [], trial)
-    for epoch, score in enumerate(scores):
+    for epoch, score in enumerate(scores, start):
         weights = recorder.run / "weights" / f"{suggestion.trial}.pt"
         weights.parent.mkdir(exist_ok=True)
         weights.touch()
         row = dict.fromkeys(EPOCH_FIELDS, 0.5) | {
             "epoch": epoch, "val_acc": score, "val_loss": 1 - score, "val_pairs": 100,
+            "updates": 50, **metrics,
         }
+        decision = "STOP"
+        if epoch + 1 == settings["epochs"]:
+            recorder.scheduler.on_trial_complete(None, trial, row)
+        else:
+            decision = recorder.scheduler.on_trial_result(None, trial, row)
         recorder.on_trial_result(0, [], trial, row)
+        if decision == "STOP":
+            break
     if end == "complete":
         recorder.on_trial_complete(0, [], trial)
     elif end == "error":
         recorder.on_trial_error(0, [], trial)
     return suggestion.trial
+
+
+def verdict(run: Path, trial: str) -> dict[str, Any]:
+    """What the journal has of a trial's end."""
+    line = read_trials(run)[trial]
+    return {
+        name: value for name, value in line.items()
+        if name.startswith("stop_") or name in ("status", "control")
+    }
+
+
+def rungs(recorder: Recorder) -> dict[float, dict[str, float]]:
+    """The scores at each rung that has any."""
+    assert recorder.scheduler.asha is not None
+    return {age: scores for age, scores in recorder.scheduler.asha.rungs if scores}
 
 
 def kept(run: Path) -> list[str]:
@@ -101,19 +139,124 @@ def test_a_resume_takes_up_what_was_not_done_and_nothing_else(tmp_path: Path) ->
 
 
 def test_a_resume_knows_the_rungs_and_what_tpe_was_told(tmp_path: Path) -> None:
-    first = recorder(tmp_path)
-    for scores in ([0.6, 0.7], [0.8, 0.9]):
+    first = recorder(tmp_path, PRUNED)
+    for scores in ([0.6, 0.7, 0.7, 0.7], [0.8, 0.9, 0.9, 0.9], [0.5, 0.9, 0.9, 0.9]):
         play(first, scores)
-    second = recorder(tmp_path)
+    second = recorder(tmp_path, PRUNED)
     assert first.suggester._study is not None and second.suggester._study is not None
     told = [
-        [(t.params, t.value, t.state) for t in one.suggester._study.trials]
+        [(t.params, t.value, t.state, t.intermediate_values) for t in one.suggester._study.trials]
         for one in (first, second)
     ]
-    assert told[0] == told[1] and [value for _, value, _ in told[0]] == [0.7, 0.9]
-    expected = {1: {"0001": 0.6, "0002": 0.8}, 2: {"0001": 0.7, "0002": 0.9}}
-    assert second.scheduler.asha is not None
-    assert dict(second.scheduler.asha._trial_info["0001"]._rungs) == expected
+    states = optuna.trial.TrialState
+    assert told[0] == told[1] and [(state, steps) for _, _, state, steps in told[0]] == [
+        (states.COMPLETE, {}), (states.COMPLETE, {}), (states.PRUNED, {1: 0.5}),
+    ]
+    # The third was held against the median of 0.6 and 0.8 after its first epoch.
+    assert rungs(second) == rungs(first) == {
+        1: {"0001": 0.6, "0002": 0.8, "0003": 0.5},
+        2: {"0001": 0.7, "0002": 0.9},
+        4: {"0001": 0.7, "0002": 0.9},
+    }
+
+
+def test_a_stop_is_noted_with_its_numbers(tmp_path: Path) -> None:
+    live = recorder(tmp_path, PRUNED)
+    ran = play(live, [0.8] * 4)
+    cut = play(live, [0.6] * 4)
+    broken = play(live, [0.9] * 4, train_loss=math.nan)
+    nothing = dict.fromkeys(f"stop_{name}" for name in Stop._fields)
+    assert verdict(tmp_path, ran) == nothing | {"status": "done", "control": False}
+    assert verdict(tmp_path, cut) == {
+        "status": "stopped", "stop_rule": "asha", "stop_epoch": 0, "stop_rung": 1,
+        "stop_value": 0.6, "stop_cutoff": 0.8, "stop_peers": 1, "control": False,
+        "stop_reason": "best val_acc 0.6000 after 1 epochs, cutoff 0.8000 of 1 peers",
+    }
+    # The value that was judged is NaN, which is no JSON.
+    assert verdict(tmp_path, broken) == nothing | {
+        "status": "stopped", "stop_rule": "diverged", "stop_epoch": 0, "control": False,
+        "stop_reason": "train_loss is nan at epoch 0",
+    }
+
+
+SPARED = {
+    "stop_rule": "asha", "stop_epoch": 0, "stop_rung": 1, "stop_value": 0.6, "stop_cutoff": 0.8,
+    "stop_peers": 1, "control": True,
+    "stop_reason": "best val_acc 0.6000 after 1 epochs, cutoff 0.8000 of 1 peers",
+}
+
+
+def test_a_spared_trial_runs_to_its_end_with_its_verdict(tmp_path: Path) -> None:
+    live = recorder(tmp_path, CONTROL)
+    play(live, [0.8] * 4)
+    spared = play(live, [0.6, 0.9, 0.95, 0.85])
+    assert verdict(tmp_path, spared) == SPARED | {"status": "done"}
+    assert [row["val_acc"] for row in read_epochs(tmp_path)[spared]] == [0.6, 0.9, 0.95, 0.85]
+    assert live.best is not None and live.best[2] == spared  # and its score counts
+    study = live.suggester._study
+    assert study is not None and study.trials[1].value == 0.95
+    assert rungs(live)[1] == {"0001": 0.8, "0002": 0.6} and "0002" not in rungs(live)[2]
+
+
+@pytest.mark.parametrize("killed", [True, False])
+def test_a_verdict_survives_an_interruption(tmp_path: Path, killed: bool) -> None:
+    """Whether the driver could say good-bye or not."""
+    first = recorder(tmp_path, CONTROL)
+    play(first, [0.8] * 4)
+    spared = play(first, [0.6, 0.9], end="")
+    assert killed or first.close() is False
+    status = "running" if killed else "interrupted"
+    assert verdict(tmp_path, spared) == SPARED | {"status": status}
+    second = recorder(tmp_path, CONTROL)
+    assert second.scheduler.spared == first.scheduler.spared
+    # Its 0.9 came after the verdict and is in no rung.
+    assert rungs(second) == rungs(first) and rungs(second)[2] == {"0001": 0.8}
+    assert play(second, [0.7, 0.7], start=2) == spared
+    assert verdict(tmp_path, spared) == SPARED | {"status": "done"}
+    assert rungs(second) == rungs(first)
+
+
+def test_a_spared_trial_that_was_killed_after_its_last_epoch_keeps_its_verdict(
+    tmp_path: Path,
+) -> None:
+    first = recorder(tmp_path, CONTROL)
+    play(first, [0.8] * 4)
+    spared = play(first, [0.6] * 4, end="")
+    recorder(tmp_path, CONTROL)
+    assert verdict(tmp_path, spared) == SPARED | {"status": "done"}
+
+
+def test_an_epoch_that_lacks_a_metric_has_it_as_nan(tmp_path: Path) -> None:
+    """A state that an older version saved knows nothing of the gradients."""
+    live = recorder(tmp_path)
+    suggestion = live.next()
+    assert suggestion is not None
+    trial = SimpleNamespace(config={"trial": suggestion.trial})
+    live.on_trial_start(0, [], trial)
+    row = {"epoch": 0, "val_acc": 0.75, "val_loss": 0.5, "train_loss": 0.5, "val_pairs": 100}
+    live.on_trial_result(0, [], trial, row)
+    for known in (read_epochs(tmp_path)["0001"][0], live.scheduler.histories["0001"].rows[0]):
+        missing = {name for name in EPOCH_FIELDS if math.isnan(known[name])}
+        assert missing == set(EPOCH_FIELDS) - set(row)
+        assert {name: known[name] for name in row} == row
+
+
+def test_a_trial_that_diverges_at_once_is_the_worst_to_tpe(tmp_path: Path) -> None:
+    live = recorder(tmp_path, PRUNED)
+    play(live, [math.nan] * 4, train_loss=math.nan)
+    study = live.suggester._study
+    assert study is not None and live.best is None
+    assert study.trials[0].state == optuna.trial.TrialState.PRUNED
+    assert study.trials[0].intermediate_values == {}
+
+
+@pytest.mark.parametrize("rule", [None, "error", "interrupted"])
+def test_what_no_rule_ended_is_no_stop(rule: str | None) -> None:
+    assert stop_of({"status": "failed", "stop_rule": rule, "stop_reason": "x"}) is None
+
+
+def test_a_stop_of_an_older_journal_has_no_numbers() -> None:
+    assert stop_of({"stop_rule": "asha", "stop_reason": "x"}) == Stop("asha", "x")
 
 
 def test_a_failed_trial_says_why_and_keeps_its_state(tmp_path: Path) -> None:

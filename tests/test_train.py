@@ -94,6 +94,10 @@ def test_a_loss_that_is_not_finite_ends_the_epoch_and_is_reported(
         training.net.head[0].weight[0, 0] = math.nan
     metrics = next(training)
     assert math.isnan(metrics.train_loss) and metrics.val_acc == 0
+    assert metrics.updates == 1  # of 9
+    assert math.isnan(metrics.trunk_grad_max) and metrics.trunk_grad_zero == 0
+    for unknown in (metrics.trunk_live, metrics.head_live, metrics.logit_spread):
+        assert math.isnan(unknown)  # the update has made every weight NaN
 
 
 def test_frozen_layers_do_not_move_and_the_rest_does(tiny: TrialConfig, data: FaceData) -> None:

@@ -1,4 +1,4 @@
-"""The vital signs, by hand; and the rule `dead` on them: no false alarm, however hard one tries."""
+"""The vital signs, by hand; and the rule `dead` on them: no false alarm, however one tries."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from facesiam import train, vitals
+from facesiam import train
 from facesiam.config import EpochMetrics, TrialConfig
 from facesiam.data import FaceData
 from facesiam.models import build
@@ -170,9 +170,8 @@ def test_without_a_relu_the_share_is_nan_and_the_hooks_go_with_the_with() -> Non
 def test_the_spread_is_the_range_of_the_differences() -> None:
     assert logit_spread(torch.tensor([[1.0, 0.0], [0.0, 3.0], [0.5, 0.5]])) == 1 - -3
     assert logit_spread(torch.tensor([[1.0, 0.0], [101.0, 100.0]])) == 0
-    third = torch.full((7, 2), 1 / 3) + torch.tensor([0.1, 0.0])
-    assert logit_spread(third) == 0
-    assert logit_spread(torch.tensor([[1.0, 0.0], [1.0, 1e-30]])) > 0
+    assert logit_spread(torch.tensor([[0.1, 1 / 3]]).repeat(7, 1)) == 0
+    assert logit_spread(torch.tensor([[1.0, 0.0], [1.0, 2.0**-40]])) == 2.0**-40
     assert math.isnan(logit_spread(torch.tensor([[1.0, 0.0], [math.nan, 0.0]])))
 
 
@@ -316,8 +315,9 @@ def snapshot(net: nn.Module) -> Tensor:
     return torch.cat([p.detach().flatten().clone() for p in net.parameters()])
 
 
-@pytest.mark.parametrize("kill", [kill_trunk, kill_head])
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(
+    ("kill", "precision"), [(kill_trunk, "fp32"), (kill_head, "fp32"), (kill_trunk, "bf16")]
+)
 def test_a_net_that_is_born_dead_is_certified_after_100_updates_and_stays_so(
     small: TrialConfig, data: FaceData, kill: Callable[[Training], None], precision: Any
 ) -> None:
@@ -462,13 +462,12 @@ def test_no_alarm_for_a_dead_net_that_momentum_revives(small: TrialConfig, data:
         "step": torch.tensor(1e5), "exp_avg": torch.full_like(bias, -1),
         "exp_avg_sq": torch.ones_like(bias),
     }
-    rows = rows_of(training, 5)
+    rows = rows_of(training, 4)
     assert all(row["trunk_grad_zero"] == 1 and row["trunk_live"] == 0 for row in rows[:3])
-    assert rows[-1]["trunk_live"] > 0 and rows[-1]["trunk_grad_max"] > 0
+    assert 8 / 12 <= rows[3]["trunk_grad_zero"] < 1  # after 44 to 47 updates
     assert alarm(rows, config) is None
 
 
-def test_the_fields_are_those_that_the_watchers_report() -> None:
+def test_the_fields_stand_at_the_end_so_that_older_columns_keep_their_place() -> None:
     names = [field.name for field in dataclasses.fields(EpochMetrics)]
     assert names[-len(VITALS) :] == list(VITALS)
-    assert vitals.__doc__

@@ -1,0 +1,83 @@
+"""What is known of a trial: the band of guessing by hand and by brute force, and the best."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from search.history import History, edge, take_off
+
+
+def history(scores: list[float], pairs: int | None = 100, epochs: int = 10) -> History:
+    """A trial with these validation accuracies."""
+    rows: list[dict[str, float]] = [{"val_acc": score} for score in scores]
+    for row in rows if pairs is not None else []:
+        row["val_pairs"] = pairs or 0
+    return History(rows, {"epochs": epochs})
+
+
+def test_the_edge_of_ten_pairs_is_nine_right() -> None:
+    """At a level of 0.05 each tail may have 0.025: P(9 or 10 of 10) = 11/1024 = 0.011 is within,
+    P(8 or more) = 56/1024 = 0.055 is not. With three looks each has 0.0083, so it takes all ten:
+    1/1024. With 26 looks each has 0.00096 and nothing can prove it."""
+    assert edge(10, 1, 0.05) == 0.9
+    assert edge(10, 3, 0.05) == 1.0
+    assert edge(10, 25, 0.05) == 1.0 and edge(10, 26, 0.05) > 1
+
+
+@pytest.mark.parametrize("pairs", [1, 7, 50, 101, 400])
+@pytest.mark.parametrize("looks", [1, 9, 60])
+def test_the_edge_is_the_least_that_is_unlikely_enough(pairs: int, looks: int) -> None:
+    """By brute force: k right is beyond the edge when P(k or more of fair coins) is at most the
+    tail's share of the level."""
+    for level in (0.01, 0.2):
+        tail, beyond, right = level / (2 * looks), 0, pairs + 1
+        while (beyond + math.comb(pairs, right - 1)) / 2**pairs <= tail:
+            right -= 1
+            beyond += math.comb(pairs, right)
+        assert edge(pairs, looks, level) == right / pairs
+
+
+def test_a_net_takes_off_on_either_side_of_a_half() -> None:
+    """100 pairs and 10 looks at a level of 0.01: the band is 0.34 to 0.66, its edges outside it.
+
+    P(67 or more of 100) = 0.00044 is below 0.01 / 20 = 0.0005, P(66 or more) = 0.0009 is not."""
+    assert edge(100, 10) == 0.67
+    assert take_off(history([0.5, 0.66, 0.34, 0.5])) is None
+    assert take_off(history([0.5, 0.66, 0.67, 0.9])) == 2
+    assert take_off(history([0.5, 0.33, 0.5])) == 1  # surely wrong is not guessing either
+    assert take_off(history([math.nan, 0.5, 0.8])) == 2
+
+
+def test_more_epochs_make_the_band_wider() -> None:
+    """60 looks: 0.01 / 120 = 0.000083 a tail; P(69 or more of 100) = 0.00009, P(70 or more) =
+    0.00004. Epochs beyond those planned count too."""
+    assert take_off(history([0.69] * 3, epochs=60)) is None
+    assert take_off(history([0.70], epochs=60)) == 0
+    assert take_off(history([0.69] * 60, epochs=10)) is None
+    # Twice the level: 0.00017 a tail.
+    assert take_off(history([0.69], epochs=60), level=0.02) == 0
+
+
+@pytest.mark.parametrize("pairs", [None, 0])
+def test_without_a_number_of_pairs_there_is_no_band(pairs: int | None) -> None:
+    assert take_off(history([0.5, 0.5], pairs)) == 0
+
+
+def test_few_pairs_never_prove_that_a_net_learned() -> None:
+    assert take_off(history([1.0] * 10, pairs=10)) is None
+
+
+def test_the_best_is_the_first_of_equals_and_never_nan() -> None:
+    assert history([0.5, 0.8, 0.8, 0.7]).best() == (0.8, 1)
+    assert history([math.nan, 0.4, math.nan, 0.6]).best() == (0.6, 3)
+    for nothing in ([], [math.nan, math.nan]):
+        best, epoch = history(nothing).best()
+        assert math.isnan(best) and epoch == -1
+
+
+def test_what_it_does_not_know_is_zero() -> None:
+    assert (History().epoch, History().planned, History().pairs) == (-1, 0, 0)
+    known = history([0.5, 0.6], 200, 60)
+    assert (known.epoch, known.planned, known.pairs) == (1, 60, 200)

@@ -1,0 +1,310 @@
+"""The rules on histories written by hand, and on the documents' own runs."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, cast
+
+import pytest
+
+from search import options
+from search.curves import Curve, shipped
+from search.history import History
+from search.odds import WITHIN, Odds
+from search.rules import RULES, Reason, chance, dead, diverged, plateau
+
+NAN = math.nan
+
+
+def test_every_rule_of_a_space_file_is_here_or_is_asha() -> None:
+    assert set(RULES) | {"asha"} == set(options.RULES) and "asha" not in RULES
+
+
+# diverged
+
+
+@pytest.mark.parametrize(
+    ("train", "val", "text"),
+    [
+        (0.69, 0.7, None),
+        (math.nan, 0.7, "train_loss is nan at epoch 1"),
+        (math.inf, 0.7, "train_loss is inf at epoch 1"),
+        (0.69, -math.inf, "val_loss is -inf at epoch 1"),
+    ],
+)
+def test_a_loss_that_is_not_finite_ends_it(train: float, val: float, text: str | None) -> None:
+    rows = [{"train_loss": 0.7, "val_loss": 0.7}, {"train_loss": train, "val_loss": val}]
+    reason = diverged(History(rows))
+    assert (reason and reason.text) == text
+
+
+def test_only_the_last_loss_counts_and_a_loss_that_is_not_recorded_is_none() -> None:
+    assert diverged(History([{"train_loss": NAN}, {"train_loss": 0.7}])) is None
+    assert diverged(History([{"val_acc": 0.5}])) is None
+
+
+# dead
+
+DEAD = {
+    "updates": 50, "trunk_grad_zero": 1.0, "trunk_grad_max": 0.0, "trunk_live": 0.0,
+    "head_live": 0.5, "logit_spread": 0.0,
+}
+"""An epoch of a net whose trunk's last ReLU is dead; two of them have 100 updates."""
+LIVE = DEAD | {
+    "trunk_grad_zero": 0.0, "trunk_grad_max": 1e-3, "trunk_live": 0.9, "logit_spread": 0.4,
+}
+
+
+def judged(*rows: dict[str, float], decay: float | None = 0.0) -> Reason | None:
+    """The verdict of dead on these epochs."""
+    return dead(History(list(rows), {} if decay is None else {"weight_decay": decay}))
+
+
+def test_a_dead_net_is_stopped_with_the_evidence() -> None:
+    reason = judged(LIVE, LIVE, DEAD, DEAD)
+    assert reason and reason.text == (
+        "no gradient reached the trunk in 100 updates (epochs 2 to 3), and no unit of its last "
+        "ReLU is live: the outputs no longer depend on the images (they spread over 0)"
+    )
+    assert (reason.value, reason.cutoff, reason.peers) == (0, 0, None)
+
+
+def test_the_text_names_the_epochs_without_a_gradient_and_no_others() -> None:
+    one = judged(LIVE, DEAD | {"updates": 100})
+    assert one and "in 100 updates (epoch 1)," in one.text
+    all_of_it = judged(DEAD, DEAD, DEAD)
+    assert all_of_it and "in 150 updates (epochs 0 to 2)," in all_of_it.text
+    broken = judged(DEAD, DEAD, LIVE, DEAD, DEAD)  # those before the interruption do not count
+    assert broken and "in 100 updates (epochs 3 to 4)," in broken.text
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"trunk_grad_max": 1e-45},  # the least that fp32 has above 0
+        {"trunk_grad_zero": 0.99},
+        {"trunk_grad_max": NAN, "trunk_grad_zero": NAN},  # the trunk is frozen
+        {"trunk_live": 1e-6},
+        {"trunk_live": NAN},
+    ],
+)
+def test_each_condition_is_needed(change: dict[str, float]) -> None:
+    row = DEAD | {"logit_spread": 1e-9} | change
+    assert judged(*[row] * 9) is None
+    assert judged(*[row | DEAD] * 9) is not None
+
+
+@pytest.mark.parametrize("name", ["trunk_grad_zero", "trunk_grad_max", "trunk_live", "updates"])
+def test_what_was_not_recorded_certifies_nothing(name: str) -> None:
+    row = DEAD | {"logit_spread": 1.0}
+    del row[name]
+    assert judged(*[row] * 9) is None
+
+
+def test_a_gradient_that_is_back_in_the_last_epoch_saves_it() -> None:
+    back = DEAD | {"trunk_grad_max": 1e-30, "trunk_grad_zero": 0.98}
+    assert judged(*[DEAD] * 9, back) is None
+
+
+def test_99_updates_are_too_few() -> None:
+    assert judged(DEAD, DEAD | {"updates": 49}) is None
+    assert judged(DEAD, DEAD | {"updates": 50}) is not None
+
+
+@pytest.mark.parametrize("decay", [1e-8, None])
+def test_nothing_is_certified_under_weight_decay_or_where_it_is_unknown(
+    decay: float | None,
+) -> None:
+    assert judged(*[DEAD] * 9, decay=decay) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "layer"),
+    [
+        ({"trunk_live": 0.7, "head_live": 0.0}, "a ReLU layer of the head has no live unit"),
+        ({"trunk_live": NAN, "head_live": 0.0}, "a ReLU layer of the head has no live unit"),
+        ({"trunk_live": NAN, "head_live": NAN}, "every pair gets the same answer"),
+        ({"trunk_live": NAN, "head_live": NAN, "logit_spread": 1e-9}, None),
+        ({"trunk_live": 0.7, "head_live": NAN}, None),  # one live layer, and no ReLU behind it
+    ],
+)
+def test_which_layer_is_dead(change: dict[str, float], layer: str | None) -> None:
+    reason = judged(*[DEAD | change] * 2)
+    assert (layer is None) == (reason is None)
+    assert reason is None or f", and {layer}: " in reason.text
+
+
+def test_the_best_net_of_a_search_has_no_gradient_either_and_goes_on() -> None:
+    """Its softmax is saturated on all training pairs; its layers live."""
+    fitted = {
+        "updates": 188, "trunk_grad_zero": 1.0, "trunk_grad_max": 0.0, "trunk_live": 0.8,
+        "head_live": 0.6, "logit_spread": 90.0, "val_acc": 0.86, "val_pairs": 2000,
+    }
+    assert judged(*[fitted] * 20) is None
+
+
+# chance
+
+
+class Fixed(Odds):
+    """Odds that are the same whatever is asked; keeps the questions."""
+
+    def __init__(self, ratio: float | None) -> None:
+        super().__init__(())
+        self.fixed, self.asked = ratio, list[tuple[Any, ...]]()
+
+    def runs(self, without: str = "") -> int:
+        return 7
+
+    def ratio(self, *asked: Any, without: str = "") -> float | None:
+        self.asked.append((*asked, without))
+        return self.fixed
+
+
+def guessing(epochs: int, planned: int = 10, accuracy: float = 0.55) -> History:
+    """A trial of 100 pairs that guesses: its band ends at 0.67."""
+    rows = [{"val_acc": accuracy, "val_pairs": 100}] * epochs
+    return History(rows, {"epochs": planned, "protocol": "p"}, 0.8, "x")
+
+
+def test_chance_weighs_care_times_the_odds_against_the_epochs_left() -> None:
+    """8 x 0.0625 = 0.5: stopped while more than half of the 10 epochs is left, and not after."""
+    odds = Fixed(0.0625)
+    stopped = [chance(guessing(n), odds=odds) is not None for n in range(1, 11)]
+    assert stopped == [True] * 4 + [False] * 6
+    # 4 x 0.0625 = 0.25: after 7 epochs 0.3 of them is left, after 8 it is 0.2.
+    stopped = [chance(guessing(n), care=4, odds=odds) is not None for n in range(6, 10)]
+    assert stopped == [True, True, False, False]
+
+
+def test_chance_says_what_it_weighed() -> None:
+    odds = Fixed(0.0625)
+    reason = chance(guessing(3), odds=odds)
+    assert reason == Reason(
+        "at chance for 3 epochs: accuracy at most 0.5500, where guessing 100 pairs stays below "
+        "0.6700; 8 × odds 0.062 of a good late start (from 7 recorded runs) against 0.70 of its "
+        "epochs left",
+        value=0.55, cutoff=0.67, peers=7,
+    )  # fmt: skip
+    assert odds.asked == [(2, 10, ("p", 100), 0.8, "x")]
+
+
+def test_chance_lets_go_on_what_took_off_once() -> None:
+    history = guessing(5)
+    history.rows[1] = {"val_acc": 0.67, "val_pairs": 100}
+    assert chance(history, odds=Fixed(0.0)) is None
+    assert chance(guessing(5, accuracy=0.66), odds=Fixed(0.0)) is not None
+
+
+def test_the_level_moves_the_band() -> None:
+    """P(66 or more of 100) = 0.0009: outside at a level of 0.02, which leaves 0.001 a tail."""
+    history = guessing(5, accuracy=0.66)
+    assert chance(history, level=0.02, odds=Fixed(0.0)) is None
+
+
+def test_chance_stops_nobody_on_what_is_unknown() -> None:
+    nothing = Fixed(0.0)
+    assert chance(guessing(3), odds=nothing) is not None
+    assert chance(guessing(3), odds=None) is None
+    assert chance(guessing(3), odds=Fixed(None)) is None  # no recorded runs
+    assert chance(guessing(3), odds=Odds(())) is None
+    assert chance(guessing(3, planned=0), odds=nothing) is None
+    unknown = guessing(3)
+    unknown.rows = [{"val_acc": 0.5}] * 3
+    assert chance(unknown, odds=nothing) is None
+    # Of the last of 10 epochs nothing is left: there is nothing to save.
+    assert chance(guessing(10), odds=nothing) is None
+
+
+# plateau
+
+
+def flat(best: float, leader: float, still: int, pairs: int = 100) -> History:
+    """A trial with its best in the first epoch, and so many worse ones since."""
+    rows = [{"val_acc": best, "val_pairs": pairs}]
+    rows += [{"val_acc": best - 0.01, "val_pairs": pairs}] * still
+    return History(rows, {"epochs": 60}, leader)
+
+
+def test_plateau_stops_what_stands_still_surely_below_the_leader() -> None:
+    """Of 100 pairs Wilson's 95 % intervals are: 0.72 up to 0.799, 0.90 from 0.826, and 0.87 from
+    0.790, which overlaps."""
+    reason = plateau(flat(0.72, 0.90, 20))
+    assert reason == Reason(
+        "no better epoch for 20 epochs: best val_acc 0.7200 (at most 0.7986 with 95 %) of epoch "
+        "0, the leader has 0.9000 (at least 0.8256)",
+        value=0.72, cutoff=0.90,
+    )  # fmt: skip
+    assert plateau(flat(0.72, 0.87, 20)) is None
+
+
+def test_plateau_waits_for_its_patience_since_the_best_epoch() -> None:
+    assert plateau(flat(0.72, 0.90, 19)) is None
+    assert plateau(flat(0.72, 0.90, 3), patience=3) is not None
+    late = flat(0.72, 0.90, 20)
+    late.rows.append({"val_acc": 0.73, "val_pairs": 100})  # a new best: patience starts again
+    assert plateau(late) is None
+    late.rows += [{"val_acc": 0.73, "val_pairs": 100}] * 19  # as good is not better
+    assert plateau(late) is None
+    late.rows.append({"val_acc": 0.73, "val_pairs": 100})
+    assert plateau(late) is not None
+
+
+def test_plateau_lets_go_on_within_a_gap_whatever_the_intervals_say() -> None:
+    """Of a million pairs the intervals are a tenth of a point wide."""
+    assert plateau(flat(0.8, 0.8199, 20, 10**6)) is None
+    assert plateau(flat(0.8, 0.8201, 20, 10**6)) is not None
+    assert plateau(flat(0.8, 0.8201, 20, 10**6), within=0.03) is None
+
+
+def test_plateau_leaves_guessing_to_chance() -> None:
+    """0.69 of 100 is inside the band of 60 looks (0.70): its best was no start."""
+    assert plateau(flat(0.69, 0.90, 20)) is None
+    assert plateau(flat(0.70, 0.90, 20)) is not None
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        flat(0.72, NAN, 20),  # no other trial yet
+        flat(0.72, 0.90, 20, pairs=0),
+        History([{"val_pairs": 100}] * 30, {"epochs": 60}, 0.9),
+        History([{"val_acc": NAN, "val_pairs": 100}] * 30, {"epochs": 60}, 0.9),
+    ],
+)
+def test_plateau_stops_nobody_on_what_is_unknown(history: History) -> None:
+    assert plateau(history) is None
+
+
+# The documents' runs
+
+
+def stopped(curve: Curve, leader: float) -> dict[str, int]:
+    """Return at which epoch each rule would stop a run that knows the leader from the start."""
+    defaults, odds = options.pruning(), Odds(shipped(), own=True)
+    found: dict[str, int] = {}
+    for rule in (chance, plateau):
+        given = dict(defaults[rule.__name__]) | ({"odds": odds} if rule is chance else {})
+        for epoch in range(len(curve.rows)):
+            history = History(list(curve.rows[: epoch + 1]), curve.settings, leader, curve.id)
+            if cast(Any, rule)(history, **given):
+                found[rule.__name__] = epoch
+                break
+    return found
+
+
+def test_no_good_run_of_the_documents_is_stopped_even_with_its_leader_known() -> None:
+    """The harshest case: every run is held against the best of its contest from epoch 0 on."""
+    runs = [curve.capped(60) for curve in shipped()]
+    verdicts, good = {}, set()
+    for curve in runs:
+        rest = [c.best() for c in runs if c.contest == curve.contest and c is not curve]
+        verdicts[curve.id] = stopped(curve, max(rest))
+        if curve.best() >= max(rest) - WITHIN:
+            good.add(curve.id)
+    assert len(runs) == 18 and good == {"5", "6", "B", "D", "E", "H"}
+    assert {run: rules for run, rules in verdicts.items() if rules} == {
+        # 1, 2 and C start at 18, 16 and 12 and end 5, 3 and 5 points below the best.
+        **{run: {"chance": 5} for run in ("1", "2", "4", "C", "G", "J", "K")},
+        "A": {"plateau": 26},  # its best, 0.81 at epoch 6, is 5 points below E's
+    }
