@@ -6,7 +6,9 @@
 Two figures are printed. `inside` is the time spent in the measuring itself, by the clock around
 it. `ratio` is the time of a block of steps with the vital signs over that of the block next to it
 without; it has all their side effects in it, and all the noise of the machine. On a GPU only
-`ratio` counts: what is inside is queued there, and done later.
+`ratio` counts: what is inside is queued there, and done later. On a machine that others use, the
+wait for a second thread that has no core swamps everything: `--cpu-time` counts the processor
+seconds of a single thread instead.
 """
 
 from __future__ import annotations
@@ -32,17 +34,17 @@ from facesiam.vitals import GradientWatch, LiveUnits
 
 
 class Clock:
-    """Seconds spent inside the functions that ``timed`` wraps."""
+    """Seconds, by `now`; and those spent inside the functions that ``timed`` wraps."""
 
-    def __init__(self) -> None:
-        self.seconds = 0.0
+    def __init__(self, now: Callable[[], float]) -> None:
+        self.now, self.seconds = now, 0.0
 
     def timed(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return `function` with its time added to ``seconds``."""
         def wrapped(*args: Any) -> Any:
-            start = time.perf_counter()
+            start = self.now()
             result = function(*args)
-            self.seconds += time.perf_counter() - start
+            self.seconds += self.now() - start
             return result
         return wrapped
 
@@ -72,32 +74,34 @@ def clocked(clock: Clock) -> Iterator[None]:
         yield
 
 
-def seconds_of(run: Callable[[], Any], device: torch.device) -> float:
+def seconds_of(run: Callable[[], Any], clock: Clock) -> float:
     """Time one call, its GPU work included."""
-    start = time.perf_counter()
+    start = clock.now()
     run()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - start
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return clock.now() - start
 
 
 def in_turn(
-    run: Callable[[], Any], device: torch.device, rounds: int
+    run: Callable[[], Any], now: Callable[[], float], rounds: int
 ) -> tuple[list[float], list[float], float]:
     """Time `run` with and without, in turn; return both, and the seconds inside per run."""
     times: dict[bool, list[float]] = {True: [], False: []}
-    clock = Clock()
+    clock = Clock(now)
     for number in range(rounds):
         for on in (True, False) if number % 2 else (False, True):
             mode: AbstractContextManager[None] = clocked(clock) if on else without_vitals()
             with mode:
-                times[on].append(seconds_of(run, device))
+                times[on].append(seconds_of(run, clock))
     return times[True], times[False], clock.seconds / rounds
 
 
-def measure(training: train.Training, steps: int, rounds: int) -> dict[str, Any]:
+def measure(
+    training: train.Training, steps: int, rounds: int, now: Callable[[], float]
+) -> dict[str, Any]:
     """Time blocks of `steps` steps, and validations, with and without in turn."""
-    batches, device = training._batches, training.device
+    batches = training._batches
     whole = math.ceil(
         len(training.train_pairs.triplets) / training.config.batch_size  # type: ignore[arg-type]
     )
@@ -107,8 +111,8 @@ def measure(training: train.Training, steps: int, rounds: int) -> dict[str, Any]
     steps = min(steps, whole)
     training._train()  # once unmeasured: memory is got, kernels are chosen
     training._validate()
-    on, off, inside = in_turn(training._train, device, rounds)
-    val_on, val_off, val_inside = in_turn(training._validate, device, max(2, rounds // 4))
+    on, off, inside = in_turn(training._train, now, rounds)
+    val_on, val_off, val_inside = in_turn(training._validate, now, max(2, rounds // 4))
     ratios = [a / b for a, b in zip(on, off, strict=True)]
     step = statistics.median(off) / steps
     validation = statistics.median(val_off)
@@ -135,8 +139,9 @@ def main() -> None:
     parser.add_argument("--data", default="drawn", help="CFP zip or folder; default: drawn")
     parser.add_argument("--steps", type=positive, default=20, help="steps a block")
     parser.add_argument("--rounds", type=positive, default=10, help="blocks of each kind")
-    parser.add_argument("--net", default="alexnet", help="alexnet or vgg16_bn")
+    parser.add_argument("--net", default="alexnet", choices=["alexnet", "vgg16_bn"])
     parser.add_argument("--people", type=int, default=0, help="first N people; 0: everyone")
+    parser.add_argument("--cpu-time", action="store_true", help="CPU seconds of one thread")
     parser.add_argument("--json", action="store_true", help="one line of JSON")
     args = parser.parse_args()
     config = TrialConfig.from_dict(
@@ -146,8 +151,12 @@ def main() -> None:
         data = prepare(args.data, ["letterbox"], progress=not args.json)
     except DataError as error:
         parser.exit(2, f"{error}\n")
+    if args.cpu_time:
+        torch.set_num_threads(1)
+    now = time.process_time if args.cpu_time else time.perf_counter
     training = train.epochs(config, data)
-    found = measure(training, args.steps, args.rounds) | {
+    found = measure(training, args.steps, args.rounds, now) | {
+        "clock": "CPU time" if args.cpu_time else "wall clock",
         "net": args.net, "device": str(training.device), "bf16": training.bf16,
         "threads": torch.get_num_threads(), "torch": torch.__version__,
         "python": platform.python_version(),
@@ -158,7 +167,7 @@ def main() -> None:
 def as_text(found: dict[str, Any]) -> str:
     """Say the figures in five lines."""
     return (
-        "{net} difference, 224 px, batch 16, {device}, {threads} threads, torch {torch}\n"
+        "{net} difference, 224 px, batch 16, {device}, {threads} threads, {clock}, torch {torch}\n"
         "step        {seconds_per_step_with:.4f} s with, {seconds_per_step_without:.4f} s without"
         "; ratio {ratio:.4f} ± {ratio_std:.4f} (std, n = {rounds} × {steps} steps)\n"
         "validation  {validation_seconds_with:.3f} s with, {validation_seconds_without:.3f} s "

@@ -30,6 +30,10 @@ GROWTH = 1.05
 one. Each working out takes time in proportion, and a search may have 10,000 trials."""
 
 
+WORST = 1e30
+"""What a trial without a finite score has in a rung, below all others."""
+
+
 class Cut(NamedTuple):
     """Why ASHA stops a trial."""
 
@@ -73,7 +77,7 @@ class Asha:
         first = self.rungs[-1][1]
         # Short trials that are compared by share may have gone past the first rung unseen.
         if trial in self.waiting or not any(trial in scores for _, scores in self.rungs):
-            first[trial] = self.sign * score
+            first[trial] = self._turned(score)
         if final:
             self.waiting.discard(trial)
         elif not any(trial in scores for _, scores in self.rungs[:-1]):
@@ -99,8 +103,12 @@ class Asha:
             return self._again(trial, at, scores, pairs)
         peers = len(scores)
         cutoff = self._cutoff(at, scores) if scores else math.nan
-        scores[trial] = self.sign * score
-        return self._below(at, self.sign * score, cutoff, peers, pairs)
+        scores[trial] = self._turned(score)
+        return self._below(at, scores[trial], cutoff, peers, pairs)
+
+    def _turned(self, score: float) -> float:
+        # Between two infinities there is no percentile, and a NaN cutoff stops nobody.
+        return max(-WORST, self.sign * score)
 
     def _again(
         self, trial: str, at: float, scores: Mapping[str, float], pairs: int
@@ -117,7 +125,8 @@ class Asha:
         margin = self.noise * math.sqrt(share * (1 - share) / pairs) if pairs else 0.0
         if not score < cutoff - margin:
             return None
-        return Cut(at, self.sign * score, self.sign * cutoff, peers)
+        value = score if score > -WORST else -math.inf
+        return Cut(at, self.sign * value, self.sign * cutoff, peers)
 
     def _cutoff(self, at: float, scores: Mapping[str, float]) -> float:
         count, known = self._known.get(at, (0, math.nan))

@@ -103,16 +103,19 @@ def _of_run(path: Path) -> list[Curve]:
 
 def _of_csvs(path: Path) -> list[Curve]:
     files = sorted(file for file in path.glob("*.csv") if file.name != "index.csv")
-    index = {row["id"]: row for row in _lines(path / "index.csv", "id")}
-    return [_of_csv(file, index.get(file.stem, {})) for file in files]
+    index = {row["id"]: (row, line) for line, row in _lines(path / "index.csv", "id")}
+    found = []
+    for file in files:
+        about, line = index.get(file.stem, ({}, 0))
+        found.append(_of_csv(file, _settings(about, f"{path / 'index.csv'}: line {line}")))
+    return found
 
 
-def _of_csv(file: Path, about: Mapping[str, str]) -> Curve:
-    settings = _settings(about)
+def _of_csv(file: Path, settings: dict[str, Value]) -> Curve:
     pairs = PAIRS.get(str(settings.get("protocol")), 0)
     seconds = SECONDS.get(str(settings.get("net")), 1.0)
     rows: list[dict[str, float]] = []
-    for number, line in enumerate(_lines(file, "epoch"), 2):
+    for number, line in _lines(file, "epoch"):
         try:
             row = {name: float(text) for name, text in line.items() if name and text}
         except (TypeError, ValueError):
@@ -125,7 +128,7 @@ def _of_csv(file: Path, about: Mapping[str, str]) -> Curve:
     return Curve(file.stem, settings, tuple(rows))
 
 
-def _settings(about: Mapping[str, str]) -> dict[str, Value]:
+def _settings(about: Mapping[str, str], where: str) -> dict[str, Value]:
     """Turn a line of index.csv into settings; flags are 0 and 1 there."""
     found: dict[str, Value] = {}
     for name, text in about.items():
@@ -137,14 +140,14 @@ def _settings(about: Mapping[str, str]) -> dict[str, Value]:
                 setting.parse(text)
             )
         except ValueError as error:
-            raise RunError(f"index.csv, run {about['id']}: {name} {error}") from None
+            raise RunError(f"{where}, {name} {error}") from None
     if "protocol" not in found and found.get("loss") in PROTOCOLS:
         found["protocol"] = PROTOCOLS[str(found["loss"])]
     return found
 
 
-def _lines(file: Path, needed: str) -> list[dict[str, Any]]:
-    """Read a CSV with a header; a missing file is empty.
+def _lines(file: Path, needed: str) -> list[tuple[int, dict[str, Any]]]:
+    """Read a CSV with a header, each row with its line; a missing file is empty.
 
     Raises:
         RunError: it lacks the column ``needed``, or is not text.
@@ -156,6 +159,6 @@ def _lines(file: Path, needed: str) -> list[dict[str, Any]]:
             reader = csv.DictReader(text)
             if needed not in (reader.fieldnames or ()):
                 raise RunError(f"{file}: has no column {needed}")
-            return list(reader)
+            return [(reader.line_num, row) for row in reader]
     except (UnicodeDecodeError, csv.Error) as error:
         raise RunError(f"{file}: not a CSV ({error})") from None

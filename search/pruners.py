@@ -22,9 +22,8 @@ from search.odds import Odds
 from search.rules import CERTAIN, RULES, Reason
 from search.space import SearchSpace
 
-
 WAIT = 1 / 3
-"""Share of a trial's epochs for which ASHA waits for it to take off; then it is judged as it is."""
+"""Share of a trial's epochs for which ASHA waits for its take-off; then it is judged as it is."""
 
 
 class Stop(NamedTuple):
@@ -185,12 +184,14 @@ class Scheduler(FIFOScheduler):
             return None
         history, start = self.histories[name], 0
         if "chance" in self.rules:
-            found = take_off(history, self._level())
-            if found is None and len(history.rows) < WAIT * history.planned:
+            found, wait = take_off(history, self._level()), WAIT * history.planned
+            if found is None and len(history.rows) < wait:
                 if self._age(history, 0) >= self.asha.rungs[-1][0]:
                     self.asha.peer(name, self.score(name), final=False)
                 return None
-            start = found or 0
+            # Judged while it guessed, it goes on at that age: younger, it would come once more to
+            # rungs that have what it guessed.
+            start = found if found is not None and found < wait else 0
         return self.asha.judge(name, self._age(history, start), self.score(name), history.pairs)
 
     def _age(self, history: History, start: int) -> float:

@@ -93,7 +93,10 @@ class Recorder(tune.Callback):
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Note why a trial failed."""
         reason = reason_of(str(trial.get_error() or "the worker died"))
-        self._end(trial.config["trial"], "failed", Stop("error", reason))
+        stop, spared = Stop("error", reason), self.scheduler.spared.get(trial.config["trial"])
+        if spared:  # the verdict outlives the failure
+            stop = spared._replace(reason=f"failed: {reason}; spared before: {spared.reason}")
+        self._end(trial.config["trial"], "failed", stop)
 
     def close(self) -> bool:
         """Mark what is still running as interrupted; say whether the search came to its end."""

@@ -231,3 +231,14 @@ def test_the_cutoff_of_thousands_is_at_most_5_percent_old(
             if n < 20:
                 assert cutoff == np.percentile(list(scores.values()), 100 * (1 - 1 / factor))
     assert 60 < worked_out <= 20 + 104
+
+
+def test_trials_without_a_finite_score_leave_the_cutoff_finite() -> None:
+    """Two losses that broke, then 0.5, 0.4, 0.3: the best third begins at 0.4 + 0.1 / 3."""
+    asha = Asha(
+        {"grace": 1, "factor": 3, "compare": "epoch", "noise": 0.0}, "val_loss", "min", 9
+    )
+    for name, loss in (("x", math.inf), ("y", math.inf), ("a", 0.5), ("b", 0.4), ("d", 0.3)):
+        assert asha.judge(name, 1, loss, 0) is None
+    cut = asha.judge("c", 1, 0.6, 0)
+    assert cut and cut.cutoff == pytest.approx(0.4 + 0.1 / 3)

@@ -8,6 +8,7 @@ import random
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
@@ -226,6 +227,62 @@ def test_nothing_else_stops_a_trial_after_its_last_epoch(tmp_path: Path) -> None
     assert scheduler.stops == {} and rungs(scheduler)[1] == {"a": 0.9, "b": 0.6}
 
 
+LATE = """
+fixed: {epochs: 18}
+search: {lr: {low: 1e-6, high: 1e-2, log: true}}
+prune: {asha: {grace: 2, factor: 2}, diverged: true}
+"""
+"""Rungs at 2, 4, 8 and 16; ASHA waits for the first 6 epochs."""
+
+
+def late(tmp_path: Path, guesses: int, text: str = LATE) -> tuple[Scheduler, list[str]]:
+    """Two good trials of 0.8 stand at the first rung; a third one guesses first and then has 0.9.
+
+    Return its decisions while 12 epochs come in."""
+    scheduler = Scheduler(space(tmp_path, text), Odds(()))  # chance has no odds and stops nothing
+    for name in ("a", "b"):
+        for epoch in range(2):
+            scheduler.begin(name, {"epochs": 18})
+            scheduler.enter(name, row(epoch, 0.8, val_pairs=2000))
+            assert scheduler.verdict(name) is None
+    trial, decisions = ray_trial("late", epochs=18), list[str]()
+    scheduler.on_trial_add(None, trial)
+    for epoch in range(12):
+        metrics = row(epoch, 0.5 if epoch < guesses else 0.9, val_pairs=2000)
+        decisions.append(scheduler.on_trial_result(None, trial, metrics))
+        if decisions[-1] == "STOP":
+            break
+    return scheduler, decisions
+
+
+def test_asha_waits_for_a_third_of_the_epochs_and_compares_from_take_off_on(
+    tmp_path: Path,
+) -> None:
+    scheduler, decisions = late(tmp_path, guesses=5)
+    assert decisions == ["CONTINUE"] * 12
+    # 7 epochs since it took off: it has been at the rungs of 2 and 4, with what it learned.
+    assert rungs(scheduler) == {2: {"a": 0.8, "b": 0.8, "late": 0.9}, 4: {"late": 0.9}}
+
+
+def test_asha_waits_no_longer_than_that(tmp_path: Path) -> None:
+    """After 6 epochs it is judged at its age, at the rung of 4: alone there it goes on. At that
+    of 8 it has 0.9."""
+    scheduler, decisions = late(tmp_path, guesses=12)
+    assert decisions == ["CONTINUE"] * 12 and rungs(scheduler)[4] == {"late": 0.5}
+    assert scheduler.asha and not scheduler.asha.waiting
+    for guesses in (6, 7):
+        scheduler, decisions = late(tmp_path, guesses)
+        assert decisions == ["CONTINUE"] * 12
+        # Nor does it come to the first rung again, where 0.5 would be held against 0.8.
+        assert rungs(scheduler) == {2: {"a": 0.8, "b": 0.8}, 4: {"late": 0.5}, 8: {"late": 0.9}}
+
+
+def test_without_the_rule_chance_nobody_waits(tmp_path: Path) -> None:
+    scheduler, decisions = late(tmp_path, 5, LATE.replace("diverged: true", "chance: false"))
+    assert decisions == ["CONTINUE", "STOP"]
+    assert scheduler.stops["late"].rule == "asha" and scheduler.stops["late"].value == 0.5
+
+
 # The control group
 
 CONTROL = SPACE.replace("diverged: true", "diverged: true, control: {}")
@@ -312,9 +369,10 @@ def test_rungs_are_replayed_from_the_journal(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("control", ["0.0", "1.0"])
 def test_the_rungs_of_every_kind_of_end_are_replayed(tmp_path: Path, control: str) -> None:
-    """Rungs at 2, 4 and 8 of 9 epochs. Ends at a rung (the loss breaks when ASHA would be asked),
-    before the first one (dead), above it; one that still guesses and one that took off late."""
+    """Rungs at 2, 4, 8 and 16 of 20 epochs. One breaks at a rung, when ASHA would be asked; one
+    dies before the first; one is cut; one still guesses, and one took off late."""
     text = CONTROL.replace("{}", control).replace("grace: 1, factor: 3", "grace: 2, factor: 2")
+    text = text.replace("epochs: 9", "epochs: 20")
     live = Scheduler(space(tmp_path, text))
     trials: dict[str, list[dict[str, Any]]] = {
         "good": [row(n, 0.75 + n / 64, val_pairs=2000) for n in range(9)],
@@ -325,7 +383,7 @@ def test_the_rungs_of_every_kind_of_end_are_replayed(tmp_path: Path, control: st
         "late": [row(n, 0.5 if n < 3 else 0.85, val_pairs=2000) for n in range(6)],
     }
     for name, rows in trials.items():
-        trial = ray_trial(name)
+        trial = ray_trial(name, epochs=20)
         live.on_trial_add(None, trial)
         for metrics in rows:
             if live.on_trial_result(None, trial, metrics) == "STOP":
@@ -363,12 +421,10 @@ ASHA_ONLY = "dead: false, diverged: false, chance: false, plateau: false"
 
 
 @functools.cache
-def coupled(epochs: int, rules: str) -> SearchSpace:
-    """The space of the issue."""
-    from tempfile import TemporaryDirectory
-
+def coupled(rules: str) -> SearchSpace:
+    """The space of the issue; of its 60 epochs the first ones are looked at."""
     text = f"""
-fixed: {{epochs: {epochs}}}
+fixed: {{epochs: 60}}
 search: {{lr: {{low: 1e-6, high: 1e-2, log: true}}}}
 prune: {{asha: {{grace: 4, factor: 2}}, {rules}}}
 """
@@ -396,19 +452,17 @@ def one_by_one(rng: random.Random, epochs: int) -> Iterator[str]:
         yield from [name] * epochs
 
 
-def kept(order: list[str], epochs: int, rules: str, vital: Mapping[str, float]) -> set[str]:
+def kept(order: list[str], rules: str, vital: Mapping[str, float]) -> set[str]:
     """Return the good trials that nothing stopped, where epochs come in this order."""
-    scheduler, done = Scheduler(coupled(epochs, rules), ODDS), Counter[str]()
+    scheduler, done = Scheduler(coupled(rules), ODDS), Counter[str]()
     for name in SCORES:
-        scheduler.begin(
-            name, {"epochs": epochs, "protocol": "frontal-triplets", "weight_decay": 0.0}
-        )
+        scheduler.begin(name, ray_trial(name, epochs=60).config["settings"])
     for name in order:
         if name not in scheduler.stops:
             signs = vital if name in STALLED else {}
             scheduler.enter(name, row(done[name], SCORES[name], 0.7, val_pairs=2000, **signs))
             done[name] += 1
-            scheduler.verdict(name, last=done[name] == epochs)
+            scheduler.verdict(name)
     ended = {name: stop for name, stop in scheduler.stops.items() if name in STALLED}
     if rules != ASHA_ONLY and vital:
         assert len(ended) == 8 and {(s.rule, s.epoch) for s in ended.values()} == {("dead", 1)}
@@ -422,8 +476,8 @@ def lost(
     found = []
     for number in range(orders):
         order = list(kind(random.Random(number), epochs))
-        alone = kept(order, epochs, ASHA_ONLY, vital)
-        beside = kept(order, epochs, "plateau: false", vital)
+        alone = kept(order, ASHA_ONLY, vital)
+        beside = kept(order, "plateau: false", vital)
         if alone - beside:
             found.append((number, alone - beside))
     return found
@@ -463,7 +517,7 @@ def test_the_stalled_first_and_then_the_good_ones_from_the_best_to_the_worst(
     """Beside eight of 0.5 and at most seven better ones the median is 0.5: all are kept. Without
     the stalled ones 0.84 would be held against 0.88."""
     order = [*STALLED, *reversed(GOOD)] * 4
-    assert kept(order, 5, "plateau: false", vital) == set(GOOD)
+    assert kept(order, "plateau: false", vital) == set(GOOD)
 
 
 @VITAL
@@ -474,7 +528,7 @@ def test_above_the_first_rung_the_best_is_kept_in_any_order(
     """Others may not be, see below; no other comes within 2 points of it."""
     for number in range(30):
         order = list(kind(random.Random(number), 9))
-        assert "good7" in kept(order, 9, "plateau: false", vital)
+        assert "good7" in kept(order, "plateau: false", vital)
 
 
 def test_above_the_first_rung_asha_alone_can_be_milder() -> None:
@@ -484,6 +538,6 @@ def test_above_the_first_rung_asha_alone_can_be_milder() -> None:
     0.88 then, 0.69, and 0.84 passes. A rule's verdict makes it a peer in the first rung only, so
     that at 8 epochs 0.84 is held against 0.88."""
     order = ["stalled0"] * 9 + ["good7"] * 9 + ["good6"] * 9
-    assert {"good6", "good7"} <= kept(order, 9, ASHA_ONLY, {})
-    beside = kept(order, 9, "plateau: false", {})
+    assert {"good6", "good7"} <= kept(order, ASHA_ONLY, {})
+    beside = kept(order, "plateau: false", {})
     assert "good7" in beside and "good6" not in beside

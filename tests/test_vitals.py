@@ -215,7 +215,8 @@ def leave_one_unit(training: Training, images: np.ndarray) -> None:
 def test_measuring_changes_nothing(
     tiny: TrialConfig, data: FaceData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = dataclasses.replace(tiny, epochs=2, dropout=True, augment=True, precision="bf16")
+    variant = {"dropout": True, "augment": True, "precision": "bf16"}
+    config = dataclasses.replace(tiny, epochs=2, people=4, **variant)
     measured = epochs(config, data)
     with_vitals = list(measured)
     monkeypatch.setattr(GradientWatch, "look", lambda self: None)
@@ -325,7 +326,7 @@ def test_a_net_that_is_born_dead_is_certified_after_100_updates_and_stays_so(
     training = epochs(config, data)
     kill(training)
     born = snapshot(training.net.trunk)
-    rows = rows_of(training, 12)
+    rows = rows_of(training, 10)
     assert alarm(rows, config) == 8  # 9 · 12 = 108 updates, and 96 are too few
     assert torch.equal(snapshot(training.net.trunk), born)  # no momentum: not a bit moves
     assert {row["val_acc"] for row in rows} == {0.5}
