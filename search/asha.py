@@ -1,7 +1,9 @@
 """Successive halving: Ray's ASHA with its rungs and cutoffs, and four things that it lacks.
 
 - *A trial that a rule stops counts as a peer* with the best it had, in the first rung. Left out,
-  the rung would hold good trials only and its cutoff would stop some of them.
+  the rung would hold good trials only and its cutoff would stop some of them. Higher rungs it
+  does not reach, as most of its kind would not; where ASHA alone had let one through, for want
+  of peers, the cutoff there is now higher.
 - *Age counts from take-off.* A net that still guesses has learned nothing that could be compared:
   it is a peer in the first rung, but for a third of its epochs it is for the rule ``chance`` to
   say whether to wait for it. Once it starts it meets the others at the same age. Without that
@@ -56,7 +58,7 @@ class Asha:
 
     def __init__(self, settings: Mapping[str, Any], metric: str, mode: str, longest: int) -> None:
         self.share, self.longest = settings["compare"] == "share", longest
-        self.noise = float(settings["noise"]) if metric.endswith("_acc") else 0.0
+        self.noise = float(settings["noise"]) if metric == "val_acc" else 0.0
         self.sign = 1.0 if mode == "max" else -1.0
         ray = ASHAScheduler(
             max_t=longest, grace_period=settings["grace"], reduction_factor=settings["factor"]
@@ -83,7 +85,9 @@ class Asha:
         elif not any(trial in scores for _, scores in self.rungs[:-1]):
             self.waiting.add(trial)
 
-    def judge(self, trial: str, age: float, score: float, pairs: int) -> Cut | None:
+    def judge(
+        self, trial: str, age: float, score: float, pairs: int, guesses: bool = False
+    ) -> Cut | None:
         """Enter a trial's best score so far at its age, and say whether it stops there.
 
         Args:
@@ -91,10 +95,13 @@ class Asha:
             age: as ``age`` counts it, from take-off.
             score: the best value of the metric so far.
             pairs: that an accuracy rests on; 0 where it is unknown: no noise then.
+            guesses: it has not taken off, and is waited for no longer: it stays a peer in the
+                first rung.
         """
-        if trial in self.waiting:  # it has taken off: from now on its age counts
+        if trial in self.waiting:
             self.waiting.discard(trial)
-            del self.rungs[-1][1][trial]
+            if not guesses:  # from now on its age counts
+                del self.rungs[-1][1][trial]
         rung = next((rung for rung in self.rungs if age >= rung[0]), None)
         if rung is None:
             return None

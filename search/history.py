@@ -25,6 +25,12 @@ class History:
     leader: float = math.nan
     """The best val_acc that any other trial of the search has had so far."""
     name: str = ""
+    level: float = LEVEL
+
+    @property
+    def contest(self) -> tuple[str, int]:
+        """Protocol and number of validation pairs: only trials that share both are compared."""
+        return str(self.settings.get("protocol", "")), self.pairs
 
     @property
     def epoch(self) -> int:
@@ -41,6 +47,21 @@ class History:
         """Number of validation pairs; 0 where it is not known."""
         return int(self.rows[-1].get("val_pairs") or 0) if self.rows else 0
 
+    @property
+    def coins(self) -> int:
+        """Number of validation pairs of which guessing judges half right; 0 where unknown.
+
+        The first people of CFP's pair lists have more pairs of one kind than of the other, so
+        that a net that always says "same" is right more often than that.
+        """
+        unequal = self.settings.get("protocol") == "cfp-pairs" and self.settings.get("people")
+        return 0 if unequal else self.pairs
+
+    def band(self) -> float:
+        """Return ``edge`` for this trial: its pairs, its epochs, its level; NaN where unknown."""
+        looks = max(self.planned, len(self.rows))
+        return edge(self.coins, looks, self.level) if self.coins else math.nan
+
     def best(self) -> tuple[float, int]:
         """Return the best val_acc so far and its epoch, ties to the earlier; NaN, -1 if none."""
         best, at = math.nan, -1
@@ -51,14 +72,15 @@ class History:
         return best, at
 
 
-def take_off(history: History, level: float = LEVEL) -> int | None:
+def take_off(history: History) -> int | None:
     """Return the first epoch whose accuracy left the band of guessing; None: it still guesses.
 
-    0 where the number of pairs is unknown, as there is no band then.
+    0 where there is no band, or where it has no outside: with so few pairs nothing tells a net
+    that guesses from a good one.
     """
-    if not history.pairs:
+    bound = history.band()
+    if not bound <= 1:
         return 0
-    bound = edge(history.pairs, max(history.planned, len(history.rows)), level)
     away = bound - 0.5 - 1e-9  # 0.5 - 0.33 is a hair less than 0.67 - 0.5 in floating point
     for epoch, row in enumerate(history.rows):
         if abs(row.get("val_acc", 0.5) - 0.5) >= away:

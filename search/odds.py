@@ -1,8 +1,8 @@
 """The odds of a late start, learned from recorded runs.
 
-A net that guesses may still start: of the documents' runs, test 5 left chance at epoch 3, C at 11,
-1 and 2 at 17 and 16, G at 58, and 4, J and K never. Only what comes out of it counts, though:
-those from 11 on ended 3 points and more below the best. What is asked of the recordings is thus
+A net that guesses may still start: of the documents' runs, test 5 left chance at epoch 3, C at 12,
+2 and 1 at 16 and 18, G at 58, and 4, J and K never. Only what comes out of it counts, though:
+those from 12 on ended 3 points and more below the best. What is asked of the recordings is thus
 how much less likely a *good* end is for a run that is still at chance after epoch e than for a
 fresh one:
 
@@ -50,6 +50,13 @@ class Odds:
         self._cached_ratio = functools.cache(self._ratio)
         self._starts = functools.cache(self._start_of_each)
 
+    def knows(self, curve: Curve) -> bool:
+        """Say whether a curve is one of these, so far as both go, and not one of the same name."""
+        own = next((each for each in self.curves if each.id == curve.id), None)
+        pairs = zip(own.rows, curve.rows, strict=False) if own else ()
+        same = [a.get("val_acc") == b.get("val_acc") for a, b in pairs]
+        return bool(same) and all(same)
+
     def runs(self, without: str = "") -> int:
         """Return how many recorded runs the odds rest on."""
         return len(self.curves) - (self.own and any(c.id == without for c in self.curves))
@@ -63,8 +70,8 @@ class Odds:
             epoch: the trial is still at chance after this epoch, from 0.
             planned: its epochs; recorded runs are looked at as if they had as many.
             contest: its protocol and number of validation pairs. Of recorded runs of the same
-                contest those count as good that came within WITHIN of the leader, of others those
-                that came within WITHIN of the best of their own.
+                contest those count as good that came within WITHIN of the leader, or of the best
+                of them where the leader is above it; of others those near the best of their own.
             leader: the best accuracy in the search so far; NaN where there is none yet.
             without: the trial's id.
         """
@@ -81,7 +88,7 @@ class Odds:
         tops: dict[tuple[str, int], float] = {}
         for start in self._starts(planned):
             tops[start.contest] = max(tops.get(start.contest, 0.0), start.best)
-        tops[contest] = leader
+        tops[contest] = min(leader, tops.get(contest, leader))
         good = [
             start.epoch for start in starts
             if start.epoch is not None and start.best >= tops[start.contest] - WITHIN

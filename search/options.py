@@ -68,8 +68,8 @@ def _by_name(*settings: Setting) -> dict[str, Setting]:
 
 RULES: dict[str, Rule] = {
     "dead": Rule(
-        "stop a trial whose trunk got no gradient for a whole epoch and whose outputs cannot "
-        "depend on the input: nothing can change that"
+        "stop a trial whose trunk got no gradient for whole epochs of 100 updates and more, and "
+        "whose outputs cannot depend on the input: nothing can change that"
     ),
     "diverged": Rule("stop a trial whose loss is not finite"),
     "chance": Rule(
@@ -83,8 +83,8 @@ RULES: dict[str, Rule] = {
         ),
     ),
     "plateau": Rule(
-        "stop a trial that has not improved for `patience` epochs and whose 95 % interval lies "
-        "below the leader's, by more than `within`",
+        "stop a trial whose val_acc has not improved for `patience` epochs and whose 95 % "
+        "interval lies below the leader's, by more than `within`; off with another metric",
         options=_by_name(
             Setting("patience", int, 20, "epochs without a new best", low=1),
             Setting("within", float, 0.02, "gap to the leader up to which the trial still goes on",

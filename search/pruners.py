@@ -65,19 +65,28 @@ class Scheduler(FIFOScheduler):
         self.stops: dict[str, Stop] = {}
         self.spared: dict[str, Stop] = {}
         """The control group: what would have stopped them."""
-        self._leaders: list[tuple[float, str]] = []
-        """The two best accuracies so far, of two trials: the best of all, and of all others."""
+        self._leaders: dict[tuple[str, int], list[tuple[float, str]]] = {}
+        """By contest the two best accuracies of two trials: of all, and of all others."""
 
     def enter(self, name: str, metrics: Mapping[str, Any]) -> None:
         """Add an epoch to a trial's history; an epoch that is run again replaces what it was."""
         history = self.histories.setdefault(name, History(name=name))
         del history.rows[int(metrics["epoch"]) :]
         history.rows.append(dict(metrics))
-        self._lead(name, metrics.get("val_acc", math.nan))
+        # What the control group reaches after its verdict must not stop others.
+        if name not in self.spared:
+            self._lead(name, metrics.get("val_acc", math.nan))
 
     def begin(self, name: str, settings: Mapping[str, Value]) -> None:
         """Take note of a trial's settings."""
-        self.histories.setdefault(name, History(name=name)).settings = dict(settings)
+        history = self.histories.setdefault(name, History(name=name))
+        history.settings = dict(settings)
+        if self.space.prune.get("chance"):
+            history.level = float(self.space.prune["chance"]["level"])
+
+    def forget(self, name: str) -> None:
+        """Let go of the epochs of a trial that has ended: a search may have 10,000."""
+        self.histories.pop(name, None)
 
     def replay(
         self, name: str, settings: Mapping[str, Value], rows: Sequence[Mapping[str, Any]],
@@ -184,7 +193,7 @@ class Scheduler(FIFOScheduler):
             return None
         history, start = self.histories[name], 0
         if "chance" in self.rules:
-            found, wait = take_off(history, self._level()), WAIT * history.planned
+            found, wait = take_off(history), WAIT * history.planned
             if found is None and len(history.rows) < wait:
                 if self._age(history, 0) >= self.asha.rungs[-1][0]:
                     self.asha.peer(name, self.score(name), final=False)
@@ -192,14 +201,14 @@ class Scheduler(FIFOScheduler):
             # Judged while it guessed, it goes on at that age: younger, it would come once more to
             # rungs that have what it guessed.
             start = found if found is not None and found < wait else 0
-        return self.asha.judge(name, self._age(history, start), self.score(name), history.pairs)
+        return self.asha.judge(
+            name, self._age(history, start), self.score(name), history.pairs,
+            guesses="chance" in self.rules and take_off(history) is None,
+        )
 
     def _age(self, history: History, start: int) -> float:
         assert self.asha is not None
         return self.asha.age(len(history.rows) - start, history.planned)
-
-    def _level(self) -> float:
-        return float(self.space.prune["chance"]["level"])
 
     def _peer(self, name: str) -> None:
         if self.asha:
@@ -221,12 +230,14 @@ class Scheduler(FIFOScheduler):
     def _lead(self, name: str, accuracy: float) -> None:
         if math.isnan(accuracy):
             return
-        best = dict((other, value) for value, other in self._leaders)
+        contest = self.histories[name].contest
+        best = {other: value for value, other in self._leaders.get(contest, [])}
         best[name] = max(accuracy, best.get(name, accuracy))
-        self._leaders = sorted(((v, n) for n, v in best.items()), reverse=True)[:2]
+        self._leaders[contest] = sorted(((v, n) for n, v in best.items()), reverse=True)[:2]
 
     def _leader(self, name: str) -> float:
-        return next((value for value, other in self._leaders if other != name), math.nan)
+        leaders = self._leaders.get(self.histories[name].contest, [])
+        return next((value for value, other in leaders if other != name), math.nan)
 
 
 def _rules(space: SearchSpace, odds: Odds) -> dict[str, Callable[[History], Reason | None]]:
@@ -240,9 +251,11 @@ def _rules(space: SearchSpace, odds: Odds) -> dict[str, Callable[[History], Reas
         settings = space.prune.get(name)
         if not settings or (space.algorithm == "rows" and name not in CERTAIN):
             continue
+        if name == "plateau" and space.metric != "val_acc":
+            continue  # it looks at accuracies: one that stands still may gain by another metric
         given = dict(settings) if isinstance(settings, Mapping) else {}
         if name == "chance":
-            given["odds"] = odds
+            given = {"care": given["care"], "odds": odds}
         found[name] = functools.partial(rule, **given)
     return found
 

@@ -121,6 +121,7 @@ class Recorder(tune.Callback):
         self._note(name, status, stop)
         settings = self.running.pop(name).settings
         value = self._tell(name, status)
+        self.scheduler.forget(name)
         if self.best is None or self.best[2] != name:
             (self.run / "weights" / f"{name}.pt").unlink(missing_ok=True)
         if status != "failed":  # --resume tries a failed trial again, from its state
@@ -163,6 +164,7 @@ class Recorder(tune.Callback):
                 unfinished.append(Suggestion(name, settings, known["row"]))
             else:
                 value = self._tell(name, status)
+                self.scheduler.forget(name)
                 self.board.ended(name, status, value, known.get("stop_reason"), earlier=True)
         return unfinished
 

@@ -3,32 +3,38 @@
 A rule does not know Ray: live trials, tests and replay share it. What a rule needs and a history
 lacks (a recorded curve has no gradients) is unknown, and nobody is stopped on what is unknown.
 
-The argument behind ``dead``, which claims that a net can never come back:
+The argument behind ``dead``, which says that a net cannot come back:
 
 - *No gradient.* In every update of at least MOMENTUM updates, each entry of each trunk gradient
   was exactly 0. The largest entry is measured and not a sum of squares, which is 0 already for
-  entries below 1e-23. bf16 has the exponents of fp32, so it underflows no sooner.
+  entries below 1e-23. bf16 has the exponents of fp32 and rounds to 0 only below 1e-40, where
+  Adam's eps of 1e-8 makes any gradient worthless.
 - *No dependence on the input.* A ReLU layer that all of the input passes (the trunk's last, or one
   of the head's) has no live unit over all validation images, so what lies behind it sees zeros
   whatever the image is. Its derivative is 0 too, so all before it gets a gradient of exactly 0.
-  This is also why the gradient alone is not enough: a net that has fitted its training pairs until
-  the softmax saturates gets gradients of exactly 0 as well, and it is the best net of the search.
-- *Momentum.* Adam goes on after the gradient has gone, by lr · m / √v: in each coordinate the
-  same direction, shrinking by β1 / √β2 = 0.9004 an update. The path is a straight line, of which
-  100 updates cover all but 3e-5, and on both of its ends the layer was dead. The pre-activations
-  of that layer are linear along it, so to come alive in the rest one would have to stand within
-  3e-5 of its whole way from zero.
+- *No fit.* The gradient alone is not enough: a net that has fitted its training pairs until the
+  softmax saturates gets gradients of exactly 0 as well, and it is the best net of the search. It
+  has a training loss near 0. Answers that do not depend on the images cannot bring that below
+  ln 2 = 0.69 on as many pairs of each kind, so above FITTED the training pairs, too, were
+  answered blindly.
+- *Momentum.* Adam goes on after the gradient has gone, by lr · m / (√v + eps): each coordinate in
+  one direction, each step 0.90 of the one before, so that whatever the bias correction still
+  grows, less than 6e-5 of the whole way is left after 100 updates. (Before that, momentum alone
+  does revive nets: ``tests/test_vitals.py`` has one, after 44 updates.) The layer was seen dead
+  behind all but that remainder of the way, validation images included. That is a bound on how
+  little still moves and no proof that it moves nothing across zero.
 - *Weight decay* moves the trunk without any gradient, and towards zero, where a dead layer
   revives: weights (0.5, -0.3, -0.3, -0.3) on inputs of 1 give -0.4, and +0.2 once each has
   shrunk by 0.3. So nothing is certified under weight decay.
-- *Batch-norm statistics* move without a gradient too, by 0.9 an update: after 100 updates they
-  have arrived at the frozen net's own. Both modes were seen dead, training by its gradients
-  (batch statistics) and validation by its live units (running ones).
+- *Batch-norm statistics* move without a gradient too: running ones are the mean of some ten
+  batches, and 100 updates have replaced them by those of a net that stands still. Both modes
+  were seen dead: training (batch statistics) by loss and gradients, validation by its live units.
 - *A frozen trunk* gets no gradient while its head learns well. Its gradients are unknown (NaN),
   not 0, so nothing is certified.
 - *Dropout and augmentation* draw anew every epoch. Dropout that happens to hide every live unit
   does so for one update, not for 100. A shifted image that wakes a unit could still come: it did
-  not among the thousands of draws of those updates, nor among the validation images.
+  not among the thousands of draws of those updates, nor among the validation images. So with
+  these two on, death is near certain and not proven.
 
 What it does not see: a dead layer in the middle of the trunk leaves the biases behind it a
 gradient. Such a net is at chance, and that rule's business.
@@ -41,11 +47,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from facesiam.metrics import wilson
-from search.history import LEVEL, History, edge, take_off
-from search.odds import Odds
+from search.history import History, take_off
+from search.odds import WITHIN, Odds
 
 MOMENTUM = 100
-"""Updates without a gradient after which Adam's momentum is spent: 0.9004 ** 100 = 3e-5."""
+"""Updates without a gradient after which Adam's momentum is spent: 0.90 ** 100 = 3e-5."""
+FITTED = 0.6
+"""Training loss, in nats, that no net reaches whose answers do not depend on the images."""
 
 
 class Reason(NamedTuple):
@@ -86,7 +94,7 @@ def dead(history: History) -> Reason | None:
     if updates < MOMENTUM:
         return None
     layer = _dead_layer(last)
-    if layer is None:
+    if layer is None or not last.get("train_loss", math.nan) >= FITTED:
         return None
     epochs = f"epoch {since}" if since == history.epoch else f"epochs {since} to {history.epoch}"
     spread = last.get("logit_spread", math.nan)
@@ -97,9 +105,7 @@ def dead(history: History) -> Reason | None:
     )
 
 
-def chance(
-    history: History, *, care: float = 8.0, level: float = LEVEL, odds: Odds | None = None
-) -> Reason | None:
+def chance(history: History, *, care: float = 8.0, odds: Odds | None = None) -> Reason | None:
     """Stop a trial that guesses once a late start is too unlikely for the epochs it would cost.
 
     It guesses while no epoch's accuracy has left the band that guessing stays in (``edge``). Then
@@ -107,18 +113,17 @@ def chance(
     the recorded runs give (``Odds.ratio``), while going on costs the share of the epochs that is
     left. It is stopped when ``care`` times that factor is less than that share.
     """
-    if odds is None or not history.pairs or not history.planned:
+    if odds is None or not history.planned or take_off(history) is not None:
         return None
-    if take_off(history, level) is not None:
+    bound, (best, _) = history.band(), history.best()
+    if bound >= history.leader - WITHIN:  # so few pairs that a good net could look like this
         return None
-    contest = str(history.settings.get("protocol", "")), history.pairs
     ratio = odds.ratio(
-        history.epoch, history.planned, contest, history.leader, without=history.name
+        history.epoch, history.planned, history.contest, history.leader, without=history.name
     )
     left = (history.planned - 1 - history.epoch) / history.planned
     if ratio is None or care * ratio >= left:
         return None
-    bound, (best, _) = edge(history.pairs, history.planned, level), history.best()
     return Reason(
         f"at chance for {history.epoch + 1} epochs: accuracy at most {best:.4f}, where guessing "
         f"{history.pairs} pairs stays below {bound:.4f}; {care:g} × odds {ratio:.3f} of a good "
@@ -129,7 +134,7 @@ def chance(
 
 
 def plateau(
-    history: History, *, patience: int = 20, within: float = 0.02
+    history: History, *, patience: int = 20, within: float = WITHIN
 ) -> Reason | None:
     """Stop a trial that stands still well below the leader.
 
@@ -163,13 +168,10 @@ CERTAIN = ("diverged", "dead")
 
 def _dead_layer(row: Mapping[str, Any]) -> str | None:
     """Say which layer cuts the outputs off from the input, or None where none is known to."""
-    trunk, head = (row.get(name, math.nan) for name in ("trunk_live", "head_live"))
-    if trunk == 0:
+    if row.get("trunk_live") == 0:
         return "no unit of its last ReLU is live"
-    if head == 0:
+    if row.get("head_live") == 0:
         return "a ReLU layer of the head has no live unit"
-    if math.isnan(trunk) and math.isnan(head) and row.get("logit_spread") == 0:
-        return "every pair gets the same answer"
     return None
 
 

@@ -123,12 +123,13 @@ class Ours(Everything):
     """The scheduler of a search."""
 
     def __init__(self, searched: SearchSpace, odds: Odds) -> None:
-        self.scheduler = Scheduler(searched, odds)
+        self.scheduler, self.odds = Scheduler(searched, odds), odds
 
     def begin(self, run: Arrival) -> None:
-        """Tell the scheduler of the run, by the name of its curve, which the odds leave out."""
+        """Tell the scheduler of the run; a curve that taught the odds is left out of them."""
         self.scheduler.begin(run.name, run.curve.settings)
-        self.scheduler.histories[run.name].name = run.curve.id
+        known = self.odds.knows(run.curve)
+        self.scheduler.histories[run.name].name = run.curve.id if known else ""
 
     def judge(self, run: Arrival, epoch: int) -> Stop | None:
         """Ask the scheduler."""

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from facesiam.config import did_you_mean
-from search import results
+from search import results, space
 from search.folder import RunError, settings
-from search.history import History, edge, take_off
+from search.history import LEVEL, History, take_off
 from search.ranking import differing, interval, shown_value
-from search.verdicts import good, judged
+from search.verdicts import good, judged, lost_by_it
 
 VITAL = ("trunk_grad_max", "trunk_grad_zero", "trunk_live", "head_live", "logit_spread")
 INDENT, WIDTH = 13, 99
@@ -32,6 +32,8 @@ class Told(NamedTuple):
     """Its own, in order."""
     settings: dict[str, Any]
     metric: str
+    level: float
+    """Of the band that its rules held it against."""
 
     @property
     def trial(self) -> pd.Series:
@@ -62,7 +64,7 @@ def story(run: str | Path, trial: str) -> str:
         raise RunError(f"{run}: no trial {trial}{_nearest(trial, names)}")
     told = Told(
         trials, names.index(trial), epochs[epochs["trial"] == trial],
-        settings(run)[trial].to_dict(), results.goal(run)[0],
+        settings(run)[trial].to_dict(), results.goal(run)[0], _level(run),
     )  # fmt: skip
     parts = {
         "settings": _settings(told), "scored": _scored(told), "took off": _took_off(told),
@@ -73,6 +75,11 @@ def story(run: str | Path, trial: str) -> str:
     title = f"trial {trial}" + ("" if pd.isna(row) or row == trial else f", row {row}")
     lines = [_folded(name, said) for name, said in parts.items() if said]
     return "\n".join([f"{title}: {told.trial['status']}", *lines])
+
+
+def _level(run: str | Path) -> float:
+    chance = space.load(results.folder_of(run) / "space.yaml").prune["chance"]
+    return float(chance["level"]) if chance else LEVEL
 
 
 def _settings(told: Told) -> str:
@@ -99,11 +106,10 @@ def _took_off(told: Told) -> str:
         {str(name): value for name, value in row.items()}
         for row in told.epochs.to_dict("records")
     ]
-    history = History(rows, told.settings)
-    if not history.pairs:
+    history = History(rows, told.settings, level=told.level)
+    if not history.band() <= 1:
         return ""
-    epoch = take_off(history)
-    bound = 100 * edge(history.pairs, max(told.planned, told.run))
+    epoch, bound = take_off(history), 100 * history.band()
     band = f"guessing stays between {100 - bound:.1f} and {bound:.1f} on {history.pairs:,} pairs"
     if epoch is None:
         return f"never in {_epochs(told.run)}: {band}"
@@ -168,10 +174,9 @@ def _control(told: Told) -> str:
         below = "without a score" if math.isnan(gap) else f"{gap:.1f} points below the best"
         return f"{ran_on} and ended {below}: the verdict was right"
     where = "as the best" if gap == 0 else f"{gap:.1f} points below the best"
-    said = f"{ran_on} and ended {where}: the verdict was false"
-    if not pd.isna(trial["stop_epoch"]) and trial["best_epoch"] <= trial["stop_epoch"]:
-        said += ", though its best epoch was not after it"
-    return said
+    if not lost_by_it(told.trials)[told.place]:
+        return f"{ran_on} and ended {where}, but was so before: nothing would have been lost"
+    return f"{ran_on} and ended {where}: the verdict was false"
 
 
 def _rank(told: Told) -> str:

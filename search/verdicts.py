@@ -49,10 +49,10 @@ def record(trials: pd.DataFrame, planned: Mapping[str, int]) -> pd.DataFrame:
 
     ``verdicts``: trials that it was the first to judge; ``stopped``: those that it ended;
     ``spared``: those of the control group that ran to their planned end; ``false``: the spared
-    ones within WITHIN of the run's best val_acc; ``rate``, ``rate_low``, ``rate_high``: the share
-    of false ones with its exact 95 % interval, NaN where none was spared; ``epochs_saved``:
-    planned less run, over the stopped; ``epochs_spent``: run after the verdict, over the control
-    group.
+    ones that came within WITHIN of the run's best val_acc, and did so after the verdict;
+    ``rate``, ``rate_low``, ``rate_high``: the share of false ones with its exact 95 % interval,
+    NaN where none was spared; ``epochs_saved``: planned less run, over the stopped;
+    ``epochs_spent``: run after the verdict, over the control group.
 
     Args:
         trials: the ranked trials, as ``results.load`` returns them.
@@ -64,7 +64,8 @@ def record(trials: pd.DataFrame, planned: Mapping[str, int]) -> pd.DataFrame:
         left = group["trial"].map(planned) - group["epochs_run"]
         stopped, control = group["status"] == "stopped", group["control"]
         spared = control & (left <= 0)
-        false, n = int((spared & near[group.index]).sum()), int(spared.sum())
+        wrong = spared & near[group.index] & lost_by_it(group)
+        false, n = int(wrong.sum()), int(spared.sum())
         low, high = clopper_pearson(false, n) if n else (math.nan, math.nan)
         after = group["epochs_run"] - 1 - group["stop_epoch"]
         rows.append([
@@ -105,8 +106,8 @@ def notes(rules: pd.DataFrame) -> list[str]:
     lines = []
     if rules["spared"].any():
         lines.append(
-            f"false: ran on, as the control group, and ended within {100 * WITHIN:g} points of "
-            "the best; 95 % interval by Clopper and Pearson"
+            f"false: ran on, as the control group, and came within {100 * WITHIN:g} points of "
+            "the best after the verdict; 95 % interval by Clopper and Pearson"
         )
     unknown = rules[rules["spared"] == 0]
     waiting = unknown["verdicts"] > unknown["stopped"]
@@ -132,6 +133,12 @@ def judged(trials: pd.DataFrame) -> pd.Series:
     """Say which trials a rule gave a verdict on: it stopped them, or they are its control."""
     by_rule = trials["stop_rule"].notna() & ~trials["stop_rule"].isin(NOT_RULES)
     return by_rule & ((trials["status"] == "stopped") | trials["control"])
+
+
+def lost_by_it(trials: pd.DataFrame) -> pd.Series:
+    """Say of which control trials the best epoch came after the verdict, as far as is known."""
+    lost: pd.Series = ~(trials["best_epoch"] <= trials["stop_epoch"]).fillna(False).astype(bool)
+    return lost
 
 
 def good(trials: pd.DataFrame) -> pd.Series:
