@@ -37,6 +37,8 @@ class Curve:
     """What is known of them; `epochs` are those that it would run."""
     rows: tuple[dict[str, float], ...]
     """EpochMetrics as far as they were recorded, from epoch 0 on."""
+    cut_off: bool = False
+    """Its run was stopped or broke off before its end: what would have come is not known."""
 
     @property
     def contest(self) -> tuple[str, int]:
@@ -95,10 +97,13 @@ def shipped() -> tuple[Curve, ...]:
 
 def _of_run(path: Path) -> list[Curve]:
     _, known, measured = folder.read(path)
-    return [
-        Curve(trial, dict(line.get("settings") or {}), tuple(measured.get(trial, ())))
-        for trial, line in known.items()
-    ]
+    found = []
+    for trial, line in known.items():
+        settings, rows = dict(line.get("settings") or {}), tuple(measured.get(trial, ()))
+        cut_off = len(rows) < int(settings.get("epochs", 0))
+        # What was not recorded cannot be run again.
+        found.append(Curve(trial, settings | {"epochs": len(rows)}, rows, cut_off))
+    return found
 
 
 def _of_csvs(path: Path) -> list[Curve]:
@@ -117,15 +122,28 @@ def _of_csv(file: Path, settings: dict[str, Value]) -> Curve:
     rows: list[dict[str, float]] = []
     for number, line in _lines(file, "epoch"):
         try:
-            row = {name: float(text) for name, text in line.items() if name and text}
+            # Cells without a column come under None, as a list: not a number.
+            row = {name: float(text) for name, text in line.items() if text}
         except (TypeError, ValueError):
             raise RunError(f"{file}: line {number} holds what is not a number") from None
         if row.get("epoch") != len(rows):
             raise RunError(f"{file}: line {number} should be epoch {len(rows)}")
         rows.append({"val_pairs": float(pairs), "seconds": seconds} | row)
+        if problem := _problem(rows[-1]):
+            raise RunError(f"{file}: line {number}, {problem}")
     # A log that ends before its run did: what was not recorded cannot be run again.
     settings["epochs"] = len(rows)
     return Curve(file.stem, settings, tuple(rows))
+
+
+def _problem(row: Mapping[str, float]) -> str | None:
+    """Say what no epoch can have measured, or None."""
+    for name in ("train_acc", "val_acc"):
+        if not 0 <= row.get(name, 0.0) <= 1:
+            return f"{name} must be a share from 0 to 1, got {row[name]:g}"
+    if not 0 < row["seconds"] < math.inf:
+        return f"seconds must be above 0, got {row['seconds']:g}"
+    return None
 
 
 def _settings(about: Mapping[str, str], where: str) -> dict[str, Value]:

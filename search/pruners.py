@@ -215,8 +215,10 @@ class Scheduler(FIFOScheduler):
             self.asha.peer(name, self.score(name), final=True)
 
     def _worded(self, name: str, cut: Cut) -> Stop:
+        assert self.asha is not None
+        age = f"{cut.rung:g} epochs" + self.asha.share * f" of {self.asha.longest}"
         text = (
-            f"best {self.space.metric} {cut.value:.4f} after {cut.rung:g} epochs, cutoff "
+            f"best {self.space.metric} {cut.value:.4f} at the rung of {age}, cutoff "
             f"{cut.cutoff:.4f} of {cut.peers} peers"
         )
         epoch = self.histories[name].epoch

@@ -10,10 +10,13 @@ protocols are contests of their own. A recorded run's own curve never teaches th
 from __future__ import annotations
 
 import argparse
+import bisect
+import itertools
 import json
 import math
 import statistics
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -38,6 +41,7 @@ from search.simulate import (
     Policy,
     RayAsha,
     Threshold,
+    by_first_epoch,
     late,
     order_of,
     simulate,
@@ -107,13 +111,30 @@ def contest(
         name: [simulate(order, make(), workers) for order in drawn]
         for name, make in policies.items()
     }
-    planned = statistics.mean(len(curve.rows) for curve in runs)
     spent = statistics.mean(outcome.epochs for outcome in found[asha])
-    count = len(drawn[0])
-    k = min(count, max(1, round((spent - count) / max(1.0, planned - 1))))
-    found[f"one epoch, then top {k}"] = [top_k(o, k, workers, searched) for o in drawn]
+    k = _equal_k(drawn, spent, searched)
+    # k is between two whole numbers: the orders take turns so that it comes to the same cost.
+    found[f"one epoch, then top {k:.1f}"] = [
+        top_k(order, int(k + (number + 0.5) / orders), workers, searched)
+        for number, order in enumerate(drawn)
+    ]
     order = [name for name in found if name != asha] + [asha]
     return [_row(name, found[name], drawn, runs, searched) for name in order]
+
+
+def _equal_k(
+    orders: Sequence[Sequence[Arrival]], epochs: float, searched: SearchSpace
+) -> float:
+    """Return the k, at least 1, with which "one epoch, then top k" comes to so many epochs."""
+    costs = []  # of every k from 0 on, by order
+    for order in orders:
+        lengths = [len(run.curve.rows) - 1 for run in by_first_epoch(order, searched)]
+        costs.append(list(itertools.accumulate(lengths, initial=len(order))))
+    means = [statistics.fmean(each) for each in zip(*costs, strict=True)]
+    k = max(1, bisect.bisect_right(means, epochs) - 1)
+    if k + 1 >= len(means):
+        return float(len(means) - 1)
+    return k + max(0.0, (epochs - means[k]) / (means[k + 1] - means[k] or 1))
 
 
 def contests(
@@ -188,10 +209,12 @@ def table(rows: Sequence[Row]) -> str:
 def title(key: tuple[str, int], runs: Sequence[Curve], searched: SearchSpace) -> str:
     """Say what a contest is: its protocol, its runs, its best."""
     best, (protocol, pairs) = _best(runs, searched), key
+    cut_off = sum(curve.cut_off for curve in runs)
+    note = f"; {cut_off} of them were stopped or cut off, and end where they did" * bool(cut_off)
     return (
         f"{protocol or 'unknown protocol'}, {pairs or 'unknown'} validation pairs: {len(runs)} "
         f"runs, {sum(len(curve.rows) for curve in runs)} epochs, best {searched.metric} "
-        f"{best.best(searched.metric, searched.mode):.4f} ({best.id})"
+        f"{best.best(searched.metric, searched.mode):.4f} ({best.id}){note}"
     )
 
 
@@ -199,6 +222,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code, 2 for wrong input."""
     options = _parser().parse_args(argv)
     try:
+        for name, suffix in (("json", ""), ("figure", ".png")):
+            _check_target(f"--{name}", getattr(options, name), suffix)
         searched = space.load(options.space).override(options.set).checked()
         found = contests(curves.read(options.curves), searched)
         if not found:
@@ -213,10 +238,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (RunError, SpaceError) as error:
         print(error, file=sys.stderr)
         return 2
-    except OSError as error:
-        print(f"{error.filename}: cannot be written ({error.strerror})", file=sys.stderr)
-        return 2
     return 0
+
+
+def _check_target(option: str, target: str | None, suffix: str) -> None:
+    """Refuse a file that could not be written in the end, before minutes are spent on it."""
+    if target is None:
+        return
+    path = Path(target)
+    if suffix and path.suffix != suffix:
+        raise RunError(f"{option} {target}: must end in {suffix}")
+    if path.is_dir():
+        raise RunError(f"{option} {target}: is a folder")
+    try:
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        raise RunError(f"{option} {target}: cannot be written ({error.strerror})") from None
 
 
 def _late_best(

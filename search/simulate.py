@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -140,9 +141,7 @@ class Ours(Everything):
 
 def top_k(runs: Sequence[Arrival], k: int, workers: int, searched: SearchSpace) -> Outcome:
     """One epoch for every run, then the best k of them to their end; ties to the first to come."""
-    sign = 1 if searched.mode == "max" else -1
-    order = sorted(runs, key=lambda run: -sign * run.curve.rows[0].get(searched.metric, -sign))
-    chosen = {run.name for run in order[:k]}
+    chosen = {run.name for run in by_first_epoch(runs, searched)[:k]}
     stops = {run.name: Stop("top k", "", 0) for run in runs if run.name not in chosen}
     first = simulate([_cut(run, 0, 1) for run in runs], Everything(), workers)
     ones = tuple(run for run in runs if run.name in chosen and len(run.curve.rows) == 1)
@@ -151,6 +150,17 @@ def top_k(runs: Sequence[Arrival], k: int, workers: int, searched: SearchSpace) 
     return Outcome(
         first.epochs + rest.epochs, first.seconds + rest.seconds, (*ones, *longer), stops
     )
+
+
+def by_first_epoch(runs: Sequence[Arrival], searched: SearchSpace) -> list[Arrival]:
+    """Return the runs by what their first epoch scored, best first, ties to the first to come."""
+    sign = -1 if searched.mode == "max" else 1
+
+    def turned(run: Arrival) -> float:
+        first = run.curve.rows[0]
+        return sign * first[searched.metric] if searched.metric in first else math.inf
+
+    return sorted(runs, key=turned)
 
 
 def order_of(

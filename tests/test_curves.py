@@ -69,7 +69,9 @@ def test_a_run_folder(tmp_path: Path) -> None:
         text = "".join(json.dumps(line) + "\n" for line in lines)
         (tmp_path / f"{name}.jsonl").write_text(text)
     (curve,) = read(tmp_path)  # the other has no epoch
-    assert (curve.id, curve.contest, curve.settings["epochs"]) == ("a", ("cfp-pairs", 40), 60)
+    assert (curve.id, curve.contest) == ("a", ("cfp-pairs", 40))
+    # It would have run 60 epochs; what was not recorded cannot be run again.
+    assert curve.settings["epochs"] == 3 and curve.cut_off
     assert [row["val_acc"] for row in curve.rows] == [0.5, 0.6, 0.7]
     assert curve.rows[0]["seconds"] == 2.5
 
@@ -86,6 +88,12 @@ def test_a_run_folder(tmp_path: Path) -> None:
         ({"x": EPOCHS, "index": "name,net\nx,alexnet\n"}, "index.csv: has no column id"),
         ({"x": EPOCHS, "index": "id,lr\nx,fast\n"},
          "index.csv: line 2, lr must be a number, got 'fast'"),
+        ({"x": "epoch,val_acc\n0,0.5\n\n1,60\n"},
+         "x.csv: line 4, val_acc must be a share from 0 to 1, got 60"),
+        ({"x": "epoch,val_acc\n0,nan\n"},
+         "x.csv: line 2, val_acc must be a share from 0 to 1, got nan"),
+        ({"x": "epoch,seconds\n0,-5\n"}, "x.csv: line 2, seconds must be above 0, got -5"),
+        ({"x": "epoch,val_acc\n0,0.5,7\n"}, "x.csv: line 2 holds what is not a number"),
         ({"x": "epoch,val_acc\n"}, ": no epoch is recorded in it"),
         ({}, ": holds neither curves (index.csv, <id>.csv) nor a run"),
     ],

@@ -161,6 +161,12 @@ def test_the_default_rules_keep_the_documents_best_and_stop_no_good_run(
     assert ours.false_stops == {}
 
 
+def test_one_epoch_then_top_k_comes_to_our_cost(replayed: dict[str, list[replay.Row]]) -> None:
+    for rows in replayed.values():
+        top = next(row for row in rows if row.policy.startswith("one epoch"))
+        assert top.epochs == pytest.approx(rows[-1].epochs, abs=0.01)
+
+
 def test_the_others_do_what_they_are_known_to_do(replayed: dict[str, list[replay.Row]]) -> None:
     by = {key: {row.policy: row for row in rows} for key, rows in replayed.items()}
     for rows in by.values():
@@ -227,6 +233,9 @@ def test_epochs_of_the_space_cap_the_runs(capsys: pytest.CaptureFixture[str]) ->
         (["spaces/none.yaml"], "spaces/none.yaml"),
         ([str(CODE2), "--curves", "/none"], "/none: no such folder of recorded curves"),
         ([str(CODE2), "--set", "epoch=3"], "did you mean epochs?"),
+        ([str(CODE2), "--figure", "replay.xyz"], "--figure replay.xyz: must end in .png"),
+        ([str(CODE2), "--figure", "/none/r.png"], "--figure /none/r.png: cannot be written"),
+        ([str(CODE2), "--json", "/"], "--json /: is a folder"),
     ],
 )
 def test_wrong_input_is_told_in_a_sentence(

@@ -184,7 +184,7 @@ def test_tpe_and_asha_on_ray_stop_trials_and_say_why(
     assert len(stopped) >= 1 and set(stopped["stop_rule"]) <= {"asha", "diverged"}
     for _, trial in stopped[stopped["stop_rule"] == "asha"].iterrows():
         found = re.fullmatch(
-            r"best val_acc (\S+) after (\d) epochs, cutoff (\S+) of \d+ peers",
+            r"best val_acc (\S+) at the rung of (\d) epochs, cutoff (\S+) of \d+ peers",
             trial["stop_reason"],
         )
         assert found and float(found[1]) < float(found[3])
