@@ -76,7 +76,7 @@ RULES: dict[str, Rule] = {
         "stop a trial that guesses: accuracy never outside the binomial band, and the odds of a "
         "late start (learned from recorded curves) not worth its epochs",
         options=_by_name(
-            Setting("care", float, 8.0,
+            Setting("care", float, 16.0,
                     "how many times a lost good trial weighs more than its epochs", above=0),
             Setting("level", float, 0.01, "how likely a net that guesses leaves the band at all, "
                     "over all its epochs", above=0, high=0.5),

@@ -100,6 +100,8 @@ class Scheduler(FIFOScheduler):
         end = math.inf if stop is None or stop.epoch is None else stop.epoch
         by_asha = stop is not None and stop.rule == "asha"
         for metrics in rows:
+            if stop and control and metrics["epoch"] > end:
+                self.spared[name] = stop  # before it is entered: it leads no more
             self.enter(name, metrics)
             if metrics["epoch"] < end or (metrics["epoch"] == end and by_asha):
                 self._ask_asha(name)

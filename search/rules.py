@@ -105,7 +105,7 @@ def dead(history: History) -> Reason | None:
     )
 
 
-def chance(history: History, *, care: float = 8.0, odds: Odds | None = None) -> Reason | None:
+def chance(history: History, *, care: float = 16.0, odds: Odds | None = None) -> Reason | None:
     """Stop a trial that guesses once a late start is too unlikely for the epochs it would cost.
 
     It guesses while no epoch's accuracy has left the band that guessing stays in (``edge``). Then

@@ -57,7 +57,49 @@ def test_more_epochs_make_the_band_wider() -> None:
     assert take_off(history([0.70], epochs=60)) == 0
     assert take_off(history([0.69] * 60, epochs=10)) is None
     # Twice the level: 0.00017 a tail.
-    assert take_off(history([0.69], epochs=60), level=0.02) == 0
+    lenient = history([0.69], epochs=60)
+    lenient.level = 0.02
+    assert take_off(lenient) == 0
+
+
+def test_the_band_is_of_the_trials_own_pairs_epochs_and_level() -> None:
+    """The numbers of the tests above; P(66 or more of 100) = 0.0009 is below 0.02 / 20 = 0.001."""
+    assert history([0.5]).band() == 0.67
+    assert history([0.5], epochs=60).band() == history([0.5] * 60).band() == 0.70
+    known = history([0.5])
+    known.level = 0.02
+    assert known.band() == 0.66
+    assert math.isnan(history([0.5], None).band()) and math.isnan(history([0.5], 0).band())
+
+
+@pytest.mark.parametrize(
+    ("protocol", "people", "coins"),
+    [
+        ("cfp-pairs", 0, 100),  # all of them
+        ("cfp-pairs", None, 100),
+        ("cfp-pairs", 50, 0),
+        ("frontal-triplets", 50, 100),  # a triplet is a pair of each kind
+        ("frontal-triplets", 0, 100),
+    ],
+)
+def test_pairs_of_cfps_first_people_are_no_fair_coins(
+    protocol: str, people: int | None, coins: int
+) -> None:
+    known = history([0.5, 0.5, 0.9])
+    known.settings = {"epochs": 10, "protocol": protocol}
+    if people is not None:
+        known.settings |= {"people": people}
+    assert (known.pairs, known.coins) == (100, coins)
+    # Nothing is known of a band then, so that nobody guesses.
+    assert take_off(known) == (2 if coins else 0)
+    assert math.isnan(known.band()) == (coins == 0)
+
+
+def test_a_contest_is_a_protocol_and_a_number_of_pairs() -> None:
+    known = history([0.5], pairs=200)
+    assert known.contest == ("", 200) and History().contest == ("", 0)
+    known.settings = {"protocol": "cfp-pairs", "people": 50}
+    assert known.contest == ("cfp-pairs", 200)
 
 
 @pytest.mark.parametrize("pairs", [None, 0])
@@ -65,8 +107,13 @@ def test_without_a_number_of_pairs_there_is_no_band(pairs: int | None) -> None:
     assert take_off(history([0.5, 0.5], pairs)) == 0
 
 
-def test_few_pairs_never_prove_that_a_net_learned() -> None:
-    assert take_off(history([1.0] * 10, pairs=10)) is None
+def test_so_few_pairs_that_nothing_is_outside_the_band_say_nothing_of_guessing() -> None:
+    """Ten looks leave 0.0005 a tail: ten right of 10 have 1/1024 = 0.00098, eleven of 11 have
+    1/2048 = 0.00049."""
+    assert history([0.5], pairs=10).band() > 1 and history([0.5], pairs=11).band() == 1
+    assert take_off(history([0.5] * 10, pairs=10)) == 0
+    assert take_off(history([0.5, 10 / 11, 1.0], pairs=11)) == 2
+    assert take_off(history([10 / 11] * 10, pairs=11)) is None
 
 
 def test_the_best_is_the_first_of_equals_and_never_nan() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -52,9 +53,19 @@ def test_the_leader_decides_which_starts_were_good() -> None:
     assert odds.ratio(6, 10, P, 0.81) == pytest.approx((1 / 4) / (2 / 5) * (25 / 26) ** 16)
     # No leader yet: the same three, as d never started.
     assert odds.ratio(2, 10, P, math.nan) == pytest.approx((2 / 4) / (3 / 5))
-    # 0.95: none, as if the latest good one had started at 0.
-    assert odds.ratio(0, 10, P, 0.95) == pytest.approx(1 / (4 / 5))
-    assert odds.ratio(2, 10, P, 0.95) == pytest.approx(1 / (3 / 5) * (20 / 22) ** 16)
+    # 0.95: better than any on record, so a, their best, and b, one point below it.
+    assert odds.ratio(0, 10, P, 0.95) == pytest.approx((2 / 3) / (4 / 5))
+    assert odds.ratio(2, 10, P, 0.95) == pytest.approx((1 / 3) / (3 / 5))
+
+
+def test_above_the_recordings_their_best_is_the_measure_though_it_asks_itself() -> None:
+    """b lies 3 points below a, and a asks: b is not good for that. Of b and d, d waits."""
+    runs = [curve("a", 0, 0.9), curve("b", 2, 0.87), curve("d", None, 0.5)]
+    odds = Odds(runs, own=True)
+    expected = 1 / (2 / 3) * (20 / 22) ** 16
+    assert odds.ratio(2, 10, P, 0.95, without="a") == pytest.approx(expected)
+    # Beside a leader of 0.89 it is, and nothing was seen to start later.
+    assert odds.ratio(2, 10, P, 0.89, without="a") == pytest.approx((1 / 2) / (2 / 3))
 
 
 def test_runs_of_another_contest_are_good_beside_the_best_of_their_own() -> None:
@@ -62,8 +73,10 @@ def test_runs_of_another_contest_are_good_beside_the_best_of_their_own() -> None
     odds = Odds([*FOUR, curve("e", 3, 0.7, "q"), curve("f", 7, 0.67, "q")])
     # Good: a, b and e. After epoch 2: e of them; of all six c, d, e and f.
     assert odds.ratio(2, 10, P, 0.9) == pytest.approx((2 / 4) / (5 / 7))
-    # Asked by a trial of q whose leader has 0.9, e is not good; a and b still are.
-    assert odds.ratio(2, 10, Q, 0.9) == pytest.approx((1 / 3) / (5 / 7))
+    # Asked by a trial of q whose leader has 0.9, as e is the best on record there.
+    assert odds.ratio(2, 10, Q, 0.9) == pytest.approx((2 / 4) / (5 / 7))
+    # Its leader has 0.6: f is good too, and of the good ones e and f wait.
+    assert odds.ratio(2, 10, Q, 0.6) == pytest.approx((3 / 5) / (5 / 7))
     # And of a third one: all three, whatever its leader.
     for leader in (0.6, 0.99):
         assert odds.ratio(2, 10, ("r", 100), leader) == pytest.approx((2 / 4) / (5 / 7))
@@ -96,6 +109,19 @@ def test_a_shorter_trial_sees_the_recordings_as_short() -> None:
     """Of 4 epochs: c has not started by then, and the band of 4 looks is 0.66."""
     odds = Odds(FOUR)
     assert odds.ratio(3, 4, P, 0.81) == pytest.approx((1 / 3) / (3 / 5) * (22 / 23) ** 16)
+
+
+def test_a_curve_is_known_by_its_name_and_its_accuracies() -> None:
+    odds = Odds(FOUR)
+    assert all(odds.knows(each) for each in FOUR)
+    b = FOUR[1]
+    assert odds.knows(replace(b, settings={}, rows=b.rows[:3]))  # so far as both go
+    longer = replace(b, rows=(*b.rows, {"val_acc": 0.1}))
+    assert odds.knows(longer) and Odds([longer]).knows(b)
+    assert not odds.knows(replace(b, id="c")) and not odds.knows(replace(b, id="x"))
+    other = (*b.rows[:-1], {"val_acc": 0.88, "val_pairs": 100.0})
+    assert not odds.knows(replace(b, rows=other))  # of the same name, as 0001 of any search
+    assert not odds.knows(replace(b, rows=())) and not Odds(()).knows(b)
 
 
 def test_without_recordings_there_are_no_odds() -> None:

@@ -27,9 +27,19 @@ prune: {asha: {grace: 1, factor: 3}, diverged: true}
 """
 DEAD = {
     "updates": 50, "trunk_grad_zero": 1.0, "trunk_grad_max": 0.0, "trunk_live": 0.0,
-    "head_live": 0.5, "logit_spread": 0.0,
+    "head_live": 0.5, "logit_spread": 0.0, "train_loss": 0.7,
 }
 """Vital signs of a dead net; after two such epochs it is certain."""
+
+
+class Hopeless(Odds):
+    """Odds by which no late start ever comes to anything."""
+
+    def __init__(self) -> None:
+        super().__init__(())
+
+    def ratio(self, *asked: Any, without: str = "") -> float | None:
+        return 0.0
 
 
 def space(tmp_path: Path, text: str = SPACE) -> SearchSpace:
@@ -88,7 +98,7 @@ def test_asha_stops_what_falls_below_the_rungs_cutoff_and_says_why(tmp_path: Pat
     assert feed(scheduler, "c", [0.7]) == "STOP"
     assert scheduler.stops["c"].noted() == {
         "stop_rule": "asha", "stop_epoch": 0, "stop_rung": 1, "stop_value": 0.7,
-        "stop_reason": "best val_acc 0.7000 after 1 epochs, cutoff 0.8000 of 2 peers",
+        "stop_reason": "best val_acc 0.7000 at the rung of 1 epochs, cutoff 0.8000 of 2 peers",
         "stop_cutoff": pytest.approx(0.8), "stop_peers": 2,
     }
 
@@ -121,9 +131,11 @@ def test_a_minimised_metric_is_turned_round(tmp_path: Path) -> None:
     assert (stop.value, stop.cutoff, stop.peers) == (0.5, pytest.approx(0.4), 2)
 
 
-@pytest.mark.parametrize(("compare", "at"), [("share", 2), ("epoch", 10)])
+@pytest.mark.parametrize(
+    ("compare", "at", "rung"), [("share", 2, "10 epochs of 60"), ("epoch", 10, "10 epochs")]
+)
 def test_trials_of_different_lengths_meet_as_the_space_says(
-    tmp_path: Path, compare: str, at: int
+    tmp_path: Path, compare: str, at: int, rung: str
 ) -> None:
     """The first rung is at 10 epochs. By share 2 of 10 epochs are 12 of 60; then the short trial
     meets the long one there."""
@@ -135,6 +147,8 @@ prune: {{asha: {{grace: 10, factor: 2, compare: {compare}}}, chance: false, plat
     assert feed(scheduler, "long", [0.8] * 10, epochs=60) == "CONTINUE"
     assert feed(scheduler, "short", [0.7] * 10, epochs=10) == "STOP"
     assert scheduler.stops["short"].epoch == at - 1
+    said = f"best val_acc 0.7000 at the rung of {rung}, cutoff 0.8000 of 1 peers"
+    assert scheduler.stops["short"].reason == said
     # As Optuna counts it, both have come as far as ASHA compares them.
     assert scheduler.step("long") == 10
     assert scheduler.step("short") == (12 if compare == "share" else 10)
@@ -150,10 +164,51 @@ def test_an_epoch_that_is_run_again_replaces_what_it_was(tmp_path: Path) -> None
 
 def test_a_trial_is_held_against_the_best_of_all_others(tmp_path: Path) -> None:
     scheduler = Scheduler(space(tmp_path))
+    for name in "abcd":
+        scheduler.begin(name, {"epochs": 9})
     assert math.isnan(scheduler._leader("a"))
     for name, score in (("a", 0.8), ("b", 0.7), ("c", math.nan), ("a", 0.6), ("d", 0.75)):
         scheduler.enter(name, row(0, score))
     assert [scheduler._leader(name) for name in "abc"] == [0.75, 0.8, 0.8]
+
+
+def test_the_leader_is_of_the_trials_own_contest(tmp_path: Path) -> None:
+    """The same protocol on as many pairs: "a" and "near" are; each of the others stands alone."""
+    scheduler = Scheduler(space(tmp_path))
+    for name, protocol, pairs, score in (
+        ("a", "frontal-triplets", 2000, 0.8), ("other", "cfp-pairs", 2000, 0.9),
+        ("fewer", "frontal-triplets", 1000, 0.95), ("near", "frontal-triplets", 2000, 0.7),
+    ):  # fmt: skip
+        scheduler.begin(name, {"epochs": 9, "protocol": protocol})
+        scheduler.enter(name, row(0, score, val_pairs=pairs))
+    assert (scheduler._leader("near"), scheduler._leader("a")) == (0.8, 0.7)
+    assert math.isnan(scheduler._leader("other")) and math.isnan(scheduler._leader("fewer"))
+
+
+@pytest.mark.parametrize(("protocol", "stops"), [("frontal-triplets", True), ("cfp-pairs", False)])
+def test_a_rule_holds_a_trial_against_its_own_contest(
+    tmp_path: Path, protocol: str, stops: bool
+) -> None:
+    text = "search: {lr: [1e-5, 1e-4]}\nprune: {plateau: {patience: 2}}\n"
+    scheduler = Scheduler(space(tmp_path, text))
+    for name, score, of in (("leader", 0.9, protocol), ("a", 0.7, "frontal-triplets")):
+        scheduler.begin(name, {"epochs": 60, "protocol": of})
+        for epoch in range(3):
+            scheduler.enter(name, row(epoch, score, val_pairs=2000))
+    assert (scheduler.verdict("a") is not None) == stops
+
+
+def test_of_a_trial_that_has_ended_only_its_epochs_are_let_go_of(tmp_path: Path) -> None:
+    scheduler = Scheduler(space(tmp_path))
+    assert feed(scheduler, "a", [0.9, 0.9]) == "CONTINUE"
+    assert feed(scheduler, "b", [0.6]) == "STOP"
+    stop = scheduler.stops["b"]
+    for name in ("a", "b", "unknown"):
+        scheduler.forget(name)
+    assert scheduler.histories == {} and scheduler.step("a") == 0
+    scheduler.on_trial_add(None, ray_trial("c"))
+    assert scheduler._leader("c") == 0.9 and rungs(scheduler)[1] == {"a": 0.9, "b": 0.6}
+    assert scheduler.stops == {"b": stop}
 
 
 def test_rows_end_by_what_is_certain_only(tmp_path: Path) -> None:
@@ -193,9 +248,48 @@ def test_settings_of_a_rule_reach_it(tmp_path: Path) -> None:
     assert stop and (stop.rule, stop.epoch, stop.value, stop.cutoff) == ("plateau", 2, 0.8, 0.85)
 
 
+def test_plateau_is_off_where_accuracies_are_not_what_is_searched_for(tmp_path: Path) -> None:
+    """val_acc stands still below the leader's, while val_loss falls."""
+    text = "search: {lr: [1e-5, 1e-4]}\nprune: {plateau: {patience: 2}}\n"
+    for metric, stops in (("val_acc", True), ("val_loss", False), ("train_acc", False)):
+        scheduler = Scheduler(space(tmp_path, f"{text}metric: {metric}\n"))
+        rules = ["diverged", "dead", "chance", "plateau"]
+        assert list(scheduler.rules) == (rules if stops else rules[:-1])
+        for name, score in (("leader", 0.9), ("a", 0.7)):
+            scheduler.begin(name, {"epochs": 60})
+            for epoch in range(3):
+                scheduler.enter(name, row(epoch, score, 0.5 - epoch / 10, val_pairs=2000))
+        assert (scheduler.verdict("a") is not None) == stops
+
+
+def test_the_noise_of_an_accuracy_is_that_of_the_validation_pairs(tmp_path: Path) -> None:
+    for metric, noise in (("val_acc", 0.5), ("train_acc", 0.0), ("val_loss", 0.0)):
+        asha = Scheduler(space(tmp_path, f"{SPACE}metric: {metric}\n")).asha
+        assert asha and asha.noise == noise
+
+
+@pytest.mark.parametrize(
+    ("chance", "level", "stops"),
+    [("true", 0.01, True), ("{level: 0.02}", 0.02, False), ("false", 0.01, False)],
+)
+def test_the_level_of_chance_is_that_of_the_histories(
+    tmp_path: Path, chance: str, level: float, stops: bool
+) -> None:
+    """0.66 of 100 pairs in 10 epochs is inside the band of 0.01 and outside that of 0.02, see
+    test_history."""
+    text = f"fixed: {{epochs: 10}}\nsearch: {{lr: [1e-5, 1e-4]}}\nprune: {{chance: {chance}}}\n"
+    scheduler = Scheduler(space(tmp_path, text), Hopeless())
+    scheduler.begin("a", {"epochs": 10})
+    scheduler.enter("a", row(0, 0.66, val_pairs=100))
+    assert scheduler.histories["a"].level == level
+    stop = scheduler.verdict("a")
+    assert (stop and stop.rule) == ("chance" if stops else None)
+
+
 def test_chance_hands_its_evidence_on(tmp_path: Path) -> None:
     """J of the documents, at chance for 240 epochs, beside E's 0.86: stopped on 18 runs."""
     scheduler = Scheduler(space(tmp_path, SPACE.replace("epochs: 9", "epochs: 60")))
+    scheduler.begin("E", ray_trial("E").config["settings"])
     scheduler.enter("E", row(0, 0.86, val_pairs=2000))
     (j,) = (curve for curve in shipped() if curve.id == "J")
     trial = ray_trial("0002", epochs=60)
@@ -266,15 +360,17 @@ def test_asha_waits_for_a_third_of_the_epochs_and_compares_from_take_off_on(
 
 def test_asha_waits_no_longer_than_that(tmp_path: Path) -> None:
     """After 6 epochs it is judged at its age, at the rung of 4: alone there it goes on. At that
-    of 8 it has 0.9."""
+    of 8 it has 0.9. In the first rung it stays a peer."""
     scheduler, decisions = late(tmp_path, guesses=12)
-    assert decisions == ["CONTINUE"] * 12 and rungs(scheduler)[4] == {"late": 0.5}
+    first = {"a": 0.8, "b": 0.8, "late": 0.5}
+    assert decisions == ["CONTINUE"] * 12
+    assert rungs(scheduler) == {2: first, 4: {"late": 0.5}, 8: {"late": 0.5}}
     assert scheduler.asha and not scheduler.asha.waiting
     for guesses in (6, 7):
         scheduler, decisions = late(tmp_path, guesses)
         assert decisions == ["CONTINUE"] * 12
-        # Nor does it come to the first rung again, where 0.5 would be held against 0.8.
-        assert rungs(scheduler) == {2: {"a": 0.8, "b": 0.8}, 4: {"late": 0.5}, 8: {"late": 0.9}}
+        # Nor is it asked in the first rung, where 0.5 would be held against 0.8.
+        assert rungs(scheduler) == {2: first, 4: {"late": 0.5}, 8: {"late": 0.9}}
 
 
 def test_without_the_rule_chance_nobody_waits(tmp_path: Path) -> None:
@@ -289,7 +385,8 @@ CONTROL = SPACE.replace("diverged: true", "diverged: true, control: {}")
 
 
 def test_the_control_group_is_judged_and_runs_on(tmp_path: Path) -> None:
-    """"b" is cut at the rung of 1 epoch; nothing that it does later counts or is judged."""
+    """"b" is cut at the rung of 1 epoch; nothing that it does later is judged, or held against
+    others."""
     scheduler = Scheduler(space(tmp_path, CONTROL.replace("{}", "1.0")))
     feed(scheduler, "a", [0.9])
     assert feed(scheduler, "b", [0.6, 0.95, 0.99, 0.5]) == "CONTINUE"
@@ -300,7 +397,7 @@ def test_the_control_group_is_judged_and_runs_on(tmp_path: Path) -> None:
     trial = ray_trial("b")
     assert scheduler.on_trial_result(None, trial, row(4, 0.5, math.nan)) == "CONTINUE"
     assert scheduler.spared["b"] is spared  # the verdict is passed once
-    assert math.isnan(scheduler._leader("b")) is False and scheduler._leader("a") == 0.99
+    assert scheduler._leader("b") == 0.9 and scheduler._leader("a") == 0.6
 
 
 def test_a_trial_that_is_spared_from_a_rule_is_a_peer_like_one_that_it_stops(
@@ -398,7 +495,7 @@ def test_the_rungs_of_every_kind_of_end_are_replayed(tmp_path: Path, control: st
             "late": 0.85},
     }  # fmt: skip
     resumed = replayed(live)
-    assert rungs(resumed) == rungs(live)
+    assert rungs(resumed) == rungs(live) and resumed._leaders == live._leaders
     assert live.asha and resumed.asha and resumed.asha.waiting == live.asha.waiting == {"guesses"}
     assert resumed.spared == live.spared
 
@@ -421,12 +518,12 @@ ASHA_ONLY = "dead: false, diverged: false, chance: false, plateau: false"
 
 
 @functools.cache
-def coupled(rules: str) -> SearchSpace:
+def coupled(rules: str, asha: str = "{grace: 4, factor: 2}") -> SearchSpace:
     """The space of the issue; of its 60 epochs the first ones are looked at."""
     text = f"""
 fixed: {{epochs: 60}}
 search: {{lr: {{low: 1e-6, high: 1e-2, log: true}}}}
-prune: {{asha: {{grace: 4, factor: 2}}, {rules}}}
+prune: {{asha: {asha}, {rules}}}
 """
     with TemporaryDirectory() as folder:
         return space(Path(folder), text)
@@ -454,7 +551,16 @@ def one_by_one(rng: random.Random, epochs: int) -> Iterator[str]:
 
 def kept(order: list[str], rules: str, vital: Mapping[str, float]) -> set[str]:
     """Return the good trials that nothing stopped, where epochs come in this order."""
-    scheduler, done = Scheduler(coupled(rules), ODDS), Counter[str]()
+    scheduler = searched(order, coupled(rules), vital)
+    ended = {name: stop for name, stop in scheduler.stops.items() if name in STALLED}
+    if rules != ASHA_ONLY and vital:
+        assert len(ended) == 8 and {(s.rule, s.epoch) for s in ended.values()} == {("dead", 1)}
+    return set(GOOD) - set(scheduler.stops)
+
+
+def searched(order: list[str], space: SearchSpace, vital: Mapping[str, float]) -> Scheduler:
+    """Return the scheduler of a search where epochs come in this order."""
+    scheduler, done = Scheduler(space, ODDS), Counter[str]()
     for name in SCORES:
         scheduler.begin(name, ray_trial(name, epochs=60).config["settings"])
     for name in order:
@@ -463,10 +569,7 @@ def kept(order: list[str], rules: str, vital: Mapping[str, float]) -> set[str]:
             scheduler.enter(name, row(done[name], SCORES[name], 0.7, val_pairs=2000, **signs))
             done[name] += 1
             scheduler.verdict(name)
-    ended = {name: stop for name, stop in scheduler.stops.items() if name in STALLED}
-    if rules != ASHA_ONLY and vital:
-        assert len(ended) == 8 and {(s.rule, s.epoch) for s in ended.values()} == {("dead", 1)}
-    return set(GOOD) - set(scheduler.stops)
+    return scheduler
 
 
 def lost(
@@ -518,6 +621,33 @@ def test_the_stalled_first_and_then_the_good_ones_from_the_best_to_the_worst(
     the stalled ones 0.84 would be held against 0.88."""
     order = [*STALLED, *reversed(GOOD)] * 4
     assert kept(order, "plateau: false", vital) == set(GOOD)
+
+
+@pytest.mark.parametrize("rules", [ASHA_ONLY, "plateau: false", "plateau: true"])
+def test_trials_that_are_waited_for_no_longer_stay_peers_in_the_first_rung(rules: str) -> None:
+    """ASHA by its defaults: rungs at 3, 12 and 48, the top quarter goes on, from 60 epochs 20 are
+    waited for. One worker: eight that guess for 21 epochs, as no leader tells what they miss; then
+    the good ones from the best down, 21 epochs each.
+
+    Beside eight of 0.5 the quarter begins at 0.5 for 0.88, 0.84 and 0.80, and half way between
+    0.5 and 0.80 for 0.76, which passes once and is asked again: of all twelve it begins at
+    0.76 + 0.25 · 0.04 = 0.77, and half a standard error at 0.76 of 2,000 is 0.0048. Those behind
+    it are below that as well. Without the stalled ones 0.84 would be held against 0.88."""
+    order = [name for name in [*STALLED, *reversed(GOOD)] for _ in range(21)]
+    scheduler = searched(order, coupled(rules, "true"), {})
+    assert not set(STALLED) & set(scheduler.stops)
+    first = {name: (s.epoch, s.cutoff) for name, s in scheduler.stops.items() if s.rung == 3}
+    assert list(first) == ["good4", "good3", "good2", "good1", "good0"]
+    assert first["good4"] == (3, pytest.approx(0.77))
+    assert first["good3"] == (2, pytest.approx(0.77))
+    assert rungs(scheduler) == {
+        3: pytest.approx(SCORES),
+        12: pytest.approx(STALLED | {"good7": 0.88, "good6": 0.84, "good5": 0.80}),
+    }
+    # Plateau waits 20 epochs, and 0.80 and 0.84 are surely below 0.88.
+    late = {name: (s.rule, s.epoch) for name, s in scheduler.stops.items() if s.rung is None}
+    both = {"good6": ("plateau", 20), "good5": ("plateau", 20)}
+    assert late == (both if rules == "plateau: true" else {})
 
 
 @VITAL

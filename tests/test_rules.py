@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from typing import Any, cast
 
@@ -18,6 +19,19 @@ NAN = math.nan
 
 def test_every_rule_of_a_space_file_is_here_or_is_asha() -> None:
     assert set(RULES) | {"asha"} == set(options.RULES) and "asha" not in RULES
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_the_defaults_of_a_rule_are_those_of_a_space_file(name: str) -> None:
+    given = {
+        name: parameter.default
+        for name, parameter in inspect.signature(RULES[name]).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY and name != "odds"
+    }
+    if name == "chance":  # the level is the history's, as ASHA waits for the same take-off
+        given["level"] = History().level
+    assert given == {key: option.default for key, option in options.RULES[name].options.items()}
+    assert bool(given) == (name in ("chance", "plateau"))
 
 
 # diverged
@@ -47,9 +61,10 @@ def test_only_the_last_loss_counts_and_a_loss_that_is_not_recorded_is_none() -> 
 
 DEAD = {
     "updates": 50, "trunk_grad_zero": 1.0, "trunk_grad_max": 0.0, "trunk_live": 0.0,
-    "head_live": 0.5, "logit_spread": 0.0,
+    "head_live": 0.5, "logit_spread": 0.0, "train_loss": 0.7,
 }
-"""An epoch of a net whose trunk's last ReLU is dead; two of them have 100 updates."""
+"""An epoch of a net whose trunk's last ReLU is dead; two of them have 100 updates. Its training
+loss is a bit more than ln 2 = 0.693, which it would have if it called every pair even."""
 LIVE = DEAD | {
     "trunk_grad_zero": 0.0, "trunk_grad_max": 1e-3, "trunk_live": 0.9, "logit_spread": 0.4,
 }
@@ -86,6 +101,9 @@ def test_the_text_names_the_epochs_without_a_gradient_and_no_others() -> None:
         {"trunk_grad_max": NAN, "trunk_grad_zero": NAN},  # the trunk is frozen
         {"trunk_live": 1e-6},
         {"trunk_live": NAN},
+        {"train_loss": 0.599},  # it has fitted some of its training pairs
+        {"train_loss": 0.0},
+        {"train_loss": NAN},
     ],
 )
 def test_each_condition_is_needed(change: dict[str, float]) -> None:
@@ -94,11 +112,20 @@ def test_each_condition_is_needed(change: dict[str, float]) -> None:
     assert judged(*[row | DEAD] * 9) is not None
 
 
-@pytest.mark.parametrize("name", ["trunk_grad_zero", "trunk_grad_max", "trunk_live", "updates"])
+@pytest.mark.parametrize(
+    "name", ["trunk_grad_zero", "trunk_grad_max", "trunk_live", "updates", "train_loss"]
+)
 def test_what_was_not_recorded_certifies_nothing(name: str) -> None:
     row = DEAD | {"logit_spread": 1.0}
     del row[name]
     assert judged(*[row] * 9) is None
+
+
+def test_a_training_loss_of_0_6_is_still_that_of_a_blind_net_and_the_last_one_counts() -> None:
+    fitted = DEAD | {"train_loss": 0.1}
+    assert judged(*[DEAD | {"train_loss": 0.6}] * 2) is not None
+    assert judged(fitted, DEAD) is not None
+    assert judged(DEAD, fitted) is None
 
 
 def test_a_gradient_that_is_back_in_the_last_epoch_saves_it() -> None:
@@ -123,8 +150,9 @@ def test_nothing_is_certified_under_weight_decay_or_where_it_is_unknown(
     [
         ({"trunk_live": 0.7, "head_live": 0.0}, "a ReLU layer of the head has no live unit"),
         ({"trunk_live": NAN, "head_live": 0.0}, "a ReLU layer of the head has no live unit"),
-        ({"trunk_live": NAN, "head_live": NAN}, "every pair gets the same answer"),
-        ({"trunk_live": NAN, "head_live": NAN, "logit_spread": 1e-9}, None),
+        ({"head_live": 0.0}, "no unit of its last ReLU is live"),
+        # Without a ReLU nothing says that the layers are dead, though every pair gets one answer.
+        ({"trunk_live": NAN, "head_live": NAN, "logit_spread": 0.0}, None),
         ({"trunk_live": 0.7, "head_live": NAN}, None),  # one live layer, and no ReLU behind it
     ],
 )
@@ -135,12 +163,16 @@ def test_which_layer_is_dead(change: dict[str, float], layer: str | None) -> Non
 
 
 def test_the_best_net_of_a_search_has_no_gradient_either_and_goes_on() -> None:
-    """Its softmax is saturated on all training pairs; its layers live."""
+    """Its softmax is saturated on all training pairs; its layers live. Either alone saves it."""
     fitted = {
         "updates": 188, "trunk_grad_zero": 1.0, "trunk_grad_max": 0.0, "trunk_live": 0.8,
         "head_live": 0.6, "logit_spread": 90.0, "val_acc": 0.86, "val_pairs": 2000,
+        "train_loss": 1e-9,
     }
     assert judged(*[fitted] * 20) is None
+    assert judged(*[fitted | {"trunk_live": 0.0}] * 20) is None
+    assert judged(*[fitted | {"train_loss": 0.7}] * 20) is None
+    assert judged(*[fitted | {"trunk_live": 0.0, "train_loss": 0.7}] * 20) is not None
 
 
 # chance
@@ -199,7 +231,34 @@ def test_chance_lets_go_on_what_took_off_once() -> None:
 def test_the_level_moves_the_band() -> None:
     """P(66 or more of 100) = 0.0009: outside at a level of 0.02, which leaves 0.001 a tail."""
     history = guessing(5, accuracy=0.66)
-    assert chance(history, level=0.02, odds=Fixed(0.0)) is None
+    assert chance(history, odds=Fixed(0.0)) is not None  # 0.01 is the default
+    history.level = 0.02
+    assert chance(history, odds=Fixed(0.0)) is None
+    history = guessing(5, accuracy=0.65)
+    history.level = 0.02
+    reason = chance(history, odds=Fixed(0.0))
+    assert reason and reason.cutoff == 0.66
+
+
+def test_chance_is_silent_where_a_good_net_could_look_like_guessing() -> None:
+    """The band of 100 pairs ends at 0.67, and 0.67 is good beside a leader of 0.69."""
+    history = guessing(3)
+    for leader, stops in ((0.6, False), (0.69, False), (0.70, True), (NAN, True)):
+        history.leader = leader
+        assert (chance(history, odds=Fixed(0.0)) is not None) == stops
+    # The same for any good leader where so few pairs that no accuracy is outside the band.
+    few = guessing(3)
+    few.rows, few.leader = [{"val_acc": 0.5, "val_pairs": 10}] * 3, 0.99
+    assert chance(few, odds=Fixed(0.0)) is None
+
+
+def test_chance_is_silent_where_guessing_is_right_more_often_than_a_coin() -> None:
+    """The pairs of CFP's first people are unbalanced."""
+    history = guessing(3)
+    history.settings = {**history.settings, "protocol": "cfp-pairs", "people": 0}
+    assert chance(history, odds=Fixed(0.0)) is not None
+    history.settings = {**history.settings, "people": 50}
+    assert chance(history, odds=Fixed(0.0)) is None
 
 
 def test_chance_stops_nobody_on_what_is_unknown() -> None:
@@ -284,7 +343,9 @@ def stopped(curve: Curve, leader: float) -> dict[str, int]:
     defaults, odds = options.pruning(), Odds(shipped(), own=True)
     found: dict[str, int] = {}
     for rule in (chance, plateau):
-        given = dict(defaults[rule.__name__]) | ({"odds": odds} if rule is chance else {})
+        given = dict(defaults[rule.__name__])
+        if rule is chance:
+            given = {"care": given["care"], "odds": odds}
         for epoch in range(len(curve.rows)):
             history = History(list(curve.rows[: epoch + 1]), curve.settings, leader, curve.id)
             if cast(Any, rule)(history, **given):

@@ -31,7 +31,7 @@ def space_of(tmp_path: Path, text: str) -> SearchSpace:
 
 # What the issue says that `prune:` is where a file says nothing of it, and `asha: true`.
 DEFAULT = {
-    "dead": True, "diverged": True, "chance": {"care": 8.0, "level": 0.01},
+    "dead": True, "diverged": True, "chance": {"care": 16.0, "level": 0.01},
     "plateau": {"patience": 20, "within": 0.02}, "asha": False, "control": 0.0,
 }  # fmt: skip
 ASHA = {"grace": 3, "factor": 4, "compare": "epoch", "noise": 0.5}
