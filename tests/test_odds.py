@@ -5,11 +5,14 @@ from __future__ import annotations
 import csv
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from search.curves import SHIPPED, Curve, shipped
 from search.odds import Odds
+from search.simulate import Arrival, Ours
+from search.space import load
 
 
 def curve(id: str, start: int | None, best: float, protocol: str = "p") -> Curve:
@@ -122,6 +125,16 @@ def test_a_curve_is_known_by_its_name_and_its_accuracies() -> None:
     other = (*b.rows[:-1], {"val_acc": 0.88, "val_pairs": 100.0})
     assert not odds.knows(replace(b, rows=other))  # of the same name, as 0001 of any search
     assert not odds.knows(replace(b, rows=())) and not Odds(()).knows(b)
+
+
+def test_replay_leaves_a_run_out_of_the_odds_only_if_they_know_it(tmp_path: Path) -> None:
+    (tmp_path / "space.yaml").write_text("search: {lr: [1e-5, 1e-4]}\n")
+    policy = Ours(load(tmp_path / "space.yaml"), Odds(FOUR, own=True))
+    same, stranger = FOUR[1], curve("b", 2, 0.7)
+    for name, run in (("first", same), ("second", stranger)):
+        policy.begin(Arrival(name, run))
+    names = {name: history.name for name, history in policy.scheduler.histories.items()}
+    assert names == {"first": "b", "second": ""}
 
 
 def test_without_recordings_there_are_no_odds() -> None:

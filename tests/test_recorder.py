@@ -170,7 +170,7 @@ def test_a_stop_is_noted_with_its_numbers(tmp_path: Path) -> None:
     assert verdict(tmp_path, cut) == {
         "status": "stopped", "stop_rule": "asha", "stop_epoch": 0, "stop_rung": 1,
         "stop_value": 0.6, "stop_cutoff": 0.8, "stop_peers": 1, "control": False,
-        "stop_reason": "best val_acc 0.6000 after 1 epochs, cutoff 0.8000 of 1 peers",
+        "stop_reason": "best val_acc 0.6000 at the rung of 1 epochs, cutoff 0.8000 of 1 peers",
     }
     # The value that was judged is NaN, which is no JSON.
     assert verdict(tmp_path, broken) == nothing | {
@@ -182,7 +182,7 @@ def test_a_stop_is_noted_with_its_numbers(tmp_path: Path) -> None:
 SPARED = {
     "stop_rule": "asha", "stop_epoch": 0, "stop_rung": 1, "stop_value": 0.6, "stop_cutoff": 0.8,
     "stop_peers": 1, "control": True,
-    "stop_reason": "best val_acc 0.6000 after 1 epochs, cutoff 0.8000 of 1 peers",
+    "stop_reason": "best val_acc 0.6000 at the rung of 1 epochs, cutoff 0.8000 of 1 peers",
 }
 
 
@@ -196,6 +196,22 @@ def test_a_spared_trial_runs_to_its_end_with_its_verdict(tmp_path: Path) -> None
     study = live.suggester._study
     assert study is not None and study.trials[1].value == 0.95
     assert rungs(live)[1] == {"0001": 0.8, "0002": 0.6} and "0002" not in rungs(live)[2]
+
+
+def test_the_epochs_of_a_trial_that_has_ended_are_let_go_of(tmp_path: Path) -> None:
+    """Done, stopped, failed, or done in an earlier session; those of one that runs are not."""
+    first = recorder(tmp_path, PRUNED)
+    done, cut = play(first, [0.8] * 4), play(first, [0.6] * 4)
+    failed, runs = play(first, [0.85], end="error"), play(first, [0.9] * 2, end="")
+    assert set(first.scheduler.histories) == {runs}
+    assert [first.noted(name) for name in (done, cut, failed, runs)] == [0, 0, 0, 2]
+    # What they were is not forgotten: the journal has it, and so have TPE and the rungs.
+    assert [len(read_epochs(tmp_path)[name]) for name in (done, cut, failed, runs)] == [4, 1, 1, 2]
+    assert rungs(first)[1] == {done: 0.8, cut: 0.6, failed: 0.85, runs: 0.9}
+    second = recorder(tmp_path, PRUNED)
+    assert set(second.scheduler.histories) == {failed, runs}  # it tries the failed one again
+    assert rungs(second) == rungs(first)
+    assert second.best is not None and second.best[0] == -0.8 and second.best[2] == done
 
 
 @pytest.mark.parametrize("killed", [True, False])

@@ -202,7 +202,7 @@ def guessing(epochs: int, planned: int = 10, accuracy: float = 0.55) -> History:
 def test_chance_weighs_care_times_the_odds_against_the_epochs_left() -> None:
     """8 x 0.0625 = 0.5: stopped while more than half of the 10 epochs is left, and not after."""
     odds = Fixed(0.0625)
-    stopped = [chance(guessing(n), odds=odds) is not None for n in range(1, 11)]
+    stopped = [chance(guessing(n), care=8, odds=odds) is not None for n in range(1, 11)]
     assert stopped == [True] * 4 + [False] * 6
     # 4 x 0.0625 = 0.25: after 7 epochs 0.3 of them is left, after 8 it is 0.2.
     stopped = [chance(guessing(n), care=4, odds=odds) is not None for n in range(6, 10)]
@@ -211,7 +211,7 @@ def test_chance_weighs_care_times_the_odds_against_the_epochs_left() -> None:
 
 def test_chance_says_what_it_weighed() -> None:
     odds = Fixed(0.0625)
-    reason = chance(guessing(3), odds=odds)
+    reason = chance(guessing(3), care=8, odds=odds)
     assert reason == Reason(
         "at chance for 3 epochs: accuracy at most 0.5500, where guessing 100 pairs stays below "
         "0.6700; 8 × odds 0.062 of a good late start (from 7 recorded runs) against 0.70 of its "

@@ -13,7 +13,7 @@ import pytest
 from facesiam.config import TrialConfig
 from search.results import RunError, load
 from search.story import story
-from search.verdicts import HEADERS, clopper_pearson, planned, record, text
+from search.verdicts import HEADERS, clopper_pearson, lost_by_it, planned, record, text
 
 SPACE = "fixed: {{epochs: 10}}\nsearch: {{lr: [1e-05, 1e-03]}}\nmetric: {metric}\nmode: {mode}\n"
 ASHA = {
@@ -30,18 +30,20 @@ class Written:
         self.folder = folder
         self.space("val_acc", "max")
 
-    def space(self, metric: str, mode: str) -> None:
-        (self.folder / "space.yaml").write_text(SPACE.format(metric=metric, mode=mode))
+    def space(self, metric: str, mode: str, more: str = "") -> None:
+        (self.folder / "space.yaml").write_text(SPACE.format(metric=metric, mode=mode) + more)
 
     def add(self, name: str, accuracies: list[float], status: str = "done", *,
             lr: float = 1e-5, row: str | None = None, last: dict[str, Any] | None = None,
+            people: int = 0, protocol: str = "frontal-triplets", pairs: int = 2000,
             **verdict: Any) -> None:  # fmt: skip
-        settings = TrialConfig(epochs=10, lr=lr).to_dict()
+        config = TrialConfig(epochs=10, lr=lr, people=people, protocol=protocol)
+        settings = config.to_dict()
         line = {"trial": name, "row": row, "status": status, "settings": settings}
         self._append("trials", {"stop_rule": None, "stop_reason": None} | line | verdict)
         for at, val_acc in enumerate(accuracies):
             measured = {"trial": name, "epoch": at, "val_acc": val_acc, "val_loss": 1 - val_acc}
-            measured |= {"train_loss": 0.5, "train_acc": 0.9, "val_pairs": 2000, "seconds": 1.0}
+            measured |= {"train_loss": 0.5, "train_acc": 0.9, "val_pairs": pairs, "seconds": 1.0}
             vital = last if last and at == len(accuracies) - 1 else {}
             self._append("epochs", measured | vital)
 
@@ -116,9 +118,28 @@ def test_the_record_of_a_rule(run: Written) -> None:
 
 def test_exactly_two_points_is_within_whatever_floats_make_of_it(run: Written) -> None:
     run.add("0001", [0.5016] * 10)
-    run.add("0002", [0.4816] * 10, control=True, **ASHA)  # 0.5016 - 0.02 > 0.4816 in floats
-    run.add("0003", [0.4814] * 10, control=True, **ASHA)  # one of 5,000 pairs less
-    assert run.record()["false"].tolist() == [1]
+    low = [0.4] * 8
+    run.add("0002", [*low, 0.4816, 0.4], control=True, **ASHA)  # 0.5016 - 0.02 > 0.4816 in floats
+    run.add("0003", [*low, 0.4814, 0.4], control=True, **ASHA)  # one of 5,000 pairs less
+    assert run.record()[["spared", "false"]].to_numpy().tolist() == [[2, 1]]
+
+
+def test_a_verdict_is_false_only_where_something_was_lost_by_it(run: Written) -> None:
+    """All of them come within 2 points of 0.82; the verdict is of epoch 3, or of which is not
+    known."""
+    run.add("0001", rising(0.82))
+    for at in (0, 3, 4, 9):
+        accuracies = [0.6] * 10
+        accuracies[at] = 0.81
+        run.add(f"at{at}", accuracies, control=True, **ASHA)
+    run.add("late", rising(0.81), control=True, stop_rule="dead", stop_reason="no live unit")
+    run.add("same", [0.6, 0.6, 0.6, 0.81, 0.6, 0.81, *[0.6] * 4], control=True, **ASHA)
+    found = lost_by_it(load(run.folder)[0].set_index("trial"))
+    control = ["at0", "at3", "at4", "at9", "late", "same"]
+    assert found[control].tolist() == [False, False, True, True, True, False]
+    rules = run.record().set_index("rule")
+    assert rules.loc["asha", ["spared", "false", "rate"]].tolist() == [5, 2, 0.4]
+    assert rules.loc["dead", ["spared", "false", "rate"]].tolist() == [1, 1, 1.0]
 
 
 def test_a_control_trial_may_be_the_best_itself(run: Written) -> None:
@@ -179,8 +200,8 @@ def test_the_record_in_the_terminal(run: Written) -> None:
     assert lines[2].split("  ")[-1].strip() == "12" and "50.0 [1.3, 98.7]" in lines[2]
     assert lines[3].split() == ["dead", "1", "1", "0", "–", "–", "8", "0"]
     assert lines[5:] == [
-        "false: ran on, as the control group, and ended within 2 points of the best; "
-        "95 % interval by Clopper and Pearson",
+        "false: ran on, as the control group, and came within 2 points of the best after the "
+        "verdict; 95 % interval by Clopper and Pearson",
         "dead: no control group: the rate of false stops is not known",
         "plateau: no trial of the control group has run to its end: "
         "the rate of false stops is not known",
@@ -228,8 +249,10 @@ def test_the_story_of_the_best_trial(run: Written) -> None:
     [
         (rising(0.81), "done", "ended 1.0 points below the best: the verdict was false"),
         (rising(0.7), "done", "ended 12.0 points below the best: the verdict was right"),
-        ([0.81] + [0.7] * 9, "done", "ended 1.0 points below the best: the verdict was false, "
-         "though its best epoch was not after it"),
+        ([0.81] + [0.7] * 9, "done", "ended 1.0 points below the best, but was so before: nothing "
+         "would have been lost"),
+        ([0.83] + [0.7] * 9, "done", "ended as the best, but was so before: nothing would have "
+         "been lost"),
     ],
 )  # fmt: skip
 def test_what_became_of_a_control_trial(
@@ -265,6 +288,33 @@ def test_the_story_of_a_trial_that_guessed_and_of_one_that_never_ran(run: Writte
         "scored": "nothing yet", "ended": "pending after 0 of 10 epochs",
         "rank": "none, as it has no epoch",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("chance", "low", "high"),
+    [("true", "46.2", "53.8"), ("false", "46.2", "53.8"), ("{level: 0.4}", "47.4", "52.6")],
+)
+def test_the_story_has_the_band_that_the_rules_held_the_trial_against(
+    run: Written, chance: str, low: str, high: str
+) -> None:
+    """Of a level of 0.4 each tail has 0.02 over 10 epochs: z = 2.05, times sqrt(0.25 / 2,000) =
+    0.0230, half a pair more for the steps, and rounded up to whole pairs: 1,047."""
+    run.space("val_acc", "max", f"prune: {{chance: {chance}}}\n")
+    run.add("0001", [0.5, 0.53, 0.54])
+    at, score = (1, "53.0") if chance.startswith("{") else (2, "54.0")
+    assert run.story("0001")["took off"] == (
+        f"at epoch {at}, with {score}: guessing stays between {low} and {high} on 2,000 pairs"
+    )
+
+
+def test_where_there_is_no_band_the_story_says_nothing_of_guessing(run: Written) -> None:
+    """Unbalanced pairs, or so few that no accuracy is outside: see test_history."""
+    run.add("all", [0.5, 0.5], protocol="cfp-pairs")
+    run.add("some", [0.5, 0.5], protocol="cfp-pairs", people=50)
+    run.add("eleven", [0.5, 0.5], pairs=11)
+    run.add("ten", [0.5, 0.5], pairs=10)
+    said = {name: "took off" in run.story(name) for name in ("all", "some", "eleven", "ten")}
+    assert said == {"all": True, "some": False, "eleven": True, "ten": False}
 
 
 def test_the_metric_is_named_where_it_is_another(run: Written) -> None:
