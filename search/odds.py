@@ -54,7 +54,8 @@ class Odds:
         """Say whether a curve is one of these, so far as both go, and not one of the same name."""
         own = next((each for each in self.curves if each.id == curve.id), None)
         pairs = zip(own.rows, curve.rows, strict=False) if own else ()
-        same = [a.get("val_acc") == b.get("val_acc") for a, b in pairs]
+        # As text, so that a NaN equals a NaN.
+        same = [str(a.get("val_acc")) == str(b.get("val_acc")) for a, b in pairs]
         return bool(same) and all(same)
 
     def runs(self, without: str = "") -> int:

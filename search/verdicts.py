@@ -106,8 +106,8 @@ def notes(rules: pd.DataFrame) -> list[str]:
     lines = []
     if rules["spared"].any():
         lines.append(
-            f"false: ran on, as the control group, and came within {100 * WITHIN:g} points of "
-            "the best after the verdict; 95 % interval by Clopper and Pearson"
+            f"false: ran on, as control, and came within {100 * WITHIN:g} points of the best "
+            "after the verdict; 95 % interval by Clopper and Pearson"
         )
     unknown = rules[rules["spared"] == 0]
     waiting = unknown["verdicts"] > unknown["stopped"]
