@@ -75,6 +75,8 @@ def read(path: str | Path) -> list[Curve]:
         RunError: no such folder, neither of the two forms, a damaged file, or no epoch in it.
     """
     path = Path(path)
+    if path.is_file():
+        raise RunError(f"{path}: a file; recorded curves are given by their folder")
     if not path.is_dir():
         raise RunError(f"{path}: no such folder of recorded curves")
     if (path / "trials.jsonl").is_file():
@@ -159,6 +161,11 @@ def _settings(about: Mapping[str, str], where: str) -> dict[str, Value]:
             )
         except ValueError as error:
             raise RunError(f"{where}, {name} {error}") from None
+    # Other nets and losses than those that can be trained here may well have been recorded; but a
+    # protocol with a typing mistake would be a contest of its own.
+    protocol = found.get("protocol")
+    if protocol is not None and (wrong := SETTINGS["protocol"].problem(protocol)):
+        raise RunError(f"{where}, protocol {wrong}")
     if "protocol" not in found and found.get("loss") in PROTOCOLS:
         found["protocol"] = PROTOCOLS[str(found["loss"])]
     return found

@@ -142,7 +142,7 @@ def tradeoff(
         lines: (epochs, chance) of "one epoch, then top k" for each k, a line a contest.
         kept: how near to the best counts as having kept it.
     """
-    figure = Figure(figsize=(WIDTH, 4.4), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(WIDTH, 5.0), dpi=DPI, layout="constrained")
     for axes, (name, points), line in zip(
         figure.subplots(1, len(panels), squeeze=False, sharey=True).flat, panels.items(), lines,
         strict=True,
@@ -158,7 +158,8 @@ def tradeoff(
         axes.set_xlabel("epochs spent, % of all")
         axes.set_xlim(0, 104)
         axes.set_ylim(-4, 104)
-        axes.legend(fontsize=8, loc="lower right")
+        axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2,
+                    frameon=False)  # fmt: skip
     figure.axes[0].set_ylabel(f"orders that keep the best within {100 * kept:g} points, %")
     _finish(figure, path, "What each policy spends, and how often it keeps the best run")
 

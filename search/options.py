@@ -95,7 +95,8 @@ RULES: dict[str, Rule] = {
         "successive halving (ASHA): of the trials at a rung, only the best go on",
         on=False,
         options=_by_name(
-            Setting("grace", int, 3, "epochs after its take-off that every trial may run", low=1),
+            Setting("grace", int, 3, "epochs that every trial may run, from its take-off on where "
+                    "that is in the first third of its epochs", low=1),
             Setting("factor", int, 4, "one trial in this many goes on from each rung", low=2),
             Setting("compare", str, "epoch", "trials with different `epochs` meet at the same "
                     "epoch, or at the same share of their schedule (grace then counts epochs of "

@@ -193,20 +193,26 @@ class Scheduler(FIFOScheduler):
     def _ask_asha(self, name: str) -> Cut | None:
         if self.asha is None:
             return None
-        history, start = self.histories[name], 0
+        history, guesses = self.histories[name], False
         if "chance" in self.rules:
-            found, wait = take_off(history), WAIT * history.planned
-            if found is None and len(history.rows) < wait:
+            guesses = take_off(history) is None
+            if guesses and len(history.rows) < WAIT * history.planned:
                 if self._age(history, 0) >= self.asha.rungs[-1][0]:
                     self.asha.peer(name, self.score(name), final=False)
                 return None
-            # Judged while it guessed, it goes on at that age: younger, it would come once more to
-            # rungs that have what it guessed.
-            start = found if found is not None and found < wait else 0
         return self.asha.judge(
-            name, self._age(history, start), self.score(name), history.pairs,
-            guesses="chance" in self.rules and take_off(history) is None,
+            name, self._age(history, self._start(history)), self.score(name), history.pairs,
+            guesses,
         )
+
+    def _start(self, history: History) -> int:
+        """Return the epoch that a trial's age counts from: its take-off, if it was waited for.
+
+        One that was judged while it guessed goes on at that age: younger, it would come once more
+        to rungs that have what it guessed.
+        """
+        found = take_off(history) if "chance" in self.rules else None
+        return found if found is not None and found < WAIT * history.planned else 0
 
     def _age(self, history: History, start: int) -> float:
         assert self.asha is not None
@@ -218,7 +224,9 @@ class Scheduler(FIFOScheduler):
 
     def _worded(self, name: str, cut: Cut) -> Stop:
         assert self.asha is not None
+        start = self._start(self.histories[name])
         age = f"{cut.rung:g} epochs" + self.asha.share * f" of {self.asha.longest}"
+        age += f" from its take-off at epoch {start}" if start else ""
         text = (
             f"best {self.space.metric} {cut.value:.4f} at the rung of {age}, cutoff "
             f"{cut.cutoff:.4f} of {cut.peers} peers"

@@ -123,7 +123,9 @@ def _cells(row: dict[Any, Any], names: Iterable[str]) -> list[str]:
     train = row["train_acc"]
     reason = "" if pd.isna(row["stop_reason"]) else str(row["stop_reason"])
     if row["control"] and reason:
-        reason = f"control: {reason}"
+        reason = f"ran on as control; {row['stop_rule']}: {reason}"
+    elif row["status"] == "stopped" and not pd.isna(row["stop_rule"]):
+        reason = f"{row['stop_rule']}: {reason}"
     return [
         rank, row["trial"], *(shown_value(row[name]) for name in names), accuracy + like,
         shown_value(row["best_epoch"]), "–" if math.isnan(train) else f"{100 * train:.1f}",

@@ -128,7 +128,10 @@ class Recorder(tune.Callback):
             (self.run / "state" / f"{name}.pt").unlink(missing_ok=True)
         self.events.ended(name, settings, value, self.space.metric)
         spared = self.scheduler.spared.get(name)
-        reason = f"control: {spared.reason}" if spared and not stop else stop and stop.reason
+        said = stop or spared
+        reason = said and (f"{said.rule}: " * (said.rule != "error") + str(said.reason))
+        if spared and not stop:
+            reason = f"ran on as control; {reason}"
         self.board.ended(name, status, value, reason)
 
     def _tell(self, name: str, status: str) -> float | None:

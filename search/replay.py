@@ -228,6 +228,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         found = contests(curves.read(options.curves), searched)
         if not found:
             raise RunError(f"{options.curves}: no run has a {searched.metric}")
+        if options.late >= searched.max_epochs():
+            raise RunError(f"--late {options.late}: must be below the {searched.max_epochs()} "
+                           "epochs of the longest trial")  # fmt: skip
         if options.late:
             found = {key: _late_best(runs, searched, options) for key, runs in found.items()}
         results = _replayed(found, searched, options)

@@ -126,9 +126,9 @@ def chance(history: History, *, care: float = 16.0, odds: Odds | None = None) ->
         return None
     return Reason(
         f"at chance for {history.epoch + 1} epochs: accuracy at most {best:.4f}, where guessing "
-        f"{history.pairs} pairs stays below {bound:.4f}; {care:g} × odds {ratio:.3f} of a good "
-        f"late start (from {odds.runs(history.name)} recorded runs) against {left:.2f} of its "
-        "epochs left",
+        f"{history.pairs} pairs stays below {bound:.4f}; care {care:g} × odds {ratio:.3f} of a "
+        f"good late start (from {odds.runs(history.name)} recorded runs) = {care * ratio:.2f}, "
+        f"less than the {left:.2f} of its epochs that are left",
         value=best, cutoff=bound, peers=odds.runs(history.name),
     )
 

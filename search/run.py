@@ -183,6 +183,8 @@ def _search(
     shares = Shares(space, setup, nodes)
     setup.run.mkdir(parents=True, exist_ok=options.resume)
     board = Board(space.count(), space.metric, space.mode, console)
+    count = space.count()
+    _say(console, f"{'all' if count is None else count} trials into {_shown(setup.run)}")
     with locked(setup.run):
         write_atomically(setup.run / "space.yaml", space.dump())
         manifest.begin(setup.run, space, data, _command(), nodes)

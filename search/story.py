@@ -15,6 +15,7 @@ from search import results, space
 from search.folder import RunError, settings
 from search.history import LEVEL, History, take_off
 from search.ranking import differing, interval, shown_value
+from search.rules import MOMENTUM
 from search.verdicts import good, judged, lost_by_it
 
 VITAL = ("trunk_grad_max", "trunk_grad_zero", "trunk_live", "head_live", "logit_spread")
@@ -110,7 +111,7 @@ def _took_off(told: Told) -> str:
     if not history.band() <= 1:
         return ""
     epoch, bound = take_off(history), 100 * history.band()
-    band = f"guessing stays between {100 - bound:.1f} and {bound:.1f} on {history.pairs:,} pairs"
+    band = f"guessing stays above {100 - bound:.1f}, below {bound:.1f} on {history.pairs:,} pairs"
     if epoch is None:
         return f"never in {_epochs(told.run)}: {band}"
     return f"at epoch {rows[epoch]['epoch']}, with {100 * rows[epoch]['val_acc']:.1f}: {band}"
@@ -122,7 +123,16 @@ def _vital_signs(told: Told) -> str:
     last = told.epochs.iloc[-1]
     known = [name for name in VITAL if name in last and not pd.isna(last[name])]
     signs = ", ".join(f"{name} {last[name]:.3g}" for name in known)
-    return f"{signs} at epoch {last['epoch']}" if known else ""
+    return f"{signs} at epoch {last['epoch']}{_not_dead(told)}" if known else ""
+
+
+def _not_dead(told: Told) -> str:
+    """Say why a trial without a gradient was not certified dead for want of updates."""
+    still = told.epochs["trunk_grad_zero"] == 1
+    updates = int(told.epochs["updates"][still[::-1].cumprod()[::-1].astype(bool)].sum())
+    if not 0 < updates < MOMENTUM:
+        return ""
+    return f"; no gradient in {updates} updates, of the {MOMENTUM} that certify a death"
 
 
 def _ended(told: Told) -> str:

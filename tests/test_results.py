@@ -141,8 +141,9 @@ def test_the_table_shows_of_a_verdict_its_reason_and_who_ran_on(tmp_path: Path) 
         [epoch("0001", 0, 0.7), epoch("0002", 0, 0.6)],
     )  # fmt: skip
     lines = results.table(load(run)[0]).splitlines()
-    assert lines[2].endswith("10  control: below") and lines[3].endswith("10  below")
-    assert not any("stop_" in line or "asha" in line for line in lines)
+    assert lines[2].endswith("10  ran on as control; asha: below")
+    assert lines[3].endswith("10  asha: below")
+    assert not any("stop_" in line for line in lines)
 
 
 @pytest.mark.parametrize("name", ["code2-row-A", "code2-rows-AJK"])

@@ -214,8 +214,8 @@ def test_chance_says_what_it_weighed() -> None:
     reason = chance(guessing(3), care=8, odds=odds)
     assert reason == Reason(
         "at chance for 3 epochs: accuracy at most 0.5500, where guessing 100 pairs stays below "
-        "0.6700; 8 × odds 0.062 of a good late start (from 7 recorded runs) against 0.70 of its "
-        "epochs left",
+        "0.6700; care 8 × odds 0.062 of a good late start (from 7 recorded runs) = 0.50, less "
+        "than the 0.70 of its epochs that are left",
         value=0.55, cutoff=0.67, peers=7,
     )  # fmt: skip
     assert odds.asked == [(2, 10, ("p", 100), 0.8, "x")]

@@ -36,6 +36,7 @@ class Written:
     def add(self, name: str, accuracies: list[float], status: str = "done", *,
             lr: float = 1e-5, row: str | None = None, last: dict[str, Any] | None = None,
             people: int = 0, protocol: str = "frontal-triplets", pairs: int = 2000,
+            vitals: list[dict[str, Any]] | None = None,
             **verdict: Any) -> None:  # fmt: skip
         config = TrialConfig(epochs=10, lr=lr, people=people, protocol=protocol)
         settings = config.to_dict()
@@ -44,7 +45,8 @@ class Written:
         for at, val_acc in enumerate(accuracies):
             measured = {"trial": name, "epoch": at, "val_acc": val_acc, "val_loss": 1 - val_acc}
             measured |= {"train_loss": 0.5, "train_acc": 0.9, "val_pairs": pairs, "seconds": 1.0}
-            vital = last if last and at == len(accuracies) - 1 else {}
+            vital = vitals[at] if vitals else {}
+            vital |= last if last and at == len(accuracies) - 1 else {}
             self._append("epochs", measured | vital)
 
     def record(self) -> pd.DataFrame:
@@ -221,7 +223,7 @@ def test_the_story_of_a_stopped_trial(run: Written) -> None:
         "": "trial 0002: stopped",
         "settings": "lr 0.001",
         "scored": "58.0 [55.8, 60.1] at epoch 3; 57.0 at epoch 4, its last",
-        "took off": "at epoch 2, with 54.0: guessing stays between 46.2 and 53.8 on 2,000 pairs",
+        "took off": "at epoch 2, with 54.0: guessing stays above 46.2, below 53.8 on 2,000 pairs",
         "vital signs": "trunk_grad_max 0.0125, trunk_live 0.25 at epoch 4",
         "ended": "stopped by asha after 5 of 10 epochs",
         "verdict": "asha at epoch 4, rung 5, value 0.6, cutoff 0.7, peers 5: 0.6 under 0.7",
@@ -280,7 +282,7 @@ def test_the_story_of_a_trial_that_guessed_and_of_one_that_never_ran(run: Writte
     run.add("0002", [], "pending")
     told = run.story("0001")
     assert told["took off"] == (
-        "never in 2 epochs: guessing stays between 46.2 and 53.8 on 2,000 pairs"
+        "never in 2 epochs: guessing stays above 46.2, below 53.8 on 2,000 pairs"
     )
     assert told["ended"] == "failed after 2 of 10 epochs: out of memory"
     assert run.story("0002") == {
@@ -303,7 +305,7 @@ def test_the_story_has_the_band_that_the_rules_held_the_trial_against(
     run.add("0001", [0.5, 0.536, 0.54])
     at, score = (1, "53.6") if chance.startswith("{") else (2, "54.0")
     assert run.story("0001")["took off"] == (
-        f"at epoch {at}, with {score}: guessing stays between {low} and {high} on 2,000 pairs"
+        f"at epoch {at}, with {score}: guessing stays above {low}, below {high} on 2,000 pairs"
     )
 
 
@@ -337,3 +339,13 @@ def test_a_run_or_a_trial_that_is_not_there(run: Written) -> None:
     run.add("0001", [0.5])
     with pytest.raises(RunError, match="no trial 0010; did you mean 0001"):
         story(run.folder, "0010")
+
+
+def test_the_story_says_how_far_a_silent_trunk_is_from_a_certified_death(run: Written) -> None:
+    """19 updates an epoch: the last three of six epochs had no gradient."""
+    shares = (0.0, 1.0, 0.5, 1.0, 1.0, 1.0)
+    silent = [{"updates": 19, "trunk_grad_zero": share} for share in shares]
+    run.add("0001", [0.5] * 6, vitals=silent)
+    assert run.story("0001")["vital signs"].endswith(
+        "; no gradient in 57 updates, of the 100 that certify a death"
+    )
