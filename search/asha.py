@@ -30,8 +30,6 @@ from ray.tune.schedulers import ASHAScheduler
 GROWTH = 1.05
 """A rung's cutoff is worked out anew once it has this many times the trials: below 20 at each new
 one. Each working out takes time in proportion, and a search may have 10,000 trials."""
-
-
 WORST = 1e30
 """What a trial without a finite score has in a rung, below all others."""
 

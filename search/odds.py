@@ -78,7 +78,7 @@ class Odds:
         """
         if not self.curves:
             return None
-        # To the next tenth of a point: a finer leader changes nothing, and would not be cached.
+        # Rounded to a tenth of a point, so that it is cached: a finer leader changes next to nothing.
         rounded = 0.5 if math.isnan(leader) else max(0.5, round(leader, 3))
         return self._cached_ratio(epoch, planned, contest, rounded, without if self.own else "")
 

@@ -82,7 +82,7 @@ def diverged(history: History) -> Reason | None:
 
 
 def dead(history: History) -> Reason | None:
-    """Stop a trial that can never learn again; the module's docstring has the argument."""
+    """Stop a trial that will not learn again; the module's docstring has the argument."""
     if history.settings.get("weight_decay") != 0:
         return None
     last = history.rows[-1]
@@ -162,8 +162,7 @@ RULES: dict[str, Callable[..., Reason | None]] = {
 }
 """The names that `prune:` of a space file knows, beside `asha` and `control`, in their order."""
 CERTAIN = ("diverged", "dead")
-"""Those that rest on no odds: what they stop could not have become better."""
-
+"""Those that rest on no odds: what they stop is as good as certain not to get better."""
 
 
 def _dead_layer(row: Mapping[str, Any]) -> str | None:
