@@ -78,7 +78,7 @@ class Odds:
         """
         if not self.curves:
             return None
-        # Rounded to a tenth of a point, so that it is cached: a finer leader changes next to nothing.
+        # Rounded to a tenth of a point to be cached: a finer leader changes next to nothing.
         rounded = 0.5 if math.isnan(leader) else max(0.5, round(leader, 3))
         return self._cached_ratio(epoch, planned, contest, rounded, without if self.own else "")
 
