@@ -1,7 +1,8 @@
-"""Augmentation of whole batches: a tensor and a generator in, a tensor of the same shape out.
+"""Augmentation of whole batches: images and random numbers in, images of the same shape out.
 
-Images are (B, 3, H, W) float in [0, 1]. Each image draws its own flip and its own angle or shift;
-flip and movement are one affine resampling, bilinear, black outside.
+Images are (B, 3, H, W) float in [0, 1], the random numbers (B, 3), uniform in [0, 1) and on the
+same device. Each image has its own flip and its own angle or shift; flip and movement are one
+affine resampling, bilinear, black outside.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from torch import Generator, Tensor
+from torch import Tensor
 
 MAX_ANGLE_DEGREES = 20.0
 MAX_SHIFT = 0.125  # of a side
@@ -38,27 +39,19 @@ def resample(images: Tensor, flip: Tensor, angle: Tensor, shift: Tensor) -> Tens
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
-def flip_rotate(images: Tensor, generator: Generator) -> Tensor:
-    """Mirror half of the images and turn each by up to ±20°. (B, 3, H, W) → the same."""
-    flip, draw = _draws(images, generator)
-    angle = (2 * draw[:, 0] - 1) * math.radians(MAX_ANGLE_DEGREES)
-    return resample(images, flip, angle, torch.zeros_like(draw))
+def flip_rotate(images: Tensor, draws: Tensor) -> Tensor:
+    """Mirror half of the images and turn each by up to ±20°."""
+    angle = (2 * draws[:, 1] - 1) * math.radians(MAX_ANGLE_DEGREES)
+    return resample(images, draws[:, 0] < 0.5, angle, torch.zeros_like(draws[:, 1:]))
 
 
-def flip_shift(images: Tensor, generator: Generator) -> Tensor:
+def flip_shift(images: Tensor, draws: Tensor) -> Tensor:
     """Mirror half of the images and shift each by up to ±12.5 % of each side."""
-    flip, draw = _draws(images, generator)
-    return resample(images, flip, torch.zeros_like(draw[:, 0]), (2 * draw - 1) * MAX_SHIFT)
+    shift = (2 * draws[:, 1:] - 1) * MAX_SHIFT
+    return resample(images, draws[:, 0] < 0.5, torch.zeros_like(draws[:, 0]), shift)
 
 
-def _draws(images: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
-    """Draw (B,) coin tosses and (B, 2) uniforms in [0, 1) on the generator's own device."""
-    draws = torch.rand(images.shape[0], 3, generator=generator, device=generator.device)
-    draws = draws.to(images.device, non_blocking=True)
-    return draws[:, 0] < 0.5, draws[:, 1:]
-
-
-AUGMENTS: dict[str, Callable[[Tensor, Generator], Tensor]] = {
+AUGMENTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "cfp-pairs": flip_rotate,
     "frontal-triplets": flip_shift,
 }

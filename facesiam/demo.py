@@ -19,7 +19,8 @@ from facesiam.data import DataError, Pairs, prepare
 from facesiam.metrics import accuracy, wilson
 from facesiam.models import SiameseNet, WeightsError
 from facesiam.packing import GEOMETRIES, decode
-from facesiam.train import load_model, predict
+from facesiam.saving import load_model
+from facesiam.train import predict
 
 SIDE, GAP, CAPTION, TITLE = 224, 12, 30, 44
 SAME, DIFFERENT = "The same person", "NOT the same person"

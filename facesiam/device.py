@@ -1,6 +1,13 @@
-"""What this machine computes on: its GPUs, and whether it multiplies in bf16."""
+"""What this machine computes on: its GPUs, its arithmetic, its memory."""
 
 from __future__ import annotations
+
+import ctypes
+import functools
+import platform
+import resource
+import sys
+from pathlib import Path
 
 import torch
 
@@ -20,3 +27,46 @@ def wants_bf16(config: TrialConfig, device: torch.device) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(check() for name in checks if (check := getattr(torch.cpu, name, None)))
+
+
+def dtype_of(config: TrialConfig, device: torch.device) -> torch.dtype:
+    """Return what the convolutions and linear layers compute in."""
+    return torch.bfloat16 if wants_bf16(config, device) else torch.float32
+
+
+@functools.cache
+def keep_freed_memory() -> None:
+    """Have glibc keep freed memory instead of handing it back to the kernel at every step.
+
+    The gradient of a head layer is 150 MB: returned and asked for again each step, its page faults
+    took a third of the time (AlexNet difference, 2 cores: 0.91 s a step before, 0.61 s after).
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return
+    libc = ctypes.CDLL(None)
+    for name, value in ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1)):
+        libc.mallopt(name, value)
+
+
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    """Begin a new measurement of the peak."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    elif sys.platform == "linux":
+        try:
+            Path("/proc/self/clear_refs").write_text("5")  # proc(5): resets VmHWM
+        except OSError:
+            pass  # a hardened kernel: the peak is then that of the whole process
+
+
+def peak_memory_mib(device: torch.device) -> float:
+    """Return the most memory held since the last reset: the GPU's, or this process's, in MiB."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    if sys.platform == "linux":
+        status = Path("/proc/self/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # macOS counts bytes

@@ -17,7 +17,8 @@ from ray import tune
 from facesiam.config import TrialConfig
 from facesiam.data import open_packed
 from facesiam.models import WeightsError, read_weights
-from facesiam.train import Training, epochs, save_atomically, save_model
+from facesiam.saving import save_atomically, save_model
+from facesiam.train import Training, epochs
 
 SAVING_SHARE = 0.05
 """State is saved as often as that costs at most this share of the time."""
@@ -121,7 +122,7 @@ class FaceTrial(tune.Trainable):
             assert self.training is not None
             self.best = value
             save_model(
-                self.weights_file, self.training.net, self.training.config,
+                self.weights_file, self.training.weights(), self.training.config,
                 epoch=metrics["epoch"], val_acc=metrics["val_acc"], data=self.data_key,
             )
 

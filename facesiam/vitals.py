@@ -19,25 +19,34 @@ from facesiam.models import SiameseNet
 
 
 class GradientWatch:
-    """The gradient that reaches the trunk over one epoch; ``look`` at it on every step."""
+    """The gradient that reaches the trunk over one epoch; ``look`` at it on every step.
+
+    ``updates`` counts the steps, and is the caller's to count: a recorded step runs no Python.
+    """
 
     def __init__(self, trunk: nn.Module, device: torch.device) -> None:
-        self.weights = [p for p in trunk.parameters() if p.requires_grad]
-        self.updates = 0
+        self.trunk = trunk
         self.largest = torch.zeros((), device=device)  # largest absolute entry so far
         self.zero = torch.zeros((), dtype=torch.int64, device=device)  # steps without any
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin an epoch."""
+        self.weights = [p for p in self.trunk.parameters() if p.requires_grad]
+        self.updates = 0
+        self.largest.zero_()
+        self.zero.zero_()
 
     @torch.no_grad()
     def look(self) -> None:
         """Note this step's gradient; call it between ``backward`` and ``optimizer.step``.
 
         What is in ``.grad`` is the gradient of the loss alone: weight decay is added inside the
-        fused Adam. A parameter without one (its ``.grad`` is None) counts as 0.
+        optimizer. A parameter without one (its ``.grad`` is None) counts as 0.
         """
-        self.updates += 1
         grads = [p.grad for p in self.weights if p.grad is not None]
         largest = _largest(grads) if grads else torch.zeros_like(self.largest)
-        self.largest = torch.maximum(self.largest, largest)  # keeps a NaN
+        self.largest.copy_(torch.maximum(self.largest, largest))  # keeps a NaN
         self.zero += largest == 0
 
     def report(self) -> dict[str, float]:

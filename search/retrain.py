@@ -24,7 +24,8 @@ from facesiam.config import GEOMETRY, ConfigError, EpochMetrics, TrialConfig, po
 from facesiam.data import DataError, FaceData, cache_root, open_packed, prepare
 from facesiam.metrics import verification
 from facesiam.models import WeightsError, find_weights
-from facesiam.train import Training, epochs, load_model, predict, save_model
+from facesiam.saving import load_model, save_model
+from facesiam.train import Training, epochs, predict
 from search import results
 from search.journal import write_atomically
 from search.space import SpaceError
@@ -153,7 +154,7 @@ def test(trial: str, config: TrialConfig, data: FaceData, folder: Path) -> dict[
 
 def _save(path: Path, training: Training, metrics: EpochMetrics, data: str) -> None:
     save_model(
-        path, training.net, training.config, epoch=metrics.epoch, val_acc=metrics.val_acc,
+        path, training.weights(), training.config, epoch=metrics.epoch, val_acc=metrics.val_acc,
         data=data,
     )
 

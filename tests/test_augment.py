@@ -28,6 +28,11 @@ def lit(images: torch.Tensor) -> tuple[int, int]:
     return divmod(int(plane.argmax()), plane.shape[1])
 
 
+def uniform(images: int, seed: int = 0) -> torch.Tensor:
+    """The random numbers of a batch."""
+    return torch.rand(images, 3, generator=torch.Generator().manual_seed(seed))
+
+
 def test_nothing_to_do_changes_nothing() -> None:
     images = torch.rand(1, 3, 8, 8)
     assert torch.allclose(resample(images, NO, ZERO, STILL), images, atol=1e-6)
@@ -55,12 +60,13 @@ def test_outside_is_black() -> None:
 
 
 @pytest.mark.parametrize("move", AUGMENTS.values())
-def test_the_generator_decides_and_each_image_draws_its_own(move: object) -> None:
+def test_the_draws_decide_and_each_image_has_its_own(move: object) -> None:
     assert callable(move)
     images = torch.rand(1, 3, 16, 16).repeat(64, 1, 1, 1)
-    first = move(images, torch.Generator().manual_seed(5))
-    assert torch.equal(first, move(images, torch.Generator().manual_seed(5)))
-    assert not torch.equal(first, move(images, torch.Generator().manual_seed(6)))
+    first = move(images, uniform(64, seed=5))
+    assert torch.equal(first, move(images, uniform(64, seed=5)))
+    assert torch.equal(first[:7], move(images[:7], uniform(64, seed=5)[:7]))
+    assert not torch.equal(first, move(images, uniform(64, seed=6)))
     assert len({tuple(one.flatten().tolist()) for one in first}) == 64
 
 
@@ -68,7 +74,7 @@ def test_shifts_stay_within_an_eighth_of_a_side_and_half_are_flipped() -> None:
     side = 32
     images = torch.zeros(400, 3, side, side)
     images[:, :, 16, 24] = 1
-    moved = flip_shift(images, torch.Generator().manual_seed(0))[:, 0]
+    moved = flip_shift(images, uniform(400))[:, 0]
     weight = moved.sum((1, 2))
     row = (moved.sum(2) * torch.arange(side)).sum(1) / weight
     column = (moved.sum(1) * torch.arange(side)).sum(1) / weight
@@ -83,7 +89,7 @@ def test_shifts_stay_within_an_eighth_of_a_side_and_half_are_flipped() -> None:
 def test_angles_stay_within_twenty_degrees() -> None:
     images = torch.zeros(300, 3, 65, 65)
     images[:, :, 31:34, 59:62] = 1  # 28 pixels right of the centre
-    moved = flip_rotate(images, torch.Generator().manual_seed(0))[:, 0]
+    moved = flip_rotate(images, uniform(300))[:, 0]
     axis = torch.arange(65) - 32.0
     weight = moved.sum((1, 2))
     x, y = (moved.sum(1) * axis).sum(1) / weight, (moved.sum(2) * axis).sum(1) / weight

@@ -14,7 +14,8 @@ from PIL import Image
 from facesiam import demo
 from facesiam.config import TrialConfig
 from facesiam.data import FaceData
-from facesiam.train import epochs, load_model, predict
+from facesiam.saving import load_model, save_model
+from facesiam.train import epochs, predict
 from search.journal import Journal
 from search.retrain import main
 
@@ -136,9 +137,8 @@ def test_the_demo_refuses_what_it_cannot_judge(
     tiny: TrialConfig, tmp_path: Path, images: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     from facesiam.models import build
-    from facesiam.train import save_model
 
-    save_model(tmp_path / "w.pt", build(tiny), tiny)
+    save_model(tmp_path / "w.pt", build(tiny).state_dict(), tiny)
     assert demo.main([str(tmp_path / "w.pt"), *images]) == 2
     said = capsys.readouterr().err
     assert "two images or none, got 1" in said or "no.jpg: No such file" in said

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 from facesiam.data import FaceData
-from facesiam.train import load_model
+from facesiam.saving import load_model
 from search import results
 from search.run import main
 

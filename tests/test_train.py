@@ -11,19 +11,18 @@ import numpy as np
 import pytest
 import torch
 
-from facesiam.config import EpochMetrics, TrialConfig
+from facesiam.config import EpochMetrics, Protocol, TrialConfig
 from facesiam.data import FaceData
+from facesiam.losses import LOSSES
 from facesiam.models import WeightsError, build
+from facesiam.pixels import Pixels
+from facesiam.saving import load_model, save_atomically, save_model
 from facesiam.train import (
-    Pixels,
     _order,
-    _wire,
+    _units,
     epochs,
     judged_right,
-    load_model,
     predict,
-    save_atomically,
-    save_model,
 )
 
 TIMES = ("seconds", "samples_per_second", "peak_memory_mib")
@@ -79,7 +78,7 @@ def test_a_state_of_other_settings_is_refused(tiny: TrialConfig, data: FaceData)
 
 
 def test_it_learns_to_tell_its_training_people_apart(tiny: TrialConfig, data: FaceData) -> None:
-    config = dataclasses.replace(tiny, join="difference", epochs=25, hidden=32)
+    config = dataclasses.replace(tiny, join="difference", epochs=25, hidden=32, seed=2)
     run = list(epochs(config, data))
     assert run[0].train_acc < 0.65 and run[-1].train_acc > 0.75
     assert run[-1].train_loss < 0.75 * run[0].train_loss
@@ -156,15 +155,50 @@ def test_images_are_scaled_to_the_unit_interval_and_averaged_down(data: FaceData
     assert np.allclose(half[0].permute(1, 2, 0).numpy(), averaged, atol=1e-5)
 
 
-def test_a_triplet_batch_holds_each_image_once_and_half_of_each_kind(data: FaceData) -> None:
-    pairs = data.pairs("frontal-triplets", "train")
-    assert pairs.triplets is not None
-    images, left, right, label = _wire(pairs, torch.tensor([4, 7]))
-    anchors, positives, negatives = pairs.triplets[[4, 7]].T
-    assert images.tolist() == [*anchors, *positives, *negatives]
-    assert images[left].tolist() == [*anchors, *anchors]
-    assert images[right].tolist() == [*positives, *negatives]
-    assert label.tolist() == [0, 0, 1, 1]
+@pytest.mark.parametrize("protocol", ["frontal-triplets", "cfp-pairs"])
+def test_a_step_sees_each_image_once_and_judges_the_right_pairs(
+    tiny: TrialConfig, data: FaceData, monkeypatch: pytest.MonkeyPatch, protocol: Protocol
+) -> None:
+    training = epochs(dataclasses.replace(tiny, protocol=protocol), data)
+    seen: dict[str, Any] = {}
+    judge, loss_of = training.net.judge, LOSSES["two"]
+
+    def embed(images: torch.Tensor) -> torch.Tensor:
+        """As features the images' own first pixels, which tell them apart."""
+        seen["images"] = len(images)
+        return images.flatten(1)[:, :9216].requires_grad_()
+
+    def pairs_of(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+        seen["left"], seen["right"] = left, right
+        return judge(left, right)
+
+    def label_of(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        seen["label"] = label
+        return loss_of(logits, label)
+
+    monkeypatch.setattr(training.net, "embed", embed)
+    monkeypatch.setattr(training.net, "judge", pairs_of)
+    monkeypatch.setitem(LOSSES, "two", label_of)
+    chosen = torch.tensor([4, 7])
+    training._update(chosen, torch.zeros(0, 3))
+    pairs = training.train_pairs
+    count = len(pairs.label) // 2 if pairs.triplets is not None else 0
+    where = np.array([4, 7, 4 + count, 7 + count] if count else [4, 7])
+    expected = [training.pixels.batch(torch.from_numpy(side[where])).flatten(1)[:, :9216]
+                for side in (pairs.left, pairs.right)]
+    assert torch.equal(seen["left"], expected[0]) and torch.equal(seen["right"], expected[1])
+    assert seen["label"].tolist() == pairs.label[where].tolist()
+    assert seen["images"] == (6 if count else 4)
+
+
+def test_a_unit_is_a_triplet_or_a_pair(data: FaceData) -> None:
+    triplets = data.pairs("frontal-triplets", "train")
+    units, labels = _units(triplets)
+    assert np.array_equal(units.numpy(), triplets.triplets) and labels[5].tolist() == [0, 1]
+    pairs = data.pairs("cfp-pairs", "train")
+    units, labels = _units(pairs)
+    assert units[3].tolist() == [pairs.left[3], pairs.right[3]]
+    assert labels[:, 0].tolist() == pairs.label.tolist()
 
 
 def test_the_order_is_a_shuffle_and_alternates_under_the_loss_two(data: FaceData) -> None:
@@ -182,7 +216,7 @@ def test_a_model_file_gives_back_the_same_judgements(
 ) -> None:
     training = epochs(tiny, data)
     next(training)
-    save_model(tmp_path / "w.pt", training.net, tiny, epoch=0, val_acc=0.25)
+    save_model(tmp_path / "w.pt", training.weights(), tiny, epoch=0, val_acc=0.25)
     net, config, info = load_model(tmp_path / "w.pt")
     pairs = data.pairs("frontal-triplets", "test")
     assert config == tiny and info == {"epoch": 0, "val_acc": 0.25}

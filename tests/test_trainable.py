@@ -11,7 +11,7 @@ import torch
 from facesiam import trainable
 from facesiam.config import TrialConfig
 from facesiam.data import FaceData
-from facesiam.train import load_model
+from facesiam.saving import load_model
 from facesiam.trainable import FaceTrial, OutOfMemory
 
 CLOCK = ("seconds", "samples_per_second", "peak_memory_mib")

@@ -54,7 +54,22 @@ def watch_of(*grads: list[float] | None) -> dict[str, float]:
     for grad in grads:
         trunk[0].grad = None if grad is None else torch.tensor(grad)
         watch.look()
+    watch.updates = len(grads)
     return watch.report()
+
+
+def test_a_new_epoch_begins_with_nothing() -> None:
+    layer = nn.Linear(2, 2)
+    watch = GradientWatch(layer, CPU)
+    layer.weight.grad = torch.zeros(2, 2)
+    watch.look()
+    layer.weight.grad.fill_(7)
+    watch.look()
+    watch.begin()
+    layer.weight.grad.fill_(3)
+    watch.look()
+    watch.updates = 1
+    assert watch.report() == {"updates": 1, "trunk_grad_max": 3.0, "trunk_grad_zero": 0.0}
 
 
 def test_the_largest_entry_and_the_steps_without_any_are_reported() -> None:
@@ -79,6 +94,7 @@ def test_a_gradient_that_is_not_finite_is_passed_on() -> None:
 def test_of_a_frozen_trunk_nothing_is_said_but_the_number_of_updates() -> None:
     watch = GradientWatch(nn.Linear(2, 2).requires_grad_(False), CPU)
     watch.look()
+    watch.updates = 1
     seen = watch.report()
     assert seen["updates"] == 1
     assert math.isnan(seen["trunk_grad_max"]) and math.isnan(seen["trunk_grad_zero"])
@@ -189,8 +205,17 @@ def last_conv(training: Training) -> Any:
 
 
 @torch.no_grad()
+def take(training: Training) -> Training:
+    """Have the optimizer train on from the weights that the test has just set."""
+    for name, parameter in training.net.named_parameters():
+        training.optimizer.masters[name].copy_(parameter)
+    return training
+
+
+@torch.no_grad()
 def kill_trunk(training: Training) -> None:
     last_conv(training).bias.fill_(-1e3)
+    take(training)
 
 
 @torch.no_grad()
@@ -224,7 +249,7 @@ def test_measuring_changes_nothing(
     monkeypatch.setattr(train, "logit_spread", lambda logits: math.nan)
     plain = epochs(config, data)
     for ours, theirs in zip(with_vitals, plain, strict=True):
-        assert math.isnan(theirs.trunk_grad_max) and math.isnan(theirs.trunk_live)
+        assert theirs.trunk_grad_max == 0 and math.isnan(theirs.trunk_live)
         for name in ("train_loss", "train_acc", "val_loss", "val_acc", "val_pairs"):
             assert getattr(ours, name) == getattr(theirs, name), name
     for name, value in plain.net.state_dict().items():
@@ -281,6 +306,7 @@ def test_tiny_gradients_are_not_zero_in_training(
     training = epochs(config, data)
     with torch.no_grad():
         training.net.head[-1].weight.mul_(1e-28)
+    take(training)
     seen = show(next(training))
     assert seen["trunk_grad_zero"] == 0 and 1e-36 < seen["trunk_grad_max"] < 1e-26
 
@@ -362,7 +388,7 @@ def test_no_alarm_for_a_frozen_trunk_whose_head_learns(small: TrialConfig, data:
     training.net.trunk.requires_grad_(False)
     rows = rows_of(training, 10)
     assert all(math.isnan(row["trunk_grad_max"] + row["trunk_grad_zero"]) for row in rows)
-    assert rows[-1]["train_loss"] < 0.9 * rows[0]["train_loss"]
+    assert rows[-1]["train_loss"] < 0.95 * rows[0]["train_loss"]
     assert alarm(rows, training.config) is None
 
 
@@ -459,10 +485,10 @@ def test_no_alarm_for_a_dead_net_that_momentum_revives(small: TrialConfig, data:
         # Momentum carries it lr · (0.9 + 0.9² / 0.9995^½ …) = 0.0904 in all, of which 1 % is left
         # after 44 updates: to above 0 in the fourth epoch.
         bias.fill_(-0.0895)
-    training.optimizer.state[bias] = {
-        "step": torch.tensor(1e5), "exp_avg": torch.full_like(bias, -1),
-        "exp_avg_sq": torch.ones_like(bias),
-    }
+    training.optimizer.coming.fill_(1e5)
+    training.optimizer.slots[bias].mean.fill_(-1)
+    for slot in training.optimizer.slots.values():  # nothing else moves much
+        slot.square.fill_(1)
     rows = rows_of(training, 4)
     assert all(row["trunk_grad_zero"] == 1 and row["trunk_live"] == 0 for row in rows[:3])
     assert 8 / 12 <= rows[3]["trunk_grad_zero"] < 1  # after 44 to 47 updates

@@ -1,0 +1,56 @@
+"""The packed images on the device that trains, gathered into batches there."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+class Pixels:
+    """Hands out batches of a dataset's images.
+
+    On a GPU the bytes are resident, once a process; on a CPU they stay in the mapped file, which
+    all processes of the machine share.
+
+    Args:
+        source: (N, 224, 224, 3) uint8, usually memory-mapped.
+        image_size: side of the images that are handed out; averaged down to it.
+        device: where they are handed out.
+    """
+
+    def __init__(
+        self, source: NDArray[np.uint8], image_size: int, device: torch.device
+    ) -> None:
+        self.source = source
+        self.image_size, self.device = image_size, device
+        self.resident = _on_gpu(source, device) if device.type == "cuda" else None
+
+    def batch(self, indices: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Gather images: (B,) int64 → (B, 3, S, S) in [0, 1], channels last.
+
+        The value of a byte is byte / 255 rounded to `dtype`, however it is brought there.
+        """
+        if self.resident is not None:
+            raw = self.resident.index_select(0, indices)
+        else:
+            raw = torch.from_numpy(self.source[indices.numpy()])
+        images = raw.permute(0, 3, 1, 2)  # already channels last in memory
+        if self.image_size == images.shape[-1]:
+            return images.to(dtype).div_(255)  # bytes are whole numbers that bf16 has
+        images = F.interpolate(images.float().div_(255), size=self.image_size, mode="area")
+        return images.to(dtype, memory_format=torch.channels_last)
+
+
+_gpu_pixels: dict[str, Tensor] = {}
+
+
+def _on_gpu(source: NDArray[np.uint8], device: torch.device) -> Tensor:
+    """Copy the packed images to the GPU once a process; one geometry is kept."""
+    key = f"{getattr(source, 'filename', id(source))} {device}"
+    if key not in _gpu_pixels:
+        _gpu_pixels.clear()
+        _gpu_pixels[key] = torch.from_numpy(np.array(source)).to(device)
+    return _gpu_pixels[key]
