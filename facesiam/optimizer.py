@@ -17,8 +17,9 @@ import torch
 from torch import Tensor, nn
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8
-PIECE = 2**18
-"""Weights updated at once on a CPU: their widened gradient, 1 MiB, stays in the cache."""
+PIECE = 2**20
+"""Weights updated at once on a CPU: 4 MiB of widened gradient, most of which stays in the cache.
+Smaller pieces are 2 % faster on idle cores, but on busy ones every piece waits for its threads."""
 
 
 class Slot(NamedTuple):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,11 +18,18 @@ from facesiam.models import SiameseNet, WeightsError, read_weights
 from facesiam.optimizer import compute_in
 
 
+def model_file(
+    weights: Mapping[str, Tensor], config: TrialConfig, **info: float | str
+) -> dict[str, Any]:
+    """Return what a model file holds: weights in full precision, settings and `info`."""
+    return {"config": config.to_dict(), "model": dict(weights), **info}
+
+
 def save_model(
     path: Path, weights: Mapping[str, Tensor], config: TrialConfig, **info: float | str
 ) -> None:
-    """Write weights, settings and `info` to one file, atomically; ``load_model`` reads it."""
-    save_atomically({"config": config.to_dict(), "model": dict(weights), **info}, path)
+    """Write a model file, atomically; ``load_model`` reads it."""
+    save_atomically(model_file(weights, config, **info), path)
 
 
 def load_model(path: str | Path) -> tuple[SiameseNet, TrialConfig, dict[str, Any]]:
@@ -49,7 +58,90 @@ def save_atomically(state: Mapping[str, Any], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        torch.save(dict(state), partial)
+        with partial.open("wb") as file:
+            torch.save(dict(state), file)
+            file.flush()
+            os.fsync(file.fileno())  # or a power cut may leave the new name with the old nothing
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+class Writer:
+    """Writes files of tensors on a thread of its own, one after the other.
+
+    A state that waits for its turn is replaced by a newer one for the same path, which takes its
+    place in the row: what is asked for first is on the disk first.
+    """
+
+    def __init__(self) -> None:
+        self.seconds: dict[Path, float] = {}
+        """What the last write of each path took, its snapshot included."""
+        self._waiting: dict[Path, dict[str, Any]] = {}
+        self._writing: Path | None = None
+        self._error: OSError | RuntimeError | None = None
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def write(self, path: Path, state: Mapping[str, Any]) -> None:
+        """Have `state`, as it is now, written to `path` soon: atomically, but not yet.
+
+        Raises:
+            OSError, RuntimeError: an earlier write failed.
+        """
+        self._complain()
+        start = time.monotonic()
+        copy = snapshot(state)
+        with self._changed:
+            self._waiting[path] = copy
+            self.seconds[path] = time.monotonic() - start
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, daemon=True, name="writer")
+                self._thread.start()
+            self._changed.notify_all()
+
+    def busy(self, path: Path) -> bool:
+        """Say whether an earlier state for `path` is not on the disk yet."""
+        return path in self._waiting or self._writing == path
+
+    def flush(self) -> None:
+        """Wait until everything is written.
+
+        Raises:
+            OSError, RuntimeError: a write failed.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: not self._waiting and self._writing is None)
+        self._complain()
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: bool(self._waiting))
+                path = next(iter(self._waiting))
+                self._writing, state = path, self._waiting.pop(path)
+            start = time.monotonic()
+            try:
+                save_atomically(state, path)
+            except (OSError, RuntimeError) as error:  # torch's own writer raises the latter
+                self._error = error
+            del state  # gigabytes
+            with self._changed:
+                self.seconds[path] = self.seconds.get(path, 0.0) + time.monotonic() - start
+                self._writing = None
+                self._changed.notify_all()
+
+    def _complain(self) -> None:
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+
+def snapshot(state: Any) -> Any:
+    """Return a copy whose tensors are on the CPU and share nothing with `state`."""
+    if isinstance(state, Tensor):
+        copy = state.detach().to("cpu")
+        return copy.clone() if copy.data_ptr() == state.data_ptr() else copy
+    if isinstance(state, Mapping):
+        return {key: snapshot(value) for key, value in state.items()}
+    return list(state) if isinstance(state, list) else state

@@ -74,8 +74,7 @@ class Training(Iterator[EpochMetrics]):
             raise StopIteration
         reset_peak_memory(self.device)
         start = time.perf_counter()
-        devices = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices):
+        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
             training, pairs = self._train()
         trained = time.perf_counter()
         validation = self._validate()
@@ -117,13 +116,20 @@ class Training(Iterator[EpochMetrics]):
         self.optimizer.load(state["model"], state["optimizer"])
         self.epoch = int(state["epoch"])
 
-    def _train(self) -> tuple[dict[str, Any], int]:
+    def measure(self, steps: int) -> float:
+        """Train so many updates and forget them but for the weights; return pairs a second."""
+        start = time.perf_counter()
+        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+            pairs = self._train(steps)[1]  # has fetched its metrics: a GPU has finished
+        return pairs / (time.perf_counter() - start)
+
+    def _train(self, most: int | None = None) -> tuple[dict[str, Any], int]:
         """Train an epoch; return the metrics of its steps and how many pairs they had."""
         self.net.train()
         self.total.zero_()
         self.watch.begin()
         seen = 0
-        for chosen, draws in self._batches():
+        for chosen, draws in itertools.islice(self._batches(), most):
             if self.captured:
                 self.captured.run(self._update, chosen, draws)
             else:

@@ -1,7 +1,9 @@
 """One trial as Ray Tune runs it: the only file of this package that knows Ray.
 
 The worker is reused from trial to trial. State to resume from and the best epoch's weights are
-written into the run folder itself, so they outlive the worker, the driver and Ray's session.
+written into the run folder itself, on a thread of their own, so they outlive the worker, the
+driver and Ray's session. The weights of an epoch come before the state that follows it: a state on
+the disk has its best epoch's weights beside it.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from ray import tune
 from facesiam.config import TrialConfig
 from facesiam.data import open_packed
 from facesiam.models import WeightsError, read_weights
-from facesiam.saving import save_atomically, save_model
+from facesiam.saving import Writer, model_file
 from facesiam.train import Training, epochs
 
 SAVING_SHARE = 0.05
@@ -33,13 +35,15 @@ class OutOfMemory(RuntimeError):
 class FaceTrial(tune.Trainable):
     """A trial.
 
-    Its Ray config: trial, settings, data, weights, run, cpus, device, metric, mode, and `noted`,
-    the number of its epochs that the driver has in its journal.
+    Its Ray config: trial, settings, data, weights, run, cpus, device, metric, mode; `noted`, the
+    number of its epochs that the driver has in its journal; and `bar`, the score above which its
+    weights are worth keeping, or None.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
         """Open the data, build the net, and go on from a saved state where there is one."""
         self.training: Training | None = None
+        self.writer = Writer()
         self._start(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -64,7 +68,9 @@ class FaceTrial(tune.Trainable):
         self.history.append(metrics)
         self._keep_best(metrics)
         done = self.training.epoch >= self.training.config.epochs
-        if not done:  # the driver removes the state, once it has noted that the trial is done
+        if done:  # the driver removes the state, once it has noted that the trial is done
+            self.writer.flush()
+        else:
             self._save_when_cheap()
         return {**metrics, "done": done}
 
@@ -85,7 +91,7 @@ class FaceTrial(tune.Trainable):
         self.state_file = run / "state" / f"{trial}.pt"
         self.weights_file = run / "weights" / f"{trial}.pt"
         self.metric, self.sign = config["metric"], 1 if config["mode"] == "max" else -1
-        self.saving_seconds = 0.0
+        self.bar = -float("inf") if config["bar"] is None else self.sign * config["bar"]
         try:
             self._build(config)
             self._resume(config)
@@ -121,23 +127,30 @@ class FaceTrial(tune.Trainable):
         if value > self.best:  # never true for NaN
             assert self.training is not None
             self.best = value
-            save_model(
-                self.weights_file, self.training.weights(), self.training.config,
-                epoch=metrics["epoch"], val_acc=metrics["val_acc"], data=self.data_key,
-            )
+            if value >= self.bar:
+                self.writer.write(self.weights_file, model_file(
+                    self.training.weights(), self.training.config,
+                    epoch=metrics["epoch"], val_acc=metrics["val_acc"], data=self.data_key,
+                ))  # fmt: skip
 
     def _save_when_cheap(self) -> None:
         assert self.training is not None
-        cost = self.saving_seconds or _size(self.training) / ASSUMED_BYTES_PER_SECOND
-        if cost > SAVING_SHARE * (time.monotonic() - self.saved_at):
+        assumed = _size(self.training) / ASSUMED_BYTES_PER_SECOND
+        cost = self.writer.seconds.get(self.state_file, assumed)
+        dear = cost > SAVING_SHARE * (time.monotonic() - self.saved_at)
+        if dear or self.writer.busy(self.state_file):
             return
-        start = time.monotonic()
-        kept = {"best": self.best, "history": self.history}
-        save_atomically({**self.training.state(), **kept}, self.state_file)
         self.saved_at = time.monotonic()
-        self.saving_seconds = self.saved_at - start
+        kept = {"best": self.best, "history": self.history}
+        self.writer.write(self.state_file, {**self.training.state(), **kept})
 
     def _forget(self) -> None:
+        """Let go of the trial, once what it has to leave is on the disk."""
+        try:
+            self.writer.flush()
+        except (OSError, RuntimeError) as error:  # not the next trial's fault
+            print(f"{self.weights_file}: not written ({error})")
+        self.writer.seconds.clear()
         self.training = None
         gc.collect()
         if torch.cuda.is_available():

@@ -74,6 +74,13 @@ class Board:
             why = f"  ({reason})" if reason else ""
             self._line(f"trial {name}  {status}  {best}{why}  {self._progress()}")
 
+    def again(self, name: str, why: str) -> None:
+        """Show that a trial goes back into the queue."""
+        self.running.pop(name, None)
+        (self.live.console if self.live else self.console).print(
+            Text(f"trial {name}  again  ({why})"), soft_wrap=True
+        )
+
     def render(self) -> Group:
         """Return the table as it stands."""
         table = Table(box=None, pad_edge=False)

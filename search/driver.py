@@ -7,7 +7,7 @@ is in our own journal, so resuming reads that and never unpickles anything.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,16 @@ from search.machine import DriverError, Node, Setup, Shares, check_address
 from search.recorder import Recorder
 from search.space import SearchSpace
 
+DOUBLINGS = 12
+"""Sizes of share: a trial that runs out of memory gets the next one."""
 OBJECT_STORE_BYTES = 256 * 2**20
 """Ray's shared store of a local run: results are small and the pixels are mapped from a file."""
 
 
-def run(space: SearchSpace, setup: Setup, shares: Shares, board: Board) -> bool:
+def run(
+    space: SearchSpace, setup: Setup, shares: Shares, board: Board,
+    trainable: type[tune.Trainable] = FaceTrial,
+) -> bool:
     """Run the search, or what is left of it, into ``setup.run``.
 
     Returns:
@@ -37,10 +42,11 @@ def run(space: SearchSpace, setup: Setup, shares: Shares, board: Board) -> bool:
         setup: where, and on what.
         shares: what each trial gets; ``connect`` comes before it.
         board: where it is shown.
+        trainable: what a worker runs.
     """
-    recorder = Recorder(space, setup.run, board)
+    recorder = Recorder(space, setup.run, board, shares)
     tuner = tune.Tuner(
-        tune.with_resources(FaceTrial, lambda config: placement(shares, config)),
+        tune.with_resources(trainable, placing(shares)),
         tune_config=tune.TuneConfig(
             search_alg=Searching(recorder, shares), scheduler=recorder.scheduler, num_samples=-1,
             reuse_actors=True, max_concurrent_trials=shares.concurrent,
@@ -95,9 +101,20 @@ def cluster() -> list[Node]:
     return [Node(offer.get("CPU", 0.0), offer.get("GPU", 0.0)) for offer in offers]
 
 
-def placement(shares: Shares, config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
-    """Return Ray's form of a trial's share."""
-    cpus, gpus = shares.of(config["settings"]["net"])
+def placing(shares: Shares) -> Callable[[dict[str, Any]], tune.PlacementGroupFactory]:
+    """Return what gives Ray a trial's share, by the trial's config."""
+    placed = {
+        (net, larger): placement(*shares.of(net, larger))
+        for net in shares.space.nets() for larger in range(DOUBLINGS)
+    }
+    # Ray sends this to the workers. It refers to nothing of ours, or they would import all of
+    # this package, optuna and scipy with it, before a trial starts.
+    most = DOUBLINGS - 1
+    return lambda config: placed[config["settings"]["net"], min(config["larger"], most)]
+
+
+def placement(cpus: float, gpus: float) -> tune.PlacementGroupFactory:
+    """Return Ray's form of a share."""
     return tune.PlacementGroupFactory([{"CPU": cpus} | ({"GPU": gpus} if gpus else {})])
 
 
@@ -108,18 +125,21 @@ class Searching(Searcher):
         super().__init__()
         self.recorder, self.shares = recorder, shares
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:  # type: ignore[override]
-        """Return the next trial's config, or Ray's word for "no more"."""
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
+        """Return the next trial's config, None for "not now", or Ray's word for "no more"."""
         suggestion = self.recorder.next()
         if suggestion is None:
-            return self.FINISHED
+            # What still runs may run out of memory, and come back to be tried again.
+            return None if self.recorder.running else self.FINISHED
         space, setup = self.recorder.space, self.shares.setup
-        cpus, gpus = self.shares.of(str(suggestion.settings["net"]))
+        larger = self.recorder.larger.get(suggestion.trial, 0)
+        cpus, gpus = self.shares.of(str(suggestion.settings["net"]), larger)
         return {
             "trial": suggestion.trial, "settings": suggestion.settings, "cpus": cpus,
             "device": "cuda" if gpus else "cpu", "noted": self.recorder.noted(suggestion.trial),
             "run": str(setup.run), "data": setup.data, "weights": dict(setup.weights),
-            "metric": space.metric, "mode": space.mode,
+            "metric": space.metric, "mode": space.mode, "bar": self.recorder.bar(),
+            "larger": larger,
         }
 
     def on_trial_complete(
@@ -144,5 +164,8 @@ _QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    # Ray's own state is written at the start and the end: it has a line for every trial so far and
+    # only Ray's restore reads it, which nothing here uses.
+    "TUNE_GLOBAL_CHECKPOINT_S": "inf",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }

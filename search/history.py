@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from scipy.stats import binom
-
 from facesiam.config import Value
 
 LEVEL = 0.01
@@ -95,6 +93,8 @@ def edge(pairs: int, looks: int, level: float = LEVEL) -> float:
     The exact binomial bound for ``pairs`` fair coins, on both sides, with the level divided by the
     ``looks`` at it (Bonferroni). Above 1 where so few pairs can prove nothing.
     """
+    from scipy.stats import binom  # half a second to import: not before the first trial runs
+
     tail = level / (2 * looks)
     # isf gives the smallest k with P(X > k) <= tail; the bound itself must be as unlikely.
     right = int(binom.isf(tail, pairs, 0.5)) + 1

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from search.parts import Amount
 from search.space import SearchSpace
 
 
@@ -96,12 +97,23 @@ def this_machine() -> list[Node]:
 class Shares:
     """What each trial gets, and how many run at once.
 
+    Args:
+        space: whose `resources:` say what is asked.
+        setup: what the command line says over that.
+        nodes: the machines.
+        at_once: by net, how many trials share a GPU, or a machine's cores where there are none;
+            for what is `auto`. Without it a trial gets a whole GPU, or an equal share of cores.
+
     Raises:
         DriverError: a trial asks for more than any machine has.
     """
 
-    def __init__(self, space: SearchSpace, setup: Setup, nodes: Sequence[Node]) -> None:
+    def __init__(
+        self, space: SearchSpace, setup: Setup, nodes: Sequence[Node],
+        at_once: Mapping[str, int] | None = None,
+    ) -> None:
         self.space, self.setup, self.nodes = space, setup, nodes
+        self.at_once = at_once or {}
         self.has_gpus = any(node.gpus >= 1 for node in nodes)
         fit = {net: sum(self._fits(net, node) for node in nodes) for net in space.nets()}
         for net, trials in fit.items():
@@ -115,25 +127,51 @@ class Shares:
         # Of nets with different shares, as many as fit of the smallest; Ray holds back the others.
         self.concurrent = setup.concurrent or max(fit.values())
 
-    def of(self, net: str) -> tuple[float, float]:
-        """Return (CPUs, GPUs) of a trial with this net; `auto` is resolved here."""
-        cpus, gpus = self.space.resources.for_net(net)
-        gpus = self.setup.gpus if self.setup.gpus is not None else gpus
-        cpus = self.setup.cpus if self.setup.cpus is not None else cpus
+    def of(self, net: str, larger: int = 0) -> tuple[float, float]:
+        """Return (CPUs, GPUs) of a trial with this net; `auto` is resolved here.
+
+        Args:
+            net: its net.
+            larger: how often the trial has run out of memory: each time doubles its share.
+        """
+        cpus, gpus = self.asked(net)
         if gpus == "auto":
-            gpus = 1.0 if self.has_gpus else 0.0
+            gpus = 1 / self.at_once.get(net, 1) if self.has_gpus else 0.0
         if cpus == "auto":
-            cpus = min(self._auto_cpus(node, float(gpus)) for node in self._usable(float(gpus)))
-        return float(cpus), float(gpus)
+            gpus = float(gpus)
+            cpus = min(self._auto_cpus(net, node, gpus) for node in self._usable(gpus))
+        cpus, gpus = float(cpus), float(gpus)
+        if gpus:
+            return cpus, gpus if gpus >= 1 else min(1.0, gpus * 2**larger)
+        return min(cpus * 2**larger, max(cpus, *(node.cpus for node in self.nodes))), gpus
+
+    def grows(self, net: str, larger: int) -> bool:
+        """Say whether a trial can get more than it has."""
+        return self.of(net, larger + 1) != self.of(net, larger)
+
+    def told(self, net: str, larger: int = 0) -> str:
+        """Name a share."""
+        cpus, gpus = self.of(net, larger)
+        return f"{gpus:g} gpus" if gpus else f"{cpus:g} cpus"
+
+    def asked(self, net: str) -> tuple[Amount, Amount]:
+        """Return (CPUs, GPUs) as they were asked for, `auto` among them."""
+        cpus, gpus = self.space.resources.for_net(net)
+        return (
+            self.setup.cpus if self.setup.cpus is not None else cpus,
+            self.setup.gpus if self.setup.gpus is not None else gpus,
+        )
 
     def _usable(self, gpus: float) -> Sequence[Node]:
         """Return the machines that have the GPUs, or all where none has."""
         return [node for node in self.nodes if node.gpus >= gpus] or self.nodes
 
-    def _auto_cpus(self, node: Node, gpus: float) -> float:
+    def _auto_cpus(self, net: str, node: Node, gpus: float) -> float:
         """Share a machine's cores among the trials that it will run at once."""
         if gpus:
             slots = max(1.0, _whole(node.gpus / gpus))
+        elif net in self.at_once:
+            slots = self.at_once[net]
         else:
             slots = min(node.cpus, self.space.count() or node.cpus)
         slots = min(slots, self.setup.concurrent or slots)

@@ -30,6 +30,8 @@ OPTIONS: dict[str, Setting] = {
                 choices=METRICS),
         Setting("mode", str, "max", "whether more (max) or less (min) of the metric is better; "
                 "without it max for accuracies, min for losses", choices=("max", "min")),
+        Setting("keep", int, 3, "how many of the best trials keep their weights, best epoch's",
+                low=1, high=100_000),
         Setting("report", bool, False, "write the report when the search is done"),
     )
 }  # fmt: skip

@@ -8,17 +8,23 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+import socket
+import struct
+import time
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from ray import tune
-from tensorboardX import SummaryWriter
+from tensorboardX import summary
+from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.record_writer import masked_crc32c
 
 from facesiam.config import EpochMetrics, Value
 from search.board import Board
 from search.journal import Journal, read_epochs, read_trials
+from search.machine import Shares
 from search.pruners import Scheduler, Stop
 from search.results import best_epoch
 from search.space import SearchSpace
@@ -34,18 +40,27 @@ EPOCH_FIELDS = tuple(item.name for item in fields(EpochMetrics))
 class Recorder(tune.Callback):
     """Told by Ray of everything that happens in a run; the run's state between sessions."""
 
-    def __init__(self, space: SearchSpace, run: Path, board: Board) -> None:
-        self.space, self.run, self.board = space, run, board
+    def __init__(
+        self, space: SearchSpace, run: Path, board: Board, shares: Shares | None = None
+    ) -> None:
+        self.space, self.run, self.board, self.shares = space, run, board, shares
         self.scheduler = Scheduler(space)
         self.suggester = Suggester(space)
         self.journal = Journal(run)
         self.events = TensorBoard(run / "tensorboard")
         self.session = len(list((run / "ray").glob("session*"))) + 1
         self.running: dict[str, Suggestion] = {}
-        self.best: tuple[float, int, str] | None = None
-        """(metric turned so that less is better, best epoch, trial) of the best that has ended."""
+        self.best: list[tuple[float, int, str]] = []
+        """(metric turned so that less is better, best epoch, trial) of those that have ended and
+        keep their weights, the best first."""
+        self.larger: dict[str, int] = {}
+        """How often a trial's share was doubled, as it ran out of memory."""
+        self.failed: set[str] = set()
         self.exhausted = False
         self.waiting = self._take_up()
+        for partial in [*run.glob("weights/.*"), *run.glob("state/.*")]:
+            partial.unlink()  # of workers that were killed while they wrote
+        self._sweep()
 
     def next(self) -> Suggestion | None:
         """Return the next trial to run, or None when there is none left."""
@@ -56,6 +71,12 @@ class Recorder(tune.Callback):
             self.running[suggestion.trial] = suggestion
             self._note(suggestion.trial, "pending")
         return suggestion
+
+    def bar(self) -> float | None:
+        """Return the score that a trial must reach for its weights to be kept; None: any does."""
+        if len(self.best) < self.space.keep:
+            return None
+        return self._turn(self.best[-1][0])
 
     def noted(self, trial: str) -> int:
         """Return how many epochs of a trial are in the journal."""
@@ -91,8 +112,11 @@ class Recorder(tune.Callback):
         self._end(trial.config["trial"], "stopped" if stop else "done", stop)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Note why a trial failed."""
-        reason = reason_of(str(trial.get_error() or "the worker died"))
+        """Note why a trial failed; one that ran out of memory tries again with more of it."""
+        error = str(trial.get_error() or "the worker died")
+        reason = reason_of(error)
+        if "OutOfMemory" in error and self._give_more(trial.config["trial"], reason):
+            return
         stop, spared = Stop("error", reason), self.scheduler.spared.get(trial.config["trial"])
         if spared:  # the verdict outlives the failure
             stop = spared._replace(reason=f"failed: {reason}; spared before: {spared.reason}")
@@ -104,7 +128,8 @@ class Recorder(tune.Callback):
             # What the control group was spared from must outlive the interruption.
             stop = self.scheduler.spared.get(name) or Stop("interrupted", "interrupted")
             self._note(name, "interrupted", stop)
-        return self.exhausted and not self.running
+        self._sweep()
+        return self.exhausted and not self.running and not self.waiting
 
     def __getstate__(self) -> dict[str, Any]:
         # Ray pickles the callbacks for its own restore, which nothing here uses.
@@ -122,10 +147,9 @@ class Recorder(tune.Callback):
         settings = self.running.pop(name).settings
         value = self._tell(name, status)
         self.scheduler.forget(name)
-        if self.best is None or self.best[2] != name:
-            (self.run / "weights" / f"{name}.pt").unlink(missing_ok=True)
-        if status != "failed":  # --resume tries a failed trial again, from its state
-            (self.run / "state" / f"{name}.pt").unlink(missing_ok=True)
+        if status == "failed":  # --resume tries it again, from its state
+            self.failed.add(name)
+        self._sweep()
         self.events.ended(name, settings, value, self.space.metric)
         spared = self.scheduler.spared.get(name)
         said = stop or spared
@@ -142,14 +166,40 @@ class Recorder(tune.Callback):
         value = None if epoch is None else values[epoch]
         self.suggester.tell(name, value, self.scheduler.step(name), status)
         if epoch is not None:
-            # The order of the ranked table, so that the weights kept are those of its first row.
-            sign = -1 if self.space.mode == "max" else 1
-            place = (sign * values[epoch], epoch, name)
-            if self.best is None or place < self.best:
-                if self.best:
-                    (self.run / "weights" / f"{self.best[2]}.pt").unlink(missing_ok=True)
-                self.best = place
+            # The order of the ranked table, so that the weights kept are those of its first rows.
+            self.best.append((self._turn(values[epoch]), epoch, name))
+            self.best = sorted(self.best)[: self.space.keep]
         return value
+
+    def _turn(self, value: float) -> float:
+        """Turn a score so that less is better, and back."""
+        return -value if self.space.mode == "max" else value
+
+    def _sweep(self) -> None:
+        """Remove the files of trials that have ended, but for the best ones' weights.
+
+        All of them, not only those of the last one: a worker may still have been writing when its
+        trial was stopped.
+        """
+        going = {*self.running, *(suggestion.trial for suggestion in self.waiting)}
+        for folder, keep in (
+            ("weights", going | {trial for _, _, trial in self.best}),
+            ("state", going | self.failed),
+        ):
+            for file in (self.run / folder).glob("[!.]*.pt"):
+                if file.stem not in keep:
+                    file.unlink(missing_ok=True)
+
+    def _give_more(self, name: str, reason: str) -> bool:
+        """Queue a trial again with twice its share, where there is more to give; say whether."""
+        net, larger = str(self.running[name].settings["net"]), self.larger.get(name, 0)
+        if self.shares is None or not self.shares.grows(net, larger):
+            return False
+        self.larger[name] = larger + 1
+        self._note(name, "pending")
+        self.waiting.insert(0, self.running.pop(name))
+        self.board.again(name, f"{reason}; tried again with {self.shares.told(net, larger + 1)}")
+        return True
 
     def _take_up(self) -> list[Suggestion]:
         """Replay the journal of earlier sessions; return the trials that they left unfinished."""
@@ -173,30 +223,51 @@ class Recorder(tune.Callback):
 
 
 class TensorBoard:
-    """Event files, a folder a trial; tags are the metrics' names, with the settings as hparams."""
+    """Event files, a folder a trial; tags are the metrics' names, with the settings as hparams.
+
+    They are appended to as the journal is. tensorboardX's SummaryWriter, with two threads a trial
+    and an fsync each epoch, took a fifth of the driver's time.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.writers: dict[str, SummaryWriter] = {}
+        # One of each session: TensorBoard reads nothing behind a record that a kill left torn.
+        self.file = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}"
+        self.open: set[str] = set()
 
     def epoch(self, name: str, metrics: Mapping[str, float]) -> None:
         """Write the metrics of one epoch."""
-        if name not in self.writers:
-            self.writers[name] = SummaryWriter(str(self.folder / name), write_to_disk=True)
-        for key, value in metrics.items():
-            if key not in ("epoch", "val_pairs") and not math.isnan(value):
-                self.writers[name].add_scalar(key, value, int(metrics["epoch"]))
-        self.writers[name].flush()
+        if name not in self.open:
+            self.open.add(name)
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
+            self._append(name, [Event(wall_time=time.time(), file_version="brain.Event:2")])
+        shown = [
+            summary.scalar(key, value) for key, value in metrics.items()
+            if key not in ("epoch", "val_pairs") and not math.isnan(value)
+        ]
+        step, now = int(metrics["epoch"]), time.time()
+        self._append(name, [Event(wall_time=now, step=step, summary=each) for each in shown])
 
     def ended(
         self, name: str, settings: Mapping[str, Value], value: float | None, metric: str
     ) -> None:
-        """Write the settings beside the best value, and close the trial's file."""
-        writer = self.writers.pop(name, None)
-        if writer:
-            if value is not None:
-                writer.add_hparams(dict(settings), {f"best_{metric}": value}, name=".")
-            writer.close()
+        """Write the settings beside the best value."""
+        if name in self.open and value is not None:
+            key, now = f"best_{metric}", time.time()
+            parts = [*summary.hparams(dict(settings), {key: value}), summary.scalar(key, value)]
+            self._append(name, [Event(wall_time=now, summary=part) for part in parts])
+        self.open.discard(name)
+
+    def _append(self, name: str, events: Iterable[Any]) -> None:
+        with (self.folder / name / self.file).open("ab") as file:
+            file.write(b"".join(record(event.SerializeToString()) for event in events))
+
+
+def record(data: bytes) -> bytes:
+    """Return data as a record of the TFRecord format: length and data, a checksum behind each."""
+    length = struct.pack("<Q", len(data))
+    parts = (length, masked_crc32c(length)), (data, masked_crc32c(data))
+    return b"".join(part + struct.pack("<I", checksum) for part, checksum in parts)
 
 
 def stop_of(known: Mapping[str, Any]) -> Stop | None:

@@ -55,6 +55,7 @@ class SearchSpace:
     and control, a share."""
     resources: Resources = field(default_factory=Resources)
     data: str | None = None
+    keep: int = 3
     report: bool = False
 
     # Which configurations there are
@@ -195,7 +196,8 @@ class SearchSpace:
             plain["rows"] = {id: row.plain() for id, row in self.rows.items()}
         for name in ("algorithm", "trials", "seed", "metric", "mode", "prune"):
             plain[name] = getattr(self, name)
-        plain |= {"resources": self.resources.plain(), "report": self.report}
+        plain["resources"] = self.resources.plain()
+        plain |= {"keep": self.keep, "report": self.report}
         return yaml.dump(
             plain, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=99,
             default_flow_style=None,

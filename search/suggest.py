@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import optuna
+from optuna.search_space import IntersectionSearchSpace
 
 from facesiam.config import Value
 from search.space import SearchSpace
@@ -43,6 +44,7 @@ class Suggester:
         self._seen: set[str] = set()
         self._replayed: set[str] = set()
         self._study = _study(space) if space.algorithm == "tpe" else None
+        self._common = IntersectionSearchSpace(include_pruned=True)
         self._asked: dict[str, optuna.Trial] = {}
         self._listed = self._list()
 
@@ -115,7 +117,7 @@ class Suggester:
             if self._study is None:
                 settings, asked = self.space.sample(seed), None
             else:
-                self._study.sampler = _sampler(seed.getrandbits(31))
+                self._study.sampler = _Tpe(seed.getrandbits(31), self._common)
                 asked = self._study.ask()
                 settings = self.space.suggest(asked)
             if _key(settings) not in self._seen:
@@ -144,14 +146,29 @@ class Suggester:
         return asked
 
 
-def _sampler(seed: int) -> optuna.samplers.TPESampler:
-    return optuna.samplers.TPESampler(seed=seed, n_startup_trials=10)
+class _Tpe(optuna.samplers.TPESampler):
+    """TPE for one suggestion; what all trials have in common outlives it.
+
+    A sampler by itself would compare the settings of all trials anew, which took more time than
+    all the rest of a suggestion: 1,000 trials had it do so half a million times.
+    """
+
+    def __init__(self, seed: int, common: IntersectionSearchSpace) -> None:
+        super().__init__(seed=seed, n_startup_trials=10)
+        self._common = common
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: optuna.trial.FrozenTrial
+    ) -> dict[str, optuna.distributions.BaseDistribution]:
+        """Return the settings that all trials so far had; the others are sampled one by one."""
+        common = self._common.calculate(study, use_cache=True)
+        return {name: domain for name, domain in common.items() if not domain.single()}
 
 
 def _study(space: SearchSpace) -> optuna.Study:
     best = optuna.study.StudyDirection
     direction = best.MAXIMIZE if space.mode == "max" else best.MINIMIZE
-    return optuna.create_study(direction=direction, sampler=_sampler(space.seed))
+    return optuna.create_study(direction=direction)  # each suggestion brings its own sampler
 
 
 def _key(settings: Mapping[str, Any]) -> str:

@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
-from scipy.stats import beta
 
 from search.folder import settings
 from search.odds import WITHIN
@@ -82,6 +81,8 @@ def clopper_pearson(k: int, n: int, level: float = 0.95) -> tuple[float, float]:
     control group. Source: C. J. Clopper and E. S. Pearson, "The use of confidence or fiducial
     limits illustrated in the case of the binomial", Biometrika 26 (1934).
     """
+    from scipy.stats import beta  # as in history.edge
+
     tail = (1 - level) / 2
     low = 0.0 if k == 0 else float(beta.ppf(tail, k, n - k + 1))
     high = 1.0 if k == n else float(beta.ppf(1 - tail, k + 1, n - k))

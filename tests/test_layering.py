@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from ray import cloudpickle
+
+from search.driver import placing
+from search.machine import Node, Setup, Shares
+from search.space import load
 
 ROOT = Path(__file__).parent.parent
 RAY = {
@@ -42,3 +49,29 @@ def test_both_packages_are_flat() -> None:
     for package in ("search", "facesiam"):
         folders = [p.name for p in (ROOT / package).iterdir() if p.is_dir()]
         assert set(folders) <= {"__pycache__"}
+
+
+def test_the_placing_of_trials_brings_a_worker_nothing_of_the_search(tmp_path: Path) -> None:
+    """What Ray sends with each trial is loaded before it starts, by importing what it names."""
+    (tmp_path / "space.yaml").write_text("search: {net: [alexnet, vgg16_bn]}\n")
+    space = load(tmp_path / "space.yaml")
+    shares = Shares(space, Setup(run=tmp_path, data="", cpus=3), [Node(8, 0)])
+    (tmp_path / "sent").write_bytes(cloudpickle.dumps(placing(shares)))
+    code = (
+        "import pickle, sys; placed = pickle.load(open(sys.argv[1], 'rb'));"
+        "print(placed({'settings': {'net': 'vgg16_bn'}, 'larger': 0}).required_resources,"
+        "[name for name in sys.modules if name.split('.')[0] in ('search', 'optuna', 'scipy')])"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "sent")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "{'CPU': 3.0} []\n"
+
+
+def test_a_search_starts_without_scipy() -> None:
+    """Its half second to import would keep the first trial waiting."""
+    code = (
+        "import sys; from search import driver, manifest, results, verdicts;"
+        "print('scipy' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout == "False\n"

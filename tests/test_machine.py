@@ -128,3 +128,24 @@ def test_an_address_is_tried_before_ray_is(tmp_path: Path) -> None:
 )
 def test_the_reason_is_the_sentence_of_a_traceback(traceback: str, reason: str) -> None:
     assert reason_of(traceback) == reason
+
+
+def test_what_is_auto_follows_the_measured_number_at_once(tmp_path: Path) -> None:
+    both = space(tmp_path, "search: {net: [alexnet, vgg16_bn]}\n", "")
+    setup, at_once = Setup(run=tmp_path, data=""), {"alexnet": 4, "vgg16_bn": 1}
+    gpu = Shares(both, setup, [Node(16, 2)], at_once)
+    assert gpu.of("alexnet") == (2, 0.25) and gpu.of("vgg16_bn") == (8, 1)
+    assert gpu.concurrent == 8
+    cores = Shares(both, setup, [Node(16, 0)], at_once)
+    assert cores.of("alexnet") == (4, 0) and cores.of("vgg16_bn") == (16, 0)
+
+
+def test_a_share_doubles_up_to_the_whole_device(tmp_path: Path) -> None:
+    one = space(tmp_path, "search: {net: [alexnet]}\n", "")
+    gpu = Shares(one, Setup(run=tmp_path, data=""), [Node(8, 1)], {"alexnet": 4})
+    assert [gpu.of("alexnet", n)[1] for n in range(4)] == [0.25, 0.5, 1, 1]
+    assert [gpu.grows("alexnet", n) for n in range(3)] == [True, True, False]
+    two = Shares(one, Setup(run=tmp_path, data="", gpus=2), [Node(8, 4)])
+    assert two.of("alexnet", 3)[1] == 2 and not two.grows("alexnet", 0)
+    cores = Shares(one, Setup(run=tmp_path, data="", cpus=3), [Node(8, 0), Node(4, 0)])
+    assert [cores.of("alexnet", n)[0] for n in range(4)] == [3, 6, 8, 8]

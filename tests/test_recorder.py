@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,12 +11,15 @@ from typing import Any
 import optuna
 import pytest
 from rich.console import Console
+from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.record_writer import RecordWriter
 
 from search import results
 from search.board import Board
 from search.journal import read_epochs, read_trials
+from search.machine import Node, Setup, Shares
 from search.pruners import Stop
-from search.recorder import EPOCH_FIELDS, Recorder, stop_of
+from search.recorder import EPOCH_FIELDS, Recorder, TensorBoard, stop_of
 from search.space import load
 
 SPACE = """
@@ -41,7 +45,7 @@ def recorder(run: Path, text: str = SPACE) -> Recorder:
 
 def play(
     recorder: Recorder, scores: list[float], end: str = "complete", start: int = 0,
-    **metrics: float,
+    error: str = "Traceback\nValueError: broken\n", **metrics: float,
 ) -> str:
     """Run the next trial with these validation accuracies, as Ray would; return its id.
 
@@ -52,7 +56,7 @@ def play(
     settings = suggestion.settings
     trial: Any = SimpleNamespace(
         trial_id="ray-id", config={"trial": suggestion.trial, "settings": settings},
-        get_error=lambda: "Traceback\nValueError: broken\n",
+        get_error=lambda: error,
     )
     recorder.scheduler.on_trial_add(None, trial)
     recorder.on_trial_start(0, [], trial)
@@ -101,7 +105,7 @@ def kept(run: Path) -> list[str]:
 
 @pytest.mark.parametrize("mode", ["", "metric: val_loss\nmode: min\n"])
 def test_the_weights_that_stay_are_those_of_the_first_rank(tmp_path: Path, mode: str) -> None:
-    live = recorder(tmp_path, SPACE + mode)
+    live = recorder(tmp_path, SPACE + mode + "keep: 1\n")
     for scores in ([0.7, 0.8], [0.8, 0.7], [0.6, 0.7]):  # a tie: the earlier epoch ranks first
         play(live, scores)
         trials, _ = results.load(tmp_path)
@@ -109,13 +113,65 @@ def test_the_weights_that_stay_are_those_of_the_first_rank(tmp_path: Path, mode:
     assert kept(tmp_path) == ["0002"]
 
 
+def test_as_many_weights_stay_as_the_space_says_whatever_workers_left(tmp_path: Path) -> None:
+    live = recorder(tmp_path, SPACE + "keep: 2\n")
+    assert live.bar() is None
+    for scores in ([0.6, 0.7], [0.9, 0.8], [0.8, 0.5]):
+        play(live, scores)
+    assert kept(tmp_path) == ["0002", "0003"] and live.bar() == 0.8
+    # Written by a worker after its trial had been stopped and judged, or half written and killed.
+    for late in ("weights/0001.pt", "state/0001.pt", "weights/.0009.pt.77"):
+        (tmp_path / late).parent.mkdir(exist_ok=True)
+        (tmp_path / late).touch()
+    play(live, [0.1, 0.2])
+    assert kept(tmp_path) == [".0009.pt", "0002", "0003"]  # it may still be written
+    assert list((tmp_path / "state").iterdir()) == []
+    assert recorder(tmp_path, SPACE + "keep: 2\n").bar() == 0.8
+    assert kept(tmp_path) == ["0002", "0003"]
+
+
+def test_files_of_trials_that_go_on_or_are_tried_again_stay(tmp_path: Path) -> None:
+    live = recorder(tmp_path, SPACE + "keep: 1\n")
+    runs, failed = play(live, [0.5], end=""), play(live, [0.6], end="error")
+    for name in (runs, failed):
+        (tmp_path / "state").mkdir(exist_ok=True)
+        (tmp_path / "state" / f"{name}.pt").touch()
+    best = play(live, [0.9, 0.9])
+    assert kept(tmp_path) == [runs, best]
+    assert {path.stem for path in (tmp_path / "state").iterdir()} == {runs, failed}
+
+
+OUT_OF_MEMORY = "Traceback\nfacesiam.trainable.OutOfMemory: out of memory in epoch 1: 9 GiB\n"
+
+
+def test_a_trial_without_memory_comes_next_again_with_twice_its_share(tmp_path: Path) -> None:
+    live = recorder(tmp_path)
+    setup = Setup(run=tmp_path, data="", cpus=2)
+    live.shares = Shares(live.space, setup, [Node(4, 0)])
+    first = play(live, [0.6], end="error", error=OUT_OF_MEMORY)
+    assert read_trials(tmp_path)[first]["status"] == "pending" and not live.running
+    assert live.larger == {first: 1} and live.shares.of("alexnet", 1) == (4, 0)
+    assert play(live, [0.7], end="error", start=1, error=OUT_OF_MEMORY) == first
+    # It had the whole machine: there is no more to give.
+    assert verdict(tmp_path, first)["status"] == "failed"
+    assert "out of memory in epoch 1" in verdict(tmp_path, first)["stop_reason"]
+    assert play(live, [0.7, 0.7]) != first
+
+
+def test_another_error_is_not_tried_again(tmp_path: Path) -> None:
+    live = recorder(tmp_path)
+    live.shares = Shares(live.space, Setup(run=tmp_path, data="", cpus=1), [Node(4, 0)])
+    first = play(live, [0.6], end="error")
+    assert verdict(tmp_path, first)["status"] == "failed" and live.larger == {}
+
+
 def test_a_resume_keeps_the_best_weights_whatever_the_order(tmp_path: Path) -> None:
-    first = recorder(tmp_path)
+    first = recorder(tmp_path, SPACE + "keep: 1\n")
     for scores in ([0.6, 0.6], [0.9, 0.8], [0.7, 0.9]):
         play(first, scores)
     assert kept(tmp_path) == ["0002"]
-    second = recorder(tmp_path)
-    assert second.best is not None and second.best[2] == "0002" and kept(tmp_path) == ["0002"]
+    second = recorder(tmp_path, SPACE + "keep: 1\n")
+    assert second.best[0][2] == "0002" and kept(tmp_path) == ["0002"]
     play(second, [0.5, 0.6])
     assert kept(tmp_path) == ["0002"]
 
@@ -192,7 +248,7 @@ def test_a_spared_trial_runs_to_its_end_with_its_verdict(tmp_path: Path) -> None
     spared = play(live, [0.6, 0.9, 0.95, 0.85])
     assert verdict(tmp_path, spared) == SPARED | {"status": "done"}
     assert [row["val_acc"] for row in read_epochs(tmp_path)[spared]] == [0.6, 0.9, 0.95, 0.85]
-    assert live.best is not None and live.best[2] == spared  # and its score counts
+    assert live.best[0][2] == spared  # and its score counts
     study = live.suggester._study
     assert study is not None and study.trials[1].value == 0.95
     assert rungs(live)[1] == {"0001": 0.8, "0002": 0.6} and "0002" not in rungs(live)[2]
@@ -211,7 +267,7 @@ def test_the_epochs_of_a_trial_that_has_ended_are_let_go_of(tmp_path: Path) -> N
     second = recorder(tmp_path, PRUNED)
     assert set(second.scheduler.histories) == {failed, runs}  # it tries the failed one again
     assert rungs(second) == rungs(first)
-    assert second.best is not None and second.best[0] == -0.8 and second.best[2] == done
+    assert second.best[0][::2] == (-0.8, done)
 
 
 @pytest.mark.parametrize("killed", [True, False])
@@ -261,7 +317,7 @@ def test_a_trial_that_diverges_at_once_is_the_worst_to_tpe(tmp_path: Path) -> No
     live = recorder(tmp_path, PRUNED)
     play(live, [math.nan] * 4, train_loss=math.nan)
     study = live.suggester._study
-    assert study is not None and live.best is None
+    assert study is not None and live.best == []
     assert study.trials[0].state == optuna.trial.TrialState.PRUNED
     assert study.trials[0].intermediate_values == {}
 
@@ -291,3 +347,57 @@ def test_what_still_runs_at_the_end_is_interrupted(tmp_path: Path) -> None:
     play(live, [0.6], end="")
     assert live.close() is False
     assert read_trials(tmp_path)["0001"]["status"] == "interrupted"
+
+
+def events(folder: Path) -> list[Event]:
+    """The events of a folder's only file: each is its length, 4 bytes, itself, 4 bytes more."""
+    (file,) = folder.glob("events.out.tfevents.*")
+    content, found = file.read_bytes(), []
+    while content:
+        (length,) = struct.unpack("<Q", content[:8])
+        found.append(Event.FromString(content[12 : 12 + length]))
+        content = content[16 + length :]
+    return found
+
+
+def scalars(folder: Path) -> list[tuple[str, int, float]]:
+    """Tag, step and value of each scalar."""
+    return [
+        (value.tag, event.step, value.simple_value)
+        for event in events(folder) for value in event.summary.value
+        if value.WhichOneof("value") == "simple_value"
+    ]
+
+
+def test_tensorboard_has_the_epochs_then_the_settings_in_one_file(tmp_path: Path) -> None:
+    board = TensorBoard(tmp_path)
+    for epoch, accuracy in enumerate((0.5, 0.75)):
+        row = {"epoch": epoch, "val_acc": accuracy, "val_loss": math.nan, "val_pairs": 100}
+        board.epoch("0001", row)
+        assert scalars(tmp_path / "0001")[epoch:] == [("val_acc", epoch, accuracy)]
+    board.epoch("0002", row)
+    board.ended("0001", {"lr": 0.25, "net": "alexnet", "augment": True}, 0.75, "val_acc")
+    board.ended("0003", {}, None, "val_acc")  # failed before its first epoch
+    assert scalars(tmp_path / "0001") == [
+        ("val_acc", 0, 0.5), ("val_acc", 1, 0.75), ("best_val_acc", 0, 0.75),
+    ]
+    # Names of TensorBoard's hparams plugin.
+    tags = [value.tag for event in events(tmp_path / "0001") for value in event.summary.value]
+    assert tags[2:5] == [f"_hparams_/{part}" for part in (
+        "experiment", "session_start_info", "session_end_info"
+    )]
+    content = next((tmp_path / "0001").iterdir()).read_bytes()
+    assert all(name in content for name in (b"lr", b"net", b"alexnet", b"augment"))
+    assert not (tmp_path / "0003").exists()
+
+
+def test_an_event_file_is_as_tensorboardx_writes_it(tmp_path: Path) -> None:
+    """Byte for byte, checksums too."""
+    TensorBoard(tmp_path).epoch("0001", {"epoch": 3, "val_acc": 0.5})
+    ours = next((tmp_path / "0001").iterdir()).read_bytes()
+    theirs = RecordWriter(str(tmp_path / "theirs"))
+    for event in events(tmp_path / "0001"):
+        theirs.write(event.SerializeToString())
+    theirs.close()
+    assert ours == (tmp_path / "theirs").read_bytes()
+    assert events(tmp_path / "0001")[0].file_version == "brain.Event:2"

@@ -12,6 +12,7 @@ import optuna
 import pytest
 from optuna.samplers._tpe.sampler import _split_trials
 
+from search import suggest
 from search.space import SearchSpace, load
 from search.suggest import Suggester, Suggestion
 
@@ -156,6 +157,37 @@ def test_tpe_does_not_chase_a_high_score_of_few_epochs(tmp_path: Path) -> None:
         return sum(high[20:])
 
     assert above("stopped") <= 8 and above("done") >= 24
+
+
+def test_tpe_suggests_what_optunas_own_sampler_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is kept from one suggestion to the next changes none of them, also where some trials
+    run, failed or were stopped, and only those that were stopped lack a setting."""
+    text = CONTINUOUS.replace("freeze: [true, false]", """\
+pretrained: [true, false]
+  freeze: {choices: [true, false], when: {pretrained: true}}
+  hidden: {low: 16, high: 256}""")
+    one = dataclasses.replace(space(tmp_path, text, "tpe"), trials=60)
+    ends = ["done", "stopped", "done", "failed", "running", "stopped"]
+
+    def suggested() -> list[Suggestion]:
+        suggester, found = Suggester(one), list[Suggestion]()
+        while suggestion := suggester.next():
+            found.append(suggestion)
+            behind = len(found) - 4  # 3 run at any time, and those that never end
+            if behind >= 0 and (end := ends[behind % len(ends)]) != "running":
+                told = found[behind]
+                value = None if end == "failed" else score(told)
+                end = end if told.settings["pretrained"] else "stopped"
+                suggester.tell(told.trial, value, behind % 7, end)
+        return found
+
+    kept = suggested()
+    monkeypatch.setattr(suggest, "_Tpe", lambda seed, common: optuna.samplers.TPESampler(
+        seed=seed, n_startup_trials=10
+    ))
+    assert kept == suggested() and len(kept) == 60
 
 
 def test_rows_come_by_their_ids_with_their_settings(tmp_path: Path) -> None:

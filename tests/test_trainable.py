@@ -22,7 +22,7 @@ def config(run: Path, data: FaceData, tiny: TrialConfig, trial: str = "0001") ->
     return {
         "trial": trial, "settings": tiny.to_dict(), "data": str(data.folder), "weights": {},
         "run": str(run), "cpus": 2, "device": "cpu", "noted": 0, "metric": "val_acc",
-        "mode": "max",
+        "mode": "max", "bar": None,
     }
 
 
@@ -51,6 +51,7 @@ def test_a_trial_goes_on_from_its_saved_state(
     expected = [step(whole) for _ in range(3)]
     first = FaceTrial(config(tmp_path / "cut", data, tiny))
     seen = [step(first), step(first)]
+    first.writer.flush()
     state = tmp_path / "cut" / "state" / "0001.pt"
     assert state.exists()
     second = FaceTrial(config(tmp_path / "cut", data, tiny) | {"noted": 2})  # as after a kill
@@ -127,3 +128,34 @@ def test_another_error_is_not_taken_for_one_of_memory(
     monkeypatch.setattr("facesiam.train.Training.__next__", fail)
     with pytest.raises(RuntimeError, match="^shapes differ$"):
         trial.step()
+
+
+def test_weights_below_the_bar_are_not_written(
+    tiny: TrialConfig, data: FaceData, tmp_path: Path
+) -> None:
+    """The run has as many better trials as it keeps: what could be written would be deleted."""
+    low = FaceTrial(config(tmp_path, data, tiny) | {"bar": 1.01})
+    high = FaceTrial(config(tmp_path, data, tiny, "0002") | {"bar": 0.0})
+    for trial in (low, high):
+        step(trial)
+        trial.writer.flush()
+    assert [p.name for p in (tmp_path / "weights").iterdir()] == ["0002.pt"]
+
+
+def test_a_trial_that_is_let_go_leaves_its_weights_whole(
+    tiny: TrialConfig, data: FaceData, tmp_path: Path
+) -> None:
+    trial = FaceTrial(config(tmp_path, data, tiny))
+    score = step(trial)["val_acc"]
+    trial.reset_config(config(tmp_path, data, tiny, "0002"))  # as when a rule has stopped it
+    assert load_model(tmp_path / "weights" / "0001.pt")[2]["val_acc"] == score
+
+
+def test_a_disk_that_takes_nothing_fails_the_trial(
+    tiny: TrialConfig, data: FaceData, tmp_path: Path
+) -> None:
+    (tmp_path / "weights").touch()  # no folder can be there
+    trial = FaceTrial(config(tmp_path, data, tiny))
+    with pytest.raises(OSError, match="weights"):
+        for _ in range(3):
+            trial.step()
