@@ -119,7 +119,7 @@ def measure(task: Mapping[str, Any], at_once: int, threads: int) -> Way:
     finally:
         for child in children:
             child.kill()
-            child.wait()
+            child.communicate()  # closes its pipes
     if any(one is None for one in told):
         return Way(at_once, threads, 0.0, 0.0, 0.0)
     found = [one for one in told if one]

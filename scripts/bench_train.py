@@ -6,10 +6,10 @@
     python scripts/bench_train.py --device cuda --cases all --json
 
 The reference is what the documents' notebooks did: fp32, contiguous tensors, each image of a pair
-through the net on its own, every JPEG decoded at each access, Adam parameter by parameter, the loss
-fetched at every step. It and ours live in processes of their own, as allocator settings are a
-process's, and take turns, a block of steps each, so that both meet the same machine. Both are timed
-end to end, data included, without validation.
+through the net on its own, every JPEG decoded at each access, Adam parameter by parameter, the
+loss fetched at every step. It and ours live in processes of their own, as allocator settings are a
+process's, and take turns, a block of steps each, so that both meet the same machine. Both are
+timed end to end, data included, without validation.
 
 The roofline is arithmetic with rates that are measured first: the convolutions and products of a
 step over the best rate of a matrix product in the type that we compute in, plus Adam's traffic (28
@@ -288,7 +288,8 @@ def case_config(case: str, options: argparse.Namespace) -> TrialConfig:
     net, _, join = case.partition("/")
     return TrialConfig.from_dict({
         "net": net, "join": join, "batch_size": options.batch, "augment": options.augment,
-        "protocol": options.protocol, "loss": "two" if "triplets" in options.protocol else "single",
+        "protocol": options.protocol,
+        "loss": "two" if "triplets" in options.protocol else "single",
         "people": options.people, "image_size": options.image_size, "hidden": options.hidden,
     })
 

@@ -7,7 +7,7 @@ is in our own journal, so resuming reads that and never unpickles anything.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,10 @@ from ray import tune
 from ray._private import ray_constants
 from ray.tune.search import Searcher
 
+from facesiam.config import Value
+from facesiam.probe import Share, share_of
 from facesiam.trainable import FaceTrial
+from search import sharing
 from search.board import Board
 from search.machine import DriverError, Node, Setup, Shares, check_address
 from search.recorder import Recorder
@@ -99,6 +102,17 @@ def cluster() -> list[Node]:
     nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
     offers = [node["Resources"] for node in nodes if node["Alive"]]
     return [Node(offer.get("CPU", 0.0), offer.get("GPU", 0.0)) for offer in offers]
+
+
+def probe_on(setup: Setup) -> sharing.Probe:
+    """Return what measures how trials share a machine, on a machine of the cluster."""
+    def probe(settings: Mapping[str, Value], cores: int, gpu: bool) -> Share:
+        task = ray.remote(num_cpus=cores, num_gpus=float(gpu))(share_of)
+        found: Share = ray.get(
+            task.remote(settings, setup.data, dict(setup.weights), cores, gpu)
+        )
+        return found
+    return probe
 
 
 def placing(shares: Shares) -> Callable[[dict[str, Any]], tune.PlacementGroupFactory]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import statistics
 from collections.abc import Mapping
@@ -109,10 +110,22 @@ def _cost(space: SearchSpace, out: Path, count: int | None, drawn: bool) -> str:
     )
 
 
+def seconds_in_all(space: SearchSpace) -> float:
+    """Return what the search would take by arithmetic, one trial after the other, none stopped.
+
+    On the whole dataset; without end, infinity.
+    """
+    examples = list(space.examples())
+    each = [int(config["epochs"]) * _seconds(config, space.data == "drawn") for config in examples]
+    return statistics.mean(each) * (space.count() or math.inf)
+
+
 def _seconds(config: Mapping[str, Value], drawn: bool) -> float:
     """Return seconds an epoch by arithmetic: operations of forward and backward over the rate."""
     protocol = str(config["protocol"])
     images = SAMPLES[protocol, drawn] * (3 if protocol == "frontal-triplets" else 2)
+    if people := int(config["people"]):  # of some 300 that train, or 60 drawn ones
+        images = min(images, people * images // (60 if drawn else 300))
     scale = (int(config["image_size"]) / 224) ** 2
     operations = images * 3 * 2 * GIGA_MACS.get(str(config["net"]), 4.0) * 1e9 * scale
     from facesiam.device import gpu_names  # imports torch, so only where it is needed

@@ -136,7 +136,7 @@ class Shares:
         """
         cpus, gpus = self.asked(net)
         if gpus == "auto":
-            gpus = 1 / self.at_once.get(net, 1) if self.has_gpus else 0.0
+            gpus = 1 / self._on_a_gpu(net) if self.has_gpus else 0.0
         if cpus == "auto":
             gpus = float(gpus)
             cpus = min(self._auto_cpus(net, node, gpus) for node in self._usable(gpus))
@@ -162,6 +162,13 @@ class Shares:
             self.setup.gpus if self.setup.gpus is not None else gpus,
         )
 
+    def _on_a_gpu(self, net: str) -> int:
+        """Return how many trials share a GPU: as measured, but none idles beside a shared one."""
+        measured, count = self.at_once.get(net, 1), self.space.count()
+        if count is None:
+            return measured
+        return min(measured, math.ceil(count / sum(node.gpus for node in self.nodes)))
+
     def _usable(self, gpus: float) -> Sequence[Node]:
         """Return the machines that have the GPUs, or all where none has."""
         return [node for node in self.nodes if node.gpus >= gpus] or self.nodes
@@ -171,7 +178,7 @@ class Shares:
         if gpus:
             slots = max(1.0, _whole(node.gpus / gpus))
         elif net in self.at_once:
-            slots = self.at_once[net]
+            slots = min(self.at_once[net], self.space.count() or math.inf)
         else:
             slots = min(node.cpus, self.space.count() or node.cpus)
         slots = min(slots, self.setup.concurrent or slots)

@@ -113,7 +113,7 @@ class Recorder(tune.Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Note why a trial failed; one that ran out of memory tries again with more of it."""
-        error = str(trial.get_error() or "the worker died")
+        error = error_of(trial)
         reason = reason_of(error)
         if "OutOfMemory" in error and self._give_more(trial.config["trial"], reason):
             return
@@ -275,6 +275,18 @@ def stop_of(known: Mapping[str, Any]) -> Stop | None:
     if known.get("stop_rule") in (None, "error", "interrupted"):
         return None
     return Stop(**{name: known.get(f"stop_{name}") for name in Stop._fields})
+
+
+def error_of(trial: Any) -> str:
+    """Return the traceback of a trial's last failure.
+
+    From Ray's file on this machine: ``trial.get_error`` looks where it is copied to later.
+    """
+    try:
+        text = Path(trial.error_file).read_text(errors="replace")
+    except (OSError, TypeError):
+        return "the worker died"
+    return text.split("Failure # ")[-1]  # a trial that is tried again has the earlier ones too
 
 
 def reason_of(error: str) -> str:

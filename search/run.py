@@ -173,14 +173,17 @@ def _search(
 ) -> int:
     from rich.console import Console
 
-    from search import driver, manifest, results, verdicts
+    from search import driver, manifest, results, sharing, verdicts
     from search.board import Board
     from search.machine import Shares
 
     console = Console()
     driver.connect(setup.address)
     nodes = driver.cluster()
-    shares = Shares(space, setup, nodes)
+    at_once = sharing.measure(
+        space, setup, nodes, driver.probe_on(setup), lambda line: _say(console, line)
+    )
+    shares = Shares(space, setup, nodes, at_once)
     setup.run.mkdir(parents=True, exist_ok=options.resume)
     board = Board(space.count(), space.metric, space.mode, console)
     count = space.count()

@@ -56,8 +56,10 @@ def play(
     settings = suggestion.settings
     trial: Any = SimpleNamespace(
         trial_id="ray-id", config={"trial": suggestion.trial, "settings": settings},
-        get_error=lambda: error,
+        error_file=str(recorder.run / "error.txt"),
     )
+    with (recorder.run / "error.txt").open("a") as file:
+        file.write(f"Failure # 1 (occurred at noon)\n{error}")
     recorder.scheduler.on_trial_add(None, trial)
     recorder.on_trial_start(0, [], trial)
     for epoch, score in enumerate(scores, start):

@@ -1,0 +1,71 @@
+"""The driver on a real Ray: a trial that runs out of memory comes again with a larger share."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ray import cloudpickle, tune
+from rich.console import Console
+
+from search import driver, results
+from search.board import Board
+from search.journal import read_trials
+from search.machine import Setup, Shares
+from search.recorder import EPOCH_FIELDS
+from search.space import load
+
+SPACE = """
+fixed: {epochs: 2}
+search: {lr: [1e-3, 1e-2, 1e-1]}
+algorithm: grid
+prune: false
+"""
+
+
+class OutOfMemory(RuntimeError):
+    """As facesiam.trainable raises."""
+
+
+class Hungry(tune.Trainable):
+    """Needs two cores from a learning rate on; trains nothing."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Start a trial."""
+        self.reset_config(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take the next one."""
+        self.given, self.epoch = new_config, -1
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Report an epoch, or the want of memory in the second one."""
+        self.epoch += 1
+        lr = self.given["settings"]["lr"]
+        if self.epoch == 1 and lr >= self.given["weights"]["hungry"] and self.given["cpus"] < 2:
+            raise OutOfMemory("out of memory in epoch 1: 9 GiB asked for")
+        row = dict.fromkeys(EPOCH_FIELDS, 0.5) | {"epoch": self.epoch, "val_acc": lr, "updates": 9}
+        return {**row, "done": self.epoch == 1}
+
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers do not have the tests
+
+
+@pytest.mark.usefixtures("local_ray")
+@pytest.mark.parametrize("hungry", [0.1, 1e-3])  # the last of the grid, when Ray had been told
+def test_a_trial_that_runs_out_of_memory_is_tried_again_with_twice_its_share(
+    tmp_path: Path, hungry: float
+) -> None:  # of no more; and all of them
+    (tmp_path / "space.yaml").write_text(SPACE)
+    space = load(tmp_path / "space.yaml")
+    weights: Any = {"hungry": hungry}
+    setup = Setup(run=tmp_path, data="", cpus=1, weights=weights)
+    board = Board(3, "val_acc", "max", Console(quiet=True))
+    assert driver.run(space, setup, Shares(space, setup, driver.cluster()), board, Hungry)
+    assert [t["stop_reason"] for t in read_trials(tmp_path).values()] == [None] * 3
+    trials, epochs = results.load(tmp_path)
+    assert trials["val_acc"].tolist() == [0.1, 0.01, 0.001]
+    assert len(epochs) == 6 and not board.running and board.counts["done"] == 3
