@@ -10,6 +10,7 @@ only maps. All processes of a machine share one copy of the pixels, the page cac
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import sys
 from collections.abc import Iterable
@@ -73,6 +74,7 @@ class FaceData:
                 self.source = source or str(index["source"])
                 self._pairs: NDArray[np.int64] = index["pairs"]
                 self._content: NDArray[np.int64] = index["content"]
+                self._made: dict[tuple[str, Part, int, int], Pairs] = {}
         except (OSError, ValueError, KeyError) as error:
             raise DataError(
                 f"{folder}: no packed data here ({error}); a worker needs the driver's cache "
@@ -111,6 +113,12 @@ class FaceData:
         Raises:
             DataError: no pair of the same person, or none of different people, is left.
         """
+        key = (protocol, part, people, seed)
+        if key not in self._made:
+            self._made[key] = self._checked(protocol, part, people, seed)
+        return self._made[key]
+
+    def _checked(self, protocol: Protocol, part: Part, people: int, seed: int) -> Pairs:
         make = {"cfp-pairs": self._official, "frontal-triplets": self._triplets}[protocol]
         pairs = make(part, people, seed)
         for label, what in enumerate(("the same person", "different people")):
@@ -188,8 +196,9 @@ def prepare(
     return FaceData(folder, spec)
 
 
+@functools.lru_cache(maxsize=2)
 def open_packed(folder: str | Path) -> FaceData:
-    """Open what `prepare` packed, in milliseconds. For workers: never packs.
+    """Open what `prepare` packed, once a process. For workers: never packs.
 
     Raises:
         DataError: there is no packed dataset in ``folder``.

@@ -8,7 +8,6 @@ the disk has its best epoch's weights beside it.
 
 from __future__ import annotations
 
-import gc
 import time
 from pathlib import Path
 from typing import Any
@@ -151,8 +150,7 @@ class FaceTrial(tune.Trainable):
         except (OSError, RuntimeError) as error:  # not the next trial's fault
             print(f"{self.weights_file}: not written ({error})")
         self.writer.seconds.clear()
-        self.training = None
-        gc.collect()
+        self.training = None  # nothing refers back to it: a collection, 0.2 s, frees no more
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 

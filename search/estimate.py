@@ -12,7 +12,7 @@ import json
 import math
 import os
 import statistics
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -118,6 +118,35 @@ def seconds_in_all(space: SearchSpace) -> float:
     examples = list(space.examples())
     each = [int(config["epochs"]) * _seconds(config, space.data == "drawn") for config in examples]
     return statistics.mean(each) * (space.count() or math.inf)
+
+
+def seconds_of_rows(
+    spaces: Iterable[SearchSpace], rates: Mapping[str, float]
+) -> float | None:
+    """Return what the documents' rows take to train at measured rates, one after the other.
+
+    Validation is left out.
+
+    Args:
+        spaces: whose rows.
+        rates: pairs of triplets a second, by NET/JOIN. An official pair has two images to itself
+            where a pair of a triplet has one and a half, and takes so much longer.
+
+    Returns:
+        Seconds, or None where the rate of a row's net and join is not known.
+    """
+    seconds = 0.0
+    for space in spaces:
+        for id in space.rows:
+            row = space.row_settings(id)
+            rate = rates.get(f"{row['net']}/{row['join']}")
+            if rate is None:
+                return None
+            protocol = str(row["protocol"])
+            triplets = protocol == "frontal-triplets"
+            pairs = SAMPLES[protocol, False] * (2 if triplets else 1)
+            seconds += int(row["epochs"]) * pairs / (rate if triplets else rate * 1.5 / 2)
+    return seconds
 
 
 def _seconds(config: Mapping[str, Value], drawn: bool) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -159,3 +161,23 @@ def test_a_disk_that_takes_nothing_fails_the_trial(
     with pytest.raises(OSError, match="weights"):
         for _ in range(3):
             trial.step()
+
+
+def test_the_last_trials_net_is_gone_when_the_next_begins_and_its_pixels_stay(
+    tiny: TrialConfig, data: FaceData, tmp_path: Path
+) -> None:
+    trial = FaceTrial(config(tmp_path, data, tiny))
+    trial.step()
+    assert trial.training is not None
+    left = [weakref.ref(thing) for thing in (
+        trial.training, trial.training.net, trial.training.optimizer,
+        next(iter(trial.training.optimizer.slots.values())).mean,
+    )]  # fmt: skip
+    pairs = trial.training.train_pairs
+    gc.disable()
+    try:
+        trial.reset_config(config(tmp_path, data, tiny, "0002"))
+        assert [ref() for ref in left] == [None] * 4
+    finally:
+        gc.enable()
+    assert trial.training.train_pairs is pairs

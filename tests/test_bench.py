@@ -1,0 +1,106 @@
+"""The benchmarks' own arithmetic, and the GPU's one command, run on a CPU with a tiny space."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+from facesiam.config import TrialConfig
+from search.documents import SPACES
+from search.estimate import seconds_of_rows
+from search.space import load
+
+SCRIPTS = Path(__file__).parent.parent / "scripts"
+
+
+def script(name: str) -> ModuleType:
+    """A script as a module."""
+    spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+bench = script("bench_train")
+
+
+def test_the_flops_of_a_step_are_those_counted_by_hand() -> None:
+    """Two operations a multiply-add; forward, toward the weights and toward the input."""
+    config = TrialConfig(net="alexnet", join="difference", batch_size=16)
+    convs = [  # output positions, output channels, inputs of each
+        (55 * 55, 64, 3 * 121), (27 * 27, 192, 64 * 25), (169, 384, 192 * 9), (169, 256, 384 * 9),
+        (169, 256, 256 * 9),
+    ]
+    each = [positions * out * inputs for positions, out, inputs in convs]
+    trunk = 48 * 2 * (3 * sum(each) - each[0])  # no gradient toward the pixels
+    head = 32 * 2 * 3 * (9216 * 4096 + 4096 * 4096 + 4096 * 2)
+    flops, weights = bench.work_of_a_step(config)
+    assert flops == pytest.approx(trunk + head, rel=1e-9)
+    assert weights == 2_469_696 + 9217 * 4096 + 4097 * 4096 + 4097 * 2
+
+
+def test_the_reference_learns_what_ours_learns(tmp_path: Path) -> None:
+    """The same loss from the same weights: what is compared is speed, not another task."""
+    config = TrialConfig(hidden=8, join="concat")
+    torch.manual_seed(0)
+    plain = bench.plain_net(config)
+    ours = bench.models.build(config)
+    ours.trunk.load_state_dict(plain.trunk.state_dict())
+    ours.head.load_state_dict(plain.head.state_dict())
+    a, b = torch.rand(2, 2, 3, 224, 224)
+    with torch.no_grad():
+        assert torch.allclose(plain(a, b), ours.judge(ours.embed(a), ours.embed(b)), atol=1e-5)
+
+
+def test_the_estimate_of_the_19_rows_is_that_worked_out_by_hand() -> None:
+    spaces = [load(SPACES / f"code{number}.yaml") for number in (1, 2)]
+    rates = {"alexnet/difference": 1000.0, "alexnet/concat": 500.0, "vgg16_bn/concat": 100.0}
+    code1 = 6 * 60 * 8400 / (100 * 0.75)
+    vgg = 6 * 60 * 6000 / 100  # C to H
+    alexnet = (2 * 60 + 240) * 6000 / 1000 + 4 * 240 * 6000 / 500  # A, B and I; J to M
+    assert seconds_of_rows(spaces, rates) == pytest.approx(code1 + vgg + alexnet)
+    assert seconds_of_rows(spaces, {"alexnet/difference": 1000.0}) is None
+
+
+@pytest.mark.timeout(280)
+def test_the_gpu_command_measures_and_runs_and_writes_one_file(
+    faces: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "tiny.yaml").write_text(
+        "fixed: {image_size: 64, hidden: 16, epochs: 1, batch_size: 8}\n"
+        "rows: {A: {settings: {join: difference}}}\n"
+    )
+    env = {
+        **os.environ, "PYTHON": sys.executable, "SPACE": str(tmp_path / "tiny.yaml"), "ROWS": "A",
+        "CASES": "alexnet/difference", "FACESIAM_CACHE": str(tmp_path / "cache"),
+        "BENCH": "--device cpu --hidden 16 --batch 2 --rounds 1 --steps 1",
+        "PYTHONPATH": str(SCRIPTS.parent),
+    }
+    command = ["bash", str(SCRIPTS / "bench_gpu.sh"), str(faces), str(tmp_path / "out.json")]
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads((tmp_path / "out.json").read_text())
+    assert found["rows"]["A"]["status"] == "done" and found["rows"]["A"]["epochs"] == 1
+    case = found["train"]["cases"][0]
+    assert case["ratio"] == pytest.approx(
+        case["ours_pairs_per_second"] / case["reference_pairs_per_second"]
+    )
+    assert 0 < case["strict_share"] < case["roofline_share"]
+    assert found["all_19_rows_seconds_estimated"] is None  # one case of the three it needs
+    assert found["manifest"]["versions"]["torch"] == torch.__version__.split("+")[0]
+
+
+def test_the_gpu_command_says_how_it_is_called() -> None:
+    done = subprocess.run(["bash", str(SCRIPTS / "bench_gpu.sh")], capture_output=True, text=True)
+    assert done.returncode == 2 and "usage: scripts/bench_gpu.sh DATA OUT.json" in done.stderr
