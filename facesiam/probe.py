@@ -160,14 +160,17 @@ def _serve() -> None:
     from facesiam.config import TrialConfig
     from facesiam.data import open_packed
     from facesiam.device import memory_there_mib, peak_memory_mib
+    from facesiam.graphs import WARM_UP
     from facesiam.train import epochs
 
     torch.set_num_threads(task["threads"])
     config = TrialConfig.from_dict(task["settings"])
     device = torch.device("cuda" if task["gpu"] else "cpu")
     training = epochs(config, open_packed(task["data"]), task["weights"], device.type)
-    training.measure(2)
-    warm = max(2, round(0.5 * training.measure(2) / config.batch_size))  # half a second of steps
+    training.measure(WARM_UP + 1 if task["gpu"] else 1)  # on a GPU the first are not recorded
+    before = time.perf_counter()
+    training.measure(1)
+    warm = max(1, round(0.5 / (time.perf_counter() - before)))  # half a second of steps
     training.measure(warm)
     print(json.dumps("warm"), flush=True)
     sys.stdin.readline()

@@ -74,6 +74,7 @@ def _data(given: str | None) -> str:
 
 def _resources(space: SearchSpace, options: argparse.Namespace) -> list[str]:
     """Say what each trial gets, here or on the cluster, which is not asked."""
+    from search import sharing
     from search.machine import Setup, Shares, this_machine
 
     if options.address:
@@ -85,6 +86,8 @@ def _resources(space: SearchSpace, options: argparse.Namespace) -> list[str]:
         here = Shares(space, setup, this_machine())
         shares = {net: here.of(net) for net in space.nets()}
         at_once = f"{here.concurrent} at once on this machine"
+        if open_ := sharing.wanted(space, setup, this_machine()):
+            at_once += f"; with {' and '.join(open_)} the start will measure what is best"
     text = [f"a trial with {net}: cpus {c}, gpus {g}" for net, (c, g) in shares.items()]
     return [*text, at_once]
 
