@@ -131,7 +131,7 @@ def test_the_reason_is_the_sentence_of_a_traceback(traceback: str, reason: str) 
 
 
 def test_what_is_auto_follows_the_measured_number_at_once(tmp_path: Path) -> None:
-    both = space(tmp_path, "search: {net: [alexnet, vgg16_bn]}\n", "")
+    both = space(tmp_path, "search: {net: [alexnet, vgg16_bn], lr: {low: 0.1, high: 1}}\n", "")
     setup, at_once = Setup(run=tmp_path, data=""), {"alexnet": 4, "vgg16_bn": 1}
     gpu = Shares(both, setup, [Node(16, 2)], at_once)
     assert gpu.of("alexnet") == (2, 0.25) and gpu.of("vgg16_bn") == (8, 1)
@@ -141,7 +141,7 @@ def test_what_is_auto_follows_the_measured_number_at_once(tmp_path: Path) -> Non
 
 
 def test_a_share_doubles_up_to_the_whole_device(tmp_path: Path) -> None:
-    one = space(tmp_path, "search: {net: [alexnet]}\n", "")
+    one = space(tmp_path, "search: {net: [alexnet], lr: {low: 0.1, high: 1}}\n", "")
     gpu = Shares(one, Setup(run=tmp_path, data=""), [Node(8, 1)], {"alexnet": 4})
     assert [gpu.of("alexnet", n)[1] for n in range(4)] == [0.25, 0.5, 1, 1]
     assert [gpu.grows("alexnet", n) for n in range(3)] == [True, True, False]
@@ -149,3 +149,12 @@ def test_a_share_doubles_up_to_the_whole_device(tmp_path: Path) -> None:
     assert two.of("alexnet", 3)[1] == 2 and not two.grows("alexnet", 0)
     cores = Shares(one, Setup(run=tmp_path, data="", cpus=3), [Node(8, 0), Node(4, 0)])
     assert [cores.of("alexnet", n)[0] for n in range(4)] == [3, 6, 8, 8]
+
+
+@pytest.mark.parametrize(("trials", "gpus"), [(2, 1), (3, 0.5), (8, 0.25), (20, 0.25)])
+def test_no_gpu_idles_beside_one_that_is_shared(
+    tmp_path: Path, trials: int, gpus: float
+) -> None:
+    few = space(tmp_path, f"search: {{lr: {{low: 0.1, high: 1}}}}\ntrials: {trials}\n", "")
+    two = Shares(few, Setup(run=tmp_path, data=""), [Node(8, 2)], {"alexnet": 4})
+    assert two.of("alexnet")[1] == gpus
