@@ -6,7 +6,6 @@ the GPU waiting for the host.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 
 import torch
@@ -19,7 +18,8 @@ WARM_UP = 3
 class Captured:
     """Runs a step as a CUDA graph once it is warm; inputs of another shape run one by one.
 
-    A step that cannot be recorded is run one by one for good, which is said once.
+    A recording that fails leaves gradients and generators half way, so it ends the trial.
+    FACESIAM_GRAPHS=0 in the environment does without graphs.
     """
 
     def __init__(self) -> None:
@@ -27,12 +27,13 @@ class Captured:
         self.warm = 0
         self.graph: torch.cuda.CUDAGraph | None = None
         self.inputs: list[Tensor] = []
+        self.stream: torch.cuda.Stream | None = None
 
     def run(self, step: Callable[..., None], *inputs: Tensor) -> None:
         """Run ``step(*inputs)``, which must be the same step each time, on the device alone."""
         shapes = [value.shape for value in inputs]
         self.shapes = self.shapes or shapes
-        if shapes != self.shapes or self.warm < 0:
+        if shapes != self.shapes:
             step(*inputs)
         elif self.warm < WARM_UP:
             self.warm += 1
@@ -40,11 +41,13 @@ class Captured:
         else:
             if self.graph is None:
                 self._record(step, *inputs)
-            self._replay(step, *inputs)
+            self._replay(*inputs)
 
     def _aside(self, step: Callable[..., None], *inputs: Tensor) -> None:
         """Run a step on a stream of its own, as before a recording."""
-        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        if self.stream is None:  # one for all: the allocator keeps memory by stream
+            self.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        stream = self.stream
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             step(*inputs)
@@ -54,19 +57,17 @@ class Captured:
         self.inputs = [value.clone() for value in inputs]
         graph = torch.cuda.CUDAGraph()
         try:
-            with torch.cuda.graph(graph):  # recorded, not run
+            with torch.cuda.graph(graph, stream=self.stream):  # recorded, not run
                 step(*self.inputs)
+        except torch.cuda.OutOfMemoryError:
+            raise
         except RuntimeError as error:
-            self.warm = -1
             first = str(error).splitlines()[0]
-            print(f"steps are launched one by one, no CUDA graph: {first}", file=sys.stderr)
-        else:
-            self.graph = graph
+            raise RuntimeError(f"no CUDA graph, try FACESIAM_GRAPHS=0: {first}") from error
+        self.graph = graph
 
-    def _replay(self, step: Callable[..., None], *inputs: Tensor) -> None:
-        if self.graph is None:
-            step(*inputs)
-            return
+    def _replay(self, *inputs: Tensor) -> None:
+        assert self.graph is not None
         for mine, value in zip(self.inputs, inputs, strict=True):
             mine.copy_(value)
         self.graph.replay()

@@ -67,9 +67,13 @@ def share_of(
     """
     file = cache_root() / "shares.json"
     known = _read(file)
-    key = json.dumps([*(settings[name] for name in COSTLY), cpus, gpu, _machine(gpu)])
+    costs = [*(settings[name] for name in COSTLY), Path(data).name]
+    key = json.dumps([*costs, cpus, gpu, _machine(gpu)])
     if key not in known:
-        known[key] = choose(settings, data, weights, cpus, gpu)
+        found = choose(settings, data, weights, cpus, gpu)
+        if not found.best.pairs_per_second:
+            return found  # it failed: not something to remember
+        known[key] = found
         file.parent.mkdir(parents=True, exist_ok=True)
         partial = file.with_name(f".{file.name}.{os.getpid()}")
         partial.write_text(json.dumps(known, indent=1))

@@ -79,7 +79,7 @@ class Writer:
         """What the last write of each path took, its snapshot included."""
         self._waiting: dict[Path, dict[str, Any]] = {}
         self._writing: Path | None = None
-        self._error: OSError | RuntimeError | None = None
+        self._error: Exception | None = None
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
@@ -87,7 +87,7 @@ class Writer:
         """Have `state`, as it is now, written to `path` soon: atomically, but not yet.
 
         Raises:
-            OSError, RuntimeError: an earlier write failed.
+            Exception: what an earlier write failed with.
         """
         self._complain()
         start = time.monotonic()
@@ -108,7 +108,7 @@ class Writer:
         """Wait until everything is written.
 
         Raises:
-            OSError, RuntimeError: a write failed.
+            Exception: what a write failed with.
         """
         with self._changed:
             self._changed.wait_for(lambda: not self._waiting and self._writing is None)
@@ -123,7 +123,7 @@ class Writer:
             start = time.monotonic()
             try:
                 save_atomically(state, path)
-            except (OSError, RuntimeError) as error:  # torch's own writer raises the latter
+            except Exception as error:  # whatever it is, the caller must be told, not kept waiting
                 self._error = error
             del state  # gigabytes
             with self._changed:

@@ -9,6 +9,7 @@ begins, and what it measured is fetched when it has ended: no step waits for the
 from __future__ import annotations
 
 import itertools
+import os
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -62,7 +63,8 @@ class Training(Iterator[EpochMetrics]):
         self.watch = GradientWatch(self.net.trunk, self.device)
         self.total = torch.zeros(2, dtype=torch.float64, device=self.device)
         """Of the epoch so far: loss times pairs, right answers."""
-        self.captured = Captured() if self.device.type == "cuda" else None
+        graphs = self.device.type == "cuda" and os.environ.get("FACESIAM_GRAPHS") != "0"
+        self.captured = Captured() if graphs else None
 
     def __next__(self) -> EpochMetrics:
         """Train and validate one epoch.

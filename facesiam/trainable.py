@@ -57,11 +57,8 @@ class FaceTrial(tune.Trainable):
         assert self.training is not None
         try:
             metrics = next(self.training).to_dict()
-        except (MemoryError, torch.cuda.OutOfMemoryError) as error:
-            raise OutOfMemory(self._out_of_memory(error)) from None
-        except RuntimeError as error:
-            # torch's CPU allocator has no exception class of its own.
-            if "not enough memory" not in str(error) and "can't allocate" not in str(error):
+        except (MemoryError, RuntimeError) as error:
+            if not _of_memory(error):
                 raise
             raise OutOfMemory(self._out_of_memory(error)) from None
         self.history.append(metrics)
@@ -94,7 +91,9 @@ class FaceTrial(tune.Trainable):
         try:
             self._build(config)
             self._resume(config)
-        except torch.cuda.OutOfMemoryError as error:
+        except (MemoryError, RuntimeError) as error:
+            if not _of_memory(error):
+                raise
             raise OutOfMemory(self._out_of_memory(error)) from None
         self.saved_at = time.monotonic()
 
@@ -116,6 +115,8 @@ class FaceTrial(tune.Trainable):
             self.training.load(state)
             self.unnoted = self.history[config["noted"] :]
         except (WeightsError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            if _of_memory(error):
+                raise
             # A state that cannot be used costs its epochs, not the trial. It may be half loaded.
             print(f"{self.state_file}: starting over ({error})")
             self.state_file.unlink(missing_ok=True)
@@ -147,7 +148,7 @@ class FaceTrial(tune.Trainable):
         """Let go of the trial, once what it has to leave is on the disk."""
         try:
             self.writer.flush()
-        except (OSError, RuntimeError) as error:  # not the next trial's fault
+        except Exception as error:  # not the next trial's fault
             print(f"{self.weights_file}: not written ({error})")
         self.writer.seconds.clear()
         self.training = None  # nothing refers back to it: a collection, 0.2 s, frees no more
@@ -160,6 +161,16 @@ class FaceTrial(tune.Trainable):
         return f"out of memory in epoch {epoch}: {first}"
 
 
+def _of_memory(error: Exception) -> bool:
+    """Say whether an error is want of memory, for which torch and CUDA have many words."""
+    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
+        return True
+    said = str(error).lower()
+    return any(words in said for words in (
+        "out of memory", "not enough memory", "can't allocate", "alloc_failed",
+    ))  # fmt: skip
+
+
 def _size(training: Training) -> int:
     """Bytes of weights and of Adam's two moments."""
-    return 3 * sum(p.numel() * p.element_size() for p in training.net.parameters())
+    return 3 * sum(master.nbytes for master in training.optimizer.masters.values())

@@ -106,7 +106,7 @@ def measure(
         len(training.train_pairs.triplets) / training.config.batch_size  # type: ignore[arg-type]
     )
     training._batches = (  # type: ignore[method-assign]
-        lambda generator: itertools.islice(batches(generator), steps)
+        lambda: itertools.islice(batches(), steps)
     )
     steps = min(steps, whole)
     training._train()  # once unmeasured: memory is got, kernels are chosen

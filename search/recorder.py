@@ -58,12 +58,14 @@ class Recorder(tune.Callback):
         self.failed: set[str] = set()
         self.exhausted = False
         self.waiting = self._take_up()
-        for partial in [*run.glob("weights/.*"), *run.glob("state/.*")]:
-            partial.unlink()  # of workers that were killed while they wrote
+        for partial in [*run.glob("weights/.*.pt.*"), *run.glob("state/.*.pt.*")]:
+            partial.unlink(missing_ok=True)  # of workers that were killed while they wrote
         self._sweep()
 
     def next(self) -> Suggestion | None:
         """Return the next trial to run, or None when there is none left."""
+        if self.exhausted and not self.waiting:
+            return None
         suggestion = self.waiting.pop(0) if self.waiting else self.suggester.next()
         if suggestion is None:
             self.exhausted = True
@@ -74,9 +76,10 @@ class Recorder(tune.Callback):
 
     def bar(self) -> float | None:
         """Return the score that a trial must reach for its weights to be kept; None: any does."""
-        if len(self.best) < self.space.keep:
+        sure = [place for place in self.best if place[2] not in self.failed]
+        if len(sure) < self.space.keep:  # a failed one may do worse when it is tried again
             return None
-        return self._turn(self.best[-1][0])
+        return self._turn(sure[-1][0])
 
     def noted(self, trial: str) -> int:
         """Return how many epochs of a trial are in the journal."""

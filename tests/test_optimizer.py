@@ -129,3 +129,16 @@ def test_nothing_keeps_a_net_alive_that_is_let_go() -> None:
         assert left() is None
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_updates_of_a_gpu_are_the_same(dtype: torch.dtype) -> None:
+    """All parameters at once, as on a GPU; its kernels take CPU tensors too."""
+    adam = MasterAdam(net(), dtype, 1e-3, 0.1)
+    for seed in SEEDS:
+        loss_of(adam.net(batch(seed).to(dtype))).backward()
+        with torch.no_grad():
+            adam._update_together([p for p in adam.slots if p.grad is not None])
+            adam.coming += 1
+    for name, value in torchs(dtype, 0.1).state_dict().items():
+        assert torch.equal(adam.weights()[name], value), name
