@@ -2,6 +2,7 @@
 
     .venv/bin/python scripts/bench_driver.py                      1,000 trials that train nothing
     .venv/bin/python scripts/bench_driver.py --start              command to first training step
+    .venv/bin/python scripts/bench_driver.py --next               a reused worker, trial to trial
 
 The first runs the real driver on trials whose epochs return at once: Ray, suggestions, rules and
 ASHA, journal, TensorBoard, board. A trial's time is the time from the end of the trial before to
@@ -39,8 +40,9 @@ import ray
 from ray import tune
 from rich.console import Console
 
-from facesiam.config import GEOMETRY, EpochMetrics, positive
+from facesiam.config import GEOMETRY, EpochMetrics, TrialConfig, positive
 from facesiam.data import prepare
+from facesiam.trainable import FaceTrial
 from search import driver
 from search.board import Board
 from search.machine import Setup, Shares
@@ -249,6 +251,27 @@ def first_step(stamps: list[Stamp]) -> float:
     return next(at for at, _, what in stamps if what == "FaceTrial.step begins")
 
 
+def next_trials() -> dict[str, list[float]]:
+    """Return, by join of AlexNet, the seconds until a reused worker can begin its first step."""
+    data, found = prepare("drawn", ["letterbox"], progress=False), {}
+    for join in ("difference", "concat"):
+        settings = TrialConfig.from_dict({"net": "alexnet", "join": join}).to_dict()
+        with tempfile.TemporaryDirectory() as run:
+            config = {
+                "settings": settings, "data": str(data.folder), "weights": {}, "run": run,
+                "cpus": os.cpu_count(), "device": "cpu", "noted": 0, "metric": "val_acc",
+                "mode": "max", "bar": None,
+            }
+            trial, found[join] = FaceTrial(config | {"trial": "0"}), []
+            for number in range(1, 6):
+                assert trial.training is not None
+                trial.training.measure(2)
+                start = time.perf_counter()
+                trial.reset_config(config | {"trial": str(number)})
+                found[join].append(time.perf_counter() - start)
+    return found
+
+
 def main() -> None:
     """Read the command line, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -258,9 +281,14 @@ def main() -> None:
     parser.add_argument("--concurrent", type=positive, help="trials at once (a core each)")
     parser.add_argument("--no-asha", dest="asha", action="store_false", help="rules only")
     parser.add_argument("--start", action="store_true", help="time the start of a search instead")
+    parser.add_argument("--next", action="store_true",
+                        help="time a reused worker from one trial to the next instead")
     parser.add_argument("--profile", metavar="FILE", help="write the driver's cProfile there")
     parser.add_argument("--json", action="store_true", help="one line of JSON")
     args = parser.parse_args()
+    if args.next:
+        print(json.dumps(next_trials()))
+        return
     if args.start:
         stamps = start()
         print(json.dumps(stamps) if args.json else as_timeline(stamps))
