@@ -157,7 +157,7 @@ def main() -> None:
     training = train.epochs(config, data)
     found = measure(training, args.steps, args.rounds, now) | {
         "clock": "CPU time" if args.cpu_time else "wall clock",
-        "net": args.net, "device": str(training.device), "bf16": training.bf16,
+        "net": args.net, "device": str(training.device), "bf16": training.dtype == torch.bfloat16,
         "threads": torch.get_num_threads(), "torch": torch.__version__,
         "python": platform.python_version(),
     }
