@@ -17,10 +17,11 @@ from PIL import Image, ImageDraw, ImageFont
 from facesiam.config import GEOMETRY, ConfigError, TrialConfig, positive
 from facesiam.data import DataError, Pairs, prepare
 from facesiam.metrics import accuracy, wilson
-from facesiam.models import SiameseNet, WeightsError
+from facesiam.models import SiameseNet
 from facesiam.packing import GEOMETRIES, decode
 from facesiam.saving import load_model
 from facesiam.train import predict
+from facesiam.weights import WeightsError
 
 SIDE, GAP, CAPTION, TITLE = 224, 12, 30, 44
 SAME, DIFFERENT = "The same person", "NOT the same person"

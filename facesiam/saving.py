@@ -14,8 +14,9 @@ from torch import Tensor
 
 from facesiam.config import TrialConfig
 from facesiam.device import dtype_of
-from facesiam.models import SiameseNet, WeightsError, read_weights
+from facesiam.models import SiameseNet
 from facesiam.optimizer import compute_in
+from facesiam.weights import WeightsError, read_weights
 
 
 def model_file(

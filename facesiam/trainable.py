@@ -17,9 +17,9 @@ from ray import tune
 
 from facesiam.config import TrialConfig
 from facesiam.data import open_packed
-from facesiam.models import WeightsError, read_weights
 from facesiam.saving import Writer, model_file
 from facesiam.train import Training, epochs
+from facesiam.weights import WeightsError, read_weights
 
 SAVING_SHARE = 0.05
 """State is saved as often as that costs at most this share of the time."""

@@ -41,7 +41,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from facesiam import device as devices
-from facesiam import models, synthetic, train
+from facesiam import models, synthetic, train, trunks
 from facesiam.archive import Source, open_source
 from facesiam.config import ConfigError, TrialConfig, positive
 from facesiam.data import DataError, FaceData, cache_root, open_packed, prepare
@@ -113,7 +113,7 @@ class PlainNet(nn.Module):
     def __init__(self, config: TrialConfig) -> None:
         super().__init__()
         net = models.SiameseNet(config)
-        self.trunk = models.MODELS[config.net].make().features
+        self.trunk = trunks.MODELS[config.net].make().features
         self.reduce, self.join, self.head = net.reduce, net.join, net.head
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
@@ -140,7 +140,7 @@ WITHOUT: dict[str, Callable[[], Any]] = {
     "early": lambda: patch.object(
         train, "MasterAdam", lambda *a, early: train_adam(*a)
     ),
-    "blocks": lambda: patch.object(models, "_in_blocks", lambda conv: conv),
+    "blocks": lambda: patch.object(trunks, "_in_blocks", lambda conv: conv),
     "bf16": lambda: patch.object(train, "dtype_of", lambda *a: torch.float32),
     "graphs": lambda: patch.object(train, "Captured", lambda: None),
     "nothing": lambda: patch.object(devices, "gpu_names", devices.gpu_names),

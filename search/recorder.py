@@ -8,20 +8,14 @@ from __future__ import annotations
 
 import math
 import re
-import socket
-import struct
-import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from ray import tune
-from tensorboardX import summary
-from tensorboardX.proto.event_pb2 import Event
-from tensorboardX.record_writer import masked_crc32c
 
-from facesiam.config import EpochMetrics, Value
+from facesiam.config import EpochMetrics
 from search.board import Board
 from search.journal import Journal, read_epochs, read_trials
 from search.machine import Shares
@@ -29,6 +23,7 @@ from search.pruners import Scheduler, Stop
 from search.results import best_epoch
 from search.space import SearchSpace
 from search.suggest import Suggester, Suggestion
+from search.tensorboard import TensorBoard
 
 NO_STOP = Stop(None, None)
 """Of a trial that nothing has stopped."""
@@ -223,54 +218,6 @@ class Recorder(tune.Callback):
                 self.scheduler.forget(name)
                 self.board.ended(name, status, value, known.get("stop_reason"), earlier=True)
         return unfinished
-
-
-class TensorBoard:
-    """Event files, a folder a trial; tags are the metrics' names, with the settings as hparams.
-
-    They are appended to as the journal is. tensorboardX's SummaryWriter, with two threads a trial
-    and an fsync each epoch, took a fifth of the driver's time.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        # One of each session: TensorBoard reads nothing behind a record that a kill left torn.
-        self.file = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}"
-        self.open: set[str] = set()
-
-    def epoch(self, name: str, metrics: Mapping[str, float]) -> None:
-        """Write the metrics of one epoch."""
-        if name not in self.open:
-            self.open.add(name)
-            (self.folder / name).mkdir(parents=True, exist_ok=True)
-            self._append(name, [Event(wall_time=time.time(), file_version="brain.Event:2")])
-        shown = [
-            summary.scalar(key, value) for key, value in metrics.items()
-            if key not in ("epoch", "val_pairs") and not math.isnan(value)
-        ]
-        step, now = int(metrics["epoch"]), time.time()
-        self._append(name, [Event(wall_time=now, step=step, summary=each) for each in shown])
-
-    def ended(
-        self, name: str, settings: Mapping[str, Value], value: float | None, metric: str
-    ) -> None:
-        """Write the settings beside the best value."""
-        if name in self.open and value is not None:
-            key, now = f"best_{metric}", time.time()
-            parts = [*summary.hparams(dict(settings), {key: value}), summary.scalar(key, value)]
-            self._append(name, [Event(wall_time=now, summary=part) for part in parts])
-        self.open.discard(name)
-
-    def _append(self, name: str, events: Iterable[Any]) -> None:
-        with (self.folder / name / self.file).open("ab") as file:
-            file.write(b"".join(record(event.SerializeToString()) for event in events))
-
-
-def record(data: bytes) -> bytes:
-    """Return data as a record of the TFRecord format: length and data, a checksum behind each."""
-    length = struct.pack("<Q", len(data))
-    parts = (length, masked_crc32c(length)), (data, masked_crc32c(data))
-    return b"".join(part + struct.pack("<I", checksum) for part, checksum in parts)
 
 
 def stop_of(known: Mapping[str, Any]) -> Stop | None:

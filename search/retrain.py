@@ -23,9 +23,9 @@ from rich.table import Table
 from facesiam.config import GEOMETRY, ConfigError, EpochMetrics, TrialConfig, positive
 from facesiam.data import DataError, FaceData, cache_root, open_packed, prepare
 from facesiam.metrics import verification
-from facesiam.models import WeightsError, find_weights
 from facesiam.saving import load_model, save_model
 from facesiam.train import Training, epochs, predict
+from facesiam.weights import WeightsError, find_weights
 from search import results
 from search.journal import write_atomically
 from search.space import SpaceError

@@ -138,7 +138,7 @@ def _prepare(
         Shares(space, setup, this_machine())  # refuses what no trial could get
     index = _index(options, space, run, configs)
     from facesiam.data import prepare
-    from facesiam.models import find_weights
+    from facesiam.weights import find_weights
 
     pretrained = sorted({str(c["net"]) for c in configs if c["pretrained"]})
     weights = {net: str(find_weights(net, options.weights)) for net in pretrained}
@@ -254,7 +254,7 @@ def _wrong_input() -> tuple[type[Exception], ...]:
     """Return the errors that are the user's to mend, without importing what was not needed."""
     wrong: list[type[Exception]] = [SpaceError, RunRefused, ConfigError, JournalError]
     for module, name in (
-        ("facesiam.archive", "DataError"), ("facesiam.models", "WeightsError"),
+        ("facesiam.archive", "DataError"), ("facesiam.weights", "WeightsError"),
         ("search.machine", "DriverError"), ("search.results", "RunError"),
     ):
         if module in sys.modules:

@@ -7,7 +7,8 @@ import pytest
 from facesiam.augment import AUGMENTS
 from facesiam.config import GEOMETRY, SETTINGS, ConfigError, TrialConfig
 from facesiam.losses import LOSSES
-from facesiam.models import JOINS, MODELS
+from facesiam.models import JOINS
+from facesiam.trunks import MODELS
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import struct
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,15 +10,13 @@ from typing import Any
 import optuna
 import pytest
 from rich.console import Console
-from tensorboardX.proto.event_pb2 import Event
-from tensorboardX.record_writer import RecordWriter
 
 from search import results
 from search.board import Board
 from search.journal import read_epochs, read_trials
 from search.machine import Node, Setup, Shares
 from search.pruners import Stop
-from search.recorder import EPOCH_FIELDS, Recorder, TensorBoard, stop_of
+from search.recorder import EPOCH_FIELDS, Recorder, stop_of
 from search.space import load
 
 SPACE = """
@@ -349,57 +346,3 @@ def test_what_still_runs_at_the_end_is_interrupted(tmp_path: Path) -> None:
     play(live, [0.6], end="")
     assert live.close() is False
     assert read_trials(tmp_path)["0001"]["status"] == "interrupted"
-
-
-def events(folder: Path) -> list[Event]:
-    """The events of a folder's only file: each is its length, 4 bytes, itself, 4 bytes more."""
-    (file,) = folder.glob("events.out.tfevents.*")
-    content, found = file.read_bytes(), []
-    while content:
-        (length,) = struct.unpack("<Q", content[:8])
-        found.append(Event.FromString(content[12 : 12 + length]))
-        content = content[16 + length :]
-    return found
-
-
-def scalars(folder: Path) -> list[tuple[str, int, float]]:
-    """Tag, step and value of each scalar."""
-    return [
-        (value.tag, event.step, value.simple_value)
-        for event in events(folder) for value in event.summary.value
-        if value.WhichOneof("value") == "simple_value"
-    ]
-
-
-def test_tensorboard_has_the_epochs_then_the_settings_in_one_file(tmp_path: Path) -> None:
-    board = TensorBoard(tmp_path)
-    for epoch, accuracy in enumerate((0.5, 0.75)):
-        row = {"epoch": epoch, "val_acc": accuracy, "val_loss": math.nan, "val_pairs": 100}
-        board.epoch("0001", row)
-        assert scalars(tmp_path / "0001")[epoch:] == [("val_acc", epoch, accuracy)]
-    board.epoch("0002", row)
-    board.ended("0001", {"lr": 0.25, "net": "alexnet", "augment": True}, 0.75, "val_acc")
-    board.ended("0003", {}, None, "val_acc")  # failed before its first epoch
-    assert scalars(tmp_path / "0001") == [
-        ("val_acc", 0, 0.5), ("val_acc", 1, 0.75), ("best_val_acc", 0, 0.75),
-    ]
-    # Names of TensorBoard's hparams plugin.
-    tags = [value.tag for event in events(tmp_path / "0001") for value in event.summary.value]
-    assert tags[2:5] == [f"_hparams_/{part}" for part in (
-        "experiment", "session_start_info", "session_end_info"
-    )]
-    content = next((tmp_path / "0001").iterdir()).read_bytes()
-    assert all(name in content for name in (b"lr", b"net", b"alexnet", b"augment"))
-    assert not (tmp_path / "0003").exists()
-
-
-def test_an_event_file_is_as_tensorboardx_writes_it(tmp_path: Path) -> None:
-    """Byte for byte, checksums too."""
-    TensorBoard(tmp_path).epoch("0001", {"epoch": 3, "val_acc": 0.5})
-    ours = next((tmp_path / "0001").iterdir()).read_bytes()
-    theirs = RecordWriter(str(tmp_path / "theirs"))
-    for event in events(tmp_path / "0001"):
-        theirs.write(event.SerializeToString())
-    theirs.close()
-    assert ours == (tmp_path / "theirs").read_bytes()
-    assert events(tmp_path / "0001")[0].file_version == "brain.Event:2"

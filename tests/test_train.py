@@ -14,7 +14,7 @@ import torch
 from facesiam.config import EpochMetrics, Protocol, TrialConfig
 from facesiam.data import FaceData
 from facesiam.losses import LOSSES
-from facesiam.models import WeightsError, build
+from facesiam.models import build
 from facesiam.pixels import Pixels
 from facesiam.saving import load_model, save_atomically, save_model
 from facesiam.train import (
@@ -24,6 +24,7 @@ from facesiam.train import (
     judged_right,
     predict,
 )
+from facesiam.weights import WeightsError
 
 TIMES = ("seconds", "samples_per_second", "peak_memory_mib")
 
