@@ -115,6 +115,8 @@ class FaceData:
         """
         key = (protocol, part, people, seed)
         if key not in self._made:
+            if len(self._made) >= 8:  # a search over pair_seed in a worker that is reused
+                self._made.clear()
             self._made[key] = self._checked(protocol, part, people, seed)
         return self._made[key]
 

@@ -28,14 +28,14 @@ class Slot(NamedTuple):
     weight: Tensor
     """The net's own, in the dtype that it computes in."""
     master: Tensor
-    """fp32; the same tensor as `weight` where the net computes in fp32."""
+    """fp32; the same memory as `weight` where the net computes in fp32."""
     mean: Tensor
     """Running mean of the gradient, fp32."""
     square: Tensor
     """Running mean of its square, fp32."""
     pieces: list[tuple[Tensor, ...]]
-    """Where the weights were rounded: views of those four, a cacheful each; empty where their
-    layout has none."""
+    """On a CPU, where the weights are rounded: views of those four, a cacheful each; empty where
+    their layout has none."""
 
 
 class MasterAdam:
@@ -145,13 +145,17 @@ class MasterAdam:
     def _update_together(self, parameters: list[nn.Parameter]) -> None:
         """Update all parameters in a few kernels, on a GPU."""
         slots = [self.slots[parameter] for parameter in parameters]
-        masters = [slot.master for slot in slots]
-        grads = [torch.empty_like(master) for master in masters]
-        torch._foreach_copy_(grads, [p.grad for p in parameters if p.grad is not None])
-        self._adam(masters, grads, [slot.mean for slot in slots], [s.square for s in slots])
-        rounded = [slot for slot in slots if slot.weight.dtype != slot.master.dtype]
+        grads = [p.grad for p in parameters if p.grad is not None]
+        rounded = [n for n, slot in enumerate(slots) if slot.weight.dtype != slot.master.dtype]
         if rounded:
-            torch._foreach_copy_([s.weight for s in rounded], [s.master for s in rounded])
+            wide = [torch.empty_like(slots[n].master) for n in rounded]
+            torch._foreach_copy_(wide, [grads[n] for n in rounded])
+            for n, grad in zip(rounded, wide, strict=True):
+                grads[n] = grad
+        masters = [slot.master for slot in slots]
+        self._adam(masters, grads, [slot.mean for slot in slots], [s.square for s in slots])
+        if rounded:
+            torch._foreach_copy_([slots[n].weight for n in rounded], [masters[n] for n in rounded])
         for parameter in parameters:
             parameter.grad = None
 
@@ -166,7 +170,8 @@ class MasterAdam:
 def _slot(weight: Tensor, master: Tensor) -> Slot:
     mean, square = torch.zeros_like(master), torch.zeros_like(master)
     values, pieces = (weight, master, mean, square), []
-    if weight.dtype != master.dtype and all(value.is_contiguous() for value in values):
+    rounded = weight.dtype != master.dtype and not weight.is_cuda
+    if rounded and all(value.is_contiguous() for value in values):
         pieces = list(zip(*(torch.split(v.view(-1), PIECE) for v in values), strict=True))
     return Slot(*values, pieces)
 

@@ -12,17 +12,23 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from facesiam.config import Value
 from facesiam.data import cache_root
+from facesiam.packing import writing
 
 SECONDS = 3.0
 """Training that is timed, after a warm-up."""
+COMMAND = [sys.executable, "-m", "facesiam.probe"]
+MOST_SECONDS = 300.0
+"""A way to share that takes longer to measure is given up."""
 GAIN = 1.05
 """More trials at once must bring at least this much more, all together."""
 MEMORY_SHARE = 0.85
@@ -37,14 +43,14 @@ CUDA_CONTEXT_MIB = 600
 
 
 class Way(NamedTuple):
-    """One way to share: measured, or given up for want of memory."""
+    """One way to share: measured, or given up."""
 
     at_once: int
     """Trials that share the device."""
     threads: int
     """CPU threads of each."""
     pairs_per_second: float
-    """Of all of them together; 0 where they did not fit."""
+    """Of all of them together; 0 where they did not come up, for want of memory or another."""
     memory_mib: float
     """Of each."""
     there_mib: float
@@ -74,10 +80,8 @@ def share_of(
         if not found.best.pairs_per_second:
             return found  # it failed: not something to remember
         known[key] = found
-        file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_name(f".{file.name}.{os.getpid()}")
-        partial.write_text(json.dumps(known, indent=1))
-        os.replace(partial, file)
+        with writing(file) as (partial,):
+            partial.write_text(json.dumps(known, indent=1))
     best, tried = known[key]
     return Share(Way(*best), [Way(*way) for way in tried])
 
@@ -112,6 +116,8 @@ def choose(
 def measure(task: Mapping[str, Any], at_once: int, threads: int) -> Way:
     """Train in `at_once` processes at the same time; return what they reached together."""
     children = [_start({**task, "threads": threads}) for _ in range(at_once)]
+    late = threading.Timer(MOST_SECONDS, _end, [children])
+    late.start()  # then they count as not having fitted, instead of being waited for without end
     try:
         if any(_told(child) is None for child in children):  # each is warm, or has failed
             return Way(at_once, threads, 0.0, 0.0, 0.0)
@@ -121,8 +127,9 @@ def measure(task: Mapping[str, Any], at_once: int, threads: int) -> Way:
             child.stdin.flush()
         told = [_told(child) for child in children]
     finally:
+        late.cancel()
+        _end(children)
         for child in children:
-            child.kill()
             child.communicate()  # closes its pipes
     if any(one is None for one in told):
         return Way(at_once, threads, 0.0, 0.0, 0.0)
@@ -135,7 +142,7 @@ def measure(task: Mapping[str, Any], at_once: int, threads: int) -> Way:
 
 def _start(task: Mapping[str, Any]) -> subprocess.Popen[str]:
     child = subprocess.Popen(
-        [sys.executable, "-m", "facesiam.probe"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL, text=True, env={**os.environ, "PYTHONPATH": _path()},
     )
     assert child.stdin is not None
@@ -144,16 +151,23 @@ def _start(task: Mapping[str, Any]) -> subprocess.Popen[str]:
     return child
 
 
+def _end(children: list[subprocess.Popen[str]]) -> None:
+    for child in children:
+        child.kill()
+
+
 def _path() -> str:
     """Return where this package is found, for a child with no other way to know."""
     return os.pathsep.join(entry for entry in sys.path if entry)
 
 
 def _told(child: subprocess.Popen[str]) -> dict[str, Any] | None:
-    """Return the next thing a process says; None where it has died."""
+    """Return the next thing a process says; None where it has died or says something else."""
     assert child.stdout is not None
-    line = child.stdout.readline()
-    return json.loads(line) if line.strip() else None
+    try:
+        return json.loads(child.stdout.readline())  # type: ignore[no-any-return]
+    except ValueError:
+        return None
 
 
 def _serve() -> None:
@@ -165,7 +179,7 @@ def _serve() -> None:
     from facesiam.data import open_packed
     from facesiam.device import memory_there_mib, peak_memory_mib
     from facesiam.graphs import WARM_UP
-    from facesiam.train import epochs
+    from facesiam.train import EVAL_IMAGES, epochs, pair_logits
 
     torch.set_num_threads(task["threads"])
     config = TrialConfig.from_dict(task["settings"])
@@ -176,6 +190,9 @@ def _serve() -> None:
     training.measure(1)
     warm = max(1, round(0.5 / (time.perf_counter() - before)))  # half a second of steps
     training.measure(warm)
+    some, few = training.val_pairs, EVAL_IMAGES[device.type]
+    part = replace(some, left=some.left[:few], right=some.right[:few], label=some.label[:few])
+    pair_logits(training.net, training.pixels, part)  # for its memory, which comes to the step's
     print(json.dumps("warm"), flush=True)
     sys.stdin.readline()
     start, rates = time.perf_counter(), []
@@ -214,7 +231,7 @@ def worded(net: str, share: Share, gpu: bool) -> Sequence[str]:
     lines = [
         f"{net}: {way.at_once} on {device}, {way.threads} threads each: " + (
             f"{way.pairs_per_second:.1f} pairs/s together, {way.memory_mib:.0f} MiB each"
-            if way.pairs_per_second else "did not fit"
+            if way.pairs_per_second else "did not come up"
         )
         for way in share.tried
     ]

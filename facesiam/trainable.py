@@ -9,6 +9,8 @@ the disk has its best epoch's weights beside it.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -55,19 +57,15 @@ class FaceTrial(tune.Trainable):
         if self.unnoted:
             return {**self.unnoted.pop(0), "done": False}
         assert self.training is not None
-        try:
+        with self._telling_memory():
             metrics = next(self.training).to_dict()
-        except (MemoryError, RuntimeError) as error:
-            if not _of_memory(error):
-                raise
-            raise OutOfMemory(self._out_of_memory(error)) from None
-        self.history.append(metrics)
-        self._keep_best(metrics)
-        done = self.training.epoch >= self.training.config.epochs
-        if done:  # the driver removes the state, once it has noted that the trial is done
-            self.writer.flush()
-        else:
-            self._save_when_cheap()
+            self.history.append(metrics)
+            self._keep_best(metrics)
+            done = self.training.epoch >= self.training.config.epochs
+            if done:  # the driver removes the state, once it has noted that the trial is done
+                self.writer.flush()
+            else:
+                self._save_when_cheap()
         return {**metrics, "done": done}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
@@ -88,13 +86,9 @@ class FaceTrial(tune.Trainable):
         self.weights_file = run / "weights" / f"{trial}.pt"
         self.metric, self.sign = config["metric"], 1 if config["mode"] == "max" else -1
         self.bar = -float("inf") if config["bar"] is None else self.sign * config["bar"]
-        try:
+        with self._telling_memory():
             self._build(config)
             self._resume(config)
-        except (MemoryError, RuntimeError) as error:
-            if not _of_memory(error):
-                raise
-            raise OutOfMemory(self._out_of_memory(error)) from None
         self.saved_at = time.monotonic()
 
     def _build(self, config: dict[str, Any]) -> None:
@@ -155,18 +149,23 @@ class FaceTrial(tune.Trainable):
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def _out_of_memory(self, error: BaseException) -> str:
-        epoch = self.training.epoch if self.training else 0
-        first = (str(error) or type(error).__name__).splitlines()[0][:160]
-        return f"out of memory in epoch {epoch}: {first}"
+    @contextmanager
+    def _telling_memory(self) -> Iterator[None]:
+        """Turn every form of want of memory into OutOfMemory."""
+        try:
+            yield
+        except (MemoryError, RuntimeError) as error:
+            if not _of_memory(error):
+                raise
+            epoch = self.training.epoch if self.training else 0
+            first = (str(error) or type(error).__name__).splitlines()[0][:160]
+            raise OutOfMemory(f"out of memory in epoch {epoch}: {first}") from None
 
 
 def _of_memory(error: Exception) -> bool:
     """Say whether an error is want of memory, for which torch and CUDA have many words."""
-    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
-        return True
     said = str(error).lower()
-    return any(words in said for words in (
+    return isinstance(error, MemoryError) or any(words in said for words in (
         "out of memory", "not enough memory", "can't allocate", "alloc_failed",
     ))  # fmt: skip
 

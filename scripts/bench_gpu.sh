@@ -5,12 +5,23 @@
 #
 # Packs the data, benches the trainer against the reference and the roofline for each net and join,
 # then runs the documents' rows that need no pretrained weights in full: A, B, I, J, K, L, M of code 2
-# (some 1,500 epochs of AlexNet). Needs the package installed, or PYTHON to say which Python has it.
-# What it runs may be cut down, as tests/test_bench.py does on a CPU: SPACE, ROWS, CASES, and BENCH
-# for more arguments of bench_train.py. Further arguments are those of search.run.
+# (1,320 epochs of AlexNet, less what is certified dead and stopped).
 set -euo pipefail
+usage="usage: scripts/bench_gpu.sh DATA OUT.json [search.run arguments]
+  DATA       CFP zip or folder, or drawn
+  OUT.json   where all figures go
+in the environment, and what they are without:
+  PYTHON     which Python has the packages (python)
+  SPACE      the space file (spaces/code2.yaml)
+  ROWS       its rows that are run (A,B,I,J,K,L,M)
+  CASES      nets and joins that are benched (all)
+  BENCH      more arguments of bench_train.py (none)"
+if [ "${1:-}" = --help ] || [ "${1:-}" = -h ]; then
+    echo "$usage"
+    exit 0
+fi
 if [ $# -lt 2 ]; then
-    echo "usage: scripts/bench_gpu.sh DATA OUT.json [search.run arguments]" >&2
+    echo "$usage" >&2
     exit 2
 fi
 data=$1 out=$2
@@ -18,15 +29,23 @@ shift 2
 here=$(cd "$(dirname "$0")" && pwd)
 python=${PYTHON:-python}
 space=${SPACE:-$here/../spaces/code2.yaml}
+if ! "$python" -c 'import facesiam, ray, torch' 2> /dev/null; then
+    echo "$python: has no facesiam, ray or torch; set PYTHON to one that has, as .venv/bin/python" >&2
+    exit 2
+fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 echo "packing" >&2
 "$python" - "$data" > "$work/packed" <<'PY'
 import sys, time
-from facesiam.data import prepare
+from facesiam.data import DataError, prepare
 start = time.perf_counter()
-prepare(sys.argv[1], ["letterbox", "squeeze"])
+try:
+    prepare(sys.argv[1], ["letterbox", "squeeze"])
+except DataError as error:
+    print(error, file=sys.stderr)
+    sys.exit(2)
 print(time.perf_counter() - start)
 PY
 echo "benching the trainer" >&2

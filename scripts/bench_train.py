@@ -29,6 +29,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ from facesiam import models, synthetic, train, trunks
 from facesiam.archive import Source, open_source
 from facesiam.config import ConfigError, TrialConfig, positive
 from facesiam.data import DataError, FaceData, cache_root, open_packed, prepare
+from facesiam.optimizer import MasterAdam
 from facesiam.packing import GEOMETRIES, decode
 
 CASES = (
@@ -61,7 +63,7 @@ class Notebook:
 
     def __init__(self, config: TrialConfig, data: FaceData, source: Source, device: str) -> None:
         self.config, self.data, self.source, self.device = config, data, source, device
-        self.net = plain_net(config).to(device)
+        self.net = PlainNet(config).to(device)
         self.adam = torch.optim.Adam(
             self.net.parameters(), lr=config.lr, foreach=False, fused=False
         )
@@ -122,11 +124,6 @@ class PlainNet(nn.Module):
         return self.head(self.join(*features))
 
 
-def plain_net(config: TrialConfig) -> nn.Module:
-    """Return the net as a notebook has it."""
-    return PlainNet(config)
-
-
 class Ours:
     """The product's trainer."""
 
@@ -138,15 +135,14 @@ class Ours:
 WITHOUT: dict[str, Callable[[], Any]] = {
     "allocator": lambda: patch.object(train, "keep_freed_memory", lambda: None),
     "early": lambda: patch.object(
-        train, "MasterAdam", lambda *a, early: train_adam(*a)
+        train, "MasterAdam", lambda *a, early: MasterAdam(*a)
     ),
     "blocks": lambda: patch.object(trunks, "_in_blocks", lambda conv: conv),
     "bf16": lambda: patch.object(train, "dtype_of", lambda *a: torch.float32),
     "graphs": lambda: patch.object(train, "Captured", lambda: None),
-    "nothing": lambda: patch.object(devices, "gpu_names", devices.gpu_names),
+    "nothing": nullcontext,
 }
 """Our measures that can be left out, each alone."""
-train_adam = train.MasterAdam
 
 
 def serve(
@@ -232,7 +228,7 @@ def measure_machine(device: str) -> dict[str, float]:
 def work_of_a_step(config: TrialConfig) -> tuple[float, int]:
     """Return the FLOPs of an update that computes each image once, and its trainable weights."""
     with torch.device("meta"):
-        net = plain_net(config)
+        net = PlainNet(config)
         triplets = config.protocol == "frontal-triplets"
         size, images = config.batch_size, 3 if triplets else 2
         batch = torch.empty(images * size, 3, config.image_size, config.image_size)
@@ -298,7 +294,7 @@ def as_text(found: dict[str, Any]) -> Iterator[str]:
     """Say the figures in a table."""
     machine = found["machine"]
     yield (
-        "{device}, {threads} threads, {protocol}, batch {batch}, augment {augment}, without "
+        "{device}, {threads} threads, batches of {batch} {protocol}, augment {augment}, without "
         "{without}; torch {torch}, Python {python}"
     ).format(**found)
     yield (
@@ -350,6 +346,8 @@ def main() -> int:
     cases = list(CASES) if options.cases == "all" else options.cases.split(",")
     if unknown := [case for case in cases if case not in CASES]:
         parser.error(f"--cases {unknown[0]}: not one of {', '.join(CASES)}")
+    if options.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device cuda: there is no GPU that torch can use")
     torch.set_num_threads(options.threads)
     try:
         configs = [case_config(case, options) for case in cases]

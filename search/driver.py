@@ -17,7 +17,7 @@ from ray._private import ray_constants
 from ray.tune.search import Searcher
 
 from facesiam.config import Value
-from facesiam.probe import Share, share_of
+from facesiam.probe import Share, Way, share_of
 from facesiam.trainable import FaceTrial
 from search import sharing
 from search.board import Board
@@ -25,6 +25,8 @@ from search.machine import DriverError, Node, Setup, Shares, check_address
 from search.recorder import Recorder
 from search.space import SearchSpace
 
+PROBE_SECONDS = 1800
+"""How long a search waits for a machine to be free and measured."""
 DOUBLINGS = 12
 """Sizes of share: a trial that runs out of memory gets the next one."""
 OBJECT_STORE_BYTES = 256 * 2**20
@@ -108,9 +110,13 @@ def probe_on(setup: Setup) -> sharing.Probe:
     """Return what measures how trials share a machine, on a machine of the cluster."""
     def probe(settings: Mapping[str, Value], cores: int, gpu: bool) -> Share:
         task = ray.remote(num_cpus=cores, num_gpus=float(gpu))(share_of)
-        found: Share = ray.get(
-            task.remote(settings, setup.data, dict(setup.weights), cores, gpu)
-        )
+        asked = task.remote(settings, setup.data, dict(setup.weights), cores, gpu)
+        try:
+            found: Share = ray.get(asked, timeout=PROBE_SECONDS)
+        except ray.exceptions.GetTimeoutError:  # the cluster is busy: one at once, as unmeasured
+            ray.cancel(asked, force=True)
+            nothing = Way(1, cores, 0.0, 0.0, 0.0)
+            return Share(nothing, [nothing])
         return found
     return probe
 

@@ -66,7 +66,10 @@ def _data(given: str | None) -> str:
 
     spec = given or os.environ.get("FACESIAM_DATA")
     if spec is None:
-        return "what was downloaded into the cache, if anything was; give --data for other"
+        from facesiam.data import ARCHIVE, cache_root
+
+        there = cache_root() / ARCHIVE
+        return str(there) if there.exists() else "none: the start needs --data"
     if spec != "drawn":
         open_source(Path(spec).expanduser())
     return spec
@@ -86,8 +89,12 @@ def _resources(space: SearchSpace, options: argparse.Namespace) -> list[str]:
         here = Shares(space, setup, this_machine())
         shares = {net: here.of(net) for net in space.nets()}
         at_once = f"{here.concurrent} at once on this machine"
-        if open_ := sharing.wanted(space, setup, this_machine()):
-            at_once += f"; with {' and '.join(open_)} the start will measure what is best"
+        drawn = (options.data or space.data) == "drawn"
+        if open_ := sharing.wanted(space, setup, this_machine(), drawn):
+            at_once += (
+                f"; how many with {' and '.join(open_)} is best the start will measure, a minute "
+                "or so once a machine (--concurrent does without)"
+            )
     text = [f"a trial with {net}: cpus {c}, gpus {g}" for net, (c, g) in shares.items()]
     return [*text, at_once]
 
@@ -113,13 +120,12 @@ def _cost(space: SearchSpace, out: Path, count: int | None, drawn: bool) -> str:
     )
 
 
-def seconds_in_all(space: SearchSpace) -> float:
+def seconds_in_all(space: SearchSpace, drawn: bool) -> float:
     """Return what the search would take by arithmetic, one trial after the other, none stopped.
 
-    On the whole dataset; without end, infinity.
+    On the drawn faces or the whole of CFP; without end, infinity.
     """
-    examples = list(space.examples())
-    each = [int(config["epochs"]) * _seconds(config, space.data == "drawn") for config in examples]
+    each = [int(config["epochs"]) * _seconds(config, drawn) for config in space.examples()]
     return statistics.mean(each) * (space.count() or math.inf)
 
 

@@ -102,6 +102,8 @@ def run_folder(options: argparse.Namespace, space: SearchSpace) -> Path:
 def _main(options: argparse.Namespace) -> int:
     space = resolve(options)
     run = run_folder(options, space)
+    if options.weights and not Path(options.weights).exists():
+        raise RunRefused(f"--weights {options.weights}: no such file or folder")
     if options.dry_run:
         from search.estimate import describe
         from search.machine import check_address
@@ -181,7 +183,8 @@ def _search(
     driver.connect(setup.address)
     nodes = driver.cluster()
     at_once = sharing.measure(
-        space, setup, nodes, driver.probe_on(setup), lambda line: _say(console, line)
+        space, setup, nodes, (options.data or space.data) == "drawn", driver.probe_on(setup),
+        lambda line: _say(console, line),
     )
     shares = Shares(space, setup, nodes, at_once)
     setup.run.mkdir(parents=True, exist_ok=options.resume)

@@ -21,7 +21,7 @@ Probe = Callable[[Mapping[str, Value], int, bool], Share]
 
 
 def measure(
-    space: SearchSpace, setup: Setup, nodes: Sequence[Node], probe: Probe,
+    space: SearchSpace, setup: Setup, nodes: Sequence[Node], drawn: bool, probe: Probe,
     say: Callable[[str], None],
 ) -> dict[str, int]:
     """Return, by net whose share is `auto`, how many of its trials share a GPU or the cores.
@@ -30,11 +30,12 @@ def measure(
         space: what is searched.
         setup: whose --cpus, --gpus and --concurrent leave nothing to measure.
         nodes: the machines; of different ones the first that has what it takes is measured on.
+        drawn: whether the data are the drawn faces, which are few.
         probe: measures there.
         say: told what was measured, line by line.
     """
     at_once = {}
-    for net, settings in wanted(space, setup, nodes).items():
+    for net, settings in wanted(space, setup, nodes, drawn).items():
         gpu = any(node.gpus >= 1 for node in nodes)
         node = next(node for node in nodes if node.gpus >= 1 or not gpu)
         cores = node.cpus // max(1.0, node.gpus if gpu else 1.0)
@@ -48,10 +49,10 @@ def measure(
 
 
 def wanted(
-    space: SearchSpace, setup: Setup, nodes: Sequence[Node]
+    space: SearchSpace, setup: Setup, nodes: Sequence[Node], drawn: bool
 ) -> dict[str, Mapping[str, Value]]:
     """Return, by net that is worth measuring, the settings of its most costly trial."""
-    if setup.concurrent or space.count() == 1 or seconds_in_all(space) < WORTH_SECONDS:
+    if setup.concurrent or space.count() == 1 or seconds_in_all(space, drawn) < WORTH_SECONDS:
         return {}
     shares = Shares(space, setup, nodes)
     gpu = shares.has_gpus

@@ -50,11 +50,11 @@ def test_the_flops_of_a_step_are_those_counted_by_hand() -> None:
     assert weights == 2_469_696 + 9217 * 4096 + 4097 * 4096 + 4097 * 2
 
 
-def test_the_reference_learns_what_ours_learns(tmp_path: Path) -> None:
-    """The same loss from the same weights: what is compared is speed, not another task."""
+def test_the_reference_computes_what_ours_computes() -> None:
+    """The same logits from the same weights: what is compared is speed, not another task."""
     config = TrialConfig(hidden=8, join="concat")
     torch.manual_seed(0)
-    plain = bench.plain_net(config)
+    plain = bench.PlainNet(config)
     ours = bench.models.build(config)
     ours.trunk.load_state_dict(plain.trunk.state_dict())
     ours.head.load_state_dict(plain.head.state_dict())
@@ -102,5 +102,16 @@ def test_the_gpu_command_measures_and_runs_and_writes_one_file(
 
 
 def test_the_gpu_command_says_how_it_is_called() -> None:
-    done = subprocess.run(["bash", str(SCRIPTS / "bench_gpu.sh")], capture_output=True, text=True)
-    assert done.returncode == 2 and "usage: scripts/bench_gpu.sh DATA OUT.json" in done.stderr
+    def said(*arguments: str, python: str = sys.executable) -> tuple[int, str, str]:
+        env = {**os.environ, "PYTHON": python, "PYTHONPATH": str(SCRIPTS.parent)}
+        command = ["bash", str(SCRIPTS / "bench_gpu.sh"), *arguments]
+        done = subprocess.run(command, env=env, capture_output=True, text=True)
+        return done.returncode, done.stdout, done.stderr
+
+    code, out, err = said()
+    assert code == 2 and err.startswith("usage: scripts/bench_gpu.sh DATA OUT.json")
+    assert said("--help") == (0, err, "")
+    code, _, err = said("drawn", "out.json", python="/nowhere/python")
+    assert code == 2 and "set PYTHON to one that has" in err
+    code, _, err = said("/nowhere.zip", "out.json")
+    assert code == 2 and err.endswith("/nowhere.zip: does not exist\n") and "Trace" not in err

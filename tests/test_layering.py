@@ -67,11 +67,15 @@ def test_the_placing_of_trials_brings_a_worker_nothing_of_the_search(tmp_path: P
     assert done.stdout == "{'CPU': 3.0} []\n"
 
 
-def test_a_search_starts_without_scipy() -> None:
-    """Its half second to import would keep the first trial waiting."""
-    code = (
-        "import sys; from search import driver, manifest, results, verdicts;"
-        "print('scipy' in sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
-    assert done.stdout == "False\n"
+@pytest.mark.parametrize(
+    ("modules", "heavy"),
+    [
+        ("search.space", ["torch", "ray", "optuna", "pandas", "numpy"]),  # a mistake told at once
+        ("search.driver, search.manifest, search.results, search.verdicts", ["scipy"]),
+    ],
+)
+def test_what_would_keep_a_user_waiting_is_not_imported(modules: str, heavy: list[str]) -> None:
+    code = f"import sys, {modules}; print([name for name in {heavy} if name in sys.modules])"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout == "[]\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -48,9 +49,16 @@ def test_only_what_is_open_in_a_search_that_is_long_enough_is_measured(
     tmp_path: Path, text: str, setup: dict[str, float], nodes: list[Node], expected: set[str]
 ) -> None:
     given = Setup(run=tmp_path, data="", **setup)  # type: ignore[arg-type]
-    found = sharing.wanted(space(tmp_path, NETS + text), given, nodes)
+    found = sharing.wanted(space(tmp_path, NETS + text), given, nodes, drawn=False)
     assert set(found) == expected
     assert {config["join"] for config in found.values()} <= {"concat"}  # the larger head
+
+
+def test_a_search_on_drawn_faces_is_shorter(tmp_path: Path) -> None:
+    few = space(tmp_path, "fixed: {epochs: 1}\nsearch: {lr: {low: 0.1, high: 1}}\ntrials: 8\n")
+    setup = Setup(run=tmp_path, data="")
+    assert len(sharing.wanted(few, setup, CPU, drawn=False)) == 1
+    assert sharing.wanted(few, setup, CPU, drawn=True) == {}
 
 
 def test_what_was_found_is_said_and_given_by_net(tmp_path: Path) -> None:
@@ -63,7 +71,7 @@ def test_what_was_found_is_said_and_given_by_net(tmp_path: Path) -> None:
 
     said: list[str] = []
     setup = Setup(run=tmp_path, data="")
-    found = sharing.measure(space(tmp_path, NETS), setup, GPU, measured, said.append)
+    found = sharing.measure(space(tmp_path, NETS), setup, GPU, False, measured, said.append)
     assert found == {"alexnet": 4, "vgg16_bn": 1}
     assert sorted(asked) == [("alexnet", 8, True), ("vgg16_bn", 8, True)]  # half of the cores
     assert "alexnet: 4 on a GPU, 2 threads each: 99.5 pairs/s together, 1000 MiB each" in said
@@ -102,15 +110,14 @@ def test_the_number_is_doubled_while_it_pays_and_fits(
 
 
 def test_what_was_measured_is_kept_for_trials_of_the_same_cost(
-    monkeypatch: pytest.MonkeyPatch, tiny: TrialConfig
+    monkeypatch: pytest.MonkeyPatch, tiny: TrialConfig, tmp_path: Path
 ) -> None:
+    monkeypatch.setenv("FACESIAM_CACHE", str(tmp_path))
     measured(monkeypatch, {1: 10, 2: 9})
     first = share_of(tiny.to_dict(), "", {}, 2, False)
     monkeypatch.setattr(probe, "measure", lambda *_: pytest.fail("measured again"))
     cheaper = dataclasses.replace(tiny, lr=0.5, seed=7)
     assert share_of(cheaper.to_dict(), "", {}, 2, False) == first
-    monkeypatch.undo()
-    monkeypatch.setenv("FACESIAM_CACHE", str(cache_root()))
     measured(monkeypatch, {1: 10, 2: 30})
     larger = dataclasses.replace(tiny, batch_size=64)
     assert share_of(larger.to_dict(), "", {}, 2, False).best.at_once == 2
@@ -128,3 +135,16 @@ def test_two_real_processes_train_at_the_same_time(
     broken = {**task, "data": "/nowhere"}
     assert probe.measure(broken, 1, 1) == Way(1, 1, 0, 0, 0)
     assert json.dumps(way)
+
+
+def test_a_measurement_that_failed_or_hangs_is_given_up_and_not_kept(
+    monkeypatch: pytest.MonkeyPatch, tiny: TrialConfig, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FACESIAM_CACHE", str(tmp_path))
+    monkeypatch.setattr(probe, "MOST_SECONDS", 0.2)  # before torch is imported
+    share = share_of(tiny.to_dict(), str(tmp_path), {}, 1, False)
+    assert share == Share(Way(1, 1, 0, 0, 0), [Way(1, 1, 0, 0, 0)])
+    assert not (cache_root() / "shares.json").exists()
+    hanging = [sys.executable, "-c", "print('hello, I am no JSON', flush=True); input(); input()"]
+    monkeypatch.setattr(probe, "COMMAND", hanging)
+    assert probe.measure({}, 1, 1).pairs_per_second == 0

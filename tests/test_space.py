@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -551,12 +549,3 @@ def test_checking_from_the_command_line(
     assert out == f"{good}: 2 configurations, 0 rows\n"
     assert err.startswith(f"{bad}: 1 problem\n  line 1  serach:")
     assert main([str(good)]) == 0
-
-
-def test_nothing_heavy_is_imported() -> None:
-    code = (
-        "import sys, search.space\n"
-        "print([m for m in ('torch', 'ray', 'optuna', 'pandas', 'numpy') if m in sys.modules])"
-    )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ran.stdout == "[]\n"

@@ -249,6 +249,7 @@ def test_measuring_changes_nothing(
     monkeypatch.setattr(train, "logit_spread", lambda logits: math.nan)
     plain = epochs(config, data)
     for ours, theirs in zip(with_vitals, plain, strict=True):
+        assert ours.trunk_grad_max > 0 and ours.trunk_live > 0  # measured, and here not
         assert theirs.trunk_grad_max == 0 and math.isnan(theirs.trunk_live)
         for name in ("train_loss", "train_acc", "val_loss", "val_acc", "val_pairs"):
             assert getattr(ours, name) == getattr(theirs, name), name
@@ -388,7 +389,7 @@ def test_no_alarm_for_a_frozen_trunk_whose_head_learns(small: TrialConfig, data:
     training.net.trunk.requires_grad_(False)
     rows = rows_of(training, 10)
     assert all(math.isnan(row["trunk_grad_max"] + row["trunk_grad_zero"]) for row in rows)
-    assert rows[-1]["train_loss"] < 0.95 * rows[0]["train_loss"]
+    assert rows[-1]["train_loss"] < 0.9 * rows[0]["train_loss"]
     assert alarm(rows, training.config) is None
 
 
