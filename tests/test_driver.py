@@ -51,7 +51,9 @@ class Hungry(tune.Trainable):
         """Report an epoch, or the want of memory in the second one."""
         self.epoch += 1
         lr = self.given["settings"]["lr"]
-        if self.epoch == 1 and lr >= self.given["weights"]["hungry"] and self.given["cpus"] < 2:
+        given = self.trial_resources.required_resources["CPU"]
+        assert given == self.given["cpus"]  # what Ray gave, and what it was told
+        if self.epoch == 1 and lr >= self.given["weights"]["hungry"] and given < 2:
             raise OutOfMemory("out of memory in epoch 1: 9 GiB asked for")
         row = dict.fromkeys(EPOCH_FIELDS, 0.5) | {"epoch": self.epoch, "val_acc": lr, "updates": 9}
         return {**row, "done": self.epoch == 1}

@@ -129,6 +129,17 @@ def test_as_many_weights_stay_as_the_space_says_whatever_workers_left(tmp_path: 
     assert kept(tmp_path) == ["0002", "0003"]
 
 
+def test_a_failed_trial_does_not_raise_the_bar(tmp_path: Path) -> None:
+    """It may do worse when it is tried again, and nobody would have written the next one's."""
+    live = recorder(tmp_path, SPACE + "keep: 1\n")
+    play(live, [0.9], end="error")
+    assert live.bar() is None
+    play(live, [0.6, 0.7])
+    assert live.bar() is None  # the failed one still holds the place
+    play(live, [0.95, 0.9])
+    assert live.bar() == 0.95
+
+
 def test_files_of_trials_that_go_on_or_are_tried_again_stay(tmp_path: Path) -> None:
     live = recorder(tmp_path, SPACE + "keep: 1\n")
     runs, failed = play(live, [0.5], end=""), play(live, [0.6], end="error")
