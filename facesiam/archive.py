@@ -44,6 +44,7 @@ class ZipSource:
         try:
             self._zip = zipfile.ZipFile(path)
         except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError) as error:
+            # The last is zipfile's word for a compression or a split archive that it cannot read.
             raise DataError(_broken(path, error)) from None
         members = self._zip.infolist()
         _refuse_unsafe(path, members)

@@ -113,6 +113,7 @@ def _write_images(
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 
     def share(first: int) -> None:
+        """Draw every so-manieth person from `first` on, in a process of its own."""
         numbers = [str(number) for number in range(first, people + 1, cores)]
         command = [sys.executable, "-c", _WORKER, *setting, *numbers]
         said = ""

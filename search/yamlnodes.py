@@ -130,6 +130,11 @@ class _Loader(yaml.SafeLoader):
         super().__init__(text)
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Compose as PyYAML does, but note each tag.
+
+        Raises:
+            yaml.MarkedYAMLError: nested deeper than MAX_DEPTH.
+        """
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         if tag := getattr(event, "tag", None):
             shown = tag.replace("tag:yaml.org,2002:", "!!")
@@ -153,6 +158,10 @@ class _Converter:
         self.left = MAX_NODES
 
     def convert(self, node: yaml.Node, depth: int) -> Node:
+        """Return our node for `node`, which is `depth` levels below the root.
+
+        What is refused (cycles, too many nodes) goes into ``problems``.
+        """
         self.left -= 1
         line = node.start_mark.line + 1
         if isinstance(node, yaml.ScalarNode):
