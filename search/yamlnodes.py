@@ -160,7 +160,7 @@ class _Converter:
     def convert(self, node: yaml.Node, depth: int) -> Node:
         """Return our node for `node`, which is `depth` levels below the root.
 
-        What is refused (cycles, too many nodes) goes into ``problems``.
+        Where there are too many nodes, or a cycle, an empty scalar stands and ``left`` is 0.
         """
         self.left -= 1
         line = node.start_mark.line + 1
