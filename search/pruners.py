@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from ray.tune.schedulers import FIFOScheduler
@@ -65,6 +65,9 @@ class Scheduler(FIFOScheduler):
         self.stops: dict[str, Stop] = {}
         self.spared: dict[str, Stop] = {}
         """The control group: what would have stopped them."""
+        self._judged: dict[str, int] = {}
+        """How many epochs of a trial have had their verdict: one that is run again, after a
+        worker or a driver died, is not judged a second time by what has come since."""
         self._leaders: dict[tuple[str, int], list[tuple[float, str]]] = {}
         """By contest the two best accuracies of two trials: of all, and of all others."""
 
@@ -87,27 +90,43 @@ class Scheduler(FIFOScheduler):
     def forget(self, name: str) -> None:
         """Let go of the epochs of a trial that has ended: a search may have 10,000."""
         self.histories.pop(name, None)
+        self._judged.pop(name, None)
 
     def replay(
-        self, name: str, settings: Mapping[str, Value], rows: Sequence[Mapping[str, Any]],
-        stop: Stop | None, control: bool = False,
-    ) -> None:
-        """Enter what an earlier session knew of a trial: its epochs, and what stopped it.
+        self, name: str, metrics: Mapping[str, Any], stop: Stop | None, control: bool = False,
+        last: bool = False,
+    ) -> Stop | None:
+        """Enter an epoch that an earlier session noted, and what was decided after it.
 
-        The rungs are filled anew; what was decided stays as it was decided.
+        The rungs are filled anew, in the order in which they were; what was decided stays.
+
+        Args:
+            name: the trial, which has begun.
+            metrics: the epoch's.
+            stop: what the journal knows of the trial's verdict, of this epoch or another.
+            control: it was spared.
+            last: the last that is known of a trial that had not ended. The driver may have been
+                killed before it noted what it decided, so that is decided again and returned.
         """
-        self.begin(name, settings)
+        epoch = int(metrics["epoch"])
         end = math.inf if stop is None or stop.epoch is None else stop.epoch
-        by_asha = stop is not None and stop.rule == "asha"
-        for metrics in rows:
-            if stop and control and metrics["epoch"] > end:
-                self.spared[name] = stop  # before it is entered: it leads no more
-            self.enter(name, metrics)
-            if metrics["epoch"] < end or (metrics["epoch"] == end and by_asha):
-                self._ask_asha(name)
-            elif metrics["epoch"] == end:  # ASHA is not asked about what a rule has stopped
-                self._peer(name)
-        if stop and stop.epoch is None and rows:
+        if stop and control and epoch > end:
+            self.spared[name] = stop  # before it is entered: it leads no more
+        self.enter(name, metrics)
+        if epoch < self._judged.get(name, 0) or name in self.spared:
+            return None
+        if last and stop is None:
+            return self.verdict(name, last=epoch + 1 == self.histories[name].planned)
+        self._judged[name] = epoch + 1
+        if epoch < end or (stop and stop.rule == "asha"):
+            self._ask_asha(name)
+        else:  # ASHA is not asked about what a rule has stopped
+            self._peer(name)
+        return None
+
+    def replayed(self, name: str, stop: Stop | None, control: bool = False) -> None:
+        """Take in the verdict on a trial, once its epochs have been replayed."""
+        if stop and stop.epoch is None and self.histories[name].rows:
             self._peer(name)
         if stop and control:
             self.spared[name] = stop
@@ -134,8 +153,10 @@ class Scheduler(FIFOScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Return STOP or CONTINUE for the result that has just come in."""
-        self.enter(trial.config["trial"], result)
-        return self.STOP if self.verdict(trial.config["trial"]) else self.CONTINUE
+        name = trial.config["trial"]
+        self.enter(name, result)
+        again = result["epoch"] < self._judged.get(name, 0)
+        return self.CONTINUE if again or not self.verdict(name) else self.STOP
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
         """Take the last result of a trial: Ray shows that of its last epoch nowhere else."""
@@ -163,6 +184,7 @@ class Scheduler(FIFOScheduler):
         """
         if name in self.spared:
             return None
+        self._judged[name] = len(self.histories[name].rows)
         stop = self._ask_rules(name, last)
         if stop is None:
             cut = self._ask_asha(name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -17,7 +18,7 @@ from ray import tune
 
 from facesiam.config import EpochMetrics
 from search.board import Board
-from search.journal import Journal, read_epochs, read_trials
+from search.journal import TRIALS, Journal, read_events, read_trials
 from search.machine import Shares
 from search.pruners import Scheduler, Stop
 from search.results import best_epoch
@@ -138,6 +139,7 @@ class Recorder(tune.Callback):
         self.journal.trial(
             name, status, row=suggestion.row, settings=suggestion.settings,
             **(stop or spared or NO_STOP).noted(), control=spared is not None,
+            **({"larger": self.larger[name]} if name in self.larger else {}),
         )
 
     def _end(self, name: str, status: str, stop: Stop | None) -> None:
@@ -200,24 +202,66 @@ class Recorder(tune.Callback):
         return True
 
     def _take_up(self) -> list[Suggestion]:
-        """Replay the journal of earlier sessions; return the trials that they left unfinished."""
-        epochs, unfinished = read_epochs(self.run), []
-        for name, known in read_trials(self.run).items():
-            settings, status = known["settings"], known["status"]
-            history = epochs.get(name, [])
-            self.suggester.replay(name, settings)
-            stop, control = stop_of(known), bool(known.get("control"))
-            self.scheduler.replay(name, settings, history, stop, control)
-            if status in UNFINISHED and len(history) == settings["epochs"]:
-                status = "done"  # the driver was killed between its last epoch and its end
-                self.journal.trial(name, status, **({} if control else NO_STOP.noted()))
-            if status in UNFINISHED:
-                unfinished.append(Suggestion(name, settings, known["row"]))
+        """Go through what earlier sessions noted, in its order; return the unfinished trials."""
+        known, left, last = read_trials(self.run), Counter[str](), Counter[str]()
+        for file, row in read_events(self.run):
+            if file == TRIALS:
+                left[row["trial"]] += 1
             else:
-                value = self._tell(name, status)
-                self.scheduler.forget(name)
-                self.board.ended(name, status, value, known.get("stop_reason"), earlier=True)
-        return unfinished
+                last[row["trial"]] += 1
+        found: dict[str, Stop | None] = {}
+        for file, row in read_events(self.run):
+            name = row["trial"]
+            end, stop = known[name], stop_of(known[name])
+            going = end["status"] in UNFINISHED
+            if file == TRIALS:
+                if name not in found:
+                    found[name] = None
+                    self.suggester.replay(name, end["settings"])
+                    self.scheduler.begin(name, end["settings"])
+                left[name] -= 1
+                if not left[name] and not going:
+                    self._known_end(name, end["status"], stop, end)
+                continue
+            last[name] -= 1
+            found[name] = self.scheduler.replay(
+                name, row, stop, bool(end.get("control")), going and not last[name]
+            )
+        return [
+            suggestion for name, end in known.items() if end["status"] in UNFINISHED
+            if (suggestion := self._go_on(name, end, found[name]))
+        ]
+
+    def _go_on(self, name: str, known: Mapping[str, Any], stop: Stop | None) -> Suggestion | None:
+        """Return a trial to go on with; one that had only not been noted as ended ends here.
+
+        Args:
+            name: the trial.
+            known: its last line.
+            stop: what its last epoch brings on, as the driver was killed before it noted that.
+        """
+        settings, control = known["settings"], bool(known.get("control"))
+        self.larger |= {name: known["larger"]} if known.get("larger") else {}
+        self.scheduler.replayed(name, stop_of(known), control)
+        if stop:
+            self.journal.trial(name, "stopped", **stop.noted(), control=False)
+            self._known_end(name, "stopped", None, {**known, **stop.noted()})
+        elif self.noted(name) == settings["epochs"]:
+            self.journal.trial(name, "done", **({} if control else NO_STOP.noted()))
+            self._known_end(name, "done", None, known)
+        else:
+            return Suggestion(name, settings, known["row"])
+        return None
+
+    def _known_end(
+        self, name: str, status: str, stop: Stop | None, known: Mapping[str, Any]
+    ) -> None:
+        """Enter how a trial of an earlier session ended."""
+        if stop:
+            self.scheduler.replayed(name, stop, bool(known.get("control")))
+        value = self._tell(name, status)
+        self.scheduler.forget(name)
+        self.board.ended(name, status, value, known.get("stop_reason"), earlier=True)
 
 
 def stop_of(known: Mapping[str, Any]) -> Stop | None:

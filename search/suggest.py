@@ -42,7 +42,7 @@ class Suggester:
         self.space = space
         self.handed_out = 0
         self._seen: set[str] = set()
-        self._replayed: set[str] = set()
+        self._rows: set[str] = set()
         self._study = _study(space) if space.algorithm == "tpe" else None
         self._common = IntersectionSearchSpace(include_pruned=True)
         self._asked: dict[str, optuna.Trial] = {}
@@ -51,8 +51,7 @@ class Suggester:
     def next(self) -> Suggestion | None:
         """Return the next trial to run, or None when the trials or the space are exhausted."""
         if self._listed is not None:
-            untried = (s for s in self._listed if s.trial not in self._replayed)
-            suggestion = next(untried, None)
+            suggestion = next(self._listed, None)
         elif self.handed_out >= self.space.trials:
             suggestion = None
         else:
@@ -65,7 +64,7 @@ class Suggester:
     def replay(self, trial: str, settings: Mapping[str, Value]) -> None:
         """Take note of a trial that an earlier session handed out, as if it had just been."""
         self.handed_out += 1
-        self._replayed.add(trial)
+        self._rows.add(trial)
         self._seen.add(_key(settings))
         if self._study is not None:
             self._asked[trial] = self._ask_for(settings)
@@ -97,21 +96,29 @@ class Suggester:
         self._study.tell(asked, state=states.PRUNED)
 
     def _list(self) -> Iterator[Suggestion] | None:
+        """Return what is left of rows or of a grid: looked up when it is asked for."""
         space = self.space
         if space.algorithm == "rows":
-            return (Suggestion(id, space.row_settings(id), row=id) for id in space.rows)
-        if space.algorithm == "grid":
             return (
-                Suggestion(f"{number:04d}", settings)
-                for number, settings in enumerate(space.grid(), 1)
+                Suggestion(id, space.row_settings(id), row=id)
+                for id in space.rows if id not in self._rows
+            )
+        if space.algorithm == "grid":
+            # By settings and not by number: a grid that has grown since has other numbers.
+            return (
+                Suggestion(self._name(), settings)
+                for settings in space.grid() if _key(settings) not in self._seen
             )
         return None
+
+    def _name(self) -> str:
+        return f"{self.handed_out + 1:04d}"
 
     def _draw(self) -> Suggestion | None:
         size = self.space.size()
         if size is not None and len(self._seen) >= size:
             return None
-        name = f"{self.handed_out + 1:04d}"
+        name = self._name()
         for attempt in range(DRAWS):
             seed = random.Random(f"{self.space.seed}/{self.handed_out}/{attempt}")
             if self._study is None:

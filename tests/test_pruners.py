@@ -450,7 +450,10 @@ def replayed(live: Scheduler) -> Scheduler:
     for name, history in live.histories.items():
         stop = live.stops.get(name) or live.spared.get(name)
         control = name in live.spared
-        resumed.replay(name, history.settings, history.rows, stop, control)
+        resumed.begin(name, history.settings)
+        for metrics in history.rows:
+            resumed.replay(name, metrics, stop, control)
+        resumed.replayed(name, stop, control)
     return resumed
 
 
@@ -506,7 +509,11 @@ def test_what_an_older_journal_does_not_know_of_a_stop_is_no_hindrance(tmp_path:
     """Before 0.2 it had the rule and the reason only."""
     text = SPACE.replace("grace: 1", "grace: 3")
     scheduler = Scheduler(space(tmp_path, text))
-    scheduler.replay("a", {"epochs": 9}, [row(0, 0.5), row(1, 0.6)], Stop("diverged", "x"))
+    stop = Stop("diverged", "x")
+    scheduler.begin("a", {"epochs": 9})
+    for metrics in (row(0, 0.5), row(1, 0.6)):
+        scheduler.replay("a", metrics, stop)
+    scheduler.replayed("a", stop)
     assert rungs(scheduler) == {3: {"a": 0.6}} and scheduler.spared == {}
 
 
