@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import random
 import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
 import pytest
 from rich.console import Console
 
+from facesiam.data import FaceData
+from search import results
 from search.board import Board
 from search.journal import EPOCHS, TRIALS, read_epochs, read_lines, read_trials
 from search.pruners import Stop
 from search.recorder import EPOCH_FIELDS, Recorder
 from search.space import load
 
+ROOT = Path(__file__).parent.parent
 SEARCH = """
 fixed: {epochs: 6}
 search: {lr: {low: 1e-5, high: 1e-1, log: true}, join: [concat, difference]}
@@ -217,3 +226,61 @@ def test_a_death_between_the_last_epoch_and_its_verdict_stops_the_trial_all_the_
     line = read_trials(tmp_path)[trial.config["trial"]]
     assert line["status"] == "stopped" and line["stop_rule"] == "diverged"
     assert Stop(*(line[f"stop_{name}"] for name in Stop._fields)).epoch == 0
+
+
+DIGITS = """
+fixed: {image_size: 64, hidden: 16, batch_size: 8, precision: fp32, join: difference, epochs: 4}
+search: {lr: {low: 1e-5, high: 3e-3, log: true}, augment: [false, true]}
+algorithm: tpe
+trials: 9
+metric: val_loss
+prune: {asha: {grace: 1, factor: 2}, control: 0.2}
+"""
+"""By losses, which always differ: ASHA has something to stop."""
+KILLS = 4
+
+
+def test_four_kills_later_the_table_is_that_of_an_uninterrupted_run_digit_for_digit(
+    tmp_path: Path, faces: Path, data: FaceData
+) -> None:
+    """The real driver and workers; SIGKILL to the driver, wherever it is."""
+    space = tmp_path / "digits.yaml"
+    space.write_text(DIGITS)
+    environment = os.environ | {"FACESIAM_CACHE": str(data.folder.parent)}
+    command = [sys.executable, "-m", "search.run", str(space), "--data", str(faces)]
+    command += ["--out", str(tmp_path), "--concurrent", "1", "--cpus", "1"]
+    whole = subprocess.run([*command, "--name", "whole"], cwd=ROOT, env=environment, timeout=240)
+    assert whole.returncode == 0
+    rng, deaths, more = random.Random(0), 0, list[str]()
+    while deaths < KILLS:
+        process = subprocess.Popen(
+            [*command, "--name", "cut", *more], cwd=ROOT, env=environment,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )
+        before = number_of_lines(tmp_path / "cut")
+        wanted = before + rng.randrange(4, 16)
+        while process.poll() is None and number_of_lines(tmp_path / "cut") < wanted:
+            time.sleep(0.01)
+        time.sleep(rng.random() * 0.2)
+        if process.poll() is not None:
+            break
+        process.kill()
+        process.wait()
+        deaths, more = deaths + 1, ["--resume"]
+    last = subprocess.run([*command, "--name", "cut", *more], cwd=ROOT, env=environment)
+    assert last.returncode == 0 and deaths >= 3
+    tables = [results.load(tmp_path / name) for name in ("whole", "cut")]
+    for one, other in zip(*tables, strict=True):
+        clock = [c for c in ("seconds", "samples_per_second", "peak_memory_mib") if c in one]
+        pd.testing.assert_frame_equal(one.drop(columns=clock), other.drop(columns=clock))
+    ran = Counter((row["trial"], row["epoch"]) for row in read_lines(tmp_path / "cut" / EPOCHS))
+    assert sum(ran.values()) - len(ran) <= deaths  # epochs that were trained twice
+    rules = set(tables[0][0]["stop_rule"].dropna())
+    assert "asha" in rules
+    print(f"{deaths} kills: {sum(ran.values()) - len(ran)} epochs noted twice")
+
+
+def number_of_lines(run: Path) -> int:
+    """How long the journal of a run is."""
+    files = [run / name for name in (TRIALS, EPOCHS)]
+    return sum(file.read_bytes().count(b"\n") for file in files if file.exists())
