@@ -10,13 +10,13 @@ only maps. All processes of a machine share one copy of the pixels, the page cac
 from __future__ import annotations
 
 import argparse
-import functools
+import io
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ __all__ = ["DataError", "FaceData", "Pairs", "cache_root", "main", "open_packed"
 
 DRAWN = "drawn"
 ARCHIVE = "cfp-dataset.zip"
+Fetch = Callable[[Path], NDArray[np.uint8]]
 NO_DATA = (
     "no data: give --data with the CFP zip or its extracted folder (or set $FACESIAM_DATA to it), "
     "fetch it with `python -m facesiam.data download`, or use --data drawn for drawn faces"
@@ -58,16 +59,25 @@ class FaceData:
     Args:
         folder: the packed folder, ``cache/<key>``.
         source: what the user gave; by default what the folder was first packed from.
+        fetch: asked for a file that this machine does not see; returns its array, or for other
+            files than arrays its bytes, (n,) uint8.
 
     Raises:
         DataError: there is no packed dataset in ``folder``.
     """
 
-    def __init__(self, folder: Path, source: str | None = None) -> None:
+    def __init__(
+        self, folder: Path, source: str | None = None, fetch: Fetch | None = None
+    ) -> None:
         self.folder = folder.absolute()
         self.key = self.folder.name
+        self._fetch = fetch
+        self._fetched: dict[Path, NDArray[np.uint8]] = {}
         try:
-            with np.load(self.folder / "index.npz", allow_pickle=False) as index:
+            file: Any = self.folder / "index.npz"
+            if fetch and not file.exists():
+                file = io.BytesIO(fetch(file).tobytes())
+            with np.load(file, allow_pickle=False) as index:
                 self.person: NDArray[np.int64] = index["person"]
                 self.frontal: NDArray[np.bool_] = index["frontal"]
                 self.names: list[str] = index["names"].tolist()
@@ -89,7 +99,7 @@ class FaceData:
         """
         file = self.folder / f"{geometry}.npy"
         try:
-            array: NDArray[np.uint8] = np.load(file, mmap_mode="r", allow_pickle=False)
+            array = self._open(file)
         except (OSError, ValueError) as error:
             raise DataError(f"{file}: not packed ({error}); prepare() packs it") from None
         if array.shape != (len(self.person), packing.SIDE, packing.SIDE, 3):
@@ -119,6 +129,15 @@ class FaceData:
                 self._made.clear()
             self._made[key] = self._checked(protocol, part, people, seed)
         return self._made[key]
+
+    def _open(self, file: Path) -> NDArray[np.uint8]:
+        """Map an array, or take what was fetched: shared memory, once a machine."""
+        if self._fetch and not file.exists():
+            if file not in self._fetched:
+                self._fetched[file] = self._fetch(file)
+            return self._fetched[file]
+        mapped: NDArray[np.uint8] = np.load(file, mmap_mode="r", allow_pickle=False)
+        return mapped
 
     def _checked(self, protocol: Protocol, part: Part, people: int, seed: int) -> Pairs:
         make = {"cfp-pairs": self._official, "frontal-triplets": self._triplets}[protocol]
@@ -198,14 +217,21 @@ def prepare(
     return FaceData(folder, spec)
 
 
-@functools.lru_cache(maxsize=2)
-def open_packed(folder: str | Path) -> FaceData:
+def open_packed(folder: str | Path, fetch: Fetch | None = None) -> FaceData:
     """Open what `prepare` packed, once a process. For workers: never packs.
 
     Raises:
         DataError: there is no packed dataset in ``folder``.
     """
-    return FaceData(Path(folder))
+    folder = Path(folder)
+    if folder not in _open:
+        if len(_open) >= 2:
+            _open.clear()
+        _open[folder] = FaceData(folder, fetch=fetch)
+    return _open[folder]
+
+
+_open: dict[Path, FaceData] = {}
 
 
 def cache_root() -> Path:

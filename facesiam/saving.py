@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -73,9 +73,15 @@ class Writer:
 
     A state that waits for its turn is replaced by a newer one for the same path, which takes its
     place in the row: what is asked for first is on the disk first.
+
+    Args:
+        save: writes a state to a path, or to what a storage has under that name.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, save: Callable[[Mapping[str, Any], Path], None] | None = None
+    ) -> None:
+        self.save = save or save_atomically
         self.seconds: dict[Path, float] = {}
         """What the last write of each path took, its snapshot included."""
         self._waiting: dict[Path, dict[str, Any]] = {}
@@ -123,7 +129,7 @@ class Writer:
                 self._writing, state = path, self._waiting.pop(path)
             start = time.monotonic()
             try:
-                save_atomically(state, path)
+                self.save(state, path)
             except Exception as error:  # whatever it is, the caller must be told, not kept waiting
                 self._error = error
             del state  # gigabytes

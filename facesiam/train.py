@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import itertools
 import os
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -36,8 +37,16 @@ EVAL_IMAGES = {"cpu": 64, "cuda": 256}
 EVAL_PAIRS = 1024
 
 
+class Halted(Exception):
+    """Training that was told to stop: ``state`` has the epoch as far as it came."""
+
+
 class Training(Iterator[EpochMetrics]):
-    """A training run: iterate for its epochs, ``state`` between two of them to save it."""
+    """A training run: iterate for its epochs, ``state`` between two of them to save it.
+
+    Set ``halt`` from a signal or another thread to stop it within an epoch: ``next`` then raises
+    Halted after the step at hand, and a training that loads its state does the rest of the epoch.
+    """
 
     def __init__(
         self, config: TrialConfig, data: FaceData, weights: Mapping[str, str] | None = None,
@@ -65,41 +74,60 @@ class Training(Iterator[EpochMetrics]):
         """Of the epoch so far: loss times pairs, right answers."""
         graphs = self.device.type == "cuda" and os.environ.get("FACESIAM_GRAPHS") != "0"
         self.captured = Captured() if graphs else None
+        self.halt = threading.Event()
+        self.steps, self.seen, self.spent = 0, 0, 0.0
+        """Of the epoch so far: updates, pairs, seconds. Where it was taken up they are not 0."""
+        self.rng: list[Tensor] | None = None
+        """Generators of dropout, as they were where the epoch is taken up."""
 
     def __next__(self) -> EpochMetrics:
         """Train and validate one epoch.
 
         The first loss that is not finite ends the epoch early; it is reported as it is, and what
         to do about it is the caller's decision.
+
+        Raises:
+            Halted: ``halt`` was set.
         """
         if self.epoch >= self.config.epochs:
             raise StopIteration
         reset_peak_memory(self.device)
-        start = time.perf_counter()
-        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
-            training, pairs = self._train()
-        trained = time.perf_counter()
-        validation = self._validate()
+        start = time.perf_counter() - self.spent
+        try:
+            with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+                training = self._train()
+            trained = time.perf_counter()
+            validation = self._validate()
+        except Halted:
+            self.spent = time.perf_counter() - start
+            raise
         metrics = EpochMetrics(
             epoch=self.epoch,
             **training, **validation,
             val_pairs=len(self.val_pairs.label),
             seconds=time.perf_counter() - start,
-            samples_per_second=pairs / (trained - start),
+            samples_per_second=self.seen / (trained - start),
             peak_memory_mib=peak_memory_mib(self.device),
         )
         self.epoch += 1
+        self._begin()
         return metrics
 
     def state(self) -> dict[str, Any]:
-        """Return what ``load`` needs to go on after the last epoch: tensors, plain values.
+        """Return what ``load`` needs to go on where this is: tensors, plain values.
 
-        The tensors are the ones that train: copy or write them before the next epoch.
+        The tensors are the ones that train: copy or write them before the next step.
         """
-        return {
+        state = {
             "config": self.config.to_dict(), "epoch": self.epoch,
             "model": self.weights(), "optimizer": self.optimizer.state(),
         }
+        if self.steps:  # halted within an epoch
+            state["within"] = {
+                "steps": self.steps, "seen": self.seen, "spent": self.spent,
+                "total": self.total, "watch": self.watch.state(), "rng": self.rng,
+            }
+        return state
 
     def weights(self) -> dict[str, Tensor]:
         """Return the net's state dict in full precision; the tensors are the ones that train."""
@@ -117,32 +145,54 @@ class Training(Iterator[EpochMetrics]):
             raise ValueError(f"the saved state has other settings: {', '.join(differ)}")
         self.optimizer.load(state["model"], state["optimizer"])
         self.epoch = int(state["epoch"])
+        self._begin()
+        if within := state.get("within"):
+            self.steps, self.seen = int(within["steps"]), int(within["seen"])
+            self.spent, self.rng = float(within["spent"]), within["rng"]
+            self.total.copy_(within["total"])
+            self.watch.load(within["watch"])
 
     def measure(self, steps: int) -> float:
         """Train so many updates and forget them but for the weights; return pairs a second."""
         start = time.perf_counter()
         with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
-            pairs = self._train(steps)[1]  # has fetched its metrics: a GPU has finished
+            self._train(steps)  # has fetched its metrics: a GPU has finished
+        pairs = self.seen
+        self._begin()
         return pairs / (time.perf_counter() - start)
 
-    def _train(self, most: int | None = None) -> tuple[dict[str, Any], int]:
-        """Train an epoch; return the metrics of its steps and how many pairs they had."""
-        self.net.train()
+    def _begin(self) -> None:
+        """Begin an epoch with nothing seen."""
+        self.steps, self.seen, self.spent, self.rng = 0, 0, 0.0, None
         self.total.zero_()
         self.watch.begin()
-        seen = 0
-        for chosen, draws in itertools.islice(self._batches(), most):
+
+    def _train(self, most: int | None = None) -> dict[str, Any]:
+        """Train an epoch, or what is left of it; return the metrics of its steps."""
+        self.net.train()
+        if not self.steps:
+            self._begin()
+        batches = itertools.islice(self._batches(), most)
+        for _ in range(self.steps):
+            next(batches)
+        if self.rng is not None:
+            _set_generators(self.rng, self.device)
+        for chosen, draws in batches:
             if self.captured:
                 self.captured.run(self._update, chosen, draws)
             else:
                 self._update(chosen, draws)
             self.watch.updates += 1
-            seen += len(chosen) * self.labels.shape[1]
+            self.steps += 1
+            self.seen += len(chosen) * self.labels.shape[1]
+            if self.halt.is_set():
+                self.rng = _generators(self.device)
+                raise Halted
             # Asking a GPU for the value would make it wait each step; there the epoch runs out.
             if self.device.type == "cpu" and not torch.isfinite(self.total[0]):
                 break
-        mean = (self.total / seen).tolist()
-        return {"train_loss": mean[0], "train_acc": mean[1], **self.watch.report()}, seen
+        mean = (self.total / self.seen).tolist()
+        return {"train_loss": mean[0], "train_acc": mean[1], **self.watch.report()}
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield for each update its triplets or pairs, (n,), and its random draws, (images, 3)."""
@@ -184,13 +234,18 @@ class Training(Iterator[EpochMetrics]):
 
     def _validate(self) -> dict[str, Any]:
         with LiveUnits(self.net) as live:
-            logits = pair_logits(self.net, self.pixels, self.val_pairs)
+            logits = pair_logits(self.net, self.pixels, self.val_pairs, self._check)
         label = torch.from_numpy(self.val_pairs.label)
         loss, right = F.cross_entropy(logits, label), judged_right(logits, label).double().mean()
         return {
             "val_loss": loss.item(), "val_acc": right.item(),
             **live.report(), "logit_spread": logit_spread(logits),
         }
+
+
+    def _check(self) -> None:
+        if self.halt.is_set():
+            raise Halted  # all steps are done: they are not trained again
 
 
 def epochs(
@@ -213,15 +268,28 @@ def epochs(
 
 
 @torch.inference_mode()
-def pair_logits(net: SiameseNet, pixels: Pixels, pairs: Pairs) -> Tensor:
-    """Return logits (P, 2) float32 on the CPU; each image passes the trunk once."""
+def pair_logits(
+    net: SiameseNet, pixels: Pixels, pairs: Pairs, between: Callable[[], None] = lambda: None
+) -> Tensor:
+    """Return logits (P, 2) float32 on the CPU; each image passes the trunk once.
+
+    Args:
+        net: on the device of the pixels.
+        pixels: where the pairs' images are.
+        pairs: P of them.
+        between: called before each batch of images; may raise to end this.
+    """
     net.eval()
     dtype = next(net.parameters()).dtype
     images, where = np.unique(np.concatenate([pairs.left, pairs.right]), return_inverse=True)
     left, right = torch.from_numpy(where.reshape(2, -1)).to(pixels.device)
     wanted = torch.from_numpy(images).to(pixels.device)
     parts = torch.split(wanted, EVAL_IMAGES[pixels.device.type])
-    features = torch.cat([net.embed(pixels.batch(part, dtype)) for part in parts])
+    found = []
+    for part in parts:
+        between()
+        found.append(net.embed(pixels.batch(part, dtype)))
+    features = torch.cat(found)
     ends = zip(torch.split(left, EVAL_PAIRS), torch.split(right, EVAL_PAIRS), strict=True)
     return torch.cat([net.judge(features[a], features[b]).float() for a, b in ends]).cpu()
 
@@ -250,6 +318,18 @@ def judged_right(logits: Tensor, label: Tensor) -> Tensor:
     """
     same, different = logits[:, 0] > logits[:, 1], logits[:, 0] <= logits[:, 1]
     return torch.where(label == 0, same, different)
+
+
+def _generators(device: torch.device) -> list[Tensor]:
+    """Return the state of the generators that dropout draws from."""
+    states = [torch.get_rng_state()]
+    return states + ([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])
+
+
+def _set_generators(states: list[Tensor], device: torch.device) -> None:
+    torch.set_rng_state(states[0])
+    if device.type == "cuda" and len(states) > 1:
+        torch.cuda.set_rng_state(states[1], device)
 
 
 def _units(pairs: Pairs) -> tuple[Tensor, Tensor]:

@@ -1,27 +1,43 @@
 """One trial as Ray Tune runs it: the only file of this package that knows Ray.
 
-The worker is reused from trial to trial. State to resume from and the best epoch's weights are
-written into the run folder itself, on a thread of their own, so they outlive the worker, the
-driver and Ray's session. The weights of an epoch come before the state that follows it: a state on
-the disk has its best epoch's weights beside it.
+The worker is reused from trial to trial. State to resume from and the best epoch's weights go into
+the run's storage, on a thread of their own, so they outlive the worker, the driver and Ray's
+session. The weights of an epoch come before the state that follows it: a state that is there has
+its best epoch's weights beside it.
+
+A worker that is told to end (SIGTERM: preemption, or the driver is) saves its state within the
+epoch, after the step at hand.
 """
 
 from __future__ import annotations
 
+import faulthandler
+import functools
+import os
+import signal
+import sys
+import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import ray
 import torch
+from numpy.typing import NDArray
 from ray import tune
 
-from facesiam.config import TrialConfig
-from facesiam.data import open_packed
+from facesiam import packing
+from facesiam.config import GEOMETRY, TrialConfig, Value
+from facesiam.data import Fetch, cache_root, open_packed
+from facesiam.probe import Share, share_of
 from facesiam.saving import Writer, model_file
-from facesiam.train import Training, epochs
-from facesiam.weights import WeightsError, read_weights
+from facesiam.storage import StorageError, is_url, opened
+from facesiam.train import Halted, Training, epochs
+from facesiam.weights import WeightsError
 
 SAVING_SHARE = 0.05
 """State is saved as often as that costs at most this share of the time."""
@@ -33,18 +49,28 @@ class OutOfMemory(RuntimeError):
     """The trial needed more memory than its device has."""
 
 
+class Preempted(RuntimeError):
+    """The worker was told to end; the trial's state is saved, within its epoch."""
+
+
 class FaceTrial(tune.Trainable):
     """A trial.
 
-    Its Ray config: trial, settings, data, weights, run, cpus, device, metric, mode; `noted`, the
-    number of its epochs that the driver has in its journal; and `bar`, the score above which its
-    weights are worth keeping, or None.
+    Its Ray config: trial, settings, data, weights, run (folder or URL), cpus, device, metric,
+    mode; `depot`, the name of the actor that has the files which this machine does not see, or
+    None; `noted`, the number of its epochs that the driver has in its journal; and `bar`, the
+    score above which its weights are worth keeping, or None.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
         """Open the data, build the net, and go on from a saved state where there is one."""
         self.training: Training | None = None
-        self.writer = Writer()
+        self.stepping = False
+        self.storage = opened(config["run"])
+        self.writer = Writer(self.storage.save)
+        self.worker = _is_worker()  # and not a test, say, which keeps its signals and its output
+        if self.worker and threading.current_thread() is threading.main_thread():
+            self.before = signal.signal(signal.SIGTERM, self._told_to_end)
         self._start(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -57,22 +83,28 @@ class FaceTrial(tune.Trainable):
         if self.unnoted:
             return {**self.unnoted.pop(0), "done": False}
         assert self.training is not None
-        with self._telling_memory():
-            metrics = next(self.training).to_dict()
-            self.history.append(metrics)
-            self._keep_best(metrics)
-            done = self.training.epoch >= self.training.config.epochs
-            if done:  # the driver removes the state, once it has noted that the trial is done
-                self.writer.flush()
-            else:
-                self._save_when_cheap()
+        self.stepping = True
+        try:
+            with self._telling_memory():
+                metrics = next(self.training).to_dict()
+                self.history.append(metrics)
+                self._keep_best(metrics)
+                done = self.training.epoch >= self.training.config.epochs
+                if done:  # the driver removes the state, once it has noted that the trial is done
+                    self.writer.flush()
+                else:
+                    self._save_when_cheap()
+        except Halted:
+            raise self._saved() from None
+        finally:
+            self.stepping = False
         return {**metrics, "done": done}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Ray's own checkpoints are off; the state is in the run folder."""
+        """Ray's own checkpoints are off; the state is in the run's storage."""
 
     def load_checkpoint(self, checkpoint: Any) -> None:
-        """Nothing to do: ``setup`` finds the state in the run folder."""
+        """Nothing to do: ``setup`` finds the state in the run's storage."""
 
     def cleanup(self) -> None:
         """Let go of the net."""
@@ -81,9 +113,11 @@ class FaceTrial(tune.Trainable):
     def _start(self, config: dict[str, Any]) -> None:
         self._forget()
         torch.set_num_threads(max(1, int(config["cpus"])))
-        run, trial = Path(config["run"]), config["trial"]
-        self.state_file = run / "state" / f"{trial}.pt"
-        self.weights_file = run / "weights" / f"{trial}.pt"
+        self.run, trial = config["run"], config["trial"]
+        if self.worker:
+            self._log(trial)
+        self.state_file = Path("state") / f"{trial}.pt"
+        self.weights_file = Path("weights") / f"{trial}.pt"
         self.metric, self.sign = config["metric"], 1 if config["mode"] == "max" else -1
         self.bar = -float("inf") if config["bar"] is None else self.sign * config["bar"]
         with self._telling_memory():
@@ -91,20 +125,47 @@ class FaceTrial(tune.Trainable):
             self._resume(config)
         self.saved_at = time.monotonic()
 
+    def _log(self, trial: str) -> None:
+        """Have all that this process says in a file of the trial: a crash leaves its trace there.
+
+        Raises:
+            StorageError: this machine does not see the run's folder.
+        """
+        folder = Path(tempfile.gettempdir()) / f"siamsearch-{os.getuid()}"
+        if not is_url(self.run):
+            folder = Path(self.run) / "logs"
+            if not Path(self.run).is_dir():
+                raise StorageError(f"{self.run}: this machine does not see the run's folder")
+        try:
+            folder.mkdir(mode=0o700 if is_url(self.run) else 0o777, exist_ok=True)
+            file = os.open(folder / f"{trial}.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        except OSError as error:
+            raise StorageError(f"{folder}: {error.strerror}") from None
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for standard in (1, 2):
+            os.dup2(file, standard)
+        os.close(file)
+        faulthandler.enable(2)
+
     def _build(self, config: dict[str, Any]) -> None:
-        settings, data = TrialConfig.from_dict(config["settings"]), open_packed(config["data"])
+        fetch = _fetch(config.get("depot"))
+        settings, data = TrialConfig.from_dict(config["settings"]), open_packed(
+            config["data"], fetch
+        )
         self.data_key = data.key
-        self.training = epochs(settings, data, config["weights"], config["device"])
+        weights = _seen(config["weights"] if settings.pretrained else {}, fetch)
+        self.training = epochs(settings, data, weights, config["device"])
         self.best = -float("inf")
         self.history: list[dict[str, float]] = []
         self.unnoted: list[dict[str, float]] = []
 
     def _resume(self, config: dict[str, Any]) -> None:
-        if not self.state_file.exists():
-            return
         assert self.training is not None
         try:
-            state = read_weights(self.state_file)
+            state = self.storage.load(self.state_file)
+            if state is None:
+                return
             self.best, self.history = float(state["best"]), list(state["history"])
             self.training.load(state)
             self.unnoted = self.history[config["noted"] :]
@@ -112,8 +173,8 @@ class FaceTrial(tune.Trainable):
             if _of_memory(error):
                 raise
             # A state that cannot be used costs its epochs, not the trial. It may be half loaded.
-            print(f"{self.state_file}: starting over ({error})")
-            self.state_file.unlink(missing_ok=True)
+            print(f"{self.state_file}: starting over ({error})", flush=True)
+            self.storage.remove(self.state_file)
             self._build(config)
 
     def _keep_best(self, metrics: dict[str, float]) -> None:
@@ -132,18 +193,34 @@ class FaceTrial(tune.Trainable):
         assumed = _size(self.training) / ASSUMED_BYTES_PER_SECOND
         cost = self.writer.seconds.get(self.state_file, assumed)
         dear = cost > SAVING_SHARE * (time.monotonic() - self.saved_at)
-        if dear or self.writer.busy(self.state_file):
-            return
-        self.saved_at = time.monotonic()
+        if not dear and not self.writer.busy(self.state_file):
+            self.saved_at = time.monotonic()
+            self._save()
+
+    def _save(self) -> None:
+        assert self.training is not None
         kept = {"best": self.best, "history": self.history}
         self.writer.write(self.state_file, {**self.training.state(), **kept})
+
+    def _saved(self) -> Preempted:
+        """Save the state of a trial that is to end here, and return what says so."""
+        self._save()
+        self.writer.flush()
+        assert self.training is not None
+        return Preempted(f"told to end in epoch {self.training.epoch}: its state is saved")
+
+    def _told_to_end(self, number: int, frame: Any) -> None:
+        if self.stepping and self.training is not None and not self.training.halt.is_set():
+            self.training.halt.set()
+        elif callable(self.before):  # nothing to save, or told twice
+            self.before(number, frame)
 
     def _forget(self) -> None:
         """Let go of the trial, once what it has to leave is on the disk."""
         try:
             self.writer.flush()
         except Exception as error:  # not the next trial's fault
-            print(f"{self.weights_file}: not written ({error})")
+            print(f"{self.weights_file}: not written ({error})", flush=True)
         self.writer.seconds.clear()
         self.training = None  # nothing refers back to it: a collection, 0.2 s, frees no more
         if torch.cuda.is_available():
@@ -160,6 +237,58 @@ class FaceTrial(tune.Trainable):
             epoch = self.training.epoch if self.training else 0
             first = (str(error) or type(error).__name__).splitlines()[0][:160]
             raise OutOfMemory(f"out of memory in epoch {epoch}: {first}") from None
+
+
+def measured(
+    settings: Mapping[str, Value], data: str, weights: Mapping[str, str], cpus: int, gpu: bool,
+    depot: str | None,
+) -> Share:
+    """Return what ``probe.share_of`` finds on this machine, whether it sees the data or not.
+
+    Where it does not, images without content stand in for them: what a step costs does not
+    depend on what is on them.
+    """
+    fetch = _fetch(depot)
+    weights = _seen(weights if settings["pretrained"] else {}, fetch)
+    if fetch is None or Path(data).exists():
+        return share_of(settings, data, weights, cpus, gpu)
+    with tempfile.TemporaryDirectory(prefix="siamsearch-") as folder:
+        blank = Path(folder) / Path(data).name
+        blank.mkdir()
+        (blank / "index.npz").write_bytes(fetch(Path(data) / "index.npz").tobytes())
+        shape = (len(open_packed(data, fetch).person), packing.SIDE, packing.SIDE, 3)
+        file = blank / f"{GEOMETRY[str(settings['protocol'])]}.npy"
+        np.lib.format.open_memmap(file, "w+", np.uint8, shape)  # sparse: it takes no room
+        return share_of(settings, str(blank), weights, cpus, gpu)
+
+
+def _is_worker() -> bool:
+    return ray.is_initialized() and ray.get_runtime_context().get_actor_id() is not None
+
+
+def _fetch(depot: str | None) -> Fetch | None:
+    return functools.partial(_fetched, depot) if depot else None
+
+
+def _fetched(depot: str, path: Path) -> NDArray[np.uint8]:
+    """Return a file that the driver's machine has: in shared memory, once a machine."""
+    refs: list[Any] = ray.get(ray.get_actor(depot).file.remote(str(path)))
+    array: NDArray[np.uint8] = ray.get(refs[0])
+    return array
+
+
+def _seen(weights: Mapping[str, str], fetch: Fetch | None) -> dict[str, str]:
+    """Return files of pretrained weights that this machine sees, fetched into its cache."""
+    found = {}
+    for net, path in weights.items():
+        file = Path(path)
+        if fetch and not file.exists():
+            file = cache_root() / "weights" / file.name
+            if not file.exists():
+                with packing.writing(file) as (partial,):
+                    partial.write_bytes(fetch(Path(path)).tobytes())
+        found[net] = str(file)
+    return found
 
 
 def _of_memory(error: Exception) -> bool:

@@ -10,7 +10,9 @@ it from then on, and the two logits differ by the same amount for every pair.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from types import TracebackType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +38,16 @@ class GradientWatch:
         self.updates = 0
         self.largest.zero_()
         self.zero.zero_()
+
+    def state(self) -> dict[str, Tensor | int]:
+        """Return what ``load`` goes on from within an epoch."""
+        return {"updates": self.updates, "largest": self.largest, "zero": self.zero}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on where another watch was."""
+        self.updates = int(state["updates"])
+        self.largest.copy_(state["largest"])
+        self.zero.copy_(state["zero"])
 
     @torch.no_grad()
     def look(self) -> None:

@@ -125,7 +125,7 @@ def search(args: argparse.Namespace, folder: Path) -> Watch:
     watch = Watch(space)
     watch.note()
     shares = Shares(space, setup, driver.cluster())
-    assert driver.run(space, setup, shares, watch, Idle)
+    assert driver.run(space, setup, shares, watch, Idle) is None
     ray.shutdown()
     return watch
 

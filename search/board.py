@@ -77,9 +77,12 @@ class Board:
     def again(self, name: str, why: str) -> None:
         """Show that a trial goes back into the queue."""
         self.running.pop(name, None)
-        (self.live.console if self.live else self.console).print(
-            Text(f"trial {name}  again  ({why})"), soft_wrap=True
-        )
+        self.say(f"trial {name}  again  ({why})")
+
+    def say(self, text: str) -> None:
+        """Show a line beside the table."""
+        console = self.live.console if self.live else self.console
+        console.print(Text(text), soft_wrap=True)
 
     def render(self) -> Group:
         """Return the table as it stands."""

@@ -6,7 +6,9 @@ is in our own journal, so resuming reads that and never unpickles anything.
 
 from __future__ import annotations
 
+import logging
 import os
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,16 +19,24 @@ from ray._private import ray_constants
 from ray.tune.search import Searcher
 
 from facesiam.config import Value
-from facesiam.probe import Share, Way, share_of
-from facesiam.trainable import FaceTrial
+from facesiam.probe import Share, Way
+from facesiam.storage import StorageError
+from facesiam.trainable import FaceTrial, measured
 from search import sharing
 from search.board import Board
+from search.depot import code, open_depot
+from search.earlier import Key, Lent
+from search.halting import on_signals
+from search.journal import NotWritten
 from search.machine import DriverError, Node, Setup, Shares, check_address
+from search.mirror import Mirror
 from search.recorder import Recorder
 from search.space import SearchSpace
 
 PROBE_SECONDS = 1800
 """How long a search waits for a machine to be free and measured."""
+LOOK_SECONDS = 5.0
+"""Between two looks at which machines a cluster has."""
 DOUBLINGS = 12
 """Sizes of share: a trial that runs out of memory gets the next one."""
 OBJECT_STORE_BYTES = 256 * 2**20
@@ -35,12 +45,14 @@ OBJECT_STORE_BYTES = 256 * 2**20
 
 def run(
     space: SearchSpace, setup: Setup, shares: Shares, board: Board,
-    trainable: type[tune.Trainable] = FaceTrial,
-) -> bool:
+    trainable: type[tune.Trainable] = FaceTrial, *, key: Key | None = None,
+    lent: Mapping[str, Lent] | None = None, mirror: Mirror | None = None,
+) -> str | None:
     """Run the search, or what is left of it, into ``setup.run``.
 
     Returns:
-        Whether it came to its end; False after Ctrl-C.
+        What cut it short, such as "interrupted", "terminated" or what is wrong with the storage;
+        None: it came to its end.
 
     Args:
         space: what to search.
@@ -48,13 +60,20 @@ def run(
         shares: what each trial gets; ``connect`` comes before it.
         board: where it is shown.
         trainable: what a worker runs.
+        key: what gives each trial its key; None: none has one.
+        lent: finished trials of earlier runs, by key, that are not run again.
+        mirror: of a run that lies behind a URL.
     """
-    recorder = Recorder(space, setup.run, board, shares)
+    recorder = Recorder(
+        space, setup.run, board, shares, key, lent,
+        storage=mirror.bucket if mirror else None, sweep=mirror.sweep if mirror else None,
+    )
+    depot = open_depot(Path(setup.data), setup.weights) if setup.address and setup.data else None
     tuner = tune.Tuner(
         tune.with_resources(trainable, placing(shares)),
         tune_config=tune.TuneConfig(
-            search_alg=Searching(recorder, shares), scheduler=recorder.scheduler, num_samples=-1,
-            reuse_actors=True, max_concurrent_trials=shares.concurrent,
+            search_alg=Searching(recorder, shares, depot), scheduler=recorder.scheduler,
+            num_samples=-1, reuse_actors=True,
             trial_dirname_creator=lambda trial: trial.config["trial"],
         ),
         run_config=tune.RunConfig(
@@ -63,20 +82,30 @@ def run(
         ),
     )
     try:
-        with board:
+        with board, on_signals(recorder):
             tuner.fit()
     except KeyboardInterrupt:
         pass
-    return recorder.close()
+    except (NotWritten, StorageError) as error:  # the disk that the journal is on
+        recorder.halted = str(error)
+    try:
+        return recorder.close()
+    except (NotWritten, StorageError) as error:
+        return str(error)
 
 
-def connect(address: str | None) -> None:
+def connect(address: str | None, dashboard: bool = False) -> None:
     """Start Ray on this machine, or join the cluster at `address`; quietly, once a process.
 
+    Args:
+        address: of a cluster, whose workers get this code; None: a Ray of its own.
+        dashboard: for a Ray of its own: serve it, on loopback.
+
     Raises:
-        DriverError: nobody answers there.
+        DriverError: nobody answers there; or the dashboard's packages are missing.
     """
     os.environ.update(_QUIET)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the board tells why trials fail
     if ray.is_initialized():
         return
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
@@ -88,15 +117,21 @@ def connect(address: str | None) -> None:
         ray_constants.ENABLE_RAY_CLUSTER = False
         # "local", as without an address Ray would join whatever $RAY_ADDRESS names.
         ray.init(
-            address="local", include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES,
-            _node_ip_address="127.0.0.1", **quiet,
+            address="local", include_dashboard=dashboard, dashboard_host="127.0.0.1",
+            object_store_memory=OBJECT_STORE_BYTES, _node_ip_address="127.0.0.1", **quiet,
         )
         return
     check_address(address)
     try:
-        ray.init(address=address, **quiet)
+        ray.init(address=address, runtime_env=code(), **quiet)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise DriverError(f"--address {address}: {str(error).splitlines()[0]}") from None
+
+
+def dashboard() -> str | None:
+    """Return where the dashboard of this process's Ray is served, HOST:PORT."""
+    address: str | None = ray._private.worker.get_dashboard_url()  # type: ignore[no-untyped-call]
+    return address
 
 
 def cluster() -> list[Node]:
@@ -109,8 +144,9 @@ def cluster() -> list[Node]:
 def probe_on(setup: Setup) -> sharing.Probe:
     """Return what measures how trials share a machine, on a machine of the cluster."""
     def probe(settings: Mapping[str, Value], cores: int, gpu: bool) -> Share:
-        task = ray.remote(num_cpus=cores, num_gpus=float(gpu))(share_of)
-        asked = task.remote(settings, setup.data, dict(setup.weights), cores, gpu)
+        depot = open_depot(Path(setup.data), setup.weights) if setup.address else None
+        task = ray.remote(num_cpus=cores, num_gpus=float(gpu))(measured)
+        asked = task.remote(settings, setup.data, dict(setup.weights), cores, gpu, depot)
         try:
             found: Share = ray.get(asked, timeout=PROBE_SECONDS)
         except ray.exceptions.GetTimeoutError:  # the cluster is busy: one at once, as unmeasured
@@ -141,26 +177,38 @@ def placement(cpus: float, gpus: float) -> tune.PlacementGroupFactory:
 class Searching(Searcher):
     """Ray's view of the suggestions; endings reach the suggester by way of the Recorder."""
 
-    def __init__(self, recorder: Recorder, shares: Shares) -> None:
+    def __init__(self, recorder: Recorder, shares: Shares, depot: str | None = None) -> None:
         super().__init__()
-        self.recorder, self.shares = recorder, shares
+        self.recorder, self.shares, self.depot = recorder, shares, depot
+        self.looked = time.monotonic()
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
         """Return the next trial's config, None for "not now", or Ray's word for "no more"."""
+        self._look()
+        if len(self.recorder.running) >= self.shares.concurrent:
+            return None
         suggestion = self.recorder.next()
         if suggestion is None:
-            # What still runs may run out of memory, and come back to be tried again.
-            return None if self.recorder.running else self.FINISHED
+            # What still runs may run out of memory, and what waits is tried again.
+            waits = self.recorder.waiting and not self.recorder.halted
+            return None if self.recorder.running or waits else self.FINISHED
         space, setup = self.recorder.space, self.shares.setup
         larger = self.recorder.larger.get(suggestion.trial, 0)
         cpus, gpus = self.shares.of(str(suggestion.settings["net"]), larger)
         return {
             "trial": suggestion.trial, "settings": suggestion.settings, "cpus": cpus,
             "device": "cuda" if gpus else "cpu", "noted": self.recorder.noted(suggestion.trial),
-            "run": str(setup.run), "data": setup.data, "weights": dict(setup.weights),
-            "metric": space.metric, "mode": space.mode, "bar": self.recorder.bar(),
-            "larger": larger,
+            "run": setup.storage or str(setup.run), "data": setup.data, "depot": self.depot,
+            "weights": dict(setup.weights), "metric": space.metric, "mode": space.mode,
+            "bar": self.recorder.bar(), "larger": larger,
         }
+
+    def _look(self) -> None:
+        """See, now and then, whether machines have come or gone: more trials at once, or fewer."""
+        now = time.monotonic()
+        if self.shares.setup.address and now - self.looked > LOOK_SECONDS:
+            self.looked = now
+            self.shares.concurrent = max(1, self.shares.at_once_on(cluster()))
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -187,5 +235,6 @@ _QUIET = {
     # Ray's own state is written at the start and the end: it has a line for every trial so far and
     # only Ray's restore reads it, which nothing here uses.
     "TUNE_GLOBAL_CHECKPOINT_S": "inf",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # see halting.py
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }

@@ -36,6 +36,9 @@ class Setup:
     cpus: float | None = None
     """CPUs a trial, over what the space says."""
     gpus: float | None = None
+    storage: str | None = None
+    """URL of the run where it lies behind one; `run` is then its folder on this machine."""
+    dashboard: bool = False
 
 
 def check_address(address: str) -> None:
@@ -115,7 +118,7 @@ class Shares:
         self.space, self.setup, self.nodes = space, setup, nodes
         self.at_once = at_once or {}
         self.has_gpus = any(node.gpus >= 1 for node in nodes)
-        fit = {net: sum(self._fits(net, node) for node in nodes) for net in space.nets()}
+        fit = self._fit(nodes)
         for net, trials in fit.items():
             if not trials:
                 cpus, gpus = self.of(net)
@@ -124,8 +127,14 @@ class Shares:
                     f"resources: a trial with {net} asks for {cpus:g} cpus and {gpus:g} gpus; "
                     f"no machine has both, the most are {most.cpus:g} and {most.gpus:g}"
                 )
-        # Of nets with different shares, as many as fit of the smallest; Ray holds back the others.
-        self.concurrent = setup.concurrent or max(fit.values())
+        self.concurrent = self.at_once_on(nodes)
+
+    def at_once_on(self, nodes: Sequence[Node]) -> int:
+        """Return how many trials these machines can have at once.
+
+        Of nets with different shares, as many as fit of the smallest; Ray holds back the others.
+        """
+        return self.setup.concurrent or max(self._fit(nodes).values())
 
     def of(self, net: str, larger: int = 0) -> tuple[float, float]:
         """Return (CPUs, GPUs) of a trial with this net; `auto` is resolved here.
@@ -183,6 +192,9 @@ class Shares:
             slots = min(node.cpus, self.space.count() or node.cpus)
         slots = min(slots, self.setup.concurrent or slots)
         return max(1.0, node.cpus // slots)
+
+    def _fit(self, nodes: Sequence[Node]) -> dict[str, int]:
+        return {net: sum(self._fits(net, node) for node in nodes) for net in self.space.nets()}
 
     def _fits(self, net: str, node: Node) -> int:
         cpus, gpus = self.of(net)

@@ -15,6 +15,7 @@ from typing import Any
 
 from facesiam.data import FaceData
 from facesiam.device import gpu_names
+from facesiam.identity import trainer_version
 from search.journal import write_atomically
 from search.space import SearchSpace
 
@@ -23,15 +24,22 @@ PACKAGES = ("torch", "torchvision", "ray", "optuna", "pandas", "numpy", "pillow"
 
 def begin(
     run: Path, space: SearchSpace, data: FaceData, command: str, nodes: Sequence[Sequence[float]]
-) -> None:
-    """Write the manifest of a run that starts, or add a session to that of one that goes on."""
-    file = run / "manifest.json"
+) -> bool:
+    """Write the manifest of a run that starts, or add a session to that of one that goes on.
+
+    Returns:
+        Whether the trainer is another than the one that the run began with.
+    """
+    file, changed = run / "manifest.json", False
     session = {
         "started": _now(), "finished": None, "command": command, "commit": commit(),
+        "trainer": trainer_version(),
         "nodes": [{"cpus": cpus, "gpus": gpus} for cpus, gpus in nodes],
     }
     if file.exists():
         known = json.loads(file.read_text())
+        began = known["sessions"][0].get("trainer")
+        changed = began not in (None, session["trainer"])
         known["sessions"].append(session)
         known["finished"] = None
     else:
@@ -44,6 +52,7 @@ def begin(
             "sessions": [session],
         }
     write_atomically(file, json.dumps(known, indent=1) + "\n")
+    return changed
 
 
 def end(run: Path, finished: bool) -> None:

@@ -52,6 +52,10 @@ class Choice:
         """Say whether ``value`` is one of the choices."""
         return value in self.choices
 
+    def holds(self, value: Value) -> bool:
+        """Say whether a trial with this ``value`` is one of the space's."""
+        return self.can_be(value)
+
     def few(self) -> list[Value]:
         """Return the values that stand for all: here, all."""
         return list(self.choices)
@@ -105,6 +109,12 @@ class Range:
             return False
         i = round((value - self.low) / (self.step or 1))
         return 0 <= i < count and self._value(i) == value
+
+    def holds(self, value: Value) -> bool:
+        """Say whether a trial with this ``value`` is one of the space's."""
+        if self.count() is not None or isinstance(value, str):
+            return self.can_be(value)
+        return self.low <= value <= self.high
 
     def few(self) -> list[Value]:
         """Return values that stand for all: the lowest, and the next (odd and even differ)."""

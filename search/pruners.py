@@ -153,17 +153,19 @@ class Scheduler(FIFOScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Return STOP or CONTINUE for the result that has just come in."""
-        name = trial.config["trial"]
-        self.enter(name, result)
-        again = result["epoch"] < self._judged.get(name, 0)
-        return self.CONTINUE if again or not self.verdict(name) else self.STOP
+        return self.STOP if self.hear(trial.config["trial"], result) else self.CONTINUE
+
+    def hear(self, name: str, metrics: Mapping[str, Any], last: bool = False) -> Stop | None:
+        """Enter an epoch, and judge the trial where that epoch has had no verdict before."""
+        again = metrics["epoch"] < self._judged.get(name, 0)
+        self.enter(name, metrics)
+        return None if again else self.verdict(name, last)
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
         """Take the last result of a trial: Ray shows that of its last epoch nowhere else."""
         name = trial.config["trial"]
         if "epoch" in result and name not in self.stops:
-            self.enter(name, result)
-            self.verdict(name, last=True)
+            self.hear(name, result, last=True)
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
         """Nothing: what a failed trial scored before stays in its rungs."""

@@ -7,17 +7,31 @@ ASHA's rungs and the race for the best, and hands out the unfinished trials firs
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ray import tune
 
 from facesiam.config import EpochMetrics
+from facesiam.storage import Folder, Storage
+from facesiam.storage import sweep as storage_sweep
 from search.board import Board
+from search.earlier import Key, Lent
+from search.faults import (
+    LOST,
+    MEMORY,
+    PREEMPTED,
+    STORAGE,
+    Retries,
+    error_of,
+    kind_of,
+    last_lines,
+    reason_of,
+)
 from search.journal import TRIALS, Journal, read_events, read_trials
 from search.machine import Shares
 from search.pruners import Scheduler, Stop
@@ -26,8 +40,11 @@ from search.space import SearchSpace
 from search.suggest import Suggester, Suggestion
 from search.tensorboard import TensorBoard
 
+Sweep = Callable[[Mapping[str, set[str]]], None]
+"""Removes the files of each folder that are not named."""
 NO_STOP = Stop(None, None)
 """Of a trial that nothing has stopped."""
+INTERRUPTED = Stop("interrupted", "interrupted")
 UNFINISHED = ("pending", "running", "interrupted", "failed")
 """Trials that a resumed run takes up; a failed one gets another try."""
 EPOCH_FIELDS = tuple(item.name for item in fields(EpochMetrics))
@@ -37,9 +54,19 @@ class Recorder(tune.Callback):
     """Told by Ray of everything that happens in a run; the run's state between sessions."""
 
     def __init__(
-        self, space: SearchSpace, run: Path, board: Board, shares: Shares | None = None
+        self, space: SearchSpace, run: Path, board: Board, shares: Shares | None = None,
+        key: Key | None = None, lent: Mapping[str, Lent] | None = None,
+        storage: Storage | None = None, sweep: Sweep | None = None,
     ) -> None:
         self.space, self.run, self.board, self.shares = space, run, board, shares
+        self.key, self.lent = key, lent or {}
+        self.storage = storage or Folder(run)
+        self.sweep = sweep or partial(storage_sweep, self.storage)
+        self.retries = Retries()
+        self.halted: str | None = None
+        """Why no trial starts any more; None: nothing keeps them."""
+        self.trials: dict[str, Any] = {}
+        """Ray's trials that run, by our id."""
         self.scheduler = Scheduler(space)
         self.suggester = Suggester(space)
         self.journal = Journal(run)
@@ -54,20 +81,33 @@ class Recorder(tune.Callback):
         self.failed: set[str] = set()
         self.exhausted = False
         self.waiting = self._take_up()
-        for partial in [*run.glob("weights/.*.pt.*"), *run.glob("state/.*.pt.*")]:
-            partial.unlink(missing_ok=True)  # of workers that were killed while they wrote
+        for half in [*run.glob("weights/.*.pt.*"), *run.glob("state/.*.pt.*")]:
+            half.unlink(missing_ok=True)  # of workers that were killed while they wrote
         self._sweep()
 
     def next(self) -> Suggestion | None:
-        """Return the next trial to run, or None when there is none left."""
-        if self.exhausted and not self.waiting:
-            return None
-        suggestion = self.waiting.pop(0) if self.waiting else self.suggester.next()
-        if suggestion is None:
-            self.exhausted = True
-        else:
+        """Return the next trial to run, or None when there is none, or none yet."""
+        while suggestion := self._next():
             self.running[suggestion.trial] = suggestion
-            self._note(suggestion.trial, "pending")
+            key = self.key(suggestion.settings) if self.key else None
+            if not (lent := self.lent.get(key or "")):
+                self._note(suggestion.trial, "pending", key=key)
+                return suggestion
+            self._note(suggestion.trial, "pending", key=key, reused=f"{lent.run}/{lent.trial}")
+            self._borrow(suggestion, lent)
+        return None
+
+    def _next(self) -> Suggestion | None:
+        if self.halted:
+            return None
+        ready = next((one for one in self.waiting if self.retries.ready(one.trial)), None)
+        if ready:
+            self.waiting.remove(ready)
+            return ready
+        if self.exhausted or (self.waiting and not self.running):
+            return None  # alone, a search keeps its order: what waits comes first
+        suggestion = self.suggester.next()
+        self.exhausted = suggestion is None
         return suggestion
 
     def bar(self) -> float | None:
@@ -85,6 +125,7 @@ class Recorder(tune.Callback):
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Note that a trial runs."""
         name = trial.config["trial"]
+        self.trials[name] = trial
         self._note(name, "running")
         self.board.started(name, int(self.running[name].settings["epochs"]))
 
@@ -92,9 +133,10 @@ class Recorder(tune.Callback):
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         """Note what an epoch measured."""
-        name = trial.config["trial"]
         # A state that an older version saved may lack a field.
-        metrics = {key: result.get(key, math.nan) for key in EPOCH_FIELDS}
+        self._epoch(trial.config["trial"], {k: result.get(k, math.nan) for k in EPOCH_FIELDS})
+
+    def _epoch(self, name: str, metrics: Mapping[str, Any]) -> None:
         self.scheduler.enter(name, metrics)
         self.journal.epoch(name, metrics)
         spared = self.scheduler.spared.get(name)
@@ -111,42 +153,66 @@ class Recorder(tune.Callback):
         self._end(trial.config["trial"], "stopped" if stop else "done", stop)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Note why a trial failed; one that ran out of memory tries again with more of it."""
-        error = error_of(trial)
-        reason = reason_of(error)
-        if "OutOfMemory" in error and self._give_more(trial.config["trial"], reason):
+        """Note why a trial failed, or have it tried again where that may help."""
+        name, error = trial.config["trial"], error_of(trial)
+        kind, reason = kind_of(error), reason_of(error)
+        if kind == MEMORY and self._give_more(name, reason):
             return
-        stop, spared = Stop("error", reason), self.scheduler.spared.get(trial.config["trial"])
+        if kind == PREEMPTED:
+            if self.halted:
+                self._note(name, "interrupted", self.scheduler.spared.get(name) or INTERRUPTED)
+                self._forget(name)
+            else:
+                self._again(name, f"{reason}; goes on from there")
+            return
+        if kind in (LOST, STORAGE) and not self.halted:
+            wait = self.retries.again(name, self.noted(name))
+            if wait is not None:
+                self._again(name, f"{reason}; tried again in {wait:g} s")
+                return
+            if kind == STORAGE:  # that of all trials
+                self.halted = reason
+        if kind in (LOST, STORAGE) and self.halted:
+            return  # it stays among those that run, and is noted as interrupted at the end
+        stop, spared = Stop("error", reason), self.scheduler.spared.get(name)
         if spared:  # the verdict outlives the failure
             stop = spared._replace(reason=f"failed: {reason}; spared before: {spared.reason}")
-        self._end(trial.config["trial"], "failed", stop)
+        self._end(name, "failed", stop, log=last_lines(self.run / "logs" / f"{name}.log"))
 
-    def close(self) -> bool:
-        """Mark what is still running as interrupted; say whether the search came to its end."""
+    def close(self) -> str | None:
+        """Mark what is still running as interrupted.
+
+        Returns:
+            What cut the search short; None where it came to its end.
+        """
         for name in self.running:
             # What the control group was spared from must outlive the interruption.
-            stop = self.scheduler.spared.get(name) or Stop("interrupted", "interrupted")
+            stop = self.scheduler.spared.get(name) or INTERRUPTED
             self._note(name, "interrupted", stop)
         self._sweep()
-        return self.exhausted and not self.running and not self.waiting
+        ended = self.exhausted and not self.running and not self.waiting
+        return None if ended else self.halted or "interrupted"
 
     def __getstate__(self) -> dict[str, Any]:
         # Ray pickles the callbacks for its own restore, which nothing here uses.
         return {}
 
-    def _note(self, name: str, status: str, stop: Stop | None = None) -> None:
+    def _note(self, name: str, status: str, stop: Stop | None = None, **more: Any) -> None:
         suggestion, spared = self.running[name], self.scheduler.spared.get(name)
+        if name in self.larger:
+            more["larger"] = self.larger[name]
         self.journal.trial(
             name, status, row=suggestion.row, settings=suggestion.settings,
-            **(stop or spared or NO_STOP).noted(), control=spared is not None,
-            **({"larger": self.larger[name]} if name in self.larger else {}),
+            **(stop or spared or NO_STOP).noted(), control=spared is not None, **more,
         )
 
-    def _end(self, name: str, status: str, stop: Stop | None) -> None:
-        self._note(name, status, stop)
-        settings = self.running.pop(name).settings
+    def _end(self, name: str, status: str, stop: Stop | None, **more: Any) -> None:
+        self._note(name, status, stop, **more)
+        settings = self.running[name].settings
+        self._forget(name)
         value = self._tell(name, status)
         self.scheduler.forget(name)
+        self.retries.forget(name)
         if status == "failed":  # --resume tries it again, from its state
             self.failed.add(name)
         self._sweep()
@@ -157,6 +223,36 @@ class Recorder(tune.Callback):
         if spared and not stop:
             reason = f"ran on as control; {reason}"
         self.board.ended(name, status, value, reason)
+
+    def _forget(self, name: str) -> Suggestion:
+        self.trials.pop(name, None)
+        return self.running.pop(name)
+
+    def _again(self, name: str, why: str) -> None:
+        """Put a trial back into the queue, as the first one."""
+        self._note(name, "pending")
+        self.waiting.insert(0, self._forget(name))
+        self.board.again(name, why)
+
+    def _borrow(self, suggestion: Suggestion, lent: Lent) -> None:
+        """Take a trial from an earlier run, and judge it as if it ran now."""
+        name, stop = suggestion.trial, None
+        self.scheduler.begin(name, suggestion.settings)
+        self.board.started(name, int(suggestion.settings["epochs"]))
+        for row in lent.rows:
+            metrics = {key: row.get(key, math.nan) for key in EPOCH_FIELDS}
+            last = metrics["epoch"] + 1 == suggestion.settings["epochs"]
+            stop = self.scheduler.hear(name, metrics, last)
+            self._epoch(name, metrics)
+            if stop:
+                break
+        values = [row[self.space.metric] for row in self.scheduler.histories[name].rows]
+        if best_epoch(values, self.space.mode) == best_epoch(
+            [row.get(self.space.metric, math.nan) for row in lent.rows], self.space.mode
+        ):
+            if lent.weights.exists():
+                self.storage.put(lent.weights, Path("weights") / f"{name}.pt")
+        self._end(name, "stopped" if stop else "done", stop)
 
     def _tell(self, name: str, status: str) -> float | None:
         """Enter a trial that has ended in the study and in the race for the best."""
@@ -182,13 +278,10 @@ class Recorder(tune.Callback):
         trial was stopped.
         """
         going = {*self.running, *(suggestion.trial for suggestion in self.waiting)}
-        for folder, keep in (
-            ("weights", going | {trial for _, _, trial in self.best}),
-            ("state", going | self.failed),
-        ):
-            for file in (self.run / folder).glob("[!.]*.pt"):
-                if file.stem not in keep:
-                    file.unlink(missing_ok=True)
+        self.sweep({
+            "weights": going | {trial for _, _, trial in self.best},
+            "state": going | self.failed, "logs": going | self.failed,
+        })
 
     def _give_more(self, name: str, reason: str) -> bool:
         """Queue a trial again with twice its share, where there is more to give; say whether."""
@@ -196,9 +289,7 @@ class Recorder(tune.Callback):
         if self.shares is None or not self.shares.grows(net, larger):
             return False
         self.larger[name] = larger + 1
-        self._note(name, "pending")
-        self.waiting.insert(0, self.running.pop(name))
-        self.board.again(name, f"{reason}; tried again with {self.shares.told(net, larger + 1)}")
+        self._again(name, f"{reason}; tried again with {self.shares.told(net, larger + 1)}")
         return True
 
     def _take_up(self) -> list[Suggestion]:
@@ -269,24 +360,3 @@ def stop_of(known: Mapping[str, Any]) -> Stop | None:
     if known.get("stop_rule") in (None, "error", "interrupted"):
         return None
     return Stop(**{name: known.get(f"stop_{name}") for name in Stop._fields})
-
-
-def error_of(trial: Any) -> str:
-    """Return the traceback of a trial's last failure.
-
-    From Ray's file on this machine: ``trial.get_error`` looks where it is copied to later.
-    """
-    try:
-        text = Path(trial.error_file).read_text(errors="replace")
-    except (OSError, TypeError):
-        return "the worker died"
-    return text.split("Failure # ")[-1]  # a trial that is tried again has the earlier ones too
-
-
-def reason_of(error: str) -> str:
-    """Return the sentence that a user needs from a worker's traceback."""
-    for name in ("OutOfMemory", "OutOfMemoryError"):
-        if found := re.search(rf"^(?:\w+\.)*{name}: (.*)$", error, re.MULTILINE):
-            return found[1]
-    lines = [line.strip() for line in error.strip().splitlines() if line.strip()]
-    return (lines[-1] if lines else "the worker died")[:300]

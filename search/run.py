@@ -19,29 +19,33 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facesiam.config import GEOMETRY, SETTINGS, ConfigError, TrialConfig, Value, positive
-from search.journal import JournalError, locked, write_atomically
-from search.space import ALGORITHMS, SearchSpace, SpaceError, load
+from facesiam.config import GEOMETRY, ConfigError, Value
+from search import arguments
+from search.earlier import RunRefused, keys, lent, refuse_changes
+from search.folder import RunError
+from search.journal import JournalError, locked, read_trials, write_atomically
+from search.space import SearchSpace, SpaceError, load
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from facesiam.data import FaceData
-    from search.machine import Setup
+    from search.board import Board
+    from search.earlier import Key, Lent
+    from search.machine import Setup, Shares
+    from search.mirror import Mirror
 
-DONE, SOME_FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
-
-
-class RunRefused(ValueError):
-    """A run that cannot start as it was asked for; the text says why and what to do."""
+DONE, SOME_FAILED, WRONG_INPUT, STORAGE_FAILED, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
+CODES = {"interrupted": INTERRUPTED, "terminated": TERMINATED}
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return its exit code.
 
-    0: done. 1: some trial failed. 2: wrong input, nothing was written. 130: interrupted.
+    0: done. 1: some trial failed. 2: wrong input, nothing was written. 3: the storage failed, and
+    --resume goes on once it is back. 130: interrupted. 143: terminated, by SIGTERM.
     """
-    options = _parser().parse_args(argv)
+    options = arguments.parser().parse_args(argv)
     try:
         return _main(options)
     except _wrong_input() as error:
@@ -71,23 +75,29 @@ def resolve(options: argparse.Namespace) -> SearchSpace:
     return dataclasses.replace(space, **changes).checked()  # type: ignore[arg-type]
 
 
-def run_folder(options: argparse.Namespace, space: SearchSpace) -> Path:
-    """Return the absolute folder of the run, checked to be free (or, with --resume, to exist).
+def run_folder(options: argparse.Namespace, space: SearchSpace) -> tuple[Path, str | None]:
+    """Return the absolute folder of the run, and its URL where `--out` is one.
+
+    It is checked to be free or, with --resume, to exist.
 
     Raises:
         RunRefused: the name is taken, is no name, or the folder cannot be written.
+        StorageError: the URL cannot be reached.
     """
     name = options.name or space.name
     if not re.fullmatch(r"[\w][\w.\-]*", name):
         raise RunRefused(f"--name {name}: letters, digits, '-', '_' and '.' only")
-    out = Path(options.out).absolute()
-    run = out / name
-    if options.resume and not (run / "manifest.json").exists():
-        raise RunRefused(f"--resume: there is no run at {run}" + _near(name, out))
-    if not options.resume and not options.dry_run and run.exists():
-        raise RunRefused(f"{run} exists; go on with --resume, or give another --name")
-    if options.resume and (run / "manifest.json").exists():
-        _same_space(run, space)
+    if "://" in options.out:
+        run, url = _behind(options, name)
+    else:
+        run, url = Path(options.out).absolute() / name, None
+        if not options.resume and not options.dry_run and run.exists():
+            raise RunRefused(f"{run} exists; go on with --resume, or give another --name")
+    if options.resume:
+        if not (run / "manifest.json").exists():
+            near = "" if url else _near(name, run.parent)
+            raise RunRefused(f"--resume: there is no run at {url or run}{near}")
+        refuse_changes(run, space)
     nearest = next(p for p in (run, *run.parents) if p.exists())
     try:
         # By trying: permissions say nothing of /proc, of a full disk or of a read-only mount.
@@ -96,12 +106,32 @@ def run_folder(options: argparse.Namespace, space: SearchSpace) -> Path:
         raise RunRefused(
             f"--out {options.out}: {nearest} cannot be written to ({error.strerror or error})"
         ) from None
-    return run
+    return run, url
+
+
+def _behind(options: argparse.Namespace, name: str) -> tuple[Path, str]:
+    """Return the folder here and the URL of a run behind a URL, as ``run_folder``."""
+    from facesiam.storage import join
+    from search.mirror import Mirror, fetched, folder_for
+
+    url = join(options.out, name)
+    run = folder_for(url)
+    if options.resume:
+        fetched(url)
+    elif not options.dry_run:
+        if Mirror(url, print).exists():
+            raise RunRefused(f"{url} exists; go on with --resume, or give another --name")
+        if (run / "manifest.json").exists():
+            raise RunRefused(
+                f"{run} has a run of which nothing has come to {url}; go on with --resume, or "
+                "give another --name"
+            )
+    return run, url
 
 
 def _main(options: argparse.Namespace) -> int:
     space = resolve(options)
-    run = run_folder(options, space)
+    run, url = run_folder(options, space)
     if options.weights and not Path(options.weights).exists():
         raise RunRefused(f"--weights {options.weights}: no such file or folder")
     if options.dry_run:
@@ -113,8 +143,11 @@ def _main(options: argparse.Namespace) -> int:
         print(describe(space, Path(options.out), options))
         return DONE
     setup, data = _prepare(options, space, run)
+    setup = dataclasses.replace(setup, storage=url)
+    key = keys(data.key, setup.weights)
+    taken = lent(options.reuse, space)
     try:
-        return _search(options, space, setup, data)
+        return _search(options, space, setup, data, key, taken)
     except KeyboardInterrupt:
         if not (run / "manifest.json").exists():
             raise
@@ -131,8 +164,10 @@ def _prepare(
     configs = list(space.examples())
     setup = Setup(
         run=run, data="", address=options.address, concurrent=options.concurrent,
-        cpus=options.cpus, gpus=options.gpus,
+        cpus=options.cpus, gpus=options.gpus, dashboard=options.dashboard,
     )
+    if options.dashboard:
+        _check_dashboard(options)
     if options.address:
         check_address(options.address)
     else:
@@ -171,16 +206,22 @@ def _index(
 
 
 def _search(
-    options: argparse.Namespace, space: SearchSpace, setup: Setup, data: FaceData
+    options: argparse.Namespace, space: SearchSpace, setup: Setup, data: FaceData, key: Key,
+    taken: Mapping[str, Lent],
 ) -> int:
     from rich.console import Console
 
-    from search import driver, manifest, results, sharing, verdicts
+    from search import depot, driver, sharing
     from search.board import Board
     from search.machine import Shares
+    from search.mirror import Mirror
 
     console = Console()
-    driver.connect(setup.address)
+    driver.connect(setup.address, setup.dashboard)
+    if setup.dashboard and (address := driver.dashboard()):
+        _say(console, f"dashboard: http://{address}")
+    if setup.address and not setup.storage:
+        depot.check_shared(setup.run)
     nodes = driver.cluster()
     at_once = sharing.measure(
         space, setup, nodes, (options.data or space.data) == "drawn", driver.probe_on(setup),
@@ -188,24 +229,50 @@ def _search(
     )
     shares = Shares(space, setup, nodes, at_once)
     setup.run.mkdir(parents=True, exist_ok=options.resume)
-    board = Board(space.count(), space.metric, space.mode, console)
     count = space.count()
-    _say(console, f"{'all' if count is None else count} trials into {_shown(setup.run)}")
+    board = Board(count, space.metric, space.mode, console)
+    shown = setup.storage or _shown(setup.run)
+    _say(console, f"{'all' if count is None else count} trials into {shown}")
     with locked(setup.run):
+        if not setup.storage:
+            return _run(options, space, setup, shares, board, data, key, taken, None)
+        with Mirror(setup.storage, board.say) as mirror:
+            code = _run(options, space, setup, shares, board, data, key, taken, mirror)
+    if mirror.trouble:
+        return _failed(console, f"{mirror.trouble}; what is missing there is in {setup.run}")
+    return code
+
+
+def _run(
+    options: argparse.Namespace, space: SearchSpace, setup: Setup, shares: Shares, board: Board,
+    data: FaceData, key: Key, taken: Mapping[str, Lent], mirror: Mirror | None,
+) -> int:
+    from search import driver, manifest, results, verdicts
+
+    console = board.console
+    try:
         write_atomically(setup.run / "space.yaml", space.dump())
-        manifest.begin(setup.run, space, data, _command(), nodes)
-        finished = driver.run(space, setup, shares, board)
-        manifest.end(setup.run, finished)
-    results.write(setup.run)
+        if manifest.begin(setup.run, space, data, _command(), shares.nodes):
+            _say(console, "the trainer's code or its libraries are not those that this run began "
+                          "with: its trials may not be comparable")  # fmt: skip
+        why = driver.run(space, setup, shares, board, key=key, lent=taken, mirror=mirror)
+        manifest.end(setup.run, why is None)
+        results.write(setup.run)
+    except OSError as error:
+        return _failed(console, f"{error.filename or setup.run}: {error.strerror or error}")
     trials, _ = results.load(setup.run)
     if len(trials):
         _say(console, results.table(trials, 20))
         if said := verdicts.text(verdicts.record(trials, verdicts.planned(setup.run, trials))):
             _say(console, f"\n{said}\n")
-    _say(console, f"run: {_shown(setup.run)}")
-    if not finished:
-        _say(console, f"interrupted; go on with:\n  {_resume_command()}")
-        return INTERRUPTED
+    if (size := space.size()) is not None and space.algorithm != "rows":
+        _say(console, f"explored {len(read_trials(setup.run))} of {size}")
+    _say(console, f"run: {setup.storage or _shown(setup.run)}")
+    if why in CODES:
+        _say(console, f"{why}; go on with:\n  {_resume_command()}")
+        return CODES[why]
+    if why:
+        return _failed(console, why)
     if options.report or space.report:
         from search.report import report
 
@@ -213,24 +280,23 @@ def _search(
     return SOME_FAILED if board.counts["failed"] else DONE
 
 
+def _failed(console: Console, why: str) -> int:
+    _say(console, f"stopped: {why}\nNothing that was noted is lost. Once that is mended, go on "
+                  f"with:\n  {_resume_command()}")  # fmt: skip
+    return STORAGE_FAILED
+
+
+def _check_dashboard(options: argparse.Namespace) -> None:
+    if options.address:
+        raise RunRefused("--dashboard: a cluster's is started with its head, ray start --head")
+    from importlib.util import find_spec
+
+    if not find_spec("aiohttp_cors"):
+        raise RunRefused("--dashboard: its packages are missing; pip install 'ray[default]'")
+
+
 def _say(console: Console, text: str) -> None:
     console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def _same_space(run: Path, space: SearchSpace) -> None:
-    """Refuse to resume with other settings: the trials that are done would not belong."""
-    was = load(run / "space.yaml")
-    differ = [
-        name for name in ("fixed", "search", "rows", "algorithm", "seed", "metric", "mode")
-        if getattr(was, name) != getattr(space, name)
-    ]
-    if differ:
-        began = json.loads((run / "manifest.json").read_text())["command"]
-        raise RunRefused(
-            f"--resume: these parts of the space are not what {run} was started with: "
-            f"{', '.join(differ)}. It was started as\n  {began}\nAdd --resume to that, or give "
-            "another --name"
-        )
 
 
 def _near(name: str, out: Path) -> str:
@@ -255,66 +321,16 @@ def _resume_command() -> str:
 
 def _wrong_input() -> tuple[type[Exception], ...]:
     """Return the errors that are the user's to mend, without importing what was not needed."""
-    wrong: list[type[Exception]] = [SpaceError, RunRefused, ConfigError, JournalError]
+    wrong: list[type[Exception]] = [
+        SpaceError, RunRefused, ConfigError, JournalError, RunError,
+    ]
     for module, name in (
         ("facesiam.archive", "DataError"), ("facesiam.weights", "WeightsError"),
-        ("search.machine", "DriverError"), ("search.results", "RunError"),
+        ("search.machine", "DriverError"), ("facesiam.storage", "StorageError"),
     ):
         if module in sys.modules:
             wrong.append(getattr(sys.modules[module], name))
     return tuple(wrong)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m search.run", description="Run the search that a space file describes.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="settings for --set:\n" + "\n".join(
-            f"  {name} ({default})" for name, default in TrialConfig().to_dict().items()
-        ),
-    )
-    parser.add_argument("space", help="space file, such as spaces/code2.yaml")
-    parser.add_argument("--data", help="CFP zip, its folder, or the word drawn")
-    parser.add_argument("--weights", help="file or folder of ImageNet weights, no download")
-    parser.add_argument("--name", help="name of the run (the space's)")
-    parser.add_argument("--out", default="ray_results", help="folder of the runs (ray_results)")
-    parser.add_argument("--algorithm", choices=ALGORITHMS, help="over what the space says")
-    parser.add_argument("--rows", help="run only these of the documents' rows, such as A,B")
-    parser.add_argument("--trials", type=positive, help="number of trials, for random and tpe")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="fix a setting"
-    )
-    parser.add_argument("--seed", type=_seed, help="seed of the search")
-    parser.add_argument("--concurrent", type=positive, help="trials at once (as many as fit)")
-    parser.add_argument("--cpus", type=positive, help="CPUs a trial")
-    parser.add_argument("--gpus", type=_share, help="GPUs a trial, such as 0.5")
-    parser.add_argument("--address", help="Ray cluster: auto or HOST:PORT (a Ray of its own)")
-    parser.add_argument("--resume", action="store_true", help="go on with a run of this name")
-    parser.add_argument("--dry-run", action="store_true", help="show the plan, start nothing")
-    parser.add_argument("--report", action="store_true", help="write the report at the end")
-    return parser
-
-
-def _seed(text: str) -> int:
-    setting = SETTINGS["seed"]  # the search's own seed has the same bounds as a trial's
-    try:
-        seed = setting.parse(text)
-        problem = setting.problem(seed)
-    except ValueError as error:
-        problem = str(error)
-    if problem:
-        raise argparse.ArgumentTypeError(problem)
-    return int(seed)
-
-
-def _share(text: str) -> float:
-    try:
-        share = float(text)
-    except ValueError:
-        share = -1.0
-    if not 0 <= share < 1e6:
-        raise argparse.ArgumentTypeError(f"must be a number from 0, got {text}")
-    return share
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import argparse
 import random
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -96,6 +96,30 @@ class SearchSpace:
     def row_settings(self, id: str) -> dict[str, Value]:
         """Return the configuration of a row."""
         return self._base() | self.rows[id].settings
+
+    def excludes(self, settings: Mapping[str, Value], row: str | None = None) -> str | None:
+        """Return what keeps a trial with these settings out of this space; None: it belongs.
+
+        Args:
+            settings: of the trial, all of them.
+            row: its row, where it was run as one.
+        """
+        if self.algorithm == "rows":
+            if row not in self.rows:
+                return f"row {row}, which is not among the rows: {', '.join(self.rows)}"
+            expected = self.row_settings(row)
+        else:
+            expected = self._base()
+            for name in self._order():
+                domain, value = self.search[name], settings[name]
+                if active(domain, expected):
+                    if not domain.holds(value):
+                        return f"{name} {value}, and the space now has {domain.plain()}"
+                    expected[name] = value
+        for name, value in expected.items():
+            if settings.get(name) != value:
+                return f"{name} {settings.get(name)}, and it is {value} now"
+        return None
 
     def examples(self) -> Iterator[dict[str, Value]]:
         """Yield configurations that stand for all trials: every combination, ranges by their ends.

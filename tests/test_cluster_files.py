@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import copy
 import fnmatch
 import os
@@ -19,7 +18,8 @@ import pytest
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-from search.run import _parser
+from facesiam.storage import Bucket
+from search.arguments import parser
 from search.space import load
 
 ROOT = Path(__file__).parent.parent
@@ -38,17 +38,21 @@ FAKES = {
         exec "$@" """,
     "ray": """
         if [ "$1" = health-check ]; then exec grep -q '^ray start --head' "$LOG"; fi
-        say ray "$@" token=${#RAY_AUTH_TOKEN}
-        sleep 30 &
+        sleep 30 > /dev/null 2>&1 &
         trap 'say ray ended; kill %1; exit 0' TERM
+        say ray "$@" token=${#RAY_AUTH_TOKEN}
         wait""",
     # The driver makes the run and, asked to be slow, waits for SIGTERM as the real one does.
     "python": """
-        if [ "$1" = - ]; then say joined "$3"; exit 0; fi
+        if [ "$1" = - ]; then
+            until [ "$(grep -c '^ray start' "$LOG")" = "$3" ]; do sleep 0.02; done
+            say joined "$3"
+            exit 0
+        fi
         if [ "$1" = -c ]; then exit "${FOUND:-1}"; fi
-        if [ -n "${SLOW:-}" ]; then sleep 30 & fi
+        if [ -n "${SLOW:-}" ]; then sleep 30 > /dev/null 2>&1 & fi
         trap 'say driver ended; kill %1; exit 143' TERM
-        say python "$@"
+        say python $(printf '%q ' "$@")
         touch "$MANIFEST"
         wait
         exit "${CODE:-0}" """,
@@ -107,17 +111,18 @@ def test_slurm_starts_head_then_workers_then_the_driver(slurm: Slurm) -> None:
     assert "--include-dashboard=false" in head
     port = re.findall(r"--port=(\d+)", head)[0]
     assert 20000 <= int(port) < 32768  # below what the kernel hands out
-    for name, worker in zip(("two", "three"), workers, strict=True):
+    # The steps of two nodes start at the same time, in either order.
+    for name, worker in zip(("three", "two"), sorted(workers), strict=True):
         assert f"{node.format(name)} --block --address=127.0.0.1:{port} " in worker
     # In order: the head is up, the workers have been started, all three are there, the search.
     up = next(i for i, line in enumerate(lines) if line.startswith("ray start --head"))
     driver = next(i for i, line in enumerate(lines) if line.startswith("python -m"))
     assert up < min(lines.index(worker) for worker in workers)
     assert lines.index("joined 3") < driver
-    assert lines[driver] == (
-        f"python -m search.run a space.yaml --address 127.0.0.1:{port} "
-        f"--out {slurm.folder}/runs --name mine --set lr=1e-4 --rows A,B"
-    )
+    assert shlex.split(lines[driver]) == [
+        "python", "-m", "search.run", "a space.yaml", "--address", f"127.0.0.1:{port}",
+        "--out", f"{slurm.folder}/runs", "--name", "mine", "--set", "lr=1e-4", "--rows", "A,B",
+    ]
     # Each node has the token, of 32 bytes; at the end each one has been told to end.
     started = slurm.lines("ray start")
     assert len(started) == 3 and all(line.endswith(" token=64") for line in started)
@@ -128,7 +133,7 @@ def test_slurm_starts_head_then_workers_then_the_driver(slurm: Slurm) -> None:
 def test_slurm_gives_the_driver_what_its_parser_takes(slurm: Slurm) -> None:
     assert slurm.run("spaces/code2.yaml", "--trials", "3")[0] == 0
     command = slurm.lines("python -m")[0]
-    options = _parser().parse_args(shlex.split(command)[3:])
+    options = parser().parse_args(shlex.split(command)[3:])
     assert (options.space, options.name, options.trials) == ("spaces/code2.yaml", "mine", 3)
     assert options.address.startswith("127.0.0.1:") and not options.resume
 
@@ -250,7 +255,7 @@ def test_every_search_named_in_a_file_is_one_that_the_command_takes(file: str) -
     commands += re.findall(r"slurm\.sh (spaces/\S+)", text)
     assert commands
     for command in commands:
-        options = _parser().parse_args(shlex.split(command))
+        options = parser().parse_args(shlex.split(command))
         load(ROOT / options.space)
 
 
@@ -373,12 +378,17 @@ def test_the_pods_end_late_enough_for_the_driver_to_save(manifests: Manifests) -
 
 
 def job_script(manifests: Manifests, name: str, slurm: Slurm) -> list[str]:
-    """A command that runs a script of the ConfigMap here, at this test's own paths."""
+    """A command that runs a script of the ConfigMap here, at this test's own paths.
+
+    From a file, as in the pod: `bash -c` would replace itself by the script's last command.
+    """
     mount = "/etc/siamsearch/"
     assert manifests["RayJob"]["spec"]["entrypoint"] == f"bash {mount}start.sh"
     text = manifests["ConfigMap"]["data"][name]
-    text = text.replace("/home/search/siamsearch", str(slurm.folder))
-    return ["bash", "-c", text.replace("/tmp/", f"{slurm.folder}/")]
+    text = text.replace("/tmp/", f"{slurm.folder}/")
+    file = slurm.folder / name
+    file.write_text(text.replace("/home/search/siamsearch", str(slurm.folder)))
+    return ["bash", str(file)]
 
 
 @pytest.mark.parametrize(("found", "resumes"), [("0", True), ("1", False)])
@@ -390,13 +400,13 @@ def test_the_job_resumes_a_run_that_is_there_and_hides_no_exit_code(
     command = job_script(manifests, "start.sh", slurm)
     assert subprocess.run(command, env=environment, timeout=10).returncode == code
     (driver,) = slurm.lines("python -m search.run")  # once: no second try
-    options = _parser().parse_args(shlex.split(driver)[3:])
+    options = parser().parse_args(shlex.split(driver)[3:])
     assert options.resume == resumes
     assert (options.space, options.address, options.out, options.name) == (
         "spaces/code2.yaml", "auto", "s3://BUCKET/runs", "code2"
     )
     script = manifests["ConfigMap"]["data"]["start.sh"]
-    assert f"{options.out}/{options.name}/manifest.json\n" in script
+    assert f"' {options.out} {options.name}\n" in script  # where it is looked for
 
 
 def test_before_the_heads_pod_ends_the_driver_is_told_and_waited_for(
@@ -415,23 +425,20 @@ def test_before_the_heads_pod_ends_the_driver_is_told_and_waited_for(
 
 @pytest.mark.parametrize("file", ["slurm.sh", "rayjob.yaml"])
 def test_a_run_is_found_by_its_manifest_and_not_where_there_is_none(
-    file: str, tmp_path: Path
+    file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The code by which both files look into a bucket, on a folder in its place."""
-    text = (CLUSTER / file).read_text()
-    found = re.search(r"python -c '\n(.+?)' ", text, re.DOTALL)
+    """The code by which both files look into a bucket, run on one in this process's memory."""
+    found = re.search(r"python -c '\n(.+?)' ", (CLUSTER / file).read_text(), re.DOTALL)
     assert found
-    lines = [line.strip() for line in found[1].splitlines()]
-    there = tmp_path / "manifest.json"
-    for make, code in ((False, 1), (True, 0)):
-        if make:
-            there.write_text("{}")
+    code = "\n".join(line.strip() for line in found[1].splitlines())
+    bucket = f"memory://{file.split('.')[0]}/runs"
+    monkeypatch.setattr("sys.argv", ["-c", bucket, "mine"])
+    for there in (False, True):
+        if there:
+            Bucket(f"{bucket}/mine").write("manifest.json", b"{}")
         with pytest.raises(SystemExit) as ended:
-            program = compile(ast.parse("\n".join(lines)), file, "exec")
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr("sys.argv", ["-c", there.as_uri()])
-                exec(program, {})
-        assert int(ended.value.code or 0) == code
+            exec(code, {})
+        assert int(ended.value.code or 0) == int(not there)
 
 
 def instructions() -> list[tuple[str, str]]:

@@ -81,7 +81,8 @@ def test_a_trial_that_runs_out_of_memory_is_tried_again_with_twice_its_share(
     weights: Any = {"hungry": hungry}
     setup = Setup(run=tmp_path, data="", cpus=1, weights=weights)
     board = Board(3, "val_acc", "max", Console(quiet=True))
-    assert driver.run(space, setup, Shares(space, setup, driver.cluster()), board, Hungry)
+    shares = Shares(space, setup, driver.cluster())
+    assert driver.run(space, setup, shares, board, Hungry) is None
     assert [t["stop_reason"] for t in read_trials(tmp_path).values()] == [None] * 3
     trials, epochs = results.load(tmp_path)
     assert trials["val_acc"].tolist() == [0.1, 0.01, 0.001]
@@ -125,7 +126,7 @@ def test_the_disk_holds_no_more_than_the_readme_says(tmp_path: Path, data: FaceD
     board = Board(9, "val_acc", "max", Console(quiet=True))
     with watched(tmp_path / "weights", tmp_path / "state") as seen:
         shares = Shares(space, setup, driver.cluster())
-        assert driver.run(space, setup, shares, board, Saving)
+        assert driver.run(space, setup, shares, board, Saving) is None
     ranked = results.load(tmp_path)[0]["trial"].head(2)
     assert {path.name for path in (tmp_path / "weights").iterdir()} == {f"{t}.pt" for t in ranked}
     assert list((tmp_path / "state").iterdir()) == []

@@ -286,7 +286,7 @@ def test_a_verdict_survives_an_interruption(tmp_path: Path, killed: bool) -> Non
     first = recorder(tmp_path, CONTROL)
     play(first, [0.8] * 4)
     spared = play(first, [0.6, 0.9], end="")
-    assert killed or first.close() is False
+    assert killed or first.close() == "interrupted"
     status = "running" if killed else "interrupted"
     assert verdict(tmp_path, spared) == SPARED | {"status": status}
     second = recorder(tmp_path, CONTROL)
@@ -355,5 +355,5 @@ def test_a_failed_trial_says_why_and_keeps_its_state(tmp_path: Path) -> None:
 def test_what_still_runs_at_the_end_is_interrupted(tmp_path: Path) -> None:
     live = recorder(tmp_path)
     play(live, [0.6], end="")
-    assert live.close() is False
+    assert live.close() == "interrupted"
     assert read_trials(tmp_path)["0001"]["status"] == "interrupted"

@@ -200,32 +200,41 @@ def test_tpe_and_asha_on_ray_stop_trials_and_say_why(
 
 
 @pytest.mark.usefixtures("local_ray")
-def test_rows_are_run_by_id_and_a_killed_worker_fails_its_trial_alone(
+@pytest.mark.parametrize("deaths", [1, 9])
+def test_a_worker_that_is_killed_costs_its_trial_an_epoch_and_one_that_always_dies_its_trial(
     space: Path, faces: Path, data: FaceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    deaths: int,
 ) -> None:
+    from search import faults
     from search.recorder import Recorder
 
     monkeypatch.setenv("FACESIAM_CACHE", str(data.folder.parent))
+    monkeypatch.setattr(faults, "FIRST_WAIT", 0.1)
     killed: list[int] = []
-    noted = Recorder.on_trial_result
+    started = Recorder.on_trial_result
 
-    def kill_a_once(
+    def kill_a(
         self: Recorder, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any],
         **info: object,
     ) -> None:
-        noted(self, iteration, trials, trial, result, **info)
-        if trial.config["trial"] == "A" and not killed:
+        started(self, iteration, trials, trial, result, **info)
+        if trial.config["trial"] == "A" and len(killed) < deaths:
             killed.append(result["pid"])
             os.kill(result["pid"], signal.SIGKILL)
 
-    monkeypatch.setattr(Recorder, "on_trial_result", kill_a_once)
+    monkeypatch.setattr(Recorder, "on_trial_result", kill_a)
+    # Nothing is saved, so that a killed trial starts over and gets no further than before.
     argv = [str(space), "--data", str(faces), "--out", str(tmp_path / "runs"), "--rows", "A,B"]
-    assert main(argv) == 1
-    trials, _ = results.load(tmp_path / "runs" / "small")
+    assert main(argv) == (deaths > 1)
+    trials, epochs = results.load(tmp_path / "runs" / "small")
     by_id = trials.set_index("trial")
-    assert dict(by_id["status"]) == {"A": "failed", "B": "done"}
-    assert by_id.loc["B", "epochs_run"] == 3 and by_id.loc["A", "epochs_run"] == 1
-    assert "died" in by_id.loc["A", "stop_reason"]
+    assert dict(by_id["status"]) == {"A": "failed" if deaths > 1 else "done", "B": "done"}
+    assert by_id.loc["B", "epochs_run"] == 3
+    assert len(killed) == (1 if deaths == 1 else len(set(killed)))
+    if deaths > 1:
+        assert re.match(r"the worker died \(process \d+ on 127.0.0.1\)", by_id.loc["A", "stop_reason"])
+    else:
+        assert by_id.loc["A", "epochs_run"] == 3
 
 
 def test_ctrl_c_keeps_what_is_done_and_the_resumed_run_equals_an_uninterrupted_one(

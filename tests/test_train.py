@@ -16,8 +16,10 @@ from facesiam.data import FaceData
 from facesiam.losses import LOSSES
 from facesiam.models import build
 from facesiam.pixels import Pixels
-from facesiam.saving import load_model, save_atomically, save_model
+from facesiam.saving import load_model, save_atomically, save_model, snapshot
 from facesiam.train import (
+    Halted,
+    Training,
     _order,
     _units,
     epochs,
@@ -231,3 +233,40 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
     torch.save({"weights": torch.zeros(2)}, tmp_path / "w.pt")
     with pytest.raises(WeightsError, match="not a model file of facesiam"):
         load_model(tmp_path / "w.pt")
+
+
+@pytest.mark.parametrize("at", [1, 4, "validation"])
+def test_an_epoch_that_is_halted_and_taken_up_gives_the_same_numbers(
+    tiny: TrialConfig, data: FaceData, at: int | str
+) -> None:
+    """With dropout and augmentation, so the generators matter too."""
+    config = TrialConfig.from_dict(tiny.to_dict() | {"augment": True, "dropout": True})
+    whole = Training(config, data)
+    expected = numbers([next(whole) for _ in range(3)])
+    first = Training(config, data)
+    next(first)
+    update, validate, count = first._update, first._validate, iter(range(1, 99))
+
+    def counted(*given: torch.Tensor) -> None:
+        update(*given)
+        if next(count) == at:
+            first.halt.set()
+
+    def halted() -> dict[str, Any]:
+        first.halt.set()
+        return validate()
+
+    first._update = counted  # type: ignore[method-assign]
+    if at == "validation":
+        first._validate = halted  # type: ignore[method-assign]
+    with pytest.raises(Halted):
+        next(first)
+    state = snapshot(first.state())
+    assert state["epoch"] == 1 and state["within"]["spent"] > 0
+    assert at == "validation" or state["within"]["steps"] == at
+    second = Training(config, data)
+    next(second)  # a net of its own, elsewhere
+    second.load(state)
+    again = next(second)
+    assert again.seconds > state["within"]["spent"]
+    assert numbers([again, next(second)]) == expected[1:]

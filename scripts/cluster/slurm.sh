@@ -83,15 +83,14 @@ trap cleanup EXIT
 # Is there a run to go on with? Where that cannot be found out the answer is no, and search.run, which refuses
 # a name that is taken, says what is wrong.
 begun() {
-    case $1 in
+    case $out in
     *://*)
         python -c '
 import sys
-from pyarrow.fs import FileSystem, FileType
-system, path = FileSystem.from_uri(sys.argv[1])
-sys.exit(system.get_file_info(path).type == FileType.NotFound)' "$1"
+from facesiam.storage import Bucket, join
+sys.exit(not Bucket(join(sys.argv[1], sys.argv[2])).exists("manifest.json"))' "$out" "$name"
         ;;
-    *) [ -e "$1" ] ;;
+    *) [ -e "$out/$name/manifest.json" ] ;;
     esac
 }
 
@@ -112,20 +111,19 @@ port=$((20000 + SLURM_JOB_ID % 10000)) # below the ports that the kernel hands o
 while (exec 3<> "/dev/tcp/$ip/$port") 2> /dev/null; do # somebody listens there
     port=$((port + 1))
 done
-# Who reaches Ray's ports without this token is turned away. srun gives it to the nodes with the environment.
+# Ray listens on every interface of a node, whatever address it is given. Who comes without this token is turned
+# away. srun hands it to the nodes with the environment.
 RAY_AUTH_TOKEN=$(od -An -N32 -v -tx1 /dev/urandom | tr -d ' \n')
 export RAY_AUTH_TOKEN RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0
 
 step "${nodes[0]}" ray start --head --block --node-ip-address="$ip" --port="$port" --num-cpus="$cpus" \
     --include-dashboard=false --temp-dir="$temp"
-tries=0
 until ray health-check --address "$ip:$port" > /dev/null 2>&1; do
-    tries=$((tries + 1))
-    if [ "$tries" -gt 60 ] || ! kill -0 "${steps[0]}" 2> /dev/null; then
+    if [ "$SECONDS" -gt 120 ] || ! kill -0 "${steps[0]}" 2> /dev/null; then
         echo "Ray's head did not start on ${nodes[0]}" >&2
         exit 1
     fi
-    sleep 1
+    sleep 0.2
 done
 for node in "${nodes[@]:1}"; do
     step "$node" ray start --block --address="$ip:$port" --num-cpus="$cpus" --temp-dir="$temp"
@@ -149,7 +147,7 @@ wait $! # in the background, as a trap waits for what runs in the foreground
 unset 'steps[-1]'
 
 resume=()
-if begun "$out/$name/manifest.json"; then
+if begun; then
     resume=(--resume)
 fi
 python -m search.run "$space" --address "$ip:$port" --out "$out" --name "$name" "$@" "${resume[@]}" &

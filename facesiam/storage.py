@@ -1,0 +1,251 @@
+"""Where a run's weights and states lie: a folder, or a bucket behind any URL that pyarrow or
+fsspec knows (s3://, gs://, abfs://, hdfs://, sftp://, …). The same few operations for both.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from facesiam.saving import save_atomically
+from facesiam.weights import read_weights
+
+PATIENCE = (1, 2, 4, 8)
+"""Seconds between the attempts to reach a bucket."""
+
+
+class StorageError(OSError):
+    """What could not be written or read; the text names it and says why."""
+
+
+class Storage(Protocol):
+    """Files by name, such as ``state/0001.pt``; a file is there whole or not at all."""
+
+    def save(self, state: Mapping[str, Any], name: Path) -> None:
+        """Write tensors and plain values.
+
+        Raises:
+            StorageError: the disk is full or gone, the bucket cannot be reached.
+        """
+
+    def load(self, name: Path) -> Any:
+        """Read what ``save`` wrote, or None where there is nothing.
+
+        Raises:
+            WeightsError: it cannot be read as that.
+            StorageError: it cannot be reached.
+        """
+
+    def put(self, file: Path, name: Path) -> None:
+        """Copy a file of this machine there.
+
+        Raises:
+            StorageError: as ``save``.
+        """
+
+    def names(self, folder: str) -> list[str]:
+        """Return the files of a folder, without its name, sorted."""
+
+    def remove(self, name: Path) -> None:
+        """Remove a file, if it is there."""
+
+
+def opened(where: str | Path) -> Storage:
+    """Return the storage at a path or URL."""
+    return Bucket(str(where)) if is_url(where) else Folder(Path(where))
+
+
+def is_url(where: str | Path) -> bool:
+    """Say whether this names something else than a path of this machine."""
+    return "://" in str(where)
+
+
+def sweep(storage: Storage, keep: Mapping[str, Collection[str]]) -> None:
+    """Remove, from each folder named, the files whose name without its ending is not among those
+    to keep."""
+    for folder, stems in keep.items():
+        for name in storage.names(folder):
+            if Path(name).stem not in stems:
+                storage.remove(Path(folder) / name)
+
+
+def join(url: str, name: str) -> str:
+    """Return the URL of what lies at `name` below `url`, whose query stays at the end."""
+    place, mark, query = url.partition("?")
+    return f"{place.rstrip('/')}/{name}{mark}{query}"
+
+
+class Folder:
+    """A folder of this machine, or of storage that every machine sees under the same path."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def save(self, state: Mapping[str, Any], name: Path) -> None:
+        """See Storage."""
+        try:
+            save_atomically(state, self.root / name)
+        except (OSError, RuntimeError) as error:  # torch has a RuntimeError for a full disk
+            raise StorageError(f"{self.root / name}: {_reason(error)}") from None
+
+    def load(self, name: Path) -> Any:
+        """See Storage."""
+        return read_weights(self.root / name) if (self.root / name).exists() else None
+
+    def put(self, file: Path, name: Path) -> None:
+        """See Storage."""
+        target = self.root / name
+        partial = target.with_name(f".{target.name}.{os.getpid()}")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, partial)
+            os.replace(partial, target)
+        except OSError as error:
+            raise StorageError(f"{target}: {_reason(error)}") from None
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def names(self, folder: str) -> list[str]:
+        """See Storage."""
+        return sorted(file.name for file in (self.root / folder).glob("[!.]*"))
+
+    def remove(self, name: Path) -> None:
+        """See Storage."""
+        (self.root / name).unlink(missing_ok=True)
+
+
+class Bucket:
+    """A place behind a URL. What is written appears when it is complete.
+
+    Args:
+        url: such as s3://bucket/runs/code2; options of the file system as its query, such as
+            ?endpoint_override=http://127.0.0.1:9000 for a server of one's own.
+        patience: seconds between attempts.
+
+    Raises:
+        StorageError: no such kind of URL.
+    """
+
+    def __init__(self, url: str, patience: tuple[float, ...] = PATIENCE) -> None:
+        self.url, self.patience = url, patience
+        self.system, self.root = _system(url)
+
+    def save(self, state: Mapping[str, Any], name: Path) -> None:
+        """See Storage."""
+        import torch
+
+        with tempfile.NamedTemporaryFile(prefix="siamsearch-") as file:
+            torch.save(dict(state), file)
+            file.flush()
+            self.put(Path(file.name), name)
+
+    def load(self, name: Path) -> Any:
+        """See Storage."""
+        with tempfile.TemporaryDirectory(prefix="siamsearch-") as folder:
+            local = Path(folder) / "file.pt"
+            return read_weights(local) if self.download(str(name), local) else None
+
+    def names(self, folder: str) -> list[str]:
+        """See Storage."""
+        from pyarrow.fs import FileSelector
+
+        wanted = FileSelector(self._at(folder), allow_not_found=True)
+        found = self._patiently(folder, lambda: self.system.get_file_info(wanted))
+        return sorted(info.base_name for info in found if info.is_file)
+
+    def remove(self, name: Path) -> None:
+        """See Storage."""
+        if self.exists(str(name)):
+            self._patiently(str(name), lambda: self.system.delete_file(self._at(str(name))))
+
+    def exists(self, name: str) -> bool:
+        """Say whether there is a file of this name."""
+        (info,) = self._patiently(name, lambda: self.system.get_file_info([self._at(name)]))
+        return bool(info.is_file)
+
+    def put(self, file: Path, name: Path) -> None:
+        """See Storage."""
+        self._patiently(str(name), lambda: self._copy(file, str(name)))
+
+    def download(self, name: str, file: Path) -> bool:
+        """Copy a file from there, if it is there; say whether it is."""
+        from pyarrow.fs import LocalFileSystem, copy_files
+
+        if not self.exists(name):
+            return False
+        here = LocalFileSystem()
+        self._patiently(name, lambda: copy_files(
+            self._at(name), str(file), source_filesystem=self.system, destination_filesystem=here
+        ))  # fmt: skip
+        return True
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a small file."""
+        with tempfile.NamedTemporaryFile(prefix="siamsearch-") as file:
+            file.write(content)
+            file.flush()
+            self.put(Path(file.name), Path(name))
+
+    def read(self, name: str) -> bytes | None:
+        """Return a small file's content, or None where it is not there."""
+        with tempfile.TemporaryDirectory(prefix="siamsearch-") as folder:
+            local = Path(folder) / "file"
+            return local.read_bytes() if self.download(name, local) else None
+
+    def _copy(self, file: Path, name: str) -> None:
+        from pyarrow.fs import LocalFileSystem, copy_files
+
+        whole = self.system.type_name in ("s3", "gcs", "abfs")  # appear when they are complete
+        target = self._at(name)
+        if not whole:
+            self.system.create_dir(os.path.dirname(target), recursive=True)
+        partial = target if whole else f"{target}.part"
+        copy_files(
+            str(file), partial, source_filesystem=LocalFileSystem(),
+            destination_filesystem=self.system,
+        )
+        if not whole:
+            self.system.move(partial, target)
+
+    def _at(self, name: str) -> str:
+        return f"{self.root}/{name}".strip("/") if name else self.root
+
+    def _patiently(self, name: str, act: Any) -> Any:
+        for wait in (*self.patience, None):
+            try:
+                return act()
+            except FileNotFoundError:
+                raise StorageError(f"{join(self.url, name)}: the bucket is not there") from None
+            except (OSError, RuntimeError) as error:
+                if wait is None:
+                    raise StorageError(f"{join(self.url, name)}: {_reason(error)}") from None
+                time.sleep(wait)
+
+
+def _system(url: str) -> tuple[Any, str]:
+    from pyarrow import ArrowException
+    from pyarrow.fs import FileSystem, FSSpecHandler, PyFileSystem
+
+    try:
+        system, root = FileSystem.from_uri(url)
+        return system, root.rstrip("/")
+    except (ArrowException, ValueError) as error:
+        first = _reason(error)
+    try:
+        from fsspec.core import url_to_fs
+
+        system, root = url_to_fs(url)
+    except (ImportError, ValueError) as error:
+        raise StorageError(f"{url}: not a place that can be reached ({first}; {error})") from None
+    return PyFileSystem(FSSpecHandler(system)), root.rstrip("/")
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

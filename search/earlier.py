@@ -1,0 +1,127 @@
+"""What was trained before: may a run go on with an edited space, and whose trials can be taken.
+
+A finished trial is known by its key: a hash of its settings, the data, the trainer's code and,
+where it starts from pretrained weights, those. Two trials with the same key are the same work.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from facesiam.config import Value
+from facesiam.identity import trainer_version
+from search import folder
+from search.journal import read_trials
+from search.rules import CERTAIN
+from search.space import SearchSpace, load
+
+Key = Callable[[Mapping[str, Value]], str]
+"""Settings → the key of a trial with these settings."""
+
+
+class RunRefused(ValueError):
+    """A run that cannot start as it was asked for; the text says why and what to do."""
+
+
+class Lent(NamedTuple):
+    """A finished trial of an earlier run."""
+
+    run: Path
+    trial: str
+    rows: list[dict[str, Any]]
+    """Its epochs, in order."""
+
+    @property
+    def weights(self) -> Path:
+        """Where its best epoch's weights are, if they were kept."""
+        return self.run / "weights" / f"{self.trial}.pt"
+
+
+def keys(data: str, weights: Mapping[str, str]) -> Key:
+    """Return what gives a trial's key.
+
+    Args:
+        data: key of the data's content.
+        weights: file of pretrained weights per net.
+    """
+    contents: dict[str, str] = {}
+
+    def key(settings: Mapping[str, Value]) -> str:
+        net, parts = str(settings["net"]), [data, trainer_version()]
+        if settings["pretrained"] and net in weights:
+            if net not in contents:
+                with open(weights[net], "rb") as file:
+                    contents[net] = hashlib.file_digest(file, "sha256").hexdigest()
+            parts.append(contents[net])
+        text = json.dumps([dict(sorted(settings.items())), *parts])
+        return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+    return key
+
+
+def refuse_changes(run: Path, space: SearchSpace) -> None:
+    """Refuse to go on with a space in which what has run would not have its place.
+
+    Additions are welcome: more trials, rows, choices, a wider range.
+
+    Raises:
+        RunRefused: says what changed, and how the run was started.
+    """
+    was = load(run / "space.yaml")
+    changes = [
+        f"{name} was {getattr(was, name)} and is {getattr(space, name)}"
+        for name in ("algorithm", "metric", "mode", "seed")
+        if getattr(was, name) != getattr(space, name)
+    ]
+    changes += [
+        f"prune.{name} was {_plain(was.prune.get(name))} and is {_plain(space.prune.get(name))}"
+        for name in {**was.prune, **space.prune} if was.prune.get(name) != space.prune.get(name)
+    ]
+    for name, known in read_trials(run).items():
+        if why := space.excludes(known["settings"], known.get("row")):
+            changes.append(f"trial {name} has run with {why}")
+    if changes:
+        began = folder.manifest(run)["command"]
+        more = [f"and {len(changes) - 5} more"] if len(changes) > 5 else []
+        said = "\n  ".join([*changes[:5], *more])
+        raise RunRefused(
+            f"--resume: what has run in {run} does not belong to this space:\n  {said}\n"
+            f"It was started as\n  {began}\nGive another --name, with --reuse {run} for the "
+            "trials that are the same"
+        )
+
+
+def lent(runs: Iterable[str], space: SearchSpace) -> dict[str, Lent]:
+    """Return the finished trials of earlier runs, by key: the first run that has one lends it.
+
+    Those that ran to their end; and those that a rule ended which judges a trial by itself, where
+    this search has the same rule. What ASHA stopped was held against trials that this search
+    does not have.
+
+    Raises:
+        RunError: no such run, or it cannot be read.
+    """
+    found: dict[str, Lent] = {}
+    for name in runs:
+        run, known, epochs = folder.read(name)
+        prune = load(run / "space.yaml").prune
+        alone = {
+            rule for rule in CERTAIN
+            if space.prune.get(rule) and space.prune.get(rule) == prune.get(rule)
+            and not space.prune.get("control")
+        }
+        for trial, line in known.items():
+            rows = epochs.get(trial, [])
+            whole = line["status"] == "done" and len(rows) == line["settings"]["epochs"]
+            ended = line["status"] == "stopped" and line.get("stop_rule") in alone
+            if "key" in line and (whole or ended):
+                found.setdefault(line["key"], Lent(run, trial, rows))
+    return found
+
+
+def _plain(option: object) -> str:
+    return json.dumps(option) if option is not None else "not there"

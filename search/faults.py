@@ -1,0 +1,109 @@
+"""What a failure of a trial was, and what follows: tried again, after how long, or given up.
+
+What may be gone the next time (a worker or a machine that died, storage that cannot be reached) is
+tried again after a while; what would come again (settings that do not work, a bug) is not.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+MEMORY, PREEMPTED, STORAGE, LOST, BUG = "memory", "preempted", "storage", "lost", "bug"
+RETRIES = 3
+"""How often a trial is tried again that dies without having got further."""
+FIRST_WAIT = 2.0
+"""Seconds before the first of them; twice as long before each further one."""
+LOG_LINES = 10
+"""Of a trial's log, what is told of one that failed."""
+UNKNOWN = "the worker died"
+_KINDS = {
+    MEMORY: r"OutOfMemory(Error)?\b",
+    PREEMPTED: r"\.Preempted: ",
+    STORAGE: r"\.StorageError: ",
+    BUG: r"raised in its creation task",
+    LOST: r"The actor (died|is dead|is unavailable)|actor .* is unavailable|node (dying|has died)"
+    r"|owner .* died|runtime environment|Worker exit type",
+}
+"""What tells them in a traceback, or in what Ray says instead of one; the first that is found."""
+
+
+def error_of(trial: Any) -> str:
+    """Return the traceback of a trial's last failure.
+
+    From Ray's file on this machine: ``trial.get_error`` looks where it is copied to later.
+    """
+    try:
+        text = Path(trial.error_file).read_text(errors="replace")
+    except (OSError, TypeError):
+        return UNKNOWN
+    return text.split("Failure # ")[-1]  # a trial that is tried again has the earlier ones too
+
+
+def kind_of(error: str) -> str:
+    """Say what kind of failure a traceback tells of."""
+    for kind, words in _KINDS.items():
+        if re.search(words, error):
+            return kind
+    return LOST if error == UNKNOWN else BUG
+
+
+def reason_of(error: str) -> str:
+    """Return the sentence that a user needs from a worker's traceback."""
+    for name in ("OutOfMemory", "OutOfMemoryError", "StorageError", "Preempted"):
+        if found := re.search(rf"^(?:\w+\.)*{name}: (.*)$", error, re.MULTILINE):
+            return found[1]
+    if kind_of(error) == LOST:
+        pid, ip = (re.search(rf"\b{name}: (\S+)", error) for name in ("pid", "ip"))
+        who = "the machine died" if "node has died" in error else UNKNOWN
+        where = f"process {pid[1]} on {ip[1]}" if pid and ip else ""
+        return f"{who} ({where})" if where else who
+    lines = [line.strip() for line in error.strip().splitlines() if line.strip()]
+    return (lines[-1] if lines else UNKNOWN)[:300]
+
+
+def last_lines(log: Path) -> list[str]:
+    """Return the last lines of a trial's log; none where it has none, or not on this machine."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - 8192))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return []
+    return [line.rstrip()[:300] for line in text.splitlines() if line.strip()][-LOG_LINES:]
+
+
+class Retries:
+    """Counts how often each trial died, and says when it may start again."""
+
+    def __init__(self) -> None:
+        self._deaths: dict[str, tuple[int, int]] = {}
+        self._not_before: dict[str, float] = {}
+
+    def again(self, trial: str, epochs: int) -> float | None:
+        """Return after how many seconds a trial that died is tried again; None: it is given up.
+
+        Args:
+            trial: its id.
+            epochs: how many it has reported. One that gets further each time may go on dying:
+                machines that are taken away at any time are no fault of it.
+        """
+        deaths, reached = self._deaths.get(trial, (0, -1))
+        deaths = 1 if epochs > reached else deaths + 1
+        self._deaths[trial] = deaths, max(epochs, reached)
+        if deaths > RETRIES:
+            return None
+        wait = FIRST_WAIT * 2.0 ** (deaths - 1)
+        self._not_before[trial] = time.monotonic() + wait
+        return wait
+
+    def ready(self, trial: str) -> bool:
+        """Say whether a trial's time has come."""
+        return time.monotonic() >= self._not_before.get(trial, 0.0)
+
+    def forget(self, trial: str) -> None:
+        """Let go of a trial that has ended."""
+        self._deaths.pop(trial, None)
+        self._not_before.pop(trial, None)
