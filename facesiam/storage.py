@@ -213,7 +213,7 @@ class Bucket:
             self.system.move(partial, target)
 
     def _at(self, name: str) -> str:
-        return f"{self.root}/{name}".strip("/") if name else self.root
+        return f"{self.root}/{name}" if self.root else name
 
     def _patiently(self, name: str, act: Any) -> Any:
         for wait in (*self.patience, None):

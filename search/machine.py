@@ -179,8 +179,10 @@ class Shares:
         return min(measured, math.ceil(count / sum(node.gpus for node in self.nodes)))
 
     def _usable(self, gpus: float) -> Sequence[Node]:
-        """Return the machines that have the GPUs, or all where none has."""
-        return [node for node in self.nodes if node.gpus >= gpus] or self.nodes
+        """Return the machines that have the GPUs, or all where none has; a head often has no CPU
+        to give."""
+        there = [node for node in self.nodes if node.cpus >= 1]
+        return [node for node in there if node.gpus >= gpus] or there or self.nodes
 
     def _auto_cpus(self, net: str, node: Node, gpus: float) -> float:
         """Share a machine's cores among the trials that it will run at once."""

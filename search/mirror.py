@@ -25,7 +25,7 @@ from search.journal import EPOCHS, TRIALS, JournalError, write_atomically
 
 PERIOD = 5.0
 """Seconds between two looks for what is new: what the loss of the driver's machine can cost."""
-HEARTBEAT, SILENCE = 20.0, 120.0
+HEARTBEAT, SILENCE = 10.0, 60.0
 """Seconds between a driver's signs of life, and without one until another may take over."""
 LOCK = "lock.json"
 HERE_ONLY = ("weights", "state", "logs", "ray", ".lock", ".came-from")

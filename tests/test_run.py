@@ -232,7 +232,8 @@ def test_a_worker_that_is_killed_costs_its_trial_an_epoch_and_one_that_always_di
     assert by_id.loc["B", "epochs_run"] == 3
     assert len(killed) == (1 if deaths == 1 else len(set(killed)))
     if deaths > 1:
-        assert re.match(r"the worker died \(process \d+ on 127.0.0.1\)", by_id.loc["A", "stop_reason"])
+        said = by_id.loc["A", "stop_reason"]
+        assert re.match(r"the worker died \(process \d+ on 127.0.0.1\)", said)
     else:
         assert by_id.loc["A", "epochs_run"] == 3
 
