@@ -22,6 +22,7 @@ from facesiam.storage import sweep as storage_sweep
 from search.board import Board
 from search.earlier import Key, Lent
 from search.faults import (
+    BUG,
     LOST,
     MEMORY,
     PREEMPTED,
@@ -79,6 +80,8 @@ class Recorder(tune.Callback):
         self.larger: dict[str, int] = {}
         """How often a trial's share was doubled, as it ran out of memory."""
         self.failed: set[str] = set()
+        self.interrupted: set[str] = set()
+        """Trials that --resume goes on with."""
         self.exhausted = False
         self.waiting = self._take_up()
         for half in [*run.glob("weights/.*.pt.*"), *run.glob("state/.*.pt.*")]:
@@ -158,12 +161,8 @@ class Recorder(tune.Callback):
         kind, reason = kind_of(error), reason_of(error)
         if kind == MEMORY and self._give_more(name, reason):
             return
-        if kind == PREEMPTED:
-            if self.halted:
-                self._note(name, "interrupted", self.scheduler.spared.get(name) or INTERRUPTED)
-                self._forget(name)
-            else:
-                self._again(name, f"{reason}; goes on from there")
+        if kind == PREEMPTED and not self.halted:
+            self._again(name, f"{reason}; goes on from there")
             return
         if kind in (LOST, STORAGE) and not self.halted:
             wait = self.retries.again(name, self.noted(name))
@@ -172,8 +171,9 @@ class Recorder(tune.Callback):
                 return
             if kind == STORAGE:  # that of all trials
                 self.halted = reason
-        if kind in (LOST, STORAGE) and self.halted:
-            return  # it stays among those that run, and is noted as interrupted at the end
+        if self.halted and kind != BUG:
+            self._interrupt(name)
+            return
         stop, spared = Stop("error", reason), self.scheduler.spared.get(name)
         if spared:  # the verdict outlives the failure
             stop = spared._replace(reason=f"failed: {reason}; spared before: {spared.reason}")
@@ -185,12 +185,10 @@ class Recorder(tune.Callback):
         Returns:
             What cut the search short; None where it came to its end.
         """
-        for name in self.running:
-            # What the control group was spared from must outlive the interruption.
-            stop = self.scheduler.spared.get(name) or INTERRUPTED
-            self._note(name, "interrupted", stop)
+        for name in list(self.running):
+            self._interrupt(name)
         self._sweep()
-        ended = self.exhausted and not self.running and not self.waiting
+        ended = self.exhausted and not self.interrupted and not self.waiting
         return None if ended else self.halted or "interrupted"
 
     def __getstate__(self) -> dict[str, Any]:
@@ -227,6 +225,12 @@ class Recorder(tune.Callback):
     def _forget(self, name: str) -> Suggestion:
         self.trials.pop(name, None)
         return self.running.pop(name)
+
+    def _interrupt(self, name: str) -> None:
+        # What the control group was spared from must outlive the interruption.
+        self._note(name, "interrupted", self.scheduler.spared.get(name) or INTERRUPTED)
+        self._forget(name)
+        self.interrupted.add(name)
 
     def _again(self, name: str, why: str) -> None:
         """Put a trial back into the queue, as the first one."""
@@ -277,7 +281,8 @@ class Recorder(tune.Callback):
         All of them, not only those of the last one: a worker may still have been writing when its
         trial was stopped.
         """
-        going = {*self.running, *(suggestion.trial for suggestion in self.waiting)}
+        waiting = (suggestion.trial for suggestion in self.waiting)
+        going = {*self.running, *self.interrupted, *waiting}
         self.sweep({
             "weights": going | {trial for _, _, trial in self.best},
             "state": going | self.failed, "logs": going | self.failed,

@@ -17,6 +17,7 @@ import pytest
 
 from facesiam.data import FaceData
 from facesiam.saving import load_model
+from facesiam.weights import read_weights
 from search import results
 from search.run import main
 
@@ -238,40 +239,71 @@ def test_a_worker_that_is_killed_costs_its_trial_an_epoch_and_one_that_always_di
         assert by_id.loc["A", "epochs_run"] == 3
 
 
-def test_ctrl_c_keeps_what_is_done_and_the_resumed_run_equals_an_uninterrupted_one(
-    space: Path, faces: Path, data: FaceData, tmp_path: Path
-) -> None:
+@pytest.fixture(scope="module")
+def whole(
+    faces: Path, data: FaceData, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[list[str], dict[str, str], Path]:
+    """A search that nothing interrupts: its command, its environment and its run."""
+    folder = tmp_path_factory.mktemp("whole")
+    (folder / "small.yaml").write_text(SPACE)
     environment = os.environ | {"FACESIAM_CACHE": str(data.folder.parent)}
-    command = [sys.executable, "-m", "search.run", str(space), "--data", str(faces)]
-    command += ["--out", str(tmp_path), "--cpus", "2", "--set", "epochs=4"]
+    command = [sys.executable, "-m", "search.run", str(folder / "small.yaml"), "--cpus", "2"]
+    command += ["--data", str(faces), "--set", "people=8"]
+    command += ["--set", "batch_size=1"]  # so many steps that a signal comes within an epoch
+    subprocess.run(
+        [*command, "--out", str(folder)], cwd=ROOT, env=environment, timeout=240, check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    return command, environment, folder / "small"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_preemption_lose_no_step_and_the_resumed_run_equals_an_uninterrupted_one(
+    whole: tuple[list[str], dict[str, str], Path], tmp_path: Path, number: signal.Signals
+) -> None:
+    command, environment, uninterrupted = whole
+    command = [*command, "--out", str(tmp_path), "--name", "cut"]
     process = subprocess.Popen(
-        [*command, "--name", "cut"], cwd=ROOT, env=environment, stdout=subprocess.PIPE,
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, text=True, start_new_session=True,
     )
     journal = tmp_path / "cut" / "epochs.jsonl"
     deadline = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < deadline:
-        if journal.exists() and journal.read_text().count("\n") >= 6:
+        if journal.exists() and journal.read_text().count("\n") >= 4:
             break
         time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group
+    time.sleep(0.3)
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)  # as a terminal does: to the whole group
+    else:
+        process.send_signal(number)
+    asked = time.monotonic()
     said, noise = process.communicate(timeout=120)
-    assert process.returncode == 130, noise
-    assert "interrupted; go on with:\n  python -m search.run" in said and "--resume" in said
+    print(f"{number.name}: ended after {time.monotonic() - asked:.1f} s")
+    word = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}[number]
+    assert process.returncode == 128 + number, noise
+    assert f"{word}; go on with:\n  python -m search.run" in said and "--resume" in said
     assert noise == ""
     before = journal.read_text().count("\n")
-    assert before < 16
-    for name, more in (("cut", ["--resume"]), ("whole", [])):
-        done = subprocess.run(
-            [*command, "--name", name, *more], cwd=ROOT, env=environment, capture_output=True,
-            text=True, timeout=240,
-        )
-        assert done.returncode == 0, done.stderr
-    cut, whole = (results.load(tmp_path / name)[0] for name in ("cut", "whole"))
-    pd.testing.assert_frame_equal(cut.drop(columns="seconds"), whole.drop(columns="seconds"))
+    assert before < 12
+    (saved,) = (tmp_path / "cut" / "state").glob("*.pt")
+    within = read_weights(saved)["within"]
+    assert within["steps"] == within["watch"]["updates"] > 0
+    done = subprocess.run(
+        [*command, "--resume"], cwd=ROOT, env=environment, capture_output=True, text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    for one, other in zip(
+        results.load(tmp_path / "cut"), results.load(uninterrupted), strict=True
+    ):
+        clock = [c for c in ("seconds", "samples_per_second", "peak_memory_mib") if c in one]
+        pd.testing.assert_frame_equal(one.drop(columns=clock), other.drop(columns=clock))
     # The first trial was done before the interruption and was not run again.
     lines = [json.loads(line) for line in journal.read_text().splitlines()]
-    assert [row["epoch"] for row in lines if row["trial"] == "0001"] == [0, 1, 2, 3]
+    assert [row["epoch"] for row in lines if row["trial"] == "0001"] == [0, 1, 2]
+    assert len(lines) == 12  # and no epoch was begun again
 
 
 @pytest.mark.usefixtures("local_ray")
