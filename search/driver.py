@@ -20,14 +20,12 @@ from ray.tune.search import Searcher
 
 from facesiam.config import Value
 from facesiam.probe import Share, Way
-from facesiam.storage import StorageError
 from facesiam.trainable import FaceTrial, measured
 from search import sharing
 from search.board import Board
 from search.depot import code, open_depot
 from search.earlier import Key, Lent
 from search.halting import on_signals
-from search.journal import NotWritten
 from search.machine import DriverError, Node, Setup, Shares, check_address
 from search.mirror import Mirror
 from search.recorder import Recorder
@@ -86,12 +84,19 @@ def run(
             tuner.fit()
     except KeyboardInterrupt:
         pass
-    except (NotWritten, StorageError) as error:  # the disk that the journal is on
-        recorder.halted = str(error)
+    except OSError as error:  # the disk that the journal is on, or Ray's files
+        recorder.halted = _told(error)
     try:
         return recorder.close()
-    except (NotWritten, StorageError) as error:
-        return str(error)
+    except OSError as error:
+        return _told(error)
+
+
+def _told(error: OSError) -> str:
+    """Return the text of ours as it is; of others with the file."""
+    if error.filename is None:
+        return str(error.strerror or error)
+    return f"{error.filename}: {error.strerror}"
 
 
 def connect(address: str | None, dashboard: bool = False) -> None:

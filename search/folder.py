@@ -55,12 +55,12 @@ def manifest(run: str | Path) -> dict[str, Any]:
 
 
 def folder_of(run: str | Path) -> Path:
-    """Return the run's folder once it looks like one.
+    """Return the run's folder once it looks like one; of a run behind a URL, a copy of it here.
 
     Raises:
         RunError: it does not exist (with the nearest run beside it), or holds no run.
     """
-    folder = Path(run)
+    folder = _fetched(str(run)) if "://" in str(run) else Path(run)
     if not folder.exists():
         raise RunError(f"{folder}: no such run folder{_nearest(folder)}")
     missing = [name for name in ("space.yaml", "trials.jsonl") if not (folder / name).is_file()]
@@ -103,6 +103,16 @@ def replace(path: Path, fill: Callable[[Path], object]) -> None:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _fetched(url: str) -> Path:
+    from facesiam.storage import StorageError
+    from search.mirror import fetched
+
+    try:
+        return fetched(url)
+    except (StorageError, journal.JournalError) as error:
+        raise RunError(str(error)) from None
 
 
 def _runs_in(folder: Path) -> list[str]:

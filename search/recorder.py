@@ -10,7 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,25 @@ Sweep = Callable[[Mapping[str, set[str]]], None]
 NO_STOP = Stop(None, None)
 """Of a trial that nothing has stopped."""
 INTERRUPTED = Stop("interrupted", "interrupted")
+def ends_on_a_full_disk(noting: Callable[..., None]) -> Callable[..., None]:
+    """Have the search end where what happened cannot be noted.
+
+    Nothing is noted any more then: a journal with a gap would tell of a run that never was. And
+    Ray would only wrap the error, and print it.
+    """
+    @wraps(noting)
+    def guarded(self: Recorder, *given: Any, **more: Any) -> None:
+        try:
+            noting(self, *given, **more)
+        except OSError as error:
+            self.halted = f"{error.filename}: {error.strerror}" if error.filename else str(
+                error.strerror or error
+            )
+            self.deaf = True
+            raise KeyboardInterrupt from error
+    return guarded
+
+
 UNFINISHED = ("pending", "running", "interrupted", "failed")
 """Trials that a resumed run takes up; a failed one gets another try."""
 EPOCH_FIELDS = tuple(item.name for item in fields(EpochMetrics))
@@ -66,6 +85,8 @@ class Recorder(tune.Callback):
         self.retries = Retries()
         self.halted: str | None = None
         """Why no trial starts any more; None: nothing keeps them."""
+        self.deaf = False
+        """Whether the journal could not be written, so that nothing more may be."""
         self.trials: dict[str, Any] = {}
         """Ray's trials that run, by our id."""
         self.scheduler = Scheduler(space)
@@ -125,6 +146,7 @@ class Recorder(tune.Callback):
         history = self.scheduler.histories.get(trial)
         return len(history.rows) if history else 0
 
+    @ends_on_a_full_disk
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Note that a trial runs."""
         name = trial.config["trial"]
@@ -132,6 +154,7 @@ class Recorder(tune.Callback):
         self._note(name, "running")
         self.board.started(name, int(self.running[name].settings["epochs"]))
 
+    @ends_on_a_full_disk
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
@@ -148,6 +171,7 @@ class Recorder(tune.Callback):
         self.events.epoch(name, metrics)
         self.board.epoch(name, metrics)
 
+    @ends_on_a_full_disk
     def on_trial_complete(
         self, iteration: int, trials: list[Any], trial: Any, **info: Any
     ) -> None:
@@ -155,6 +179,7 @@ class Recorder(tune.Callback):
         stop = self.scheduler.stops.get(trial.config["trial"])
         self._end(trial.config["trial"], "stopped" if stop else "done", stop)
 
+    @ends_on_a_full_disk
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Note why a trial failed, or have it tried again where that may help."""
         name, error = trial.config["trial"], error_of(trial)
@@ -170,7 +195,7 @@ class Recorder(tune.Callback):
                 self._again(name, f"{reason}; tried again in {wait:g} s")
                 return
             if kind == STORAGE:  # that of all trials
-                self.halted = reason
+                raise OSError(0, reason)
         if self.halted and kind != BUG:
             self._interrupt(name)
             return
@@ -185,10 +210,11 @@ class Recorder(tune.Callback):
         Returns:
             What cut the search short; None where it came to its end.
         """
-        for name in list(self.running):
+        for name in [] if self.deaf else list(self.running):
             self._interrupt(name)
         self._sweep()
-        ended = self.exhausted and not self.interrupted and not self.waiting
+        left = self.running or self.interrupted or self.waiting
+        ended = self.exhausted and not left and not self.deaf
         return None if ended else self.halted or "interrupted"
 
     def __getstate__(self) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     console = Console(stderr=True)
     try:
-        tested = retrain(Path(options.run), options, console)
+        tested = retrain(results.folder_of(options.run), options, console)
     except (results.RunError, SpaceError, DataError, WeightsError, ConfigError) as error:
         print(error, file=sys.stderr)
         return 2

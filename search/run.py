@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -239,7 +240,8 @@ def _search(
         with Mirror(setup.storage, board.say) as mirror:
             code = _run(options, space, setup, shares, board, data, key, taken, mirror)
     if mirror.trouble:
-        return _failed(console, f"{mirror.trouble}; what is missing there is in {setup.run}")
+        missing = f"{mirror.trouble}; what is missing there is in {setup.run}"
+        return _failed(console, setup.run, missing)
     return code
 
 
@@ -259,7 +261,7 @@ def _run(
         manifest.end(setup.run, why is None)
         results.write(setup.run)
     except OSError as error:
-        return _failed(console, f"{error.filename or setup.run}: {error.strerror or error}")
+        return _failed(console, setup.run, f"{error.filename or setup.run}: {error.strerror}")
     trials, _ = results.load(setup.run)
     if len(trials):
         _say(console, results.table(trials, 20))
@@ -272,7 +274,7 @@ def _run(
         _say(console, f"{why}; go on with:\n  {_resume_command()}")
         return CODES[why]
     if why:
-        return _failed(console, why)
+        return _failed(console, setup.run, why)
     if options.report or space.report:
         from search.report import report
 
@@ -280,9 +282,14 @@ def _run(
     return SOME_FAILED if board.counts["failed"] else DONE
 
 
-def _failed(console: Console, why: str) -> int:
-    _say(console, f"stopped: {why}\nNothing that was noted is lost. Once that is mended, go on "
-                  f"with:\n  {_resume_command()}")  # fmt: skip
+def _failed(console: Console, run: Path, why: str) -> int:
+    """Say that the storage failed and how to go on; leave no folder of a run that never began."""
+    if (run / "manifest.json").exists():
+        more = f"Nothing that was noted is lost. Go on with:\n  {_resume_command()}"
+    else:
+        shutil.rmtree(run, ignore_errors=True)
+        more = "Nothing had begun."
+    _say(console, f"stopped: {why}\n{more}")
     return STORAGE_FAILED
 
 
