@@ -250,7 +250,7 @@ def measured(
     """
     fetch = _fetch(depot)
     weights = _seen(weights if settings["pretrained"] else {}, fetch)
-    if fetch is None or Path(data).exists():
+    if fetch is None or (Path(data) / "index.npz").exists():
         return share_of(settings, data, weights, cpus, gpu)
     with tempfile.TemporaryDirectory(prefix="siamsearch-") as folder:
         blank = Path(folder) / Path(data).name

@@ -43,10 +43,10 @@ class Depot:
         if path not in self.files:
             raise FileNotFoundError(f"{path}: not among the files of this run")
         if path not in self.known:
-            array = np.load(path, mmap_mode="r") if path.endswith(".npy") else np.fromfile(
-                path, np.uint8
-            )
-            self.known[path] = ray.put(array)
+            pixels = path.endswith(".npy")
+            array = np.load(path, mmap_mode="r") if pixels else np.fromfile(path, np.uint8)
+            # A plain array: of a memmap, as of every subclass, each process would get a copy.
+            self.known[path] = ray.put(np.asarray(array))
         return [self.known[path]]  # in a list, or Ray would send the content
 
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import ast
+import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from nodes import Cluster
+
+from facesiam.data import FaceData, prepare
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -16,7 +22,7 @@ from soak import Soak  # noqa: E402
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("storage", "kills", "kinds"),
-    [("folder", 10, ("driver",)), ("s3", 3, ("machine", "driver"))],
+    [("folder", 10, ("driver",)), ("s3", 2, ("machine", "driver"))],
 )
 def test_whatever_dies_every_trial_ends_once_and_no_more_than_an_epoch_is_lost(
     tmp_path: Path, storage: str, kills: int, kinds: tuple[str, ...]
@@ -33,3 +39,68 @@ def test_whatever_dies_every_trial_ends_once_and_no_more_than_an_epoch_is_lost(
     # Two trials run; each may lose the epochs since its last state, which is saved about as often.
     assert found["epochs noted twice"] <= 2 * kills
     assert sum(soak.killed.values()) == kills
+
+
+LOOK = """
+import sys
+from pathlib import Path
+import ray
+from search.depot import code, open_depot
+ray.init(address=sys.argv[1], runtime_env=code(), log_to_driver=False)
+depot = open_depot(Path(sys.argv[2]), {})
+
+class Look:
+    def __init__(self, depot, folder):
+        import functools
+        from facesiam.data import open_packed
+        from facesiam.trainable import _fetched
+        assert not (Path(folder) / "index.npz").exists(), "this machine sees the data itself"
+        self.pixels = open_packed(folder, functools.partial(_fetched, depot)).pixels("squeeze")
+
+    def touch(self):
+        pixels = self.pixels
+        return int(pixels[:, ::16, ::16].sum()), pixels.nbytes, pixels.flags.writeable
+
+    def memory(self):
+        found, ours = dict(Rss=0, Pss=0), False
+        for line in open("/proc/self/smaps"):
+            if "-" in line.split(" ")[0]:
+                ours = "plasma" in line
+            elif ours and line.split(":")[0] in found:
+                found[line.split(":")[0]] += int(line.split()[1]) * 1024
+        return found
+
+looks = [ray.remote(Look).options(num_cpus=1).remote(depot, sys.argv[2]) for _ in range(3)]
+touched = ray.get([look.touch.remote() for look in looks])
+memory = ray.get([look.memory.remote() for look in looks])
+print(repr((touched, memory)))
+"""
+
+
+@pytest.mark.timeout(200)
+def test_three_trials_on_a_machine_without_the_data_share_one_copy_of_the_pixels(
+    tmp_path: Path, data: FaceData
+) -> None:
+    real = os.environ.get("REAL_FACES")
+    packed = prepare(real, ["squeeze"], progress=False) if real else data
+    size = packed.pixels("squeeze").nbytes
+    hidden = [ROOT / "search", ROOT / "facesiam", packed.folder]
+    with Cluster(tmp_path, hidden=hidden, store=int(1.2 * size) + 200 * 2**20) as cluster:
+        cluster.head()
+        cluster.worker(cpus=3)
+        cluster.wait_for(2, 60)
+        if not cluster.hides:
+            pytest.skip("no mount namespaces here: every machine of the test sees the data")
+        command = [sys.executable, "-c", LOOK, cluster.address, str(packed.folder)]
+        driver = cluster.run(
+            command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        said, noise = driver.communicate(timeout=150)
+    assert driver.returncode == 0, noise[-3000:]
+    touched, memory = ast.literal_eval(said.splitlines()[-1])
+    expected = int(packed.pixels("squeeze")[:, ::16, ::16].sum())
+    assert touched == [(expected, size, False)] * 3
+    rss, pss = ([one[kind] for one in memory] for kind in ("Rss", "Pss"))
+    print(f"{size / 2**20:.0f} MiB of pixels; of them in three trials: "
+          f"Rss {[round(n / 2**20) for n in rss]}, Pss {[round(n / 2**20) for n in pss]} MiB")
+    assert min(rss) > 0.9 * size and sum(pss) < 1.1 * size

@@ -237,10 +237,10 @@ metric: val_loss
 prune: {asha: {grace: 1, factor: 2}, control: 0.2}
 """
 """By losses, which always differ: ASHA has something to stop."""
-KILLS = 4
+KILLS = 3
 
 
-def test_four_kills_later_the_table_is_that_of_an_uninterrupted_run_digit_for_digit(
+def test_three_kills_later_the_table_is_that_of_an_uninterrupted_run_digit_for_digit(
     tmp_path: Path, faces: Path, data: FaceData
 ) -> None:
     """The real driver and workers; SIGKILL to the driver, wherever it is."""
