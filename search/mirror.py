@@ -154,7 +154,7 @@ class Mirror:
             sweep(self.bucket, {name: stems for name, stems in keep.items() if name != "logs"})
             if self._keep is keep:
                 self._keep = None
-        if time.monotonic() - self._alive_at > HEARTBEAT:
+        if self._thread and time.monotonic() - self._alive_at > HEARTBEAT:
             self._sign()
 
     def _journal(self, name: str) -> bytes:

@@ -18,6 +18,7 @@ from search.machine import Node, Setup, Shares
 from search.pruners import Stop
 from search.recorder import EPOCH_FIELDS, Recorder, stop_of
 from search.space import load
+from search.suggest import Suggestion
 
 SPACE = """
 fixed: {epochs: 2}
@@ -357,3 +358,63 @@ def test_what_still_runs_at_the_end_is_interrupted(tmp_path: Path) -> None:
     play(live, [0.6], end="")
     assert live.close() == "interrupted"
     assert read_trials(tmp_path)["0001"]["status"] == "interrupted"
+
+
+@pytest.mark.parametrize("part", ["journal", "events"])
+def test_what_cannot_be_noted_ends_the_search_and_nothing_is_noted_after_it(
+    tmp_path: Path, part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A journal with a gap would tell of a run that never was."""
+    live = recorder(tmp_path)
+    play(live, [0.6, 0.7])
+    before = len(read_epochs(tmp_path)["0001"])
+
+    def full(*given: Any, **more: Any) -> None:
+        raise OSError(28, "No space left on device", "/there/events")
+
+    monkeypatch.setattr(getattr(live, part), "epoch", full)
+    with pytest.raises(KeyboardInterrupt):
+        play(live, [0.8, 0.9])
+    lines = (tmp_path / "trials.jsonl").read_text()
+    assert live.close() == "/there/events: No space left on device"
+    assert (tmp_path / "trials.jsonl").read_text() == lines
+    assert before == 2 and live.next() is None
+    second = recorder(tmp_path)
+    assert [one.trial for one in second.waiting] == ["0002"]
+
+
+def test_a_worker_that_dies_is_tried_again_and_then_fails_with_the_last_of_its_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.faults.FIRST_WAIT", 0.0)
+    died = "The actor died unexpectedly before finishing this task.\n\tpid: 7\n\tip: 10.0.0.7\n"
+    live = recorder(tmp_path)
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "0001.log").write_text("Fatal Python error: Segmentation fault\n")
+    assert play(live, [0.6], end="error", error=died) == "0001"
+    for _ in range(3):
+        assert read_trials(tmp_path)["0001"]["status"] == "pending"
+        assert play(live, [], end="error", error=died, start=1) == "0001"
+    line = read_trials(tmp_path)["0001"]
+    assert line["status"] == "failed"
+    assert line["stop_reason"] == "the worker died (process 7 on 10.0.0.7)"
+    assert line["log"] == ["Fatal Python error: Segmentation fault"]
+    assert play(live, [0.7, 0.7]) == "0002"  # the search goes on
+
+
+def test_a_preempted_trial_goes_on_at_once_and_at_the_end_is_taken_up(tmp_path: Path) -> None:
+    told = "Traceback\nfacesiam.trainable.Preempted: told to end in epoch 1: its state is saved\n"
+    live = recorder(tmp_path)
+    first = play(live, [0.6], end="error", error=told)
+    assert play(live, [], end="error", error=told, start=1) == first  # the next one, at once
+    live.halted = "terminated"
+    assert live.next() is None
+    live.waiting.clear()
+    live.running[first] = Suggestion(first, read_trials(tmp_path)[first]["settings"])
+    trial = SimpleNamespace(config={"trial": first}, error_file=str(tmp_path / "error.txt"))
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / f"{first}.pt").touch()
+    live.on_trial_error(0, [], trial)
+    assert live.close() == "terminated"
+    assert read_trials(tmp_path)[first]["status"] == "interrupted"
+    assert (tmp_path / "state" / f"{first}.pt").exists()

@@ -1,0 +1,206 @@
+"""A run behind a URL: what is brought there, in which order, and how another machine goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from facesiam.storage import Bucket, StorageError
+from search import folder, mirror, results
+from search.journal import EPOCHS, TRIALS, Journal, JournalError, read_epochs, read_lines
+from search.mirror import Mirror, fetched, folder_for
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """A place behind a URL."""
+    (tmp_path / "there").mkdir()
+    return f"file://{tmp_path}/there/code2"
+
+
+def machine(monkeypatch: pytest.MonkeyPatch, name: str, tmp_path: Path) -> None:
+    """Be another machine from now on: with a cache and a name of its own."""
+    monkeypatch.setenv("FACESIAM_CACHE", str(tmp_path / name))
+    monkeypatch.setattr(mirror, "_host", lambda: name)
+
+
+def noted(url: str, *names: str) -> Mirror:
+    """A mirror with a journal of these trials, brought there."""
+    here = Mirror(url, lambda text: None)
+    here.fetch()
+    here.run.mkdir(parents=True, exist_ok=True)
+    (here.run / "manifest.json").write_text('{"command": "python -m search.run x.yaml"}')
+    (here.run / "space.yaml").write_text("fixed: {epochs: 1}\nsearch: {lr: [1e-3, 1e-4]}\n")
+    journal = Journal(here.run)
+    for name in names:
+        journal.trial(name, "running", settings={"lr": 0.1}, row=None)
+        journal.epoch(name, {"epoch": 0, "val_acc": 0.5, "val_pairs": 100})
+    here.bring()
+    return here
+
+
+def test_the_journal_goes_there_in_parts_and_comes_back_whole(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine(monkeypatch, "one", tmp_path)
+    here = noted(url, "0001")
+    here.bring()  # nothing is new
+    parts = here.bucket.names("journal")
+    assert parts == ["epochs-000000000000000.jsonl", "trials-000000000000000.jsonl"]
+    with (here.run / TRIALS).open("a") as file:
+        file.write('{"trial": "torn')  # a driver that is killed while it writes
+    here.bring()
+    assert here.bucket.names("journal") == parts
+    Journal(here.run).trial("0002", "running", settings={"lr": 0.2}, row=None)
+    here.bring()
+    assert len(here.bucket.names("journal")) == 3
+    machine(monkeypatch, "two", tmp_path)
+    there = fetched(url)
+    assert there != here.run and there == folder_for(url)
+    for name in (TRIALS, EPOCHS, "manifest.json", "space.yaml"):
+        assert (there / name).read_bytes() == (here.run / name).read_bytes()
+
+
+def test_another_machine_goes_on_and_the_first_one_takes_that_up(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine(monkeypatch, "one", tmp_path)
+    noted(url, "0001")
+    only_here = Journal(folder_for(url))
+    only_here.epoch("0001", {"epoch": 1, "val_acc": 0.6})  # killed before it was brought there
+    machine(monkeypatch, "two", tmp_path)
+    noted(url, "0002")
+    machine(monkeypatch, "one", tmp_path)
+    run = fetched(url)
+    assert list(read_epochs(run)) == ["0001", "0002"] and len(read_epochs(run)["0001"]) == 1
+    (aside,) = run.parent.glob("code2-aside-*")  # what was only here is not lost
+    assert len(read_epochs(aside)["0001"]) == 2
+
+
+def test_lines_that_are_only_here_and_continue_what_is_there_stay(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine(monkeypatch, "one", tmp_path)
+    noted(url, "0001")
+    Journal(folder_for(url)).epoch("0001", {"epoch": 1, "val_acc": 0.6})
+    again = Mirror(url, lambda text: None)
+    again.fetch()
+    assert len(read_epochs(again.run)["0001"]) == 2
+    again.bring()
+    machine(monkeypatch, "two", tmp_path)
+    assert len(read_epochs(fetched(url))["0001"]) == 2
+
+
+def test_a_state_is_removed_only_when_the_journal_is_there_that_says_why(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine(monkeypatch, "one", tmp_path)
+    here = noted(url, "0001")
+    here.bucket.save({"x": 1}, Path("state/0001.pt"))
+    Journal(here.run).trial("0001", "done")
+    here.sweep({"state": set()})
+    assert here.bucket.names("state") == ["0001.pt"]
+
+    def fails(name: str, content: bytes) -> None:
+        raise StorageError("gone")
+
+    monkeypatch.setattr(here.bucket, "write", fails)
+    with pytest.raises(StorageError):
+        here.bring()
+    assert here.bucket.names("state") == ["0001.pt"]
+    monkeypatch.undo()
+    machine(monkeypatch, "one", tmp_path)
+    here.bring()
+    assert here.bucket.names("state") == []
+
+
+def test_a_part_that_is_missing_is_told(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine(monkeypatch, "one", tmp_path)
+    here = noted(url, "0001")
+    Journal(here.run).trial("0002", "running")
+    here.bring()
+    here.bucket.remove(Path("journal/trials-000000000000000.jsonl"))
+    machine(monkeypatch, "two", tmp_path)
+    with pytest.raises(JournalError, match=r"bytes 0 to \d+ of trials.jsonl are missing"):
+        fetched(url)
+
+
+def test_a_run_is_of_one_driver_until_it_is_silent(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine(monkeypatch, "one", tmp_path)
+    noted(url, "0001")
+    with Mirror(url, lambda text: None):
+        machine(monkeypatch, "two", tmp_path)
+        with pytest.raises(JournalError, match=f"process {os.getpid()} on one, last heard of 0 s"):
+            Mirror(url, lambda text: None).__enter__()
+    with Mirror(url, lambda text: None):  # let go of
+        pass
+    held = {"host": "three", "pid": 1, "time": time.time() - mirror.SILENCE - 1}
+    Bucket(url).write(mirror.LOCK, json.dumps(held).encode())
+    with Mirror(url, lambda text: None):  # silent for too long
+        pass
+    held = {"host": "two", "pid": 2**22 + 1, "time": time.time()}
+    Bucket(url).write(mirror.LOCK, json.dumps(held).encode())
+    with Mirror(url, lambda text: None):  # dead, on this machine
+        pass
+
+
+def test_what_cannot_be_brought_there_is_told_and_kept_here(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine(monkeypatch, "one", tmp_path)
+    noted(url, "0001")
+    monkeypatch.setattr(mirror, "PERIOD", 0.01)
+    said: list[str] = []
+    with Mirror(url, said.append) as here:
+        here.fetch()
+        write = here.bucket.write
+        gone = True
+
+        def flaky(name: str, content: bytes) -> None:
+            if gone:
+                raise StorageError(f"{name}: nobody answers")
+            write(name, content)
+
+        monkeypatch.setattr(here.bucket, "write", flaky)
+        Journal(here.run).trial("0002", "running", settings={"lr": 0.2}, row=None)
+        wait_for(lambda: said)
+        assert said == [
+            "not reached, will be tried again: journal/trials-"
+            f"{here._sent[TRIALS]:015d}.jsonl: nobody answers"
+        ]
+        gone = False
+        wait_for(lambda: len(said) == 2)
+        assert "reached again" in said[1] and here.trouble is None
+        gone = True
+        Journal(here.run).trial("0003", "running", settings={"lr": 0.2}, row=None)
+    assert here.trouble and "nobody answers" in here.trouble
+    assert len(read_lines(here.run / TRIALS)) == 3
+
+
+def wait_for(condition: object) -> None:
+    """Wait until a condition holds, 10 s at most."""
+    deadline = time.monotonic() + 10
+    while not condition() and time.monotonic() < deadline:  # type: ignore[operator]
+        time.sleep(0.01)
+
+
+def test_the_readers_take_the_url_for_a_folder(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine(monkeypatch, "one", tmp_path)
+    noted(url, "0001")
+    machine(monkeypatch, "two", tmp_path)
+    assert results.load(url)[0]["trial"].tolist() == ["0001"]
+    assert results.main([url]) == 0 and "0001" in capsys.readouterr().out
+    with pytest.raises(folder.RunError, match="nothing/at"):
+        folder.folder_of("nothing/at/all")
+    assert results.main(["nowhere://x/y"]) == 2
+    assert "nowhere://x/y" in capsys.readouterr().err
