@@ -8,6 +8,10 @@ its own end, as the board is told of it: on the wall clock, in which the workers
 and in CPU seconds of the driver process, all of its threads. Of the single trials' times medians
 are shown, as one of them may hold a garbage collection. The first trial waits for the workers to
 start: that is shown apart, and in nothing else.
+
+What grows with the trials is shown too, each by the trial: the driver's resident memory (the
+slope of a straight line through all trials from the hundredth on), the journal's bytes, and what
+it takes to read it again, for --resume and for the frames.
 """
 
 from __future__ import annotations
@@ -35,7 +39,10 @@ from rich.console import Console
 from facesiam.config import EpochMetrics, positive
 from search import driver
 from search.board import Board
+from search.journal import EPOCHS, TRIALS
 from search.machine import Setup, Shares
+from search.recorder import Recorder
+from search.results import load as load_frames
 from search.space import SearchSpace, load
 
 SEARCH = """
@@ -116,8 +123,8 @@ def space_of(args: argparse.Namespace, folder: Path) -> SearchSpace:
     return load(file)
 
 
-def search(args: argparse.Namespace, folder: Path) -> Watch:
-    """Run the search and return what was noted."""
+def search(args: argparse.Namespace, folder: Path) -> tuple[Watch, dict[str, float]]:
+    """Run the search and return what was noted, and what its journal costs."""
     space = space_of(args, folder)
     setup = Setup(run=folder / "run", data="", concurrent=args.concurrent, cpus=1)
     setup.run.mkdir()
@@ -127,7 +134,20 @@ def search(args: argparse.Namespace, folder: Path) -> Watch:
     shares = Shares(space, setup, driver.cluster())
     assert driver.run(space, setup, shares, watch, Idle) is None
     ray.shutdown()
-    return watch
+    return watch, journal(space, setup.run)
+
+
+def journal(space: SearchSpace, run: Path) -> dict[str, float]:
+    """Return what a run's journal takes by the trial: bytes, and milliseconds to read it."""
+    trials = int(space.count() or 1)
+    size = sum((run / name).stat().st_size for name in (TRIALS, EPOCHS))
+    moments = [time.perf_counter()]
+    Recorder(space, run, Board(None, space.metric, space.mode, Console(file=io.StringIO())))
+    moments.append(time.perf_counter())
+    load_frames(run)
+    moments.append(time.perf_counter())
+    resume, frames = (1000 * (b - a) / trials for a, b in zip(moments, moments[1:], strict=False))
+    return {"journal_bytes": size / trials, "resume_ms": resume, "frames_ms": frames}
 
 
 def figures(watch: Watch) -> dict[str, Any]:
@@ -145,6 +165,10 @@ def figures(watch: Watch) -> dict[str, Any]:
             f"{name}_ms_hundredth": hundredth, f"{name}_ms_last": last,
             f"{name}_ratio": last / hundredth,
         }
+    if ended >= 300:
+        later = range(100, ended + 1)
+        slope = statistics.linear_regression(later, rss[100:]).slope
+        found["rss_kib_slope"] = 1024 * slope
     return found | {"rss_mib_start": rss[0], "rss_mib_last": rss[-1]}
 
 
@@ -161,12 +185,12 @@ def main() -> None:
     args = parser.parse_args()
     profile = cProfile.Profile()
     with tempfile.TemporaryDirectory() as folder:
-        watch = profile.runcall(search, args, Path(folder)) if args.profile else (
+        watch, read = profile.runcall(search, args, Path(folder)) if args.profile else (
             search(args, Path(folder))
         )
     if args.profile:
         profile.dump_stats(args.profile)
-    found = figures(watch) | {
+    found = figures(watch) | read | {
         "algorithm": args.algorithm, "epochs": args.epochs, "asha": args.asha,
         "cores": os.cpu_count(), "python": platform.python_version(),
         "ray": version("ray"), "optuna": version("optuna"),
@@ -194,6 +218,10 @@ def as_text(found: dict[str, Any]) -> str:
             )
     lines += ["{seconds_to_first_end:.1f} s to the end of the first trial"]
     lines += ["driver's RSS {rss_mib_start:.0f} MiB at the start, {rss_mib_last:.0f} at the end"]
+    if "rss_kib_slope" in found:
+        lines[-1] += "; from the hundredth trial on {rss_kib_slope:.1f} KiB a trial"
+    lines += ["the journal: {journal_bytes:.0f} bytes a trial; read again for --resume in "
+              "{resume_ms:.2f} ms a trial, for the frames in {frames_ms:.2f}"]
     return "\n".join(lines).format(**found)
 
 

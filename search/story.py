@@ -14,6 +14,7 @@ from facesiam.config import did_you_mean
 from search import results, space
 from search.folder import RunError, settings
 from search.history import LEVEL, History, take_off
+from search.journal import read_trials
 from search.ranking import differing, interval, shown_value
 from search.rules import MOMENTUM
 from search.verdicts import good, judged, lost_by_it
@@ -67,14 +68,18 @@ def story(run: str | Path, trial: str) -> str:
         trials, names.index(trial), epochs[epochs["trial"] == trial],
         settings(run)[trial].to_dict(), results.goal(run)[0], _level(run),
     )  # fmt: skip
+    line = read_trials(results.folder_of(run))[trial]
     parts = {
         "settings": _settings(told), "scored": _scored(told), "took off": _took_off(told),
         "vital signs": _vital_signs(told), "ended": _ended(told), "verdict": _verdict(told),
         "saved": _saved(told), "control": _control(told), "rank": _rank(told),
+        "taken from": str(line.get("reused") or ""),
     }  # fmt: skip
     row = told.trial["row"]
     title = f"trial {trial}" + ("" if pd.isna(row) or row == trial else f", row {row}")
     lines = [_folded(name, said) for name, said in parts.items() if said]
+    if log := line.get("log"):
+        lines += ["its log ended with", *(f"    {text}" for text in log)]
     return "\n".join([f"{title}: {told.trial['status']}", *lines])
 
 

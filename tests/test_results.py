@@ -12,6 +12,7 @@ import pytest
 
 from facesiam.config import TrialConfig
 from search import results
+from search.journal import Journal
 from search.results import RunError, best_epoch, load
 
 SPACE = """\
@@ -402,3 +403,16 @@ def test_manifest(run: Path) -> None:
     (run / "manifest.json").write_text('{"name": ')
     with pytest.raises(RunError, match=r"manifest\.json: not JSON"):
         results.manifest(run)
+
+
+def test_why_shows_the_end_of_a_failed_trials_log_and_where_a_trial_was_taken_from(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    journal = Journal(run)
+    journal.trial("0003", "failed", log=["Fatal Python error", "  File x.py, line 1"])
+    journal.trial("0001", "done", reused="ray_results/old/0007")
+    assert results.main([str(run), "--why", "0003"]) == 0
+    said = capsys.readouterr().out
+    assert said.endswith("its log ended with\n    Fatal Python error\n      File x.py, line 1\n")
+    assert results.main([str(run), "--why", "0001"]) == 0
+    assert "taken from   ray_results/old/0007" in capsys.readouterr().out
