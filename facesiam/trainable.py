@@ -44,6 +44,8 @@ SAVING_SHARE = 0.05
 ASSUMED_BYTES_PER_SECOND = 500e6
 """What a first save is reckoned with, before one has been timed."""
 
+_LOG = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+
 
 class OutOfMemory(RuntimeError):
     """The trial needed more memory than its device has."""
@@ -138,7 +140,7 @@ class FaceTrial(tune.Trainable):
                 raise StorageError(f"{self.run}: this machine does not see the run's folder")
         try:
             folder.mkdir(mode=0o700 if is_url(self.run) else 0o777, exist_ok=True)
-            file = os.open(folder / f"{trial}.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+            file = os.open(folder / f"{trial}.log", _LOG, 0o666)
         except OSError as error:
             raise StorageError(f"{folder}: {error.strerror}") from None
         sys.stdout.flush()

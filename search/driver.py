@@ -213,7 +213,10 @@ class Searching(Searcher):
         now = time.monotonic()
         if self.shares.setup.address and now - self.looked > LOOK_SECONDS:
             self.looked = now
-            self.shares.concurrent = max(1, self.shares.at_once_on(cluster()))
+            room = self.shares.at_once_on(cluster())
+            if not room and self.shares.concurrent:
+                self.recorder.board.say("no machine can run a trial now; waiting for one")
+            self.shares.concurrent = room
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False

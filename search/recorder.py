@@ -87,6 +87,8 @@ class Recorder(tune.Callback):
         """Why no trial starts any more; None: nothing keeps them."""
         self.deaf = False
         """Whether the journal could not be written, so that nothing more may be."""
+        self.machines: dict[str, str] = {}
+        """Address of the machine that a trial's last epoch came from."""
         self.trials: dict[str, Any] = {}
         """Ray's trials that run, by our id."""
         self.scheduler = Scheduler(space)
@@ -159,6 +161,7 @@ class Recorder(tune.Callback):
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         """Note what an epoch measured."""
+        self.machines[trial.config["trial"]] = str(result.get("node_ip"))
         # A state that an older version saved may lack a field.
         self._epoch(trial.config["trial"], {k: result.get(k, math.nan) for k in EPOCH_FIELDS})
 
@@ -231,7 +234,7 @@ class Recorder(tune.Callback):
         )
 
     def _end(self, name: str, status: str, stop: Stop | None, **more: Any) -> None:
-        self._note(name, status, stop, **more)
+        self._note(name, status, stop, machine=self.machines.pop(name, None), **more)
         settings = self.running[name].settings
         self._forget(name)
         value = self._tell(name, status)

@@ -12,6 +12,7 @@ import pytest
 from nodes import Cluster
 
 from facesiam.data import FaceData, prepare
+from search.journal import read_trials
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -39,6 +40,48 @@ def test_whatever_dies_every_trial_ends_once_and_no_more_than_an_epoch_is_lost(
     # Two trials run; each may lose the epochs since its last state, which is saved about as often.
     assert found["epochs noted twice"] <= 2 * kills
     assert sum(soak.killed.values()) == kills
+
+
+UNEQUAL = """
+fixed: {image_size: 64, hidden: 16, batch_size: 8, people: 4, epochs: 1, protocol: cfp-pairs}
+search: {net: [alexnet, vgg16_bn], lr: [1e-4, 1e-3]}
+algorithm: grid
+prune: false
+resources: {cpus: 1, per_net: {vgg16_bn: {cpus: 2}}}
+"""
+
+
+@pytest.mark.timeout(200)
+def test_unequal_machines_run_what_fits_them_and_a_folder_of_ones_own_is_refused(
+    tmp_path: Path, data: FaceData, faces: Path
+) -> None:
+    (tmp_path / "unequal.yaml").write_text(UNEQUAL)
+    (tmp_path / "own").mkdir()
+    environment = os.environ | {"FACESIAM_CACHE": str(data.folder.parent)}
+    with Cluster(tmp_path / "nodes", hidden=[tmp_path / "own"]) as cluster:
+        cluster.head()
+        cluster.worker(cpus=1)
+        two = cluster.worker(cpus=2)
+        cluster.wait_for(3, 60)
+        command = [sys.executable, "-m", "search.run", str(tmp_path / "unequal.yaml")]
+        command += ["--data", str(faces), "--address", cluster.address, "--out"]
+        runs = [
+            cluster.run(
+                [*command, str(out)], cwd=ROOT, env=environment, stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE, text=True,
+            )
+            for out in (tmp_path / "own" / "runs", tmp_path / "shared") if cluster.hides or
+            out.name == "shared"
+        ]
+        said = [run.communicate(timeout=150) for run in runs]
+    if len(runs) == 2:
+        assert runs[0].returncode == 2 and not list((tmp_path / "own").iterdir())
+        assert "of the cluster does not see this folder; give one that all of them" in said[0][1]
+    assert runs[-1].returncode == 0, said[-1]
+    lines = read_trials(tmp_path / "shared" / "unequal").values()
+    assert [line["status"] for line in lines] == ["done"] * 4
+    wide = {line["machine"] for line in lines if line["settings"]["net"] == "vgg16_bn"}
+    assert wide == {two.address}
 
 
 LOOK = """
