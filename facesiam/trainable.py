@@ -67,7 +67,7 @@ class FaceTrial(tune.Trainable):
     def setup(self, config: dict[str, Any]) -> None:
         """Open the data, build the net, and go on from a saved state where there is one."""
         self.training: Training | None = None
-        self.stepping = False
+        self.stepping = self.ready = False
         self.storage = opened(config["run"])
         self.writer = Writer(self.storage.save)
         self.worker = _is_worker()  # and not a test, say, which keeps its signals and its output
@@ -126,6 +126,7 @@ class FaceTrial(tune.Trainable):
             self._build(config)
             self._resume(config)
         self.saved_at = time.monotonic()
+        self.ready = True
 
     def _log(self, trial: str) -> None:
         """Have all that this process says in a file of the trial: a crash leaves its trace there.
@@ -212,13 +213,21 @@ class FaceTrial(tune.Trainable):
         return Preempted(f"told to end in epoch {self.training.epoch}: its state is saved")
 
     def _told_to_end(self, number: int, frame: Any) -> None:
-        if self.stepping and self.training is not None and not self.training.halt.is_set():
-            self.training.halt.set()
-        elif callable(self.before):  # nothing to save, or told twice
+        """Save the state: after the step at hand, or at once where no epoch is being trained."""
+        training = self.training
+        if training is not None and self.stepping and not training.halt.is_set():
+            training.halt.set()
+            return
+        if training is not None and self.ready and not self.stepping:
+            if 0 < training.epoch < training.config.epochs:
+                self._save()
+                self.writer.flush()
+        if callable(self.before):  # what Ray does
             self.before(number, frame)
 
     def _forget(self) -> None:
         """Let go of the trial, once what it has to leave is on the disk."""
+        self.ready = False
         try:
             self.writer.flush()
         except Exception as error:  # not the next trial's fault

@@ -108,10 +108,10 @@ class Soak:
 
     def go(self, kills: int, kinds: tuple[str, ...] = KINDS) -> int:
         """Run the search to its end with so many kills in between; return its exit code."""
-        began, driver = time.monotonic(), self._driver()
+        began, driver = time.monotonic(), self.start()
         try:
             while kills and driver.poll() is None:
-                if not self._wait(driver, self.rng.randrange(2, 9)):
+                if not self.wait_for_lines(driver, self.rng.randrange(2, 9)):
                     break
                 kind = self.rng.choice(kinds)
                 if not self._kill(kind, driver):
@@ -119,7 +119,7 @@ class Soak:
                 kills -= 1
                 self.killed[kind] += 1
                 if kind == "driver":
-                    driver = self._driver()
+                    driver = self.start()
             return driver.wait(max(1.0, MOST_SECONDS - (time.monotonic() - began)))
         finally:
             driver.kill()
@@ -129,7 +129,8 @@ class Soak:
     def _machine(self) -> Node:
         return self.cluster.worker(cpus=self.cores, env=self.extra or None)
 
-    def _driver(self) -> subprocess.Popen[Any]:
+    def start(self) -> subprocess.Popen[Any]:
+        """Start the driver, with --resume where there is a run already."""
         command = [
             sys.executable, "-m", "search.run", str(self.space), "--data", str(self.faces),
             "--out", self.url or str(self.folder / "runs"), "--address", self.cluster.address,
@@ -142,8 +143,8 @@ class Soak:
                 command, env=self.environment, cwd=self.folder, stdout=log, stderr=log
             )
 
-    def _wait(self, driver: subprocess.Popen[Any], lines: int) -> bool:
-        """Wait until the journal has so many more lines, and a moment more."""
+    def wait_for_lines(self, driver: subprocess.Popen[Any], lines: int) -> bool:
+        """Wait until the journal has so many more lines and a moment more; say whether it runs."""
         wanted = self._lines() + lines
         while driver.poll() is None and self._lines() < wanted:
             time.sleep(0.02)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import ast
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from nodes import Cluster
 
 from facesiam.data import FaceData, prepare
-from search.journal import read_trials
+from facesiam.weights import read_weights
+from search.journal import read_epochs, read_trials
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -40,6 +43,35 @@ def test_whatever_dies_every_trial_ends_once_and_no_more_than_an_epoch_is_lost(
     # Two trials run; each may lose the epochs since its last state, which is saved about as often.
     assert found["epochs noted twice"] <= 2 * kills
     assert sum(soak.killed.values()) == kills
+
+
+@pytest.mark.timeout(300)
+def test_preemption_saves_the_trials_of_every_machine_within_their_epochs(tmp_path: Path) -> None:
+    with Soak(tmp_path, trials=6, seed=2) as soak:
+        driver = soak.start()
+        while driver.poll() is None and not two_run(soak.run):
+            time.sleep(0.02)
+        driver.send_signal(signal.SIGTERM)
+        asked = time.monotonic()
+        code = driver.wait(60)
+        print(f"ended after {time.monotonic() - asked:.1f} s")
+        lines = read_trials(soak.run)
+        states = {path.stem: read_weights(path) for path in (soak.run / "state").glob("*.pt")}
+        assert soak.go(0) == 0
+    assert code == 143, soak.log.read_text()[-3000:]
+    going = [name for name, line in lines.items() if line["status"] == "interrupted"]
+    assert going and set(going) == set(states)  # one may have come to its end meanwhile
+    # Nearly always within an epoch; one that was just between two is saved there.
+    assert any("within" in state for state in states.values())
+    found = soak.figures()
+    assert found["lost"] == found["epochs noted twice"] == found["ran again after their end"] == 0
+
+
+def two_run(run: Path) -> bool:
+    """Say whether two trials run that have reported an epoch."""
+    epochs = read_epochs(run)
+    going = [name for name, line in read_trials(run).items() if line["status"] == "running"]
+    return len(going) == 2 and all(name in epochs for name in going)
 
 
 UNEQUAL = """

@@ -14,7 +14,8 @@ from facesiam import trainable
 from facesiam.config import TrialConfig
 from facesiam.data import FaceData
 from facesiam.saving import load_model
-from facesiam.trainable import FaceTrial, OutOfMemory
+from facesiam.trainable import FaceTrial, OutOfMemory, Preempted
+from facesiam.weights import read_weights
 
 CLOCK = ("seconds", "samples_per_second", "peak_memory_mib")
 
@@ -181,3 +182,50 @@ def test_the_last_trials_net_is_gone_when_the_next_begins_and_its_pixels_stay(
     finally:
         gc.enable()
     assert trial.training.train_pairs is pairs
+
+
+@pytest.mark.parametrize("idle", [False, True])
+def test_a_worker_that_is_told_to_end_saves_where_it_is(
+    tiny: TrialConfig, data: FaceData, tmp_path: Path, idle: bool
+) -> None:
+    whole = FaceTrial(config(tmp_path / "whole", data, tiny))
+    expected = [step(whole) for _ in range(3)]
+    told: list[int] = []
+    trial = FaceTrial(config(tmp_path / "cut", data, tiny))
+    trial.before = lambda number, frame: told.append(number)
+    assert step(trial) == expected[0]
+    if idle:
+        trial._told_to_end(15, None)
+        assert told == [15]  # saved, and Ray ends the process
+    else:
+        assert trial.training is not None
+        update = trial.training._update
+
+        def told_within(*given: Any) -> None:
+            update(*given)
+            trial._told_to_end(15, None)
+
+        trial.training._update = told_within  # type: ignore[method-assign]
+        with pytest.raises(Preempted, match="told to end in epoch 1: its state is saved"):
+            trial.step()
+        assert told == []
+    state = read_weights(tmp_path / "cut" / "state" / "0001.pt")
+    assert ("within" in state) == (not idle)
+    again = FaceTrial(config(tmp_path / "cut", data, tiny) | {"noted": 1})
+    assert [step(again), step(again)] == expected[1:]
+
+
+def test_a_worker_that_is_told_to_end_before_it_has_an_epoch_leaves_nothing(
+    tiny: TrialConfig, data: FaceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainable, "ASSUMED_BYTES_PER_SECOND", 1.0)  # no state is saved by itself
+    told: list[int] = []
+    trial = FaceTrial(config(tmp_path, data, tiny))
+    trial.before = lambda number, frame: told.append(number)
+    trial._told_to_end(15, None)
+    trial.ready = False  # as while a state is being loaded
+    step(trial)
+    trial._told_to_end(15, None)
+    assert told == [15, 15]
+    trial.writer.flush()
+    assert not (tmp_path / "state").exists()
