@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 import time
+import uuid
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -95,7 +96,14 @@ class Folder:
 
     def load(self, name: Path) -> Any:
         """See Storage."""
-        return read_weights(self.root / name) if (self.root / name).exists() else None
+        try:
+            with (self.root / name).open("rb") as file:
+                file.read(1)
+        except FileNotFoundError:
+            return None
+        except OSError as error:  # of the storage, which says nothing of the file
+            raise StorageError(f"{self.root / name}: {_reason(error)}") from None
+        return read_weights(self.root / name)
 
     def put(self, file: Path, name: Path) -> None:
         """See Storage."""
@@ -140,8 +148,11 @@ class Bucket:
         import torch
 
         with tempfile.NamedTemporaryFile(prefix="siamsearch-") as file:
-            torch.save(dict(state), file)
-            file.flush()
+            try:
+                torch.save(dict(state), file)
+                file.flush()
+            except (OSError, RuntimeError) as error:
+                raise StorageError(f"{file.name}: {_reason(error)}") from None
             self.put(Path(file.name), name)
 
     def load(self, name: Path) -> Any:
@@ -156,7 +167,9 @@ class Bucket:
 
         wanted = FileSelector(self._at(folder), allow_not_found=True)
         found = self._patiently(folder, lambda: self.system.get_file_info(wanted))
-        return sorted(info.base_name for info in found if info.is_file)
+        return sorted(
+            info.base_name for info in found if info.is_file and not info.base_name.startswith(".")
+        )
 
     def remove(self, name: Path) -> None:
         """See Storage."""
@@ -204,7 +217,8 @@ class Bucket:
         target = self._at(name)
         if not whole:
             self.system.create_dir(os.path.dirname(target), recursive=True)
-        partial = target if whole else f"{target}.part"
+        place, name = os.path.split(target)
+        partial = target if whole else f"{place}/.{name}.{uuid.uuid4().hex[:8]}"
         copy_files(
             str(file), partial, source_filesystem=LocalFileSystem(),
             destination_filesystem=self.system,

@@ -51,6 +51,10 @@ class OutOfMemory(RuntimeError):
     """The trial needed more memory than its device has."""
 
 
+class Unseen(RuntimeError):
+    """This machine does not see the run's folder: another one may."""
+
+
 class Preempted(RuntimeError):
     """The worker was told to end; the trial's state is saved, within its epoch."""
 
@@ -68,6 +72,7 @@ class FaceTrial(tune.Trainable):
         """Open the data, build the net, and go on from a saved state where there is one."""
         self.training: Training | None = None
         self.stepping = self.ready = False
+        self.logs: Path | None = None
         self.storage = opened(config["run"])
         self.writer = Writer(self.storage.save)
         self.worker = _is_worker()  # and not a test, say, which keeps its signals and its output
@@ -132,15 +137,18 @@ class FaceTrial(tune.Trainable):
         """Have all that this process says in a file of the trial: a crash leaves its trace there.
 
         Raises:
-            StorageError: this machine does not see the run's folder.
+            Unseen: this machine does not see the run's folder.
+            StorageError: there is no room for it.
         """
-        folder = Path(tempfile.gettempdir()) / f"siamsearch-{os.getuid()}"
-        if not is_url(self.run):
-            folder = Path(self.run) / "logs"
-            if not Path(self.run).is_dir():
-                raise StorageError(f"{self.run}: this machine does not see the run's folder")
+        if is_url(self.run):
+            self.logs = self.logs or Path(tempfile.mkdtemp(prefix="siamsearch-"))
+        elif Path(self.run).is_dir():
+            self.logs = Path(self.run) / "logs"
+        else:
+            raise Unseen(f"{self.run}: this machine does not see the run's folder")
+        folder = self.logs
         try:
-            folder.mkdir(mode=0o700 if is_url(self.run) else 0o777, exist_ok=True)
+            folder.mkdir(exist_ok=True)
             file = os.open(folder / f"{trial}.log", _LOG, 0o666)
         except OSError as error:
             raise StorageError(f"{folder}: {error.strerror}") from None
@@ -173,11 +181,10 @@ class FaceTrial(tune.Trainable):
             self.training.load(state)
             self.unnoted = self.history[config["noted"] :]
         except (WeightsError, ValueError, KeyError, TypeError, RuntimeError) as error:
-            if _of_memory(error):
-                raise
+            if _of_memory(error) or "cuda" in str(error).lower():
+                raise  # that says nothing of the state
             # A state that cannot be used costs its epochs, not the trial. It may be half loaded.
             print(f"{self.state_file}: starting over ({error})", flush=True)
-            self.storage.remove(self.state_file)
             self._build(config)
 
     def _keep_best(self, metrics: dict[str, float]) -> None:
@@ -306,7 +313,8 @@ def _of_memory(error: Exception) -> bool:
     """Say whether an error is want of memory, for which torch and CUDA have many words."""
     said = str(error).lower()
     return isinstance(error, MemoryError) or any(words in said for words in (
-        "out of memory", "not enough memory", "can't allocate", "alloc_failed",
+        "out of memory", "not enough memory", "can't allocate", "cannot allocate memory",
+        "alloc_failed",
     ))  # fmt: skip
 
 

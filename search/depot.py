@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import tempfile
 import uuid
 from collections.abc import Iterable, Mapping
@@ -103,6 +105,18 @@ def check_shared(out: Path) -> None:
                     f"--out {out}: machine {address} of the cluster does not see this folder; "
                     "give one that all of them share, or a URL such as --out s3://bucket/runs"
                 )
+
+
+def terminate(pids: Iterable[int]) -> None:
+    """Send SIGTERM to processes of this machine.
+
+    Here, as a machine that runs this for another one imports this file first, and soon.
+    """
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGTERM)
+        except ProcessLookupError:
+            pass
 
 
 def _sees(path: str) -> bool:

@@ -6,6 +6,7 @@ is in our own journal, so resuming reads that and never unpickles anything.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import time
@@ -16,6 +17,7 @@ from typing import Any
 import ray
 from ray import tune
 from ray._private import ray_constants
+from ray.tune.error import TuneError
 from ray.tune.search import Searcher
 
 from facesiam.config import Value
@@ -67,6 +69,8 @@ def run(
         storage=mirror.bucket if mirror else None, sweep=mirror.sweep if mirror else None,
     )
     depot = open_depot(Path(setup.data), setup.weights) if setup.address and setup.data else None
+    if mirror:
+        mirror.on_lost = recorder.lost
     tuner = tune.Tuner(
         tune.with_resources(trainable, placing(shares)),
         tune_config=tune.TuneConfig(
@@ -86,6 +90,10 @@ def run(
         pass
     except OSError as error:  # the disk that the journal is on, or Ray's files
         recorder.halted = _told(error)
+    except TuneError as error:  # so Ray wraps them, where it is its own
+        if os.strerror(errno.ENOSPC) not in str(error):
+            raise
+        recorder.halted = f"Ray's files: {os.strerror(errno.ENOSPC)}"
     try:
         return recorder.close()
     except OSError as error:
@@ -190,13 +198,10 @@ class Searching(Searcher):
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
         """Return the next trial's config, None for "not now", or Ray's word for "no more"."""
         self._look()
-        if len(self.recorder.running) >= self.shares.concurrent:
-            return None
-        suggestion = self.recorder.next()
+        room = len(self.recorder.running) < self.shares.concurrent
+        suggestion = self.recorder.next() if room or self.recorder.over() else None
         if suggestion is None:
-            # What still runs may run out of memory, and what waits is tried again.
-            waits = self.recorder.waiting and not self.recorder.halted
-            return None if self.recorder.running or waits else self.FINISHED
+            return self.FINISHED if self.recorder.over() else None
         space, setup = self.recorder.space, self.shares.setup
         larger = self.recorder.larger.get(suggestion.trial, 0)
         cpus, gpus = self.shares.of(str(suggestion.settings["net"]), larger)

@@ -16,7 +16,6 @@ from facesiam.config import Value
 from facesiam.identity import trainer_version
 from search import folder
 from search.journal import read_trials
-from search.rules import CERTAIN
 from search.space import SearchSpace, load
 
 Key = Callable[[Mapping[str, Value]], str]
@@ -41,17 +40,18 @@ class Lent(NamedTuple):
         return self.run / "weights" / f"{self.trial}.pt"
 
 
-def keys(data: str, weights: Mapping[str, str]) -> Key:
+def keys(data: str, weights: Mapping[str, str], device: str = "cpu") -> Key:
     """Return what gives a trial's key.
 
     Args:
         data: key of the data's content.
         weights: file of pretrained weights per net.
+        device: cpu or cuda: the numbers of one are not those of the other.
     """
     contents: dict[str, str] = {}
 
     def key(settings: Mapping[str, Value]) -> str:
-        net, parts = str(settings["net"]), [data, trainer_version()]
+        net, parts = str(settings["net"]), [data, device, trainer_version()]
         if settings["pretrained"] and net in weights:
             if net not in contents:
                 with open(weights[net], "rb") as file:
@@ -81,6 +81,12 @@ def refuse_changes(run: Path, space: SearchSpace) -> None:
         f"prune.{name} was {_plain(was.prune.get(name))} and is {_plain(space.prune.get(name))}"
         for name in {**was.prune, **space.prune} if was.prune.get(name) != space.prune.get(name)
     ]
+    asha = space.prune.get("asha")
+    if asha and asha["compare"] == "share" and was.max_epochs() != space.max_epochs():
+        changes.append(
+            f"prune.asha compares at the same share of {was.max_epochs()} epochs, and the most "
+            f"are {space.max_epochs()} now"
+        )
     for name, known in read_trials(run).items():
         if why := space.excludes(known["settings"], known.get("row")):
             changes.append(f"trial {name} has run with {why}")
@@ -95,12 +101,10 @@ def refuse_changes(run: Path, space: SearchSpace) -> None:
         )
 
 
-def lent(runs: Iterable[str], space: SearchSpace) -> dict[str, Lent]:
+def lent(runs: Iterable[str]) -> dict[str, Lent]:
     """Return the finished trials of earlier runs, by key: the first run that has one lends it.
 
-    Those that ran to their end; and those that a rule ended which judges a trial by itself, where
-    this search has the same rule. What ASHA stopped was held against trials that this search
-    does not have.
+    Those that ran to their end: what was stopped was held against rules and trials of its run.
 
     Raises:
         RunError: no such run, or it cannot be read.
@@ -108,17 +112,10 @@ def lent(runs: Iterable[str], space: SearchSpace) -> dict[str, Lent]:
     found: dict[str, Lent] = {}
     for name in runs:
         run, known, epochs = folder.read(name)
-        prune = load(run / "space.yaml").prune
-        alone = {
-            rule for rule in CERTAIN
-            if space.prune.get(rule) and space.prune.get(rule) == prune.get(rule)
-            and not space.prune.get("control")
-        }
         for trial, line in known.items():
             rows = epochs.get(trial, [])
             whole = line["status"] == "done" and len(rows) == line["settings"]["epochs"]
-            ended = line["status"] == "stopped" and line.get("stop_rule") in alone
-            if "key" in line and (whole or ended):
+            if line.get("key") and whole:
                 found.setdefault(line["key"], Lent(run, trial, rows))
     return found
 

@@ -23,9 +23,8 @@ _KINDS = {
     MEMORY: r"OutOfMemory(Error)?\b",
     PREEMPTED: r"\.Preempted: ",
     STORAGE: r"\.StorageError: ",
-    BUG: r"raised in its creation task",
-    LOST: r"The actor (died|is dead|is unavailable)|actor .* is unavailable|node (dying|has died)"
-    r"|owner .* died|runtime environment|Worker exit type",
+    LOST: r"The actor (died|is dead|is unavailable)|actor \S+ is unavailable|[Oo]wner\S* .*died"
+    r"|node (dying|has died)|runtime environment|Worker exit type|\.Unseen: ",
 }
 """What tells them in a traceback, or in what Ray says instead of one; the first that is found."""
 
@@ -44,6 +43,8 @@ def error_of(trial: Any) -> str:
 
 def kind_of(error: str) -> str:
     """Say what kind of failure a traceback tells of."""
+    # With this Ray introduces what a trial's own code did at its start.
+    error = error.replace("The actor died because of an error raised in its creation task", "")
     for kind, words in _KINDS.items():
         if re.search(words, error):
             return kind
@@ -52,7 +53,7 @@ def kind_of(error: str) -> str:
 
 def reason_of(error: str) -> str:
     """Return the sentence that a user needs from a worker's traceback."""
-    for name in ("OutOfMemory", "OutOfMemoryError", "StorageError", "Preempted"):
+    for name in ("OutOfMemory", "OutOfMemoryError", "StorageError", "Preempted", "Unseen"):
         if found := re.search(rf"^(?:\w+\.)*{name}: (.*)$", error, re.MULTILINE):
             return found[1]
     if kind_of(error) == LOST:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from collections.abc import Iterable, Iterator
@@ -12,6 +11,7 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from search.depot import terminate
 from search.recorder import Recorder
 
 SECONDS = 8.5
@@ -35,12 +35,12 @@ def on_signals(recorder: Recorder) -> Iterator[None]:
             raise KeyboardInterrupt
         recorder.halted = WORDS[signal.Signals(number)]
         signal.setitimer(signal.ITIMER_REAL, SECONDS)
-        trials = list(recorder.trials.values())
-        threading.Thread(target=_tell, args=[trials], daemon=True).start()
+        _aside(list(recorder.trials.values()))
 
     def late(number: int, frame: Any) -> None:
         raise KeyboardInterrupt
 
+    recorder.tell = _aside
     before = {number: signal.signal(number, first) for number in WORDS}
     before[signal.SIGALRM] = signal.signal(signal.SIGALRM, late)
     try:
@@ -51,26 +51,21 @@ def on_signals(recorder: Recorder) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _tell(trials: Iterable[Any]) -> None:
+def tell(trials: Iterable[Any]) -> None:
     """Send SIGTERM to the workers of these trials, on whichever machine they are."""
-    here = ray.get_runtime_context().get_node_id()
+    here, pids = ray.get_runtime_context().get_node_id(), dict[str, list[int]]()
     for trial in trials:
         actor = trial.temporary_state.ray_actor
-        if actor is None:
-            continue
-        found = ray._private.state.actors(actor._actor_id.hex())
-        pid, node = int(found.get("Pid") or 0), found["Address"]["NodeID"]
-        if not pid:
-            continue
+        found = ray._private.state.actors(actor._actor_id.hex()) if actor else {}
+        if found.get("Pid"):
+            pids.setdefault(found["Address"]["NodeID"], []).append(int(found["Pid"]))
+    for node, its in pids.items():
         if node == here:
-            _end(pid)
+            terminate(its)
         else:
             there = NodeAffinitySchedulingStrategy(node, soft=False)
-            ray.remote(_end).options(num_cpus=0, scheduling_strategy=there).remote(pid)
+            ray.remote(terminate).options(num_cpus=0, scheduling_strategy=there).remote(its)
 
 
-def _end(pid: int) -> None:
-    try:
-        os.kill(pid, signal.SIGTERM)
-    except ProcessLookupError:
-        pass
+def _aside(trials: list[Any]) -> None:
+    threading.Thread(target=tell, args=[trials], daemon=True).start()

@@ -7,10 +7,12 @@ ASHA's rungs and the race for the best, and hands out the unfinished trials firs
 from __future__ import annotations
 
 import math
+import os
+import signal
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from functools import partial, wraps
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +43,10 @@ from search.space import SearchSpace
 from search.suggest import Suggester, Suggestion
 from search.tensorboard import TensorBoard
 
-Sweep = Callable[[Mapping[str, set[str]]], None]
-"""Removes the files of each folder that are not named."""
+Keep = Mapping[str, set[str]]
+"""By folder the names, without their endings, of the files that stay."""
+Sweep = Callable[[Callable[[], Keep]], None]
+"""Removes the files of each folder that are not to be kept, which it asks for when it does."""
 NO_STOP = Stop(None, None)
 """Of a trial that nothing has stopped."""
 INTERRUPTED = Stop("interrupted", "interrupted")
@@ -81,10 +85,12 @@ class Recorder(tune.Callback):
         self.space, self.run, self.board, self.shares = space, run, board, shares
         self.key, self.lent = key, lent or {}
         self.storage = storage or Folder(run)
-        self.sweep = sweep or partial(storage_sweep, self.storage)
+        self.sweep = sweep or (lambda keeping: storage_sweep(self.storage, keeping()))
         self.retries = Retries()
         self.halted: str | None = None
         """Why no trial starts any more; None: nothing keeps them."""
+        self.tell: Callable[[list[Any]], None] = lambda trials: None
+        """Tells the workers of Ray's trials to save and end."""
         self.deaf = False
         """Whether the journal could not be written, so that nothing more may be."""
         self.machines: dict[str, str] = {}
@@ -128,6 +134,7 @@ class Recorder(tune.Callback):
             return None
         ready = next((one for one in self.waiting if self.retries.ready(one.trial)), None)
         if ready:
+            self.running[ready.trial] = ready
             self.waiting.remove(ready)
             return ready
         if self.exhausted or (self.waiting and not self.running):
@@ -135,6 +142,18 @@ class Recorder(tune.Callback):
         suggestion = self.suggester.next()
         self.exhausted = suggestion is None
         return suggestion
+
+    def over(self) -> bool:
+        """Say whether nothing runs and nothing will."""
+        if self.running:  # it may run out of memory, or die, and be tried again
+            return False
+        return bool(self.halted) or (self.exhausted and not self.waiting)
+
+    def lost(self, why: str) -> None:
+        """End at once, from any thread: another driver has the run, so nothing may be noted."""
+        self.deaf, self.halted = True, why
+        if callable(signal.getsignal(signal.SIGALRM)):  # see halting.py
+            os.kill(os.getpid(), signal.SIGALRM)
 
     def bar(self) -> float | None:
         """Return the score that a trial must reach for its weights to be kept; None: any does."""
@@ -153,6 +172,8 @@ class Recorder(tune.Callback):
         """Note that a trial runs."""
         name = trial.config["trial"]
         self.trials[name] = trial
+        if self.halted:  # it had been waiting for room in Ray
+            self.tell([trial])
         self._note(name, "running")
         self.board.started(name, int(self.running[name].settings["epochs"]))
 
@@ -236,12 +257,12 @@ class Recorder(tune.Callback):
     def _end(self, name: str, status: str, stop: Stop | None, **more: Any) -> None:
         self._note(name, status, stop, machine=self.machines.pop(name, None), **more)
         settings = self.running[name].settings
-        self._forget(name)
         value = self._tell(name, status)
-        self.scheduler.forget(name)
-        self.retries.forget(name)
         if status == "failed":  # --resume tries it again, from its state
             self.failed.add(name)
+        self._forget(name)
+        self.scheduler.forget(name)
+        self.retries.forget(name)
         self._sweep()
         self.events.ended(name, settings, value, self.space.metric)
         spared = self.scheduler.spared.get(name)
@@ -258,13 +279,14 @@ class Recorder(tune.Callback):
     def _interrupt(self, name: str) -> None:
         # What the control group was spared from must outlive the interruption.
         self._note(name, "interrupted", self.scheduler.spared.get(name) or INTERRUPTED)
-        self._forget(name)
         self.interrupted.add(name)
+        self._forget(name)
 
     def _again(self, name: str, why: str) -> None:
         """Put a trial back into the queue, as the first one."""
         self._note(name, "pending")
-        self.waiting.insert(0, self._forget(name))
+        self.waiting.insert(0, self.running[name])  # before it is no more among those that run
+        self._forget(name)
         self.board.again(name, why)
 
     def _borrow(self, suggestion: Suggestion, lent: Lent) -> None:
@@ -310,12 +332,16 @@ class Recorder(tune.Callback):
         All of them, not only those of the last one: a worker may still have been writing when its
         trial was stopped.
         """
-        waiting = (suggestion.trial for suggestion in self.waiting)
-        going = {*self.running, *self.interrupted, *waiting}
-        self.sweep({
-            "weights": going | {trial for _, _, trial in self.best},
-            "state": going | self.failed, "logs": going | self.failed,
-        })
+        self.sweep(self._kept)
+
+    def _kept(self) -> Keep:
+        going = {*self.running.copy(), *self.interrupted.copy()}  # copies: a mirror's thread asks
+        going |= {suggestion.trial for suggestion in self.waiting.copy()}
+        failed = self.failed.copy()
+        return {
+            "weights": going | {trial for _, _, trial in self.best.copy()},
+            "state": going | failed, "logs": going | failed,
+        }
 
     def _give_more(self, name: str, reason: str) -> bool:
         """Queue a trial again with twice its share, where there is more to give; say whether."""

@@ -92,7 +92,7 @@ def run_folder(options: argparse.Namespace, space: SearchSpace) -> tuple[Path, s
         run, url = _behind(options, name)
     else:
         run, url = Path(options.out).absolute() / name, None
-        if not options.resume and not options.dry_run and run.exists():
+        if not options.resume and not options.dry_run and _taken(run):
             raise RunRefused(f"{run} exists; go on with --resume, or give another --name")
     if options.resume:
         if not (run / "manifest.json").exists():
@@ -108,6 +108,11 @@ def run_folder(options: argparse.Namespace, space: SearchSpace) -> tuple[Path, s
             f"--out {options.out}: {nearest} cannot be written to ({error.strerror or error})"
         ) from None
     return run, url
+
+
+def _taken(run: Path) -> bool:
+    """Say whether a folder has anything but the lock of a start that failed."""
+    return run.exists() and (not run.is_dir() or any(f.name != ".lock" for f in run.iterdir()))
 
 
 def _behind(options: argparse.Namespace, name: str) -> tuple[Path, str]:
@@ -145,10 +150,9 @@ def _main(options: argparse.Namespace) -> int:
         return DONE
     setup, data = _prepare(options, space, run)
     setup = dataclasses.replace(setup, storage=url)
-    key = keys(data.key, setup.weights)
-    taken = lent(options.reuse, space)
+    taken = lent(options.reuse)
     try:
-        return _search(options, space, setup, data, key, taken)
+        return _search(options, space, setup, data, taken)
     except KeyboardInterrupt:
         if not (run / "manifest.json").exists():
             raise
@@ -207,7 +211,7 @@ def _index(
 
 
 def _search(
-    options: argparse.Namespace, space: SearchSpace, setup: Setup, data: FaceData, key: Key,
+    options: argparse.Namespace, space: SearchSpace, setup: Setup, data: FaceData,
     taken: Mapping[str, Lent],
 ) -> int:
     from rich.console import Console
@@ -229,7 +233,8 @@ def _search(
         lambda line: _say(console, line),
     )
     shares = Shares(space, setup, nodes, at_once)
-    setup.run.mkdir(parents=True, exist_ok=options.resume)
+    key = keys(data.key, setup.weights, "cuda" if shares.has_gpus else "cpu")
+    setup.run.mkdir(parents=True, exist_ok=True)
     count = space.count()
     board = Board(count, space.metric, space.mode, console)
     shown = setup.storage or _shown(setup.run)

@@ -50,7 +50,7 @@ def ran(run: Path, text: str, reuse: tuple[str, ...] = ()) -> Recorder:
     (run / "space.yaml").write_text(text)
     (run / "manifest.json").write_text(json.dumps({"command": "python -m search.run x.yaml"}))
     space = load(run / "space.yaml")
-    found = Recorder(space, run, Quiet(), key=NO_DATA, lent=lent(reuse, space))
+    found = Recorder(space, run, Quiet(), key=NO_DATA, lent=lent(reuse))
     workers = Workers(found, 2)
     while workers.go():
         pass
@@ -195,6 +195,7 @@ def test_a_key_is_of_settings_data_weights_and_the_trainers_code(
         keys("data", other)(pretrained),
     ]
     assert len(set(found)) == 5
+    assert keys("data", one, "cuda")(settings) not in found
     assert keys("data", other)(settings) == keys("data", one)(dict(reversed(settings.items())))
     monkeypatch.setattr("search.earlier.trainer_version", lambda: "another")
     assert keys("data", one)(settings) != found[0]

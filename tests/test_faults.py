@@ -34,6 +34,15 @@ TRACE = "ray::ResourceTrainable.train() (pid=1)\n  File \"x.py\", line 1, in ste
         (DIED.format(what="worker process"), LOST, "the worker died (process 14145 on 10.0.0.7)"),
         (DIED.format(what="node"), LOST, "the machine died (process 14145 on 10.0.0.7)"),
         ("the worker died", LOST, "the worker died"),
+        (
+            "The actor died because of an error raised in its creation task, x\n"
+            "ray.exceptions.ActorUnavailableError: The actor abc is unavailable: reset\n",
+            LOST, "the worker died",
+        ),
+        (
+            TRACE + "facesiam.trainable.Unseen: /r: this machine does not see the run's folder\n",
+            LOST, "/r: this machine does not see the run's folder",
+        ),
         (TRACE + "ValueError: shapes differ\n", BUG, "ValueError: shapes differ"),
         (
             "The actor died because of an error raised in its creation task, x\nKeyError: 'lr'\n",

@@ -50,14 +50,14 @@ def test_the_journal_goes_there_in_parts_and_comes_back_whole(
     here = noted(url, "0001")
     here.bring()  # nothing is new
     parts = here.bucket.names("journal")
-    assert parts == ["epochs-000000000000000.jsonl", "trials-000000000000000.jsonl"]
+    assert parts == ["000000000001-000000000002.jsonl"]
     with (here.run / TRIALS).open("a") as file:
         file.write('{"trial": "torn')  # a driver that is killed while it writes
     here.bring()
     assert here.bucket.names("journal") == parts
     Journal(here.run).trial("0002", "running", settings={"lr": 0.2}, row=None)
     here.bring()
-    assert len(here.bucket.names("journal")) == 3
+    assert here.bucket.names("journal") == [*parts, "000000000003-000000000003.jsonl"]
     machine(monkeypatch, "two", tmp_path)
     there = fetched(url)
     assert there != here.run and there == folder_for(url)
@@ -102,7 +102,7 @@ def test_a_state_is_removed_only_when_the_journal_is_there_that_says_why(
     here = noted(url, "0001")
     here.bucket.save({"x": 1}, Path("state/0001.pt"))
     Journal(here.run).trial("0001", "done")
-    here.sweep({"state": set()})
+    here.sweep(lambda: {"state": set()})
     assert here.bucket.names("state") == ["0001.pt"]
 
     def fails(name: str, content: bytes) -> None:
@@ -118,6 +118,27 @@ def test_a_state_is_removed_only_when_the_journal_is_there_that_says_why(
     assert here.bucket.names("state") == []
 
 
+def test_what_starts_or_ends_while_the_journal_is_brought_there_is_kept(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine(monkeypatch, "one", tmp_path)
+    here = noted(url, "0001")
+    going = {"ends"}
+    for name in ("ends", "starts", "ended"):
+        here.bucket.save({"x": 1}, Path(f"state/{name}.pt"))
+    here.sweep(lambda: {"state": set(going)})
+    lines = here._bring_lines
+
+    def meanwhile() -> None:
+        lines()
+        going.clear()
+        going.add("starts")
+
+    monkeypatch.setattr(here, "_bring_lines", meanwhile)
+    here.bring()
+    assert here.bucket.names("state") == ["ends.pt", "starts.pt"]
+
+
 def test_a_part_that_is_missing_is_told(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,31 +146,78 @@ def test_a_part_that_is_missing_is_told(
     here = noted(url, "0001")
     Journal(here.run).trial("0002", "running")
     here.bring()
-    here.bucket.remove(Path("journal/trials-000000000000000.jsonl"))
+    here.bucket.remove(Path("journal/000000000001-000000000002.jsonl"))
     machine(monkeypatch, "two", tmp_path)
-    with pytest.raises(JournalError, match=r"bytes 0 to \d+ of trials.jsonl are missing"):
+    with pytest.raises(JournalError, match="journal: lines 1 to 2 are missing before 0+3"):
         fetched(url)
+
+
+def test_session_after_session_the_bucket_has_the_journal_as_it_is_here(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On this machine and on others, with parts that become one in between."""
+    monkeypatch.setattr(mirror, "PARTS", 5)
+    for session in range(6):
+        machine(monkeypatch, f"machine{session % 4}", tmp_path)
+        with Mirror(url, lambda text: None) as here:
+            journal = Journal(here.run)
+            for number in range(4):
+                name = f"{4 * session + number:04d}"
+                journal.trial(name, "running", settings={"lr": 0.1}, row=None)
+                here.bring()
+                journal.epoch(name, {"epoch": 0, "val_acc": 0.5, "val_pairs": 100})
+                journal.trial(name, "done")
+        assert here.trouble is None and len(here.bucket.names("journal")) <= 5
+        mine = [(here.run / name).read_bytes() for name in (TRIALS, EPOCHS)]
+        machine(monkeypatch, "reader", tmp_path)
+        theirs = [(fetched(url) / name).read_bytes() for name in (TRIALS, EPOCHS)]
+        assert mine == theirs and mine[0].count(b"\n") == 8 * (session + 1)
+
+
+def test_the_bucket_never_has_an_end_without_its_epochs(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line is written between the looks at the two files."""
+    machine(monkeypatch, "one", tmp_path)
+    here = noted(url, "0001")
+    journal = Journal(here.run)
+    journal.trial("0002", "running", settings={"lr": 0.1}, row=None)
+    written = (here.run / TRIALS).read_bytes()
+    journal.trial("0002", "done")
+    (here.run / TRIALS).write_bytes(written)  # not there yet when that file was read
+    journal.epoch("0002", {"epoch": 0, "val_acc": 0.5, "val_pairs": 100})
+    here.bring()
+    machine(monkeypatch, "two", tmp_path)
+    assert "0002" not in read_epochs(fetched(url))
 
 
 def test_a_run_is_of_one_driver_until_it_is_silent(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(mirror, "SILENCE", 0.5)
+    monkeypatch.setattr(mirror, "SIGNING", 0.05)
+    monkeypatch.setattr(mirror, "PERIOD", 0.02)
     machine(monkeypatch, "one", tmp_path)
-    noted(url, "0001")
-    with Mirror(url, lambda text: None):
-        machine(monkeypatch, "two", tmp_path)
-        with pytest.raises(JournalError, match=f"process {os.getpid()} on one, last heard of 0 s"):
-            Mirror(url, lambda text: None).__enter__()
-    with Mirror(url, lambda text: None):  # let go of
-        pass
-    held = {"host": "three", "pid": 1, "time": time.time() - mirror.SILENCE - 1}
-    Bucket(url).write(mirror.LOCK, json.dumps(held).encode())
-    with Mirror(url, lambda text: None):  # silent for too long
-        pass
-    held = {"host": "two", "pid": 2**22 + 1, "time": time.time()}
-    Bucket(url).write(mirror.LOCK, json.dumps(held).encode())
-    with Mirror(url, lambda text: None):  # dead, on this machine
-        pass
+    said, lost = [], []
+    with Mirror(url, said.append) as first:
+        first.on_lost = lost.append
+        with monkeypatch.context() as other:
+            machine(other, "two", tmp_path)
+            with pytest.raises(JournalError, match=f"in it, process {os.getpid()} on one"):
+                Mirror(url, said.append).__enter__()
+        assert "0 s for a sign of life" in said[0]
+        # Taken over all the same, as by one that could not see the signs: the first one ends.
+        Bucket(url).write(mirror.LOCK, b'{"host": "two", "pid": 7, "token": "other"}')
+        wait_for(lambda: lost)
+        assert "process 7 on two has taken it over" in lost[0]
+        first._token = "other"  # so that it ends in peace
+    silent = {"host": "three", "pid": 1, "token": "x"}
+    dead = {"host": "one", "pid": 2**22 + 1, "token": "x"}
+    again = {"host": "one", "pid": os.getpid(), "token": "x"}  # a container that came up again
+    for held in (silent, dead, again):
+        Bucket(url).write(mirror.LOCK, json.dumps(held).encode())
+        with Mirror(url, said.append):
+            pass
 
 
 def test_what_cannot_be_brought_there_is_told_and_kept_here(
@@ -160,7 +228,6 @@ def test_what_cannot_be_brought_there_is_told_and_kept_here(
     monkeypatch.setattr(mirror, "PERIOD", 0.01)
     said: list[str] = []
     with Mirror(url, said.append) as here:
-        here.fetch()
         write = here.bucket.write
         gone = True
 
@@ -173,8 +240,8 @@ def test_what_cannot_be_brought_there_is_told_and_kept_here(
         Journal(here.run).trial("0002", "running", settings={"lr": 0.2}, row=None)
         wait_for(lambda: said)
         assert said == [
-            "not reached, will be tried again: journal/trials-"
-            f"{here._sent[TRIALS]:015d}.jsonl: nobody answers"
+            "not reached, will be tried again: journal/000000000003-000000000003.jsonl: nobody "
+            "answers"
         ]
         gone = False
         wait_for(lambda: len(said) == 2)
