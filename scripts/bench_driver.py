@@ -128,6 +128,7 @@ def search(args: argparse.Namespace, folder: Path) -> tuple[Watch, dict[str, flo
     space = space_of(args, folder)
     setup = Setup(run=folder / "run", data="", concurrent=args.concurrent, cpus=1)
     setup.run.mkdir()
+    (setup.run / "space.yaml").write_text(space.dump())
     driver.connect(None)
     watch = Watch(space)
     watch.note()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,8 @@ from search.journal import (
     read_trials,
     write_atomically,
 )
+
+ROOT = Path(__file__).parent.parent
 
 
 def test_the_last_line_of_a_trial_and_of_an_epoch_wins(tmp_path: Path) -> None:
@@ -69,3 +73,28 @@ def test_files_follow_the_umask(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "secret").stat().st_mode) == 0o600
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+from search.journal import Journal, NotWritten
+journal = Journal(Path(sys.argv[1]))
+journal.epoch("0001", {"epoch": 0})
+size = (Path(sys.argv[1]) / "epochs.jsonl").stat().st_size
+resource.setrlimit(resource.RLIMIT_FSIZE, (size + 10, size + 10))
+try:
+    journal.epoch("0001", {"epoch": 1})
+except NotWritten as error:
+    print(error.strerror)
+"""
+
+
+def test_a_line_for_which_there_is_no_room_is_not_there_at_all(tmp_path: Path) -> None:
+    """There would have been room for ten bytes of it."""
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(tmp_path)], capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.stdout.startswith(f"{tmp_path}/epochs.jsonl: "), done.stderr
+    content = (tmp_path / "epochs.jsonl").read_text()
+    assert content == '{"trial": "0001", "epoch": 0, "n": 1}\n'

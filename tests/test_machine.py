@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from search.machine import DriverError, Node, Setup, Shares, check_address, check_gpus
-from search.recorder import reason_of
 from search.space import SearchSpace, load
 
 NETS = "search: {net: [alexnet, vgg16_bn], lr: [1e-3, 1e-4]}\nalgorithm: grid\n"
@@ -158,3 +157,17 @@ def test_no_gpu_idles_beside_one_that_is_shared(
     few = space(tmp_path, f"search: {{lr: {{low: 0.1, high: 1}}}}\ntrials: {trials}\n", "")
     two = Shares(few, Setup(run=tmp_path, data=""), [Node(8, 2)], {"alexnet": 4})
     assert two.of("alexnet")[1] == gpus
+
+
+def test_a_head_without_cpus_of_its_own_does_not_make_the_shares_small(tmp_path: Path) -> None:
+    space = load_text(tmp_path, "search: {lr: [1e-4, 1e-3, 1e-2]}\nalgorithm: grid\n")
+    nodes = [Node(0, 0), Node(8, 0)]
+    shares = Shares(space, Setup(run=tmp_path, data=""), nodes)
+    assert shares.of("alexnet") == (2, 0) and shares.concurrent == 4
+    assert shares.at_once_on([Node(0, 0)]) == 0
+
+
+def load_text(folder: Path, text: str) -> SearchSpace:
+    """A space of this text."""
+    (folder / "space.yaml").write_text(text)
+    return load(folder / "space.yaml")

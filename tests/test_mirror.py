@@ -174,6 +174,23 @@ def test_session_after_session_the_bucket_has_the_journal_as_it_is_here(
         assert mine == theirs and mine[0].count(b"\n") == 8 * (session + 1)
 
 
+def test_parts_that_became_one_may_still_be_there(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a driver was killed before it removed them."""
+    monkeypatch.setattr(mirror, "PARTS", 2)
+    machine(monkeypatch, "one", tmp_path)
+    here = noted(url, "0001")
+    part = "journal/000000000001-000000000002.jsonl"
+    content = here.bucket.read(part)
+    Journal(here.run).trial("0001", "done")
+    here.bring()
+    assert here.bucket.names("journal") == ["000000000001-000000000003.jsonl"] and content
+    here.bucket.write(part, content)
+    machine(monkeypatch, "two", tmp_path)
+    assert (fetched(url) / TRIALS).read_bytes() == (here.run / TRIALS).read_bytes()
+
+
 def test_the_bucket_never_has_an_end_without_its_epochs(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

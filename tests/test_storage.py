@@ -49,10 +49,17 @@ def test_a_file_is_put_there_as_it_is(place: Storage, tmp_path: Path) -> None:
     assert place.load(Path("weights") / "a.pt") == {"x": 7}
 
 
-def test_a_sweep_leaves_what_is_to_be_kept_and_other_folders(place: Storage) -> None:
+def test_a_sweep_leaves_what_is_to_be_kept_other_folders_and_what_is_being_written(
+    place: Storage, tmp_path: Path
+) -> None:
     for name in ("state/1.pt", "state/2.pt", "weights/1.pt", "weights/2.pt"):
         place.save({"x": 1}, Path(name))
+    (tmp_path / "mine").touch()
+    place.put(tmp_path / "mine", Path("state/.1.pt.part"))
     sweep(place, {"state": {"2"}, "nowhere": set()})
+    assert place.load(Path("weights/1.pt")) == {"x": 1}
+    if isinstance(place, Bucket):
+        assert place.exists("state/.1.pt.part")
     assert place.names("state") == ["2.pt"] and place.names("weights") == ["1.pt", "2.pt"]
 
 
