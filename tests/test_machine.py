@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from search.faults import reason_of
 from search.machine import DriverError, Node, Setup, Shares, check_address, check_gpus
 from search.space import SearchSpace, load
 
