@@ -157,6 +157,7 @@ def cluster() -> list[Node]:
 def probe_on(setup: Setup) -> sharing.Probe:
     """Return what measures how trials share a machine, on a machine of the cluster."""
     def probe(settings: Mapping[str, Value], cores: int, gpu: bool) -> Share:
+        """Return what a machine of the cluster found; one at once where none is free in time."""
         depot = open_depot(Path(setup.data), setup.weights) if setup.address else None
         task = ray.remote(num_cpus=cores, num_gpus=float(gpu))(measured)
         asked = task.remote(settings, setup.data, dict(setup.weights), cores, gpu, depot)

@@ -51,6 +51,7 @@ def keys(data: str, weights: Mapping[str, str], device: str = "cpu") -> Key:
     contents: dict[str, str] = {}
 
     def key(settings: Mapping[str, Value]) -> str:
+        """Return 20 hexadecimal digits."""
         net, parts = str(settings["net"]), [data, device, trainer_version()]
         if settings["pretrained"] and net in weights:
             if net not in contents:

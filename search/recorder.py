@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import os
 import signal
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from functools import wraps
@@ -35,20 +34,19 @@ from search.faults import (
     last_lines,
     reason_of,
 )
-from search.journal import TRIALS, Journal, read_events, read_trials
+from search.journal import Journal
 from search.machine import Shares
 from search.pruners import Scheduler, Stop
 from search.results import best_epoch
 from search.space import SearchSpace
 from search.suggest import Suggester, Suggestion
+from search.takeup import NO_STOP, take_up
 from search.tensorboard import TensorBoard
 
 Keep = Mapping[str, set[str]]
 """By folder the names, without their endings, of the files that stay."""
 Sweep = Callable[[Callable[[], Keep]], None]
 """Removes the files of each folder that are not to be kept, which it asks for when it does."""
-NO_STOP = Stop(None, None)
-"""Of a trial that nothing has stopped."""
 INTERRUPTED = Stop("interrupted", "interrupted")
 def ends_on_a_full_disk(noting: Callable[..., None]) -> Callable[..., None]:
     """Have the search end where what happened cannot be noted.
@@ -58,6 +56,7 @@ def ends_on_a_full_disk(noting: Callable[..., None]) -> Callable[..., None]:
     """
     @wraps(noting)
     def guarded(self: Recorder, *given: Any, **more: Any) -> None:
+        """Note it, or end the search."""
         try:
             noting(self, *given, **more)
         except OSError as error:
@@ -69,8 +68,6 @@ def ends_on_a_full_disk(noting: Callable[..., None]) -> Callable[..., None]:
     return guarded
 
 
-UNFINISHED = ("pending", "running", "interrupted", "failed")
-"""Trials that a resumed run takes up; a failed one gets another try."""
 EPOCH_FIELDS = tuple(item.name for item in fields(EpochMetrics))
 
 
@@ -112,7 +109,7 @@ class Recorder(tune.Callback):
         self.interrupted: set[str] = set()
         """Trials that --resume goes on with."""
         self.exhausted = False
-        self.waiting = self._take_up()
+        self.waiting = take_up(self)
         for half in [*run.glob("weights/.*.pt.*"), *run.glob("state/.*.pt.*")]:
             half.unlink(missing_ok=True)  # of workers that were killed while they wrote
         self._sweep()
@@ -259,7 +256,7 @@ class Recorder(tune.Callback):
     def _end(self, name: str, status: str, stop: Stop | None, **more: Any) -> None:
         self._note(name, status, stop, machine=self.machines.pop(name, None), **more)
         settings = self.running[name].settings
-        value = self._tell(name, status)
+        value = self.enter_end(name, status)
         if status == "failed":  # --resume tries it again, from its state
             self.failed.add(name)
         self._forget(name)
@@ -311,7 +308,7 @@ class Recorder(tune.Callback):
                 self.storage.put(lent.weights, Path("weights") / f"{name}.pt")
         self._end(name, "stopped" if stop else "done", stop)
 
-    def _tell(self, name: str, status: str) -> float | None:
+    def enter_end(self, name: str, status: str) -> float | None:
         """Enter a trial that has ended in the study and in the race for the best."""
         history = self.scheduler.histories.get(name)
         values = [float(row[self.space.metric]) for row in history.rows] if history else []
@@ -354,68 +351,6 @@ class Recorder(tune.Callback):
         self._again(name, f"{reason}; tried again with {self.shares.told(net, larger + 1)}")
         return True
 
-    def _take_up(self) -> list[Suggestion]:
-        """Go through what earlier sessions noted, in its order; return the unfinished trials."""
-        known, left, last = read_trials(self.run), Counter[str](), Counter[str]()
-        for file, row in read_events(self.run):
-            if file == TRIALS:
-                left[row["trial"]] += 1
-            else:
-                last[row["trial"]] += 1
-        found: dict[str, Stop | None] = {}
-        for file, row in read_events(self.run):
-            name = row["trial"]
-            end, stop = known[name], stop_of(known[name])
-            going = end["status"] in UNFINISHED
-            if file == TRIALS:
-                if name not in found:
-                    found[name] = None
-                    self.suggester.replay(name, end["settings"])
-                    self.scheduler.begin(name, end["settings"])
-                left[name] -= 1
-                if not left[name] and not going:
-                    self._known_end(name, end["status"], stop, end)
-                continue
-            last[name] -= 1
-            found[name] = self.scheduler.replay(
-                name, row, stop, bool(end.get("control")), going and not last[name]
-            )
-        return [
-            suggestion for name, end in known.items() if end["status"] in UNFINISHED
-            if (suggestion := self._go_on(name, end, found[name]))
-        ]
-
-    def _go_on(self, name: str, known: Mapping[str, Any], stop: Stop | None) -> Suggestion | None:
-        """Return a trial to go on with; one that had only not been noted as ended ends here.
-
-        Args:
-            name: the trial.
-            known: its last line.
-            stop: what its last epoch brings on, as the driver was killed before it noted that.
-        """
-        settings, control = known["settings"], bool(known.get("control"))
-        self.larger |= {name: known["larger"]} if known.get("larger") else {}
-        self.scheduler.replayed(name, stop_of(known), control)
-        if stop:
-            self.journal.trial(name, "stopped", **stop.noted(), control=False)
-            self._known_end(name, "stopped", None, {**known, **stop.noted()})
-        elif self.noted(name) == settings["epochs"]:
-            self.journal.trial(name, "done", **({} if control else NO_STOP.noted()))
-            self._known_end(name, "done", None, known)
-        else:
-            return Suggestion(name, settings, known["row"])
-        return None
-
-    def _known_end(
-        self, name: str, status: str, stop: Stop | None, known: Mapping[str, Any]
-    ) -> None:
-        """Enter how a trial of an earlier session ended."""
-        if stop:
-            self.scheduler.replayed(name, stop, bool(known.get("control")))
-        value = self._tell(name, status)
-        self.scheduler.forget(name)
-        self.board.ended(name, status, value, known.get("stop_reason"), earlier=True)
-
 
 def let_go(trial: Any) -> None:
     """Free what Ray keeps of the results of a trial that has ended, for its own tables.
@@ -426,10 +361,3 @@ def let_go(trial: Any) -> None:
         metadata.metric_analysis.clear()
         metadata.metric_n_steps.clear()
         metadata.last_result = {}
-
-
-def stop_of(known: Mapping[str, Any]) -> Stop | None:
-    """Return what the journal knows of why a trial was stopped; None where no rule did it."""
-    if known.get("stop_rule") in (None, "error", "interrupted"):
-        return None
-    return Stop(**{name: known.get(f"stop_{name}") for name in Stop._fields})

@@ -16,9 +16,10 @@ from search.board import Board
 from search.journal import read_epochs, read_trials
 from search.machine import Node, Setup, Shares
 from search.pruners import Stop
-from search.recorder import EPOCH_FIELDS, Recorder, stop_of
+from search.recorder import EPOCH_FIELDS, Recorder
 from search.space import load
 from search.suggest import Suggestion
+from search.takeup import stop_of
 
 SPACE = """
 fixed: {epochs: 2}
