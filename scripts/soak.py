@@ -49,13 +49,23 @@ MOST_SECONDS = 900
 
 
 class Soak:
-    """A search on a cluster in which things die."""
+    """A search on a cluster in which things die.
+
+    Args:
+        folder: for everything.
+        trials: of the search.
+        seed: of what dies, and when.
+        storage: folder or s3.
+        cores: of each worker.
+        lines: of the journal, the most between two deaths.
+    """
 
     def __init__(
-        self, folder: Path, trials: int, seed: int, storage: str = "folder", cores: int = 1
+        self, folder: Path, trials: int, seed: int, storage: str = "folder", cores: int = 1,
+        lines: int = 8,
     ) -> None:
         self.folder, self.rng, self.cores = folder, random.Random(seed), cores
-        self.trials = trials
+        self.trials, self.lines = trials, lines
         self.cache = folder / "cache"
         faces = draw(folder / "drawn", people=20, frontal=6, profile=2, seed=3, progress=False)
         prepare(str(faces), ["squeeze", "letterbox"], cache=self.cache, progress=False)
@@ -111,7 +121,7 @@ class Soak:
         began, driver = time.monotonic(), self.start()
         try:
             while kills and driver.poll() is None:
-                if not self.wait_for_lines(driver, self.rng.randrange(2, 9)):
+                if not self.wait_for_lines(driver, self.rng.randint(2, self.lines)):
                     break
                 kind = self.rng.choice(kinds)
                 if not self._kill(kind, driver):

@@ -31,7 +31,7 @@ from soak import Soak  # noqa: E402
 def test_whatever_dies_every_trial_ends_once_and_no_more_than_an_epoch_is_lost(
     tmp_path: Path, storage: str, kills: int, kinds: tuple[str, ...]
 ) -> None:
-    with Soak(tmp_path, trials=12, seed=1, storage=storage) as soak:
+    with Soak(tmp_path, trials=12, seed=1, storage=storage, lines=4) as soak:
         code = soak.go(kills, kinds)
     found = soak.figures()
     print(found)
