@@ -16,7 +16,10 @@ from typing import Any
 
 import ray
 from ray import tune
-from ray._private import ray_constants
+from ray._private import ray_constants, services
+from ray._private.authentication.authentication_token_setup import (
+    maybe_enable_token_auth_if_token_available,
+)
 from ray.tune.error import TuneError
 from ray.tune.search import Searcher
 
@@ -129,16 +132,36 @@ def connect(address: str | None, dashboard: bool = False) -> None:
         os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
         ray_constants.ENABLE_RAY_CLUSTER = False
         # "local", as without an address Ray would join whatever $RAY_ADDRESS names.
+        _apart()
         ray.init(
             address="local", include_dashboard=dashboard, dashboard_host="127.0.0.1",
             object_store_memory=OBJECT_STORE_BYTES, _node_ip_address="127.0.0.1", **quiet,
         )
         return
     check_address(address)
+    # Where there is a token, `ray start` asks for it unasked, and ray.init does not bring it.
+    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
     try:
         ray.init(address=address, runtime_env=code(), **quiet)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise DriverError(f"--address {address}: {str(error).splitlines()[0]}") from None
+        raise DriverError(
+            f"--address {address}: {str(error).splitlines()[0]}; if the cluster asks for a token, "
+            "set RAY_AUTH_MODE=token and the RAY_AUTH_TOKEN that its machines have"
+        ) from None
+
+
+def _apart() -> None:
+    """Have Ray's processes of this machine in groups of their own.
+
+    A Ctrl-C in the terminal, or a SIGTERM to the whole group, would end them before the trials'
+    states are saved. They end with this process all the same.
+    """
+    class Apart(services.ConsolePopen):
+        def __init__(self, *given: Any, **more: Any) -> None:
+            super().__init__(*given, **more, process_group=0)
+
+    if services.ConsolePopen.__name__ != "Apart":
+        services.ConsolePopen = Apart  # type: ignore[misc]
 
 
 def dashboard() -> str | None:

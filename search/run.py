@@ -88,7 +88,7 @@ def run_folder(options: argparse.Namespace, space: SearchSpace) -> tuple[Path, s
     name = options.name or space.name
     if not re.fullmatch(r"[\w][\w.\-]*", name):
         raise RunRefused(f"--name {name}: letters, digits, '-', '_' and '.' only")
-    if "://" in options.out:
+    if ":/" in options.out:
         run, url = _behind(options, name)
     else:
         run, url = Path(options.out).absolute() / name, None
@@ -120,12 +120,16 @@ def _behind(options: argparse.Namespace, name: str) -> tuple[Path, str]:
     from facesiam.storage import join
     from search.mirror import Mirror, fetched, folder_for
 
+    if not re.match(r"\w[\w+.-]*://[^/?]|file:///", options.out):
+        raise RunRefused(f"--out {options.out}: no URL; such as s3://bucket/runs or file:///path")
     url = join(options.out, name)
     run = folder_for(url)
     if options.resume:
         fetched(url)
     elif not options.dry_run:
-        if Mirror(url, print).exists():
+        mirror = Mirror(url, print)
+        mirror.bucket.patience = ()  # somebody waits for an answer
+        if mirror.exists():
             raise RunRefused(f"{url} exists; go on with --resume, or give another --name")
         if (run / "manifest.json").exists():
             raise RunRefused(
@@ -273,7 +277,8 @@ def _run(
         if said := verdicts.text(verdicts.record(trials, verdicts.planned(setup.run, trials))):
             _say(console, f"\n{said}\n")
     if (size := space.size()) is not None and space.algorithm != "rows":
-        _say(console, f"explored {len(read_trials(setup.run))} of {size}")
+        ended = [t for t in read_trials(setup.run).values() if t["status"] in ("done", "stopped")]
+        _say(console, f"explored {len(ended)} of {size}")
     _say(console, f"run: {setup.storage or _shown(setup.run)}")
     if why in CODES:
         _say(console, f"{why}; go on with:\n  {_resume_command()}")

@@ -45,7 +45,7 @@ def space(tmp_path: Path) -> Path:
 def refused(argv: list[str], out: Path, capsys: pytest.CaptureFixture[str]) -> str:
     """Run the command; assert that it refused and wrote nothing; return what it said."""
     before = sorted(out.rglob("*"))
-    assert main([*argv, "--out", str(out / "runs")]) == 2
+    assert main(["--out", str(out / "runs"), *argv]) == 2
     assert sorted(out.rglob("*")) == before
     return capsys.readouterr().err.strip()
 
@@ -63,6 +63,8 @@ def refused(argv: list[str], out: Path, capsys: pytest.CaptureFixture[str]) -> s
         (["--gpus", "64"], "--gpus 64: more than the"),
         (["--address", "127.0.0.1:1"], "--address 127.0.0.1:1: nobody answers there"),
         (["--address", "nonsense"], "--address nonsense: write auto or HOST:PORT"),
+        (["--out", "s3://"], "--out s3://: no URL; such as s3://bucket/runs or file:///path"),
+        (["--out", "file:/x"], "--out file:/x: no URL; such as s3://bucket/runs or file:///path"),
         (["--set", "people=1", "--data", "{faces}"], "people: 1 leaves no pair of the same"),
     ],
 )
@@ -274,10 +276,7 @@ def test_ctrl_c_and_preemption_lose_no_step_and_the_resumed_run_equals_an_uninte
             break
         time.sleep(0.05)
     time.sleep(0.3)
-    if number == signal.SIGINT:
-        os.killpg(process.pid, number)  # as a terminal does: to the whole group
-    else:
-        process.send_signal(number)
+    os.killpg(process.pid, number)  # as a terminal or `timeout` does: to the whole group
     asked = time.monotonic()
     said, noise = process.communicate(timeout=120)
     print(f"{number.name}: ended after {time.monotonic() - asked:.1f} s")
