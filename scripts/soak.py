@@ -73,7 +73,10 @@ class Soak:
         self.space.write_text(SPACE.format(trials=trials))
         hidden = [ROOT / "search", ROOT / "facesiam", self.cache]
         self.cluster = Cluster(folder / "nodes", hidden=hidden)
-        self.environment = os.environ | {"FACESIAM_CACHE": str(self.cache)}
+        # Its machines have homes of their own, so no token; the driver may have one.
+        self.environment = os.environ | {
+            "FACESIAM_CACHE": str(self.cache), "RAY_AUTH_MODE": "disabled",
+        }
         self.extra: dict[str, str] = {}
         self.storage, self.url = storage, ""
         self.faces = faces

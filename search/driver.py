@@ -146,7 +146,7 @@ def connect(address: str | None, dashboard: bool = False) -> None:
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise DriverError(
             f"--address {address}: {str(error).splitlines()[0]}; if the cluster asks for a token, "
-            "set RAY_AUTH_MODE=token and the RAY_AUTH_TOKEN that its machines have"
+            "set RAY_AUTH_MODE=token and its RAY_AUTH_TOKEN, else RAY_AUTH_MODE=disabled"
         ) from None
 
 

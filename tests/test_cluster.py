@@ -90,6 +90,7 @@ def test_unequal_machines_run_what_fits_them_and_a_folder_of_ones_own_is_refused
     (tmp_path / "unequal.yaml").write_text(UNEQUAL)
     (tmp_path / "own").mkdir()
     environment = os.environ | {"FACESIAM_CACHE": str(data.folder.parent)}
+    environment["RAY_AUTH_MODE"] = "disabled"
     with Cluster(tmp_path / "nodes", hidden=[tmp_path / "own"]) as cluster:
         cluster.head()
         cluster.worker(cpus=1)
