@@ -26,7 +26,7 @@ from ray.tune.search import Searcher
 from facesiam.config import Value
 from facesiam.probe import Share, Way
 from facesiam.trainable import FaceTrial, measured
-from search import sharing
+from search import faults, sharing
 from search.board import Board
 from search.depot import code, open_depot
 from search.earlier import Key, Lent
@@ -71,10 +71,30 @@ def run(
         space, setup.run, board, shares, key, lent,
         storage=mirror.bucket if mirror else None, sweep=mirror.sweep if mirror else None,
     )
-    depot = open_depot(Path(setup.data), setup.weights) if setup.address and setup.data else None
     if mirror:
         mirror.on_lost = recorder.lost
-    tuner = tune.Tuner(
+    tuner = _tuner(recorder, shares, trainable)
+    try:
+        with board, on_signals(recorder):
+            tuner.fit()
+    except KeyboardInterrupt:
+        pass
+    except OSError as error:  # the disk that the journal is on, or Ray's files
+        recorder.halted = faults.told(error)
+    except TuneError as error:  # so Ray wraps them, where it is its own
+        if os.strerror(errno.ENOSPC) not in str(error):
+            raise
+        recorder.halted = f"Ray's files: {os.strerror(errno.ENOSPC)}"
+    try:
+        return recorder.close()
+    except OSError as error:
+        return faults.told(error)
+
+
+def _tuner(recorder: Recorder, shares: Shares, trainable: type[tune.Trainable]) -> tune.Tuner:
+    setup = shares.setup
+    depot = open_depot(Path(setup.data), setup.weights) if setup.address and setup.data else None
+    return tune.Tuner(
         tune.with_resources(trainable, placing(shares)),
         tune_config=tune.TuneConfig(
             search_alg=Searching(recorder, shares, depot), scheduler=recorder.scheduler,
@@ -86,28 +106,6 @@ def run(
             callbacks=[recorder], checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
         ),
     )
-    try:
-        with board, on_signals(recorder):
-            tuner.fit()
-    except KeyboardInterrupt:
-        pass
-    except OSError as error:  # the disk that the journal is on, or Ray's files
-        recorder.halted = _told(error)
-    except TuneError as error:  # so Ray wraps them, where it is its own
-        if os.strerror(errno.ENOSPC) not in str(error):
-            raise
-        recorder.halted = f"Ray's files: {os.strerror(errno.ENOSPC)}"
-    try:
-        return recorder.close()
-    except OSError as error:
-        return _told(error)
-
-
-def _told(error: OSError) -> str:
-    """Return the text of ours as it is; of others with the file."""
-    if error.filename is None:
-        return str(error.strerror or error)
-    return f"{error.filename}: {error.strerror}"
 
 
 def connect(address: str | None, dashboard: bool = False) -> None:

@@ -65,6 +65,12 @@ def reason_of(error: str) -> str:
     return (lines[-1] if lines else UNKNOWN)[:300]
 
 
+def told(error: OSError) -> str:
+    """Say what the system could not do, and to which file where it names one."""
+    said = str(error.strerror or error)
+    return said if error.filename is None else f"{error.filename}: {said}"
+
+
 def last_lines(log: Path) -> list[str]:
     """Return the last lines of a trial's log; none where it has none, or not on this machine."""
     try:

@@ -50,8 +50,8 @@ class Journal:
         self._append(EPOCHS, {"trial": trial, **metrics})
 
     def _append(self, name: str, line: Mapping[str, Any]) -> None:
-        self.number += 1
-        append(self.run / name, {**line, "n": self.number})
+        append(self.run / name, {**line, "n": self.number + 1})
+        self.number += 1  # now that it is there: a number that no line has would be a gap
 
 
 @contextmanager

@@ -20,20 +20,9 @@ from ray import tune
 from facesiam.config import EpochMetrics
 from facesiam.storage import Folder, Storage
 from facesiam.storage import sweep as storage_sweep
+from search import faults
 from search.board import Board
 from search.earlier import Key, Lent
-from search.faults import (
-    BUG,
-    LOST,
-    MEMORY,
-    PREEMPTED,
-    STORAGE,
-    Retries,
-    error_of,
-    kind_of,
-    last_lines,
-    reason_of,
-)
 from search.journal import Journal
 from search.machine import Shares
 from search.pruners import Scheduler, Stop
@@ -48,6 +37,9 @@ Keep = Mapping[str, set[str]]
 Sweep = Callable[[Callable[[], Keep]], None]
 """Removes the files of each folder that are not to be kept, which it asks for when it does."""
 INTERRUPTED = Stop("interrupted", "interrupted")
+EPOCH_FIELDS = tuple(item.name for item in fields(EpochMetrics))
+
+
 def ends_on_a_full_disk(noting: Callable[..., None]) -> Callable[..., None]:
     """Have the search end where what happened cannot be noted.
 
@@ -60,15 +52,10 @@ def ends_on_a_full_disk(noting: Callable[..., None]) -> Callable[..., None]:
         try:
             noting(self, *given, **more)
         except OSError as error:
-            self.halted = f"{error.filename}: {error.strerror}" if error.filename else str(
-                error.strerror or error
-            )
+            self.halted = faults.told(error)
             self.deaf = True
             raise KeyboardInterrupt from error
     return guarded
-
-
-EPOCH_FIELDS = tuple(item.name for item in fields(EpochMetrics))
 
 
 class Recorder(tune.Callback):
@@ -83,7 +70,7 @@ class Recorder(tune.Callback):
         self.key, self.lent = key, lent or {}
         self.storage = storage or Folder(run)
         self.sweep = sweep or (lambda keeping: storage_sweep(self.storage, keeping()))
-        self.retries = Retries()
+        self.retries = faults.Retries()
         self.halted: str | None = None
         """Why no trial starts any more; None: nothing keeps them."""
         self.tell: Callable[[list[Any]], None] = lambda trials: None
@@ -204,28 +191,28 @@ class Recorder(tune.Callback):
     @ends_on_a_full_disk
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Note why a trial failed, or have it tried again where that may help."""
-        name, error = trial.config["trial"], error_of(trial)
+        name, error = trial.config["trial"], faults.error_of(trial)
         let_go(trial)
-        kind, reason = kind_of(error), reason_of(error)
-        if kind == MEMORY and self._give_more(name, reason):
+        kind, reason = faults.kind_of(error), faults.reason_of(error)
+        if kind == faults.MEMORY and self._give_more(name, reason):
             return
-        if kind == PREEMPTED and not self.halted:
+        if kind == faults.PREEMPTED and not self.halted:
             self._again(name, f"{reason}; goes on from there")
             return
-        if kind in (LOST, STORAGE) and not self.halted:
+        if kind in (faults.LOST, faults.STORAGE) and not self.halted:
             wait = self.retries.again(name, self.noted(name))
             if wait is not None:
                 self._again(name, f"{reason}; tried again in {wait:g} s")
                 return
-            if kind == STORAGE:  # that of all trials
+            if kind == faults.STORAGE:  # that of all trials
                 raise OSError(0, reason)
-        if self.halted and kind != BUG:
+        if self.halted and kind != faults.BUG:
             self._interrupt(name)
             return
         stop, spared = Stop("error", reason), self.scheduler.spared.get(name)
         if spared:  # the verdict outlives the failure
             stop = spared._replace(reason=f"failed: {reason}; spared before: {spared.reason}")
-        self._end(name, "failed", stop, log=last_lines(self.run / "logs" / f"{name}.log"))
+        self._end(name, "failed", stop, log=faults.last_lines(self.run / "logs" / f"{name}.log"))
 
     def close(self) -> str | None:
         """Mark what is still running as interrupted.
@@ -271,9 +258,9 @@ class Recorder(tune.Callback):
             reason = f"ran on as control; {reason}"
         self.board.ended(name, status, value, reason)
 
-    def _forget(self, name: str) -> Suggestion:
+    def _forget(self, name: str) -> None:
         self.trials.pop(name, None)
-        return self.running.pop(name)
+        self.running.pop(name)
 
     def _interrupt(self, name: str) -> None:
         # What the control group was spared from must outlive the interruption.

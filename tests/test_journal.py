@@ -87,6 +87,7 @@ try:
     journal.epoch("0001", {"epoch": 1})
 except NotWritten as error:
     print(error.strerror)
+print(journal.number)
 """
 
 
@@ -96,5 +97,6 @@ def test_a_line_for_which_there_is_no_room_is_not_there_at_all(tmp_path: Path) -
         [sys.executable, "-c", FULL, str(tmp_path)], capture_output=True, text=True, cwd=ROOT
     )
     assert done.stdout.startswith(f"{tmp_path}/epochs.jsonl: "), done.stderr
+    assert done.stdout.endswith("\n1\n")  # the next line that is written is the second one
     content = (tmp_path / "epochs.jsonl").read_text()
     assert content == '{"trial": "0001", "epoch": 0, "n": 1}\n'

@@ -21,6 +21,7 @@ from rich.console import Console
 
 from facesiam.data import FaceData
 from search import results
+from search.asha import Asha
 from search.board import Board
 from search.journal import EPOCHS, TRIALS, read_epochs, read_lines, read_trials
 from search.pruners import Stop
@@ -209,6 +210,29 @@ def test_an_epoch_that_is_run_again_is_not_judged_again(tmp_path: Path) -> None:
     assert live.scheduler.on_trial_result(None, first, again) == "CONTINUE"
     later = metrics("x", {"lr": 1e-3}, 2) | {"val_acc": 0.6}
     assert live.scheduler.on_trial_result(None, first, later) == "STOP"
+
+
+def test_an_epoch_that_was_noted_twice_is_replayed_as_it_was_judged_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = SEARCH.replace("control: 0.3", "control: 0, chance: false")
+    live = recorder(tmp_path, text)
+    ray = Workers(live, 1)
+    ray.go()
+    (trial,) = ray.trials.values()
+    name, settings = trial.config["trial"], trial.config["settings"]
+    for epoch in (0, 1, 2, 1, 2):  # its worker died after the third, and its state was older
+        live.on_trial_result(0, [], trial, metrics(name, settings, epoch))
+    asked: list[int] = []
+    judge = Asha.judge
+
+    def counted(self: Asha, trial: str, age: float, *given: Any) -> Any:
+        asked.append(int(age))
+        return judge(self, trial, age, *given)
+
+    monkeypatch.setattr(Asha, "judge", counted)
+    second = recorder(tmp_path, text)
+    assert asked == [1, 2, 3] and second.noted(name) == 3
 
 
 def test_a_death_between_the_last_epoch_and_its_verdict_stops_the_trial_all_the_same(
