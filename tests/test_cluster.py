@@ -25,18 +25,18 @@ from soak import Soak  # noqa: E402
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
-    ("storage", "kills", "kinds"),
-    [("folder", 10, ("driver",)), ("s3", 2, ("machine", "driver"))],
+    ("storage", "trials", "kills", "kinds"),
+    [("folder", 12, 10, ("driver",)), ("s3", 8, 2, ("machine", "driver"))],
 )
 def test_whatever_dies_every_trial_ends_once_and_no_more_than_an_epoch_is_lost(
-    tmp_path: Path, storage: str, kills: int, kinds: tuple[str, ...]
+    tmp_path: Path, storage: str, trials: int, kills: int, kinds: tuple[str, ...]
 ) -> None:
-    with Soak(tmp_path, trials=12, seed=1, storage=storage, lines=4) as soak:
+    with Soak(tmp_path, trials=trials, seed=1, storage=storage, lines=4) as soak:
         code = soak.go(kills, kinds)
     found = soak.figures()
     print(found)
     assert code == 0, soak.log.read_text()[-3000:]
-    assert found["trials"] == 12 and found["lost"] == found["ended twice"] == 0
+    assert found["trials"] == trials and found["lost"] == found["ended twice"] == 0
     assert found["ran again after their end"] == 0
     assert set(found["status"]) <= {"done", "stopped"}
     assert found["hidden"] or found["machines"] == "loopback"

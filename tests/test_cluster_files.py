@@ -263,7 +263,8 @@ def test_no_file_has_a_secret_or_a_path_of_one_machine() -> None:
     for file in (*CLUSTER.iterdir(), ROOT / ".dockerignore"):
         text = file.read_text()
         assert not re.search(r"AKIA[0-9A-Z]{16}|SECRET_ACCESS_KEY=[^.]", text), file
-        places = (ROOT, ROOT.parent, *ROOT.parents[1:-1], Path.home())
+        # The checkout and its parent, but for places that every machine has.
+        places = {ROOT, ROOT.parent, Path.home()} - {Path("/"), Path(tempfile.gettempdir())}
         assert not [place for place in places if f"{place}/" in text], file
 
 
