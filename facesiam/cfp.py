@@ -29,6 +29,7 @@ LISTS = {
 KINDS = ("FF", "FP")
 LABELS = ("same", "diff")
 FOLDS: dict[Part, tuple[int, ...]] = {"train": (1, 2, 3, 4, 5, 6), "val": (7, 8), "test": (9, 10)}
+ALL_FOLDS = range(1, 11)
 PART_OF = {fold: part for part, folds in FOLDS.items() for fold in folds}
 _PERSON = re.compile(r"(?:.*/)?(\d+)/(?:frontal|profile)/[^/]+")
 
@@ -49,6 +50,21 @@ class Dataset:
     """The lists and split files that this was read from."""
     problems: list[str]
     """Everything that is wrong, a sentence each, with file and line."""
+
+
+def folds_of(part: Part, fold: int) -> tuple[int, ...]:
+    """Return the splits whose people are in a part.
+
+    Args:
+        part: train, val or test.
+        fold: 0: splits 01-06, 07-08 and 09-10. k from 1 to 10: split k tests, the next one (1
+            after 10) validates, the other eight train.
+    """
+    if not fold:
+        return FOLDS[part]
+    after = fold % 10 + 1
+    rest = tuple(n for n in ALL_FOLDS if n not in (fold, after))
+    return {"train": rest, "val": (after,), "test": (fold,)}[part]
 
 
 def read(source: Source) -> Dataset:

@@ -7,33 +7,57 @@ dataframe's columns and TensorBoard all read SETTINGS.
 
 from __future__ import annotations
 
-import math
-from argparse import ArgumentTypeError
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from difflib import get_close_matches
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from dataclasses import asdict, dataclass, fields
+from typing import Literal, get_args, get_origin, get_type_hints
 
-Value = bool | int | float | str
+from facesiam.settings import Setting, Value, did_you_mean, positive
+from facesiam.settings import setting as _setting
 
+__all__ = [
+    "EMBEDDING_JOINS", "EMBEDDING_LOSSES", "GEOMETRY", "METRICS", "SETTINGS", "ConfigError",
+    "EpochMetrics", "Geometry", "Part", "Protocol", "Setting", "TrialConfig", "Value", "conflicts",
+    "did_you_mean", "geometry_of", "positive", "unknown_setting",
+]  # fmt: skip
+
+Net = Literal[
+    "alexnet", "vgg16_bn", "convnext_base", "convnext_large", "convnext_small",
+    "convnext_tiny", "densenet121", "densenet161", "densenet169", "densenet201",
+    "efficientnet_b0", "efficientnet_b1", "efficientnet_b2", "efficientnet_b3",
+    "efficientnet_b4", "efficientnet_b5", "efficientnet_b6", "efficientnet_b7",
+    "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2", "efficientnet_v2_l",
+    "efficientnet_v2_m", "efficientnet_v2_s", "googlenet", "inception_v3", "maxvit_t",
+    "mnasnet0_5", "mnasnet0_75", "mnasnet1_0", "mnasnet1_3", "mobilenet_v2",
+    "mobilenet_v3_large", "mobilenet_v3_small", "regnet_x_16gf", "regnet_x_1_6gf",
+    "regnet_x_32gf", "regnet_x_3_2gf", "regnet_x_400mf", "regnet_x_800mf", "regnet_x_8gf",
+    "regnet_y_128gf", "regnet_y_16gf", "regnet_y_1_6gf", "regnet_y_32gf", "regnet_y_3_2gf",
+    "regnet_y_400mf", "regnet_y_800mf", "regnet_y_8gf", "resnet101", "resnet152", "resnet18",
+    "resnet34", "resnet50", "resnext101_32x8d", "resnext101_64x4d", "resnext50_32x4d",
+    "shufflenet_v2_x0_5", "shufflenet_v2_x1_0", "shufflenet_v2_x1_5", "shufflenet_v2_x2_0",
+    "squeezenet1_0", "squeezenet1_1", "swin_b", "swin_s", "swin_t", "swin_v2_b", "swin_v2_s",
+    "swin_v2_t", "vgg11", "vgg11_bn", "vgg13", "vgg13_bn", "vgg16", "vgg19", "vgg19_bn",
+    "vit_b_16", "vit_b_32", "vit_h_14", "vit_l_16", "vit_l_32", "wide_resnet101_2",
+    "wide_resnet50_2",
+]
 Protocol = Literal["cfp-pairs", "frontal-triplets"]
 Part = Literal["train", "val", "test"]
-Geometry = Literal["squeeze", "letterbox"]
+Geometry = Literal["squeeze", "letterbox", "aligned"]
 
 GEOMETRY: dict[str, Geometry] = {"cfp-pairs": "squeeze", "frontal-triplets": "letterbox"}
-"""How each protocol brings an image to 224×224."""
+"""How each protocol brings an image to 224×224, where faces are not aligned."""
+EMBEDDING_JOINS = ("cosine", "distance")
+EMBEDDING_LOSSES = (
+    "contrastive", "triplet", "cosine_embedding", "logistic", "supcon", "arcface", "cosface",
+)
+"""Losses of embeddings and identities; the others are of two logits."""
+DOCUMENTED = ("alexnet", "vgg16_bn")
+"""Nets of the documents, whose `freeze` is known and whose inputs stay in [0, 1]."""
+FIXED_SIZE = ("vit_", "maxvit_")
+"""Nets that take 224×224 only, by how their names begin."""
 
 
 class ConfigError(ValueError):
     """Settings that no trial can run with; the text names each of them and the rule it breaks."""
-
-
-def _setting(
-    default: Value, help: str, *, above: float | None = None, low: float | None = None,
-    high: float | None = None,
-) -> Any:
-    bounds = {"above": above, "low": low, "high": high}
-    return field(default=default, metadata={"help": help, **bounds})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,47 +68,152 @@ class TrialConfig:
         ConfigError: a value is outside its bounds, or two settings contradict each other.
     """
 
-    net: Literal["alexnet", "vgg16_bn"] = _setting(
-        "alexnet", "trunk that both images pass through, by its torchvision name"
+    # The net
+    net: Net = _setting(
+        "alexnet",
+        "trunk that both images pass through, by its torchvision name, or efficientnet_lite0 to 2 "
+        "of the extra `lite`",
     )
-    join: Literal["concat", "difference", "linear"] = _setting(
+    join: Literal["concat", "difference", "linear", "cosine", "distance"] = _setting(
         "concat",
-        "how the two images' features meet: concatenated, absolute difference, or each through a "
-        "linear layer of `hidden` units and then concatenated",
+        "how the two images' features meet. Decision nets: concatenated, absolute difference, or "
+        "each through a linear layer of `hidden` units and then concatenated. Embedding nets: the "
+        "cosine or the negative distance of two unit vectors, against a calibrated threshold",
     )
-    hidden: int = _setting(4096, "width of the head's hidden layers, in units", low=2, high=65536)
-    dropout: bool = _setting(False, "dropout of 0.5 after each hidden ReLU of the head")
-    pretrained: bool = _setting(False, "start the trunk from torchvision's ImageNet weights")
+    hidden: int = _setting(
+        4096, "width of a decision head's hidden layers, in units", low=2, high=65536
+    )
+    embedding: int = _setting(
+        256, "length of an embedding net's vectors, in units", low=2, high=65536
+    )
+    dropout: bool = _setting(
+        False, "dropout of 0.5 after each hidden ReLU of a decision head; of 0.2 before an "
+        "embedding head",
+    )
+    pretrained: bool = _setting(False, "start the trunk from its ImageNet weights")
+    input_scale: Literal["auto", "unit", "weights"] = _setting(
+        "auto",
+        "values of the input. unit: [0, 1]; weights: by mean and deviation as for the ImageNet "
+        "weights; auto: weights where pretrained, but unit for alexnet and vgg16_bn, as the "
+        "documents ran them",
+    )
     freeze: bool = _setting(
         False, "no gradient for the first convolutions: 7 of VGG with batch-norm, 3 of AlexNet"
+    )
+    freeze_stages: int = _setting(
+        0,
+        "no gradient for the trunk's layers before its resolution is below 224 / 2^n: 1 freezes "
+        "what works at 112 pixels, 5 all of most nets; 0: none",
+        low=0, high=8,
     )
     freeze_batchnorm: bool = _setting(
         False, "batch-norm keeps its pretrained statistics; its scale and shift still train"
     )
-    loss: Literal["single", "two"] = _setting(
+    # The loss
+    loss: Literal[
+        "single", "two", "contrastive", "triplet", "cosine_embedding", "logistic", "supcon",
+        "arcface", "cosface",
+    ] = _setting(
         "two",
-        "single: one cross-entropy over the mixed batch; two: mean of the positive pairs' and the "
-        "negative pairs' cross-entropy, half of the batch each",
+        "of decision nets, single: one cross-entropy over the mixed batch; two: mean of the "
+        "positive pairs' and the negative pairs' cross-entropy, half of the batch each. The "
+        "others are of embedding nets, over all pairs or identities of a batch",
     )
-    optimizer: Literal["adam"] = _setting("adam", "Adam with betas 0.9 and 0.999")
-    lr: float = _setting(1e-5, "learning rate", above=0, high=10)
-    weight_decay: float = _setting(0.0, "L2 penalty added to the gradient", low=0, high=10)
+    margin: float = _setting(
+        0.3,
+        "margin of an embedding loss: a distance (contrastive, triplet), a cosine "
+        "(cosine_embedding, cosface) or an angle in radians (arcface)",
+        low=0, high=4,
+    )
+    loss_scale: float = _setting(
+        16.0, "what cosines are multiplied by in arcface, cosface and supcon (there 1 / "
+        "temperature), and where logistic begins", above=0, high=1000,
+    )
+    mining: Literal["all", "hard", "semihard"] = _setting(
+        "all", "which triplets of a batch the triplet loss takes"
+    )
+    label_smoothing: float = _setting(
+        0.0, "share of the target given to the other classes, in losses that are cross-entropies",
+        low=0, high=0.9,
+    )
+    # The optimizer
+    optimizer: Literal["adam", "adamw", "sgd"] = _setting(
+        "adam", "Adam with betas 0.9 and 0.999, the same with decoupled weight decay, or SGD with "
+        "`momentum`",
+    )
+    lr: float = _setting(1e-5, "learning rate, the highest of its schedule", above=0, high=10)
+    head_lr: float = _setting(
+        1.0, "what is not the trunk learns at this many times `lr`", above=0, high=1000
+    )
+    momentum: float = _setting(
+        0.9, "momentum of SGD (Nesterov's where above 0)", low=0, high=0.999
+    )
+    weight_decay: float = _setting(
+        0.0, "L2 penalty added to the gradient; with adamw taken off the weights, times lr",
+        low=0, high=10,
+    )
+    schedule: Literal["constant", "cosine", "onecycle"] = _setting(
+        "constant",
+        "how the learning rate goes, from update to update: cosine falls to 0 over `epochs`; "
+        "onecycle rises from a 25th for 30 % of them, then falls",
+    )
+    warmup: float = _setting(
+        0.0, "share of all updates in which the learning rate rises linearly from 0",
+        low=0, high=0.9,
+    )
+    # The batches
     batch_size: int = _setting(
-        16, "pairs (cfp-pairs) or triplets (frontal-triplets) an update", low=1, high=65536
+        16,
+        "pairs (cfp-pairs) or triplets (frontal-triplets) an update; with images_per_person, "
+        "images",
+        low=1, high=65536,
+    )
+    images_per_person: int = _setting(
+        0,
+        "0: batches are the protocol's pairs or triplets; else `batch_size` images, so many of "
+        "each person, and an epoch meets every image once; for embedding nets",
+        low=0, high=64,
+    )
+    views: Literal["protocol", "all"] = _setting(
+        "protocol",
+        "images of the training people that batches of images_per_person draw from: those of the "
+        "protocol's training pairs, or all there are, frontal and profile",
     )
     augment: bool = _setting(
         False,
         "random flip, with rotation within ±20° (cfp-pairs) or a shift within ±12.5 % of each "
-        "side (frontal-triplets); training images only",
+        "side (frontal-triplets); training images only, as are the next ones",
+    )
+    flip: bool = _setting(
+        False, "mirror half of the images; aligned profiles, which all look right, stay so"
+    )
+    rotate: float = _setting(0.0, "turn by up to so many degrees either way", low=0, high=180)
+    shift: float = _setting(0.0, "move by up to this share of each side", low=0, high=0.5)
+    crop: float = _setting(
+        0.0, "zoom in or out by a factor of up to 1 / (1 - crop)", low=0, high=0.9
+    )
+    colour: float = _setting(
+        0.0, "change brightness, contrast and saturation by up to this share", low=0, high=1
+    )
+    erase: float = _setting(
+        0.0, "chance that a rectangle of 2 to 20 % of the image is filled with its mean colour",
+        low=0, high=1,
     )
     epochs: int = _setting(60, "passes over the training pairs", low=1, high=100_000)
     seed: int = _setting(
         0, "seeds the weights, the order, augmentation and dropout", low=0, high=2**31 - 1
     )
+    # The data
     protocol: Protocol = _setting(
         "frontal-triplets",
         "cfp-pairs: the official frontal and profile pairs; frontal-triplets: one (anchor, "
         "positive, negative) per frontal image",
+    )
+    fold: int = _setting(
+        0,
+        "0: the protocol's own split of the people; k from 1 to 10: the people of official split "
+        "k test, those of the next one (1 after 10) validate, the other eight train",
+        low=0, high=10,
     )
     pair_seed: int = _setting(
         0,
@@ -94,12 +223,25 @@ class TrialConfig:
     people: int = _setting(
         0, "limit each part to its first N people, for quick runs; 0: everyone", low=0, high=10**6
     )
+    align: bool = _setting(
+        False, "faces turned, scaled and mirrored onto one template by the data's landmarks, all "
+        "profiles looking right; needs data that has them, as CFP does",
+    )
     image_size: int = _setting(
         224, "side of the images that the trunk sees, in pixels; below 224 they are averaged down",
         low=64, high=224,
     )
+    # The verdict
+    calibrate: bool = _setting(
+        False, "put a decision net's threshold where the validation pairs are judged best, after "
+        "each epoch; embedding nets always do",
+    )
+    flip_average: bool = _setting(
+        False, "validate and test with the mean embedding of an image and its mirror image"
+    )
     precision: Literal["auto", "bf16", "fp32"] = _setting(
-        "auto", "arithmetic of the layers; auto: bf16 where the processor multiplies in it"
+        "auto", "arithmetic of the layers; auto: bf16 where the processor multiplies in it, but "
+        "on a CPU fp32 for nets of depthwise convolutions, which are faster so",
     )
 
     def __post_init__(self) -> None:
@@ -111,6 +253,11 @@ class TrialConfig:
         problems = problems or conflicts(asdict(self))
         if problems:
             raise ConfigError("; ".join(problems))
+
+    @property
+    def geometry(self) -> Geometry:
+        """How images come to 224×224."""
+        return geometry_of(asdict(self))
 
     @classmethod
     def from_dict(cls, settings: Mapping[str, Value]) -> TrialConfig:
@@ -130,64 +277,6 @@ class TrialConfig:
 
 
 @dataclass(frozen=True)
-class Setting:
-    """One field of TrialConfig, as the checks, the schema and ``--set`` need it."""
-
-    name: str
-    type: type
-    default: Value
-    help: str
-    choices: tuple[str, ...] = ()
-    above: float | None = None
-    low: float | None = None
-    high: float | None = None
-
-    def parse(self, text: str) -> Value:
-        """Turn written text into a value by this setting's own type, so ``1e-5`` is a number.
-
-        Raises:
-            ValueError: the text is not of that type; the message is a sentence without the name.
-        """
-        if self.type is str:
-            return text
-        if self.type is bool:
-            return _parse_bool(text)
-        try:
-            number = float(text)
-        except ValueError:
-            raise ValueError(f"must be {_article(self.type)}, got {text!r}") from None
-        if self.type is int:
-            if not number.is_integer():
-                raise ValueError(f"must be a whole number, got {text}")
-            return int(number)
-        return number
-
-    def problem(self, value: object) -> str | None:
-        """Say in a sentence why ``value`` cannot be this setting, or None where it can."""
-        if self.choices:
-            return None if value in self.choices else self._not_a_choice(value)
-        if self.type is bool:
-            return None if isinstance(value, bool) else f"must be true or false, got {value!r}"
-        wanted = (int,) if self.type is int else (int, float)
-        if isinstance(value, bool) or not isinstance(value, wanted):
-            return f"must be {_article(self.type)}, got {value!r}"
-        if not math.isfinite(value):
-            return f"must be finite, got {value}"
-        if self.above is not None and value <= self.above:
-            return f"must be above {self.above:g}, got {value:g}"
-        if self.low is not None and value < self.low:
-            return f"must be {self.low:g} or more, got {value:g}"
-        if self.high is not None and value > self.high:
-            return f"must be {self.high:g} or less, got {value:g}"
-        return None
-
-    def _not_a_choice(self, value: object) -> str:
-        return f"{value!r} is not one of {', '.join(self.choices)}" + did_you_mean(
-            str(value), self.choices
-        )
-
-
-@dataclass(frozen=True)
 class EpochMetrics:
     """What one epoch of one trial measured. The names are the tables' columns and the tags."""
 
@@ -196,7 +285,9 @@ class EpochMetrics:
     train_loss: float
     """Mean loss over the epoch's updates, in nats, as trained (with augmentation and dropout)."""
     train_acc: float
-    """Share of training pairs judged right during the epoch, in [0, 1], as trained."""
+    """Share of training pairs judged right during the epoch, in [0, 1], as trained. Of
+    embedding nets: of all pairs in a batch, those of one person and the others having half of
+    the say each, at the threshold of the epoch before."""
     val_loss: float
     """Mean cross-entropy over the validation pairs after the epoch, in nats."""
     val_acc: float
@@ -206,7 +297,7 @@ class EpochMetrics:
     seconds: float
     """Wall-clock time of the epoch, training and validation, in seconds."""
     samples_per_second: float
-    """Training pairs a second, validation left out."""
+    """Training pairs a second, validation left out; images with images_per_person."""
     peak_memory_mib: float
     """Most memory held in the epoch, in MiB: allocated on the GPU, or resident in the process."""
     updates: int
@@ -227,63 +318,62 @@ class EpochMetrics:
     logit_spread: float
     """Highest minus lowest difference of the two logits (first minus second) over the validation
     pairs; 0: every pair gets the same verdict, equally sure. NaN: a logit is NaN."""
+    val_auc: float
+    """Chance that a validation pair of the same person scores above one of different people, in
+    [0, 1], whatever the threshold. NaN: a logit is NaN."""
 
     def to_dict(self) -> dict[str, float]:
         """Return the fields by name."""
         return asdict(self)
 
 
-METRICS: tuple[str, ...] = ("val_acc", "val_loss", "train_acc", "train_loss")
+METRICS: tuple[str, ...] = ("val_acc", "val_auc", "val_loss", "train_acc", "train_loss")
 """What a search may optimise."""
 
 
 def conflicts(settings: Mapping[str, Value]) -> list[str]:
     """List the rules between two settings that ``settings``, complete and in bounds, break."""
-    problems = []
-    vgg = settings["net"] == "vgg16_bn"
-    if vgg and settings["freeze_batchnorm"] and not settings["pretrained"]:
-        problems.append(
-            "freeze_batchnorm: true needs pretrained: true (the statistics of untrained "
-            "batch-norm layers mean nothing)"
-        )
-    odd = int(settings["batch_size"]) % 2
-    if settings["loss"] == "two" and settings["protocol"] == "cfp-pairs" and odd:
-        problems.append(
-            f"batch_size: must be even with loss: two (half of a batch each), "
-            f"got {settings['batch_size']}"
-        )
-    return problems
+    net, size = str(settings["net"]), int(settings["batch_size"])
+    embedding, each = settings["join"] in EMBEDDING_JOINS, int(settings["images_per_person"])
+    rules = (
+        (settings["freeze_batchnorm"] and not settings["pretrained"] and net != "alexnet",
+         "freeze_batchnorm: true needs pretrained: true (the statistics of untrained "
+         "batch-norm layers mean nothing)"),
+        (settings["loss"] == "two" and settings["protocol"] == "cfp-pairs" and size % 2,
+         f"batch_size: must be even with loss: two (half of a batch each), got {size}"),
+        (settings["freeze"] and net not in DOCUMENTED,
+         f"freeze: true is of alexnet and vgg16_bn; with {net} use freeze_stages"),
+        (embedding != (settings["loss"] in EMBEDDING_LOSSES),
+         f"loss: {settings['loss']} does not go with join: {settings['join']}; "
+         f"{', '.join(EMBEDDING_LOSSES)} go with {' and '.join(EMBEDDING_JOINS)}, single and two "
+         "with the others"),
+        (each and not embedding,
+         f"images_per_person: {each} needs join: {' or '.join(EMBEDDING_JOINS)}"),
+        (each == 1, "images_per_person: 1 makes no pair of the same person; 0, or 2 and more"),
+        (each > 1 and (size % each or size < 2 * each),
+         f"batch_size: must be a multiple of images_per_person: {each}, two people or more, "
+         f"got {size}"),
+        (settings["views"] == "all" and not each, "views: all needs images_per_person"),
+        (settings["flip_average"] and not embedding,
+         f"flip_average: true needs join: {' or '.join(EMBEDDING_JOINS)}"),
+        (net.startswith(FIXED_SIZE) and settings["image_size"] != 224,
+         f"image_size: {net} takes 224 only, got {settings['image_size']}"),
+        (net == "inception_v3" and int(settings["image_size"]) < 75,
+         f"image_size: inception_v3 takes 75 and more, got {settings['image_size']}"),
+        (int(settings["fold"]) and int(settings["people"]),
+         "people: limits the protocol's own split, not a fold; leave out one of the two"),
+    )  # fmt: skip
+    return [text for broken, text in rules if broken]
+
+
+def geometry_of(settings: Mapping[str, Value]) -> Geometry:
+    """Return how images come to 224×224 under these settings: aligned, or as the protocol says."""
+    return "aligned" if settings["align"] else GEOMETRY[str(settings["protocol"])]
 
 
 def unknown_setting(name: str) -> str:
     """Say that ``name`` is no setting, with the nearest one that is."""
     return f"{name}: not a setting" + did_you_mean(name, SETTINGS)
-
-
-def did_you_mean(name: str, names: Any) -> str:
-    """Return '; did you mean X?' for the nearest of ``names``, or '' where none is near."""
-    near = get_close_matches(name, list(names), n=1)
-    return f"; did you mean {near[0]}?" if near else ""
-
-
-def positive(text: str) -> int:
-    """Read a whole number from 1, for argparse."""
-    if not text.isdigit() or int(text) < 1:
-        raise ArgumentTypeError(f"must be a whole number from 1, got {text}")
-    return int(text)
-
-
-def _parse_bool(text: str) -> bool:
-    word = text.lower()
-    if word in ("true", "yes", "on"):
-        return True
-    if word in ("false", "no", "off"):
-        return False
-    raise ValueError(f"must be true or false, got {text!r}")
-
-
-def _article(kind: type) -> str:
-    return "a whole number" if kind is int else "a number"
 
 
 def _settings() -> dict[str, Setting]:

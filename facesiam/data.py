@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from facesiam import cfp, packing
 from facesiam.archive import DataError, open_source
-from facesiam.config import GEOMETRY, Geometry, Part, Protocol
+from facesiam.config import Geometry, Part, Protocol, TrialConfig
 
 __all__ = ["DataError", "FaceData", "Pairs", "cache_root", "main", "open_packed", "prepare"]
 
@@ -49,8 +49,6 @@ class Pairs:
     triplets: NDArray[np.int64] | None
     """(T, 3) anchor, positive, negative, where the protocol has them. Then P = 2T: first the T
     pairs of anchor and positive, then the T of anchor and negative."""
-    geometry: Geometry
-    """Which packed array the indices are for."""
 
 
 class FaceData:
@@ -83,8 +81,8 @@ class FaceData:
                 self.names: list[str] = index["names"].tolist()
                 self.source = source or str(index["source"])
                 self._pairs: NDArray[np.int64] = index["pairs"]
-                self._content: NDArray[np.int64] = index["content"]
-                self._made: dict[tuple[str, Part, int, int], Pairs] = {}
+                self.content: NDArray[np.int64] = index["content"]
+                self._made: dict[tuple[str, Part, int, int, int], Pairs] = {}
         except (OSError, ValueError, KeyError) as error:
             raise DataError(
                 f"{folder}: no packed data here ({error}); a worker needs the driver's cache "
@@ -106,7 +104,9 @@ class FaceData:
             raise DataError(f"{file}: has shape {array.shape}; delete it and it is packed again")
         return array
 
-    def pairs(self, protocol: Protocol, part: Part, *, people: int = 0, seed: int = 0) -> Pairs:
+    def pairs(
+        self, protocol: Protocol, part: Part, *, people: int = 0, seed: int = 0, fold: int = 0
+    ) -> Pairs:
         """Return the frozen pairs of a part: the same for the same arguments, always.
 
         Args:
@@ -119,16 +119,36 @@ class FaceData:
             people: keep only the first so many people of the part, in order of number; 0 or more
                 than there are: everyone.
             seed: of the triplets. The official pairs have nothing to draw.
+            fold: 0, or the official split whose people test; see ``cfp.folds_of``.
 
         Raises:
             DataError: no pair of the same person, or none of different people, is left.
         """
-        key = (protocol, part, people, seed)
+        key = (protocol, part, people, seed, fold)
         if key not in self._made:
             if len(self._made) >= 8:  # a search over pair_seed in a worker that is reused
                 self._made.clear()
-            self._made[key] = self._checked(protocol, part, people, seed)
+            self._made[key] = self._checked(protocol, part, people, seed, fold)
         return self._made[key]
+
+    def pairs_of(self, config: TrialConfig, part: Part) -> Pairs:
+        """Return the pairs of a part under a trial's settings, as ``pairs``."""
+        return self.pairs(
+            config.protocol, part, people=config.people, seed=config.pair_seed, fold=config.fold
+        )
+
+    def official(self, kind: int, fold: int) -> Pairs:
+        """Return the official pairs of one kind, 0 FF or 1 FP, of one split, 1 to 10."""
+        rows = self._pairs[(self._pairs[:, 0] == kind) & (self._pairs[:, 1] == fold)]
+        left, right, label = rows[:, 2:].T.copy()
+        return Pairs(left, right, label, None)
+
+    def images_of(self, pairs: Pairs, views: str) -> NDArray[np.int64]:
+        """Return the images of the people of `pairs`: those in a pair (protocol), or all."""
+        used = np.unique(np.concatenate([pairs.left, pairs.right]))
+        if views == "protocol":
+            return used
+        return np.flatnonzero(np.isin(self.person, np.unique(self.person[used])))
 
     def _open(self, file: Path) -> NDArray[np.uint8]:
         """Map an array, or take what was fetched: shared memory, once a machine."""
@@ -139,9 +159,11 @@ class FaceData:
         mapped: NDArray[np.uint8] = np.load(file, mmap_mode="r", allow_pickle=False)
         return mapped
 
-    def _checked(self, protocol: Protocol, part: Part, people: int, seed: int) -> Pairs:
+    def _checked(
+        self, protocol: Protocol, part: Part, people: int, seed: int, fold: int
+    ) -> Pairs:
         make = {"cfp-pairs": self._official, "frontal-triplets": self._triplets}[protocol]
-        pairs = make(part, people, seed)
+        pairs = make(part, people, seed, fold)
         for label, what in enumerate(("the same person", "different people")):
             if not (pairs.label == label).any():
                 limit = f"people: {people} leaves" if people else "there is"
@@ -151,30 +173,32 @@ class FaceData:
                 )
         return pairs
 
-    def _official(self, part: Part, people: int, seed: int) -> Pairs:
-        pairs = self._pairs[np.isin(self._pairs[:, 1], cfp.FOLDS[part])]
+    def _official(self, part: Part, people: int, seed: int, fold: int) -> Pairs:
+        pairs = self._pairs[np.isin(self._pairs[:, 1], cfp.folds_of(part, fold))]
         who = self.person[pairs[:, 2:4]]
         if people:
             pairs = pairs[np.isin(who, np.unique(who)[:people]).all(axis=1)]
         left, right, label = pairs[:, 2:].T.copy()
-        return Pairs(left, right, label, None, GEOMETRY["cfp-pairs"])
+        return Pairs(left, right, label, None)
 
-    def _triplets(self, part: Part, people: int, seed: int) -> Pairs:
+    def _triplets(self, part: Part, people: int, seed: int, fold: int) -> Pairs:
         everyone = np.unique(self.person[self.frontal])
         cuts = [0, len(everyone) * 6 // 10, len(everyone) * 8 // 10, len(everyone)]
         number = get_args(Part).index(part)
         chosen = everyone[cuts[number] : cuts[number + 1]]
+        if fold:
+            rows = self._pairs[np.isin(self._pairs[:, 1], cfp.folds_of(part, fold))]
+            chosen = np.unique(self.person[rows[:, 2:4]])
         chosen = chosen[:people] if people else chosen
         rng = np.random.Generator(np.random.PCG64([seed, number]))
         images = np.flatnonzero(self.frontal & np.isin(self.person, chosen))
-        triplets = _draw_triplets(images, self.person, self._content, rng)
+        triplets = _draw_triplets(images, self.person, self.content, rng)
         anchor, positive, negative = triplets.T
         return Pairs(
             left=np.concatenate([anchor, anchor]),
             right=np.concatenate([positive, negative]),
             label=np.repeat(np.array([0, 1]), len(triplets)),
             triplets=triplets,
-            geometry=GEOMETRY["frontal-triplets"],
         )
 
 

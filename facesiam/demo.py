@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from facesiam.config import GEOMETRY, ConfigError, TrialConfig, positive
+from facesiam import align, packing
+from facesiam.config import ConfigError, TrialConfig, positive
 from facesiam.data import DataError, Pairs, prepare
 from facesiam.metrics import accuracy, wilson
 from facesiam.models import SiameseNet
@@ -85,10 +86,9 @@ def judge_files(net: SiameseNet, config: TrialConfig, first: Path, second: Path)
     Raises:
         DataError: a file is missing or is no image.
     """
-    fit = GEOMETRIES[GEOMETRY[config.protocol]]
-    left, right = fit(_read(first)), fit(_read(second))
+    left, right = (_fitted(path, config) for path in (first, second))
     one, other, unknown = (np.array([n]) for n in (0, 1, 0))
-    pair = Pairs(one, other, unknown, None, GEOMETRY[config.protocol])
+    pair = Pairs(one, other, unknown, None)
     same = predict(net, config, np.stack([np.asarray(left), np.asarray(right)]), pair)
     return Judged(left, right, float(same[0]), truth=None)
 
@@ -102,14 +102,14 @@ def judge_test_pairs(
         DataError: no data, or other data than the net was trained on: of that, the test people
             may be ones that it has seen.
     """
-    data = prepare(options.data, [GEOMETRY[config.protocol]])
+    data = prepare(options.data, [config.geometry])
     if trained_on not in (None, data.key):
         raise DataError(
             f"{data.source}: not the data that {options.weights} was trained on (content "
             f"{data.key[:12]}, the weights say {str(trained_on)[:12]}); give that with --data"
         )
-    pairs = data.pairs(config.protocol, "test", people=config.people, seed=config.pair_seed)
-    pixels = data.pixels(pairs.geometry)
+    pairs = data.pairs_of(config, "test")
+    pixels = data.pixels(config.geometry)
     same = predict(net, config, pixels, pairs)
     low, high = wilson(round(accuracy(same, pairs.label) * len(same)), len(same))
     title = (
@@ -149,6 +149,24 @@ def draw(title: str, rows: list[list[Judged]]) -> Image.Image:
                 anchor="ma",
             )
     return sheet
+
+
+def _fitted(path: Path, config: TrialConfig) -> Image.Image:
+    """Bring an image file to 224×224 as the net's training images were."""
+    image = _read(path)
+    if config.geometry != "aligned":
+        return GEOMETRIES[config.geometry](image)
+    file = path.with_suffix(".txt")
+    try:
+        landmarks = align.parse(file.read_text(errors="replace"), str(file))
+        with Image.open(path) as whole:
+            landmarks *= np.array(image.size) / whole.size
+    except OSError as error:
+        raise DataError(
+            f"{file}: {error.strerror}; the net was trained on aligned faces, so it needs the "
+            "image's 30 landmarks, as CFP has them, in a .txt beside it"
+        ) from None
+    return align.aligned(image, landmarks, align.is_frontal(landmarks), packing.SIDE)
 
 
 def _read(path: Path) -> Image.Image:

@@ -1,4 +1,4 @@
-"""How well a net verifies: accuracy, AUC and equal error rate, each with its 95 % interval.
+"""How well a net verifies: accuracy, AUC, equal error rate, true accepts at few false ones.
 
 Everywhere, label 0 (same person) is the positive class and the score is the probability of "same".
 A NaN score is a wrong answer in the accuracy, and leaves AUC and EER undefined (NaN): a net that
@@ -16,6 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+FALSE_ACCEPTS = {"tpr_at_fpr_1e-2": 1e-2, "tpr_at_fpr_1e-3": 1e-3}
+"""Measures of true accepts, and the false accepts that each allows."""
+METRICS = ("accuracy", "auc", "eer", *FALSE_ACCEPTS)
 RESAMPLES = 1_000
 CHUNK = 4_000_000
 """Cells of the (resamples, pairs) arrays held at once: 32 MB each."""
@@ -84,12 +87,75 @@ def eer(same_probability: ArrayLike, label: ArrayLike) -> float:
     return float(_crossings(*_roc(*_group_counts(score, same)))[0])
 
 
+def true_accepts(same_probability: ArrayLike, label: ArrayLike, false_accepts: float) -> float:
+    """Return the share of same pairs accepted where at most this share of the others is.
+
+    The threshold is the lowest score that keeps the promise, so where there are fewer than
+    1 / `false_accepts` different pairs none of them may be accepted. NaN where a class has no
+    pair or a score is NaN.
+
+    Raises:
+        ValueError: as ``accuracy``.
+    """
+    score, same = _checked(same_probability, label)
+    if not _ranked(score, same):
+        return math.nan
+    return float(_accepted(*_roc(*_group_counts(score, same)), false_accepts)[0])
+
+
+def roc(same_probability: ArrayLike, label: ArrayLike) -> tuple[Floats, Floats]:
+    """Return false and true accept rates (G + 1,) at every threshold, from (0, 0) to (1, 1).
+
+    Raises:
+        ValueError: as ``accuracy``; a class has no pair; a score is NaN.
+    """
+    score, same = _checked(same_probability, label)
+    if not _ranked(score, same):
+        raise ValueError("a curve needs pairs of both kinds, and scores that are numbers")
+    false, true = _roc(*_group_counts(score, same))
+    return false[0], true[0]
+
+
+def calibration(score: ArrayLike, label: ArrayLike) -> tuple[float, float]:
+    """Return the threshold that judges most of the P pairs right, and a slope to it.
+
+    The threshold lies between two scores; of several that are equally good, the middle one. The
+    slope makes 1 / (1 + exp(-slope (score - threshold))) as likely as can be a probability of
+    "same" (Platt's scaling with the offset given), from 1e-3 to 1e4: it has no end where the
+    threshold makes no mistake.
+
+    Raises:
+        ValueError: as ``accuracy``; no pair; a score is not finite.
+    """
+    scores, same = _checked(score, label)
+    if not len(scores) or not np.isfinite(scores).all():
+        raise ValueError("calibration needs pairs, and scores that are finite")
+    values = np.unique(scores)  # ascending
+    group = np.searchsorted(values, scores)
+    size = len(values)
+    same_below = np.concatenate([[0], np.cumsum(np.bincount(group[same], minlength=size))])
+    other_below = np.concatenate([[0], np.cumsum(np.bincount(group[~same], minlength=size))])
+    right = other_below + same_below[-1] - same_below  # with the threshold above so many values
+    best = np.flatnonzero(right == right.max())
+    at = int(best[len(best) // 2])
+    ends = np.concatenate([values[:1] - 1e-6, values, values[-1:] + 1e-6])
+    threshold = float((ends[at] + ends[at + 1]) / 2)
+    signed = np.where(same, 1.0, -1.0) * (scores - threshold)
+    low, high = math.log(1e-3), math.log(1e4)
+    for _ in range(60):  # the likelihood has one peak: its slope is searched for a change of sign
+        middle = (low + high) / 2
+        # tanh, as exp overflows: 1 / (1 + exp(x)) is (1 - tanh(x / 2)) / 2.
+        rising = float((signed * (1 - np.tanh(math.exp(middle) * signed / 2))).sum())
+        low, high = (middle, high) if rising > 0 else (low, middle)
+    return threshold, math.exp((low + high) / 2)
+
+
 def verification(
     same_probability: ArrayLike, label: ArrayLike, seed: int = 0
 ) -> dict[str, dict[str, float]]:
-    """Measure P pairs: accuracy, AUC and EER as ``{"value", "low", "high"}``, all in [0, 1].
+    """Measure P pairs: the METRICS as ``{"value", "low", "high"}``, all in [0, 1].
 
-    ``accuracy`` also has ``n`` and Wilson's 95 % interval. The intervals of AUC and EER are the
+    ``accuracy`` also has ``n`` and Wilson's 95 % interval. The intervals of the others are the
     2.5th and 97.5th percentile over 1,000 bootstrap resamples drawn from ``seed``, same and
     different pairs each resampled among themselves: the protocols fix how many there are of each.
 
@@ -105,9 +171,12 @@ def verification(
         "auc": {"value": auc(score, label), "low": math.nan, "high": math.nan},
         "eer": {"value": eer(score, label), "low": math.nan, "high": math.nan},
     }
+    for name, most in FALSE_ACCEPTS.items():
+        value = true_accepts(score, label, most)
+        result[name] = {"value": value, "low": math.nan, "high": math.nan}
     if _ranked(score, same):
-        areas, crossings = _bootstrap(score, same, np.random.default_rng(seed))
-        for name, values in (("auc", areas), ("eer", crossings)):
+        drawn = _bootstrap(score, same, np.random.default_rng(seed))
+        for name, values in drawn.items():
             bounds = np.percentile(values, [2.5, 97.5])
             result[name].update(low=float(bounds[0]), high=float(bounds[1]))
     return result
@@ -161,6 +230,13 @@ def _areas(false_accepts: Floats, true_accepts: Floats) -> Floats:
     return areas
 
 
+def _accepted(false_accepts: Floats, true_accepts: Floats, most: float) -> Floats:
+    """Return the highest true accepts of each of B curves with at most so many false ones."""
+    allowed = np.where(false_accepts <= most + 1e-12, true_accepts, 0.0)
+    highest: Floats = allowed.max(axis=1)
+    return highest
+
+
 def _crossings(false_accepts: Floats, true_accepts: Floats) -> Floats:
     """Return where each of B curves (B, G + 1) has as many false accepts as false rejects."""
     excess = false_accepts + true_accepts - 1  # false accepts less false rejects: from -1 to 1
@@ -175,19 +251,23 @@ def _crossings(false_accepts: Floats, true_accepts: Floats) -> Floats:
 
 def _bootstrap(
     score: Floats, same: NDArray[np.bool_], rng: np.random.Generator
-) -> tuple[Floats, Floats]:
+) -> dict[str, Floats]:
+    """Return RESAMPLES values of every measure but the accuracy."""
     groups = _groups(score)
     size = int(groups.max()) + 1
-    areas, crossings, left = [], [], RESAMPLES
+    found: dict[str, list[Floats]] = {name: [] for name in METRICS[1:]}
+    left = RESAMPLES
     while left:
         rows = min(left, max(1, CHUNK // len(score)))
         curves = _roc(
             _resampled(groups[same], rows, size, rng), _resampled(groups[~same], rows, size, rng)
         )
-        areas.append(_areas(*curves))
-        crossings.append(_crossings(*curves))
+        found["auc"].append(_areas(*curves))
+        found["eer"].append(_crossings(*curves))
+        for name, most in FALSE_ACCEPTS.items():
+            found[name].append(_accepted(*curves, most))
         left -= rows
-    return np.concatenate(areas), np.concatenate(crossings)
+    return {name: np.concatenate(values) for name, values in found.items()}
 
 
 def _resampled(groups: Ints, rows: int, size: int, rng: np.random.Generator) -> Ints:

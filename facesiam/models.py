@@ -1,6 +1,8 @@
-"""The Siamese nets: a trunk that both images share, a join, a head of two logits.
+"""The Siamese nets: a trunk that both images share, and what judges two of its outputs.
 
-The first logit is "same person". A new join is a line in JOINS.
+A decision net joins two images' features and has a head of two logits, the first of them "same
+person". An embedding net gives each image a unit vector, and judges two by how near they are. A
+new join is a line in JOINS or SCORES.
 """
 
 from __future__ import annotations
@@ -12,8 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facesiam.config import TrialConfig
-from facesiam.trunks import MODELS, make_trunk
+from facesiam.config import EMBEDDING_JOINS, TrialConfig
+from facesiam.losses import EMBEDDING_LOSSES
+from facesiam.trunks import MODELS, Convolutions, features_of, make_trunk, stages_of
 from facesiam.weights import load_trunk
 
 JOINS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -21,65 +24,157 @@ JOINS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "difference": lambda left, right: (left - right).abs(),
     "linear": lambda left, right: torch.cat([left, right], 1),
 }
-"""Two (P, F) feature batches → (P, 2F) or (P, F)."""
+"""Two (P, F) feature batches → (P, 2F) or (P, F), for a head."""
+SCORES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "cosine": lambda left, right: (left * right).sum(1),
+    # 0 where they are equal, -2 where they are opposite; the root's slope is infinite at 0.
+    "distance": lambda left, right: -(left - right).square().sum(1).clamp(min=1e-12).sqrt(),
+}
+"""Two (P, E) batches of unit vectors → scores (P,), higher where they are more alike."""
+DROPOUT = 0.2
+"""Before an embedding head: of features that are few, unlike the maps of a decision net."""
 
 
 class SiameseNet(nn.Module):
-    """Trunk, join and head as `config` says, with fresh weights from torch's global generator."""
+    """Trunk, join and head as `config` says, with fresh weights from torch's global generator.
 
-    def __init__(self, config: TrialConfig) -> None:
+    Args:
+        config: the trial's settings.
+        people: number of identities that train, for losses with weights of their own; 0: none,
+            the net is not going to train.
+    """
+
+    threshold: Tensor
+    slope: Tensor
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, config: TrialConfig, people: int = 0) -> None:
         super().__init__()
-        trunk = MODELS[config.net]
-        channels, height, width = trunk.shape
-        features, hidden = channels * height * width, config.hidden
+        kind = MODELS[config.net]
+        features, hidden = features_of(config.net), config.hidden
         self.trunk = make_trunk(config.net)
         # Smaller images give fewer positions; averaging onto the usual grid keeps one head size.
-        self.grid = (height, width)
+        self.grid = kind.shape[1:] if isinstance(kind, Convolutions) else None
+        self.join = config.join
         self.reduce = nn.Linear(features, hidden) if config.join == "linear" else nn.Identity()
-        self.join = JOINS[config.join]
-        embedded = hidden if config.join == "linear" else features
-        joined = embedded if config.join == "difference" else 2 * embedded
-        depth = 1 if config.join == "linear" else 2
-        self.head = _head(joined, hidden, depth, config.dropout)
+        self.embeds = config.join in EMBEDDING_JOINS
+        self.head: nn.Module
+        if self.embeds:
+            self.head = _embedding_head(features, config)
+        else:
+            embedded = hidden if config.join == "linear" else features
+            joined = embedded if config.join == "difference" else 2 * embedded
+            self.head = _head(joined, hidden, 1 if config.join == "linear" else 2, config.dropout)
+        self.calibrated = self.embeds or config.calibrate
+        if self.calibrated:  # of scores: set after each epoch, and kept with the weights
+            first = {"cosine": 0.5, "distance": -1.0}.get(config.join, 0.0)
+            self.register_buffer("threshold", torch.tensor(first))
+            self.register_buffer("slope", torch.ones(()))
+        scale = _input_scale(config)
+        self.scaled = scale is not None
+        if scale is not None:
+            for name, values in zip(("mean", "deviation"), scale, strict=True):
+                shaped = torch.tensor(values)[:, None, None]
+                self.register_buffer(name, shaped, persistent=False)
+        self.criterion: nn.Module | None = None
+        if self.embeds and people:
+            self.criterion = EMBEDDING_LOSSES[config.loss](config, people)
+        self.flip_average = config.flip_average
         self.freeze_batchnorm = config.freeze_batchnorm
-        self.frozen = _first_layers(self.trunk, trunk.frozen_convs) if config.freeze else []
+        self.frozen = _frozen(self.trunk, config)
         for layer in self.frozen:
             layer.requires_grad_(False)
 
     def embed(self, images: Tensor) -> Tensor:
-        """Return the features of images: (B, 3, S, S) in [0, 1] → (B, F)."""
-        maps = self.trunk(images)
-        if maps.shape[2:] != self.grid:
-            maps = F.adaptive_avg_pool2d(maps, self.grid)
-        return self.reduce(maps.flatten(1))  # type: ignore[no-any-return]
+        """Return the features of images: (B, 3, S, S) in [0, 1] → (B, F); or unit vectors."""
+        if self.scaled:
+            images = (images - self.mean.to(images)) / self.deviation.to(images)
+        features = self.trunk(images)
+        if self.grid and features.shape[2:] != self.grid:
+            features = F.adaptive_avg_pool2d(features, self.grid)
+        features = self.reduce(features.flatten(1))
+        if not self.embeds:
+            return features  # type: ignore[no-any-return]
+        wanted = self.head[1].weight.dtype  # type: ignore[index]
+        return F.normalize(self.head(features.to(wanted)).float(), dim=1)
+
+    def describe(self, images: Tensor) -> Tensor:
+        """Return the features that verdicts rest on: those of the images, as ``embed``.
+
+        With `flip_average` the direction between an image's embedding and its mirror image's.
+        """
+        features = self.embed(images)
+        if not self.flip_average:
+            return features
+        return F.normalize(features + self.embed(images.flip(3)), dim=1)
 
     def judge(self, left: Tensor, right: Tensor) -> Tensor:
-        """Return logits (P, 2) for two (P, F) feature batches; the first is "same person"."""
-        return self.head(self.join(left, right))  # type: ignore[no-any-return]
+        """Return logits (P, 2) for two (P, F) feature batches; the first is "same person".
+
+        Of a calibrated net their difference is 0 at the threshold.
+        """
+        if self.embeds:
+            score = SCORES[self.join](left, right)
+            return self._centred(torch.stack([score / 2, -score / 2], 1))
+        features = JOINS[self.join](left, right).to(next(self.head.parameters()).dtype)
+        logits = self.head(features)
+        return self._centred(logits) if self.calibrated else logits
+
+    def calibrate(self, threshold: float, slope: float) -> None:
+        """Judge by this threshold from now on, in units of `raw` scores."""
+        self.threshold.fill_(threshold)
+        self.slope.fill_(slope)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What images are handed in as."""
+        first = next((m for m in self.trunk.modules() if isinstance(m, nn.Conv2d)), None)
+        assert first is not None
+        return first.weight.dtype
+
+    def verdicts(self, scores: Tensor) -> Tensor:
+        """Return the logits (P, 2) float32 of `raw` scores (P,), under the threshold as it is."""
+        score = (scores - self.threshold.cpu()) * self.slope.cpu() / 2
+        return torch.stack([score, -score], 1).float()
+
+    def raw(self, logits: Tensor) -> Tensor:
+        """Return the scores (P,), before any threshold, of logits that ``judge`` returned."""
+        score = (logits[:, 0] - logits[:, 1]).double()
+        if not self.calibrated:
+            return score
+        return score / self.slope.double().cpu() + self.threshold.double().cpu()
 
     def train(self, mode: bool = True) -> SiameseNet:
         """Switch to training, but leave batch-norm that is frozen on its running statistics."""
         super().train(mode)
-        fixed = self.trunk.modules() if self.freeze_batchnorm else self.frozen
-        for layer in fixed:
-            if isinstance(layer, nn.BatchNorm2d):
+        for layer in [*self.frozen, *(self.trunk.modules() if self.freeze_batchnorm else ())]:
+            if isinstance(layer, nn.modules.batchnorm._BatchNorm):
                 layer.eval()
         return self
 
+    def _centred(self, logits: Tensor) -> Tensor:
+        off = torch.stack([self.threshold, -self.threshold]) / 2
+        return (logits.float() - off) * self.slope
 
-def build(config: TrialConfig, weights: Mapping[str, str] | None = None) -> SiameseNet:
+
+def build(
+    config: TrialConfig, weights: Mapping[str, str] | None = None, people: int = 0
+) -> SiameseNet:
     """Build the net of `config`, seeded by `config.seed`; pretrained trunks are loaded.
 
     Args:
         config: the trial's settings.
         weights: file per net name, as ``find_weights`` returned it; needed where pretrained.
+        people: number of identities that train.
 
     Raises:
         WeightsError: the file is missing, is no weights file, or belongs to another net.
+        NetError: the package that the net comes from is not installed.
     """
     with torch.random.fork_rng(devices=[]):  # built on the CPU
         torch.manual_seed(config.seed)
-        net = SiameseNet(config)
+        net = SiameseNet(config, people)
     if config.pretrained:
         load_trunk(net.trunk, config.net, Path((weights or {}).get(config.net, "")))
     return net
@@ -94,13 +189,43 @@ def _head(width: int, hidden: int, depth: int, dropout: bool) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Linear(width, 2))
 
 
-def _first_layers(trunk: nn.Sequential, convs: int) -> list[nn.Module]:
-    """Return the trunk's layers up to its n-th convolution and the batch-norm that follows it."""
+def _embedding_head(features: int, config: TrialConfig) -> nn.Sequential:
+    """Return dropout, linear layer and batch-norm, as ArcFace's authors end their nets.
+
+    Source: J. Deng et al., "ArcFace: additive angular margin loss for deep face recognition",
+    CVPR 2019, section 3.2 (their last batch-norm and the dropout before the layer).
+    """
+    return nn.Sequential(
+        nn.Dropout(DROPOUT if config.dropout else 0.0),
+        nn.Linear(features, config.embedding, bias=False), nn.BatchNorm1d(config.embedding),
+    )
+
+
+def _input_scale(config: TrialConfig) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """Return mean and deviation that inputs are brought to, or None where they stay in [0, 1]."""
+    kind = MODELS[config.net]
+    chosen = config.input_scale
+    if chosen == "auto":
+        as_weights = config.pretrained and not isinstance(kind, Convolutions)
+        chosen = "weights" if as_weights else "unit"
+    return kind.scale if chosen == "weights" else None
+
+
+def _frozen(trunk: nn.Module, config: TrialConfig) -> list[nn.Module]:
+    """Return the trunk's layers that get no gradient, in order."""
+    kind = MODELS[config.net]
     chosen: list[nn.Module] = []
-    for layer in trunk:
-        if isinstance(layer, nn.Conv2d):
-            convs -= 1
-        if convs < 0:
-            break
-        chosen.append(layer)
+    if config.freeze and isinstance(kind, Convolutions):
+        convolutions = kind.frozen_convs
+        for layer in trunk.children():
+            convolutions -= isinstance(layer, nn.Conv2d)
+            if convolutions < 0:
+                break
+            chosen.append(layer)
+    if config.freeze_stages:
+        stages = stages_of(config.net)
+        chosen += [
+            trunk.get_submodule(name) for name, stage in stages.items()
+            if stage <= config.freeze_stages
+        ]
     return chosen

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from facesiam import align
 from facesiam.archive import DataError, Source
 from facesiam.config import Geometry
 from facesiam.progress import bar
@@ -71,6 +72,15 @@ GEOMETRIES: dict[Geometry, Callable[[Image.Image], Image.Image]] = {
     "squeeze": squeeze,
     "letterbox": letterbox,
 }
+"""What needs no more than the image; faces are aligned by their landmarks."""
+
+
+def _aligned(image: Image.Image, content: bytes, source: Source, name: str) -> Image.Image:
+    """Align a decoded image by its landmarks, which are in pixels of the whole one."""
+    landmarks = align.read(source, name)
+    with Image.open(io.BytesIO(content)) as whole:
+        landmarks *= np.array(image.size) / whole.size
+    return align.aligned(image, landmarks, "/frontal/" in name, SIDE)
 
 
 def pack(
@@ -81,7 +91,8 @@ def pack(
     Each image is decoded once for all of them. A file gets its name only when it is whole.
 
     Raises:
-        DataError: an image cannot be read, or the folder cannot be written.
+        DataError: an image cannot be read or has no landmarks and shall be aligned, or the folder
+            cannot be written.
     """
     wanted = [geometry for geometry in geometries if not (folder / f"{geometry}.npy").exists()]
     if not wanted:
@@ -94,9 +105,13 @@ def pack(
 
             def fill(start: int) -> None:
                 for at, name in enumerate(names[start : start + _CHUNK], start):
-                    image = _load(source, name)
+                    content, image = _load(source, name)
                     for geometry, array in zip(wanted, arrays, strict=True):
-                        array[at] = np.asarray(GEOMETRIES[geometry](image))
+                        if geometry == "aligned":
+                            shaped = _aligned(image, content, source, name)
+                        else:
+                            shaped = GEOMETRIES[geometry](image)
+                        array[at] = np.asarray(shaped)
                     advance(1)
 
             with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -137,9 +152,10 @@ def writing(*paths: Path) -> Iterator[list[Path]]:
         ) from None
 
 
-def _load(source: Source, name: str) -> Image.Image:
+def _load(source: Source, name: str) -> tuple[bytes, Image.Image]:
     try:
-        return decode(source.read(name))
+        content = source.read(name)
+        return content, decode(content)
     except DataError:
         raise
     except ValueError as error:

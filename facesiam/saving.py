@@ -46,7 +46,10 @@ def load_model(path: str | Path) -> tuple[SiameseNet, TrialConfig, dict[str, Any
     with torch.random.fork_rng(devices=[]):  # its first weights are replaced at once
         net = SiameseNet(config)
     try:
-        net.load_state_dict(state.pop("model"))
+        weights = state.pop("model")
+        net.load_state_dict({  # what a loss has learned serves no verdict
+            name: value for name, value in weights.items() if not name.startswith("criterion.")
+        })
     except RuntimeError as error:
         raise WeightsError(f"{path}: weights and settings disagree ({error})") from None
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

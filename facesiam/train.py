@@ -21,14 +21,16 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from facesiam.augment import AUGMENTS
+from facesiam.augment import AUGMENTS, varied
+from facesiam.batches import Batches
 from facesiam.config import EpochMetrics, TrialConfig
 from facesiam.data import FaceData, Pairs
 from facesiam.device import dtype_of, keep_freed_memory, peak_memory_mib, reset_peak_memory
 from facesiam.graphs import Captured
-from facesiam.losses import LOSSES
+from facesiam.losses import LOSSES, pairs_of
+from facesiam.metrics import auc, calibration
 from facesiam.models import SiameseNet, build
-from facesiam.optimizer import MasterAdam
+from facesiam.optimizer import Masters, learning_rate
 from facesiam.pixels import Pixels
 from facesiam.vitals import GradientWatch, LiveUnits, logit_spread
 
@@ -58,22 +60,21 @@ class Training(Iterator[EpochMetrics]):
         if self.device.type == "cpu":
             keep_freed_memory()
         self.dtype = dtype_of(config, self.device)
-        net = build(config, weights).to(self.device)
+        self.train_pairs = data.pairs_of(config, "train")
+        self.val_pairs = data.pairs_of(config, "val")
+        self.batches = Batches(config, data, self.train_pairs, self.device)
+        net = build(config, weights, self.batches.people).to(self.device)
         self.net: SiameseNet = net.to(memory_format=torch.channels_last)
-        self.optimizer = MasterAdam(
-            self.net, self.dtype, config.lr, config.weight_decay, early=self.net.head
+        self.optimizer = Masters(
+            self.net, self.dtype, config, trunk=self.net.trunk, early=self.net.head
         )
-        limits: dict[str, Any] = {"people": config.people, "seed": config.pair_seed}
-        self.train_pairs = data.pairs(config.protocol, "train", **limits)
-        self.val_pairs = data.pairs(config.protocol, "val", **limits)
-        source = data.pixels(self.train_pairs.geometry)
-        self.pixels = Pixels(source, config.image_size, self.device)
-        self.units, self.labels = (t.to(self.device) for t in _units(self.train_pairs))
+        self.pixels = Pixels(data.pixels(config.geometry), config.image_size, self.device)
         self.watch = GradientWatch(self.net.trunk, self.device)
         self.total = torch.zeros(2, dtype=torch.float64, device=self.device)
         """Of the epoch so far: loss times pairs, right answers."""
         graphs = self.device.type == "cuda" and os.environ.get("FACESIAM_GRAPHS") != "0"
-        self.captured = Captured() if graphs else None
+        # The pairs of a batch by identity have no fixed number, which a recorded step needs.
+        self.captured = Captured() if graphs and not self.net.embeds else None
         self.halt = threading.Event()
         self.steps, self.seen, self.spent = 0, 0, 0.0
         """Of the epoch so far: updates, pairs, seconds. Where it was taken up they are not 0."""
@@ -177,14 +178,19 @@ class Training(Iterator[EpochMetrics]):
             next(batches)
         if self.rng is not None:
             _set_generators(self.rng, self.device)
+        config = self.config
+        of_epoch = self.batches.per_epoch
         for chosen, draws in batches:
+            if config.schedule != "constant" or config.warmup:
+                done = (self.epoch + self.steps / of_epoch) / config.epochs
+                self.optimizer.learn_at(learning_rate(config, done))
             if self.captured:
                 self.captured.run(self._update, chosen, draws)
             else:
                 self._update(chosen, draws)
             self.watch.updates += 1
             self.steps += 1
-            self.seen += len(chosen) * self.labels.shape[1]
+            self.seen += len(chosen) * self.batches.pairs_of_each
             if self.halt.is_set():
                 self.rng = _generators(self.device)
                 raise Halted
@@ -195,53 +201,72 @@ class Training(Iterator[EpochMetrics]):
         return {"train_loss": mean[0], "train_acc": mean[1], **self.watch.report()}
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield for each update its triplets or pairs, (n,), and its random draws, (images, 3)."""
-        config = self.config
-        seeds = np.random.SeedSequence([config.seed, self.epoch]).generate_state(2)
+        """Return the batches of this epoch, and seed what it draws."""
+        seeds = np.random.SeedSequence([self.config.seed, self.epoch]).generate_state(2)
         torch.manual_seed(int(seeds[0]))  # dropout
-        generator = torch.Generator().manual_seed(int(seeds[1]))
-        order, size = _order(self.train_pairs, config.loss, generator), config.batch_size
-        images = self.units.shape[1]
-        draws = torch.rand(len(order) * images * config.augment, 3, generator=generator)
-        order, draws = order.to(self.device), draws.to(self.device)
-        yield from zip(
-            torch.split(order, size),
-            torch.split(draws, size * images) if config.augment else itertools.repeat(draws),
-            strict=False,
-        )
+        return self.batches.epoch(torch.Generator().manual_seed(int(seeds[1])))
 
     def _update(self, chosen: Tensor, draws: Tensor) -> None:
-        """Train on one batch: (n,) triplets or pairs, (images, 3) draws in [0, 1) or (0, 3)."""
-        n, label = len(chosen), self.labels[chosen].T.flatten()
-        features = self.net.embed(self._images(self.units[chosen].T.flatten(), draws))
-        # A triplet's anchor is judged with both others: three images make two pairs.
-        left, right = features[:n], features[n:]
-        logits = self.net.judge(left.repeat(len(right) // n, 1), right).float()
-        loss = LOSSES[self.config.loss](logits, label)
+        """Train on one batch of ``Batches.epoch``: (n,) and (images, D) draws or (0, 3)."""
+        indices = self.batches.images(chosen)
+        features = self.net.embed(self._images(indices, draws))
+        if self.net.embeds:
+            loss, right_answers, pairs = self._of_people(features, self.batches.person[indices])
+        else:
+            loss, right_answers, pairs = self._of_pairs(features, chosen)
         loss.backward()  # type: ignore[no-untyped-call]
         self.watch.look()
         self.optimizer.step()
         with torch.no_grad():
-            right_answers = judged_right(logits, label).sum()
-            self.total += torch.stack([loss.detach() * len(label), right_answers])
+            self.total += torch.stack([loss.detach() * pairs, right_answers])
+
+    def _of_pairs(self, features: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor, int]:
+        """Return loss, right answers and number of a batch's triplets' or pairs' pairs."""
+        n, label = len(chosen), self.batches.labels[chosen].T.flatten()
+        # A triplet's anchor is judged with both others: three images make two pairs.
+        left, right = features[:n], features[n:]
+        logits = self.net.judge(left.repeat(len(right) // n, 1), right).float()
+        loss = LOSSES[self.config.loss](logits, label, self.config.label_smoothing)
+        return loss, judged_right(logits.detach(), label).sum(), len(label)
+
+    def _of_people(self, embeddings: Tensor, person: Tensor) -> tuple[Tensor, Tensor, int]:
+        """Return the loss of all pairs of a batch, and right answers out of as many as count."""
+        assert self.net.criterion is not None
+        loss: Tensor = self.net.criterion(embeddings, person)
+        with torch.no_grad():
+            left, right, same = pairs_of(person)
+            logits = self.net.judge(embeddings[left], embeddings[right])
+            answers = judged_right(logits, (~same).long()).double()
+            kinds = [answers[same], answers[~same]]
+            share = torch.stack([kind.mean() for kind in kinds if len(kind)]).mean()
+        images = 1 if self.config.images_per_person else self.batches.units.shape[1]
+        pairs = len(person) // images * self.batches.pairs_of_each
+        return loss, share * pairs, pairs
 
     def _images(self, indices: Tensor, draws: Tensor) -> Tensor:
         """Return training images as the net takes them, augmented where `draws` has numbers."""
         if not len(draws):
             return self.pixels.batch(indices, self.dtype)
-        images = AUGMENTS[self.config.protocol](self.pixels.batch(indices), draws)
+        images = self.pixels.batch(indices)
+        if draws.shape[1] == 3:
+            images = AUGMENTS[self.config.protocol](images, draws)
+        else:
+            images = varied(images, draws, self.batches.turnable[indices], self.config)
         return images.to(self.dtype, memory_format=torch.channels_last)
 
     def _validate(self) -> dict[str, Any]:
         with LiveUnits(self.net) as live:
             logits = pair_logits(self.net, self.pixels, self.val_pairs, self._check)
         label = torch.from_numpy(self.val_pairs.label)
+        scores = self.net.raw(logits).numpy()
+        if self.net.calibrated and np.isfinite(scores).all():
+            self.net.calibrate(*calibration(scores, self.val_pairs.label))
+            logits = self.net.verdicts(torch.from_numpy(scores))
         loss, right = F.cross_entropy(logits, label), judged_right(logits, label).double().mean()
         return {
-            "val_loss": loss.item(), "val_acc": right.item(),
-            **live.report(), "logit_spread": logit_spread(logits),
+            "val_loss": loss.item(), "val_acc": right.item(), **live.report(),
+            "logit_spread": logit_spread(logits), "val_auc": auc(scores, self.val_pairs.label),
         }
-
 
     def _check(self) -> None:
         if self.halt.is_set():
@@ -280,7 +305,7 @@ def pair_logits(
         between: called before each batch of images; may raise to end this.
     """
     net.eval()
-    dtype = next(net.parameters()).dtype
+    dtype = net.dtype
     images, where = np.unique(np.concatenate([pairs.left, pairs.right]), return_inverse=True)
     left, right = torch.from_numpy(where.reshape(2, -1)).to(pixels.device)
     wanted = torch.from_numpy(images).to(pixels.device)
@@ -288,7 +313,7 @@ def pair_logits(
     found = []
     for part in parts:
         between()
-        found.append(net.embed(pixels.batch(part, dtype)))
+        found.append(net.describe(pixels.batch(part, dtype)))
     features = torch.cat(found)
     ends = zip(torch.split(left, EVAL_PAIRS), torch.split(right, EVAL_PAIRS), strict=True)
     return torch.cat([net.judge(features[a], features[b]).float() for a, b in ends]).cpu()
@@ -330,28 +355,3 @@ def _set_generators(states: list[Tensor], device: torch.device) -> None:
     torch.set_rng_state(states[0])
     if device.type == "cuda" and len(states) > 1:
         torch.cuda.set_rng_state(states[1], device)
-
-
-def _units(pairs: Pairs) -> tuple[Tensor, Tensor]:
-    """Return what an update is made of: the images of each triplet or pair, and their labels.
-
-    (T, 3) anchor, positive, negative and (T, 2), where there are triplets; else (P, 2) and (P, 1).
-    Image i > 0 of a unit is judged with its image 0 under label i - 1.
-    """
-    if pairs.triplets is not None:
-        labels = torch.arange(2).expand(len(pairs.triplets), 2)
-        return torch.from_numpy(pairs.triplets), labels.contiguous()
-    ends = torch.from_numpy(np.stack([pairs.left, pairs.right], 1))
-    return ends, torch.from_numpy(pairs.label)[:, None]
-
-
-def _order(pairs: Pairs, loss: str, generator: torch.Generator) -> Tensor:
-    """Shuffle triplets or pairs; under the loss `two` positives and negatives alternate."""
-    if pairs.triplets is not None:
-        return torch.randperm(len(pairs.triplets), generator=generator)
-    if loss == "single":
-        return torch.randperm(len(pairs.label), generator=generator)
-    kinds = [torch.from_numpy(np.flatnonzero(pairs.label == kind)) for kind in (0, 1)]
-    shuffled = [kind[torch.randperm(len(kind), generator=generator)] for kind in kinds]
-    even = min(len(kind) for kind in shuffled)
-    return torch.stack([kind[:even] for kind in shuffled], 1).flatten()

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from ray import tune
 
 from facesiam import packing
-from facesiam.config import GEOMETRY, TrialConfig, Value
+from facesiam.config import TrialConfig, Value, geometry_of
 from facesiam.data import Fetch, cache_root, open_packed
 from facesiam.probe import Share, share_of
 from facesiam.saving import Writer, model_file
@@ -275,7 +275,7 @@ def measured(
         blank.mkdir()
         (blank / "index.npz").write_bytes(fetch(Path(data) / "index.npz").tobytes())
         shape = (len(open_packed(data, fetch).person), packing.SIDE, packing.SIDE, 3)
-        file = blank / f"{GEOMETRY[str(settings['protocol'])]}.npy"
+        file = blank / f"{geometry_of(settings)}.npy"
         np.lib.format.open_memmap(file, "w+", np.uint8, shape)  # sparse: it takes no room
         return share_of(settings, str(blank), weights, cpus, gpu)
 

@@ -80,7 +80,8 @@ class LiveUnits:
     """
 
     def __init__(self, net: SiameseNet) -> None:
-        self.trunk = _relus(net.trunk)[-1:]
+        chain = isinstance(net.trunk, nn.Sequential)  # else a ReLU that is off can be gone around
+        self.trunk = _relus(net.trunk)[-1:] if chain else []
         self.head = _relus(net.head)
         self.highest: dict[nn.Module, Tensor] = {}  # per ReLU: (units,) highest output so far
         self.hooks: list[torch.utils.hooks.RemovableHandle] = []

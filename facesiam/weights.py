@@ -6,13 +6,15 @@ import pickle
 import re
 import urllib.error
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
+import torchvision.models as tv
 from torch import nn
 
-from facesiam.trunks import MODELS, make_trunk
+from facesiam.trunks import MODELS, Convolutions, last_layer, make_trunk
 
 
 class WeightsError(ValueError):
@@ -20,12 +22,23 @@ class WeightsError(ValueError):
 
 
 def load_trunk(trunk: nn.Module, name: str, path: Path) -> None:
-    """Load the ``features.*`` weights of a torchvision `name` classifier from `path`."""
+    """Load the ImageNet weights of a `name` classifier from `path`, but for its classes.
+
+    Raises:
+        WeightsError: the file is no weights file, or that of another net.
+    """
     state = read_weights(path)
     if not isinstance(state, dict):
         raise WeightsError(f"{path}: holds {type(state).__name__}, not a state dict")
-    found = {key: value for key, value in state.items() if key.startswith("features.")}
-    wanted = {f"features.{key}": value for key, value in trunk.state_dict().items()}
+    bare = isinstance(MODELS[name], Convolutions)
+    mine, theirs = ("", "features.") if bare else ("net.", "")
+    wanted = {theirs + key.removeprefix(mine): value for key, value in trunk.state_dict().items()}
+    if bare:
+        unused = {key for key in state if not key.startswith(theirs)}
+    else:  # its classes, and classifiers on the side
+        classes = last_layer(MODELS[name]) + "."
+        unused = {key for key in state if key.startswith((classes, "aux", "AuxLogits"))}
+    found = {key: value for key, value in state.items() if key not in unused}
     # Files saved before torch 1.0 lack the batch-norm counters, which nothing here reads.
     missing = {key for key in wanted.keys() - found.keys() if "num_batches_tracked" not in key}
     differ = sorted(
@@ -36,7 +49,7 @@ def load_trunk(trunk: nn.Module, name: str, path: Path) -> None:
         shown = ", ".join(differ[:6]) + (f" and {len(differ) - 6} more" if len(differ) > 6 else "")
         raise WeightsError(f"{path}: not the weights of {name}; these keys differ: {shown}")
     trunk.load_state_dict(
-        {key.removeprefix("features."): value for key, value in found.items()}, strict=False
+        {mine + key.removeprefix(theirs): value for key, value in found.items()}, strict=False
     )
 
 
@@ -76,14 +89,43 @@ def find_weights(name: str, given: str | None) -> Path:
     """Return the file with the ImageNet weights of net `name`, checked to fit it.
 
     Looks at `given` (a file, or a folder with a file named ``<name>*.pth`` or ``.pt``); without
-    it asks torchvision, which uses its cache or downloads and verifies the hash.
+    it into the package that has them, or asks torchvision, which uses its cache or downloads and
+    verifies the hash.
 
     Raises:
         WeightsError: they cannot be had or do not fit; says what to do.
+        NetError: the package with the net is not installed.
     """
-    path = _given_weights(name, Path(given)) if given else _torchvision_weights(name)
+    package = MODELS[name].package
+    if package and not (given and _named(name, Path(given))):
+        path = _packaged_weights(name, package)
+    else:
+        path = _given_weights(name, Path(given)) if given else _torchvision_weights(name)
     load_trunk(make_trunk(name), name, path)
     return path.resolve()
+
+
+def _named(name: str, given: Path) -> bool:
+    """Say whether a file, or one in a folder, is given for this net."""
+    return given.is_file() or any(_is_of(name, file) for file in given.iterdir())
+
+
+def _is_of(name: str, file: Path) -> bool:
+    """Say whether a file's name begins with a net's, and not with that of a longer one."""
+    return re.match(rf"{name}(?![a-z0-9_])", file.name) is not None and file.suffix in _SUFFIXES
+
+
+def _packaged_weights(name: str, package: str) -> Path:
+    """Return the file of weights in a package, which is not imported."""
+    spec = find_spec(package)
+    folders = [Path(place) for place in (spec.submodule_search_locations or ())] if spec else []
+    files = [file for folder in folders for file in sorted(folder.glob("models/*.pth"))]
+    if not files:
+        raise WeightsError(
+            f"pretrained: true needs the ImageNet weights of {name}, which the extra `lite` has: "
+            "pip install 'siamsearch[lite]'; or give their file with --weights"
+        )
+    return files[0]
 
 
 def _given_weights(name: str, given: Path) -> Path:
@@ -91,7 +133,7 @@ def _given_weights(name: str, given: Path) -> Path:
         return given
     if not given.is_dir():
         raise WeightsError(f"--weights {given}: no such file or folder")
-    files = sorted(p for p in given.iterdir() if p.name.startswith(name) and p.suffix in _SUFFIXES)
+    files = sorted(file for file in given.iterdir() if _is_of(name, file))
     if not files:
         names = ", ".join(sorted(p.name for p in given.iterdir())[:5]) or "nothing"
         raise WeightsError(f"--weights {given}: no file named {name}*.pth in it; it holds {names}")
@@ -101,20 +143,29 @@ def _given_weights(name: str, given: Path) -> Path:
 _SUFFIXES = (".pth", ".pt")
 
 
+def imagenet_url(name: str) -> str:
+    """Return where torchvision's ImageNet weights of a net are: the first for 224 pixels."""
+    weights = tv.get_model_weights(name)
+    for version in ("IMAGENET1K_V1", "IMAGENET1K_SWAG_LINEAR_V1"):
+        if version in weights.__members__:
+            return str(weights[version].url)
+    raise WeightsError(f"pretrained: true: torchvision has no ImageNet weights of {name}")
+
+
 def _torchvision_weights(name: str) -> Path:
-    weights = MODELS[name].weights
-    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
+    url = imagenet_url(name)
+    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
     if path.is_file():
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
     prefix = path.stem.rsplit("-", 1)[1]  # torchvision puts the hash's first digits into the name
     try:
         # Not get_state_dict: it would unpickle the download before read_weights can refuse code.
-        torch.hub.download_url_to_file(weights.url, str(path), prefix, progress=True)
+        torch.hub.download_url_to_file(url, str(path), prefix, progress=True)
     except (urllib.error.URLError, OSError, RuntimeError) as error:
         raise WeightsError(
             f"pretrained: true needs the ImageNet weights of {name}, and downloading them failed "
-            f"({_first(error)}). Download {weights.url} on a machine that can, and give the file "
+            f"({_first(error)}). Download {url} on a machine that can, and give the file "
             "or its folder with --weights; or set pretrained: false."
         ) from None
     return path

@@ -46,7 +46,7 @@ from facesiam import models, synthetic, train, trunks
 from facesiam.archive import Source, open_source
 from facesiam.config import ConfigError, TrialConfig, positive
 from facesiam.data import DataError, FaceData, cache_root, open_packed, prepare
-from facesiam.optimizer import MasterAdam
+from facesiam.optimizer import Masters
 from facesiam.packing import GEOMETRIES, decode
 
 CASES = (
@@ -135,7 +135,7 @@ class Ours:
 WITHOUT: dict[str, Callable[[], Any]] = {
     "allocator": lambda: patch.object(train, "keep_freed_memory", lambda: None),
     "early": lambda: patch.object(
-        train, "MasterAdam", lambda *a, early: MasterAdam(*a)
+        train, "Masters", lambda *a, trunk, early: Masters(*a, trunk)
     ),
     "blocks": lambda: patch.object(trunks, "_in_blocks", lambda conv: conv),
     "bf16": lambda: patch.object(train, "dtype_of", lambda *a: torch.float32),

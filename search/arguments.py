@@ -41,6 +41,16 @@ def parser() -> argparse.ArgumentParser:
         help="take finished trials from an earlier run where they are the same",
     )
     parser.add_argument(
+        "--warm-start", action="append", default=[], metavar="RUN",
+        help="have TPE begin with the scores of an earlier run, or of the documents' rows: the "
+        "word documents",
+    )
+    parser.add_argument(
+        "--ablate", metavar="RUN",
+        help="run the best trial of an earlier run with one searched setting changed at a time",
+    )
+    parser.add_argument("--seeds", type=positive, default=1, help="seeds of --ablate (1)")
+    parser.add_argument(
         "--dashboard", action="store_true", help="serve Ray's dashboard, on loopback"
     )
     parser.add_argument("--dry-run", action="store_true", help="show the plan, start nothing")

@@ -30,7 +30,10 @@ SAMPLES = {
 """Training triplets or pairs by protocol, of the whole CFP dataset and of the drawn one."""
 RATES = {"CPU": 0.4e12, "GPU": 60e12}
 """Assumed operations a second of two CPU cores with bf16, and of a GPU of 2020 or later."""
-SAME = ("net", "join", "hidden", "protocol", "people", "image_size", "batch_size")
+SAME = (
+    "net", "join", "hidden", "protocol", "fold", "people", "image_size", "batch_size",
+    "images_per_person", "views", "freeze_stages",
+)
 """Settings that decide an epoch's time: trials that agree in them are taken as a measure."""
 
 

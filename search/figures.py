@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from facesiam.config import SETTINGS
+from facesiam.metrics import roc
 from search.effects import LADDER
 from search.ranking import shown_value
 
@@ -128,6 +129,40 @@ def scatter(path: Path, trials: pd.DataFrame, names: list[str], log: Collection[
         axes.set_ylabel("best val. accuracy, %")
     how = "bars: 95 % interval; side by side: in order of start"
     _finish(figure, path, f"Best validation accuracy against each setting ({how})")
+
+
+def verification(path: Path, title: str, tested: Mapping[str, pd.DataFrame]) -> None:
+    """Draw ROC curves, and for the first of the tests a histogram of its scores.
+
+    Args:
+        path: PNG to write.
+        title: above the picture.
+        tested: test pairs by what they are, each with label (0 same) and same (probability).
+    """
+    figure = Figure(figsize=(WIDTH, 3.9), dpi=DPI, layout="constrained")
+    curve, counts = figure.subplots(1, 2)
+    for colour, (name, scores) in zip(RANKED, tested.items(), strict=False):
+        false, true = roc(scores["same"], scores["label"])
+        shown = false > 0  # the axis is logarithmic
+        curve.plot(100 * false[shown], 100 * true[shown], color=colour, lw=1.6, label=name,
+                   drawstyle="steps-post")  # fmt: skip
+    curve.set_xscale("log")
+    curve.set_xlim(0.05, 100)
+    curve.set_ylim(0, 101)
+    curve.set_xlabel("different people accepted, %")
+    curve.set_ylabel("same people accepted, %")
+    curve.legend(fontsize=8.5, loc="lower right", frameon=False)
+    name, scores = next(iter(tested.items()))
+    probability = scores["same"].clip(1e-6, 1 - 1e-6)
+    odds = np.log(probability / (1 - probability))  # where most probabilities are 0 or 1
+    bins = np.linspace(odds.min(), odds.max(), 41)
+    for label, colour, words in ((0, TRAIN, "same person"), (1, VAL, "different people")):
+        counts.hist(odds[scores["label"] == label], bins, color=colour, alpha=0.6, label=words)
+    counts.axvline(0, color=BEST, lw=0.9, label="threshold, from validation")
+    counts.set_xlabel(f"log odds of “same person”, {name}")
+    counts.set_ylabel("test pairs")
+    counts.legend(fontsize=8.5, frameon=False)
+    _finish(figure, path, title)
 
 
 def tradeoff(

@@ -25,6 +25,7 @@ from pathlib import Path
 
 from facesiam.data import cache_root
 from facesiam.storage import Bucket, StorageError, join
+from search import prior
 from search.journal import EPOCHS, TRIALS, JournalError, write_atomically
 
 PERIOD = 5.0
@@ -104,7 +105,7 @@ class Mirror:
                 text = "".join(line for file, line in there if file == name)
                 (self.run / name).write_text(text, encoding="utf-8")
         self._went(there)
-        for name in ("manifest.json", "space.yaml"):
+        for name in ("manifest.json", "space.yaml", prior.FILE):
             if (found := self.bucket.read(name)) is not None:
                 write_atomically(self.run / name, found.decode())
 

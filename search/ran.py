@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from facesiam.config import TrialConfig
+from facesiam.metrics import METRICS
 from search import results, space
 from search.overfit import at_chance
 from search.results import RunError
@@ -27,7 +28,8 @@ class Run:
     epochs: pd.DataFrame
     configs: dict[str, TrialConfig]
     tests: dict[str, list[dict[str, Any]]]
-    """What search.retrain measured on the test split, by trial: a dict per seed."""
+    """What search.retrain measured on the test split, by trial: a dict per protocol and seed, its
+    METRICS with protocol, seed, epoch, own (the protocol is the trial's) and scores (a file)."""
 
     def curve(self, trial: str) -> pd.DataFrame:
         """Return the epochs of one trial, in order."""
@@ -99,8 +101,8 @@ def log_settings(runs: Sequence[Run]) -> set[str]:
 
 
 def _read_tests(folder: Path) -> list[dict[str, Any]]:
-    tests = [_read_test(path) for path in sorted(folder.glob("seed-*/test.json"))]
-    return sorted(tests, key=lambda test: int(test["seed"]))
+    tests = [_read_test(path) for path in sorted(folder.glob("seed-*/test*.json"))]
+    return sorted(tests, key=lambda test: (str(test["protocol"]), int(test["seed"])))
 
 
 def _read_test(path: Path) -> dict[str, Any]:
@@ -108,6 +110,13 @@ def _read_test(path: Path) -> dict[str, Any]:
         test = json.loads(path.read_text(encoding="utf-8"))
         for name in ("accuracy", "auc", "eer"):
             _ = [float(test[name][part]) for part in ("value", "low", "high")]
-        return {name: test[name] for name in ("seed", "epoch", "accuracy", "auc", "eer")}
+        own = path.name == "test.json"
+        measures = {name: test[name] for name in METRICS if name in test}  # older runs lack some
+        protocol = test.get("protocol") or test["config"]["protocol"]
+        scores = path.with_name(path.name.replace("test", "scores", 1)).with_suffix(".csv")
+        return {
+            "seed": test["seed"], "epoch": test["epoch"], **measures, "protocol": protocol,
+            "own": own, "scores": scores,
+        }
     except (ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path}: not a test result ({error!r})") from None

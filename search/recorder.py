@@ -20,7 +20,7 @@ from ray import tune
 from facesiam.config import EpochMetrics
 from facesiam.storage import Folder, Storage
 from facesiam.storage import sweep as storage_sweep
-from search import faults
+from search import faults, prior
 from search.board import Board
 from search.earlier import Key, Lent
 from search.journal import Journal
@@ -82,7 +82,7 @@ class Recorder(tune.Callback):
         self.trials: dict[str, Any] = {}
         """Ray's trials that run, by our id."""
         self.scheduler = Scheduler(space)
-        self.suggester = Suggester(space)
+        self.suggester = Suggester(space, prior.read(run))
         self.journal = Journal(run)
         self.events = TensorBoard(run / "tensorboard")
         self.session = len(list((run / "ray").glob("session*"))) + 1

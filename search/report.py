@@ -9,6 +9,7 @@ verdicts and the effects.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -56,7 +57,9 @@ def report(runs: Sequence[str | Path]) -> Path:
         "Training time": findings.training_time(everything),
         "Early stopping": findings.early_stopping(_records(given)),
         "Ranked trials": _ranked(given),
-        "Test": tables.tested(given),
+        "Test": "\n\n".join(filter(None, [
+            tables.tested(given), _rocs(first, page.parent), _folds(first),
+        ])),
     }
     text = [f"# {first.manifest.get('name', first.folder.name)}"]
     text += [f"## {title}\n\n{body}" for title, body in sections.items() if body]
@@ -141,6 +144,32 @@ def _overviews(run: Run, folder: Path) -> list[str]:
         figures.scatter(folder / "settings.png", frame, names, log_settings([run]))
         parts.append("![Best validation accuracy against each setting](settings.png)")
     return parts
+
+
+def _rocs(run: Run, folder: Path) -> str:
+    """Draw the first seed's test pairs of every trial that was tested; '' without scores."""
+    parts = []
+    for trial, tests in run.tests.items():
+        tested: dict[str, pd.DataFrame] = {}
+        for test in tests:
+            if test["protocol"] not in tested and test["scores"].is_file():
+                tested[test["protocol"]] = pd.read_csv(test["scores"])
+        if tested:
+            path = folder / f"roc-{trial}.png"
+            figures.verification(path, f"Test pairs of trial {trial}", tested)
+            parts.append(f"![ROC curves and scores of trial {trial}]({path.name})")
+    return "\n\n".join(parts)
+
+
+def _folds(run: Run) -> str:
+    """Write the ten-fold tables that search.retrain left; '' without."""
+    files = sorted(run.folder.glob(f"retrain/*/{tables.TEN_FOLD}/seed-*/folds.json"))
+    found = [tables.folds(json.loads(file.read_text(encoding="utf-8"))) for file in files]
+    if not found:
+        return ""
+    return "\n\n".join(["CFP's ten folds, accuracy in percent, mean ± std over the folds; AUC and "
+                        "EER likewise. Each fold is trained on eight of the others, the ninth "
+                        "chooses epoch and thresholds.", *found])  # fmt: skip
 
 
 def _records(runs: Sequence[Run]) -> dict[str, pd.DataFrame]:

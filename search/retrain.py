@@ -1,6 +1,7 @@
 """Train one trial of a run again and test its best epoch: ``python -m search.retrain RUN``.
 
-The test split is read here, after everything has been chosen, and nowhere before.
+With `--protocol` it is tested on other pairs as well, cfp-10fold being CFP's own ten folds: ten
+trainings.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import io
 import json
 import statistics
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +21,19 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from facesiam.config import GEOMETRY, ConfigError, EpochMetrics, TrialConfig, positive
+from facesiam.cfp import ALL_FOLDS
+from facesiam.config import ConfigError, EpochMetrics, Geometry, TrialConfig, positive
 from facesiam.data import DataError, FaceData, cache_root, open_packed, prepare
-from facesiam.metrics import verification
-from facesiam.saving import load_model, save_model
-from facesiam.train import Training, epochs, predict
+from facesiam.metrics import METRICS
+from facesiam.saving import save_model
+from facesiam.train import Training, epochs
+from facesiam.trunks import NetError
 from facesiam.weights import WeightsError, find_weights
-from search import results
+from search import results, tables, verify
 from search.journal import write_atomically
 from search.space import SpaceError
 
-METRICS = ("accuracy", "auc", "eer")
+HEADS = {"tpr_at_fpr_1e-2": "TPR at FPR 1e-2", "tpr_at_fpr_1e-3": "at 1e-3"}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -39,13 +42,14 @@ def main(argv: list[str] | None = None) -> int:
     console = Console(stderr=True)
     try:
         tested = retrain(results.folder_of(options.run), options, console)
-    except (results.RunError, SpaceError, DataError, WeightsError, ConfigError) as error:
+    except (results.RunError, SpaceError, DataError, WeightsError, NetError, ConfigError) as error:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted; seeds that were finished are kept", file=sys.stderr)
         return 130
-    _print_table(tested)
+    for protocol in dict.fromkeys(row["protocol"] for row in tested):
+        _print_table([row for row in tested if row["protocol"] == protocol])
     return 0
 
 
@@ -62,16 +66,31 @@ def retrain(run: Path, options: argparse.Namespace, console: Console) -> list[di
     config = results.settings(run)[trial]
     if options.epochs is not None:
         config = dataclasses.replace(config, epochs=options.epochs)
-    data = _data(run, options.data, config)
+    geometries = {config.geometry} | {
+        dataclasses.replace(config, protocol=name).geometry
+        for name in options.protocol or () if name != tables.TEN_FOLD
+    }
+    data = _data(run, options.data, sorted(geometries))
     weights: dict[str, str] = {}
     if config.pretrained:
         weights = {config.net: str(find_weights(config.net, options.weights))}
-    tested = []
+    protocols = list(dict.fromkeys(options.protocol or [config.protocol]))
+    fixed = [protocol for protocol in protocols if protocol != tables.TEN_FOLD]
+    goal, tested = results.goal(run), []
     for seed in range(config.seed, config.seed + options.seeds):
-        folder = run / "retrain" / trial / f"seed-{seed}"
-        one = dataclasses.replace(config, seed=seed)
-        train(one, data, weights, folder, console, results.goal(run))
-        tested.append(test(trial, one, data, folder))
+        place = run / "retrain" / trial
+        folder, one = place / f"seed-{seed}", dataclasses.replace(config, seed=seed)
+        if fixed:
+            train(one, data, weights, folder, console, goal)
+            tested += [verify.test(trial, one, data, folder, protocol) for protocol in fixed]
+        if tables.TEN_FOLD in protocols:
+            folder = place / tables.TEN_FOLD / f"seed-{seed}"
+            summary = verify.ten_folds(
+                trial, one, data, folder,
+                lambda config, place: train(config, data, weights, place, console, goal),
+                options.folds, lambda line: console.print(line, highlight=False),
+            )
+            print(tables.folds(summary))
         console.print(f"wrote {folder}", highlight=False)
     return tested
 
@@ -137,21 +156,6 @@ def train(
     write_atomically(folder / "epochs.csv", _csv(rows))
 
 
-def test(trial: str, config: TrialConfig, data: FaceData, folder: Path) -> dict[str, Any]:
-    """Test the weights in `folder` on the test split; write and return the figures."""
-    net, _, info = load_model(folder / "weights.pt")
-    pairs = data.pairs(config.protocol, "test", people=config.people, seed=config.pair_seed)
-    same = predict(net, config, data.pixels(pairs.geometry), pairs)
-    measured = verification(same, pairs.label, seed=config.seed)
-    figures = {
-        "trial": trial, "seed": config.seed, "epoch": int(info["epoch"]),
-        "val_acc": float(info["val_acc"]), **measured, "config": config.to_dict(),
-        "data": data.key,
-    }
-    write_atomically(folder / "test.json", json.dumps(figures, indent=1) + "\n")
-    return figures
-
-
 def _save(path: Path, training: Training, metrics: EpochMetrics, data: str) -> None:
     save_model(
         path, training.weights(), training.config, epoch=metrics.epoch, val_acc=metrics.val_acc,
@@ -159,13 +163,13 @@ def _save(path: Path, training: Training, metrics: EpochMetrics, data: str) -> N
     )
 
 
-def _data(run: Path, given: str | None, config: TrialConfig) -> FaceData:
+def _data(run: Path, given: str | None, geometries: Sequence[Geometry]) -> FaceData:
     """Open the run's data, where it was packed or from `given`; refuse other data."""
     noted = results.manifest(run)["data"]
     packed = cache_root() / noted["key"]
-    if given is None and (packed / f"{GEOMETRY[config.protocol]}.npy").exists():
+    if given is None and all((packed / f"{name}.npy").exists() for name in geometries):
         return open_packed(packed)
-    data = prepare(given or noted["source"], [GEOMETRY[config.protocol]])
+    data = prepare(given or noted["source"], geometries)
     if data.key != noted["key"]:
         raise DataError(
             f"{given or noted['source']}: not the data that {run} was made with "
@@ -184,7 +188,8 @@ def _csv(rows: list[EpochMetrics]) -> str:
 
 def _print_table(tested: list[dict[str, Any]]) -> None:
     table = Table(box=None, pad_edge=False)
-    for head in ("seed", "epoch", "val_acc, %", *(f"{name}, %" for name in METRICS)):
+    measures = (f"{HEADS.get(name, name)}, %" for name in METRICS)
+    for head in ("seed", "epoch", "val_acc, %", *measures):
         table.add_column(head, justify="right", no_wrap=True)
     for row in tested:
         table.add_row(
@@ -195,8 +200,9 @@ def _print_table(tested: list[dict[str, Any]]) -> None:
         table.add_section()
         table.add_row(f"mean ± std, n = {len(tested)}", "", *_means(tested))
     # Without a terminal rich takes 80 columns, which the means of several seeds do not fit.
-    console = Console() if sys.stdout.isatty() else Console(width=110)
-    console.print(f"test split, trial {tested[0]['trial']}, 95 % intervals")
+    console = Console() if sys.stdout.isatty() else Console(width=150)
+    first = tested[0]
+    console.print(f"test split of {first['protocol']}, trial {first['trial']}, 95 % intervals")
     console.print(table)
 
 
@@ -210,6 +216,13 @@ def _interval(figure: Mapping[str, float]) -> str:
     return f"{100 * figure['value']:.1f} [{100 * figure['low']:.1f}, {100 * figure['high']:.1f}]"
 
 
+def _folds(text: str) -> tuple[int, ...]:
+    numbers = text.split(",")
+    if not all(n.isdigit() and int(n) in ALL_FOLDS for n in numbers):
+        raise argparse.ArgumentTypeError(f"must be numbers from 1 to 10 as in 1,2, got {text}")
+    return tuple(dict.fromkeys(int(n) for n in numbers))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m search.retrain", description=__doc__)
     parser.add_argument("run", help="run folder, such as ray_results/code2")
@@ -218,6 +231,15 @@ def _parser() -> argparse.ArgumentParser:
     which.add_argument("--trial", help="id of the trial, instead of its rank")
     parser.add_argument("--seeds", type=positive, default=1, help="how many, from its own")
     parser.add_argument("--epochs", type=positive, help="epochs, instead of the trial's own")
+    parser.add_argument(
+        "--protocol", action="append", choices=verify.PROTOCOLS, metavar="NAME",
+        help=f"test on these pairs: {', '.join(verify.PROTOCOLS)}; more than once for several "
+        "(the trial's own)",
+    )
+    parser.add_argument(
+        "--folds", type=_folds, default=tuple(ALL_FOLDS), metavar="N,…",
+        help="which of the ten folds (all); those that are done are not trained again",
+    )
     parser.add_argument("--data", help="the run's data, if it has moved")
     parser.add_argument("--weights", help="file or folder with pretrained weights")
     return parser

@@ -20,8 +20,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facesiam.config import GEOMETRY, ConfigError, Value
-from search import arguments
+from facesiam.config import ConfigError, Value, geometry_of
+from search import arguments, prior
 from search.earlier import RunRefused, keys, lent, refuse_changes
 from search.folder import RunError
 from search.journal import JournalError, locked, read_trials, write_atomically
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from search.earlier import Key, Lent
     from search.machine import Setup, Shares
     from search.mirror import Mirror
+    from search.prior import Known
 
 DONE, SOME_FAILED, WRONG_INPUT, STORAGE_FAILED, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
 CODES = {"interrupted": INTERRUPTED, "terminated": TERMINATED}
@@ -70,10 +71,18 @@ def resolve(options: argparse.Namespace) -> SearchSpace:
             raise RunRefused(f"--algorithm {options.algorithm}: --rows runs rows; leave one out")
         rows = space.rows_named([row for row in options.rows.split(",") if row])
         changes |= {"rows": rows, "algorithm": "rows"}
+    if options.ablate:
+        from search import ablation
+
+        if options.rows or options.algorithm not in (None, "rows"):
+            raise RunRefused("--ablate runs rows of its own: leave out --rows and --algorithm")
+        rows = ablation.rows(space, options.ablate, 1, options.seeds)
+        changes |= {"rows": rows, "algorithm": "rows", "fixed": {}, "search": {}}
     for name in ("algorithm", "trials", "seed"):
         if (value := getattr(options, name)) is not None:
             changes[name] = value
-    return dataclasses.replace(space, **changes).checked()  # type: ignore[arg-type]
+    changed = dataclasses.replace(space, **changes)  # type: ignore[arg-type]
+    return (changed.override(options.set) if options.ablate else changed).checked()
 
 
 def run_folder(options: argparse.Namespace, space: SearchSpace) -> tuple[Path, str | None]:
@@ -155,8 +164,9 @@ def _main(options: argparse.Namespace) -> int:
     setup, data = _prepare(options, space, run)
     setup = dataclasses.replace(setup, storage=url)
     taken = lent(options.reuse)
+    known = _known(options, space)
     try:
-        return _search(options, space, setup, data, taken)
+        return _search(options, space, setup, data, taken, known)
     except KeyboardInterrupt:
         if not (run / "manifest.json").exists():
             raise
@@ -184,11 +194,14 @@ def _prepare(
         Shares(space, setup, this_machine())  # refuses what no trial could get
     index = _index(options, space, run, configs)
     from facesiam.data import prepare
+    from facesiam.trunks import check_net
     from facesiam.weights import find_weights
 
     pretrained = sorted({str(c["net"]) for c in configs if c["pretrained"]})
+    for net in space.nets():
+        check_net(net)
     weights = {net: str(find_weights(net, options.weights)) for net in pretrained}
-    geometries = sorted({GEOMETRY[str(config["protocol"])] for config in configs})
+    geometries = sorted({geometry_of(config) for config in configs})
     data = prepare(index.source, geometries)
     return dataclasses.replace(setup, data=str(data.folder), weights=weights), data
 
@@ -201,9 +214,10 @@ def _index(
     from facesiam.data import prepare
 
     data = prepare(options.data or space.data, [])
-    for protocol, people, seed in {(c["protocol"], c["people"], c["pair_seed"]) for c in configs}:
+    asked = ("protocol", "people", "pair_seed", "fold")
+    for protocol, people, seed, fold in {tuple(c[name] for name in asked) for c in configs}:
         for part in ("train", "val", "test"):
-            data.pairs(protocol, part, people=people, seed=seed)  # type: ignore[arg-type]
+            data.pairs(protocol, part, people=people, seed=seed, fold=fold)  # type: ignore[arg-type]
     if options.resume:
         was = json.loads((run / "manifest.json").read_text())["data"]
         if was["key"] != data.key:
@@ -214,9 +228,21 @@ def _index(
     return data
 
 
+def _known(options: argparse.Namespace, space: SearchSpace) -> list[Known]:
+    """Return what the search is warm-started with, and say what was taken."""
+    if not options.warm_start:
+        return []
+    if space.algorithm != "tpe":
+        raise RunRefused(f"--warm-start: algorithm {space.algorithm} learns of no score; tpe does")
+    known, said = prior.gather(options.warm_start, space)
+    for line in said:
+        print(line)
+    return known
+
+
 def _search(
     options: argparse.Namespace, space: SearchSpace, setup: Setup, data: FaceData,
-    taken: Mapping[str, Lent],
+    taken: Mapping[str, Lent], known: list[Known],
 ) -> int:
     from rich.console import Console
 
@@ -244,6 +270,8 @@ def _search(
     shown = setup.storage or _shown(setup.run)
     _say(console, f"{'all' if count is None else count} trials into {shown}")
     with locked(setup.run):
+        if known and not options.resume:  # a run that goes on has what it began with
+            prior.write(setup.run, known)
         if not setup.storage:
             return _run(options, space, setup, shares, board, data, key, taken, None)
         with Mirror(setup.storage, board.say) as mirror:
@@ -342,7 +370,8 @@ def _wrong_input() -> tuple[type[Exception], ...]:
         SpaceError, RunRefused, ConfigError, JournalError, RunError,
     ]
     for module, name in (
-        ("facesiam.archive", "DataError"), ("facesiam.weights", "WeightsError"),
+        ("facesiam.archive", "DataError"), ("facesiam.trunks", "NetError"),
+        ("facesiam.weights", "WeightsError"),
         ("search.machine", "DriverError"), ("facesiam.storage", "StorageError"),
     ):
         if module in sys.modules:

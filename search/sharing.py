@@ -69,5 +69,7 @@ def wanted(
 def _cost(config: Mapping[str, Value]) -> tuple[float, ...]:
     """Order settings by the time and memory of a step."""
     pixels = int(config["batch_size"]) * int(config["image_size"]) ** 2
-    head = {"concat": 2, "difference": 1, "linear": 1}[str(config["join"])] * int(config["hidden"])
-    return pixels, head, not config["freeze"], config["precision"] == "fp32"
+    joined = {"concat": 2, "difference": 1, "linear": 1}
+    head = joined.get(str(config["join"]), 0) * int(config["hidden"])
+    frozen = int(config["freeze_stages"]) or bool(config["freeze"])
+    return pixels, head, -frozen, config["precision"] == "fp32"

@@ -164,6 +164,10 @@ class SearchSpace:
         """Return the settings that can differ between trials, in TrialConfig's order."""
         return [name for name in SETTINGS if len(self.possible(name)) > 1]
 
+    def ordered(self) -> list[tuple[str, Domain]]:
+        """Return the searched settings, each after those that its condition asks for."""
+        return [(name, self.search[name]) for name in self._order()]
+
     # Changes by the command line
 
     def override(self, assignments: Sequence[str]) -> Self:

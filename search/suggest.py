@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ import optuna
 from optuna.search_space import IntersectionSearchSpace
 
 from facesiam.config import Value
+from search.prior import Known
 from search.space import SearchSpace
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -36,9 +37,14 @@ class Suggestion:
 
 
 class Suggester:
-    """Hands out the trials of a search, one after the other, none of them twice."""
+    """Hands out the trials of a search, one after the other, none of them twice.
 
-    def __init__(self, space: SearchSpace) -> None:
+    Args:
+        space: what to search.
+        prior: trials of earlier runs that TPE learns from.
+    """
+
+    def __init__(self, space: SearchSpace, prior: Iterable[Known] = ()) -> None:
         self.space = space
         self.handed_out = 0
         self._seen: set[str] = set()
@@ -47,6 +53,8 @@ class Suggester:
         self._common = IntersectionSearchSpace(include_pruned=True)
         self._asked: dict[str, optuna.Trial] = {}
         self._listed = self._list()
+        for number, known in enumerate(prior):
+            self._enter(f"known {number}", known)
 
     def next(self) -> Suggestion | None:
         """Return the next trial to run, or None when the trials or the space are exhausted."""
@@ -68,6 +76,12 @@ class Suggester:
         self._seen.add(_key(settings))
         if self._study is not None:
             self._asked[trial] = self._ask_for(settings)
+
+    def _enter(self, name: str, known: Known) -> None:
+        """Enter a trial of an earlier run in the study; it may be run here all the same."""
+        if self._study is not None:
+            self._asked[name] = self._ask_for(known.settings)
+            self.tell(name, known.value, known.step, known.status)
 
     def tell(self, trial: str, value: float | None, step: int, status: str) -> None:
         """Report how a trial ended.

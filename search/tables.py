@@ -6,12 +6,23 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from facesiam.cfp import KINDS
+from facesiam.metrics import FALSE_ACCEPTS
 from search import documents
 from search.documents import COLUMNS, TITLES, DocumentRow
 from search.ran import Measured, Run
 from search.ranking import grid, interval, shown_value
 
 NOT_RUN = "not run"
+TEN_FOLD = "cfp-10fold"
+"""CFP's own protocol, as search.retrain names it."""
+PUBLISHED: dict[str, dict[str, tuple[float, float]]] = {
+    "human": {"FF": (96.2, 0.7), "FP": (94.6, 1.1)},
+    "deep features": {"FF": (96.4, 0.7), "FP": (84.9, 1.8)},
+    "Fisher vector + metric learning": {"FF": (91.3, 0.8), "FP": (80.6, 2.1)},
+}
+"""Accuracy and standard deviation over the folds in percent: S. Sengupta et al., "Frontal to
+profile face verification in the wild", WACV 2016."""
 
 
 def published(rows: Mapping[str, DocumentRow], ran: Mapping[str, Measured]) -> str:
@@ -78,22 +89,42 @@ def _notes(rows: Mapping[str, DocumentRow], ran: Mapping[str, Measured]) -> dict
 
 def tested(runs: Sequence[Run]) -> str:
     """Write what search.retrain measured on the test split, a line per trial and seed."""
-    headers = ["Trial", "Seed", "Epoch", "Accuracy, %", "AUC, %", "EER, %", "Pairs"]
+    measures = ("accuracy", "auc", "eer", *FALSE_ACCEPTS)
+    headers = ["Trial", "Pairs of", "Seed", "Epoch", "Accuracy, %", "AUC, %", "EER, %"]
+    headers += [f"TPR at FPR {most:g}, %" for most in FALSE_ACCEPTS.values()] + ["Pairs"]
     cells = []
     for run in runs:
         for trial in run.trials["trial"]:
             for test in run.tests[trial]:
-                shares = [_share(test[name]) for name in ("accuracy", "auc", "eer")]
-                pairs = str(test["accuracy"]["n"])
-                cells.append([trial, str(test["seed"]), str(test["epoch"]), *shares, pairs])
+                shares = [_share(test[name]) if name in test else "–" for name in measures]
+                known = [trial, test["protocol"], str(test["seed"]), str(test["epoch"])]
+                cells.append([*known, *shares, str(test["accuracy"]["n"])])
     if not cells:
         return ""
     return "Trained again and tested at its best epoch, with 95 % intervals.\n\n" + grid(
-        headers, cells, [True] + [False] * 6
+        headers, cells, [True, True] + [False] * (len(headers) - 2)
     )
 
 
+def folds(summary: Mapping[str, Any]) -> str:
+    """Write the ten-fold figures of a trial beside published ones.
+
+    Args:
+        summary: what ``verify.ten_folds`` returns.
+    """
+    measures = ("accuracy", "auc", "eer")
+    heads = [f"{kind} {name}" for kind in KINDS for name in ("accuracy, %", "AUC, %", "EER, %")]
+    mine = [f"trial {summary['trial']}, {len(summary['folds'])} folds"]
+    mine += [_spread(summary[kind][name]) for kind in KINDS for name in measures]
+    cells = [mine]
+    for name, figures in PUBLISHED.items():
+        pairs = [[f"{figures[kind][0]:.1f} ± {figures[kind][1]:.1f}", "–", "–"] for kind in KINDS]
+        cells.append([f"{name} (Sengupta et al. 2016)", *pairs[0], *pairs[1]])
+    return grid(["", *heads], cells, [True] + [False] * len(heads))
+
+
 def _test_cell(tests: list[dict[str, Any]]) -> str:
+    tests = [test for test in tests if test["own"]]
     if len(tests) < 2:
         return _share(tests[0]["accuracy"]) if tests else "–"
     values = [100 * test["accuracy"]["value"] for test in tests]
@@ -102,3 +133,7 @@ def _test_cell(tests: list[dict[str, Any]]) -> str:
 
 def _share(part: Mapping[str, float]) -> str:
     return interval(part["value"], part["low"], part["high"])
+
+
+def _spread(figure: Mapping[str, float]) -> str:
+    return f"{100 * figure['mean']:.1f} ± {100 * figure['std']:.1f}"

@@ -7,7 +7,17 @@ import math
 import pytest
 import torch
 
-from facesiam.augment import AUGMENTS, MAX_SHIFT, flip_rotate, flip_shift, resample
+from facesiam.augment import (
+    AUGMENTS,
+    DRAWS,
+    MAX_SHIFT,
+    draws_of,
+    flip_rotate,
+    flip_shift,
+    resample,
+    varied,
+)
+from facesiam.config import TrialConfig
 
 NO, YES = torch.tensor([False]), torch.tensor([True])
 ZERO, STILL = torch.zeros(1), torch.zeros(1, 2)
@@ -95,3 +105,83 @@ def test_angles_stay_within_twenty_degrees() -> None:
     x, y = (moved.sum(1) * axis).sum(1) / weight, (moved.sum(2) * axis).sum(1) / weight
     degrees = torch.rad2deg(torch.atan2(y.abs(), x.abs()))
     assert degrees.max() < 20.5 and degrees.max() > 18
+
+
+def ask(**settings: object) -> TrialConfig:
+    """A trial with these settings."""
+    return TrialConfig.from_dict(settings)  # type: ignore[arg-type]
+
+
+def numbers(images: int, **at: float) -> torch.Tensor:
+    """Draws of 1/2, which change nothing, but for those named by column."""
+    draws = torch.full((images, DRAWS), 0.5)
+    for column, value in at.items():
+        draws[:, int(column[1:])] = value
+    return draws
+
+
+EVERY = ask(
+    flip=True, rotate=30, shift=0.2, crop=0.3, colour=0.5, erase=0.2, protocol="cfp-pairs"
+)
+
+
+def test_draws_are_as_many_as_the_settings_ask_for() -> None:
+    assert draws_of(ask()) == 0 and draws_of(ask(augment=True)) == 3
+    assert draws_of(ask(erase=0.1)) == draws_of(ask(flip=True, augment=True)) == DRAWS
+
+
+def test_the_middle_of_every_range_changes_nothing() -> None:
+    images = torch.rand(2, 3, 8, 8)
+    assert torch.allclose(varied(images, numbers(2), YES.expand(2), EVERY), images, atol=1e-5)
+
+
+def test_only_what_may_be_mirrored_is() -> None:
+    two, config = CORNER.repeat(2, 1, 1, 1), ask(flip=True)
+    turned = varied(two, numbers(2, c0=0.1), torch.tensor([True, False]), config)
+    assert lit(turned[:1]) == (0, 3) and lit(turned[1:]) == (0, 0)
+
+
+def test_augment_adds_the_documents_own_to_what_settings_ask_for() -> None:
+    draws = numbers(1, c0=0.1, c3=1.0)
+    moved = varied(CORNER, draws, YES, ask(augment=True, colour=0.1))
+    assert torch.allclose(
+        moved, flip_shift(CORNER, torch.tensor([[0.1, 0.5, 1.0]])), atol=1e-5
+    )
+
+
+def test_crop_zooms_in_and_out_by_the_same_factor() -> None:
+    image = torch.zeros(1, 3, 8, 8)
+    image[..., 2:6, 2:6] = 1  # half of each side
+    inside = varied(image, numbers(1, c4=0.0), YES, ask(crop=0.5))
+    assert inside.mean().item() == pytest.approx(1, abs=0.15)
+    outside = varied(image, numbers(1, c4=1.0), YES, ask(crop=0.5))
+    assert outside.sum().item() == pytest.approx(image.sum().item() / 4, rel=0.05)
+
+
+def test_colour_is_brightness_contrast_and_saturation() -> None:
+    image = torch.zeros(1, 3, 2, 2)
+    image[0, 0] = torch.tensor([[0.2, 0.4], [0.2, 0.4]])
+    image[0, 1:] = 0.3
+    grey = 0.299 * image[0, 0] + 0.701 * 0.3
+    bright = varied(image, numbers(1, c5=1.0), YES, ask(colour=0.5))
+    assert torch.allclose(bright, 1.5 * image, atol=1e-6)
+    flat = varied(image, numbers(1, c6=0.0), YES, ask(colour=1.0))
+    assert torch.allclose(flat, grey.mean().expand(1, 3, 2, 2), atol=1e-6)
+    dull = varied(image, numbers(1, c7=0.0), YES, ask(colour=1.0))
+    assert torch.allclose(dull, grey.expand(1, 3, 2, 2), atol=1e-6)
+    assert varied(torch.ones(1, 3, 2, 2), numbers(1, c5=1.0), YES, ask(colour=0.5)).max() == 1
+
+
+def test_erase_fills_a_rectangle_of_some_images_with_their_mean() -> None:
+    images = torch.rand(400, 3, 20, 20, generator=torch.Generator().manual_seed(0))
+    draws = torch.rand(400, DRAWS, generator=torch.Generator().manual_seed(1))
+    erased = varied(images, draws, YES.expand(400), ask(erase=0.25))
+    changed = (erased != images).any(1)  # (400, 20, 20)
+    some = changed.flatten(1).any(1)
+    assert some.float().mean().item() == pytest.approx(0.25, abs=0.06)
+    for image, before, where in zip(erased[some], images[some], changed[some], strict=True):
+        rows, columns = where.any(1), where.any(0)
+        assert torch.equal(where, rows[:, None] & columns[None])  # a rectangle
+        assert 0.005 <= where.float().mean().item() <= 0.25  # 2 to 20 %, in whole pixels
+        mean = before.mean((1, 2))[:, None].expand(3, int(where.sum()))
+        assert torch.allclose(image[:, where], mean, atol=1e-6)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from facesiam.augment import AUGMENTS
 from facesiam.config import GEOMETRY, SETTINGS, ConfigError, TrialConfig
-from facesiam.losses import LOSSES
-from facesiam.models import JOINS
+from facesiam.losses import EMBEDDING_LOSSES, LOSSES
+from facesiam.models import JOINS, SCORES
+from facesiam.optimizer import MOMENTS, SCHEDULES
 from facesiam.trunks import MODELS
 
 
@@ -34,7 +37,8 @@ def test_text_becomes_the_settings_own_type(name: str, text: str, value: object)
         ("epochs", 0, "must be 1 or more, got 0"),
         ("epochs", 2.5, "must be a whole number, got 2.5"),
         ("image_size", 512, "must be 224 or less, got 512"),
-        ("net", "alexnt", "'alexnt' is not one of alexnet, vgg16_bn; did you mean alexnet?"),
+        ("net", "alexnt", "'alexnt' is not one of the 83 that there are (alexnet, vgg16_bn, "
+         "convnext_base, …); did you mean alexnet?"),
         ("augment", "maybe", "must be true or false, got 'maybe'"),
     ],
 )
@@ -45,6 +49,8 @@ def test_a_value_out_of_bounds_is_told_in_a_sentence(
     with pytest.raises(ConfigError) as refused:
         TrialConfig.from_dict({name: value})  # type: ignore[dict-item]
     assert str(refused.value) == f"{name}: {sentence}"
+
+EMBEDS: dict[str, object] = {"join": "cosine", "loss": "logistic"}
 
 
 def test_all_problems_are_told_at_once() -> None:
@@ -65,6 +71,35 @@ def test_settings_that_contradict_each_other_are_refused() -> None:
         TrialConfig(protocol="cfp-pairs", loss="two", batch_size=15)
 
 
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"freeze": True, "net": "resnet18"}, "with resnet18 use freeze_stages"),
+        ({"join": "cosine"}, "loss: two does not go with join: cosine; contrastive, triplet"),
+        ({"loss": "triplet"}, "loss: triplet does not go with join: concat"),
+        ({"images_per_person": 2}, "images_per_person: 2 needs join: cosine or distance"),
+        (EMBEDS | {"images_per_person": 1}, "images_per_person: 1 makes no pair"),
+        (EMBEDS | {"images_per_person": 3}, "multiple of images_per_person: 3, two people"),
+        (EMBEDS | {"images_per_person": 16}, "two people or more, got 16"),
+        ({"views": "all"}, "views: all needs images_per_person"),
+        ({"flip_average": True}, "flip_average: true needs join: cosine or distance"),
+        ({"net": "vit_b_16", "image_size": 112}, "image_size: vit_b_16 takes 224 only, got 112"),
+        ({"net": "inception_v3", "image_size": 64}, "image_size: inception_v3 takes 75 and more"),
+        ({"fold": 3, "people": 9}, "people: limits the protocol's own split, not a fold"),
+    ],
+)
+def test_what_the_new_nets_ask_for_is_told(settings: dict[str, object], sentence: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(sentence)):
+        TrialConfig.from_dict(settings)  # type: ignore[arg-type]
+
+
+def test_the_losses_of_embeddings_are_listed_once() -> None:
+    from facesiam import config
+
+    assert set(config.EMBEDDING_LOSSES) == set(EMBEDDING_LOSSES)
+    assert set(config.EMBEDDING_JOINS) == set(SCORES)
+
+
 def test_settings_survive_a_dict() -> None:
     config = TrialConfig(lr=3e-4, people=7)
     assert TrialConfig.from_dict(config.to_dict()) == config
@@ -72,8 +107,9 @@ def test_settings_survive_a_dict() -> None:
 
 @pytest.mark.parametrize(
     ("setting", "table"),
-    [("net", MODELS), ("join", JOINS), ("loss", LOSSES), ("protocol", AUGMENTS),
-     ("protocol", GEOMETRY)],
+    [("net", MODELS), ("join", JOINS | SCORES), ("loss", LOSSES | EMBEDDING_LOSSES),
+     ("protocol", AUGMENTS), ("protocol", GEOMETRY), ("optimizer", MOMENTS),
+     ("schedule", SCHEDULES)],
 )
 def test_choices_and_the_dicts_behind_them_are_equal(
     setting: str, table: dict[str, object]

@@ -112,7 +112,7 @@ def test_official_pairs_by_hand(packed: FaceData) -> None:
     assert train.left[18:21].tolist() == [0, 2, 0]
     assert train.right[18:21].tolist() == [40, 41, 41]
     assert train.label.tolist() == [0, 0, 1] * 12
-    assert train.triplets is None and train.geometry == "squeeze"
+    assert train.triplets is None
     for part, first, last in (("train", 1, 12), ("val", 13, 16), ("test", 17, 20)):
         pairs = packed.pairs("cfp-pairs", part)  # type: ignore[arg-type]
         people = set(packed.person[np.concatenate([pairs.left, pairs.right])].tolist())
@@ -123,7 +123,7 @@ def test_official_pairs_by_hand(packed: FaceData) -> None:
 def test_triplets_by_hand(packed: FaceData) -> None:
     for part, images in (("train", range(24)), ("val", range(24, 32)), ("test", range(32, 40))):
         pairs = packed.pairs("frontal-triplets", part)  # type: ignore[arg-type]
-        assert pairs.triplets is not None and pairs.geometry == "letterbox"
+        assert pairs.triplets is not None
         anchor, positive, negative = pairs.triplets.T
         assert anchor.tolist() == list(images)
         # two images a person: the positive can only be the other one

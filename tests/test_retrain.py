@@ -56,7 +56,7 @@ def test_the_best_trial_is_trained_again_and_its_best_epoch_tested(
     assert json.loads((folder / "settings.json").read_text()) == config.to_dict()
     assert len((folder / "epochs.csv").read_text().splitlines()) == 3
     pairs = data.pairs("frontal-triplets", "test")
-    same = predict(net, config, data.pixels(pairs.geometry), pairs)
+    same = predict(net, config, data.pixels("letterbox"), pairs)
     right = ((same > 0.5) == (pairs.label == 0)).mean()
     assert figures["accuracy"]["value"] == pytest.approx(right)
     assert figures["accuracy"]["n"] == len(pairs.label)

@@ -20,8 +20,6 @@ from facesiam.saving import load_model, save_atomically, save_model, snapshot
 from facesiam.train import (
     Halted,
     Training,
-    _order,
-    _units,
     epochs,
     judged_right,
     predict,
@@ -116,7 +114,7 @@ def test_validation_counts_the_right_answers(tiny: TrialConfig, data: FaceData) 
     training = epochs(dataclasses.replace(tiny, join="difference"), data)
     metrics = next(training)
     pairs = data.pairs("frontal-triplets", "val")
-    same = predict(training.net, tiny, data.pixels(pairs.geometry), pairs)
+    same = predict(training.net, tiny, data.pixels("letterbox"), pairs)
     right = loss = 0.0
     for probability, label in zip(same, pairs.label, strict=True):  # one pair at a time
         right += (probability > 0.5) == (label == 0)
@@ -129,7 +127,7 @@ def test_validation_counts_the_right_answers(tiny: TrialConfig, data: FaceData) 
 def test_predicting_in_one_pass_equals_pair_by_pair(tiny: TrialConfig, data: FaceData) -> None:
     net = build(dataclasses.replace(tiny, join="concat")).eval()
     pairs = data.pairs("cfp-pairs", "val")
-    source = data.pixels(pairs.geometry)
+    source = data.pixels("letterbox")
     pixels = Pixels(source, tiny.image_size, torch.device("cpu"))
     together = predict(net, tiny, source, pairs)
     for n in range(0, len(pairs.label), 9):
@@ -175,9 +173,9 @@ def test_a_step_sees_each_image_once_and_judges_the_right_pairs(
         seen["left"], seen["right"] = left, right
         return judge(left, right)
 
-    def label_of(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+    def label_of(logits: torch.Tensor, label: torch.Tensor, smoothing: float) -> torch.Tensor:
         seen["label"] = label
-        return loss_of(logits, label)
+        return loss_of(logits, label, smoothing)
 
     monkeypatch.setattr(training.net, "embed", embed)
     monkeypatch.setattr(training.net, "judge", pairs_of)
@@ -194,26 +192,6 @@ def test_a_step_sees_each_image_once_and_judges_the_right_pairs(
     assert seen["images"] == (6 if count else 4)
 
 
-def test_a_unit_is_a_triplet_or_a_pair(data: FaceData) -> None:
-    triplets = data.pairs("frontal-triplets", "train")
-    units, labels = _units(triplets)
-    assert np.array_equal(units.numpy(), triplets.triplets) and labels[5].tolist() == [0, 1]
-    pairs = data.pairs("cfp-pairs", "train")
-    units, labels = _units(pairs)
-    assert units[3].tolist() == [pairs.left[3], pairs.right[3]]
-    assert labels[:, 0].tolist() == pairs.label.tolist()
-
-
-def test_the_order_is_a_shuffle_and_alternates_under_the_loss_two(data: FaceData) -> None:
-    pairs = data.pairs("cfp-pairs", "train")
-    generator = torch.Generator().manual_seed(0)
-    every = _order(pairs, "single", generator)
-    assert sorted(every.tolist()) == list(range(len(pairs.label)))
-    assert every.tolist() != sorted(every.tolist())
-    mixed = _order(pairs, "two", generator)
-    assert pairs.label[mixed.numpy()].tolist() == [0, 1] * (len(mixed) // 2)
-
-
 def test_a_model_file_gives_back_the_same_judgements(
     tiny: TrialConfig, data: FaceData, tmp_path: Path
 ) -> None:
@@ -223,7 +201,7 @@ def test_a_model_file_gives_back_the_same_judgements(
     net, config, info = load_model(tmp_path / "w.pt")
     pairs = data.pairs("frontal-triplets", "test")
     assert config == tiny and info == {"epoch": 0, "val_acc": 0.25}
-    source = data.pixels(pairs.geometry)
+    source = data.pixels("letterbox")
     ours, theirs = (predict(n, tiny, source, pairs) for n in (training.net, net))
     assert np.array_equal(ours, theirs)
     assert [p.name for p in tmp_path.iterdir()] == ["w.pt"]  # no half-written neighbour

@@ -264,7 +264,7 @@ def test_who_predicts_does_not_pay(
     next(training)
     monkeypatch.setattr(LiveUnits, "_note", lambda *_: pytest.fail("measured outside validation"))
     pairs = data.pairs("frontal-triplets", "val", people=2)
-    predict(training.net, small, data.pixels(pairs.geometry), pairs)
+    predict(training.net, small, data.pixels("letterbox"), pairs)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -1,0 +1,50 @@
+"""A trial's settings changed one at a time: what is each of them worth to the best trial.
+
+    python -m search.run spaces/cpu.yaml --ablate ray_results/cpu --seeds 3
+
+The changed trials are run as rows of the space; ``search.report`` finds, for each setting, pairs
+of them that differ in nothing else, and gives the mean difference with its interval.
+"""
+
+from __future__ import annotations
+
+from facesiam.config import Value, conflicts
+from search import folder, results
+from search.parts import Choice, Row, active
+from search.space import SearchSpace
+
+
+def rows(space: SearchSpace, run: str, rank: int, seeds: int) -> dict[str, Row]:
+    """Return the trials of an ablation, by name: the best one, and each change of it, per seed.
+
+    Changed are the settings that the space searches: to every other choice, or, of a range, to
+    its two ends. A change that contradicts the rest is left out.
+
+    Args:
+        space: whose searched settings are changed.
+        run: earlier run whose trial is taken.
+        rank: its place in the ranked table.
+        seeds: how many, from the trial's own.
+
+    Raises:
+        RunError: no such run or trial.
+    """
+    trials, _ = results.load(folder.folder_of(run))
+    chosen = trials[trials["rank"] == rank]
+    if chosen.empty:
+        raise folder.RunError(f"{run}: no trial of rank {rank}")
+    best = results.settings(run)[str(chosen["trial"].iloc[0])].to_dict()
+    changes: dict[str, dict[str, Value]] = {"best": {}}
+    for name, domain in space.ordered():
+        if not active(domain, best):
+            continue
+        ends = domain.choices if isinstance(domain, Choice) else (domain.low, domain.high)
+        for value in ends:
+            if value != best[name] and not conflicts({**best, name: value}):
+                shown = f"{value:g}" if isinstance(value, float) else str(value).lower()
+                changes[f"{name}-{shown}"] = {name: value}
+    seed = int(best["seed"])
+    return {
+        f"{label}-s{number}": Row({**best, **change, "seed": number})
+        for number in range(seed, seed + seeds) for label, change in changes.items()
+    }

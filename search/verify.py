@@ -1,0 +1,181 @@
+"""A trained net tested: on a protocol's test pairs, or as CFP asks, on its ten folds.
+
+Thresholds come from validation pairs and from nowhere else. The test pairs are read here, after
+everything has been chosen, and nowhere before.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facesiam.cfp import ALL_FOLDS, KINDS
+from facesiam.config import TrialConfig
+from facesiam.data import DataError, FaceData, Pairs
+from facesiam.metrics import METRICS, calibration, verification
+from facesiam.models import SiameseNet
+from facesiam.saving import load_model
+from facesiam.train import predict
+from search.journal import write_atomically
+from search.tables import TEN_FOLD
+
+PROTOCOLS = ("cfp-pairs", "frontal-triplets", TEN_FOLD)
+
+
+def test(
+    trial: str, config: TrialConfig, data: FaceData, folder: Path, protocol: str | None = None
+) -> dict[str, Any]:
+    """Test the weights in `folder` on a protocol's test pairs; write and return the figures.
+
+    Leaves test.json and scores.csv, or, of another protocol than the trial's, test-NAME.json and
+    scores-NAME.csv; the threshold is then put anew, where that protocol's validation pairs are
+    judged best.
+
+    Raises:
+        DataError: somebody whom that protocol tests was trained on.
+    """
+    net, _, info = load_model(folder / "weights.pt")
+    other = protocol not in (None, config.protocol)
+    asked = TrialConfig.from_dict({**config.to_dict(), "protocol": protocol or config.protocol})
+    pairs = data.pairs_of(asked, "test")
+    refuse_leak(data, data.pairs_of(config, "train"), pairs, asked.protocol)
+    pixels = data.pixels(asked.geometry)
+    if other:
+        calibrate(net, asked, pixels, data.pairs_of(asked, "val"))
+    same = predict(net, asked, pixels, pairs)
+    figures = {
+        "trial": trial, "protocol": asked.protocol, "seed": config.seed,
+        "epoch": int(info["epoch"]), "val_acc": float(info["val_acc"]),
+        **verification(same, pairs.label, seed=config.seed),
+        "config": config.to_dict(), "data": data.key,
+    }
+    suffix = f"-{protocol}" if other else ""
+    write_atomically(folder / f"scores{suffix}.csv", _scores(pairs, same))
+    write_atomically(folder / f"test{suffix}.json", json.dumps(figures, indent=1) + "\n")
+    return figures
+
+
+def ten_folds(
+    trial: str, config: TrialConfig, data: FaceData, folder: Path,
+    train: Callable[[TrialConfig, Path], None], folds: tuple[int, ...] = tuple(ALL_FOLDS),
+    say: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """Train without each split in turn and test on it, frontal-frontal and frontal-profile apart.
+
+    Of the nine others one validates: it chooses the epoch and the thresholds, one for each kind.
+    A fold whose figures are there, of the same settings and data, is not trained again.
+
+    Args:
+        trial: its id.
+        config: its settings; `fold` is set here.
+        data: opened data.
+        folder: gets fold-01 to fold-10, and folds.json with what is returned.
+        train: trains a config into a folder, leaving weights.pt.
+        folds: which of them.
+        say: told of each fold.
+    """
+    found = []
+    for fold in folds:
+        one, place = dataclasses.replace(config, fold=fold), folder / f"fold-{fold:02d}"
+        figures = _known(place / "fold.json", one, data)
+        if figures is None:
+            train(one, place)
+            figures = _test_fold(one, data, place)
+            write_atomically(place / "fold.json", json.dumps(figures, indent=1) + "\n")
+        found.append(figures)
+        shares = (f"{kind} {100 * figures[kind]['accuracy']['value']:.1f}" for kind in KINDS)
+        say(f"fold {fold}: {', '.join(shares)}")
+    summary = {
+        "trial": trial, "seed": config.seed, "folds": list(folds),
+        **{kind: {name: _spread([f[kind][name]["value"] for f in found]) for name in METRICS}
+           for kind in KINDS},
+        "config": config.to_dict(), "data": data.key,
+    }  # fmt: skip
+    write_atomically(folder / "folds.json", json.dumps(summary, indent=1) + "\n")
+    return summary
+
+
+def refuse_leak(data: FaceData, train: Pairs, test: Pairs, protocol: str) -> None:
+    """Refuse to test on people who were trained on, or on copies of their images.
+
+    Raises:
+        DataError: names some of them.
+    """
+    trained, tested = (
+        np.unique(np.concatenate([pairs.left, pairs.right])) for pairs in (train, test)
+    )
+    everyone = np.flatnonzero(np.isin(data.person, data.person[trained]))
+    both = np.intersect1d(data.person[everyone], data.person[tested])
+    if len(both):
+        some = ", ".join(map(str, both[:5].tolist()))
+        raise DataError(
+            f"{protocol}: tests {len(both)} people that this trial was trained on: {some}"
+        )
+    copied = np.intersect1d(data.content[everyone], data.content[tested])
+    if len(copied):
+        name = data.names[int(tested[np.isin(data.content[tested], copied)][0])]
+        raise DataError(
+            f"{protocol}: {len(copied)} test images are byte-identical to images of people who "
+            f"train, the first {name}"
+        )
+
+
+def calibrate(
+    net: SiameseNet, config: TrialConfig, pixels: NDArray[np.uint8], pairs: Pairs
+) -> None:
+    """Put the threshold of a net that has one where these pairs are judged best."""
+    if net.calibrated:
+        net.calibrate(0.0, 1.0)
+        same = predict(net, config, pixels, pairs)
+        net.calibrate(*calibration(np.log(same) - np.log1p(-same), pairs.label))
+
+
+def _test_fold(config: TrialConfig, data: FaceData, folder: Path) -> dict[str, Any]:
+    """Test a fold's net on its split; the thresholds are of the split that validated it."""
+    figures: dict[str, Any] = {
+        "fold": config.fold, "config": config.to_dict(), "data": data.key,
+    }
+    pixels = data.pixels(config.geometry)
+    for number, kind in enumerate(KINDS):
+        net, _, info = load_model(folder / "weights.pt")
+        pairs = data.official(number, config.fold)
+        refuse_leak(data, data.pairs_of(config, "train"), pairs, f"{TEN_FOLD}, fold {config.fold}")
+        calibrate(net, config, pixels, data.official(number, config.fold % 10 + 1))
+        same = predict(net, config, pixels, pairs)
+        figures |= {"epoch": int(info["epoch"]), "val_acc": float(info["val_acc"])}
+        figures[kind] = verification(same, pairs.label, seed=config.seed)
+        write_atomically(folder / f"scores-{kind}.csv", _scores(pairs, same))
+    return figures
+
+
+def _known(file: Path, config: TrialConfig, data: FaceData) -> dict[str, Any] | None:
+    try:
+        figures: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        same = figures["config"] == config.to_dict() and figures["data"] == data.key
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return figures if same else None
+
+
+def _spread(values: list[float]) -> dict[str, float]:
+    deviation = statistics.stdev(values) if len(values) > 1 else float("nan")
+    return {"mean": statistics.mean(values), "std": deviation, "n": len(values)}
+
+
+def _scores(pairs: Pairs, same: NDArray[np.float64]) -> str:
+    """Return a line a pair: its images, its label and the probability of "same person"."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["left", "right", "label", "same"])
+    rows = (pairs.left.tolist(), pairs.right.tolist(), pairs.label.tolist(), same.tolist())
+    writer.writerows(zip(*rows, strict=True))
+    return text.getvalue()
