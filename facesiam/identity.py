@@ -9,11 +9,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 TRAINER = (
-    "augment", "cfp", "config", "data", "device", "graphs", "losses", "metrics", "models",
-    "optimizer", "packing", "pixels", "train", "trunks", "vitals", "weights",
+    "align", "augment", "batches", "cfp", "config", "data", "device", "graphs", "losses",
+    "metrics", "models", "optimizer", "packing", "pixels", "train", "trunks", "vitals", "weights",
 )
 """The modules that an epoch's numbers come from."""
-LIBRARIES = ("torch", "torchvision", "numpy", "pillow")
+LIBRARIES = ("torch", "torchvision", "numpy", "pillow", "pytorch-metric-learning")
 
 
 @functools.cache

@@ -121,8 +121,8 @@ def calibration(score: ArrayLike, label: ArrayLike) -> tuple[float, float]:
 
     The threshold lies between two scores; of several that are equally good, the middle one. The
     slope makes 1 / (1 + exp(-slope (score - threshold))) as likely as can be a probability of
-    "same" (Platt's scaling with the offset given), from 1e-3 to 1e4: it has no end where the
-    threshold makes no mistake.
+    "same" (Platt's scaling with the offset given), from 1e-3 to 1e4; where the threshold makes no
+    mistake it grows until every probability rounds to 0 or 1.
 
     Raises:
         ValueError: as ``accuracy``; no pair; a score is not finite.

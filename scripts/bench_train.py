@@ -4,6 +4,7 @@
     python scripts/bench_train.py --data cfp-dataset.zip --cases alexnet/difference --rounds 10
     python scripts/bench_train.py --without allocator      what one of our measures brings
     python scripts/bench_train.py --device cuda --cases all --json
+    python scripts/bench_train.py --cases nets --steps 2 --rounds 3       other nets, embeddings
 
 The reference is what the documents' notebooks did: fp32, contiguous tensors, each image of a pair
 through the net on its own, every JPEG decoded at each access, Adam parameter by parameter, the
@@ -53,6 +54,13 @@ CASES = (
     "alexnet/difference", "alexnet/concat", "vgg16_bn/difference", "vgg16_bn/concat",
     "vgg16_bn/linear",
 )
+NETS = tuple(f"{net}/cosine" for net in (
+    "resnet18", "resnet50", "resnext50_32x4d", "densenet121", "googlenet", "mobilenet_v3_large",
+    "efficientnet_b0", "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2",
+    "convnext_tiny", "swin_t", "vit_b_16",
+))  # fmt: skip
+"""Embedding nets that `--cases nets` times, ours alone: ArcFace on batches of four images each of
+some people, one image counting as a pair. Any other net of facesiam can be named so as well."""
 BYTES_A_WEIGHT = 28
 WARM_UP = 2
 """Blocks that are not counted."""
@@ -227,6 +235,12 @@ def measure_machine(device: str) -> dict[str, float]:
 
 def work_of_a_step(config: TrialConfig) -> tuple[float, int]:
     """Return the FLOPs of an update that computes each image once, and its trainable weights."""
+    if config.join == "cosine":
+        with torch.device("meta"), FlopCounterMode(display=False) as counter:
+            trunk = trunks.Pooled(trunks.MODELS[config.net].make())
+            size = config.image_size
+            trunk(torch.empty(config.batch_size, 3, size, size)).sum().backward()
+        return float(counter.get_total_flops()), sum(p.numel() for p in trunk.parameters())
     with torch.device("meta"):
         net = PlainNet(config)
         triplets = config.protocol == "frontal-triplets"
@@ -248,7 +262,8 @@ def measure_case(
     """Time one net and join on both sides and hold ours against the roofline."""
     config = case_config(case, options)
     args = (config, str(data.folder), source, options.device, options.threads, options.without)
-    kinds = ["ours"] if options.ours else ["ours", "reference"]
+    alone = options.ours or config.join == "cosine"
+    kinds = ["ours"] if alone else ["ours", "reference"]
     sides = {kind: Side(kind, *args) for kind in kinds}
     rates = in_turn(sides, options.steps, options.rounds)
     memory = {kind: side.ask("memory") for kind, side in sides.items()}
@@ -261,7 +276,8 @@ def measure_case(
         name: flops / product + BYTES_A_WEIGHT * weights / machine[stream]
         for name, stream in (("roofline", "copy"), ("strict", "update"))
     }
-    pairs = config.batch_size * (2 if config.protocol == "frontal-triplets" else 1)
+    triplets = config.protocol == "frontal-triplets" and not config.images_per_person
+    pairs = config.batch_size * (2 if triplets else 1)
     step = pairs / statistics.median(rates["ours"])
     found: dict[str, Any] = {
         "case": case, "bf16": bf16, "gflop_per_step": flops / 1e9, "weights": weights,
@@ -270,7 +286,7 @@ def measure_case(
         **{f"{name}_share": floor / step for name, floor in floors.items()},
         **{f"{kind}_pairs_per_second": statistics.median(r) for kind, r in rates.items()},
     }
-    if not options.ours:
+    if not alone:
         ratios = [a / b for a, b in zip(rates["ours"], rates["reference"], strict=True)]
         found |= {
             "ratio": statistics.mean(ratios),
@@ -282,6 +298,13 @@ def measure_case(
 def case_config(case: str, options: argparse.Namespace) -> TrialConfig:
     """Return the settings of NET/JOIN, as the documents' rows have them."""
     net, _, join = case.partition("/")
+    if join == "cosine":
+        return TrialConfig.from_dict({
+            "net": net, "join": join, "loss": "arcface", "images_per_person": 4,
+            "views": "all", "batch_size": options.batch, "augment": options.augment,
+            "protocol": options.protocol, "people": options.people,
+            "image_size": options.image_size, "optimizer": "adamw",
+        })
     return TrialConfig.from_dict({
         "net": net, "join": join, "batch_size": options.batch, "augment": options.augment,
         "protocol": options.protocol,
@@ -325,7 +348,8 @@ def main() -> int:
     )
     parser.add_argument("--data", default="drawn", help="CFP zip or folder; default: drawn")
     parser.add_argument(
-        "--cases", default=",".join(CASES[:2]), help=f"all, or some of {', '.join(CASES)}"
+        "--cases", default=",".join(CASES[:2]),
+        help=f"all, nets, or some of {', '.join(CASES)}, NET/cosine",
     )
     parser.add_argument("--protocol", default="frontal-triplets",
                         choices=["frontal-triplets", "cfp-pairs"])
@@ -343,9 +367,11 @@ def main() -> int:
     parser.add_argument("--without", default="nothing", choices=WITHOUT)
     parser.add_argument("--json", action="store_true", help="one JSON object")
     options = parser.parse_args()
-    cases = list(CASES) if options.cases == "all" else options.cases.split(",")
-    if unknown := [case for case in cases if case not in CASES]:
-        parser.error(f"--cases {unknown[0]}: not one of {', '.join(CASES)}")
+    named = {"all": CASES, "nets": NETS}
+    cases = list(named.get(options.cases, options.cases.split(",")))
+    known = {*CASES, *(f"{net}/cosine" for net in trunks.MODELS)}
+    if unknown := [case for case in cases if case not in known]:
+        parser.error(f"--cases {unknown[0]}: not one of {', '.join(CASES)}, NET/cosine, nets, all")
     if options.device == "cuda" and not torch.cuda.is_available():
         parser.error("--device cuda: there is no GPU that torch can use")
     torch.set_num_threads(options.threads)

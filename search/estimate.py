@@ -21,13 +21,26 @@ from search.board import human_seconds
 from search.journal import JournalError, read_epochs, read_trials
 from search.space import SearchSpace
 
-GIGA_MACS = {"alexnet": 0.66, "vgg16_bn": 15.4}
-"""Multiply-adds of one 224×224 image through the convolutions, in 1e9, counted by layer."""
+GIGA_MACS = {
+    "alexnet": 0.66, "vgg16_bn": 15.4, "resnet18": 1.8, "resnet50": 4.1, "resnext50_32x4d": 4.2,
+    "densenet121": 2.8, "googlenet": 1.5, "convnext_tiny": 4.5, "mobilenet_v3_large": 0.22,
+    "efficientnet_b0": 0.39, "efficientnet_lite0": 0.39, "efficientnet_lite1": 0.6,
+    "efficientnet_lite2": 0.86,
+}
+"""Multiply-adds of one 224×224 image through the convolutions, in 1e9; of another net 4 are taken.
+Counted by layer, or as torchvision's documentation has them."""
+SLOW = 6
+"""How many times as long a net of depthwise convolutions takes on a CPU as its operations say
+(EfficientNet-lite0 at 112 pixels trains 92 images a second on the two cores of RATES)."""
 SAMPLES = {
     ("frontal-triplets", False): 3000, ("cfp-pairs", False): 8400,
     ("frontal-triplets", True): 600, ("cfp-pairs", True): 840,
 }
 """Training triplets or pairs by protocol, of the whole CFP dataset and of the drawn one."""
+PEOPLE_IMAGES = {
+    (False, "protocol"): 3000, (False, "all"): 4200, (True, "protocol"): 600, (True, "all"): 840,
+}
+"""Training images by whether they are drawn, and by `views`."""
 RATES = {"CPU": 0.4e12, "GPU": 60e12}
 """Assumed operations a second of two CPU cores with bf16, and of a GPU of 2020 or later."""
 SAME = (
@@ -165,13 +178,18 @@ def _seconds(config: Mapping[str, Value], drawn: bool) -> float:
     """Return seconds an epoch by arithmetic: operations of forward and backward over the rate."""
     protocol = str(config["protocol"])
     images = SAMPLES[protocol, drawn] * (3 if protocol == "frontal-triplets" else 2)
+    if config["images_per_person"]:  # each image once: 300 people with 10 frontal and 4 profiles
+        images = PEOPLE_IMAGES[drawn, str(config["views"])]
     if people := int(config["people"]):  # of some 300 that train, or 60 drawn ones
         images = min(images, people * images // (60 if drawn else 300))
     scale = (int(config["image_size"]) / 224) ** 2
     operations = images * 3 * 2 * GIGA_MACS.get(str(config["net"]), 4.0) * 1e9 * scale
-    from facesiam.device import gpu_names  # imports torch, so only where it is needed
+    from facesiam.device import DEPTHWISE, gpu_names  # imports torch, so only where it is needed
 
-    return operations / RATES["GPU" if gpu_names() else "CPU"]
+    if gpu_names():
+        return operations / RATES["GPU"]
+    slow = SLOW if str(config["net"]).startswith(DEPTHWISE) else 1
+    return slow * operations / RATES["CPU"]
 
 
 def _measured(out: Path) -> dict[str, list[float]]:

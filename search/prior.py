@@ -68,7 +68,7 @@ def gather(runs: Iterable[str], space: SearchSpace) -> tuple[list[Known], list[s
                 taken.append(Known(fitted, value, step, status, f"{run}/{name}"))
             elif fitted is not None:
                 why[f"no {space.metric}"] += 1
-        left = ", ".join(f"{count} with {reason}" for reason, count in why.most_common(3))
+        left = ", ".join(f"{count} with {reason}" for reason, count in why.most_common())
         number = len(taken) - before
         said.append(
             f"warm start: {number} of {number + why.total()} trials of {run}"

@@ -112,7 +112,7 @@ def _read_test(path: Path) -> dict[str, Any]:
             _ = [float(test[name][part]) for part in ("value", "low", "high")]
         own = path.name == "test.json"
         measures = {name: test[name] for name in METRICS if name in test}  # older runs lack some
-        protocol = test.get("protocol") or test["config"]["protocol"]
+        protocol = test.get("protocol") or test.get("config", {}).get("protocol", "–")
         scores = path.with_name(path.name.replace("test", "scores", 1)).with_suffix(".csv")
         return {
             "seed": test["seed"], "epoch": test["epoch"], **measures, "protocol": protocol,

@@ -7,7 +7,17 @@ import math
 import numpy as np
 import pytest
 
-from facesiam.metrics import accuracy, auc, eer, verification, wilson
+from facesiam.metrics import (
+    METRICS,
+    accuracy,
+    auc,
+    calibration,
+    eer,
+    roc,
+    true_accepts,
+    verification,
+    wilson,
+)
 
 SAME, OTHER = 0, 1
 
@@ -154,3 +164,85 @@ def test_refuses_what_is_not_scored_pairs(
 ) -> None:
     with pytest.raises(ValueError, match=said):
         accuracy(scores, label)
+
+
+def test_true_accepts_keep_the_promise_about_false_ones() -> None:
+    score = [0.9, 0.8, 0.7, 0.6, 0.5, 0.4]
+    label = [SAME, OTHER, SAME, SAME, OTHER, OTHER]
+    assert true_accepts(score, label, 0.0) == pytest.approx(1 / 3)  # above 0.8 there is one
+    assert true_accepts(score, label, 0.33) == pytest.approx(1 / 3)  # one of three is 0.3333…
+    assert true_accepts(score, label, 1 / 3) == 1.0
+    assert math.isnan(true_accepts([0.5], [SAME], 0.1))
+    tied = true_accepts([0.5, 0.5], [SAME, OTHER], 0.5)
+    assert tied == 0.0  # no threshold accepts the one without the other
+
+
+def test_true_accepts_are_those_of_every_threshold_tried() -> None:
+    rng = np.random.default_rng(2)
+    score, label = rng.integers(0, 30, 200) / 30, rng.integers(0, 2, 200)
+    for most in (0.0, 0.01, 0.1, 0.5, 1.0):
+        best = 0.0
+        for threshold in [*np.unique(score), 2.0]:
+            accepted = score >= threshold
+            if accepted[label == OTHER].mean() <= most:
+                best = max(best, accepted[label == SAME].mean())
+        assert true_accepts(score, label, most) == pytest.approx(best)
+
+
+def test_verification_has_an_interval_for_each_measure() -> None:
+    rng = np.random.default_rng(3)
+    label = np.repeat([SAME, OTHER], 400)
+    score = 1 / (1 + np.exp(-rng.normal(np.where(label == SAME, 1, -1))))
+    found = verification(score, label)
+    assert set(found) == set(METRICS)
+    for name in METRICS:
+        assert found[name]["low"] <= found[name]["value"] <= found[name]["high"], name
+    assert found["tpr_at_fpr_1e-2"]["value"] >= found["tpr_at_fpr_1e-3"]["value"]
+
+
+def test_a_curve_goes_from_corner_to_corner() -> None:
+    false, true = roc([0.9, 0.8, 0.7], [SAME, OTHER, SAME])
+    assert false.tolist() == [0, 0, 1, 1] and true.tolist() == [0, 0.5, 0.5, 1]
+    with pytest.raises(ValueError, match="pairs of both kinds"):
+        roc([0.9], [SAME])
+
+
+def test_the_threshold_is_where_most_are_right_and_in_the_middle() -> None:
+    score = [0.9, 0.7, 0.6, 0.4, 0.3, 0.1]
+    label = [SAME, SAME, OTHER, SAME, OTHER, OTHER]
+    threshold, slope = calibration(score, label)
+    # Five of six are right between 0.6 and 0.7, and between 0.3 and 0.4: the second of the two.
+    assert threshold == pytest.approx(0.65) and slope > 0
+    assert calibration([1.0, 2.0, 3.0], [OTHER, OTHER, SAME])[0] == pytest.approx(2.5)
+    assert calibration([1.0, 2.0], [SAME, SAME])[0] < 1.0
+    assert calibration([1.0, 2.0], [OTHER, OTHER])[0] > 2.0
+
+
+def test_the_threshold_is_the_best_of_all_that_are_tried() -> None:
+    rng = np.random.default_rng(4)
+    label = rng.integers(0, 2, 500)
+    score = rng.normal(np.where(label == SAME, 0.6, 0.2), 0.3)
+    threshold, _ = calibration(score, label)
+    tried = [np.mean((score > cut) == (label == SAME)) for cut in np.linspace(-1, 2, 3001)]
+    assert np.mean((score > threshold) == (label == SAME)) >= max(tried)
+
+
+def test_the_slope_is_that_of_the_likeliest_probabilities() -> None:
+    rng = np.random.default_rng(5)
+    score = rng.normal(0, 1, 4000)
+    label = np.where(rng.random(4000) < 1 / (1 + np.exp(-3 * score)), SAME, OTHER)
+    threshold, slope = calibration(score, label)
+
+    def likelihood(slope: float) -> float:
+        signed = np.where(label == SAME, 1, -1) * (score - threshold)
+        return float(-np.log1p(np.exp(-slope * signed)).sum())
+
+    assert slope == pytest.approx(3, rel=0.1)
+    assert likelihood(slope) > max(likelihood(slope * 1.01), likelihood(slope / 1.01))
+    assert calibration([0.0, 1.0], [OTHER, SAME])[1] > 50  # no mistake: as sure as can be said
+
+
+@pytest.mark.parametrize("score", [[], [math.nan], [math.inf]])
+def test_a_threshold_needs_numbers(score: list[float]) -> None:
+    with pytest.raises(ValueError, match="calibration needs pairs"):
+        calibration(score, [SAME] * len(score))

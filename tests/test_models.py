@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from facesiam.config import TrialConfig
-from facesiam.models import build
-from facesiam.trunks import MODELS
+from facesiam.models import SiameseNet, build
+from facesiam.trunks import MODELS, stages_of
 
 
 def linears(module: nn.Module) -> list[tuple[int, int]]:
@@ -78,3 +78,111 @@ def test_the_seed_decides_the_weights_and_leaves_torch_alone() -> None:
     assert torch.equal(before, torch.random.get_rng_state())
     assert torch.equal(first.head[0].weight, same.head[0].weight)
     assert not torch.equal(first.head[0].weight, other.head[0].weight)
+
+
+def embedding(**settings: object) -> TrialConfig:
+    """An embedding net that is small to build."""
+    more = {"net": "resnet18", "join": "cosine", "loss": "logistic", "embedding": 4, **settings}
+    return TrialConfig.from_dict(more)  # type: ignore[arg-type]
+
+
+def test_an_embedding_net_gives_unit_vectors_and_judges_them_by_cosine() -> None:
+    net = build(embedding()).eval()
+    vectors = net.embed(torch.rand(3, 3, 64, 64))
+    assert vectors.shape == (3, 4) and torch.allclose(vectors.norm(dim=1), torch.ones(3))
+    east, north, back = torch.eye(4)[:1], torch.eye(4)[1:2], -torch.eye(4)[:1]
+    net.calibrate(threshold=0.25, slope=8.0)
+    for other, cosine in ((east, 1.0), (north, 0.0), (back, -1.0)):
+        logits = net.judge(east, other)
+        assert (logits[0, 0] - logits[0, 1]).item() == pytest.approx(8 * (cosine - 0.25))
+        assert net.raw(logits).item() == pytest.approx(cosine)
+        assert torch.allclose(net.verdicts(net.raw(logits)), logits)
+
+
+def test_a_distance_is_higher_the_nearer_two_vectors_are() -> None:
+    net = build(embedding(join="distance", loss="triplet"))
+    east, north = torch.eye(4)[:1], torch.eye(4)[1:2]
+    net.calibrate(0.0, 1.0)
+    assert net.raw(net.judge(east, north)).item() == pytest.approx(-(2**0.5))
+    assert net.raw(net.judge(east, east)).item() == pytest.approx(0, abs=1e-5)
+
+
+def test_a_decision_net_is_calibrated_only_where_asked() -> None:
+    plain, moved = (
+        build(TrialConfig(join="difference", hidden=8, calibrate=calibrate))
+        for calibrate in (False, True)
+    )
+    assert "threshold" not in plain.state_dict() and "threshold" in moved.state_dict()
+    left, right = torch.rand(2, 5, 9216)
+    assert torch.allclose(plain.judge(left, right), moved.judge(left, right))  # before it is
+    score = moved.raw(moved.judge(left, right)).detach()
+    moved.calibrate(threshold=score[2].item(), slope=2.0)
+    logits = moved.judge(left, right)
+    assert (logits[2, 0] - logits[2, 1]).item() == pytest.approx(0, abs=1e-5)
+    assert torch.allclose(moved.raw(logits), score, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("settings", "mean"),
+    [
+        ({"pretrained": True}, 0.485), ({}, None), ({"input_scale": "weights"}, 0.485),
+        ({"input_scale": "unit", "pretrained": True}, None),
+        ({"net": "googlenet", "pretrained": True}, 0.5),
+        ({"net": "efficientnet_lite0", "pretrained": True}, 0.498),
+    ],
+)
+def test_inputs_are_scaled_as_the_weights_are_for(
+    settings: dict[str, object], mean: float | None
+) -> None:
+    net = SiameseNet(embedding(**settings))
+    assert (net.mean[0].item() if net.scaled else None) == (
+        None if mean is None else pytest.approx(mean)
+    )
+
+
+def test_the_documents_nets_stay_in_0_to_1_though_pretrained() -> None:
+    assert not SiameseNet(TrialConfig(hidden=8, pretrained=True)).scaled
+    assert SiameseNet(TrialConfig(hidden=8, input_scale="weights")).scaled
+
+
+def test_scaling_is_what_the_net_gets() -> None:
+    net = build(embedding(input_scale="weights")).eval()
+    images = torch.rand(2, 3, 64, 64)
+    net.scaled = False
+    mean, deviation = (torch.tensor(values)[:, None, None] for values in MODELS["resnet18"].scale)
+    expected = net.embed((images - mean) / deviation)
+    net.scaled = True
+    assert torch.allclose(net.embed(images), expected)
+
+
+def test_flip_average_does_not_mind_which_way_a_face_looks() -> None:
+    images = torch.rand(2, 3, 64, 64)
+    plain, both = (build(embedding(flip_average=flip)).eval() for flip in (False, True))
+    assert torch.allclose(both.describe(images), both.describe(images.flip(3)), atol=1e-6)
+    assert not torch.allclose(plain.describe(images), plain.describe(images.flip(3)), atol=1e-3)
+    mean = plain.embed(images) + plain.embed(images.flip(3))
+    assert torch.allclose(both.describe(images), nn.functional.normalize(mean, dim=1))
+    assert torch.equal(plain.describe(images), plain.embed(images))
+
+
+@pytest.mark.parametrize("net", ["resnet18", "efficientnet_lite0", "convnext_tiny", "alexnet"])
+def test_frozen_stages_get_no_gradient_and_keep_their_statistics(net: str) -> None:
+    config = embedding(net=net, freeze_stages=3)
+    model = build(config).train()
+    before = {name: value.clone() for name, value in model.trunk.state_dict().items()}
+    model.embed(torch.rand(2, 3, 64, 64)).sum().backward()
+    frozen = {name for name, stage in stages_of(net).items() if stage <= 3}
+    assert frozen
+    for name, layer in model.trunk.named_modules():
+        for parameter in layer.parameters(recurse=False):
+            assert (parameter.grad is None) == (name in frozen), name
+        if isinstance(layer, nn.BatchNorm2d):
+            same = torch.equal(before[f"{name}.running_mean"], layer.running_mean)
+            assert same == (name in frozen), name
+
+
+def test_what_a_loss_learns_is_the_nets_only_while_it_trains() -> None:
+    config = embedding(loss="arcface")
+    names = {name for name, _ in build(config, people=7).named_parameters()}
+    assert any(name.startswith("criterion.") for name in names)
+    assert not any(n.startswith("criterion.") for n, _ in build(config).named_parameters())

@@ -17,6 +17,7 @@ from facesiam.data import FaceData
 from facesiam.saving import load_model, save_model
 from facesiam.train import epochs, predict
 from search.journal import Journal
+from search.report import report
 from search.retrain import main
 
 
@@ -81,7 +82,8 @@ def test_the_test_people_decide_nothing(
 
     monkeypatch.setattr(FaceData, "pairs", watched)
     assert main([str(run), "--epochs", "1"]) == 0
-    assert asked == [("train", False), ("val", False), ("test", True)]
+    # The last one asks who trained, to refuse to test them.
+    assert asked == [("train", False), ("val", False), ("test", True), ("train", True)]
 
 
 @pytest.mark.parametrize(
@@ -156,3 +158,32 @@ def test_retrain_leaves_torch_as_it_was(run: Path) -> None:
     before = torch.random.get_rng_state()
     assert main([str(run), "--epochs", "1"]) == 0
     assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_other_protocols_and_the_report_on_them(
+    run: Path, data: FaceData, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["--protocol", "frontal-triplets", "--protocol", "cfp-pairs"]
+    assert main([str(run), "--epochs", "1", *asked]) == 0
+    said = capsys.readouterr().out
+    assert "test split of frontal-triplets" in said and "test split of cfp-pairs" in said
+    folder = run / "retrain" / "0002" / "seed-0"
+    figures = json.loads((folder / "test-cfp-pairs.json").read_text())
+    assert figures["accuracy"]["n"] == len(data.pairs("cfp-pairs", "test").label)
+    page = report([run]).read_text()
+    assert "| 0002 | cfp-pairs | 0 |" in page and "| 0002 | frontal-triplets | 0 |" in page
+    assert "(roc-0002.png)" in page and (run / "report" / "roc-0002.png").stat().st_size > 10_000
+
+
+def test_the_ten_folds_by_the_command(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["--protocol", "cfp-10fold", "--folds", "3,4", "--epochs", "1"]
+    assert main([str(run), *asked]) == 0
+    said = capsys.readouterr().out
+    assert "trial 0002, 2 folds" in said and "Sengupta" in said
+    place = run / "retrain" / "0002" / "cfp-10fold" / "seed-0"
+    summary = json.loads((place / "folds.json").read_text())
+    assert summary["FF"]["accuracy"]["n"] == 2 and not (place.parent.parent / "seed-0").exists()
+    assert "trial 0002, 2 folds" in report([run]).read_text()
+    with pytest.raises(SystemExit):
+        main([str(run), "--protocol", "cfp-10fold", "--folds", "0,11"])
+    assert "must be numbers from 1 to 10 as in 1,2, got 0,11" in capsys.readouterr().err

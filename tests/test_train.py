@@ -248,3 +248,90 @@ def test_an_epoch_that_is_halted_and_taken_up_gives_the_same_numbers(
     again = next(second)
     assert again.seconds > state["within"]["spent"]
     assert numbers([again, next(second)]) == expected[1:]
+
+
+def people_of(tiny: TrialConfig, **settings: object) -> TrialConfig:
+    """An embedding net that trains on people, of seconds."""
+    more = {
+        "net": "resnet18", "join": "cosine", "loss": "arcface", "embedding": 16, "views": "all",
+        "images_per_person": 4, "batch_size": 16, "optimizer": "adamw", "schedule": "onecycle",
+        "head_lr": 5.0, "flip": True, "colour": 0.2, "erase": 0.3, "dropout": True,
+    }
+    return TrialConfig.from_dict({**tiny.to_dict(), **more, **settings})  # type: ignore[arg-type]
+
+
+def values(metrics: EpochMetrics) -> str:
+    """What must be equal between two runs of the same trial; a text, as NaN is not itself."""
+    timed = ("seconds", "samples_per_second", "peak_memory_mib")
+    return repr({name: v for name, v in metrics.to_dict().items() if name not in timed})
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_a_resumed_embedding_net_goes_on_as_if_it_had_never_stopped(
+    tiny: TrialConfig, data: FaceData, optimizer: str
+) -> None:
+    config = people_of(tiny, optimizer=optimizer, epochs=3)
+    whole = [values(metrics) for metrics in epochs(config, data)]
+    first = epochs(config, data)
+    next(first)
+    state = snapshot(first.state())
+    second = epochs(config, data)
+    second.load(state)
+    assert [values(metrics) for metrics in second] == whole[1:]
+
+
+def test_an_embedding_net_learns_the_people_that_it_trains_on(
+    tiny: TrialConfig, data: FaceData
+) -> None:
+    config = people_of(tiny, loss="logistic", epochs=8, lr=2e-3, erase=0.0, dropout=False)
+    curve = list(epochs(config, data))
+    assert curve[-1].train_loss < 0.7 * curve[0].train_loss
+    assert curve[-1].train_acc > 0.62  # of chance, 0.5
+
+
+def test_the_threshold_is_the_validation_pairs_and_goes_into_the_file(
+    tiny: TrialConfig, data: FaceData, tmp_path: Path
+) -> None:
+    config = people_of(tiny, epochs=1, flip_average=True)
+    training = epochs(config, data)
+    metrics = next(training)
+    pairs = data.pairs("frontal-triplets", "val")
+    source = data.pixels("letterbox")
+    same = predict(training.net, config, source, pairs)
+    assert np.mean((same > 0.5) == (pairs.label == 0)) == metrics.val_acc
+    tried = [np.mean((same > cut) == (pairs.label == 0)) for cut in np.unique(same)]
+    assert metrics.val_acc >= max(tried)  # no other threshold is better
+    save_model(tmp_path / "w.pt", training.weights(), config, epoch=0, val_acc=0.5)
+    net, _, _ = load_model(tmp_path / "w.pt")
+    assert net.threshold.item() == training.net.threshold.item() != 0.5
+    assert np.array_equal(predict(net, config, source, pairs), same)
+
+
+def test_the_rate_follows_its_schedule_from_update_to_update(
+    tiny: TrialConfig, data: FaceData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = people_of(tiny, epochs=2, schedule="cosine", lr=1.0, warmup=0.0)
+    training, rates = epochs(config, data), []
+    monkeypatch.setattr(training.optimizer, "step", lambda: rates.append(training.optimizer.lr))
+    list(training)
+    count = training.batches.per_epoch
+    expected = [(1 + math.cos(math.pi * n / (2 * count))) / 2 for n in range(2 * count)]
+    assert rates == pytest.approx(expected)
+
+
+def test_the_pairs_protocols_feed_embedding_losses_too(
+    tiny: TrialConfig, data: FaceData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = people_of(tiny, loss="contrastive", images_per_person=0, views="protocol",
+                       batch_size=4, epochs=1)  # fmt: skip
+    training, seen = epochs(config, data), []
+    criterion = training.net.criterion
+    assert criterion is not None
+    monkeypatch.setattr(
+        criterion, "forward", lambda z, who: seen.append(who.tolist()) or z.square().sum()
+    )
+    training._update(torch.tensor([0, 5]), torch.zeros(0, 3))
+    assert training.train_pairs.triplets is not None
+    images = training.train_pairs.triplets[[0, 5]].T.flatten()
+    assert seen == [training.batches.person[images].tolist()]
+    assert seen[0][0] == seen[0][2] and seen[0][0] != seen[0][4]  # anchor, positive; negative

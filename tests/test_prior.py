@@ -1,0 +1,162 @@
+"""Warm start: which known trials enter the study, and what the study makes of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from facesiam.config import TrialConfig
+from search import ablation, prior
+from search.folder import RunError
+from search.journal import Journal
+from search.run import main
+from search.space import SearchSpace, load
+from search.suggest import Suggester
+
+SPACE = """
+fixed: {epochs: 4, protocol: cfp-pairs}
+search:
+  lr: {low: 1e-5, high: 1e-2, log: true}
+  augment: [false, true]
+  weight_decay: {choices: [0.0, 0.1], when: {augment: true}}
+trials: 5
+"""
+
+
+@pytest.fixture
+def space(tmp_path: Path) -> SearchSpace:
+    """A search with a condition."""
+    (tmp_path / "space.yaml").write_text(SPACE)
+    return load(tmp_path / "space.yaml")
+
+
+def earlier(folder: Path, *trials: tuple[dict[str, Any], list[float], str]) -> str:
+    """A run folder of such trials: settings, validation accuracy per epoch, status."""
+    folder.mkdir()
+    (folder / "space.yaml").write_text(SPACE)
+    (folder / "manifest.json").write_text('{"name": "earlier"}')
+    journal = Journal(folder)
+    base = TrialConfig(epochs=4, protocol="cfp-pairs")
+    for number, (settings, scores, status) in enumerate(trials, 1):
+        name, whole = f"{number:04d}", dataclasses.replace(base, **settings).to_dict()
+        journal.trial(name, status, row=None, settings=whole, stop_rule=None, stop_reason=None)
+        for epoch, score in enumerate(scores):
+            row = {"epoch": epoch, "train_loss": 0.6, "train_acc": 0.5, "val_loss": 0.6}
+            more = {"val_pairs": 48, "seconds": 1.0, "samples_per_second": 9.0}
+            journal.epoch(name, row | more | {"val_acc": score, "peak_memory_mib": 1.0})
+    return str(folder)
+
+
+def test_what_the_space_could_have_suggested_is_taken_with_its_best_score(
+    space: SearchSpace, tmp_path: Path
+) -> None:
+    run = earlier(
+        tmp_path / "run",
+        ({"lr": 1e-3}, [0.6, 0.8, 0.7], "done"),
+        ({"lr": 1e-4, "augment": True, "weight_decay": 0.1}, [0.9], "stopped"),
+        ({"lr": 0.5}, [0.95], "done"),
+        ({"lr": 1e-4, "augment": True, "weight_decay": 0.3}, [0.95], "done"),
+        ({"lr": 1e-3, "protocol": "frontal-triplets"}, [0.95], "done"),
+        ({"lr": 1e-3}, [], "failed"),
+        ({"lr": 2e-3, "weight_decay": 0.3, "net": "resnet18"}, [0.5], "done"),
+    )
+    known, (said,) = prior.gather([run], space)
+    found = [(k.settings["lr"], k.settings["augment"], k.settings["weight_decay"], k.value, k.step,
+              k.status) for k in known]  # fmt: skip
+    assert found == [
+        (1e-4, True, 0.1, 0.9, 1, "stopped"), (1e-3, False, 0.0, 0.8, 3, "done"),
+        (2e-3, False, 0.0, 0.5, 1, "done"),
+    ]
+    assert known[2].settings["net"] == "alexnet"  # what the space fixes is the space's
+    assert known[0].source == f"{run}/0002"
+    assert said == (
+        f"warm start: 3 of 7 trials of {run}; left out: 1 with lr 0.5, 1 with weight_decay 0.3, "
+        "1 with protocol frontal-triplets, 1 with no val_acc"
+    )
+
+
+def test_lower_is_better_where_the_space_says_so(space: SearchSpace, tmp_path: Path) -> None:
+    run = earlier(tmp_path / "run", ({"lr": 1e-3}, [0.6, 0.8, 0.7], "done"))
+    lower = dataclasses.replace(space, mode="min")
+    assert [known.value for known in prior.gather([run], lower)[0]] == [0.6]
+
+
+def test_the_documents_rows_are_a_prior_for_code_2() -> None:
+    code2 = load(Path(__file__).parent.parent / "spaces" / "code2.yaml")
+    known, (said,) = prior.gather(["documents"], code2)
+    assert {one.source for one in known} == {f"documents/{row}" for row in "ABCDEFGHIJKLM"}
+    best = known[0]
+    assert (best.source, best.value, best.settings["net"]) == ("documents/E", 0.86, "vgg16_bn")
+    assert "6 with protocol cfp-pairs" in said
+
+
+def test_tpe_suggests_near_what_is_known_to_be_good(space: SearchSpace) -> None:
+    base = {**TrialConfig().to_dict(), **space.fixed, "augment": False}
+    known = [
+        prior.Known({**base, "lr": lr}, value, 4, "done", "x")
+        for lr, value in [(1e-3 * 1.1**n, 0.9 - 0.01 * n) for n in range(8)]
+        + [(1e-5 * 1.3**n, 0.5) for n in range(12)]
+    ]
+    wide = dataclasses.replace(space, trials=30)
+    warm, cold = Suggester(wide, known), Suggester(wide)
+    far = []
+    for suggester in (warm, cold):
+        first = [one for _ in range(8) if (one := suggester.next())]
+        away = [abs(math.log10(float(one.settings["lr"]) / 1.4e-3)) for one in first]
+        far.append(sum(away) / len(away))
+    assert far[0] < 0.6 < far[1]  # decades; a draw by chance is 1.1 away
+    assert warm.handed_out == 8  # what was known does not count
+
+
+def test_what_it_began_with_is_kept_for_a_resume(space: SearchSpace, tmp_path: Path) -> None:
+    assert prior.read(tmp_path) == []
+    settings = {**TrialConfig().to_dict(), **space.fixed, "lr": 1e-3}
+    known = [prior.Known(settings, 0.7, 4, "done", "x/0001")]
+    prior.write(tmp_path, known)
+    assert prior.read(tmp_path) == known
+    again = [Suggester(space, prior.read(tmp_path)).next() for _ in range(2)]
+    assert again[0] == again[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--warm-start", "none/there"], "none/there: no such run folder"),
+        (["--warm-start", "documents", "--algorithm", "random"],
+         "--warm-start: algorithm random learns of no score; tpe does"),
+        (["--ablate", "none/there"], "none/there: no such run folder"),
+    ],
+)
+def test_what_cannot_be_a_prior_is_refused(
+    options: list[str], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    space: SearchSpace,
+) -> None:
+    given = [str(space.path), "--data", "drawn", "--out", str(tmp_path / "out"), *options]
+    assert main(given) == 2
+    assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_ablation_changes_one_searched_setting_at_a_time(
+    space: SearchSpace, tmp_path: Path
+) -> None:
+    run = earlier(
+        tmp_path / "run", ({"lr": 1e-3, "augment": True, "weight_decay": 0.1}, [0.9], "done"),
+        ({"lr": 1e-4}, [0.8], "done"),
+    )
+    rows = ablation.rows(space, run, rank=1, seeds=2)
+    best = {**TrialConfig(epochs=4, protocol="cfp-pairs").to_dict(), "lr": 1e-3, "augment": True,
+            "weight_decay": 0.1}  # fmt: skip
+    assert list(rows) == [
+        f"{name}-s{seed}" for seed in (0, 1)
+        for name in ("best", "lr-1e-05", "lr-0.01", "augment-false", "weight_decay-0")
+    ]
+    for name, row in rows.items():
+        changed = {key for key, value in row.settings.items() if value != best[key]}
+        assert changed - {"seed"} == ({name.split("-")[0]} - {"best"}), name
+    with pytest.raises(RunError, match="no trial of rank 9"):
+        ablation.rows(space, run, rank=9, seeds=1)

@@ -1,0 +1,169 @@
+"""Testing: whose pairs, which threshold, and that nobody is tested who was trained on."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facesiam.cfp import ALL_FOLDS, FOLDS, KINDS, folds_of
+from facesiam.config import TrialConfig
+from facesiam.data import DataError, FaceData, Pairs
+from facesiam.metrics import METRICS
+from facesiam.saving import load_model, save_model
+from facesiam.train import epochs, predict
+from search import tables, verify
+
+PEOPLE = {
+    "net": "resnet18", "join": "cosine", "loss": "logistic", "embedding": 8, "views": "all",
+    "images_per_person": 4, "batch_size": 16, "epochs": 1, "protocol": "cfp-pairs",
+}
+
+
+@pytest.fixture
+def config(tiny: TrialConfig) -> TrialConfig:
+    """An embedding net on the official pairs."""
+    return TrialConfig.from_dict({**tiny.to_dict(), **PEOPLE})
+
+
+def trained(config: TrialConfig, data: FaceData, folder: Path) -> None:
+    """Leave the weights of one epoch."""
+    training = epochs(config, data)
+    metrics = next(training)
+    save_model(
+        folder / "weights.pt", training.weights(), config, epoch=0, val_acc=metrics.val_acc,
+        data=data.key,
+    )
+
+
+def test_folds_are_train_validation_and_test_without_overlap() -> None:
+    assert [folds_of(part, 0) for part in FOLDS] == list(FOLDS.values())
+    assert folds_of("test", 10) == (10,) and folds_of("val", 10) == (1,)
+    for fold in ALL_FOLDS:
+        parts = [set(folds_of(part, fold)) for part in FOLDS]
+        assert [len(part) for part in parts] == [8, 1, 1] and len(set.union(*parts)) == 10
+
+
+@pytest.mark.parametrize("protocol", ["cfp-pairs", "frontal-triplets"])
+@pytest.mark.parametrize("fold", [0, 1, 10])
+def test_no_person_is_in_two_parts(data: FaceData, protocol: str, fold: int) -> None:
+    parts = [
+        data.pairs(protocol, part, fold=fold) for part in ("train", "val", "test")  # type: ignore[arg-type]
+    ]
+    people = [
+        set(data.person[np.concatenate([pairs.left, pairs.right])].tolist()) for pairs in parts
+    ]
+    assert not people[0] & people[1] and not people[1] & people[2] and not people[0] & people[2]
+    if fold:
+        official = data.official(0, fold)
+        assert people[2] == set(data.person[np.r_[official.left, official.right]].tolist())
+
+
+def test_official_pairs_are_those_of_one_kind_and_split(data: FaceData) -> None:
+    ff, fp = data.official(0, 3), data.official(1, 3)
+    assert data.frontal[ff.right].all() and not data.frontal[fp.right].any()
+    both = data.pairs("cfp-pairs", "test", fold=3)
+    assert len(both.label) == len(ff.label) + len(fp.label)
+
+
+def test_a_net_is_tested_on_another_protocol_with_a_threshold_of_its_own(
+    config: TrialConfig, data: FaceData, tmp_path: Path
+) -> None:
+    trained(config, data, tmp_path)
+    own = verify.test("0001", config, data, tmp_path)
+    other = verify.test("0001", config, data, tmp_path, "frontal-triplets")
+    assert own == json.loads((tmp_path / "test.json").read_text())
+    assert other == json.loads((tmp_path / "test-frontal-triplets.json").read_text())
+    assert (own["protocol"], other["protocol"]) == ("cfp-pairs", "frontal-triplets")
+    triplets = dataclasses.replace(config, protocol="frontal-triplets")
+    net, _, _ = load_model(tmp_path / "weights.pt")
+    pixels, val = data.pixels("letterbox"), data.pairs_of(triplets, "val")
+    verify.calibrate(net, triplets, pixels, val)
+    pairs = data.pairs_of(triplets, "test")
+    same = predict(net, triplets, pixels, pairs)
+    assert other["accuracy"]["value"] == np.mean((same > 0.5) == (pairs.label == 0))
+    lines = (tmp_path / "scores-frontal-triplets.csv").read_text().splitlines()
+    assert lines[0] == "left,right,label,same" and len(lines) == 1 + len(pairs.label)
+    assert float(lines[1].split(",")[3]) == same[0]
+
+
+def test_a_threshold_is_where_the_given_pairs_are_judged_best(
+    config: TrialConfig, data: FaceData, tmp_path: Path
+) -> None:
+    trained(config, data, tmp_path)
+    net, _, _ = load_model(tmp_path / "weights.pt")
+    pixels, val = data.pixels("squeeze"), data.pairs_of(config, "val")
+    verify.calibrate(net, config, pixels, val)
+    same = predict(net, config, pixels, val)
+    right = np.mean((same > 0.5) == (val.label == 0))
+    assert right >= max(np.mean((same > cut) == (val.label == 0)) for cut in np.unique(same))
+
+
+def test_somebody_who_was_trained_on_is_not_tested(data: FaceData) -> None:
+    train, test = data.pairs("cfp-pairs", "train"), data.pairs("cfp-pairs", "test")
+    verify.refuse_leak(data, train, test, "x")
+    mixed = Pairs(
+        np.append(test.left, train.left[:1]), np.append(test.right, train.left[1:2]),
+        np.append(test.label, 1), None,
+    )
+    with pytest.raises(DataError, match=r"x: tests \d people that this trial was trained on: \d"):
+        verify.refuse_leak(data, train, mixed, "x")
+
+
+def test_a_copy_of_a_training_image_is_not_tested(
+    data: FaceData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, test = data.pairs("cfp-pairs", "train"), data.pairs("cfp-pairs", "test")
+    content = data.content.copy()
+    content[test.left[0]] = content[train.left[0]]
+    monkeypatch.setattr(data, "content", content)
+    with pytest.raises(DataError, match="1 test images are byte-identical to images of people"):
+        verify.refuse_leak(data, train, test, "x")
+
+
+def test_ten_folds_train_ten_nets_and_are_not_trained_twice(
+    config: TrialConfig, data: FaceData, tmp_path: Path
+) -> None:
+    asked: list[int] = []
+
+    def train(one: TrialConfig, folder: Path) -> None:
+        asked.append(one.fold)
+        trained(one, data, folder)
+
+    said: list[str] = []
+    part = verify.ten_folds("0001", config, data, tmp_path, train, (2, 9), said.append)
+    assert asked == [2, 9] and part["folds"] == [2, 9]
+    again = verify.ten_folds("0001", config, data, tmp_path, train, (2, 9, 10))
+    assert asked == [2, 9, 10]
+    each = [json.loads((tmp_path / f"fold-{n:02d}/fold.json").read_text()) for n in (2, 9, 10)]
+    for kind in KINDS:
+        values = [100 * one[kind]["accuracy"]["value"] for one in each]
+        assert 100 * again[kind]["accuracy"]["mean"] == pytest.approx(np.mean(values))
+        assert 100 * again[kind]["accuracy"]["std"] == pytest.approx(np.std(values, ddof=1))
+        assert set(again[kind]) == set(METRICS)
+    assert json.loads((tmp_path / "folds.json").read_text()) == again
+    text = tables.folds(again)
+    mean, std = (100 * again["FP"]["accuracy"][part] for part in ("mean", "std"))
+    assert "trial 0001, 3 folds" in text and f"{mean:.1f} ± {std:.1f}" in text
+    assert "84.9 ± 1.8" in text and "94.6 ± 1.1" in text
+    other = dataclasses.replace(config, lr=2e-3)
+    verify.ten_folds("0001", other, data, tmp_path, train, (2,))
+    assert asked == [2, 9, 10, 2]  # other settings: the old figures do not stand for it
+
+
+def test_each_kind_of_a_fold_has_the_threshold_of_the_split_that_validates(
+    config: TrialConfig, data: FaceData, tmp_path: Path
+) -> None:
+    one = dataclasses.replace(config, fold=10)
+    trained(one, data, tmp_path)
+    figures = verify._test_fold(one, data, tmp_path)
+    for number, kind in enumerate(KINDS):
+        net, _, _ = load_model(tmp_path / "weights.pt")
+        verify.calibrate(net, one, data.pixels("squeeze"), data.official(number, 1))
+        pairs = data.official(number, 10)
+        same = predict(net, one, data.pixels("squeeze"), pairs)
+        expected = np.mean((same > 0.5) == (pairs.label == 0))
+        assert figures[kind]["accuracy"]["value"] == expected
