@@ -241,7 +241,7 @@ def test_tests_are_shown_once_retrained(run: Path) -> None:
     write_test(run, "A", 0, 0.79)
     page = page_of(run)
     assert table_rows(page, "Test")["A"][14] == "79.0 [77.0, 81.0]"
-    assert "| A | 0 | 7 | 79.0 [77.0, 81.0] | 79.0 [77.0, 81.0] |" in page
+    assert "| A | – | 0 | 7 | 79.0 [77.0, 81.0] | 79.0 [77.0, 81.0] |" in page
     write_test(run, "A", 1, 0.81)
     # sd of 79 and 81 is √2
     assert table_rows(page_of(run), "Test")["A"][14] == "80.0 ± 1.4 (2 seeds)"
