@@ -140,8 +140,9 @@ class Training(Iterator[EpochMetrics]):
         Raises:
             ValueError: the state belongs to other settings.
         """
-        mine, theirs = self.config.to_dict(), dict(state["config"])
-        differ = [k for k in mine if k != "epochs" and mine[k] != theirs.get(k)]
+        # A state of before some setting was there ran with what is its default now.
+        mine, theirs = self.config.to_dict(), {**TrialConfig().to_dict(), **state["config"]}
+        differ = [k for k in mine if k != "epochs" and mine[k] != theirs[k]]
         if differ:
             raise ValueError(f"the saved state has other settings: {', '.join(differ)}")
         self.optimizer.load(state["model"], state["optimizer"])

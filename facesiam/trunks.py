@@ -247,7 +247,8 @@ def _without_values(trunk: Trunk) -> nn.Module:
         with torch.device("meta"):
             return trunk.make()
     except NotImplementedError:  # RegNet computes its widths with tensors
-        return trunk.make().to("meta")
+        with torch.random.fork_rng(devices=[]):  # asked for once a process: nobody counts on it
+            return trunk.make().to("meta")
 
 
 def last_layer(trunk: Trunk) -> str:

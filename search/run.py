@@ -164,7 +164,7 @@ def _main(options: argparse.Namespace) -> int:
     setup, data = _prepare(options, space, run)
     setup = dataclasses.replace(setup, storage=url)
     taken = lent(options.reuse)
-    known = _known(options, space)
+    known = _known(options, space, run)
     try:
         return _search(options, space, setup, data, taken, known)
     except KeyboardInterrupt:
@@ -228,10 +228,12 @@ def _index(
     return data
 
 
-def _known(options: argparse.Namespace, space: SearchSpace) -> list[Known]:
+def _known(options: argparse.Namespace, space: SearchSpace, run: Path) -> list[Known]:
     """Return what the search is warm-started with, and say what was taken."""
-    if not options.warm_start:
-        return []
+    if options.resume and options.warm_start and not (run / prior.FILE).exists():
+        raise RunRefused("--warm-start: this run began without one; leave it out, or start anew")
+    if options.resume or not options.warm_start:
+        return []  # a run that goes on has what it began with
     if space.algorithm != "tpe":
         raise RunRefused(f"--warm-start: algorithm {space.algorithm} learns of no score; tpe does")
     known, said = prior.gather(options.warm_start, space)
@@ -270,7 +272,7 @@ def _search(
     shown = setup.storage or _shown(setup.run)
     _say(console, f"{'all' if count is None else count} trials into {shown}")
     with locked(setup.run):
-        if known and not options.resume:  # a run that goes on has what it began with
+        if known:
             prior.write(setup.run, known)
         if not setup.storage:
             return _run(options, space, setup, shares, board, data, key, taken, None)

@@ -104,6 +104,7 @@ class SearchSpace:
             settings: of the trial, all of them.
             row: its row, where it was run as one.
         """
+        settings = combinations.base(settings)  # older runs lack settings that came since
         if self.algorithm == "rows":
             if row not in self.rows:
                 return f"row {row}, which is not among the rows: {', '.join(self.rows)}"

@@ -17,6 +17,7 @@ import optuna
 from optuna.search_space import IntersectionSearchSpace
 
 from facesiam.config import Value
+from search.combinations import base
 from search.prior import Known
 from search.space import SearchSpace
 
@@ -71,6 +72,7 @@ class Suggester:
 
     def replay(self, trial: str, settings: Mapping[str, Value]) -> None:
         """Take note of a trial that an earlier session handed out, as if it had just been."""
+        settings = base(settings)  # older runs lack settings that came since
         self.handed_out += 1
         self._rows.add(trial)
         self._seen.add(_key(settings))

@@ -18,7 +18,7 @@ import pytest
 from facesiam.data import FaceData
 from facesiam.saving import load_model
 from facesiam.weights import read_weights
-from search import results
+from search import prior, results
 from search.run import main
 
 ROOT = Path(__file__).parent.parent
@@ -303,6 +303,50 @@ def test_ctrl_c_and_preemption_lose_no_step_and_the_resumed_run_equals_an_uninte
     lines = [json.loads(line) for line in journal.read_text().splitlines()]
     assert [row["epoch"] for row in lines if row["trial"] == "0001"] == [0, 1, 2]
     assert len(lines) == 12  # and no epoch was begun again
+
+
+EMBEDDING = """
+fixed: {net: mobilenet_v3_small, image_size: 64, epochs: 1, batch_size: 16, join: cosine,
+  images_per_person: 4, views: all, embedding: 8, precision: fp32, lr: 1e-3}
+search:
+  loss: [logistic, arcface]
+  margin: {choices: [0.1, 0.3], when: {loss: arcface}}
+trials: 2
+"""
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_embedding_nets_are_searched_then_ablated_and_warm_start_another_search(
+    space: Path, faces: Path, data: FaceData, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FACESIAM_CACHE", str(data.folder.parent))
+    space.write_text(EMBEDDING)
+    argv = [str(space), "--data", str(faces), "--out", str(tmp_path)]
+    assert main(argv) == 0
+    first, best = tmp_path / "small", results.load(tmp_path / "small")[0].iloc[0]
+
+    assert main([*argv, "--name", "ablation", "--ablate", str(first), "--report"]) == 0
+    trials, _ = results.load(tmp_path / "ablation")
+    other = {"logistic": ["loss-arcface-s0"], "arcface": ["loss-logistic-s0"]}[best["loss"]]
+    if best["loss"] == "arcface":
+        other.append(f"margin-{0.4 - best['margin']:g}-s0")
+    assert sorted(trials["row"]) == sorted(["best-s0", *other])
+    again = trials.set_index("row").loc["best-s0"]
+    assert again["val_acc"] == best["val_acc"]  # the same trial, trained again
+    page = (tmp_path / "ablation" / "report" / "report.md").read_text()
+    assert "| loss | logistic → arcface |" in page
+
+    capsys.readouterr()
+    warm = [*argv, "--name", "warm", "--warm-start", str(first), "--trials", "1"]
+    assert main(warm) == 0
+    assert f"warm start: 2 of 2 trials of {first}" in capsys.readouterr().out
+    assert len(prior.read(tmp_path / "warm")) == 2
+    assert main([*argv, "--name", "warm", "--resume", "--trials", "2"]) == 0
+    assert len(results.load(tmp_path / "warm")[0]) == 2
+    cold = [*argv, "--resume", "--warm-start", str(first)]
+    assert main(cold) == 2
+    assert "--warm-start: this run began without one" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("local_ray")
