@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import math
 import weakref
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -39,17 +41,22 @@ def loss_of(logits: torch.Tensor) -> torch.Tensor:
     return nn.functional.cross_entropy(logits.float(), torch.tensor([0, 1, 0, 1]))
 
 
-def torchs(dtype: torch.dtype, decay: float) -> nn.Module:
-    """The net after five updates by torch."""
+def torchs(dtype: torch.dtype, make: Callable[..., torch.optim.Optimizer]) -> nn.Module:
+    """The net after five updates by an optimizer of torch."""
     theirs = net()
-    adam = torch.optim.Adam(theirs.parameters(), lr=1e-3, weight_decay=decay, fused=True)
+    reference = make(theirs.parameters())
     for seed in SEEDS:
         with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
             logits = theirs(batch(seed))
-        adam.zero_grad()
+        reference.zero_grad()
         loss_of(logits).backward()
-        adam.step()
+        reference.step()
     return theirs
+
+
+def adam_of(decay: float) -> Callable[..., torch.optim.Optimizer]:
+    """Torch's fused Adam, for ``torchs``."""
+    return partial(torch.optim.Adam, lr=1e-3, weight_decay=decay, fused=True)
 
 
 def train(adam: Masters, seeds: range = SEEDS, dtype: torch.dtype = torch.bfloat16) -> None:
@@ -70,7 +77,7 @@ def test_every_weight_is_that_of_autocast_and_torchs_adam(
     config = TrialConfig(lr=1e-3, weight_decay=decay)
     adam = Masters(ours, dtype, config, early=ours[4:] if early else None)
     train(adam, dtype=dtype)
-    found, expected = adam.weights(), torchs(dtype, decay).state_dict()
+    found, expected = adam.weights(), torchs(dtype, adam_of(decay)).state_dict()
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         assert found[name].dtype == value.dtype and torch.equal(found[name], value), name
@@ -144,7 +151,7 @@ def test_the_updates_of_a_gpu_are_the_same(dtype: torch.dtype) -> None:
         with torch.no_grad():
             adam._update_together([p for p in adam.slots if p.grad is not None])
             adam.coming += 1
-    for name, value in torchs(dtype, 0.1).state_dict().items():
+    for name, value in torchs(dtype, adam_of(0.1)).state_dict().items():
         assert torch.equal(adam.weights()[name], value), name
 
 
@@ -165,16 +172,10 @@ def test_adamw_and_sgd_are_torchs(
     config: TrialConfig, theirs: Any, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(optimizer, "PIECE", 1000)
-    ours, other = net(), net()
-    masters, reference = Masters(ours, dtype, config, early=ours[4:]), theirs(other.parameters())
+    ours = net()
+    masters = Masters(ours, dtype, config, early=ours[4:])
     train(masters, dtype=dtype)
-    for seed in SEEDS:
-        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
-            logits = other(batch(seed))
-        reference.zero_grad()
-        loss_of(logits).backward()
-        reference.step()
-    for name, value in other.state_dict().items():
+    for name, value in torchs(dtype, theirs).state_dict().items():
         assert torch.allclose(masters.weights()[name], value, rtol=1e-6, atol=1e-7), name
 
 
