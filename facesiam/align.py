@@ -25,7 +25,8 @@ SHAPES = {
 }
 """Where those five are, for frontal faces and for profiles that look to the right: in units of the
 distance from bridge to chin, from the bridge, x to the right and y down. Mean shapes (generalised
-Procrustes analysis) of people 1 to 300, who train in every protocol."""
+Procrustes analysis) of people 1 to 300, who train in both protocols' own splits; in the ten folds
+they test as well, so there the template has seen five points of those who are tested."""
 LENGTH = 0.58
 """Distance from bridge to chin, as a share of the image's side."""
 BRIDGE = {True: (0.5, 0.36), False: (0.78, 0.36)}

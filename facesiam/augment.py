@@ -70,8 +70,8 @@ ERASED = (0.02, 0.2)
 
 def draws_of(config: TrialConfig) -> int:
     """Return the number of random numbers that an image of a training takes: 0, 3 or DRAWS."""
-    if any(getattr(config, name) for name in SETTINGS):
-        return DRAWS
+    if any(getattr(config, name) for name in SETTINGS) or (config.augment and config.align):
+        return DRAWS  # aligned profiles are not mirrored, which the documents' own does
     return 3 if config.augment else 0
 
 
@@ -107,7 +107,9 @@ def _coloured(images: Tensor, draws: Tensor, most: float) -> Tensor:
     brightness, contrast, saturation = (
         factor[:, None, None, None] for factor in (1 + (2 * draws - 1) * most).unbind(1)
     )
-    grey = (images * images.new_tensor(GREY)[:, None, None]).sum(1, keepdim=True)
+    # Plain numbers: a tensor made here would be copied to the GPU within a recorded step.
+    red, green, blue = images.unbind(1)
+    grey = (GREY[0] * red + GREY[1] * green + GREY[2] * blue)[:, None]
     images = grey + (images - grey) * saturation
     middle = grey.mean((2, 3), keepdim=True)
     return ((middle + (images - middle) * contrast) * brightness).clamp(0, 1)

@@ -85,9 +85,10 @@ class Batches:
         return 2 * int(np.bincount(self.pairs.label, minlength=2).min())
 
     def _by_person(self, generator: torch.Generator) -> Tensor:
-        """Return images in groups of one person, whole batches of them, each image once or twice.
+        """Return images in groups of one person, whole batches of them.
 
-        The last group of a person is filled up with others of the same person.
+        Each image comes once, but a person's last group is filled up with their images again, and
+        what is left after the last whole batch waits for another epoch's order.
         """
         each, size = self.config.images_per_person, self.config.batch_size
         groups = []

@@ -22,6 +22,7 @@ from facesiam.models import SiameseNet
 from facesiam.packing import GEOMETRIES, decode
 from facesiam.saving import load_model
 from facesiam.train import predict
+from facesiam.trunks import NetError
 from facesiam.weights import WeightsError
 
 SIDE, GAP, CAPTION, TITLE = 224, 12, 30, 44
@@ -67,7 +68,7 @@ def main(argv: list[str] | None = None) -> int:
         else:
             title, rows = judge_test_pairs(net, config, options, info.get("data"))
             print(title)
-    except (DataError, WeightsError, ConfigError) as error:
+    except (DataError, WeightsError, NetError, ConfigError) as error:
         print(error, file=sys.stderr)
         return 2
     sheet = draw(title, rows)

@@ -6,6 +6,7 @@ import ast
 import functools
 import hashlib
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 TRAINER = (
@@ -30,6 +31,7 @@ def trainer_version() -> str:
                     if not (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant))
                 ]
         told.update(f"{name} {ast.dump(tree)}\n".encode())
-    for library in LIBRARIES:
+    lite = ("efficientnet_lite_pytorch",) if find_spec("efficientnet_lite_pytorch") else ()
+    for library in (*LIBRARIES, *lite):
         told.update(f"{library} {version(library)}\n".encode())
     return told.hexdigest()[:16]

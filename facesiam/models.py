@@ -112,14 +112,15 @@ class SiameseNet(nn.Module):
     def judge(self, left: Tensor, right: Tensor) -> Tensor:
         """Return logits (P, 2) for two (P, F) feature batches; the first is "same person".
 
-        Of a calibrated net their difference is 0 at the threshold.
+        Of a calibrated net their difference is 0 at the threshold; but a decision net that is
+        training gives what it trains, in which the validation pairs have no part.
         """
         if self.embeds:
             score = SCORES[self.join](left, right)
             return self._centred(torch.stack([score / 2, -score / 2], 1))
         features = JOINS[self.join](left, right).to(next(self.head.parameters()).dtype)
         logits = self.head(features)
-        return self._centred(logits) if self.calibrated else logits
+        return self._centred(logits) if self.calibrated and not self.training else logits
 
     def calibrate(self, threshold: float, slope: float) -> None:
         """Judge by this threshold from now on, in units of `raw` scores."""

@@ -3,7 +3,8 @@
 Everything random in an epoch (order, augmentation, dropout) is drawn from (seed, epoch) alone, so
 a run that is resumed between two epochs goes on exactly as one that was never interrupted, and two
 runs in one process do not disturb each other. What an epoch needs is on the device before it
-begins, and what it measured is fetched when it has ended: no step waits for the host.
+begins, and what it measured is fetched when it has ended: no step of a decision net waits for the
+host.
 """
 
 from __future__ import annotations

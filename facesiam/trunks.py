@@ -69,7 +69,8 @@ def _torchvision(name: str) -> Trunk:
     # Without the classifiers on the side; their weights expect another scale, which torchvision
     # has the nets themselves compute.
     more = {"aux_logits": False, "init_weights": False} if inception else {}
-    return Trunk(functools.partial(tv.get_model, name, **more), HALVES if inception else IMAGENET)
+    halves = inception or name == "efficientnet_v2_l"
+    return Trunk(functools.partial(tv.get_model, name, **more), HALVES if halves else IMAGENET)
 
 
 def check_net(name: str) -> None:

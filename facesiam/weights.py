@@ -107,12 +107,13 @@ def find_weights(name: str, given: str | None) -> Path:
 
 def _named(name: str, given: Path) -> bool:
     """Say whether a file, or one in a folder, is given for this net."""
-    return given.is_file() or any(_is_of(name, file) for file in given.iterdir())
+    return not given.is_dir() or any(_is_of(name, file) for file in given.iterdir())
 
 
 def _is_of(name: str, file: Path) -> bool:
-    """Say whether a file's name begins with a net's, and not with that of a longer one."""
-    return re.match(rf"{name}(?![a-z0-9_])", file.name) is not None and file.suffix in _SUFFIXES
+    """Say whether a file's name begins with a net's, and with no longer one's: vgg16, vgg16_bn."""
+    nets = [net for net in MODELS if file.name.startswith(net)]
+    return file.suffix in _SUFFIXES and bool(nets) and max(nets, key=len) == name
 
 
 def _packaged_weights(name: str, package: str) -> Path:

@@ -20,7 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from facesiam.config import GEOMETRY, TrialConfig
+from facesiam.config import TrialConfig, geometry_of
 from facesiam.data import prepare
 from facesiam.trainable import FaceTrial
 from search.space import load
@@ -83,7 +83,7 @@ def start() -> list[Stamp]:
     """Run a small search by its command; return the time stamps up to its first step's end."""
     root = Path(__file__).parent.parent
     space = load(root / "spaces" / "quickstart.yaml").override(["epochs=1"])
-    prepare(space.data, sorted({GEOMETRY[str(space.fixed["protocol"])]}))
+    prepare(space.data, sorted({geometry_of(config) for config in space.examples()}))
     folder = Path(tempfile.mkdtemp())
     try:
         file = folder / "stamps"

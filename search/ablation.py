@@ -8,10 +8,25 @@ of them that differ in nothing else, and gives the mean difference with its inte
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from facesiam.config import Value, conflicts
 from search import folder, results
 from search.parts import Choice, Row, active
 from search.space import SearchSpace
+
+
+def foreign(space: SearchSpace, run: str) -> str | None:
+    """Say what keeps the best trial of a run out of the space; None where it belongs.
+
+    `epochs`, `people` and `seed` may differ: a shorter ablation is one of the same settings.
+
+    Raises:
+        RunError: no such run or trial.
+    """
+    best = _best(run, 1)
+    loose = {name: best[name] for name in ("epochs", "people", "seed")}
+    return replace(space, fixed={**space.fixed, **loose}, algorithm="tpe").excludes(best)
 
 
 def rows(space: SearchSpace, run: str, rank: int, seeds: int) -> dict[str, Row]:
@@ -29,11 +44,7 @@ def rows(space: SearchSpace, run: str, rank: int, seeds: int) -> dict[str, Row]:
     Raises:
         RunError: no such run or trial.
     """
-    trials, _ = results.load(folder.folder_of(run))
-    chosen = trials[trials["rank"] == rank]
-    if chosen.empty:
-        raise folder.RunError(f"{run}: no trial of rank {rank}")
-    best = results.settings(run)[str(chosen["trial"].iloc[0])].to_dict()
+    best = _best(run, rank)
     changes: dict[str, dict[str, Value]] = {"best": {}}
     for name, domain in space.ordered():
         if not active(domain, best):
@@ -48,3 +59,12 @@ def rows(space: SearchSpace, run: str, rank: int, seeds: int) -> dict[str, Row]:
         f"{label}-s{number}": Row({**best, **change, "seed": number})
         for number in range(seed, seed + seeds) for label, change in changes.items()
     }
+
+
+def _best(run: str, rank: int) -> dict[str, Value]:
+    """Return all settings of the trial of this rank."""
+    trials, _ = results.load(folder.folder_of(run))
+    chosen = trials[trials["rank"] == rank]
+    if chosen.empty:
+        raise folder.RunError(f"{run}: no trial of rank {rank}")
+    return results.settings(run)[str(chosen["trial"].iloc[0])].to_dict()

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from facesiam.config import Value
 from search.board import human_seconds
+from search.combinations import base
 from search.journal import JournalError, read_epochs, read_trials
 from search.space import SearchSpace
 
@@ -207,4 +208,4 @@ def _measured(out: Path) -> dict[str, list[float]]:
 
 
 def _key(settings: Mapping[str, Value]) -> str:
-    return json.dumps([settings.get(name) for name in SAME])
+    return json.dumps([base(settings)[name] for name in SAME])  # older runs lack some

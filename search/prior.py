@@ -44,12 +44,16 @@ class Known(NamedTuple):
     """Its run and its name there."""
 
 
-def gather(runs: Iterable[str], space: SearchSpace) -> tuple[list[Known], list[str]]:
+def gather(
+    runs: Iterable[str], space: SearchSpace, data: str | None = None
+) -> tuple[list[Known], list[str]]:
     """Return the trials of earlier runs that the space could have suggested, best first.
 
     Args:
         runs: run folders, or the word documents.
         space: what is to be searched.
+        data: key of the data's content; runs on other data are left out. The documents' runs were
+            on CFP, and are taken whatever the data is.
 
     Returns:
         The trials, and a line a run that says how many were taken and why others were not.
@@ -62,7 +66,11 @@ def gather(runs: Iterable[str], space: SearchSpace) -> tuple[list[Known], list[s
     for run in runs:
         why = Counter[str]()
         before = len(taken)
+        other = data is not None and _data_of(run) not in (None, data)
         for settings, value, step, status, name in _trials(run, space):
+            if other:
+                why["other data"] += 1
+                continue
             fitted = _fitted(settings, space, why)
             if fitted is not None and math.isfinite(value):
                 taken.append(Known(fitted, value, step, status, f"{run}/{name}"))
@@ -111,17 +119,23 @@ def _trials(
         yield {**defaults, **line["settings"]}, best, len(rows), line["status"], name
 
 
+def _data_of(run: str) -> str | None:
+    """Return the key of the data that a run was made with; None of the documents."""
+    if run == DOCUMENTS and not Path(run).exists():
+        return None
+    return str((folder.manifest(folder.folder_of(run)).get("data") or {}).get("key"))
+
+
 def _documents(
     space: SearchSpace,
 ) -> Iterator[tuple[Mapping[str, Value], float, int, str, str]]:
     """Yield the documents' rows, as they really ran, with their published validation accuracy."""
     from search import documents
 
-    if space.metric != "val_acc":
-        return
     for name, row in documents.rows().items():
         if "val" in row.published:
-            value = float(row.published["val"]) / 100
+            known = space.metric == "val_acc"
+            value = float(row.published["val"]) / 100 if known else math.nan
             yield row.settings, value, int(row.settings["epochs"]), "done", name
 
 
@@ -152,5 +166,5 @@ def check(run: str) -> None:
     Raises:
         RunError, SpaceError: it is no run folder, or its space cannot be read.
     """
-    if run != DOCUMENTS:
+    if run != DOCUMENTS or Path(run).exists():
         load(folder.folder_of(run) / "space.yaml")

@@ -153,7 +153,9 @@ def _rocs(run: Run, folder: Path) -> str:
         tested: dict[str, pd.DataFrame] = {}
         for test in tests:
             if test["protocol"] not in tested and test["scores"].is_file():
-                tested[test["protocol"]] = pd.read_csv(test["scores"])
+                scores = pd.read_csv(test["scores"])
+                if scores["same"].notna().all() and scores["label"].nunique() == 2:
+                    tested[test["protocol"]] = scores
         if tested:
             path = folder / f"roc-{trial}.png"
             figures.verification(path, f"Test pairs of trial {trial}", tested)

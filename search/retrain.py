@@ -129,8 +129,9 @@ def train(
         goal: metric and mode that decide which epoch is best; ties stay with the earlier one.
     """
     metric, sign = goal[0], 1 if goal[1] == "max" else -1
-    for name in ("weights.pt", "test.json", "epochs.csv"):
-        (folder / name).unlink(missing_ok=True)  # of an earlier try, whose settings may differ
+    for name in ("weights.pt", "test*.json", "scores*.csv", "epochs.csv", "fold.json"):
+        for file in folder.glob(name):
+            file.unlink()  # of an earlier try, whose settings may differ
     best, rows = -float("inf"), []
     training = epochs(config, data, weights)
     columns = (

@@ -71,11 +71,15 @@ def resolve(options: argparse.Namespace) -> SearchSpace:
             raise RunRefused(f"--algorithm {options.algorithm}: --rows runs rows; leave one out")
         rows = space.rows_named([row for row in options.rows.split(",") if row])
         changes |= {"rows": rows, "algorithm": "rows"}
+    if options.seeds > 1 and not options.ablate:
+        raise RunRefused("--seeds is of --ablate; search.retrain trains the best trial with more")
     if options.ablate:
         from search import ablation
 
         if options.rows or options.algorithm not in (None, "rows"):
             raise RunRefused("--ablate runs rows of its own: leave out --rows and --algorithm")
+        if why := ablation.foreign(space, options.ablate):
+            raise RunRefused(f"--ablate {options.ablate}: its best trial is not this space's: {why}")
         rows = ablation.rows(space, options.ablate, 1, options.seeds)
         changes |= {"rows": rows, "algorithm": "rows", "fixed": {}, "search": {}}
     for name in ("algorithm", "trials", "seed"):
@@ -153,6 +157,7 @@ def _main(options: argparse.Namespace) -> int:
     run, url = run_folder(options, space)
     if options.weights and not Path(options.weights).exists():
         raise RunRefused(f"--weights {options.weights}: no such file or folder")
+    _check_known(options, space, run)
     if options.dry_run:
         from search.estimate import describe
         from search.machine import check_address
@@ -164,7 +169,7 @@ def _main(options: argparse.Namespace) -> int:
     setup, data = _prepare(options, space, run)
     setup = dataclasses.replace(setup, storage=url)
     taken = lent(options.reuse)
-    known = _known(options, space, run)
+    known = _known(options, space, data)
     try:
         return _search(options, space, setup, data, taken, known)
     except KeyboardInterrupt:
@@ -228,15 +233,23 @@ def _index(
     return data
 
 
-def _known(options: argparse.Namespace, space: SearchSpace, run: Path) -> list[Known]:
-    """Return what the search is warm-started with, and say what was taken."""
-    if options.resume and options.warm_start and not (run / prior.FILE).exists():
+def _check_known(options: argparse.Namespace, space: SearchSpace, run: Path) -> None:
+    """Refuse a warm start that cannot be, before anything is prepared."""
+    if not options.warm_start:
+        return
+    if options.resume and not (run / prior.FILE).exists():
         raise RunRefused("--warm-start: this run began without one; leave it out, or start anew")
-    if options.resume or not options.warm_start:
-        return []  # a run that goes on has what it began with
     if space.algorithm != "tpe":
         raise RunRefused(f"--warm-start: algorithm {space.algorithm} learns of no score; tpe does")
-    known, said = prior.gather(options.warm_start, space)
+    for earlier in options.warm_start:
+        prior.check(earlier)
+
+
+def _known(options: argparse.Namespace, space: SearchSpace, data: FaceData) -> list[Known]:
+    """Return what the search is warm-started with, and say what was taken."""
+    if options.resume or not options.warm_start:
+        return []  # a run that goes on has what it began with
+    known, said = prior.gather(options.warm_start, space, data.key)
     for line in said:
         print(line)
     return known
@@ -272,7 +285,7 @@ def _search(
     shown = setup.storage or _shown(setup.run)
     _say(console, f"{'all' if count is None else count} trials into {shown}")
     with locked(setup.run):
-        if known:
+        if options.warm_start and not options.resume:
             prior.write(setup.run, known)
         if not setup.storage:
             return _run(options, space, setup, shares, board, data, key, taken, None)

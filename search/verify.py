@@ -21,10 +21,12 @@ from numpy.typing import NDArray
 from facesiam.cfp import ALL_FOLDS, KINDS
 from facesiam.config import TrialConfig
 from facesiam.data import DataError, FaceData, Pairs
+from facesiam.identity import trainer_version
 from facesiam.metrics import METRICS, calibration, verification
 from facesiam.models import SiameseNet
+from facesiam.pixels import Pixels
 from facesiam.saving import load_model
-from facesiam.train import predict
+from facesiam.train import pair_logits, predict
 from search.journal import write_atomically
 from search.tables import TEN_FOLD
 
@@ -72,7 +74,7 @@ def ten_folds(
     """Train without each split in turn and test on it, frontal-frontal and frontal-profile apart.
 
     Of the nine others one validates: it chooses the epoch and the thresholds, one for each kind.
-    A fold whose figures are there, of the same settings and data, is not trained again.
+    A fold whose figures are there, of the same settings, data and code, is not trained again.
 
     Args:
         trial: its id.
@@ -83,7 +85,6 @@ def ten_folds(
         folds: which of them.
         say: told of each fold.
     """
-    found = []
     for fold in folds:
         one, place = dataclasses.replace(config, fold=fold), folder / f"fold-{fold:02d}"
         figures = _known(place / "fold.json", one, data)
@@ -91,11 +92,17 @@ def ten_folds(
             train(one, place)
             figures = _test_fold(one, data, place)
             write_atomically(place / "fold.json", json.dumps(figures, indent=1) + "\n")
-        found.append(figures)
         shares = (f"{kind} {100 * figures[kind]['accuracy']['value']:.1f}" for kind in KINDS)
         say(f"fold {fold}: {', '.join(shares)}")
+    done = {  # those of earlier commands as well
+        fold: figures for fold in ALL_FOLDS
+        if (figures := _known(
+            folder / f"fold-{fold:02d}" / "fold.json", dataclasses.replace(config, fold=fold), data
+        ))
+    }
+    found = list(done.values())
     summary = {
-        "trial": trial, "seed": config.seed, "folds": list(folds),
+        "trial": trial, "seed": config.seed, "folds": list(done),
         **{kind: {name: _spread([f[kind][name]["value"] for f in found]) for name in METRICS}
            for kind in KINDS},
         "config": config.to_dict(), "data": data.key,
@@ -132,17 +139,25 @@ def refuse_leak(data: FaceData, train: Pairs, test: Pairs, protocol: str) -> Non
 def calibrate(
     net: SiameseNet, config: TrialConfig, pixels: NDArray[np.uint8], pairs: Pairs
 ) -> None:
-    """Put the threshold of a net that has one where these pairs are judged best."""
+    """Put the threshold of a net that has one where these pairs are judged best.
+
+    Raises:
+        DataError: the net's scores are not numbers.
+    """
     if net.calibrated:
-        net.calibrate(0.0, 1.0)
-        same = predict(net, config, pixels, pairs)
-        net.calibrate(*calibration(np.log(same) - np.log1p(-same), pairs.label))
+        device = next(net.parameters()).device
+        logits = pair_logits(net, Pixels(pixels, config.image_size, device), pairs)
+        scores = net.raw(logits).numpy()
+        if not np.isfinite(scores).all():
+            raise DataError("the net's scores of the validation pairs are not all numbers")
+        net.calibrate(*calibration(scores, pairs.label))
 
 
 def _test_fold(config: TrialConfig, data: FaceData, folder: Path) -> dict[str, Any]:
     """Test a fold's net on its split; the thresholds are of the split that validated it."""
     figures: dict[str, Any] = {
         "fold": config.fold, "config": config.to_dict(), "data": data.key,
+        "trainer": trainer_version(),
     }
     pixels = data.pixels(config.geometry)
     for number, kind in enumerate(KINDS):
@@ -160,7 +175,8 @@ def _test_fold(config: TrialConfig, data: FaceData, folder: Path) -> dict[str, A
 def _known(file: Path, config: TrialConfig, data: FaceData) -> dict[str, Any] | None:
     try:
         figures: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        same = figures["config"] == config.to_dict() and figures["data"] == data.key
+        made = (figures["config"], figures["data"], figures["trainer"])
+        same = made == (config.to_dict(), data.key, trainer_version())
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return figures if same else None

@@ -109,7 +109,7 @@ def test_a_distance_is_higher_the_nearer_two_vectors_are() -> None:
 
 def test_a_decision_net_is_calibrated_only_where_asked() -> None:
     plain, moved = (
-        build(TrialConfig(join="difference", hidden=8, calibrate=calibrate))
+        build(TrialConfig(join="difference", hidden=8, calibrate=calibrate)).eval()
         for calibrate in (False, True)
     )
     assert "threshold" not in plain.state_dict() and "threshold" in moved.state_dict()
@@ -120,6 +120,8 @@ def test_a_decision_net_is_calibrated_only_where_asked() -> None:
     logits = moved.judge(left, right)
     assert (logits[2, 0] - logits[2, 1]).item() == pytest.approx(0, abs=1e-5)
     assert torch.allclose(moved.raw(logits), score, atol=1e-6)
+    moved.train()  # what is trained knows nothing of the validation pairs
+    assert torch.equal(moved.judge(left, right), plain.judge(left, right))
 
 
 @pytest.mark.parametrize(
