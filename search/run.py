@@ -79,7 +79,7 @@ def resolve(options: argparse.Namespace) -> SearchSpace:
         if options.rows or options.algorithm not in (None, "rows"):
             raise RunRefused("--ablate runs rows of its own: leave out --rows and --algorithm")
         if why := ablation.foreign(space, options.ablate):
-            raise RunRefused(f"--ablate {options.ablate}: its best trial is not this space's: {why}")
+            raise RunRefused(f"--ablate {options.ablate}: not of this space: its best has {why}")
         rows = ablation.rows(space, options.ablate, 1, options.seeds)
         changes |= {"rows": rows, "algorithm": "rows", "fixed": {}, "search": {}}
     for name in ("algorithm", "trials", "seed"):

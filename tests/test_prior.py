@@ -160,3 +160,24 @@ def test_an_ablation_changes_one_searched_setting_at_a_time(
         assert changed - {"seed"} == ({name.split("-")[0]} - {"best"}), name
     with pytest.raises(RunError, match="no trial of rank 9"):
         ablation.rows(space, run, rank=9, seeds=1)
+
+
+def test_an_ablation_is_of_a_trial_that_the_space_has(space: SearchSpace, tmp_path: Path) -> None:
+    run = earlier(tmp_path / "run", ({"lr": 1e-3, "people": 7}, [0.9], "done"))
+    assert ablation.foreign(space, run) is None  # a shorter one is of the same settings
+    other = earlier(tmp_path / "other", ({"lr": 1e-3, "hidden": 8}, [0.9], "done"))
+    assert ablation.foreign(space, other) == "hidden 8, and it is 4096 now"
+
+
+def test_runs_on_other_data_are_left_out(space: SearchSpace, tmp_path: Path) -> None:
+    run = earlier(tmp_path / "run", ({"lr": 1e-3}, [0.9], "done"))
+    (tmp_path / "run" / "manifest.json").write_text('{"data": {"key": "one"}}')
+    assert len(prior.gather([run], space, "one")[0]) == 1
+    known, (said,) = prior.gather([run], space, "two")
+    assert not known and said == f"warm start: 0 of 1 trials of {run}; left out: 1 with other data"
+
+
+def test_where_the_documents_have_no_score_that_is_said() -> None:
+    code2 = load(Path(__file__).parent.parent / "spaces" / "code2.yaml")
+    known, (said,) = prior.gather(["documents"], dataclasses.replace(code2, metric="val_auc"))
+    assert not known and "13 with no val_auc" in said and "0 of 19" in said

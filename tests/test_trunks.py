@@ -6,7 +6,7 @@ import pytest
 import torch
 import torchvision.models as tv
 
-from facesiam.trunks import MODELS, Pooled, features_of, make_trunk, stages_of
+from facesiam.trunks import HALVES, MODELS, Pooled, features_of, make_trunk, stages_of
 
 
 @pytest.mark.parametrize("net", ["alexnet", "vgg16_bn"])
@@ -105,3 +105,13 @@ def test_a_net_that_normalises_layers_computes_in_bf16_under_autocast() -> None:
     assert next(trunk.parameters()).dtype == torch.float32
     assert not torch.equal(full, rounded)
     assert torch.allclose(full, rounded.float(), atol=0.05 * full.abs().max().item())
+
+
+def test_inputs_are_scaled_as_torchvisions_weights_say() -> None:
+    for net in set(MODELS) & set(tv.list_models(module=tv)):
+        weights = list(tv.get_model_weights(net))
+        preset = weights[0].transforms()
+        expected = (tuple(preset.mean), tuple(preset.std))
+        if net in ("googlenet", "inception_v3"):  # torchvision has these turn it into halves
+            expected = HALVES
+        assert MODELS[net].scale == expected, net

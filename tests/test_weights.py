@@ -10,8 +10,15 @@ import torch
 
 from facesiam.config import TrialConfig
 from facesiam.models import build
-from facesiam.trunks import MODELS
-from facesiam.weights import WeightsError, find_weights, load_trunk, read_weights
+from facesiam.trunks import MODELS, NetError, make_trunk
+from facesiam.weights import (
+    WeightsError,
+    _is_of,
+    find_weights,
+    imagenet_url,
+    load_trunk,
+    read_weights,
+)
 
 
 def test_weights_are_found_in_a_folder_and_loaded(tmp_path: Path) -> None:
@@ -83,3 +90,54 @@ def test_without_a_download_the_way_out_is_told(
 
 def _no_network(*args: object, **kwargs: object) -> None:
     raise OSError("no network in this test")
+
+
+@pytest.mark.parametrize("net", ["efficientnet_b0", "shufflenet_v2_x1_0", "inception_v3", "vgg16"])
+def test_a_folder_of_downloads_is_searched_by_torchvisions_names(
+    tmp_path: Path, net: str
+) -> None:
+    for other in ("efficientnet_b0", "shufflenet_v2_x1_0", "inception_v3", "vgg16", "vgg16_bn"):
+        (tmp_path / Path(imagenet_url(other)).name).touch()
+    found = [file.name for file in sorted(tmp_path.iterdir()) if _is_of(net, file)]
+    assert found == [Path(imagenet_url(net)).name]
+
+
+def test_every_net_of_torchvision_has_weights_somewhere() -> None:
+    for net in MODELS:
+        if MODELS[net].package is None:
+            assert imagenet_url(net).endswith(".pth"), net
+
+
+def test_lites_weights_come_from_its_package_or_are_told_how_to_be_had(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = find_weights("efficientnet_lite0", None)
+    net = build(
+        TrialConfig(net="efficientnet_lite0", hidden=8, pretrained=True),
+        {"efficientnet_lite0": str(path)},
+    )
+    given = torch.load(path, weights_only=True)
+    assert torch.equal(net.trunk.net._conv_stem.weight, given["_conv_stem.weight"])
+    assert find_weights("efficientnet_lite0", str(tmp_path)) == path  # nothing of it there
+    with pytest.raises(WeightsError, match="no such file or folder"):
+        find_weights("efficientnet_lite0", str(tmp_path / "none"))
+    monkeypatch.setattr("facesiam.weights.find_spec", lambda name: None)
+    with pytest.raises(WeightsError, match=r"pip install 'siamsearch\[lite\]'"):
+        find_weights("efficientnet_lite0", None)
+    monkeypatch.setattr("facesiam.trunks.find_spec", lambda name: None)
+    with pytest.raises(NetError, match=r"needs the extra `lite`: pip install"):
+        make_trunk("efficientnet_lite0")
+
+
+def test_weights_of_a_whole_net_are_loaded_but_for_its_classes(tmp_path: Path) -> None:
+    whole = MODELS["googlenet"].make()
+    state = whole.state_dict() | {"aux1.fc1.weight": torch.zeros(2)}  # as the download has it
+    torch.save(state, tmp_path / "googlenet-1378be20.pth")
+    path = find_weights("googlenet", str(tmp_path))
+    net = build(TrialConfig(net="googlenet", hidden=8, pretrained=True), {"googlenet": str(path)})
+    mine = net.trunk.net.state_dict()
+    assert not any(name.startswith("fc.") for name in mine)
+    assert all(torch.equal(mine[name], state[name]) for name in mine)
+    torch.save(MODELS["resnet18"].make().state_dict(), tmp_path / "googlenet-1378be20.pth")
+    with pytest.raises(WeightsError, match="not the weights of googlenet; these keys differ"):
+        find_weights("googlenet", str(tmp_path))
