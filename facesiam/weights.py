@@ -111,7 +111,12 @@ def _named(name: str, given: Path) -> bool:
 
 
 def _is_of(name: str, file: Path) -> bool:
-    """Say whether a file's name begins with a net's, and with no longer one's: vgg16, vgg16_bn."""
+    """Say whether a file is torchvision's own, or its name begins with the net's.
+
+    And with no longer one's: vgg16_bn.pth is not of vgg16.
+    """
+    if MODELS[name].package is None and file.name == Path(imagenet_url(name)).name:
+        return True
     nets = [net for net in MODELS if file.name.startswith(net)]
     return file.suffix in _SUFFIXES and bool(nets) and max(nets, key=len) == name
 
