@@ -108,7 +108,7 @@ class Notebook:
 
     def _load(self, indices: np.ndarray[Any, np.dtype[np.int64]]) -> Tensor:
         """Decode, fit and scale each image, (B, 3, 224, 224)."""
-        fit = GEOMETRIES[self.pairs.geometry]
+        fit = GEOMETRIES[self.config.geometry]
         images = [
             torch.from_numpy(np.array(fit(decode(self.source.read(self.data.names[i])))))
             .permute(2, 0, 1).contiguous().float().div(255)
@@ -124,7 +124,7 @@ class PlainNet(nn.Module):
         super().__init__()
         net = models.SiameseNet(config)
         self.trunk = trunks.MODELS[config.net].make().features
-        self.reduce, self.join, self.head = net.reduce, net.join, net.head
+        self.reduce, self.join, self.head = net.reduce, models.JOINS[net.join], net.head
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
         """(B, 3, 224, 224) twice → (B, 2)."""
