@@ -44,7 +44,7 @@ def _domain(checks: Checks, setting: Setting, entry: Entry) -> Domain | None:
     elif "choices" in entries:
         return _choice(checks, setting, entries["choices"], when)
     elif setting.type not in (int, float):
-        example = "false, true" if setting.type is bool else ", ".join(setting.choices)
+        example = "false, true" if setting.type is bool else ", ".join(setting.choices[:3])
         checks.say(entry.line, name, f"takes a list of choices, such as [{example}]")
     elif not {"low", "high"} <= entries.keys():
         checks.say(entry.line, name, "needs a list of choices, or low: and high:")

@@ -39,7 +39,7 @@ fixed:
   epochs: ten
   dropout: 1
   lr: [1]
-  net: vgg16
+  net: vgg16bn
   hidden: 3.5
   seed: {a: 1}
   batch_size:
@@ -48,7 +48,8 @@ fixed:
 line 2  epochs: must be a whole number, got 'ten'
 line 3  dropout: must be true or false, got '1'
 line 4  lr: must be a single value, got a list
-line 5  net: 'vgg16' is not one of alexnet, vgg16_bn; did you mean vgg16_bn?
+line 5  net: 'vgg16bn' is not one of the 83 that there are (alexnet, vgg16_bn, \
+convnext_base, …); did you mean vgg16_bn?
 line 6  hidden: must be a whole number, got 3.5
 line 7  seed: must be a single value, got a mapping
 line 8  batch_size: has no value
@@ -69,7 +70,8 @@ search:
     0.001]
 """, """\
 line 2  lr: an empty list; name at least one choice
-line 3  join: 'conct' is not one of concat, difference, linear; did you mean concat?
+line 3  join: 'conct' is not one of concat, difference, linear, cosine, distance; did you \
+mean concat?
 line 4  augment: true is listed twice
 line 5  hidden.choices: must be a list, such as [a, b]
 line 6  epochs: a list of choices or a range is searched; a single value goes under fixed:
@@ -91,7 +93,7 @@ search:
 line 2  lr: low must be below high, got 0.001 and 1e-05
 line 3  weight_decay: a log scale must start above 0, got low: 0
 line 4  dropout: takes a list of choices, such as [false, true]
-line 5  net: takes a list of choices, such as [alexnet, vgg16_bn]
+line 5  net: takes a list of choices, such as [alexnet, vgg16_bn, convnext_base]
 line 6  hidden: needs a list of choices, or low: and high:
 line 6  hidden.hgih: not a key of hidden; did you mean high?
 line 7  epochs.low: must be 1 or more, got 0
@@ -140,8 +142,8 @@ algorithm: gird
 name: ../x
 report: maybe
 """, """\
-line 2  metric: 'val_accuracy' is not one of val_acc, val_loss, train_acc, train_loss; did you \
-mean val_acc?
+line 2  metric: 'val_accuracy' is not one of val_acc, val_auc, val_loss, train_acc, train_loss; \
+did you mean val_auc?
 line 3  mode: 'maximum' is not one of max, min; did you mean max?
 line 4  trials: must be 1 or more, got 0
 line 5  seed: must be 0 or more, got -1
@@ -252,7 +254,7 @@ resources:
 line 3  resources.cpus: must be above 0, got 0
 line 4  resources.gpus: must be 0 or more, got -1
 line 5  resources.gpu: not a key of resources; did you mean gpus?
-line 7  resources.per_net.vgg17: not a net; did you mean vgg16_bn?
+line 7  resources.per_net.vgg17: not a net; did you mean vgg19?
 line 8  resources.per_net.alexnet.cpus: must be auto or a number, got 'inf'
 line 8  resources.per_net.alexnet.gpus: must be auto or a number, got 'lots'
 line 9  resources.per_net.vgg16_bn: must be a mapping, with `key: value` lines under it"""),
@@ -274,7 +276,8 @@ line 6  row C, optimiser: not a setting; did you mean optimizer?
 line 7  row C, published eopch: not a published figure; did you mean epoch?
 line 7  row C, published overfit: must be true or false, got 'maybe'
 line 7  row C, published val: must be 100 or less, got 120
-line 8  row C, printed net: 'VGG' is not one of alexnet, vgg16_bn
+line 8  row C, printed net: 'VGG' is not one of the 83 that there are (alexnet, vgg16_bn, \
+convnext_base, …)
 line 9  row C, note: must be a single value, got a list"""),
     ("rows without rows", "search: {lr: [1]}\nalgorithm: rows\n",
      "line 2  algorithm: rows, but the space has no rows"),
