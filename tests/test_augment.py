@@ -179,6 +179,8 @@ def test_erase_fills_a_rectangle_of_some_images_with_their_mean() -> None:
     changed = (erased != images).any(1)  # (400, 20, 20)
     some = changed.flatten(1).any(1)
     assert some.float().mean().item() == pytest.approx(0.25, abs=0.06)
+    shares = changed[some].flatten(1).float().mean(1)
+    assert shares.max() > 0.15 and shares.min() < 0.06  # all of 2 to 20 %
     for image, before, where in zip(erased[some], images[some], changed[some], strict=True):
         rows, columns = where.any(1), where.any(0)
         assert torch.equal(where, rows[:, None] & columns[None])  # a rectangle

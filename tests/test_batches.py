@@ -66,6 +66,13 @@ def test_a_batch_has_several_images_of_each_person_and_an_epoch_every_image(
     assert [c.tolist() for c in epoch(made)] == [c.tolist() for c in found]
 
 
+def test_what_makes_no_whole_batch_waits(data: FaceData) -> None:
+    made = batches(dataclasses.replace(PEOPLE, batch_size=15), data)
+    assert [len(chosen) for chosen in epoch(made)] == [15] * 4  # of 72 images
+    large = batches(dataclasses.replace(PEOPLE, batch_size=90), data)
+    assert [len(chosen) for chosen in epoch(large)] == [72] and large.per_epoch == 1
+
+
 def test_all_views_bring_the_profiles_and_fill_the_last_group_up(data: FaceData) -> None:
     made = batches(dataclasses.replace(PEOPLE, views="all"), data)
     found = torch.cat(epoch(made))

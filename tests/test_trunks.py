@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torchvision.models as tv
+from torch import nn
 
 from facesiam.trunks import HALVES, MODELS, Pooled, features_of, make_trunk, stages_of
 
@@ -83,6 +84,12 @@ def test_resnet18s_stages_are_its_own() -> None:
         layer = name.removeprefix("net.")
         expected = int(layer[5]) + 1 if layer.startswith("layer") else 1
         assert stage == expected, name  # layer1 works at 56 pixels: 224 / 2^2
+
+
+@pytest.mark.parametrize("net", ["squeezenet1_1", "vgg11", "efficientnet_lite0"])
+def test_a_trunk_drops_nothing_out(net: str) -> None:
+    dropouts = [layer for layer in make_trunk(net).modules() if isinstance(layer, nn.Dropout)]
+    assert dropouts and not any(layer.p for layer in dropouts)
 
 
 def test_without_its_last_layer_a_net_gives_what_that_layer_gets() -> None:
