@@ -172,7 +172,7 @@ def test_the_last_trials_net_is_gone_when_the_next_begins_and_its_pixels_stay(
     assert trial.training is not None
     left = [weakref.ref(thing) for thing in (
         trial.training, trial.training.net, trial.training.optimizer,
-        next(iter(trial.training.optimizer.slots.values())).mean,
+        next(iter(trial.training.optimizer.slots.values())).moments[0],
     )]  # fmt: skip
     pairs = trial.training.train_pairs
     gc.disable()
