@@ -160,14 +160,13 @@ def _fitted(path: Path, config: TrialConfig) -> Image.Image:
     file = path.with_suffix(".txt")
     try:
         landmarks = align.parse(file.read_text(errors="replace"), str(file))
-        with Image.open(path) as whole:
-            landmarks *= np.array(image.size) / whole.size
+        content = path.read_bytes()
     except OSError as error:
         raise DataError(
             f"{file}: {error.strerror}; the net was trained on aligned faces, so it needs the "
             "image's 30 landmarks, as CFP has them, in a .txt beside it"
         ) from None
-    return align.aligned(image, landmarks, align.is_frontal(landmarks), packing.SIDE)
+    return packing.align_decoded(image, content, landmarks, align.is_frontal(landmarks))
 
 
 def _read(path: Path) -> Image.Image:

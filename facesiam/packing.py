@@ -75,12 +75,13 @@ GEOMETRIES: dict[Geometry, Callable[[Image.Image], Image.Image]] = {
 """What needs no more than the image; faces are aligned by their landmarks."""
 
 
-def _aligned(image: Image.Image, content: bytes, source: Source, name: str) -> Image.Image:
-    """Align a decoded image by its landmarks, which are in pixels of the whole one."""
-    landmarks = align.read(source, name)
+def align_decoded(
+    image: Image.Image, content: bytes, landmarks: align.Floats, frontal: bool
+) -> Image.Image:
+    """Align what ``decode`` made of `content`, which may be smaller than the landmarks are for."""
     with Image.open(io.BytesIO(content)) as whole:
-        landmarks *= np.array(image.size) / whole.size
-    return align.aligned(image, landmarks, "/frontal/" in name, SIDE)
+        landmarks = landmarks * np.array(image.size) / whole.size
+    return align.aligned(image, landmarks, frontal, SIDE)
 
 
 def pack(
@@ -104,11 +105,14 @@ def pack(
         with bar(title, len(names), show=progress) as advance:
 
             def fill(start: int) -> None:
+                """Decode a chunk of images from `start` on into every array."""
                 for at, name in enumerate(names[start : start + _CHUNK], start):
                     content, image = _load(source, name)
                     for geometry, array in zip(wanted, arrays, strict=True):
                         if geometry == "aligned":
-                            shaped = _aligned(image, content, source, name)
+                            landmarks = align.read(source, name)
+                            frontal = "/frontal/" in name
+                            shaped = align_decoded(image, content, landmarks, frontal)
                         else:
                             shaped = GEOMETRIES[geometry](image)
                         array[at] = np.asarray(shaped)

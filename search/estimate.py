@@ -30,9 +30,10 @@ GIGA_MACS = {
 }
 """Multiply-adds of one 224×224 image through the convolutions, in 1e9; of another net 4 are taken.
 Counted by layer, or as torchvision's documentation has them."""
-SLOW = 6
+SLOW = 8
 """How many times as long a net of depthwise convolutions takes on a CPU as its operations say
-(EfficientNet-lite0 at 112 pixels trains 92 images a second on the two cores of RATES)."""
+(EfficientNet-lite0 at 112 pixels trains 88 images a second on the two cores of RATES, as
+spaces/cpu.yaml measured at its start)."""
 SAMPLES = {
     ("frontal-triplets", False): 3000, ("cfp-pairs", False): 8400,
     ("frontal-triplets", True): 600, ("cfp-pairs", True): 840,
