@@ -28,8 +28,9 @@ class Run:
     epochs: pd.DataFrame
     configs: dict[str, TrialConfig]
     tests: dict[str, list[dict[str, Any]]]
-    """What search.retrain measured on the test split, by trial: a dict per protocol and seed, its
-    METRICS with protocol, seed, epoch, own (the protocol is the trial's) and scores (a file)."""
+    """What search.retrain measured on the test split, by trial or ensemble: a dict per protocol
+    and seed, its METRICS with protocol, seed, epoch, own (the protocol is the trial's) and scores
+    (a file)."""
 
     def curve(self, trial: str) -> pd.DataFrame:
         """Return the epochs of one trial, in order."""
@@ -65,7 +66,8 @@ def read(folder: str | Path) -> Run:
     results.require_results(path, trials)
     searched = space.load(path / "space.yaml")
     noted, configs = results.manifest(path), results.settings(path)
-    tests = {trial: _read_tests(path / "retrain" / trial) for trial in trials["trial"]}
+    together = sorted(found.name for found in path.glob("retrain/ensemble-*"))
+    tests = {name: _read_tests(path / "retrain" / name) for name in [*trials["trial"], *together]}
     return Run(path, searched, noted, trials, epochs, configs, tests)
 
 

@@ -1,7 +1,8 @@
 """Train one trial of a run again and test its best epoch: ``python -m search.retrain RUN``.
 
 With `--protocol` it is tested on other pairs as well, cfp-10fold being CFP's own ten folds: ten
-trainings.
+trainings. With `--ensemble N` nothing is trained: the weights that the run kept of its N best
+trials judge together.
 """
 
 from __future__ import annotations
@@ -22,7 +23,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from facesiam.cfp import ALL_FOLDS
-from facesiam.config import ConfigError, EpochMetrics, Geometry, TrialConfig, positive
+from facesiam.config import (
+    ConfigError,
+    EpochMetrics,
+    Geometry,
+    TrialConfig,
+    geometry_of,
+    positive,
+)
 from facesiam.data import DataError, FaceData, cache_root, open_packed, prepare
 from facesiam.metrics import METRICS
 from facesiam.saving import save_model
@@ -62,15 +70,13 @@ def retrain(run: Path, options: argparse.Namespace, console: Console) -> list[di
         WeightsError: pretrained weights cannot be had.
         ConfigError: --epochs out of bounds.
     """
+    if options.ensemble:
+        return _ensemble(run, options)
     trial = choose(run, options.trial, options.rank)
     config = results.settings(run)[trial]
     if options.epochs is not None:
         config = dataclasses.replace(config, epochs=options.epochs)
-    geometries = {config.geometry} | {
-        dataclasses.replace(config, protocol=name).geometry
-        for name in options.protocol or () if name != tables.TEN_FOLD
-    }
-    data = _data(run, options.data, sorted(geometries))
+    data = _data(run, options.data, _geometries([config], options.protocol))
     weights: dict[str, str] = {}
     if config.pretrained:
         weights = {config.net: str(find_weights(config.net, options.weights))}
@@ -93,6 +99,33 @@ def retrain(run: Path, options: argparse.Namespace, console: Console) -> list[di
             print(tables.folds(summary))
         console.print(f"wrote {folder}", highlight=False)
     return tested
+
+
+def _ensemble(run: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Test the mean verdict of the best trials whose weights the run kept."""
+    if options.trial is not None or tables.TEN_FOLD in (options.protocol or ()):
+        raise results.RunError(
+            f"--ensemble is of the {options.ensemble} best trials as they are: no --trial, and no "
+            f"{tables.TEN_FOLD}, which trains anew"
+        )
+    trials, _ = results.load(run)
+    ranked = trials[trials["rank"].notna()].sort_values("rank")["trial"].head(options.ensemble)
+    files = {str(trial): run / "weights" / f"{trial}.pt" for trial in ranked}
+    lacking = [trial for trial, file in files.items() if not file.is_file()]
+    if len(files) < options.ensemble or lacking:
+        there = len(files) - len(lacking)
+        raise results.RunError(
+            f"{run}: --ensemble {options.ensemble} needs the weights of as many of its best "
+            f"trials, and {there} are there; a space's `keep` says how many a run keeps"
+        )
+    configs = results.settings(run)
+    known = [configs[trial] for trial in files]
+    data = _data(run, options.data, _geometries(known, options.protocol))
+    name = f"ensemble-{len(files)}"
+    return [
+        verify.ensemble(name, files, data, run / "retrain" / name / "seed-0", protocol)
+        for protocol in dict.fromkeys(options.protocol or [known[0].protocol])
+    ]
 
 
 def choose(run: Path, trial: str | None, rank: int) -> str:
@@ -164,6 +197,17 @@ def _save(path: Path, training: Training, metrics: EpochMetrics, data: str) -> N
     )
 
 
+def _geometries(
+    configs: Sequence[TrialConfig], protocols: Sequence[str] | None
+) -> list[Geometry]:
+    """Return the packed arrays that training these, and testing them on these pairs, takes."""
+    others = [name for name in protocols or () if name != tables.TEN_FOLD]
+    return sorted({
+        geometry_of({**config.to_dict(), "protocol": name})
+        for config in configs for name in [config.protocol, *others]
+    })
+
+
 def _data(run: Path, given: str | None, geometries: Sequence[Geometry]) -> FaceData:
     """Open the run's data, where it was packed or from `given`; refuse other data."""
     noted = results.manifest(run)["data"]
@@ -194,7 +238,8 @@ def _print_table(tested: list[dict[str, Any]]) -> None:
         table.add_column(head, justify="right", no_wrap=True)
     for row in tested:
         table.add_row(
-            str(row["seed"]), str(row["epoch"]), f"{100 * row['val_acc']:.1f}",
+            str(row["seed"]), "–" if row["epoch"] is None else str(row["epoch"]),
+            f"{100 * row['val_acc']:.1f}",
             *(_interval(row[name]) for name in METRICS),
         )
     if len(tested) > 1:
@@ -230,6 +275,10 @@ def _parser() -> argparse.ArgumentParser:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--rank", type=positive, default=1, help="place in the table (1)")
     which.add_argument("--trial", help="id of the trial, instead of its rank")
+    parser.add_argument(
+        "--ensemble", type=positive, metavar="N",
+        help="the mean verdict of the N best trials, with the weights that the run kept",
+    )
     parser.add_argument("--seeds", type=positive, default=1, help="how many, from its own")
     parser.add_argument("--epochs", type=positive, help="epochs, instead of the trial's own")
     parser.add_argument(

@@ -94,16 +94,19 @@ def tested(runs: Sequence[Run]) -> str:
     headers += [f"TPR at FPR {most:g}, %" for most in FALSE_ACCEPTS.values()] + ["Pairs"]
     cells = []
     for run in runs:
-        for trial in run.trials["trial"]:
-            for test in run.tests[trial]:
+        for trial, tests in run.tests.items():
+            for test in tests:
                 shares = [_share(test[name]) if name in test else "–" for name in measures]
-                known = [trial, test["protocol"], str(test["seed"]), str(test["epoch"])]
+                epoch = "–" if test["epoch"] is None else str(test["epoch"])
+                known = [trial, test["protocol"], str(test["seed"]), epoch]
                 cells.append([*known, *shares, str(test["accuracy"]["n"])])
     if not cells:
         return ""
-    return "Trained again and tested at its best epoch, with 95 % intervals.\n\n" + grid(
-        headers, cells, [True, True] + [False] * (len(headers) - 2)
+    about = (
+        "Trained again and tested at its best epoch, with 95 % intervals; ensemble-N is the mean "
+        "verdict of the N best, with the weights that the search kept.\n\n"
     )
+    return about + grid(headers, cells, [True, True] + [False] * (len(headers) - 2))
 
 
 def folds(summary: Mapping[str, Any]) -> str:

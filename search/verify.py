@@ -11,7 +11,7 @@ import dataclasses
 import io
 import json
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facesiam.cfp import ALL_FOLDS, KINDS
-from facesiam.config import TrialConfig
+from facesiam.config import Part, TrialConfig
 from facesiam.data import DataError, FaceData, Pairs
 from facesiam.identity import trainer_version
-from facesiam.metrics import METRICS, calibration, verification
+from facesiam.metrics import METRICS, accuracy, calibration, verification
 from facesiam.models import SiameseNet
 from facesiam.pixels import Pixels
 from facesiam.saving import load_model
@@ -63,6 +63,62 @@ def test(
     suffix = f"-{protocol}" if other else ""
     write_atomically(folder / f"scores{suffix}.csv", _scores(pairs, same))
     write_atomically(folder / f"test{suffix}.json", json.dumps(figures, indent=1) + "\n")
+    return figures
+
+
+def ensemble(
+    name: str, files: Mapping[str, Path], data: FaceData, folder: Path,
+    protocol: str | None = None,
+) -> dict[str, Any]:
+    """Test several nets' mean verdict on a protocol's test pairs; write and return the figures.
+
+    Averaged are the log-odds of "same person", each net's under a threshold of its own where it
+    has one; the mean has one more. All are put where the validation pairs are judged best.
+
+    Args:
+        name: what the figures call it.
+        files: weights by trial, the first one's protocol being that of all unless one is given.
+        data: opened data.
+        folder: gets test-PROTOCOL.json and scores-PROTOCOL.csv.
+        protocol: whose pairs.
+
+    Raises:
+        DataError: somebody who is tested was trained on, or the nets mean different pairs.
+        WeightsError: a file is gone, or is no model file.
+    """
+    odds: dict[Part, list[NDArray[np.float64]]] = {"val": [], "test": []}
+    pairs: dict[Part, Pairs] = {}
+    for trial, file in files.items():
+        net, config, _ = load_model(file)
+        protocol = protocol or config.protocol
+        asked = TrialConfig.from_dict({**config.to_dict(), "protocol": protocol})
+        mine = {part: data.pairs_of(asked, part) for part in odds}
+        pairs = pairs or mine
+        if not all(
+            np.array_equal(mine[part].left, pairs[part].left)
+            and np.array_equal(mine[part].right, pairs[part].right) for part in odds
+        ):
+            raise DataError(f"{trial} and {next(iter(files))} are not tested on the same pairs")
+        refuse_leak(data, data.pairs_of(config, "train"), pairs["test"], protocol)
+        pixels = data.pixels(asked.geometry)
+        calibrate(net, asked, pixels, pairs["val"])
+        device = next(net.parameters()).device
+        for part, known in odds.items():
+            logits = pair_logits(net, Pixels(pixels, asked.image_size, device), pairs[part])
+            known.append((logits[:, 0] - logits[:, 1]).double().numpy())
+    mean = {part: np.mean(known, axis=0) for part, known in odds.items()}
+    threshold, slope = calibration(mean["val"], pairs["val"].label)
+    # tanh, as exp overflows: 1 / (1 + exp(-x)) is (1 + tanh(x / 2)) / 2.
+    same = {
+        part: (1 + np.tanh((each - threshold) * slope / 2)) / 2 for part, each in mean.items()
+    }
+    figures = {
+        "trial": name, "members": list(files), "protocol": protocol,
+        "seed": 0, "epoch": None, "val_acc": accuracy(same["val"], pairs["val"].label),
+        **verification(same["test"], pairs["test"].label), "data": data.key,
+    }
+    write_atomically(folder / f"scores-{protocol}.csv", _scores(pairs["test"], same["test"]))
+    write_atomically(folder / f"test-{protocol}.json", json.dumps(figures, indent=1) + "\n")
     return figures
 
 

@@ -175,6 +175,34 @@ def test_other_protocols_and_the_report_on_them(
     assert "(roc-0002.png)" in page and (run / "report" / "roc-0002.png").stat().st_size > 10_000
 
 
+def test_the_best_trials_judge_together_with_the_weights_that_the_run_kept(
+    run: Path, tiny: TrialConfig, data: FaceData, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(run), "--ensemble", "2"]) == 2
+    assert "--ensemble 2 needs the weights of as many" in capsys.readouterr().err
+    for name, lr in (("0001", 1e-4), ("0002", 1e-3)):
+        training = epochs(dataclasses.replace(tiny, lr=lr, epochs=1), data)
+        metrics = next(training)
+        file = run / "weights" / f"{name}.pt"
+        save_model(
+            file, training.weights(), training.config, epoch=0, val_acc=metrics.val_acc,
+            data=data.key,
+        )
+    asked = ["--protocol", "frontal-triplets", "--protocol", "cfp-pairs"]
+    assert main([str(run), "--ensemble", "2", *asked]) == 0
+    assert "test split of cfp-pairs, trial ensemble-2" in capsys.readouterr().out
+    folder = run / "retrain" / "ensemble-2" / "seed-0"
+    figures = json.loads((folder / "test-frontal-triplets.json").read_text())
+    assert figures["members"] == ["0002", "0001"]  # the best first
+    assert not (run / "retrain" / "0002").exists()  # nothing was trained
+    page = report([run]).read_text()
+    assert "| ensemble-2 | cfp-pairs | 0 | – |" in page and "(roc-ensemble-2.png)" in page
+    for wrong in (["--ensemble", "3"], ["--ensemble", "2", "--protocol", "cfp-10fold"]):
+        assert main([str(run), *wrong]) == 2
+    said = capsys.readouterr().err
+    assert "2 are there" in said and "no cfp-10fold, which trains anew" in said
+
+
 def test_the_ten_folds_by_the_command(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     asked = ["--protocol", "cfp-10fold", "--folds", "3,4", "--epochs", "1"]
     assert main([str(run), *asked]) == 0

@@ -12,7 +12,7 @@ import pytest
 from facesiam.cfp import ALL_FOLDS, FOLDS, KINDS, folds_of
 from facesiam.config import TrialConfig
 from facesiam.data import DataError, FaceData, Pairs
-from facesiam.metrics import METRICS
+from facesiam.metrics import METRICS, calibration
 from facesiam.saving import load_model, save_model
 from facesiam.train import epochs, predict
 from search import tables, verify
@@ -88,6 +88,51 @@ def test_a_net_is_tested_on_another_protocol_with_a_threshold_of_its_own(
     lines = (tmp_path / "scores-frontal-triplets.csv").read_text().splitlines()
     assert lines[0] == "left,right,label,same" and len(lines) == 1 + len(pairs.label)
     assert float(lines[1].split(",")[3]) == same[0]
+
+
+def test_an_ensemble_is_the_mean_of_its_nets_log_odds(
+    config: TrialConfig, data: FaceData, tmp_path: Path
+) -> None:
+    nets = {"0001": config, "0002": dataclasses.replace(config, seed=1, image_size=96)}
+    for name, one in nets.items():
+        trained(one, data, tmp_path / name)
+    files = {name: tmp_path / name / "weights.pt" for name in nets}
+    figures = verify.ensemble("both", files, data, tmp_path / "both")
+    val, test = data.pairs_of(config, "val"), data.pairs_of(config, "test")
+    odds = {}
+    for name, one in nets.items():
+        net, _, _ = load_model(files[name])
+        verify.calibrate(net, one, data.pixels("squeeze"), val)
+        for part in (val, test):
+            same = predict(net, one, data.pixels("squeeze"), part)
+            odds[name, part is test] = np.log(same) - np.log1p(-same)
+    mean = {part: (odds["0001", part] + odds["0002", part]) / 2 for part in (False, True)}
+    threshold, slope = calibration(mean[False], val.label)
+    right = (mean[True] > threshold) == (test.label == 0)
+    assert figures["accuracy"]["value"] == right.mean()
+    assert figures["val_acc"] == ((mean[False] > threshold) == (val.label == 0)).mean()
+    assert figures == json.loads((tmp_path / "both" / "test-cfp-pairs.json").read_text())
+    lines = (tmp_path / "both" / "scores-cfp-pairs.csv").read_text().splitlines()[1:]
+    same = [float(line.split(",")[3]) for line in lines]
+    assert same == pytest.approx(1 / (1 + np.exp(slope * (threshold - mean[True]))), rel=1e-6)
+    alone = verify.ensemble("one", {"0001": files["0001"]}, data, tmp_path / "one")
+    assert alone["auc"] == verify.test("0001", config, data, tmp_path / "0001")["auc"]
+
+
+def test_an_ensemble_of_nets_that_mean_other_pairs_is_refused(
+    config: TrialConfig, data: FaceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, seed in (("0001", 0), ("0002", 1)):
+        one = dataclasses.replace(config, protocol="frontal-triplets", pair_seed=seed)
+        trained(one, data, tmp_path / name)
+    files = {name: tmp_path / name / "weights.pt" for name in ("0001", "0002")}
+    with pytest.raises(DataError, match="0002 and 0001 are not tested on the same pairs"):
+        verify.ensemble("both", files, data, tmp_path / "both")
+    # None of its nets may know who is tested.
+    monkeypatch.setattr(data, "pairs_of", lambda config, part: data.pairs(config.protocol, "test"))
+    with pytest.raises(DataError, match="tests .* people that this trial was trained on"):
+        verify.ensemble("one", {"0001": files["0001"]}, data, tmp_path / "both")
+    assert not (tmp_path / "both").exists()
 
 
 def test_a_threshold_is_where_the_given_pairs_are_judged_best(
