@@ -34,6 +34,7 @@ from facesiam.config import (
 from facesiam.data import DataError, FaceData, cache_root, open_packed, prepare
 from facesiam.metrics import METRICS
 from facesiam.saving import save_model
+from facesiam.storage import Bucket, StorageError, is_url
 from facesiam.train import Training, epochs
 from facesiam.trunks import NetError
 from facesiam.weights import WeightsError, find_weights
@@ -41,6 +42,9 @@ from search import results, tables, verify
 from search.journal import write_atomically
 from search.space import SpaceError
 
+ERRORS = (
+    results.RunError, SpaceError, DataError, WeightsError, NetError, ConfigError, StorageError,
+)
 HEADS = {"tpr_at_fpr_1e-2": "TPR at FPR 1e-2", "tpr_at_fpr_1e-3": "at 1e-3"}
 
 
@@ -50,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
     console = Console(stderr=True)
     try:
         tested = retrain(results.folder_of(options.run), options, console)
-    except (results.RunError, SpaceError, DataError, WeightsError, NetError, ConfigError) as error:
+    except ERRORS as error:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -102,18 +106,23 @@ def retrain(run: Path, options: argparse.Namespace, console: Console) -> list[di
 
 
 def _ensemble(run: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Test the mean verdict of the best trials whose weights the run kept."""
-    if options.trial is not None or tables.TEN_FOLD in (options.protocol or ()):
-        raise results.RunError(
-            f"--ensemble is of the {options.ensemble} best trials as they are: no --trial, and no "
-            f"{tables.TEN_FOLD}, which trains anew"
-        )
+    """Test the mean verdict of the best trials, with the weights that the run kept."""
+    given = {
+        "--seeds": options.seeds > 1, "--epochs": options.epochs is not None,
+        f"--protocol {tables.TEN_FOLD}": tables.TEN_FOLD in (options.protocol or ()),
+    }
+    if refused := ", ".join(name for name, is_given in given.items() if is_given):
+        raise results.RunError(f"--ensemble trains nothing: no {refused} with it")
     trials, _ = results.load(run)
     ranked = trials[trials["rank"].notna()].sort_values("rank")["trial"].head(options.ensemble)
     files = {str(trial): run / "weights" / f"{trial}.pt" for trial in ranked}
-    lacking = [trial for trial, file in files.items() if not file.is_file()]
-    if len(files) < options.ensemble or lacking:
-        there = len(files) - len(lacking)
+    if is_url(options.run):  # the folder here has all but them
+        bucket = Bucket(options.run)
+        for trial, file in files.items():
+            file.parent.mkdir(exist_ok=True)
+            bucket.download(f"weights/{trial}.pt", file)
+    there = sum(file.is_file() for file in files.values())
+    if there < options.ensemble:
         raise results.RunError(
             f"{run}: --ensemble {options.ensemble} needs the weights of as many of its best "
             f"trials, and {there} are there; a space's `keep` says how many a run keeps"
@@ -275,9 +284,10 @@ def _parser() -> argparse.ArgumentParser:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--rank", type=positive, default=1, help="place in the table (1)")
     which.add_argument("--trial", help="id of the trial, instead of its rank")
-    parser.add_argument(
+    which.add_argument(
         "--ensemble", type=positive, metavar="N",
-        help="the mean verdict of the N best trials, with the weights that the run kept",
+        help="the mean verdict of the N best trials, with the weights that the run kept; 1: the "
+        "best one's own",
     )
     parser.add_argument("--seeds", type=positive, default=1, help="how many, from its own")
     parser.add_argument("--epochs", type=positive, help="epochs, instead of the trial's own")

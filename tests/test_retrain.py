@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from facesiam.data import FaceData
 from facesiam.saving import load_model, save_model
 from facesiam.train import epochs, predict
 from search.journal import Journal
+from search.mirror import Mirror
 from search.report import report
 from search.retrain import main
 
@@ -197,10 +199,34 @@ def test_the_best_trials_judge_together_with_the_weights_that_the_run_kept(
     assert not (run / "retrain" / "0002").exists()  # nothing was trained
     page = report([run]).read_text()
     assert "| ensemble-2 | cfp-pairs | 0 | – |" in page and "(roc-ensemble-2.png)" in page
-    for wrong in (["--ensemble", "3"], ["--ensemble", "2", "--protocol", "cfp-10fold"]):
-        assert main([str(run), *wrong]) == 2
+    for wrong in (["3"], ["2", "--protocol", "cfp-10fold", "--seeds", "2"]):
+        assert main([str(run), "--ensemble", *wrong]) == 2
     said = capsys.readouterr().err
-    assert "2 are there" in said and "no cfp-10fold, which trains anew" in said
+    assert "and 2 are there" in said
+    assert "--ensemble trains nothing: no --seeds, --protocol cfp-10fold with it" in said
+
+
+def test_weights_behind_a_url_are_fetched_to_judge_together(
+    run: Path, tiny: TrialConfig, data: FaceData, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = run.with_name("there")
+    there.mkdir()
+    here = Mirror(f"file://{there}/run", lambda text: None)
+    here.fetch()
+    shutil.copytree(run, here.run, dirs_exist_ok=True)
+    here.bring()
+    assert main([here.url, "--ensemble", "1"]) == 2
+    assert "and 0 are there" in capsys.readouterr().err
+    training = epochs(dataclasses.replace(tiny, lr=1e-3, epochs=1), data)
+    metrics = next(training)
+    save_model(
+        there / "run" / "weights" / "0002.pt", training.weights(), training.config, epoch=0,
+        val_acc=metrics.val_acc, data=data.key,
+    )
+    assert main([here.url, "--ensemble", "1"]) == 0
+    assert "trial ensemble-1" in capsys.readouterr().out
+    figures = here.run / "retrain" / "ensemble-1" / "seed-0" / "test-frontal-triplets.json"
+    assert json.loads(figures.read_text())["members"] == ["0002"]
 
 
 def test_the_ten_folds_by_the_command(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
