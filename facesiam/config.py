@@ -149,7 +149,8 @@ class TrialConfig:
         0.9, "momentum of SGD (Nesterov's where above 0)", low=0, high=0.999
     )
     weight_decay: float = _setting(
-        0.0, "L2 penalty added to the gradient; with adamw taken off the weights, times lr",
+        0.0, "L2 penalty added to the gradient; with adamw taken off the weights, times lr; of "
+        "all that learns, the loss's own parameters as well",
         low=0, high=10,
     )
     schedule: Literal["constant", "cosine", "onecycle"] = _setting(
@@ -171,7 +172,8 @@ class TrialConfig:
     images_per_person: int = _setting(
         0,
         "0: batches are the protocol's pairs or triplets; else `batch_size` images, so many of "
-        "each person, and an epoch meets every image once; for embedding nets",
+        "each person, and an epoch meets every image once, some again to fill up a person's last "
+        "group; for embedding nets",
         low=0, high=64,
     )
     views: Literal["protocol", "all"] = _setting(

@@ -19,6 +19,8 @@ Ints = NDArray[np.int64]
 FALSE_ACCEPTS = {"tpr_at_fpr_1e-2": 1e-2, "tpr_at_fpr_1e-3": 1e-3}
 """Measures of true accepts, and the false accepts that each allows."""
 METRICS = ("accuracy", "auc", "eer", *FALSE_ACCEPTS)
+STEEPEST = 30.0
+"""Log-odds beyond which no slope is grown."""
 RESAMPLES = 1_000
 CHUNK = 4_000_000
 """Cells of the (resamples, pairs) arrays held at once: 32 MB each."""
@@ -121,8 +123,9 @@ def calibration(score: ArrayLike, label: ArrayLike) -> tuple[float, float]:
 
     The threshold lies between two scores; of several that are equally good, the middle one. The
     slope makes 1 / (1 + exp(-slope (score - threshold))) as likely as can be a probability of
-    "same" (Platt's scaling with the offset given), from 1e-3 to 1e4; where the threshold makes no
-    mistake it grows until every probability rounds to 0 or 1.
+    "same" (Platt's scaling with the offset given), at least 1e-3. Where the threshold makes no
+    mistake it would grow without end; it stops where the surest of these pairs has log-odds of 30,
+    so that scores beyond them are still told apart.
 
     Raises:
         ValueError: as ``accuracy``; no pair; a score is not finite.
@@ -141,7 +144,8 @@ def calibration(score: ArrayLike, label: ArrayLike) -> tuple[float, float]:
     ends = np.concatenate([values[:1] - 1e-6, values, values[-1:] + 1e-6])
     threshold = float((ends[at] + ends[at + 1]) / 2)
     signed = np.where(same, 1.0, -1.0) * (scores - threshold)
-    low, high = math.log(1e-3), math.log(1e4)
+    farthest = float(np.abs(signed).max())  # not 0: the threshold lies between two scores
+    low, high = math.log(1e-3), math.log(max(2e-3, min(1e4, STEEPEST / farthest)))
     for _ in range(60):  # the likelihood has one peak: its slope is searched for a change of sign
         middle = (low + high) / 2
         # tanh, as exp overflows: 1 / (1 + exp(x)) is (1 - tanh(x / 2)) / 2.

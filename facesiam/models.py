@@ -93,7 +93,10 @@ class SiameseNet(nn.Module):
         features = self.trunk(images)
         if self.grid and features.shape[2:] != self.grid:
             features = F.adaptive_avg_pool2d(features, self.grid)
-        features = self.reduce(features.flatten(1))
+        features = features.flatten(1)
+        if isinstance(self.reduce, nn.Linear):  # a trunk that mixes may give fp32
+            features = features.to(self.reduce.weight.dtype)
+        features = self.reduce(features)
         if not self.embeds:
             return features  # type: ignore[no-any-return]
         wanted = self.head[1].weight.dtype  # type: ignore[index]

@@ -146,8 +146,8 @@ class PaddedConv2d(nn.Conv2d):
     The same sums, with the same weight; but padding apart writes every value once more, forward
     and backward (5×5 depthwise over 672 channels of 7×7, 64 images, 2 cores: 4.8 and 24 ms with
     it, 1.1 and 12 ms without). TensorFlow's padding, which the package follows, puts one pixel
-    more at the end where the stride is 2. There both ends get two more than at the start, and the
-    first output, which sees none but those, is left out.
+    more at the end where the stride is 2. There both ends get two more than the start had, and the
+    first output, which the package does not have, is left out.
     """
 
     def __init__(self, conv: nn.Conv2d) -> None:

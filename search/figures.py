@@ -158,7 +158,7 @@ def verification(path: Path, title: str, tested: Mapping[str, pd.DataFrame]) -> 
     bins = np.linspace(odds.min(), odds.max(), 41)
     for label, colour, words in ((0, TRAIN, "same person"), (1, VAL, "different people")):
         counts.hist(odds[scores["label"] == label], bins, color=colour, alpha=0.6, label=words)
-    counts.axvline(0, color=BEST, lw=0.9, label="threshold, from validation")
+    counts.axvline(0, color=BEST, lw=0.9, label="threshold")
     counts.set_xlabel(f"log odds of “same person”, {name}")
     counts.set_ylabel("test pairs")
     counts.legend(fontsize=8.5, frameon=False)

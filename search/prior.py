@@ -25,7 +25,7 @@ from search.space import SearchSpace, load
 FILE = "prior.json"
 DOCUMENTS = "documents"
 """Stands for the documents' nineteen rows."""
-MUST = ("protocol", "fold", "people")
+MUST = ("protocol", "fold", "people", "pair_seed")
 """Settings that decide what a score is a score of: they must be the space's own."""
 
 

@@ -23,14 +23,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from facesiam.cfp import ALL_FOLDS
-from facesiam.config import (
-    ConfigError,
-    EpochMetrics,
-    Geometry,
-    TrialConfig,
-    geometry_of,
-    positive,
-)
+from facesiam.config import ConfigError, EpochMetrics, Geometry, TrialConfig, positive
 from facesiam.data import DataError, FaceData, cache_root, open_packed, prepare
 from facesiam.metrics import METRICS
 from facesiam.saving import save_model
@@ -74,18 +67,22 @@ def retrain(run: Path, options: argparse.Namespace, console: Console) -> list[di
         WeightsError: pretrained weights cannot be had.
         ConfigError: --epochs out of bounds.
     """
+    if options.folds and tables.TEN_FOLD not in (options.protocol or ()):
+        raise results.RunError(f"--folds is of --protocol {tables.TEN_FOLD}")
     if options.ensemble:
-        return _ensemble(run, options)
+        return _ensemble(run, options, console)
     trial = choose(run, options.trial, options.rank)
     config = results.settings(run)[trial]
     if options.epochs is not None:
         config = dataclasses.replace(config, epochs=options.epochs)
-    data = _data(run, options.data, _geometries([config], options.protocol))
+    data = _data(run, options.data, [config.geometry])
     weights: dict[str, str] = {}
     if config.pretrained:
         weights = {config.net: str(find_weights(config.net, options.weights))}
     protocols = list(dict.fromkeys(options.protocol or [config.protocol]))
     fixed = [protocol for protocol in protocols if protocol != tables.TEN_FOLD]
+    if tables.TEN_FOLD in protocols:
+        dataclasses.replace(config, fold=1)  # a refusal comes now, not after a training
     goal, tested = results.goal(run), []
     for seed in range(config.seed, config.seed + options.seeds):
         place = run / "retrain" / trial
@@ -98,17 +95,21 @@ def retrain(run: Path, options: argparse.Namespace, console: Console) -> list[di
             summary = verify.ten_folds(
                 trial, one, data, folder,
                 lambda config, place: train(config, data, weights, place, console, goal),
-                options.folds, lambda line: console.print(line, highlight=False),
+                options.folds or tuple(ALL_FOLDS),
+                lambda line: console.print(line, highlight=False),
             )
             print(tables.folds(summary))
         console.print(f"wrote {folder}", highlight=False)
     return tested
 
 
-def _ensemble(run: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
+def _ensemble(
+    run: Path, options: argparse.Namespace, console: Console
+) -> list[dict[str, Any]]:
     """Test the mean verdict of the best trials, with the weights that the run kept."""
     given = {
         "--seeds": options.seeds > 1, "--epochs": options.epochs is not None,
+        "--weights": options.weights is not None,
         f"--protocol {tables.TEN_FOLD}": tables.TEN_FOLD in (options.protocol or ()),
     }
     if refused := ", ".join(name for name, is_given in given.items() if is_given):
@@ -129,12 +130,15 @@ def _ensemble(run: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
         )
     configs = results.settings(run)
     known = [configs[trial] for trial in files]
-    data = _data(run, options.data, _geometries(known, options.protocol))
+    data = _data(run, options.data, sorted({config.geometry for config in known}))
     name = f"ensemble-{len(files)}"
-    return [
-        verify.ensemble(name, files, data, run / "retrain" / name / "seed-0", protocol)
+    folder = run / "retrain" / name / "seed-0"
+    tested = [
+        verify.ensemble(name, files, data, folder, protocol)
         for protocol in dict.fromkeys(options.protocol or [known[0].protocol])
     ]
+    console.print(f"wrote {folder}", highlight=False)
+    return tested
 
 
 def choose(run: Path, trial: str | None, rank: int) -> str:
@@ -204,17 +208,6 @@ def _save(path: Path, training: Training, metrics: EpochMetrics, data: str) -> N
         path, training.weights(), training.config, epoch=metrics.epoch, val_acc=metrics.val_acc,
         data=data,
     )
-
-
-def _geometries(
-    configs: Sequence[TrialConfig], protocols: Sequence[str] | None
-) -> list[Geometry]:
-    """Return the packed arrays that training these, and testing them on these pairs, takes."""
-    others = [name for name in protocols or () if name != tables.TEN_FOLD]
-    return sorted({
-        geometry_of({**config.to_dict(), "protocol": name})
-        for config in configs for name in [config.protocol, *others]
-    })
 
 
 def _data(run: Path, given: str | None, geometries: Sequence[Geometry]) -> FaceData:
@@ -297,7 +290,7 @@ def _parser() -> argparse.ArgumentParser:
         "(the trial's own)",
     )
     parser.add_argument(
-        "--folds", type=_folds, default=tuple(ALL_FOLDS), metavar="N,…",
+        "--folds", type=_folds, metavar="N,…",
         help="which of the ten folds (all); those that are done are not trained again",
     )
     parser.add_argument("--data", help="the run's data, if it has moved")

@@ -13,13 +13,13 @@ import json
 import statistics
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facesiam.cfp import ALL_FOLDS, KINDS
-from facesiam.config import Part, TrialConfig
+from facesiam.config import Part, Protocol, TrialConfig
 from facesiam.data import DataError, FaceData, Pairs
 from facesiam.identity import trainer_version
 from facesiam.metrics import METRICS, accuracy, calibration, verification
@@ -40,23 +40,24 @@ def test(
 
     Leaves test.json and scores.csv, or, of another protocol than the trial's, test-NAME.json and
     scores-NAME.csv; the threshold is then put anew, where that protocol's validation pairs are
-    judged best.
+    judged best. The images come to the net as they did when it was trained.
 
     Raises:
         DataError: somebody whom that protocol tests was trained on.
     """
     net, _, info = load_model(folder / "weights.pt")
     other = protocol not in (None, config.protocol)
-    asked = TrialConfig.from_dict({**config.to_dict(), "protocol": protocol or config.protocol})
-    pairs = data.pairs_of(asked, "test")
-    refuse_leak(data, data.pairs_of(config, "train"), pairs, asked.protocol)
-    pixels = data.pixels(asked.geometry)
+    val, pairs = (pairs_of(data, config, protocol, part) for part in ("val", "test"))
+    asked = protocol or config.protocol
+    refuse_leak(data, data.pairs_of(config, "train"), pairs, asked)
+    pixels, val_acc = data.pixels(config.geometry), float(info["val_acc"])
     if other:
-        calibrate(net, asked, pixels, data.pairs_of(asked, "val"))
-    same = predict(net, asked, pixels, pairs)
+        calibrate(net, config, pixels, val)
+        val_acc = accuracy(predict(net, config, pixels, val), val.label)
+    same = predict(net, config, pixels, pairs)
     figures = {
-        "trial": trial, "protocol": asked.protocol, "seed": config.seed,
-        "epoch": int(info["epoch"]), "val_acc": float(info["val_acc"]),
+        "trial": trial, "protocol": asked, "seed": config.seed,
+        "epoch": int(info["epoch"]), "val_acc": val_acc,
         **verification(same, pairs.label, seed=config.seed),
         "config": config.to_dict(), "data": data.key,
     }
@@ -91,8 +92,7 @@ def ensemble(
     for trial, file in files.items():
         net, config, _ = load_model(file)
         protocol = protocol or config.protocol
-        asked = TrialConfig.from_dict({**config.to_dict(), "protocol": protocol})
-        mine = {part: data.pairs_of(asked, part) for part in odds}
+        mine = {part: pairs_of(data, config, protocol, part) for part in odds}
         pairs = pairs or mine
         if not all(
             np.array_equal(mine[part].left, pairs[part].left)
@@ -100,13 +100,15 @@ def ensemble(
         ):
             raise DataError(f"{trial} and {next(iter(files))} are not tested on the same pairs")
         refuse_leak(data, data.pairs_of(config, "train"), pairs["test"], protocol)
-        pixels = data.pixels(asked.geometry)
-        calibrate(net, asked, pixels, pairs["val"])
+        pixels = data.pixels(config.geometry)
+        calibrate(net, config, pixels, pairs["val"])
         device = next(net.parameters()).device
         for part, known in odds.items():
-            logits = pair_logits(net, Pixels(pixels, asked.image_size, device), pairs[part])
+            logits = pair_logits(net, Pixels(pixels, config.image_size, device), pairs[part])
             known.append((logits[:, 0] - logits[:, 1]).double().numpy())
     mean = {part: np.mean(known, axis=0) for part, known in odds.items()}
+    if not np.isfinite(mean["val"]).all():
+        raise DataError(f"{', '.join(files)}: verdicts of validation pairs are not all numbers")
     threshold, slope = calibration(mean["val"], pairs["val"].label)
     # tanh, as exp overflows: 1 / (1 + exp(-x)) is (1 + tanh(x / 2)) / 2.
     same = {
@@ -117,6 +119,9 @@ def ensemble(
         "seed": 0, "epoch": None, "val_acc": accuracy(same["val"], pairs["val"].label),
         **verification(same["test"], pairs["test"].label), "data": data.key,
     }
+    for old in folder.glob("test-*.json"):
+        if json.loads(old.read_text(encoding="utf-8"))["members"] != figures["members"]:
+            old.unlink()  # the search has gone on since
     write_atomically(folder / f"scores-{protocol}.csv", _scores(pairs["test"], same["test"]))
     write_atomically(folder / f"test-{protocol}.json", json.dumps(figures, indent=1) + "\n")
     return figures
@@ -145,6 +150,7 @@ def ten_folds(
         one, place = dataclasses.replace(config, fold=fold), folder / f"fold-{fold:02d}"
         figures = _known(place / "fold.json", one, data)
         if figures is None:
+            (folder / "folds.json").unlink(missing_ok=True)  # of other settings, data or code
             train(one, place)
             figures = _test_fold(one, data, place)
             write_atomically(place / "fold.json", json.dumps(figures, indent=1) + "\n")
@@ -165,6 +171,18 @@ def ten_folds(
     }  # fmt: skip
     write_atomically(folder / "folds.json", json.dumps(summary, indent=1) + "\n")
     return summary
+
+
+def pairs_of(data: FaceData, config: TrialConfig, protocol: str | None, part: Part) -> Pairs:
+    """Return the pairs of a part of a protocol, None being the trial's own.
+
+    Raises:
+        DataError: the part has no pairs under these settings.
+    """
+    asked = cast(Protocol, protocol or config.protocol)
+    return data.pairs(
+        asked, part, people=config.people, seed=config.pair_seed, fold=config.fold
+    )
 
 
 def refuse_leak(data: FaceData, train: Pairs, test: Pairs, protocol: str) -> None:

@@ -246,3 +246,11 @@ def test_the_slope_is_that_of_the_likeliest_probabilities() -> None:
 def test_a_threshold_needs_numbers(score: list[float]) -> None:
     with pytest.raises(ValueError, match="calibration needs pairs"):
         calibration(score, [SAME] * len(score))
+
+
+def test_no_slope_is_so_steep_that_scores_beyond_these_become_equal() -> None:
+    label = [0, 0, 1, 1]
+    threshold, slope = calibration([0.9, 0.52, 0.51, 0.1], label)
+    assert threshold == pytest.approx(0.515) and slope == pytest.approx(30 / 0.415)
+    probability = 1 / (1 + np.exp(-slope * (np.array([0.95, 0.9, 0.52, 0.0]) - threshold)))
+    assert len(set(probability)) == 4 and 0 < probability.min() and probability.max() < 1

@@ -10,6 +10,7 @@ from torch import nn
 
 from facesiam.config import TrialConfig
 from facesiam.models import SiameseNet, build
+from facesiam.optimizer import compute_in
 from facesiam.trunks import MODELS, stages_of
 
 
@@ -188,3 +189,17 @@ def test_what_a_loss_learns_is_the_nets_only_while_it_trains() -> None:
     names = {name for name, _ in build(config, people=7).named_parameters()}
     assert any(name.startswith("criterion.") for name in names)
     assert not any(n.startswith("criterion.") for n, _ in build(config).named_parameters())
+
+
+@pytest.mark.parametrize("join", ["linear", "difference", "cosine"])
+def test_a_trunk_that_mixes_dtypes_is_joined_in_bf16(join: str) -> None:
+    loss = "logistic" if join == "cosine" else "single"
+    more = {"images_per_person": 4} if join == "cosine" else {}
+    config = TrialConfig.from_dict({
+        **TrialConfig(net="convnext_tiny", hidden=8, image_size=64).to_dict(), "join": join,
+        "loss": loss, **more,
+    })
+    net = build(config).eval()
+    compute_in(net, torch.bfloat16)
+    features = net.embed(torch.rand(2, 3, 64, 64).bfloat16())
+    assert net.judge(features[:1], features[1:]).shape == (1, 2)

@@ -61,6 +61,9 @@ def test_what_the_space_could_have_suggested_is_taken_with_its_best_score(
         ({"lr": 0.5}, [0.95], "done"),
         ({"lr": 1e-4, "augment": True, "weight_decay": 0.3}, [0.95], "done"),
         ({"lr": 1e-3, "protocol": "frontal-triplets"}, [0.95], "done"),
+        ({"lr": 1e-3, "fold": 2}, [0.95], "done"),
+        ({"lr": 1e-3, "people": 7}, [0.95], "done"),
+        ({"lr": 1e-3, "pair_seed": 1}, [0.95], "done"),
         ({"lr": 1e-3}, [], "failed"),
         ({"lr": 2e-3, "weight_decay": 0.3, "net": "resnet18"}, [0.5], "done"),
     )
@@ -74,8 +77,9 @@ def test_what_the_space_could_have_suggested_is_taken_with_its_best_score(
     assert known[2].settings["net"] == "alexnet"  # what the space fixes is the space's
     assert known[0].source == f"{run}/0002"
     assert said == (
-        f"warm start: 3 of 7 trials of {run}; left out: 1 with lr 0.5, 1 with weight_decay 0.3, "
-        "1 with protocol frontal-triplets, 1 with no val_acc"
+        f"warm start: 3 of 10 trials of {run}; left out: 1 with lr 0.5, 1 with weight_decay 0.3, "
+        "1 with protocol frontal-triplets, 1 with fold 2, 1 with people 7, 1 with pair_seed 1, "
+        "1 with no val_acc"
     )
 
 

@@ -78,12 +78,14 @@ def test_a_net_is_tested_on_another_protocol_with_a_threshold_of_its_own(
     assert own == json.loads((tmp_path / "test.json").read_text())
     assert other == json.loads((tmp_path / "test-frontal-triplets.json").read_text())
     assert (own["protocol"], other["protocol"]) == ("cfp-pairs", "frontal-triplets")
-    triplets = dataclasses.replace(config, protocol="frontal-triplets")
-    net, _, _ = load_model(tmp_path / "weights.pt")
-    pixels, val = data.pixels("letterbox"), data.pairs_of(triplets, "val")
-    verify.calibrate(net, triplets, pixels, val)
-    pairs = data.pairs_of(triplets, "test")
-    same = predict(net, triplets, pixels, pairs)
+    net, _, info = load_model(tmp_path / "weights.pt")
+    # The pairs are that protocol's, the images as they were in training.
+    pixels, val = data.pixels("squeeze"), data.pairs("frontal-triplets", "val")
+    verify.calibrate(net, config, pixels, val)
+    pairs = data.pairs("frontal-triplets", "test")
+    same = predict(net, config, pixels, pairs)
+    right = (predict(net, config, pixels, val) > 0.5) == (val.label == 0)
+    assert (own["val_acc"], other["val_acc"]) == (info["val_acc"], right.mean())
     assert other["accuracy"]["value"] == np.mean((same > 0.5) == (pairs.label == 0))
     lines = (tmp_path / "scores-frontal-triplets.csv").read_text().splitlines()
     assert lines[0] == "left,right,label,same" and len(lines) == 1 + len(pairs.label)
@@ -115,8 +117,16 @@ def test_an_ensemble_is_the_mean_of_its_nets_log_odds(
     lines = (tmp_path / "both" / "scores-cfp-pairs.csv").read_text().splitlines()[1:]
     same = [float(line.split(",")[3]) for line in lines]
     assert same == pytest.approx(1 / (1 + np.exp(slope * (threshold - mean[True]))), rel=1e-6)
-    alone = verify.ensemble("one", {"0001": files["0001"]}, data, tmp_path / "one")
-    assert alone["auc"] == verify.test("0001", config, data, tmp_path / "0001")["auc"]
+    # Of other pairs each net has another threshold: one net's verdict is then that of a test.
+    for protocol in ("cfp-pairs", "frontal-triplets"):
+        alone = verify.ensemble("one", {"0001": files["0001"]}, data, tmp_path / "one", protocol)
+        tested = verify.test("0001", config, data, tmp_path / "0001", protocol)
+        for name in ("accuracy", "auc"):
+            assert alone[name]["value"] == pytest.approx(tested[name]["value"], abs=1e-9)
+    both = {"0001": files["0001"], "0002": files["0002"]}
+    kept = tmp_path / "one" / "test-frontal-triplets.json"
+    verify.ensemble("one", both, data, tmp_path / "one", "cfp-pairs")
+    assert not kept.exists()  # of other members
 
 
 def test_an_ensemble_of_nets_that_mean_other_pairs_is_refused(
@@ -170,7 +180,7 @@ def test_a_copy_of_a_training_image_is_not_tested(
 
 
 def test_ten_folds_train_ten_nets_and_are_not_trained_twice(
-    config: TrialConfig, data: FaceData, tmp_path: Path
+    config: TrialConfig, data: FaceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
 
@@ -197,10 +207,30 @@ def test_ten_folds_train_ten_nets_and_are_not_trained_twice(
     other = dataclasses.replace(config, lr=2e-3)
     verify.ten_folds("0001", other, data, tmp_path, train, (2,))
     assert asked == [2, 9, 10, 2]  # other settings: the old figures do not stand for it
+    for place, name, value in ((verify, "trainer_version", lambda: "other"), (data, "key", "x")):
+        verify.ten_folds("0001", config, data, tmp_path, train, (9,))
+        before = asked.copy()
+        with monkeypatch.context() as patch:
+            patch.setattr(place, name, value)
+            verify.ten_folds("0001", config, data, tmp_path, train, (9,))
+        assert asked == [*before, 9]  # nor do those of other code or other data
+
+
+def test_folds_that_are_being_trained_anew_leave_no_old_table(
+    config: TrialConfig, data: FaceData, tmp_path: Path
+) -> None:
+    (tmp_path / "folds.json").write_text("{}")
+
+    def train(one: TrialConfig, folder: Path) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        verify.ten_folds("0001", config, data, tmp_path, train, (2,))
+    assert not (tmp_path / "folds.json").exists()
 
 
 def test_each_kind_of_a_fold_has_the_threshold_of_the_split_that_validates(
-    config: TrialConfig, data: FaceData, tmp_path: Path
+    config: TrialConfig, data: FaceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = dataclasses.replace(config, fold=10)
     trained(one, data, tmp_path)
@@ -212,3 +242,7 @@ def test_each_kind_of_a_fold_has_the_threshold_of_the_split_that_validates(
         same = predict(net, one, data.pixels("squeeze"), pairs)
         expected = np.mean((same > 0.5) == (pairs.label == 0))
         assert figures[kind]["accuracy"]["value"] == expected
+    with monkeypatch.context() as patch:  # as if it had trained on split 10
+        patch.setattr(data, "pairs_of", lambda config, part: data.pairs("cfp-pairs", part, fold=1))
+        with pytest.raises(DataError, match="cfp-10fold, fold 10: tests .* people"):
+            verify._test_fold(one, data, tmp_path)
