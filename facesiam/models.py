@@ -25,12 +25,12 @@ JOINS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "linear": lambda left, right: torch.cat([left, right], 1),
 }
 """Two (P, F) feature batches → (P, 2F) or (P, F), for a head."""
-SCORES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "cosine": lambda left, right: (left * right).sum(1),
-    # 0 where they are equal, -2 where they are opposite; the root's slope is infinite at 0.
-    "distance": lambda left, right: -(left - right).square().sum(1).clamp(min=1e-12).sqrt(),
+SCORES: dict[str, Callable[[Tensor], Tensor]] = {
+    "cosine": lambda cosine: cosine,
+    # 0 where they are equal, -2 where they are opposite.
+    "distance": lambda cosine: -(2 - 2 * cosine).clamp(min=0).sqrt(),
 }
-"""Two (P, E) batches of unit vectors → scores (P,), higher where they are more alike."""
+"""Cosines (P,) of unit vectors → scores (P,), higher where they are more alike."""
 DROPOUT = 0.2
 """Before an embedding head: of features that are few, unlike the maps of a decision net."""
 
@@ -119,11 +119,15 @@ class SiameseNet(nn.Module):
         training gives what it trains, in which the validation pairs have no part.
         """
         if self.embeds:
-            score = SCORES[self.join](left, right)
-            return self._centred(torch.stack([score / 2, -score / 2], 1))
+            return self.judge_cosines((left * right).sum(1))
         features = JOINS[self.join](left, right).to(next(self.head.parameters()).dtype)
         logits = self.head(features)
         return self._centred(logits) if self.calibrated and not self.training else logits
+
+    def judge_cosines(self, cosine: Tensor) -> Tensor:
+        """Return an embedding net's logits (P, 2) for the cosines (P,) of two embeddings each."""
+        score = SCORES[self.join](cosine)
+        return self._centred(torch.stack([score / 2, -score / 2], 1))
 
     def calibrate(self, threshold: float, slope: float) -> None:
         """Judge by this threshold from now on, in units of `raw` scores."""

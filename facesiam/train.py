@@ -237,7 +237,7 @@ class Training(Iterator[EpochMetrics]):
         loss: Tensor = self.net.criterion(embeddings, person)
         with torch.no_grad():
             left, right, same = pairs_of(person)
-            logits = self.net.judge(embeddings[left], embeddings[right])
+            logits = self.net.judge_cosines((embeddings @ embeddings.T)[left, right])
             answers = judged_right(logits, (~same).long()).double()
             kinds = [answers[same], answers[~same]]
             share = torch.stack([kind.mean() for kind in kinds if len(kind)]).mean()

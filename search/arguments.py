@@ -28,12 +28,15 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--rows", help="run only these of the documents' rows, such as A,B")
     parser.add_argument("--trials", type=positive, help="number of trials, for random and tpe")
     parser.add_argument(
+        "--minutes", type=_amount, help="halt after so long, to be gone on with by --resume"
+    )
+    parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="fix a setting"
     )
     parser.add_argument("--seed", type=_seed, help="seed of the search")
     parser.add_argument("--concurrent", type=positive, help="trials at once (as many as fit)")
     parser.add_argument("--cpus", type=positive, help="CPUs a trial")
-    parser.add_argument("--gpus", type=_share, help="GPUs a trial, such as 0.5")
+    parser.add_argument("--gpus", type=_amount, help="GPUs a trial, such as 0.5")
     parser.add_argument("--address", help="Ray cluster: auto or HOST:PORT (a Ray of its own)")
     parser.add_argument("--resume", action="store_true", help="go on with a run of this name")
     parser.add_argument(
@@ -70,11 +73,11 @@ def _seed(text: str) -> int:
     return int(seed)
 
 
-def _share(text: str) -> float:
+def _amount(text: str) -> float:
     try:
-        share = float(text)
+        amount = float(text)
     except ValueError:
-        share = -1.0
-    if not 0 <= share < 1e6:
+        amount = -1.0
+    if not 0 <= amount < 1e6:
         raise argparse.ArgumentTypeError(f"must be a number from 0, got {text}")
-    return share
+    return amount

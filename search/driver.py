@@ -75,7 +75,7 @@ def run(
         mirror.on_lost = recorder.lost
     tuner = _tuner(recorder, shares, trainable)
     try:
-        with board, on_signals(recorder):
+        with board, on_signals(recorder, space.minutes):
             tuner.fit()
     except KeyboardInterrupt:
         pass

@@ -18,7 +18,7 @@ def problems(space: SearchSpace) -> list[Finding]:
     """List what is wrong with the trials that the space's algorithm would run."""
     found = [
         (name, name, problem)
-        for name in ("algorithm", "trials", "seed", "metric", "mode")
+        for name in ("algorithm", "trials", "minutes", "seed", "metric", "mode")
         if (problem := OPTIONS[name].problem(getattr(space, name)))
     ]
     parts = (_rows,) if space.algorithm == "rows" else (_grid, _asha, _clashes)

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C: the trials that run save their state, then the search ends."""
+"""SIGTERM, Ctrl-C, time that is up: the trials that run save their state, the search ends."""
 
 from __future__ import annotations
 
@@ -17,14 +17,19 @@ from search.recorder import Recorder
 SECONDS = 8.5
 """How long the trials have to save their states. A preempted machine has not much more than 10."""
 WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+TIME_UP = "time is up"
 
 
 @contextmanager
-def on_signals(recorder: Recorder) -> Iterator[None]:
+def on_signals(recorder: Recorder, minutes: float = 0.0) -> Iterator[None]:
     """Within this, a first signal halts the search, and a second one ends it at once.
 
     Halted, no trial starts, each that runs saves its state after its step at hand, and the search
     ends when all have, or after SECONDS with KeyboardInterrupt.
+
+    Args:
+        recorder: of the search.
+        minutes: after which it is halted as by a signal; 0: never.
     """
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread has signals
@@ -33,16 +38,22 @@ def on_signals(recorder: Recorder) -> Iterator[None]:
     def first(number: int, frame: Any) -> None:
         if recorder.halted:
             raise KeyboardInterrupt
-        recorder.halted = WORDS[signal.Signals(number)]
+        halt(WORDS[signal.Signals(number)])
+
+    def alarm(number: int, frame: Any) -> None:
+        if recorder.halted:
+            raise KeyboardInterrupt
+        halt(TIME_UP)
+
+    def halt(why: str) -> None:
+        recorder.halted = why
         signal.setitimer(signal.ITIMER_REAL, SECONDS)
         _aside(list(recorder.trials.values()))
 
-    def late(number: int, frame: Any) -> None:
-        raise KeyboardInterrupt
-
     recorder.tell = _aside
     before = {number: signal.signal(number, first) for number in WORDS}
-    before[signal.SIGALRM] = signal.signal(signal.SIGALRM, late)
+    before[signal.SIGALRM] = signal.signal(signal.SIGALRM, alarm)
+    signal.setitimer(signal.ITIMER_REAL, 60 * minutes)  # 0 sets none
     try:
         yield
     finally:

@@ -25,6 +25,9 @@ OPTIONS: dict[str, Setting] = {
             choices=ALGORITHMS,
         ),
         Setting("trials", int, 20, "number of trials, for tpe and random", low=1, high=100_000),
+        Setting("minutes", float, 0.0, "how long the search may take: then no trial starts, those "
+                "that run save their state within their step, and what there is is ranked; "
+                "--resume goes on, for as long again; 0: no limit", low=0, high=1e6),
         Setting("seed", int, 0, "seeds the choice of trials", low=0, high=2**31 - 1),
         Setting("metric", str, "val_acc", "what the best epoch and trial are best in",
                 choices=METRICS),

@@ -44,8 +44,9 @@ CODES = {"interrupted": INTERRUPTED, "terminated": TERMINATED}
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return its exit code.
 
-    0: done. 1: some trial failed. 2: wrong input, nothing was written. 3: the storage failed, and
-    --resume goes on once it is back. 130: interrupted. 143: terminated, by SIGTERM.
+    0: done, or its minutes are over. 1: some trial failed. 2: wrong input, nothing was written.
+    3: the storage failed, and --resume goes on once it is back. 130: interrupted. 143: terminated,
+    by SIGTERM.
     """
     options = arguments.parser().parse_args(argv)
     try:
@@ -82,7 +83,7 @@ def resolve(options: argparse.Namespace) -> SearchSpace:
             raise RunRefused(f"--ablate {options.ablate}: not of this space: its best has {why}")
         rows = ablation.rows(space, options.ablate, 1, options.seeds)
         changes |= {"rows": rows, "algorithm": "rows", "fixed": {}, "search": {}}
-    for name in ("algorithm", "trials", "seed"):
+    for name in ("algorithm", "trials", "minutes", "seed"):
         if (value := getattr(options, name)) is not None:
             changes[name] = value
     changed = dataclasses.replace(space, **changes)  # type: ignore[arg-type]
@@ -302,6 +303,7 @@ def _run(
     data: FaceData, key: Key, taken: Mapping[str, Lent], mirror: Mirror | None,
 ) -> int:
     from search import driver, manifest, results, verdicts
+    from search.halting import TIME_UP
 
     console = board.console
     try:
@@ -326,7 +328,9 @@ def _run(
     if why in CODES:
         _say(console, f"{why}; go on with:\n  {_resume_command()}")
         return CODES[why]
-    if why:
+    if why == TIME_UP:
+        _say(console, f"{space.minutes:g} minutes are over; go on with:\n  {_resume_command()}")
+    elif why:
         return _failed(console, setup.run, why)
     if options.report or space.report:
         from search.report import report

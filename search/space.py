@@ -47,6 +47,8 @@ class SearchSpace:
     algorithm: str = "tpe"
     trials: int = 20
     """For random and tpe; grid and rows run all they have."""
+    minutes: float = 0.0
+    """After which the search halts; 0: never."""
     seed: int = 0
     metric: str = "val_acc"
     mode: str = "max"
@@ -223,7 +225,7 @@ class SearchSpace:
             plain["search"] = {name: part.plain() for name, part in self.search.items()}
         if self.rows:
             plain["rows"] = {id: row.plain() for id, row in self.rows.items()}
-        for name in ("algorithm", "trials", "seed", "metric", "mode", "prune"):
+        for name in ("algorithm", "trials", "minutes", "seed", "metric", "mode", "prune"):
             plain[name] = getattr(self, name)
         plain["resources"] = self.resources.plain()
         plain |= {"keep": self.keep, "report": self.report}

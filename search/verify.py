@@ -47,11 +47,12 @@ def test(
     """
     net, _, info = load_model(folder / "weights.pt")
     other = protocol not in (None, config.protocol)
-    val, pairs = (pairs_of(data, config, protocol, part) for part in ("val", "test"))
+    pairs = pairs_of(data, config, protocol, "test")
     asked = protocol or config.protocol
     refuse_leak(data, data.pairs_of(config, "train"), pairs, asked)
     pixels, val_acc = data.pixels(config.geometry), float(info["val_acc"])
     if other:
+        val = pairs_of(data, config, protocol, "val")
         calibrate(net, config, pixels, val)
         val_acc = accuracy(predict(net, config, pixels, val), val.label)
     same = predict(net, config, pixels, pairs)

@@ -305,6 +305,43 @@ def test_ctrl_c_and_preemption_lose_no_step_and_the_resumed_run_equals_an_uninte
     assert len(lines) == 12  # and no epoch was begun again
 
 
+def test_when_its_time_is_up_a_search_halts_and_goes_on_later(
+    space: Path, faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from search.recorder import Recorder
+
+    left: list[float] = []
+    told = Recorder.on_trial_result
+
+    def soon(
+        self: Recorder, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any],
+        **info: object,
+    ) -> None:
+        told(self, iteration, trials, trial, result, **info)
+        left.append(signal.getitimer(signal.ITIMER_REAL)[0])
+        if len(left) == 2:
+            signal.setitimer(signal.ITIMER_REAL, 0.01)  # as if the hour were over
+
+    monkeypatch.setattr(Recorder, "on_trial_result", soon)
+    argv = [str(space), "--data", str(faces), "--out", str(tmp_path / "runs"), "--rows", "A,B"]
+    argv += ["--minutes", "60", "--concurrent", "1"]
+    assert main(argv) == 0
+    assert 3500 < left[0] < 3600
+    said = capsys.readouterr().out
+    assert "60 minutes are over; go on with:\n  python -m search.run" in said
+    run = tmp_path / "runs" / "small"
+    assert "minutes: 60" in (run / "space.yaml").read_text()
+    trials, _ = results.load(run)
+    assert dict(zip(trials["trial"], trials["status"], strict=True)) != {"A": "done", "B": "done"}
+    monkeypatch.setattr(Recorder, "on_trial_result", told)
+    assert main([*argv, "--resume"]) == 0
+    trials, epochs = results.load(run)
+    assert set(trials["status"]) == {"done"} and list(trials["epochs_run"]) == [3, 3]
+    assert sorted(epochs["epoch"]) == [0, 0, 1, 1, 2, 2]  # none was lost or run twice
+    assert "minutes are over" not in capsys.readouterr().out
+
+
 EMBEDDING = """
 fixed: {net: mobilenet_v3_small, image_size: 64, epochs: 1, batch_size: 16, join: cosine,
   images_per_person: 4, views: all, embedding: 8, precision: fp32, lr: 1e-3}
