@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from facesiam.config import TrialConfig
-from facesiam.device import dtype_of, keep_freed_memory
+from facesiam.device import dtype_of
 from facesiam.models import SiameseNet
 from facesiam.optimizer import compute_in
 from facesiam.weights import WeightsError, read_weights
@@ -54,8 +54,6 @@ def load_model(path: str | Path) -> tuple[SiameseNet, TrialConfig, dict[str, Any
         raise WeightsError(f"{path}: weights and settings disagree ({error})") from None
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     compute_in(net, dtype_of(config, device))
-    if device.type == "cpu":
-        keep_freed_memory()
     return net.to(device, memory_format=torch.channels_last).eval(), config, state  # type: ignore[call-overload]
 
 

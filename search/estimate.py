@@ -130,11 +130,12 @@ def _cost(space: SearchSpace, out: Path, count: int | None, drawn: bool) -> str:
         )
     epochs = statistics.mean(int(config["epochs"]) for config in examples)
     mean, number = statistics.mean(seconds), count or len(examples)
+    limit = f"; it halts after {space.minutes:g} minutes" if space.minutes else ""
     return (
         f"estimated cost: trials × epochs = {number} × {epochs:.0f}, "
         f"{human_seconds(mean)} a trial, "
         f"{human_seconds(mean * number)} in all, one after the other and none stopped "
-        f"(from {' and '.join(sorted(how))})"
+        f"(from {' and '.join(sorted(how))}){limit}"
     )
 
 

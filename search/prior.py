@@ -1,6 +1,6 @@
 """What is known before a search: scores of earlier runs, or of the documents' rows, for TPE.
 
-    python -m search.run spaces/beyond.yaml --warm-start ray_results/cpu --warm-start documents
+    python -m search.run spaces/code2.yaml --warm-start ray_results/earlier --warm-start documents
 
 A known trial is entered into the study where the space could have suggested it: its searched
 settings are within the space's domains. What the space fixes may have been otherwise, but for the

@@ -82,7 +82,7 @@ def resolve(options: argparse.Namespace) -> SearchSpace:
         if why := ablation.foreign(space, options.ablate):
             raise RunRefused(f"--ablate {options.ablate}: not of this space: its best has {why}")
         rows = ablation.rows(space, options.ablate, 1, options.seeds)
-        changes |= {"rows": rows, "algorithm": "rows", "fixed": {}, "search": {}}
+        changes |= {"rows": rows, "algorithm": "rows", "fixed": {}, "search": {}, "minutes": 0.0}
     for name in ("algorithm", "trials", "minutes", "seed"):
         if (value := getattr(options, name)) is not None:
             changes[name] = value

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from facesiam.cfp import ALL_FOLDS, KINDS
 from facesiam.config import Part, Protocol, TrialConfig
 from facesiam.data import DataError, FaceData, Pairs
+from facesiam.device import keep_freed_memory
 from facesiam.identity import trainer_version
 from facesiam.metrics import METRICS, accuracy, calibration, verification
 from facesiam.models import SiameseNet
@@ -88,6 +89,7 @@ def ensemble(
         DataError: somebody who is tested was trained on, or the nets mean different pairs.
         WeightsError: a file is gone, or is no model file.
     """
+    keep_freed_memory()  # no training has asked for it here
     odds: dict[Part, list[NDArray[np.float64]]] = {"val": [], "test": []}
     pairs: dict[Part, Pairs] = {}
     for trial, file in files.items():
