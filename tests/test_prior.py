@@ -11,9 +11,10 @@ import pytest
 
 from facesiam.config import TrialConfig
 from search import ablation, prior
+from search.arguments import parser
 from search.folder import RunError
 from search.journal import Journal
-from search.run import main
+from search.run import main, resolve
 from search.space import SearchSpace, load
 from search.suggest import Suggester
 
@@ -185,3 +186,15 @@ def test_where_the_documents_have_no_score_that_is_said() -> None:
     code2 = load(Path(__file__).parent.parent / "spaces" / "code2.yaml")
     known, (said,) = prior.gather(["documents"], dataclasses.replace(code2, metric="val_auc"))
     assert not known and "13 with no val_auc" in said and "0 of 19" in said
+
+
+def test_an_ablation_is_not_cut_off_by_the_spaces_minutes(
+    space: SearchSpace, tmp_path: Path
+) -> None:
+    run = earlier(tmp_path / "run", ({"lr": 1e-3}, [0.9], "done"))
+    file = tmp_path / "limited.yaml"
+    file.write_text(SPACE + "\nminutes: 5\n")
+    asked = [str(file), "--ablate", run]
+    for more, minutes in (([], 0), (["--minutes", "7"], 7)):
+        assert resolve(parser().parse_args([*asked, *more])).minutes == minutes
+    assert resolve(parser().parse_args([str(file)])).minutes == 5

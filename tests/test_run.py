@@ -130,7 +130,9 @@ def test_dry_run_prints_the_plan_and_starts_nothing(
     assert main([str(space), "--dry-run", "--out", str(tmp_path / "runs")]) == 0
     said = capsys.readouterr().out
     assert "distinct configurations: 4" in said and "trials: 4" in said
-    assert "estimated cost: trials × epochs = 4 × 3" in said
+    assert "estimated cost: trials × epochs = 4 × 3" in said and "it halts" not in said
+    assert main([str(space), "--dry-run", "--out", str(tmp_path / "runs"), "--minutes", "9"]) == 0
+    assert "; it halts after 9 minutes" in " ".join(capsys.readouterr().out.split())
     assert os.listdir(tmp_path) == ["small.yaml"]
 
 
