@@ -33,7 +33,8 @@ SHOW_BEYOND = 3
 
 
 def curves(
-    path: Path, title: str, measured: pd.DataFrame, recorded: pd.DataFrame | None, best: int | None
+    path: Path, title: str, measured: pd.DataFrame, recorded: pd.DataFrame | None,
+    best: int | None, trained: str | None = None,
 ) -> None:
     """Draw loss and accuracy against epoch, side by side.
 
@@ -43,6 +44,7 @@ def curves(
         measured: a trial's epochs, in order.
         recorded: the documents' own curve of the same row, or None.
         best: the epoch to mark, or None.
+        trained: the loss that was trained, where it is not the cross-entropy of pairs.
     """
     figure = Figure(figsize=(WIDTH, 3.7), dpi=DPI, layout="constrained")
     loss, accuracy = figure.subplots(1, 2)
@@ -62,10 +64,14 @@ def curves(
         _mark(axes, measured, best, f"val_{kind}", scale)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
         axes.set_xlabel("epoch, from 0")
-    loss.set_ylabel("cross-entropy, nats")
+    loss.set_ylabel(
+        f"training: {trained}\nvalidation: cross-entropy, nats" if trained
+        else "cross-entropy, nats"
+    )
     accuracy.set_ylabel("pairs judged right, %")
     top = _highest_loss(measured, recorded)
-    loss.set_ylim(0, min(LOSS_TOP, 1.08 * top) if math.isfinite(top) else LOSS_TOP)
+    most = 1.08 * top if trained else min(LOSS_TOP, 1.08 * top)  # of another loss all is shown
+    loss.set_ylim(0, most if math.isfinite(top) else LOSS_TOP)
     accuracy.set_ylim(min(45, accuracy.get_ylim()[0]), 101)
     handles, labels = accuracy.get_legend_handles_labels()
     order = sorted(range(len(labels)), key=lambda at: ("documents" in labels[at], at))

@@ -17,6 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from facesiam.config import TrialConfig
+from facesiam.losses import LOSSES
 from search import documents, figures, findings, results, space, tables, verdicts
 from search.documents import DocumentRow
 from search.journal import write_atomically
@@ -126,7 +127,9 @@ def _curves(
         recorded = documents.recorded(name) if name in rows and name in ran else None
         path = folder / f"curves-{name}.png"
         title = f"{'Test' if name in rows else 'Trial'} {name}: {_in_short(one)}"
-        figures.curves(path, title, one.run.curve(one.name), recorded, best)
+        loss = one.run.configs[one.name].loss
+        trained = None if loss in LOSSES else loss
+        figures.curves(path, title, one.run.curve(one.name), recorded, best, trained)
         parts.append(f"![Loss and accuracy of {name}]({path.name})")
     parts += _overviews(first, folder)
     return "\n\n".join(parts)
@@ -190,7 +193,7 @@ def _ranked(runs: Sequence[Run]) -> str:
 
 def _in_short(one: Measured) -> str:
     config = one.run.configs[one.name]
-    words = [config.net, config.join, f"lr {config.lr:g}"]
+    words = [config.net, config.join, config.loss, f"lr {config.lr:g}"]
     words += [name for name in ("pretrained", "freeze", "augment") if getattr(config, name)]
     return ", ".join(words)
 
