@@ -99,24 +99,25 @@ def test_an_ensemble_is_the_mean_of_its_nets_log_odds(
     for name, one in nets.items():
         trained(one, data, tmp_path / name)
     files = {name: tmp_path / name / "weights.pt" for name in nets}
-    figures = verify.ensemble("both", files, data, tmp_path / "both")
-    val, test = data.pairs_of(config, "val"), data.pairs_of(config, "test")
-    odds = {}
-    for name, one in nets.items():
-        net, _, _ = load_model(files[name])
-        verify.calibrate(net, one, data.pixels("squeeze"), val)
-        for part in (val, test):
-            same = predict(net, one, data.pixels("squeeze"), part)
-            odds[name, part is test] = np.log(same) - np.log1p(-same)
-    mean = {part: (odds["0001", part] + odds["0002", part]) / 2 for part in (False, True)}
-    threshold, slope = calibration(mean[False], val.label)
-    right = (mean[True] > threshold) == (test.label == 0)
-    assert figures["accuracy"]["value"] == right.mean()
-    assert figures["val_acc"] == ((mean[False] > threshold) == (val.label == 0)).mean()
-    assert figures == json.loads((tmp_path / "both" / "test-cfp-pairs.json").read_text())
-    lines = (tmp_path / "both" / "scores-cfp-pairs.csv").read_text().splitlines()[1:]
-    same = [float(line.split(",")[3]) for line in lines]
-    assert same == pytest.approx(1 / (1 + np.exp(slope * (threshold - mean[True]))), rel=1e-6)
+    for protocol in ("cfp-pairs", "frontal-triplets"):
+        figures = verify.ensemble("both", files, data, tmp_path / "both", protocol)
+        val, test = (data.pairs(protocol, part) for part in ("val", "test"))  # type: ignore[arg-type]
+        odds = {}
+        for name, one in nets.items():
+            net, _, _ = load_model(files[name])
+            verify.calibrate(net, one, data.pixels("squeeze"), val)
+            for part in (val, test):
+                same = predict(net, one, data.pixels("squeeze"), part)
+                odds[name, part is test] = np.log(same) - np.log1p(-same)
+        mean = {part: (odds["0001", part] + odds["0002", part]) / 2 for part in (False, True)}
+        threshold, slope = calibration(mean[False], val.label)
+        right = (mean[True] > threshold) == (test.label == 0)
+        assert figures["accuracy"]["value"] == right.mean()
+        assert figures["val_acc"] == ((mean[False] > threshold) == (val.label == 0)).mean()
+        assert figures == json.loads((tmp_path / "both" / f"test-{protocol}.json").read_text())
+        lines = (tmp_path / "both" / f"scores-{protocol}.csv").read_text().splitlines()[1:]
+        expected = 1 / (1 + np.exp(slope * (threshold - mean[True])))
+        assert [float(line.split(",")[3]) for line in lines] == pytest.approx(expected, rel=1e-6)
     # Of other pairs each net has another threshold: one net's verdict is then that of a test.
     for protocol in ("cfp-pairs", "frontal-triplets"):
         alone = verify.ensemble("one", {"0001": files["0001"]}, data, tmp_path / "one", protocol)
