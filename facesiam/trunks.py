@@ -85,6 +85,7 @@ def check_net(name: str) -> None:
 
 def _lite(number: int) -> Trunk:
     def make() -> nn.Module:
+        """Make the whole classifier, whose convolutions pad by themselves."""
         check_net(f"efficientnet_lite{number}")
         from efficientnet_lite_pytorch import EfficientNet
 

@@ -90,25 +90,7 @@ def ensemble(
         WeightsError: a file is gone, or is no model file.
     """
     keep_freed_memory()  # no training has asked for it here
-    odds: dict[Part, list[NDArray[np.float64]]] = {"val": [], "test": []}
-    pairs: dict[Part, Pairs] = {}
-    for trial, file in files.items():
-        net, config, _ = load_model(file)
-        protocol = protocol or config.protocol
-        mine = {part: pairs_of(data, config, protocol, part) for part in odds}
-        pairs = pairs or mine
-        if not all(
-            np.array_equal(mine[part].left, pairs[part].left)
-            and np.array_equal(mine[part].right, pairs[part].right) for part in odds
-        ):
-            raise DataError(f"{trial} and {next(iter(files))} are not tested on the same pairs")
-        refuse_leak(data, data.pairs_of(config, "train"), pairs["test"], protocol)
-        pixels = data.pixels(config.geometry)
-        calibrate(net, config, pixels, pairs["val"])
-        device = next(net.parameters()).device
-        for part, known in odds.items():
-            logits = pair_logits(net, Pixels(pixels, config.image_size, device), pairs[part])
-            known.append((logits[:, 0] - logits[:, 1]).double().numpy())
+    protocol, pairs, odds = _log_odds(files, data, protocol)
     mean = {part: np.mean(known, axis=0) for part, known in odds.items()}
     if not np.isfinite(mean["val"]).all():
         raise DataError(f"{', '.join(files)}: verdicts of validation pairs are not all numbers")
@@ -128,6 +110,33 @@ def ensemble(
     write_atomically(folder / f"scores-{protocol}.csv", _scores(pairs["test"], same["test"]))
     write_atomically(folder / f"test-{protocol}.json", json.dumps(figures, indent=1) + "\n")
     return figures
+
+
+def _log_odds(
+    files: Mapping[str, Path], data: FaceData, protocol: str | None
+) -> tuple[str, dict[Part, Pairs], dict[Part, list[NDArray[np.float64]]]]:
+    """Return an ensemble's protocol, its pairs to validate and test, and each net's log-odds."""
+    odds: dict[Part, list[NDArray[np.float64]]] = {"val": [], "test": []}
+    pairs: dict[Part, Pairs] = {}
+    for trial, file in files.items():
+        net, config, _ = load_model(file)
+        protocol = protocol or config.protocol
+        mine = {part: pairs_of(data, config, protocol, part) for part in odds}
+        pairs = pairs or mine
+        if not all(
+            np.array_equal(mine[part].left, pairs[part].left)
+            and np.array_equal(mine[part].right, pairs[part].right) for part in odds
+        ):
+            raise DataError(f"{trial} and {next(iter(files))} are not tested on the same pairs")
+        refuse_leak(data, data.pairs_of(config, "train"), pairs["test"], protocol)
+        images = data.pixels(config.geometry)
+        calibrate(net, config, images, pairs["val"])
+        pixels = Pixels(images, config.image_size, next(net.parameters()).device)
+        for part, known in odds.items():
+            logits = pair_logits(net, pixels, pairs[part])
+            known.append((logits[:, 0] - logits[:, 1]).double().numpy())
+    assert protocol is not None
+    return protocol, pairs, odds
 
 
 def ten_folds(

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +205,24 @@ def test_tpe_and_asha_on_ray_stop_trials_and_say_why(
     assert all(2 <= len(set(trials[name])) for name in ("lr", "augment"))
 
 
+def after_each_result(
+    monkeypatch: pytest.MonkeyPatch, then: Callable[[Any, dict[str, Any]], None]
+) -> None:
+    """Have `then` called with Ray's trial and its result once the recorder has noted it."""
+    from search.recorder import Recorder
+
+    noted = Recorder.on_trial_result
+
+    def both(
+        self: Recorder, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any],
+        **info: object,
+    ) -> None:
+        noted(self, iteration, trials, trial, result, **info)
+        then(trial, result)
+
+    monkeypatch.setattr(Recorder, "on_trial_result", both)
+
+
 @pytest.mark.usefixtures("local_ray")
 @pytest.mark.parametrize("deaths", [1, 9])
 def test_a_worker_that_is_killed_costs_its_trial_an_epoch_and_one_that_always_dies_its_trial(
@@ -211,23 +230,17 @@ def test_a_worker_that_is_killed_costs_its_trial_an_epoch_and_one_that_always_di
     deaths: int,
 ) -> None:
     from search import faults
-    from search.recorder import Recorder
 
     monkeypatch.setenv("FACESIAM_CACHE", str(data.folder.parent))
     monkeypatch.setattr(faults, "FIRST_WAIT", 0.1)
     killed: list[int] = []
-    started = Recorder.on_trial_result
 
-    def kill_a(
-        self: Recorder, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any],
-        **info: object,
-    ) -> None:
-        started(self, iteration, trials, trial, result, **info)
+    def kill_a(trial: Any, result: dict[str, Any]) -> None:
         if trial.config["trial"] == "A" and len(killed) < deaths:
             killed.append(result["pid"])
             os.kill(result["pid"], signal.SIGKILL)
 
-    monkeypatch.setattr(Recorder, "on_trial_result", kill_a)
+    after_each_result(monkeypatch, kill_a)
     # Nothing is saved, so that a killed trial starts over and gets no further than before.
     argv = [str(space), "--data", str(faces), "--out", str(tmp_path / "runs"), "--rows", "A,B"]
     assert main(argv) == (deaths > 1)
@@ -307,25 +320,20 @@ def test_ctrl_c_and_preemption_lose_no_step_and_the_resumed_run_equals_an_uninte
     assert len(lines) == 12  # and no epoch was begun again
 
 
+@pytest.mark.usefixtures("local_ray")
 def test_when_its_time_is_up_a_search_halts_and_goes_on_later(
-    space: Path, faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    space: Path, faces: Path, data: FaceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from search.recorder import Recorder
-
+    monkeypatch.setenv("FACESIAM_CACHE", str(data.folder.parent))
     left: list[float] = []
-    told = Recorder.on_trial_result
 
-    def soon(
-        self: Recorder, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any],
-        **info: object,
-    ) -> None:
-        told(self, iteration, trials, trial, result, **info)
+    def soon(trial: Any, result: dict[str, Any]) -> None:
         left.append(signal.getitimer(signal.ITIMER_REAL)[0])
         if len(left) == 2:
             signal.setitimer(signal.ITIMER_REAL, 0.01)  # as if the hour were over
 
-    monkeypatch.setattr(Recorder, "on_trial_result", soon)
+    after_each_result(monkeypatch, soon)
     argv = [str(space), "--data", str(faces), "--out", str(tmp_path / "runs"), "--rows", "A,B"]
     argv += ["--minutes", "60", "--concurrent", "1"]
     assert main(argv) == 0
@@ -336,7 +344,6 @@ def test_when_its_time_is_up_a_search_halts_and_goes_on_later(
     assert "minutes: 60" in (run / "space.yaml").read_text()
     trials, _ = results.load(run)
     assert dict(zip(trials["trial"], trials["status"], strict=True)) != {"A": "done", "B": "done"}
-    monkeypatch.setattr(Recorder, "on_trial_result", told)
     assert main([*argv, "--resume"]) == 0
     trials, epochs = results.load(run)
     assert set(trials["status"]) == {"done"} and list(trials["epochs_run"]) == [3, 3]
