@@ -79,5 +79,5 @@ def _amount(text: str) -> float:
     except ValueError:
         amount = -1.0
     if not 0 <= amount < 1e6:
-        raise argparse.ArgumentTypeError(f"must be a number from 0, got {text}")
+        raise argparse.ArgumentTypeError(f"must be a number from 0 and below 1e6, got {text}")
     return amount
