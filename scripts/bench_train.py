@@ -6,130 +6,48 @@
     python scripts/bench_train.py --device cuda --cases all --json
     python scripts/bench_train.py --cases nets --steps 2 --rounds 3       other nets, embeddings
 
-The reference is what the documents' notebooks did: fp32, contiguous tensors, each image of a pair
-through the net on its own, every JPEG decoded at each access, Adam parameter by parameter, the
-loss fetched at every step. It and ours live in processes of their own, as allocator settings are a
-process's, and take turns, a block of steps each, so that both meet the same machine. Both are
+The reference is the documents' loop, in reference_loop.py; roofline.py works out what the
+hardware allows. The reference and ours live in processes of their own, as allocator settings are
+a process's, and take turns, a block of steps each, so that both meet the same machine. Both are
 timed end to end, data included, without validation.
-
-The roofline is arithmetic with rates that are measured first: the convolutions and products of a
-step over the best rate of a matrix product in the type that we compute in, plus Adam's traffic (28
-bytes a weight: weight, gradient and two moments read, all but the gradient written, in fp32) over
-the bandwidth of a copy. Nothing is taken to overlap. `strict` takes the bandwidth of an update in
-place instead, the fastest stream we know of.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import multiprocessing
 import platform
+import signal
 import statistics
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from reference_loop import Notebook
+from roofline import BYTES_A_WEIGHT, measure_machine, work_of_a_step
 
 from facesiam import device as devices
-from facesiam import models, synthetic, train, trunks
+from facesiam import synthetic, train, trunks
 from facesiam.archive import Source, open_source
 from facesiam.config import ConfigError, TrialConfig, positive
 from facesiam.data import DataError, FaceData, cache_root, open_packed, prepare
 from facesiam.optimizer import Masters
-from facesiam.packing import GEOMETRIES, decode
 
 CASES = (
     "alexnet/difference", "alexnet/concat", "vgg16_bn/difference", "vgg16_bn/concat",
     "vgg16_bn/linear",
 )
-NETS = tuple(f"{net}/cosine" for net in (
-    "resnet18", "resnet50", "resnext50_32x4d", "densenet121", "googlenet", "mobilenet_v3_large",
-    "efficientnet_b0", "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2",
-    "convnext_tiny", "swin_t", "vit_b_16",
-))  # fmt: skip
+NETS = tuple(f"{net}/cosine" for net in trunks.MODELS)
 """Embedding nets that `--cases nets` times, ours alone: ArcFace on batches of four images each of
-some people, one image counting as a pair. Any other net of facesiam can be named so as well."""
-BYTES_A_WEIGHT = 28
+some people, one image counting as a pair."""
 WARM_UP = 2
 """Blocks that are not counted."""
-
-
-class Notebook:
-    """The documents' training loop."""
-
-    def __init__(self, config: TrialConfig, data: FaceData, source: Source, device: str) -> None:
-        self.config, self.data, self.source, self.device = config, data, source, device
-        self.net = PlainNet(config).to(device)
-        self.adam = torch.optim.Adam(
-            self.net.parameters(), lr=config.lr, foreach=False, fused=False
-        )
-        self.pairs = data.pairs(config.protocol, "train", people=config.people)
-        self.order = np.random.default_rng(config.seed)
-
-    def measure(self, steps: int) -> float:
-        """Train so many updates; return pairs a second."""
-        start, pairs = time.perf_counter(), 0
-        for _ in range(steps):
-            pairs += self._update()
-        return pairs / (time.perf_counter() - start)
-
-    def _update(self) -> int:
-        triplets, size = self.pairs.triplets, self.config.batch_size
-        if triplets is not None:
-            chosen = triplets[self.order.choice(len(triplets), size)]
-            anchor, same, other = (self._load(column) for column in chosen.T)
-            kinds = [(anchor, same, 0), (anchor, other, 1)]
-            losses = [self._loss(a, b, torch.full((size,), kind)) for a, b, kind in kinds]
-        else:
-            chosen = self.order.choice(len(self.pairs.label), size)
-            sides = [self._load(side[chosen]) for side in (self.pairs.left, self.pairs.right)]
-            losses = [self._loss(*sides, torch.from_numpy(self.pairs.label[chosen]))]
-        loss = torch.stack(losses).mean()
-        self.adam.zero_grad()
-        loss.backward()
-        self.adam.step()
-        loss.item()
-        return size * len(losses)
-
-    def _loss(self, left: Tensor, right: Tensor, label: Tensor) -> Tensor:
-        return F.cross_entropy(self.net(left, right), label.to(self.device))
-
-    def _load(self, indices: np.ndarray[Any, np.dtype[np.int64]]) -> Tensor:
-        """Decode, fit and scale each image, (B, 3, 224, 224)."""
-        fit = GEOMETRIES[self.config.geometry]
-        images = [
-            torch.from_numpy(np.array(fit(decode(self.source.read(self.data.names[i])))))
-            .permute(2, 0, 1).contiguous().float().div(255)
-            for i in indices
-        ]
-        return torch.stack(images).to(self.device)
-
-
-class PlainNet(nn.Module):
-    """Torchvision's trunk, run on each image of a pair, and the documents' head."""
-
-    def __init__(self, config: TrialConfig) -> None:
-        super().__init__()
-        net = models.SiameseNet(config)
-        self.trunk = trunks.MODELS[config.net].make().features
-        self.reduce, self.join, self.head = net.reduce, models.JOINS[net.join], net.head
-
-    def forward(self, left: Tensor, right: Tensor) -> Tensor:
-        """(B, 3, 224, 224) twice → (B, 2)."""
-        features = [self.reduce(self.trunk(images).flatten(1)) for images in (left, right)]
-        return self.head(self.join(*features))
 
 
 class Ours:
@@ -171,6 +89,10 @@ def serve(
         devices.reset_peak_memory(target)
 
 
+class Died(Exception):
+    """A side's process ended before it answered; what it said is on stderr."""
+
+
 class Side:
     """The other end of ``serve``."""
 
@@ -183,8 +105,14 @@ class Side:
 
     def ask(self, what: int | str) -> float:
         """Return pairs a second over so many steps, or the peak of memory in MiB."""
-        self.pipe.send(what)
-        return float(self.pipe.recv())
+        try:
+            self.pipe.send(what)
+            return float(self.pipe.recv())
+        except (EOFError, OSError):
+            self.process.join(30)
+            code = self.process.exitcode
+            why = "killed, most likely for memory" if code == -signal.SIGKILL else f"exit {code}"
+            raise Died(why) from None
 
     def stop(self) -> None:
         """End the process."""
@@ -203,80 +131,15 @@ def in_turn(sides: dict[str, Side], steps: int, rounds: int) -> dict[str, list[f
     return rates
 
 
-def best(work: Callable[[], Any], device: str, tries: int = 7) -> float:
-    """Return the least seconds of some tries of `work`, after one to warm up."""
-    seconds = []
-    for _ in range(tries + 1):
-        start = time.perf_counter()
-        work()
-        if device == "cuda":
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - start)
-    return min(seconds[1:])
-
-
-def measure_machine(device: str) -> dict[str, float]:
-    """Return the rates that the roofline is made of: products in FLOP/s, streams in bytes/s."""
-    rates: dict[str, float] = {}
-    sides = (2048, 4096) if device == "cpu" else (4096, 8192)
-    for name, dtype in (("bf16", torch.bfloat16), ("fp32", torch.float32)):
-        found = []
-        for side in sides:
-            a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
-            out = torch.empty_like(a)
-            work = lambda a=a, b=b, out=out: torch.mm(a, b, out=out)  # noqa: E731
-            found.append(2 * side**3 / best(work, device))
-        rates[f"{name}_product"] = max(found)
-    a, b = (torch.ones(2**28, device=device) for _ in range(2))  # 1 GiB each
-    rates["copy"] = 2 * a.nbytes / best(lambda: b.copy_(a), device)
-    rates["update"] = 3 * a.nbytes / best(lambda: b.add_(a), device)
-    return rates
-
-
-def work_of_a_step(config: TrialConfig) -> tuple[float, int]:
-    """Return the FLOPs of an update that computes each image once, and its trainable weights."""
-    if config.join == "cosine":
-        return work_of_a_trunk(config)
-    with torch.device("meta"):
-        net = PlainNet(config)
-        triplets = config.protocol == "frontal-triplets"
-        size, images = config.batch_size, 3 if triplets else 2
-        batch = torch.empty(images * size, 3, config.image_size, config.image_size)
-        with FlopCounterMode(display=False) as counter:
-            features = net.reduce(net.trunk(batch).flatten(1))  # type: ignore[operator]
-            pairs = size * (images - 1)
-            left, right = features[:size].repeat(images - 1, 1), features[size:]
-            assert len(right) == pairs
-            net.head(net.join(left, right)).sum().backward()  # type: ignore[operator]
-    return float(counter.get_total_flops()), sum(p.numel() for p in net.parameters())
-
-
-def work_of_a_trunk(config: TrialConfig) -> tuple[float, int]:
-    """Return the FLOPs of an update of an embedding net, and its trunk's weights.
-
-    Of convolutions and linear layers, three times the forward pass; FlopCounterMode takes grouped
-    convolutions for whole ones.
-    """
-    found = 0.0
-
-    def count(layer: nn.Module, inputs: Any, output: Tensor) -> None:
-        nonlocal found
-        found += 2 * output.numel() * layer.weight[0].numel()  # type: ignore[index, operator]
-
-    with torch.device("meta"), torch.no_grad():
-        trunk = trunks.Pooled(trunks.MODELS[config.net].make()).eval()
-        for layer in trunk.modules():
-            if isinstance(layer, nn.Conv2d | nn.Linear):
-                layer.register_forward_hook(count)
-        trunk(torch.empty(config.batch_size, 3, config.image_size, config.image_size))
-    return 3 * found, sum(p.numel() for p in trunk.parameters())
-
-
 def measure_case(
     case: str, options: argparse.Namespace, data: FaceData, source: str,
     machine: dict[str, float],
 ) -> dict[str, Any]:
-    """Time one net and join on both sides and hold ours against the roofline."""
+    """Time one net and join on both sides and hold ours against the roofline.
+
+    Raises:
+        Died: a side's process did not live to the end.
+    """
     config = case_config(case, options)
     args = (config, str(data.folder), source, options.device, options.threads, options.without)
     alone = options.ours or config.join == "cosine"
@@ -330,70 +193,79 @@ def case_config(case: str, options: argparse.Namespace) -> TrialConfig:
     })
 
 
-def as_text(found: dict[str, Any]) -> Iterator[str]:
-    """Say the figures in a table."""
+def head_of(found: dict[str, Any]) -> str:
+    """Say under which conditions, and what the machine can do."""
     machine = found["machine"]
-    yield (
+    return (
         "{device}, {threads} threads, batches of {batch} {protocol}, augment {augment}, without "
-        "{without}; torch {torch}, Python {python}"
-    ).format(**found)
-    yield (
-        f"measured: bf16 product {machine['bf16_product'] / 1e12:.2f} TFLOP/s, fp32 "
-        f"{machine['fp32_product'] / 1e12:.2f}, copy {machine['copy'] / 1e9:.1f} GB/s, update in "
-        f"place {machine['update'] / 1e9:.1f} GB/s"
+        "{without}; torch {torch}, Python {python}\n"
+        "measured: bf16 product {bf16:.2f} TFLOP/s, fp32 {fp32:.2f}, copy {copy:.1f} GB/s, update "
+        "in place {update:.1f} GB/s\n"
+        "n = {rounds} rounds × {steps} steps; ratio: mean ± std of rounds"
+    ).format(
+        **found, bf16=machine["bf16_product"] / 1e12, fp32=machine["fp32_product"] / 1e12,
+        copy=machine["copy"] / 1e9, update=machine["update"] / 1e9,
     )
-    yield f"n = {found['rounds']} rounds × {found['steps']} steps; ratio: mean ± std of rounds"
-    for case in found["cases"]:
-        ratio = ""
-        if "ratio" in case:
-            spread = f" ± {case['ratio_std']:.2f}" if case["ratio_std"] is not None else ""
-            ratio = (
-                f"; reference {case['reference_pairs_per_second']:.1f}, "
-                f"{case['memory_mib']['reference']:.0f} MiB; ratio {case['ratio']:.2f}{spread}"
-            )
-        yield (
-            f"{case['case']:20s} {case['ours_pairs_per_second']:7.1f} pairs/s, "
-            f"{1000 * case['step_seconds']:.0f} ms a step, {case['memory_mib']['ours']:.0f} MiB"
-            f"{ratio}; roofline {case['roofline_share']:.0%}, strict {case['strict_share']:.0%}"
+
+
+def line_of(case: dict[str, Any]) -> str:
+    """Say a case's figures."""
+    if "died" in case:
+        return f"{case['case']:26s} {case['died']}"
+    ratio = ""
+    if "ratio" in case:
+        spread = f" ± {case['ratio_std']:.2f}" if case["ratio_std"] is not None else ""
+        ratio = (
+            f"; reference {case['reference_pairs_per_second']:.1f}, "
+            f"{case['memory_mib']['reference']:.0f} MiB; ratio {case['ratio']:.2f}{spread}"
         )
+    return (
+        f"{case['case']:26s} {case['ours_pairs_per_second']:7.1f} pairs/s, "
+        f"{1000 * case['step_seconds']:.0f} ms a step, {case['memory_mib']['ours']:.0f} MiB, "
+        f"{'bf16' if case['bf16'] else 'fp32'}{ratio}; roofline {case['roofline_share']:.0%}, "
+        f"strict {case['strict_share']:.0%}"
+    )
 
 
-def main() -> int:
-    """Read the command line, measure, print."""
+def arguments() -> argparse.Namespace:
+    """Read the command line; an option that makes no sense ends the program in a sentence."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", default="drawn", help="CFP zip or folder; default: drawn")
-    parser.add_argument(
-        "--cases", default=",".join(CASES[:2]),
-        help=f"all, nets, or some of {', '.join(CASES)}, NET/cosine",
-    )
-    parser.add_argument("--protocol", default="frontal-triplets",
-                        choices=["frontal-triplets", "cfp-pairs"])
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu",
-                        choices=["cpu", "cuda"])
-    parser.add_argument("--threads", type=positive, default=torch.get_num_threads())
-    parser.add_argument("--steps", type=positive, default=4, help="updates a block")
-    parser.add_argument("--rounds", type=positive, default=8, help="blocks of each side")
-    parser.add_argument("--batch", type=positive, default=16)
-    parser.add_argument("--people", type=int, default=0, help="first N people; 0: everyone")
-    parser.add_argument("--image-size", type=positive, default=224)
-    parser.add_argument("--hidden", type=positive, default=4096)
-    parser.add_argument("--augment", action="store_true", help="ours only; the reference never")
-    parser.add_argument("--ours", action="store_true", help="no reference")
-    parser.add_argument("--without", default="nothing", choices=WITHOUT)
-    parser.add_argument("--json", action="store_true", help="one JSON object")
+    add = parser.add_argument
+    add("--data", default="drawn", help="CFP zip or folder; default: drawn")
+    add("--cases", default=",".join(CASES[:2]),
+        help=f"all, nets, or some of {', '.join(CASES)}, NET/cosine")
+    add("--protocol", default="frontal-triplets", choices=["frontal-triplets", "cfp-pairs"])
+    add("--device", default="cuda" if torch.cuda.is_available() else "cpu",
+        choices=["cpu", "cuda"])
+    add("--threads", type=positive, default=torch.get_num_threads())
+    add("--steps", type=positive, default=4, help="updates a block")
+    add("--rounds", type=positive, default=8, help="blocks of each side")
+    add("--batch", type=positive, default=16)
+    add("--people", type=int, default=0, help="first N people; 0: everyone")
+    add("--image-size", type=positive, default=224)
+    add("--hidden", type=positive, default=4096)
+    add("--augment", action="store_true", help="ours only; the reference never")
+    add("--ours", action="store_true", help="no reference")
+    add("--without", default="nothing", choices=WITHOUT)
+    add("--json", action="store_true", help="one JSON object")
     options = parser.parse_args()
     named = {"all": CASES, "nets": NETS}
-    cases = list(named.get(options.cases, options.cases.split(",")))
-    known = {*CASES, *(f"{net}/cosine" for net in trunks.MODELS)}
-    if unknown := [case for case in cases if case not in known]:
+    options.cases = list(named.get(options.cases, options.cases.split(",")))
+    if unknown := [case for case in options.cases if case not in (*CASES, *NETS)]:
         parser.error(f"--cases {unknown[0]}: not one of {', '.join(CASES)}, NET/cosine, nets, all")
     if options.device == "cuda" and not torch.cuda.is_available():
         parser.error("--device cuda: there is no GPU that torch can use")
+    return options
+
+
+def main() -> int:
+    """Read the command line, measure, print each case when it is done."""
+    options = arguments()
     torch.set_num_threads(options.threads)
     try:
-        configs = [case_config(case, options) for case in cases]
+        configs = [case_config(case, options) for case in options.cases]
         geometries = ["letterbox" if "triplets" in options.protocol else "squeeze"]
         data = prepare(options.data, geometries, progress=not options.json)  # type: ignore[arg-type]
         source = options.data
@@ -403,16 +275,25 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 2
     machine = measure_machine(options.device)
-    found = {
+    found: dict[str, Any] = {
         **{name: getattr(options, name) for name in (
             "device", "threads", "protocol", "batch", "augment", "without", "rounds", "steps",
         )},
         "machine": machine, "torch": torch.__version__, "python": platform.python_version(),
-        "gpu": devices.gpu_names()[:1], "seed": dataclasses.asdict(configs[0])["seed"],
-        "cases": [measure_case(case, options, data, source, machine) for case in cases],
+        "gpu": devices.gpu_names()[:1], "seed": configs[0].seed, "cases": [],
     }
-    print(json.dumps(found) if options.json else "\n".join(as_text(found)))
-    return 0
+    if not options.json:
+        print(head_of(found), flush=True)
+    for case in options.cases:
+        try:
+            found["cases"].append(measure_case(case, options, data, source, machine))
+        except Died as why:
+            found["cases"].append({"case": case, "died": str(why)})
+        if not options.json:
+            print(line_of(found["cases"][-1]), flush=True)
+    if options.json:
+        print(json.dumps(found))
+    return 1 if any("died" in case for case in found["cases"]) else 0
 
 
 if __name__ == "__main__":

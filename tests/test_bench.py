@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 
+from facesiam import models
 from facesiam.config import TrialConfig
 from search.documents import SPACES
 from search.estimate import seconds_of_rows
@@ -32,7 +33,9 @@ def script(name: str) -> ModuleType:
     return module
 
 
+sys.path.insert(0, str(SCRIPTS))  # as for a script that is run: they import each other
 bench = script("bench_train")
+reference_loop = sys.modules["reference_loop"]
 
 
 def test_the_flops_of_a_step_are_those_counted_by_hand() -> None:
@@ -54,8 +57,8 @@ def test_the_reference_computes_what_ours_computes() -> None:
     """The same logits from the same weights: what is compared is speed, not another task."""
     config = TrialConfig(hidden=8, join="concat")
     torch.manual_seed(0)
-    plain = bench.PlainNet(config)
-    ours = bench.models.build(config)
+    plain = reference_loop.PlainNet(config)
+    ours = models.build(config)
     ours.trunk.load_state_dict(plain.trunk.state_dict())
     ours.head.load_state_dict(plain.head.state_dict())
     a, b = torch.rand(2, 2, 3, 224, 224)
@@ -71,6 +74,43 @@ def test_the_estimate_of_the_19_rows_is_that_worked_out_by_hand() -> None:
     alexnet = (2 * 60 + 240) * 6000 / 1000 + 4 * 240 * 6000 / 500  # A, B and I; J to M
     assert seconds_of_rows(spaces, rates) == pytest.approx(code1 + vgg + alexnet)
     assert seconds_of_rows(spaces, {"alexnet/difference": 1000.0}) is None
+
+
+def test_a_net_that_the_machine_cannot_hold_costs_the_bench_its_line_and_not_the_table(
+    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A killed process is what too little memory looks like; the other case is measured."""
+    class Pipe:
+        def send(self, what: object) -> None: ...
+
+        def recv(self) -> object:
+            raise EOFError
+
+    class Process:
+        exitcode = -9
+
+        def join(self, seconds: float) -> None: ...
+
+    def start(self: Any, kind: str, config: TrialConfig, *args: Any) -> None:
+        self.pipe, self.process = Pipe(), Process()
+        if config.net == "resnet18":
+            self.ask = lambda what: 100.0
+            self.stop = lambda: None
+
+    monkeypatch.setattr(bench.Side, "__init__", start)
+    monkeypatch.setattr(bench, "measure_machine", lambda device: dict.fromkeys(
+        ("bf16_product", "fp32_product", "copy", "update"), 1e12
+    ))
+    monkeypatch.setenv("FACESIAM_CACHE", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", [
+        "bench_train.py", "--data", str(faces), "--cases", "vit_b_32/cosine,resnet18/cosine",
+        "--rounds", "1", "--device", "cpu",
+    ])
+    assert bench.main() == 1
+    died, lived = capsys.readouterr().out.splitlines()[-2:]
+    assert died.split(maxsplit=1) == ["vit_b_32/cosine", "killed, most likely for memory"]
+    assert lived.split(maxsplit=1)[1].startswith("100.0 pairs/s, 160 ms a step")
 
 
 @pytest.mark.timeout(280)

@@ -1,0 +1,87 @@
+"""The documents' training loop, which ours is timed beside: a notebook's, on torch as it comes.
+
+fp32, contiguous tensors, each image of a pair through the net on its own, every JPEG decoded at
+each access, Adam parameter by parameter, the loss fetched at every step.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from facesiam import models, trunks
+from facesiam.archive import Source
+from facesiam.config import TrialConfig
+from facesiam.data import FaceData
+from facesiam.packing import GEOMETRIES, decode
+
+
+class Notebook:
+    """The documents' training loop."""
+
+    def __init__(self, config: TrialConfig, data: FaceData, source: Source, device: str) -> None:
+        self.config, self.data, self.source, self.device = config, data, source, device
+        self.net = PlainNet(config).to(device)
+        self.adam = torch.optim.Adam(
+            self.net.parameters(), lr=config.lr, foreach=False, fused=False
+        )
+        self.pairs = data.pairs(config.protocol, "train", people=config.people)
+        self.order = np.random.default_rng(config.seed)
+
+    def measure(self, steps: int) -> float:
+        """Train so many updates; return pairs a second."""
+        start, pairs = time.perf_counter(), 0
+        for _ in range(steps):
+            pairs += self._update()
+        return pairs / (time.perf_counter() - start)
+
+    def _update(self) -> int:
+        triplets, size = self.pairs.triplets, self.config.batch_size
+        if triplets is not None:
+            chosen = triplets[self.order.choice(len(triplets), size)]
+            anchor, same, other = (self._load(column) for column in chosen.T)
+            kinds = [(anchor, same, 0), (anchor, other, 1)]
+            losses = [self._loss(a, b, torch.full((size,), kind)) for a, b, kind in kinds]
+        else:
+            chosen = self.order.choice(len(self.pairs.label), size)
+            sides = [self._load(side[chosen]) for side in (self.pairs.left, self.pairs.right)]
+            losses = [self._loss(*sides, torch.from_numpy(self.pairs.label[chosen]))]
+        loss = torch.stack(losses).mean()
+        self.adam.zero_grad()
+        loss.backward()
+        self.adam.step()
+        loss.item()
+        return size * len(losses)
+
+    def _loss(self, left: Tensor, right: Tensor, label: Tensor) -> Tensor:
+        return F.cross_entropy(self.net(left, right), label.to(self.device))
+
+    def _load(self, indices: np.ndarray[Any, np.dtype[np.int64]]) -> Tensor:
+        """Decode, fit and scale each image, (B, 3, 224, 224)."""
+        fit = GEOMETRIES[self.config.geometry]
+        images = [
+            torch.from_numpy(np.array(fit(decode(self.source.read(self.data.names[i])))))
+            .permute(2, 0, 1).contiguous().float().div(255)
+            for i in indices
+        ]
+        return torch.stack(images).to(self.device)
+
+
+class PlainNet(nn.Module):
+    """Torchvision's trunk, run on each image of a pair, and the documents' head."""
+
+    def __init__(self, config: TrialConfig) -> None:
+        super().__init__()
+        net = models.SiameseNet(config)
+        self.trunk = trunks.MODELS[config.net].make().features
+        self.reduce, self.join, self.head = net.reduce, models.JOINS[net.join], net.head
+
+    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        """(B, 3, 224, 224) twice → (B, 2)."""
+        features = [self.reduce(self.trunk(images).flatten(1)) for images in (left, right)]
+        return self.head(self.join(*features))

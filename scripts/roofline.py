@@ -1,0 +1,92 @@
+"""What the hardware allows: the work of a step, and the rates of this machine, both without us.
+
+A roofline is the convolutions and products of a step over the best rate of a matrix product in the
+type that we compute in, plus Adam's traffic over the bandwidth of a copy. Nothing is taken to
+overlap. `strict` takes the bandwidth of an update in place instead, the fastest stream we know of.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from reference_loop import PlainNet
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from facesiam import trunks
+from facesiam.config import TrialConfig
+
+BYTES_A_WEIGHT = 28
+"""Adam's: weight, gradient and two moments read, all but the gradient written, in fp32."""
+
+
+def best(work: Callable[[], Any], device: str, tries: int = 7) -> float:
+    """Return the least seconds of some tries of `work`, after one to warm up."""
+    seconds = []
+    for _ in range(tries + 1):
+        start = time.perf_counter()
+        work()
+        if device == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds[1:])
+
+
+def measure_machine(device: str) -> dict[str, float]:
+    """Return the rates that the roofline is made of: products in FLOP/s, streams in bytes/s."""
+    rates: dict[str, float] = {}
+    sides = (2048, 4096) if device == "cpu" else (4096, 8192)
+    for name, dtype in (("bf16", torch.bfloat16), ("fp32", torch.float32)):
+        found = []
+        for side in sides:
+            a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+            out = torch.empty_like(a)
+            work = lambda a=a, b=b, out=out: torch.mm(a, b, out=out)  # noqa: E731
+            found.append(2 * side**3 / best(work, device))
+        rates[f"{name}_product"] = max(found)
+    a, b = (torch.ones(2**28, device=device) for _ in range(2))  # 1 GiB each
+    rates["copy"] = 2 * a.nbytes / best(lambda: b.copy_(a), device)
+    rates["update"] = 3 * a.nbytes / best(lambda: b.add_(a), device)
+    return rates
+
+
+def work_of_a_step(config: TrialConfig) -> tuple[float, int]:
+    """Return the FLOPs of an update that computes each image once, and its trainable weights."""
+    if config.join == "cosine":
+        return work_of_a_trunk(config)
+    with torch.device("meta"):
+        net = PlainNet(config)
+        triplets = config.protocol == "frontal-triplets"
+        size, images = config.batch_size, 3 if triplets else 2
+        batch = torch.empty(images * size, 3, config.image_size, config.image_size)
+        with FlopCounterMode(display=False) as counter:
+            features = net.reduce(net.trunk(batch).flatten(1))  # type: ignore[operator]
+            pairs = size * (images - 1)
+            left, right = features[:size].repeat(images - 1, 1), features[size:]
+            assert len(right) == pairs
+            net.head(net.join(left, right)).sum().backward()  # type: ignore[operator]
+    return float(counter.get_total_flops()), sum(p.numel() for p in net.parameters())
+
+
+def work_of_a_trunk(config: TrialConfig) -> tuple[float, int]:
+    """Return the FLOPs of an update of an embedding net, and its trunk's weights.
+
+    Of convolutions and linear layers, three times the forward pass; FlopCounterMode takes grouped
+    convolutions for whole ones.
+    """
+    found = 0.0
+
+    def count(layer: nn.Module, inputs: Any, output: Tensor) -> None:
+        nonlocal found
+        found += 2 * output.numel() * layer.weight[0].numel()  # type: ignore[index, operator]
+
+    with torch.device("meta"), torch.no_grad():
+        trunk = trunks.Pooled(trunks.MODELS[config.net].make()).eval()
+        for layer in trunk.modules():
+            if isinstance(layer, nn.Conv2d | nn.Linear):
+                layer.register_forward_hook(count)
+        trunk(torch.empty(config.batch_size, 3, config.image_size, config.image_size))
+    return 3 * found, sum(p.numel() for p in trunk.parameters())
