@@ -17,6 +17,7 @@ from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from facesiam.cfp import ALL_FOLDS, KINDS
 from facesiam.config import Part, Protocol, TrialConfig
@@ -54,8 +55,7 @@ def test(
     pixels, val_acc = data.pixels(config.geometry), float(info["val_acc"])
     if other:
         val = pairs_of(data, config, protocol, "val")
-        calibrate(net, config, pixels, val)
-        val_acc = accuracy(predict(net, config, pixels, val), val.label)
+        val_acc = accuracy(expit(calibrate(net, config, pixels, val)), val.label)
     same = predict(net, config, pixels, pairs)
     figures = {
         "trial": trial, "protocol": asked, "seed": config.seed,
@@ -95,10 +95,7 @@ def ensemble(
     if not np.isfinite(mean["val"]).all():
         raise DataError(f"{', '.join(files)}: verdicts of validation pairs are not all numbers")
     threshold, slope = calibration(mean["val"], pairs["val"].label)
-    # tanh, as exp overflows: 1 / (1 + exp(-x)) is (1 + tanh(x / 2)) / 2.
-    same = {
-        part: (1 + np.tanh((each - threshold) * slope / 2)) / 2 for part, each in mean.items()
-    }
+    same = {part: expit((each - threshold) * slope) for part, each in mean.items()}
     figures = {
         "trial": name, "members": list(files), "protocol": protocol,
         "seed": 0, "epoch": None, "val_acc": accuracy(same["val"], pairs["val"].label),
@@ -129,12 +126,9 @@ def _log_odds(
         ):
             raise DataError(f"{trial} and {next(iter(files))} are not tested on the same pairs")
         refuse_leak(data, data.pairs_of(config, "train"), pairs["test"], protocol)
-        images = data.pixels(config.geometry)
-        calibrate(net, config, images, pairs["val"])
-        pixels = Pixels(images, config.image_size, next(net.parameters()).device)
-        for part, known in odds.items():
-            logits = pair_logits(net, pixels, pairs[part])
-            known.append((logits[:, 0] - logits[:, 1]).double().numpy())
+        pixels = data.pixels(config.geometry)
+        odds["val"].append(calibrate(net, config, pixels, pairs["val"]))
+        odds["test"].append(_odds(net, config, pixels, pairs["test"])[0])
     assert protocol is not None
     return protocol, pairs, odds
 
@@ -224,19 +218,32 @@ def refuse_leak(data: FaceData, train: Pairs, test: Pairs, protocol: str) -> Non
 
 def calibrate(
     net: SiameseNet, config: TrialConfig, pixels: NDArray[np.uint8], pairs: Pairs
-) -> None:
+) -> NDArray[np.float64]:
     """Put the threshold of a net that has one where these pairs are judged best.
 
+    Returns:
+        The pairs' log-odds of "same person" under it, (P,).
+
     Raises:
-        DataError: the net's scores are not numbers.
+        DataError: the scores of a net that has a threshold are not numbers.
     """
-    if net.calibrated:
-        device = next(net.parameters()).device
-        logits = pair_logits(net, Pixels(pixels, config.image_size, device), pairs)
-        scores = net.raw(logits).numpy()
-        if not np.isfinite(scores).all():
-            raise DataError("the net's scores of the validation pairs are not all numbers")
-        net.calibrate(*calibration(scores, pairs.label))
+    odds, scores = _odds(net, config, pixels, pairs)
+    if not net.calibrated:
+        return odds
+    if not np.isfinite(scores).all():
+        raise DataError("the net's scores of the validation pairs are not all numbers")
+    threshold, slope = calibration(scores, pairs.label)
+    net.calibrate(threshold, slope)
+    return (scores - threshold) * slope
+
+
+def _odds(
+    net: SiameseNet, config: TrialConfig, pixels: NDArray[np.uint8], pairs: Pairs
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the pairs' log-odds of "same person", and their scores before any threshold."""
+    device = next(net.parameters()).device
+    logits = pair_logits(net, Pixels(pixels, config.image_size, device), pairs)
+    return (logits[:, 0] - logits[:, 1]).double().numpy(), net.raw(logits).numpy()
 
 
 def _test_fold(config: TrialConfig, data: FaceData, folder: Path) -> dict[str, Any]:
