@@ -61,6 +61,8 @@ def main(argv: list[str] | None = None) -> int:
 def retrain(run: Path, options: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
     """Train the chosen trial once per seed, and test each; return what ``test.json`` holds.
 
+    A seed that is done, of the same settings, data and code, is not trained again.
+
     Raises:
         RunError: no such run or trial.
         DataError: the data is gone or is not what the run was made with.
@@ -84,11 +86,15 @@ def retrain(run: Path, options: argparse.Namespace, console: Console) -> list[di
     if tables.TEN_FOLD in protocols:
         dataclasses.replace(config, fold=1)  # a refusal comes now, not after a training
     goal, tested = results.goal(run), []
-    for seed in range(config.seed, config.seed + options.seeds):
+    first = config.seed if options.seed is None else options.seed
+    for seed in range(first, first + options.seeds):
         place = run / "retrain" / trial
         folder, one = place / f"seed-{seed}", dataclasses.replace(config, seed=seed)
         if fixed:
-            train(one, data, weights, folder, console, goal)
+            if verify.is_trained(one, data, folder):
+                console.print(f"seed {seed}: trained before", highlight=False)
+            else:
+                train(one, data, weights, folder, console, goal)
             tested += [verify.test(trial, one, data, folder, protocol) for protocol in fixed]
         if tables.TEN_FOLD in protocols:
             folder = place / tables.TEN_FOLD / f"seed-{seed}"
@@ -108,7 +114,8 @@ def _ensemble(
 ) -> list[dict[str, Any]]:
     """Test the mean verdict of the best trials, with the weights that the run kept."""
     given = {
-        "--seeds": options.seeds > 1, "--epochs": options.epochs is not None,
+        "--seed": options.seed is not None, "--seeds": options.seeds > 1,
+        "--epochs": options.epochs is not None,
         "--weights": options.weights is not None,
         f"--protocol {tables.TEN_FOLD}": tables.TEN_FOLD in (options.protocol or ()),
     }
@@ -282,7 +289,11 @@ def _parser() -> argparse.ArgumentParser:
         help="the mean verdict of the N best trials, with the weights that the run kept; 1: the "
         "best one's own",
     )
-    parser.add_argument("--seeds", type=positive, default=1, help="how many, from its own")
+    parser.add_argument(
+        "--seeds", type=positive, default=1,
+        help="how many, from its own (1); those that are done are not trained again",
+    )
+    parser.add_argument("--seed", type=int, help="the first of them, instead of its own")
     parser.add_argument("--epochs", type=positive, help="epochs, instead of the trial's own")
     parser.add_argument(
         "--protocol", action="append", choices=verify.PROTOCOLS, metavar="NAME",

@@ -42,13 +42,17 @@ def test(
 
     Leaves test.json and scores.csv, or, of another protocol than the trial's, test-NAME.json and
     scores-NAME.csv; the threshold is then put anew, where that protocol's validation pairs are
-    judged best. The images come to the net as they did when it was trained.
+    judged best. The images come to the net as they did when it was trained. What was tested
+    before, of the same settings, data and code, is returned as it was.
 
     Raises:
         DataError: somebody whom that protocol tests was trained on.
     """
-    net, _, info = load_model(folder / "weights.pt")
     other = protocol not in (None, config.protocol)
+    suffix = f"-{protocol}" if other else ""
+    if known := _known(folder / f"test{suffix}.json", config, data):
+        return known
+    net, _, info = load_model(folder / "weights.pt")
     pairs = pairs_of(data, config, protocol, "test")
     asked = protocol or config.protocol
     refuse_leak(data, data.pairs_of(config, "train"), pairs, asked)
@@ -61,12 +65,17 @@ def test(
         "trial": trial, "protocol": asked, "seed": config.seed,
         "epoch": int(info["epoch"]), "val_acc": val_acc,
         **verification(same, pairs.label, seed=config.seed),
-        "config": config.to_dict(), "data": data.key,
+        "config": config.to_dict(), "data": data.key, "trainer": trainer_version(),
     }
-    suffix = f"-{protocol}" if other else ""
     write_atomically(folder / f"scores{suffix}.csv", _scores(pairs, same))
     write_atomically(folder / f"test{suffix}.json", json.dumps(figures, indent=1) + "\n")
     return figures
+
+
+def is_trained(config: TrialConfig, data: FaceData, folder: Path) -> bool:
+    """Tell whether `folder` has tested weights of the same settings, data and code."""
+    there = (folder / "weights.pt").is_file()
+    return there and any(_known(file, config, data) for file in folder.glob("test*.json"))
 
 
 def ensemble(

@@ -12,6 +12,9 @@ from facesiam.config import TrialConfig
 from facesiam.data import FaceData, prepare
 from facesiam.synthetic import draw
 
+# Ray runs its workers at nice 15. Beside anything else that computes, a test would wait for minutes.
+os.environ.setdefault("RAY_worker_niceness", "0")
+
 TINY: dict[str, object] = {
     "image_size": 64, "hidden": 16, "lr": 1e-3, "epochs": 3, "batch_size": 8, "precision": "fp32",
 }

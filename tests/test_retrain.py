@@ -71,6 +71,26 @@ def test_the_best_trial_is_trained_again_and_its_best_epoch_tested(
     assert "mean ± std, n = 2" in said and f"{100 * right:.1f} [" in said
 
 
+def test_a_seed_that_is_done_is_not_trained_again_unless_something_has_changed(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """So that seeds can be trained side by side, or one evening after another."""
+    place = run / "retrain" / "0002"
+    assert main([str(run), "--epochs", "1", "--seed", "1"]) == 0
+    assert [folder.name for folder in place.iterdir()] == ["seed-1"]
+    when = (place / "seed-1" / "weights.pt").stat().st_mtime_ns
+    capsys.readouterr()
+    assert main([str(run), "--epochs", "1", "--seeds", "2"]) == 0
+    said = capsys.readouterr()
+    assert "mean ± std, n = 2" in said.out and "seed 1: trained before" in said.err
+    assert "seed 0: trained before" not in said.err
+    assert (place / "seed-1" / "weights.pt").stat().st_mtime_ns == when
+    assert main([str(run), "--epochs", "2", "--seed", "1"]) == 0  # another schedule
+    assert (place / "seed-1" / "weights.pt").stat().st_mtime_ns > when
+    assert main([str(run), "--seed", "-1"]) == 2
+    assert "seed: must be" in capsys.readouterr().err
+
+
 def test_the_test_people_decide_nothing(
     run: Path, tiny: TrialConfig, data: FaceData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
