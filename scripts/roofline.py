@@ -23,10 +23,17 @@ BYTES_A_WEIGHT = 28
 """Adam's: weight, gradient and two moments read, all but the gradient written, in fp32."""
 
 
-def best(work: Callable[[], Any], device: str, tries: int = 7) -> float:
-    """Return the least seconds of some tries of `work`, after one to warm up."""
-    seconds = []
-    for _ in range(tries + 1):
+def best(work: Callable[[], Any], device: str, tries: int = 7, enough: float = 3.0) -> float:
+    """Return the least seconds of some tries of `work`, after one to warm up.
+
+    Args:
+        work: what is timed.
+        device: where it runs.
+        tries: how many at most.
+        enough: seconds after which there is no further one.
+    """
+    seconds: list[float] = []
+    while len(seconds) <= tries and (len(seconds) < 2 or sum(seconds) < enough):
         start = time.perf_counter()
         work()
         if device == "cuda":
@@ -37,20 +44,31 @@ def best(work: Callable[[], Any], device: str, tries: int = 7) -> float:
 
 def measure_machine(device: str) -> dict[str, float]:
     """Return the rates that the roofline is made of: products in FLOP/s, streams in bytes/s."""
-    rates: dict[str, float] = {}
-    sides = (2048, 4096) if device == "cpu" else (4096, 8192)
-    for name, dtype in (("bf16", torch.bfloat16), ("fp32", torch.float32)):
-        found = []
-        for side in sides:
-            a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
-            out = torch.empty_like(a)
-            work = lambda a=a, b=b, out=out: torch.mm(a, b, out=out)  # noqa: E731
-            found.append(2 * side**3 / best(work, device))
-        rates[f"{name}_product"] = max(found)
+    rates = {
+        f"{name}_product": best_product(dtype, device)
+        for name, dtype in (("bf16", torch.bfloat16), ("fp32", torch.float32))
+    }
     a, b = (torch.ones(2**28, device=device) for _ in range(2))  # 1 GiB each
     rates["copy"] = 2 * a.nbytes / best(lambda: b.copy_(a), device)
     rates["update"] = 3 * a.nbytes / best(lambda: b.add_(a), device)
     return rates
+
+
+def best_product(dtype: torch.dtype, device: str) -> float:
+    """Return the FLOP/s of the fastest of some sizes of square matrices.
+
+    A processor without bf16 of its own takes minutes where others take a tenth of a second: what
+    is slow when small is not tried larger.
+    """
+    found = 0.0
+    for side in (1024, 2048, 4096) if device == "cpu" else (4096, 8192):
+        a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+        out = torch.empty_like(a)
+        seconds = best(lambda a=a, b=b, out=out: torch.mm(a, b, out=out), device)  # type: ignore[misc]
+        found = max(found, 2 * side**3 / seconds)
+        if seconds > 1:
+            break
+    return found
 
 
 def work_of_a_step(config: TrialConfig) -> tuple[float, int]:

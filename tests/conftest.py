@@ -12,7 +12,7 @@ from facesiam.config import TrialConfig
 from facesiam.data import FaceData, prepare
 from facesiam.synthetic import draw
 
-# Ray runs its workers at nice 15. Beside anything else that computes, a test would wait for minutes.
+# Ray runs its workers at nice 15: beside anything else that computes, a test would wait minutes.
 os.environ.setdefault("RAY_worker_niceness", "0")
 
 TINY: dict[str, object] = {

@@ -35,7 +35,7 @@ def script(name: str) -> ModuleType:
 
 sys.path.insert(0, str(SCRIPTS))  # as for a script that is run: they import each other
 bench = script("bench_train")
-reference_loop = sys.modules["reference_loop"]
+reference_loop, roofline = sys.modules["reference_loop"], sys.modules["roofline"]
 
 
 def test_the_flops_of_a_step_are_those_counted_by_hand() -> None:
@@ -74,6 +74,29 @@ def test_the_estimate_of_the_19_rows_is_that_worked_out_by_hand() -> None:
     alexnet = (2 * 60 + 240) * 6000 / 1000 + 4 * 240 * 6000 / 500  # A, B and I; J to M
     assert seconds_of_rows(spaces, rates) == pytest.approx(code1 + vgg + alexnet)
     assert seconds_of_rows(spaces, {"alexnet/difference": 1000.0}) is None
+
+
+def test_a_product_that_is_slow_when_small_is_not_tried_larger(
+    monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = iter([0.5, 2.0, 100.0])
+    monkeypatch.setattr(roofline, "best", lambda work, device: next(seconds))
+    assert roofline.best_product(torch.float32, "cpu") == pytest.approx(2 * 2048**3 / 2.0)
+    assert next(seconds) == 100.0
+
+
+def test_the_best_of_some_tries_is_found_within_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, calls = [0.0], []
+
+    def work() -> None:
+        calls.append(None)
+        clock[0] += {1: 9.0, 2: 0.5, 3: 0.25}.get(len(calls), 1.0)
+
+    monkeypatch.setattr(roofline.time, "perf_counter", lambda: clock[0])
+    assert roofline.best(work, "cpu", enough=10.0) == 0.25  # the first warms up
+    assert len(calls) == 4  # 9 + 0.5 + 0.25 + 1 is enough
+    calls.clear()
+    assert roofline.best(work, "cpu", enough=1.0) == 0.5 and len(calls) == 2
 
 
 def test_a_net_that_the_machine_cannot_hold_costs_the_bench_its_line_and_not_the_table(
