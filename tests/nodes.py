@@ -26,7 +26,10 @@ RAY = str(Path(sys.executable).parent / "ray")
 KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "PYTHONDONTWRITEBYTECODE")
 """All that a node inherits: another machine has none of this process's settings."""
 # Ray's memory monitor is off: a node would kill its trials for what others use of this machine.
-QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_memory_monitor_refresh_ms": "0"}
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0", "RAY_memory_monitor_refresh_ms": "0",
+    "RAY_worker_niceness": "0",  # as in conftest.py
+}
 NOTICING = {
     # A killed node refuses the connection, which fails at once: 4 of those make it dead. A busy
     # one only answers late, which fails after the timeout: that takes 4 times 10 s.

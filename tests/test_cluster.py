@@ -26,7 +26,7 @@ from soak import Soak  # noqa: E402
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("storage", "trials", "kills", "kinds"),
-    [("folder", 12, 10, ("driver",)), ("s3", 8, 2, ("machine", "driver"))],
+    [("folder", 8, 4, ("driver",)), ("s3", 8, 2, ("machine", "driver"))],
 )
 def test_whatever_dies_every_trial_ends_once_and_no_more_than_an_epoch_is_lost(
     tmp_path: Path, storage: str, trials: int, kills: int, kinds: tuple[str, ...]
