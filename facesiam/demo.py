@@ -17,11 +17,11 @@ from PIL import Image, ImageDraw, ImageFont
 from facesiam import align, packing
 from facesiam.config import ConfigError, TrialConfig, positive
 from facesiam.data import DataError, Pairs, prepare
+from facesiam.judge import predict
 from facesiam.metrics import accuracy, wilson
 from facesiam.models import SiameseNet
 from facesiam.packing import GEOMETRIES, decode
 from facesiam.saving import load_model
-from facesiam.train import predict
 from facesiam.trunks import NetError
 from facesiam.weights import WeightsError
 

@@ -180,7 +180,8 @@ def _serve() -> None:
     from facesiam.data import open_packed
     from facesiam.device import memory_there_mib, peak_memory_mib
     from facesiam.graphs import WARM_UP
-    from facesiam.train import EVAL_IMAGES, epochs, pair_logits
+    from facesiam.judge import EVAL_IMAGES, pair_logits
+    from facesiam.train import epochs
 
     torch.set_num_threads(task["threads"])
     config = TrialConfig.from_dict(task["settings"])

@@ -13,31 +13,27 @@ import itertools
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
 from facesiam.augment import AUGMENTS, varied
 from facesiam.batches import Batches
 from facesiam.config import EpochMetrics, TrialConfig
-from facesiam.data import FaceData, Pairs
+from facesiam.data import FaceData
 from facesiam.device import dtype_of, keep_freed_memory, peak_memory_mib, reset_peak_memory
 from facesiam.graphs import Captured
+from facesiam.judge import judged_right, pair_logits
 from facesiam.losses import LOSSES, pairs_of
 from facesiam.metrics import auc, calibration
 from facesiam.models import SiameseNet, build
 from facesiam.optimizer import Masters, learning_rate
 from facesiam.pixels import Pixels
 from facesiam.vitals import GradientWatch, LiveUnits, logit_spread
-
-EVAL_IMAGES = {"cpu": 64, "cuda": 256}
-"""Images a forward pass of validation takes at once: enough for every net to be busy."""
-EVAL_PAIRS = 1024
 
 
 class Halted(Exception):
@@ -292,59 +288,6 @@ def epochs(
         DataError: a part has no pairs under these settings.
     """
     return Training(config, data, weights, device)
-
-
-@torch.inference_mode()
-def pair_logits(
-    net: SiameseNet, pixels: Pixels, pairs: Pairs, between: Callable[[], None] = lambda: None
-) -> Tensor:
-    """Return logits (P, 2) float32 on the CPU; each image passes the trunk once.
-
-    Args:
-        net: on the device of the pixels.
-        pixels: where the pairs' images are.
-        pairs: P of them.
-        between: called before each batch of images; may raise to end this.
-    """
-    net.eval()
-    dtype = net.dtype
-    images, where = np.unique(np.concatenate([pairs.left, pairs.right]), return_inverse=True)
-    left, right = torch.from_numpy(where.reshape(2, -1)).to(pixels.device)
-    wanted = torch.from_numpy(images).to(pixels.device)
-    parts = torch.split(wanted, EVAL_IMAGES[pixels.device.type])
-    found = []
-    for part in parts:
-        between()
-        found.append(net.describe(pixels.batch(part, dtype)))
-    features = torch.cat(found)
-    ends = zip(torch.split(left, EVAL_PAIRS), torch.split(right, EVAL_PAIRS), strict=True)
-    return torch.cat([net.judge(features[a], features[b]).float() for a, b in ends]).cpu()
-
-
-def predict(
-    net: SiameseNet, config: TrialConfig, source: NDArray[np.uint8], pairs: Pairs
-) -> NDArray[np.float64]:
-    """Return the probability of "same person" for each pair, (P,) in [0, 1].
-
-    Args:
-        net: on the device and in the dtype that it shall run in, as ``load_model`` returns it.
-        config: its settings.
-        source: (N, 224, 224, 3) the images that `pairs` points into.
-        pairs: the pairs to judge.
-    """
-    device = next(net.parameters()).device
-    logits = pair_logits(net, Pixels(source, config.image_size, device), pairs)
-    same = torch.sigmoid((logits[:, 0] - logits[:, 1]).double())
-    return same.numpy()
-
-
-def judged_right(logits: Tensor, label: Tensor) -> Tensor:
-    """Say per pair whether the verdict is right, (P, 2) and (P,) → (P,) bool.
-
-    The verdict is "same" where the first logit is higher, else "different"; NaN is never right.
-    """
-    same, different = logits[:, 0] > logits[:, 1], logits[:, 0] <= logits[:, 1]
-    return torch.where(label == 0, same, different)
 
 
 def _generators(device: torch.device) -> list[Tensor]:

@@ -63,7 +63,7 @@ WITHOUT: dict[str, Callable[[], Any]] = {
     "early": lambda: patch.object(
         train, "Masters", lambda *a, trunk, early: Masters(*a, trunk)
     ),
-    "blocks": lambda: patch.object(trunks, "_in_blocks", lambda conv: conv),
+    "blocks": lambda: patch.object(trunks, "in_blocks", lambda conv: conv),
     "bf16": lambda: patch.object(train, "dtype_of", lambda *a: torch.float32),
     "graphs": lambda: patch.object(train, "Captured", lambda: None),
     "nothing": nullcontext,

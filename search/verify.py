@@ -24,11 +24,11 @@ from facesiam.config import Part, Protocol, TrialConfig
 from facesiam.data import DataError, FaceData, Pairs
 from facesiam.device import keep_freed_memory
 from facesiam.identity import trainer_version
+from facesiam.judge import pair_logits, predict
 from facesiam.metrics import METRICS, accuracy, calibration, verification
 from facesiam.models import SiameseNet
 from facesiam.pixels import Pixels
 from facesiam.saving import load_model
-from facesiam.train import pair_logits, predict
 from search.journal import write_atomically
 from search.tables import TEN_FOLD
 

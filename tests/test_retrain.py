@@ -15,8 +15,9 @@ from PIL import Image
 from facesiam import demo
 from facesiam.config import TrialConfig
 from facesiam.data import FaceData
+from facesiam.judge import predict
 from facesiam.saving import load_model, save_model
-from facesiam.train import epochs, predict
+from facesiam.train import epochs
 from search.journal import Journal
 from search.mirror import Mirror
 from search.report import report

@@ -13,17 +13,11 @@ import torch
 
 from facesiam.config import EpochMetrics, Protocol, TrialConfig
 from facesiam.data import FaceData
+from facesiam.judge import predict
 from facesiam.losses import LOSSES
-from facesiam.models import build
 from facesiam.pixels import Pixels
 from facesiam.saving import load_model, save_atomically, save_model, snapshot
-from facesiam.train import (
-    Halted,
-    Training,
-    epochs,
-    judged_right,
-    predict,
-)
+from facesiam.train import Halted, Training, epochs
 from facesiam.weights import WeightsError
 
 TIMES = ("seconds", "samples_per_second", "peak_memory_mib")
@@ -122,28 +116,6 @@ def test_validation_counts_the_right_answers(tiny: TrialConfig, data: FaceData) 
     assert metrics.val_pairs == len(pairs.label)
     assert metrics.val_acc == pytest.approx(right / len(pairs.label), abs=1e-12)
     assert metrics.val_loss == pytest.approx(loss / len(pairs.label), rel=1e-4)
-
-
-def test_predicting_in_one_pass_equals_pair_by_pair(tiny: TrialConfig, data: FaceData) -> None:
-    net = build(dataclasses.replace(tiny, join="concat")).eval()
-    pairs = data.pairs("cfp-pairs", "val")
-    source = data.pixels("letterbox")
-    pixels = Pixels(source, tiny.image_size, torch.device("cpu"))
-    together = predict(net, tiny, source, pairs)
-    for n in range(0, len(pairs.label), 9):
-        sides = [
-            pixels.batch(torch.tensor([int(side[n])])) for side in (pairs.left, pairs.right)
-        ]
-        with torch.no_grad():
-            logits = net.judge(*(net.embed(side) for side in sides))[0].double()
-        expected = logits.softmax(0)[0].item()
-        assert together[n] == pytest.approx(expected, abs=1e-5)
-
-
-def test_the_first_logit_must_be_higher_for_the_same_person() -> None:
-    logits = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5], [math.nan, math.nan]])
-    assert judged_right(logits, torch.zeros(4)).tolist() == [True, False, False, False]
-    assert judged_right(logits, torch.ones(4)).tolist() == [False, True, True, False]
 
 
 def test_images_are_scaled_to_the_unit_interval_and_averaged_down(data: FaceData) -> None:

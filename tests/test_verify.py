@@ -12,9 +12,10 @@ import pytest
 from facesiam.cfp import ALL_FOLDS, FOLDS, KINDS, folds_of
 from facesiam.config import TrialConfig
 from facesiam.data import DataError, FaceData, Pairs
+from facesiam.judge import predict
 from facesiam.metrics import METRICS, calibration
 from facesiam.saving import load_model, save_model
-from facesiam.train import epochs, predict
+from facesiam.train import epochs
 from search import tables, verify
 
 PEOPLE = {

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from facesiam import train
 from facesiam.config import EpochMetrics, TrialConfig
 from facesiam.data import FaceData
+from facesiam.judge import predict
 from facesiam.models import build
-from facesiam.train import Training, epochs, predict
+from facesiam.train import Training, epochs
 from facesiam.vitals import GradientWatch, LiveUnits, logit_spread
 from search.history import History
 from search.rules import dead
