@@ -179,7 +179,7 @@ def features_of(name: str) -> int:
         return math.prod(trunk.shape)
     with torch.no_grad():
         images = torch.empty(1, 3, SIDE, SIDE, device="meta")
-        return int(Pooled(_without_values(trunk)).eval()(images).shape[1])
+        return int(without_values(name).eval()(images).shape[1])
 
 
 @functools.cache
@@ -201,9 +201,7 @@ def stages_of(net: str) -> dict[str, int]:
             stage = max(stage, round(math.log2(SIDE / output.shape[2])))
         found.setdefault(name, stage)
 
-    kind = MODELS[net]
-    made: Any = _without_values(kind)
-    trunk = nn.Sequential(*made.features) if isinstance(kind, Convolutions) else Pooled(made)
+    trunk = without_values(net)
     for called, layer in trunk.named_modules():
         if called and list(layer.parameters(recurse=False)):
             layer.register_forward_hook(
@@ -217,6 +215,13 @@ def stages_of(net: str) -> dict[str, int]:
         if name and list(layer.parameters(recurse=False)):
             stage = every[name] = found.get(name, stage)
     return every
+
+
+def without_values(net: str) -> nn.Module:
+    """Return the trunk of a net with shapes only: its layers, in torchvision's order."""
+    kind = MODELS[net]
+    made: Any = _without_values(kind)
+    return nn.Sequential(*made.features) if isinstance(kind, Convolutions) else Pooled(made)
 
 
 def _without_values(trunk: Trunk) -> nn.Module:

@@ -22,7 +22,7 @@ import signal
 import statistics
 import sys
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -115,9 +115,11 @@ class Side:
             raise Died(why) from None
 
     def stop(self) -> None:
-        """End the process."""
-        self.pipe.send(None)
-        self.process.join(30)
+        """End the process, whatever it is at."""
+        with suppress(OSError):  # it has died
+            self.pipe.send(None)
+            self.process.join(30)
+        self.process.kill()
 
 
 def in_turn(sides: dict[str, Side], steps: int, rounds: int) -> dict[str, list[float]]:
@@ -145,10 +147,12 @@ def measure_case(
     alone = options.ours or config.join == "cosine"
     kinds = ["ours"] if alone else ["ours", "reference"]
     sides = {kind: Side(kind, *args) for kind in kinds}
-    rates = in_turn(sides, options.steps, options.rounds)
-    memory = {kind: side.ask("memory") for kind, side in sides.items()}
-    for side in sides.values():
-        side.stop()
+    try:
+        rates = in_turn(sides, options.steps, options.rounds)
+        memory = {kind: side.ask("memory") for kind, side in sides.items()}
+    finally:
+        for side in sides.values():  # what one holds is not there for the next case
+            side.stop()
     flops, weights = work_of_a_step(config)
     bf16 = devices.wants_bf16(config, torch.device(options.device)) and options.without != "bf16"
     product = machine["bf16_product" if bf16 else "fp32_product"]
@@ -265,7 +269,8 @@ def main() -> int:
     options = arguments()
     torch.set_num_threads(options.threads)
     try:
-        configs = [case_config(case, options) for case in options.cases]
+        for case in options.cases if options.cases != list(NETS) else ():
+            case_config(case, options)  # of those asked for by name a fault comes now
         geometries = ["letterbox" if "triplets" in options.protocol else "squeeze"]
         data = prepare(options.data, geometries, progress=not options.json)  # type: ignore[arg-type]
         source = options.data
@@ -280,15 +285,16 @@ def main() -> int:
             "device", "threads", "protocol", "batch", "augment", "without", "rounds", "steps",
         )},
         "machine": machine, "torch": torch.__version__, "python": platform.python_version(),
-        "gpu": devices.gpu_names()[:1], "seed": configs[0].seed, "cases": [],
+        "gpu": devices.gpu_names()[:1], "seed": 0, "cases": [],
     }
     if not options.json:
         print(head_of(found), flush=True)
     for case in options.cases:
         try:
             found["cases"].append(measure_case(case, options, data, source, machine))
-        except Died as why:
+        except (Died, ConfigError) as why:
             found["cases"].append({"case": case, "died": str(why)})
+            print(f"{case}: {why}", file=sys.stderr)
         if not options.json:
             print(line_of(found["cases"][-1]), flush=True)
     if options.json:

@@ -30,10 +30,10 @@ def best(work: Callable[[], Any], device: str, tries: int = 7, enough: float = 3
         work: what is timed.
         device: where it runs.
         tries: how many at most.
-        enough: seconds after which there is no further one.
+        enough: seconds of counted tries after which there is no further one.
     """
     seconds: list[float] = []
-    while len(seconds) <= tries and (len(seconds) < 2 or sum(seconds) < enough):
+    while len(seconds) <= tries and (len(seconds) < 2 or sum(seconds[1:]) < enough):
         start = time.perf_counter()
         work()
         if device == "cuda":
@@ -92,19 +92,25 @@ def work_of_a_step(config: TrialConfig) -> tuple[float, int]:
 def work_of_a_trunk(config: TrialConfig) -> tuple[float, int]:
     """Return the FLOPs of an update of an embedding net, and its trunk's weights.
 
-    Of convolutions and linear layers, three times the forward pass; FlopCounterMode takes grouped
-    convolutions for whole ones.
+    Of convolutions and products, attention's among them, three times the forward pass; a grouped
+    convolution, which FlopCounterMode takes for a whole one, is worked out here.
     """
-    found = 0.0
+    convolutions = 0.0
 
     def count(layer: nn.Module, inputs: Any, output: Tensor) -> None:
-        nonlocal found
-        found += 2 * output.numel() * layer.weight[0].numel()  # type: ignore[index, operator]
+        nonlocal convolutions
+        convolutions += 2 * output.numel() * layer.weight[0].numel()  # type: ignore[index, operator]
 
-    with torch.device("meta"), torch.no_grad():
-        trunk = trunks.Pooled(trunks.MODELS[config.net].make()).eval()
-        for layer in trunk.modules():
-            if isinstance(layer, nn.Conv2d | nn.Linear):
-                layer.register_forward_hook(count)
-        trunk(torch.empty(config.batch_size, 3, config.image_size, config.image_size))
-    return 3 * found, sum(p.numel() for p in trunk.parameters())
+    trunk = trunks.without_values(config.net)
+    for layer in trunk.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.register_forward_hook(count)
+    size = config.image_size
+    # In training: attention that only predicts is one operation, which nobody counts.
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        trunk.train()(torch.empty(config.batch_size, 3, size, size, device="meta"))
+    products = sum(
+        flops for operation, flops in counter.get_flop_counts()["Global"].items()
+        if "convolution" not in str(operation)
+    )
+    return 3 * (convolutions + products), sum(p.numel() for p in trunk.parameters())

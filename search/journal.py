@@ -56,16 +56,17 @@ class Journal:
 
 @contextmanager
 def locked(run: Path) -> Iterator[None]:
-    """Hold a run folder for one driver; the system lets go of it however the driver ends.
+    """Hold a folder, made if need be, for one command; the system lets go however that ends.
 
     Raises:
-        JournalError: another driver has it.
+        JournalError: another command has it.
     """
+    run.mkdir(parents=True, exist_ok=True)
     with (run / ".lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise JournalError(f"{run}: another search is running in it") from None
+            raise JournalError(f"{run}: another command is running in it") from None
         yield
 
 

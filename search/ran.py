@@ -116,9 +116,10 @@ def _read_test(path: Path) -> dict[str, Any]:
         measures = {name: test[name] for name in METRICS if name in test}  # older runs lack some
         protocol = test.get("protocol") or test.get("config", {}).get("protocol", "–")
         scores = path.with_name(path.name.replace("test", "scores", 1)).with_suffix(".csv")
+        work = {"config": {**test.get("config", {}), "seed": None}, "trainer": test.get("trainer")}
         return {
             "seed": test["seed"], "epoch": test["epoch"], **measures, "protocol": protocol,
-            "own": own, "scores": scores,
+            "own": own, "scores": scores, "work": work,
         }
     except (ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path}: not a test result ({error!r})") from None

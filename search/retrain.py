@@ -25,6 +25,7 @@ from rich.table import Table
 from facesiam.cfp import ALL_FOLDS
 from facesiam.config import ConfigError, EpochMetrics, Geometry, TrialConfig, positive
 from facesiam.data import DataError, FaceData, cache_root, open_packed, prepare
+from facesiam.device import gpu_names
 from facesiam.metrics import METRICS
 from facesiam.saving import save_model
 from facesiam.storage import Bucket, StorageError, is_url
@@ -32,12 +33,15 @@ from facesiam.train import Training, epochs
 from facesiam.trunks import NetError
 from facesiam.weights import WeightsError, find_weights
 from search import results, tables, verify
-from search.journal import write_atomically
+from search.earlier import keys
+from search.journal import JournalError, locked, write_atomically
 from search.space import SpaceError
 
 ERRORS = (
     results.RunError, SpaceError, DataError, WeightsError, NetError, ConfigError, StorageError,
+    JournalError,
 )
+MADE = "trained.json"
 HEADS = {"tpr_at_fpr_1e-2": "TPR at FPR 1e-2", "tpr_at_fpr_1e-3": "at 1e-3"}
 
 
@@ -61,13 +65,14 @@ def main(argv: list[str] | None = None) -> int:
 def retrain(run: Path, options: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
     """Train the chosen trial once per seed, and test each; return what ``test.json`` holds.
 
-    A seed that is done, of the same settings, data and code, is not trained again.
+    A seed that is done, of the same settings, data, weights and code, is not trained again.
 
     Raises:
         RunError: no such run or trial.
         DataError: the data is gone or is not what the run was made with.
         WeightsError: pretrained weights cannot be had.
-        ConfigError: --epochs out of bounds.
+        ConfigError: --epochs or --seed out of bounds.
+        JournalError: another command is training the same.
     """
     if options.folds and tables.TEN_FOLD not in (options.protocol or ()):
         raise results.RunError(f"--folds is of --protocol {tables.TEN_FOLD}")
@@ -85,24 +90,28 @@ def retrain(run: Path, options: argparse.Namespace, console: Console) -> list[di
     fixed = [protocol for protocol in protocols if protocol != tables.TEN_FOLD]
     if tables.TEN_FOLD in protocols:
         dataclasses.replace(config, fold=1)  # a refusal comes now, not after a training
-    goal, tested = results.goal(run), []
+    key = keys(data.key, weights, "cuda" if gpu_names() else "cpu")
     first = config.seed if options.seed is None else options.seed
-    for seed in range(first, first + options.seeds):
-        place = run / "retrain" / trial
-        folder, one = place / f"seed-{seed}", dataclasses.replace(config, seed=seed)
+    ones = [dataclasses.replace(config, seed=first + n) for n in range(options.seeds)]
+    goal, tested, place = results.goal(run), [], run / "retrain" / trial
+
+    def train_into(one: TrialConfig, folder: Path) -> None:
+        with locked(folder):
+            train(one, data, weights, folder, console, goal, key(one.to_dict()))
+
+    for one in ones:
+        folder = place / f"seed-{one.seed}"
         if fixed:
-            if verify.is_trained(one, data, folder):
-                console.print(f"seed {seed}: trained before", highlight=False)
+            if _is_trained(folder, key(one.to_dict())):
+                console.print(f"seed {one.seed}: trained before", highlight=False)
             else:
-                train(one, data, weights, folder, console, goal)
+                train_into(one, folder)
             tested += [verify.test(trial, one, data, folder, protocol) for protocol in fixed]
         if tables.TEN_FOLD in protocols:
-            folder = place / tables.TEN_FOLD / f"seed-{seed}"
+            folder = place / tables.TEN_FOLD / f"seed-{one.seed}"
             summary = verify.ten_folds(
-                trial, one, data, folder,
-                lambda config, place: train(config, data, weights, place, console, goal),
-                options.folds or tuple(ALL_FOLDS),
-                lambda line: console.print(line, highlight=False),
+                trial, one, data, folder, train_into, options.folds or tuple(ALL_FOLDS),
+                lambda line: console.print(line, highlight=False), key,
             )
             print(tables.folds(summary))
         console.print(f"wrote {folder}", highlight=False)
@@ -167,11 +176,18 @@ def choose(run: Path, trial: str | None, rank: int) -> str:
     return str(ranked["trial"].iloc[0])
 
 
+def _is_trained(folder: Path, key: str) -> bool:
+    """Tell whether a folder has the weights of just this work."""
+    return (folder / "weights.pt").is_file() and verify.known(folder / MADE, key) is not None
+
+
 def train(
     config: TrialConfig, data: FaceData, weights: Mapping[str, str], folder: Path,
-    console: Console, goal: tuple[str, str],
+    console: Console, goal: tuple[str, str], key: str,
 ) -> None:
     """Train `config` and leave its best epoch's weights, settings and curve in `folder`.
+
+    What another training left there goes first: a folder holds one.
 
     Args:
         config: the settings.
@@ -180,9 +196,10 @@ def train(
         folder: where weights.pt, settings.json and epochs.csv go, each atomically.
         console: where progress is shown.
         goal: metric and mode that decide which epoch is best; ties stay with the earlier one.
+        key: of this work; noted last, in trained.json.
     """
     metric, sign = goal[0], 1 if goal[1] == "max" else -1
-    for name in ("weights.pt", "test*.json", "scores*.csv", "epochs.csv", "fold.json"):
+    for name in (MADE, "weights.pt", "test*.json", "scores*.csv", "epochs.csv", "fold.json"):
         for file in folder.glob(name):
             file.unlink()  # of an earlier try, whose settings may differ
     best, rows = -float("inf"), []
@@ -208,6 +225,7 @@ def train(
         raise results.RunError(f"{folder}: {metric} was a number in no epoch; nothing to test")
     write_atomically(folder / "settings.json", json.dumps(config.to_dict(), indent=1) + "\n")
     write_atomically(folder / "epochs.csv", _csv(rows))
+    write_atomically(folder / MADE, json.dumps({"key": key}) + "\n")
 
 
 def _save(path: Path, training: Training, metrics: EpochMetrics, data: str) -> None:

@@ -29,6 +29,7 @@ from facesiam.metrics import METRICS, accuracy, calibration, verification
 from facesiam.models import SiameseNet
 from facesiam.pixels import Pixels
 from facesiam.saving import load_model
+from search.earlier import Key, keys
 from search.journal import write_atomically
 from search.tables import TEN_FOLD
 
@@ -42,17 +43,13 @@ def test(
 
     Leaves test.json and scores.csv, or, of another protocol than the trial's, test-NAME.json and
     scores-NAME.csv; the threshold is then put anew, where that protocol's validation pairs are
-    judged best. The images come to the net as they did when it was trained. What was tested
-    before, of the same settings, data and code, is returned as it was.
+    judged best. The images come to the net as they did when it was trained.
 
     Raises:
         DataError: somebody whom that protocol tests was trained on.
     """
-    other = protocol not in (None, config.protocol)
-    suffix = f"-{protocol}" if other else ""
-    if known := _known(folder / f"test{suffix}.json", config, data):
-        return known
     net, _, info = load_model(folder / "weights.pt")
+    other = protocol not in (None, config.protocol)
     pairs = pairs_of(data, config, protocol, "test")
     asked = protocol or config.protocol
     refuse_leak(data, data.pairs_of(config, "train"), pairs, asked)
@@ -67,15 +64,10 @@ def test(
         **verification(same, pairs.label, seed=config.seed),
         "config": config.to_dict(), "data": data.key, "trainer": trainer_version(),
     }
+    suffix = f"-{protocol}" if other else ""
     write_atomically(folder / f"scores{suffix}.csv", _scores(pairs, same))
     write_atomically(folder / f"test{suffix}.json", json.dumps(figures, indent=1) + "\n")
     return figures
-
-
-def is_trained(config: TrialConfig, data: FaceData, folder: Path) -> bool:
-    """Tell whether `folder` has tested weights of the same settings, data and code."""
-    there = (folder / "weights.pt").is_file()
-    return there and any(_known(file, config, data) for file in folder.glob("test*.json"))
 
 
 def ensemble(
@@ -145,12 +137,13 @@ def _log_odds(
 def ten_folds(
     trial: str, config: TrialConfig, data: FaceData, folder: Path,
     train: Callable[[TrialConfig, Path], None], folds: tuple[int, ...] = tuple(ALL_FOLDS),
-    say: Callable[[str], None] = lambda line: None,
+    say: Callable[[str], None] = lambda line: None, key: Key | None = None,
 ) -> dict[str, Any]:
     """Train without each split in turn and test on it, frontal-frontal and frontal-profile apart.
 
     Of the nine others one validates: it chooses the epoch and the thresholds, one for each kind.
-    A fold whose figures are there, of the same settings, data and code, is not trained again.
+    A fold whose figures are there, of the same settings, data, weights and code, is not trained
+    again.
 
     Args:
         trial: its id.
@@ -160,22 +153,27 @@ def ten_folds(
         train: trains a config into a folder, leaving weights.pt.
         folds: which of them.
         say: told of each fold.
+        key: of the settings of one; by default where no pretrained weights are begun with.
     """
+    key = key or keys(data.key, {})
+    ones = {fold: dataclasses.replace(config, fold=fold) for fold in ALL_FOLDS}
+    places = {fold: folder / f"fold-{fold:02d}" for fold in ALL_FOLDS}
+    made = {fold: key(one.to_dict()) for fold, one in ones.items()}
     for fold in folds:
-        one, place = dataclasses.replace(config, fold=fold), folder / f"fold-{fold:02d}"
-        figures = _known(place / "fold.json", one, data)
+        one, place = ones[fold], places[fold]
+        figures = known(place / "fold.json", made[fold])
         if figures is None:
+            if (place / "fold.json").exists():
+                say(f"fold {fold}: once more, as settings, data, weights or code are others now")
             (folder / "folds.json").unlink(missing_ok=True)  # of other settings, data or code
             train(one, place)
-            figures = _test_fold(one, data, place)
+            figures = {**_test_fold(one, data, place), "key": made[fold]}
             write_atomically(place / "fold.json", json.dumps(figures, indent=1) + "\n")
         shares = (f"{kind} {100 * figures[kind]['accuracy']['value']:.1f}" for kind in KINDS)
         say(f"fold {fold}: {', '.join(shares)}")
     done = {  # those of earlier commands as well
-        fold: figures for fold in ALL_FOLDS
-        if (figures := _known(
-            folder / f"fold-{fold:02d}" / "fold.json", dataclasses.replace(config, fold=fold), data
-        ))
+        fold: figures for fold, place in places.items()
+        if (figures := known(place / "fold.json", made[fold]))
     }
     found = list(done.values())
     summary = {
@@ -186,6 +184,15 @@ def ten_folds(
     }  # fmt: skip
     write_atomically(folder / "folds.json", json.dumps(summary, indent=1) + "\n")
     return summary
+
+
+def known(file: Path, key: str) -> dict[str, Any] | None:
+    """Return what a file says of work that has this key; None where there is no such file."""
+    try:
+        noted: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return noted if noted["key"] == key else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def pairs_of(data: FaceData, config: TrialConfig, protocol: str | None, part: Part) -> Pairs:
@@ -272,16 +279,6 @@ def _test_fold(config: TrialConfig, data: FaceData, folder: Path) -> dict[str, A
         figures[kind] = verification(same, pairs.label, seed=config.seed)
         write_atomically(folder / f"scores-{kind}.csv", _scores(pairs, same))
     return figures
-
-
-def _known(file: Path, config: TrialConfig, data: FaceData) -> dict[str, Any] | None:
-    try:
-        figures: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        made = (figures["config"], figures["data"], figures["trainer"])
-        same = made == (config.to_dict(), data.key, trainer_version())
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return figures if same else None
 
 
 def _spread(values: list[float]) -> dict[str, float]:

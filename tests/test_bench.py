@@ -53,6 +53,39 @@ def test_the_flops_of_a_step_are_those_counted_by_hand() -> None:
     assert weights == 2_469_696 + 9217 * 4096 + 4097 * 4096 + 4097 * 2
 
 
+def test_attention_is_counted_as_by_hand() -> None:
+    """ViT-B/16 on 16 images: 12 layers of 768 units on 197 tokens."""
+    flops, weights = bench.work_of_a_step(
+        TrialConfig.from_dict({"net": "vit_b_16", "join": "cosine", "loss": "logistic"})
+    )
+    tokens, units = 197, 768
+    layer = 12 * tokens * units**2 + 2 * tokens**2 * units  # four projections, two of the MLP
+    patches = 196 * units * 3 * 16**2
+    assert flops == pytest.approx(3 * 16 * 2 * (12 * layer + patches), rel=1e-6)
+    assert weights == pytest.approx(85.8e6, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("net", "gmac", "million"),  # torchvision's own figures of an image and of the classifier
+    [("regnet_y_400mf", 0.402, 4.344 - 0.441), ("resnext50_32x4d", 4.23, 25.029 - 2.049),
+     ("mobilenet_v2", 0.301, 3.505 - 1.281), ("swin_t", 4.491, 28.288 - 0.769)],
+)
+def test_the_work_of_a_trunk_is_what_torchvision_says(
+    net: str, gmac: float, million: float
+) -> None:
+    settings: dict[str, Any] = {"net": net, "join": "cosine", "loss": "logistic"}
+    flops, weights = bench.work_of_a_step(TrialConfig.from_dict(settings))
+    assert flops / (3 * 2 * 16) / 1e9 == pytest.approx(gmac, rel=0.02)
+    assert weights / 1e6 == pytest.approx(million, rel=1e-3)
+
+
+def test_of_alexnet_only_what_is_trained_counts() -> None:
+    flops, weights = bench.work_of_a_step(
+        TrialConfig.from_dict({"net": "alexnet", "join": "cosine", "loss": "logistic"})
+    )
+    assert weights == 2_469_696 and flops / (3 * 2 * 16) == pytest.approx(0.6556e9, rel=1e-3)
+
+
 def test_the_reference_computes_what_ours_computes() -> None:
     """The same logits from the same weights: what is compared is speed, not another task."""
     config = TrialConfig(hidden=8, join="concat")
@@ -94,9 +127,10 @@ def test_the_best_of_some_tries_is_found_within_a_time(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(roofline.time, "perf_counter", lambda: clock[0])
     assert roofline.best(work, "cpu", enough=10.0) == 0.25  # the first warms up
-    assert len(calls) == 4  # 9 + 0.5 + 0.25 + 1 is enough
+    assert len(calls) == 8  # seven tries: 6.75 s
     calls.clear()
-    assert roofline.best(work, "cpu", enough=1.0) == 0.5 and len(calls) == 2
+    assert roofline.best(work, "cpu", enough=1.5) == 0.25
+    assert len(calls) == 4  # 0.5 + 0.25 + 1 is enough
 
 
 def test_a_net_that_the_machine_cannot_hold_costs_the_bench_its_line_and_not_the_table(
@@ -114,6 +148,8 @@ def test_a_net_that_the_machine_cannot_hold_costs_the_bench_its_line_and_not_the
         exitcode = -9
 
         def join(self, seconds: float) -> None: ...
+
+        def kill(self) -> None: ...
 
     def start(self: Any, kind: str, config: TrialConfig, *args: Any) -> None:
         self.pipe, self.process = Pipe(), Process()

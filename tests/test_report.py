@@ -105,11 +105,11 @@ def search_run(folder: Path) -> Path:
     )
 
 
-def write_test(run: Path, trial: str, seed: int, accuracy: Any) -> None:
+def write_test(run: Path, trial: str, seed: int, accuracy: Any, **config: object) -> None:
     path = run / "retrain" / trial / f"seed-{seed}" / "test.json"
     path.parent.mkdir(parents=True)
     share = {"value": accuracy, "low": 0.77, "high": 0.81}
-    test = {"trial": trial, "seed": seed, "epoch": 7, "config": {}, "auc": share, "eer": share}
+    test = {"trial": trial, "seed": seed, "epoch": 7, "config": config, "auc": share, "eer": share}
     path.write_text(json.dumps(test | {"accuracy": share | {"n": 2000}}))
 
 
@@ -244,6 +244,8 @@ def test_tests_are_shown_once_retrained(run: Path) -> None:
     assert "| A | – | 0 | 7 | 79.0 [77.0, 81.0] | 79.0 [77.0, 81.0] |" in page
     write_test(run, "A", 1, 0.81)
     # sd of 79 and 81 is √2
+    assert table_rows(page_of(run), "Test")["A"][14] == "80.0 ± 1.4 (2 seeds)"
+    write_test(run, "A", 2, 0.99, epochs=1)  # a shorter training, which is no seed of the same
     assert table_rows(page_of(run), "Test")["A"][14] == "80.0 ± 1.4 (2 seeds)"
 
 

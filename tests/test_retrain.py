@@ -18,7 +18,7 @@ from facesiam.data import FaceData
 from facesiam.judge import predict
 from facesiam.saving import load_model, save_model
 from facesiam.train import epochs
-from search.journal import Journal
+from search.journal import Journal, locked
 from search.mirror import Mirror
 from search.report import report
 from search.retrain import main
@@ -88,8 +88,17 @@ def test_a_seed_that_is_done_is_not_trained_again_unless_something_has_changed(
     assert (place / "seed-1" / "weights.pt").stat().st_mtime_ns == when
     assert main([str(run), "--epochs", "2", "--seed", "1"]) == 0  # another schedule
     assert (place / "seed-1" / "weights.pt").stat().st_mtime_ns > when
+    when = (place / "seed-1" / "weights.pt").stat().st_mtime_ns
+    (place / "seed-1" / "trained.json").write_text('{"key": "of other code"}')
+    assert main([str(run), "--epochs", "2", "--seed", "1"]) == 0
+    assert (place / "seed-1" / "weights.pt").stat().st_mtime_ns > when
+    capsys.readouterr()
+    with locked(place / "seed-3"):
+        assert main([str(run), "--epochs", "1", "--seed", "3"]) == 2
+    assert "seed-3: another command is running in it" in capsys.readouterr().err
     assert main([str(run), "--seed", "-1"]) == 2
-    assert "seed: must be" in capsys.readouterr().err
+    assert main([str(run), "--seed", str(2**31 - 1), "--seeds", "2"]) == 2
+    assert capsys.readouterr().err.count("seed: must be") == 2
 
 
 def test_the_test_people_decide_nothing(

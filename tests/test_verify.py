@@ -16,7 +16,7 @@ from facesiam.judge import predict
 from facesiam.metrics import METRICS, calibration
 from facesiam.saving import load_model, save_model
 from facesiam.train import epochs
-from search import tables, verify
+from search import earlier, tables, verify
 
 PEOPLE = {
     "net": "resnet18", "join": "cosine", "loss": "logistic", "embedding": 8, "views": "all",
@@ -209,7 +209,12 @@ def test_ten_folds_train_ten_nets_and_are_not_trained_twice(
     other = dataclasses.replace(config, lr=2e-3)
     verify.ten_folds("0001", other, data, tmp_path, train, (2,))
     assert asked == [2, 9, 10, 2]  # other settings: the old figures do not stand for it
-    for place, name, value in ((verify, "trainer_version", lambda: "other"), (data, "key", "x")):
+    said.clear()
+    verify.ten_folds(
+        "0001", other, data, tmp_path, train, (2,), said.append, lambda settings: "other weights"
+    )
+    assert asked == [2, 9, 10, 2, 2] and "fold 2: once more, as settings, data" in said[0]
+    for place, name, value in ((earlier, "trainer_version", lambda: "other"), (data, "key", "x")):
         verify.ten_folds("0001", config, data, tmp_path, train, (9,))
         before = asked.copy()
         with monkeypatch.context() as patch:
