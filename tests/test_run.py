@@ -266,7 +266,7 @@ def whole(
     (folder / "small.yaml").write_text(SPACE)
     environment = os.environ | {"FACESIAM_CACHE": str(data.folder.parent)}
     command = [sys.executable, "-m", "search.run", str(folder / "small.yaml"), "--cpus", "2"]
-    command += ["--data", str(faces), "--set", "people=8"]
+    command += ["--data", str(faces), "--set", "people=8", "--set", "augment=false"]  # two trials
     command += ["--set", "batch_size=1"]  # so many steps that a signal comes within an epoch
     subprocess.run(
         [*command, "--out", str(folder)], cwd=ROOT, env=environment, timeout=240, check=True,
@@ -301,7 +301,7 @@ def test_ctrl_c_and_preemption_lose_no_step_and_the_resumed_run_equals_an_uninte
     assert f"{word}; go on with:\n  python -m search.run" in said and "--resume" in said
     assert noise == ""
     before = journal.read_text().count("\n")
-    assert before < 12
+    assert before < 6
     (saved,) = (tmp_path / "cut" / "state").glob("*.pt")
     within = read_weights(saved)["within"]
     assert within["steps"] == within["watch"]["updates"] > 0
@@ -318,7 +318,7 @@ def test_ctrl_c_and_preemption_lose_no_step_and_the_resumed_run_equals_an_uninte
     # The first trial was done before the interruption and was not run again.
     lines = [json.loads(line) for line in journal.read_text().splitlines()]
     assert [row["epoch"] for row in lines if row["trial"] == "0001"] == [0, 1, 2]
-    assert len(lines) == 12  # and no epoch was begun again
+    assert len(lines) == 6  # and no epoch was begun again
 
 
 @pytest.mark.usefixtures("local_ray")

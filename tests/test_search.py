@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import colorsys
 import dataclasses
+import itertools
 import json
+import multiprocessing
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +22,7 @@ from PIL import Image
 
 from facesiam import sketch, synthetic
 from facesiam.config import TrialConfig
-from facesiam.data import FaceData, prepare
+from facesiam.data import FaceData, open_packed, prepare
 from facesiam.faces import Shot, person
 from facesiam.pen import Pen
 from facesiam.train import epochs
@@ -70,10 +73,11 @@ def _paint(who: object, turn: float) -> Image.Image:
     return image.resize((128, 128), Image.Resampling.BOX)
 
 
-def _to_the_end(settings: dict[str, object], data: FaceData) -> list[float]:
+def _to_the_end(settings: dict[str, object], packed: Path) -> list[float]:
     """Train a configuration without Ray and return its validation accuracies."""
+    torch.set_num_threads(1)  # as many as a trial gets: then the numbers are the same
     config = TrialConfig.from_dict(settings)  # type: ignore[arg-type]
-    return [metrics.val_acc for metrics in epochs(config, data, device="cpu")]
+    return [metrics.val_acc for metrics in epochs(config, open_packed(packed), device="cpu")]
 
 
 @pytest.mark.usefixtures("local_ray")
@@ -85,12 +89,11 @@ def test_tpe_asha_and_rules_find_the_best_of_a_known_grid_for_half_of_its_epochs
     faces, data = painted
     file = tmp_path / "grid.yaml"
     file.write_text(SPACE)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as many as a trial gets: then the numbers are the same
-    try:
-        truth = {json.dumps(s, sort_keys=True): _to_the_end(s, data) for s in load(file).grid()}
-    finally:
-        torch.set_num_threads(threads)
+    grid = [dict(settings) for settings in load(file).grid()]
+    # Processes: dropout draws from a generator that threads would share.
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        curves = list(pool.map(_to_the_end, grid, itertools.repeat(data.folder)))
+    truth = {json.dumps(s, sort_keys=True): c for s, c in zip(grid, curves, strict=True)}
     monkeypatch.setenv("FACESIAM_CACHE", str(data.folder.parent))
     argv = [str(file), "--data", str(faces), "--out", str(tmp_path), "--concurrent", "2"]
     assert main([*argv, "--cpus", "1"]) == 0
