@@ -20,8 +20,12 @@ LIBRARIES = ("torch", "torchvision", "numpy", "pillow", "pytorch-metric-learning
 
 @functools.cache
 def trainer_version() -> str:
-    """Return a hash of the trainer: its code without comments and docstrings, its libraries."""
-    told = hashlib.sha256()
+    """Return a hash of the trainer: its code without comments and docstrings, its libraries.
+
+    Where a definition stands, in which module and after which other, does not count.
+    """
+    imports: set[str] = set()
+    definitions: list[str] = []
     for name in TRAINER:
         tree = ast.parse((Path(__file__).parent / f"{name}.py").read_text(encoding="utf-8"))
         for node in ast.walk(tree):
@@ -31,8 +35,12 @@ def trainer_version() -> str:
                     part for part in body
                     if not (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant))
                 ]
-        told.update(f"{name} {ast.dump(tree)}\n".encode())
+        for part in tree.body:
+            if not isinstance(part, ast.Import | ast.ImportFrom):
+                definitions.append(ast.dump(part))
+            elif not getattr(part, "module", "").startswith("facesiam"):
+                imports.add(ast.dump(part))
     lite = ("efficientnet_lite_pytorch",) if find_spec("efficientnet_lite_pytorch") else ()
-    for library in (*LIBRARIES, *lite):
-        told.update(f"{library} {version(library)}\n".encode())
-    return told.hexdigest()[:16]
+    libraries = [f"{library} {version(library)}" for library in (*LIBRARIES, *lite)]
+    text = "\n".join([*sorted(definitions), *sorted(imports), *libraries])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

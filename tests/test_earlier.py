@@ -205,8 +205,11 @@ def test_a_key_is_of_settings_data_weights_and_the_trainers_code(
     ("edit", "same"),
     [
         (("import torch\n", "import torch\n\n# a comment\n"), True),
-        (("def pair_loss", '"""A text."""\n\n\ndef pair_loss'), True),
+        (("def single", '"""A text."""\n\n\ndef single'), True),
         (("import torch\n", "import torch\n\nFACTOR = 2\n"), False),
+        (("import torch\n", "import torch as th\n"), False),
+        (("from facesiam.", "from facesiam.else_"), True),
+        (("def single", "PLACE = 0\n\n\ndef single"), False),
     ],
 )
 def test_comments_and_docstrings_are_not_the_trainers_code(
@@ -217,11 +220,34 @@ def test_comments_and_docstrings_are_not_the_trainers_code(
     for name in identity.TRAINER:
         shutil.copy(place / f"{name}.py", tmp_path)
     file = tmp_path / "losses.py"
+    assert edit[0] in file.read_text()
     file.write_text(file.read_text().replace(*edit, 1))
     monkeypatch.setattr(identity, "__file__", str(tmp_path / "identity.py"))
     identity.trainer_version.cache_clear()
     try:
         assert (identity.trainer_version() == before) == same
+    finally:
+        identity.trainer_version.cache_clear()
+
+
+def test_a_definition_that_moves_is_the_same_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = identity.trainer_version()
+    place = Path(identity.__file__).parent
+    for name in identity.TRAINER:
+        shutil.copy(place / f"{name}.py", tmp_path)
+    one, other = tmp_path / "judge.py", tmp_path / "metrics.py"
+    head, moved = one.read_text().split("def judged_right")
+    one.write_text(head)
+    other.write_text(other.read_text() + "\n\ndef judged_right" + moved)
+    monkeypatch.setattr(identity, "__file__", str(tmp_path / "identity.py"))
+    identity.trainer_version.cache_clear()
+    try:
+        assert identity.trainer_version() == before
+        one.write_text(head + "def judged_right" + moved)  # and twice it is not
+        identity.trainer_version.cache_clear()
+        assert identity.trainer_version() != before
     finally:
         identity.trainer_version.cache_clear()
 
