@@ -79,20 +79,14 @@ def retrain(run: Path, options: argparse.Namespace, console: Console) -> list[di
     if options.ensemble:
         return _ensemble(run, options, console)
     trial = choose(run, options.trial, options.rank)
-    config = results.settings(run)[trial]
-    if options.epochs is not None:
-        config = dataclasses.replace(config, epochs=options.epochs)
-    data = _data(run, options.data, [config.geometry])
+    ones = _configs(results.settings(run)[trial], options)
+    data = _data(run, options.data, [ones[0].geometry])
     weights: dict[str, str] = {}
-    if config.pretrained:
-        weights = {config.net: str(find_weights(config.net, options.weights))}
-    protocols = list(dict.fromkeys(options.protocol or [config.protocol]))
+    if ones[0].pretrained:
+        weights = {ones[0].net: str(find_weights(ones[0].net, options.weights))}
+    protocols = list(dict.fromkeys(options.protocol or [ones[0].protocol]))
     fixed = [protocol for protocol in protocols if protocol != tables.TEN_FOLD]
-    if tables.TEN_FOLD in protocols:
-        dataclasses.replace(config, fold=1)  # a refusal comes now, not after a training
     key = keys(data.key, weights, "cuda" if gpu_names() else "cpu")
-    first = config.seed if options.seed is None else options.seed
-    ones = [dataclasses.replace(config, seed=first + n) for n in range(options.seeds)]
     goal, tested, place = results.goal(run), [], run / "retrain" / trial
 
     def train_into(one: TrialConfig, folder: Path) -> None:
@@ -116,6 +110,16 @@ def retrain(run: Path, options: argparse.Namespace, console: Console) -> list[di
             print(tables.folds(summary))
         console.print(f"wrote {folder}", highlight=False)
     return tested
+
+
+def _configs(config: TrialConfig, options: argparse.Namespace) -> list[TrialConfig]:
+    """Return what is to be trained, a seed each; what cannot be is refused before it starts."""
+    if options.epochs is not None:
+        config = dataclasses.replace(config, epochs=options.epochs)
+    if tables.TEN_FOLD in (options.protocol or ()):
+        dataclasses.replace(config, fold=1)
+    first = config.seed if options.seed is None else options.seed
+    return [dataclasses.replace(config, seed=first + n) for n in range(options.seeds)]
 
 
 def _ensemble(
