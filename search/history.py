@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from facesiam.config import Value
+from facesiam.config import EMBEDDING_JOINS, Value
 
 LEVEL = 0.01
 """How likely a net that guesses leaves the band of chance at all, over all its epochs."""
@@ -55,10 +55,17 @@ class History:
         unequal = self.settings.get("protocol") == "cfp-pairs" and self.settings.get("people")
         return 0 if unequal else self.pairs
 
+    @property
+    def calibrated(self) -> bool:
+        """Whether each epoch's threshold is where the validation pairs are judged best."""
+        return self.settings.get("join") in EMBEDDING_JOINS or bool(self.settings.get("calibrate"))
+
     def band(self) -> float:
-        """Return ``edge`` for this trial: its pairs, its epochs, its level; NaN where unknown."""
+        """Return the edge for this trial: its pairs, its epochs, its level; NaN where unknown."""
         looks = max(self.planned, len(self.rows))
-        return edge(self.coins, looks, self.level) if self.coins else math.nan
+        if not self.coins:
+            return math.nan
+        return (chosen_edge if self.calibrated else edge)(self.coins, looks, self.level)
 
     def best(self) -> tuple[float, int]:
         """Return the best val_acc so far and its epoch, ties to the earlier; NaN, -1 if none."""
@@ -99,3 +106,21 @@ def edge(pairs: int, looks: int, level: float = LEVEL) -> float:
     # isf gives the smallest k with P(X > k) <= tail; the bound itself must be as unlikely.
     right = int(binom.isf(tail, pairs, 0.5)) + 1
     return right / pairs
+
+
+@functools.cache
+def chosen_edge(pairs: int, looks: int, level: float = LEVEL) -> float:
+    """Return ``edge`` of a net whose threshold is chosen on the same pairs, half of each kind.
+
+    From the lowest score up, each pair that the threshold passes is one more judged right (a
+    different one) or one less (a same one). Of scores that say nothing, this is a walk of as many
+    steps up as down in random order, and gets m above its start with probability
+    C(n, n/2 + m) / C(n, n/2): reflection at m, which also gives Smirnov's exact test of two
+    samples. It never ends below a half, so there is one side.
+    """
+    half = pairs // 2
+    tail, chance, above = level / looks, 1.0, 0
+    while chance > tail and above <= half:
+        above += 1
+        chance *= (half - above + 1) / (half + above)
+    return (half + above) / pairs

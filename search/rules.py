@@ -108,10 +108,11 @@ def dead(history: History) -> Reason | None:
 def chance(history: History, *, care: float = 16.0, odds: Odds | None = None) -> Reason | None:
     """Stop a trial that guesses once a late start is too unlikely for the epochs it would cost.
 
-    It guesses while no epoch's accuracy has left the band that guessing stays in (``edge``). Then
-    being still at chance makes a good end less likely than for a fresh trial, by the factor that
-    the recorded runs give (``Odds.ratio``), while going on costs the share of the epochs that is
-    left. It is stopped when ``care`` times that factor is less than that share.
+    It guesses while no epoch's accuracy has left the band that guessing stays in
+    (``History.band``). Then being still at chance makes a good end less likely than for a fresh
+    trial, by the factor that the recorded runs give (``Odds.ratio``), while going on costs the
+    share of the epochs that is left. It is stopped when ``care`` times that factor is less than
+    that share.
     """
     if odds is None or not history.planned or take_off(history) is not None:
         return None

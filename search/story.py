@@ -116,7 +116,9 @@ def _took_off(told: Told) -> str:
     if not history.band() <= 1:
         return ""
     epoch, bound = take_off(history), 100 * history.band()
-    band = f"guessing stays above {100 - bound:.1f}, below {bound:.1f} on {history.pairs:,} pairs"
+    low = "" if history.calibrated else f"above {100 - bound:.1f}, "
+    band = f"guessing stays {low}below {bound:.1f} on {history.pairs:,} pairs"
+    band += ", the threshold chosen on them" if history.calibrated else ""
     if epoch is None:
         return f"never in {_epochs(told.run)}: {band}"
     return f"at epoch {rows[epoch]['epoch']}, with {100 * rows[epoch]['val_acc']:.1f}: {band}"

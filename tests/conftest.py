@@ -21,6 +21,16 @@ TINY: dict[str, object] = {
 """The smallest trial that is still the real net."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep on one of the processes of ``pytest -n`` what shares a Ray, or machines' addresses."""
+    for item in items:
+        if "local_ray" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("ray"))
+        elif item.path.name == "test_cluster.py":
+            item.add_marker(pytest.mark.xdist_group("machines"))
+
+
 @pytest.fixture(scope="session")
 def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """20 drawn people with 6 frontal and 2 profile images, as a folder in the CFP layout."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
+import numpy as np
 import pytest
 
-from search.history import History, edge, take_off
+from facesiam.metrics import accuracy, calibration
+from search.history import History, chosen_edge, edge, take_off
 
 
 def history(scores: list[float], pairs: int | None = 100, epochs: int = 10) -> History:
@@ -48,6 +51,48 @@ def test_a_net_takes_off_on_either_side_of_a_half() -> None:
     assert take_off(history([0.5, 0.66, 0.67, 0.9])) == 2
     assert take_off(history([0.5, 0.33, 0.5])) == 1  # surely wrong is not guessing either
     assert take_off(history([math.nan, 0.5, 0.8])) == 2
+
+
+def test_a_threshold_chosen_on_two_pairs_of_each_kind_is_right_in_one_order_of_six() -> None:
+    """From the lowest score up, D a different pair and S a same one: DDSS has all four right;
+    DSDS, DSSD and SDDS three; SDSD and SSDD two. So P(1.0) = 1/6, P(0.75 or more) = 4/6."""
+    assert chosen_edge(4, 1, 0.67) == 0.75
+    assert chosen_edge(4, 1, 0.66) == chosen_edge(4, 1, 0.17) == chosen_edge(4, 2, 0.34) == 1
+    assert chosen_edge(4, 1, 0.16) > 1
+
+
+@pytest.mark.parametrize("pairs", [6, 10, 12])
+def test_the_chosen_edge_is_what_calibration_finds_in_scores_that_say_nothing(pairs: int) -> None:
+    """By brute force: each order of as many same as different pairs, judged at the threshold that
+    ``calibration`` chooses on them."""
+    found = []
+    for places in itertools.combinations(range(pairs), pairs // 2):
+        same = np.isin(np.arange(pairs), places)
+        scores = np.arange(pairs, dtype=float)
+        found.append(accuracy(scores > calibration(scores, same)[0], same))
+    for level in (0.02, 0.1, 0.5):
+        bound = chosen_edge(pairs, 1, level)
+        assert np.mean(np.array(found) >= bound - 1e-9) <= level
+        assert np.mean(np.array(found) >= bound - 1 / pairs - 1e-9) > level
+
+
+@pytest.mark.parametrize(
+    ("settings", "chosen"),
+    [
+        ({"join": "cosine"}, True), ({"join": "distance"}, True),
+        ({"join": "concat", "calibrate": True}, True), ({"join": "concat"}, False), ({}, False),
+    ],
+)
+def test_the_band_is_that_of_how_the_threshold_came_about(
+    settings: dict[str, str | bool], chosen: bool
+) -> None:
+    """Ten looks at a level of 0.01 of 100 pairs, half of each kind: C(100, 69) / C(100, 50) =
+    0.00056 is below 0.001, C(100, 68) / C(100, 50) = 0.0014 is not, so 50 + 19 right."""
+    assert math.comb(100, 69) * 1000 < math.comb(100, 50) < math.comb(100, 68) * 1000
+    known = history([0.5, 0.68, 0.69])
+    known.settings = {"epochs": 10, **settings}
+    assert known.band() == (0.69 if chosen else 0.67)
+    assert take_off(known) == (2 if chosen else 1)
 
 
 def test_more_epochs_make_the_band_wider() -> None:
