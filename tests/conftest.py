@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from facesiam.config import TrialConfig
 from facesiam.data import FaceData, prepare
@@ -14,6 +16,16 @@ from facesiam.synthetic import draw
 
 # Ray runs its workers at nice 15: beside anything else that computes, a test would wait minutes.
 os.environ.setdefault("RAY_worker_niceness", "0")
+# Threads that wait for each other on busy cores made the trainer's tests three times as long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+torch.set_num_threads(1)
+
+LONG = {
+    "test_cluster.py": "machines", "test_run.py": "Ray", "test_search.py": "Ray",
+    "test_driver.py": "Ray", "test_machine.py": "Ray", "test_verify.py": "verify",
+    "test_train.py": "train", "test_storage.py": "storage", "test_resume.py": "resume",
+}
+"""Test files that take minutes, and what those share that must run in one process: a Ray."""
 
 TINY: dict[str, object] = {
     "image_size": 64, "hidden": 16, "lr": 1e-3, "epochs": 3, "batch_size": 8, "precision": "fp32",
@@ -21,14 +33,27 @@ TINY: dict[str, object] = {
 """The smallest trial that is still the real net."""
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep on one of the processes of ``pytest -n`` what shares a Ray, or machines' addresses."""
-    for item in items:
-        if "local_ray" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("ray"))
-        elif item.path.name == "test_cluster.py":
-            item.add_marker(pytest.mark.xdist_group("machines"))
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Have what takes long come first in each process of ``pytest -n``, or all wait for it."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: (item.path.name not in LONG, item.path.name))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give each process of ``pytest -n`` a file at a time, or all files of a group.
+
+    Groups by marks do not work in xdist 3.8 with pytest 9.2: it renames a test by an attribute
+    that is no longer there.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0].rpartition("/")[2]
+            return LONG.get(file, file)
+
+    config.option.loadscopereorder = False  # by number of tests, which puts the longest last
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -275,7 +275,6 @@ def whole(
     return command, environment, folder / "small"
 
 
-@pytest.mark.xdist_group("whole")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_and_preemption_lose_no_step_and_the_resumed_run_equals_an_uninterrupted_one(
     whole: tuple[list[str], dict[str, str], Path], tmp_path: Path, number: signal.Signals
