@@ -58,7 +58,7 @@ class History:
     @property
     def calibrated(self) -> bool:
         """Whether each epoch's threshold is where the validation pairs are judged best."""
-        return self.settings.get("join") in EMBEDDING_JOINS or bool(self.settings.get("calibrate"))
+        return calibrated(self.settings)
 
     def band(self) -> float:
         """Return the edge for this trial: its pairs, its epochs, its level; NaN where unknown."""
@@ -88,9 +88,16 @@ def take_off(history: History) -> int | None:
         return 0
     away = bound - 0.5 - 1e-9  # 0.5 - 0.33 is a hair less than 0.67 - 0.5 in floating point
     for epoch, row in enumerate(history.rows):
-        if abs(row.get("val_acc", 0.5) - 0.5) >= away:
+        beyond = row.get("val_acc", 0.5) - 0.5
+        # With a threshold chosen on the pairs, below a half there is only a net without scores.
+        if (beyond if history.calibrated else abs(beyond)) >= away:
             return epoch
     return None
+
+
+def calibrated(settings: Mapping[str, Value]) -> bool:
+    """Say whether a net with these settings has its threshold chosen on the validation pairs."""
+    return settings.get("join") in EMBEDDING_JOINS or bool(settings.get("calibrate"))
 
 
 @functools.cache

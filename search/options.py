@@ -78,8 +78,8 @@ RULES: dict[str, Rule] = {
     ),
     "diverged": Rule("stop a trial whose loss is not finite"),
     "chance": Rule(
-        "stop a trial that guesses: accuracy never outside the binomial band, and the odds of a "
-        "late start (learned from recorded curves) not worth its epochs",
+        "stop a trial that guesses: accuracy never outside the band of guessing, and the odds of "
+        "a late start (learned from recorded curves) not worth its epochs",
         options=_by_name(
             Setting("care", float, 16.0,
                     "how many times a lost good trial weighs more than its epochs", above=0),

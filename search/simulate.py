@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 import math
 import random
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 from search.asha import Plain
 from search.curves import Curve
+from search.history import calibrated
 from search.odds import Odds
 from search.pruners import Scheduler, Stop
 from search.space import SearchSpace
@@ -184,14 +186,24 @@ def order_of(
 def late(curve: Curve, epochs: int, seed: int = 0) -> Curve:
     """Return the run as if it had guessed for so many epochs first, and ended when it does.
 
-    What it guesses is drawn: so many fair coins as it has validation pairs.
+    What it guesses is drawn: so many fair coins as it has validation pairs, or, where the
+    threshold is chosen on them, the best of a random order of them.
     """
     rng, pairs = random.Random(f"{seed}/late/{curve.id}"), int(curve.rows[0].get("val_pairs", 0))
-    guesses = [
-        curve.rows[0] | {"val_acc": rng.getrandbits(pairs).bit_count() / pairs if pairs else 0.5}
-        for _ in range(epochs)
-    ]
+    guess = _chosen if calibrated(curve.settings) else _coins
+    guesses = [curve.rows[0] | {"val_acc": guess(rng, pairs)} for _ in range(epochs)]
     return replace(curve, rows=(*guesses, *curve.rows)[: len(curve.rows)])
+
+
+def _coins(rng: random.Random, pairs: int) -> float:
+    return rng.getrandbits(pairs).bit_count() / pairs if pairs else 0.5
+
+
+def _chosen(rng: random.Random, pairs: int) -> float:
+    """Return the accuracy at the best threshold of scores in random order; as ``chosen_edge``."""
+    steps = [1, -1] * (pairs // 2)
+    rng.shuffle(steps)
+    return 0.5 + max(itertools.accumulate(steps), default=0) / max(pairs, 1)
 
 
 def _cut(run: Arrival, start: int, end: int | None) -> Arrival:

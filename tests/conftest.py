@@ -39,6 +39,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items.sort(key=lambda item: (item.path.name not in LONG, item.path.name))
 
 
+@pytest.hookimpl(optionalhook=True)  # without xdist the tests run all the same
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Give each process of ``pytest -n`` a file at a time, or all files of a group.
 

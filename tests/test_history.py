@@ -93,6 +93,8 @@ def test_the_band_is_that_of_how_the_threshold_came_about(
     known.settings = {"epochs": 10, **settings}
     assert known.band() == (0.69 if chosen else 0.67)
     assert take_off(known) == (2 if chosen else 1)
+    known.rows = [{"val_acc": 0.0, "val_pairs": 100}]  # of scores that are no numbers
+    assert take_off(known) == (None if chosen else 0)
 
 
 def test_more_epochs_make_the_band_wider() -> None:

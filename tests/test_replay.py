@@ -124,6 +124,17 @@ def test_a_late_run_guesses_first_and_ends_when_it_did() -> None:
     assert all(0.4 < score < 0.6 and (score * 400).is_integer() for score in scores[:2])
 
 
+def test_a_late_run_whose_threshold_is_chosen_guesses_above_a_half() -> None:
+    """The maximum of a random walk of n steps that ends where it began is √(πn/8) in the mean:
+    28.0 for 2,000 pairs, so 0.514; its standard deviation is √(n/2 - πn/8) = 14.7, of the mean of
+    400 such 0.7."""
+    arrival = run("a", [0.8] * 401)
+    arrival.curve.settings["join"] = "cosine"
+    scores = [row["val_acc"] for row in late(arrival.curve, 400).rows[:400]]
+    assert min(scores) >= 0.5
+    assert sum(scores) / 400 == pytest.approx(0.514, abs=0.0011)
+
+
 def test_a_row_is_what_the_orders_say(space: SearchSpace) -> None:
     """Of two orders one ends the best; in the other a rule stops it, and 0.01 less ends."""
     best, near, far = run("best", [0.9]), run("near", [0.89]), run("far", [0.5])

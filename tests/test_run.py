@@ -266,7 +266,7 @@ def whole(
     (folder / "small.yaml").write_text(SPACE)
     environment = os.environ | {"FACESIAM_CACHE": str(data.folder.parent)}
     command = [sys.executable, "-m", "search.run", str(folder / "small.yaml"), "--cpus", "2"]
-    command += ["--data", str(faces), "--set", "people=8", "--set", "augment=false"]  # two trials
+    command += ["--data", str(faces), "--set", "people=4", "--set", "augment=false"]  # two trials
     command += ["--set", "batch_size=1"]  # so many steps that a signal comes within an epoch
     subprocess.run(
         [*command, "--out", str(folder)], cwd=ROOT, env=environment, timeout=240, check=True,
