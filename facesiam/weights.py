@@ -88,21 +88,34 @@ def _is_pickled(path: Path) -> bool:
 def find_weights(name: str, given: str | None) -> Path:
     """Return the file with the ImageNet weights of net `name`, checked to fit it.
 
-    Looks at `given` (a file, or a folder with a file named ``<name>*.pth`` or ``.pt``); without
-    it into the package that has them, or asks torchvision, which uses its cache or downloads and
-    verifies the hash.
+    Where ``place_of_weights`` has none, torchvision's are downloaded, and their hash verified.
 
     Raises:
         WeightsError: they cannot be had or do not fit; says what to do.
         NetError: the package with the net is not installed.
     """
-    package = MODELS[name].package
-    if package and not (given and _named(name, Path(given))):
-        path = _packaged_weights(name, package)
-    else:
-        path = _given_weights(name, Path(given)) if given else _torchvision_weights(name)
+    path = place_of_weights(name, given)
+    if not path.is_file():
+        _download(name, path)
     load_trunk(make_trunk(name), name, path)
     return path.resolve()
+
+
+def place_of_weights(name: str, given: str | None) -> Path:
+    """Return where the ImageNet weights of net `name` are, or will be once downloaded.
+
+    In `given` (a file, or a folder with a file named ``<name>*.pth`` or ``.pt``); without it in
+    the package that has them, or in torchvision's cache, the one place that may be empty.
+
+    Raises:
+        WeightsError: neither here nor for download; says what to do.
+    """
+    package = MODELS[name].package
+    if package and not (given and _named(name, Path(given))):
+        return _packaged_weights(name, package)
+    if given:
+        return _given_weights(name, Path(given))
+    return Path(torch.hub.get_dir()) / "checkpoints" / Path(imagenet_url(name)).name
 
 
 def _named(name: str, given: Path) -> bool:
@@ -158,11 +171,8 @@ def imagenet_url(name: str) -> str:
     raise WeightsError(f"pretrained: true: torchvision has no ImageNet weights of {name}")
 
 
-def _torchvision_weights(name: str) -> Path:
+def _download(name: str, path: Path) -> None:
     url = imagenet_url(name)
-    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
-    if path.is_file():
-        return path
     path.parent.mkdir(parents=True, exist_ok=True)
     prefix = path.stem.rsplit("-", 1)[1]  # torchvision puts the hash's first digits into the name
     try:
@@ -174,7 +184,6 @@ def _torchvision_weights(name: str) -> Path:
             f"({_first(error)}). Download {url} on a machine that can, and give the file "
             "or its folder with --weights; or set pretrained: false."
         ) from None
-    return path
 
 
 def _first(error: BaseException) -> str:

@@ -70,6 +70,7 @@ def describe(space: SearchSpace, out: Path, options: argparse.Namespace) -> str:
     ]
     text += _resources(space, options)
     text.append(f"data: {_data(options.data or space.data)}")
+    text += _weights(space, options.weights)
     drawn = (options.data or space.data) == "drawn"
     return "\n".join([*text, _cost(space, out, count or size, drawn)])
 
@@ -91,6 +92,25 @@ def _data(given: str | None) -> str:
     if spec != "drawn":
         open_source(Path(spec).expanduser())
     return spec
+
+
+def _weights(space: SearchSpace, given: str | None) -> list[str]:
+    """Say where the ImageNet weights are that a run would take; nothing is downloaded.
+
+    Raises:
+        WeightsError: there are none where they have to be.
+    """
+    nets = sorted({str(config["net"]) for config in space.examples() if config["pretrained"]})
+    if not nets:
+        return []
+    from facesiam.weights import place_of_weights
+
+    places = {net: place_of_weights(net, given) for net in nets}
+    missing = [net for net, place in places.items() if not place.is_file()]
+    here = [f"{net} {place}" for net, place in places.items() if place.is_file()]
+    if missing:
+        here.append(f"not here, so that the start has to download them: {', '.join(missing)}")
+    return [f"pretrained weights: {'; '.join(here)}"]
 
 
 def _resources(space: SearchSpace, options: argparse.Namespace) -> list[str]:

@@ -9,11 +9,14 @@ import pytest
 
 from facesiam.archive import DataError
 from facesiam.config import TrialConfig
+from facesiam.weights import WeightsError, imagenet_url
 from search.estimate import describe
 from search.journal import Journal, write_atomically
 from search.space import load
 
-OPTIONS = argparse.Namespace(cpus=None, gpus=None, data=None, address=None, concurrent=None)
+OPTIONS = argparse.Namespace(
+    cpus=None, gpus=None, data=None, address=None, concurrent=None, weights=None
+)
 
 
 def test_arithmetic_without_a_measure(tmp_path: Path) -> None:
@@ -58,3 +61,24 @@ def test_the_plan_refuses_data_that_a_run_would_refuse(tmp_path: Path) -> None:
     options = argparse.Namespace(**{**vars(OPTIONS), "data": str(tmp_path / "none.zip")})
     with pytest.raises(DataError, match="none.zip: does not exist"):
         describe(load(file), tmp_path, options)
+
+
+def test_the_plan_says_which_pretrained_weights_are_here_and_downloads_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    cache = tmp_path / "hub" / "checkpoints"
+    cache.mkdir(parents=True)
+    file = cache / Path(imagenet_url("vgg16_bn")).name
+    file.touch()
+    space = tmp_path / "space.yaml"
+    space.write_text("search: {net: [alexnet, vgg16_bn], pretrained: [false, true]}\n")
+    said = describe(load(space), tmp_path, OPTIONS)
+    expected = f"vgg16_bn {file}; not here, so that the start has to download them: alexnet"
+    assert f"pretrained weights: {expected}\n" in said
+    assert list(cache.iterdir()) == [file]
+    options = argparse.Namespace(**{**vars(OPTIONS), "weights": str(tmp_path)})
+    with pytest.raises(WeightsError, match="no file named alexnet"):
+        describe(load(space), tmp_path, options)
+    space.write_text("search: {net: [alexnet, vgg16_bn]}\n")
+    assert "weights" not in describe(load(space), tmp_path, options)
