@@ -16,8 +16,10 @@ from facesiam.synthetic import draw
 
 # Ray runs its workers at nice 15: beside anything else that computes, a test would wait minutes.
 os.environ.setdefault("RAY_worker_niceness", "0")
-# Threads that wait for each other on busy cores made the trainer's tests three times as long.
+# Threads that wait for each other on busy cores made the trainer's tests three times as long, and
+# an epoch of 24 updates 14 s where one thread takes 1.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 torch.set_num_threads(1)
 
 LONG = {

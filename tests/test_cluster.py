@@ -26,7 +26,7 @@ from soak import Soak  # noqa: E402
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("storage", "trials", "kills", "kinds"),
-    [("folder", 8, 4, ("driver",)), ("s3", 8, 2, ("machine", "driver"))],
+    [("folder", 6, 3, ("driver",)), ("s3", 6, 2, ("machine", "driver"))],
 )
 def test_whatever_dies_every_trial_ends_once_and_no_more_than_an_epoch_is_lost(
     tmp_path: Path, storage: str, trials: int, kills: int, kinds: tuple[str, ...]
@@ -47,7 +47,7 @@ def test_whatever_dies_every_trial_ends_once_and_no_more_than_an_epoch_is_lost(
 
 @pytest.mark.timeout(300)
 def test_preemption_saves_the_trials_of_every_machine_within_their_epochs(tmp_path: Path) -> None:
-    with Soak(tmp_path, trials=6, seed=2) as soak:
+    with Soak(tmp_path, trials=4, seed=2) as soak:
         driver = soak.start()
         while driver.poll() is None and not two_run(soak.run):
             time.sleep(0.02)

@@ -264,6 +264,7 @@ prune: {asha: {grace: 1, factor: 2}, control: 0.2}
 KILLS = 3
 
 
+@pytest.mark.timeout(600)  # five starts of a search: on busy cores a minute each
 def test_three_kills_later_the_table_is_that_of_an_uninterrupted_run_digit_for_digit(
     tmp_path: Path, faces: Path, data: FaceData
 ) -> None:
