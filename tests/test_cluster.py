@@ -83,7 +83,7 @@ resources: {cpus: 1, per_net: {vgg16_bn: {cpus: 2}}}
 """
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(400)
 def test_unequal_machines_run_what_fits_them_and_a_folder_of_ones_own_is_refused(
     tmp_path: Path, data: FaceData, faces: Path
 ) -> None:
@@ -106,7 +106,7 @@ def test_unequal_machines_run_what_fits_them_and_a_folder_of_ones_own_is_refused
             for out in (tmp_path / "own" / "runs", tmp_path / "shared") if cluster.hides or
             out.name == "shared"
         ]
-        said = [run.communicate(timeout=150) for run in runs]
+        said = [run.communicate(timeout=300) for run in runs]
     if len(runs) == 2:
         assert runs[0].returncode == 2 and not list((tmp_path / "own").iterdir())
         assert "of the cluster does not see this folder; give one that all of them" in said[0][1]
@@ -154,7 +154,7 @@ print(repr((touched, memory)))
 """
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(400)
 def test_three_trials_on_a_machine_without_the_data_share_one_copy_of_the_pixels(
     tmp_path: Path, data: FaceData
 ) -> None:
@@ -170,7 +170,7 @@ def test_three_trials_on_a_machine_without_the_data_share_one_copy_of_the_pixels
         driver = cluster.run(
             command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
-        said, noise = driver.communicate(timeout=150)
+        said, noise = driver.communicate(timeout=300)
     assert driver.returncode == 0, noise[-3000:]
     touched, memory = ast.literal_eval(said.splitlines()[-1])
     expected = int(packed.pixels("squeeze")[:, ::16, ::16].sum())

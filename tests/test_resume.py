@@ -253,7 +253,8 @@ def test_a_death_between_the_last_epoch_and_its_verdict_stops_the_trial_all_the_
 
 
 DIGITS = """
-fixed: {image_size: 64, hidden: 16, batch_size: 8, precision: fp32, join: difference, epochs: 4}
+fixed: {image_size: 64, hidden: 16, batch_size: 8, precision: fp32, join: difference, epochs: 4,
+  people: 8}
 search: {lr: {low: 1e-5, high: 3e-3, log: true}, augment: [false, true]}
 algorithm: tpe
 trials: 6
