@@ -17,7 +17,7 @@ from facesiam.settings import setting as _setting
 __all__ = [
     "EMBEDDING_JOINS", "EMBEDDING_LOSSES", "GEOMETRY", "METRICS", "SETTINGS", "ConfigError",
     "EpochMetrics", "Geometry", "Part", "Protocol", "Setting", "TrialConfig", "Value", "conflicts",
-    "did_you_mean", "geometry_of", "positive", "unknown_setting",
+    "did_you_mean", "geometry_of", "is_calibrated", "positive", "unknown_setting",
 ]  # fmt: skip
 
 Net = Literal[
@@ -371,6 +371,14 @@ def conflicts(settings: Mapping[str, Value]) -> list[str]:
 def geometry_of(settings: Mapping[str, Value]) -> Geometry:
     """Return how images come to 224×224 under these settings: aligned, or as the protocol says."""
     return "aligned" if settings["align"] else GEOMETRY[str(settings["protocol"])]
+
+
+def is_calibrated(settings: Mapping[str, Value]) -> bool:
+    """Say whether the net's threshold is chosen on the validation pairs, after each epoch.
+
+    What is not known of the settings counts as not set.
+    """
+    return settings.get("join") in EMBEDDING_JOINS or bool(settings.get("calibrate"))
 
 
 def unknown_setting(name: str) -> str:

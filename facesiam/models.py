@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facesiam.config import EMBEDDING_JOINS, TrialConfig
+from facesiam.config import EMBEDDING_JOINS, TrialConfig, is_calibrated
 from facesiam.losses import EMBEDDING_LOSSES
 from facesiam.trunks import MODELS, Convolutions, features_of, make_trunk, stages_of
 from facesiam.weights import load_trunk
@@ -66,7 +66,7 @@ class SiameseNet(nn.Module):
             embedded = hidden if config.join == "linear" else features
             joined = embedded if config.join == "difference" else 2 * embedded
             self.head = _head(joined, hidden, 1 if config.join == "linear" else 2, config.dropout)
-        self.calibrated = self.embeds or config.calibrate
+        self.calibrated = is_calibrated(config.to_dict())
         if self.calibrated:  # of scores: set after each epoch, and kept with the weights
             first = {"cosine": 0.5, "distance": -1.0}.get(config.join, 0.0)
             self.register_buffer("threshold", torch.tensor(first))

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from facesiam.config import EMBEDDING_JOINS, Value
+from facesiam.config import Value, is_calibrated
 
 LEVEL = 0.01
 """How likely a net that guesses leaves the band of chance at all, over all its epochs."""
@@ -58,7 +58,7 @@ class History:
     @property
     def calibrated(self) -> bool:
         """Whether each epoch's threshold is where the validation pairs are judged best."""
-        return calibrated(self.settings)
+        return is_calibrated(self.settings)
 
     def band(self) -> float:
         """Return the edge for this trial: its pairs, its epochs, its level; NaN where unknown."""
@@ -93,11 +93,6 @@ def take_off(history: History) -> int | None:
         if (beyond if history.calibrated else abs(beyond)) >= away:
             return epoch
     return None
-
-
-def calibrated(settings: Mapping[str, Value]) -> bool:
-    """Say whether a net with these settings has its threshold chosen on the validation pairs."""
-    return settings.get("join") in EMBEDDING_JOINS or bool(settings.get("calibrate"))
 
 
 @functools.cache

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
+from facesiam.config import is_calibrated
 from search.asha import Plain
 from search.curves import Curve
-from search.history import calibrated
 from search.odds import Odds
 from search.pruners import Scheduler, Stop
 from search.space import SearchSpace
@@ -190,7 +190,7 @@ def late(curve: Curve, epochs: int, seed: int = 0) -> Curve:
     threshold is chosen on them, the best of a random order of them.
     """
     rng, pairs = random.Random(f"{seed}/late/{curve.id}"), int(curve.rows[0].get("val_pairs", 0))
-    guess = _chosen if calibrated(curve.settings) else _coins
+    guess = _chosen if is_calibrated(curve.settings) else _coins
     guesses = [curve.rows[0] | {"val_acc": guess(rng, pairs)} for _ in range(epochs)]
     return replace(curve, rows=(*guesses, *curve.rows)[: len(curve.rows)])
 
