@@ -15,6 +15,7 @@ import zlib
 from pathlib import Path
 
 from facesiam.config import did_you_mean
+from facesiam.errors import UserError
 
 MAX_MEMBER = 64 * 2**20
 """Bytes of the largest file that is read. The largest of CFP has 0.4 MB."""
@@ -27,7 +28,7 @@ LAYOUT = (
 )
 
 
-class DataError(ValueError):
+class DataError(UserError, ValueError):
     """Data that cannot be used; the text names the file and says what to do."""
 
 

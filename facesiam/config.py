@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Literal, get_args, get_origin, get_type_hints
 
+from facesiam.errors import UserError
 from facesiam.settings import Setting, Value, did_you_mean, positive
 from facesiam.settings import setting as _setting
 
@@ -56,7 +57,7 @@ FIXED_SIZE = ("vit_", "maxvit_")
 """Nets that take 224×224 only, by how their names begin."""
 
 
-class ConfigError(ValueError):
+class ConfigError(UserError, ValueError):
     """Settings that no trial can run with; the text names each of them and the rule it breaks."""
 
 

@@ -21,7 +21,7 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from facesiam import cfp, packing
+from facesiam import cfp, cli, packing
 from facesiam.archive import DataError, open_source
 from facesiam.config import Geometry, Part, Protocol, TrialConfig
 
@@ -303,15 +303,15 @@ def main(arguments: list[str] | None = None) -> int:
     look = commands.add_parser("check", help="count what is there and name what is wrong")
     look.add_argument("path", help="the CFP zip, its extracted folder, or the word drawn")
     options = parser.parse_args(arguments)
-    try:
+
+    def work() -> int:
         if options.command == "download":
             print(download.download(options.url, options.to / ARCHIVE))
             return 0
         path = _drawn(cache_root(), True) if options.path == DRAWN else Path(options.path)
         return check.report(open_source(path))
-    except DataError as error:
-        print(error, file=sys.stderr)
-        return 2
+
+    return cli.run(work)
 
 
 if __name__ == "__main__":

@@ -14,16 +14,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from facesiam import align, packing
-from facesiam.config import ConfigError, TrialConfig, positive
+from facesiam import align, cli, packing
+from facesiam.config import TrialConfig, positive
 from facesiam.data import DataError, Pairs, prepare
 from facesiam.judge import predict
 from facesiam.metrics import accuracy, wilson
 from facesiam.models import SiameseNet
 from facesiam.packing import GEOMETRIES, decode
 from facesiam.saving import load_model
-from facesiam.trunks import NetError
-from facesiam.weights import WeightsError
 
 SIDE, GAP, CAPTION, TITLE = 224, 12, 30, 44
 SAME, DIFFERENT = "The same person", "NOT the same person"
@@ -57,26 +55,25 @@ class Judged:
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return its exit code: 0 done, 2 wrong input."""
     options = _parser().parse_args(argv)
-    try:
-        if len(options.images) not in (0, 2):
-            raise DataError(f"give two images or none, got {len(options.images)}")
-        net, config, info = load_model(options.weights)
-        if options.images:
-            pair = judge_files(net, config, *map(Path, options.images))
-            title, rows = "", [[pair]]
-            print(pair.caption)
-        else:
-            title, rows = judge_test_pairs(net, config, options, info.get("data"))
-            print(title)
-    except (DataError, WeightsError, NetError, ConfigError) as error:
-        print(error, file=sys.stderr)
-        return 2
+    return cli.run(lambda: _main(options))
+
+
+def _main(options: argparse.Namespace) -> int:
+    if len(options.images) not in (0, 2):
+        raise DataError(f"give two images or none, got {len(options.images)}")
+    net, config, info = load_model(options.weights)
+    if options.images:
+        pair = judge_files(net, config, *map(Path, options.images))
+        title, rows = "", [[pair]]
+        print(pair.caption)
+    else:
+        title, rows = judge_test_pairs(net, config, options, info.get("data"))
+        print(title)
     sheet = draw(title, rows)
     try:
         sheet.save(options.out)
     except (OSError, ValueError) as error:
-        print(f"--out {options.out}: cannot be written ({error})", file=sys.stderr)
-        return 2
+        raise DataError(f"--out {options.out}: cannot be written ({error})") from None
     print(options.out)
     return 0
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from facesiam import files
 from facesiam.config import TrialConfig
 from facesiam.device import dtype_of
 from facesiam.models import SiameseNet
@@ -60,15 +60,8 @@ def load_model(path: str | Path) -> tuple[SiameseNet, TrialConfig, dict[str, Any
 def save_atomically(state: Mapping[str, Any], path: Path) -> None:
     """torch.save to `path` by way of a neighbour, so that a kill never leaves half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with partial.open("wb") as file:
-            torch.save(dict(state), file)
-            file.flush()
-            os.fsync(file.fileno())  # or a power cut may leave the new name with the old nothing
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with files.atomic(path) as partial, partial.open("wb") as file:
+        torch.save(dict(state), file)
 
 
 class Writer:

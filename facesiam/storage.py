@@ -13,6 +13,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from facesiam import files
+from facesiam.errors import UserError
 from facesiam.saving import save_atomically
 from facesiam.weights import read_weights
 
@@ -20,7 +22,7 @@ PATIENCE = (1, 2, 4, 8)
 """Seconds between the attempts to reach a bucket."""
 
 
-class StorageError(OSError):
+class StorageError(UserError, OSError):
     """What could not be written or read; the text names it and says why."""
 
 
@@ -108,15 +110,12 @@ class Folder:
     def put(self, file: Path, name: Path) -> None:
         """See Storage."""
         target = self.root / name
-        partial = target.with_name(f".{target.name}.{os.getpid()}")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, partial)
-            os.replace(partial, target)
+            with files.atomic(target) as partial:
+                shutil.copyfile(file, partial)
         except OSError as error:
             raise StorageError(f"{target}: {_reason(error)}") from None
-        finally:
-            partial.unlink(missing_ok=True)
 
     def names(self, folder: str) -> list[str]:
         """See Storage."""

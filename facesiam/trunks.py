@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from facesiam import config
 from facesiam.convolutions import PaddedConv2d, in_blocks
+from facesiam.errors import UserError
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """Mean and deviation of red, green and blue that torchvision's weights are for."""
@@ -27,7 +28,7 @@ LITE = ((0.498, 0.498, 0.498), (0.502, 0.502, 0.502))
 SIDE = 224
 
 
-class NetError(ValueError):
+class NetError(UserError, ValueError):
     """A net that cannot be made on this machine; the text says what to do."""
 
 

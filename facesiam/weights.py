@@ -14,10 +14,11 @@ import torch
 import torchvision.models as tv
 from torch import nn
 
+from facesiam.errors import UserError
 from facesiam.trunks import MODELS, Convolutions, last_layer, make_trunk
 
 
-class WeightsError(ValueError):
+class WeightsError(UserError, ValueError):
     """Pretrained weights that cannot be had or do not fit; the text says what to do."""
 
 

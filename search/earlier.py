@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from facesiam.config import Value
+from facesiam.errors import UserError
 from facesiam.identity import trainer_version
 from search import folder
 from search.journal import read_trials
@@ -22,7 +23,7 @@ Key = Callable[[Mapping[str, Value]], str]
 """Settings → the key of a trial with these settings."""
 
 
-class RunRefused(ValueError):
+class RunRefused(UserError, ValueError):
     """A run that cannot start as it was asked for; the text says why and what to do."""
 
 

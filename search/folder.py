@@ -7,16 +7,15 @@ damaged, becomes one sentence.
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from facesiam.config import ConfigError, TrialConfig, did_you_mean
+from facesiam.errors import UserError
 from search import journal
 
 
-class RunError(ValueError):
+class RunError(UserError, ValueError):
     """A run folder that cannot be read; the text is ready to be shown to the user."""
 
 
@@ -93,16 +92,6 @@ def read(run: str | Path) -> tuple[Path, dict[str, Any], dict[str, list[dict[str
     if strays:
         raise RunError(f"{folder / name}: trial {strays[0]} is not in trials.jsonl")
     return folder, known, measured
-
-
-def replace(path: Path, fill: Callable[[Path], object]) -> None:
-    """Write a file by way of a neighbour that ``fill`` writes, so that no reader sees half."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        fill(partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _fetched(url: str) -> Path:

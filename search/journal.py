@@ -20,10 +20,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from facesiam.errors import UserError
+
 TRIALS, EPOCHS = "trials.jsonl", "epochs.jsonl"
 
 
-class JournalError(ValueError):
+class JournalError(UserError, ValueError):
     """A run folder's file that cannot be read; the text names the file and the line."""
 
 
@@ -181,16 +183,3 @@ def read_epochs(run: Path) -> dict[str, list[dict[str, Any]]]:
     for row in _lines(run / EPOCHS):
         epochs.setdefault(row["trial"], {})[row["epoch"]] = row
     return {trial: [by[n] for n in sorted(by)] for trial, by in epochs.items()}
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a whole text file by way of a neighbour, so that no reader sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with partial.open("w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise

@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from facesiam.errors import UserError
 from search.parts import Amount
 from search.space import SearchSpace
 
 
-class DriverError(ValueError):
+class DriverError(UserError, ValueError):
     """A run that cannot start on this machine or cluster; the text says why."""
 
 

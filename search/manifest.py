@@ -15,8 +15,8 @@ from typing import Any
 
 from facesiam.data import FaceData
 from facesiam.device import gpu_names
+from facesiam.files import write_text
 from facesiam.identity import trainer_version
-from search.journal import write_atomically
 from search.space import SearchSpace
 
 PACKAGES = ("torch", "torchvision", "ray", "optuna", "pandas", "numpy", "pillow", "tensorboardX")
@@ -51,7 +51,7 @@ def begin(
             "data": {"source": data.source, "key": data.key},
             "sessions": [session],
         }
-    write_atomically(file, json.dumps(known, indent=1) + "\n")
+    write_text(file, json.dumps(known, indent=1) + "\n")
     return changed
 
 
@@ -61,7 +61,7 @@ def end(run: Path, finished: bool) -> None:
     known = json.loads(file.read_text())
     known["sessions"][-1]["finished"] = _now()
     known["finished"] = known["sessions"][-1]["finished"] if finished else None
-    write_atomically(file, json.dumps(known, indent=1) + "\n")
+    write_text(file, json.dumps(known, indent=1) + "\n")
 
 
 def versions() -> dict[str, str]:

@@ -24,9 +24,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from facesiam.data import cache_root
+from facesiam.files import write_text
 from facesiam.storage import Bucket, StorageError, join
 from search import prior
-from search.journal import EPOCHS, TRIALS, JournalError, write_atomically
+from search.journal import EPOCHS, TRIALS, JournalError
 
 PERIOD = 5.0
 """Seconds between two looks for what is new: what the loss of the driver's machine can cost."""
@@ -107,7 +108,7 @@ class Mirror:
         self._went(there)
         for name in ("manifest.json", "space.yaml", prior.FILE):
             if (found := self.bucket.read(name)) is not None:
-                write_atomically(self.run / name, found.decode())
+                write_text(self.run / name, found.decode())
 
     def __enter__(self) -> Mirror:
         """Take the run for this driver, and begin.

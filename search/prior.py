@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from facesiam.config import TrialConfig, Value
+from facesiam.files import write_text
 from search import folder
-from search.journal import write_atomically
 from search.parts import active
 from search.space import SearchSpace, load
 
@@ -89,7 +89,7 @@ def gather(
 def write(run: Path, known: Iterable[Known]) -> None:
     """Keep them with the run."""
     text = json.dumps([one._asdict() for one in known], indent=1)
-    write_atomically(run / FILE, text + "\n")
+    write_text(run / FILE, text + "\n")
 
 
 def read(run: Path) -> list[Known]:

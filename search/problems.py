@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from facesiam.errors import UserError
 
-class SpaceError(ValueError):
+
+class SpaceError(UserError, ValueError):
     """A space that cannot be searched; the text names every problem and is ready to be shown."""
 
 

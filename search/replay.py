@@ -23,12 +23,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from facesiam import cli
 from facesiam.config import positive
+from facesiam.files import write_text
 from facesiam.metrics import wilson
 from search import curves, space
 from search.curves import Curve
 from search.folder import RunError
-from search.journal import write_atomically
 from search.odds import WITHIN, Odds
 from search.ranking import aligned
 from search.simulate import (
@@ -47,7 +48,7 @@ from search.simulate import (
     simulate,
     top_k,
 )
-from search.space import SearchSpace, SpaceError
+from search.space import SearchSpace
 
 KEPT = 0.005
 """The best is kept where the best run that reached its end comes within this of it."""
@@ -221,26 +222,26 @@ def title(key: tuple[str, int], runs: Sequence[Curve], searched: SearchSpace) ->
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code, 2 for wrong input."""
     options = _parser().parse_args(argv)
-    try:
-        for name, suffix in (("json", ""), ("figure", ".png")):
-            _check_target(f"--{name}", getattr(options, name), suffix)
-        searched = space.load(options.space).override(options.set).checked()
-        found = contests(curves.read(options.curves), searched)
-        if not found:
-            raise RunError(f"{options.curves}: no run has a {searched.metric}")
-        if options.late >= searched.max_epochs():
-            raise RunError(f"--late {options.late}: must be below the {searched.max_epochs()} "
-                           "epochs of the longest trial")  # fmt: skip
-        if options.late:
-            found = {key: _late_best(runs, searched, options) for key, runs in found.items()}
-        results = _replayed(found, searched, options)
-        if options.json:
-            write_atomically(Path(options.json), json.dumps(_plain(results, options), indent=1))
-        if options.figure:
-            _draw(results, list(found.values()), searched, options)
-    except (RunError, SpaceError) as error:
-        print(error, file=sys.stderr)
-        return 2
+    return cli.run(lambda: _main(options))
+
+
+def _main(options: argparse.Namespace) -> int:
+    for name, suffix in (("json", ""), ("figure", ".png")):
+        _check_target(f"--{name}", getattr(options, name), suffix)
+    searched = space.load(options.space).override(options.set).checked()
+    found = contests(curves.read(options.curves), searched)
+    if not found:
+        raise RunError(f"{options.curves}: no run has a {searched.metric}")
+    if options.late >= searched.max_epochs():
+        raise RunError(f"--late {options.late}: must be below the {searched.max_epochs()} "
+                       "epochs of the longest trial")  # fmt: skip
+    if options.late:
+        found = {key: _late_best(runs, searched, options) for key, runs in found.items()}
+    results = _replayed(found, searched, options)
+    if options.json:
+        write_text(Path(options.json), json.dumps(_plain(results, options), indent=1))
+    if options.figure:
+        _draw(results, list(found.values()), searched, options)
     return 0
 
 

@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from facesiam import cli
 from facesiam.config import TrialConfig
+from facesiam.errors import reason
+from facesiam.files import write_text
 from facesiam.losses import LOSSES
-from search import documents, figures, findings, results, space, tables, verdicts
+from search import documents, figures, findings, results, tables, verdicts
 from search.documents import DocumentRow
-from search.journal import write_atomically
 from search.ran import Measured, Run, log_settings, ran_rows, read, settings_frame
 from search.ranking import grid, markdown
 from search.results import RunError
@@ -64,7 +65,7 @@ def report(runs: Sequence[str | Path]) -> Path:
     }
     text = [f"# {first.manifest.get('name', first.folder.name)}"]
     text += [f"## {title}\n\n{body}" for title, body in sections.items() if body]
-    write_atomically(page, "\n\n".join(text) + "\n")
+    write_text(page, "\n\n".join(text) + "\n")
     return page
 
 
@@ -76,14 +77,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     which = "run folder; the report goes to the first, the others fill in rows of the tables"
     parser.add_argument("runs", metavar="RUN", nargs="+", help=which)
     options = parser.parse_args(arguments)
+    return cli.run(lambda: _main(options))
+
+
+def _main(options: argparse.Namespace) -> int:
     try:
         print(report(options.runs))
-    except (RunError, space.SpaceError) as error:
-        print(error, file=sys.stderr)
-        return 2
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        print(f"{error.filename}: cannot be written ({error.strerror})", file=sys.stderr)
-        return 2
+        raise RunError(f"{error.filename}: cannot be written ({reason(error)})") from None
     return 0
 
 

@@ -12,18 +12,19 @@ from __future__ import annotations
 import argparse
 import math
 import shutil
-import sys
 from collections.abc import Iterable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from facesiam import cli
 from facesiam.config import SETTINGS, EpochMetrics
+from facesiam.errors import reason
+from facesiam.files import atomic
 from facesiam.metrics import wilson
 from search import space, verdicts
-from search.folder import RunError, folder_of, manifest, read, replace, settings
+from search.folder import RunError, folder_of, manifest, read, settings
 from search.ranking import table
 
 FIELDS = tuple(EpochMetrics.__dataclass_fields__)
@@ -109,8 +110,10 @@ def write(run: str | Path) -> None:
     """
     folder = folder_of(run)
     for name, frame in zip(("trials", "epochs"), load(folder), strict=True):
-        replace(folder / f"{name}.csv", partial(frame.to_csv, index=False))
-        replace(folder / f"{name}.parquet", partial(frame.to_parquet, index=False))
+        with atomic(folder / f"{name}.csv") as partial:
+            frame.to_csv(partial, index=False)
+        with atomic(folder / f"{name}.parquet") as partial:
+            frame.to_parquet(partial, index=False)
 
 
 def varied(searched: space.SearchSpace, ran: Iterable[dict[str, Any]]) -> list[str]:
@@ -153,24 +156,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.why is not None and (options.top or options.csv or options.json):
         parser.error("--why tells of one trial: leave out --top, --csv and --json")
+    return cli.run(lambda: _main(options))
+
+
+def _main(options: argparse.Namespace) -> int:
     from search.story import story  # not above: it reads runs by way of this module
 
-    try:
-        if options.why is not None:
-            print(story(options.run, options.why))
-            return 0
-        trials, _ = load(options.run)
-        require_results(options.run, trials)
-        shown = trials if options.top is None else trials.head(options.top)
-        rules = verdicts.record(trials, verdicts.planned(options.run, trials))
-        if options.csv:
-            replace(Path(options.csv), partial(shown.to_csv, index=False))
-    except (RunError, space.SpaceError) as error:
-        print(error, file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"{options.csv}: cannot be written ({error.strerror or error})", file=sys.stderr)
-        return 2
+    if options.why is not None:
+        print(story(options.run, options.why))
+        return 0
+    trials, _ = load(options.run)
+    require_results(options.run, trials)
+    shown = trials if options.top is None else trials.head(options.top)
+    rules = verdicts.record(trials, verdicts.planned(options.run, trials))
+    if options.csv:
+        try:
+            with atomic(Path(options.csv)) as partial:
+                shown.to_csv(partial, index=False)
+        except OSError as error:
+            raise RunError(f"{options.csv}: cannot be written ({reason(error)})") from None
     if options.json:
         print(shown.to_json(orient="records", indent=2, double_precision=15))
     else:

@@ -22,25 +22,21 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from facesiam import cli
 from facesiam.cfp import ALL_FOLDS
-from facesiam.config import ConfigError, EpochMetrics, Geometry, TrialConfig, positive
+from facesiam.config import EpochMetrics, Geometry, TrialConfig, positive
 from facesiam.data import DataError, FaceData, cache_root, open_packed, prepare
 from facesiam.device import gpu_names
+from facesiam.files import write_text
 from facesiam.metrics import METRICS
 from facesiam.saving import save_model
-from facesiam.storage import Bucket, StorageError, is_url
+from facesiam.storage import Bucket, is_url
 from facesiam.train import Training, epochs
-from facesiam.trunks import NetError
-from facesiam.weights import WeightsError, find_weights
+from facesiam.weights import find_weights
 from search import results, tables, verify
 from search.earlier import keys
-from search.journal import JournalError, locked, write_atomically
-from search.space import SpaceError
+from search.journal import locked
 
-ERRORS = (
-    results.RunError, SpaceError, DataError, WeightsError, NetError, ConfigError, StorageError,
-    JournalError,
-)
 MADE = "trained.json"
 HEADS = {"tpr_at_fpr_1e-2": "TPR at FPR 1e-2", "tpr_at_fpr_1e-3": "at 1e-3"}
 
@@ -48,15 +44,11 @@ HEADS = {"tpr_at_fpr_1e-2": "TPR at FPR 1e-2", "tpr_at_fpr_1e-3": "at 1e-3"}
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return its exit code: 0 done, 2 wrong input, 130 interrupted."""
     options = _parser().parse_args(argv)
-    console = Console(stderr=True)
-    try:
-        tested = retrain(results.folder_of(options.run), options, console)
-    except ERRORS as error:
-        print(error, file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted; seeds that were finished are kept", file=sys.stderr)
-        return 130
+    return cli.run(lambda: _main(options), "interrupted; seeds that were finished are kept")
+
+
+def _main(options: argparse.Namespace) -> int:
+    tested = retrain(results.folder_of(options.run), options, Console(stderr=True))
     for protocol in dict.fromkeys(row["protocol"] for row in tested):
         _print_table([row for row in tested if row["protocol"] == protocol])
     return 0
@@ -227,9 +219,9 @@ def train(
                 console.print(said, highlight=False)
     if best == -float("inf"):
         raise results.RunError(f"{folder}: {metric} was a number in no epoch; nothing to test")
-    write_atomically(folder / "settings.json", json.dumps(config.to_dict(), indent=1) + "\n")
-    write_atomically(folder / "epochs.csv", _csv(rows))
-    write_atomically(folder / MADE, json.dumps({"key": key}) + "\n")
+    write_text(folder / "settings.json", json.dumps(config.to_dict(), indent=1) + "\n")
+    write_text(folder / "epochs.csv", _csv(rows))
+    write_text(folder / MADE, json.dumps({"key": key}) + "\n")
 
 
 def _save(path: Path, training: Training, metrics: EpochMetrics, data: str) -> None:

@@ -20,12 +20,14 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facesiam.config import ConfigError, Value, geometry_of
+from facesiam import cli
+from facesiam.cli import DONE, INTERRUPTED, SOME_FAILED, STORAGE_FAILED, TERMINATED
+from facesiam.config import Value, geometry_of
+from facesiam.files import write_text
 from search import arguments, prior
 from search.earlier import RunRefused, keys, lent, refuse_changes
-from search.folder import RunError
-from search.journal import JournalError, locked, read_trials, write_atomically
-from search.space import SearchSpace, SpaceError, load
+from search.journal import locked, read_trials
+from search.space import SearchSpace, load
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,7 +39,6 @@ if TYPE_CHECKING:
     from search.mirror import Mirror
     from search.prior import Known
 
-DONE, SOME_FAILED, WRONG_INPUT, STORAGE_FAILED, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
 CODES = {"interrupted": INTERRUPTED, "terminated": TERMINATED}
 
 
@@ -49,14 +50,7 @@ def main(argv: list[str] | None = None) -> int:
     by SIGTERM.
     """
     options = arguments.parser().parse_args(argv)
-    try:
-        return _main(options)
-    except _wrong_input() as error:
-        print(error, file=sys.stderr)
-        return WRONG_INPUT
-    except KeyboardInterrupt:
-        print("interrupted before the search began", file=sys.stderr)
-        return INTERRUPTED
+    return cli.run(lambda: _main(options), "interrupted before the search began", STORAGE_FAILED)
 
 
 def resolve(options: argparse.Namespace) -> SearchSpace:
@@ -307,7 +301,7 @@ def _run(
 
     console = board.console
     try:
-        write_atomically(setup.run / "space.yaml", space.dump())
+        write_text(setup.run / "space.yaml", space.dump())
         if manifest.begin(setup.run, space, data, _command(), shares.nodes):
             _say(console, "the trainer's code or its libraries are not those that this run began "
                           "with: its trials may not be comparable")  # fmt: skip
@@ -381,21 +375,6 @@ def _command() -> str:
 def _resume_command() -> str:
     command = _command()
     return command if "--resume" in sys.argv else f"{command} --resume"
-
-
-def _wrong_input() -> tuple[type[Exception], ...]:
-    """Return the errors that are the user's to mend, without importing what was not needed."""
-    wrong: list[type[Exception]] = [
-        SpaceError, RunRefused, ConfigError, JournalError, RunError,
-    ]
-    for module, name in (
-        ("facesiam.archive", "DataError"), ("facesiam.trunks", "NetError"),
-        ("facesiam.weights", "WeightsError"),
-        ("search.machine", "DriverError"), ("facesiam.storage", "StorageError"),
-    ):
-        if module in sys.modules:
-            wrong.append(getattr(sys.modules[module], name))
-    return tuple(wrong)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from typing import Any, Self
 
 import yaml
 
+from facesiam import cli
 from facesiam.config import SETTINGS, Value, did_you_mean
 from search import combinations, feasible, pinning
 from search.options import ALGORITHMS, pruning
@@ -293,6 +294,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("files", nargs="*", metavar="FILE", help="space file to check")
     parser.add_argument("--schema", action="store_true", help="print the JSON schema instead")
     options = parser.parse_args(arguments)
+    return cli.run(lambda: _main(options))
+
+
+def _main(options: argparse.Namespace) -> int:
     if options.schema:
         from search.schema import text
 
@@ -305,7 +310,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{file}: {space.size() or 'infinitely many'} configurations, "
                   f"{len(space.rows)} rows")  # fmt: skip
         except SpaceError as error:
-            print(error, file=sys.stderr)
+            cli.say(str(error))
             wrong = 2
     return wrong
 

@@ -23,6 +23,7 @@ from facesiam.cfp import ALL_FOLDS, KINDS
 from facesiam.config import Part, Protocol, TrialConfig
 from facesiam.data import DataError, FaceData, Pairs
 from facesiam.device import keep_freed_memory
+from facesiam.files import write_text
 from facesiam.identity import trainer_version
 from facesiam.judge import pair_logits, predict
 from facesiam.metrics import METRICS, accuracy, calibration, verification
@@ -30,7 +31,6 @@ from facesiam.models import SiameseNet
 from facesiam.pixels import Pixels
 from facesiam.saving import load_model
 from search.earlier import Key, keys
-from search.journal import write_atomically
 from search.tables import TEN_FOLD
 
 PROTOCOLS = ("cfp-pairs", "frontal-triplets", TEN_FOLD)
@@ -65,8 +65,8 @@ def test(
         "config": config.to_dict(), "data": data.key, "trainer": trainer_version(),
     }
     suffix = f"-{protocol}" if other else ""
-    write_atomically(folder / f"scores{suffix}.csv", _scores(pairs, same))
-    write_atomically(folder / f"test{suffix}.json", json.dumps(figures, indent=1) + "\n")
+    write_text(folder / f"scores{suffix}.csv", _scores(pairs, same))
+    write_text(folder / f"test{suffix}.json", json.dumps(figures, indent=1) + "\n")
     return figures
 
 
@@ -105,8 +105,8 @@ def ensemble(
     for old in folder.glob("test-*.json"):
         if json.loads(old.read_text(encoding="utf-8"))["members"] != figures["members"]:
             old.unlink()  # the search has gone on since
-    write_atomically(folder / f"scores-{protocol}.csv", _scores(pairs["test"], same["test"]))
-    write_atomically(folder / f"test-{protocol}.json", json.dumps(figures, indent=1) + "\n")
+    write_text(folder / f"scores-{protocol}.csv", _scores(pairs["test"], same["test"]))
+    write_text(folder / f"test-{protocol}.json", json.dumps(figures, indent=1) + "\n")
     return figures
 
 
@@ -168,7 +168,7 @@ def ten_folds(
             (folder / "folds.json").unlink(missing_ok=True)  # of other settings, data or code
             train(one, place)
             figures = {**_test_fold(one, data, place), "key": made[fold]}
-            write_atomically(place / "fold.json", json.dumps(figures, indent=1) + "\n")
+            write_text(place / "fold.json", json.dumps(figures, indent=1) + "\n")
         shares = (f"{kind} {100 * figures[kind]['accuracy']['value']:.1f}" for kind in KINDS)
         say(f"fold {fold}: {', '.join(shares)}")
     done = {  # those of earlier commands as well
@@ -182,7 +182,7 @@ def ten_folds(
            for kind in KINDS},
         "config": config.to_dict(), "data": data.key,
     }  # fmt: skip
-    write_atomically(folder / "folds.json", json.dumps(summary, indent=1) + "\n")
+    write_text(folder / "folds.json", json.dumps(summary, indent=1) + "\n")
     return summary
 
 
@@ -277,7 +277,7 @@ def _test_fold(config: TrialConfig, data: FaceData, folder: Path) -> dict[str, A
         same = predict(net, config, pixels, pairs)
         figures |= {"epoch": int(info["epoch"]), "val_acc": float(info["val_acc"])}
         figures[kind] = verification(same, pairs.label, seed=config.seed)
-        write_atomically(folder / f"scores-{kind}.csv", _scores(pairs, same))
+        write_text(folder / f"scores-{kind}.csv", _scores(pairs, same))
     return figures
 
 

@@ -9,9 +9,10 @@ import pytest
 
 from facesiam.archive import DataError
 from facesiam.config import TrialConfig
+from facesiam.files import write_text
 from facesiam.weights import WeightsError, imagenet_url
 from search.estimate import describe
-from search.journal import Journal, write_atomically
+from search.journal import Journal
 from search.space import load
 
 OPTIONS = argparse.Namespace(
@@ -32,7 +33,7 @@ def test_arithmetic_without_a_measure(tmp_path: Path) -> None:
 
 def test_earlier_runs_are_the_measure_where_there_are_any(tmp_path: Path) -> None:
     run = tmp_path / "runs" / "before"
-    write_atomically(run / "manifest.json", "{}")
+    write_text(run / "manifest.json", "{}")
     journal = Journal(run)
     journal.trial("0001", "done", settings=TrialConfig(lr=0.5, epochs=3).to_dict())
     for epoch, seconds in enumerate((70.0, 60.0, 65.0)):

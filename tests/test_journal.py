@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from facesiam.files import write_text
 from search.journal import (
     Journal,
     JournalError,
     read_epochs,
     read_lines,
     read_trials,
-    write_atomically,
 )
 
 ROOT = Path(__file__).parent.parent
@@ -60,16 +60,16 @@ def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path) -> None:
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
     file = tmp_path / "manifest.json"
-    write_atomically(file, "old")
+    write_text(file, "old")
     with pytest.raises(TypeError):
-        write_atomically(file, None)  # type: ignore[arg-type]
+        write_text(file, None)  # type: ignore[arg-type]
     assert file.read_text() == "old" and os.listdir(tmp_path) == ["manifest.json"]
 
 
 def test_files_follow_the_umask(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
-        write_atomically(tmp_path / "secret", "x")
+        write_text(tmp_path / "secret", "x")
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "secret").stat().st_mode) == 0o600

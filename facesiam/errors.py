@@ -1,0 +1,50 @@
+"""UserError: what is wrong with a user's input or files, in one sentence ready to be shown."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+LONGEST_LINE = 600
+"""Characters of one line of a message; a value of 100,000 letters is no help to anybody."""
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+"""Characters that move a terminal's cursor, ring its bell, hide or reorder text."""
+
+
+class UserError(Exception):
+    """Something that the user can mend. A command prints its text and exits with 2.
+
+    Each domain has a subclass of its own. The text is made safe when it is shown: control
+    characters of whatever was read are written as escapes, and endless lines are shortened.
+    """
+
+    def __str__(self) -> str:
+        return shown(super().__str__())
+
+
+def shown(text: object, longest: int = LONGEST_LINE) -> str:
+    """Return text that was read from somewhere, safe to print: no control characters, no endless
+    line. Line ends and tabs stay.
+
+    Args:
+        text: anything; its str() is shown.
+        longest: characters that a line may have; the middle of a longer one is left out.
+    """
+    said = _CONTROL.sub(_escape, str(text))
+    return "\n".join(_shortened(line, longest) for line in said.split("\n"))
+
+
+def _escape(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode("ascii")
+
+
+def _shortened(line: str, longest: int) -> str:
+    if len(line) <= longest:
+        return line
+    half = longest // 2
+    return f"{line[:half]}… ({len(line) - 2 * half:,} characters) …{line[-half:]}"
+
+
+def reason(error: Any) -> str:
+    """Return what the system says of an OSError, without its number; else the error's text."""
+    return str(getattr(error, "strerror", None) or error)

@@ -1,0 +1,179 @@
+"""Reading files that may be damaged, and writing files that must not be.
+
+``read_bytes``, ``read_json`` and ``exists`` are for every file that a user, a crash or another
+program may have changed: whatever is there, a UserError says in one sentence why it cannot be
+used.
+``atomic`` is the one way in which a whole file is written.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from facesiam.errors import UserError, reason
+
+MOST_BYTES = 2**30
+"""Of a file that is read whole. Nothing that these packages write comes near it, weights apart."""
+
+
+class FileError(UserError, ValueError):
+    """A file that cannot be read or written; the text names it and says why."""
+
+
+class Missing(FileError):
+    """There is no such file."""
+
+
+def exists(path: Path) -> bool:
+    """Return whether something is at a path; a link that leads nowhere is something.
+
+    Raises:
+        FileError: that cannot be told: the name is too long, a folder on the way may not be
+            entered, or links lead round in a circle.
+    """
+    return _lstat(path) is not None
+
+
+def is_dir(path: Path) -> bool:
+    """Return whether a folder, or a link to one, is at a path.
+
+    Raises:
+        FileError: as ``exists``.
+    """
+    return _kind(path, stat.S_ISDIR)
+
+
+def is_file(path: Path) -> bool:
+    """Return whether a regular file, or a link to one, is at a path.
+
+    Raises:
+        FileError: as ``exists``.
+    """
+    return _kind(path, stat.S_ISREG)
+
+
+def _kind(path: Path, asked: Any) -> bool:
+    try:
+        return bool(asked(os.stat(path).st_mode))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise FileError(f"{path}: {reason(error)}") from None
+
+
+def _lstat(path: Path) -> os.stat_result | None:
+    try:
+        return os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise FileError(f"{path}: {reason(error)}") from None
+
+
+def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
+    """Return the content of a regular file.
+
+    Args:
+        path: of the file; a link to a regular file will do.
+        most: bytes that it may have.
+
+    Raises:
+        Missing: there is none.
+        FileError: it is a folder, a pipe or a device, too large, or cannot be read.
+    """
+    try:
+        # O_NONBLOCK: opening a pipe that nobody writes to would wait for ever.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        raise Missing(f"{path}: no such file") from None
+    except (OSError, ValueError) as error:
+        raise FileError(f"{path}: cannot be read ({reason(error)})") from None
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            kind = "a folder" if stat.S_ISDIR(found.st_mode) else "a pipe or a device"
+            raise FileError(f"{path}: is {kind}, not a file")
+        with open(descriptor, "rb", closefd=False) as file:
+            content = file.read(most + 1)
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read ({reason(error)})") from None
+    finally:
+        os.close(descriptor)
+    if len(content) > most:
+        raise FileError(f"{path}: has {max(found.st_size, len(content)):,} bytes; at most "
+                        f"{most:,} are read")  # fmt: skip
+    return content
+
+
+def read_text(path: Path, most: int = MOST_BYTES) -> str:
+    """Return the text of a UTF-8 file, with or without a byte order mark.
+
+    Raises:
+        FileError: as ``read_bytes``, or it is no UTF-8 text.
+    """
+    try:
+        return read_bytes(path, most).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FileError(f"{path}: is not UTF-8 text (byte {error.start})") from None
+
+
+def read_json(path: Path, most: int = MOST_BYTES) -> Any:
+    """Return what a JSON file holds.
+
+    Raises:
+        FileError: as ``read_text``, or it is not JSON.
+    """
+    text = read_text(path, most)
+    if not text.strip("\0 \t\r\n"):
+        raise FileError(f"{path}: is empty")
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise FileError(f"{path}: not JSON (nested too deeply)") from None
+    except ValueError as error:
+        raise FileError(f"{path}: not JSON ({error})") from None
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Yield the name of a new file beside ``path``, which takes its place once it is written.
+
+    No reader ever sees half of it, and after a power cut there is the old file or the whole new
+    one: the content is on the disk before the name is changed, and then the name.
+    A link at ``path`` is replaced, what it leads to is not touched. Where the block raises,
+    nothing is left.
+
+    Raises:
+        OSError: there is no such folder, it cannot be written, or the disk is full.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
+    try:
+        yield partial
+        sync(partial)
+        os.replace(partial, path)
+        sync(path.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole UTF-8 file, as ``atomic``; its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def sync(path: Path) -> None:
+    """Have a file's or a folder's content on the disk before this returns."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,107 @@
+"""files.py, errors.py, cli.py: damaged files become sentences, whole files stay whole."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from facesiam import cli, files
+from facesiam.errors import UserError, shown
+
+
+def test_control_characters_are_shown_as_escapes_and_long_lines_shortened() -> None:
+    assert shown("a\x1b]0;x\x07b\tc\nd\u202e") == "a\\x1b]0;x\\x07b\tc\nd\\u202e"
+    said = shown("x" * 100_000)
+    assert len(said) < 700 and "99,400 characters" in said
+    assert str(UserError("\x1b[2J")) == "\\x1b[2J"
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("folder", "is a folder"), ("pipe", "is a pipe or a device"), ("loop", "symbolic links"),
+        ("gone", "no such file"), ("long", "File name too long"), ("large", "at most 10 are read"),
+    ],
+)
+def test_what_is_no_file_is_told_in_a_sentence_and_not_waited_for(
+    kind: str, said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / ("x" * 300 if kind == "long" else "x")
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "loop":
+        path.symlink_to(path)
+    elif kind == "large":
+        path.write_text("x" * 11)
+    with pytest.raises(files.FileError, match=said) as caught:
+        files.read_bytes(path, 10)
+    assert str(path)[:50] in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"", "is empty"), (bytes(9), "is empty"), (b"{", "not JSON"), (b"\xff\xfe{", "not UTF-8"),
+     (b"[" * 200_000, "nested too deeply")],
+)  # fmt: skip
+def test_what_is_no_json(content: bytes, said: str, tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_bytes(content)
+    with pytest.raises(files.FileError, match=said):
+        files.read_json(tmp_path / "x.json")
+
+
+def test_questions_about_paths_that_have_no_answer(tmp_path: Path) -> None:
+    assert not files.exists(tmp_path / "none") and files.is_dir(tmp_path)
+    for ask in (files.exists, files.is_dir, files.is_file):
+        with pytest.raises(files.FileError, match="too long"):
+            ask(tmp_path / ("x" * 300))
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    path, elsewhere = tmp_path / "x", tmp_path / "precious"
+    elsewhere.write_text("old")
+    path.symlink_to(elsewhere)
+    files.write_text(path, "new")
+    assert (path.read_text(), elsewhere.read_text()) == ("new", "old")
+    with pytest.raises(ZeroDivisionError), files.atomic(path) as partial:
+        partial.write_text("half")
+        raise ZeroDivisionError
+    assert path.read_text() == "new" and sorted(p.name for p in tmp_path.iterdir()) == [
+        "precious", "x"
+    ]
+
+
+def test_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    def fails(error: BaseException) -> int:
+        raise error
+
+    assert cli.run(lambda: 1) == 1
+    assert cli.run(lambda: fails(UserError("line 3"))) == 2
+    assert cli.run(lambda: fails(OSError(28, "No space left", "/x")), refused=3) == 3
+    assert cli.run(lambda: fails(KeyboardInterrupt())) == 130
+    assert capsys.readouterr().err == "line 3\n/x: No space left\ninterrupted\n"
+
+
+def test_a_reader_that_leaves_ends_a_command_quietly() -> None:
+    code = "from facesiam import cli\nimport sys\n" \
+           "sys.exit(cli.run(lambda: print('x' * 1_000_000) or 0))"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as child:
+        assert child.stdout and child.stderr
+        child.stdout.read(1)
+        child.stdout.close()
+        assert (child.wait(60), child.stderr.read()) == (0, b"")
+
+
+def test_what_an_encoding_lacks_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    assert cli.run(lambda: print("±") or 0) == 0
+    assert raw.getvalue() == b"\\xb1\n"
