@@ -63,13 +63,33 @@ def locked(run: Path) -> Iterator[None]:
     Raises:
         JournalError: another command has it.
     """
-    run.mkdir(parents=True, exist_ok=True)
-    with (run / ".lock").open("w") as file:
+    lock = _lock(run)
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+def _lock(run: Path) -> int:
+    """Return the descriptor that holds a folder's lock."""
+    while True:
+        run.mkdir(parents=True, exist_ok=True)
+        path = run / ".lock"
+        try:
+            # Never through a link, and without touching what is in it.
+            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        except FileNotFoundError:
+            continue  # a start that failed has just removed the folder
+        except OSError as error:
+            raise JournalError(f"{path}: cannot be locked ({error.strerror})") from None
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if path.exists() and os.path.samestat(os.fstat(file), os.lstat(path)):
+                return file
         except OSError:
+            os.close(file)
             raise JournalError(f"{run}: another command is running in it") from None
-        yield
+        os.close(file)  # the file of a folder that was removed before it was locked
 
 
 def append(path: Path, line: Mapping[str, Any]) -> None:

@@ -83,6 +83,8 @@ def retrain(run: Path, options: argparse.Namespace, console: Console) -> list[di
 
     def train_into(one: TrialConfig, folder: Path) -> None:
         with locked(folder):
+            if _is_trained(folder, key(one.to_dict())):
+                return  # by another command, since this one looked
             train(one, data, weights, folder, console, goal, key(one.to_dict()))
 
     for one in ones:

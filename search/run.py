@@ -15,7 +15,8 @@ import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -103,10 +104,7 @@ def run_folder(options: argparse.Namespace, space: SearchSpace) -> tuple[Path, s
         if not options.resume and not options.dry_run and _taken(run):
             raise RunRefused(f"{run} exists; go on with --resume, or give another --name")
     if options.resume:
-        if not (run / "manifest.json").exists():
-            near = "" if url else _near(name, run.parent)
-            raise RunRefused(f"--resume: there is no run at {url or run}{near}")
-        refuse_changes(run, space)
+        _refuse_foreign(space, run, url)
     nearest = next(p for p in (run, *run.parents) if p.exists())
     try:
         # By trying: permissions say nothing of /proc, of a full disk or of a read-only mount.
@@ -116,6 +114,40 @@ def run_folder(options: argparse.Namespace, space: SearchSpace) -> tuple[Path, s
             f"--out {options.out}: {nearest} cannot be written to ({error.strerror or error})"
         ) from None
     return run, url
+
+
+def _refuse_foreign(space: SearchSpace, run: Path, url: str | None) -> None:
+    """Refuse to go on with a run that is not there, or is not of this space."""
+    if not (run / "manifest.json").exists():
+        near = "" if url else _near(run.name, run.parent)
+        raise RunRefused(f"--resume: there is no run at {url or run}{near}")
+    refuse_changes(run, space)
+
+
+def _check_again(options: argparse.Namespace, space: SearchSpace, setup: Setup, key: str) -> None:
+    """Check the run's folder once more, now that the lock keeps others out of it.
+
+    While this start packed the data or waited for Ray, another one may have begun a run of the
+    same name, ended it, or gone on with it under an edited space.
+
+    Args:
+        options: of the command.
+        space: what to search.
+        setup: where.
+        key: of the data.
+
+    Raises:
+        RunRefused: as ``run_folder``.
+    """
+    if options.resume:
+        _refuse_foreign(space, setup.run, setup.storage)
+        _refuse_other_data(setup.run, key, str(options.data or space.data))
+    elif _taken(setup.run):
+        where = setup.storage or setup.run
+        raise RunRefused(
+            f"{where} exists, begun by another command since this one was started; go on with "
+            "--resume, or give another --name"
+        )
 
 
 def _taken(run: Path) -> bool:
@@ -219,13 +251,18 @@ def _index(
         for part in ("train", "val", "test"):
             data.pairs(protocol, part, people=people, seed=seed, fold=fold)  # type: ignore[arg-type]
     if options.resume:
-        was = json.loads((run / "manifest.json").read_text())["data"]
-        if was["key"] != data.key:
-            raise RunRefused(
-                f"--resume: {run} was started on other data ({was['source']}, content "
-                f"{was['key'][:12]}; {data.source} has {data.key[:12]})"
-            )
+        _refuse_other_data(run, data.key, data.source)
     return data
+
+
+def _refuse_other_data(run: Path, key: str, source: str) -> None:
+    """Refuse to go on with a run on data that are not those which it began with."""
+    was = json.loads((run / "manifest.json").read_text())["data"]
+    if was["key"] != key:
+        raise RunRefused(
+            f"--resume: {run} was started on other data ({was['source']}, content "
+            f"{was['key'][:12]}; {source} has {key[:12]})"
+        )
 
 
 def _check_known(options: argparse.Namespace, space: SearchSpace, run: Path) -> None:
@@ -280,16 +317,33 @@ def _search(
     shown = setup.storage or _shown(setup.run)
     _say(console, f"{'all' if count is None else count} trials into {shown}")
     with locked(setup.run):
-        if options.warm_start and not options.resume:
-            prior.write(setup.run, known)
         if not setup.storage:
-            return _run(options, space, setup, shares, board, data, key, taken, None)
-        with Mirror(setup.storage, board.say) as mirror:
+            with _begun(options, space, setup, data.key, known):
+                return _run(options, space, setup, shares, board, data, key, taken, None)
+        with (
+            Mirror(setup.storage, board.say) as mirror,
+            _begun(options, space, setup, data.key, known),
+        ):
             code = _run(options, space, setup, shares, board, data, key, taken, mirror)
     if mirror.trouble:
         missing = f"{mirror.trouble}; what is missing there is in {setup.run}"
         return _failed(console, setup.run, missing)
     return code
+
+
+@contextmanager
+def _begun(
+    options: argparse.Namespace, space: SearchSpace, setup: Setup, key: str, known: list[Known]
+) -> Iterator[None]:
+    """Within this the folder, which is locked, is this run's; one that never began leaves none."""
+    _check_again(options, space, setup, key)
+    try:
+        if options.warm_start and not options.resume:
+            prior.write(setup.run, known)
+        yield
+    finally:
+        if not options.resume and not (setup.run / "manifest.json").exists():
+            shutil.rmtree(setup.run, ignore_errors=True)  # nothing but what this start made
 
 
 def _run(
@@ -334,11 +388,10 @@ def _run(
 
 
 def _failed(console: Console, run: Path, why: str) -> int:
-    """Say that the storage failed and how to go on; leave no folder of a run that never began."""
+    """Say why the search ended and how to go on with it."""
     if (run / "manifest.json").exists():
         more = f"Nothing that was noted is lost. Go on with:\n  {_resume_command()}"
     else:
-        shutil.rmtree(run, ignore_errors=True)
         more = "Nothing had begun."
     _say(console, f"stopped: {why}\n{more}")
     return STORAGE_FAILED

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -11,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from facesiam.files import write_text
+from search import journal
 from search.journal import (
     Journal,
     JournalError,
+    locked,
     read_epochs,
     read_lines,
     read_trials,
@@ -100,3 +104,30 @@ def test_a_line_for_which_there_is_no_room_is_not_there_at_all(tmp_path: Path) -
     assert done.stdout.endswith("\n1\n")  # the next line that is written is the second one
     content = (tmp_path / "epochs.jsonl").read_text()
     assert content == '{"trial": "0001", "epoch": 0, "n": 1}\n'
+
+
+def test_a_lock_whose_folder_was_removed_before_it_was_held_holds_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A start that failed takes its folder away while another one is about to lock it."""
+    run, flock, removed = tmp_path / "run", fcntl.flock, [0]
+
+    def late(file: int, how: int) -> None:
+        if not removed[0]:
+            removed[0] += 1
+            shutil.rmtree(run)
+        flock(file, how)
+
+    monkeypatch.setattr(journal.fcntl, "flock", late)
+    with locked(run), pytest.raises(JournalError, match="another command"), locked(run):
+        pass
+    assert removed == [1] and (run / ".lock").exists()
+
+
+def test_a_lock_that_is_a_link_is_refused_and_what_it_leads_to_stays(tmp_path: Path) -> None:
+    (tmp_path / "thesis").write_text("years of work")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".lock").symlink_to(tmp_path / "thesis")
+    with pytest.raises(JournalError, match="cannot be locked"), locked(tmp_path / "run"):
+        pass
+    assert (tmp_path / "thesis").read_text() == "years of work"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from facesiam.data import FaceData
 from facesiam.judge import predict
 from facesiam.saving import load_model, save_model
 from facesiam.train import epochs
+from search import retrain
 from search.journal import Journal, locked
 from search.mirror import Mirror
 from search.report import report
@@ -99,6 +102,26 @@ def test_a_seed_that_is_done_is_not_trained_again_unless_something_has_changed(
     assert main([str(run), "--seed", "-1"]) == 2
     assert main([str(run), "--seed", str(2**31 - 1), "--seeds", "2"]) == 2
     assert capsys.readouterr().err.count("seed: must be") == 2
+
+
+def test_a_seed_that_another_command_trained_while_this_one_waited_is_not_trained_again(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    argv = [str(run), "--epochs", "1", "--seed", "1"]
+    weights = run / "retrain" / "0002" / "seed-1" / "weights.pt"
+    seen: list[int] = []
+
+    @contextmanager
+    def late(folder: Path) -> Iterator[None]:
+        monkeypatch.setattr(retrain, "locked", locked)
+        assert main(argv) == 0
+        seen.append(weights.stat().st_mtime_ns)
+        with locked(folder):
+            yield
+
+    monkeypatch.setattr(retrain, "locked", late)
+    assert main(argv) == 0
+    assert seen == [weights.stat().st_mtime_ns]
 
 
 def test_the_test_people_decide_nothing(

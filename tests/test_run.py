@@ -417,3 +417,56 @@ def test_a_tiny_search_on_the_real_faces(
     assert list(trials["status"]) == ["done"] and set(epochs["val_pairs"]) == {160}
     assert main([*argv, "--name", "official", "--rows", "B", "--set", "protocol=cfp-pairs"]) == 0
     assert "done" in capsys.readouterr().out
+
+
+def while_ray_starts(monkeypatch: pytest.MonkeyPatch, then: Callable[[], object]) -> None:
+    """Have `then` happen once the folder was found free, and before it is locked."""
+    from search import driver
+
+    there = driver.cluster
+
+    def late() -> Any:
+        then()
+        return there()
+
+    monkeypatch.setattr(driver, "cluster", late)
+
+
+@pytest.mark.usefixtures("local_ray")
+@pytest.mark.parametrize("behind_a_url", [False, True])
+def test_a_run_that_another_command_made_or_changed_while_this_one_started_stays_as_it_is(
+    space: Path, faces: Path, data: FaceData, tmp_path: Path, behind_a_url: bool,
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FACESIAM_CACHE", str(data.folder.parent))
+    place = tmp_path / "runs"
+    out = f"file://{place}" if behind_a_url else str(place)
+    argv = [str(space), "--data", str(faces), "--out", out, "--rows", "A", "--set", "epochs=1"]
+    argv += ["--set", "people=8"]
+    with monkeypatch.context() as patch:
+        inner = patch  # the other command runs while this one looks at its machines
+
+        def other() -> None:
+            inner.undo()
+            assert main(argv) == 0
+
+        while_ray_starts(patch, other)
+        assert main([*argv, "--set", "hidden=32"]) == 2
+    url = out + "/small" if behind_a_url else str(place / "small")
+    assert f"{url} exists, begun by another command since this one" in capsys.readouterr().err
+    run = results.folder_of(url)
+    assert [config.hidden for config in results.settings(run).values()] == [16]
+    assert results.load(run)[0]["status"].tolist() == ["done"]
+
+    def gone_on() -> None:
+        """Somebody goes on with the run under another metric meanwhile."""
+        for file in (run, place / "small"):
+            text = (file / "space.yaml").read_text()
+            (file / "space.yaml").write_text(re.sub("metric:.*", "metric: val_auc", text))
+
+    before = (place / "small" / "trials.jsonl").stat() if not behind_a_url else None
+    while_ray_starts(monkeypatch, gone_on)
+    assert main([*argv, "--resume", "--rows", "A,B"]) == 2
+    assert "metric was val_auc and is val_acc" in capsys.readouterr().err
+    if before:
+        assert (place / "small" / "trials.jsonl").stat() == before
