@@ -7,17 +7,19 @@ does, a row of different people and then a row of the same person, with the test
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from scipy.special import expit
 
 from facesiam import align, cli, packing
 from facesiam.config import TrialConfig, positive
 from facesiam.data import DataError, Pairs, prepare
-from facesiam.judge import predict
+from facesiam.judge import log_odds, predict
 from facesiam.metrics import accuracy, wilson
 from facesiam.models import SiameseNet
 from facesiam.packing import GEOMETRIES, decode
@@ -25,6 +27,7 @@ from facesiam.saving import load_model
 
 SIDE, GAP, CAPTION, TITLE = 224, 12, 30, 44
 SAME, DIFFERENT = "The same person", "NOT the same person"
+UNKNOWN = "no verdict: its score is not a number"
 GREEN, RED, INK, PAPER = (22, 120, 60), (176, 32, 32), (30, 30, 30), (255, 255, 255)
 
 
@@ -42,6 +45,8 @@ class Judged:
     @property
     def caption(self) -> str:
         """The verdict and how sure the net is of it."""
+        if math.isnan(self.same):
+            return UNKNOWN
         return f"{SAME if self.same > 0.5 else DIFFERENT} ({max(self.same, 1 - self.same):.0%})"
 
     @property
@@ -49,6 +54,8 @@ class Judged:
         """Green for a right verdict, red for a wrong one, black where the truth is not known."""
         if self.truth is None:
             return INK
+        if math.isnan(self.same):  # no verdict is no right one
+            return RED
         return GREEN if (self.same > 0.5) == self.truth else RED
 
 
@@ -108,11 +115,12 @@ def judge_test_pairs(
         )
     pairs = data.pairs_of(config, "test")
     pixels = data.pixels(config.geometry)
-    same = predict(net, config, pixels, pairs)
-    low, high = wilson(round(accuracy(same, pairs.label) * len(same)), len(same))
+    odds = log_odds(net, config, pixels, pairs)
+    right, same = accuracy(odds, pairs.label), expit(odds)
+    low, high = wilson(round(right * len(odds)), len(odds))
     title = (
-        f"Test accuracy {100 * accuracy(same, pairs.label):.1f} % "
-        f"[{100 * low:.1f}, {100 * high:.1f}] of {len(same)} pairs"
+        f"Test accuracy {100 * right:.1f} % [{100 * low:.1f}, {100 * high:.1f}] of {len(odds)} "
+        "pairs"
     )
     rng = np.random.default_rng(options.seed)
     rows = []

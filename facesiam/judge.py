@@ -25,6 +25,9 @@ def pair_logits(
 ) -> Tensor:
     """Return logits (P, 2) float32 on the CPU; each image passes the trunk once.
 
+    Whatever the trunk computes in, the verdict is computed in fp32: bf16 has 8 bits, in which the
+    logits of hundreds of pairs are equal.
+
     Args:
         net: on the device of the pixels.
         pixels: where the pairs' images are.
@@ -46,10 +49,10 @@ def pair_logits(
     return torch.cat([net.judge(features[a], features[b]).float() for a, b in ends]).cpu()
 
 
-def predict(
+def log_odds(
     net: SiameseNet, config: TrialConfig, source: NDArray[np.uint8], pairs: Pairs
 ) -> NDArray[np.float64]:
-    """Return the probability of "same person" for each pair, (P,) in [0, 1].
+    """Return the log-odds of "same person" for each pair, (P,); above 0 it is judged the same.
 
     Args:
         net: on the device and in the dtype that it shall run in, as ``load_model`` returns it.
@@ -59,8 +62,29 @@ def predict(
     """
     device = next(net.parameters()).device
     logits = pair_logits(net, Pixels(source, config.image_size, device), pairs)
-    same = torch.sigmoid((logits[:, 0] - logits[:, 1]).double())
-    return same.numpy()
+    return odds_of(logits)
+
+
+def odds_of(logits: Tensor) -> NDArray[np.float64]:
+    """Return the log-odds (P,) of logits (P, 2): their difference, exact in double."""
+    same, different = logits.double().unbind(1)
+    return (same - different).numpy()
+
+
+def predict(
+    net: SiameseNet, config: TrialConfig, source: NDArray[np.uint8], pairs: Pairs
+) -> NDArray[np.float64]:
+    """Return the probability of "same person" for each pair, (P,) in [0, 1], to be shown.
+
+    To measure with, take ``log_odds``: sure verdicts have equal probabilities, 0 or 1.
+
+    Args:
+        net: as for ``log_odds``; so are the others.
+        config: its settings.
+        source: the images.
+        pairs: the pairs to judge.
+    """
+    return torch.sigmoid(torch.from_numpy(log_odds(net, config, source, pairs))).numpy()
 
 
 def judged_right(logits: Tensor, label: Tensor) -> Tensor:

@@ -1,7 +1,13 @@
 """How well a net verifies: accuracy, AUC, equal error rate, true accepts at few false ones.
 
-Everywhere, label 0 (same person) is the positive class and the score is the probability of "same".
-A NaN score is a wrong answer in the accuracy, and leaves AUC and EER undefined (NaN): a net that
+Everywhere, label 0 (same person) is the positive class and the score is the log-odds of "same":
+0 is the threshold of the accuracy, the others ask for the order alone. Log-odds and not
+probabilities, because a probability of float64 is exactly 1 from log-odds of 37 on, of float32
+from 17 on, and pairs that are equal there cannot be ranked any more: the true accepts at few false
+ones are decided among just these.
+
+Pairs of equal scores are accepted together or not at all, as no threshold lies between them. A NaN
+score is a wrong answer in the accuracy, and leaves AUC and EER undefined (NaN): a net that
 returns NaN has not ranked its pairs. AUC and EER are also NaN where a class has no pair.
 """
 
@@ -26,16 +32,16 @@ CHUNK = 4_000_000
 """Cells of the (resamples, pairs) arrays held at once: 32 MB each."""
 
 
-def accuracy(same_probability: ArrayLike, label: ArrayLike) -> float:
+def accuracy(log_odds: ArrayLike, label: ArrayLike) -> float:
     """Return the share of the P pairs judged right, in [0, 1]; NaN without pairs.
 
-    A pair is judged "same" where its probability is above 0.5, which is the same as the first
-    logit being higher than the second: exactly 0.5 is judged "different", NaN is always wrong.
+    A pair is judged "same" where its log-odds are above 0, which is the same as the first logit
+    being higher than the second: exactly 0 is judged "different", NaN is always wrong.
 
     Raises:
         ValueError: the two differ in length, or a label is neither 0 nor 1.
     """
-    score, same = _checked(same_probability, label)
+    score, same = _checked(log_odds, label)
     return float(np.mean(_right(score, same))) if len(score) else math.nan
 
 
@@ -62,19 +68,19 @@ def wilson(right: int, n: int, level: float = 0.95) -> tuple[float, float]:
     return low, high
 
 
-def auc(same_probability: ArrayLike, label: ArrayLike) -> float:
+def auc(score: ArrayLike, label: ArrayLike) -> float:
     """Return the chance that a same pair scores above a different pair, ties counting half.
 
     Raises:
         ValueError: as ``accuracy``.
     """
-    score, same = _checked(same_probability, label)
-    if not _ranked(score, same):
+    scores, same = _checked(score, label)
+    if not _ranked(scores, same):
         return math.nan
-    return float(_areas(*_roc(*_group_counts(score, same)))[0])
+    return float(_areas(*_roc(*_group_counts(scores, same)))[0])
 
 
-def eer(same_probability: ArrayLike, label: ArrayLike) -> float:
+def eer(score: ArrayLike, label: ArrayLike) -> float:
     """Return the equal error rate, in [0, 1]: where false accepts are as frequent as rejects.
 
     Between two points of the ROC curve the crossing is interpolated linearly, so a perfect ranking
@@ -83,13 +89,13 @@ def eer(same_probability: ArrayLike, label: ArrayLike) -> float:
     Raises:
         ValueError: as ``accuracy``.
     """
-    score, same = _checked(same_probability, label)
-    if not _ranked(score, same):
+    scores, same = _checked(score, label)
+    if not _ranked(scores, same):
         return math.nan
-    return float(_crossings(*_roc(*_group_counts(score, same)))[0])
+    return float(_crossings(*_roc(*_group_counts(scores, same)))[0])
 
 
-def true_accepts(same_probability: ArrayLike, label: ArrayLike, false_accepts: float) -> float:
+def true_accepts(score: ArrayLike, label: ArrayLike, false_accepts: float) -> float:
     """Return the share of same pairs accepted where at most this share of the others is.
 
     The threshold is the lowest score that keeps the promise, so where there are fewer than
@@ -99,23 +105,37 @@ def true_accepts(same_probability: ArrayLike, label: ArrayLike, false_accepts: f
     Raises:
         ValueError: as ``accuracy``.
     """
-    score, same = _checked(same_probability, label)
-    if not _ranked(score, same):
+    scores, same = _checked(score, label)
+    if not _ranked(scores, same):
         return math.nan
-    return float(_accepted(*_roc(*_group_counts(score, same)), false_accepts)[0])
+    return float(_accepted(*_roc(*_group_counts(scores, same)), false_accepts)[0])
 
 
-def roc(same_probability: ArrayLike, label: ArrayLike) -> tuple[Floats, Floats]:
+def roc(score: ArrayLike, label: ArrayLike) -> tuple[Floats, Floats]:
     """Return false and true accept rates (G + 1,) at every threshold, from (0, 0) to (1, 1).
 
     Raises:
         ValueError: as ``accuracy``; a class has no pair; a score is NaN.
     """
-    score, same = _checked(same_probability, label)
-    if not _ranked(score, same):
+    scores, same = _checked(score, label)
+    if not _ranked(scores, same):
         raise ValueError("a curve needs pairs of both kinds, and scores that are numbers")
-    false, true = _roc(*_group_counts(score, same))
+    false, true = _roc(*_group_counts(scores, same))
     return false[0], true[0]
+
+
+def ties(score: ArrayLike, label: ArrayLike) -> int:
+    """Return how many of the P pairs have the very score of a pair of the other kind.
+
+    What ranks them is not the net: between them no threshold can choose.
+
+    Raises:
+        ValueError: as ``accuracy``.
+    """
+    scores, same = _checked(score, label)
+    positive, negative = (counts[0] for counts in _group_counts(scores, same))
+    both = (positive > 0) & (negative > 0)
+    return int((positive + negative)[both].sum())
 
 
 def calibration(score: ArrayLike, label: ArrayLike) -> tuple[float, float]:
@@ -155,7 +175,7 @@ def calibration(score: ArrayLike, label: ArrayLike) -> tuple[float, float]:
 
 
 def verification(
-    same_probability: ArrayLike, label: ArrayLike, seed: int = 0
+    log_odds: ArrayLike, label: ArrayLike, seed: int = 0
 ) -> dict[str, dict[str, float]]:
     """Measure P pairs: the METRICS as ``{"value", "low", "high"}``, all in [0, 1].
 
@@ -166,7 +186,7 @@ def verification(
     Raises:
         ValueError: as ``accuracy``.
     """
-    score, same = _checked(same_probability, label)
+    score, same = _checked(log_odds, label)
     right, n = int(_right(score, same).sum()), len(score)
     low, high = wilson(right, n)
     share = right / n if n else math.nan
@@ -186,11 +206,11 @@ def verification(
     return result
 
 
-def _checked(same_probability: ArrayLike, label: ArrayLike) -> tuple[Floats, NDArray[np.bool_]]:
-    score, labels = np.asarray(same_probability, dtype=np.float64), np.asarray(label)
+def _checked(given: ArrayLike, label: ArrayLike) -> tuple[Floats, NDArray[np.bool_]]:
+    score, labels = np.asarray(given, dtype=np.float64), np.asarray(label)
     if score.ndim != 1 or score.shape != labels.shape:
         raise ValueError(
-            f"probabilities and labels must both be (P,), got {score.shape} and {labels.shape}"
+            f"scores and labels must both be (P,), got {score.shape} and {labels.shape}"
         )
     if not np.isin(labels, (0, 1)).all():
         raise ValueError("a label must be 0 (same person) or 1 (different people)")
@@ -198,7 +218,7 @@ def _checked(same_probability: ArrayLike, label: ArrayLike) -> tuple[Floats, NDA
 
 
 def _right(score: Floats, same: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    right: NDArray[np.bool_] = ((score > 0.5) == same) & ~np.isnan(score)
+    right: NDArray[np.bool_] = ((score > 0) == same) & ~np.isnan(score)
     return right
 
 
@@ -213,7 +233,7 @@ def _groups(score: Floats) -> Ints:
 
 def _group_counts(score: Floats, same: NDArray[np.bool_]) -> tuple[Ints, Ints]:
     groups = _groups(score)
-    size = int(groups.max()) + 1
+    size = int(groups.max(initial=-1)) + 1
     positive = np.bincount(groups[same], minlength=size)
     negative = np.bincount(groups[~same], minlength=size)
     return positive[None, :], negative[None, :]

@@ -116,12 +116,13 @@ class SiameseNet(nn.Module):
         """Return logits (P, 2) for two (P, F) feature batches; the first is "same person".
 
         Of a calibrated net their difference is 0 at the threshold; but a decision net that is
-        training gives what it trains, in which the validation pairs have no part.
+        training gives what it trains, in which the validation pairs have no part. One that does
+        not train computes its last layer in fp32: logits of bf16 are equal for many pairs.
         """
         if self.embeds:
             return self.judge_cosines((left * right).sum(1))
         features = JOINS[self.join](left, right).to(next(self.head.parameters()).dtype)
-        logits = self.head(features)
+        logits = self.head(features) if self.training else self._verdict(features)
         return self._centred(logits) if self.calibrated and not self.training else logits
 
     def judge_cosines(self, cosine: Tensor) -> Tensor:
@@ -148,7 +149,8 @@ class SiameseNet(nn.Module):
 
     def raw(self, logits: Tensor) -> Tensor:
         """Return the scores (P,), before any threshold, of logits that ``judge`` returned."""
-        score = (logits[:, 0] - logits[:, 1]).double()
+        same, different = logits.double().unbind(1)
+        score = same - different
         if not self.calibrated:
             return score
         return score / self.slope.double().cpu() + self.threshold.double().cpu()
@@ -160,6 +162,14 @@ class SiameseNet(nn.Module):
             if isinstance(layer, nn.modules.batchnorm._BatchNorm):
                 layer.eval()
         return self
+
+    def _verdict(self, features: Tensor) -> Tensor:
+        """Return a decision head's logits (P, 2) float32 of joined features, (P, F) or (P, 2F)."""
+        assert isinstance(self.head, nn.Sequential)
+        last = self.head[-1]
+        assert isinstance(last, nn.Linear)
+        hidden = self.head[:-1](features).float()
+        return F.linear(hidden, last.weight.float(), last.bias.float())
 
     def _centred(self, logits: Tensor) -> Tensor:
         off = torch.stack([self.threshold, -self.threshold]) / 2

@@ -28,6 +28,8 @@ WIDTH, DPI = 9.0, 150
 LN2 = math.log(2)
 LOSS_TOP = 3 * LN2
 """Losses above three times chance are cut off: one such epoch would flatten the rest."""
+HIGHEST = 1e6
+"""Log-odds beyond are drawn there: infinite ones have no place on an axis."""
 SHOW_BEYOND = 3
 """Recorded curves are drawn up to this many times the measured length."""
 
@@ -143,12 +145,12 @@ def verification(path: Path, title: str, tested: Mapping[str, pd.DataFrame]) -> 
     Args:
         path: PNG to write.
         title: above the picture.
-        tested: test pairs by what they are, each with label (0 same) and same (probability).
+        tested: test pairs by what they are, each with the columns of ``search.scores``.
     """
     figure = Figure(figsize=(WIDTH, 3.9), dpi=DPI, layout="constrained")
     curve, counts = figure.subplots(1, 2)
     for colour, (name, scores) in zip(RANKED, tested.items(), strict=False):
-        false, true = roc(scores["same"], scores["label"])
+        false, true = roc(scores["log_odds"], 1 - scores["same_person"])
         shown = false > 0  # the axis is logarithmic
         curve.plot(100 * false[shown], 100 * true[shown], color=colour, lw=1.6, label=name,
                    drawstyle="steps-post")  # fmt: skip
@@ -159,11 +161,11 @@ def verification(path: Path, title: str, tested: Mapping[str, pd.DataFrame]) -> 
     curve.set_ylabel("same people accepted, %")
     curve.legend(fontsize=8.5, loc="lower right", frameon=False)
     name, scores = next(iter(tested.items()))
-    probability = scores["same"].clip(1e-6, 1 - 1e-6)
-    odds = np.log(probability / (1 - probability))  # where most probabilities are 0 or 1
+    odds = scores["log_odds"].clip(-HIGHEST, HIGHEST)
     bins = np.linspace(odds.min(), odds.max(), 41)
-    for label, colour, words in ((0, TRAIN, "same person"), (1, VAL, "different people")):
-        counts.hist(odds[scores["label"] == label], bins, color=colour, alpha=0.6, label=words)
+    for same, colour, words in ((1, TRAIN, "same person"), (0, VAL, "different people")):
+        of_kind = odds[scores["same_person"] == same]
+        counts.hist(of_kind, bins, color=colour, alpha=0.6, label=words)
     counts.axvline(0, color=BEST, lw=0.9, label="threshold")
     counts.set_xlabel(f"log odds of “same person”, {name}")
     counts.set_ylabel("test pairs")

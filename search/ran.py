@@ -29,8 +29,8 @@ class Run:
     configs: dict[str, TrialConfig]
     tests: dict[str, list[dict[str, Any]]]
     """What search.retrain measured on the test split, by trial or ensemble: a dict per protocol
-    and seed, its METRICS with protocol, seed, epoch, own (the protocol is the trial's) and scores
-    (a file)."""
+    and seed, its METRICS with protocol, seed, epoch, own (the protocol is the trial's), scores (a
+    file) and ties."""
 
     def curve(self, trial: str) -> pd.DataFrame:
         """Return the epochs of one trial, in order."""
@@ -119,7 +119,7 @@ def _read_test(path: Path) -> dict[str, Any]:
         work = {"config": {**test.get("config", {}), "seed": None}, "trainer": test.get("trainer")}
         return {
             "seed": test["seed"], "epoch": test["epoch"], **measures, "protocol": protocol,
-            "own": own, "scores": scores, "work": work,
+            "own": own, "scores": scores, "work": work, "ties": int(test.get("ties", 0)),
         }
     except (ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path}: not a test result ({error!r})") from None

@@ -20,7 +20,7 @@ from facesiam.config import TrialConfig
 from facesiam.errors import reason
 from facesiam.files import write_text
 from facesiam.losses import LOSSES
-from search import documents, figures, findings, results, tables, verdicts
+from search import documents, figures, findings, results, scores, tables, verdicts
 from search.documents import DocumentRow
 from search.ran import Measured, Run, log_settings, ran_rows, read, settings_frame
 from search.ranking import grid, markdown
@@ -159,9 +159,13 @@ def _rocs(run: Run, folder: Path) -> str:
         tested: dict[str, pd.DataFrame] = {}
         for test in tests:
             if test["protocol"] not in tested and test["scores"].is_file():
-                scores = pd.read_csv(test["scores"])
-                if scores["same"].notna().all() and scores["label"].nunique() == 2:
-                    tested[test["protocol"]] = scores
+                try:
+                    judged = scores.read(test["scores"])
+                except scores.OlderScores as error:
+                    parts.append(f"No ROC curve of trial {trial}: {error}")
+                    continue
+                if judged["log_odds"].notna().all() and judged["same_person"].nunique() == 2:
+                    tested[test["protocol"]] = judged
         if tested:
             path = folder / f"roc-{trial}.png"
             figures.verification(path, f"Test pairs of trial {trial}", tested)

@@ -275,6 +275,9 @@ def _print_table(tested: list[dict[str, Any]]) -> None:
     first = tested[0]
     console.print(f"test split of {first['protocol']}, trial {first['trial']}, 95 % intervals")
     console.print(table)
+    for row in tested:
+        if row["ties"]:
+            console.print(tables.tied(row["ties"], row["accuracy"]["n"], f"seed {row['seed']}"))
 
 
 def _means(tested: list[dict[str, Any]]) -> list[str]:

@@ -92,10 +92,13 @@ def tested(runs: Sequence[Run]) -> str:
     measures = ("accuracy", "auc", "eer", *FALSE_ACCEPTS)
     headers = ["Trial", "Pairs of", "Seed", "Epoch", "Accuracy, %", "AUC, %", "EER, %"]
     headers += [f"TPR at FPR {most:g}, %" for most in FALSE_ACCEPTS.values()] + ["Pairs"]
-    cells = []
+    cells, notes = [], []
     for run in runs:
         for trial, tests in run.tests.items():
             for test in tests:
+                if test.get("ties"):
+                    whose = f"Trial {trial}, {test['protocol']}, seed {test['seed']}"
+                    notes.append(tied(test["ties"], test["accuracy"]["n"], whose) + ".")
                 shares = [_share(test[name]) if name in test else "–" for name in measures]
                 epoch = "–" if test["epoch"] is None else str(test["epoch"])
                 known = [trial, test["protocol"], str(test["seed"]), epoch]
@@ -106,7 +109,16 @@ def tested(runs: Sequence[Run]) -> str:
         "Trained again and tested at its best epoch, with 95 % intervals; ensemble-N is the mean "
         "verdict of the N best, with the weights that the search kept.\n\n"
     )
-    return about + grid(headers, cells, [True, True] + [False] * (len(headers) - 2))
+    table = grid(headers, cells, [True, True] + [False] * (len(headers) - 2))
+    return "\n\n".join([about + table, *notes])
+
+
+def tied(ties: int, n: int, whose: str) -> str:
+    """Say that so many of a test's n pairs have the score of a pair of the other kind."""
+    return (
+        f"{whose}: {ties} of {n} pairs have the very score of a pair of the other kind; they are "
+        "accepted together or not at all, and count half in the AUC"
+    )
 
 
 def folds(summary: Mapping[str, Any]) -> str:

@@ -6,9 +6,7 @@ everything has been chosen, and nowhere before.
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import json
 import statistics
 from collections.abc import Callable, Mapping
@@ -17,7 +15,6 @@ from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from facesiam.cfp import ALL_FOLDS, KINDS
 from facesiam.config import Part, Protocol, TrialConfig
@@ -25,11 +22,12 @@ from facesiam.data import DataError, FaceData, Pairs
 from facesiam.device import keep_freed_memory
 from facesiam.files import write_text
 from facesiam.identity import trainer_version
-from facesiam.judge import pair_logits, predict
-from facesiam.metrics import METRICS, accuracy, calibration, verification
+from facesiam.judge import log_odds, odds_of, pair_logits
+from facesiam.metrics import METRICS, accuracy, calibration, ties, verification
 from facesiam.models import SiameseNet
 from facesiam.pixels import Pixels
 from facesiam.saving import load_model
+from search import scores
 from search.earlier import Key, keys
 from search.tables import TEN_FOLD
 
@@ -56,16 +54,16 @@ def test(
     pixels, val_acc = data.pixels(config.geometry), float(info["val_acc"])
     if other:
         val = pairs_of(data, config, protocol, "val")
-        val_acc = accuracy(expit(calibrate(net, config, pixels, val)), val.label)
-    same = predict(net, config, pixels, pairs)
+        val_acc = accuracy(calibrate(net, config, pixels, val), val.label)
+    odds = log_odds(net, config, pixels, pairs)
     figures = {
         "trial": trial, "protocol": asked, "seed": config.seed,
         "epoch": int(info["epoch"]), "val_acc": val_acc,
-        **verification(same, pairs.label, seed=config.seed),
+        **verification(odds, pairs.label, seed=config.seed), "ties": ties(odds, pairs.label),
         "config": config.to_dict(), "data": data.key, "trainer": trainer_version(),
     }
     suffix = f"-{protocol}" if other else ""
-    write_text(folder / f"scores{suffix}.csv", _scores(pairs, same))
+    scores.write(folder / f"scores{suffix}.csv", data.names, pairs, odds)
     write_text(folder / f"test{suffix}.json", json.dumps(figures, indent=1) + "\n")
     return figures
 
@@ -96,16 +94,17 @@ def ensemble(
     if not np.isfinite(mean["val"]).all():
         raise DataError(f"{', '.join(files)}: verdicts of validation pairs are not all numbers")
     threshold, slope = calibration(mean["val"], pairs["val"].label)
-    same = {part: expit((each - threshold) * slope) for part, each in mean.items()}
+    own = {part: (each - threshold) * slope for part, each in mean.items()}
     figures = {
         "trial": name, "members": list(files), "protocol": protocol,
-        "seed": 0, "epoch": None, "val_acc": accuracy(same["val"], pairs["val"].label),
-        **verification(same["test"], pairs["test"].label), "data": data.key,
+        "seed": 0, "epoch": None, "val_acc": accuracy(own["val"], pairs["val"].label),
+        **verification(own["test"], pairs["test"].label),
+        "ties": ties(own["test"], pairs["test"].label), "data": data.key,
     }
     for old in folder.glob("test-*.json"):
         if json.loads(old.read_text(encoding="utf-8"))["members"] != figures["members"]:
             old.unlink()  # the search has gone on since
-    write_text(folder / f"scores-{protocol}.csv", _scores(pairs["test"], same["test"]))
+    scores.write(folder / f"scores-{protocol}.csv", data.names, pairs["test"], own["test"])
     write_text(folder / f"test-{protocol}.json", json.dumps(figures, indent=1) + "\n")
     return figures
 
@@ -259,7 +258,7 @@ def _odds(
     """Return the pairs' log-odds of "same person", and their scores before any threshold."""
     device = next(net.parameters()).device
     logits = pair_logits(net, Pixels(pixels, config.image_size, device), pairs)
-    return (logits[:, 0] - logits[:, 1]).double().numpy(), net.raw(logits).numpy()
+    return odds_of(logits), net.raw(logits).numpy()
 
 
 def _test_fold(config: TrialConfig, data: FaceData, folder: Path) -> dict[str, Any]:
@@ -274,23 +273,14 @@ def _test_fold(config: TrialConfig, data: FaceData, folder: Path) -> dict[str, A
         pairs = data.official(number, config.fold)
         refuse_leak(data, data.pairs_of(config, "train"), pairs, f"{TEN_FOLD}, fold {config.fold}")
         calibrate(net, config, pixels, data.official(number, config.fold % 10 + 1))
-        same = predict(net, config, pixels, pairs)
+        odds = log_odds(net, config, pixels, pairs)
         figures |= {"epoch": int(info["epoch"]), "val_acc": float(info["val_acc"])}
-        figures[kind] = verification(same, pairs.label, seed=config.seed)
-        write_text(folder / f"scores-{kind}.csv", _scores(pairs, same))
+        figures[kind] = verification(odds, pairs.label, seed=config.seed)
+        figures[kind]["ties"] = {"n": ties(odds, pairs.label)}
+        scores.write(folder / f"scores-{kind}.csv", data.names, pairs, odds)
     return figures
 
 
 def _spread(values: list[float]) -> dict[str, float]:
     deviation = statistics.stdev(values) if len(values) > 1 else float("nan")
     return {"mean": statistics.mean(values), "std": deviation, "n": len(values)}
-
-
-def _scores(pairs: Pairs, same: NDArray[np.float64]) -> str:
-    """Return a line a pair: its images, its label and the probability of "same person"."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["left", "right", "label", "same"])
-    rows = (pairs.left.tolist(), pairs.right.tolist(), pairs.label.tolist(), same.tolist())
-    writer.writerows(zip(*rows, strict=True))
-    return text.getvalue()

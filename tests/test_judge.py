@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from facesiam.config import TrialConfig
 from facesiam.data import FaceData
-from facesiam.judge import judged_right, predict
+from facesiam.judge import judged_right, log_odds, odds_of, predict
 from facesiam.models import build
+from facesiam.optimizer import compute_in
 from facesiam.pixels import Pixels
 
 
@@ -35,3 +37,31 @@ def test_the_first_logit_must_be_higher_for_the_same_person() -> None:
     logits = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5], [math.nan, math.nan]])
     assert judged_right(logits, torch.zeros(4)).tolist() == [True, False, False, False]
     assert judged_right(logits, torch.ones(4)).tolist() == [False, True, True, False]
+
+
+def test_log_odds_are_the_exact_difference_of_the_logits() -> None:
+    # In float32 30000 + 0.001 is 30000.0: the second pair would be as sure as the first.
+    logits = torch.tensor([[30000.0, 0.0], [30000.0, -0.001], [400.0, -400.0], [0.25, 0.5]])
+    expected = [30000.0, 30000.0 + float(np.float32(0.001)), 800.0, -0.25]
+    assert odds_of(logits).tolist() == expected
+
+
+@pytest.mark.parametrize("join", ["concat", "difference", "linear"])
+def test_a_bf16_nets_verdict_is_computed_in_fp32(
+    tiny: TrialConfig, data: FaceData, join: str
+) -> None:
+    config = dataclasses.replace(tiny, join=join)
+    net = build(config).eval()
+    compute_in(net, torch.bfloat16)
+    net.head[-1].bias.data += 8  # type: ignore[index]  # where bf16 has steps of 1 / 16
+    pairs, source = data.pairs("cfp-pairs", "val"), data.pixels("letterbox")
+    seen: list[torch.Tensor] = []
+    net.head[-2].register_forward_hook(lambda *call: seen.append(call[-1]))  # type: ignore[index]
+    odds = log_odds(net, config, source, pairs)
+    last = net.head[-1]  # type: ignore[index]
+    hidden, weight, bias = (part.detach().double() for part in (seen[0], last.weight, last.bias))
+    expected = (hidden @ weight.T + bias) @ torch.tensor([1.0, -1.0], dtype=torch.float64)
+    assert odds == pytest.approx(expected.numpy(), abs=1e-5)
+    assert predict(net, config, source, pairs) == pytest.approx(1 / (1 + np.exp(-odds)))
+    rounded = net.head(torch.zeros(1, net.head[0].in_features, dtype=torch.bfloat16))  # type: ignore[index]
+    assert rounded.dtype == torch.bfloat16  # so that is what it would have been

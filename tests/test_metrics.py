@@ -14,6 +14,7 @@ from facesiam.metrics import (
     calibration,
     eer,
     roc,
+    ties,
     true_accepts,
     verification,
     wilson,
@@ -22,17 +23,44 @@ from facesiam.metrics import (
 SAME, OTHER = 0, 1
 
 
-def test_accuracy_counts_same_above_a_half_and_other_below() -> None:
-    assert accuracy([0.9, 0.4, 0.1, 0.6], [SAME, SAME, OTHER, OTHER]) == 0.5
+def test_accuracy_counts_same_above_zero_and_other_below() -> None:
+    assert accuracy([0.9, -0.4, -0.1, 0.6], [SAME, SAME, OTHER, OTHER]) == 0.5
 
 
-def test_a_probability_of_exactly_half_is_judged_different() -> None:
-    assert accuracy([0.5], [SAME]) == 0.0
-    assert accuracy([0.5], [OTHER]) == 1.0
+def test_log_odds_of_exactly_zero_are_judged_different() -> None:
+    assert accuracy([0.0], [SAME]) == 0.0
+    assert accuracy([0.0], [OTHER]) == 1.0
 
 
 def test_nan_is_a_wrong_answer_for_either_class() -> None:
-    assert accuracy([math.nan, math.nan, 0.9, 0.1], [SAME, OTHER, SAME, OTHER]) == 0.5
+    assert accuracy([math.nan, math.nan, 2.0, -2.0], [SAME, OTHER, SAME, OTHER]) == 0.5
+
+
+def test_sure_pairs_are_ranked_by_their_log_odds() -> None:
+    # As probabilities all but the last are exactly 1: no same pair above the highest other one.
+    log_odds, label = [800.0, 90.0, 60.0, 50.0, -3.0], [SAME, SAME, OTHER, SAME, OTHER]
+    assert true_accepts(log_odds, label, 1e-3) == pytest.approx(2 / 3)
+    assert auc(log_odds, label) == pytest.approx(5 / 6)
+    assert ties(log_odds, label) == 0
+    probability = 1 / (1 + np.exp(-np.array(log_odds)))
+    assert true_accepts(probability, label, 1e-3) == 0 and ties(probability, label) == 4
+
+
+def test_ties_are_pairs_with_the_score_of_one_of_the_other_kind() -> None:
+    # 0.7 twice of one kind is no tie; 0.5 is shared by three, two of them of one kind.
+    assert ties([0.7, 0.7, 0.5, 0.5, 0.5, 0.1], [SAME, SAME, SAME, SAME, OTHER, OTHER]) == 3
+    assert ties([], []) == 0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_tied_groups_are_accepted_whole(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    score, label = rng.integers(-2, 3, 300).astype(float), rng.integers(0, 2, 300)
+    shuffled = rng.permutation(300)  # no order within a group may count
+    for measure in (auc, eer, lambda s, y: true_accepts(s, y, 0.3)):
+        assert measure(score, label) == measure(score[shuffled], label[shuffled])
+    accepted = {(score[label == SAME] >= cut).mean() for cut in np.unique(score)}
+    assert true_accepts(score, label, 0.3) in accepted
 
 
 def test_accuracy_of_no_pair_is_nan() -> None:
@@ -137,7 +165,7 @@ def test_auc_and_eer_are_nan_where_nothing_is_ranked(
 def test_verification_holds_the_values_and_brackets_them() -> None:
     rng = np.random.default_rng(3)
     label = np.repeat([SAME, OTHER], 200)
-    scores = rng.normal(0.55 - 0.2 * label, 0.15)
+    scores = rng.normal(0.1 - 0.2 * label, 0.15)
     measured = verification(scores, label, seed=1)
     assert measured["accuracy"]["value"] == accuracy(scores, label)
     assert measured["auc"]["value"] == auc(scores, label)
@@ -150,7 +178,7 @@ def test_verification_holds_the_values_and_brackets_them() -> None:
 
 
 def test_perfect_ranking_has_no_spread_in_the_bootstrap() -> None:
-    measured = verification([0.9, 0.8, 0.2, 0.1], [0, 0, 1, 1])
+    measured = verification([0.9, 0.8, -0.2, -0.1], [0, 0, 1, 1])
     assert measured["auc"] == {"value": 1.0, "low": 1.0, "high": 1.0}
     assert measured["eer"] == {"value": 0.0, "low": 0.0, "high": 0.0}
 
@@ -192,7 +220,7 @@ def test_true_accepts_are_those_of_every_threshold_tried() -> None:
 def test_verification_has_an_interval_for_each_measure() -> None:
     rng = np.random.default_rng(3)
     label = np.repeat([SAME, OTHER], 400)
-    score = 1 / (1 + np.exp(-rng.normal(np.where(label == SAME, 1, -1))))
+    score = rng.normal(np.where(label == SAME, 1, -1))
     found = verification(score, label)
     assert set(found) == set(METRICS)
     for name in METRICS:

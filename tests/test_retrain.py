@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -207,6 +208,16 @@ def test_the_demos_caption_says_verdict_and_probability() -> None:
     assert wrong.caption == "The same person (80%)" and wrong.colour == demo.RED
     right = demo.Judged(image, image, 0.3, False)
     assert right.caption == "NOT the same person (70%)" and right.colour == demo.GREEN
+    sure = demo.Judged(image, image, 1.0, None)
+    assert sure.caption == "The same person (100%)" and sure.colour == demo.INK
+
+
+@pytest.mark.parametrize("truth", [True, False])
+def test_the_demos_caption_of_a_score_that_is_no_number_is_no_verdict(truth: bool) -> None:
+    image = Image.new("RGB", (224, 224))
+    judged = demo.Judged(image, image, math.nan, truth)
+    assert judged.caption == "no verdict: its score is not a number"
+    assert judged.colour == demo.RED
 
 
 def test_retrain_leaves_torch_as_it_was(run: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from facesiam.cfp import ALL_FOLDS, FOLDS, KINDS, folds_of
 from facesiam.config import TrialConfig
 from facesiam.data import DataError, FaceData, Pairs
-from facesiam.judge import predict
+from facesiam.judge import log_odds, predict
 from facesiam.metrics import METRICS, calibration
 from facesiam.saving import load_model, save_model
 from facesiam.train import epochs
@@ -89,8 +89,13 @@ def test_a_net_is_tested_on_another_protocol_with_a_threshold_of_its_own(
     assert (own["val_acc"], other["val_acc"]) == (info["val_acc"], right.mean())
     assert other["accuracy"]["value"] == np.mean((same > 0.5) == (pairs.label == 0))
     lines = (tmp_path / "scores-frontal-triplets.csv").read_text().splitlines()
-    assert lines[0] == "left,right,label,same" and len(lines) == 1 + len(pairs.label)
-    assert float(lines[1].split(",")[3]) == same[0]
+    assert lines[0] == "left,right,same_person,log_odds" and len(lines) == 1 + len(pairs.label)
+    odds = log_odds(net, config, pixels, pairs)
+    for line, left, right, label, expected in zip(
+        lines[1:], pairs.left, pairs.right, pairs.label, odds, strict=True
+    ):
+        paths = [data.names[left], data.names[right]]
+        assert line.split(",") == [*paths, str(1 - label), repr(float(expected))]
 
 
 def test_an_ensemble_is_the_mean_of_its_nets_log_odds(
@@ -108,8 +113,7 @@ def test_an_ensemble_is_the_mean_of_its_nets_log_odds(
             net, _, _ = load_model(files[name])
             verify.calibrate(net, one, data.pixels("squeeze"), val)
             for part in (val, test):
-                same = predict(net, one, data.pixels("squeeze"), part)
-                odds[name, part is test] = np.log(same) - np.log1p(-same)
+                odds[name, part is test] = log_odds(net, one, data.pixels("squeeze"), part)
         mean = {part: (odds["0001", part] + odds["0002", part]) / 2 for part in (False, True)}
         threshold, slope = calibration(mean[False], val.label)
         right = (mean[True] > threshold) == (test.label == 0)
@@ -117,8 +121,8 @@ def test_an_ensemble_is_the_mean_of_its_nets_log_odds(
         assert figures["val_acc"] == ((mean[False] > threshold) == (val.label == 0)).mean()
         assert figures == json.loads((tmp_path / "both" / f"test-{protocol}.json").read_text())
         lines = (tmp_path / "both" / f"scores-{protocol}.csv").read_text().splitlines()[1:]
-        expected = 1 / (1 + np.exp(slope * (threshold - mean[True])))
-        assert [float(line.split(",")[3]) for line in lines] == pytest.approx(expected, rel=1e-6)
+        expected = slope * (mean[True] - threshold)
+        assert [float(line.split(",")[3]) for line in lines] == pytest.approx(expected, abs=5e-6)
     # Of other pairs each net has another threshold: one net's verdict is then that of a test.
     for protocol in ("cfp-pairs", "frontal-triplets"):
         alone = verify.ensemble("one", {"0001": files["0001"]}, data, tmp_path / "one", protocol)
