@@ -74,5 +74,5 @@ def test_ties_are_said_where_a_test_has_them() -> None:
     for ties, said in ((12, True), (0, False)):
         run = SimpleNamespace(tests={"0001": [{**test, "ties": ties}]})
         text = tables.tested([run])  # type: ignore[list-item]
-        line = "Trial 0001, cfp-pairs, seed 0: 12 of 200 pairs have the very score of a pair of the"
+        line = "Trial 0001, cfp-pairs, seed 0: 12 of 200 pairs have the very score of a pair"
         assert (line in text) == said
