@@ -70,7 +70,7 @@ class FaceData:
         self.folder = folder.absolute()
         self.key = self.folder.name
         self._fetch = fetch
-        self._fetched: dict[Path, NDArray[np.uint8]] = {}
+        self._opened: dict[Path, NDArray[np.uint8]] = {}
         try:
             file: Any = self.folder / "index.npz"
             if fetch and not file.exists():
@@ -151,13 +151,16 @@ class FaceData:
         return np.flatnonzero(np.isin(self.person, np.unique(self.person[used])))
 
     def _open(self, file: Path) -> NDArray[np.uint8]:
-        """Map an array, or take what was fetched: shared memory, once a machine."""
-        if self._fetch and not file.exists():
-            if file not in self._fetched:
-                self._fetched[file] = self._fetch(file)
-            return self._fetched[file]
-        mapped: NDArray[np.uint8] = np.load(file, mmap_mode="r", allow_pickle=False)
-        return mapped
+        """Map an array, or take what was fetched: shared memory, once a machine.
+
+        The same object each time, by which a GPU's copy of it is known.
+        """
+        if file not in self._opened:
+            if self._fetch and not file.exists():
+                self._opened[file] = self._fetch(file)
+            else:
+                self._opened[file] = np.load(file, mmap_mode="r", allow_pickle=False)
+        return self._opened[file]
 
     def _checked(
         self, protocol: Protocol, part: Part, people: int, seed: int, fold: int

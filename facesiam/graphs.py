@@ -14,40 +14,74 @@ from torch import Tensor
 WARM_UP = 3
 """Steps run one by one before the recording, as torch asks for: libraries choose kernels there."""
 
+_streams: dict[int, torch.cuda.Stream] = {}
+"""By device the stream that steps warm up and are recorded on. One a process: the allocator keeps
+memory by stream, and cuBLAS a workspace."""
+
 
 class Captured:
     """Runs a step as a CUDA graph once it is warm; inputs of another shape run one by one.
 
-    A recording that fails leaves gradients and generators half way, so it ends the trial.
-    FACESIAM_GRAPHS=0 in the environment does without graphs.
+    What is recorded is the largest batch that has come: an epoch's last one is smaller, and a
+    trial may be taken up just before that. Where a recording fails, the steps of this trial run
+    one by one from then on. FACESIAM_GRAPHS=0 in the environment does without graphs.
+
+    Args:
+        undo: lets go of the gradients that a recording which failed left half way.
+        say: told in one line why there is no graph.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, undo: Callable[[], None] = lambda: None, say: Callable[[str], None] = print
+    ) -> None:
+        self.undo, self.say = undo, say
         self.shapes: list[torch.Size] | None = None
         self.warm = 0
         self.graph: torch.cuda.CUDAGraph | None = None
         self.inputs: list[Tensor] = []
         self.stream: torch.cuda.Stream | None = None
+        self.failed = False
 
     def run(self, step: Callable[..., None], *inputs: Tensor) -> None:
-        """Run ``step(*inputs)``, which must be the same step each time, on the device alone."""
+        """Run ``step(*inputs)``, which must be the same step each time, on the device alone.
+
+        Raises:
+            torch.cuda.OutOfMemoryError: there is no room for a recording.
+        """
         shapes = [value.shape for value in inputs]
-        self.shapes = self.shapes or shapes
-        if shapes != self.shapes:
+        if self.shapes is None or _size(shapes) > _size(self.shapes):
+            self.shapes, self.warm, self.graph, self.inputs = shapes, 0, None, []
+        if shapes != self.shapes or self.failed:
             step(*inputs)
         elif self.warm < WARM_UP:
             self.warm += 1
             self._aside(step, *inputs)
-        else:
-            if self.graph is None:
-                self._record(step, *inputs)
+        elif self.graph is not None or self._recorded(step, *inputs):
             self._replay(*inputs)
+        else:
+            step(*inputs)
+
+    def _recorded(self, step: Callable[..., None], *inputs: Tensor) -> bool:
+        """Record a step; say whether that came off, and put back what it left half way if not."""
+        try:
+            self._record(step, *inputs)
+        except torch.cuda.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            self.failed, self.graph, self.inputs = True, None, []
+            self.undo()
+            if inputs[0].is_cuda:
+                _renew_generator(inputs[0].device)
+            first = (str(error) or type(error).__name__).splitlines()[0][:160]
+            self.say(f"no CUDA graph, steps are launched one by one: {first}")
+        return not self.failed
 
     def _aside(self, step: Callable[..., None], *inputs: Tensor) -> None:
-        """Run a step on a stream of its own, as before a recording."""
-        if self.stream is None:  # one for all: the allocator keeps memory by stream
-            self.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        stream = self.stream
+        """Run a step on the stream that is recorded on, as before a recording."""
+        at = torch.cuda.current_device()
+        if at not in _streams:
+            _streams[at] = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        self.stream = stream = _streams[at]
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             step(*inputs)
@@ -56,14 +90,8 @@ class Captured:
     def _record(self, step: Callable[..., None], *inputs: Tensor) -> None:
         self.inputs = [value.clone() for value in inputs]
         graph = torch.cuda.CUDAGraph()
-        try:
-            with torch.cuda.graph(graph, stream=self.stream):  # recorded, not run
-                step(*self.inputs)
-        except torch.cuda.OutOfMemoryError:
-            raise
-        except RuntimeError as error:
-            first = str(error).splitlines()[0]
-            raise RuntimeError(f"no CUDA graph, try FACESIAM_GRAPHS=0: {first}") from error
+        with torch.cuda.graph(graph, stream=self.stream):  # recorded, not run
+            step(*self.inputs)
         self.graph = graph
 
     def _replay(self, *inputs: Tensor) -> None:
@@ -71,3 +99,23 @@ class Captured:
         for mine, value in zip(self.inputs, inputs, strict=True):
             mine.copy_(value)
         self.graph.replay()
+
+
+def free_workspaces() -> None:
+    """Have cuBLAS let go of its workspaces, one for each stream; the next product gets new ones.
+
+    Not while a graph is in use: a replay writes into the workspace that it was recorded with.
+    """
+    if torch.cuda.is_available():
+        torch._C._cuda_clearCublasWorkspaces()
+
+
+def _size(shapes: list[torch.Size]) -> int:
+    return sum(shape.numel() for shape in shapes)
+
+
+def _renew_generator(device: torch.device) -> None:
+    """Take a generator out of a recording that has failed; it draws on from where it was."""
+    at = torch.cuda.current_device() if device.index is None else device.index
+    generator = torch.cuda.default_generators[at]
+    generator.graphsafe_set_state(generator.clone_state())

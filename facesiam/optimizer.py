@@ -117,6 +117,11 @@ class Masters:
                 self._update(parameter)
         self.coming += 1
 
+    def drop_gradients(self) -> None:
+        """Let go of the gradients of a step that did not come to its update."""
+        for parameter in self.slots:
+            parameter.grad = None
+
     def weights(self) -> dict[str, Tensor]:
         """Return the net's state dict in full precision; its tensors are not copies."""
         return {**self.net.state_dict(), **self.masters}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -44,13 +46,41 @@ class Pixels:
         return images.to(dtype, memory_format=torch.channels_last)
 
 
-_gpu_pixels: dict[str, Tensor] = {}
+_gpu_pixels: dict[torch.device, tuple[NDArray[np.uint8], str | None, Tensor]] = {}
+"""By device the images that are on it: what they were copied from, its digest where it may be
+written to, and the copy. One geometry a device is kept."""
 
 
 def _on_gpu(source: NDArray[np.uint8], device: torch.device) -> Tensor:
-    """Copy the packed images to the GPU once a process; one geometry is kept."""
-    key = f"{getattr(source, 'filename', id(source))} {device}"
-    if key not in _gpu_pixels:
-        _gpu_pixels.clear()
-        _gpu_pixels[key] = torch.from_numpy(np.array(source)).to(device)
-    return _gpu_pixels[key]
+    """Copy the packed images to a GPU once a process.
+
+    The source is held as long as its copy: its ``id``, address and file name can only then not
+    come to mean another array, or a part of it. What may be written to is told apart by its
+    content as well; packed images are mapped read-only.
+    """
+    device = _numbered(device)
+    digest = None
+    if _writable(source):
+        digest = hashlib.sha256(source.tobytes()).hexdigest()
+    held, known, _ = _gpu_pixels.get(device, (None, None, None))
+    if held is not source or known != digest:
+        _gpu_pixels.pop(device, None)  # before the copy: there may be no room for two
+        _gpu_pixels[device] = source, digest, torch.from_numpy(np.array(source)).to(device)
+    return _gpu_pixels[device][2]
+
+
+def _writable(source: NDArray[np.uint8]) -> bool:
+    """Say whether an array can change: itself, or what it is a view of."""
+    array: object = source
+    while isinstance(array, np.ndarray):
+        if array.flags.writeable:
+            return True
+        array = array.base
+    return False
+
+
+def _numbered(device: torch.device) -> torch.device:
+    """Return a device with its number: "cuda" and, mostly, "cuda:0" are one."""
+    if device.type != "cuda" or device.index is not None:
+        return device
+    return torch.device("cuda", torch.cuda.current_device())

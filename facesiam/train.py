@@ -70,8 +70,12 @@ class Training(Iterator[EpochMetrics]):
         self.total = torch.zeros(2, dtype=torch.float64, device=self.device)
         """Of the epoch so far: loss times pairs, right answers."""
         graphs = self.device.type == "cuda" and os.environ.get("FACESIAM_GRAPHS") != "0"
+        self.notes: list[str] = []
+        """What whoever runs this should be told, a line each."""
         # The pairs of a batch by identity have no fixed number, which a recorded step needs.
-        self.captured = Captured() if graphs and not self.net.embeds else None
+        self.captured: Captured | None = None
+        if graphs and not self.net.embeds:
+            self.captured = Captured(self.optimizer.drop_gradients, self.notes.append)
         self.halt = threading.Event()
         self.steps, self.seen, self.spent = 0, 0, 0.0
         """Of the epoch so far: updates, pairs, seconds. Where it was taken up they are not 0."""

@@ -33,6 +33,7 @@ from ray import tune
 from facesiam import packing
 from facesiam.config import TrialConfig, Value, geometry_of
 from facesiam.data import Fetch, cache_root, open_packed
+from facesiam.graphs import free_workspaces
 from facesiam.probe import Share, share_of
 from facesiam.saving import Writer, model_file
 from facesiam.storage import StorageError, is_url, opened
@@ -105,7 +106,7 @@ class FaceTrial(tune.Trainable):
             raise self._saved() from None
         finally:
             self.stepping = False
-        return {**metrics, "done": done}
+        return {**metrics, "done": done, **self._said()}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Ray's own checkpoints are off; the state is in the run's storage."""
@@ -232,6 +233,15 @@ class FaceTrial(tune.Trainable):
         if callable(self.before):  # what Ray does
             self.before(number, frame)
 
+    def _said(self) -> dict[str, list[str]]:
+        """Return for the driver, and have in the trial's log, what its training said of late."""
+        assert self.training is not None
+        said = self.training.notes.copy()
+        self.training.notes.clear()  # the list itself is what a captured step writes into
+        for line in said:
+            print(line, flush=True)
+        return {"said": said} if said else {}
+
     def _forget(self) -> None:
         """Let go of the trial, once what it has to leave is on the disk."""
         self.ready = False
@@ -242,6 +252,7 @@ class FaceTrial(tune.Trainable):
         self.writer.seconds.clear()
         self.training = None  # nothing refers back to it: a collection, 0.2 s, frees no more
         if torch.cuda.is_available():
+            free_workspaces()  # the graphs are gone with the training
             torch.cuda.empty_cache()
 
     @contextmanager

@@ -21,6 +21,10 @@ from search.machine import DriverError
 SECONDS = 120
 """How long a machine is waited for, its environment set up for the first time included."""
 
+SAID = ("FACESIAM_GRAPHS",)
+"""Variables of the driver's environment that the workers get; $FACESIAM_CACHE names a folder of
+each machine."""
+
 
 class Depot:
     """An actor on the driver's machine that hands out files, each put into Ray's store once.
@@ -53,9 +57,11 @@ class Depot:
 
 
 def code() -> dict[str, Any]:
-    """Return the runtime environment that brings both packages to every worker."""
+    """Return the runtime environment that brings both packages to every worker, and what the
+    driver's environment says of how trials run."""
     places = [str(Path(str(package.__file__)).parent) for package in (facesiam, search)]
-    return {"py_modules": places, "excludes": ["__pycache__"]}
+    said = {name: os.environ[name] for name in SAID if name in os.environ}
+    return {"py_modules": places, "excludes": ["__pycache__"], "env_vars": said}
 
 
 def open_depot(data: Path, weights: Mapping[str, str]) -> str:

@@ -167,6 +167,8 @@ class Recorder(tune.Callback):
     ) -> None:
         """Note what an epoch measured."""
         self.machines[trial.config["trial"]] = str(result.get("node_ip"))
+        for line in result.get("said") or ():
+            self.board.say(f"{trial.config['trial']}: {line}")
         # A state that an older version saved may lack a field.
         self._epoch(trial.config["trial"], {k: result.get(k, math.nan) for k in EPOCH_FIELDS})
 
