@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Literal, get_args, get_origin, get_type_hints
 
+from facesiam.constraints import EMBEDDING_JOINS, EMBEDDING_LOSSES, conflicts
 from facesiam.errors import UserError
 from facesiam.settings import Setting, Value, did_you_mean, positive
 from facesiam.settings import setting as _setting
@@ -46,15 +47,6 @@ Geometry = Literal["squeeze", "letterbox", "aligned"]
 
 GEOMETRY: dict[str, Geometry] = {"cfp-pairs": "squeeze", "frontal-triplets": "letterbox"}
 """How each protocol brings an image to 224×224, where faces are not aligned."""
-EMBEDDING_JOINS = ("cosine", "distance")
-EMBEDDING_LOSSES = (
-    "contrastive", "triplet", "cosine_embedding", "logistic", "supcon", "arcface", "cosface",
-)
-"""Losses of embeddings and identities; the others are of two logits."""
-DOCUMENTED = ("alexnet", "vgg16_bn")
-"""Nets of the documents, whose `freeze` is known and whose inputs stay in [0, 1]."""
-FIXED_SIZE = ("vit_", "maxvit_")
-"""Nets that take 224×224 only, by how their names begin."""
 
 
 class ConfigError(UserError, ValueError):
@@ -332,41 +324,6 @@ class EpochMetrics:
 
 METRICS: tuple[str, ...] = ("val_acc", "val_auc", "val_loss", "train_acc", "train_loss")
 """What a search may optimise."""
-
-
-def conflicts(settings: Mapping[str, Value]) -> list[str]:
-    """List the rules between two settings that ``settings``, complete and in bounds, break."""
-    net, size = str(settings["net"]), int(settings["batch_size"])
-    embedding, each = settings["join"] in EMBEDDING_JOINS, int(settings["images_per_person"])
-    rules = (
-        (settings["freeze_batchnorm"] and not settings["pretrained"] and net != "alexnet",
-         "freeze_batchnorm: true needs pretrained: true (the statistics of untrained "
-         "batch-norm layers mean nothing)"),
-        (settings["loss"] == "two" and settings["protocol"] == "cfp-pairs" and size % 2,
-         f"batch_size: must be even with loss: two (half of a batch each), got {size}"),
-        (settings["freeze"] and net not in DOCUMENTED,
-         f"freeze: true is of alexnet and vgg16_bn; with {net} use freeze_stages"),
-        (embedding != (settings["loss"] in EMBEDDING_LOSSES),
-         f"loss: {settings['loss']} does not go with join: {settings['join']}; "
-         f"{', '.join(EMBEDDING_LOSSES)} go with {' and '.join(EMBEDDING_JOINS)}, single and two "
-         "with the others"),
-        (each and not embedding,
-         f"images_per_person: {each} needs join: {' or '.join(EMBEDDING_JOINS)}"),
-        (each == 1, "images_per_person: 1 makes no pair of the same person; 0, or 2 and more"),
-        (each > 1 and (size % each or size < 2 * each),
-         f"batch_size: must be a multiple of images_per_person: {each}, two people or more, "
-         f"got {size}"),
-        (settings["views"] == "all" and not each, "views: all needs images_per_person"),
-        (settings["flip_average"] and not embedding,
-         f"flip_average: true needs join: {' or '.join(EMBEDDING_JOINS)}"),
-        (net.startswith(FIXED_SIZE) and settings["image_size"] != 224,
-         f"image_size: {net} takes 224 only, got {settings['image_size']}"),
-        (net == "inception_v3" and int(settings["image_size"]) < 75,
-         f"image_size: inception_v3 takes 75 and more, got {settings['image_size']}"),
-        (int(settings["fold"]) and int(settings["people"]),
-         "people: limits the protocol's own split, not a fold; leave out one of the two"),
-    )  # fmt: skip
-    return [text for broken, text in rules if broken]
 
 
 def geometry_of(settings: Mapping[str, Value]) -> Geometry:

@@ -10,9 +10,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 TRAINER = (
-    "align", "augment", "batches", "cfp", "config", "convolutions", "data", "device", "graphs",
-    "judge", "losses", "metrics", "models", "optimizer", "packing", "pixels", "train", "trunks",
-    "vitals", "weights",
+    "align", "augment", "batches", "cfp", "config", "constraints", "convolutions", "data",
+    "device", "graphs", "judge", "losses", "metrics", "models", "optimizer", "packing", "pixels",
+    "train", "trunks", "vitals", "weights",
 )
 """The modules that an epoch's numbers come from."""
 LIBRARIES = ("torch", "torchvision", "numpy", "pillow", "pytorch-metric-learning")

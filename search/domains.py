@@ -13,6 +13,8 @@ from search.parts import Choice, Domain, Range, When
 from search.yamlnodes import Entry, Sequence
 from search.yamlnodes import Mapping as MappingNode
 
+MOST_VALUES = 10**9
+"""Values of a range with a step. Far more of them could not be told apart as numbers."""
 LOG = Setting("log", bool, False, "")
 
 
@@ -60,13 +62,13 @@ def _choice(checks: Checks, setting: Setting, entry: Entry, when: When) -> Choic
         return None
     if not node.items:
         checks.say(entry.line, name, "an empty list; name at least one choice")
-    values: list[Value] = []
+    values: dict[Value, None] = {}
     for item in node.items:
         value = checks.value(item, setting, name)
         if value in values:
             checks.say(item.line, name, f"{written(value)} is listed twice")
         elif value is not None:
-            values.append(value)
+            values[value] = None
     return Choice(tuple(values), when) if values else None
 
 
@@ -91,6 +93,9 @@ def _range(
         checks.say(entry.line, name, "has both log and step; take one out")
     elif "step" in got and got["step"] > high - low:
         text = f"step must not exceed high - low, got {got['step']:g}"
+        checks.say(entry.line, name, text)
+    elif "step" in got and (high - low) / got["step"] >= MOST_VALUES:
+        text = f"a step of {got['step']:g} makes more than {MOST_VALUES:,} values; leave it out"
         checks.say(entry.line, name, text)
     else:
         return Range(low, high, log, got.get("step"), when)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from search.combinations import clashes
+from search.combinations import TooMany, base, clashes, reachable
 from search.options import OPTIONS
 
 if TYPE_CHECKING:
@@ -22,7 +22,23 @@ def problems(space: SearchSpace) -> list[Finding]:
         if (problem := OPTIONS[name].problem(getattr(space, name)))
     ]
     parts = (_rows,) if space.algorithm == "rows" else (_grid, _asha, _clashes)
-    return found + [finding for part in parts for finding in part(space)]
+    try:
+        return found + [finding for part in parts for finding in part(space)]
+    except TooMany as error:
+        return [*found, ("search", "search", str(error))]
+
+
+def never_searched(space: SearchSpace) -> list[Finding]:
+    """List the searched settings whose conditions hold in no trial."""
+    try:
+        reached = reachable(base(space.fixed), space.search)
+    except TooMany:
+        return []  # which ``problems`` says
+    return [
+        (f"search.{name}.when", f"{name}.when", "holds in no trial: what it asks for cannot be at "
+         "once")
+        for name in space.search if name not in reached
+    ]  # fmt: skip
 
 
 def _rows(space: SearchSpace) -> list[Finding]:
@@ -39,10 +55,19 @@ def _grid(space: SearchSpace) -> list[Finding]:
     if space.algorithm != "grid":
         return []
     text = "a grid cannot list a continuous range; give it a step, or choices"
-    return [
+    found = [
         (f"search.{name}", name, text)
         for name, domain in space.search.items() if domain.count() is None
     ]  # fmt: skip
+    most, size = int(OPTIONS["trials"].high or 0), 0 if found else space.size() or 0
+    if size > most:
+        text = f"a grid of {_short(size)} trials; at most {most:,} are run: list fewer values, or "
+        found.append(("algorithm", "algorithm", text + "take random or tpe, with trials:"))
+    return found
+
+
+def _short(number: int) -> str:
+    return f"{number:,}" if number < 10**15 else f"some 1e{len(str(number)) - 1}"
 
 
 def _asha(space: SearchSpace) -> list[Finding]:
@@ -59,6 +84,7 @@ def _asha(space: SearchSpace) -> list[Finding]:
 
 
 def _clashes(space: SearchSpace) -> list[Finding]:
+    space.size()  # that it can be counted is asked of every space that is searched
     found = []
     for key, text in clashes(space.fixed, space.search):
         part = "search" if key in space.search or not space.fixed else "fixed"

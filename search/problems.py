@@ -7,6 +7,9 @@ from typing import NamedTuple
 
 from facesiam.errors import UserError
 
+MOST_TOLD = 40
+"""Problems of a file that are listed."""
+
 
 class SpaceError(UserError, ValueError):
     """A space that cannot be searched; the text names every problem and is ready to be shown."""
@@ -26,7 +29,11 @@ class Problem(NamedTuple):
 
 
 def report(title: str, problems: Iterable[Problem]) -> SpaceError:
-    """Return the error that lists ``problems`` under ``title``, each of them once, by line."""
+    """Return the error that lists ``problems`` under ``title``, each of them once, by line.
+
+    Of more than MOST_TOLD, the first ones and how many more there are.
+    """
     found = sorted(set(problems))
-    head = f"{title}: {len(found)} problem{'s' if len(found) > 1 else ''}"
-    return SpaceError("\n  ".join([head, *map(str, found)]))
+    head = f"{title}: {len(found):,} problem{'s' if len(found) > 1 else ''}"
+    more = [f"and {len(found) - MOST_TOLD:,} more"] if len(found) > MOST_TOLD else []
+    return SpaceError("\n  ".join([head, *map(str, found[:MOST_TOLD]), *more]))

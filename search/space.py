@@ -65,7 +65,7 @@ class SearchSpace:
 
     def size(self) -> int | None:
         """Return the number of distinct configurations that the search allows; None: infinite."""
-        return combinations.count(self._base(), self.search, self._order())
+        return combinations.count(self._base(), self.search)
 
     def count(self) -> int | None:
         """Return the number of trials to run; None where a grid has no end."""

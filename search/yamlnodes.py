@@ -126,21 +126,25 @@ class _Loader(yaml.SafeLoader):
 
     def __init__(self, text: str) -> None:
         self.problems: list[Problem] = []
-        self.depth = 0
+        self.depth = self.nodes = 0
         super().__init__(text)
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         """Compose as PyYAML does, but note each tag.
 
         Raises:
-            yaml.MarkedYAMLError: nested deeper than MAX_DEPTH.
+            yaml.MarkedYAMLError: nested deeper than MAX_DEPTH, or more than MAX_NODES.
         """
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         if tag := getattr(event, "tag", None):
             shown = tag.replace("tag:yaml.org,2002:", "!!")
             text = f"{shown}: tags are not read; write the plain value"
             self.problems.append(Problem(event.start_mark.line + 1, "", text))
-        self.depth += 1
+        self.depth, self.nodes = self.depth + 1, self.nodes + 1
+        if self.nodes > MAX_NODES:
+            raise yaml.MarkedYAMLError(
+                problem=f"more than {MAX_NODES:,} values", problem_mark=event.start_mark
+            )
         if self.depth > MAX_DEPTH:
             raise yaml.MarkedYAMLError(
                 problem=f"nested more than {MAX_DEPTH} deep", problem_mark=event.start_mark
@@ -204,7 +208,7 @@ def _explain(text: str, error: yaml.YAMLError) -> list[Problem]:
     words = " ".join(filter(None, [error.context, error.problem]))
     if re.search(r"quoted scalar found unexpected|expected ',' or", words):
         mark = error.context_mark or mark  # where it opens, not where its end is missed
-    if "'\\t'" in words or re.search(r"^ *\t\s*[^\s#]", text, re.MULTILINE):
+    if "'\\t'" in words or re.search(r"^ *\t[ \t]*[^\s#]", text, re.MULTILINE):
         tabs = [n for n, line in enumerate(text.split("\n"), 1) if re.match(r"[^#]*\t", line)]
         return [Problem(line, "", "a tab; YAML takes spaces only") for line in tabs]
     return [Problem(mark.line + 1 if mark else 1, "", f"not YAML: {_plain_words(words)}")]
