@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TextIO, cast
 
 from facesiam.errors import UserError, reason
 
@@ -14,7 +16,8 @@ DONE, SOME_FAILED, WRONG_INPUT, STORAGE_FAILED, INTERRUPTED, TERMINATED = 0, 1, 
 
 
 def run(
-    work: Callable[[], int], interrupted: str = "interrupted", refused: int = WRONG_INPUT
+    work: Callable[[], int], interrupted: str = "interrupted", refused: int = WRONG_INPUT,
+    goes_on: bool = False,
 ) -> int:
     """Do a command's work, and turn what goes wrong on the user's side into a sentence.
 
@@ -23,11 +26,19 @@ def run(
         interrupted: what is said after a Ctrl-C.
         refused: the exit code where the system refused: a full disk, a folder that may not be
             written.
+        goes_on: whether the work is worth more than what it shows: it goes on where stdout cannot
+            be written any more.
 
     Returns:
         The exit code: that of the work; 2 for wrong input; 130 after a Ctrl-C. A closed pipe
-        behind stdout, as of ``| head``, ends a command quietly with 0.
+        behind stdout, as of ``| head``, ends a command quietly with 0, unless it goes on.
     """
+    with _outlets(goes_on):
+        return _handled(work, interrupted, refused)
+
+
+def _handled(work: Callable[[], int], interrupted: str, refused: int) -> int:
+    """Do the work and return its exit code, as ``run``."""
     printable()
     try:
         code = work()
@@ -37,7 +48,7 @@ def run(
         say(str(error))
         return WRONG_INPUT
     except BrokenPipeError:
-        _discard_stdout()
+        _discard(sys.stdout)
         return DONE
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
@@ -50,7 +61,8 @@ def run(
 
 def printable() -> None:
     """Have stdout and stderr write what their encoding lacks as escapes, instead of raising."""
-    for stream in (sys.stdout, sys.stderr):
+    for shown in (sys.stdout, sys.stderr):
+        stream = shown.stream if isinstance(shown, Outlet) else shown
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
@@ -63,9 +75,107 @@ def say(text: str) -> None:
         pass
 
 
-def _discard_stdout() -> None:
-    """Point stdout at nothing: the interpreter would complain when it flushes at its end."""
+class Outlet(io.TextIOBase):
+    """A text stream that is switched off for good once it cannot be written, instead of raising.
+
+    Args:
+        stream: the stream behind it.
+        name: what it is called where its end is told, on stderr; "": that is told nobody.
+    """
+
+    def __init__(self, stream: TextIO, name: str = "") -> None:
+        self.stream, self.name = stream, name
+
+    def write(self, text: str) -> int:
+        """Write the text, or nothing."""
+        try:
+            self.stream.write(text)
+        except (OSError, ValueError) as error:
+            self._switch_off(error)
+        return len(text)
+
+    def flush(self) -> None:
+        """Have what was written leave this process, or nothing."""
+        try:
+            self.stream.flush()
+        except (OSError, ValueError) as error:
+            self._switch_off(error)
+
+    def _switch_off(self, error: Exception) -> None:
+        name, self.name = self.name, ""
+        # What lies in its buffer goes nowhere now, nor does what other code writes there.
+        _discard(self.stream)
+        self.stream = io.StringIO() if self.stream.closed else self.stream
+        if name:
+            say(f"{name} cannot be written ({reason(error)}): nothing more is shown there")
+
+    def fileno(self) -> int:
+        """Return the descriptor behind it."""
+        return self.stream.fileno()
+
+    def isatty(self) -> bool:
+        """Say whether it is a terminal."""
+        return not self.stream.closed and self.stream.isatty()
+
+    def writable(self) -> bool:
+        """Say yes: what cannot be written is thrown away."""
+        return True
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """Name of its encoding."""
+        return self.stream.encoding
+
+    @property
+    def errors(self) -> str | None:  # type: ignore[override]
+        """What it does with what its encoding lacks."""
+        return self.stream.errors
+
+
+@contextmanager
+def _outlets(goes_on: bool) -> Iterator[None]:
+    """Within this stderr never raises, nor does stdout where the work goes on without it.
+
+    A descriptor that was closed when this process began is taken up: the next file that is opened
+    would get its number, and have written into it whatever is meant to be shown.
+    """
+    _take_up_closed()
+    out, err = sys.stdout, sys.stderr
+    given = out or _nothing(), Outlet(err or _nothing())
+    sys.stdout = cast(TextIO, Outlet(given[0], "stdout")) if goes_on else given[0]
+    sys.stderr = cast(TextIO, given[1])
     try:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        yield
+    finally:
+        if goes_on:
+            sys.stdout.flush()
+        sys.stdout, sys.stderr = out, err
+
+
+def _nothing() -> TextIO:
+    return open(os.devnull, "w", encoding="utf-8")
+
+
+def _take_up_closed() -> None:
+    """Have the three standard descriptors lead nowhere where they were closed."""
+    for standard in range(3):
+        try:
+            os.fstat(standard)
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_RDWR)  # the lowest that is free
+            if nowhere != standard:
+                os.dup2(nowhere, standard)
+                os.close(nowhere)
+            os.set_inheritable(standard, True)
+
+
+def _discard(stream: TextIO) -> None:
+    """Point a stream at nothing: the interpreter would complain when it flushes at its end."""
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, stream.fileno())
+        finally:
+            os.close(nowhere)
     except (OSError, ValueError, io.UnsupportedOperation):
         pass

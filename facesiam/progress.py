@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from facesiam.cli import say
+
 
 @contextmanager
 def bar(
@@ -19,9 +21,9 @@ def bar(
         done: steps that were done before, as in a resumed download.
         show: False draws and prints nothing.
     """
-    if not show or not sys.stderr.isatty():
+    if not show or not (sys.stderr and sys.stderr.isatty()):
         if show:
-            print(f"{title} …", file=sys.stderr, flush=True)
+            say(f"{title} …")
         yield lambda steps: None
         return
     from rich.console import Console  # only here: costs 0.1 s that a plain start need not pay

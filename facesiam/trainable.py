@@ -20,7 +20,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ import torch
 from numpy.typing import NDArray
 from ray import tune
 
-from facesiam import packing
+from facesiam import cli, packing
 from facesiam.config import TrialConfig, Value, geometry_of
 from facesiam.data import Fetch, cache_root, open_packed
 from facesiam.graphs import free_workspaces
@@ -153,8 +153,10 @@ class FaceTrial(tune.Trainable):
             file = os.open(folder / f"{trial}.log", _LOG, 0o666)
         except OSError as error:
             raise StorageError(f"{folder}: {error.strerror}") from None
-        sys.stdout.flush()
-        sys.stderr.flush()
+        cli.printable()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):  # a log that is full: nothing to lose a trial for
+                stream.flush()
         for standard in (1, 2):
             os.dup2(file, standard)
         os.close(file)
@@ -185,7 +187,7 @@ class FaceTrial(tune.Trainable):
             if _of_memory(error) or "cuda" in str(error).lower():
                 raise  # that says nothing of the state
             # A state that cannot be used costs its epochs, not the trial. It may be half loaded.
-            print(f"{self.state_file}: starting over ({error})", flush=True)
+            cli.say(f"{self.state_file}: starting over ({error})")
             self._build(config)
 
     def _keep_best(self, metrics: dict[str, float]) -> None:
@@ -248,7 +250,7 @@ class FaceTrial(tune.Trainable):
         try:
             self.writer.flush()
         except Exception as error:  # not the next trial's fault
-            print(f"{self.weights_file}: not written ({error})", flush=True)
+            cli.say(f"{self.weights_file}: not written ({error})")
         self.writer.seconds.clear()
         self.training = None  # nothing refers back to it: a collection, 0.2 s, frees no more
         if torch.cuda.is_available():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -11,6 +11,8 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
+
+from facesiam.cli import say
 
 ENDED = ("done", "stopped", "failed")
 
@@ -28,6 +30,8 @@ class Board:
         self.epochs_ended: list[int] = []
         self.began = time.monotonic()
         self.live: Live | None = None
+        self.off = False
+        """Whether it could not be shown, and is shown no more."""
 
     def __enter__(self) -> Board:
         self.began = time.monotonic()
@@ -36,7 +40,7 @@ class Board:
                 get_renderable=self.render, console=self.console, refresh_per_second=2,
                 transient=True,
             )
-            self.live.start()
+            self._show(self.live.start)
         return self
 
     def __exit__(
@@ -44,7 +48,7 @@ class Board:
         trace: TracebackType | None,
     ) -> None:
         if self.live:
-            self.live.stop()
+            self._show(self.live.stop)
 
     def started(self, name: str, epochs: int) -> None:
         """Show a trial that starts."""
@@ -82,7 +86,7 @@ class Board:
     def say(self, text: str) -> None:
         """Show a line beside the table."""
         console = self.live.console if self.live else self.console
-        console.print(Text(text), soft_wrap=True)
+        self._show(console.print, Text(text), soft_wrap=True)
 
     def render(self) -> Group:
         """Return the table as it stands."""
@@ -133,7 +137,17 @@ class Board:
         return float(remaining * seconds / len(self.epoch_seconds))
 
     def _line(self, text: str) -> None:
-        self.console.print(Text(text), soft_wrap=True)
+        self._show(self.console.print, Text(text), soft_wrap=True)
+
+    def _show(self, show: Callable[..., None], *given: Any, **more: Any) -> None:
+        """Show something, or nothing from the first time on that this cannot be done."""
+        if self.off:
+            return
+        try:
+            show(*given, **more)
+        except (Exception, SystemExit) as error:  # rich raises the latter for a closed pipe
+            self.off = True
+            say(f"the search goes on, and is not shown any more: {error}")
 
 
 def human_seconds(seconds: float) -> str:

@@ -84,7 +84,7 @@ class Recorder(tune.Callback):
         self.scheduler = Scheduler(space)
         self.suggester = Suggester(space, prior.read(run))
         self.journal = Journal(run)
-        self.events = TensorBoard(run / "tensorboard")
+        self.events = TensorBoard(run / "tensorboard", board.say)
         self.session = len(list((run / "ray").glob("session*"))) + 1
         self.running: dict[str, Suggestion] = {}
         self.best: list[tuple[float, int, str]] = []

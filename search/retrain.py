@@ -44,7 +44,8 @@ HEADS = {"tpr_at_fpr_1e-2": "TPR at FPR 1e-2", "tpr_at_fpr_1e-3": "at 1e-3"}
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return its exit code: 0 done, 2 wrong input, 130 interrupted."""
     options = _parser().parse_args(argv)
-    return cli.run(lambda: _main(options), "interrupted; seeds that were finished are kept")
+    said = "interrupted; seeds that were finished are kept"
+    return cli.run(lambda: _main(options), said, goes_on=True)
 
 
 def _main(options: argparse.Namespace) -> int:

@@ -51,7 +51,9 @@ def main(argv: list[str] | None = None) -> int:
     by SIGTERM.
     """
     options = arguments.parser().parse_args(argv)
-    return cli.run(lambda: _main(options), "interrupted before the search began", STORAGE_FAILED)
+    return cli.run(
+        lambda: _main(options), "interrupted before the search began", STORAGE_FAILED, goes_on=True
+    )
 
 
 def resolve(options: argparse.Namespace) -> SearchSpace:

@@ -6,7 +6,7 @@ import math
 import socket
 import struct
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ from tensorboardX import summary
 from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.record_writer import masked_crc32c
 
+from facesiam import cli
 from facesiam.config import Value
+from facesiam.errors import reason
 
 
 class TensorBoard:
@@ -22,19 +24,24 @@ class TensorBoard:
 
     They are appended to as the journal is. tensorboardX's SummaryWriter, with two threads a trial
     and an fsync each epoch, took a fifth of the driver's time.
+
+    Args:
+        folder: where they go.
+        say: told where they cannot be written.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, say: Callable[[str], None] = cli.say) -> None:
+        self.folder, self.say = folder, say
         # One of each session: TensorBoard reads nothing behind a record that a kill left torn.
         self.file = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}"
         self.open: set[str] = set()
+        self.off = False
+        """Whether they could not be written, and are not any more: a search does not end by it."""
 
     def epoch(self, name: str, metrics: Mapping[str, float]) -> None:
         """Write the metrics of one epoch."""
         if name not in self.open:
             self.open.add(name)
-            (self.folder / name).mkdir(parents=True, exist_ok=True)
             self._append(name, [Event(wall_time=time.time(), file_version="brain.Event:2")])
         shown = [
             summary.scalar(key, value) for key, value in metrics.items()
@@ -54,8 +61,16 @@ class TensorBoard:
         self.open.discard(name)
 
     def _append(self, name: str, events: Iterable[Any]) -> None:
-        with (self.folder / name / self.file).open("ab") as file:
-            file.write(b"".join(record(event.SerializeToString()) for event in events))
+        if self.off:
+            return
+        try:
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
+            with (self.folder / name / self.file).open("ab") as file:
+                file.write(b"".join(record(event.SerializeToString()) for event in events))
+        except OSError as error:
+            self.off = True
+            self.say(f"no more is written for TensorBoard: {error.filename or self.folder}: "
+                     f"{reason(error)}")  # fmt: skip
 
 
 def record(data: bytes) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+import pytest
 from rich.console import Console
 
 from search.board import Board, human_seconds
@@ -61,3 +62,37 @@ def test_a_live_table_leaves_nothing_behind() -> None:
 
 def test_durations_as_people_say_them() -> None:
     assert [human_seconds(s) for s in (45, 600, 12240)] == ["45 s", "10 min", "3.4 h"]
+
+
+class Broken(io.StringIO):
+    """A stream on a full disk, or a pipe whose reader has left."""
+
+    error: BaseException
+
+    def write(self, text: str) -> int:
+        """Fail."""
+        raise self.error
+
+    def fileno(self) -> int:
+        """Fail as a closed pipe does: rich takes hold of its descriptor."""
+        raise SystemExit(1)
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+@pytest.mark.parametrize("error", [OSError(28, "No space"), BrokenPipeError(32, "Broken pipe")])
+def test_a_board_that_cannot_be_shown_says_so_once_and_goes_on_counting(
+    terminal: bool, error: OSError, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = Broken()
+    broken.error = error
+    console = Console(file=broken, width=160, force_terminal=terminal, color_system=None)
+    with Board(2, "val_acc", "max", console) as shown:
+        for name, value in (("0001", 0.75), ("0002", 0.5)):
+            shown.started(name, 2)
+            shown.epoch(name, METRICS)
+            shown.ended(name, "done", value, None)
+            shown.say("a line")
+    assert shown.counts["done"] == 2 and shown.best == (0.8125, "0001")
+    said = capsys.readouterr().err
+    assert said.startswith("the search goes on, and is not shown any more: ")
+    assert said.count("\n") == 1

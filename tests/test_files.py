@@ -105,3 +105,38 @@ def test_what_an_encoding_lacks_is_escaped(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
     assert cli.run(lambda: print("±") or 0) == 0
     assert raw.getvalue() == b"\\xb1\n"
+
+
+GOES_ON = """
+import os, sys
+from facesiam import cli
+def work():
+    for n in range(20_000):
+        print("±", n)
+    print("±", "a warning", file=sys.stderr)
+    file = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT)
+    os.write(file, b"the result, by descriptor %d" % file)
+    return 1
+sys.exit(cli.run(work, goes_on=True))
+"""
+
+
+@pytest.mark.parametrize("shown", [">&-", ">/dev/full", "| head -c 1", ">&- 2>&- <&-",
+                                   ">/dev/full 2>/dev/full", ">/dev/null 2>&-"])
+def test_work_that_goes_on_does_not_need_anything_to_be_shown(tmp_path: Path, shown: str) -> None:
+    """A closed descriptor is not given to the next file, into which all would be shown."""
+    shell = f'set -o pipefail; "$@" {shown}'
+    command = ["bash", "-c", shell, "-", sys.executable, "-c", GOES_ON, str(tmp_path / "made")]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, "PYTHONIOENCODING": "ascii"}
+    )
+    assert done.returncode == 1
+    made = (tmp_path / "made").read_text()
+    assert made.startswith("the result, by descriptor") and int(made[-1]) > 2
+    said = done.stderr.splitlines()
+    if "2>" not in shown:
+        assert said[-1] == r"\xb1 a warning"
+        assert len(said) == 1 + (shown != ">&-")  # what was closed at first is nobody's surprise
+        assert shown == ">&-" or said[0].startswith("stdout cannot be written (")
+    else:
+        assert said == []

@@ -64,3 +64,14 @@ def test_an_event_file_is_as_tensorboardx_writes_it(tmp_path: Path) -> None:
     theirs.close()
     assert ours == (tmp_path / "theirs").read_bytes()
     assert events(tmp_path / "0001")[0].file_version == "brain.Event:2"
+
+
+def test_what_cannot_be_written_is_told_once_and_ends_nothing(tmp_path: Path) -> None:
+    (tmp_path / "tensorboard").write_text("a file where the folder should be")
+    said: list[str] = []
+    board = TensorBoard(tmp_path / "tensorboard", said.append)
+    for epoch in range(2):
+        board.epoch("0001", {"epoch": epoch, "val_acc": 0.5})
+    board.ended("0001", {"lr": 0.1}, 0.5, "val_acc")
+    place = tmp_path / "tensorboard" / "0001"
+    assert said == [f"no more is written for TensorBoard: {place}: Not a directory"]
