@@ -2,8 +2,9 @@
 
     python -m search.run spaces/cpu.yaml --ablate ray_results/cpu --seeds 3
 
-The changed trials are run as rows of the space; ``search.report`` finds, for each setting, pairs
-of them that differ in nothing else, and gives the mean difference with its interval.
+The changed trials are run as rows of the space; ``search.report`` compares each change with the
+best trial of the same seed, and gives the mean difference over the seeds, with intervals that hold
+for all changes together.
 """
 
 from __future__ import annotations

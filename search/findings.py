@@ -11,7 +11,7 @@ from facesiam.config import SETTINGS
 from search import documents
 from search import verdicts as by_rule
 from search.documents import CLAIMS, OTHER_VERDICTS, DocumentRow
-from search.effects import Effect, effects
+from search.effects import Effect, ablated, effects
 from search.overfit import RULE
 from search.ranking import grid
 
@@ -94,9 +94,11 @@ def conclusions(trials: pd.DataFrame, names: list[str], log: Collection[str]) ->
         ]
         for setting, change in keys
     ]  # fmt: skip
+    varied = [name for name in names if name in trials and trials[name].nunique() > 1]
+    changed = bool(len(trials)) and ablated(trials[trials["val_acc"].notna()], varied) is not None
     headers = ["Setting", "Change", "Measured here", "… without nets at chance"]
     headers += ["Documents' own runs", "… without nets at chance", "The documents say"]
-    return "\n\n".join([_how(trials), grid(headers, cells, [True] * len(headers))])
+    return "\n\n".join([_how(trials, changed), grid(headers, cells, [True] * len(headers))])
 
 
 def overfit_by_net(rows: Mapping[str, DocumentRow], measured: Mapping[str, pd.DataFrame]) -> str:
@@ -157,22 +159,30 @@ def _without(
     every: Mapping[tuple[str, str], Effect], alive: Mapping[tuple[str, str], Effect],
     key: tuple[str, str],
 ) -> str:
-    if key in every and every[key] == alive.get(key):
+    whole, rest = every.get(key), alive.get(key)
+    if whole and rest and (whole.mean, whole.error, whole.n) == (rest.mean, rest.error, rest.n):
         return "the same"
     return _shown(alive.get(key))
 
 
-def _how(trials: pd.DataFrame) -> str:
+def _how(trials: pd.DataFrame, changed: bool) -> str:
     stopped = int((trials["status"] == "stopped").sum())
     text = (
-        "Difference in best validation accuracy, in points (after less before), with its 95 % "
-        "interval and n. Where trials differ in that setting alone, it is the mean over these "
-        "matched pairs, n their number, the interval Student's, and none with a single pair. "
+        "Difference in best validation accuracy, in points (after less before), with its interval "
+        "and n. Where trials differ in that setting alone, it is the mean over these matched "
+        "pairs, n their number, the interval Student's, and none with a single pair. "
         "Where no such pairs exist it is the coefficient of a linear model on all settings that "
         "vary, marked so, n the trials; fewer than two trials per coefficient are not fitted, and "
         "– says that there is nothing to go by. A pair with a net at chance measures whether it "
-        "trained at all rather than how well, so each effect is also given without those nets."
+        "trained at all rather than how well, so each effect is also given without those nets. "
+        "The intervals of a column hold together: with 95 % or more, all of them cover what they "
+        "estimate (Bonferroni over the comparisons of settings, and over those of seeds)."
     )
+    if changed:
+        text += (
+            " This run is an ablation: each change is compared with the trial that it changes, of "
+            "the same seed, so n is the number of seeds."
+        )
     if stopped:
         text += (
             f" {stopped} of {len(trials)} trials were stopped early; they count with the accuracy "

@@ -11,6 +11,7 @@ import pytest
 from facesiam.config import SETTINGS
 from search import documents
 from search.effects import Effect, effects, mean_interval
+from search.ran import log_settings, read, settings_frame
 
 NAMES = list(SETTINGS)
 
@@ -22,6 +23,7 @@ def found(trials: list[dict[str, Any]], names: list[str] = NAMES) -> dict[tuple[
 
 def test_mean_of_matched_pairs_with_students_interval() -> None:
     # augment is worth 1, 2 and 3 points: mean 2, sd 1, t(2) = 4.3027, half width 4.3027 / sqrt(3)
+    # as the only comparison; beside the three of lr t(2) at 1 - 0.05 / 8 = 8.8602
     trials = [
         {"lr": lr, "augment": augment, "val_acc": 0.7 + gain * augment}
         for lr, gain in ((1e-5, 0.01), (1e-4, 0.02), (1e-3, 0.03))
@@ -30,8 +32,11 @@ def test_mean_of_matched_pairs_with_students_interval() -> None:
     effect = found(trials)["augment", "F → T"]
     assert (effect.n, effect.fitted) == (3, False)
     assert effect.mean == pytest.approx(0.02)
-    assert effect.high - effect.mean == pytest.approx(0.024841, abs=1e-6)
-    assert effect.mean - effect.low == pytest.approx(0.024841, abs=1e-6)
+    assert effect.family == 4
+    assert effect.high - effect.mean == pytest.approx(8.8602 * 0.01 / math.sqrt(3), abs=1e-6)
+    alone = effect.among(1)
+    assert alone.high - effect.mean == pytest.approx(0.024841, abs=1e-6)
+    assert effect.mean - alone.low == pytest.approx(0.024841, abs=1e-6)
 
 
 def test_a_single_pair_has_no_interval() -> None:
@@ -58,13 +63,112 @@ def test_what_is_no_setting_must_be_equal_too() -> None:
     assert found(trials)["augment", "F → T"].mean == pytest.approx(0.2)
 
 
-def test_three_values_are_compared_each_with_each_and_four_with_neighbours() -> None:
+def test_three_values_are_compared_each_with_each_and_four_numbers_with_neighbours() -> None:
     three = [{"lr": lr, "val_acc": acc} for lr, acc in ((1e-5, 0.8), (5e-4, 0.7), (1e-3, 0.5))]
     assert {key[1]: round(effect.mean, 3) for key, effect in found(three).items()} == {
         "1e-05 → 0.0005": -0.1, "1e-05 → 0.001": -0.3, "0.0005 → 0.001": -0.2,
     }  # fmt: skip
     four = [*three, {"lr": 1e-2, "val_acc": 0.5}]
     assert [key[1] for key in found(four)] == ["1e-05 → 0.0005", "0.0005 → 0.001", "0.001 → 0.01"]
+
+
+def test_four_words_have_no_neighbours_and_are_compared_with_the_best() -> None:
+    nets = {"alexnet": 0.7, "vgg16_bn": 0.75, "googlenet": 0.6, "resnet18": 0.9, "resnet50": 0.8}
+    grid = [
+        {"net": net, "augment": augment, "val_acc": acc + 0.01 * augment}
+        for net, acc in nets.items() for augment in (False, True)
+    ]  # fmt: skip
+    changes = {key[1]: effect.mean for key, effect in found(grid).items() if key[0] == "net"}
+    assert changes == pytest.approx({
+        f"resnet18 → {net}": acc - 0.9 for net, acc in nets.items() if net != "resnet18"
+    })  # fmt: skip
+
+
+def ablation(seeds: int = 3) -> list[dict[str, Any]]:
+    """A ResNet-18 that is the best, four other nets and another lr, each changed alone."""
+    best = {"net": "resnet18", "lr": 1e-3}
+    gains = {"alexnet": -0.20, "googlenet": -0.30, "resnet50": -0.10, "vgg16_bn": -0.15}
+    ones = [(best, 0.0), ({**best, "lr": 1e-2}, -0.05)]
+    ones += [({**best, "net": net}, gain) for net, gain in gains.items()]
+    return [
+        {**one, "seed": seed, "val_acc": 0.9 + gain + 0.02 * seed + gain * seed / 10}
+        for one, gain in ones for seed in range(seeds)
+    ]  # fmt: skip
+
+
+def test_an_ablation_compares_each_change_with_the_best_of_the_same_seed() -> None:
+    effects_of = found(ablation())
+    changes = {change: effect for (_, change), effect in effects_of.items() if "resnet" in change}
+    assert {change: round(effect.mean, 3) for change, effect in changes.items()} == {
+        "resnet18 → alexnet": -0.22, "resnet18 → googlenet": -0.33, "resnet18 → resnet50": -0.11,
+        "resnet18 → vgg16_bn": -0.165,
+    }  # fmt: skip
+    one = effects_of["net", "resnet18 → alexnet"]
+    # -0.20, -0.22, -0.24: the seed's own 0.02 is in both. sd 0.02; t(2) at 1 - 0.05 / 10 is 9.9248
+    assert (one.n, one.family) == (3, 5)
+    assert one.high - one.mean == pytest.approx(9.92484 * 0.02 / math.sqrt(3), abs=1e-6)
+    assert effects_of["lr", "0.001 → 0.01"].n == 3 and effects_of["seed", "0 → 1"].n == 6
+    assert effects_of["seed", "0 → 1"].family == 3  # of its own
+
+
+def test_an_ablation_with_one_seed_has_no_intervals_and_one_with_a_gap_fewer_pairs() -> None:
+    one = found(ablation(seeds=1))["net", "resnet18 → alexnet"]
+    assert one.n == 1 and math.isnan(one.low)
+    short = [row for row in ablation() if (row["net"], row["seed"]) != ("alexnet", 2)]
+    two = found(short)["net", "resnet18 → alexnet"]
+    assert two.n == 2 and two.mean == pytest.approx(-0.21)
+
+
+def test_an_ablation_of_many_values_is_none_of_a_continuum() -> None:
+    rows = [
+        {"lr": lr, "erase": 0.0, "val_acc": 0.9 - 10 * abs(lr - 0.005)}
+        for lr in (0.001, 0.002, 0.003, 0.004, 0.005, 0.006, 0.007, 0.008)
+    ]
+    rows.append({"lr": 0.005, "erase": 0.5, "val_acc": 0.8})
+    changes = [change for setting, change in found(rows) if setting == "lr"]
+    assert len(changes) == 7 and all(change.startswith("0.005 → ") for change in changes)
+    assert found(rows)["lr", "0.005 → 0.001"].mean == pytest.approx(-0.04)
+    assert not found(rows)["lr", "0.005 → 0.001"].fitted
+
+
+def test_of_a_single_setting_the_name_says_which_trial_is_changed() -> None:
+    rows = [
+        {"lr": lr, "row": f"{name}-s0", "seed": 0, "val_acc": acc}
+        for lr, name, acc in (
+            (1e-5, "lr-1e-05", 0.5), (1e-4, "lr-0.0001", 0.7), (1e-3, "best", 0.8),
+            (1e-2, "lr-0.01", 0.6),
+        )
+    ]  # fmt: skip
+    assert [change for _, change in found(rows)] == [
+        "0.001 → 1e-05", "0.001 → 0.0001", "0.001 → 0.01",
+    ]  # fmt: skip
+    assert len(found([{**row, "row": None} for row in rows])) == 3
+    assert "1e-05 → 0.0001" in {change for _, change in found([{**r, "row": None} for r in rows])}
+
+
+def test_pretraining_may_bring_its_frozen_batchnorm_along_in_an_ablation() -> None:
+    best = {"net": "vgg16_bn", "pretrained": True, "freeze_batchnorm": True, "lr": 1e-3}
+    rows = [
+        {**best, "val_acc": 0.9}, {**best, "lr": 1e-2, "val_acc": 0.8},
+        {**best, "pretrained": False, "freeze_batchnorm": False, "val_acc": 0.7},
+        {**best, "freeze_batchnorm": False, "val_acc": 0.85},
+    ]  # fmt: skip
+    means = {key: effect.mean for key, effect in found(rows).items()}
+    assert means == pytest.approx({
+        ("pretrained", "T → F"): -0.2, ("freeze_batchnorm", "T → F"): -0.05,
+        ("lr", "0.001 → 0.01"): -0.1,
+    })  # fmt: skip
+
+
+def test_the_recorded_ablations_intervals_hold_together() -> None:
+    run = read("ray_results/reference/cpu-ablation")
+    changes = effects(settings_frame(run), NAMES, log_settings([run]))
+    own = [effect for effect in changes if effect.setting != "seed"]
+    assert len(own) == 8 and {effect.family for effect in own} == {8}
+    loss = next(effect for effect in own if effect.setting == "loss")
+    shown = [round(100 * value, 1) for value in (loss.mean, loss.low, loss.high)]
+    assert shown == [-5.1, -15.1, 4.9]  # alone [-8.5, -1.7]
+    assert all(effect.low < 0 < effect.high for effect in own)
 
 
 def test_repeats_of_the_same_settings_count_once_by_their_mean() -> None:
@@ -180,4 +284,6 @@ def test_augmentation_on_the_documents_own_runs() -> None:
     effect = found(runs.to_dict("records"))["augment", "F → T"]  # type: ignore[arg-type]
     assert effect.n == 3
     assert effect.mean == pytest.approx((0.0203 + 0.0271 + 0.0071) / 3, abs=1e-4)
-    assert effect.low < 0 < effect.high < 0.05
+    alone = effect.among(1)
+    assert alone.low < 0 < alone.high < 0.05
+    assert effect.family == 7  # lr 3, net, freeze, augment and epochs: pretrained and join have 1
