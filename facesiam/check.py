@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
@@ -11,20 +10,21 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from PIL import Image
 
-from facesiam import cfp, packing
+from facesiam import cfp, images, packing
 from facesiam.archive import DataError, Source
 from facesiam.progress import bar
 
 
 @dataclass(frozen=True)
 class Look:
-    """One image: its SHA-256, whether it is greyscale, and why it cannot be read, if so."""
+    """One image: its SHA-256, whether it is greyscale, whether it is stored turned or mirrored,
+    and why it cannot be read, if so."""
 
     digest: bytes
-    grey: bool
-    problem: str | None
+    grey: bool = False
+    turned: bool = False
+    problem: str | None = None
 
 
 def report(source: Source) -> int:
@@ -48,7 +48,7 @@ def report(source: Source) -> int:
         looks = dict(zip(there, pool.map(look, there), strict=True))
     problems = dataset.problems + [x.problem for x in looks.values() if x.problem]
     print(source.path)
-    _print_counts(dataset, sum(look.grey for look in looks.values()))
+    _print_counts(dataset, list(looks.values()))
     _print_pairs(dataset)
     _print_duplicates(dataset, looks)
     print(f"  problems    {len(problems) or 'none'}")
@@ -60,22 +60,23 @@ def report(source: Source) -> int:
 def _look(source: Source, name: str) -> Look:
     try:
         content = source.read(name)
-        packing.decode(content)
-        with Image.open(io.BytesIO(content)) as image:
-            grey = image.mode in ("1", "L", "LA", "I;16")
-        return Look(hashlib.sha256(content).digest(), grey, None)
+        picture = images.read(content, 2 * packing.SIDE)
+        digest = hashlib.sha256(content).digest()
+        return Look(digest, picture.grey, picture.orientation != 1)
     except DataError as error:
-        return Look(name.encode(), False, str(error))
+        return Look(name.encode(), problem=str(error))
     except ValueError as error:
-        return Look(name.encode(), False, f"{name} is not a readable image ({error})")
+        return Look(name.encode(), problem=f"{name} is not a readable image ({error})")
 
 
-def _print_counts(dataset: cfp.Dataset, grey: int) -> None:
+def _print_counts(dataset: cfp.Dataset, looks: list[Look]) -> None:
     frontal = int(dataset.frontal.sum())
+    grey, turned = sum(look.grey for look in looks), sum(look.turned for look in looks)
     print(f"  people      {len(np.unique(dataset.person)):,}")
     print(
         f"  images      {len(dataset.names):,}: {frontal:,} frontal, "
         f"{len(dataset.names) - frontal:,} profile; {grey} of them greyscale"
+        + (f", {turned} stored turned or mirrored and brought upright" if turned else "")
     )
 
 

@@ -16,7 +16,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy.special import expit
 
-from facesiam import align, cli, packing
+from facesiam import align, cli, files, packing
+from facesiam.archive import MAX_MEMBER
 from facesiam.config import TrialConfig, positive
 from facesiam.data import DataError, Pairs, prepare
 from facesiam.judge import log_odds, predict
@@ -159,28 +160,24 @@ def draw(title: str, rows: list[list[Judged]]) -> Image.Image:
 
 def _fitted(path: Path, config: TrialConfig) -> Image.Image:
     """Bring an image file to 224×224 as the net's training images were."""
-    image = _read(path)
+    content = files.read_bytes(path, MAX_MEMBER)
+    try:
+        image = decode(content)
+    except ValueError as error:
+        raise DataError(f"{path}: not an image that can be read ({error})") from None
     if config.geometry != "aligned":
         return GEOMETRIES[config.geometry](image)
     file = path.with_suffix(".txt")
     try:
-        landmarks = align.parse(file.read_text(errors="replace"), str(file))
-        content = path.read_bytes()
-    except OSError as error:
+        text = files.read_bytes(file, MAX_MEMBER).decode("utf-8-sig", errors="replace")
+    except files.FileError as error:
         raise DataError(
-            f"{file}: {error.strerror}; the net was trained on aligned faces, so it needs the "
-            "image's 30 landmarks, as CFP has them, in a .txt beside it"
+            f"{error}; the net was trained on aligned faces, so it needs the image's 30 "
+            "landmarks, as CFP has them, in a .txt beside it"
         ) from None
-    return packing.align_decoded(image, content, landmarks, align.is_frontal(landmarks))
-
-
-def _read(path: Path) -> Image.Image:
-    try:
-        return decode(path.read_bytes())
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from None
-    except ValueError as error:
-        raise DataError(f"{path}: not an image that can be read ({error})") from None
+    landmarks = align.parse(text, str(file))
+    frontal = align.is_frontal(landmarks)
+    return packing.align_decoded(image, content, landmarks, frontal)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -7,7 +7,6 @@ script again nor outlive it when it is killed.
 
 from __future__ import annotations
 
-import io
 import os
 import secrets
 import time
@@ -18,39 +17,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from facesiam import align
+from facesiam import align, images
 from facesiam.archive import DataError, Source
 from facesiam.config import Geometry
 from facesiam.progress import bar
 
 SIDE = 224
 """Pixels a side of a packed image: what the ImageNet trunks take."""
-MAX_PIXELS = 50_000_000
-"""Largest image that is decoded. The largest of CFP has 5.4 million pixels."""
 _STALE_SECONDS = 3600
 _CHUNK = 64
 
 
 def decode(content: bytes) -> Image.Image:
-    """Decode a JPEG or PNG to RGB; large JPEGs come at a half, quarter or eighth of their size.
+    """Decode an image file to RGB as a viewer shows it; see ``images.read``.
 
     Raises:
-        ValueError: not an image that can be read, or one above MAX_PIXELS; says why.
+        ValueError: not an image that can be read; says why.
     """
-    try:
-        with Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as image:
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise ValueError(f"{width}×{height} pixels; refused above {MAX_PIXELS:,}")
-            # never below twice the target, so that the resize still averages
-            image.draft("RGB", (2 * SIDE, 2 * SIDE))
-            return image.convert("RGB")
-    except UnidentifiedImageError:  # its text is the address of a buffer
-        raise ValueError("neither JPEG nor PNG") from None
-    except (OSError, SyntaxError, ValueError, Warning, Image.DecompressionBombError) as error:
-        raise ValueError(str(error)) from None
+    # never below twice the target, so that the resize still averages
+    return images.read(content, 2 * SIDE).image
 
 
 def squeeze(image: Image.Image) -> Image.Image:
@@ -78,10 +65,15 @@ GEOMETRIES: dict[Geometry, Callable[[Image.Image], Image.Image]] = {
 def align_decoded(
     image: Image.Image, content: bytes, landmarks: align.Floats, frontal: bool
 ) -> Image.Image:
-    """Align what ``decode`` made of `content`, which may be smaller than the landmarks are for."""
-    with Image.open(io.BytesIO(content)) as whole:
-        landmarks = landmarks * np.array(image.size) / whole.size
-    return align.aligned(image, landmarks, frontal, SIDE)
+    """Align what ``decode`` made of `content`.
+
+    Args:
+        image: decoded, so that it may be turned, and smaller than it is stored.
+        content: the file.
+        landmarks: (30, 2), in pixels as they are stored, which is what CFP's are in.
+        frontal: whether the template is that of a frontal face.
+    """
+    return align.aligned(image, images.upright(landmarks, content, image.size), frontal, SIDE)
 
 
 def pack(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facesiam import align
+from facesiam import align, packing
 from facesiam.archive import DataError, open_source
 from facesiam.data import prepare
 from tests import tiny_cfp
@@ -121,3 +122,19 @@ def test_a_dataset_is_packed_aligned_beside_its_other_geometries(tmp_path: Path)
     assert packed.shape == (60, 224, 224, 3)
     assert (packed[5, 90, 112] == data.pixels("squeeze")[5, 0, 0]).all()  # of one colour
     assert (packed[5, 0, 0] == 0).all()  # the small image ends there
+
+
+def test_landmarks_of_an_image_that_lies_on_its_side_are_those_of_its_stored_pixels() -> None:
+    points = moved(landmarks(True), 0.3, 90, (150, 70))
+    upright, exif = spots(points), Image.Exif()
+    exif[0x0112] = 8  # to be turned anticlockwise, so it is stored turned clockwise
+    files = [io.BytesIO(), io.BytesIO()]
+    upright.save(files[0], "PNG")
+    upright.transpose(Image.Transpose.ROTATE_270).save(files[1], "PNG", exif=exif)
+    there = np.stack([upright.height - points[:, 1], points[:, 0]], axis=1)
+    seen = []
+    for file, marks in zip(files, (points, there), strict=True):
+        content = file.getvalue()
+        shaped = packing.align_decoded(packing.decode(content), content, marks, True)
+        seen.append(np.asarray(shaped))
+    assert seen[0].any() and np.abs(seen[0].astype(int) - seen[1]).max() <= 1

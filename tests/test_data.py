@@ -103,6 +103,29 @@ def test_greyscale_becomes_three_equal_channels(copy: Path) -> None:
     assert (load(copy).pixels("squeeze")[4] == 77).all()
 
 
+def lay_on_its_side(file: Path) -> None:
+    """Store an image as a phone held sideways does: turned, with the word that says so."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    with Image.open(file) as image:
+        image.transpose(Image.Transpose.ROTATE_90).save(file, "PNG", exif=exif)
+
+
+def test_images_are_packed_upright_and_in_8_bits(copy: Path) -> None:
+    images = copy / "Data/Images"
+    halves = Image.new("RGB", (6, 9), (200, 10, 10))
+    halves.paste((10, 10, 200), (0, 4, 6, 9))
+    for name in ("001/frontal/01.jpg", "001/frontal/02.jpg"):
+        halves.save(images / name, "PNG")
+    lay_on_its_side(images / "001/frontal/02.jpg")
+    deep = np.full((6, 8), 77 * 257, np.uint16)
+    Image.fromarray(deep).save(images / "002/frontal/01.jpg", "PNG")
+    pixels = load(copy).pixels("squeeze")
+    assert (pixels[1] == pixels[0]).all()
+    assert (pixels[0, 0, 0] == (200, 10, 10)).all() and (pixels[0, -1, 0] == (10, 10, 200)).all()
+    assert (pixels[2] == 77).all()
+
+
 def test_official_pairs_by_hand(packed: FaceData) -> None:
     train = packed.pairs("cfp-pairs", "train")
     # split 01: people 1, 2. FF: same (1,2) (3,4), different (1,3); split 02 follows
@@ -509,10 +532,11 @@ def test_check_names_everything_that_is_wrong(
     shutil.copy(images / "001/frontal/01.jpg", images / "003/frontal/01.jpg")  # both train
     shutil.copy(images / "005/frontal/01.jpg", images / "020/frontal/01.jpg")  # train, test
     Image.new("L", (5, 5)).save(images / "006/frontal/01.jpg", "PNG")
+    lay_on_its_side(images / "007/frontal/01.jpg")
     replace_line(copy / "Protocol/Split/FF/03/diff.txt", 1, "9,999")
     assert main(["check", str(copy)]) == 1
     out = capsys.readouterr().out
-    assert "1 of them greyscale" in out
+    assert "1 of them greyscale, 1 stored turned or mirrored and brought upright\n" in out
     # {001/01, 001/02, 003/01} has three pairs, two of them across people; {005/01, 020/01} one
     assert "2 sets of byte-identical images (4 pairs); 3 pairs cross people, 1 cross parts" in out
     assert "Data/Images/005/frontal/01.jpg = Data/Images/020/frontal/01.jpg" in out
