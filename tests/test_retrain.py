@@ -199,7 +199,7 @@ def test_the_demo_refuses_what_it_cannot_judge(
     save_model(tmp_path / "w.pt", build(tiny).state_dict(), tiny)
     assert demo.main([str(tmp_path / "w.pt"), *images]) == 2
     said = capsys.readouterr().err
-    assert "two images or none, got 1" in said or "no.jpg: No such file" in said
+    assert "two images or none, got 1" in said or "no.jpg: no such file" in said
 
 
 def test_the_demos_caption_says_verdict_and_probability() -> None:
