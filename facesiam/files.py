@@ -8,6 +8,8 @@ used.
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import json
 import os
 import secrets
@@ -139,6 +141,26 @@ def read_json(path: Path, most: int = MOST_BYTES) -> Any:
         raise FileError(f"{path}: not JSON (nested too deeply)") from None
     except ValueError as error:
         raise FileError(f"{path}: not JSON ({error})") from None
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file's content, 64 hexadecimal digits, read once while it stays.
+
+    Raises:
+        FileError: it cannot be read; the text says why.
+    """
+    try:
+        now = path.stat()
+        return _digest(path, now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns)
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read ({reason(error)})") from None
+
+
+@functools.lru_cache(maxsize=64)
+def _digest(path: Path, *stamp: int) -> str:
+    """Return the digest of a file as it is with this stamp."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

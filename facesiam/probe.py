@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 from facesiam.config import Value
 from facesiam.data import cache_root
+from facesiam.identity import trainer_version
 from facesiam.packing import writing
 
 SECONDS = 3.0
@@ -217,14 +218,15 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _machine(gpu: bool) -> list[str]:
-    """Return what tells this machine's arithmetic from another's, without importing torch."""
+    """Return what tells this machine's arithmetic from another's, without importing torch: its
+    processors, torch, the trainer's code."""
     gpus = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")) if gpu else []
     models = [
         line.split(":", 1)[1].strip()
         for file in [*gpus[:1], Path("/proc/cpuinfo")] if file.exists()
         for line in file.read_text().splitlines() if line.lower().startswith("model")
     ]
-    return [*dict.fromkeys(models), version("torch")]
+    return [*dict.fromkeys(models), version("torch"), trainer_version()]
 
 
 def worded(net: str, share: Share, gpu: bool) -> Sequence[str]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import faulthandler
 import functools
+import hashlib
 import os
 import signal
 import sys
@@ -33,6 +34,7 @@ from ray import tune
 from facesiam import cli, packing
 from facesiam.config import TrialConfig, Value, geometry_of
 from facesiam.data import Fetch, cache_root, open_packed
+from facesiam.files import digest
 from facesiam.graphs import free_workspaces
 from facesiam.probe import Share, share_of
 from facesiam.saving import Writer, model_file
@@ -65,8 +67,9 @@ class FaceTrial(tune.Trainable):
 
     Its Ray config: trial, settings, data, weights, run (folder or URL), cpus, device, metric,
     mode; `depot`, the name of the actor that has the files which this machine does not see, or
-    None; `noted`, the number of its epochs that the driver has in its journal; and `bar`, the
-    score above which its weights are worth keeping, or None.
+    None; `contents`, the SHA-256 of the weights by net, where there is a depot; `noted`, the
+    number of its epochs that the driver has in its journal; and `bar`, the score above which its
+    weights are worth keeping, or None.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -168,7 +171,9 @@ class FaceTrial(tune.Trainable):
             config["data"], fetch
         )
         self.data_key = data.key
-        weights = _seen(config["weights"] if settings.pretrained else {}, fetch)
+        weights = _seen(
+            config["weights"] if settings.pretrained else {}, fetch, config.get("contents")
+        )
         self.training = epochs(settings, data, weights, config["device"])
         self.best = -float("inf")
         self.history: list[dict[str, float]] = []
@@ -272,7 +277,7 @@ class FaceTrial(tune.Trainable):
 
 def measured(
     settings: Mapping[str, Value], data: str, weights: Mapping[str, str], cpus: int, gpu: bool,
-    depot: str | None,
+    depot: str | None, contents: Mapping[str, str] | None = None,
 ) -> Share:
     """Return what ``probe.share_of`` finds on this machine, whether it sees the data or not.
 
@@ -280,7 +285,7 @@ def measured(
     depend on what is on them.
     """
     fetch = _fetch(depot)
-    weights = _seen(weights if settings["pretrained"] else {}, fetch)
+    weights = _seen(weights if settings["pretrained"] else {}, fetch, contents)
     if fetch is None or (Path(data) / "index.npz").exists():
         return share_of(settings, data, weights, cpus, gpu)
     with tempfile.TemporaryDirectory(prefix="siamsearch-") as folder:
@@ -308,18 +313,43 @@ def _fetched(depot: str, path: Path) -> NDArray[np.uint8]:
     return array
 
 
-def _seen(weights: Mapping[str, str], fetch: Fetch | None) -> dict[str, str]:
-    """Return files of pretrained weights that this machine sees, fetched into its cache."""
+def _seen(
+    weights: Mapping[str, str], fetch: Fetch | None, contents: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Return files of pretrained weights that this machine sees, with the driver's content.
+
+    Another machine may have another file under the driver's path, or one of that name from an
+    earlier run: what tells files apart is their content, by which they lie in the cache.
+
+    Args:
+        weights: the driver's file by net.
+        fetch: brings a file's bytes, (n,) uint8, from the driver; None: this is its machine.
+        contents: SHA-256 of the driver's file by net, as far as known.
+    """
+    if fetch is None:
+        return dict(weights)
     found = {}
     for net, path in weights.items():
-        file = Path(path)
-        if fetch and not file.exists():
-            file = cache_root() / "weights" / file.name
-            if not file.exists():
-                with packing.writing(file) as (partial,):
-                    partial.write_bytes(fetch(Path(path)).tobytes())
+        file, wanted = Path(path), (contents or {}).get(net)
+        if not file.exists() or (wanted and digest(file) != wanted):
+            file = _cached(file, wanted, fetch)
         found[net] = str(file)
     return found
+
+
+def _cached(path: Path, wanted: str | None, fetch: Fetch) -> Path:
+    """Return a copy of the driver's file in this machine's cache, fetched unless it is there."""
+    def place(content: str) -> Path:
+        return cache_root() / "weights" / f"{path.stem}-{content[:16]}{path.suffix}"
+
+    if wanted and place(wanted).exists() and digest(place(wanted)) == wanted:
+        return place(wanted)
+    fetched = fetch(path).tobytes()
+    content = hashlib.sha256(fetched).hexdigest()
+    if not place(content).exists() or digest(place(content)) != content:
+        with packing.writing(place(content)) as (partial,):
+            partial.write_bytes(fetched)
+    return place(content)
 
 
 def _of_memory(error: Exception) -> bool:

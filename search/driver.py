@@ -24,6 +24,7 @@ from ray.tune.error import TuneError
 from ray.tune.search import Searcher
 
 from facesiam.config import Value
+from facesiam.files import digest
 from facesiam.probe import Share, Way
 from facesiam.trainable import FaceTrial, measured
 from search import faults, sharing
@@ -180,8 +181,11 @@ def probe_on(setup: Setup) -> sharing.Probe:
     def probe(settings: Mapping[str, Value], cores: int, gpu: bool) -> Share:
         """Return what a machine of the cluster found; one at once where none is free in time."""
         depot = open_depot(Path(setup.data), setup.weights) if setup.address else None
-        task = ray.remote(num_cpus=cores, num_gpus=float(gpu))(measured)
-        asked = task.remote(settings, setup.data, dict(setup.weights), cores, gpu, depot)
+        task: Any = ray.remote(num_cpus=cores, num_gpus=float(gpu))(measured)
+        contents = _contents(setup, settings) if depot else {}
+        asked = task.remote(
+            settings, setup.data, dict(setup.weights), cores, gpu, depot, contents
+        )
         try:
             found: Share = ray.get(asked, timeout=PROBE_SECONDS)
         except ray.exceptions.GetTimeoutError:  # the cluster is busy: one at once, as unmeasured
@@ -209,6 +213,14 @@ def placement(cpus: float, gpus: float) -> tune.PlacementGroupFactory:
     return tune.PlacementGroupFactory([{"CPU": cpus} | ({"GPU": gpus} if gpus else {})])
 
 
+def _contents(setup: Setup, settings: Mapping[str, Value]) -> dict[str, str]:
+    """Return the SHA-256 of the pretrained weights that a trial starts from, by net."""
+    net = str(settings["net"])
+    if not settings["pretrained"] or net not in setup.weights:
+        return {}
+    return {net: digest(Path(setup.weights[net]))}
+
+
 class Searching(Searcher):
     """Ray's view of the suggestions; endings reach the suggester by way of the Recorder."""
 
@@ -232,6 +244,7 @@ class Searching(Searcher):
             "device": "cuda" if gpus else "cpu", "noted": self.recorder.noted(suggestion.trial),
             "run": setup.storage or str(setup.run), "data": setup.data, "depot": self.depot,
             "weights": dict(setup.weights), "metric": space.metric, "mode": space.mode,
+            "contents": _contents(setup, suggestion.settings) if self.depot else {},
             "bar": self.recorder.bar(), "larger": larger,
         }
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from facesiam.config import Value
 from facesiam.errors import UserError
+from facesiam.files import digest
 from facesiam.identity import trainer_version
 from search import folder
 from search.journal import read_trials
@@ -49,16 +50,11 @@ def keys(data: str, weights: Mapping[str, str], device: str = "cpu") -> Key:
         weights: file of pretrained weights per net.
         device: cpu or cuda: the numbers of one are not those of the other.
     """
-    contents: dict[str, str] = {}
-
     def key(settings: Mapping[str, Value]) -> str:
         """Return 20 hexadecimal digits."""
         net, parts = str(settings["net"]), [data, device, trainer_version()]
         if settings["pretrained"] and net in weights:
-            if net not in contents:
-                with open(weights[net], "rb") as file:
-                    contents[net] = hashlib.file_digest(file, "sha256").hexdigest()
-            parts.append(contents[net])
+            parts.append(digest(Path(weights[net])))
         text = json.dumps([dict(sorted(settings.items())), *parts])
         return hashlib.sha256(text.encode()).hexdigest()[:20]
 
