@@ -1,15 +1,12 @@
 """The CFP layout: which images there are, of whom, and which pairs the ten splits make of them.
 
-Lists and splits are read to the end whatever is wrong with them, so that every problem of a copy
-is named in one go. Nothing here looks into an image.
+Nothing here looks into an image.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import re
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
@@ -17,21 +14,20 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from facesiam.archive import LAYOUT, DataError, Source
+from facesiam import lists
+from facesiam.archive import Source
 from facesiam.config import Part
+from facesiam.lists import ALL_FOLDS, KINDS, LABELS, LISTS, UNKNOWN, Problem
+
+__all__ = ["ALL_FOLDS", "FOLDS", "KINDS", "PART_OF", "Dataset", "Problem", "read"]
 
 FORMAT = 1
 """Counts up whenever packed files of older versions no longer serve."""
-LISTS = {
-    "F": ("Pair_list_F.txt", "image_list_F.txt"),
-    "P": ("Pair_list_P.txt", "image_list_P.txt"),
-}
-KINDS = ("FF", "FP")
-LABELS = ("same", "diff")
 FOLDS: dict[Part, tuple[int, ...]] = {"train": (1, 2, 3, 4, 5, 6), "val": (7, 8), "test": (9, 10)}
-ALL_FOLDS = range(1, 11)
 PART_OF = {fold: part for part, folds in FOLDS.items() for fold in folds}
-_PERSON = re.compile(r"(?:.*/)?(\d+)/(?:frontal|profile)/[^/]+")
+MOST_TWINS = 1 / 500
+"""Share of a kind's same pairs that may be two byte-identical files: no figure is moved by more
+than a tenth of a point. The official FF has 3 of 3,500."""
 
 
 @dataclass(frozen=True)
@@ -41,15 +37,17 @@ class Dataset:
     names: list[str]
     """Path of each image under the dataset's root."""
     person: NDArray[np.int64]
-    """(N,) number of the person, from the path: 1-based in CFP."""
+    """(N,) number of the person, from the path: 1-based in CFP; UNKNOWN where it has none."""
     frontal: NDArray[np.bool_]
     """(N,) whether the image is of the frontal list."""
     pairs: NDArray[np.int64]
     """(P, 5) kind (0 FF, 1 FP), split (1 to 10), left and right image (from 0), label (0 same)."""
+    places: list[str]
+    """(P,) file and line of each pair."""
     files: list[str]
     """The lists and split files that this was read from."""
-    problems: list[str]
-    """Everything that is wrong, a sentence each, with file and line."""
+    problems: list[Problem]
+    """Everything that is wrong."""
 
 
 def folds_of(part: Part, fold: int) -> tuple[int, ...]:
@@ -73,27 +71,71 @@ def read(source: Source) -> Dataset:
     Raises:
         DataError: a list of images is missing or empty. What else is wrong is in ``problems``.
     """
-    problems: list[str] = []
-    files = [_list_name(source, letter) for letter in LISTS]
-    frontal, profile = (_images(source, file, problems) for file in files)
-    names = [name for name, _ in frontal + profile]
-    person = np.array([number for _, number in frontal + profile], np.int64)
-    sides = {"F": (0, len(frontal)), "P": (len(frontal), len(profile))}
-    rows: list[tuple[int, ...]] = []
-    for file, kind, fold, label in _split_files(source, problems):
-        files.append(file)
-        ends = sides[kind[0]], sides[kind[1]]
-        for line, numbers in _split_lines(source, file, problems):
-            problem = _pair_problem(numbers, ends, person, label)
-            if problem:
-                problems.append(f"{file} line {line}: {problem}")
-            else:
-                left, right = (start + n - 1 for (start, _), n in zip(ends, numbers, strict=True))
-                rows.append((KINDS.index(kind), fold, left, right, LABELS.index(label)))
+    problems: list[Problem] = []
+    files = {letter: lists.list_name(source, letter) for letter in LISTS}
+    found = {
+        letter: lists.images(source, file, letter, problems) for letter, file in files.items()
+    }
+    entries = found["F"] + found["P"]
+    person = np.array([number for _, number in entries], np.int64)
+    sides = {"F": (0, len(found["F"])), "P": (len(found["F"]), len(found["P"]))}
+    split_files = list(lists.split_files(source, problems))
+    good = lists.checked(lists.pairs(source, split_files, problems), sides, person, problems)
+    rows = [
+        (KINDS.index(pair.kind), pair.fold, left, right, LABELS.index(pair.label))
+        for pair, left, right in good
+    ]
     pairs = np.array(rows, np.int64).reshape(-1, 5)
     problems += _shared_people(pairs, person)
-    is_frontal = np.arange(len(names)) < len(frontal)
-    return Dataset(names, person, is_frontal, pairs, files, problems)
+    return Dataset(
+        names=[name for name, _ in entries], person=person,
+        frontal=np.arange(len(entries)) < len(found["F"]), pairs=pairs,
+        places=[pair.place for pair, _, _ in good],
+        files=[*files.values(), *(file for file, *_ in split_files)], problems=problems,
+    )  # fmt: skip
+
+
+def contents(stamps_of_names: list[tuple[int, int]]) -> NDArray[np.int64]:
+    """Number the images (N,) by their content: byte-identical ones have the same number."""
+    numbers = np.unique(np.array(stamps_of_names), axis=0, return_inverse=True)[1]
+    return np.asarray(numbers, np.int64).reshape(-1)
+
+
+def twins(dataset: Dataset, content: NDArray[np.int64]) -> list[Problem]:
+    """Return pairs of two byte-identical files that may not be.
+
+    A net that compares bytes has such a pair of one person right, and of two people one of the two
+    names is wrong.
+
+    Args:
+        dataset: as read.
+        content: (N,) a number for each image, the same for byte-identical ones.
+    """
+    problems = []
+    equal = content[dataset.pairs[:, 2]] == content[dataset.pairs[:, 3]]
+    for number, kind in enumerate(KINDS):
+        mine = dataset.pairs[:, 0] == number
+        for label, whose in enumerate(("one person", "different people")):
+            of_label = mine & (dataset.pairs[:, 4] == label)
+            found = np.flatnonzero(of_label & equal)
+            if len(found) > (MOST_TWINS * of_label.sum() if label == 0 else 0):
+                for at in found.tolist():
+                    left, right = (dataset.names[n] for n in dataset.pairs[at, 2:4])
+                    if left == right:  # listed twice, or paired with itself: said elsewhere
+                        continue
+                    problems.append(Problem(
+                        f"{kind} twins {label}", f"{dataset.places[at]}: a pair of {whose}, but "
+                        f"{left} and {right} are byte-identical",
+                    ))  # fmt: skip
+    return problems
+
+
+def distinct(
+    left: NDArray[np.int64], right: NDArray[np.int64], content: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Number pairs (P,) so that those of the same two pictures, either way round, are one."""
+    ends = np.sort(np.stack([content[left], content[right]], axis=1), axis=1)
+    return np.asarray(np.unique(ends, axis=0, return_inverse=True)[1], np.int64).reshape(-1)
 
 
 def stamps(source: Source, names: list[str]) -> list[tuple[int, int]]:
@@ -115,95 +157,23 @@ def content_key(dataset: Dataset, sizes: list[tuple[int, int]]) -> str:
     return hashlib.sha256("\n".join([f"facesiam {FORMAT}", *lines]).encode()).hexdigest()[:16]
 
 
-def _list_name(source: Source, letter: str) -> str:
-    for name in LISTS[letter]:
-        if source.has(f"Protocol/{name}"):
-            return f"Protocol/{name}"
-    raise DataError(f"{source.path}: Protocol/{LISTS[letter][0]} is missing; {LAYOUT}")
-
-
-def _lines(source: Source, file: str) -> Iterator[tuple[int, str]]:
-    text = source.read(file).decode("utf-8-sig", errors="replace")
-    for number, line in enumerate(text.splitlines(), 1):
-        if line.strip():
-            yield number, line.strip()
-
-
-def _images(source: Source, file: str, problems: list[str]) -> list[tuple[str, int]]:
-    images: list[tuple[str, int]] = []
-    for line, text in _lines(source, file):
-        number, _, path = text.partition(" ")
-        name = path.strip().replace("\\", "/").removeprefix("../")
-        person = _PERSON.fullmatch(name)
-        images.append((name, int(person[1]) if person else 0))
-        if number != str(len(images)):
-            problems.append(f"{file} line {line}: expected image {len(images)}, got {text[:80]!r}")
-        elif not person:
-            problems.append(
-                f"{file} line {line}: expected …/<person number>/<frontal|profile>/<file>, "
-                f"got {path[:80]!r}"
-            )
-        elif not source.has(name):
-            problems.append(f"{file} line {line}: points at {name}, which does not exist")
-    if not images:
-        raise DataError(f"{source.path}: {file} lists no images; {LAYOUT}")
-    return images
-
-
-def _split_files(source: Source, problems: list[str]) -> Iterator[tuple[str, str, int, str]]:
-    for kind in KINDS:
-        folder = f"Protocol/Split/{kind}"
-        files = {
-            (fold, label): f"{folder}/{fold:02d}/{label}.txt"
-            for fold in PART_OF
-            for label in LABELS
-        }
-        there = {at: file for at, file in files.items() if source.has(file)}
-        folds = {fold for fold, _ in there}
-        if len(folds) < len(PART_OF):
-            missing = ", ".join(f"{fold:02d}" for fold in PART_OF if fold not in folds)
-            problems.append(f"{folder}: has {len(folds)} of the 10 splits; missing: {missing}")
-        problems += [
-            f"{file}: missing" for at, file in files.items() if at[0] in folds and at not in there
-        ]
-        yield from ((file, kind, fold, label) for (fold, label), file in there.items())
-
-
-def _split_lines(
-    source: Source, file: str, problems: list[str]
-) -> Iterator[tuple[int, tuple[int, int]]]:
-    for line, text in _lines(source, file):
-        numbers = re.fullmatch(r"(\d{1,9})\s*,\s*(\d{1,9})", text)
-        if numbers:
-            yield line, (int(numbers[1]), int(numbers[2]))
-        else:
-            problem = f"expected two numbers as in 5,1, got {text[:40]!r}"
-            problems.append(f"{file} line {line}: {problem}")
-
-
-def _pair_problem(
-    numbers: tuple[int, int], ends: tuple[tuple[int, int], ...], person: NDArray[np.int64],
-    label: str,
-) -> str | None:
-    for number, (_, count) in zip(numbers, ends, strict=True):
-        if not 1 <= number <= count:
-            return f"points at image {number} of a list that has 1 to {count}"
-    left, right = (person[start + n - 1] for (start, _), n in zip(ends, numbers, strict=True))
-    if (left == right) != (label == "same"):
-        return f"{numbers[0]},{numbers[1]} are of person {left} and person {right} in {label}.txt"
-    return None
-
-
-def _shared_people(pairs: NDArray[np.int64], person: NDArray[np.int64]) -> list[str]:
+def _shared_people(pairs: NDArray[np.int64], person: NDArray[np.int64]) -> list[Problem]:
     seen: dict[int, int] = {}
-    problems: dict[int, str] = {}
+    problems: dict[int, Problem] = {}
     for fold in PART_OF:
         for who in np.unique(person[pairs[pairs[:, 1] == fold][:, 2:4]]).tolist():
             first = seen.setdefault(who, fold)
+            if first == fold or who == UNKNOWN:
+                continue
             if PART_OF[first] != PART_OF[fold]:
-                problems.setdefault(
-                    who,
+                said = (
                     f"person {who} is in the {PART_OF[first]} part (split {first:02d}) and in the "
-                    f"{PART_OF[fold]} part (split {fold:02d}); no one may be in two parts",
+                    f"{PART_OF[fold]} part (split {fold:02d}); no one may be in two parts"
                 )
+            else:
+                said = (
+                    f"person {who} is in split {first:02d} and in split {fold:02d}; in the ten "
+                    "folds one would train and the other test"
+                )
+            problems.setdefault(who, Problem("shared", said))
     return list(problems.values())

@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
+from numpy.typing import NDArray
 
-from facesiam import cfp, images, packing
+from facesiam import cfp, images, lists, packing
 from facesiam.archive import DataError, Source
+from facesiam.errors import shown
+from facesiam.lists import Problem
 from facesiam.progress import bar
 
 
@@ -27,10 +30,14 @@ class Look:
     problem: str | None = None
 
 
-def report(source: Source) -> int:
+def report(source: Source, every: bool = False) -> int:
     """Print what ``source`` holds; returns 0 where it can be used, 1 where something is wrong.
 
     Every image is decoded.
+
+    Args:
+        source: the dataset.
+        every: name each problem, and not of many that are alike the first.
 
     Raises:
         DataError: there is no list of images at all.
@@ -46,14 +53,22 @@ def report(source: Source) -> int:
             return _look(source, dataset.names[at])
 
         looks = dict(zip(there, pool.map(look, there), strict=True))
-    problems = dataset.problems + [x.problem for x in looks.values() if x.problem]
-    print(source.path)
+    # What is missing or cannot be read equals nothing.
+    digests = [looks[at].digest if at in looks else at for at in range(len(dataset.names))]
+    numbers: dict[bytes | int, int] = {}
+    content = np.array([numbers.setdefault(digest, len(numbers)) for digest in digests])
+    unreadable = [Problem("image", look.problem) for look in looks.values() if look.problem]
+    problems = dataset.problems + cfp.twins(dataset, content) + unreadable
+    print(shown(source.path))
     _print_counts(dataset, list(looks.values()))
-    _print_pairs(dataset)
+    _print_pairs(dataset, content)
     _print_duplicates(dataset, looks)
     print(f"  problems    {len(problems) or 'none'}")
-    for problem in problems:
-        print(f"    {problem}")
+    lines = lists.told(problems, every)
+    for line in lines:
+        print(f"    {shown(line)}")
+    if len(lines) < len(problems):
+        print("    `--all` names every one of them")
     return 1 if problems else 0
 
 
@@ -80,7 +95,7 @@ def _print_counts(dataset: cfp.Dataset, looks: list[Look]) -> None:
     )
 
 
-def _print_pairs(dataset: cfp.Dataset) -> None:
+def _print_pairs(dataset: cfp.Dataset, content: NDArray[np.int64]) -> None:
     for number, kind in enumerate(cfp.KINDS):
         mine = dataset.pairs[dataset.pairs[:, 0] == number]
         parts = []
@@ -90,6 +105,27 @@ def _print_pairs(dataset: cfp.Dataset) -> None:
         each = np.bincount(mine[:, 1], minlength=11)[1:]
         spread = f"{each.min()}" if each.min() == each.max() else f"{each.min()}–{each.max()}"
         print(f"  {kind} pairs    {', '.join(parts)}; {spread} in each of the 10 splits")
+        _print_repeats(mine, content, kind)
+
+
+def _print_repeats(
+    pairs: NDArray[np.int64], content: NDArray[np.int64], kind: str
+) -> None:
+    """Say how many pairs (P, 5) there are of two pictures that an earlier pair has as well."""
+    left, right = pairs[:, 2], pairs[:, 3]
+    again, in_all = (
+        len(pairs) - len(np.unique(cfp.distinct(left, right, number)))
+        for number in (np.arange(len(content)), content)
+    )
+    twins = int(((pairs[:, 4] == 0) & (content[left] == content[right])).sum())
+    if in_all:
+        copies = f", {in_all - again:,} more as byte-identical copies" if in_all > again else ""
+        print(
+            f"              {again:,} pairs of {kind} come again, as they are or the other way "
+            f"round{copies}: n counts them once"
+        )
+    if twins:
+        print(f"              {twins:,} same pairs of {kind} are two byte-identical files")
 
 
 def _print_duplicates(dataset: cfp.Dataset, looks: dict[int, Look]) -> None:
@@ -111,4 +147,4 @@ def _print_duplicates(dataset: cfp.Dataset, looks: dict[int, Look]) -> None:
         f"{len(people)} pairs cross people, {len(parts)} cross parts of cfp-pairs"
     )
     for left, right in people:
-        print(f"    {dataset.names[left]} = {dataset.names[right]}")
+        print(f"    {shown(dataset.names[left])} = {shown(dataset.names[right])}")

@@ -21,7 +21,7 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from facesiam import cfp, cli, packing
+from facesiam import cfp, cli, lists, packing
 from facesiam.archive import DataError, open_source
 from facesiam.config import Geometry, Part, Protocol, TrialConfig
 
@@ -232,13 +232,15 @@ def prepare(
     if dataset.problems:
         raise DataError(_listed(str(source.path), dataset.problems))
     stamps = cfp.stamps(source, dataset.files + dataset.names)
+    content = cfp.contents(stamps[len(dataset.files) :])
+    if problems := cfp.twins(dataset, content):
+        raise DataError(_listed(str(source.path), problems))
     folder = cache / cfp.content_key(dataset, stamps)
     if not (folder / "index.npz").exists():
-        content = np.unique(np.array(stamps[len(dataset.files) :]), axis=0, return_inverse=True)[1]
         with packing.writing(folder / "index.npz") as (file,), open(file, "wb") as stream:
             np.savez(
                 stream, person=dataset.person, frontal=dataset.frontal, pairs=dataset.pairs,
-                names=np.array(dataset.names), content=content.reshape(-1), source=np.array(spec),
+                names=np.array(dataset.names), content=content, source=np.array(spec),
             )
     packing.pack(source, dataset.names, folder, geometries, progress)
     return FaceData(folder, spec)
@@ -286,11 +288,12 @@ def _draw_triplets(
     return np.array(triplets, np.int64).reshape(-1, 3)
 
 
-def _listed(title: str, problems: list[str], most: int = 20) -> str:
-    if len(problems) == 1:
-        return f"{title}: {problems[0]}"
-    more = [f"and {len(problems) - most} more"] if len(problems) > most else []
-    return "\n  ".join([f"{title}: {len(problems)} problems", *problems[:most], *more])
+def _listed(title: str, problems: list[cfp.Problem], most: int = 20) -> str:
+    lines = lists.told(problems)
+    if len(lines) == 1:
+        return f"{title}: {lines[0]}"
+    more = [f"and {len(lines) - most} more"] if len(lines) > most else []
+    return "\n  ".join([f"{title}: {len(problems)} problems", *lines[:most], *more])
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -305,6 +308,7 @@ def main(arguments: list[str] | None = None) -> int:
     fetch.set_defaults(to=cache_root())
     look = commands.add_parser("check", help="count what is there and name what is wrong")
     look.add_argument("path", help="the CFP zip, its extracted folder, or the word drawn")
+    look.add_argument("--all", action="store_true", help="name every problem, however alike")
     options = parser.parse_args(arguments)
 
     def work() -> int:
@@ -312,7 +316,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(download.download(options.url, options.to / ARCHIVE))
             return 0
         path = _drawn(cache_root(), True) if options.path == DRAWN else Path(options.path)
-        return check.report(open_source(path))
+        return check.report(open_source(path), every=options.all)
 
     return cli.run(work)
 

@@ -137,6 +137,7 @@ def _verify(path: Path) -> None:
     source = ZipSource(path)
     dataset = cfp.read(source)
     if dataset.problems:
-        raise DataError(f"{path}: {len(dataset.problems)} problems, first: {dataset.problems[0]}")
+        problems = dataset.problems
+        raise DataError(f"{path}: {len(problems)} problems, first: {problems[0].said}")
     for name in dataset.files + dataset.names:
         source.read(name)  # checks the CRC

@@ -103,7 +103,7 @@ def pack(
                     for geometry, array in zip(wanted, arrays, strict=True):
                         if geometry == "aligned":
                             landmarks = align.read(source, name)
-                            frontal = "/frontal/" in name
+                            frontal = "/frontal/" in name.lower()
                             shaped = align_decoded(image, content, landmarks, frontal)
                         else:
                             shaped = GEOMETRIES[geometry](image)
@@ -157,7 +157,7 @@ def _load(source: Source, name: str) -> tuple[bytes, Image.Image]:
     except ValueError as error:
         raise DataError(
             f"{source.path}: {name} is not a readable image ({error}); "
-            "`python -m facesiam.data check PATH` lists every such file"
+            "`python -m facesiam.data check PATH --all` lists every such file"
         ) from None
 
 

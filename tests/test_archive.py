@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import random
+import shutil
 import struct
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -128,3 +132,126 @@ def test_zip_and_folder_stamp_alike(tiny_zip: Path) -> None:
     for name in ("Protocol/Pair_list_F.txt", "Data/Images/020/profile/01.jpg"):
         assert inside.stamp(name) == outside.stamp(name)
         assert inside.read(name) == outside.read(name)
+
+
+@pytest.mark.parametrize(
+    "write", [
+        lambda name: f"cfp-dataset\\{name}".replace("/", "\\"),
+        lambda name: f"./cfp-dataset/{name}",
+        lambda name: f"a/b//c/./{name}", lambda name: f"CFP/{name.upper()}",
+    ],
+)  # fmt: skip
+def test_archives_of_other_systems_are_the_same_data(
+    tmp_path: Path, write: Callable[[str], str]
+) -> None:
+    folder = tiny_cfp.write(tmp_path / "tiny")
+    plain = FolderSource(folder)
+    with zipfile.ZipFile(tmp_path / "other.zip", "w") as out:
+        for file in sorted(folder.rglob("*")):
+            info = zipfile.ZipInfo("x")
+            name = write(file.relative_to(folder).as_posix())
+            if file.is_dir():
+                name += "\\" if "\\" in name else "/"
+            info.filename = info.orig_filename = name
+            out.writestr(info, b"" if file.is_dir() else file.read_bytes())
+    source = open_source(tmp_path / "other.zip")
+    for name in ("Protocol/Split/FF/01/same.txt", "Data/Images/020/profile/01.jpg"):
+        assert source.read(name) == plain.read(name) and source.stamp(name) == plain.stamp(name)
+    assert not source.has("Data/Images") and not source.has("Data/Images/020/profile/02.jpg")
+
+
+def test_two_members_of_one_name_are_refused_unless_they_are_alike(tiny_zip: Path) -> None:
+    name = "cfp-dataset/Protocol/Split/FF/01/same.txt"
+    content = ZipSource(tiny_zip).read("Protocol/Split/FF/01/same.txt")
+    with zipfile.ZipFile(tiny_zip, "a") as out, pytest.warns(UserWarning, match="Duplicate"):
+        out.writestr(name, content)
+    assert ZipSource(tiny_zip).read("Protocol/Split/FF/01/same.txt") == content
+    with zipfile.ZipFile(tiny_zip, "a") as out:
+        out.writestr(name.replace("/", "\\"), "1,1")
+    with pytest.raises(DataError, match="same.txt' is in it twice, with different content"):
+        ZipSource(tiny_zip)
+
+
+def test_the_dataset_is_found_some_folders_down_and_the_nearest_counts(tmp_path: Path) -> None:
+    for down in ("a", "a/b/c/d"):
+        folder = tiny_cfp.write(tmp_path / down.replace("/", "-") / down)
+        above = tmp_path / down.replace("/", "-")
+        assert FolderSource(above).read(LIST) == (folder / LIST).read_bytes()
+    with pytest.raises(DataError, match="deep: not the CFP dataset; expected Data/Images"):
+        tiny_cfp.write(tmp_path / "deep/a/b/c/d/e")
+        open_source(tmp_path / "deep")
+    near = tiny_cfp.write(tmp_path / "two/z")
+    far = tiny_cfp.write(tmp_path / "two/a/b")
+    (far / LIST).write_text("1 other\n")
+    assert FolderSource(tmp_path / "two").read(LIST) == (near / LIST).read_bytes()
+
+
+LIST = "Protocol/Pair_list_F.txt"
+
+
+def test_a_folder_that_is_not_the_dataset_says_what_to_give(tiny_zip: Path) -> None:
+    (tiny_zip.parent / "unzipped").mkdir()
+    shutil.move(tiny_zip, tiny_zip.parent / "unzipped")
+    with pytest.raises(DataError, match="unzipped: not the CFP dataset; it holds cfp.zip: give"):
+        open_source(tiny_zip.parent / "unzipped")
+    with pytest.raises(DataError, match="Protocol: not the CFP dataset; give .*tiny; expected"):
+        open_source(tiny_zip.parent / "tiny/Protocol")
+
+
+def test_two_files_that_differ_in_case_alone_are_told_apart(tmp_path: Path) -> None:
+    folder = tiny_cfp.write(tmp_path / "tiny")
+    images = folder / "Data/Images/001/frontal"
+    (images / "01.JPG").write_bytes(b"another")
+    for source in (
+        FolderSource(folder), ZipSource(tiny_cfp.zipped(folder, tmp_path / "x.zip"))
+    ):  # fmt: skip
+        assert source.read("Data/Images/001/frontal/01.JPG") == b"another"
+        assert source.read("Data/Images/001/frontal/01.jpg") != b"another"
+        assert not source.has("Data/Images/001/frontal/01.Jpg")  # which of them?
+
+
+def test_paths_that_are_no_data_get_a_sentence(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path, said in (
+        (Path("/dev/zero"), "/dev/zero: neither a folder nor a zip archive"),
+        (tmp_path / "pipe", "pipe: neither a folder nor a zip archive"),
+        (tmp_path / ("a" * 5000), "File name too long"),
+        (tmp_path / "a\0b", "null byte"),
+    ):
+        with pytest.raises(DataError, match=said):
+            open_source(path)
+
+
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
+    folder = tiny_cfp.write(tmp_path / "tiny")
+    file = folder / "Data/Images/001/frontal/01.jpg"
+    file.unlink()
+    os.mkfifo(file)
+    source = FolderSource(folder)
+    assert not source.has("Data/Images/001/frontal/01.jpg")
+    with pytest.raises(DataError, match="01.jpg: is a pipe or a device, not a file"):
+        source.read("Data/Images/001/frontal/01.jpg")
+
+
+def test_nothing_but_a_sentence_comes_of_any_damage_to_an_archive(tiny_zip: Path) -> None:
+    """Bytes overwritten near the end and anywhere, and cuts; seed 0."""
+    rng = random.Random(0)
+    whole = tiny_zip.read_bytes()
+    names = [LIST, "Data/Images/001/frontal/01.jpg", "Protocol/Split/FF/01/same.txt"]
+    refused = 0
+    for turn in range(300):
+        content = bytearray(whole)
+        low = rng.choice([0, len(whole) * 3 // 4, len(whole) - 200])
+        for _ in range(rng.randint(1, 8)):
+            content[rng.randrange(low, len(content))] = rng.randrange(256)
+        if turn % 5 == 0:
+            del content[rng.randrange(1, len(content)) :]
+        tiny_zip.write_bytes(content)
+        try:
+            source = open_source(tiny_zip)
+            for name in filter(source.has, names):
+                source.read(name)
+        except DataError as error:
+            assert str(error)
+            refused += 1
+    assert refused > 100

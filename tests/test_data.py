@@ -174,7 +174,7 @@ def test_a_byte_identical_copy_is_no_positive(copy: Path) -> None:
     lines = (copy / "Protocol/Pair_list_F.txt").read_text().splitlines()
     lines[2] = "3 ../Data/Images/001/frontal/03.jpg"  # was person 2's first image
     tiny_cfp.text(copy / "Protocol/Pair_list_F.txt", lines)
-    tiny_cfp.text(copy / "Protocol/Split/FF/01/same.txt", ["1,2", "1,3"])
+    tiny_cfp.text(copy / "Protocol/Split/FF/01/same.txt", ["1,3", "2,3"])
     tiny_cfp.text(copy / "Protocol/Split/FF/01/diff.txt", ["1,4"])
     tiny_cfp.text(copy / "Protocol/Split/FP/01/same.txt", ["3,1"])
     images = copy / "Data/Images/001/frontal"
@@ -359,10 +359,22 @@ def test_every_problem_comes_at_once(copy: Path) -> None:
         load(copy)
 
 
-def test_a_long_list_of_problems_is_cut(copy: Path) -> None:
+def test_problems_that_are_alike_are_told_once(
+    copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     tiny_cfp.text(copy / "Protocol/Split/FF/03/diff.txt", ["x"] * 25)
-    with pytest.raises(DataError, match=r"25 problems\n(  Protocol.*\n){20}  and 5 more$"):
+    replace_line(copy / "Protocol/Split/FP/03/same.txt", 2, "11,21")
+    said = (
+        r"cfp-dataset: 26 problems\n  Protocol/Split/FF/03/diff.txt line 1: expected two numbers "
+        r"as in 5,1, got 'x', and 24 more like it\n  Protocol/Split/FP/03/same.txt line 2: .*20$"
+    )
+    with pytest.raises(DataError, match=said):
         load(copy)
+    assert main(["check", str(copy)]) == 1
+    out = capsys.readouterr().out
+    assert "and 24 more like it\n" in out and out.count("got 'x'") == 1
+    assert main(["check", "--all", str(copy)]) == 1
+    assert capsys.readouterr().out.count("got 'x'") == 25
 
 
 def test_a_decompression_bomb_is_refused_by_name(copy: Path) -> None:
@@ -537,10 +549,12 @@ def test_check_names_everything_that_is_wrong(
     assert main(["check", str(copy)]) == 1
     out = capsys.readouterr().out
     assert "1 of them greyscale, 1 stored turned or mirrored and brought upright\n" in out
+    # 001/01 and 001/02 are a same pair of FF/01, one of 20: more than 1 in 500
+    assert "FF/01/same.txt line 1: a pair of one person, but Data/Images/001/frontal/01.jpg" in out
     # {001/01, 001/02, 003/01} has three pairs, two of them across people; {005/01, 020/01} one
     assert "2 sets of byte-identical images (4 pairs); 3 pairs cross people, 1 cross parts" in out
     assert "Data/Images/005/frontal/01.jpg = Data/Images/020/frontal/01.jpg" in out
-    assert "problems    3\n" in out
+    assert "problems    4\n" in out
     assert "points at Data/Images/002/frontal/01.jpg, which does not exist" in out
     assert "diff.txt line 1: points at image 999 of a list that has 1 to 40" in out
     assert "Data/Images/004/frontal/02.jpg is not a readable image" in out
@@ -560,6 +574,8 @@ def test_real_cfp_is_as_published(capsys: pytest.CaptureFixture[str]) -> None:
     assert "people      500" in out
     assert "7,000: 5,000 frontal, 2,000 profile; 13 of them greyscale" in out
     assert "FF pairs    train 4,200 (2,100 same), val 1,400 (700 same), test 1,400 (700" in out
+    assert "130 pairs of FF come again, as they are or the other way round, 3 more as" in out
+    assert "3 same pairs of FF are two byte-identical files" in out and "of FP are" not in out
     # 27 sets: 26 twins and one of three; none across people
     assert "27 sets of byte-identical images (29 pairs); 0 pairs cross people" in out
 
