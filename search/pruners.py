@@ -12,6 +12,7 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 
 from facesiam.config import Value
@@ -70,6 +71,16 @@ class Scheduler(FIFOScheduler):
         worker or a driver died, is not judged a second time by what has come since."""
         self._leaders: dict[tuple[str, int], list[tuple[float, str]]] = {}
         """By contest the two best accuracies of two trials: of all, and of all others."""
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Any:
+        """Return the newest trial that waits, for which Ray takes a worker that is idle, if any.
+
+        The oldest one, Ray's own choice, may have a worker of its own that is starting, which Ray
+        throws away for an idle one: as long as trials were shorter than a worker takes to start,
+        no second worker ever came up.
+        """
+        trials = reversed(tune_controller.get_trials())
+        return next((trial for trial in trials if trial.status == Trial.PENDING), None)
 
     def enter(self, name: str, metrics: Mapping[str, Any]) -> None:
         """Add an epoch to a trial's history; an epoch that is run again replaces what it was."""

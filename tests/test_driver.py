@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,6 +62,45 @@ class Hungry(tune.Trainable):
         return {**row, "done": self.epoch == 1}
 
 
+class Slow(tune.Trainable):
+    """Of a worker that takes longer to start than the other one takes for two trials.
+
+    The third trial of the first worker and the first one of the second wait for each other.
+    """
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Start a worker: the second one waits until the first has done two trials."""
+        self.folder, self.trials = Path(config["run"]), 0
+        (self.folder / f"worker-{os.getpid()}").touch()
+        try:
+            (self.folder / "first").touch(exist_ok=False)
+            self.second = False
+        except FileExistsError:
+            self.second = True
+            self._wait_for("done-2")
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take the next trial."""
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Report the only epoch."""
+        self.trials += 1
+        if self.second or self.trials == 3:
+            name, other = ("a", "b") if self.second else ("b", "a")
+            (self.folder / name).touch()
+            self._wait_for(other)
+        (self.folder / f"done-{self.trials}").touch()
+        return dict.fromkeys(EPOCH_FIELDS, 0.5) | {"epoch": 0, "updates": 9, "done": True}
+
+    def _wait_for(self, name: str) -> None:
+        for _ in range(6000):
+            if (self.folder / name).exists():
+                return
+            time.sleep(0.01)
+        raise AssertionError(f"{name} did not come within a minute")
+
+
 class Saving(FaceTrial):
     """Saves its state after every epoch, whatever that costs."""
 
@@ -87,6 +129,29 @@ def test_a_trial_that_runs_out_of_memory_is_tried_again_with_twice_its_share(
     trials, epochs = results.load(tmp_path)
     assert trials["val_acc"].tolist() == [0.1, 0.01, 0.001]
     assert len(epochs) == 6 and not board.running and board.counts["done"] == 3
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_two_run_at_once_though_a_worker_takes_longer_to_start_than_a_trial(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "space.yaml").write_text(
+        "fixed: {epochs: 1}\nsearch: {lr: [1e-4, 1e-3, 1e-2, 1e-1]}\n"
+        "algorithm: grid\nprune: false\n"
+    )
+    space = load(tmp_path / "space.yaml")
+    setup = Setup(run=tmp_path, data="", concurrent=2)
+    board = Board(4, "val_acc", "max", Console(quiet=True))
+    assert driver.run(space, setup, Shares(space, setup, driver.cluster()), board, Slow) is None
+    # The one that was starting was not thrown away for the other, which was idle again.
+    assert len(list(tmp_path.glob("worker-*"))) == 2
+    noted = {
+        (line["trial"], line["status"]): line["n"]
+        for line in map(json.loads, (tmp_path / "trials.jsonl").read_text().splitlines())
+    }
+    ends = sorted({(noted[trial, "done"], trial) for trial, _ in noted})
+    for (_, one), (end, _) in ((ends[-1], ends[-2]), (ends[-2], ends[-1])):
+        assert noted[one, "running"] < end
 
 
 @contextmanager
