@@ -11,7 +11,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Literal, get_args, get_origin, get_type_hints
 
-from facesiam.constraints import EMBEDDING_JOINS, EMBEDDING_LOSSES, conflicts
+from facesiam.constraints import (
+    EMBEDDING_JOINS,
+    EMBEDDING_LOSSES,
+    conflicts,
+    own_stochastic_depth,
+)
 from facesiam.errors import UserError
 from facesiam.settings import Setting, Value, did_you_mean, positive
 from facesiam.settings import setting as _setting
@@ -82,6 +87,12 @@ class TrialConfig:
     dropout: bool = _setting(
         False, "dropout of 0.5 after each hidden ReLU of a decision head; of 0.2 before an "
         "embedding head",
+    )
+    stochastic_depth: float = _setting(
+        0.0, "chance that training leaves out the trunk's last residual branch for an image, "
+        "rising to that from 0 at the first; none in frozen blocks. ConvNeXt, EfficientNet (lite "
+        "too), MaxViT and Swin have it, by their authors between 0.1 and 0.5",
+        low=0, high=0.9,
     )
     pretrained: bool = _setting(False, "start the trunk from its ImageNet weights")
     input_scale: Literal["auto", "unit", "weights"] = _setting(
@@ -324,6 +335,17 @@ class EpochMetrics:
 
 METRICS: tuple[str, ...] = ("val_acc", "val_auc", "val_loss", "train_acc", "train_loss")
 """What a search may optimise."""
+
+
+def recorded(settings: Mapping[str, Value]) -> dict[str, Value]:
+    """Return all settings of a trial from what was noted of it.
+
+    A setting that was not there yet has its default, with which the trial ran; but stochastic
+    depth was its net's own before it could be set.
+    """
+    net = str(settings.get("net", SETTINGS["net"].default))
+    before: dict[str, Value] = {"stochastic_depth": own_stochastic_depth(net)}
+    return {**{name: item.default for name, item in SETTINGS.items()}, **before, **settings}
 
 
 def geometry_of(settings: Mapping[str, Value]) -> Geometry:

@@ -19,6 +19,13 @@ DOCUMENTED = ("alexnet", "vgg16_bn")
 """Nets of the documents, whose `freeze` is known and whose inputs stay in [0, 1]."""
 FIXED_SIZE = ("vit_", "maxvit_")
 """Nets that take 224×224 only, by how their names begin."""
+STOCHASTIC_DEPTH = {
+    "convnext_tiny": 0.1, "convnext_small": 0.4, "convnext_base": 0.5, "convnext_large": 0.5,
+    "efficientnet_": 0.2, "maxvit_t": 0.2, "swin_b": 0.5, "swin_s": 0.3, "swin_t": 0.2,
+    "swin_v2_b": 0.5, "swin_v2_s": 0.3, "swin_v2_t": 0.2,
+}
+"""Rates of stochastic depth that their authors trained nets with, by how the nets' names begin:
+that of the last block, but of EfficientNet the one that would come after it."""
 
 Settings = Mapping[str, Value]
 
@@ -34,6 +41,11 @@ class Constraint(NamedTuple):
     """Says whether settings, in bounds each by itself, break the rule."""
     text: Callable[[Settings], str]
     """Says in a sentence, without the key, what is wrong with settings that do."""
+
+
+def own_stochastic_depth(net: str) -> float:
+    """Return the rate of stochastic depth that a net's authors trained it with; 0: it has none."""
+    return next((rate for name, rate in STOCHASTIC_DEPTH.items() if net.startswith(name)), 0.0)
 
 
 def _embeds(s: Settings) -> bool:
@@ -92,6 +104,11 @@ CONSTRAINTS: tuple[Constraint, ...] = (
         "flip_average", ("join", "flip_average"),
         lambda s: bool(s["flip_average"]) and not _embeds(s),
         lambda s: f"true needs join: {' or '.join(EMBEDDING_JOINS)}",
+    ),
+    Constraint(
+        "stochastic_depth", ("net", "stochastic_depth"),
+        lambda s: bool(s["stochastic_depth"]) and not own_stochastic_depth(str(s["net"])),
+        lambda s: f"{s['net']} has none; 0, or one of convnext, efficientnet, maxvit, swin",
     ),
     Constraint(
         "image_size", ("net", "image_size"),

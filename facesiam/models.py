@@ -16,7 +16,14 @@ from torch import Tensor, nn
 
 from facesiam.config import EMBEDDING_JOINS, TrialConfig, is_calibrated
 from facesiam.losses import EMBEDDING_LOSSES
-from facesiam.trunks import MODELS, Convolutions, features_of, make_trunk, stages_of
+from facesiam.trunks import (
+    MODELS,
+    Convolutions,
+    features_of,
+    make_trunk,
+    set_stochastic_depth,
+    stages_of,
+)
 from facesiam.weights import load_trunk
 
 JOINS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -54,6 +61,7 @@ class SiameseNet(nn.Module):
         kind = MODELS[config.net]
         features, hidden = features_of(config.net), config.hidden
         self.trunk = make_trunk(config.net)
+        set_stochastic_depth(self.trunk, config.net, config.stochastic_depth)
         # Smaller images give fewer positions; averaging onto the usual grid keeps one head size.
         self.grid = kind.shape[1:] if isinstance(kind, Convolutions) else None
         self.join = config.join
@@ -81,10 +89,9 @@ class SiameseNet(nn.Module):
         if self.embeds and people:
             self.criterion = EMBEDDING_LOSSES[config.loss](config, people)
         self.flip_average = config.flip_average
-        self.freeze_batchnorm = config.freeze_batchnorm
-        self.frozen = _frozen(self.trunk, config)
-        for layer in self.frozen:
+        for layer in _frozen(self.trunk, config):
             layer.requires_grad_(False)
+        self.still = _still(self.trunk, config.freeze_batchnorm)
 
     def embed(self, images: Tensor) -> Tensor:
         """Return the features of images: (B, 3, S, S) in [0, 1] → (B, F); or unit vectors."""
@@ -156,11 +163,13 @@ class SiameseNet(nn.Module):
         return score / self.slope.double().cpu() + self.threshold.double().cpu()
 
     def train(self, mode: bool = True) -> SiameseNet:
-        """Switch to training, but leave batch-norm that is frozen on its running statistics."""
+        """Switch to training, but have what is frozen compute as it does when it judges.
+
+        Batch-norm keeps its running statistics there, and no branch is left out.
+        """
         super().train(mode)
-        for layer in [*self.frozen, *(self.trunk.modules() if self.freeze_batchnorm else ())]:
-            if isinstance(layer, nn.modules.batchnorm._BatchNorm):
-                layer.eval()
+        for layer in self.still:
+            layer.eval()
         return self
 
     def _verdict(self, features: Tensor) -> Tensor:
@@ -227,6 +236,18 @@ def _input_scale(config: TrialConfig) -> tuple[tuple[float, ...], tuple[float, .
         as_weights = config.pretrained and not isinstance(kind, Convolutions)
         chosen = "weights" if as_weights else "unit"
     return kind.scale if chosen == "weights" else None
+
+
+def _still(trunk: nn.Module, freeze_batchnorm: bool) -> list[nn.Module]:
+    """Return what never trains: modules whose every parameter is frozen, with all that is in them;
+    and with `freeze_batchnorm` batch-norm, whose scale and shift may train all the same."""
+    def stands(layer: nn.Module) -> bool:
+        parameters = list(layer.parameters())
+        if parameters and not any(parameter.requires_grad for parameter in parameters):
+            return True
+        return freeze_batchnorm and isinstance(layer, nn.modules.batchnorm._BatchNorm)
+
+    return [layer for layer in trunk.modules() if stands(layer)]
 
 
 def _frozen(trunk: nn.Module, config: TrialConfig) -> list[nn.Module]:

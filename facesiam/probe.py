@@ -35,7 +35,8 @@ GAIN = 1.05
 MEMORY_SHARE = 0.85
 """Of the memory, what trials may fill: validation and a save need some more for a while."""
 COSTLY = (
-    "net", "join", "hidden", "embedding", "dropout", "freeze", "freeze_stages", "freeze_batchnorm",
+    "net", "join", "hidden", "embedding", "dropout", "stochastic_depth", "freeze",
+    "freeze_stages", "freeze_batchnorm",
     "loss", "optimizer", "batch_size", "images_per_person", "augment", "flip", "rotate", "shift",
     "crop", "colour", "erase", "protocol", "image_size", "precision",
 )

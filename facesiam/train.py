@@ -23,7 +23,7 @@ from torch import Tensor
 
 from facesiam.augment import AUGMENTS, varied
 from facesiam.batches import Batches
-from facesiam.config import EpochMetrics, TrialConfig
+from facesiam.config import EpochMetrics, TrialConfig, recorded
 from facesiam.data import FaceData
 from facesiam.device import dtype_of, keep_freed_memory, peak_memory_mib, reset_peak_memory
 from facesiam.graphs import Captured
@@ -141,8 +141,7 @@ class Training(Iterator[EpochMetrics]):
         Raises:
             ValueError: the state belongs to other settings.
         """
-        # A state of before some setting was there ran with what is its default now.
-        mine, theirs = self.config.to_dict(), {**TrialConfig().to_dict(), **state["config"]}
+        mine, theirs = self.config.to_dict(), recorded(state["config"])
         differ = [k for k in mine if k != "epochs" and mine[k] != theirs[k]]
         if differ:
             raise ValueError(f"the saved state has other settings: {', '.join(differ)}")

@@ -16,8 +16,10 @@ from typing import Any, get_args
 import torch
 import torchvision.models as tv
 from torch import Tensor, nn
+from torchvision.ops import StochasticDepth
 
 from facesiam import config
+from facesiam.constraints import own_stochastic_depth
 from facesiam.convolutions import PaddedConv2d, in_blocks
 from facesiam.errors import UserError
 
@@ -127,7 +129,7 @@ class Pooled(nn.Module):
         self.net = net
         _replace(net, _last_layer(net), nn.Identity())
         for layer in net.modules():
-            if isinstance(layer, nn.Dropout):
+            if isinstance(layer, nn.modules.dropout._DropoutNd):
                 layer.p = 0.0
         mixing = (nn.LayerNorm, nn.MultiheadAttention)
         self.mixed = any(isinstance(layer, mixing) for layer in net.modules())
@@ -170,6 +172,23 @@ def make_trunk(name: str) -> nn.Module:
         elif isinstance(layer, nn.BatchNorm2d):
             layer.reset_parameters()
     return made
+
+
+def set_stochastic_depth(trunk: nn.Module, name: str, rate: float) -> None:
+    """Have the trunk of net `name`, as it was made, leave out residual branches at this rate.
+
+    Args:
+        trunk: of ``make_trunk``, whose blocks have their authors' rates.
+        name: the net's.
+        rate: of the last block; those before it have as much less as they had. 0: none.
+    """
+    own = own_stochastic_depth(name)
+    for layer in trunk.modules():
+        lite: Any = getattr(layer, "_global_params", None)
+        if isinstance(layer, StochasticDepth):
+            layer.p *= rate / own
+        elif lite is not None:  # EfficientNet-lite, which gives its blocks their shares of it
+            layer._global_params = lite._replace(drop_connect_rate=rate)
 
 
 @functools.cache

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from facesiam.config import ConfigError, TrialConfig, did_you_mean
+from facesiam.config import ConfigError, TrialConfig, did_you_mean, recorded
 from facesiam.errors import UserError
 from search import journal
 
@@ -29,7 +29,7 @@ def settings(run: str | Path) -> dict[str, TrialConfig]:
     configs = {}
     for trial, line in known.items():
         try:
-            configs[trial] = TrialConfig.from_dict(line.get("settings") or {})
+            configs[trial] = TrialConfig.from_dict(recorded(line.get("settings") or {}))
         except ConfigError as error:
             raise RunError(f"{folder / 'trials.jsonl'}: trial {trial}: {error}") from None
     return configs

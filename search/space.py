@@ -20,7 +20,7 @@ from typing import Any, Self
 import yaml
 
 from facesiam import cli
-from facesiam.config import SETTINGS, Value, did_you_mean
+from facesiam.config import SETTINGS, Value, did_you_mean, recorded
 from search import combinations, feasible, pinning
 from search.options import ALGORITHMS, pruning
 from search.parts import Choice, Domain, Range, Resources, Row, TrialLike, active
@@ -107,7 +107,7 @@ class SearchSpace:
             settings: of the trial, all of them.
             row: its row, where it was run as one.
         """
-        settings = combinations.base(settings)  # older runs lack settings that came since
+        settings = recorded(settings)  # older runs lack settings that came since
         if self.algorithm == "rows":
             if row not in self.rows:
                 return f"row {row}, which is not among the rows: {', '.join(self.rows)}"
