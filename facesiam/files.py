@@ -17,7 +17,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from facesiam.errors import UserError, reason
 
@@ -90,6 +90,26 @@ def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
         Missing: there is none.
         FileError: it is a folder, a pipe or a device, too large, or cannot be read.
     """
+    file = open_regular(path)
+    try:
+        with file:
+            content = file.read(most + 1)
+            size = os.fstat(file.fileno()).st_size
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read ({reason(error)})") from None
+    if len(content) > most:
+        raise FileError(f"{path}: has {max(size, len(content)):,} bytes; at most "
+                        f"{most:,} are read")  # fmt: skip
+    return content
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file to be read, never waiting.
+
+    Raises:
+        Missing: there is none.
+        FileError: it is a folder, a pipe or a device, or may not be read.
+    """
     try:
         # O_NONBLOCK: opening a pipe that nobody writes to would wait for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -97,21 +117,12 @@ def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
         raise Missing(f"{path}: no such file") from None
     except (OSError, ValueError) as error:
         raise FileError(f"{path}: cannot be read ({reason(error)})") from None
-    try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            kind = "a folder" if stat.S_ISDIR(found.st_mode) else "a pipe or a device"
-            raise FileError(f"{path}: is {kind}, not a file")
-        with open(descriptor, "rb", closefd=False) as file:
-            content = file.read(most + 1)
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read ({reason(error)})") from None
-    finally:
-        os.close(descriptor)
-    if len(content) > most:
-        raise FileError(f"{path}: has {max(found.st_size, len(content)):,} bytes; at most "
-                        f"{most:,} are read")  # fmt: skip
-    return content
+    kind = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(kind):
+        return open(descriptor, "rb")
+    os.close(descriptor)
+    what = "a folder" if stat.S_ISDIR(kind) else "a pipe or a device"
+    raise FileError(f"{path}: is {what}, not a file")
 
 
 def read_text(path: Path, most: int = MOST_BYTES) -> str:

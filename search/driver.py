@@ -54,6 +54,9 @@ def run(
 ) -> str | None:
     """Run the search, or what is left of it, into ``setup.run``.
 
+    Raises:
+        Foreign: another program writes to the run, so this search has left it.
+
     Returns:
         What cut it short, such as "interrupted", "terminated" or what is wrong with the storage;
         None: it came to its end.
@@ -87,9 +90,12 @@ def run(
             raise
         recorder.halted = f"Ray's files: {os.strerror(errno.ENOSPC)}"
     try:
-        return recorder.close()
+        why = recorder.close()
     except OSError as error:
-        return faults.told(error)
+        why = faults.told(error)
+    if recorder.journal.foreign:  # the run is another search's now, its manifest too
+        raise recorder.journal.foreign
+    return why
 
 
 def _tuner(recorder: Recorder, shares: Shares, trainable: type[tune.Trainable]) -> tune.Tuner:

@@ -222,9 +222,11 @@ class Recorder(tune.Callback):
         Returns:
             What cut the search short; None where it came to its end.
         """
+        self.deaf |= self.journal.foreign is not None
         for name in [] if self.deaf else list(self.running):
             self._interrupt(name)
-        self._sweep()
+        if not self.deaf:  # what is swept is what the journal says is over
+            self._sweep()
         left = self.running or self.interrupted or self.waiting
         ended = self.exhausted and not left and not self.deaf
         return None if ended else self.halted or "interrupted"

@@ -2,6 +2,7 @@
 
     python -m search.results RUN [--top N] [--csv FILE] [--json]
     python -m search.results RUN --why TRIAL
+    python -m search.results RUN --repair
 
 Which way is better (``mode``) and that NaN never wins are decided here, in ``best_epoch`` and
 ``_ranked``, and nowhere else.
@@ -153,7 +154,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print records as JSON instead")
     why = "tell one trial's story instead: what it scored, why it ended, what that saved"
     parser.add_argument("--why", metavar="TRIAL", help=why)
+    mend = "bring a journal that has lost lines to what is known for sure; keeps copies of it"
+    parser.add_argument("--repair", action="store_true", help=mend)
     options = parser.parse_args(arguments)
+    if options.repair and (options.why or options.top or options.csv or options.json):
+        parser.error("--repair stands alone")
     if options.why is not None and (options.top or options.csv or options.json):
         parser.error("--why tells of one trial: leave out --top, --csv and --json")
     return cli.run(lambda: _main(options))
@@ -162,6 +167,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _main(options: argparse.Namespace) -> int:
     from search.story import story  # not above: it reads runs by way of this module
 
+    if options.repair:
+        from search.repair import repair
+
+        if "://" in options.run:
+            raise RunError(f"{options.run}: --repair is of a folder; copy the run to this machine")
+        print(repair(folder_of(options.run)))
+        return 0
     if options.why is not None:
         print(story(options.run, options.why))
         return 0

@@ -41,6 +41,7 @@ def test_the_last_line_of_a_trial_and_of_an_epoch_wins(tmp_path: Path) -> None:
 
 def test_a_journal_cut_at_any_byte_loses_at_most_its_last_line(tmp_path: Path) -> None:
     whole = Journal(tmp_path)
+    whole.trial("0001", "running")
     for epoch in range(3):
         whole.epoch("0001", {"epoch": epoch, "val_acc": epoch / 7})
     file = tmp_path / "epochs.jsonl"
@@ -52,7 +53,7 @@ def test_a_journal_cut_at_any_byte_loses_at_most_its_last_line(tmp_path: Path) -
         assert len(read_lines(file)) in (lines, lines + 1)
         Journal(tmp_path).epoch("0001", {"epoch": 9, "val_acc": 1.0})
         rows = read_lines(file)
-        assert len(rows) == lines + 1 and rows[-1]["epoch"] == 9
+        assert len(rows) == lines + 1 and rows[-1]["epoch"] == 9 and rows[-1]["n"] == lines + 2
 
 
 def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path) -> None:

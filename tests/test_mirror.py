@@ -71,7 +71,8 @@ def test_another_machine_goes_on_and_the_first_one_takes_that_up(
     machine(monkeypatch, "one", tmp_path)
     noted(url, "0001")
     only_here = Journal(folder_for(url))
-    only_here.epoch("0001", {"epoch": 1, "val_acc": 0.6})  # killed before it was brought there
+    # Killed before it was brought there:
+    only_here.epoch("0001", {"epoch": 1, "val_acc": 0.6, "val_pairs": 100})
     machine(monkeypatch, "two", tmp_path)
     noted(url, "0002")
     machine(monkeypatch, "one", tmp_path)
@@ -86,7 +87,7 @@ def test_lines_that_are_only_here_and_continue_what_is_there_stay(
 ) -> None:
     machine(monkeypatch, "one", tmp_path)
     noted(url, "0001")
-    Journal(folder_for(url)).epoch("0001", {"epoch": 1, "val_acc": 0.6})
+    Journal(folder_for(url)).epoch("0001", {"epoch": 1, "val_acc": 0.6, "val_pairs": 100})
     again = Mirror(url, lambda text: None)
     again.fetch()
     assert len(read_epochs(again.run)["0001"]) == 2
@@ -201,8 +202,8 @@ def test_the_bucket_never_has_an_end_without_its_epochs(
     journal.trial("0002", "running", settings={"lr": 0.1}, row=None)
     written = (here.run / TRIALS).read_bytes()
     journal.trial("0002", "done")
-    (here.run / TRIALS).write_bytes(written)  # not there yet when that file was read
     journal.epoch("0002", {"epoch": 0, "val_acc": 0.5, "val_pairs": 100})
+    (here.run / TRIALS).write_bytes(written)  # not there yet when that file was read
     here.bring()
     machine(monkeypatch, "two", tmp_path)
     assert "0002" not in read_epochs(fetched(url))

@@ -45,7 +45,8 @@ def earlier(folder: Path, *trials: tuple[dict[str, Any], list[float], str]) -> s
     for number, (settings, scores, status) in enumerate(trials, 1):
         name, whole = f"{number:04d}", dataclasses.replace(base, **settings).to_dict()
         journal.trial(name, status, row=None, settings=whole, stop_rule=None, stop_reason=None)
-        for epoch, score in enumerate(scores):
+        rest = [min(scores)] * (4 - len(scores)) if status == "done" else []
+        for epoch, score in enumerate(scores + rest):
             row = {"epoch": epoch, "train_loss": 0.6, "train_acc": 0.5, "val_loss": 0.6}
             more = {"val_pairs": 48, "seconds": 1.0, "samples_per_second": 9.0}
             journal.epoch(name, row | more | {"val_acc": score, "peak_memory_mib": 1.0})
@@ -72,8 +73,8 @@ def test_what_the_space_could_have_suggested_is_taken_with_its_best_score(
     found = [(k.settings["lr"], k.settings["augment"], k.settings["weight_decay"], k.value, k.step,
               k.status) for k in known]  # fmt: skip
     assert found == [
-        (1e-4, True, 0.1, 0.9, 1, "stopped"), (1e-3, False, 0.0, 0.8, 3, "done"),
-        (2e-3, False, 0.0, 0.5, 1, "done"),
+        (1e-4, True, 0.1, 0.9, 1, "stopped"), (1e-3, False, 0.0, 0.8, 4, "done"),
+        (2e-3, False, 0.0, 0.5, 4, "done"),
     ]
     assert known[2].settings["net"] == "alexnet"  # what the space fixes is the space's
     assert known[0].source == f"{run}/0002"

@@ -301,7 +301,7 @@ def test_command_prints_the_path(run: Path, capsys: pytest.CaptureFixture[str]) 
     ("damage", "said"),
     [
         (lambda run: (run / "manifest.json").unlink(), "manifest.json: missing"),
-        (lambda run: (run / "epochs.jsonl").unlink(), "no epoch has finished yet"),
+        (lambda run: (run / "epochs.jsonl").unlink(), "epochs.jsonl) is not whole: epochs"),
         (lambda run: (run / "space.yaml").unlink(), "not a run folder"),
         (lambda run: write_test(run, "A", 0, "high"), "test.json: not a test result"),
     ],

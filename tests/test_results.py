@@ -118,7 +118,8 @@ def test_a_verdict_has_its_numbers_in_columns(tmp_path: Path) -> None:
         tmp_path / "r",
         [trial("0001", **unlike), trial("0002", control=True, **judged),
          trial("0003", "stopped", stop_rule="diverged", stop_value=math.inf)],
-        [epoch("0001", 0, 0.9), *(epoch("0002", at, 0.8) for at in range(3)),
+        [*(epoch(name, at, score) for name, score in (("0001", 0.9), ("0002", 0.8))
+           for at in range(3)),
          epoch("0003", 0, 0.5)],
     )  # fmt: skip
     trials, _ = load(run)
@@ -139,10 +140,10 @@ def test_the_table_shows_of_a_verdict_its_reason_and_who_ran_on(tmp_path: Path) 
     run = write_run(
         tmp_path / "r",
         [trial("0001", control=True, **judged), trial("0002", "stopped", control=False, **judged)],
-        [epoch("0001", 0, 0.7), epoch("0002", 0, 0.6)],
+        [*(epoch("0001", at, 0.7) for at in range(3)), epoch("0002", 0, 0.6)],
     )  # fmt: skip
     lines = results.table(load(run)[0]).splitlines()
-    assert lines[2].endswith("10  ran on as control; asha: below")
+    assert lines[2].endswith("30  ran on as control; asha: below")
     assert lines[3].endswith("10  asha: below")
     assert not any("stop_" in line for line in lines)
 
@@ -162,7 +163,7 @@ def test_runs_of_before_the_verdicts_had_numbers_still_load(
 
 def test_vital_signs_are_read_where_they_were_measured(tmp_path: Path) -> None:
     run = write_run(
-        tmp_path / "r", [trial("0001")],
+        tmp_path / "r", [trial("0001", "running")],
         [epoch("0001", 0, 0.6), epoch("0001", 1, 0.7, updates=350, trunk_live=0.25)],
     )  # fmt: skip
     _, epochs = load(run)
@@ -172,7 +173,8 @@ def test_vital_signs_are_read_where_they_were_measured(tmp_path: Path) -> None:
 
 def test_a_setting_that_did_differ_has_a_column_even_if_the_space_fixes_it(tmp_path: Path) -> None:
     run = write_run(
-        tmp_path / "r", [trial("A", net="alexnet"), trial("D", net="vgg16_bn")],
+        tmp_path / "r",
+        [trial("A", "running", net="alexnet"), trial("D", "running", net="vgg16_bn")],
         [epoch("A", 0, 0.6), epoch("D", 0, 0.7)],
     )  # fmt: skip
     assert load(run)[0]["net"].tolist() == ["vgg16_bn", "alexnet"]
@@ -186,6 +188,7 @@ def test_min_mode_takes_the_lowest_and_nan_never_wins(tmp_path: Path) -> None:
         [
             epoch("0001", 0, 0.6, val_loss=0.50), epoch("0001", 1, 0.9, val_loss=nan),
             epoch("0002", 0, 0.5, val_loss=0.60), epoch("0002", 1, 0.55, val_loss=0.40),
+            epoch("0001", 2, 0.9, val_loss=nan), epoch("0002", 2, 0.60, val_loss=0.45),
             epoch("0003", 0, 0.5, val_loss=nan),
         ],
         metric="val_loss", mode="min",
@@ -327,7 +330,7 @@ def test_why_stands_alone(
 
 def test_json_is_valid_and_has_no_nan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = write_run(tmp_path / "r", [trial("0001"), trial("0002", "failed", stop_reason="memory")],
-                    [epoch("0001", 0, 0.6), epoch("0001", 1, math.nan)])  # fmt: skip
+                    [epoch("0001", 0, 0.6), epoch("0001", 1, math.nan), epoch("0001", 2, 0.5)])
     assert results.main([str(run), "--json"]) == 0
 
     def refuse(name: str) -> None:
@@ -353,6 +356,9 @@ def test_other_wrong_folders(run: Path) -> None:
     with pytest.raises(RunError, match=r"no space\.yaml and no trials\.jsonl; .* runs code2$"):
         load(run.parent)
     (run / "trials.jsonl").write_text("")
+    with pytest.raises(RunError, match="the line of trial 0001, 0002, 0003 is missing"):
+        load(run)
+    (run / "epochs.jsonl").write_text("")
     with pytest.raises(RunError, match="no trial has started yet"):
         load(run)
     (run / "space.yaml").unlink()
