@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TextIO, cast
+from typing import Any, NoReturn, TextIO, cast
 
-from facesiam.errors import UserError, reason
+from facesiam.errors import UserError, reason, shown
 
 DONE, SOME_FAILED, WRONG_INPUT, STORAGE_FAILED, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
 """Exit codes. 1 says that some trial failed, and nothing else."""
@@ -61,10 +62,29 @@ def _handled(work: Callable[[], int], interrupted: str, refused: int) -> int:
 
 def printable() -> None:
     """Have stdout and stderr write what their encoding lacks as escapes, instead of raising."""
-    for shown in (sys.stdout, sys.stderr):
-        stream = shown.stream if isinstance(shown, Outlet) else shown
+    for given in (sys.stdout, sys.stderr):
+        stream = given.stream if isinstance(given, Outlet) else given
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+class NoDocstrings(UserError):
+    """Python was started so that Ray cannot be imported."""
+
+
+def needs_docstrings() -> int:
+    """Refuse to go on without docstrings, which Ray edits while it is imported.
+
+    Returns:
+        The exit code of having them: 0.
+
+    Raises:
+        NoDocstrings: Python runs with -OO.
+    """
+    if sys.flags.optimize > 1:
+        raise NoDocstrings("python -OO strips docstrings, without which Ray cannot be imported; "
+                           "use -O, or PYTHONOPTIMIZE=1")  # fmt: skip
+    return DONE
 
 
 def say(text: str) -> None:
@@ -73,6 +93,32 @@ def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
     except (OSError, ValueError):  # closed, or on a full disk: there is nobody to tell
         pass
+
+
+def show(text: object) -> None:
+    """Print to stdout what may hold text of a file: without its control characters."""
+    print(shown(text, longest=100_000))
+
+
+class Parser(argparse.ArgumentParser):
+    """Reads a command line; what it says of a wrong one is safe to print, as a UserError is."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say how the command is used and what is wrong, and exit with 2."""
+        super().error(shown(message))
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        printable()
+        super()._print_message(message, file)
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        """Exit; what was shown leaves the process here, where that fails without a traceback."""
+        try:
+            sys.stdout.flush()
+        except (AttributeError, OSError, ValueError):
+            if sys.stdout is not None:
+                _discard(sys.stdout)
+        super().exit(status, message)
 
 
 class Outlet(io.TextIOBase):

@@ -9,7 +9,6 @@ only maps. All processes of a machine share one copy of the pixels, the page cac
 
 from __future__ import annotations
 
-import argparse
 import io
 import os
 import sys
@@ -300,7 +299,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run ``download`` or ``check``; returns the exit code (0 fine, 1 flawed data, 2 no data)."""
     from facesiam import check, download
 
-    parser = argparse.ArgumentParser("python -m facesiam.data", description="The CFP dataset.")
+    parser = cli.Parser("python -m facesiam.data", description="The CFP dataset.")
     commands = parser.add_subparsers(dest="command", required=True)
     fetch = commands.add_parser("download", help="fetch the official archive (research use only)")
     fetch.add_argument("--url", default=download.URL, help="default: %(default)s")

@@ -25,6 +25,7 @@ from facesiam.metrics import accuracy, wilson
 from facesiam.models import SiameseNet
 from facesiam.packing import GEOMETRIES, decode
 from facesiam.saving import load_model
+from facesiam.settings import random_seed
 
 SIDE, GAP, CAPTION, TITLE = 224, 12, 30, 44
 SAME, DIFFERENT = "The same person", "NOT the same person"
@@ -73,16 +74,16 @@ def _main(options: argparse.Namespace) -> int:
     if options.images:
         pair = judge_files(net, config, *map(Path, options.images))
         title, rows = "", [[pair]]
-        print(pair.caption)
+        cli.show(pair.caption)
     else:
         title, rows = judge_test_pairs(net, config, options, info.get("data"))
-        print(title)
+        cli.show(title)
     sheet = draw(title, rows)
     try:
         sheet.save(options.out)
     except (OSError, ValueError) as error:
         raise DataError(f"--out {options.out}: cannot be written ({error})") from None
-    print(options.out)
+    cli.show(options.out)
     return 0
 
 
@@ -181,12 +182,12 @@ def _fitted(path: Path, config: TrialConfig) -> Image.Image:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m facesiam.demo", description=__doc__)
+    parser = cli.Parser(prog="python -m facesiam.demo", description=__doc__)
     parser.add_argument("weights", help="weights.pt of search.retrain, or of a run's best trial")
     parser.add_argument("images", nargs="*", metavar="IMAGE", help="two images to compare")
     parser.add_argument("--data", help="CFP zip, its folder, or the word drawn, for test pairs")
     parser.add_argument("--pairs", type=positive, default=4, help="pairs a row (4)")
-    parser.add_argument("--seed", type=int, default=0, help="chooses the pairs (0)")
+    parser.add_argument("--seed", type=random_seed, default=0, help="chooses the pairs (0)")
     parser.add_argument("--out", default="demo.png", help="picture to write (demo.png)")
     return parser
 

@@ -7,7 +7,10 @@ from typing import Any
 
 LONGEST_LINE = 600
 """Characters of one line of a message; a value of 100,000 letters is no help to anybody."""
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+_CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f"
+    "\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
+)
 """Characters that move a terminal's cursor, ring its bell, hide or reorder text."""
 
 

@@ -175,7 +175,7 @@ def figures(watch: Watch) -> dict[str, Any]:
 
 def main() -> None:
     """Read the command line, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--algorithm", choices=["tpe", "random", "grid"], default="tpe")
     parser.add_argument("--trials", type=_several, default=1000)
     parser.add_argument("--epochs", type=positive, default=1, help="epochs a trial")

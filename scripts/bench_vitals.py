@@ -135,7 +135,7 @@ def measure(
 
 def main() -> None:
     """Read the command line, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--data", default="drawn", help="CFP zip or folder; default: drawn")
     parser.add_argument("--steps", type=positive, default=20, help="steps a block")
     parser.add_argument("--rounds", type=positive, default=10, help="blocks of each kind")

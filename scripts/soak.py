@@ -233,7 +233,7 @@ def _read(path: str) -> bytes:
 
 def main() -> int:
     """Read the command line, soak, print."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--kills", type=positive, default=10)
     parser.add_argument("--trials", type=positive, default=12)
     parser.add_argument("--seed", type=int, default=0)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 
-from facesiam.config import SETTINGS, TrialConfig, positive
+from facesiam import cli
+from facesiam.config import TrialConfig, positive
+from facesiam.settings import number, random_seed
 from search.space import ALGORITHMS
 
 
 def parser() -> argparse.ArgumentParser:
     """Return what reads the command line."""
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         prog="python -m search.run", description="Run the search that a space file describes.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="settings for --set:\n" + "\n".join(
@@ -33,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="fix a setting"
     )
-    parser.add_argument("--seed", type=_seed, help="seed of the search")
+    parser.add_argument("--seed", type=random_seed, help="seed of the search")
     parser.add_argument("--concurrent", type=positive, help="trials at once (as many as fit)")
     parser.add_argument("--cpus", type=positive, help="CPUs a trial")
     parser.add_argument("--gpus", type=_amount, help="GPUs a trial, such as 0.5")
@@ -61,23 +63,11 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _seed(text: str) -> int:
-    setting = SETTINGS["seed"]  # the search's own seed has the same bounds as a trial's
-    try:
-        seed = setting.parse(text)
-        problem = setting.problem(seed)
-    except ValueError as error:
-        problem = str(error)
-    if problem:
-        raise argparse.ArgumentTypeError(problem)
-    return int(seed)
-
-
 def _amount(text: str) -> float:
     try:
-        amount = float(text)
-    except ValueError:
-        amount = -1.0
+        amount = number(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
     if not 0 <= amount < 1e6:
         raise argparse.ArgumentTypeError(f"must be a number from 0 and below 1e6, got {text}")
     return amount

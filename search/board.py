@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from facesiam.cli import say
+from facesiam.errors import shown
 
 ENDED = ("done", "stopped", "failed")
 
@@ -86,7 +87,7 @@ class Board:
     def say(self, text: str) -> None:
         """Show a line beside the table."""
         console = self.live.console if self.live else self.console
-        self._show(console.print, Text(text), soft_wrap=True)
+        self._show(console.print, Text(shown(text)), soft_wrap=True)
 
     def render(self) -> Group:
         """Return the table as it stands."""
@@ -137,7 +138,7 @@ class Board:
         return float(remaining * seconds / len(self.epoch_seconds))
 
     def _line(self, text: str) -> None:
-        self._show(self.console.print, Text(text), soft_wrap=True)
+        self._show(self.console.print, Text(shown(text)), soft_wrap=True)
 
     def _show(self, show: Callable[..., None], *given: Any, **more: Any) -> None:
         """Show something, or nothing from the first time on that this cannot be done."""

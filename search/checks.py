@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from facesiam.config import SETTINGS, Setting, Value, did_you_mean
+from facesiam.errors import shown
+from facesiam.lookalikes import odd
 from search.problems import Problem
 from search.yamlnodes import Entry, Mapping, Node, Scalar, Sequence
 
@@ -34,7 +36,7 @@ class Checks:
                 value = setting.parse(node.text)
                 # Setting knows no free text, which names and notes are.
                 free = setting.type is str and not setting.choices
-                problem = None if free else setting.problem(value)
+                problem = _text_problem(node.text) if free else setting.problem(value)
             except ValueError as error:
                 problem = str(error)
             if problem is None:
@@ -61,13 +63,16 @@ class Checks:
             if not may_be_empty:
                 self.say(entry.line, key, "has nothing under it")
             return {}
+        if isinstance(node, Scalar) and node.line > entry.line:
+            self.say(node.line, key, f"{shown(node.text, 60)!r} is no `key: value` line")
+            return {}
         if not isinstance(node, Mapping):
             self.say(entry.line, key, "must be a mapping, with `key: value` lines under it")
             return {}
         for name, unknown in node.entries.items():
             if name not in known:
                 label = f"{key}.{name}" if prefix is None else prefix + name
-                text = f"not {noun or 'a key of ' + key}" + did_you_mean(name, known)
+                text = f"not {noun or 'a key of ' + key}" + odd(name) + did_you_mean(name, known)
                 self.say(unknown.line, label, text)
         return {name: each for name, each in node.entries.items() if name in known}
 
@@ -81,6 +86,15 @@ class Checks:
             if value is not None:
                 found[name] = value
         return found
+
+
+def _text_problem(text: str) -> str | None:
+    """Say what is wrong with a name, a path or a note; a note may have several lines."""
+    odd_ones = (c for c in text if (c < " " and c not in "\t\n") or "\x7f" <= c <= "\x9f")
+    if (found := next(odd_ones, None)) is None:
+        return None
+    escape = found.encode("unicode_escape").decode()
+    return f"has a control character ({escape}); within double quotes a \\ begins one, so take ''"
 
 
 def _is_empty(node: Node) -> bool:

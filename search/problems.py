@@ -14,6 +14,9 @@ MOST_TOLD = 40
 class SpaceError(UserError, ValueError):
     """A space that cannot be searched; the text names every problem and is ready to be shown."""
 
+    problems: tuple[Problem, ...] = ()
+    """Those of single lines."""
+
 
 class Problem(NamedTuple):
     """One thing that is wrong. They sort by line."""
@@ -25,7 +28,8 @@ class Problem(NamedTuple):
 
     def __str__(self) -> str:
         place = f"line {self.line}  " if self.line else ""
-        return f"{place}{self.key}: {self.text}" if self.key else f"{place}{self.text}"
+        key = self.key.replace("\n", "\\n")
+        return f"{place}{key}: {self.text}" if key else f"{place}{self.text}"
 
 
 def report(title: str, problems: Iterable[Problem]) -> SpaceError:
@@ -36,4 +40,6 @@ def report(title: str, problems: Iterable[Problem]) -> SpaceError:
     found = sorted(set(problems))
     head = f"{title}: {len(found):,} problem{'s' if len(found) > 1 else ''}"
     more = [f"and {len(found) - MOST_TOLD:,} more"] if len(found) > MOST_TOLD else []
-    return SpaceError("\n  ".join([head, *map(str, found[:MOST_TOLD]), *more]))
+    error = SpaceError("\n  ".join([head, *map(str, found[:MOST_TOLD]), *more]))
+    error.problems = tuple(found)
+    return error

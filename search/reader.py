@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from facesiam.config import SETTINGS, Setting, Value, did_you_mean
+from facesiam.lookalikes import odd
 from search import options
 from search.checks import Checks
 from search.domains import both_fixed_and_searched, read_search
@@ -34,7 +35,8 @@ class Reader(Checks):
             if name in SETTINGS and name not in known:
                 self.say(entry.line, name, "a setting; put it under fixed: or search:")
             elif name not in known:
-                self.say(entry.line, name, "not a key of a space file" + did_you_mean(name, known))
+                near = odd(name) + did_you_mean(name, known)
+                self.say(entry.line, name, f"not a key of a space file{near}")
         if not {"fixed", "search", "rows"} & set(root.entries):
             self.say(root.line, "", "nothing to run; a space file has search:, rows: or fixed:")
         found = self._options(root)

@@ -27,11 +27,16 @@ from facesiam import cli
 from facesiam.config import positive
 from facesiam.files import write_text
 from facesiam.metrics import wilson
+from facesiam.settings import random_seed
 from search import curves, space
 from search.curves import Curve
 from search.folder import RunError
 from search.odds import WITHIN, Odds
 from search.ranking import aligned
+
+if __name__ == "__main__" and (refused := cli.run(cli.needs_docstrings)):
+    sys.exit(refused)  # before the simulator imports Ray
+
 from search.simulate import (
     PATIENCE,
     THRESHOLD,
@@ -284,7 +289,7 @@ def _replayed(
             trials=options.trials,
         )
         results[title(key, runs, searched)] = len(runs), rows
-        print(f"{title(key, runs, searched)}\n{table(rows)}\n")
+        cli.show(f"{title(key, runs, searched)}\n{table(rows)}\n")
     drawn = f", {options.trials} trials drawn from the runs in each" if options.trials else ""
     if options.late:
         drawn += f", the best run starts {options.late} epochs late"
@@ -335,7 +340,7 @@ def _every_k(
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         prog="python -m search.replay",
         description="What a space's pruning rules would have cost and saved on recorded runs.",
     )
@@ -352,7 +357,8 @@ def _parser() -> argparse.ArgumentParser:
                         help="draw so many trials with replacement for each order")  # fmt: skip
     parser.add_argument("--late", metavar="E", type=positive, default=0,
                         help="as if the best run had guessed for E epochs first")  # fmt: skip
-    parser.add_argument("--seed", metavar="S", type=int, default=0, help="of the orders (0)")
+    parser.add_argument("--seed", metavar="S", type=random_seed, default=0,
+                        help="of the orders (0)")  # fmt: skip
     parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[],
                         help="fix a setting, such as epochs=60, which caps the runs")
     parser.add_argument("--json", metavar="FILE", help="also write the figures there")

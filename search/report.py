@@ -71,7 +71,7 @@ def report(runs: Sequence[str | Path]) -> Path:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the report of a run, print its path, and return the exit code."""
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         prog="python -m search.report", description="Write a run's report page."
     )
     which = "run folder; the report goes to the first, the others fill in rows of the tables"
@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _main(options: argparse.Namespace) -> int:
     try:
-        print(report(options.runs))
+        cli.show(report(options.runs))
     except BrokenPipeError:
         raise
     except OSError as error:

@@ -20,9 +20,10 @@ from typing import Any
 import pandas as pd
 
 from facesiam import cli
-from facesiam.config import SETTINGS, EpochMetrics
+from facesiam.config import SETTINGS, EpochMetrics, positive
 from facesiam.errors import reason
 from facesiam.files import atomic
+from facesiam.lookalikes import odd
 from facesiam.metrics import wilson
 from search import space, verdicts
 from search.folder import RunError, folder_of, manifest, read, settings
@@ -145,7 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns the exit code, 2 where there is nothing to print.
     """
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         prog="python -m search.results", description="The ranked trials of a run."
     )
     parser.add_argument("run", metavar="RUN", help="run folder, such as ray_results/code2")
@@ -175,7 +176,7 @@ def _main(options: argparse.Namespace) -> int:
         print(repair(folder_of(options.run)))
         return 0
     if options.why is not None:
-        print(story(options.run, options.why))
+        cli.show(story(options.run, options.why))
         return 0
     trials, _ = load(options.run)
     require_results(options.run, trials)
@@ -191,7 +192,7 @@ def _main(options: argparse.Namespace) -> int:
         print(shown.to_json(orient="records", indent=2, double_precision=15))
     else:
         parts = [table(trials, options.top, _terminal_width()), verdicts.text(rules)]
-        print("\n\n".join(part for part in parts if part))
+        cli.show("\n\n".join(part for part in parts if part))
     return 0
 
 
@@ -250,9 +251,11 @@ def _number(value: Any) -> float:
 
 
 def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"must be a whole number above 0, got {text}")
-    return int(text)
+    try:
+        return positive(text)
+    except argparse.ArgumentTypeError:
+        said = f"must be a whole number above 0, got {text}{odd(text)}"
+        raise argparse.ArgumentTypeError(said) from None
 
 
 def _terminal_width() -> int:

@@ -30,6 +30,7 @@ from facesiam.device import gpu_names
 from facesiam.files import write_text
 from facesiam.metrics import METRICS
 from facesiam.saving import save_model
+from facesiam.settings import random_seed
 from facesiam.storage import Bucket, is_url
 from facesiam.train import Training, epochs
 from facesiam.weights import find_weights
@@ -293,13 +294,13 @@ def _interval(figure: Mapping[str, float]) -> str:
 
 def _folds(text: str) -> tuple[int, ...]:
     numbers = text.split(",")
-    if not all(n.isdigit() and int(n) in ALL_FOLDS for n in numbers):
+    if not set(numbers) <= set(map(str, ALL_FOLDS)):
         raise argparse.ArgumentTypeError(f"must be numbers from 1 to 10 as in 1,2, got {text}")
     return tuple(dict.fromkeys(int(n) for n in numbers))
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m search.retrain", description=__doc__)
+    parser = cli.Parser(prog="python -m search.retrain", description=__doc__)
     parser.add_argument("run", help="run folder, such as ray_results/code2")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--rank", type=positive, default=1, help="place in the table (1)")
@@ -313,7 +314,7 @@ def _parser() -> argparse.ArgumentParser:
         "--seeds", type=positive, default=1,
         help="how many, from its own (1); those that are done are not trained again",
     )
-    parser.add_argument("--seed", type=int, help="the first of them, instead of its own")
+    parser.add_argument("--seed", type=random_seed, help="the first of them, instead of its own")
     parser.add_argument("--epochs", type=positive, help="epochs, instead of the trial's own")
     parser.add_argument(
         "--protocol", action="append", choices=verify.PROTOCOLS, metavar="NAME",

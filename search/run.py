@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from facesiam import cli
 from facesiam.cli import DONE, INTERRUPTED, SOME_FAILED, STORAGE_FAILED, TERMINATED
 from facesiam.config import Value, geometry_of
+from facesiam.errors import shown
 from facesiam.files import write_text
 from search import arguments, prior
 from search.earlier import RunRefused, keys, lent, refuse_changes
@@ -195,6 +196,7 @@ def _main(options: argparse.Namespace) -> int:
             check_address(options.address)
         print(describe(space, Path(options.out), options))
         return DONE
+    cli.needs_docstrings()
     setup, data = _prepare(options, space, run)
     setup = dataclasses.replace(setup, storage=url)
     taken = lent(options.reuse)
@@ -409,7 +411,7 @@ def _check_dashboard(options: argparse.Namespace) -> None:
 
 
 def _say(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    console.print(shown(text), markup=False, highlight=False, soft_wrap=True)
 
 
 def _near(name: str, out: Path) -> str:

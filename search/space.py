@@ -26,6 +26,7 @@ from search.options import ALGORITHMS, pruning
 from search.parts import Choice, Domain, Range, Resources, Row, TrialLike, active
 from search.problems import Problem, SpaceError, report
 from search.reader import Reader
+from search.slips import slips
 from search.yamlnodes import parse, read_text
 
 __all__ = [
@@ -258,7 +259,23 @@ def load(path: str | Path) -> SearchSpace:
         SpaceError: names every problem of the file, with its line.
     """
     path = Path(path)
-    root, problems = parse(read_text(path), path)
+    text = read_text(path)
+    try:
+        return _read(text, path)
+    except SpaceError:
+        meant, found = slips(text)
+        if not found:
+            raise
+    try:
+        _read(meant, path)
+    except SpaceError as error:
+        found += error.problems
+    raise report(str(path), found)
+
+
+def _read(text: str, path: Path) -> SearchSpace:
+    """Return what the text of a space file says, as ``load``."""
+    root, problems = parse(text, path)
     reader = Reader()
     found = reader.read(root)
     found["prune"] = pruning() | found.get("prune", {})
@@ -288,7 +305,7 @@ class _Dumper(yaml.SafeDumper):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Check space files or print the schema; return the exit code, 2 for a faulty file."""
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         prog="python -m search.space", description="Check space files."
     )
     parser.add_argument("files", nargs="*", metavar="FILE", help="space file to check")

@@ -35,6 +35,7 @@ PLAIN_WORDS = {
     r"found undefined alias '(.*)'": "*{0} is used, but no &{0} stands above it",
     r"found duplicate anchor '(.*)'": "&{0} is given twice",
     r"found character '(.)' that cannot start": "a value that starts with '{0}' needs quotes",
+    r"expected '<document start>', but found": "text after the end of the document",
     r"expected a single document": "a second document starts here; a space file holds one",
 }  # fmt: skip
 """What PyYAML says, and what it means to somebody who writes a space file."""
@@ -222,7 +223,10 @@ def _plain_words(words: str) -> str:
 
 
 def _decode(path: Path, raw: bytes) -> str:
-    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+    for kind, start in (("32", b"\xff\xfe\0\0"), ("16", b"\xff\xfe"), ("16", b"\xfe\xff")):
+        if raw.startswith(start):
+            raise SpaceError(f"{path}: saved as UTF-{kind}; save it as UTF-8")
+    if b"\0" in raw and not (any(raw[1::2]) and any(raw[::2])):  # every other byte is 0
         raise SpaceError(f"{path}: saved as UTF-16; save it as UTF-8")
     if b"\0" in raw:
         raise SpaceError(f"{path}: a binary file, not a space file")

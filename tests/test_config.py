@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from argparse import ArgumentTypeError
 
 import pytest
 
@@ -11,6 +12,7 @@ from facesiam.config import GEOMETRY, SETTINGS, ConfigError, TrialConfig
 from facesiam.losses import EMBEDDING_LOSSES, LOSSES
 from facesiam.models import JOINS, SCORES
 from facesiam.optimizer import MOMENTS, SCHEDULES
+from facesiam.settings import number, positive, random_seed, whole
 from facesiam.trunks import MODELS
 
 
@@ -115,3 +117,23 @@ def test_choices_and_the_dicts_behind_them_are_equal(
     setting: str, table: dict[str, object]
 ) -> None:
     assert set(SETTINGS[setting].choices) == set(table)
+
+
+@pytest.mark.parametrize("text", ["1_000", "\u0663", "5 ", "\uff15", "0x10", "010", "inf", "1:30"])
+def test_what_python_takes_for_a_number_and_nobody_types_is_none(text: str) -> None:
+    for read in (SETTINGS["epochs"].parse, SETTINGS["lr"].parse, number, whole):
+        with pytest.raises(ValueError, match="^must be a (whole )?number, got "):
+            read(text)
+    for of_options in (positive, random_seed):
+        with pytest.raises(ArgumentTypeError, match="^must be a whole number, got "):
+            of_options(text)
+
+
+def test_numbers_as_they_are_typed() -> None:
+    assert [number(text) for text in ("1e-5", "+.5", "5.", "-0.25E+2")] == [1e-5, 0.5, 5, -25]
+    assert (whole("1e3"), positive("7"), random_seed("0")) == (1000, 7, 0)
+    with pytest.raises(ArgumentTypeError, match="at most 1,000,000, got 1000001"):
+        positive("1000001")
+    with pytest.raises(ArgumentTypeError, match="from 0 to 2147483647, got 2147483648"):
+        random_seed("2147483648")
+    assert SETTINGS["seed"].problem(2**31) == "must be 2147483647 or less, got 2147483648"
