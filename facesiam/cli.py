@@ -6,6 +6,7 @@ import argparse
 import io
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn, TextIO, cast
@@ -42,6 +43,7 @@ def _handled(work: Callable[[], int], interrupted: str, refused: int) -> int:
     """Do the work and return its exit code, as ``run``."""
     printable()
     try:
+        _find_temporary()
         code = work()
         sys.stdout.flush()
         return code
@@ -58,6 +60,24 @@ def _handled(work: Callable[[], int], interrupted: str, refused: int) -> int:
     except KeyboardInterrupt:
         say(interrupted)
         return INTERRUPTED
+
+
+def _find_temporary() -> None:
+    """Have a folder for temporary files, without which torch is not even imported.
+
+    Raises:
+        UserError: there is none.
+    """
+    try:
+        tempfile.gettempdir()
+        return
+    except FileNotFoundError as error:
+        none = reason(error)
+    for place in (os.environ.get("XDG_RUNTIME_DIR"), "/dev/shm"):
+        if place and os.access(place, os.W_OK | os.X_OK):
+            os.environ["TMPDIR"] = place
+            return
+    raise UserError(f"{none}; set TMPDIR to a folder that can be written")
 
 
 def printable() -> None:

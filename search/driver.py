@@ -27,7 +27,7 @@ from facesiam.config import Value
 from facesiam.files import digest
 from facesiam.probe import Share, Way
 from facesiam.trainable import FaceTrial, measured
-from search import faults, sharing
+from search import faults, session, sharing
 from search.board import Board
 from search.depot import code, open_depot
 from search.earlier import Key, Lent
@@ -37,6 +37,7 @@ from search.mirror import Mirror
 from search.recorder import Recorder
 from search.space import SearchSpace
 
+_RAYLET: Any = ray._raylet
 PROBE_SECONDS = 1800
 """How long a search waits for a machine to be free and measured."""
 LOOK_SECONDS = 5.0
@@ -123,36 +124,57 @@ def connect(address: str | None, dashboard: bool = False) -> None:
         dashboard: for a Ray of its own: serve it, on loopback.
 
     Raises:
-        DriverError: nobody answers there; or the dashboard's packages are missing.
+        DriverError: nobody answers there; or there is no place for a session, or Ray does not
+            start in it.
     """
-    os.environ.update(_QUIET)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the board tells why trials fail
     if ray.is_initialized():
+        session.set_environment(local=False)
         return
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    session.set_environment(local=address is None)
+    _RAYLET.Config.initialize("")  # Ray had read the environment when it was imported
     if address is None:
-        # On loopback: a run for this machine alone opens no port to others. Ray turns 127.0.0.1
-        # into the outside address unless clusters are off, which it reads once, at import; the
-        # variable is for its child processes.
-        os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
-        ray_constants.ENABLE_RAY_CLUSTER = False
-        # "local", as without an address Ray would join whatever $RAY_ADDRESS names.
-        _apart()
-        ray.init(
-            address="local", include_dashboard=dashboard, dashboard_host="127.0.0.1",
-            object_store_memory=OBJECT_STORE_BYTES, _node_ip_address="127.0.0.1", **quiet,
-        )
+        _start(dashboard)
         return
     check_address(address)
     # Where there is a token, `ray start` asks for it unasked, and ray.init does not bring it.
     maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
     try:
-        ray.init(address=address, runtime_env=code(), **quiet)
+        ray.init(address=address, runtime_env=code(), **_QUIET)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise DriverError(
             f"--address {address}: {str(error).splitlines()[0]}; if the cluster asks for a token, "
             "set RAY_AUTH_MODE=token and its RAY_AUTH_TOKEN, else RAY_AUTH_MODE=disabled"
         ) from None
+
+
+def _start(dashboard: bool) -> None:
+    """Start a Ray of this machine alone, in a folder of its own, which goes when it ends."""
+    # On loopback. Ray turns 127.0.0.1 into the outside address unless clusters are off, which it
+    # reads once, at import.
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    # It opens its folders to everybody.
+    ray._common.utils.try_make_directory_shared = lambda place: None
+    _RAYLET.AuthenticationTokenLoader.instance().reset_cache()
+    _apart()
+    folder = session.new_folder()
+    session.ends_with_this_process(folder, ray.shutdown)
+    before = os.environ.get("TMPDIR")
+    os.environ["TMPDIR"] = str(folder)  # what its processes leave goes with it
+    try:
+        # "local", as without an address Ray would join whatever $RAY_ADDRESS names.
+        ray.init(
+            address="local", include_dashboard=dashboard, dashboard_host="127.0.0.1",
+            object_store_memory=OBJECT_STORE_BYTES, _node_ip_address="127.0.0.1",
+            _temp_dir=str(folder), **_QUIET,
+        )
+    except (Exception, SystemExit) as error:  # whatever Ray meets there
+        ray.shutdown()
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise DriverError(f"Ray does not start on this machine: {said}") from None
+    finally:
+        os.environ.pop("TMPDIR")
+        os.environ.update({} if before is None else {"TMPDIR": before})
 
 
 def _apart() -> None:
@@ -280,18 +302,4 @@ class Searching(Searcher):
         return {}
 
 
-_QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    # Ray's own state is written at the start and the end: it has a line for every trial so far and
-    # only Ray's restore reads it, which nothing here uses.
-    "TUNE_GLOBAL_CHECKPOINT_S": "inf",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # see halting.py
-    # Trials that wait for a worker; Ray's own limit is 1, so workers would start one by one. How
-    # many there are at most is Searching's to say.
-    "TUNE_MAX_PENDING_TRIALS_PG": "1000000",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-}
+_QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}

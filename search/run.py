@@ -297,12 +297,16 @@ def _search(
 ) -> int:
     from rich.console import Console
 
+    from search import session
+
+    console = Console()
+    if unused := session.set_environment(local=not setup.address):  # before Ray reads it
+        _say(console, f"of no effect here, but in the environment: {', '.join(unused)}")
     from search import depot, driver, sharing
     from search.board import Board
     from search.machine import Shares
     from search.mirror import Mirror
 
-    console = Console()
     driver.connect(setup.address, setup.dashboard)
     if setup.dashboard and (address := driver.dashboard()):
         _say(console, f"dashboard: http://{address}")

@@ -6,6 +6,7 @@ import io
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -140,3 +141,19 @@ def test_work_that_goes_on_does_not_need_anything_to_be_shown(tmp_path: Path, sh
         assert shown == ">&-" or said[0].startswith("stdout cannot be written (")
     else:
         assert said == []
+
+
+def test_where_the_usual_folders_may_not_be_written_another_holds_temporary_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/proc"])
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setenv("TMPDIR", "/proc")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    assert cli.run(lambda: 0) == 0 and os.environ["TMPDIR"] == str(tmp_path)
+    monkeypatch.setattr(os, "access", lambda place, how: False)
+    assert cli.run(lambda: 0) == 2
+    assert capsys.readouterr().err == (
+        "No usable temporary directory found in ['/proc']; set TMPDIR to a folder that can be "
+        "written\n"
+    )

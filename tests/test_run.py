@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -265,14 +266,19 @@ def whole(
     folder = tmp_path_factory.mktemp("whole")
     (folder / "small.yaml").write_text(SPACE)
     environment = os.environ | {"FACESIAM_CACHE": str(data.folder.parent)}
+    (long := folder / ("t" * 50)).mkdir()
+    hostile = {  # nothing of it can be shown, no home, and another Ray is spoken of
+        "PYTHONIOENCODING": "ascii", "HOME": "/proc", "TMPDIR": str(long), "TUNE_RESULT_DIR": "/x",
+        "RAY_ADDRESS": "127.0.0.1:1", "RAY_TMPDIR": "/proc", "RAY_REDIS_ADDRESS": "127.0.0.1:1",
+    }
     command = [sys.executable, "-m", "search.run", str(folder / "small.yaml"), "--cpus", "1"]
     command += ["--concurrent", "1", "--data", str(faces)]
     command += ["--set", "people=8", "--set", "augment=false"]  # two trials
     command += ["--set", "batch_size=1"]  # so many steps that a signal comes within an epoch
-    shell = ["bash", "-c", '"$@" >/dev/full 2>&- <&-', "-"]  # nothing of it can be shown
+    shell = ["bash", "-c", '"$@" >/dev/full 2>&- <&-', "-"]
     subprocess.run(
         [*shell, *command, "--out", str(folder)], cwd=ROOT, timeout=240, check=True,
-        env=environment | {"PYTHONIOENCODING": "ascii"},
+        env=environment | hostile,
     )
     return command, environment, folder / "small"
 
@@ -284,6 +290,8 @@ def test_ctrl_c_and_preemption_lose_no_step_and_the_resumed_run_equals_an_uninte
     command, environment, uninterrupted = whole
     command = [*command, "--out", str(tmp_path), "--name", "cut"]
     run = tmp_path / "cut"
+    sessions = Path(tempfile.mkdtemp(prefix="t", dir="/tmp"))
+    environment = {**environment, "TMPDIR": str(sessions)}
     interrupt(command, environment, run, signal.SIGINT, 1)  # in the first trial
     interrupt([*command, "--resume"], environment, run, signal.SIGTERM, 4)  # in the second
     with subprocess.Popen(
@@ -299,6 +307,7 @@ def test_ctrl_c_and_preemption_lose_no_step_and_the_resumed_run_equals_an_uninte
     for one, other in zip(results.load(run), results.load(uninterrupted), strict=True):
         clock = [c for c in ("seconds", "samples_per_second", "peak_memory_mib") if c in one]
         pd.testing.assert_frame_equal(one.drop(columns=clock), other.drop(columns=clock))
+    sessions.rmdir()  # Ray's are gone, each with its driver
     # No epoch was begun again, and no trial that was done.
     lines = [json.loads(line) for line in (run / "epochs.jsonl").read_text().splitlines()]
     assert [(row["trial"], row["epoch"]) for row in lines] == [
