@@ -21,15 +21,13 @@ Trials with different `epochs` are compared at the same epoch, or at the same sh
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ray.tune.schedulers import ASHAScheduler
 
-GROWTH = 1.05
-"""A rung's cutoff is worked out anew once it has this many times the trials: below 20 at each new
-one. Each working out takes time in proportion, and a search may have 10,000 trials."""
 WORST = 1e30
 """What a trial without a finite score has in a rung, below all others."""
 
@@ -61,12 +59,15 @@ class Asha:
         ray = ASHAScheduler(
             max_t=longest, grace_period=settings["grace"], reduction_factor=settings["factor"]
         )
+        # Of percent, as Ray and numpy have it: rounded the same.
+        self.quantile = (1 - 1 / float(settings["factor"])) * 100 / 100
         self.bracket: Any = ray._brackets[0]
         self.rungs: list[tuple[float, dict[str, float]]] = self.bracket._rungs
         """Age and scores by trial, the highest rung first; scores are turned so that more wins."""
         self.waiting: set[str] = set()
         """Trials whose place in the first rung is not final: they still guess."""
-        self._known: dict[float, tuple[int, float]] = {}
+        self._order: dict[float, list[float]] = {at: [] for at, _ in self.rungs}
+        """By rung its scores in order: a search may have 10,000 trials, each asked every epoch."""
 
     def age(self, epochs: int, planned: int) -> float:
         """Return the age of a trial after so many epochs of so many planned."""
@@ -74,10 +75,10 @@ class Asha:
 
     def peer(self, trial: str, score: float, final: bool) -> None:
         """Enter in the first rung a trial that is not judged there: stopped, or still guessing."""
-        first = self.rungs[-1][1]
+        at, first = self.rungs[-1]
         # Short trials that are compared by share may have gone past the first rung unseen.
         if trial in self.waiting or not any(trial in scores for _, scores in self.rungs):
-            first[trial] = self._turned(score)
+            self._put(at, first, trial, self._turned(score))
         if final:
             self.waiting.discard(trial)
         elif not any(trial in scores for _, scores in self.rungs[:-1]):
@@ -99,7 +100,7 @@ class Asha:
         if trial in self.waiting:
             self.waiting.discard(trial)
             if not guesses:  # from now on its age counts
-                del self.rungs[-1][1][trial]
+                self._drop(*self.rungs[-1], trial)
         rung = next((rung for rung in self.rungs if age >= rung[0]), None)
         if rung is None:
             return None
@@ -108,12 +109,12 @@ class Asha:
             return self._again(trial, at, scores, pairs)
         peers = len(scores)
         cutoff = self._cutoff(at, scores) if scores else math.nan
-        scores[trial] = self._turned(score)
+        self._put(at, scores, trial, self._turned(score))
         return self._below(at, scores[trial], cutoff, peers, pairs)
 
     def _turned(self, score: float) -> float:
         # Between two infinities there is no percentile, and a NaN cutoff stops nobody.
-        return max(-WORST, self.sign * score)
+        return min(WORST, max(-WORST, self.sign * score))
 
     def _again(
         self, trial: str, at: float, scores: Mapping[str, float], pairs: int
@@ -134,11 +135,25 @@ class Asha:
         return Cut(at, self.sign * value, self.sign * cutoff, peers)
 
     def _cutoff(self, at: float, scores: Mapping[str, float]) -> float:
-        count, known = self._known.get(at, (0, math.nan))
-        if not count <= len(scores) < GROWTH * count:
-            known = float(self.bracket.cutoff(scores))
-            self._known[at] = len(scores), known
-        return known
+        """Return the quantile of a rung's scores as numpy's percentile has it, to the last bit."""
+        ordered = self._order[at]
+        place = (len(ordered) - 1) * self.quantile
+        low = math.floor(place)
+        first, second = ordered[low], ordered[min(low + 1, len(ordered) - 1)]
+        share, apart = place - low, second - first
+        return second - apart * (1 - share) if share >= 0.5 else first + apart * share
+
+    def _put(self, at: float, scores: dict[str, float], trial: str, score: float) -> None:
+        """Enter a trial's score in a rung, or in place of the one that it has there."""
+        if trial in scores:
+            self._drop(at, scores, trial)
+        scores[trial] = score
+        bisect.insort(self._order[at], score)
+
+    def _drop(self, at: float, scores: dict[str, float], trial: str) -> None:
+        """Take a trial out of a rung."""
+        ordered = self._order[at]
+        del ordered[bisect.bisect_left(ordered, scores.pop(trial))]
 
 
 class Plain:
