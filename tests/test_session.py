@@ -134,7 +134,7 @@ def test_one_that_is_being_made_is_not_taken_for_left(base: Path) -> None:
 
 FOREIGN = (
     "RAY_ADDRESS", "RAY_AIR_LOCAL_CACHE_DIR", "RAY_STORAGE", "RAY_TMPDIR", "TUNE_RESULT_DIR",
-    "RAY_RUNTIME_ENV_HOOK", "TUNE_MAX_PENDING_TRIALS_PG",
+    "RAY_RUNTIME_ENV_HOOK", "TUNE_MAX_LEN_IDENTIFIER",
 )
 
 
@@ -149,7 +149,7 @@ def test_variables_that_were_meant_for_another_ray_are_put_aside_and_named(
     }
     monkeypatch.setattr(session, "_set", set())
     monkeypatch.setattr(os, "environ", {**known, **given})
-    of_tune = ["RAY_AIR_LOCAL_CACHE_DIR", "RAY_STORAGE", "TUNE_MAX_PENDING_TRIALS_PG",
+    of_tune = ["RAY_AIR_LOCAL_CACHE_DIR", "RAY_STORAGE", "TUNE_MAX_LEN_IDENTIFIER",
                "TUNE_RESULT_DIR"]  # fmt: skip
     assert session.set_environment(local) == (sorted(FOREIGN) if local else of_tune)
     left = os.environ
