@@ -5,21 +5,23 @@ of 16 needs little arithmetic. What autocast adds to that (each weight read and 
 forward pass, each gradient widened in the backward pass) is saved by keeping the rounded weights,
 and large layers are updated as soon as their gradient is there, piece by piece while it is in the
 cache. Every value is the one that autocast and torch.optim.Adam(fused=True) give; AdamW and SGD
-are updated the same way. How the learning rate goes over a training is here too.
+are updated the same way.
 """
 
 from __future__ import annotations
 
-import math
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from facesiam.config import TrialConfig
+from facesiam.schedules import SCHEDULES, learning_rate
 from facesiam.trunks import Pooled
+
+__all__ = ["MOMENTS", "SCHEDULES", "Masters", "compute_in", "learning_rate"]
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8
 PIECE = 2**20
@@ -222,34 +224,6 @@ def _slot(weight: Tensor, master: Tensor, moments: int, rate: float) -> Slot:
     if rounded and all(value.is_contiguous() for value in values):
         pieces = list(zip(*(torch.split(v.view(-1), PIECE) for v in values), strict=True))
     return Slot(weight, master, means, rate, pieces)
-
-
-SCHEDULES: dict[str, Callable[[float], float]] = {
-    "constant": lambda done: 1.0,
-    "cosine": lambda done: _cosine(done, 1.0, 0.0),
-    "onecycle": lambda done: (
-        _cosine(done / RISE, 1 / 25, 1.0) if done < RISE
-        else _cosine((done - RISE) / (1 - RISE), 1.0, 1 / 250_000)
-    ),
-}
-"""What the learning rate is multiplied by where this share of all updates, in [0, 1), is done.
-
-Sources: I. Loshchilov and F. Hutter, "SGDR", ICLR 2017, for one cosine without restarts; L. Smith
-and N. Topin, "Super-convergence", 2019, with the numbers of torch.optim.lr_scheduler.OneCycleLR.
-"""
-RISE = 0.3
-"""Share of onecycle in which the learning rate rises."""
-
-
-def learning_rate(config: TrialConfig, done: float) -> float:
-    """Return the learning rate of the update that follows this share of all, in [0, 1)."""
-    warm = min(1.0, done / config.warmup) if config.warmup else 1.0
-    return config.lr * warm * SCHEDULES[config.schedule](done)
-
-
-def _cosine(share: float, first: float, last: float) -> float:
-    """Go from `first` to `last` along half a cosine."""
-    return last + (first - last) * (1 + math.cos(math.pi * share)) / 2
 
 
 def compute_in(net: nn.Module, dtype: torch.dtype) -> None:

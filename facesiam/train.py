@@ -31,8 +31,9 @@ from facesiam.judge import judged_right, pair_logits
 from facesiam.losses import LOSSES, pairs_of
 from facesiam.metrics import auc, calibration
 from facesiam.models import SiameseNet, build
-from facesiam.optimizer import Masters, learning_rate
+from facesiam.optimizer import Masters
 from facesiam.pixels import Pixels
+from facesiam.schedules import learning_rate
 from facesiam.vitals import GradientWatch, LiveUnits, logit_spread
 
 

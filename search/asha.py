@@ -1,4 +1,4 @@
-"""Successive halving: Ray's ASHA with its rungs and cutoffs, and four things that it lacks.
+"""Successive halving: Ray's ASHA with its rungs and cutoffs, and five things that it lacks.
 
 - *A trial that a rule stops counts as a peer* with the best it had, in the first rung. Left out,
   the rung would hold good trials only and its cutoff would stop some of them. Higher rungs it
@@ -12,11 +12,16 @@
   first to arrive (a fast small net) runs to its end whatever comes behind it. Here a trial is
   held, after each epoch, against what the cutoff of its last rung has become.
 - *Noise.* An accuracy a on P pairs has a standard error of √(a (1 - a) / P): 0.9 points at 80 % of
-  2,000. A trial is stopped only where it lies more than ``noise`` of them below the cutoff, so
-  that those that are alike go on together. Losses come without a standard error.
+  2,000, and so has an area under the ROC curve. A trial is stopped only where it lies more than
+  ``noise`` of them below the cutoff, so that those that are alike go on together. Losses and
+  training accuracies come without a standard error.
+- *Who goes the leader's way goes on.* A trial that has at a rung what the best of all had there is
+  not stopped, whatever the others had (``as_the_leader``, asked by ``pruners.py``).
 
 Trials with different `epochs` are compared at the same epoch, or at the same share of their own
-(``compare: share``): then age counts in epochs of the longest trial.
+(``compare: share``): then age counts in epochs of the longest trial. Each schedule of the learning
+rate has rungs of its own, compared by share where the rate falls; while it rises a trial ages by
+its share of the highest (``pruners.py``).
 """
 
 from __future__ import annotations
@@ -27,6 +32,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ray.tune.schedulers import ASHAScheduler
+
+from search.noise import NOISY, standard_error
 
 WORST = 1e30
 """What a trial without a finite score has in a rung, below all others."""
@@ -54,7 +61,8 @@ class Asha:
 
     def __init__(self, settings: Mapping[str, Any], metric: str, mode: str, longest: int) -> None:
         self.share, self.longest = settings["compare"] == "share", longest
-        self.noise = float(settings["noise"]) if metric == "val_acc" else 0.0
+        self.metric = metric
+        self.noise = float(settings["noise"]) if metric in NOISY else 0.0
         self.sign = 1.0 if mode == "max" else -1.0
         ray = ASHAScheduler(
             max_t=longest, grace_period=settings["grace"], reduction_factor=settings["factor"]
@@ -68,10 +76,12 @@ class Asha:
         """Trials whose place in the first rung is not final: they still guess."""
         self._order: dict[float, list[float]] = {at: [] for at, _ in self.rungs}
         """By rung its scores in order: a search may have 10,000 trials, each asked every epoch."""
+        self.leader: tuple[float, str] = -math.inf, ""
+        """The best score of all, turned, and the trial that has it; the first one of equals."""
 
-    def age(self, epochs: int, planned: int) -> float:
+    def age(self, epochs: float, planned: int) -> float:
         """Return the age of a trial after so many epochs of so many planned."""
-        return epochs / planned * self.longest if self.share and planned else float(epochs)
+        return epochs * self.longest / planned if self.share and planned else float(epochs)
 
     def peer(self, trial: str, score: float, final: bool) -> None:
         """Enter in the first rung a trial that is not judged there: stopped, or still guessing."""
@@ -93,10 +103,12 @@ class Asha:
             trial: its id.
             age: as ``age`` counts it, from take-off.
             score: the best value of the metric so far.
-            pairs: that an accuracy rests on; 0 where it is unknown: no noise then.
+            pairs: that the score rests on; 0 where it is unknown: no noise then.
             guesses: it has not taken off, and is waited for no longer: it stays a peer in the
                 first rung.
         """
+        if self._turned(score) > self.leader[0]:
+            self.leader = self._turned(score), trial
         if trial in self.waiting:
             self.waiting.discard(trial)
             if not guesses:  # from now on its age counts
@@ -111,6 +123,21 @@ class Asha:
         cutoff = self._cutoff(at, scores) if scores else math.nan
         self._put(at, scores, trial, self._turned(score))
         return self._below(at, scores[trial], cutoff, peers, pairs)
+
+    def as_the_leader(self, trial: str, rung: float, pairs: int) -> bool:
+        """Say whether the best trial of all had no more at this rung, and has gone beyond it.
+
+        Args:
+            trial: its id, which is at the rung.
+            rung: age at the rung.
+            pairs: as in ``judge``.
+        """
+        best = self.leader[1]
+        if not any(best in higher for age, higher in self.rungs if age > rung):
+            return False
+        scores = next(scores for age, scores in self.rungs if age == rung)
+        known = scores.get(best, math.inf)
+        return not scores[trial] < known - self._margin(scores[trial], pairs)
 
     def _turned(self, score: float) -> float:
         # Between two infinities there is no percentile, and a NaN cutoff stops nobody.
@@ -127,12 +154,13 @@ class Asha:
     def _below(
         self, at: float, score: float, cutoff: float, peers: int, pairs: int
     ) -> Cut | None:
-        share = min(1.0, max(0.0, self.sign * score))
-        margin = self.noise * math.sqrt(share * (1 - share) / pairs) if pairs else 0.0
-        if not score < cutoff - margin:
+        if not score < cutoff - self._margin(score, pairs):
             return None
         value = score if score > -WORST else -math.inf
         return Cut(at, self.sign * value, self.sign * cutoff, peers)
+
+    def _margin(self, score: float, pairs: int) -> float:
+        return self.noise * standard_error(self.metric, self.sign * score, pairs)
 
     def _cutoff(self, at: float, scores: Mapping[str, float]) -> float:
         """Return the quantile of a rung's scores as numpy's percentile has it, to the last bit."""

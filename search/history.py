@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from facesiam.config import Value, is_calibrated
+from search import course, noise
 
 LEVEL = 0.01
 """How likely a net that guesses leaves the band of chance at all, over all its epochs."""
+REST = 0.01
+"""What the area under the curve and the loss may take of that level on top, each of them."""
+LEARNING = 0.55
+"""Training accuracy that no net has whose answers do not depend on the images."""
+FITTED = 0.6
+"""Training loss, in nats, that no net reaches whose answers do not depend on the images."""
+PAIR_LOSSES = ("single", "two")
+"""Losses of which a guess has ln 2; those of embeddings and identities have other scales."""
 
 
 @dataclass
@@ -24,6 +33,13 @@ class History:
     """The best val_acc that any other trial of the search has had so far."""
     name: str = ""
     level: float = LEVEL
+    metric: str = "val_acc"
+    """What the search is for."""
+    top: float = math.nan
+    """The best of that metric that any other trial has had so far; of val_acc it is `leader`."""
+    gain: Callable[[float], float] = field(default=lambda within: 0.0, compare=False)
+    """The most that trials of the same schedule, of those that have come within so much of the
+    best, have gained since they were at this point of it."""
 
     @property
     def contest(self) -> tuple[str, int]:
@@ -67,32 +83,87 @@ class History:
             return math.nan
         return (chosen_edge if self.calibrated else edge)(self.coins, looks, self.level)
 
-    def best(self) -> tuple[float, int]:
-        """Return the best val_acc so far and its epoch, ties to the earlier; NaN, -1 if none."""
+    @property
+    def rival(self) -> float:
+        """The best of the search's metric that any other trial has had so far; NaN: none has."""
+        return self.leader if self.metric == "val_acc" else self.top
+
+    def at_full_rate(self, epochs: int | None = None) -> float:
+        """Return what its epochs, or its first so many, come to at the full learning rate."""
+        number = len(self.rows) if epochs is None else epochs
+        return course.at_full_rate(self.settings, number, self.planned)
+
+    def climbed(self, epochs: int | None = None) -> float:
+        """Return the same, epochs from the schedule's highest rate on in full."""
+        number = len(self.rows) if epochs is None else epochs
+        return course.climbed(self.settings, number, self.planned)
+
+    def best(self, metric: str = "val_acc") -> tuple[float, int]:
+        """Return the highest value so far and its epoch, ties to the earlier; NaN, -1 if none."""
         best, at = math.nan, -1
         for epoch, row in enumerate(self.rows):
-            value = row.get("val_acc", math.nan)
+            value = row.get(metric, math.nan)
             if value > best or (at < 0 and not math.isnan(value)):
                 best, at = value, epoch
         return best, at
 
 
 def take_off(history: History) -> int | None:
-    """Return the first epoch whose accuracy left the band of guessing; None: it still guesses.
+    """Return the first epoch in which it did better than guessing; None: it still guesses.
 
-    0 where there is no band, or where it has no outside: with so few pairs nothing tells a net
-    that guesses from a good one.
+    That is the first whose accuracy left the band, or of which another measure says as much: a
+    net whose scores rank the pairs may still call all of them the same. 0 where there is no band,
+    or where it has no outside: with so few pairs nothing tells a net that guesses from a good one.
     """
     bound = history.band()
     if not bound <= 1:
         return 0
+    found = departure(history, bound)
+    return found and found[0]
+
+
+def departure(history: History, bound: float) -> tuple[int, str] | None:
+    """Return the first epoch that was better than guessing, and the measure that says so.
+
+    The area under the ROC curve and the loss are held to ``REST`` of the level, as what they take
+    comes on top of it.
+
+    Args:
+        history: of a trial.
+        bound: the edge of its accuracy's band.
+    """
     away = bound - 0.5 - 1e-9  # 0.5 - 0.33 is a hair less than 0.67 - 0.5 in floating point
+    calibrated, metric = history.calibrated, history.metric
+    looks, level = max(history.planned, len(history.rows)), REST * history.level
+    area = noise.auc_edge(history.coins, looks, level)
+    loss = math.log(2) - noise.loss_edge(history.coins, looks, level)
     for epoch, row in enumerate(history.rows):
         beyond = row.get("val_acc", 0.5) - 0.5
         # With a threshold chosen on the pairs, below a half there is only a net without scores.
-        if (beyond if history.calibrated else abs(beyond)) >= away:
-            return epoch
+        if (beyond if calibrated else abs(beyond)) >= away:
+            return epoch, "val_acc"
+        if abs(row.get("val_auc", 0.5) - 0.5) >= area:
+            return epoch, "val_auc"
+        # Of a search for the loss alone, as the losses of some recordings are drawn trends; a net
+        # whose loss says so ranks the pairs better than guessing, too.
+        if metric == "val_loss" and row.get("val_loss", 1.0) <= loss:
+            return epoch, "val_loss"
+        if metric in ("train_acc", "train_loss") and _fits(history, row):
+            return epoch, metric
     return None
+
+
+def _fits(history: History, row: Mapping[str, Any]) -> bool:
+    """Say whether it tells the training pairs apart.
+
+    That counts where the search is for it alone: a net that learns those by heart, and nothing
+    else, is at chance for all other searches.
+    """
+    comparable = history.settings.get("loss", "two") in PAIR_LOSSES
+    return bool(
+        row.get("train_acc", 0.5) >= LEARNING
+        or (comparable and row.get("train_loss", math.inf) < FITTED)
+    )
 
 
 @functools.cache

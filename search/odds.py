@@ -18,9 +18,10 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from facesiam.config import Value
 from search.curves import Curve
 from search.history import History, take_off
 
@@ -49,6 +50,9 @@ class Odds:
         self.curves, self.own = curves, own
         self._cached_ratio = functools.cache(self._ratio)
         self._starts = functools.cache(self._start_of_each)
+        rates = [float(curve.settings["lr"]) for curve in curves if "lr" in curve.settings]
+        self.lowest = min(rates, default=0.0)
+        """The lowest learning rate on record; 0: none is."""
 
     def knows(self, curve: Curve) -> bool:
         """Say whether a curve is one of these, so far as both go, and not one of the same name."""
@@ -62,13 +66,22 @@ class Odds:
         """Return how many recorded runs the odds rest on."""
         return len(self.curves) - (self.own and any(c.id == without for c in self.curves))
 
+    def pace(self, settings: Mapping[str, Value]) -> float:
+        """Return by how much slower than every recorded run a trial learns, in (0, 1].
+
+        By its learning rate, and that of its head, where it is below the lowest on record: of
+        nets that slow nothing is known.
+        """
+        slow = float(settings.get("lr", self.lowest)) / self.lowest if self.lowest else 1.0
+        return min(1.0, slow) * min(1.0, float(settings.get("head_lr", 1.0)))
+
     def ratio(
         self, epoch: int, planned: int, contest: tuple[str, int], leader: float, without: str = ""
     ) -> float | None:
         """Return how many times less likely a good end is than for a fresh trial; None: no idea.
 
         Args:
-            epoch: the trial is still at chance after this epoch, from 0.
+            epoch: the trial is still at chance after this epoch, from 0, at a constant rate.
             planned: its epochs; recorded runs are looked at as if they had as many.
             contest: its protocol and number of validation pairs. Of recorded runs of the same
                 contest those count as good that came within WITHIN of the leader, or of the best

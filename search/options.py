@@ -78,8 +78,9 @@ RULES: dict[str, Rule] = {
     ),
     "diverged": Rule("stop a trial whose loss is not finite"),
     "chance": Rule(
-        "stop a trial that guesses: accuracy never outside the band of guessing, and the odds of "
-        "a late start (learned from recorded curves) not worth its epochs",
+        "stop a trial that guesses: neither accuracy nor the metric ever outside the band of "
+        "guessing, and the odds of a late start (learned from recorded curves, an epoch counted "
+        "by its learning rate) not worth its epochs",
         options=_by_name(
             Setting("care", float, 16.0,
                     "how many times a lost good trial weighs more than its epochs", above=0),
@@ -88,8 +89,9 @@ RULES: dict[str, Rule] = {
         ),
     ),
     "plateau": Rule(
-        "stop a trial whose val_acc has not improved for `patience` epochs and whose 95 % "
-        "interval lies below the leader's, by more than `within`; off with another metric",
+        "stop a trial whose metric has not improved for `patience` epochs and whose 95 % "
+        "interval lies below the leader's, by more than `within`, where the learning rate has "
+        "fallen and no trial like it has gained as much since; of val_acc and val_auc only",
         options=_by_name(
             Setting("patience", int, 20, "epochs without a new best", low=1),
             Setting("within", float, 0.02, "gap to the leader up to which the trial still goes on",
@@ -105,7 +107,8 @@ RULES: dict[str, Rule] = {
             Setting("factor", int, 4, "one trial in this many goes on from each rung", low=2),
             Setting("compare", str, "epoch", "trials with different `epochs` meet at the same "
                     "epoch, or at the same share of their schedule (grace then counts epochs of "
-                    "the longest)", choices=("epoch", "share")),
+                    "the longest), as they do wherever the learning rate falls",
+                    choices=("epoch", "share")),
             Setting("noise", float, 0.5, "a trial this many standard errors below the cutoff "
                     "still goes on", low=0, high=10),
         ),

@@ -16,9 +16,11 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 
 from facesiam.config import Value
-from search import curves
+from search import course, curves
 from search.asha import Asha, Cut
 from search.history import History, take_off
+from search.leaders import Leaders
+from search.noise import NOISY
 from search.odds import Odds
 from search.rules import CERTAIN, RULES, Reason
 from search.space import SearchSpace
@@ -61,6 +63,9 @@ class Scheduler(FIFOScheduler):
         self.space = space
         self.rules = _rules(space, odds or Odds(curves.shipped()))
         self.asha = _asha(space)
+        """Its rungs for trials of the space's first schedule; see ``_asha_of``."""
+        self._schedule = str(space.possible("schedule")[0])
+        self._others: dict[str, Asha] = {}
         self.histories: dict[str, History] = {}
         """By our own trial id, which outlives a session as Ray's ids do not."""
         self.stops: dict[str, Stop] = {}
@@ -69,8 +74,10 @@ class Scheduler(FIFOScheduler):
         self._judged: dict[str, int] = {}
         """How many epochs of a trial have had their verdict: one that is run again, after a
         worker or a driver died, is not judged a second time by what has come since."""
-        self._leaders: dict[tuple[str, int], list[tuple[float, str]]] = {}
-        """By contest the two best accuracies of two trials: of all, and of all others."""
+        self._leaders = Leaders(
+            space.metric, 1.0 if space.mode == "max" else -1.0,
+            float(space.prune["plateau"]["within"]) if "plateau" in self.rules else None,
+        )
 
     def choose_trial_to_run(self, tune_controller: Any) -> Any:
         """Return the newest trial that waits, for which Ray takes a worker that is idle, if any.
@@ -84,16 +91,16 @@ class Scheduler(FIFOScheduler):
 
     def enter(self, name: str, metrics: Mapping[str, Any]) -> None:
         """Add an epoch to a trial's history; an epoch that is run again replaces what it was."""
-        history = self.histories.setdefault(name, History(name=name))
+        history = self._history(name)
         del history.rows[int(metrics["epoch"]) :]
         history.rows.append(dict(metrics))
         # What the control group reaches after its verdict must not stop others.
         if name not in self.spared:
-            self._lead(name, metrics.get("val_acc", math.nan))
+            self._leaders.enter(name, history)
 
     def begin(self, name: str, settings: Mapping[str, Value]) -> None:
         """Take note of a trial's settings."""
-        history = self.histories.setdefault(name, History(name=name))
+        history = self._history(name)
         history.settings = dict(settings)
         if self.space.prune.get("chance"):
             history.level = float(self.space.prune["chance"]["level"])
@@ -102,6 +109,7 @@ class Scheduler(FIFOScheduler):
         """Let go of the epochs of a trial that has ended: a search may have 10,000."""
         self.histories.pop(name, None)
         self._judged.pop(name, None)
+        self._leaders.forget(name)
 
     def replay(
         self, name: str, metrics: Mapping[str, Any], stop: Stop | None, control: bool = False,
@@ -155,8 +163,8 @@ class Scheduler(FIFOScheduler):
         history = self.histories.get(name)
         if history is None:
             return 0
-        epochs = len(history.rows)
-        return math.ceil(self.asha.age(epochs, history.planned)) if self.asha else epochs
+        epochs, asha = len(history.rows), self._asha_of(history)
+        return math.ceil(asha.age(epochs, history.planned)) if asha else epochs
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         """Take note of the settings."""
@@ -217,6 +225,8 @@ class Scheduler(FIFOScheduler):
     def _ask_rules(self, name: str, last: bool) -> Stop | None:
         history = self.histories[name]
         history.leader = self._leader(name)
+        history.top = self._leaders.score(name, history)
+        history.gain = functools.partial(self._leaders.gain, name, history)
         for rule, judge in self.rules.items():
             if last and rule != "diverged":
                 continue
@@ -226,19 +236,34 @@ class Scheduler(FIFOScheduler):
         return None
 
     def _ask_asha(self, name: str) -> Cut | None:
-        if self.asha is None:
-            return None
         history, guesses = self.histories[name], False
+        asha = self._asha_of(history)
+        if asha is None:
+            return None
         if "chance" in self.rules:
             guesses = take_off(history) is None
-            if guesses and len(history.rows) < WAIT * history.planned:
-                if self._age(history, 0) >= self.asha.rungs[-1][0]:
-                    self.asha.peer(name, self.score(name), final=False)
+            if guesses and _waited_for(history, len(history.rows)):
+                if self._age(history, 0) >= asha.rungs[-1][0]:
+                    asha.peer(name, self.score(name), final=False)
                 return None
-        return self.asha.judge(
+        cut = asha.judge(
             name, self._age(history, self._start(history)), self.score(name), history.pairs,
             guesses,
         )
+        return None if cut and asha.as_the_leader(name, cut.rung, history.pairs) else cut
+
+    def _asha_of(self, history: History) -> Asha | None:
+        """Return the rungs that a trial is judged at: those of its schedule.
+
+        At the same epoch a rate that is to fall yet and one that has fallen are not alike, nor
+        are two at unequal shares of the same fall.
+        """
+        schedule = course.family(history.settings)
+        if self.asha is None or schedule == self._schedule:
+            return self.asha
+        if schedule not in self._others:
+            self._others[schedule] = _rungs(self.space, schedule)
+        return self._others[schedule]
 
     def _start(self, history: History) -> int:
         """Return the epoch that a trial's age counts from: its take-off, if it was waited for.
@@ -247,20 +272,23 @@ class Scheduler(FIFOScheduler):
         to rungs that have what it guessed.
         """
         found = take_off(history) if "chance" in self.rules else None
-        return found if found is not None and found < WAIT * history.planned else 0
+        return found if found is not None and _waited_for(history, found) else 0
 
     def _age(self, history: History, start: int) -> float:
-        assert self.asha is not None
-        return self.asha.age(len(history.rows) - start, history.planned)
+        """Return a trial's age from an epoch on; while its rate rises it ages more slowly."""
+        asha = self._asha_of(history)
+        assert asha is not None
+        return asha.age(history.climbed() - history.climbed(start), history.planned)
 
     def _peer(self, name: str) -> None:
-        if self.asha:
-            self.asha.peer(name, self.score(name), final=True)
+        if asha := self._asha_of(self.histories[name]):
+            asha.peer(name, self.score(name), final=True)
 
     def _worded(self, name: str, cut: Cut) -> Stop:
-        assert self.asha is not None
+        asha = self._asha_of(self.histories[name])
+        assert asha is not None
         start = self._start(self.histories[name])
-        age = f"{cut.rung:g} epochs" + self.asha.share * f" of {self.asha.longest}"
+        age = f"{cut.rung:g} epochs" + asha.share * f" of {asha.longest}"
         age += f" from its take-off at epoch {start}" if start else ""
         text = (
             f"best {self.space.metric} {cut.value:.4f} at the rung of {age}, cutoff "
@@ -274,17 +302,19 @@ class Scheduler(FIFOScheduler):
         draw = random.Random(f"{self.space.seed}/control/{name}").random()
         return draw < float(self.space.prune.get("control", 0.0))
 
-    def _lead(self, name: str, accuracy: float) -> None:
-        if math.isnan(accuracy):
-            return
-        contest = self.histories[name].contest
-        best = {other: value for value, other in self._leaders.get(contest, [])}
-        best[name] = max(accuracy, best.get(name, accuracy))
-        self._leaders[contest] = sorted(((v, n) for n, v in best.items()), reverse=True)[:2]
-
     def _leader(self, name: str) -> float:
-        leaders = self._leaders.get(self.histories[name].contest, [])
-        return next((value for value, other in leaders if other != name), math.nan)
+        return self._leaders.accuracy(name, self.histories[name])
+
+    def _history(self, name: str) -> History:
+        """Return a trial's history, which begins where it is not known yet."""
+        if name not in self.histories:
+            self.histories[name] = History(name=name, metric=self.space.metric)
+        return self.histories[name]
+
+
+def _waited_for(history: History, epochs: int) -> bool:
+    """Say whether ASHA still waits after so many epochs, each counted by its learning rate."""
+    return history.at_full_rate(epochs) < WAIT * history.at_full_rate(history.planned)
 
 
 def _rules(space: SearchSpace, odds: Odds) -> dict[str, Callable[[History], Reason | None]]:
@@ -298,8 +328,8 @@ def _rules(space: SearchSpace, odds: Odds) -> dict[str, Callable[[History], Reas
         settings = space.prune.get(name)
         if not settings or (space.algorithm == "rows" and name not in CERTAIN):
             continue
-        if name == "plateau" and space.metric != "val_acc":
-            continue  # it looks at accuracies: one that stands still may gain by another metric
+        if name == "plateau" and (space.metric not in NOISY or space.mode != "max"):
+            continue  # it needs to know what is noise
         given = dict(settings) if isinstance(settings, Mapping) else {}
         if name == "chance":
             given = {"care": given["care"], "odds": odds}
@@ -308,9 +338,17 @@ def _rules(space: SearchSpace, odds: Odds) -> dict[str, Callable[[History], Reas
 
 
 def _asha(space: SearchSpace) -> Asha | None:
-    settings = space.prune.get("asha")
-    if not settings or space.algorithm == "rows":
+    if not space.prune.get("asha") or space.algorithm == "rows":
         return None
+    return _rungs(space, str(space.possible("schedule")[0]))
+
+
+def _rungs(space: SearchSpace, schedule: str) -> Asha:
+    """Return ASHA's rungs for the trials of a schedule."""
+    settings, epochs = dict(space.prune["asha"]), space.possible("epochs")
+    # Trials of one length are compared by epochs either way, and their reasons say so.
+    if course.falls({"schedule": schedule}) and len(epochs) > 1:
+        settings["compare"] = "share"
     return Asha(settings, space.metric, space.mode, space.max_epochs())
 
 

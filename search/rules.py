@@ -46,14 +46,15 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from facesiam.metrics import wilson
-from search.history import History, take_off
+from search import course
+from search.history import FITTED, History, take_off
+from search.noise import NOISY, interval
 from search.odds import WITHIN, Odds
 
 MOMENTUM = 100
 """Updates without a gradient after which Adam's momentum is spent: 0.90 ** 100 = 3e-5."""
-FITTED = 0.6
-"""Training loss, in nats, that no net reaches whose answers do not depend on the images."""
+BETA = 0.9
+"""Of Adam's first moment, what an update leaves of it."""
 
 
 class Reason(NamedTuple):
@@ -72,11 +73,16 @@ Rule = Callable[[History], Reason | None]
 
 
 def diverged(history: History) -> Reason | None:
-    """Stop a trial whose last epoch has a loss that is not finite: no update can mend it."""
+    """Stop a trial whose last epoch has a loss that is not finite: no update can mend it.
+
+    But for one: a validation loss of infinity beside a val_auc comes from a net that answers every
+    pair with a number, one of them with endless certainty. Its weights have nothing wrong.
+    """
     last = history.rows[-1]
     for name in ("train_loss", "val_loss"):
         loss = last.get(name, 0.0)
-        if not math.isfinite(loss):
+        answers = name == "val_loss" and math.isfinite(last.get("val_auc", math.nan))
+        if math.isnan(loss) or (math.isinf(loss) and not answers):
             return Reason(f"{name} is {loss:g} at epoch {history.epoch}", value=loss)
     return None
 
@@ -91,7 +97,7 @@ def dead(history: History) -> Reason | None:
         if row.get("trunk_grad_zero") != 1 or row.get("trunk_grad_max") != 0:
             break
         updates, since = updates + int(row.get("updates", 0)), since - 1
-    if updates < MOMENTUM:
+    if updates < spent_after(history, since):
         return None
     layer = _dead_layer(last)
     if layer is None or not last.get("train_loss", math.nan) >= FITTED:
@@ -105,6 +111,26 @@ def dead(history: History) -> Reason | None:
     )
 
 
+def spent_after(history: History, since: int) -> int:
+    """Return the updates without a gradient after which momentum is spent.
+
+    Args:
+        history: the trial's.
+        since: first epoch without a gradient; where it is the first of all, there never was any.
+    """
+    settings, keeps = history.settings, BETA
+    if settings.get("optimizer") == "sgd":
+        keeps = max(BETA, float(settings.get("momentum", BETA)))
+    if since <= 0:
+        return MOMENTUM
+    # What is left of the momentum goes on at a rate that may be higher than that which it was
+    # built up at.
+    highest = course.highest_ahead(settings, history.epoch + 1, history.planned)
+    then = course.rate(settings, since, history.planned)
+    rise = max(0.0, math.log(highest / then))
+    return math.ceil((MOMENTUM * math.log(BETA) - rise) / math.log(keeps) - 1e-9)
+
+
 def chance(history: History, *, care: float = 16.0, odds: Odds | None = None) -> Reason | None:
     """Stop a trial that guesses once a late start is too unlikely for the epochs it would cost.
 
@@ -112,21 +138,29 @@ def chance(history: History, *, care: float = 16.0, odds: Odds | None = None) ->
     (``History.band``). Then being still at chance makes a good end less likely than for a fresh
     trial, by the factor that the recorded runs give (``Odds.ratio``), while going on costs the
     share of the epochs that is left. It is stopped when ``care`` times that factor is less than
-    that share.
+    that share. The recorded runs had a constant learning rate, so an epoch counts for the odds by
+    its share of that (``History.at_full_rate``), and by ``Odds.pace`` where it is lower than all
+    of theirs.
     """
     if odds is None or not history.planned or take_off(history) is not None:
         return None
     bound, (best, _) = history.band(), history.best()
     if bound >= history.leader - WITHIN:  # so few pairs that a good net could look like this
         return None
+    epochs = odds.pace(history.settings) * history.at_full_rate()
+    whole = math.floor(epochs + 1e-9)
+    if not whole or course.rises(history.settings, history.epoch, history.planned):
+        return None
     ratio = odds.ratio(
-        history.epoch, history.planned, history.contest, history.leader, without=history.name
+        whole - 1, history.planned, history.contest, history.leader, without=history.name
     )
     left = (history.planned - 1 - history.epoch) / history.planned
     if ratio is None or care * ratio >= left:
         return None
     return Reason(
-        f"at chance for {history.epoch + 1} epochs: accuracy at most {best:.4f}, where guessing "
+        f"at chance for {history.epoch + 1} epochs"
+        + f", {epochs:.1f} of them at the full rate" * (whole != history.epoch + 1)
+        + f": accuracy at most {best:.4f}, where guessing "
         f"{history.pairs} pairs stays below {bound:.4f}; care {care:g} × odds {ratio:.3f} of a "
         f"good late start (from {odds.runs(history.name)} recorded runs) = {care * ratio:.2f}, "
         f"less than the {left:.2f} of its epochs that are left",
@@ -137,24 +171,34 @@ def chance(history: History, *, care: float = 16.0, odds: Odds | None = None) ->
 def plateau(
     history: History, *, patience: int = 20, within: float = WITHIN
 ) -> Reason | None:
-    """Stop a trial that stands still well below the leader.
+    """Stop a trial that stands still well below the leader, and will.
 
-    It has taken off, had no better epoch for ``patience`` epochs, lies more than ``within`` below
-    the best that another trial has reached, and the two 95 % intervals do not overlap.
+    It has taken off, had no better epoch for ``patience`` epochs (those in which the learning rate
+    rises count by their share of the highest), lies more than ``within`` below the best that
+    another trial has reached, and the two 95 % intervals do not overlap. Where the rate falls it
+    has fallen, as what stands still at a high rate may rise at a low one. And all that holds, too,
+    of what it would have if it gained as much as any of the best has gained since it was at this
+    point of the same schedule (``Leaders.gain``): so what goes the leader's way is not stopped.
     """
-    best, at = history.best()
-    if math.isnan(best) or history.epoch - at < patience or not history.pairs:
+    best, at = history.best(history.metric)
+    if math.isnan(best) or not history.pairs or history.metric not in NOISY:
         return None
-    if not history.leader - best > within or take_off(history) is None:
+    still = history.climbed() - history.climbed(at + 1)
+    if still < patience - 1e-9 or not _surely_below(history, best, history.rival, within):
         return None
-    high, low = _interval(best, history.pairs)[1], _interval(history.leader, history.pairs)[0]
-    if high >= low:
+    if not course.settled(history.settings, len(history.rows), history.planned):
         return None
+    if take_off(history) is None:
+        return None
+    if not _surely_below(history, best + history.gain(within), history.rival, within):
+        return None
+    high = interval(history.metric, best, history.pairs)[1]
+    low = interval(history.metric, history.rival, history.pairs)[0]
     return Reason(
-        f"no better epoch for {history.epoch - at} epochs: best val_acc {best:.4f} (at most "
-        f"{high:.4f} with 95 %) of epoch {at}, the leader has {history.leader:.4f} (at least "
+        f"no better epoch for {history.epoch - at} epochs: best {history.metric} {best:.4f} (at "
+        f"most {high:.4f} with 95 %) of epoch {at}, the leader has {history.rival:.4f} (at least "
         f"{low:.4f})",
-        value=best, cutoff=history.leader,
+        value=best, cutoff=history.rival,
     )
 
 
@@ -175,5 +219,9 @@ def _dead_layer(row: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _interval(accuracy: float, pairs: int) -> tuple[float, float]:
-    return wilson(round(accuracy * pairs), pairs)
+def _surely_below(history: History, value: float, other: float, within: float) -> bool:
+    """Say whether a value lies more than ``within`` below another, and their intervals apart."""
+    if not other - value > within:
+        return False
+    high = interval(history.metric, min(1.0, value), history.pairs)[1]
+    return high < interval(history.metric, other, history.pairs)[0]

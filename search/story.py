@@ -13,10 +13,10 @@ import pandas as pd
 from facesiam.config import did_you_mean
 from search import results, space
 from search.folder import RunError, settings
-from search.history import LEVEL, History, take_off
+from search.history import LEVEL, History, departure
 from search.journal import read_trials
 from search.ranking import differing, interval, shown_value
-from search.rules import MOMENTUM
+from search.rules import spent_after
 from search.verdicts import good, judged, lost_by_it
 
 VITAL = ("trunk_grad_max", "trunk_grad_zero", "trunk_live", "head_live", "logit_spread")
@@ -107,21 +107,28 @@ def _scored(told: Told) -> str:
     return said
 
 
-def _took_off(told: Told) -> str:
+def _history(told: Told) -> History:
     rows: list[Mapping[str, Any]] = [
         {str(name): value for name, value in row.items()}
         for row in told.epochs.to_dict("records")
     ]
-    history = History(rows, told.settings, level=told.level)
-    if not history.band() <= 1:
+    return History(rows, told.settings, level=told.level, metric=told.metric)
+
+
+def _took_off(told: Told) -> str:
+    history = _history(told)
+    rows, edge = history.rows, history.band()
+    if not edge <= 1:
         return ""
-    epoch, bound = take_off(history), 100 * history.band()
+    found, bound = departure(history, edge), 100 * edge
     low = "" if history.calibrated else f"above {100 - bound:.1f}, "
     band = f"guessing stays {low}below {bound:.1f} on {history.pairs:,} pairs"
     band += ", the threshold chosen on them" if history.calibrated else ""
-    if epoch is None:
+    if found is None:
         return f"never in {_epochs(told.run)}: {band}"
-    return f"at epoch {rows[epoch]['epoch']}, with {100 * rows[epoch]['val_acc']:.1f}: {band}"
+    row, by = rows[found[0]], found[1]
+    seen = "" if by == "val_acc" else f"; by its {by} of {row[by]:.3f} it did not guess"
+    return f"at epoch {row['epoch']}, with {100 * row['val_acc']:.1f}: {band}{seen}"
 
 
 def _vital_signs(told: Told) -> str:
@@ -135,11 +142,12 @@ def _vital_signs(told: Told) -> str:
 
 def _not_dead(told: Told) -> str:
     """Say why a trial without a gradient was not certified dead for want of updates."""
-    still = told.epochs["trunk_grad_zero"] == 1
-    updates = int(told.epochs["updates"][still[::-1].cumprod()[::-1].astype(bool)].sum())
-    if not 0 < updates < MOMENTUM:
+    still = (told.epochs["trunk_grad_zero"] == 1)[::-1].cumprod()[::-1].astype(bool)
+    updates = int(told.epochs["updates"][still].sum())
+    needed = spent_after(_history(told), len(still) - int(still.sum()))
+    if not 0 < updates < needed:
         return ""
-    return f"; no gradient in {updates} updates, of the {MOMENTUM} that certify a death"
+    return f"; no gradient in {updates} updates, of the {needed} that certify a death"
 
 
 def _ended(told: Told) -> str:

@@ -138,6 +138,33 @@ def test_99_updates_are_too_few() -> None:
     assert judged(DEAD, DEAD | {"updates": 50}) is not None
 
 
+@pytest.mark.parametrize(
+    ("settings", "updates"),
+    [
+        ({}, 100),
+        ({"optimizer": "adamw"}, 100),
+        ({"optimizer": "sgd", "momentum": 0.0}, 100),
+        # 0.9^100 = 0.99^n: n = 100 ln 0.9 / ln 0.99 = 1048.3.
+        ({"optimizer": "sgd", "momentum": 0.99}, 1049),
+        # At the end of epoch 29 of 60 the rate has 18 / 10 of what it had after 10 of its 18
+        # epochs of warm-up: ln 1.8 / -ln 0.9 = 5.6 updates more.
+        ({"warmup": 0.3, "epochs": 60}, 106),
+        ({"schedule": "cosine", "epochs": 60}, 100),
+    ],
+)
+def test_momentum_is_spent_after_as_many_updates_as_it_takes(
+    settings: dict[str, Any], updates: int
+) -> None:
+    """20 epochs without a gradient, the first of them epoch 10; from epoch 0 on there is none."""
+    for number, certain in ((updates - 1, False), (updates, True)):
+        each = [number // 20 + (epoch < number % 20) for epoch in range(20)]
+        rows = [LIVE] * 10 + [DEAD | {"updates": count} for count in each]
+        history = History(rows, {"weight_decay": 0.0, **settings})  # type: ignore[arg-type]
+        assert (dead(history) is not None) == certain
+    never = History([DEAD] * 2, {"weight_decay": 0.0, **settings})
+    assert dead(never) is not None
+
+
 @pytest.mark.parametrize("decay", [1e-8, None])
 def test_nothing_is_certified_under_weight_decay_or_where_it_is_unknown(
     decay: float | None,
