@@ -2,7 +2,7 @@
 
     python -m search.run spaces/code2.yaml --warm-start ray_results/earlier --warm-start documents
 
-A known trial is entered into the study where the space could have suggested it: its searched
+A known trial is told to TPE where the space could have suggested it: its searched
 settings are within the space's domains. What the space fixes may have been otherwise, but for the
 settings that decide what is measured. They are kept in the run's prior.json, for --resume.
 """
@@ -12,13 +12,15 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from facesiam.config import TrialConfig, Value
 from facesiam.files import write_text
 from search import folder
+from search.history import History
+from search.outcomes import HOPELESS, progress_of
 from search.parts import active
 from search.space import SearchSpace, load
 
@@ -34,14 +36,20 @@ class Known(NamedTuple):
 
     settings: dict[str, Value]
     """All settings, those that the space fixes as the space has them."""
-    value: float
-    """Best value of the space's metric."""
+    value: float | None
+    """Best value of the space's metric; None of one that a rule stopped before it had any."""
     step: int
     """Epochs that it ran."""
     status: str
     """done, or why not."""
     source: str
     """Its run and its name there."""
+    rule: str | None = None
+    """That stopped it."""
+    scores: Sequence[float] = ()
+    """The best so far by age, as of ``outcomes.Progress``; what an older prior.json lacks."""
+    planned: int | None = None
+    learned: bool = True
 
 
 def gather(
@@ -67,13 +75,13 @@ def gather(
         why = Counter[str]()
         before = len(taken)
         other = data is not None and _data_of(run) not in (None, data)
-        for settings, value, step, status, name in _trials(run, space):
+        for known in _trials(run, space):
             if other:
                 why["other data"] += 1
                 continue
-            fitted = _fitted(settings, space, why)
-            if fitted is not None and math.isfinite(value):
-                taken.append(Known(fitted, value, step, status, f"{run}/{name}"))
+            fitted = _fitted(known.settings, space, why)
+            if fitted is not None and (known.value is not None or known.rule in HOPELESS):
+                taken.append(known._replace(settings=fitted, source=f"{run}/{known.source}"))
             elif fitted is not None:
                 why[f"no {space.metric}"] += 1
         left = ", ".join(f"{count} with {reason}" for reason, count in why.most_common())
@@ -82,14 +90,18 @@ def gather(
             f"warm start: {number} of {number + why.total()} trials of {run}"
             + (f"; left out: {left}" if left else "")
         )
-    best = sorted(taken, key=lambda known: known.value, reverse=space.mode == "max")
+    sign = -1 if space.mode == "max" else 1
+    best = sorted(taken, key=lambda k: math.inf if k.value is None else sign * k.value)
     return best, said
 
 
 def write(run: Path, known: Iterable[Known]) -> None:
     """Keep them with the run."""
-    text = json.dumps([one._asdict() for one in known], indent=1)
-    write_text(run / FILE, text + "\n")
+    lines = [
+        one._asdict() | {"scores": [s if math.isfinite(s) else None for s in one.scores]}
+        for one in known
+    ]
+    write_text(run / FILE, json.dumps(lines, indent=1) + "\n")
 
 
 def read(run: Path) -> list[Known]:
@@ -97,13 +109,15 @@ def read(run: Path) -> list[Known]:
     file = run / FILE
     if not file.is_file():
         return []
-    return [Known(**one) for one in json.loads(file.read_text(encoding="utf-8"))]
+    found = [Known(**one) for one in json.loads(file.read_text(encoding="utf-8"))]
+    return [
+        one._replace(scores=tuple(math.nan if score is None else score for score in one.scores))
+        for one in found
+    ]
 
 
-def _trials(
-    run: str, space: SearchSpace
-) -> Iterator[tuple[Mapping[str, Value], float, int, str, str]]:
-    """Yield settings, best value, epochs, status and name of each trial of a run."""
+def _trials(run: str, space: SearchSpace) -> Iterator[Known]:
+    """Yield each trial of a run, its settings as they were, its name there as its source."""
     if run == DOCUMENTS and not Path(run).exists():
         yield from _documents(space)
         return
@@ -111,12 +125,18 @@ def _trials(
     defaults = TrialConfig().to_dict()
     for name, line in known.items():
         rows: list[dict[str, Any]] = epochs.get(name, [])
-        values = [float(row[space.metric]) for row in rows if row.get(space.metric) is not None]
-        values = [value for value in values if math.isfinite(value)]
-        pick = max if space.mode == "max" else min
-        best = pick(values) if values else math.nan
         # A run of before some setting was there ran with what is its default now.
-        yield {**defaults, **line["settings"]}, best, len(rows), line["status"], name
+        settings = {**defaults, **line["settings"]}
+        scores = [row.get(space.metric) for row in rows]  # which an older run may lack
+        values = [float(score) for score in scores if score is not None]
+        pick = max if space.mode == "max" else min
+        best = pick(filter(math.isfinite, values), default=None)
+        went = progress_of(History(list(rows), settings), space)
+        status, rule = line["status"], line.get("stop_rule")
+        yield Known(
+            settings, best, len(rows), status, name, rule if status == "stopped" else None,
+            went.scores, went.planned, went.learned,
+        )
 
 
 def _data_of(run: str) -> str | None:
@@ -126,17 +146,14 @@ def _data_of(run: str) -> str | None:
     return str((folder.manifest(folder.folder_of(run)).get("data") or {}).get("key"))
 
 
-def _documents(
-    space: SearchSpace,
-) -> Iterator[tuple[Mapping[str, Value], float, int, str, str]]:
+def _documents(space: SearchSpace) -> Iterator[Known]:
     """Yield the documents' rows, as they really ran, with their published validation accuracy."""
     from search import documents
 
     for name, row in documents.rows().items():
         if "val" in row.published:
-            known = space.metric == "val_acc"
-            value = float(row.published["val"]) / 100 if known else math.nan
-            yield row.settings, value, int(row.settings["epochs"]), "done", name
+            value = float(row.published["val"]) / 100 if space.metric == "val_acc" else None
+            yield Known(dict(row.settings), value, int(row.settings["epochs"]), "done", name)
 
 
 def _fitted(

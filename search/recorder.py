@@ -1,6 +1,6 @@
 """What happens in a run: told by Ray, written to the journal and TensorBoard, shown on the board.
 
-The Recorder is also where an earlier session is taken up: it replays the journal into the study,
+The Recorder is also where an earlier session is taken up: it replays the journal into TPE,
 ASHA's rungs and the race for the best, and hands out the unfinished trials first.
 """
 
@@ -25,6 +25,7 @@ from search.board import Board
 from search.earlier import Key, Lent
 from search.journal import Journal
 from search.machine import Shares
+from search.outcomes import Progress, progress_of
 from search.pruners import Scheduler, Stop
 from search.results import best_epoch
 from search.space import SearchSpace
@@ -123,9 +124,14 @@ class Recorder(tune.Callback):
             return ready
         if self.exhausted or (self.waiting and not self.running):
             return None  # alone, a search keeps its order: what waits comes first
-        suggestion = self.suggester.next()
+        suggestion = self.suggester.next(self._progress())
         self.exhausted = suggestion is None
         return suggestion
+
+    def _progress(self) -> dict[str, Progress]:
+        """Return how the trials went so far that run, or wait to go on."""
+        histories = self.scheduler.histories
+        return {name: progress_of(history, self.space) for name, history in histories.items()}
 
     def over(self) -> bool:
         """Say whether nothing runs and nothing will."""
@@ -247,7 +253,7 @@ class Recorder(tune.Callback):
     def _end(self, name: str, status: str, stop: Stop | None, **more: Any) -> None:
         self._note(name, status, stop, machine=self.machines.pop(name, None), **more)
         settings = self.running[name].settings
-        value = self.enter_end(name, status)
+        value = self.enter_end(name, status, stop.rule if stop else None)
         if status == "failed":  # --resume tries it again, from its state
             self.failed.add(name)
         self._forget(name)
@@ -299,13 +305,14 @@ class Recorder(tune.Callback):
                 self.storage.put(lent.weights, Path("weights") / f"{name}.pt")
         self._end(name, "stopped" if stop else "done", stop)
 
-    def enter_end(self, name: str, status: str) -> float | None:
-        """Enter a trial that has ended in the study and in the race for the best."""
+    def enter_end(self, name: str, status: str, rule: str | None) -> float | None:
+        """Tell TPE and the race for the best of a trial that has ended, by a rule or by itself."""
         history = self.scheduler.histories.get(name)
         values = [float(row[self.space.metric]) for row in history.rows] if history else []
         epoch = best_epoch(values, self.space.mode)
         value = None if epoch is None else values[epoch]
-        self.suggester.tell(name, value, self.scheduler.step(name), status)
+        went = progress_of(history, self.space) if history else None
+        self.suggester.tell(name, value, self.scheduler.step(name), status, rule, went)
         if epoch is not None:
             # The order of the ranked table, so that the weights kept are those of its first rows.
             self.best.append((self._turn(values[epoch]), epoch, name))

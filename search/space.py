@@ -77,6 +77,15 @@ class SearchSpace:
             return size
         return self.trials if size is None else min(self.trials, size)
 
+    def startup(self) -> int:
+        """Return how many trials are drawn at random before TPE chooses one.
+
+        Two for each setting that is searched, at most ten (Optuna's number), and never more than
+        a third of the trials: a search that is over before TPE begins would be random search.
+        """
+        searched = sum(domain.count() != 1 for domain in self.search.values())
+        return max(1, min(10, 2 * searched, (self.count() or 0) // 3))
+
     def grid(self) -> Iterator[dict[str, Value]]:
         """Yield every distinct configuration; continuous ranges have none to yield."""
         return combinations.combinations(self._base(), self.search, self._order())

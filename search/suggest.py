@@ -1,30 +1,27 @@
 """Which settings to try next: grid, random, TPE or the documents' rows behind one method.
 
-Every suggestion depends only on the space, the seed, its own number and the trials told so far:
-the sampler is seeded anew for each number. A run that is resumed from its journal therefore goes
-on with the suggestions that an uninterrupted one would have made.
+Every suggestion depends only on the space, the seed, its own number, the trials told so far and
+the epochs of those that run, all of which the journal has: what is drawn at random is drawn anew
+for each number. A run that is resumed from its journal therefore goes on with the suggestions
+that an uninterrupted one would have made.
 """
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import optuna
-from optuna.search_space import IntersectionSearchSpace
 
 from facesiam.config import Value
 from search.combinations import base
+from search.outcomes import Progress
 from search.prior import Known
 from search.space import SearchSpace
+from search.tpe import Points, Tpe
+from search.untried import DRAWS, Untried
+from search.untried import key_of as _key
 
-optuna.logging.set_verbosity(optuna.logging.WARNING)
-
-DRAWS = 200
-"""How often a draw that was tried before is drawn again, before the space counts as explored."""
+__all__ = ["Suggester", "Suggestion", "_key"]
 
 
 @dataclass(frozen=True)
@@ -48,68 +45,69 @@ class Suggester:
     def __init__(self, space: SearchSpace, prior: Iterable[Known] = ()) -> None:
         self.space = space
         self.handed_out = 0
-        self._seen: set[str] = set()
+        self.untried = Untried(space)
+        self.tpe = Tpe(space) if space.algorithm == "tpe" else None
+        self._startup = space.startup()
+        self._running: Mapping[str, Progress] = {}
         self._rows: set[str] = set()
-        self._study = _study(space) if space.algorithm == "tpe" else None
-        self._common = IntersectionSearchSpace(include_pruned=True)
-        self._asked: dict[str, optuna.Trial] = {}
+        self._points: Points | None = None
+        """Every configuration of the space, where it is listed."""
         self._listed = self._list()
         for number, known in enumerate(prior):
             self._enter(f"known {number}", known)
 
-    def next(self) -> Suggestion | None:
-        """Return the next trial to run, or None when the trials or the space are exhausted."""
+    def next(self, running: Mapping[str, Progress] | None = None) -> Suggestion | None:
+        """Return the next trial to run, or None when the trials or the space are exhausted.
+
+        Args:
+            running: how those trials went so far that run, for TPE.
+        """
+        self._running = running or {}
         if self._listed is not None:
             suggestion = next(self._listed, None)
-        elif self.handed_out >= self.space.trials:
+        elif self.handed_out >= self.space.trials or self.untried.none_left():
             suggestion = None
         else:
             suggestion = self._draw()
         if suggestion:
-            self.handed_out += 1
-            self._seen.add(_key(suggestion.settings))
+            self._note(suggestion.trial, suggestion.settings)
         return suggestion
 
     def replay(self, trial: str, settings: Mapping[str, Value]) -> None:
         """Take note of a trial that an earlier session handed out, as if it had just been."""
-        settings = base(settings)  # older runs lack settings that came since
-        self.handed_out += 1
         self._rows.add(trial)
-        self._seen.add(_key(settings))
-        if self._study is not None:
-            self._asked[trial] = self._ask_for(settings)
+        self._note(trial, base(settings))  # older runs lack settings that came since
 
-    def _enter(self, name: str, known: Known) -> None:
-        """Enter a trial of an earlier run in the study; it may be run here all the same."""
-        if self._study is not None:
-            self._asked[name] = self._ask_for(known.settings)
-            self.tell(name, known.value, known.step, known.status)
-
-    def tell(self, trial: str, value: float | None, step: int, status: str) -> None:
-        """Report how a trial ended.
+    def tell(
+        self, trial: str, value: float | None, step: int, status: str, rule: str | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        """Report how a trial ended; ``outcomes.py`` says what TPE makes of it.
 
         Args:
             trial: its id.
             value: its best value of the space's metric, or None where it reported no finite one.
             step: how far it came, in epochs.
-            status: "done" for one that ran to its end; TPE ranks all others below these, by how
-                far they came, so a score of two epochs never competes with one of sixty. One
-                that a rule stopped before it had a score ranks below them all; of one that
-                failed so, nothing is learned.
+            status: "done" for one that ran to its end, "stopped" or "failed". Of one that failed
+                before it had a score, nothing is learned.
+            rule: that stopped it.
+            progress: its scores by age; without, its value counts as of ``step``.
         """
-        asked = self._asked.pop(trial, None)
-        if self._study is None or asked is None:
-            return
-        states = optuna.trial.TrialState
-        if value is None:
-            state = states.PRUNED if status == "stopped" else states.FAIL
-            self._study.tell(asked, state=state)
-            return
-        if status == "done":
-            self._study.tell(asked, value)
-            return
-        asked.report(value, step)
-        self._study.tell(asked, state=states.PRUNED)
+        if self.tpe is not None:
+            self.tpe.tell(trial, value, step, status, rule, progress)
+
+    def _note(self, trial: str, settings: Mapping[str, Value]) -> None:
+        self.handed_out += 1
+        self.untried.take(settings)
+        if self.tpe is not None:
+            self.tpe.enter(trial, settings)
+
+    def _enter(self, name: str, known: Known) -> None:
+        """Enter a trial of an earlier run in the study; it may be run here all the same."""
+        if self.tpe is not None:
+            self.tpe.enter(name, known.settings)
+            progress = Progress(tuple(known.scores), known.planned, known.learned)
+            self.tell(name, known.value, known.step, known.status, known.rule, progress)
 
     def _list(self) -> Iterator[Suggestion] | None:
         """Return what is left of rows or of a grid: looked up when it is asked for."""
@@ -123,76 +121,50 @@ class Suggester:
             # By settings and not by number: a grid that has grown since has other numbers.
             return (
                 Suggestion(self._name(), settings)
-                for settings in space.grid() if _key(settings) not in self._seen
+                for settings in space.grid() if self.untried.new(settings)
             )
         return None
 
     def _name(self) -> str:
         return f"{self.handed_out + 1:04d}"
 
+    def _rng(self, attempt: int | str) -> random.Random:
+        return random.Random(f"{self.space.seed}/{self.handed_out}/{attempt}")
+
+    def _chooses(self) -> Tpe | None:
+        """Return TPE where it chooses the next trial, and none is drawn at random."""
+        ready = self.tpe is not None and self.tpe.ready(self._startup, self._running)
+        return self.tpe if ready else None
+
     def _draw(self) -> Suggestion | None:
-        size = self.space.size()
-        if size is not None and len(self._seen) >= size:
-            return None
         name = self._name()
-        for attempt in range(DRAWS):
-            seed = random.Random(f"{self.space.seed}/{self.handed_out}/{attempt}")
-            if self._study is None:
-                settings, asked = self.space.sample(seed), None
-            else:
-                self._study.sampler = _Tpe(seed.getrandbits(31), self._common)
-                asked = self._study.ask()
-                settings = self.space.suggest(asked)
-            if _key(settings) not in self._seen:
-                if asked is not None:
-                    self._asked[name] = asked
+        if tpe := self._chooses():
+            settings = tpe.suggest(self._rng(0).getrandbits(31))
+            if self.untried.new(settings):
                 return Suggestion(name, settings)
-            if self._study is not None and asked is not None:
-                self._study.tell(asked, state=optuna.trial.TrialState.FAIL)
-        return self._untried(name) if size is not None else None
+            return self._untried(name)
+        for attempt in range(DRAWS):
+            settings = self.space.sample(self._rng(attempt))
+            if self.untried.new(settings):
+                return Suggestion(name, settings)
+        return self._untried(name)
 
     def _untried(self, name: str) -> Suggestion | None:
-        """Return the first configuration of a finite space that no draw has hit."""
-        for settings in self.space.grid():
-            if _key(settings) not in self._seen:
-                if self._study is not None:
-                    self._asked[name] = self._ask_for(settings)
-                return Suggestion(name, settings)
-        return None
+        """Return the untried configuration that TPE ranks best; without TPE any of them."""
+        settings = None
+        if tpe := self._chooses():
+            settings = self._best(tpe)
+        settings = settings or self.untried.draw(self._rng("untried"))
+        return Suggestion(name, settings) if settings else None
 
-    def _ask_for(self, settings: Mapping[str, Value]) -> optuna.Trial:
-        """Enter a trial with these very settings in the study, running."""
-        assert self._study is not None
-        self._study.enqueue_trial(dict(settings))
-        asked = self._study.ask()
-        self.space.suggest(asked)
-        return asked
-
-
-class _Tpe(optuna.samplers.TPESampler):
-    """TPE for one suggestion; what all trials have in common outlives it.
-
-    A sampler by itself would compare the settings of all trials anew, which took more time than
-    all the rest of a suggestion: 1,000 trials had it do so half a million times.
-    """
-
-    def __init__(self, seed: int, common: IntersectionSearchSpace) -> None:
-        super().__init__(seed=seed, n_startup_trials=10)
-        self._common = common
-
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: optuna.trial.FrozenTrial
-    ) -> dict[str, optuna.distributions.BaseDistribution]:
-        """Return the settings that all trials so far had; the others are sampled one by one."""
-        common = self._common.calculate(study, use_cache=True)
-        return {name: domain for name, domain in common.items() if not domain.single()}
-
-
-def _study(space: SearchSpace) -> optuna.Study:
-    best = optuna.study.StudyDirection
-    direction = best.MAXIMIZE if space.mode == "max" else best.MINIMIZE
-    return optuna.create_study(direction=direction)  # each suggestion brings its own sampler
-
-
-def _key(settings: Mapping[str, Any]) -> str:
-    return json.dumps(settings, sort_keys=True)
+    def _best(self, tpe: Tpe) -> dict[str, Value] | None:
+        untried = self.untried
+        if not untried.few():
+            draws = tpe.draws(self._rng("draws").getrandbits(31))
+            return next((settings for settings in draws if untried.new(settings)), None)
+        left = untried.left()
+        if self._points is None:
+            self._points = tpe.points(untried.names, untried.listed())
+        if not left.size:
+            return None
+        return untried.settings(int(left[int(tpe.rank(self._points[left]).argmax())]))

@@ -85,7 +85,7 @@ def _known_end(
     """Enter how a trial of an earlier session ended."""
     if stop:
         recorder.scheduler.replayed(name, stop, bool(known.get("control")))
-    value = recorder.enter_end(name, status)
+    value = recorder.enter_end(name, status, known.get("stop_rule"))
     recorder.scheduler.forget(name)
     recorder.board.ended(name, status, value, known.get("stop_reason"), earlier=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,29 @@ def test_what_the_space_could_have_suggested_is_taken_with_its_best_score(
     )
 
 
+def test_a_known_trial_comes_with_what_stopped_it_and_how_it_went(
+    space: SearchSpace, tmp_path: Path
+) -> None:
+    """So that what a rule stopped is the worst here too, also before it had a score."""
+    run = earlier(
+        tmp_path / "run", ({"lr": 1e-3}, [0.7, 0.65, 0.8], "stopped"),
+        ({"lr": 2e-3}, [0.9], "stopped"), ({"lr": 3e-3}, [], "stopped"),
+        ({"lr": 4e-3}, [], "done"),
+    )  # fmt: skip
+    journal = Journal(tmp_path / "run")
+    for name, rule in (("0001", "asha"), ("0002", "dead"), ("0003", "diverged")):
+        journal.trial(name, "stopped", stop_rule=rule, stop_reason="x")
+    known, (said,) = prior.gather([run], space)
+    assert [(k.settings["lr"], k.value, k.rule, k.scores, k.planned) for k in known] == [
+        (2e-3, 0.9, "dead", (0.9,), 4), (1e-3, 0.8, "asha", (0.7, 0.7, 0.8), 4),
+        (3e-3, None, "diverged", (), 4),
+    ]
+    assert said.endswith("3 of 4 trials of " + run + "; left out: 1 with no val_acc")
+    tpe = Suggester(space, known).tpe
+    assert tpe is not None and tpe.standings.worst == [0, 2]
+    assert tpe.standings.order({})[0].tolist() == [1]
+
+
 def test_lower_is_better_where_the_space_says_so(space: SearchSpace, tmp_path: Path) -> None:
     run = earlier(tmp_path / "run", ({"lr": 1e-3}, [0.6, 0.8, 0.7], "done"))
     lower = dataclasses.replace(space, mode="min")
@@ -121,9 +145,16 @@ def test_tpe_suggests_near_what_is_known_to_be_good(space: SearchSpace) -> None:
 def test_what_it_began_with_is_kept_for_a_resume(space: SearchSpace, tmp_path: Path) -> None:
     assert prior.read(tmp_path) == []
     settings = {**TrialConfig().to_dict(), **space.fixed, "lr": 1e-3}
-    known = [prior.Known(settings, 0.7, 4, "done", "x/0001")]
+    known = [
+        prior.Known(settings, 0.7, 4, "done", "x/0001", None, (0.6, 0.7), 4, True),
+        prior.Known(settings, None, 1, "stopped", "x/0002", "diverged", (), 4, False),
+    ]
     prior.write(tmp_path, known)
     assert prior.read(tmp_path) == known
+    # One of before these fields were there.
+    old = {"settings": settings, "value": 0.7, "step": 4, "status": "done", "source": "x/0001"}
+    (tmp_path / prior.FILE).write_text(json.dumps([old]))
+    assert prior.read(tmp_path) == [prior.Known(settings, 0.7, 4, "done", "x/0001")]
     again = [Suggester(space, prior.read(tmp_path)).next() for _ in range(2)]
     assert again[0] == again[1]
 

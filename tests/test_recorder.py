@@ -7,7 +7,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import optuna
 import pytest
 from rich.console import Console
 
@@ -211,15 +210,11 @@ def test_a_resume_knows_the_rungs_and_what_tpe_was_told(tmp_path: Path) -> None:
     for scores in ([0.6, 0.7, 0.7, 0.7], [0.8, 0.9, 0.9, 0.9], [0.5, 0.9, 0.9, 0.9]):
         play(first, scores)
     second = recorder(tmp_path, PRUNED)
-    assert first.suggester._study is not None and second.suggester._study is not None
-    told = [
-        [(t.params, t.value, t.state, t.intermediate_values) for t in one.suggester._study.trials]
-        for one in (first, second)
-    ]
-    states = optuna.trial.TrialState
-    assert told[0] == told[1] and [(state, steps) for _, _, state, steps in told[0]] == [
-        (states.COMPLETE, {}), (states.COMPLETE, {}), (states.PRUNED, {1: 0.5}),
-    ]
+    assert first.suggester.tpe is not None and second.suggester.tpe is not None
+    assert first.suggester.tpe.state() == second.suggester.tpe.state()
+    standings = second.suggester.tpe.standings
+    # The third was stopped before it had left chance.
+    assert standings.expected().tolist() == [0.7, 0.9] and standings.worst == [2]
     # The third was held against the median of 0.6 and 0.8 after its first epoch.
     assert rungs(second) == rungs(first) == {
         1: {"0001": 0.6, "0002": 0.8, "0003": 0.5},
@@ -261,8 +256,8 @@ def test_a_spared_trial_runs_to_its_end_with_its_verdict(tmp_path: Path) -> None
     assert verdict(tmp_path, spared) == SPARED | {"status": "done"}
     assert [row["val_acc"] for row in read_epochs(tmp_path)[spared]] == [0.6, 0.9, 0.95, 0.85]
     assert live.best[0][2] == spared  # and its score counts
-    study = live.suggester._study
-    assert study is not None and study.trials[1].value == 0.95
+    tpe = live.suggester.tpe
+    assert tpe is not None and tpe.standings.expected().tolist() == [0.8, 0.95]
     assert rungs(live)[1] == {"0001": 0.8, "0002": 0.6} and "0002" not in rungs(live)[2]
 
 
@@ -328,10 +323,9 @@ def test_an_epoch_that_lacks_a_metric_has_it_as_nan(tmp_path: Path) -> None:
 def test_a_trial_that_diverges_at_once_is_the_worst_to_tpe(tmp_path: Path) -> None:
     live = recorder(tmp_path, PRUNED)
     play(live, [math.nan] * 4, train_loss=math.nan)
-    study = live.suggester._study
-    assert study is not None and live.best == []
-    assert study.trials[0].state == optuna.trial.TrialState.PRUNED
-    assert study.trials[0].intermediate_values == {}
+    tpe = live.suggester.tpe
+    assert tpe is not None and live.best == []
+    assert tpe.standings.worst == [0]
 
 
 @pytest.mark.parametrize("rule", [None, "error", "interrupted"])

@@ -103,8 +103,8 @@ def metrics(name: str, settings: Any, epoch: int) -> dict[str, float]:
 
 def state(recorder: Recorder) -> dict[str, Any]:
     """All that the decisions to come depend on."""
-    scheduler, study = recorder.scheduler, recorder.suggester._study
-    assert scheduler.asha is not None and study is not None
+    scheduler, tpe = recorder.scheduler, recorder.suggester.tpe
+    assert scheduler.asha is not None and tpe is not None
     going = {name: len(h.rows) for name, h in scheduler.histories.items()}
     return copy.deepcopy({
         "rungs": [(age, list(scores.items())) for age, scores in scheduler.asha.rungs],
@@ -112,10 +112,7 @@ def state(recorder: Recorder) -> dict[str, Any]:
         "waiting": scheduler.asha.waiting, "leaders": scheduler._leaders,
         "spared": scheduler.spared, "judged": scheduler._judged, "going": going,
         "best": recorder.best, "handed out": recorder.suggester.handed_out,
-        "study": [
-            (t.params, t.state, t.values, t.intermediate_values)
-            for t in study.get_trials(deepcopy=False)
-        ],
+        "tpe": tpe.state(),
     })  # fmt: skip
 
 
@@ -130,7 +127,7 @@ def cut(run: Path, to: Path, lines: int) -> None:
 
 @pytest.mark.parametrize("workers", [1, 4])
 def test_a_resumed_session_knows_what_the_killed_one_knew(tmp_path: Path, workers: int) -> None:
-    """After every line of the journal: rungs, cutoffs, leaders, study, and who runs."""
+    """After every line of the journal: rungs, cutoffs, leaders, TPE, and who runs."""
     run = tmp_path / "run"
     run.mkdir()
     live = recorder(run)
