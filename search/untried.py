@@ -111,7 +111,8 @@ class Untried:
                 settings[name] = domain.sample(rng)
                 continue
             values = list(domain.values())
-            counts = [combinations.count({**settings, name: v}, search, rest) for v in values]
+            later = {other: search[other] for other in rest}
+            counts = [combinations.count({**settings, name: v}, later) for v in values]
             endless = [value for value, n in zip(values, counts, strict=True) if n is None]
             if endless:
                 settings[name] = rng.choice(endless)
