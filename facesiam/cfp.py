@@ -6,7 +6,6 @@ Nothing here looks into an image.
 from __future__ import annotations
 
 import hashlib
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from facesiam import lists
 from facesiam.archive import Source
 from facesiam.config import Part
+from facesiam.cores import cores
 from facesiam.lists import ALL_FOLDS, KINDS, LABELS, LISTS, UNKNOWN, Problem
 
 __all__ = ["ALL_FOLDS", "FOLDS", "KINDS", "PART_OF", "Dataset", "Problem", "read"]
@@ -141,7 +141,7 @@ def distinct(
 def stamps(source: Source, names: list[str]) -> list[tuple[int, int]]:
     """Return (bytes, CRC-32) of each file, in order, on all cores."""
     chunks = [names[at : at + 256] for at in range(0, len(names), 256)]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         return list(chain(*pool.map(lambda chunk: [source.stamp(n) for n in chunk], chunks)))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from facesiam import cfp, images, lists, packing
 from facesiam.archive import DataError, Source
+from facesiam.cores import cores
 from facesiam.errors import shown
 from facesiam.lists import Problem
 from facesiam.progress import bar
@@ -46,7 +46,7 @@ def report(source: Source, every: bool = False) -> int:
     there = [at for at, name in enumerate(dataset.names) if source.has(name)]
     with (
         bar(f"decoding {len(there):,} images", len(there)) as advance,
-        ThreadPoolExecutor(os.cpu_count()) as pool,
+        ThreadPoolExecutor(cores()) as pool,
     ):
         def look(at: int) -> Look:
             advance(1)

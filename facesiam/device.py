@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from facesiam.config import TrialConfig
+from facesiam.cores import memory_limit
 
 DEPTHWISE = ("efficientnet_", "mobilenet_", "mnasnet", "shufflenet_")
 """Nets of depthwise convolutions, by how their names begin, which a CPU computes faster in fp32.
@@ -88,8 +89,5 @@ def memory_there_mib(device: torch.device) -> float:
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory / 2**20
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    try:
-        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
-    except OSError:
-        limit = "max"
-    return (there if limit == "max" else min(there, int(limit))) / 2**20
+    limit = memory_limit()
+    return (there if limit is None else min(there, limit)) / 2**20

@@ -22,6 +22,7 @@ from PIL import Image
 from facesiam import align, images
 from facesiam.archive import DataError, Source
 from facesiam.config import Geometry
+from facesiam.cores import cores
 from facesiam.progress import bar
 
 SIDE = 224
@@ -110,7 +111,7 @@ def pack(
                         array[at] = np.asarray(shaped)
                     advance(1)
 
-            with ThreadPoolExecutor(os.cpu_count()) as pool:
+            with ThreadPoolExecutor(cores()) as pool:
                 for _ in pool.map(fill, starts):
                     pass
         for array in arrays:

@@ -23,6 +23,7 @@ from PIL import Image, ImageFilter
 
 from facesiam import sketch
 from facesiam.archive import DataError
+from facesiam.cores import cores
 from facesiam.faces import View, person, shot
 from facesiam.pen import Pen
 from facesiam.progress import bar
@@ -108,13 +109,13 @@ def _write_images(
     Plain ones: multiprocessing would run the caller's script again in each.
     """
     each = sum(counts.values())
-    cores = min(os.cpu_count() or 1, people)
+    at_once = min(cores(), people)
     setting = [str(root), str(seed), *(str(count) for count in counts.values())]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 
     def share(first: int) -> None:
         """Draw every so-manieth person from `first` on, in a process of its own."""
-        numbers = [str(number) for number in range(first, people + 1, cores)]
+        numbers = [str(number) for number in range(first, people + 1, at_once)]
         command = [sys.executable, "-c", _WORKER, *setting, *numbers]
         said = ""
         with subprocess.Popen(
@@ -127,8 +128,8 @@ def _write_images(
             raise OSError(f"drawing stopped: {said.strip() or child.returncode}")
 
     title = f"drawing {people * each:,} faces"
-    with bar(title, people * each, show=progress) as advance, ThreadPoolExecutor(cores) as pool:
-        for _ in pool.map(share, range(1, cores + 1)):
+    with bar(title, people * each, show=progress) as advance, ThreadPoolExecutor(at_once) as pool:
+        for _ in pool.map(share, range(1, at_once + 1)):
             pass
 
 

@@ -21,7 +21,6 @@ import cProfile
 import dataclasses
 import io
 import json
-import os
 import platform
 import statistics
 import sys
@@ -37,6 +36,7 @@ from ray import tune
 from rich.console import Console
 
 from facesiam.config import EpochMetrics, positive
+from facesiam.cores import cores
 from search import driver
 from search.board import Board
 from search.journal import EPOCHS, TRIALS
@@ -193,7 +193,7 @@ def main() -> None:
         profile.dump_stats(args.profile)
     found = figures(watch) | read | {
         "algorithm": args.algorithm, "epochs": args.epochs, "asha": args.asha,
-        "cores": os.cpu_count(), "python": platform.python_version(),
+        "cores": cores(), "python": platform.python_version(),
         "ray": version("ray"), "optuna": version("optuna"),
     }
     print(json.dumps(found) if args.json else as_text(found))

@@ -21,6 +21,7 @@ import time
 from pathlib import Path
 
 from facesiam.config import TrialConfig, geometry_of
+from facesiam.cores import cores
 from facesiam.data import prepare
 from facesiam.trainable import FaceTrial
 from search.space import load
@@ -124,7 +125,7 @@ def next_trials() -> dict[str, list[float]]:
         with tempfile.TemporaryDirectory() as run:
             config = {
                 "settings": settings, "data": str(data.folder), "weights": {}, "run": run,
-                "cpus": os.cpu_count(), "device": "cpu", "noted": 0, "metric": "val_acc",
+                "cpus": cores(), "device": "cpu", "noted": 0, "metric": "val_acc",
                 "mode": "max", "bar": None,
             }
             trial, found[join] = FaceTrial(config | {"trial": "0"}), []

@@ -24,6 +24,7 @@ from ray.tune.error import TuneError
 from ray.tune.search import Searcher
 
 from facesiam.config import Value
+from facesiam.cores import cores
 from facesiam.files import digest
 from facesiam.probe import Share, Way
 from facesiam.trainable import FaceTrial, measured
@@ -40,6 +41,8 @@ from search.space import SearchSpace
 _RAYLET: Any = ray._raylet
 PROBE_SECONDS = 1800
 """How long a search waits for a machine to be free and measured."""
+MACHINES_SECONDS = 600
+"""How long a search waits for a cluster's first worker."""
 LOOK_SECONDS = 5.0
 """Between two looks at which machines a cluster has."""
 DOUBLINGS = 12
@@ -165,6 +168,7 @@ def _start(dashboard: bool) -> None:
         # "local", as without an address Ray would join whatever $RAY_ADDRESS names.
         ray.init(
             address="local", include_dashboard=dashboard, dashboard_host="127.0.0.1",
+            num_cpus=cores(),  # Ray itself knows of no affinity, and of no half cores
             object_store_memory=OBJECT_STORE_BYTES, _node_ip_address="127.0.0.1",
             _temp_dir=str(folder), **_QUIET,
         )
@@ -202,6 +206,34 @@ def cluster() -> list[Node]:
     nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
     offers = [node["Resources"] for node in nodes if node["Alive"]]
     return [Node(offer.get("CPU", 0.0), offer.get("GPU", 0.0)) for offer in offers]
+
+
+def machines(address: str | None, say: Callable[[str], None]) -> list[Node]:
+    """Return the machines of ``cluster``, once one of them can run a trial.
+
+    A head often has no cores to give, and its workers come minutes after it.
+
+    Args:
+        address: of the cluster; None: this machine alone.
+        say: told that it waits.
+
+    Raises:
+        DriverError: none came within MACHINES_SECONDS.
+    """
+    for waited in range(0, MACHINES_SECONDS + 1, int(LOOK_SECONDS)):
+        nodes = cluster()
+        if not address or any(node.cpus > 0 for node in nodes):
+            return nodes
+        if not waited:
+            say(
+                f"{address}: no machine of the cluster has a core to give yet; waiting up to "
+                f"{MACHINES_SECONDS // 60} minutes for workers to join"
+            )
+        time.sleep(LOOK_SECONDS)
+    raise DriverError(
+        f"--address {address}: within {MACHINES_SECONDS // 60} minutes no machine joined that has "
+        "a core to give; start a worker with: ray start --address=HEAD:PORT"
+    )
 
 
 def probe_on(setup: Setup) -> sharing.Probe:
@@ -260,8 +292,7 @@ class Searching(Searcher):
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
         """Return the next trial's config, None for "not now", or Ray's word for "no more"."""
         self._look()
-        room = len(self.recorder.running) < self.shares.concurrent
-        suggestion = self.recorder.next() if room or self.recorder.over() else None
+        suggestion = self.recorder.next() if self._room() or self.recorder.over() else None
         if suggestion is None:
             return self.FINISHED if self.recorder.over() else None
         space, setup = self.recorder.space, self.shares.setup
@@ -275,6 +306,15 @@ class Searching(Searcher):
             "contents": _contents(setup, suggestion.settings) if self.depot else {},
             "bar": self.recorder.bar(), "larger": larger,
         }
+
+    def _room(self) -> bool:
+        """Say whether one more trial could run: what is suggested earlier knows less."""
+        running, larger = self.recorder.running, self.recorder.larger
+        taken = sum(
+            self.shares.part(str(one.settings["net"]), larger.get(trial, 0))
+            for trial, one in running.items()
+        )
+        return len(running) < self.shares.concurrent and taken < 1 - 1e-9
 
     def _look(self) -> None:
         """See, now and then, whether machines have come or gone: more trials at once, or fewer."""

@@ -6,7 +6,6 @@ Knows nothing of Ray, and imports torch only to count GPUs, so that a mistake is
 from __future__ import annotations
 
 import math
-import os
 import re
 import socket
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from facesiam.cores import cores
 from facesiam.errors import UserError
 from search.parts import Amount
 from search.space import SearchSpace
@@ -95,7 +95,7 @@ def this_machine() -> list[Node]:
     """Return the same for this machine alone, without Ray."""
     from facesiam.device import gpu_names  # torch takes seconds to import
 
-    return [Node(float(os.cpu_count() or 1), float(len(gpu_names())))]
+    return [Node(float(cores()), float(len(gpu_names())))]
 
 
 class Shares:
@@ -118,9 +118,12 @@ class Shares:
     ) -> None:
         self.space, self.setup, self.nodes = space, setup, nodes
         self.at_once = at_once or {}
+        if not any(node.cpus > 0 for node in nodes):
+            raise DriverError("no machine has a core to give: a trial needs one")
         self.has_gpus = any(node.gpus >= 1 for node in nodes)
-        fit = self._fit(nodes)
-        for net, trials in fit.items():
+        self.fit = self._fit(nodes)
+        """By net, how many trials the machines can have at once."""
+        for net, trials in self.fit.items():
             if not trials:
                 cpus, gpus = self.of(net)
                 most = Node(max(n.cpus for n in nodes), max(n.gpus for n in nodes))
@@ -135,7 +138,17 @@ class Shares:
 
         Of nets with different shares, as many as fit of the smallest; Ray holds back the others.
         """
-        return self.setup.concurrent or max(self._fit(nodes).values())
+        self.fit = self._fit(nodes)
+        return self.setup.concurrent or max(self.fit.values())
+
+    def part(self, net: str, larger: int = 0) -> float:
+        """Return the part of all machines together that a trial with this net takes, in (0, 1].
+
+        Args:
+            net: its net.
+            larger: how often its share was doubled.
+        """
+        return min(1.0, float(2**larger) / max(1, self.fit[net]))
 
     def of(self, net: str, larger: int = 0) -> tuple[float, float]:
         """Return (CPUs, GPUs) of a trial with this net; `auto` is resolved here.
@@ -182,7 +195,9 @@ class Shares:
     def _usable(self, gpus: float) -> Sequence[Node]:
         """Return the machines that have the GPUs, or all where none has; a head often has no CPU
         to give."""
-        there = [node for node in self.nodes if node.cpus >= 1]
+        there = [node for node in self.nodes if node.cpus >= 1] or [
+            node for node in self.nodes if node.cpus > 0
+        ]
         return [node for node in there if node.gpus >= gpus] or there or self.nodes
 
     def _auto_cpus(self, net: str, node: Node, gpus: float) -> float:
@@ -193,15 +208,17 @@ class Shares:
             slots = min(self.at_once[net], self.space.count() or math.inf)
         else:
             slots = min(node.cpus, self.space.count() or node.cpus)
-        slots = min(slots, self.setup.concurrent or slots)
-        return max(1.0, node.cpus // slots)
+        slots = max(1.0, min(slots, self.setup.concurrent or slots))
+        # Of a machine that has less than a core to give a trial gets what there is.
+        return max(min(1.0, node.cpus), node.cpus // slots)
 
     def _fit(self, nodes: Sequence[Node]) -> dict[str, int]:
         return {net: sum(self._fits(net, node) for node in nodes) for net in self.space.nets()}
 
     def _fits(self, net: str, node: Node) -> int:
         cpus, gpus = self.of(net)
-        return int(min(_whole(node.cpus / cpus), _whole(node.gpus / gpus) if gpus else math.inf))
+        at_once = _whole(node.cpus / cpus) if cpus else math.inf
+        return int(min(at_once, _whole(node.gpus / gpus) if gpus else math.inf))
 
 
 def _whole(ratio: float) -> float:

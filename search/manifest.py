@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from facesiam.cores import cores
 from facesiam.data import FaceData
 from facesiam.device import gpu_names
 from facesiam.files import write_text
@@ -72,11 +73,11 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    """Return processor, cores, memory and GPUs of this machine."""
+    """Return processor, memory and GPUs of this machine, and the cores that are ours."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {
         "system": f"{platform.system()} {platform.machine()}", "processor": _processor(),
-        "cores": os.cpu_count(), "memory_gib": round(memory, 1), "gpus": gpu_names(),
+        "cores": cores(), "memory_gib": round(memory, 1), "gpus": gpu_names(),
     }
 
 

@@ -310,9 +310,9 @@ def _search(
     driver.connect(setup.address, setup.dashboard)
     if setup.dashboard and (address := driver.dashboard()):
         _say(console, f"dashboard: http://{address}")
+    nodes = driver.machines(setup.address, lambda line: _say(console, line))
     if setup.address and not setup.storage:
         depot.check_shared(setup.run)
-    nodes = driver.cluster()
     at_once = sharing.measure(
         space, setup, nodes, (options.data or space.data) == "drawn", driver.probe_on(setup),
         lambda line: _say(console, line),

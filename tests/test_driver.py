@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from facesiam.trainable import FaceTrial
 from search import driver, results
 from search.board import Board
 from search.journal import read_trials
-from search.machine import Setup, Shares
+from search.machine import DriverError, Node, Setup, Shares
 from search.recorder import EPOCH_FIELDS
 from search.space import load
 
@@ -152,6 +153,47 @@ def test_two_run_at_once_though_a_worker_takes_longer_to_start_than_a_trial(
     ends = sorted({(noted[trial, "done"], trial) for trial, _ in noted})
     for (_, one), (end, _) in ((ends[-1], ends[-2]), (ends[-2], ends[-1])):
         assert noted[one, "running"] < end
+
+
+def test_a_head_without_workers_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    joining = iter([[Node(0, 0)], [Node(0, 0)], [Node(0, 0), Node(4, 0)]])
+    said: list[str] = []
+    slept: list[float] = []
+    monkeypatch.setattr(driver, "cluster", lambda: next(joining))
+    monkeypatch.setattr(driver.time, "sleep", slept.append)
+    assert driver.machines("HEAD:6379", said.append) == [Node(0, 0), Node(4, 0)]
+    assert len(slept) == 2 and len(said) == 1 and "waiting up to 10 minutes" in said[0]
+
+
+def test_a_head_without_workers_is_not_waited_for_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(driver, "cluster", lambda: [Node(0, 0)])
+    monkeypatch.setattr(driver.time, "sleep", slept.append)
+    with pytest.raises(DriverError, match="within 10 minutes no machine joined that has a core"):
+        driver.machines("HEAD:6379", lambda line: None)
+    assert sum(slept) >= 600
+    assert driver.machines(None, lambda line: None) == [Node(0, 0)]  # nobody joins this machine
+
+
+def test_no_trial_is_suggested_before_there_is_room_for_it(tmp_path: Path) -> None:
+    (tmp_path / "space.yaml").write_text(
+        "search: {net: [alexnet, vgg16_bn], lr: [1e-3, 1e-4]}\nalgorithm: grid\n"
+        "resources: {cpus: 1, per_net: {vgg16_bn: {cpus: 4}}}\n"
+    )
+    space = load(tmp_path / "space.yaml")
+    shares = Shares(space, Setup(run=tmp_path, data="", concurrent=64), [Node(4, 0)])
+    running: dict[str, Any] = {}
+    searching = driver.Searching(SimpleNamespace(running=running, larger={}), shares)  # type: ignore[arg-type]
+    room = []
+    for number in range(5):
+        room.append(searching._room())
+        running[str(number)] = SimpleNamespace(settings={"net": "alexnet"})
+    assert room == [True] * 4 + [False]  # four at a core each, whatever --concurrent says
+    running.clear()
+    running["0"] = SimpleNamespace(settings={"net": "vgg16_bn"})
+    assert not searching._room()
 
 
 @contextmanager

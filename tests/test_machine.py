@@ -174,3 +174,31 @@ def load_text(folder: Path, text: str) -> SearchSpace:
     """A space of this text."""
     (folder / "space.yaml").write_text(text)
     return load(folder / "space.yaml")
+
+
+@pytest.mark.parametrize("cpus", [0.5, 0.25])
+def test_on_less_than_a_core_a_trial_gets_what_there_is(tmp_path: Path, cpus: float) -> None:
+    found = shares(tmp_path, "", (cpus, 0))
+    assert found.of("alexnet") == (cpus, 0) and found.concurrent == 1
+    # Beside a whole machine it is not what all are sized by.
+    both = shares(tmp_path, "", [Node(8, 0), Node(cpus, 0)])
+    assert both.of("alexnet") == (2, 0) and both.concurrent == 4
+
+
+def test_machines_without_a_core_to_give_run_nothing(tmp_path: Path) -> None:
+    for nodes in ([Node(0, 0)], [Node(0, 0), Node(0, 1)], []):
+        with pytest.raises(DriverError, match="no machine has a core to give"):
+            shares(tmp_path, "", nodes)
+    head = shares(tmp_path, "", [Node(0, 0), Node(4, 0)])
+    assert head.of("alexnet") == (1, 0) and head.concurrent == 4
+    assert head.at_once_on([Node(0, 0)]) == 0  # its worker is gone
+
+
+def test_the_part_of_all_machines_that_a_trial_takes(tmp_path: Path) -> None:
+    mixed = shares(tmp_path, "{per_net: {vgg16_bn: {gpus: 1}}, gpus: 0.25, cpus: 1}", (16, 2))
+    assert (mixed.part("alexnet"), mixed.part("vgg16_bn")) == (1 / 8, 1 / 2)
+    assert (mixed.part("alexnet", 1), mixed.part("vgg16_bn", 3)) == (1 / 4, 1.0)
+    mixed.at_once_on([Node(16, 4)])
+    assert mixed.part("alexnet") == 1 / 16
+    mixed.at_once_on([Node(0, 0)])
+    assert mixed.part("alexnet") == 1.0

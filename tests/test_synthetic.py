@@ -30,7 +30,7 @@ def test_the_same_seed_draws_the_same_files(
         return contents(folder)
 
     first = small("first", 1)
-    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    monkeypatch.setattr("facesiam.synthetic.cores", lambda: 1)
     assert first == small("one core", 1)
     other = small("other seed", 2)
     assert other.keys() == first.keys()
