@@ -93,7 +93,7 @@ def test_a_known_trial_comes_with_what_stopped_it_and_how_it_went(
     run = earlier(
         tmp_path / "run", ({"lr": 1e-3}, [0.7, 0.65, 0.8], "stopped"),
         ({"lr": 2e-3}, [0.9], "stopped"), ({"lr": 3e-3}, [], "stopped"),
-        ({"lr": 4e-3}, [], "done"),
+        ({"lr": 4e-3}, [math.nan], "done"),
     )  # fmt: skip
     journal = Journal(tmp_path / "run")
     for name, rule in (("0001", "asha"), ("0002", "dead"), ("0003", "diverged")):

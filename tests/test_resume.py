@@ -108,7 +108,6 @@ def state(recorder: Recorder) -> dict[str, Any]:
     going = {name: len(h.rows) for name, h in scheduler.histories.items()}
     return copy.deepcopy({
         "rungs": [(age, list(scores.items())) for age, scores in scheduler.asha.rungs],
-        "cutoffs": {age: known for age, known in scheduler.asha._known.items()},
         "waiting": scheduler.asha.waiting, "leaders": scheduler._leaders,
         "spared": scheduler.spared, "judged": scheduler._judged, "going": going,
         "best": recorder.best, "handed out": recorder.suggester.handed_out,
