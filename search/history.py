@@ -19,6 +19,8 @@ LEARNING = 0.55
 """Training accuracy that no net has whose answers do not depend on the images."""
 FITTED = 0.6
 """Training loss, in nats, that no net reaches whose answers do not depend on the images."""
+WAIT = 1 / 3
+"""Share of a trial's epochs for which ASHA waits for its take-off; then it is judged as it is."""
 PAIR_LOSSES = ("single", "two")
 """Losses of which a guess has ln 2; those of embeddings and identities have other scales."""
 
@@ -164,6 +166,11 @@ def _fits(history: History, row: Mapping[str, Any]) -> bool:
         row.get("train_acc", 0.5) >= LEARNING
         or (comparable and row.get("train_loss", math.inf) < FITTED)
     )
+
+
+def waited_for(history: History, epochs: int) -> bool:
+    """Say whether ASHA still waits after so many epochs, each counted by its learning rate."""
+    return history.at_full_rate(epochs) < WAIT * history.at_full_rate(history.planned)
 
 
 @functools.cache

@@ -5,8 +5,8 @@
   however few others there are.
 - *All others have learned, and count by what is predicted of them*: the best score so far plus
   what those that came further gained from that age on. The gain from an age to the next is the
-  mean over all learners that were seen at both; what a trial has to come is their sum up to its
-  planned end (chain ladder, as insurers predict claims). Two that were stopped at the same age
+  mean over all learners of the same schedule that were seen at both; what a trial has to come is
+  their sum up to its planned end (chain ladder, as insurers predict claims). Two that were stopped at the same age
   therefore count by their scores there; and where one other came further, it is met at the age
   at which the first was stopped, since all that it gained from there on is granted to both.
 - *A trial that runs* counts by what is predicted of it as soon as it has left chance. Of many
@@ -32,15 +32,14 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from search.history import History, take_off
+from search import course
+from search.history import History, take_off, waited_for
 from search.space import SearchSpace
 
 HOPELESS = ("dead", "chance", "diverged")
 """Rules whose verdict makes a trial the worst there is."""
 END = 1 << 40
 """An age that no trial comes to."""
-WAIT = 1 / 3
-"""Share of a trial's epochs for which its take-off may set its age to 0; as ASHA counts it."""
 
 
 class Progress(NamedTuple):
@@ -52,6 +51,8 @@ class Progress(NamedTuple):
     """Age at its planned end; None: not known."""
     learned: bool = True
     """False: it never left chance."""
+    schedule: str = ""
+    """Of its learning rate: what is gained late in a cosine is not gained in a constant one."""
 
 
 def progress_of(history: History, space: SearchSpace) -> Progress:
@@ -59,30 +60,62 @@ def progress_of(history: History, space: SearchSpace) -> Progress:
 
     Args:
         history: its epochs and settings.
-        space: whose metric counts; with `compare: share` ages are those of the longest trial.
+        space: whose metric counts.
 
     Returns:
-        Its progress. Age counts from take-off where that is in the first third of its epochs.
+        Its progress. Age counts from take-off where ASHA waited for that; epochs of a rate that
+        still rises count by its share of the highest. With `compare: share`, and where the rate
+        falls in the end, ages are those of the longest trial.
     """
     asha = space.prune.get("asha") or {"compare": "epoch"}
-    share = asha["compare"] == "share" and history.planned > 0
-    scale = space.max_epochs() / history.planned if share else 1.0
+    share = asha["compare"] == "share" or course.falls(history.settings)
+    scale = space.max_epochs() / history.planned if share and history.planned else 1.0
     start = take_off(history)
-    learned = start is not None or space.metric != "val_acc"  # chance is known of accuracies only
-    start = start if start is not None and start < WAIT * history.planned else 0
+    learned = start is not None or history.metric != space.metric
+    start = start if start is not None and waited_for(history, start) else 0
+    # A history without planned epochs has no schedule to go by.
+    clock = history.climbed if history.planned else float
+    begun = clock(start)
     best, scores = math.nan, list[float]()
     better = max if space.mode == "max" else min
     for epoch, row in enumerate(history.rows):
         score = float(row.get(space.metric, math.nan))
         if math.isfinite(score):
             best = score if math.isnan(best) else better(best, score)
-        age = math.floor((epoch + 1 - start) * scale + 1e-9)
+        age = math.floor((clock(epoch + 1) - begun) * scale + 1e-9)
         if age >= 1:
             held = scores[-1] if scores else math.nan
             scores += [held] * (age - 1 - len(scores))
-            scores.append(best)
-    planned = math.floor((history.planned - start) * scale + 1e-9) if history.planned else None
-    return Progress(tuple(scores), planned, learned)
+            scores[age - 1 :] = [best]
+    planned = None
+    if history.planned:
+        planned = math.floor((clock(history.planned) - begun) * scale + 1e-9)
+    return Progress(tuple(scores), planned, learned, course.family(history.settings))
+
+
+class _Ladder:
+    """By age, from 0 on: all that was gained up to the next, and by how many learners."""
+
+    def __init__(self) -> None:
+        self.gained: list[float] = []
+        self.seen: list[int] = []
+
+    def add(self, scores: Sequence[float]) -> None:
+        """Take in the scores of a learner by age, turned so that more is better."""
+        for age in range(1, len(scores)):
+            while len(self.seen) <= age:
+                self.gained.append(0.0)
+                self.seen.append(0)
+            gain = scores[age] - scores[age - 1]
+            if math.isfinite(gain):
+                self.gained[age] += gain
+                self.seen[age] += 1
+
+    def means(self, otherwise: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return the mean gain from each age to the next; ``otherwise`` where none was seen."""
+        seen, found = np.array(self.seen, dtype=np.int64), otherwise.copy()
+        np.divide(np.array(self.gained), seen, out=found[: len(seen)], where=seen > 0)
+        return found
 
 
 class Standings:
@@ -97,15 +130,16 @@ class Standings:
         self.worst: list[int] = []
         """Numbers of those that are never good."""
         self._numbers: list[int] = []
-        """Of those that have learned; the next three lists go with it."""
+        """Of those that have learned; the next four lists go with it."""
         self._scores: list[float] = []
         """The best scores, turned so that more is better."""
         self._ages: list[int] = []
         self._planned: list[int] = []
         """Age at the planned end; END: as far as any has come."""
-        self._gained: list[float] = []
-        self._seen: list[int] = []
-        """By age, from 0 on: all that was gained up to the next, and by how many learners."""
+        self._schedules: list[str] = []
+        self._all = _Ladder()
+        self._ladders: dict[str, _Ladder] = {}
+        """By schedule."""
 
     def tell(
         self, number: int, value: float | None, step: int, status: str, rule: str | None = None,
@@ -134,12 +168,15 @@ class Standings:
             self.worst.append(number)
             return True
         assert value is not None
-        age = len(went.scores) or step
+        age = step if progress is None or went.planned is None else len(went.scores)
         self._numbers.append(number)
         self._scores.append(self._turned(value))
         self._ages.append(age)
         self._planned.append(age if status == "done" else _end(went))
-        self._add(went.scores)
+        self._schedules.append(went.schedule)
+        turned = [self._turned(score) for score in went.scores]
+        for ladder in (self._all, self._ladders.setdefault(went.schedule, _Ladder())):
+            ladder.add(turned)
         return True
 
     def order(self, running: Mapping[int, Progress]) -> tuple[npt.NDArray[np.int64], int]:
@@ -159,27 +196,19 @@ class Standings:
 
     def expected(self, running: Sequence[Progress] = ()) -> npt.NDArray[np.float64]:
         """Return what is predicted of those that have learned, as they came; more is better."""
-        gained, seen = np.array(self._gained), np.array(self._seen)
-        means = np.divide(gained, seen, out=np.zeros(len(seen)), where=seen > 0)
-        until = np.concatenate([[0.0], np.cumsum(means)])  # all that is gained up to an age
         scores = [*self._scores, *(self._turned(went.scores[-1]) for went in running)]
-        ages = [*self._ages, *(len(went.scores) for went in running)]
-        ends = [*self._planned, *(_end(went) for went in running)]
-        upto = [until[np.clip(np.array(each, dtype=np.int64), 0, len(means))]
-                for each in (ages, ends)]
-        to_come: npt.NDArray[np.float64] = np.maximum(0.0, upto[1] - upto[0])
+        ages = np.array([*self._ages, *(len(went.scores) for went in running)], dtype=np.int64)
+        ends = np.array([*self._planned, *(_end(went) for went in running)], dtype=np.int64)
+        schedules = np.array([*self._schedules, *(went.schedule for went in running)])
+        to_come = np.zeros(len(scores))
+        most = self._all.means(np.zeros(len(self._all.seen)))
+        for name in set(schedules.tolist()):
+            means = self._ladders.get(name, self._all).means(most)
+            until = np.concatenate([[0.0], np.cumsum(means)])  # all that is gained up to an age
+            such = schedules == name
+            now, then = (until[np.clip(each[such], 0, len(means))] for each in (ages, ends))
+            to_come[such] = np.maximum(0.0, then - now)
         return to_come + scores
-
-    def _add(self, scores: Sequence[float]) -> None:
-        turned = [self._turned(score) for score in scores]
-        for age in range(1, len(turned)):
-            while len(self._seen) <= age:
-                self._gained.append(0.0)
-                self._seen.append(0)
-            gain = turned[age] - turned[age - 1]
-            if math.isfinite(gain):
-                self._gained[age] += gain
-                self._seen[age] += 1
 
     def _turned(self, score: float) -> float:
         if self.mode == "max":

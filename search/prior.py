@@ -50,6 +50,7 @@ class Known(NamedTuple):
     """The best so far by age, as of ``outcomes.Progress``; what an older prior.json lacks."""
     planned: int | None = None
     learned: bool = True
+    schedule: str = ""
 
 
 def gather(
@@ -131,11 +132,11 @@ def _trials(run: str, space: SearchSpace) -> Iterator[Known]:
         values = [float(score) for score in scores if score is not None]
         pick = max if space.mode == "max" else min
         best = pick(filter(math.isfinite, values), default=None)
-        went = progress_of(History(list(rows), settings), space)
+        went = progress_of(History(list(rows), settings, metric=space.metric), space)
         status, rule = line["status"], line.get("stop_rule")
         yield Known(
             settings, best, len(rows), status, name, rule if status == "stopped" else None,
-            went.scores, went.planned, went.learned,
+            went.scores, went.planned, went.learned, went.schedule,
         )
 
 

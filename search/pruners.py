@@ -18,15 +18,12 @@ from ray.tune.schedulers import FIFOScheduler
 from facesiam.config import Value
 from search import course, curves
 from search.asha import Asha, Cut
-from search.history import History, take_off
+from search.history import History, take_off, waited_for
 from search.leaders import Leaders
 from search.noise import NOISY
 from search.odds import Odds
 from search.rules import CERTAIN, RULES, Reason
 from search.space import SearchSpace
-
-WAIT = 1 / 3
-"""Share of a trial's epochs for which ASHA waits for its take-off; then it is judged as it is."""
 
 
 class Stop(NamedTuple):
@@ -242,7 +239,7 @@ class Scheduler(FIFOScheduler):
             return None
         if "chance" in self.rules:
             guesses = take_off(history) is None
-            if guesses and _waited_for(history, len(history.rows)):
+            if guesses and waited_for(history, len(history.rows)):
                 if self._age(history, 0) >= asha.rungs[-1][0]:
                     asha.peer(name, self.score(name), final=False)
                 return None
@@ -272,7 +269,7 @@ class Scheduler(FIFOScheduler):
         to rungs that have what it guessed.
         """
         found = take_off(history) if "chance" in self.rules else None
-        return found if found is not None and _waited_for(history, found) else 0
+        return found if found is not None and waited_for(history, found) else 0
 
     def _age(self, history: History, start: int) -> float:
         """Return a trial's age from an epoch on; while its rate rises it ages more slowly."""
@@ -310,11 +307,6 @@ class Scheduler(FIFOScheduler):
         if name not in self.histories:
             self.histories[name] = History(name=name, metric=self.space.metric)
         return self.histories[name]
-
-
-def _waited_for(history: History, epochs: int) -> bool:
-    """Say whether ASHA still waits after so many epochs, each counted by its learning rate."""
-    return history.at_full_rate(epochs) < WAIT * history.at_full_rate(history.planned)
 
 
 def _rules(space: SearchSpace, odds: Odds) -> dict[str, Callable[[History], Reason | None]]:

@@ -106,7 +106,9 @@ class Suggester:
         """Enter a trial of an earlier run in the study; it may be run here all the same."""
         if self.tpe is not None:
             self.tpe.enter(name, known.settings)
-            progress = Progress(tuple(known.scores), known.planned, known.learned)
+            progress = Progress(
+                tuple(known.scores), known.planned, known.learned, known.schedule
+            )
             self.tell(name, known.value, known.step, known.status, known.rule, progress)
 
     def _list(self) -> Iterator[Suggestion] | None:

@@ -119,7 +119,8 @@ class Tpe:
     def state(self) -> tuple[Any, ...]:
         """Return all that the suggestions depend on."""
         points = [tuple(map(str, point)) for point in self._points[: self._count]]
-        return points, sorted(self._numbers.items()), self._forgotten, vars(self.standings)
+        known = [self.standings.expected().tolist(), self.standings.worst]
+        return points, sorted(self._numbers.items()), self._forgotten, known
 
     def suggest(self, seed: int) -> dict[str, Value]:
         """Return the best of some draws from l, part by part, whether it was tried or not."""

@@ -97,10 +97,10 @@ def space(tmp_path: Path, text: str = "") -> SearchSpace:
     return load(file)
 
 
-def test_a_course_is_the_best_so_far_by_age(tmp_path: Path) -> None:
+def test_progress_is_the_best_so_far_by_age(tmp_path: Path) -> None:
     one = space(tmp_path)
     went = progress_of(history([0.6, 0.7, 0.65, math.nan, 0.8]), one)
-    assert went == Progress((0.6, 0.7, 0.7, 0.7, 0.8), 12, learned=True)
+    assert went == Progress((0.6, 0.7, 0.7, 0.7, 0.8), 12, True, "constant")
     low = progress_of(history([0.6, 0.7, 0.65]), space(tmp_path, "metric: val_loss"))
     assert low.scores == pytest.approx((0.4, 0.3, 0.3))
 
@@ -108,10 +108,10 @@ def test_a_course_is_the_best_so_far_by_age(tmp_path: Path) -> None:
 def test_age_counts_from_take_off_within_the_first_third(tmp_path: Path) -> None:
     one = space(tmp_path)
     late = progress_of(history([0.5, 0.51, 0.6, 0.7]), one)
-    assert late == Progress((0.6, 0.7), 10, learned=True)
+    assert late == Progress((0.6, 0.7), 10, True, "constant")
     later = progress_of(history([0.5] * 5 + [0.6]), one)
-    assert later == Progress((0.5,) * 5 + (0.6,), 12, learned=True)
-    guesses = Progress((0.5, 0.51, 0.51), 12, learned=False)
+    assert later == Progress((0.5,) * 5 + (0.6,), 12, True, "constant")
+    guesses = Progress((0.5, 0.51, 0.51), 12, False, "constant")
     assert progress_of(history([0.5, 0.51, 0.49]), one) == guesses
 
 
@@ -120,3 +120,32 @@ def test_by_share_ages_are_those_of_the_longest_trial(tmp_path: Path) -> None:
     went = progress_of(history([0.6, 0.7]), one)
     assert went.planned == 24 and went.scores[1::2] == (0.6, 0.7) and went.scores[2] == 0.6
     assert math.isnan(went.scores[0])
+
+
+def test_a_falling_rate_is_met_at_the_same_share_of_its_schedule(tmp_path: Path) -> None:
+    """Whatever `compare` says: 6 of 12 epochs of a cosine are 12 of 24."""
+    went = progress_of(history([0.6] * 6, schedule="cosine"), space(tmp_path))
+    assert (len(went.scores), went.planned, went.schedule) == (12, 24, "cosine")
+
+
+def test_what_is_gained_late_in_one_schedule_is_not_expected_of_another() -> None:
+    """Cosines gain 0.20 from age 1 to 2, constant ones 0.02: so 0.59 there is more than 0.69 here."""
+    standings = Standings("max")
+    standings.tell(0, 0.8, 2, "done", None, Progress((0.6, 0.8), 2, True, "cosine"))
+    standings.tell(1, 0.72, 2, "done", None, Progress((0.7, 0.72), 2, True, "constant"))
+    standings.tell(2, 0.59, 1, "stopped", "asha", Progress((0.59,), 2, True, "cosine"))
+    standings.tell(3, 0.69, 1, "stopped", "asha", Progress((0.69,), 2, True, "constant"))
+    standings.tell(4, 0.60, 1, "stopped", "asha", Progress((0.60,), 2, True, "onecycle"))
+    # Of a schedule that nothing is known of, the mean of all: 0.11.
+    assert standings.expected().tolist() == pytest.approx([0.8, 0.72, 0.79, 0.71, 0.71])
+
+
+def test_a_net_that_ranks_the_pairs_has_learned_though_it_calls_all_of_them_the_same(
+    tmp_path: Path,
+) -> None:
+    one = space(tmp_path, "metric: val_auc")
+    went = history([0.5] * 6)
+    went.metric = "val_auc"
+    for row in went.rows:
+        row["val_auc"] = 0.97  # type: ignore[index]
+    assert progress_of(went, one) == Progress((0.97,) * 6, 12, True, "constant")
