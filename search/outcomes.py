@@ -6,9 +6,10 @@
 - *All others have learned, and count by what is predicted of them*: the best score so far plus
   what those that came further gained from that age on. The gain from an age to the next is the
   mean over all learners of the same schedule that were seen at both; what a trial has to come is
-  their sum up to its planned end (chain ladder, as insurers predict claims). Two that were stopped at the same age
-  therefore count by their scores there; and where one other came further, it is met at the age
-  at which the first was stopped, since all that it gained from there on is granted to both.
+  their sum up to its planned end (chain ladder, as insurers predict claims). Two that were
+  stopped at the same age therefore count by their scores there; and where one other came
+  further, it is met at the age at which the first was stopped, since all that it gained from
+  there on is granted to both.
 - *A trial that runs* counts by what is predicted of it as soon as it has left chance. Of many
   at once those that end first are those that were stopped, and the better ones still run.
 - *A trial that ran to its end counts by its score alone.* That is no rank above the others: one

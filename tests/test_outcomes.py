@@ -129,7 +129,7 @@ def test_a_falling_rate_is_met_at_the_same_share_of_its_schedule(tmp_path: Path)
 
 
 def test_what_is_gained_late_in_one_schedule_is_not_expected_of_another() -> None:
-    """Cosines gain 0.20 from age 1 to 2, constant ones 0.02: so 0.59 there is more than 0.69 here."""
+    """Cosines gain 0.20 from age 1 to 2, constant ones 0.02: 0.59 there is more than 0.69 here."""
     standings = Standings("max")
     standings.tell(0, 0.8, 2, "done", None, Progress((0.6, 0.8), 2, True, "cosine"))
     standings.tell(1, 0.72, 2, "done", None, Progress((0.7, 0.72), 2, True, "constant"))
