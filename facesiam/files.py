@@ -103,6 +103,23 @@ def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
     return content
 
 
+def own_folder(root: Path, *parts: str) -> Path:
+    """Return a folder below ``root``, which may not be there yet.
+
+    Raises:
+        FileError: it, or one on the way to it, is a link: what it leads to is somebody else's, and
+            nothing may be removed or written there.
+    """
+    path = root
+    for part in parts:
+        path = path / part
+        found = _lstat(path)
+        if found is not None and stat.S_ISLNK(found.st_mode):
+            raise FileError(f"{path}: is a link to {os.readlink(path)}; a run's own folders must "
+                            "be folders, as files are removed from them: remove the link")
+    return path
+
+
 def open_regular(path: Path) -> BinaryIO:
     """Open a regular file to be read, never waiting.
 

@@ -5,11 +5,14 @@ fsspec knows (s3://, gs://, abfs://, hdfs://, sftp://, …). The same few operat
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import stat
 import tempfile
 import time
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +21,8 @@ from facesiam.errors import UserError
 from facesiam.saving import save_atomically
 from facesiam.weights import read_weights
 
+ENDINGS = {"weights": ".pt", "state": ".pt", "logs": ".log"}
+"""Of what is written for each trial, by the folder of the run that it lies in."""
 PATIENCE = (1, 2, 4, 8)
 """Seconds between the attempts to reach a bucket."""
 
@@ -68,13 +73,21 @@ def is_url(where: str | Path) -> bool:
     return "://" in str(where)
 
 
-def sweep(storage: Storage, keep: Mapping[str, Collection[str]]) -> None:
-    """Remove, from each folder named, the files whose name without its ending is not among those
-    to keep."""
-    for folder, stems in keep.items():
+def sweep(storage: Storage, over: Mapping[str, Collection[str]]) -> None:
+    """Remove, from each folder named, the files of the trials named, and nothing else.
+
+    What else lies there is somebody's: a trial's of another journal, or no trial's at all.
+    """
+    for folder, trials in over.items():
         for name in storage.names(folder):
-            if Path(name).stem not in stems:
+            if is_of(name, folder, trials):
                 storage.remove(Path(folder) / name)
+
+
+def is_of(name: str, folder: str, trials: Collection[str]) -> bool:
+    """Say whether a file of this name in a run's folder was written for one of the trials."""
+    stem, dot, ending = name.rpartition(".")
+    return dot + ending == ENDINGS[folder] and stem in trials
 
 
 def join(url: str, name: str) -> str:
@@ -118,12 +131,54 @@ class Folder:
             raise StorageError(f"{target}: {_reason(error)}") from None
 
     def names(self, folder: str) -> list[str]:
-        """See Storage."""
-        return sorted(file.name for file in (self.root / folder).glob("[!.]*"))
+        """See Storage; a link to a folder has none, as what it leads to is not the run's."""
+        with self._opened(folder) as opened:
+            found = [] if opened is None else os.listdir(opened)
+        return sorted(name for name in found if not name.startswith("."))
 
     def remove(self, name: Path) -> None:
-        """See Storage."""
-        (self.root / name).unlink(missing_ok=True)
+        """See Storage; never through a link, nor a folder."""
+        with self._opened(str(name.parent)) as opened:
+            if opened is not None and _is_plain(name.name, opened):
+                os.unlink(name.name, dir_fd=opened)
+
+    def clear_halves(self, trials: Collection[str]) -> None:
+        """Remove what workers that were killed had begun to write for these trials.
+
+        Only where no worker runs.
+        """
+        for folder in ("weights", "state"):
+            with self._opened(folder) as opened:
+                for name in [] if opened is None else os.listdir(opened):
+                    half = _HALF.fullmatch(name)
+                    if half and half["trial"] in trials and _is_plain(name, opened):
+                        os.unlink(name, dir_fd=opened)
+
+    @contextmanager
+    def _opened(self, folder: str) -> Iterator[int | None]:
+        """Yield a descriptor of a folder of the run; None where there is none, or it is a link."""
+        try:
+            opened = os.open(self.root / folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except (FileNotFoundError, NotADirectoryError):  # a link is no folder to this
+            yield None
+            return
+        except OSError as error:
+            raise StorageError(f"{self.root / folder}: {_reason(error)}") from None
+        try:
+            yield opened
+        finally:
+            os.close(opened)
+
+
+_HALF = re.compile(r"\.(?P<trial>.+)\.pt\.\d+-[0-9a-f]+")
+"""How ``files.atomic`` names what is not whole yet."""
+
+
+def _is_plain(name: str, folder: int | None) -> bool:
+    try:
+        return stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+    except FileNotFoundError:
+        return False
 
 
 class Bucket:

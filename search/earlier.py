@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from facesiam.config import Value
 from facesiam.errors import UserError
-from facesiam.files import digest
+from facesiam.files import FileError, digest, own_folder
 from facesiam.identity import trainer_version
 from search import folder
 from search.journal import read_trials
@@ -61,6 +61,23 @@ def keys(data: str, weights: Mapping[str, str], device: str = "cpu") -> Key:
     return key
 
 
+OWN = ("weights", "state", "logs", "ray", "tensorboard", "report")
+"""Folders of a run that a search or a report writes to, and removes files from."""
+
+
+def refuse_links(run: Path) -> None:
+    """Refuse to go on with a run whose own folders are links.
+
+    Raises:
+        RunRefused: names the first.
+    """
+    for name in OWN:
+        try:
+            own_folder(run, name)
+        except FileError as error:
+            raise RunRefused(str(error)) from None
+
+
 def refuse_changes(run: Path, space: SearchSpace) -> None:
     """Refuse to go on with a space in which what has run would not have its place.
 
@@ -69,6 +86,7 @@ def refuse_changes(run: Path, space: SearchSpace) -> None:
     Raises:
         RunRefused: says what changed, and how the run was started.
     """
+    refuse_links(run)
     was = load(run / "space.yaml")
     changes = [
         f"{name} was {getattr(was, name)} and is {getattr(space, name)}"

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from facesiam.data import cache_root
 from facesiam.files import write_text
-from facesiam.storage import Bucket, StorageError, join
+from facesiam.storage import Bucket, StorageError, is_of, join
 from search import prior
 from search.journal import EPOCHS, TRIALS, JournalError
 
@@ -38,8 +38,8 @@ PARTS = 100
 LOCK = "lock.json"
 HERE_ONLY = ("weights", "state", "logs", "ray")
 """What is not copied: the workers bring their own, the rest is of this machine."""
-Keep = Mapping[str, set[str]]
-"""By folder the names, without their endings, of the files that stay."""
+Over = Mapping[str, set[str]]
+"""By folder the trials whose files are needed no more."""
 
 
 def folder_for(url: str) -> Path:
@@ -79,7 +79,7 @@ class Mirror:
         """Number of the last line that is there, and where in each file the next one begins."""
         self._parts: list[str] = []
         self._seen: dict[str, tuple[int, int]] = {}
-        self._keeping: Callable[[], Keep] | None = None
+        self._ending: Callable[[], Over] | None = None
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
         self._signed = -SIGNING
@@ -136,9 +136,9 @@ class Mirror:
         except (StorageError, JournalError, OSError) as error:
             self.trouble = str(error)
 
-    def sweep(self, keeping: Callable[[], Keep]) -> None:
-        """Remove what is not to be kept, as ``keeping`` then says, once the journal is there."""
-        self._keeping = keeping
+    def sweep(self, ending: Callable[[], Over]) -> None:
+        """Remove what is over, as ``ending`` then says, once the journal is there."""
+        self._ending = ending
 
     def bring(self, everything: bool = False) -> None:
         """Bring there what is new.
@@ -152,14 +152,14 @@ class Mirror:
         """
         if self._thread:
             self._sign()
-        keeping, self._keeping = self._keeping, None
-        kept = keeping() if keeping else {}
+        ending, self._ending = self._ending, None
+        over = ending() if ending else {}
         try:
             self._bring_lines()
-            if keeping:
-                self._remove(keeping, kept)
+            if ending:
+                self._remove(ending, over)
         except BaseException:
-            self._keeping = self._keeping or keeping
+            self._ending = self._ending or ending
             raise
         self._bring_files(everything)
 
@@ -206,14 +206,14 @@ class Mirror:
         self.bucket.write(f"journal/{name}", "".join(line for _, line in lines).encode())
         self._parts.append(name)
 
-    def _remove(self, keeping: Callable[[], Keep], before: Keep) -> None:
+    def _remove(self, ending: Callable[[], Over], before: Over) -> None:
         # Listed before it is asked who goes on now: what starts later is not in the list. Who went
         # on before the lines were read may have ended since, which they do not say.
         there = {folder: self.bucket.names(folder) for folder in before if folder != "logs"}
-        now = keeping()
+        now = ending()
         for folder, names in there.items():
             for name in names:
-                if Path(name).stem not in before[folder] | now[folder]:
+                if is_of(name, folder, before[folder] & now[folder]):
                     self.bucket.remove(Path(folder) / name)
 
     def _bring_files(self, everything: bool) -> None:

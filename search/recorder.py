@@ -33,10 +33,10 @@ from search.suggest import Suggester, Suggestion
 from search.takeup import NO_STOP, take_up
 from search.tensorboard import TensorBoard
 
-Keep = Mapping[str, set[str]]
-"""By folder the names, without their endings, of the files that stay."""
-Sweep = Callable[[Callable[[], Keep]], None]
-"""Removes the files of each folder that are not to be kept, which it asks for when it does."""
+Over = Mapping[str, set[str]]
+"""By folder the trials whose files are needed no more."""
+Sweep = Callable[[Callable[[], Over]], None]
+"""Removes the files of the trials that are over, which it asks for when it does."""
 INTERRUPTED = Stop("interrupted", "interrupted")
 EPOCH_FIELDS = tuple(item.name for item in fields(EpochMetrics))
 
@@ -70,7 +70,7 @@ class Recorder(tune.Callback):
         self.space, self.run, self.board, self.shares = space, run, board, shares
         self.key, self.lent = key, lent or {}
         self.storage = storage or Folder(run)
-        self.sweep = sweep or (lambda keeping: storage_sweep(self.storage, keeping()))
+        self.sweep = sweep or (lambda over: storage_sweep(self.storage, over()))
         self.retries = faults.Retries()
         self.halted: str | None = None
         """Why no trial starts any more; None: nothing keeps them."""
@@ -93,13 +93,16 @@ class Recorder(tune.Callback):
         keep their weights, the best first."""
         self.larger: dict[str, int] = {}
         """How often a trial's share was doubled, as it ran out of memory."""
+        self.ended: set[str] = set()
+        """Trials of this journal that have ended, failed ones too: nothing else is swept."""
         self.failed: set[str] = set()
         self.interrupted: set[str] = set()
         """Trials that --resume goes on with."""
         self.exhausted = False
         self.waiting = take_up(self)
-        for half in [*run.glob("weights/.*.pt.*"), *run.glob("state/.*.pt.*")]:
-            half.unlink(missing_ok=True)  # of workers that were killed while they wrote
+        if isinstance(self.storage, Folder):  # of workers that were killed while they wrote
+            going = {suggestion.trial for suggestion in self.waiting}
+            self.storage.clear_halves(self.ended | going)
         self._sweep()
 
     def next(self) -> Suggestion | None:
@@ -307,6 +310,7 @@ class Recorder(tune.Callback):
 
     def enter_end(self, name: str, status: str, rule: str | None) -> float | None:
         """Tell TPE and the race for the best of a trial that has ended, by a rule or by itself."""
+        self.ended.add(name)
         history = self.scheduler.histories.get(name)
         values = [float(row[self.space.metric]) for row in history.rows] if history else []
         epoch = best_epoch(values, self.space.mode)
@@ -329,16 +333,15 @@ class Recorder(tune.Callback):
         All of them, not only those of the last one: a worker may still have been writing when its
         trial was stopped.
         """
-        self.sweep(self._kept)
+        self.sweep(self._over)
 
-    def _kept(self) -> Keep:
+    def _over(self) -> Over:
         going = {*self.running.copy(), *self.interrupted.copy()}  # copies: a mirror's thread asks
         going |= {suggestion.trial for suggestion in self.waiting.copy()}
-        failed = self.failed.copy()
-        return {
-            "weights": going | {trial for _, _, trial in self.best.copy()},
-            "state": going | failed, "logs": going | failed,
-        }
+        over = self.ended.copy() - going
+        unfailed = over - self.failed.copy()
+        best = {trial for _, _, trial in self.best.copy()}
+        return {"weights": over - best, "state": unfailed, "logs": unfailed}
 
     def _give_more(self, name: str, reason: str) -> bool:
         """Queue a trial again with twice its share, where there is more to give; say whether."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -18,7 +19,7 @@ import pandas as pd
 from facesiam import cli
 from facesiam.config import TrialConfig
 from facesiam.errors import reason
-from facesiam.files import write_text
+from facesiam.files import own_folder, write_text
 from facesiam.losses import LOSSES
 from search import documents, figures, findings, results, scores, tables, verdicts
 from search.documents import DocumentRow
@@ -26,6 +27,8 @@ from search.ran import Measured, Run, log_settings, ran_rows, read, settings_fra
 from search.ranking import grid, markdown
 from search.results import RunError
 
+OWN = re.compile(r"(curves-|roc-).+\.png|overview\.png|settings\.png")
+"""The names of a report's pictures."""
 BEST = 3
 """Trials whose curves are drawn when none of them is a row of the documents."""
 
@@ -40,10 +43,11 @@ def report(runs: Sequence[str | Path]) -> Path:
     first = given[0]
     rows = documents.rows(*(run.searched for run in given))
     ran = ran_rows(given)
-    page = first.folder / "report" / "report.md"
+    page = own_folder(first.folder, "report") / "report.md"
     page.parent.mkdir(parents=True, exist_ok=True)
     for old in page.parent.glob("*.png"):
-        old.unlink()
+        if OWN.fullmatch(old.name):  # an earlier report's
+            old.unlink()
     curves = {name: one.run.curve(one.name) for name, one in ran.items() if one.has_epochs}
     # The documents' rows say nothing about a search that has none of them.
     about = rows if any(run.searched.rows for run in given) else {}

@@ -27,7 +27,7 @@ from facesiam.cfp import ALL_FOLDS
 from facesiam.config import EpochMetrics, Geometry, TrialConfig, positive
 from facesiam.data import DataError, FaceData, cache_root, open_packed, prepare
 from facesiam.device import gpu_names
-from facesiam.files import write_text
+from facesiam.files import own_folder, write_text
 from facesiam.metrics import METRICS
 from facesiam.saving import save_model
 from facesiam.settings import random_seed
@@ -81,7 +81,7 @@ def retrain(run: Path, options: argparse.Namespace, console: Console) -> list[di
     protocols = list(dict.fromkeys(options.protocol or [ones[0].protocol]))
     fixed = [protocol for protocol in protocols if protocol != tables.TEN_FOLD]
     key = keys(data.key, weights, "cuda" if gpu_names() else "cpu")
-    goal, tested, place = results.goal(run), [], run / "retrain" / trial
+    goal, tested, place = results.goal(run), [], own_folder(run, "retrain", trial)
 
     def train_into(one: TrialConfig, folder: Path) -> None:
         with locked(folder):
@@ -90,7 +90,7 @@ def retrain(run: Path, options: argparse.Namespace, console: Console) -> list[di
             train(one, data, weights, folder, console, goal, key(one.to_dict()))
 
     for one in ones:
-        folder = place / f"seed-{one.seed}"
+        folder = own_folder(place, f"seed-{one.seed}")
         if fixed:
             if _is_trained(folder, key(one.to_dict())):
                 console.print(f"seed {one.seed}: trained before", highlight=False)
@@ -98,7 +98,7 @@ def retrain(run: Path, options: argparse.Namespace, console: Console) -> list[di
                 train_into(one, folder)
             tested += [verify.test(trial, one, data, folder, protocol) for protocol in fixed]
         if tables.TEN_FOLD in protocols:
-            folder = place / tables.TEN_FOLD / f"seed-{one.seed}"
+            folder = own_folder(place, tables.TEN_FOLD, f"seed-{one.seed}")
             summary = verify.ten_folds(
                 trial, one, data, folder, train_into, options.folds or tuple(ALL_FOLDS),
                 lambda line: console.print(line, highlight=False), key,
@@ -148,7 +148,7 @@ def _ensemble(
     known = [configs[trial] for trial in files]
     data = _data(run, options.data, sorted({config.geometry for config in known}))
     name = f"ensemble-{len(files)}"
-    folder = run / "retrain" / name / "seed-0"
+    folder = own_folder(run, "retrain", name, "seed-0")
     tested = [
         verify.ensemble(name, files, data, folder, protocol)
         for protocol in dict.fromkeys(options.protocol or [known[0].protocol])

@@ -57,7 +57,7 @@ def test_a_run_without_a_line_in_the_index_and_one_without_an_epoch(tmp_path: Pa
 
 def test_a_run_folder(tmp_path: Path) -> None:
     trials = [
-        {"trial": name, "status": "done", "settings": {"epochs": 60, "protocol": "cfp-pairs"}}
+        {"trial": name, "status": "running", "settings": {"epochs": 60, "protocol": "cfp-pairs"}}
         for name in ("a", "none")
     ]
     epochs = [
@@ -115,7 +115,7 @@ def test_what_is_no_folder_or_no_text(tmp_path: Path) -> None:
 
 def test_a_damaged_run_folder(tmp_path: Path) -> None:
     (tmp_path / "space.yaml").write_text("rows: {}\n")
-    (tmp_path / "trials.jsonl").write_text('{"trial": "a"}\nbroken\n{"trial": "b"}\n')
+    (tmp_path / "trials.jsonl").write_text('{"trial": "a", "status": "running"}\nbroken\n')
     with pytest.raises(RunError, match=r"trials\.jsonl: line 2 is not JSON: 'broken'"):
         read(tmp_path)
 

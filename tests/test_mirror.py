@@ -103,7 +103,7 @@ def test_a_state_is_removed_only_when_the_journal_is_there_that_says_why(
     here = noted(url, "0001")
     here.bucket.save({"x": 1}, Path("state/0001.pt"))
     Journal(here.run).trial("0001", "done")
-    here.sweep(lambda: {"state": set()})
+    here.sweep(lambda: {"state": {"0001"}})
     assert here.bucket.names("state") == ["0001.pt"]
 
     def fails(name: str, content: bytes) -> None:
@@ -127,7 +127,7 @@ def test_what_starts_or_ends_while_the_journal_is_brought_there_is_kept(
     going = {"ends"}
     for name in ("ends", "starts", "ended"):
         here.bucket.save({"x": 1}, Path(f"state/{name}.pt"))
-    here.sweep(lambda: {"state": set(going)})
+    here.sweep(lambda: {"state": {"ends", "starts", "ended"} - going})
     lines = here._bring_lines
 
     def meanwhile() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,7 @@ from rich.console import Console
 
 from search import results
 from search.board import Board
+from search.earlier import RunRefused, refuse_changes
 from search.journal import read_epochs, read_trials
 from search.machine import Node, Setup, Shares
 from search.pruners import Stop
@@ -120,14 +122,53 @@ def test_as_many_weights_stay_as_the_space_says_whatever_workers_left(tmp_path: 
         play(live, scores)
     assert kept(tmp_path) == ["0002", "0003"] and live.bar() == 0.8
     # Written by a worker after its trial had been stopped and judged, or half written and killed.
-    for late in ("weights/0001.pt", "state/0001.pt", "weights/.0009.pt.77"):
+    for late in ("weights/0001.pt", "state/0001.pt", "weights/.0003.pt.77-0a1b2c3d"):
         (tmp_path / late).parent.mkdir(exist_ok=True)
         (tmp_path / late).touch()
     play(live, [0.1, 0.2])
-    assert kept(tmp_path) == [".0009.pt", "0002", "0003"]  # it may still be written
+    assert kept(tmp_path) == [".0003.pt", "0002", "0003"]  # it may still be written
     assert list((tmp_path / "state").iterdir()) == []
     assert recorder(tmp_path, SPACE + "keep: 2\n").bar() == 0.8
     assert kept(tmp_path) == ["0002", "0003"]
+
+
+def test_what_is_no_file_of_this_journals_trials_is_never_removed(tmp_path: Path) -> None:
+    """Neither papers, nor another run's weights, nor folders and links of a trial's name."""
+    live = recorder(tmp_path, SPACE + "keep: 1\n")
+    (tmp_path / "elsewhere").write_text("precious")
+    mine = ["weights/thesis.tex", "weights/0099.pt", "weights/.0099.pt.7-0a1b2c3d",
+            "state/0001.txt", "state/0099.pt", "logs/id_rsa", "logs/0001.pt"]  # fmt: skip
+    for name in mine:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("precious")
+    (tmp_path / "state" / "0001.pt").mkdir()
+    (tmp_path / "logs" / "0001.log").symlink_to(tmp_path / "elsewhere")
+    for scores in ([0.6, 0.7], [0.9, 0.8]):
+        play(live, scores)
+    recorder(tmp_path, SPACE + "keep: 1\n").close()
+    assert all((tmp_path / name).read_text() == "precious" for name in [*mine, "elsewhere"])
+    assert (tmp_path / "state" / "0001.pt").is_dir()
+    assert [path.name for path in sorted((tmp_path / "weights").glob("[0-9]*"))] == [
+        "0002.pt", "0099.pt",
+    ]
+
+
+@pytest.mark.parametrize("name", ["weights", "state", "logs"])
+def test_nothing_is_removed_through_a_link(tmp_path: Path, name: str) -> None:
+    """Not even what bears the name of a trial's file; and a resumed run refuses such a folder."""
+    run, other = tmp_path / "run", tmp_path / "papers"
+    run.mkdir()
+    play(recorder(run), [0.6, 0.7])
+    shutil.rmtree(run / name, ignore_errors=True)
+    other.mkdir()
+    for file in ("0001.pt", "0001.log", ".0001.pt.7-0a1b2c3d", "thesis.tex"):
+        (other / file).write_text("precious")
+    (run / name).symlink_to(other)
+    recorder(run, SPACE + "keep: 1\n").close()
+    assert len(list(other.iterdir())) == 4
+    (run / "manifest.json").write_text('{"command": "x"}')
+    with pytest.raises(RunRefused, match=f"{run / name}: is a link to {other}"):
+        refuse_changes(run, load(run / "space.yaml"))
 
 
 def test_a_failed_trial_does_not_raise_the_bar(tmp_path: Path) -> None:

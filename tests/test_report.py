@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -338,3 +339,22 @@ def test_numbers_as_the_documents_write_them() -> None:
     assert [documents.letter(value) for value in (True, False, None, "...", "T")] == [
         "T", "F", "…", "…", "T",
     ]  # fmt: skip
+
+
+def test_pictures_that_are_not_a_reports_stay_and_a_link_is_refused(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (run / "report").mkdir()
+    for name in ("holiday.png", "curves-old.png"):
+        (run / "report" / name).write_bytes(b"precious")
+    page_of(run)
+    assert (run / "report" / "holiday.png").read_bytes() == b"precious"
+    assert not (run / "report" / "curves-old.png").exists()
+    shutil.rmtree(run / "report")
+    album = tmp_path / "album"
+    album.mkdir()
+    (album / "curves-A.png").write_bytes(b"precious")
+    (run / "report").symlink_to(album)
+    assert main([str(run)]) == 2
+    assert f"{run / 'report'}: is a link to {album}" in capsys.readouterr().err
+    assert (album / "curves-A.png").read_bytes() == b"precious"

@@ -43,7 +43,9 @@ def run(
     journal = Journal(folder)
     for name, lr, score in (("0001", 1e-4, 0.5), ("0002", 1e-3, 0.75)):
         settings = dataclasses.replace(tiny, lr=lr).to_dict()
-        journal.trial(name, "done", row=None, settings=settings, stop_rule=None, stop_reason=None)
+        journal.trial(
+            name, "running", row=None, settings=settings, stop_rule=None, stop_reason=None,
+        )
         row = {"epoch": 0, "train_loss": 0.6, "train_acc": 0.5, "val_loss": 0.6, "val_acc": score}
         more = {"val_pairs": 48, "seconds": 1.0, "samples_per_second": 9.0}
         journal.epoch(name, row | more | {"peak_memory_mib": 1.0})

@@ -49,18 +49,22 @@ def test_a_file_is_put_there_as_it_is(place: Storage, tmp_path: Path) -> None:
     assert place.load(Path("weights") / "a.pt") == {"x": 7}
 
 
-def test_a_sweep_leaves_what_is_to_be_kept_other_folders_and_what_is_being_written(
+def test_a_sweep_removes_the_files_of_the_trials_named_and_no_other(
     place: Storage, tmp_path: Path
 ) -> None:
     for name in ("state/1.pt", "state/2.pt", "weights/1.pt", "weights/2.pt"):
         place.save({"x": 1}, Path(name))
     (tmp_path / "mine").touch()
     place.put(tmp_path / "mine", Path("state/.1.pt.part"))
-    sweep(place, {"state": {"2"}, "nowhere": set()})
+    (tmp_path / "foreign").touch()
+    for name in ("state/1.tex", "state/1", "state/thesis.pt", "state/1.2.pt"):
+        place.put(tmp_path / "foreign", Path(name))
+    sweep(place, {"state": {"1", "3", "../mine", "mine"}, "logs": {"1"}})
     assert place.load(Path("weights/1.pt")) == {"x": 1}
     if isinstance(place, Bucket):
         assert place.exists("state/.1.pt.part")
-    assert place.names("state") == ["2.pt"] and place.names("weights") == ["1.pt", "2.pt"]
+    left = ["1", "1.2.pt", "1.tex", "2.pt", "thesis.pt"]
+    assert place.names("state") == left and place.names("weights") == ["1.pt", "2.pt"]
 
 
 def test_code_in_a_state_is_not_run(place: Storage, tmp_path: Path) -> None:

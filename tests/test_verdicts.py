@@ -33,13 +33,14 @@ class Written:
     def space(self, metric: str, mode: str, more: str = "") -> None:
         (self.folder / "space.yaml").write_text(SPACE.format(metric=metric, mode=mode) + more)
 
-    def add(self, name: str, accuracies: list[float], status: str = "done", *,
+    def add(self, name: str, accuracies: list[float], status: str = "", *,
             lr: float = 1e-5, row: str | None = None, last: dict[str, Any] | None = None,
             people: int = 0, protocol: str = "frontal-triplets", pairs: int = 2000,
             vitals: list[dict[str, Any]] | None = None,
             **verdict: Any) -> None:  # fmt: skip
         config = TrialConfig(epochs=10, lr=lr, people=people, protocol=protocol)
         settings = config.to_dict()
+        status = status or ("done" if len(accuracies) == 10 else "running")
         line = {"trial": name, "row": row, "status": status, "settings": settings}
         self._append("trials", {"stop_rule": None, "stop_reason": None} | line | verdict)
         for at, val_acc in enumerate(accuracies):
