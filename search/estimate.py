@@ -68,7 +68,10 @@ def describe(space: SearchSpace, out: Path, options: argparse.Namespace) -> str:
         f"distinct configurations: {'infinitely many' if size is None else size}",
         f"algorithm: {space.algorithm}, trials: {trials}",
     ]
-    text += _resources(space, options)
+    resources, at_once = _resources(space, options)
+    text += resources
+    if space.algorithm == "tpe":
+        text.append(who_chooses(space, at_once)[0])
     text.append(f"data: {_data(options.data or space.data)}")
     text += _weights(space, options.weights)
     drawn = (options.data or space.data) == "drawn"
@@ -113,8 +116,42 @@ def _weights(space: SearchSpace, given: str | None) -> list[str]:
     return [f"pretrained weights: {'; '.join(here)}"]
 
 
-def _resources(space: SearchSpace, options: argparse.Namespace) -> list[str]:
-    """Say what each trial gets, here or on the cluster, which is not asked."""
+def who_chooses(space: SearchSpace, at_once: int | None, known: int = 0) -> tuple[str, int]:
+    """Return how many trials are drawn at random and how many TPE chooses, and the latter number.
+
+    Args:
+        space: a search by TPE.
+        at_once: how many trials run at once; None: not known.
+        known: trials of earlier runs that it begins with.
+    """
+    count, startup = space.count() or 0, max(0, space.startup() - known)
+    blind = 0 if known else at_once or 1  # that start before there is any score to learn from
+    drawn = min(count, max(startup, blind))
+    why = f", as {at_once} start before any has a score" if blind > startup and at_once else ""
+    if drawn == count:
+        return (
+            f"TPE chooses no trial: all {count} are drawn at random{why}; with more trials, or "
+            "fewer at once, it would"
+        ), 0
+    first = f"the first {drawn} of {count} trials are drawn at random{why}"
+    if at_once is None and not known:
+        first += ", and all that start before any has a score"
+    text = f"{first}; TPE chooses the other {count - drawn}"
+    text = text if drawn else "TPE chooses every trial"
+    if count == space.size():
+        text += ", in which order: every configuration is run"
+    return text, count - drawn
+
+
+def _resources(
+    space: SearchSpace, options: argparse.Namespace
+) -> tuple[list[str], int | None]:
+    """Say what each trial gets, here or on the cluster, which is not asked.
+
+    Returns:
+        Lines, and how many trials run at once, where that is known.
+    """
+    number: int | None = None
     from search import sharing
     from search.machine import Setup, Shares, this_machine
 
@@ -126,7 +163,8 @@ def _resources(space: SearchSpace, options: argparse.Namespace) -> list[str]:
         setup = Setup(Path(), "", **given)
         here = Shares(space, setup, this_machine())
         shares = {net: here.of(net) for net in space.nets()}
-        at_once = f"{here.concurrent} at once on this machine"
+        number = here.concurrent
+        at_once = f"{number} at once on this machine"
         drawn = (options.data or space.data) == "drawn"
         if open_ := sharing.wanted(space, setup, this_machine(), drawn):
             at_once += (
@@ -134,7 +172,7 @@ def _resources(space: SearchSpace, options: argparse.Namespace) -> list[str]:
                 "or so once a machine (--concurrent does without)"
             )
     text = [f"a trial with {net}: cpus {c}, gpus {g}" for net, (c, g) in shares.items()]
-    return [*text, at_once]
+    return [*text, at_once], number
 
 
 def _cost(space: SearchSpace, out: Path, count: int | None, drawn: bool) -> str:

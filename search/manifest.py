@@ -18,6 +18,7 @@ from facesiam.data import FaceData
 from facesiam.device import gpu_names
 from facesiam.files import write_text
 from facesiam.identity import trainer_version
+from search.options import SAMPLER
 from search.space import SearchSpace
 
 PACKAGES = ("torch", "torchvision", "ray", "optuna", "pandas", "numpy", "pillow", "tensorboardX")
@@ -34,7 +35,7 @@ def begin(
     file, changed = run / "manifest.json", False
     session = {
         "started": _now(), "finished": None, "command": command, "commit": commit(),
-        "trainer": trainer_version(),
+        "trainer": trainer_version(), "sampler": SAMPLER,
         "nodes": [{"cpus": cpus, "gpus": gpus} for cpus, gpus in nodes],
     }
     if file.exists():
@@ -54,6 +55,13 @@ def begin(
         }
     write_text(file, json.dumps(known, indent=1) + "\n")
     return changed
+
+
+def sampler_changed(run: Path) -> bool:
+    """Say whether TPE chooses otherwise in this session than in the one before."""
+    sessions = json.loads((run / "manifest.json").read_text())["sessions"]
+    known = [session.get("sampler", 1) for session in sessions[-2:]]  # 1: of before it was noted
+    return len(set(known)) > 1
 
 
 def end(run: Path, finished: bool) -> None:

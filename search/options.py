@@ -9,6 +9,9 @@ from typing import Any
 from facesiam.config import METRICS, SETTINGS, Setting, Value
 
 ALGORITHMS = ("tpe", "random", "grid", "rows")
+SAMPLER = 2
+"""Raised whenever `tpe` suggests otherwise than before for the same trials; 1: Optuna's own order,
+ten trials of start-up."""
 
 OPTIONS: dict[str, Setting] = {
     option.name: option

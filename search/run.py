@@ -339,6 +339,26 @@ def _search(
     return code
 
 
+def _say_who_chooses(
+    console: Console, options: argparse.Namespace, space: SearchSpace, setup: Setup,
+    shares: Shares,
+) -> None:
+    """Say where `algorithm: tpe` means less than it says: it chooses nothing, or otherwise."""
+    from search import manifest
+    from search.estimate import who_chooses
+
+    if space.algorithm != "tpe":
+        return
+    if options.resume:
+        if manifest.sampler_changed(setup.run):
+            _say(console, "TPE has changed since this run was last gone on with: what it chooses "
+                          "from now on is not what it would have chosen then")  # fmt: skip
+        return
+    text, chosen = who_chooses(space, shares.concurrent, len(prior.read(setup.run)))
+    if not chosen:
+        _say(console, text)
+
+
 @contextmanager
 def _begun(
     options: argparse.Namespace, space: SearchSpace, setup: Setup, key: str, known: list[Known]
@@ -367,6 +387,7 @@ def _run(
         if manifest.begin(setup.run, space, data, _command(), shares.nodes):
             _say(console, "the trainer's code or its libraries are not those that this run began "
                           "with: its trials may not be comparable")  # fmt: skip
+        _say_who_chooses(console, options, space, setup, shares)
         why = driver.run(space, setup, shares, board, key=key, lent=taken, mirror=mirror)
         manifest.end(setup.run, why is None)
         results.write(setup.run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import json
 import math
@@ -9,8 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from search.machine import Node, Setup, Shares
+from search.options import SAMPLER
 from search.outcomes import Progress
+from search.run import _say_who_chooses
 from search.space import SearchSpace, load
 from search.suggest import Suggester, Suggestion
 
@@ -281,3 +286,26 @@ def test_rows_come_by_their_ids_with_their_settings(tmp_path: Path) -> None:
     resumed = Suggester(one)
     resumed.replay("A", found[0].settings)
     assert drain(resumed) == found[1:]
+
+
+@pytest.mark.parametrize(
+    ("at_once", "sessions", "expected"),
+    [
+        (2, [{"sampler": SAMPLER}], ""),
+        (8, [{"sampler": SAMPLER}], "TPE chooses no trial: all 8 are drawn at random, as 8 start"),
+        (2, [{}, {"sampler": SAMPLER}], "TPE has changed since this run was last gone on with"),
+        (8, [{"sampler": SAMPLER}] * 2, ""),  # what a resumed session will choose is told nowhere
+    ],
+)
+def test_a_start_says_where_tpe_chooses_nothing_or_otherwise_than_before(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], at_once: int,
+    sessions: list[dict[str, int]], expected: str,
+) -> None:
+    """A session of before the sampler was noted had the first one."""
+    one = dataclasses.replace(space(tmp_path, CONTINUOUS, "tpe"), trials=8)
+    (tmp_path / "manifest.json").write_text(json.dumps({"sessions": sessions}))
+    setup = Setup(run=tmp_path, data="", concurrent=at_once, cpus=1)
+    options = argparse.Namespace(resume=len(sessions) > 1)
+    _say_who_chooses(Console(), options, one, setup, Shares(one, setup, [Node(8, 0)]))
+    said = capsys.readouterr().out
+    assert said.startswith(expected) and bool(said) == bool(expected)
