@@ -59,21 +59,15 @@ class SiameseNet(nn.Module):
     def __init__(self, config: TrialConfig, people: int = 0) -> None:
         super().__init__()
         kind = MODELS[config.net]
-        features, hidden = features_of(config.net), config.hidden
+        features = features_of(config.net)
         self.trunk = make_trunk(config.net)
         set_stochastic_depth(self.trunk, config.net, config.stochastic_depth)
         # Smaller images give fewer positions; averaging onto the usual grid keeps one head size.
         self.grid = kind.shape[1:] if isinstance(kind, Convolutions) else None
         self.join = config.join
-        self.reduce = nn.Linear(features, hidden) if config.join == "linear" else nn.Identity()
+        self.reduce = _reduce_of(features, config)
         self.embeds = config.join in EMBEDDING_JOINS
-        self.head: nn.Module
-        if self.embeds:
-            self.head = _embedding_head(features, config)
-        else:
-            embedded = hidden if config.join == "linear" else features
-            joined = embedded if config.join == "difference" else 2 * embedded
-            self.head = _head(joined, hidden, 1 if config.join == "linear" else 2, config.dropout)
+        self.head = _head_of(features, config)
         self.calibrated = is_calibrated(config.to_dict())
         if self.calibrated:  # of scores: set after each epoch, and kept with the weights
             first = {"cosine": 0.5, "distance": -1.0}.get(config.join, 0.0)
@@ -205,6 +199,32 @@ def build(
     if config.pretrained:
         load_trunk(net.trunk, config.net, Path((weights or {}).get(config.net, "")))
     return net
+
+
+def widths(config: TrialConfig) -> dict[str, torch.Size]:
+    """Return the shapes of the parameters that settings say the width of, by name; none is made.
+    """
+    features = features_of(config.net)
+    with torch.device("meta"):
+        parts = {"reduce": _reduce_of(features, config), "head": _head_of(features, config)}
+    return {
+        f"{part}.{name}": value.shape
+        for part, layer in parts.items() for name, value in layer.state_dict().items()
+    }
+
+
+def _reduce_of(features: int, config: TrialConfig) -> nn.Module:
+    """Return what each image's features go through before the join."""
+    return nn.Linear(features, config.hidden) if config.join == "linear" else nn.Identity()
+
+
+def _head_of(features: int, config: TrialConfig) -> nn.Module:
+    """Return what judges the joined features of a trunk that gives so many an image."""
+    if config.join in EMBEDDING_JOINS:
+        return _embedding_head(features, config)
+    embedded = config.hidden if config.join == "linear" else features
+    joined = embedded if config.join == "difference" else 2 * embedded
+    return _head(joined, config.hidden, 1 if config.join == "linear" else 2, config.dropout)
 
 
 def _head(width: int, hidden: int, depth: int, dropout: bool) -> nn.Sequential:

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from facesiam import files
-from facesiam.config import TrialConfig
+from facesiam.config import ConfigError, TrialConfig
 from facesiam.device import dtype_of
-from facesiam.models import SiameseNet
+from facesiam.models import SiameseNet, widths
 from facesiam.optimizer import compute_in
-from facesiam.weights import WeightsError, read_weights
+from facesiam.tensorfiles import WeightsError, not_finite, read_weights
 
 
 def model_file(
@@ -37,24 +37,62 @@ def load_model(path: str | Path) -> tuple[SiameseNet, TrialConfig, dict[str, Any
     """Read a file of ``save_model``: the net, ready to judge, its settings, the rest.
 
     Raises:
-        WeightsError: no such file, code in it, or not written by this project.
+        WeightsError: no such file, a damaged one, code in it, or not written by this project;
+            or its weights are not finite, as of a trial that diverged.
     """
     state = read_weights(Path(path))
     if not isinstance(state, dict) or not {"config", "model"} <= state.keys():
         raise WeightsError(f"{path}: not a model file of facesiam (it lacks config and model)")
-    config = TrialConfig.from_dict(state.pop("config"))
+    config, weights = _config(path, state.pop("config")), _weights(path, state.pop("model"))
+    differ = [  # before gigabytes are drawn that a declared width asks for
+        f"{name} is {tuple(weights[name].shape) if name in weights else 'not there'}, and its "
+        f"settings say {tuple(shape)}"
+        for name, shape in widths(config).items()
+        if name not in weights or weights[name].shape != shape
+    ]  # fmt: skip
+    if differ:
+        raise WeightsError(f"{path}: weights and settings disagree ({differ[0]})")
     with torch.random.fork_rng(devices=[]):  # its first weights are replaced at once
         net = SiameseNet(config)
     try:
-        weights = state.pop("model")
-        net.load_state_dict({  # what a loss has learned serves no verdict
-            name: value for name, value in weights.items() if not name.startswith("criterion.")
-        })
+        net.load_state_dict(weights)
     except RuntimeError as error:
-        raise WeightsError(f"{path}: weights and settings disagree ({error})") from None
+        said = " ".join(str(error).split())
+        raise WeightsError(f"{path}: weights and settings disagree ({said})") from None
+    if name := not_finite(weights):
+        raise WeightsError(f"{path}: {name} holds NaN or infinity; such a net judges nothing")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     compute_in(net, dtype_of(config, device))
     return net.to(device, memory_format=torch.channels_last).eval(), config, state  # type: ignore[call-overload]
+
+
+def _config(path: str | Path, settings: Any) -> TrialConfig:
+    """Return the settings of a model file.
+
+    Raises:
+        WeightsError: they are none.
+    """
+    if not isinstance(settings, dict) or not all(isinstance(name, str) for name in settings):
+        raise WeightsError(f"{path}: not a model file of facesiam (its config is no settings)")
+    try:
+        return TrialConfig.from_dict(settings)
+    except ConfigError as error:
+        raise WeightsError(f"{path}: its settings cannot be used: {error}") from None
+
+
+def _weights(path: str | Path, model: Any) -> dict[str, Tensor]:
+    """Return the weights of a model file, without what a loss has learned: it serves no verdict.
+
+    Raises:
+        WeightsError: they are no tensors by name.
+    """
+    named = isinstance(model, dict) and all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in model.items()
+    )
+    if not named:
+        raise WeightsError(f"{path}: not a model file of facesiam (its model is no weights by "
+                           "name)")  # fmt: skip
+    return {name: value for name, value in model.items() if not name.startswith("criterion.")}
 
 
 def save_atomically(state: Mapping[str, Any], path: Path) -> None:

@@ -2,39 +2,38 @@
 
 from __future__ import annotations
 
-import pickle
-import re
 import urllib.error
-import warnings
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 import torchvision.models as tv
-from torch import nn
+from torch import Tensor, nn
 
-from facesiam.errors import UserError
+from facesiam.tensorfiles import WeightsError, first, not_finite, read_weights
 from facesiam.trunks import MODELS, Convolutions, last_layer, make_trunk
 
-
-class WeightsError(UserError, ValueError):
-    """Pretrained weights that cannot be had or do not fit; the text says what to do."""
-
+__all__ = [
+    "WeightsError", "find_weights", "imagenet_url", "load_trunk", "place_of_weights",
+    "read_weights",
+]  # fmt: skip
 
 def load_trunk(trunk: nn.Module, name: str, path: Path) -> None:
     """Load the ImageNet weights of a `name` classifier from `path`, but for its classes.
 
+    They may stand under another name (`state_dict`, `model`), behind a prefix (`module.`,
+    `_orig_mod.`), be of another precision or have other classes.
+
     Raises:
-        WeightsError: the file is no weights file, or that of another net.
+        WeightsError: the file is no weights file, that of another net, or has no finite weights.
     """
-    state = read_weights(path)
-    if not isinstance(state, dict):
-        raise WeightsError(f"{path}: holds {type(state).__name__}, not a state dict")
-    bare = isinstance(MODELS[name], Convolutions)
-    mine, theirs = ("", "features.") if bare else ("net.", "")
+    state = _state_dict(path, read_weights(path))
+    mine, theirs = ("", "features.") if isinstance(MODELS[name], Convolutions) else ("net.", "")
     wanted = {theirs + key.removeprefix(mine): value for key, value in trunk.state_dict().items()}
-    if bare:
+    state = _bare(path, state, wanted)
+    if isinstance(MODELS[name], Convolutions):
         unused = {key for key in state if not key.startswith(theirs)}
     else:  # its classes, and classifiers on the side
         classes = last_layer(MODELS[name]) + "."
@@ -49,41 +48,54 @@ def load_trunk(trunk: nn.Module, name: str, path: Path) -> None:
     if differ:
         shown = ", ".join(differ[:6]) + (f" and {len(differ) - 6} more" if len(differ) > 6 else "")
         raise WeightsError(f"{path}: not the weights of {name}; these keys differ: {shown}")
+    for key, value in found.items():
+        if wanted[key].is_floating_point() and not value.is_floating_point():
+            raise WeightsError(f"{path}: {key} is {value.dtype}, as in a quantised net; floating "
+                               "point is needed")  # fmt: skip
+    if key := not_finite(found):
+        raise WeightsError(f"{path}: {key} holds NaN or infinity; a net cannot start from it")
     trunk.load_state_dict(
         {mine + key.removeprefix(theirs): value for key, value in found.items()}, strict=False
     )
 
 
-def read_weights(path: Path) -> Any:
-    """Read tensors and plain values from a torch file, never code.
+_NESTED = ("state_dict", "model", "model_state_dict", "net", "network", "weights", "params")
+"""Where training scripts put the weights beside their epoch and optimizer."""
+
+
+def _state_dict(path: Path, read: Any) -> dict[str, Tensor]:
+    """Return the tensors by name of what a file holds, one level down where they are there."""
+    if not isinstance(read, dict):
+        raise WeightsError(f"{path}: holds {type(read).__name__}, not a state dict")
+    if not any(isinstance(value, Tensor) for value in read.values()):
+        read = next((read[n] for n in _NESTED if isinstance(read.get(n), dict)), read)
+    found = {str(name): value for name, value in read.items() if isinstance(value, Tensor)}
+    if not found:
+        raise WeightsError(f"{path}: holds no tensors by name, not a state dict")
+    return found
+
+
+def _bare(
+    path: Path, state: dict[str, Tensor], wanted: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Return a state dict without what wrappers and larger nets put before each name.
 
     Raises:
-        WeightsError: no such file, not a torch file, or one that would run code when read.
+        WeightsError: two nets of this kind are in it.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch remarks on pickles that are refused anyway
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise WeightsError(f"{path}: no such weights file") from None
-    except pickle.UnpicklingError as error:
-        refused = re.search("unsupported|global|not allowed", str(error), re.IGNORECASE)
-        if refused and _is_pickled(path):
-            raise WeightsError(
-                f"{path}: refused, it holds code or objects besides tensors; save a plain "
-                "state_dict"
-            ) from None
-        raise WeightsError(f"{path}: not a torch weights file") from None
-    except Exception as error:  # what a broken file makes the unpickler raise is not bounded
-        if path.is_file() and not _is_pickled(path):
-            raise WeightsError(f"{path}: not a torch weights file") from None
-        raise WeightsError(f"{path}: cannot be read as torch weights ({_first(error)})") from None
-
-
-def _is_pickled(path: Path) -> bool:
-    """Say whether a file begins as torch's zip or as a bare pickle, and not, say, as a text."""
-    with path.open("rb") as file:
-        return file.read(2).startswith((b"PK", pickle.PROTO))
+    state = {key.replace("_orig_mod.", ""): value for key, value in state.items()}
+    one, needed = next(iter(wanted)), {k for k in wanted if "num_batches_tracked" not in k}
+    before = [key.removesuffix(one) for key in state if key.endswith(one)]
+    whole = [
+        prefix for prefix in before if (not prefix or prefix.endswith("."))
+        and all(prefix + key in state for key in needed)
+    ]  # fmt: skip
+    if not whole or "" in whole:
+        return state
+    if len(whole) > 1:
+        raise WeightsError(f"{path}: holds more than one such net ({', '.join(whole)}); save the "
+                           "state_dict of one of them")  # fmt: skip
+    return {k.removeprefix(whole[0]): v for k, v in state.items() if k.startswith(whole[0])}
 
 
 def find_weights(name: str, given: str | None) -> Path:
@@ -160,7 +172,7 @@ def _given_weights(name: str, given: Path) -> Path:
     return files[0]
 
 
-_SUFFIXES = (".pth", ".pt")
+_SUFFIXES = (".pth", ".pt", ".safetensors")
 
 
 def imagenet_url(name: str) -> str:
@@ -182,10 +194,7 @@ def _download(name: str, path: Path) -> None:
     except (urllib.error.URLError, OSError, RuntimeError) as error:
         raise WeightsError(
             f"pretrained: true needs the ImageNet weights of {name}, and downloading them failed "
-            f"({_first(error)}). Download {url} on a machine that can, and give the file "
+            f"({first(error)}). Download {url} on a machine that can, and give the file "
             "or its folder with --weights; or set pretrained: false."
         ) from None
 
-
-def _first(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:160]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 import threading
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,10 @@ import pytest
 import torch
 
 from facesiam import saving
-from facesiam.saving import Writer, snapshot
+from facesiam.config import TrialConfig
+from facesiam.models import SiameseNet
+from facesiam.saving import Writer, load_model, snapshot
+from facesiam.weights import WeightsError
 
 
 class Gate:
@@ -77,3 +82,85 @@ def test_a_snapshot_shares_nothing() -> None:
     state["rows"].append({"x": 2.0})
     assert copy["a"].tolist() == copy["deep"]["b"].tolist() == [0, 0]
     assert copy["rows"] == [{"x": 1.0}] and copy["n"] == 3
+
+
+SMALL = TrialConfig(join="difference", hidden=16, image_size=64)
+
+
+@pytest.fixture(scope="module")
+def model() -> dict[str, Any]:
+    """What a model file holds."""
+    return saving.model_file(SiameseNet(SMALL).state_dict(), SMALL, epoch=0, data="x")
+
+
+@pytest.mark.parametrize(("change", "sentence"), [
+    ({"config": None}, "not a model file of facesiam (its config is no settings)"),
+    ({"config": {1: 2}}, "not a model file of facesiam (its config is no settings)"),
+    ({"config": {"net": ["alexnet"]}}, "its settings cannot be used: net: ['alexnet'] is not one"),
+    ({"config": {"hiden": 3}}, "its settings cannot be used: hiden: not a setting; did you mean"),
+    ({"model": [1]}, "not a model file of facesiam (its model is no weights by name)"),
+    ({"model": {"a": 1}}, "not a model file of facesiam (its model is no weights by name)"),
+    ({"model": {}}, "weights and settings disagree (head.0.weight is not there, and its settings "
+     "say (16, 9216))"),
+    ({"config": {**SMALL.to_dict(), "hidden": 65536}}, "weights and settings disagree "
+     "(head.0.weight is (16, 9216), and its settings say (65536, 9216))"),
+    ({"config": {**SMALL.to_dict(), "join": "linear", "hidden": 65536}}, "weights and settings "
+     "disagree (reduce.weight is not there, and its settings say (65536, 9216))"),
+])  # fmt: skip
+def test_a_model_file_that_is_none_is_told_before_anything_is_made_of_it(
+    tmp_path: Path, model: dict[str, Any], change: dict[str, Any], sentence: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A declared width of 65,536 would have 2.4 GB drawn, and one of concat 17."""
+    monkeypatch.setattr(saving, "SiameseNet", None)
+    saving.save_atomically({**model, **change}, tmp_path / "m.pt")
+    with pytest.raises(WeightsError) as caught:
+        load_model(tmp_path / "m.pt")
+    assert str(caught.value).startswith(f"{tmp_path / 'm.pt'}: {sentence}")
+
+
+def test_weights_of_a_trial_that_diverged_judge_nothing(
+    tmp_path: Path, model: dict[str, Any]
+) -> None:
+    saving.save_atomically(model, tmp_path / "m.pt")
+    assert load_model(tmp_path / "m.pt")[1] == SMALL
+    spoilt = {**model["model"], "head.4.bias": torch.tensor([0.0, float("inf")])}
+    saving.save_atomically({**model, "model": spoilt}, tmp_path / "m.pt")
+    with pytest.raises(WeightsError, match=r"head\.4\.bias holds NaN or infinity; such a net jud"):
+        load_model(tmp_path / "m.pt")
+
+
+def test_a_flipped_bit_is_found_by_the_checksums_that_torch_writes(
+    tmp_path: Path, model: dict[str, Any]
+) -> None:
+    """Of every part: one bit in the middle of each, and of the file's list of them."""
+    path = tmp_path / "m.pt"
+    saving.save_atomically(model, path)
+    whole = path.read_bytes()
+    with zipfile.ZipFile(path) as parts:
+        places = [
+            part.header_offset + 30 + part.file_size // 2
+            + sum(struct.unpack("<HH", whole[part.header_offset + 26:part.header_offset + 30]))
+            for part in parts.infolist()
+        ]  # fmt: skip
+    assert len(places) > 10
+    for at in places:
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x40]) + whole[at + 1:])
+        with pytest.raises(WeightsError, match="does not match its checksum|cut short or damaged"):
+            load_model(path)
+    path.write_bytes(whole)
+    load_model(path)
+
+
+def test_a_file_without_checksums_is_read_all_the_same(
+    tmp_path: Path, model: dict[str, Any]
+) -> None:
+    before = torch.serialization.get_crc32_options()
+    torch.serialization.set_crc32_options(False)
+    try:
+        saving.save_atomically(model, tmp_path / "m.pt")
+    finally:
+        torch.serialization.set_crc32_options(before)
+    assert load_model(tmp_path / "m.pt")[1] == SMALL
+    torch.save(model, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    assert load_model(tmp_path / "old.pt")[1] == SMALL
