@@ -11,16 +11,19 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 import sys
+import zipfile
+import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facesiam import cfp, cli, lists, packing
+from facesiam import cfp, cli, files, lists, packing, parts, seals
 from facesiam.archive import DataError, open_source
 from facesiam.config import Geometry, Part, Protocol, TrialConfig
 
@@ -28,6 +31,12 @@ __all__ = ["DataError", "FaceData", "Pairs", "cache_root", "main", "open_packed"
 
 DRAWN = "drawn"
 ARCHIVE = "cfp-dataset.zip"
+INDEX = "index.npz"
+_DAMAGED = (
+    OSError, ValueError, KeyError, TypeError, EOFError, IndexError, SyntaxError, OverflowError,
+    MemoryError, NotImplementedError, RuntimeError, struct.error, zlib.error, zipfile.BadZipFile,
+)  # fmt: skip
+"""What NumPy raises of a damaged file."""
 Fetch = Callable[[Path], NDArray[np.uint8]]
 NO_DATA = (
     "no data: give --data with the CFP zip or its extracted folder (or set $FACESIAM_DATA to it), "
@@ -71,10 +80,11 @@ class FaceData:
         self._fetch = fetch
         self._opened: dict[Path, NDArray[np.uint8]] = {}
         try:
-            file: Any = self.folder / "index.npz"
-            if fetch and not file.exists():
-                file = io.BytesIO(fetch(file).tobytes())
-            with np.load(file, allow_pickle=False) as index:
+            file = self.folder / INDEX
+            content = (
+                fetch(file).tobytes() if fetch and not file.exists() else files.read_bytes(file)
+            )
+            with np.load(io.BytesIO(content), allow_pickle=False) as index:
                 self.person: NDArray[np.int64] = index["person"]
                 self.frontal: NDArray[np.bool_] = index["frontal"]
                 self.names: list[str] = index["names"].tolist()
@@ -82,10 +92,15 @@ class FaceData:
                 self._pairs: NDArray[np.int64] = index["pairs"]
                 self.content: NDArray[np.int64] = index["content"]
                 self._made: dict[tuple[str, Part, int, int, int], Pairs] = {}
-        except (OSError, ValueError, KeyError) as error:
+        except (FileNotFoundError, files.Missing) as error:
             raise DataError(
                 f"{folder}: no packed data here ({error}); a worker needs the driver's cache "
                 "folder under the same path: share it, and set FACESIAM_CACHE to it"
+            ) from None
+        except _DAMAGED as error:
+            raise DataError(
+                f"{self.folder / INDEX}: is damaged ({error}); the next start with this data "
+                "makes it anew"
             ) from None
 
     def pixels(self, geometry: Geometry) -> NDArray[np.uint8]:
@@ -97,10 +112,17 @@ class FaceData:
         file = self.folder / f"{geometry}.npy"
         try:
             array = self._open(file)
-        except (OSError, ValueError) as error:
+        except FileNotFoundError as error:
             raise DataError(f"{file}: not packed ({error}); prepare() packs it") from None
-        if array.shape != (len(self.person), packing.SIDE, packing.SIDE, 3):
-            raise DataError(f"{file}: has shape {array.shape}; delete it and it is packed again")
+        except _DAMAGED as error:
+            raise DataError(
+                f"{file}: is damaged ({error}); the next start with this data packs it anew"
+            ) from None
+        expected = (len(self.person), packing.SIDE, packing.SIDE, 3)
+        if array.shape != expected or array.dtype != np.uint8:
+            raise DataError(
+                f"{file}: has shape {array.shape}; the next start with this data packs it anew"
+            )
         return array
 
     def pairs(
@@ -217,6 +239,9 @@ def prepare(
         cache: folder for what is packed, drawn and downloaded; None: ``cache_root()``.
         progress: show on stderr what takes time.
 
+    What was packed before is held against its checksum, each time, and packed anew where it is
+    not what it was.
+
     Raises:
         DataError: no data, or it cannot be used; names every problem of its lists and splits.
     """
@@ -235,14 +260,27 @@ def prepare(
     if problems := cfp.twins(dataset, content):
         raise DataError(_listed(str(source.path), problems))
     folder = cache / cfp.content_key(dataset, stamps)
-    if not (folder / "index.npz").exists():
-        with packing.writing(folder / "index.npz") as (file,), open(file, "wb") as stream:
-            np.savez(
-                stream, person=dataset.person, frontal=dataset.frontal, pairs=dataset.pairs,
-                names=np.array(dataset.names), content=content, source=np.array(spec),
-            )
+    for other in cache.glob("*/"):
+        parts.sweep(other)
+    index = folder / INDEX
+    if not packing.is_sound(index):
+        with packing.writing(index, seals.seal_of(index)) as (file, seal):
+            with open(file, "wb") as stream:
+                np.savez(
+                    stream, person=dataset.person, frontal=dataset.frontal, pairs=dataset.pairs,
+                    names=np.array(dataset.names), content=content, source=np.array(spec),
+                )
+            seals.write(file, seal, INDEX, folder.name)
     packing.pack(source, dataset.names, folder, geometries, progress)
     return FaceData(folder, spec)
+
+
+def is_packed(folder: Path, geometries: Iterable[Geometry]) -> bool:
+    """Say whether a packed folder is there and as it was packed; reads all of it."""
+    return all(
+        packing.is_sound(folder / name)
+        for name in (INDEX, *(f"{geometry}.npy" for geometry in geometries))
+    )
 
 
 def open_packed(folder: str | Path, fetch: Fetch | None = None) -> FaceData:

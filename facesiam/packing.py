@@ -7,27 +7,27 @@ script again nor outlive it when it is killed.
 
 from __future__ import annotations
 
+import hashlib
 import os
-import secrets
-import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from facesiam import align, images
+from facesiam import align, images, parts, seals
 from facesiam.archive import DataError, Source
+from facesiam.cli import say
 from facesiam.config import Geometry
 from facesiam.cores import cores
+from facesiam.files import sync
 from facesiam.progress import bar
 
 SIDE = 224
 """Pixels a side of a packed image: what the ImageNet trunks take."""
-_STALE_SECONDS = 3600
 _CHUNK = 64
 
 
@@ -80,19 +80,36 @@ def align_decoded(
 def pack(
     source: Source, names: list[str], folder: Path, geometries: Iterable[Geometry], progress: bool
 ) -> None:
-    """Write ``folder``/<geometry>.npy, (N, 224, 224, 3) uint8, for each geometry not yet there.
+    """Write ``folder``/<geometry>.npy, (N, 224, 224, 3) uint8, for each geometry that is not there
+    as it was packed, with its seal.
 
-    Each image is decoded once for all of them. A file gets its name only when it is whole.
+    Each image is decoded once for all of them. A file gets its name only when it is whole. What
+    is packed anew is said on stderr.
+
+    Args:
+        source: the dataset.
+        names: of its N images.
+        folder: named after the dataset's key.
+        geometries: what is asked for.
+        progress: show a bar.
 
     Raises:
         DataError: an image cannot be read or has no landmarks and shall be aligned, or the folder
             cannot be written.
     """
-    wanted = [geometry for geometry in geometries if not (folder / f"{geometry}.npy").exists()]
+    marks = {
+        geometry: _landmarks(source, names) if geometry == "aligned" else ""
+        for geometry in dict.fromkeys(geometries)
+    }
+    wanted = [
+        geometry for geometry in marks
+        if not is_sound(folder / f"{geometry}.npy", marks[geometry])
+    ]
     if not wanted:
         return
-    with writing(*(folder / f"{geometry}.npy" for geometry in wanted)) as files:
-        arrays = [_allocate(file, len(names)) for file in files]
+    paths = [folder / f"{geometry}.npy" for geometry in wanted]
+    with writing(*paths, *map(seals.seal_of, paths)) as files:
+        arrays = [_allocate(file, len(names)) for file in files[: len(paths)]]
         starts = range(0, len(names), _CHUNK)
         title = f"packing {len(names):,} images ({', '.join(wanted)}) into {folder}"
         with bar(title, len(names), show=progress) as advance:
@@ -116,6 +133,29 @@ def pack(
                     pass
         for array in arrays:
             array.flush()
+        for geometry, file, seal in zip(wanted, files, files[len(paths) :], strict=False):
+            seals.write(file, seal, f"{geometry}.npy", folder.name, marks[geometry])
+
+
+def is_sound(file: Path, landmarks: str | None = None) -> bool:
+    """Say whether a file of a packed folder is what was packed, and on stderr why it is not.
+
+    Args:
+        file: in a folder named after the dataset's key.
+        landmarks: see ``seals.broken``.
+    """
+    reason = seals.broken(file, file.parent.name, landmarks)
+    if reason and file.exists():
+        say(f"{file}: {reason}; it is packed anew")
+    return not reason
+
+
+def _landmarks(source: Source, names: list[str]) -> str:
+    """Return what tells a dataset's landmarks from others."""
+    stamps = [
+        source.stamp(file) if source.has(file) else None for file in map(align.file_of, names)
+    ]
+    return hashlib.sha256(repr(stamps).encode()).hexdigest()[:16]
 
 
 @contextmanager
@@ -130,18 +170,16 @@ def writing(*paths: Path) -> Iterator[list[Path]]:
     folder = paths[0].parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _sweep(folder)
-        unique = f"{os.getpid()}-{secrets.token_hex(4)}"
-        files = [path.with_name(f".{path.stem}-{unique}.part") for path in paths]
-        try:
+        parts.sweep(folder)
+        files = [parts.part_of(path) for path in paths]
+        with ExitStack() as stack:
+            for file in files:
+                stack.enter_context(parts.held(file))
             yield files
             for file, path in zip(files, paths, strict=True):
-                _sync(file)
+                sync(file)
                 os.replace(file, path)
-            _sync(folder)
-        finally:
-            for file in files:
-                file.unlink(missing_ok=True)
+            sync(folder)
     except OSError as error:
         raise DataError(
             f"{folder}: cannot be written ({error.strerror or error}); "
@@ -172,21 +210,3 @@ def _allocate(file: Path, count: int) -> np.memmap[Any, np.dtype[np.uint8]]:
         with open(file, "r+b") as stream:
             os.posix_fallocate(stream.fileno(), 0, os.fstat(stream.fileno()).st_size)
     return array
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what a killed writer left behind; one that is at work touches its file all along."""
-    for file in folder.glob(".*.part"):
-        try:
-            if time.time() - file.stat().st_mtime > _STALE_SECONDS:
-                file.unlink()
-        except FileNotFoundError:
-            continue

@@ -8,11 +8,8 @@ size, noise. Everything follows from the seed, whatever the number of cores.
 from __future__ import annotations
 
 import os
-import secrets
-import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations, permutations, product
@@ -21,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFilter
 
-from facesiam import sketch
+from facesiam import parts, sketch
 from facesiam.archive import DataError
 from facesiam.cores import cores
 from facesiam.faces import View, person, shot
@@ -63,17 +60,12 @@ def draw(
         )
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = f".{folder.name}-*.part"
-        for old in folder.parent.glob(unfinished):  # left behind by a kill
-            if time.time() - old.stat().st_mtime > 3600:
-                shutil.rmtree(old, ignore_errors=True)
-        own = folder.with_name(unfinished.replace("*", f"{os.getpid()}-{secrets.token_hex(4)}"))
-        try:
+        parts.sweep(folder.parent)
+        own = parts.part_of(folder)
+        with parts.held(own, folder=True):
             _write_protocol(own / "Protocol", people, {"F": frontal, "P": profile}, seed)
             _write_images(own, people, {"frontal": frontal, "profile": profile}, seed, progress)
             _publish(own, folder)
-        finally:
-            shutil.rmtree(own, ignore_errors=True)
     except OSError as error:
         raise DataError(
             f"{folder}: cannot be written ({error.strerror or error}); "

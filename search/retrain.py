@@ -25,7 +25,7 @@ from rich.table import Table
 from facesiam import cli
 from facesiam.cfp import ALL_FOLDS
 from facesiam.config import EpochMetrics, Geometry, TrialConfig, positive
-from facesiam.data import DataError, FaceData, cache_root, open_packed, prepare
+from facesiam.data import DataError, FaceData, cache_root, is_packed, open_packed, prepare
 from facesiam.device import gpu_names
 from facesiam.files import own_folder, write_text
 from facesiam.metrics import METRICS
@@ -239,7 +239,7 @@ def _data(run: Path, given: str | None, geometries: Sequence[Geometry]) -> FaceD
     """Open the run's data, where it was packed or from `given`; refuse other data."""
     noted = results.manifest(run)["data"]
     packed = cache_root() / noted["key"]
-    if given is None and all((packed / f"{name}.npy").exists() for name in geometries):
+    if given is None and is_packed(packed, geometries):
         return open_packed(packed)
     data = prepare(given or noted["source"], geometries)
     if data.key != noted["key"]:

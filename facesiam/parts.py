@@ -1,0 +1,107 @@
+"""Unfinished files and folders: named after who writes them, gone when nobody does.
+
+A writer holds a lock on what it writes, which the system takes from it when it ends, however that
+happens; so what a killed one left is known at once. Where there are no locks, and for writers on
+other machines, by its age.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import platform
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+STALE_SECONDS = 3600
+"""Age at which what cannot be told by its lock counts as left behind; a writer touches its file
+all along."""
+
+
+def part_of(path: Path) -> Path:
+    """Return a name beside `path` for what will take its place, of this process alone."""
+    host = re.sub(r"[^A-Za-z0-9]", "", platform.node()) or "host"
+    return path.with_name(f".{path.name}-{host}-{os.getpid()}-{secrets.token_hex(4)}.part")
+
+
+@contextmanager
+def held(path: Path, folder: bool = False) -> Iterator[None]:
+    """Make an unfinished file, or folder, and hold it until the block ends; then it goes.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    descriptor = _made(path, folder)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+        _remove(path)
+
+
+def _made(path: Path, folder: bool) -> int:
+    """Make it and return an open, locked descriptor: once more where a sweep came in between."""
+    while True:
+        if folder:
+            path.mkdir()
+        flags = os.O_RDONLY if folder else os.O_CREAT | os.O_EXCL | os.O_RDWR
+        descriptor = os.open(path, flags, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+        except OSError:  # no locks here: its age has to tell
+            return descriptor
+        try:
+            if os.path.samestat(os.fstat(descriptor), os.stat(path)):
+                return descriptor
+        except FileNotFoundError:
+            pass
+        os.close(descriptor)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what ended writers left in a folder."""
+    try:
+        found = list(folder.glob(".*.part"))
+    except OSError:
+        return
+    for path in found:
+        try:
+            if _left_behind(path):
+                _remove(path)
+        except OSError:
+            continue
+
+
+def _left_behind(path: Path) -> bool:
+    if time.time() - path.lstat().st_mtime > STALE_SECONDS:
+        return not _locked(path)
+    host = re.sub(r"[^A-Za-z0-9]", "", platform.node()) or "host"
+    if not re.search(rf"-{host}-\d+-[0-9a-f]{{8}}\.part$", path.name):
+        return False  # another machine's, whose locks may not be seen here
+    return _locked(path) is False
+
+
+def _locked(path: Path) -> bool | None:
+    """Return whether somebody holds a file or folder; None where that cannot be told."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return False
+    except BlockingIOError:
+        return True
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
