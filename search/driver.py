@@ -23,12 +23,13 @@ from ray._private.authentication.authentication_token_setup import (
 from ray.tune.error import TuneError
 from ray.tune.search import Searcher
 
+from facesiam import cli
 from facesiam.config import Value
 from facesiam.cores import cores
 from facesiam.files import digest
 from facesiam.probe import Share, Way
 from facesiam.trainable import FaceTrial, measured
-from search import faults, session, sharing
+from search import faults, session, sharing, watch
 from search.board import Board
 from search.depot import code, open_depot
 from search.earlier import Key, Lent
@@ -55,6 +56,7 @@ def run(
     space: SearchSpace, setup: Setup, shares: Shares, board: Board,
     trainable: type[tune.Trainable] = FaceTrial, *, key: Key | None = None,
     lent: Mapping[str, Lent] | None = None, mirror: Mirror | None = None,
+    dead_end: Callable[[str], int] | None = None,
 ) -> str | None:
     """Run the search, or what is left of it, into ``setup.run``.
 
@@ -74,6 +76,8 @@ def run(
         key: what gives each trial its key; None: none has one.
         lent: finished trials of earlier runs, by key, that are not run again.
         mirror: of a run that lies behind a URL.
+        dead_end: what is done, on another thread, where Ray has died and this call hangs within
+            it: told why, it returns the exit code with which the process ends.
     """
     recorder = Recorder(
         space, setup.run, board, shares, key, lent,
@@ -83,7 +87,9 @@ def run(
         mirror.on_lost = recorder.lost
     tuner = _tuner(recorder, shares, trainable)
     try:
-        with board, on_signals(recorder, space.minutes):
+        with board, on_signals(recorder, space.minutes), watch.watched(
+            recorder, dead_end or _dead_end
+        ):
             tuner.fit()
     except KeyboardInterrupt:
         pass
@@ -100,6 +106,12 @@ def run(
     if recorder.journal.foreign:  # the run is another search's now, its manifest too
         raise recorder.journal.foreign
     return why
+
+
+def _dead_end(why: str) -> int:
+    """Say why the process ends; return the exit code of storage that failed."""
+    cli.say(why)
+    return cli.STORAGE_FAILED
 
 
 def _tuner(recorder: Recorder, shares: Shares, trainable: type[tune.Trainable]) -> tune.Tuner:
@@ -135,6 +147,8 @@ def connect(address: str | None, dashboard: bool = False) -> None:
         session.set_environment(local=False)
         return
     session.set_environment(local=address is None)
+    # What its daemons say of each other's deaths, dozens of lines: see watch.py.
+    ray._private.worker.print_to_stdstream = lambda *said, **more: None
     _RAYLET.Config.initialize("")  # Ray had read the environment when it was imported
     if address is None:
         _start(dashboard)
@@ -247,7 +261,7 @@ def probe_on(setup: Setup) -> sharing.Probe:
             settings, setup.data, dict(setup.weights), cores, gpu, depot, contents
         )
         try:
-            found: Share = ray.get(asked, timeout=PROBE_SECONDS)
+            found: Share = watch.get(asked, PROBE_SECONDS)
         except ray.exceptions.GetTimeoutError:  # the cluster is busy: one at once, as unmeasured
             ray.cancel(asked, force=True)
             nothing = Way(1, cores, 0.0, 0.0, 0.0)

@@ -16,7 +16,10 @@ from search.recorder import Recorder
 
 SECONDS = 8.5
 """How long the trials have to save their states. A preempted machine has not much more than 10."""
-WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+WORDS = {
+    signal.SIGINT: "interrupted", signal.SIGTERM: "terminated",
+    signal.SIGHUP: "terminated",  # a connection that was dropped
+}
 TIME_UP = "time is up"
 
 
@@ -37,6 +40,8 @@ def on_signals(recorder: Recorder, minutes: float = 0.0) -> Iterator[None]:
 
     def first(number: int, frame: Any) -> None:
         if recorder.halted:
+            if number == signal.SIGHUP:  # the shell and the system may both send one
+                return
             raise KeyboardInterrupt
         halt(WORDS[signal.Signals(number)])
 
@@ -51,7 +56,7 @@ def on_signals(recorder: Recorder, minutes: float = 0.0) -> Iterator[None]:
         _aside(list(recorder.trials.values()))
 
     recorder.tell = _aside
-    before = {number: signal.signal(number, first) for number in WORDS}
+    before = {number: signal.signal(number, first) for number in WORDS if not _waived(number)}
     before[signal.SIGALRM] = signal.signal(signal.SIGALRM, alarm)
     signal.setitimer(signal.ITIMER_REAL, 60 * minutes)  # 0 sets none
     try:
@@ -60,6 +65,11 @@ def on_signals(recorder: Recorder, minutes: float = 0.0) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _waived(number: signal.Signals) -> bool:
+    """Say whether a signal is to stay ignored, as nohup has it."""
+    return number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN
 
 
 def tell(trials: Iterable[Any]) -> None:

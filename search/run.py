@@ -16,7 +16,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 from facesiam import cli
 from facesiam.cli import DONE, INTERRUPTED, SOME_FAILED, STORAGE_FAILED, TERMINATED
 from facesiam.config import Value, geometry_of
-from facesiam.errors import shown
+from facesiam.errors import UserError, shown
 from facesiam.files import write_text
 from search import arguments, prior
 from search.earlier import RunRefused, keys, lent, refuse_changes
@@ -388,7 +388,10 @@ def _run(
             _say(console, "the trainer's code or its libraries are not those that this run began "
                           "with: its trials may not be comparable")  # fmt: skip
         _say_who_chooses(console, options, space, setup, shares)
-        why = driver.run(space, setup, shares, board, key=key, lent=taken, mirror=mirror)
+        why = driver.run(
+            space, setup, shares, board, key=key, lent=taken, mirror=mirror,
+            dead_end=lambda why: _dead_end(setup, board, mirror, why),
+        )
         manifest.end(setup.run, why is None)
         results.write(setup.run)
     except OSError as error:
@@ -414,6 +417,19 @@ def _run(
 
         _say(console, f"report: {_shown(report([setup.run]))}")
     return SOME_FAILED if board.counts["failed"] else DONE
+
+
+def _dead_end(setup: Setup, board: Board, mirror: Mirror | None, why: str) -> int:
+    """Leave the run's folder as at any other end, where Ray has died and holds this command."""
+    from search import manifest, results
+
+    board.__exit__(None, None, None)
+    with suppress(OSError, UserError):  # the journal has it all
+        manifest.end(setup.run, False)
+        results.write(setup.run)
+        if mirror:
+            mirror.__exit__()
+    return _failed(board.console, setup.run, why)
 
 
 def _failed(console: Console, run: Path, why: str) -> int:
@@ -460,4 +476,7 @@ def _resume_command() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    if (watch := sys.modules.get("search.watch")) and watch.died:
+        watch.leave(code)  # Ray would hang in the interpreter's end, or change the exit code
+    sys.exit(code)

@@ -150,6 +150,7 @@ def ends_with_this_process(folder: Path, end: Callable[[], object]) -> None:
         end: ends the Ray in it.
     """
     here = os.getpid()
+    _folders.append(folder)
 
     def over() -> None:
         if os.getpid() == here:  # and not a fork of this process
@@ -159,6 +160,16 @@ def ends_with_this_process(folder: Path, end: Callable[[], object]) -> None:
                 _clear(folder)
 
     atexit.register(over)
+
+
+_folders: list[Path] = []
+"""Of the sessions of this process."""
+
+
+def end() -> None:
+    """End the sessions of this process at once, without a word to Ray."""
+    for folder in _folders:
+        _clear(folder)
 
 
 def sweep() -> None:
@@ -205,6 +216,30 @@ def inhabitants(folder: Path) -> Iterator[int]:
                 yield int(place.name)
         except OSError:  # it has ended, or is none of ours
             continue
+
+
+def children(pid: int) -> Iterator[int]:
+    """Yield the processes that a process of this machine has started and that still run."""
+    for place in Path("/proc").glob("[0-9]*"):
+        fields = status_of(int(place.name))
+        if len(fields) > 1 and fields[1] == str(pid):
+            yield int(place.name)
+
+
+def status_of(pid: int) -> list[str]:
+    """Return what the system notes of a process: its state, its parent, …; [] of none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def name_of(pid: int) -> str:
+    """Return the first word of a process's command line; "" of none."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").partition("\0")[0]
+    except OSError:
+        return ""
 
 
 _RAYS = re.compile(rb"^ray::|/ray/(_private|core|dashboard)/")

@@ -24,7 +24,8 @@ torch.set_num_threads(1)
 
 LONG = {
     "test_cluster.py": "machines", "test_run.py": "Ray", "test_search.py": "Ray",
-    "test_driver.py": "Ray", "test_machine.py": "Ray", "test_verify.py": "verify",
+    "test_driver.py": "Ray", "test_machine.py": "Ray", "test_watch.py": "watch",
+    "test_verify.py": "verify",
     "test_train.py": "train", "test_storage.py": "storage", "test_resume.py": "resume",
 }
 """Test files that take minutes, and what those share that must run in one process: a Ray."""

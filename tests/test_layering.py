@@ -17,7 +17,7 @@ from search.space import load
 ROOT = Path(__file__).parent.parent
 RAY = {
     "search/asha.py", "search/depot.py", "search/driver.py", "search/halting.py",
-    "search/pruners.py", "search/recorder.py",
+    "search/pruners.py", "search/recorder.py", "search/watch.py",
     "facesiam/trainable.py",
 }
 FILES = sorted(p for package in ("search", "facesiam") for p in (ROOT / package).glob("*.py"))
