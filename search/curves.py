@@ -1,7 +1,7 @@
 """Recorded runs, an epoch at a time: what the odds are learned from and what replay runs over.
 
-A folder of CSVs in the form of ray_results/reference/documents (``index.csv`` with a line per run,
-``<id>.csv`` with its epochs), or any run folder of a search.
+A folder of CSVs in the form of search/recordings (``index.csv`` with a line per run, ``<id>.csv``
+with its epochs), or any run folder of a search.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from typing import Any
 from facesiam.config import SETTINGS, Value
 from search import folder
 from search.folder import RunError
+from search.shipped import RECORDINGS, whole
 
-SHIPPED = Path(__file__).parent.parent / "ray_results" / "reference" / "documents"
+SHIPPED = RECORDINGS
 """The documents' own runs."""
 PROTOCOLS: dict[str, Value] = {"single": "cfp-pairs", "two": "frontal-triplets"}
 """The documents' protocol by their loss: each of their two codes had one of each."""
@@ -93,8 +94,12 @@ def read(path: str | Path) -> list[Curve]:
 
 @functools.cache
 def shipped() -> tuple[Curve, ...]:
-    """Return the documents' own runs; none where the package stands without them."""
-    return tuple(read(SHIPPED)) if SHIPPED.is_dir() else ()
+    """Return the documents' own runs, which the package brings along.
+
+    Raises:
+        UserError: it stands without them, or they are damaged. What rests on them would not act.
+    """
+    return tuple(read(whole()))
 
 
 def _of_run(path: Path) -> list[Curve]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -12,10 +11,10 @@ import pandas as pd
 from facesiam.config import Value
 from search import space
 from search.overfit import Verdict, at_chance, verdict
+from search.shipped import SPACES, whole
 
-HOME = Path(__file__).parent.parent
-SPACES = HOME / "spaces"
-RECORDED = HOME / "ray_results" / "reference" / "documents"
+CODES = ("code1.yaml", "code2.yaml")
+"""The documents' two codes, each with its rows."""
 
 TITLES = {
     "cfp-pairs": "Code 1: one loss, the official pairs (`cfp-pairs`)",
@@ -77,10 +76,9 @@ def rows(*searched: space.SearchSpace) -> dict[str, DocumentRow]:
     """Return the rows of both codes, and those that only the given spaces have, by id.
 
     Raises:
-        SpaceError: a space file beside the package cannot be read.
+        SpaceError: a space file that the package brings along is missing or cannot be read.
     """
-    files = [SPACES / "code1.yaml", SPACES / "code2.yaml"]
-    beside = [space.load(path) for path in files if path.is_file()]
+    beside = [space.load(SPACES / code) for code in CODES]
     found: dict[str, DocumentRow] = {}
     for one in (*beside, *searched):
         for name, row in one.rows.items():
@@ -96,19 +94,19 @@ def recorded(row: str) -> pd.DataFrame | None:
 
     None where there is none: row F, or a row that is not the documents'.
     """
-    path = RECORDED / f"{row}.csv"
+    path = whole() / f"{row}.csv"
     return pd.read_csv(path) if row.isalnum() and path.is_file() else None
 
 
 def recorded_runs() -> pd.DataFrame:
     """Return the documents' own runs: trial, settings as they really ran, val_acc in [0, 1].
 
-    ``chance`` says that the net never left chance. Empty where the recordings are not there.
+    ``chance`` says that the net never left chance.
+
+    Raises:
+        UserError: the recordings are not there.
     """
-    path = RECORDED / "index.csv"
-    if not path.is_file():
-        return pd.DataFrame()
-    runs = pd.read_csv(path, dtype={"id": str})
+    runs = pd.read_csv(whole() / "index.csv", dtype={"id": str})
     runs = runs.rename(columns={"id": "trial", "best_val_acc": "val_acc"})
     flags = ["dropout", "pretrained", "freeze", "augment"]
     runs[flags] = runs[flags].astype(bool)

@@ -28,7 +28,7 @@ from facesiam.config import positive
 from facesiam.files import write_text
 from facesiam.metrics import wilson
 from facesiam.settings import random_seed
-from search import curves, space
+from search import curves, shipped, space
 from search.curves import Curve
 from search.folder import RunError
 from search.odds import WITHIN, Odds
@@ -233,7 +233,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(options: argparse.Namespace) -> int:
     for name, suffix in (("json", ""), ("figure", ".png")):
         _check_target(f"--{name}", getattr(options, name), suffix)
-    searched = space.load(options.space).override(options.set).checked()
+    searched = space.load(shipped.space_file(options.space)).override(options.set).checked()
     found = contests(curves.read(options.curves), searched)
     if not found:
         raise RunError(f"{options.curves}: no run has a {searched.metric}")

@@ -26,7 +26,7 @@ from facesiam.cli import DONE, INTERRUPTED, SOME_FAILED, STORAGE_FAILED, TERMINA
 from facesiam.config import Value, geometry_of
 from facesiam.errors import UserError, shown
 from facesiam.files import write_text
-from search import arguments, prior
+from search import arguments, prior, shipped
 from search.earlier import RunRefused, keys, lent, refuse_changes
 from search.journal import locked, read_trials
 from search.space import SearchSpace, load
@@ -63,7 +63,7 @@ def resolve(options: argparse.Namespace) -> SearchSpace:
     Raises:
         SpaceError: the file, a --set or --rows is wrong.
     """
-    space = load(options.space).override(options.set)
+    space = load(shipped.space_file(options.space)).override(options.set)
     changes: dict[str, object] = {}
     if options.rows:
         if options.algorithm not in (None, "rows"):

@@ -21,7 +21,7 @@ import yaml
 
 from facesiam import cli
 from facesiam.config import SETTINGS, Value, did_you_mean, recorded
-from search import combinations, feasible, pinning
+from search import combinations, feasible, pinning, shipped
 from search.options import ALGORITHMS, pruning
 from search.parts import Choice, Domain, Range, Resources, Row, TrialLike, active
 from search.problems import Problem, SpaceError, report
@@ -332,7 +332,7 @@ def _main(options: argparse.Namespace) -> int:
     wrong = 0
     for file in options.files:
         try:
-            space = load(file)
+            space = load(shipped.space_file(file))
             print(f"{file}: {space.size() or 'infinitely many'} configurations, "
                   f"{len(space.rows)} rows")  # fmt: skip
         except SpaceError as error:

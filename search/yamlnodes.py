@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from search import shipped
 from search.problems import Problem, SpaceError, report
 
 MAX_BYTES = 200_000
@@ -245,7 +246,7 @@ def _holds(folder: Path) -> str:
 
 def _nearest(path: Path) -> str:
     if not path.parent.is_dir():
-        return f"; there is no folder {path.parent}"
+        return shipped.near(path) or f"; there is no folder {path.parent}"
     there = {p.name: p for p in (*path.parent.glob("spaces/*.yaml"), *path.parent.glob("*.y*ml"))}
     near = get_close_matches(path.name, there, n=1)
-    return f"; did you mean {there[near[0]]}?" if near else ""
+    return f"; did you mean {there[near[0]]}?" if near else shipped.near(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -47,9 +48,20 @@ def test_imports_stay_on_their_side(path: Path) -> None:
 
 
 def test_both_packages_are_flat() -> None:
-    for package in ("search", "facesiam"):
-        folders = [p.name for p in (ROOT / package).iterdir() if p.is_dir()]
-        assert set(folders) <= {"__pycache__"}
+    """There are folders of data, and none with a module."""
+    for package, data in (("search", {"recordings"}), ("facesiam", set())):
+        folders = [p for p in (ROOT / package).iterdir() if p.is_dir()]
+        assert {p.name for p in folders} <= {"__pycache__", *data}
+        assert not [m for p in folders if p.name != "__pycache__" for m in p.rglob("*.py*")]
+
+
+def test_nothing_is_looked_for_beside_the_packages_but_by_one_module() -> None:
+    """What lies in the checkout is not there where the packages are installed."""
+    found = {
+        f"{path.parent.name}/{path.name}" for path in FILES
+        if re.search(r"parent\.parent|PACKAGE\.parent|parents\[", path.read_text())
+    }
+    assert found == {"search/shipped.py"}
 
 
 def test_the_placing_of_trials_brings_a_worker_nothing_of_the_search(tmp_path: Path) -> None:

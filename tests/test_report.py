@@ -82,6 +82,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Rows A (10 of 60 epochs) and J (stopped at chance); row B of the space was not run."""
     monkeypatch.setattr(documents, "SPACES", tmp_path / "spaces")
+    monkeypatch.setattr(documents, "CODES", ("code2.yaml",))
     space_file(tmp_path / "spaces" / "code2.yaml", ROWS)
     folder = tmp_path / "code2"
     space_file(folder / "space.yaml", {name: ROWS[name] for name in ("A", "J")})
