@@ -54,6 +54,9 @@ SAME = (
 
 def describe(space: SearchSpace, out: Path, options: argparse.Namespace) -> str:
     """Return the plan of a search as text: what would run, with what, for how long."""
+    from search.acting import cannot_act
+
+    silent = cannot_act(space)
     if space.algorithm == "rows":  # of the rest nothing is run, and rows run to their end
         prune = space.prune | {"asha": False, "chance": False, "plateau": False}
         space = replace(space, search={}, trials=len(space.rows), prune=prune)
@@ -68,6 +71,7 @@ def describe(space: SearchSpace, out: Path, options: argparse.Namespace) -> str:
         f"distinct configurations: {'infinitely many' if size is None else size}",
         f"algorithm: {space.algorithm}, trials: {trials}",
     ]
+    text += [f"rule {line}" for line in silent]
     resources, at_once = _resources(space, options)
     text += resources
     if space.algorithm == "tpe":

@@ -18,6 +18,7 @@ from facesiam.data import FaceData
 from facesiam.device import gpu_names
 from facesiam.files import write_text
 from facesiam.identity import trainer_version
+from search.acting import cannot_act
 from search.options import SAMPLER
 from search.space import SearchSpace
 
@@ -37,6 +38,7 @@ def begin(
         "started": _now(), "finished": None, "command": command, "commit": commit(),
         "trainer": trainer_version(), "sampler": SAMPLER,
         "nodes": [{"cpus": cpus, "gpus": gpus} for cpus, gpus in nodes],
+        "cannot_act": cannot_act(space),
     }
     if file.exists():
         known = json.loads(file.read_text())

@@ -183,6 +183,8 @@ def _behind(options: argparse.Namespace, name: str) -> tuple[Path, str]:
 
 
 def _main(options: argparse.Namespace) -> int:
+    from search.acting import cannot_act
+
     space = resolve(options)
     run, url = run_folder(options, space)
     if options.weights and not Path(options.weights).exists():
@@ -197,10 +199,13 @@ def _main(options: argparse.Namespace) -> int:
         print(describe(space, Path(options.out), options))
         return DONE
     cli.needs_docstrings()
+    silent = cannot_act(space)
     setup, data = _prepare(options, space, run)
     setup = dataclasses.replace(setup, storage=url)
     taken = lent(options.reuse)
     known = _known(options, space, data)
+    for line in silent:
+        print(f"rule {line}")
     try:
         return _search(options, space, setup, data, taken, known)
     except KeyboardInterrupt:

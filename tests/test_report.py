@@ -164,7 +164,10 @@ def test_another_run_fills_in_its_rows(run: Path, tmp_path: Path) -> None:
     assert "### more" in page
 
 
-def test_both_codes_appear_each_under_its_title(run: Path, tmp_path: Path) -> None:
+def test_both_codes_appear_each_under_its_title(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(documents, "CODES", ("code1.yaml", "code2.yaml"))
     one = {"settings": {"protocol": "cfp-pairs", "loss": "single", "net": "vgg16_bn"}}
     space_file(tmp_path / "spaces" / "code1.yaml", {"1": {**ROWS["A"], **one}})
     page = page_of(run)
