@@ -23,27 +23,38 @@ Images a second in fp32 and in bf16, 2 cores with AMX, 16 images of 224 pixels: 
 to be like them. ConvNeXt, most of which is linear layers, is the other way round: 8.0 and 10.4.
 """
 
+DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
+
 
 def gpu_names() -> list[str]:
     """Return the names of this machine's CUDA devices."""
     return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
 
 
-def wants_bf16(config: TrialConfig, device: torch.device) -> bool:
-    """Say whether the layers run in bf16; `auto` asks for hardware that multiplies in it."""
-    if config.precision != "auto":
-        return config.precision == "bf16"
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    if config.net.startswith(DEPTHWISE):
-        return False
-    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(check() for name in checks if (check := getattr(torch.cpu, name, None)))
+def precision_of(precision: str, net: str, device: str) -> str:
+    """Return fp32 or bf16: what layers run in; `auto` asks for hardware that multiplies in bf16.
+
+    Args:
+        precision: auto, bf16 or fp32.
+        net: its name.
+        device: cpu or cuda. Of a GPU that is not of this machine bf16 is assumed.
+    """
+    if precision != "auto":
+        return precision
+    if device == "cuda":
+        there = torch.cuda.is_available()
+        has = not there or torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+        has = not net.startswith(DEPTHWISE) and any(
+            check() for name in checks if (check := getattr(torch.cpu, name, None))
+        )
+    return "bf16" if has else "fp32"
 
 
 def dtype_of(config: TrialConfig, device: torch.device) -> torch.dtype:
     """Return what the convolutions and linear layers compute in."""
-    return torch.bfloat16 if wants_bf16(config, device) else torch.float32
+    return DTYPES[precision_of(config.precision, config.net, device.type)]
 
 
 @functools.cache

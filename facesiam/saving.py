@@ -95,6 +95,19 @@ def _weights(path: str | Path, model: Any) -> dict[str, Tensor]:
     return {name: value for name, value in model.items() if not name.startswith("criterion.")}
 
 
+def epoch_of(path: Path) -> int:
+    """Return the epoch, from 0, that a model file's weights are of.
+
+    Raises:
+        WeightsError: it cannot be read, or does not say.
+    """
+    state = read_weights(path)
+    epoch = state.get("epoch") if isinstance(state, dict) else None
+    if not isinstance(epoch, int):
+        raise WeightsError(f"{path}: does not say of which epoch its weights are")
+    return epoch
+
+
 def save_atomically(state: Mapping[str, Any], path: Path) -> None:
     """torch.save to `path` by way of a neighbour, so that a kill never leaves half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -25,7 +25,7 @@ from facesiam.augment import AUGMENTS, varied
 from facesiam.batches import Batches
 from facesiam.config import EpochMetrics, TrialConfig, recorded
 from facesiam.data import FaceData
-from facesiam.device import dtype_of, keep_freed_memory, peak_memory_mib, reset_peak_memory
+from facesiam.device import DTYPES, dtype_of, keep_freed_memory, peak_memory_mib, reset_peak_memory
 from facesiam.graphs import Captured
 from facesiam.judge import judged_right, pair_logits
 from facesiam.losses import LOSSES, pairs_of
@@ -50,14 +50,14 @@ class Training(Iterator[EpochMetrics]):
 
     def __init__(
         self, config: TrialConfig, data: FaceData, weights: Mapping[str, str] | None = None,
-        device: str | None = None,
+        device: str | None = None, precision: str | None = None,
     ) -> None:
         self.config = config
         self.epoch = 0
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         if self.device.type == "cpu":
             keep_freed_memory()
-        self.dtype = dtype_of(config, self.device)
+        self.dtype = DTYPES[precision] if precision else dtype_of(config, self.device)
         self.train_pairs = data.pairs_of(config, "train")
         self.val_pairs = data.pairs_of(config, "val")
         self.batches = Batches(config, data, self.train_pairs, self.device)
@@ -277,7 +277,7 @@ class Training(Iterator[EpochMetrics]):
 
 def epochs(
     config: TrialConfig, data: FaceData, weights: Mapping[str, str] | None = None,
-    device: str | None = None,
+    device: str | None = None, precision: str | None = None,
 ) -> Training:
     """Train with `config` on `data`, yielding the metrics of each epoch.
 
@@ -286,12 +286,13 @@ def epochs(
         data: opened, packed data.
         weights: file of pretrained weights per net name; needed where `pretrained`.
         device: cuda or cpu; None: CUDA where there is one.
+        precision: fp32 or bf16, whatever `auto` in `config` would be here; None: that.
 
     Raises:
         WeightsError: pretrained weights are missing or do not fit.
         DataError: a part has no pairs under these settings.
     """
-    return Training(config, data, weights, device)
+    return Training(config, data, weights, device, precision)
 
 
 def _generators(device: torch.device) -> list[Tensor]:

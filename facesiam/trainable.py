@@ -31,7 +31,7 @@ import torch
 from numpy.typing import NDArray
 from ray import tune
 
-from facesiam import cli, packing
+from facesiam import arithmetic, cli, packing
 from facesiam.config import TrialConfig, Value, geometry_of
 from facesiam.data import Fetch, cache_root, open_packed
 from facesiam.files import digest
@@ -92,7 +92,7 @@ class FaceTrial(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """Train one epoch, or report one that was trained before the driver could note it."""
         if self.unnoted:
-            return {**self.unnoted.pop(0), "done": False}
+            return {**self.unnoted.pop(0), "done": False, "ran": self.ran, **self._said()}
         assert self.training is not None
         self.stepping = True
         try:
@@ -109,7 +109,7 @@ class FaceTrial(tune.Trainable):
             raise self._saved() from None
         finally:
             self.stepping = False
-        return {**metrics, "done": done, **self._said()}
+        return {**metrics, "done": done, "ran": self.ran, **self._said()}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Ray's own checkpoints are off; the state is in the run's storage."""
@@ -123,7 +123,6 @@ class FaceTrial(tune.Trainable):
 
     def _start(self, config: dict[str, Any]) -> None:
         self._forget()
-        torch.set_num_threads(max(1, int(config["cpus"])))
         self.run, trial = config["run"], config["trial"]
         if self.worker:
             self._log(trial)
@@ -132,8 +131,7 @@ class FaceTrial(tune.Trainable):
         self.metric, self.sign = config["metric"], 1 if config["mode"] == "max" else -1
         self.bar = -float("inf") if config["bar"] is None else self.sign * config["bar"]
         with self._telling_memory():
-            self._build(config)
-            self._resume(config)
+            self._resume(config, self._saved_state())
         self.saved_at = time.monotonic()
         self.ready = True
 
@@ -165,7 +163,8 @@ class FaceTrial(tune.Trainable):
         os.close(file)
         faulthandler.enable(2)
 
-    def _build(self, config: dict[str, Any]) -> None:
+    def _build(self, config: dict[str, Any], state: Mapping[str, Any]) -> None:
+        """Make the trial, computed as it was before as far as this machine can."""
         fetch = _fetch(config.get("depot"))
         settings, data = TrialConfig.from_dict(config["settings"]), open_packed(
             config["data"], fetch
@@ -174,26 +173,46 @@ class FaceTrial(tune.Trainable):
         weights = _seen(
             config["weights"] if settings.pretrained else {}, fetch, config.get("contents")
         )
-        self.training = epochs(settings, data, weights, config["device"])
+        threads, ran = max(1, int(config["cpus"])), state.get("ran", ())
+        now = arithmetic.here(settings.net, settings.precision, config["device"], threads)
+        now, why = arithmetic.again(ran, now, -1)
+        torch.set_num_threads(now.threads)
+        self.training = epochs(settings, data, weights, config["device"], now.precision)
+        self.ran = arithmetic.noted(ran, now, int(state.get("epoch", 0)))
+        if why:
+            epoch = int(state["epoch"])
+            self.training.notes.append(f"epochs before {epoch} {why}: a net that neither gives")
         self.best = -float("inf")
         self.history: list[dict[str, float]] = []
         self.unnoted: list[dict[str, float]] = []
 
-    def _resume(self, config: dict[str, Any]) -> None:
-        assert self.training is not None
+    def _saved_state(self) -> dict[str, Any]:
+        """Return the state to go on from; empty: there is none, or none that can be read."""
         try:
-            state = self.storage.load(self.state_file)
-            if state is None:
+            state: dict[str, Any] | None = self.storage.load(self.state_file)
+        except WeightsError as error:
+            return self._starting_over(error)
+        return state or {}
+
+    def _starting_over(self, error: Exception) -> dict[str, Any]:
+        """A state that cannot be used costs its epochs, not the trial."""
+        print(f"{self.state_file}: starting over ({error})", flush=True)
+        return {}
+
+    def _resume(self, config: dict[str, Any], state: dict[str, Any]) -> None:
+        """Build the trial and have it where its state was."""
+        try:
+            self._build(config, state)
+            if not state:
                 return
+            assert self.training is not None
             self.best, self.history = float(state["best"]), list(state["history"])
             self.training.load(state)
             self.unnoted = self.history[config["noted"] :]
         except (WeightsError, ValueError, KeyError, TypeError, RuntimeError) as error:
-            if _of_memory(error) or "cuda" in str(error).lower():
+            if not state or _of_memory(error) or "cuda" in str(error).lower():
                 raise  # that says nothing of the state
-            # A state that cannot be used costs its epochs, not the trial. It may be half loaded.
-            cli.say(f"{self.state_file}: starting over ({error})")
-            self._build(config)
+            self._build(config, self._starting_over(error))  # it may be half loaded
 
     def _keep_best(self, metrics: dict[str, float]) -> None:
         value = self.sign * metrics[self.metric]
@@ -217,7 +236,7 @@ class FaceTrial(tune.Trainable):
 
     def _save(self) -> None:
         assert self.training is not None
-        kept = {"best": self.best, "history": self.history}
+        kept = {"best": self.best, "history": self.history, "ran": self.ran}
         self.writer.write(self.state_file, {**self.training.state(), **kept})
 
     def _saved(self) -> Preempted:

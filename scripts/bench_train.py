@@ -154,7 +154,8 @@ def measure_case(
         for side in sides.values():  # what one holds is not there for the next case
             side.stop()
     flops, weights = work_of_a_step(config)
-    bf16 = devices.wants_bf16(config, torch.device(options.device)) and options.without != "bf16"
+    wanted = devices.dtype_of(config, torch.device(options.device))
+    bf16 = wanted == torch.bfloat16 and options.without != "bf16"
     product = machine["bf16_product" if bf16 else "fp32_product"]
     floors = {
         name: flops / product + BYTES_A_WEIGHT * weights / machine[stream]

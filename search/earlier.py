@@ -10,18 +10,24 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from facesiam.config import Value
 from facesiam.errors import UserError
-from facesiam.files import FileError, digest, own_folder
+from facesiam.files import FileError, digest, exists, own_folder
 from facesiam.identity import trainer_version
 from search import folder
 from search.journal import read_trials
 from search.space import SearchSpace, load
 
-Key = Callable[[Mapping[str, Value]], str]
-"""Settings → the key of a trial with these settings."""
+if TYPE_CHECKING:
+    from facesiam.arithmetic import Ran
+
+class Key(Protocol):
+    """Gives the key of a trial."""
+
+    def __call__(self, settings: Mapping[str, Value], ran: Ran = ..., /) -> str:
+        """Return the key of a trial with these settings, of what it ran with or would."""
 
 
 class RunRefused(UserError, ValueError):
@@ -38,24 +44,53 @@ class Lent(NamedTuple):
 
     @property
     def weights(self) -> Path:
-        """Where its best epoch's weights are, if they were kept."""
+        """Where the weights are of the epoch that was best for its search, if they were kept."""
         return self.run / "weights" / f"{self.trial}.pt"
 
+    def lacks(self, epoch: int | None) -> str | None:
+        """Say why it has no weights of an epoch, None where it has.
 
-def keys(data: str, weights: Mapping[str, str], device: str = "cpu") -> Key:
+        Its own search may have had another metric, and so another best epoch.
+        """
+        from facesiam.saving import epoch_of  # torch takes seconds to import
+        from facesiam.weights import WeightsError
+
+        if epoch is None:
+            return "no epoch has a score"
+        try:
+            if not exists(self.weights):
+                return "that run kept none of it"
+            kept = epoch_of(self.weights)
+        except (WeightsError, FileError) as error:
+            return str(error)
+        return None if kept == epoch else f"that run kept epoch {kept}, and here {epoch} is best"
+
+
+def keys(
+    data: str, weights: Mapping[str, str], device: str = "cpu",
+    threads: Callable[[str], int] = lambda net: 1,
+) -> Key:
     """Return what gives a trial's key.
 
     Args:
         data: key of the data's content.
         weights: file of pretrained weights per net.
         device: cpu or cuda: the numbers of one are not those of the other.
+        threads: how many a trial with a net has on a CPU: nor are those of one thread and of two.
     """
-    def key(settings: Mapping[str, Value]) -> str:
-        """Return 20 hexadecimal digits."""
-        net, parts = str(settings["net"]), [data, device, trainer_version()]
+    def key(settings: Mapping[str, Value], ran: Ran | None = None) -> str:
+        """Return 20 hexadecimal digits; without `ran` of what would be run here."""
+        from facesiam import arithmetic  # torch takes seconds to import
+
+        net, auto = str(settings["net"]), str(settings["precision"])
+        now = arithmetic.here(net, auto, device, threads(net))
+        ran = ran or arithmetic.noted((), now, 0)
+        parts = [data, trainer_version(), *arithmetic.for_key(ran)]
         if settings["pretrained"] and net in weights:
             parts.append(digest(Path(weights[net])))
-        text = json.dumps([dict(sorted(settings.items())), *parts])
+        # What auto stands for is in `parts`: bf16 that was asked for is no other work.
+        same = {name: value for name, value in settings.items() if name != "precision"}
+        text = json.dumps([dict(sorted(same.items())), *parts])
         return hashlib.sha256(text.encode()).hexdigest()[:20]
 
     return key

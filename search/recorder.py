@@ -95,6 +95,8 @@ class Recorder(tune.Callback):
         """How often a trial's share was doubled, as it ran out of memory."""
         self.ended: set[str] = set()
         """Trials of this journal that have ended, failed ones too: nothing else is swept."""
+        self.ran: dict[str, Any] = {}
+        """What a trial that has not ended was computed with: see facesiam.arithmetic."""
         self.failed: set[str] = set()
         self.interrupted: set[str] = set()
         """Trials that --resume goes on with."""
@@ -178,8 +180,17 @@ class Recorder(tune.Callback):
         self.machines[trial.config["trial"]] = str(result.get("node_ip"))
         for line in result.get("said") or ():
             self.board.say(f"{trial.config['trial']}: {line}")
+        self._note_ran(trial.config["trial"], result.get("ran"))
         # A state that an older version saved may lack a field.
         self._epoch(trial.config["trial"], {k: result.get(k, math.nan) for k in EPOCH_FIELDS})
+
+    def _note_ran(self, name: str, ran: Any) -> None:
+        """Note what a trial is computed with, where that is not known yet; its key is of that."""
+        if ran and ran != self.ran.get(name):
+            self.ran[name] = ran
+            settings = self.running[name].settings
+            key = {"key": self.key(settings, ran)} if self.key else {}
+            self.journal.trial(name, "running", ran=ran, **key)
 
     def _epoch(self, name: str, metrics: Mapping[str, Any]) -> None:
         self.scheduler.enter(name, metrics)
@@ -260,6 +271,7 @@ class Recorder(tune.Callback):
         if status == "failed":  # --resume tries it again, from its state
             self.failed.add(name)
         self._forget(name)
+        self.ran.pop(name, None)
         self.scheduler.forget(name)
         self.retries.forget(name)
         self._sweep()
@@ -301,12 +313,16 @@ class Recorder(tune.Callback):
             if stop:
                 break
         values = [row[self.space.metric] for row in self.scheduler.histories[name].rows]
-        if best_epoch(values, self.space.mode) == best_epoch(
-            [row.get(self.space.metric, math.nan) for row in lent.rows], self.space.mode
-        ):
-            if lent.weights.exists():
-                self.storage.put(lent.weights, Path("weights") / f"{name}.pt")
+        best = best_epoch(values, self.space.mode)
+        missing = lent.lacks(best)
+        if missing is None:
+            self.storage.put(lent.weights, Path("weights") / f"{name}.pt")
         self._end(name, "stopped" if stop else "done", stop)
+        if missing and name in {trial for _, _, trial in self.best}:
+            self.board.say(
+                f"{name}: ranked as {lent.run}/{lent.trial} was, but its weights are not kept: "
+                f"{missing}; search.retrain trains it again"
+            )
 
     def enter_end(self, name: str, status: str, rule: str | None) -> float | None:
         """Tell TPE and the race for the best of a trial that has ended, by a rule or by itself."""

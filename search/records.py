@@ -76,6 +76,19 @@ def _settings(value: Any) -> bool:
     return isinstance(value, dict) and all(map(is_plain, value.values()))
 
 
+def _parts(value: Any) -> bool:
+    """Say whether a value is what a trial ran with, as ``facesiam.arithmetic`` notes it."""
+    forms: dict[str, Callable[[Any], bool]] = {
+        "epoch": is_whole, "threads": lambda threads: is_whole(threads, 1),
+        **dict.fromkeys(("device", "precision", "processor"), lambda word: isinstance(word, str)),
+    }
+    return isinstance(value, list) and bool(value) and all(
+        isinstance(part, dict) and forms.keys() <= part.keys()
+        and all(holds(part[name]) for name, holds in forms.items())
+        for part in value
+    )
+
+
 _NAME = Form(is_name, "a name of letters, digits, '-', '_', '.' and '+'")
 _TEXT = Form(lambda value: isinstance(value, str), "a text")
 _NUMBER = Form(is_number, "a number")
@@ -94,6 +107,7 @@ TRIAL: dict[str, Form] = {
     "stop_peers": _or_none(Form(is_whole, "a whole number from 0")),
     "machine": _or_none(_TEXT), "key": _or_none(_TEXT), "reused": _or_none(_TEXT),
     "larger": Form(is_whole, "a whole number from 0"), "log": Form(_texts, "a list of texts"),
+    "ran": Form(_parts, "parts of epoch, device, threads, precision and processor"),
 }  # fmt: skip
 EPOCH: dict[str, Form] = {
     **_BOTH, **{item.name: _or_none(_NUMBER) for item in fields(EpochMetrics)},

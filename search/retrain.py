@@ -23,6 +23,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from facesiam import cli
+from facesiam.arithmetic import Arithmetic, Ran, again, here, using
 from facesiam.cfp import ALL_FOLDS
 from facesiam.config import EpochMetrics, Geometry, TrialConfig, positive
 from facesiam.data import DataError, FaceData, cache_root, is_packed, open_packed, prepare
@@ -35,8 +36,8 @@ from facesiam.storage import Bucket, is_url
 from facesiam.train import Training, epochs
 from facesiam.weights import find_weights
 from search import results, tables, verify
-from search.earlier import keys
-from search.journal import locked
+from search.earlier import Key, keys
+from search.journal import locked, read_trials
 
 MADE = "trained.json"
 HEADS = {"tpr_at_fpr_1e-2": "TPR at FPR 1e-2", "tpr_at_fpr_1e-3": "at 1e-3"}
@@ -78,9 +79,37 @@ def retrain(run: Path, options: argparse.Namespace, console: Console) -> list[di
     weights: dict[str, str] = {}
     if ones[0].pretrained:
         weights = {ones[0].net: str(find_weights(ones[0].net, options.weights))}
+    now, said = _as_it_ran(read_trials(run)[trial].get("ran") or (), ones[0], options.threads)
+    console.print(f"trial {trial}: {said}", highlight=False)
+    resolved = {"precision": now.precision}
+    ones = [TrialConfig.from_dict({**one.to_dict(), **resolved}) for one in ones]
+    key = keys(data.key, weights, now.device, lambda net: now.threads)
+    with using(now.threads):
+        return _train_and_test(run, trial, ones, data, weights, key, options, console)
+
+
+def _as_it_ran(ran: Ran, config: TrialConfig, threads: int | None) -> tuple[Arithmetic, str]:
+    """Return what a trial is trained with, as it ran where this machine can, and what to say."""
+    now = here(config.net, config.precision, "cuda" if gpu_names() else "cpu", threads)
+    now, why = again(ran, now, 0, threads)
+    said = f"trained with {now.told()}"
+    if not ran:
+        return now, f"{said}; what it ran with was not recorded"
+    if len(ran) > 1:
+        return now, (
+            f"{said}; what it ran with changed at its epoch {ran[1]['epoch']}, so this gives "
+            "another net"
+        )
+    return now, f"it {why}, which gives another net" if why else f"{said}, as it ran"
+
+
+def _train_and_test(
+    run: Path, trial: str, ones: Sequence[TrialConfig], data: FaceData,
+    weights: Mapping[str, str], key: Key, options: argparse.Namespace, console: Console,
+) -> list[dict[str, Any]]:
+    """Train each, where that is not done, and test it on every protocol that is asked for."""
     protocols = list(dict.fromkeys(options.protocol or [ones[0].protocol]))
     fixed = [protocol for protocol in protocols if protocol != tables.TEN_FOLD]
-    key = keys(data.key, weights, "cuda" if gpu_names() else "cpu")
     goal, tested, place = results.goal(run), [], own_folder(run, "retrain", trial)
 
     def train_into(one: TrialConfig, folder: Path) -> None:
@@ -125,7 +154,7 @@ def _ensemble(
     given = {
         "--seed": options.seed is not None, "--seeds": options.seeds > 1,
         "--epochs": options.epochs is not None,
-        "--weights": options.weights is not None,
+        "--weights": options.weights is not None, "--threads": options.threads is not None,
         f"--protocol {tables.TEN_FOLD}": tables.TEN_FOLD in (options.protocol or ()),
     }
     if refused := ", ".join(name for name, is_given in given.items() if is_given):
@@ -316,6 +345,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--seed", type=random_seed, help="the first of them, instead of its own")
     parser.add_argument("--epochs", type=positive, help="epochs, instead of the trial's own")
+    parser.add_argument(
+        "--threads", type=positive, metavar="N",
+        help="threads of torch, instead of those that the trial ran with; another number of them "
+        "gives another net",
+    )
     parser.add_argument(
         "--protocol", action="append", choices=verify.PROTOCOLS, metavar="NAME",
         help=f"test on these pairs: {', '.join(verify.PROTOCOLS)}; more than once for several "

@@ -323,7 +323,10 @@ def _search(
         lambda line: _say(console, line),
     )
     shares = Shares(space, setup, nodes, at_once)
-    key = keys(data.key, setup.weights, "cuda" if shares.has_gpus else "cpu")
+    key = keys(
+        data.key, setup.weights, "cuda" if shares.has_gpus else "cpu",
+        lambda net: max(1, int(shares.of(net)[0])),
+    )
     setup.run.mkdir(parents=True, exist_ok=True)
     count = space.count()
     board = Board(count, space.metric, space.mode, console)

@@ -67,6 +67,7 @@ def _go_on(
     """
     settings, control = known["settings"], bool(known.get("control"))
     recorder.larger |= {name: known["larger"]} if known.get("larger") else {}
+    recorder.ran |= {name: known["ran"]} if known.get("ran") else {}
     recorder.scheduler.replayed(name, stop_of(known), control)
     if stop:
         recorder.journal.trial(name, "stopped", **stop.noted(), control=False)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import ast
+import dataclasses
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from test_resume import Workers, metrics
 
-from facesiam import identity
+from facesiam import arithmetic, identity
 from facesiam.config import TrialConfig
 from search.board import Board
-from search.earlier import RunRefused, keys, lent, refuse_changes
+from search.earlier import Lent, RunRefused, keys, lent, refuse_changes
 from search.journal import read_epochs, read_trials
 from search.recorder import Recorder
 from search.space import load
@@ -199,6 +202,127 @@ def test_a_key_is_of_settings_data_weights_and_the_trainers_code(
     assert keys("data", other)(settings) == keys("data", one)(dict(reversed(settings.items())))
     monkeypatch.setattr("search.earlier.trainer_version", lambda: "another")
     assert keys("data", one)(settings) != found[0]
+
+
+def test_a_key_is_of_threads_and_of_what_auto_stands_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    auto = TrialConfig(precision="auto").to_dict()
+    made: dict[str, dict[str, str]] = {}
+    for has in ("fp32", "bf16"):
+        monkeypatch.setattr(arithmetic, "precision_of", lambda asked, *of, has=has: (
+            has if asked == "auto" else asked
+        ))  # fmt: skip
+        key = keys("data", {})
+        made[has] = {asked: key(auto | {"precision": asked}) for asked in ("auto", "fp32", "bf16")}
+        assert made[has]["auto"] == made[has][has]
+    assert made["fp32"]["auto"] != made["bf16"]["auto"] and made["fp32"]["fp32"] == \
+        made["bf16"]["fp32"]
+    one, two = (keys("data", {}, threads=lambda net, n=n: n) for n in (1, 2))
+    assert one(auto) != two(auto)
+    gpus = [keys("data", {}, "cuda", lambda net, n=n: n)(auto) for n in (1, 2)]
+    assert gpus[0] == gpus[1]  # there the CPU's threads compute nothing
+    ran = [{"epoch": 0, "device": "cpu", "threads": 2, "precision": "bf16", "processor": "AVX2"}]
+    assert one(auto, ran) == two(auto)  # what it ran with counts, not what was meant
+    changed = [*ran, {**ran[0], "epoch": 3, "threads": 1}]
+    assert one(auto, changed) not in {one(auto), two(auto)}
+
+
+def test_what_a_trial_ran_with_is_noted_once_and_decides_its_key(tmp_path: Path) -> None:
+    """Here a worker of a cluster with two threads, where the driver had reckoned with one."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "space.yaml").write_text(ROWS)
+    ran = [{"epoch": 0, "device": "cpu", "threads": 2, "precision": "fp32", "processor": "AVX2"}]
+
+    class Two(Workers):
+        def report(self, trial: Any) -> None:
+            told = self.recorder.on_trial_result
+            self.recorder.on_trial_result = (  # type: ignore[method-assign]
+                lambda n, trials, trial, row: told(n, trials, trial, {**row, "ran": ran})
+            )
+            try:
+                super().report(trial)
+            finally:
+                self.recorder.on_trial_result = told  # type: ignore[method-assign]
+
+    space = load(tmp_path / "run" / "space.yaml")
+    workers = Two(Recorder(space, tmp_path / "run", Quiet(), key=NO_DATA), 1)
+    for _ in range(4):  # A starts, and reports all of its three epochs
+        workers.go()
+    line = read_trials(tmp_path / "run")["A"]
+    assert line["status"] == "done" and line["ran"] == ran
+    assert line["key"] == NO_DATA(line["settings"], ran) != NO_DATA(line["settings"])
+    lines = (tmp_path / "run" / "trials.jsonl").read_text().splitlines()
+    assert sum("ran" in json.loads(text) for text in lines) == 1
+    workers.go()
+    workers.go()  # B, which is taken up in the middle
+    again = Recorder(space, tmp_path / "run", Quiet(), key=NO_DATA)
+    assert again.ran == {"B": ran}
+
+
+@pytest.mark.parametrize(
+    ("metric", "mode", "kept", "said"),
+    [
+        ("val_acc", "max", True, ""),
+        ("val_auc", "max", False, "that run kept epoch 0, and here 2 is best; search.retrain"),
+        ("val_loss", "min", False, "that run kept epoch 0, and here 1 is best; search.retrain"),
+        ("val_loss", "max", True, ""),
+    ],
+)
+def test_weights_are_taken_only_of_the_epoch_that_is_best_here(
+    tmp_path: Path, metric: str, mode: str, kept: bool, said: str
+) -> None:
+    """val_acc 0.8, 0.79, 0.79; val_auc 0.85, 0.87, 0.9; val_loss 0.7, 0.5, 0.6."""
+    lender, run, told = tmp_path / "lender", tmp_path / "run", list[str]()
+    (lender / "weights").mkdir(parents=True)
+    torch.save({"config": {}, "model": {}, "epoch": 0}, lender / "weights" / "0001.pt")
+    rows = [
+        metrics("0001", {"lr": 1e-5}, n) | {"val_acc": acc, "val_auc": auc, "val_loss": loss}
+        for n, (acc, auc, loss) in enumerate(
+            [(0.8, 0.85, 0.7), (0.79, 0.87, 0.5), (0.79, 0.9, 0.6)]
+        )
+    ]
+    run.mkdir()
+    text = "fixed: {epochs: 3}\nsearch: {lr: [1e-5]}\nalgorithm: grid\nprune: false\n"
+    (run / "space.yaml").write_text(text + f"metric: {metric}\n")
+    space = dataclasses.replace(load(run / "space.yaml"), mode=mode)
+    board = Quiet()
+    board.say = told.append  # type: ignore[method-assign]
+    lent = {"k": Lent(lender, "0001", rows)}
+    found = Recorder(space, run, board, key=lambda settings: "k", lent=lent)  # type: ignore[arg-type]
+    assert found.next() is None and read_trials(run)["0001"]["status"] == "done"
+    assert (run / "weights" / "0001.pt").exists() == kept
+    assert len(told) == (not kept) and all(said in line for line in told)
+
+
+@pytest.mark.parametrize("content", [None, b"half a file", {"model": {}}, {"epoch": "0"}])
+def test_weights_that_do_not_say_their_epoch_are_not_taken(
+    tmp_path: Path, content: object
+) -> None:
+    lent = Lent(tmp_path, "0001", [])
+    lent.weights.parent.mkdir()
+    if isinstance(content, bytes):
+        lent.weights.write_bytes(content)
+    elif content is not None:
+        torch.save(content, lent.weights)
+    assert lent.lacks(0)
+
+
+def test_all_that_an_epochs_numbers_come_from_is_the_trainers_code() -> None:
+    """Every module that training or packing imports, but those that are named here."""
+    place = Path(identity.__file__).parent
+    beside = {"errors", "files", "settings", "progress", "cli", "storage", "saving", "identity",
+              "check", "download", "synthetic", "sketch", "faces", "pen", "probe", "trainable",
+              "demo", "config", "__init__", "archive", "parts"}  # fmt: skip
+    found, waiting = set[str](), ["train", "packing"]
+    while waiting:
+        name = waiting.pop()
+        if name in found or name in beside - {"config"} or not (place / f"{name}.py").exists():
+            continue
+        found.add(name)
+        for node in ast.walk(ast.parse((place / f"{name}.py").read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("facesiam"):
+                inside = (node.module or "").partition(".")[2]
+                waiting += [inside] if inside else [item.name for item in node.names]
+    assert found <= set(identity.TRAINER), found - set(identity.TRAINER)
 
 
 @pytest.mark.parametrize(

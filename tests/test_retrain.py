@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import json
 import math
@@ -9,18 +10,20 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from facesiam import demo
+from facesiam import arithmetic, demo
 from facesiam.config import TrialConfig
 from facesiam.data import FaceData
 from facesiam.judge import predict
 from facesiam.saving import load_model, save_model
 from facesiam.train import epochs
+from facesiam.trainable import FaceTrial
 from search import retrain
 from search.journal import Journal, locked
 from search.mirror import Mirror
@@ -307,3 +310,73 @@ def test_the_ten_folds_by_the_command(run: Path, capsys: pytest.CaptureFixture[s
     with pytest.raises(SystemExit):
         main([str(run), "--protocol", "cfp-10fold", "--folds", "0,11"])
     assert "must be numbers from 1 to 10 as in 1,2, got 0,11" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("ran", "options", "threads", "said"),
+    [
+        ([(0, 2, "fp32")], [], 2, "trained with 2 threads, fp32, cpu (THIS), as it ran"),
+        ([(0, 1, "bf16")], [], 1, "trained with 1 thread, bf16, cpu (THIS), as it ran"),
+        ([(0, 64, "fp32")], [], 3, "it ran with 64 threads, fp32, cpu (THIS), and here with 3"),
+        ([(0, 2, "fp32")], ["--threads", "1"], 1, "it ran with 2 threads, fp32, cpu (THIS), and"),
+        ([(0, 2, "fp32"), (1, 1, "fp32")], [], 2, "changed at its epoch 1, so this gives another"),
+        (None, [], 3, "what it ran with was not recorded"),
+    ],
+)
+def test_a_trial_is_trained_again_with_what_it_ran_with(
+    run: Path, ran: list[tuple[int, int, str]] | None, options: list[str], threads: int,
+    said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:
+    """On a machine of four cores, in a process that would take three threads."""
+    monkeypatch.setattr(arithmetic, "cores", lambda: 4)
+    processor = torch.backends.cpu.get_cpu_capability()
+    if ran is not None:
+        Journal(run).trial("0002", "running", ran=[
+            {"epoch": epoch, "device": "cpu", "threads": count, "precision": precision,
+             "processor": processor} for epoch, count, precision in ran
+        ])  # fmt: skip
+    settings = {"precision": "auto"}
+    seen: list[tuple[int, str]] = []
+
+    def watched(config: TrialConfig, *given: Any) -> Any:
+        seen.append((torch.get_num_threads(), config.precision))
+        return epochs(config, *given)
+
+    monkeypatch.setattr(retrain, "epochs", watched)
+    monkeypatch.setattr(
+        retrain.results, "settings",
+        lambda run, known=retrain.results.settings: {
+            name: TrialConfig.from_dict({**one.to_dict(), **settings})
+            for name, one in known(run).items()
+        },
+    )
+    with arithmetic.using(3):
+        assert main([str(run), "--epochs", "1", "--trial", "0002", *options]) == 0
+        assert torch.get_num_threads() == 3
+    precision = ran[0][2] if ran else arithmetic.precision_of("auto", "alexnet", "cpu")
+    assert seen == [(threads, precision)]
+    told = " ".join(capsys.readouterr().err.split())
+    assert said.replace("THIS", processor) in told
+
+
+def test_a_retrained_trial_is_the_ranked_one_to_the_digit(
+    run: Path, tiny: TrialConfig, data: FaceData, tmp_path: Path
+) -> None:
+    """As a worker trains it with two threads, and search.retrain in a process of one."""
+    given = {
+        "trial": "0002", "settings": dataclasses.replace(tiny, lr=1e-3).to_dict(),
+        "data": str(data.folder), "weights": {}, "run": str(tmp_path / "worker"), "cpus": 2,
+        "device": "cpu", "noted": 0, "metric": "val_acc", "mode": "max", "bar": None,
+    }
+    with arithmetic.using(1):
+        worker = FaceTrial(given)
+        ranked = [worker.step() for _ in range(3)]
+    Journal(run).trial("0002", "running", ran=ranked[0]["ran"])
+    with arithmetic.using(1):
+        assert main([str(run), "--trial", "0002"]) == 0
+    with (run / "retrain" / "0002" / "seed-0" / "epochs.csv").open() as file:
+        trained = list(csv.DictReader(file))
+    clock = ("seconds", "samples_per_second", "peak_memory_mib")
+    for mine, theirs in zip(trained, ranked, strict=True):
+        for name, value in mine.items():
+            assert name in clock or repr(float(value)) == repr(float(theirs[name])), name

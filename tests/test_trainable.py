@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import hashlib
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from facesiam import trainable
+from facesiam import arithmetic, trainable
 from facesiam.config import TrialConfig
 from facesiam.data import FaceData
 from facesiam.saving import load_model
@@ -246,6 +248,7 @@ def test_weights_of_one_name_and_another_content_are_others(
 ) -> None:
     monkeypatch.setenv("FACESIAM_CACHE", str(tmp_path / "cache"))
     files, asked = {"/one/alexnet.pth": b"first", "/two/alexnet.pth": b"SECOND"}, []
+
     def bytes_of(path: str, **more: Any) -> bytes:
         found = trainable._seen({"alexnet": path}, fetching(files, asked), **more)["alexnet"]
         assert Path(found).suffix == ".pth"
@@ -253,6 +256,7 @@ def test_weights_of_one_name_and_another_content_are_others(
 
     for path, content in [*files.items(), *files.items()]:
         assert bytes_of(path) == content
+    assert len(list((tmp_path / "cache" / "weights").iterdir())) == 2  # a trial may still read one
     files["/one/alexnet.pth"] = b"third"  # as after the file was replaced, at the same path
     assert bytes_of("/one/alexnet.pth") == b"third"
     asked.clear()  # with the driver's digest nothing is sent that is there already
@@ -287,3 +291,83 @@ def test_a_damaged_copy_in_the_cache_is_fetched_anew(
         copy.write_bytes(b"who")
         found = trainable._seen({"a": "/one/a.pth"}, fetch, known)["a"]
         assert Path(found) == copy and copy.read_bytes() == b"whole"
+
+
+def threads_seen(trial: FaceTrial, monkeypatch: pytest.MonkeyPatch) -> set[int]:
+    """With how many threads an epoch of a trial is trained."""
+    seen: set[int] = set()
+    assert trial.training is not None
+    update = trial.training._update
+
+    def watched(*given: Any) -> None:
+        seen.add(torch.get_num_threads())
+        update(*given)
+
+    trial.training._update = watched  # type: ignore[method-assign]
+    trial.step()
+    return seen
+
+
+@pytest.fixture
+def saving(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every epoch's state is saved; torch's threads are put back."""
+    monkeypatch.setattr(trainable, "SAVING_SHARE", 1e9)
+    with arithmetic.using(1):
+        yield
+
+
+@pytest.mark.usefixtures("saving")
+def test_a_trial_goes_on_with_the_threads_that_it_began_with(
+    tiny: TrialConfig, data: FaceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever its share is now: grown after it ran out of memory, or of another machine."""
+    monkeypatch.setattr(arithmetic, "cores", lambda: 4)
+    whole = FaceTrial(config(tmp_path / "whole", data, tiny) | {"cpus": 2})
+    expected = [step(whole) for _ in range(3)]
+    processor = torch.backends.cpu.get_cpu_capability()
+    ran = {"device": "cpu", "threads": 2, "precision": "fp32", "processor": processor}
+    assert expected[0]["ran"] == [{"epoch": 0, **ran}]
+    for cpus in (1, 3):
+        run = tmp_path / f"cut{cpus}"
+        first = FaceTrial(config(run, data, tiny) | {"cpus": 2})
+        seen = [step(first)]
+        first.writer.flush()
+        torch.set_num_threads(3)
+        again = FaceTrial(config(run, data, tiny) | {"cpus": cpus, "noted": 1})
+        seen.append(step(again))
+        assert threads_seen(again, monkeypatch) == {2} and seen == expected[:2]
+
+
+@pytest.mark.usefixtures("saving")
+def test_a_trial_that_cannot_go_on_as_it_ran_says_so(
+    tiny: TrialConfig, data: FaceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arithmetic, "cores", lambda: 4)
+    first = FaceTrial(config(tmp_path, data, tiny) | {"cpus": 4})
+    step(first)
+    first.writer.flush()
+    monkeypatch.setattr(arithmetic, "cores", lambda: 1)
+    for _ in range(2):  # taken up twice, it has changed once
+        again = FaceTrial(config(tmp_path, data, tiny) | {"cpus": 1, "noted": 1})
+        row = step(again)
+        assert [(part["epoch"], part["threads"]) for part in row["ran"]] == [(0, 4), (1, 1)]
+        (said,) = row["said"]
+        assert "epochs before 1 ran with 4 threads" in said and "here with 1 thread," in said
+
+
+@pytest.mark.usefixtures("saving")
+def test_a_trial_goes_on_in_the_precision_that_auto_was_where_it_began(
+    tiny: TrialConfig, data: FaceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    auto = dataclasses.replace(tiny, precision="auto")
+    here = {"is": "fp32"}
+    monkeypatch.setattr(arithmetic, "precision_of", lambda *of: here["is"])
+    for began, dtype in (("bf16", torch.bfloat16), ("fp32", torch.float32)):
+        here["is"] = began
+        first = FaceTrial(config(tmp_path / began, data, auto))
+        step(first)
+        first.writer.flush()
+        here["is"] = "fp32" if began == "bf16" else "bf16"  # another processor
+        again = FaceTrial(config(tmp_path / began, data, auto) | {"noted": 1})
+        assert again.training is not None and again.training.dtype == dtype
+        assert [part["precision"] for part in again.ran] == [began]
