@@ -311,7 +311,7 @@ def test_all_that_an_epochs_numbers_come_from_is_the_trainers_code() -> None:
     place = Path(identity.__file__).parent
     beside = {"errors", "files", "settings", "progress", "cli", "storage", "saving", "identity",
               "check", "download", "synthetic", "sketch", "faces", "pen", "probe", "trainable",
-              "demo", "config", "__init__", "archive", "parts"}  # fmt: skip
+              "demo", "config", "__init__", "archive", "parts", "cores"}  # fmt: skip
     found, waiting = set[str](), ["train", "packing"]
     while waiting:
         name = waiting.pop()
