@@ -164,6 +164,10 @@ class FaceData:
         left, right, label = rows[:, 2:].T.copy()
         return Pairs(left, right, label, None)
 
+    def distinct(self, pairs: Pairs) -> NDArray[np.int64]:
+        """Number pairs (P,) so that those of the same two pictures, either way round, are one."""
+        return cfp.distinct(pairs.left, pairs.right, self.content)
+
     def images_of(self, pairs: Pairs, views: str) -> NDArray[np.int64]:
         """Return the images of the people of `pairs`: those in a pair (protocol), or all."""
         used = np.unique(np.concatenate([pairs.left, pairs.right]))

@@ -119,9 +119,10 @@ def judge_test_pairs(
     pixels = data.pixels(config.geometry)
     odds = log_odds(net, config, pixels, pairs)
     right, same = accuracy(odds, pairs.label), expit(odds)
-    low, high = wilson(round(right * len(odds)), len(odds))
+    count = len(np.unique(data.distinct(pairs)))
+    low, high = wilson(round(right * count), count)
     title = (
-        f"Test accuracy {100 * right:.1f} % [{100 * low:.1f}, {100 * high:.1f}] of {len(odds)} "
+        f"Test accuracy {100 * right:.1f} % [{100 * low:.1f}, {100 * high:.1f}] of {count} "
         "pairs"
     )
     rng = np.random.default_rng(options.seed)

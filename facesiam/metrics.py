@@ -175,7 +175,7 @@ def calibration(score: ArrayLike, label: ArrayLike) -> tuple[float, float]:
 
 
 def verification(
-    log_odds: ArrayLike, label: ArrayLike, seed: int = 0
+    log_odds: ArrayLike, label: ArrayLike, seed: int = 0, distinct: ArrayLike | None = None
 ) -> dict[str, dict[str, float]]:
     """Measure P pairs: the METRICS as ``{"value", "low", "high"}``, all in [0, 1].
 
@@ -183,13 +183,24 @@ def verification(
     2.5th and 97.5th percentile over 1,000 bootstrap resamples drawn from ``seed``, same and
     different pairs each resampled among themselves: the protocols fix how many there are of each.
 
+    A pair that a protocol has twice counts twice in the values, as the field reports them, but
+    tells nothing more: it is one of ``n``, and is drawn as one.
+
+    Args:
+        log_odds: (P,) of "same person".
+        label: (P,) 0 same, 1 different.
+        seed: of the resamples.
+        distinct: (P,) a number for each pair, the same for the same two pictures; None: all
+            differ.
+
     Raises:
         ValueError: as ``accuracy``.
     """
     score, same = _checked(log_odds, label)
-    right, n = int(_right(score, same).sum()), len(score)
-    low, high = wilson(right, n)
-    share = right / n if n else math.nan
+    pair = np.arange(len(score)) if distinct is None else np.asarray(distinct, dtype=np.int64)
+    n = len(np.unique(pair))
+    share = float(_right(score, same).mean()) if n else math.nan
+    low, high = wilson(round(share * n) if n else 0, n)
     result: dict[str, dict[str, float]] = {
         "accuracy": {"value": share, "low": low, "high": high, "n": n},
         "auc": {"value": auc(score, label), "low": math.nan, "high": math.nan},
@@ -199,7 +210,7 @@ def verification(
         value = true_accepts(score, label, most)
         result[name] = {"value": value, "low": math.nan, "high": math.nan}
     if _ranked(score, same):
-        drawn = _bootstrap(score, same, np.random.default_rng(seed))
+        drawn = _bootstrap(score, same, pair, np.random.default_rng(seed))
         for name, values in drawn.items():
             bounds = np.percentile(values, [2.5, 97.5])
             result[name].update(low=float(bounds[0]), high=float(bounds[1]))
@@ -274,7 +285,7 @@ def _crossings(false_accepts: Floats, true_accepts: Floats) -> Floats:
 
 
 def _bootstrap(
-    score: Floats, same: NDArray[np.bool_], rng: np.random.Generator
+    score: Floats, same: NDArray[np.bool_], pair: Ints, rng: np.random.Generator
 ) -> dict[str, Floats]:
     """Return RESAMPLES values of every measure but the accuracy."""
     groups = _groups(score)
@@ -284,7 +295,8 @@ def _bootstrap(
     while left:
         rows = min(left, max(1, CHUNK // len(score)))
         curves = _roc(
-            _resampled(groups[same], rows, size, rng), _resampled(groups[~same], rows, size, rng)
+            _resampled(groups[same], pair[same], rows, size, rng),
+            _resampled(groups[~same], pair[~same], rows, size, rng),
         )
         found["auc"].append(_areas(*curves))
         found["eer"].append(_crossings(*curves))
@@ -294,8 +306,18 @@ def _bootstrap(
     return {name: np.concatenate(values) for name, values in found.items()}
 
 
-def _resampled(groups: Ints, rows: int, size: int, rng: np.random.Generator) -> Ints:
-    """Draw ``rows`` resamples of ``groups`` (P,) and count each: (rows, size)."""
-    drawn = groups[rng.integers(len(groups), size=(rows, len(groups)))]
-    flat = (drawn + size * np.arange(rows)[:, None]).ravel()
-    return np.bincount(flat, minlength=rows * size).reshape(rows, size)
+def _resampled(groups: Ints, pair: Ints, rows: int, size: int, rng: np.random.Generator) -> Ints:
+    """Draw ``rows`` resamples of ``groups`` (P,) and count each, (rows, size).
+
+    What has the same number in ``pair`` (P,) is drawn together.
+    """
+    number = np.unique(pair, return_inverse=True)[1].reshape(-1)
+    count = int(number.max()) + 1
+    if count == len(groups):
+        flat = groups[rng.integers(count, size=(rows, count))] + size * np.arange(rows)[:, None]
+        return np.bincount(flat.ravel(), minlength=rows * size).reshape(rows, size)
+    drawn = rng.integers(count, size=(rows, count)) + count * np.arange(rows)[:, None]
+    times = np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count)[:, number]
+    flat = groups + size * np.arange(rows)[:, None]
+    counts = np.bincount(flat.ravel(), times.ravel(), minlength=rows * size)
+    return counts.reshape(rows, size).astype(np.int64)

@@ -59,7 +59,8 @@ def test(
     figures = {
         "trial": trial, "protocol": asked, "seed": config.seed,
         "epoch": int(info["epoch"]), "val_acc": val_acc,
-        **verification(odds, pairs.label, seed=config.seed), "ties": ties(odds, pairs.label),
+        **verification(odds, pairs.label, config.seed, data.distinct(pairs)),
+        "ties": ties(odds, pairs.label),
         "config": config.to_dict(), "data": data.key, "trainer": trainer_version(),
     }
     suffix = f"-{protocol}" if other else ""
@@ -98,7 +99,9 @@ def ensemble(
     figures = {
         "trial": name, "members": list(files), "protocol": protocol,
         "seed": 0, "epoch": None, "val_acc": accuracy(own["val"], pairs["val"].label),
-        **verification(own["test"], pairs["test"].label),
+        **verification(
+            own["test"], pairs["test"].label, distinct=data.distinct(pairs["test"])
+        ),
         "ties": ties(own["test"], pairs["test"].label), "data": data.key,
     }
     for old in folder.glob("test-*.json"):
@@ -275,7 +278,7 @@ def _test_fold(config: TrialConfig, data: FaceData, folder: Path) -> dict[str, A
         calibrate(net, config, pixels, data.official(number, config.fold % 10 + 1))
         odds = log_odds(net, config, pixels, pairs)
         figures |= {"epoch": int(info["epoch"]), "val_acc": float(info["val_acc"])}
-        figures[kind] = verification(odds, pairs.label, seed=config.seed)
+        figures[kind] = verification(odds, pairs.label, config.seed, data.distinct(pairs))
         figures[kind]["ties"] = {"n": ties(odds, pairs.label)}
         scores.write(folder / f"scores-{kind}.csv", data.names, pairs, odds)
     return figures

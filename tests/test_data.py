@@ -588,6 +588,9 @@ def test_real_cfp_gives_the_protocols_sizes(tmp_path: Path) -> None:
     counts = np.bincount(dataset.pairs[:, 1], minlength=11)
     assert counts[1:7].sum() == 8400 and counts[7:9].sum() == counts[9:].sum() == 2800
     data = prepare(REAL, [], cache=tmp_path, progress=False)  # no geometry: nothing is decoded
+    test = data.pairs("cfp-pairs", "test")
+    # 1,379 + 1,400: 21 of split 09's and 10's FF pairs are there in reverse as well
+    assert len(test.label) == 2800 and len(np.unique(data.distinct(test))) == 2779
     for part, people, size in (("train", 300, 3000), ("val", 100, 1000), ("test", 100, 1000)):
         triplets = data.pairs("frontal-triplets", part).triplets  # type: ignore[arg-type]
         assert triplets is not None and len(triplets) == size

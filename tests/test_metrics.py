@@ -282,3 +282,21 @@ def test_no_slope_is_so_steep_that_scores_beyond_these_become_equal() -> None:
     assert threshold == pytest.approx(0.515) and slope == pytest.approx(30 / 0.415)
     probability = 1 / (1 + np.exp(-slope * (np.array([0.95, 0.9, 0.52, 0.0]) - threshold)))
     assert len(set(probability)) == 4 and 0 < probability.min() and probability.max() < 1
+
+
+def test_a_pair_that_is_there_three_times_says_no_more_than_once() -> None:
+    rng = np.random.default_rng(4)
+    label = np.repeat([SAME, OTHER], 100)
+    scores = rng.normal(0.1 - 0.2 * label, 0.15)
+    once = verification(scores, label, seed=1)
+    thrice = verification(np.tile(scores, 3), np.tile(label, 3), 1, np.tile(np.arange(200), 3))
+    assert thrice == once and once["accuracy"]["n"] == 200
+    taken = verification(np.tile(scores, 3), np.tile(label, 3), seed=1)["auc"]
+    assert taken["high"] - taken["low"] < 0.7 * (once["auc"]["high"] - once["auc"]["low"])
+
+
+def test_a_pair_that_is_there_twice_counts_twice_in_the_value_and_once_in_n() -> None:
+    measured = verification([1.0, 1.0, -1.0, -1.0], [0, 0, 0, 1], distinct=[7, 7, 8, 9])
+    accuracy_ = measured["accuracy"]
+    assert (accuracy_["value"], accuracy_["n"]) == (0.75, 3)
+    assert (accuracy_["low"], accuracy_["high"]) == wilson(2, 3)
