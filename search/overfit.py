@@ -57,8 +57,8 @@ def overfit(
 ) -> bool | None:
     """Judge the curves of one run, a value per epoch (E,): losses in nats, accuracies in [0, 1].
 
-    Epochs with a value missing (NaN) are left out. Returns None where there is no verdict: a net
-    at chance, or fewer than five epochs.
+    Epochs with a value that is missing (NaN) or endless are left out. Returns None where there is
+    no verdict: a net at chance, or fewer than five epochs.
     """
     return verdict(train_loss, val_loss, train_acc, val_acc).overfit
 
@@ -69,7 +69,7 @@ def verdict(
 ) -> Verdict:
     """Judge as ``overfit`` does, and say why."""
     curves = np.array([train_loss, val_loss, train_acc, val_acc], dtype=np.float64)
-    curves = curves[:, ~np.isnan(curves).any(axis=0)]
+    curves = curves[:, np.isfinite(curves).all(axis=0)]
     if at_chance(curves[3]):
         return Verdict(None, "at chance")
     if curves.shape[1] < WINDOW:

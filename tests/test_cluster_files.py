@@ -7,8 +7,10 @@ import fnmatch
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -20,6 +22,7 @@ import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 from facesiam.storage import Bucket
+from search import depot
 from search.arguments import parser
 from search.space import load
 
@@ -484,3 +487,29 @@ def test_the_image_installs_the_pins_and_the_package_alone() -> None:
         "pip install --no-cache-dir --no-deps --editable .",
     ]
     assert not any("://" in rest or "latest" in rest for rest in runs)
+
+
+def test_all_rules_act_in_the_image_as_they_do_here(tmp_path: Path) -> None:
+    """What chance rests on is in what the image copies, without the runs of this checkout."""
+    for word, rest in instructions():
+        for source in rest.split()[:-1] if word == "COPY" else ():
+            if (ROOT / source).is_dir():
+                shutil.copytree(ROOT / source, tmp_path / source.rstrip("/"))
+    asked = (
+        "from search import acting, shipped, space\n"
+        "from search.curves import shipped as runs\n"
+        "print(shipped.PACKAGE, len(runs()), acting.cannot_act(space.load('spaces/code2.yaml')))\n"
+    )
+    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-c", asked]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.stdout == f"{tmp_path / 'search'} 18 []\n", done.stderr
+
+
+def test_what_chance_rests_on_comes_to_the_machines_of_a_cluster() -> None:
+    """By Ray's launcher onto the head, and with the code to every worker."""
+    kept = ("search/recordings/index.csv", "spaces/code2.yaml")
+    for rule in yaml.safe_load((CLUSTER / "ray.yaml").read_text())["rsync_exclude"]:
+        assert not any(fnmatch.fnmatch(part, rule) for path in kept for part in path.split("/"))
+    (search,) = (Path(p) for p in depot.code()["py_modules"] if Path(p).name == "search")
+    assert (search / "recordings" / "index.csv").is_file()

@@ -77,6 +77,13 @@ def test_no_verdict_at_chance_or_on_a_short_run() -> None:
     assert overfit.overfit([], [], [], []) is None
 
 
+def test_an_epoch_with_an_endless_loss_is_left_out() -> None:
+    """One pair that was answered with endless certainty says nothing of the trend."""
+    ends = [*FLAT[:-1], math.inf]
+    assert overfit.overfit(FALLING, ends, LEARNED, LEARNED) is False
+    assert overfit.overfit(FALLING, [math.inf] * 10, LEARNED, LEARNED) is None
+
+
 def test_one_epoch_above_chance_is_still_chance() -> None:
     # as the documents' row G: 57.7 % once, in the last epoch
     assert at_chance([0.5] * 9 + [0.577])
