@@ -7,6 +7,7 @@ import io
 import os
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn, TextIO, cast
@@ -14,7 +15,9 @@ from typing import Any, NoReturn, TextIO, cast
 from facesiam.errors import UserError, reason, shown
 
 DONE, SOME_FAILED, WRONG_INPUT, STORAGE_FAILED, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
-"""Exit codes. 1 says that some trial failed, and nothing else."""
+BROKEN = 70
+"""Exit codes. 1 says that some trial failed, and nothing else; 70 (EX_SOFTWARE of sysexits.h) that
+this program is at fault, which leaves a traceback."""
 
 
 def run(
@@ -32,7 +35,8 @@ def run(
             be written any more.
 
     Returns:
-        The exit code: that of the work; 2 for wrong input; 130 after a Ctrl-C. A closed pipe
+        The exit code: that of the work; 2 for wrong input; 130 after a Ctrl-C; 70 with a
+        traceback where this program is at fault. A closed pipe
         behind stdout, as of ``| head``, ends a command quietly with 0, unless it goes on.
     """
     with _outlets(goes_on):
@@ -60,6 +64,9 @@ def _handled(work: Callable[[], int], interrupted: str, refused: int) -> int:
     except KeyboardInterrupt:
         say(interrupted)
         return INTERRUPTED
+    except Exception:  # Python's own exit code would be 1, which says that some trial failed
+        say(traceback.format_exc().rstrip())
+        return BROKEN
 
 
 def _find_temporary() -> None:

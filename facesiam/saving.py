@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -112,7 +114,16 @@ def save_atomically(state: Mapping[str, Any], path: Path) -> None:
     """torch.save to `path` by way of a neighbour, so that a kill never leaves half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with files.atomic(path) as partial, partial.open("wb") as file:
-        torch.save(dict(state), file)
+        try:
+            torch.save(dict(state), file)
+        except RuntimeError as error:  # torch hides a full disk behind one of its own
+            cause: BaseException | None = error
+            while cause is not None and not isinstance(cause, OSError):
+                cause = cause.__cause__ or cause.__context__
+            if cause is None and "PytorchStreamWriter" not in str(error):
+                raise
+            number = cause.errno if cause and cause.errno else errno.ENOSPC
+            raise OSError(number, os.strerror(number), str(path)) from None
 
 
 class Writer:

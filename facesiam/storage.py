@@ -112,11 +112,11 @@ class Folder:
     def load(self, name: Path) -> Any:
         """See Storage."""
         try:
-            with (self.root / name).open("rb") as file:
+            with files.open_regular(self.root / name) as file:
                 file.read(1)
-        except FileNotFoundError:
+        except files.Missing:
             return None
-        except OSError as error:  # of the storage, which says nothing of the file
+        except (OSError, files.FileError) as error:  # of the storage, it says nothing of the file
             raise StorageError(f"{self.root / name}: {_reason(error)}") from None
         return read_weights(self.root / name)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import functools
+import io
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from facesiam.config import SETTINGS, Value
+from facesiam.files import FileError, exists, is_dir, is_file, read_text
 from search import folder
 from search.folder import RunError
 from search.shipped import RECORDINGS, whole
@@ -76,11 +78,11 @@ def read(path: str | Path) -> list[Curve]:
         RunError: no such folder, neither of the two forms, a damaged file, or no epoch in it.
     """
     path = Path(path)
-    if path.is_file():
+    if is_file(path):
         raise RunError(f"{path}: a file; recorded curves are given by their folder")
-    if not path.is_dir():
+    if not is_dir(path):
         raise RunError(f"{path}: no such folder of recorded curves")
-    if (path / "trials.jsonl").is_file():
+    if exists(path / "trials.jsonl"):
         found = _of_run(path)
     elif any(path.glob("*.csv")):
         found = _of_csvs(path)
@@ -182,13 +184,13 @@ def _lines(file: Path, needed: str) -> list[tuple[int, dict[str, Any]]]:
     Raises:
         RunError: it lacks the column ``needed``, or is not text.
     """
-    if not file.is_file():
+    if not exists(file):
         return []
     try:
-        with file.open(encoding="utf-8", newline="") as text:
+        with io.StringIO(read_text(file), newline="") as text:
             reader = csv.DictReader(text)
             if needed not in (reader.fieldnames or ()):
                 raise RunError(f"{file}: has no column {needed}")
             return [(reader.line_num, row) for row in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
+    except (FileError, csv.Error) as error:
         raise RunError(f"{file}: not a CSV ({error})") from None

@@ -138,11 +138,12 @@ def refuse_changes(run: Path, space: SearchSpace) -> None:
             f"prune.asha compares at the same share of {was.max_epochs()} epochs, and the most "
             f"are {space.max_epochs()} now"
         )
-    for name, known in read_trials(run).items():
-        if why := space.excludes(known["settings"], known.get("row")):
+    ran = folder.settings(run) if (trials := read_trials(run)) else {}
+    for name, known in trials.items():
+        if why := space.excludes(ran[name].to_dict(), known.get("row")):
             changes.append(f"trial {name} has run with {why}")
     if changes:
-        began = folder.manifest(run)["command"]
+        began = folder.manifest(run).get("command", "not known")
         more = [f"and {len(changes) - 5} more"] if len(changes) > 5 else []
         said = "\n  ".join([*changes[:5], *more])
         raise RunRefused(

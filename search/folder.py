@@ -6,13 +6,13 @@ damaged, becomes one sentence.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from facesiam.config import ConfigError, TrialConfig, did_you_mean, recorded
 from facesiam.errors import UserError
-from search import journal
+from facesiam.files import FileError, Missing, exists, is_dir
+from search import journal, runfiles
 
 
 class RunError(UserError, ValueError):
@@ -43,14 +43,24 @@ def manifest(run: str | Path) -> dict[str, Any]:
     """
     path = folder_of(run) / "manifest.json"
     try:
-        noted = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        return runfiles.read_manifest(path)
+    except Missing:
         raise RunError(f"{path}: missing, so what ran here is not known") from None
-    except ValueError as error:
-        raise RunError(f"{path}: not JSON ({error})") from None
-    if not isinstance(noted, dict):
-        raise RunError(f"{path}: must hold one JSON object, got {type(noted).__name__}")
-    return noted
+    except FileError as error:
+        raise RunError(str(error)) from None
+
+
+def data_of(run: str | Path) -> tuple[str, str]:
+    """Return where a run's data came from, and the key of their content.
+
+    Raises:
+        RunError: as ``manifest``, or it does not tell.
+    """
+    folder = folder_of(run)
+    try:
+        return runfiles.data_of(manifest(folder), folder / "manifest.json")
+    except FileError as error:
+        raise RunError(str(error)) from None
 
 
 def folder_of(run: str | Path) -> Path:
@@ -60,9 +70,9 @@ def folder_of(run: str | Path) -> Path:
         RunError: it does not exist (with the nearest run beside it), or holds no run.
     """
     folder = _fetched(str(run)) if "://" in str(run) else Path(run)
-    if not folder.exists():
+    if not exists(folder):
         raise RunError(f"{folder}: no such run folder{_nearest(folder)}")
-    missing = [name for name in ("space.yaml", "trials.jsonl") if not (folder / name).is_file()]
+    missing = [name for name in ("space.yaml", "trials.jsonl") if not exists(folder / name)]
     if missing:
         inside = _runs_in(folder)
         hint = f"; it holds the runs {', '.join(inside)}" if inside else ""
@@ -97,7 +107,7 @@ def _fetched(url: str) -> Path:
 
 
 def _runs_in(folder: Path) -> list[str]:
-    if not folder.is_dir():
+    if not is_dir(folder):
         return []
     return sorted(path.parent.name for path in folder.glob("*/trials.jsonl"))
 

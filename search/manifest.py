@@ -16,10 +16,11 @@ from typing import Any
 from facesiam.cores import cores
 from facesiam.data import FaceData
 from facesiam.device import gpu_names
-from facesiam.files import write_text
+from facesiam.files import exists, write_text
 from facesiam.identity import trainer_version
 from search.acting import cannot_act
 from search.options import SAMPLER
+from search.runfiles import read_manifest
 from search.space import SearchSpace
 
 PACKAGES = ("torch", "torchvision", "ray", "optuna", "pandas", "numpy", "pillow", "tensorboardX")
@@ -40,9 +41,9 @@ def begin(
         "nodes": [{"cpus": cpus, "gpus": gpus} for cpus, gpus in nodes],
         "cannot_act": cannot_act(space),
     }
-    if file.exists():
-        known = json.loads(file.read_text())
-        began = known["sessions"][0].get("trainer")
+    if exists(file):
+        known = read_manifest(file)
+        began = known.setdefault("sessions", [session])[0].get("trainer")
         changed = began not in (None, session["trainer"])
         known["sessions"].append(session)
         known["finished"] = None
@@ -69,7 +70,7 @@ def sampler_changed(run: Path) -> bool:
 def end(run: Path, finished: bool) -> None:
     """Note when the session ended, and the run if it came to its end."""
     file = run / "manifest.json"
-    known = json.loads(file.read_text())
+    known = read_manifest(file)
     known["sessions"][-1]["finished"] = _now()
     known["finished"] = known["sessions"][-1]["finished"] if finished else None
     write_text(file, json.dumps(known, indent=1) + "\n")

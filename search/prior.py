@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from facesiam.config import TrialConfig, Value
-from facesiam.files import write_text
+from facesiam.files import exists, write_text
 from search import folder
 from search.history import History
 from search.outcomes import HOPELESS, progress_of
 from search.parts import active
+from search.runfiles import read_known
 from search.space import SearchSpace, load
 
 FILE = "prior.json"
@@ -108,9 +109,11 @@ def write(run: Path, known: Iterable[Known]) -> None:
 def read(run: Path) -> list[Known]:
     """Return what ``write`` kept; nothing where it kept nothing."""
     file = run / FILE
-    if not file.is_file():
+    if not exists(file):
         return []
-    found = [Known(**one) for one in json.loads(file.read_text(encoding="utf-8"))]
+    more = Known._field_defaults
+    needed = [name for name in Known._fields if name not in more]
+    found = [Known(**one) for one in read_known(file, needed, more)]
     return [
         one._replace(scores=tuple(math.nan if score is None else score for score in one.scores))
         for one in found
@@ -144,7 +147,7 @@ def _data_of(run: str) -> str | None:
     """Return the key of the data that a run was made with; None of the documents."""
     if run == DOCUMENTS and not Path(run).exists():
         return None
-    return str((folder.manifest(folder.folder_of(run)).get("data") or {}).get("key"))
+    return str((folder.manifest(run).get("data") or {}).get("key"))
 
 
 def _documents(space: SearchSpace) -> Iterator[Known]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from facesiam.config import TrialConfig
 from facesiam.metrics import METRICS
 from search import results, space
 from search.overfit import at_chance
-from search.results import RunError
+from search.runfiles import read_test
 
 
 @dataclass(frozen=True)
@@ -108,18 +107,13 @@ def _read_tests(folder: Path) -> list[dict[str, Any]]:
 
 
 def _read_test(path: Path) -> dict[str, Any]:
-    try:
-        test = json.loads(path.read_text(encoding="utf-8"))
-        for name in ("accuracy", "auc", "eer"):
-            _ = [float(test[name][part]) for part in ("value", "low", "high")]
-        own = path.name == "test.json"
-        measures = {name: test[name] for name in METRICS if name in test}  # older runs lack some
-        protocol = test.get("protocol") or test.get("config", {}).get("protocol", "–")
-        scores = path.with_name(path.name.replace("test", "scores", 1)).with_suffix(".csv")
-        work = {"config": {**test.get("config", {}), "seed": None}, "trainer": test.get("trainer")}
-        return {
-            "seed": test["seed"], "epoch": test["epoch"], **measures, "protocol": protocol,
-            "own": own, "scores": scores, "work": work, "ties": int(test.get("ties", 0)),
-        }
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path}: not a test result ({error!r})") from None
+    test = read_test(path, tuple(METRICS))
+    measures = {name: test[name] for name in METRICS if name in test}  # older runs lack some
+    protocol = test.get("protocol") or test["config"].get("protocol", "–")
+    scores = path.with_name(path.name.replace("test", "scores", 1)).with_suffix(".csv")
+    work = {"config": {**test["config"], "seed": None}, "trainer": test.get("trainer")}
+    return {
+        "seed": test["seed"], "epoch": test["epoch"], **measures, "protocol": protocol,
+        "own": path.name == "test.json", "scores": scores, "work": work,
+        "ties": test.get("ties", 0),
+    }

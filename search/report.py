@@ -9,7 +9,6 @@ verdicts and the effects.
 from __future__ import annotations
 
 import argparse
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,18 +16,20 @@ from pathlib import Path
 import pandas as pd
 
 from facesiam import cli
+from facesiam.cfp import KINDS
 from facesiam.config import TrialConfig
-from facesiam.errors import reason
-from facesiam.files import own_folder, write_text
+from facesiam.files import exists, own_folder, write_text
 from facesiam.losses import LOSSES
 from search import documents, figures, findings, results, scores, tables, verdicts
 from search.documents import DocumentRow
 from search.ran import Measured, Run, log_settings, ran_rows, read, settings_frame
 from search.ranking import grid, markdown
-from search.results import RunError
+from search.runfiles import read_folds
 
 OWN = re.compile(r"(curves-|roc-).+\.png|overview\.png|settings\.png")
 """The names of a report's pictures."""
+MEASURES = ("accuracy", "auc", "eer")
+"""Of the folds' summaries."""
 BEST = 3
 """Trials whose curves are drawn when none of them is a row of the documents."""
 
@@ -85,12 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _main(options: argparse.Namespace) -> int:
-    try:
-        cli.show(report(options.runs))
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise RunError(f"{error.filename}: cannot be written ({reason(error)})") from None
+    cli.show(report(options.runs))
     return 0
 
 
@@ -162,7 +158,7 @@ def _rocs(run: Run, folder: Path) -> str:
     for trial, tests in run.tests.items():
         tested: dict[str, pd.DataFrame] = {}
         for test in tests:
-            if test["protocol"] not in tested and test["scores"].is_file():
+            if test["protocol"] not in tested and exists(test["scores"]):
                 try:
                     judged = scores.read(test["scores"])
                 except scores.OlderScores as error:
@@ -180,7 +176,7 @@ def _rocs(run: Run, folder: Path) -> str:
 def _folds(run: Run) -> str:
     """Write the ten-fold tables that search.retrain left; '' without."""
     files = sorted(run.folder.glob(f"retrain/*/{tables.TEN_FOLD}/seed-*/folds.json"))
-    found = [tables.folds(json.loads(file.read_text(encoding="utf-8"))) for file in files]
+    found = [tables.folds(read_folds(file, KINDS, MEASURES)) for file in files]
     if not found:
         return ""
     return "\n\n".join(["CFP's ten folds, accuracy in percent, mean ± std over the folds; AUC and "

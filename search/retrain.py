@@ -37,6 +37,7 @@ from facesiam.train import Training, epochs
 from facesiam.weights import find_weights
 from search import results, tables, verify
 from search.earlier import Key, keys
+from search.folder import data_of
 from search.journal import locked, read_trials
 
 MADE = "trained.json"
@@ -266,15 +267,15 @@ def _save(path: Path, training: Training, metrics: EpochMetrics, data: str) -> N
 
 def _data(run: Path, given: str | None, geometries: Sequence[Geometry]) -> FaceData:
     """Open the run's data, where it was packed or from `given`; refuse other data."""
-    noted = results.manifest(run)["data"]
-    packed = cache_root() / noted["key"]
+    source, key = data_of(run)
+    packed = cache_root() / key
     if given is None and is_packed(packed, geometries):
         return open_packed(packed)
-    data = prepare(given or noted["source"], geometries)
-    if data.key != noted["key"]:
+    data = prepare(given or source, geometries)
+    if data.key != key:
         raise DataError(
-            f"{given or noted['source']}: not the data that {run} was made with "
-            f"(content {data.key[:12]}, the run has {noted['key'][:12]})"
+            f"{given or source}: not the data that {run} was made with "
+            f"(content {data.key[:12]}, the run has {key[:12]})"
         )
     return data
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import os
 import re
 import shlex
@@ -25,8 +24,8 @@ from facesiam import cli
 from facesiam.cli import DONE, INTERRUPTED, SOME_FAILED, STORAGE_FAILED, TERMINATED
 from facesiam.config import Value, geometry_of
 from facesiam.errors import UserError, shown
-from facesiam.files import write_text
-from search import arguments, prior, shipped
+from facesiam.files import exists, is_dir, write_text
+from search import arguments, folder, prior, shipped
 from search.earlier import RunRefused, keys, lent, refuse_changes
 from search.journal import locked, read_trials
 from search.space import SearchSpace, load
@@ -48,8 +47,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command; return its exit code.
 
     0: done, or its minutes are over. 1: some trial failed. 2: wrong input, nothing was written.
-    3: the storage failed, and --resume goes on once it is back. 130: interrupted. 143: terminated,
-    by SIGTERM.
+    3: the storage failed, and --resume goes on once it is back. 70: this program is at fault,
+    which leaves a traceback. 130: interrupted. 143: terminated, by SIGTERM.
     """
     options = arguments.parser().parse_args(argv)
     return cli.run(
@@ -108,7 +107,7 @@ def run_folder(options: argparse.Namespace, space: SearchSpace) -> tuple[Path, s
             raise RunRefused(f"{run} exists; go on with --resume, or give another --name")
     if options.resume:
         _refuse_foreign(space, run, url)
-    nearest = next(p for p in (run, *run.parents) if p.exists())
+    nearest = next(p for p in (run, *run.parents) if exists(p))
     try:
         # By trying: permissions say nothing of /proc, of a full disk or of a read-only mount.
         tempfile.TemporaryFile(dir=nearest).close()
@@ -121,7 +120,7 @@ def run_folder(options: argparse.Namespace, space: SearchSpace) -> tuple[Path, s
 
 def _refuse_foreign(space: SearchSpace, run: Path, url: str | None) -> None:
     """Refuse to go on with a run that is not there, or is not of this space."""
-    if not (run / "manifest.json").exists():
+    if not exists(run / "manifest.json"):
         near = "" if url else _near(run.name, run.parent)
         raise RunRefused(f"--resume: there is no run at {url or run}{near}")
     refuse_changes(run, space)
@@ -155,7 +154,7 @@ def _check_again(options: argparse.Namespace, space: SearchSpace, setup: Setup, 
 
 def _taken(run: Path) -> bool:
     """Say whether a folder has anything but the lock of a start that failed."""
-    return run.exists() and (not run.is_dir() or any(f.name != ".lock" for f in run.iterdir()))
+    return exists(run) and (not is_dir(run) or any(f.name != ".lock" for f in run.iterdir()))
 
 
 def _behind(options: argparse.Namespace, name: str) -> tuple[Path, str]:
@@ -174,7 +173,7 @@ def _behind(options: argparse.Namespace, name: str) -> tuple[Path, str]:
         mirror.bucket.patience = ()  # somebody waits for an answer
         if mirror.exists():
             raise RunRefused(f"{url} exists; go on with --resume, or give another --name")
-        if (run / "manifest.json").exists():
+        if exists(run / "manifest.json"):
             raise RunRefused(
                 f"{run} has a run of which nothing has come to {url}; go on with --resume, or "
                 "give another --name"
@@ -187,7 +186,7 @@ def _main(options: argparse.Namespace) -> int:
 
     space = resolve(options)
     run, url = run_folder(options, space)
-    if options.weights and not Path(options.weights).exists():
+    if options.weights and not exists(Path(options.weights)):
         raise RunRefused(f"--weights {options.weights}: no such file or folder")
     _check_known(options, space, run)
     if options.dry_run:
@@ -266,11 +265,11 @@ def _index(
 
 def _refuse_other_data(run: Path, key: str, source: str) -> None:
     """Refuse to go on with a run on data that are not those which it began with."""
-    was = json.loads((run / "manifest.json").read_text())["data"]
-    if was["key"] != key:
+    began, was = folder.data_of(run)
+    if was != key:
         raise RunRefused(
-            f"--resume: {run} was started on other data ({was['source']}, content "
-            f"{was['key'][:12]}; {source} has {key[:12]})"
+            f"--resume: {run} was started on other data ({began}, content "
+            f"{was[:12]}; {source} has {key[:12]})"
         )
 
 
@@ -278,7 +277,7 @@ def _check_known(options: argparse.Namespace, space: SearchSpace, run: Path) -> 
     """Refuse a warm start that cannot be, before anything is prepared."""
     if not options.warm_start:
         return
-    if options.resume and not (run / prior.FILE).exists():
+    if options.resume and not exists(run / prior.FILE):
         raise RunRefused("--warm-start: this run began without one; leave it out, or start anew")
     if space.algorithm != "tpe":
         raise RunRefused(f"--warm-start: algorithm {space.algorithm} learns of no score; tpe does")

@@ -20,7 +20,7 @@ from facesiam.cfp import ALL_FOLDS, KINDS
 from facesiam.config import Part, Protocol, TrialConfig
 from facesiam.data import DataError, FaceData, Pairs
 from facesiam.device import keep_freed_memory
-from facesiam.files import write_text
+from facesiam.files import FileError, read_json, write_text
 from facesiam.identity import trainer_version
 from facesiam.judge import log_odds, odds_of, pair_logits
 from facesiam.metrics import METRICS, accuracy, calibration, ties, verification
@@ -105,7 +105,7 @@ def ensemble(
         "ties": ties(own["test"], pairs["test"].label), "data": data.key,
     }
     for old in folder.glob("test-*.json"):
-        if json.loads(old.read_text(encoding="utf-8"))["members"] != figures["members"]:
+        if _members(old) != figures["members"]:
             old.unlink()  # the search has gone on since
     scores.write(folder / f"scores-{protocol}.csv", data.names, pairs["test"], own["test"])
     write_text(folder / f"test-{protocol}.json", json.dumps(figures, indent=1) + "\n")
@@ -188,13 +188,22 @@ def ten_folds(
     return summary
 
 
+def _members(file: Path) -> Any:
+    """Return whose mean a file of figures says it is; None where it does not."""
+    try:
+        noted = read_json(file)
+    except FileError:
+        return None
+    return noted.get("members") if isinstance(noted, dict) else None
+
+
 def known(file: Path, key: str) -> dict[str, Any] | None:
     """Return what a file says of work that has this key; None where there is no such file."""
     try:
-        noted: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        return noted if noted["key"] == key else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        noted = read_json(file)
+    except FileError:
+        return None  # it is written anew
+    return noted if isinstance(noted, dict) and noted.get("key") == key else None
 
 
 def pairs_of(data: FaceData, config: TrialConfig, protocol: str | None, part: Part) -> Pairs:
