@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from facesiam.augment import AUGMENTS, varied
@@ -77,6 +78,8 @@ class Training(Iterator[EpochMetrics]):
         self.captured: Captured | None = None
         if graphs and not self.net.embeds:
             self.captured = Captured(self.optimizer.drop_gradients, self.notes.append)
+        self.right: NDArray[np.bool_] | None = None
+        """Whether each validation pair was judged right in the last epoch, (P,)."""
         self.halt = threading.Event()
         self.steps, self.seen, self.spent = 0, 0, 0.0
         """Of the epoch so far: updates, pairs, seconds. Where it was taken up they are not 0."""
@@ -264,9 +267,10 @@ class Training(Iterator[EpochMetrics]):
         if self.net.calibrated and np.isfinite(scores).all():
             self.net.calibrate(*calibration(scores, self.val_pairs.label))
             logits = self.net.verdicts(torch.from_numpy(scores))
-        loss, right = F.cross_entropy(logits, label), judged_right(logits, label).double().mean()
+        right = judged_right(logits, label)
+        self.right, loss = right.numpy(), F.cross_entropy(logits, label)
         return {
-            "val_loss": loss.item(), "val_acc": right.item(), **live.report(),
+            "val_loss": loss.item(), "val_acc": right.double().mean().item(), **live.report(),
             "logit_spread": logit_spread(logits), "val_auc": auc(scores, self.val_pairs.label),
         }
 

@@ -31,7 +31,7 @@ import torch
 from numpy.typing import NDArray
 from ray import tune
 
-from facesiam import arithmetic, cli, packing
+from facesiam import arithmetic, bits, cli, packing
 from facesiam.config import TrialConfig, Value, geometry_of
 from facesiam.data import Fetch, cache_root, open_packed
 from facesiam.files import digest
@@ -97,7 +97,8 @@ class FaceTrial(tune.Trainable):
         self.stepping = True
         try:
             with self._telling_memory():
-                metrics = next(self.training).to_dict()
+                metrics: dict[str, Any] = next(self.training).to_dict()
+                metrics["val_right"] = self._right(metrics)
                 self.history.append(metrics)
                 self._keep_best(metrics)
                 done = self.training.epoch >= self.training.config.epochs
@@ -183,8 +184,8 @@ class FaceTrial(tune.Trainable):
             epoch = int(state["epoch"])
             self.training.notes.append(f"epochs before {epoch} {why}: a net that neither gives")
         self.best = -float("inf")
-        self.history: list[dict[str, float]] = []
-        self.unnoted: list[dict[str, float]] = []
+        self.history: list[dict[str, Any]] = []
+        self.unnoted: list[dict[str, Any]] = []
 
     def _saved_state(self) -> dict[str, Any]:
         """Return the state to go on from; empty: there is none, or none that can be read."""
@@ -213,6 +214,16 @@ class FaceTrial(tune.Trainable):
             if not state or _of_memory(error) or "cuda" in str(error).lower():
                 raise  # that says nothing of the state
             self._build(config, self._starting_over(error))  # it may be half loaded
+
+    def _right(self, metrics: Mapping[str, Any]) -> str | None:
+        """Return which validation pairs were judged right in an epoch that is the best so far.
+
+        By the metric of the search or by the accuracy: these are the epochs that are compared.
+        """
+        assert self.training is not None and self.training.right is not None
+        before = max((row["val_acc"] for row in self.history), default=-1.0)
+        is_best = self.sign * metrics[self.metric] > self.best or metrics["val_acc"] > before
+        return bits.pack(self.training.right) if is_best else None
 
     def _keep_best(self, metrics: dict[str, float]) -> None:
         value = self.sign * metrics[self.metric]

@@ -78,7 +78,7 @@ class Journal:
         self._append(TRIALS, line)
         self.sync()
 
-    def epoch(self, trial: str, metrics: Mapping[str, float]) -> None:
+    def epoch(self, trial: str, metrics: Mapping[str, Any]) -> None:
         """Note what one epoch of a trial measured."""
         self._append(EPOCHS, {"trial": trial, **metrics})
         if time.monotonic() - self._synced > SYNC_SECONDS:

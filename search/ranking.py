@@ -18,6 +18,16 @@ from facesiam.config import SETTINGS
 REASON = "stop reason"
 LEAST = 20
 """Columns of text that a stop reason needs to be read in."""
+MARKS = {True: " ~", False: "", None: " ?"}
+"""By whether a trial is like the best one; None: that is not known."""
+TESTED = (
+    "~ not told from the best: exact McNemar on the same pairs, p times the number of comparisons "
+    "(best_p) 0.05 or more"
+)
+UNTESTED = (
+    "? not tested against the best: which pairs were judged right was not kept, or they are other "
+    "pairs"
+)
 WORDS = ("trial", "status", "val_acc, %", REASON)
 """Columns that read from the left; settings that are words do too."""
 
@@ -65,9 +75,11 @@ def differing(trials: pd.DataFrame) -> list[str]:
 
 def legend(shown: pd.DataFrame, same: dict[str, str]) -> list[str]:
     """Return the lines under a table: what ~ means, and the settings left out of it."""
-    lines = []
-    if shown["like_best"].iloc[1:].any():
-        lines.append("~ the 95 % interval overlaps the best trial's: the two cannot be told apart")
+    lines, alike = [], shown["like_best"].iloc[1:]
+    if alike.fillna(False).any() or shown["best_p"].notna().any():
+        lines.append(TESTED)
+    if alike.isna().any():
+        lines.append(UNTESTED)
     if same:
         kept = ", ".join(f"{name} {value}" for name, value in same.items())
         lines.append(f"the same in every trial: {kept}")
@@ -118,7 +130,7 @@ def interval(value: float, low: float, high: float) -> str:
 
 def _cells(row: dict[Any, Any], names: Iterable[str]) -> list[str]:
     rank = shown_value(row["rank"])
-    like = " ~" if row["like_best"] and rank != "1" else ""
+    like = "" if rank == "1" else MARKS[None if pd.isna(row["like_best"]) else row["like_best"]]
     accuracy = interval(row["val_acc"], row["val_acc_low"], row["val_acc_high"])
     train = row["train_acc"]
     reason = "" if pd.isna(row["stop_reason"]) else str(row["stop_reason"])

@@ -182,7 +182,8 @@ class Recorder(tune.Callback):
             self.board.say(f"{trial.config['trial']}: {line}")
         self._note_ran(trial.config["trial"], result.get("ran"))
         # A state that an older version saved may lack a field.
-        self._epoch(trial.config["trial"], {k: result.get(k, math.nan) for k in EPOCH_FIELDS})
+        metrics = {k: result.get(k, math.nan) for k in EPOCH_FIELDS}
+        self._epoch(trial.config["trial"], metrics, result.get("val_right"))
 
     def _note_ran(self, name: str, ran: Any) -> None:
         """Note what a trial is computed with, where that is not known yet; its key is of that."""
@@ -192,9 +193,10 @@ class Recorder(tune.Callback):
             key = {"key": self.key(settings, ran)} if self.key else {}
             self.journal.trial(name, "running", ran=ran, **key)
 
-    def _epoch(self, name: str, metrics: Mapping[str, Any]) -> None:
+    def _epoch(self, name: str, metrics: Mapping[str, Any], right: str | None) -> None:
+        """Note an epoch, and which validation pairs were judged right where that is known."""
         self.scheduler.enter(name, metrics)
-        self.journal.epoch(name, metrics)
+        self.journal.epoch(name, {**metrics, "val_right": right})
         spared = self.scheduler.spared.get(name)
         if spared and spared.epoch == metrics["epoch"]:
             self._note(name, "running")
@@ -309,7 +311,7 @@ class Recorder(tune.Callback):
             metrics = {key: row.get(key, math.nan) for key in EPOCH_FIELDS}
             last = metrics["epoch"] + 1 == suggestion.settings["epochs"]
             stop = self.scheduler.hear(name, metrics, last)
-            self._epoch(name, metrics)
+            self._epoch(name, metrics, row.get("val_right"))
             if stop:
                 break
         values = [row[self.space.metric] for row in self.scheduler.histories[name].rows]

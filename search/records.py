@@ -113,6 +113,7 @@ EPOCH: dict[str, Form] = {
     **_BOTH, **{item.name: _or_none(_NUMBER) for item in fields(EpochMetrics)},
     **dict.fromkeys(SHARES, _or_none(_SHARE)), **dict.fromkeys(COUNTS, _or_none(_COUNT)),
     "seconds": _or_none(_SECONDS), "epoch": Form(is_whole, "a whole number from 0"),
+    "val_right": _or_none(_TEXT),  # which validation pairs were judged right: facesiam/bits.py
 }  # fmt: skip
 NEEDED = {"trial": TRIAL.keys() & {"trial", "status"}, "epoch": {"trial", "epoch"}}
 

@@ -20,12 +20,13 @@ from typing import Any
 import pandas as pd
 
 from facesiam import cli
+from facesiam.bits import unpack
 from facesiam.config import SETTINGS, EpochMetrics, positive
 from facesiam.errors import reason
 from facesiam.files import atomic
 from facesiam.lookalikes import odd
 from facesiam.metrics import wilson
-from search import space, verdicts
+from search import paired, space, verdicts
 from search.folder import RunError, folder_of, manifest, read, settings
 from search.ranking import table
 
@@ -33,7 +34,8 @@ FIELDS = tuple(EpochMetrics.__dataclass_fields__)
 KINDS = {bool: "boolean", int: "Int64", float: "float64", str: "string"}
 MEASURED = {
     "val_acc": "float64", "val_acc_low": "float64", "val_acc_high": "float64",
-    "like_best": "bool", "best_epoch": "Int64", "train_acc": "float64", "epochs_run": "int64",
+    "like_best": "boolean", "best_p": "float64", "best_epoch": "Int64", "train_acc": "float64",
+    "epochs_run": "int64",
     "status": "string", "stop_rule": "string", "stop_reason": "string", "stop_epoch": "Int64",
     "stop_rung": "float64", "stop_value": "float64", "stop_cutoff": "float64",
     "stop_peers": "Int64", "control": "bool", "seconds": "float64",
@@ -51,8 +53,11 @@ def load(run: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read a run folder into ``trials``, best first, and ``epochs``.
 
     ``trials`` has rank, trial, row, a column per setting that can differ, then ``val_acc`` at the
-    best epoch with Wilson's 95 % interval (shares in [0, 1]), ``like_best`` (the interval overlaps
-    the best trial's), ``best_epoch``, ``train_acc`` there, ``epochs_run``, ``status``,
+    best epoch with Wilson's 95 % interval (shares in [0, 1]), ``like_best`` (an exact McNemar test
+    on the same validation pairs does not tell the trial from the best one; missing where the pairs
+    are others, or were not kept and the counts alone do not say), ``best_p`` (that test's p times
+    the number of trials compared with the best; missing where it was not made), ``best_epoch``,
+    ``train_acc`` there, ``epochs_run``, ``status``,
     the verdict on it, and ``seconds`` spent in its epochs. The best epoch is the best one of the
     space's metric, ties to the earlier epoch; NaN never wins, and a trial with nothing but NaN
     ranks after all others. A trial without an epoch has no rank.
@@ -217,13 +222,35 @@ def _summary(
     low, high = (math.nan, math.nan) if math.isnan(value) else wilson(round(value * pairs), pairs)
     return {
         "objective": _number(best.get(metric)),
-        "val_acc": value, "val_acc_low": low, "val_acc_high": high, "like_best": False,
+        "val_acc": value, "val_acc_low": low, "val_acc_high": high,
+        "_judged": _judged(line, value, pairs, best.get("val_right")),
         "best_epoch": best.get("epoch"), "train_acc": _number(best.get("train_acc")),
         "epochs_run": len(epochs), "status": line.get("status"),
         **{name: line.get(name) for name in MEASURED if name.startswith("stop_")},
         "control": bool(line.get("control")),
         "seconds": float(sum(_number(epoch.get("seconds")) for epoch in epochs)),
     }  # fmt: skip
+
+
+def _judged(
+    line: dict[str, Any], share: float, n: int, right: str | None
+) -> paired.Judged | None:
+    """Return what is known of a trial's verdicts at its best epoch; None without a score."""
+    if math.isnan(share):
+        return None
+    count, settings = round(share * n), line.get("settings") or {}
+    pairs = tuple(settings.get(name) for name in paired.PAIRS)
+    return paired.Judged(n, count, pairs, unpack(right, n, count))
+
+
+def _compared(
+    best: paired.Judged | None, other: paired.Judged | None, family: int
+) -> paired.Compared:
+    if best is None or other is None:
+        return paired.Compared(math.nan, False)
+    if best is other:
+        return paired.Compared(math.nan, True)
+    return paired.compare(best, other, family)
 
 
 def _ranked(frame: pd.DataFrame, mode: str, kinds: dict[str, str]) -> pd.DataFrame:
@@ -234,10 +261,11 @@ def _ranked(frame: pd.DataFrame, mode: str, kinds: dict[str, str]) -> pd.DataFra
     frame = frame.sort_values(order, ascending=[True, mode == "min", True, True])
     frame = frame.reset_index(drop=True)
     ranks = pd.Series(range(1, len(frame) + 1), dtype="Int64").mask(frame["_none"])
-    best = frame.iloc[0]
-    frame["like_best"] = (frame["val_acc_high"] >= best["val_acc_low"]) & (
-        frame["val_acc_low"] <= best["val_acc_high"]
-    )
+    others = int(frame["_judged"].notna().sum()) - 1
+    compared = [_compared(frame.iloc[0]["_judged"], one, others) for one in frame["_judged"]]
+    frame["like_best"] = pd.array([one.alike for one in compared], dtype="boolean")
+    frame["best_p"] = [one.p for one in compared]
+    frame.loc[0, "best_p"] = math.nan  # of itself
     frame.insert(0, "rank", ranks)
     return frame.astype(kinds)[["rank", *kinds]]
 

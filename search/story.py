@@ -15,7 +15,7 @@ from search import results, space
 from search.folder import RunError, settings
 from search.history import LEVEL, History, departure
 from search.journal import read_trials
-from search.ranking import differing, interval, shown_value
+from search.ranking import UNTESTED, differing, interval, shown_value
 from search.rules import spent_after
 from search.verdicts import good, judged, lost_by_it
 
@@ -214,8 +214,15 @@ def _rank(told: Told) -> str:
     against = f"{place}: {_accuracy(trial)} against {_accuracy(best)} of the best, {best['trial']}"
     if math.isnan(trial["val_acc"]):
         return against
-    overlap = "overlap, so they cannot be told apart" if trial["like_best"] else "do not overlap"
-    return f"{against}; the intervals {overlap}"
+    if pd.isna(trial["like_best"]):
+        return f"{against}; {UNTESTED.removeprefix('? ')}"
+    told_apart = "cannot tell" if trial["like_best"] else "tells"
+    if math.isnan(trial["best_p"]):
+        return f"{against}; an exact McNemar test {told_apart} the two apart, whichever the pairs"
+    return (
+        f"{against}; an exact McNemar test on the same pairs {told_apart} the two apart, p "
+        f"{trial['best_p']:.2g} after all comparisons with the best"
+    )
 
 
 def _accuracy(trial: pd.Series) -> str:

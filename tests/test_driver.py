@@ -60,7 +60,7 @@ class Hungry(tune.Trainable):
         if self.epoch == 1 and lr >= self.given["weights"]["hungry"] and given < 2:
             raise OutOfMemory("out of memory in epoch 1: 9 GiB asked for")
         row = dict.fromkeys(EPOCH_FIELDS, 0.5) | {"epoch": self.epoch, "val_acc": lr, "updates": 9}
-        return {**row, "done": self.epoch == 1}
+        return {**row, "val_pairs": 100, "done": self.epoch == 1}
 
 
 class Slow(tune.Trainable):
@@ -92,7 +92,9 @@ class Slow(tune.Trainable):
             (self.folder / name).touch()
             self._wait_for(other)
         (self.folder / f"done-{self.trials}").touch()
-        return dict.fromkeys(EPOCH_FIELDS, 0.5) | {"epoch": 0, "updates": 9, "done": True}
+        return dict.fromkeys(EPOCH_FIELDS, 0.5) | {
+            "epoch": 0, "updates": 9, "val_pairs": 100, "done": True,
+        }  # fmt: skip
 
     def _wait_for(self, name: str) -> None:
         for _ in range(6000):

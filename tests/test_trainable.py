@@ -15,8 +15,10 @@ import pytest
 import torch
 
 from facesiam import arithmetic, trainable
+from facesiam.bits import pack
 from facesiam.config import TrialConfig
 from facesiam.data import FaceData
+from facesiam.judge import log_odds
 from facesiam.saving import load_model
 from facesiam.trainable import FaceTrial, OutOfMemory, Preempted
 from facesiam.weights import read_weights
@@ -89,6 +91,25 @@ def test_state_is_saved_only_as_often_as_it_is_cheap(
     monkeypatch.setattr(trainable, "ASSUMED_BYTES_PER_SECOND", 1.0)  # a year a save
     step(FaceTrial(config(tmp_path, data, tiny)))
     assert not (tmp_path / "state").exists()
+
+
+def test_of_its_best_epochs_a_trial_tells_which_pairs_it_judged_right(
+    tiny: TrialConfig, data: FaceData, tmp_path: Path
+) -> None:
+    trial = FaceTrial({
+        **config(tmp_path, data, tiny), "cpus": 1, "metric": "val_loss", "mode": "min",
+    })
+    assert trial.training is not None
+    pairs = data.pairs_of(tiny, "val")
+    row = step(trial)
+    odds = log_odds(trial.training.net, tiny, data.pixels(tiny.geometry), pairs)
+    right = (odds > 0) == (pairs.label == 0)
+    assert row["val_right"] == pack(right) and row["val_acc"] == right.mean()
+    for loss, best_loss, best_accuracy, told in (
+        (0.6, 0.5, 0.9, False), (0.4, 0.5, 0.9, True), (0.6, 0.5, 0.7, True),
+    ):  # fmt: skip
+        trial.best, trial.history = -best_loss, [{"val_acc": best_accuracy}]
+        assert (trial._right({"val_loss": loss, "val_acc": 0.8}) is not None) == told
 
 
 def test_the_weights_kept_are_those_of_the_best_epoch(
