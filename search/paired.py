@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import bdtr
 
 from facesiam.bits import Bools
 
@@ -50,6 +49,8 @@ class Compared:
 
 def mcnemar(only_one: int, only_other: int) -> float:
     """Return the exact two-sided p of two nets, from the pairs that only one of them has right."""
+    from scipy.special import bdtr  # not above: whoever only starts a search need not wait for it
+
     fewer, differing = sorted((only_one, only_other))[0], only_one + only_other
     return min(1.0, 2 * float(bdtr(fewer, differing, 0.5))) if differing else 1.0
 
