@@ -300,3 +300,10 @@ def test_a_pair_that_is_there_twice_counts_twice_in_the_value_and_once_in_n() ->
     accuracy_ = measured["accuracy"]
     assert (accuracy_["value"], accuracy_["n"]) == (0.75, 3)
     assert (accuracy_["low"], accuracy_["high"]) == wilson(2, 3)
+
+
+def test_the_two_ways_round_of_a_pair_are_drawn_together() -> None:
+    """One same pair, above the different one in one order and below it in the other: 0.5 whatever
+    is drawn. Apart they would give 0 and 1 as well."""
+    measured = verification([1.0, -1.0, 0.5], [0, 0, 1], distinct=[4, 4, 2])
+    assert measured["auc"] == {"value": 0.5, "low": 0.5, "high": 0.5}
