@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from facesiam.archive import DataError, Source
+from facesiam.lists import text_of
 
 Floats = NDArray[np.float64]
 
@@ -50,7 +51,7 @@ def read(source: Source, name: str) -> Floats:
             f"{source.path}: align: true needs landmarks, and {file} does not exist; CFP has them "
             "in Data/Fiducials"
         )
-    return parse(source.read(file).decode("utf-8", errors="replace"), f"{source.path}: {file}")
+    return parse(text_of(source.read(file)), f"{source.path}: {file}")
 
 
 def parse(text: str, where: str) -> Floats:
@@ -60,7 +61,8 @@ def parse(text: str, where: str) -> Floats:
         DataError: it is something else; begins with `where`.
     """
     try:
-        points = np.array([line.split(",") for line in text.split()], np.float64)
+        lines = filter(None, (line.strip("\ufeff\0\x1a \t") for line in text.splitlines()))
+        points = np.array([line.replace(",", " ").split() for line in lines], np.float64)
     except ValueError:
         points = np.empty(0)
     if points.shape != (POINTS, 2) or not np.isfinite(points).all():

@@ -21,6 +21,7 @@ from facesiam.archive import MAX_MEMBER
 from facesiam.config import TrialConfig, positive
 from facesiam.data import DataError, Pairs, prepare
 from facesiam.judge import log_odds, predict
+from facesiam.lists import text_of
 from facesiam.metrics import accuracy, wilson
 from facesiam.models import SiameseNet
 from facesiam.packing import GEOMETRIES, decode
@@ -171,7 +172,7 @@ def _fitted(path: Path, config: TrialConfig) -> Image.Image:
         return GEOMETRIES[config.geometry](image)
     file = path.with_suffix(".txt")
     try:
-        text = files.read_bytes(file, MAX_MEMBER).decode("utf-8-sig", errors="replace")
+        text = text_of(files.read_bytes(file, MAX_MEMBER))
     except files.FileError as error:
         raise DataError(
             f"{error}; the net was trained on aligned faces, so it needs the image's 30 "

@@ -13,6 +13,7 @@ from PIL import Image
 from facesiam import align, packing
 from facesiam.archive import DataError, open_source
 from facesiam.data import prepare
+from facesiam.lists import text_of
 from tests import tiny_cfp
 
 SIDE = 200
@@ -95,6 +96,14 @@ def test_a_large_image_is_averaged_and_not_sampled() -> None:
 def test_landmarks_that_are_none_get_a_sentence(text: str) -> None:
     with pytest.raises(DataError, match=r"x\.txt: expected 30 lines with two numbers as in 27"):
         align.parse(text, "x.txt")
+
+
+@pytest.mark.parametrize("between", [",", "\t", " ", ", "])
+@pytest.mark.parametrize("code", ["utf-8-sig", "utf-16", "utf-16-be"])
+def test_landmarks_in_another_dress(between: str, code: str) -> None:
+    content = "".join(f"{at}.5{between}{at + 1}\r\n" for at in range(30)) + "\r\n"
+    points = align.parse(text_of(content.encode(code)), "x")
+    assert points[29].tolist() == [29.5, 30.0] and points.shape == (30, 2)
 
 
 def test_the_file_is_beside_the_images() -> None:
