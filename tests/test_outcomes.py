@@ -75,6 +75,14 @@ def test_what_a_short_trial_has_at_its_end_is_all_that_it_will_have() -> None:
     assert standings.expected().tolist() == pytest.approx([0.80, 0.62, 0.72])
 
 
+def test_one_that_ended_and_of_which_only_the_value_is_known_gains_no_more() -> None:
+    standings = Standings("max")
+    standings.tell(0, 0.80, 4, "done", None, Progress((0.5, 0.6, 0.7, 0.8), 4))
+    standings.tell(1, 0.70, 2, "done")
+    standings.tell(2, 0.62, 2, "stopped")  # it may come as far as any has: 0.62 + 0.10 + 0.10
+    assert standings.expected().tolist() == pytest.approx([0.80, 0.70, 0.82])
+
+
 def test_a_loss_counts_as_the_probability_of_the_right_answer() -> None:
     """One that began with a loss of 1e9 gained 0.5 and not a milliard."""
     standings = Standings("min")

@@ -19,7 +19,7 @@ from search.machine import Node, Setup, Shares
 from search.pruners import Stop
 from search.recorder import EPOCH_FIELDS, Recorder
 from search.space import load
-from search.suggest import Suggestion
+from search.suggest import Suggester, Suggestion
 from search.takeup import stop_of
 
 SPACE = """
@@ -359,6 +359,20 @@ def test_an_epoch_that_lacks_a_metric_has_it_as_nan(tmp_path: Path) -> None:
         missing = {name for name in EPOCH_FIELDS if math.isnan(known[name])}
         assert missing == set(EPOCH_FIELDS) - set(row)
         assert {name: known[name] for name in row} == row
+
+
+def test_tpe_hears_of_those_that_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of those that an earlier session has left."""
+    told: list[Any] = []
+    first = recorder(tmp_path, PRUNED)
+    ended, runs = play(first, [0.8] * 4), play(first, [0.85, 0.9], end="")
+    for live in (first, recorder(tmp_path, PRUNED)):
+        live.waiting = []
+        monkeypatch.setattr(Suggester, "next", lambda self, running: told.append(running))
+        live.next()
+        monkeypatch.undo()
+    assert [list(each) for each in told] == [[runs]] * 2 and ended not in told[0]
+    assert told[0] == told[1] and told[0][runs].scores == (0.85, 0.9)
 
 
 def test_a_trial_that_diverges_at_once_is_the_worst_to_tpe(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import json
 import math
+import random
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from search.outcomes import Progress
 from search.run import _say_who_chooses
 from search.space import SearchSpace, load
 from search.suggest import Suggester, Suggestion
+from search.untried import Untried
 
 FINITE = """
 search:
@@ -171,20 +173,21 @@ def test_how_many_are_drawn_at_random(
 
 
 def test_trials_that_run_count_for_what_they_have_reached(tmp_path: Path) -> None:
-    """Nothing has ended: of ten that run, three at 1e-5 have learned and seven at 1e-2 guess."""
+    """Nothing has ended. Of twenty that run five around 1e-5 have learned, the others guess."""
     one = dataclasses.replace(space(tmp_path, CONTINUOUS, "tpe"), trials=60)
-    rates = []
-    for seed in range(8):
-        suggester, running = Suggester(dataclasses.replace(one, seed=seed)), {}
-        for number in range(10):
-            lr, name = (1e-5, 1e-2)[number > 2], f"{number:04d}"
-            suggester.replay(name, {"lr": lr * 1.01**number})
-            scores = (0.5, 0.7 + number / 100) if number <= 2 else (0.5, 0.51)
-            running[name] = Progress(scores, 60, learned=number <= 2)
-        suggestion = suggester.next(running)
-        assert suggestion
-        rates.append(math.log10(float(suggestion.settings["lr"])))
-    assert sum(rates) / 8 < -4
+    rates, blind = list[float](), list[float]()
+    for seed in range(10):
+        suggester, running = Suggester(dataclasses.replace(one, seed=seed)), dict[str, Progress]()
+        for number in range(20):
+            learns, name = number < 5, f"{number:04d}"
+            suggester.replay(name, {"lr": 1e-5 if learns else 1e-4 * 1.6**number})
+            scores = (0.5, 0.7) if learns else (0.5, 0.51)
+            running[name] = Progress(scores, 60, learned=learns)
+        for seen, found in ((running, rates), ({}, blind)):
+            suggestion = suggester.next(seen)
+            assert suggestion
+            found.append(math.log10(float(suggestion.settings["lr"])))
+    assert sum(rates) / 10 < -4.5 < -4 < sum(blind) / 10
 
 
 FINE = """
@@ -265,6 +268,18 @@ trials: 30
         suggester.tell(suggestion.trial, 0.9 if good else 0.6, 5, "done")
     assert len({json.dumps(s.settings) for s in found}) == len(found) == 30
     assert sum(s.settings["net"] == "alexnet" for s in found) == 1
+
+
+def test_what_is_left_of_an_infinite_space_is_drawn_where_it_is_infinite(tmp_path: Path) -> None:
+    """One in 64 draws would be there by chance; a search must not hang on finding it."""
+    one = space(tmp_path, """
+search:
+  batch_size: {low: 1, high: 64}
+  lr: {low: 1e-6, high: 1e-1, log: true, when: {batch_size: 7}}
+""", "tpe")
+    rng, untried = random.Random(0), Untried(one)
+    drawn = [untried.draw(rng) for _ in range(10)]
+    assert [settings and settings["batch_size"] for settings in drawn] == [7] * 10
 
 
 def test_what_was_tried_elsewhere_does_not_end_a_finite_space_early(tmp_path: Path) -> None:

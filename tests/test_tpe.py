@@ -132,6 +132,10 @@ def test_where_nothing_has_learned_what_was_tried_is_avoided(tmp_path: Path) -> 
         for number in range(10):
             suggester.replay(f"{number}", {"lr": 1e-2 * 1.1**number})
             suggester.tell(f"{number}", 0.5, 7 + number, "stopped", "chance")
+        assert suggester.tpe
+        for good, bad in suggester.tpe._models():
+            assert len(good._mixture_distribution.weights) == 1  # the prior alone
+            assert len(bad._mixture_distribution.weights) == 11
         suggestion = suggester.next()
         near += bool(suggestion) and 5e-3 < float(suggestion.settings["lr"]) < 5e-2  # type: ignore[union-attr]
     assert near <= 4  # a fifth of the range, in which a draw at random has 4
