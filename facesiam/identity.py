@@ -12,8 +12,8 @@ from pathlib import Path
 TRAINER = (
     "align", "augment", "batches", "cfp", "config", "constraints", "convolutions", "data",
     "device", "graphs", "images", "jpeg", "judge", "lists", "losses", "metrics", "models",
-    "optimizer", "packing", "pixels", "schedules", "tensorfiles", "train", "trunks", "vitals",
-    "weights",
+    "optimizer", "packing", "pixels", "schedules", "seals", "tensorfiles", "train", "trunks",
+    "vitals", "weights",
 )
 """The modules that an epoch's numbers come from."""
 LIBRARIES = ("torch", "torchvision", "numpy", "pillow", "pytorch-metric-learning")

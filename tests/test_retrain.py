@@ -318,17 +318,17 @@ def test_the_ten_folds_by_the_command(run: Path, capsys: pytest.CaptureFixture[s
     [
         ([(0, 2, "fp32")], [], 2, "trained with 2 threads, fp32, cpu (THIS), as it ran"),
         ([(0, 1, "bf16")], [], 1, "trained with 1 thread, bf16, cpu (THIS), as it ran"),
-        ([(0, 64, "fp32")], [], 3, "it ran with 64 threads, fp32, cpu (THIS), and here with 3"),
+        ([(0, 64, "fp32")], [], 1, "it ran with 64 threads, fp32, cpu (THIS), and here with 1"),
         ([(0, 2, "fp32")], ["--threads", "1"], 1, "it ran with 2 threads, fp32, cpu (THIS), and"),
         ([(0, 2, "fp32"), (1, 1, "fp32")], [], 2, "changed at its epoch 1, so this gives another"),
-        (None, [], 3, "what it ran with was not recorded"),
+        (None, [], 1, "what it ran with was not recorded"),
     ],
 )
 def test_a_trial_is_trained_again_with_what_it_ran_with(
     run: Path, ran: list[tuple[int, int, str]] | None, options: list[str], threads: int,
     said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """On a machine of four cores, in a process that would take three threads."""
+    """On a machine of four cores, in a process that would take one thread."""
     monkeypatch.setattr(arithmetic, "cores", lambda: 4)
     processor = torch.backends.cpu.get_cpu_capability()
     if ran is not None:
@@ -351,9 +351,9 @@ def test_a_trial_is_trained_again_with_what_it_ran_with(
             for name, one in known(run).items()
         },
     )
-    with arithmetic.using(3):
+    with arithmetic.using(1):
         assert main([str(run), "--epochs", "1", "--trial", "0002", *options]) == 0
-        assert torch.get_num_threads() == 3
+        assert torch.get_num_threads() == 1
     precision = ran[0][2] if ran else arithmetic.precision_of("auto", "alexnet", "cpu")
     assert seen == [(threads, precision)]
     told = " ".join(capsys.readouterr().err.split())

@@ -344,7 +344,7 @@ def test_a_trial_goes_on_with_the_threads_that_it_began_with(
     """Whatever its share is now: grown after it ran out of memory, or of another machine."""
     monkeypatch.setattr(arithmetic, "cores", lambda: 4)
     whole = FaceTrial(config(tmp_path / "whole", data, tiny) | {"cpus": 2})
-    expected = [step(whole) for _ in range(3)]
+    expected = [step(whole), step(whole)]
     processor = torch.backends.cpu.get_cpu_capability()
     ran = {"device": "cpu", "threads": 2, "precision": "fp32", "processor": processor}
     assert expected[0]["ran"] == [{"epoch": 0, **ran}]
@@ -356,7 +356,7 @@ def test_a_trial_goes_on_with_the_threads_that_it_began_with(
         torch.set_num_threads(3)
         again = FaceTrial(config(run, data, tiny) | {"cpus": cpus, "noted": 1})
         seen.append(step(again))
-        assert threads_seen(again, monkeypatch) == {2} and seen == expected[:2]
+        assert threads_seen(again, monkeypatch) == {2} and seen == expected
 
 
 @pytest.mark.usefixtures("saving")
@@ -364,16 +364,16 @@ def test_a_trial_that_cannot_go_on_as_it_ran_says_so(
     tiny: TrialConfig, data: FaceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(arithmetic, "cores", lambda: 4)
-    first = FaceTrial(config(tmp_path, data, tiny) | {"cpus": 4})
+    first = FaceTrial(config(tmp_path, data, tiny) | {"cpus": 2})
     step(first)
     first.writer.flush()
     monkeypatch.setattr(arithmetic, "cores", lambda: 1)
     for _ in range(2):  # taken up twice, it has changed once
         again = FaceTrial(config(tmp_path, data, tiny) | {"cpus": 1, "noted": 1})
         row = step(again)
-        assert [(part["epoch"], part["threads"]) for part in row["ran"]] == [(0, 4), (1, 1)]
+        assert [(part["epoch"], part["threads"]) for part in row["ran"]] == [(0, 2), (1, 1)]
         (said,) = row["said"]
-        assert "epochs before 1 ran with 4 threads" in said and "here with 1 thread," in said
+        assert "epochs before 1 ran with 2 threads" in said and "here with 1 thread," in said
 
 
 @pytest.mark.usefixtures("saving")
