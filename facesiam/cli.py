@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn, TextIO, cast
 
+from facesiam import interrupts
 from facesiam.errors import UserError, reason, shown
 
 DONE, SOME_FAILED, WRONG_INPUT, STORAGE_FAILED, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
@@ -32,24 +33,28 @@ def run(
         refused: the exit code where the system refused: a full disk, a folder that may not be
             written.
         goes_on: whether the work is worth more than what it shows: it goes on where stdout cannot
-            be written any more.
+            be written any more, and ends with a sentence on SIGTERM too.
 
     Returns:
-        The exit code: that of the work; 2 for wrong input; 130 after a Ctrl-C; 70 with a
-        traceback where this program is at fault. A closed pipe
-        behind stdout, as of ``| head``, ends a command quietly with 0, unless it goes on.
+        The exit code: that of the work; 2 for wrong input; 130 after a Ctrl-C; where it goes on,
+        143 after a SIGTERM, or the SIGHUP of a connection that was lost; 70 with a traceback where
+        this program is at fault. A closed pipe behind stdout, as of ``| head``, ends a command
+        quietly with 0, unless it goes on.
     """
     with _outlets(goes_on):
-        return _handled(work, interrupted, refused)
+        return _handled(work, interrupted, refused, goes_on)
 
 
-def _handled(work: Callable[[], int], interrupted: str, refused: int) -> int:
+def _handled(
+    work: Callable[[], int], interrupted: str, refused: int, all_signals: bool
+) -> int:
     """Do the work and return its exit code, as ``run``."""
     printable()
     try:
-        _find_temporary()
-        code = work()
-        sys.stdout.flush()
+        with interrupts.raised(all_signals):
+            _find_temporary()
+            code = work()
+            sys.stdout.flush()
         return code
     except UserError as error:
         say(str(error))
@@ -61,6 +66,9 @@ def _handled(work: Callable[[], int], interrupted: str, refused: int) -> int:
         where = f"{error.filename}: " if error.filename else ""
         say(f"{where}{reason(error)}")
         return refused
+    except interrupts.Interrupted as signalled:
+        say(interrupted.replace("interrupted", signalled.word, 1))
+        return signalled.code
     except KeyboardInterrupt:
         say(interrupted)
         return INTERRUPTED

@@ -1,1 +1,5 @@
 """Which settings to try next, which trials to stop, what was learned."""
+
+from facesiam.interrupts import while_importing
+
+while_importing()

@@ -148,6 +148,7 @@ def connect(address: str | None, dashboard: bool = False) -> None:
         return
     session.set_environment(local=address is None)
     # What its daemons say of each other's deaths, dozens of lines: see watch.py.
+    ray._private.utils.set_sigterm_handler = lambda handler: None  # this process has its own
     ray._private.worker.print_to_stdstream = lambda *said, **more: None
     _RAYLET.Config.initialize("")  # Ray had read the environment when it was imported
     if address is None:

@@ -11,15 +11,12 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from facesiam.interrupts import WORDS
 from search.depot import terminate
 from search.recorder import Recorder
 
 SECONDS = 8.5
 """How long the trials have to save their states. A preempted machine has not much more than 10."""
-WORDS = {
-    signal.SIGINT: "interrupted", signal.SIGTERM: "terminated",
-    signal.SIGHUP: "terminated",  # a connection that was dropped
-}
 TIME_UP = "time is up"
 
 

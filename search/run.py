@@ -12,6 +12,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +21,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facesiam import cli
+from facesiam import cli, interrupts
 from facesiam.cli import DONE, INTERRUPTED, SOME_FAILED, STORAGE_FAILED, TERMINATED
 from facesiam.config import Value, geometry_of
 from facesiam.errors import UserError, shown
@@ -207,11 +208,12 @@ def _main(options: argparse.Namespace) -> int:
         print(f"rule {line}")
     try:
         return _search(options, space, setup, data, taken, known)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         if not (run / "manifest.json").exists():
             raise
-        print(f"interrupted; go on with:\n  {_resume_command()}", file=sys.stderr)
-        return INTERRUPTED
+        word = error.word if isinstance(error, interrupts.Interrupted) else "interrupted"
+        print(f"{word}; go on with:\n  {_resume_command()}", file=sys.stderr)
+        return CODES[word]
 
 
 def _prepare(
@@ -312,6 +314,7 @@ def _search(
     from search.mirror import Mirror
 
     driver.connect(setup.address, setup.dashboard)
+    interrupts.check()
     if setup.dashboard and (address := driver.dashboard()):
         _say(console, f"dashboard: http://{address}")
     nodes = driver.machines(setup.address, lambda line: _say(console, line))
@@ -321,12 +324,12 @@ def _search(
         space, setup, nodes, (options.data or space.data) == "drawn", driver.probe_on(setup),
         lambda line: _say(console, line),
     )
+    interrupts.check()
     shares = Shares(space, setup, nodes, at_once)
     key = keys(
         data.key, setup.weights, "cuda" if shares.has_gpus else "cpu",
         lambda net: max(1, int(shares.of(net)[0])),
     )
-    setup.run.mkdir(parents=True, exist_ok=True)
     count = space.count()
     board = Board(count, space.metric, space.mode, console)
     shown = setup.storage or _shown(setup.run)
@@ -484,6 +487,7 @@ def _resume_command() -> str:
 
 if __name__ == "__main__":
     code = main()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is said and done; Ray takes a second to end
     if (watch := sys.modules.get("search.watch")) and watch.died:
         watch.leave(code)  # Ray would hang in the interpreter's end, or change the exit code
     sys.exit(code)

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -485,3 +486,42 @@ def test_a_run_that_another_command_made_or_changed_while_this_one_started_stays
     assert "metric was val_auc and is val_acc" in capsys.readouterr().err
     if before:
         assert (place / "small" / "trials.jsonl").stat() == before
+
+
+@pytest.mark.usefixtures("local_ray")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_that_is_swallowed_while_ray_starts_ends_the_search_all_the_same(
+    space: Path, faces: Path, data: FaceData, tmp_path: Path, number: signal.Signals, code: int,
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FACESIAM_CACHE", str(data.folder.parent))
+
+    def swallow() -> None:
+        with suppress(BaseException):
+            signal.raise_signal(number)
+
+    while_ray_starts(monkeypatch, swallow)
+    argv = [str(space), "--data", str(faces), "--out", str(tmp_path / "runs"), "--rows", "A"]
+    assert main(argv) == code
+    assert "ed before the search began\n" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_ctrl_c_while_ray_starts_leaves_nothing(
+    space: Path, faces: Path, data: FaceData, tmp_path: Path
+) -> None:
+    sessions = Path(tempfile.mkdtemp(prefix="t", dir="/tmp"))
+    command = [sys.executable, "-m", "search.run", str(space), "--data", str(faces), "--out"]
+    with subprocess.Popen(
+        [*command, str(tmp_path / "runs")], cwd=ROOT, stdout=subprocess.PIPE, text=True,
+        stderr=subprocess.PIPE, start_new_session=True, env=os.environ | {
+            "FACESIAM_CACHE": str(data.folder.parent), "TMPDIR": str(sessions)
+        },
+    ) as process:
+        while process.poll() is None and not list(sessions.glob("siam*/session_*")):
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGINT)
+        shown, said = process.communicate(timeout=120)
+    assert (process.returncode, shown, said) == (130, "", "interrupted before the search began\n")
+    assert not (tmp_path / "runs").exists()
+    sessions.rmdir()  # nothing is in it
