@@ -26,15 +26,36 @@ class UserError(Exception):
 
 
 def shown(text: object, longest: int = LONGEST_LINE) -> str:
-    """Return text that was read from somewhere, safe to print: no control characters, no endless
-    line. Line ends and tabs stay.
+    """Return text that was read from somewhere, safe to print: no control characters, no secrets
+    of URLs, no endless line. Line ends and tabs stay.
 
     Args:
         text: anything; its str() is shown.
         longest: characters that a line may have; the middle of a longer one is left out.
     """
-    said = _CONTROL.sub(_escape, str(text))
+    said = _CONTROL.sub(_escape, masked(str(text)))
     return "\n".join(_shortened(line, longest) for line in said.split("\n"))
+
+
+def masked(text: str) -> str:
+    """Return text without the secrets of the URLs in it: *** stands for them.
+
+    As in s3://KEY:SECRET@bucket, and in a query as in ?secret_key=…&token=…. A name alone before
+    the @ is none (abfs://container@account, sftp://me@host), but for kinds where it is a key.
+    """
+    if "://" not in text and "=" not in text:
+        return text
+    text = _QUERY.sub(r"\1***", text)
+    return _KEY.sub(r"\1***@", _PASSWORD.sub(r"\1***@", text))
+
+
+_PASSWORD = re.compile(r"(://)[^/\s@:'\"]*:(?!\d+(?:/|$))[^\s@'\"]*@")
+"""NAME:SECRET@, but not a port. A secret may hold a slash that was not written as %2F."""
+_KEY = re.compile(r"\b((?:s3|https?|ray|oss|r2)://)(?!\*\*\*@)[^/\s@'\"]+@", re.IGNORECASE)
+_QUERY = re.compile(
+    r"([?&;](?:[\w.-]*(?:secret|token|passw|credential|signature|(?:access|account|api|private)"
+    r"[_-]?key)[\w.-]*|sig|key|pwd|auth)=)[^&;\s'\"#]+", re.IGNORECASE,
+)
 
 
 def _escape(found: re.Match[str]) -> str:

@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from facesiam.errors import shown
+
 MEMORY, PREEMPTED, STORAGE, LOST, BUG = "memory", "preempted", "storage", "lost", "bug"
 RETRIES = 3
 """How often a trial is tried again that dies without having got further."""
@@ -55,13 +57,13 @@ def reason_of(error: str) -> str:
     """Return the sentence that a user needs from a worker's traceback."""
     for name in ("OutOfMemory", "OutOfMemoryError", "StorageError", "Preempted", "Unseen"):
         if found := re.search(rf"^(?:\w+\.)*{name}: (.*)$", error, re.MULTILINE):
-            return found[1]
+            return shown(found[1])
     if kind_of(error) == LOST:
         pid, ip = (re.search(rf"\b{name}: (\S+)", error) for name in ("pid", "ip"))
         who = "the machine died" if "node has died" in error else UNKNOWN
         where = f"process {pid[1]} on {ip[1]}" if pid and ip else ""
         return f"{who} ({where})" if where else who
-    lines = [line.strip() for line in error.strip().splitlines() if line.strip()]
+    lines = [shown(line.strip()) for line in error.strip().splitlines() if line.strip()]
     return (lines[-1] if lines else UNKNOWN)[:300]
 
 
@@ -79,7 +81,7 @@ def last_lines(log: Path) -> list[str]:
             text = file.read().decode(errors="replace")
     except OSError:
         return []
-    return [line.rstrip()[:300] for line in text.splitlines() if line.strip()][-LOG_LINES:]
+    return [shown(line.rstrip()[:300]) for line in text.splitlines() if line.strip()][-LOG_LINES:]
 
 
 class Retries:

@@ -330,7 +330,7 @@ def _records(run: Path, name: str) -> Iterator[dict[str, Any]]:
     for number, row in json_lines(run / name):
         if why := records.problem(row, name == EPOCHS):
             raise JournalError(f"{run / name}: line {number}, {why}; {REPAIR}")
-        yield row
+        yield row if name == EPOCHS else records.harmless(row)
 
 
 def _numbered(run: Path, name: str, last: int) -> Iterator[Event]:

@@ -24,6 +24,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from facesiam.data import cache_root
+from facesiam.errors import masked
 from facesiam.files import write_text
 from facesiam.storage import Bucket, StorageError, is_of, join
 from search import prior
@@ -44,7 +45,7 @@ Over = Mapping[str, set[str]]
 
 def folder_for(url: str) -> Path:
     """Return the folder on this machine for a run behind a URL."""
-    place = url.partition("?")[0].rstrip("/")
+    place = masked(url).partition("?")[0].rstrip("/")  # another password, the same place
     name = place.rsplit("/", 1)[-1]
     return cache_root() / "runs" / hashlib.sha256(place.encode()).hexdigest()[:12] / name
 
@@ -69,7 +70,7 @@ class Mirror:
     """
 
     def __init__(self, url: str, say: Callable[[str], None]) -> None:
-        self.url, self.say = url, say
+        self.url, self._say = url, say
         self.run, self.bucket = folder_for(url), Bucket(url)
         self.trouble: str | None = None
         self.on_lost: Callable[[str], None] = say
@@ -83,6 +84,10 @@ class Mirror:
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
         self._signed = -SIGNING
+
+    def say(self, text: str) -> None:
+        """Tell the user, but no secret of the URL."""
+        self._say(masked(text))
 
     def exists(self) -> bool:
         """Say whether there is a run behind the URL."""

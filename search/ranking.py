@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from facesiam.config import SETTINGS
+from facesiam.errors import shown
 
 REASON = "stop reason"
 LEAST = 20
@@ -86,13 +87,23 @@ def legend(shown: pd.DataFrame, same: dict[str, str]) -> list[str]:
     return lines
 
 
+def plain(text: object) -> str:
+    """Return text that was read from a file as Markdown in one line: no HTML, no link, no picture,
+    no control character."""
+    return _unlinked(" ".join(shown(text).split("\n")).replace("<", "&lt;"))
+
+
+def _unlinked(text: str) -> str:
+    return text.replace("](", "]\\(").replace("][", "]\\[")
+
+
 def grid(headers: list[str], cells: list[list[str]], left: list[bool]) -> str:
     """Write a Markdown table; a bar or a line break inside a cell stays inside it."""
     rule = ["---" if word else "--:" for word in left]
     lines = [[header.replace("\n", " ") for header in headers], rule, *cells]
-    inside = str.maketrans({"|": "\\|", "\n": " "})
+    inside = str.maketrans({"|": "\\|", "\n": " ", "<": "&lt;"})
     return "\n".join(
-        "| " + " | ".join(cell.translate(inside) for cell in line) + " |"
+        "| " + " | ".join(_unlinked(cell.translate(inside)) for cell in line) + " |"
         for line in lines
     )
 

@@ -137,6 +137,16 @@ def problem(row: object, epoch: bool) -> str | None:
     return wrong(row, form)
 
 
+def harmless(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a trial's line whose texts, a worker's own words among them, are safe to be shown."""
+    for name in ("stop_rule", "stop_reason", "machine", "reused"):
+        if isinstance(row.get(name), str):
+            row[name] = " ".join(shown(row[name]).splitlines())
+    if "log" in row:
+        row["log"] = [" ".join(shown(text).splitlines()) for text in row["log"]]
+    return row
+
+
 def wrong(row: Mapping[str, Any], form: Mapping[str, Form]) -> str | None:
     """Say which field of a record holds what it must not, and what it holds; None: none does."""
     for name, value in row.items():

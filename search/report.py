@@ -23,7 +23,7 @@ from facesiam.losses import LOSSES
 from search import documents, figures, findings, results, scores, tables, verdicts
 from search.documents import DocumentRow
 from search.ran import Measured, Run, log_settings, ran_rows, read, settings_frame
-from search.ranking import grid, markdown
+from search.ranking import grid, markdown, plain
 from search.runfiles import read_folds
 
 OWN = re.compile(r"(curves-|roc-).+\.png|overview\.png|settings\.png")
@@ -68,7 +68,7 @@ def report(runs: Sequence[str | Path]) -> Path:
             tables.tested(given), _rocs(first, page.parent), _folds(first),
         ])),
     }
-    text = [f"# {first.manifest.get('name', first.folder.name)}"]
+    text = [f"# {plain(first.manifest.get('name', first.folder.name))}"]
     text += [f"## {title}\n\n{body}" for title, body in sections.items() if body]
     write_text(page, "\n\n".join(text) + "\n")
     return page
@@ -97,18 +97,18 @@ def _what_ran(runs: Sequence[Run]) -> str:
         counts = run.trials["status"].value_counts()
         states = ", ".join(f"{counts[status]} {status}" for status in sorted(counts.index))
         facts = {
-            "run": str(noted.get("name", run.folder.name)),
+            "run": plain(noted.get("name", run.folder.name)),
             "trials": f"{len(run.trials)} ({states})",
             "epochs": str(run.trials["epochs_run"].sum()),
             "command": f"`{_command(noted.get('command'))}`",
-            "data": f"{Path(data.get('source', '–')).name}, key `{data.get('key', '–')}`",
+            "data": f"{plain(Path(data.get('source', '–')).name)}, key `{data.get('key', '–')}`",
             "best by": f"{run.searched.metric}, {run.searched.mode}",
-            "seed": str(noted.get("seed", "–")),
-            "machine": _listed(noted.get("machine")),
-            "versions": _listed(noted.get("versions")),
-            "commit": str(noted.get("commit") or "–"),
-            "started": str(noted.get("started", "–")),
-            "finished": str(noted.get("finished") or "not yet"),
+            "seed": plain(noted.get("seed", "–")),
+            "machine": plain(_listed(noted.get("machine"))),
+            "versions": plain(_listed(noted.get("versions"))),
+            "commit": plain(noted.get("commit") or "–"),
+            "started": plain(noted.get("started", "–")),
+            "finished": plain(noted.get("finished") or "not yet"),
         }
         lines.append(grid(["", ""], [[name, value] for name, value in facts.items()], [True] * 2))
     return "\n\n".join(lines)
@@ -206,7 +206,8 @@ def _in_short(one: Measured) -> str:
 
 
 def _command(command: object) -> str:
-    return " ".join(map(str, command)) if isinstance(command, list) else str(command or "–")
+    text = " ".join(map(str, command)) if isinstance(command, list) else str(command or "–")
+    return plain(text).replace("`", "'")  # it stands in a code span
 
 
 def _listed(facts: object) -> str:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 from facesiam import cli, interrupts
 from facesiam.cli import DONE, INTERRUPTED, SOME_FAILED, STORAGE_FAILED, TERMINATED
 from facesiam.config import Value, geometry_of
-from facesiam.errors import UserError, shown
+from facesiam.errors import UserError, masked, shown
 from facesiam.files import exists, is_dir, write_text
 from search import arguments, folder, prior, shipped
 from search.earlier import RunRefused, keys, lent, refuse_changes
@@ -477,12 +477,15 @@ def _shown(path: Path) -> str:
 
 
 def _command() -> str:
-    return "python -m search.run " + shlex.join(sys.argv[1:])
+    return masked("python -m search.run " + shlex.join(sys.argv[1:]))
 
 
 def _resume_command() -> str:
     command = _command()
-    return command if "--resume" in sys.argv else f"{command} --resume"
+    command = command if "--resume" in sys.argv else f"{command} --resume"
+    if "***" in command:
+        command += "\n(with the secret in place of ***: it is noted nowhere)"
+    return command
 
 
 if __name__ == "__main__":
