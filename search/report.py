@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -65,7 +66,7 @@ def report(runs: Sequence[str | Path]) -> Path:
         "Early stopping": findings.early_stopping(_records(given)),
         "Ranked trials": _ranked(given),
         "Test": "\n\n".join(filter(None, [
-            tables.tested(given), _rocs(first, page.parent), _folds(first),
+            tables.tested(given), _paired(first), _rocs(first, page.parent), _folds(first),
         ])),
     }
     text = [f"# {plain(first.manifest.get('name', first.folder.name))}"]
@@ -171,6 +172,20 @@ def _rocs(run: Run, folder: Path) -> str:
             figures.verification(path, f"Test pairs of trial {trial}", tested)
             parts.append(f"![ROC curves and scores of trial {trial}]({path.name})")
     return "\n\n".join(parts)
+
+
+def _paired(run: Run) -> str:
+    """Compare the tests of a protocol with the best of them, pair by pair; '' without two."""
+    tested: dict[str, dict[str, pd.DataFrame]] = {}
+    for trial, tests in run.tests.items():
+        for test in tests:
+            if exists(test["scores"]):
+                with suppress(scores.OlderScores):  # which ``_rocs`` tells of
+                    frame = scores.read(test["scores"])
+                    nets = tested.setdefault(test["protocol"], {})
+                    nets[f"{trial}, seed {test['seed']}"] = frame
+    lines = [line for name, nets in tested.items() for line in scores.compared(name, nets)]
+    return "\n".join(f"- {line}" for line in lines)
 
 
 def _folds(run: Run) -> str:

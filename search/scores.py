@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from facesiam.data import Pairs
 from facesiam.errors import shown
 from facesiam.files import read_text, write_text
 from search.folder import RunError
+from search.paired import ALPHA, mcnemar
 
 COLUMNS = ("left", "right", "same_person", "log_odds")
 OLDER = ("left", "right", "label", "same")
@@ -90,3 +91,34 @@ def read(path: Path) -> pd.DataFrame:
         same_person=numbers["same_person"].astype("int64"),
         log_odds=numbers["log_odds"].astype("float64"),
     )
+
+
+def compared(protocol: str, tested: Mapping[str, pd.DataFrame]) -> list[str]:
+    """Say of each test on the same pairs as the best one whether it is told from it.
+
+    Args:
+        protocol: whose pairs.
+        tested: what ``read`` returns, by what the net is called.
+    """
+    right = {
+        name: ((frame["log_odds"] > 0) == (frame["same_person"] == 1)) & frame["log_odds"].notna()
+        for name, frame in tested.items()
+    }
+    best = max(right, key=lambda name: right[name].mean(), default="")
+    known = list(COLUMNS[:3])
+    others = [
+        name for name in tested
+        if name != best and tested[name][known].equals(tested[best][known])
+    ]
+    lines = []
+    for name in others:
+        only_best = int((right[best] & ~right[name]).sum())
+        only_other = int((right[name] & ~right[best]).sum())
+        p = min(1.0, len(others) * mcnemar(only_best, only_other))
+        lines.append(
+            f"{protocol}: {name} beside {best}, the best of {len(others) + 1} on the same "
+            f"{len(right[best]):,} pairs: {only_best} that only the best has right, {only_other} "
+            f"that only {name} has; exact McNemar p {p:.2g} after all comparisons with the best, "
+            f"{'told apart' if p < ALPHA else 'not told apart'}."
+        )
+    return lines

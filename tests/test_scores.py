@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from facesiam.data import Pairs
@@ -76,3 +77,33 @@ def test_ties_are_said_where_a_test_has_them() -> None:
         text = tables.tested([run])  # type: ignore[list-item]
         line = "Trial 0001, cfp-pairs, seed 0: 12 of 200 pairs have the very score of a pair"
         assert (line in text) == said
+
+
+def test_tests_on_the_same_pairs_are_compared_pair_by_pair(tmp_path: Path) -> None:
+    n = 100
+    pairs = Pairs(np.zeros(n, int), np.ones(n, int), np.arange(n) % 2, None)
+    sure = np.where(pairs.label == 0, 3.0, -3.0)
+
+    def net(name: str, wrong: range, label: np.ndarray = pairs.label) -> pd.DataFrame:
+        odds = np.where(np.isin(np.arange(n), wrong), -sure, sure)
+        one = Pairs(pairs.left, pairs.right, label, None)
+        scores.write(tmp_path / f"{name}.csv", NAMES, one, odds)
+        return scores.read(tmp_path / f"{name}.csv")
+
+    tested = {"a": net("a", range(10)), "b": net("b", range(17)), "c": net("c", range(10, 24))}
+    said = scores.compared("cfp-pairs", tested)
+    # b: seven that only a has right, p = 2 / 128, twice; c: 14 and 10
+    assert len(said) == 2
+    assert "b beside a, the best of 3 on the same 100 pairs: 7 that only the best has" in said[0]
+    assert "p 0.031 after" in said[0] and said[0].endswith(", told apart.")
+    assert ": 14 that only the best has right, 10 that only c has; exact McNemar p 1 " in said[1]
+    assert said[1].endswith("not told apart.")
+    others = net("d", range(17), label=1 - pairs.label)  # of other pairs
+    assert scores.compared("cfp-pairs", {"a": tested["a"], "d": others}) == []
+    assert scores.compared("cfp-pairs", {}) == []
+    run = SimpleNamespace(tests={
+        name: [{"protocol": "cfp-pairs", "seed": 0, "scores": tmp_path / f"{name}.csv"}]
+        for name in "ab"
+    })  # fmt: skip
+    page = report._paired(run)  # type: ignore[arg-type]
+    assert page.startswith("- cfp-pairs: b, seed 0 beside a, seed 0, the best of 2 on the same")
