@@ -166,7 +166,8 @@ def lent(runs: Iterable[str]) -> dict[str, Lent]:
         run, known, epochs = folder.read(name)
         for trial, line in known.items():
             rows = epochs.get(trial, [])
-            whole = line["status"] == "done" and len(rows) == line["settings"]["epochs"]
+            planned = line.get("settings", {}).get("epochs")
+            whole = line["status"] == "done" and len(rows) == planned
             if line.get("key") and whole:
                 found.setdefault(line["key"], Lent(run, trial, rows))
     return found

@@ -73,7 +73,7 @@ def _texts(value: Any) -> bool:
 
 
 def _settings(value: Any) -> bool:
-    return isinstance(value, dict) and all(map(is_plain, value.values()))
+    return isinstance(value, dict) and bool(value) and all(map(is_plain, value.values()))
 
 
 def _parts(value: Any) -> bool:
