@@ -41,6 +41,8 @@ class Lent(NamedTuple):
     trial: str
     rows: list[dict[str, Any]]
     """Its epochs, in order."""
+    ran: Ran = ()
+    """What it ran with, as far as that was noted."""
 
     @property
     def weights(self) -> Path:
@@ -169,7 +171,7 @@ def lent(runs: Iterable[str]) -> dict[str, Lent]:
             planned = line.get("settings", {}).get("epochs")
             whole = line["status"] == "done" and len(rows) == planned
             if line.get("key") and whole:
-                found.setdefault(line["key"], Lent(run, trial, rows))
+                found.setdefault(line["key"], Lent(run, trial, rows, line.get("ran") or ()))
     return found
 
 

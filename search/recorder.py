@@ -116,6 +116,8 @@ class Recorder(tune.Callback):
                 self._note(suggestion.trial, "pending", key=key)
                 return suggestion
             self._note(suggestion.trial, "pending", key=key, reused=f"{lent.run}/{lent.trial}")
+            if lent.ran:  # for search.retrain
+                self.journal.trial(suggestion.trial, "pending", ran=lent.ran)
             self._borrow(suggestion, lent)
         return None
 

@@ -286,10 +286,12 @@ def test_weights_are_taken_only_of_the_epoch_that_is_best_here(
     space = dataclasses.replace(load(run / "space.yaml"), mode=mode)
     board = Quiet()
     board.say = told.append  # type: ignore[method-assign]
-    lent = {"k": Lent(lender, "0001", rows)}
+    ran = [{"epoch": 0, "device": "cpu", "threads": 2, "precision": "fp32", "processor": "AVX2"}]
+    lent = {"k": Lent(lender, "0001", rows, ran)}
     found = Recorder(space, run, board, key=lambda settings: "k", lent=lent)  # type: ignore[arg-type]
     assert found.next() is None and read_trials(run)["0001"]["status"] == "done"
     assert (run / "weights" / "0001.pt").exists() == kept
+    assert read_trials(run)["0001"]["ran"] == ran
     assert len(told) == (not kept) and all(said in line for line in told)
 
 
