@@ -22,7 +22,6 @@ not begin with a dot."""
 MOST = 2**53
 """Of a whole number: up to it, every float is exact."""
 SHARES = ("train_acc", "val_acc", "val_auc", "trunk_grad_zero", "trunk_live", "head_live")
-COUNTS = ("val_pairs", "updates")
 
 
 class Form(NamedTuple):
@@ -94,7 +93,8 @@ _TEXT = Form(lambda value: isinstance(value, str), "a text")
 _NUMBER = Form(is_number, "a number")
 _COUNT = Form(_count, f"a whole number from 0 to {MOST:,}")
 _SHARE = Form(_share, "a share from 0 to 1, or NaN")
-_SECONDS = Form(lambda value: is_number(value) and not value < 0, "0 or more")
+_SECONDS = Form(lambda value: is_number(value) and not value < 0 and not value > 1e12,
+                "0 or more, and at most 1e12")
 _NUMBERED = Form(lambda value: is_whole(value, 1), "a whole number from 1")
 _BOTH = {"trial": _NAME, "n": _NUMBERED}
 TRIAL: dict[str, Form] = {
@@ -110,9 +110,11 @@ TRIAL: dict[str, Form] = {
     "ran": Form(_parts, "parts of epoch, device, threads, precision and processor"),
 }  # fmt: skip
 EPOCH: dict[str, Form] = {
-    **_BOTH, **{item.name: _or_none(_NUMBER) for item in fields(EpochMetrics)},
-    **dict.fromkeys(SHARES, _or_none(_SHARE)), **dict.fromkeys(COUNTS, _or_none(_COUNT)),
-    "seconds": _or_none(_SECONDS), "epoch": Form(is_whole, "a whole number from 0"),
+    **_BOTH, **{item.name: _NUMBER for item in fields(EpochMetrics)},
+    **dict.fromkeys(SHARES, _SHARE), "updates": _COUNT, "seconds": _SECONDS,
+    "val_pairs": Form(lambda value: is_number(value) and value == value and _count(value),
+                      f"a whole number from 0 to {MOST:,}"),
+    "epoch": Form(is_whole, "a whole number from 0"),
     "val_right": _or_none(_TEXT),  # which validation pairs were judged right: facesiam/bits.py
 }  # fmt: skip
 NEEDED = {"trial": TRIAL.keys() & {"trial", "status"}, "epoch": {"trial", "epoch"}}

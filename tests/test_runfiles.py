@@ -108,7 +108,8 @@ def test_a_trials_line_is_held_to_its_form(
         ("val_acc", "abc", "val_acc must be"), ("val_acc", True, "val_acc must be"),
         ("val_acc", -0.1, "val_acc must be"), ("val_pairs", 1.5, "val_pairs must be a whole"),
         ("seconds", -1, "seconds must be 0 or more"), ("trial", "a b", "trial must be a name"),
-        ("val_pairs", float("inf"), "val_pairs must be"),
+        ("val_pairs", float("inf"), "val_pairs must be"), ("val_acc", None, "val_acc must be"),
+        ("val_pairs", float("nan"), "val_pairs must be"), ("seconds", 1e308, "seconds must be"),
     ],
 )  # fmt: skip
 def test_an_epochs_line_is_held_to_its_form(
