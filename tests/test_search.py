@@ -1,7 +1,8 @@
 """A whole search on drawn faces: the best of a grid that is known, for half of its epochs.
 
-The epochs are saved by ``chance`` here; ASHA is on and stops nobody. How many it comes to depends
-on the space's seed, one that meets a net that learns early: ``chance`` waits for such a leader.
+How many epochs it comes to depends on the space's seed, one that meets nets that learn early
+among the two trials that are drawn at random: ``chance`` waits for such a leader, and ASHA
+compares with it. With seed 0, which does not, they were 114 of 192.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ search:
   lr: [1e-7, 1e-3, 3e-3, 1]
 algorithm: tpe
 trials: 8
+seed: 27
 prune: {asha: {grace: 2, factor: 3}}
 """
 """At 1e-7 nothing moves and at 1 the trunk dies at once; in between `difference` learns in a few
