@@ -17,6 +17,7 @@ from facesiam.errors import UserError
 from facesiam.files import FileError, digest, exists, own_folder
 from facesiam.identity import trainer_version
 from search import folder
+from search.contradictions import CERTAIN, unused
 from search.journal import read_trials
 from search.space import SearchSpace, load
 
@@ -124,15 +125,16 @@ def refuse_changes(run: Path, space: SearchSpace) -> None:
         RunRefused: says what changed, and how the run was started.
     """
     refuse_links(run)
-    was = load(run / "space.yaml")
+    was = load(run / "space.yaml", of_run=True)
     changes = [
         f"{name} was {getattr(was, name)} and is {getattr(space, name)}"
         for name in ("algorithm", "metric", "mode", "seed")
-        if getattr(was, name) != getattr(space, name)
+        if getattr(was, name) != getattr(space, name) and not unused(space, name)
     ]
     changes += [
         f"prune.{name} was {_plain(was.prune.get(name))} and is {_plain(space.prune.get(name))}"
         for name in {**was.prune, **space.prune} if was.prune.get(name) != space.prune.get(name)
+        if space.algorithm != "rows" or name in (*CERTAIN, "control")
     ]
     asha = space.prune.get("asha")
     if asha and asha["compare"] == "share" and was.max_epochs() != space.max_epochs():

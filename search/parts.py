@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Literal, Protocol, cast
 
@@ -189,6 +189,11 @@ class Resources:
         """Return (cpus, gpus) of a trial with this net."""
         own = self.per_net.get(net, {})
         return own.get("cpus", self.cpus), own.get("gpus", self.gpus)
+
+    def of_nets(self, nets: Sequence[str]) -> Resources:
+        """Return the same without nets that are not among these."""
+        own = {net: amounts for net, amounts in self.per_net.items() if net in nets}
+        return replace(self, per_net=own)
 
     def plain(self) -> dict[str, object]:
         """Return what a space file says for this."""

@@ -7,10 +7,13 @@ from dataclasses import replace
 
 from facesiam.config import SETTINGS, Value, unknown_setting
 from search.combinations import Search, base
+from search.options import OPTIONS, PARTS
 from search.parts import Domain, Row
 from search.problems import SpaceError
 
 Settings = dict[str, Value]
+ON_COMMAND_LINE = ("name", "data", "algorithm", "trials", "minutes", "rows", "report")
+"""Keys of a space file that the command has an option for."""
 
 
 def assigned(assignments: Sequence[str]) -> Settings:
@@ -26,7 +29,7 @@ def assigned(assignments: Sequence[str]) -> Settings:
         if not equals:
             problems.append(f"{assignment}: must be KEY=VALUE, such as epochs=10")
         elif name not in SETTINGS:
-            problems.append(unknown_setting(name))
+            problems.append(_no_setting(name))
         else:
             try:
                 pinned[name] = SETTINGS[name].parse(text)
@@ -37,6 +40,14 @@ def assigned(assignments: Sequence[str]) -> Settings:
     if problems:
         raise SpaceError("\n".join(f"--set {problem}" for problem in problems))
     return pinned
+
+
+def _no_setting(name: str) -> str:
+    """Say what a name is that is no setting: a key of the file, or something like a setting."""
+    if name not in (*OPTIONS, *PARTS):
+        return unknown_setting(name)
+    instead = f"--{name}" if name in ON_COMMAND_LINE else "the space file"
+    return f"{name}: not a setting of a trial; it goes into {instead}"
 
 
 def pin(

@@ -188,4 +188,4 @@ def check(run: str) -> None:
         RunError, SpaceError: it is no run folder, or its space cannot be read.
     """
     if run != DOCUMENTS or Path(run).exists():
-        load(folder.folder_of(run) / "space.yaml")
+        load(folder.folder_of(run) / "space.yaml", of_run=True)

@@ -63,7 +63,7 @@ def read(folder: str | Path) -> Run:
     path = results.folder_of(folder)
     trials, epochs = results.load(path)
     results.require_results(path, trials)
-    searched = space.load(path / "space.yaml")
+    searched = space.load(path / "space.yaml", of_run=True)
     noted, configs = results.manifest(path), results.settings(path)
     together = sorted(found.name for found in path.glob("retrain/ensemble-*"))
     tests = {name: _read_tests(path / "retrain" / name) for name in [*trials["trial"], *together]}

@@ -233,7 +233,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(options: argparse.Namespace) -> int:
     for name, suffix in (("json", ""), ("figure", ".png")):
         _check_target(f"--{name}", getattr(options, name), suffix)
-    searched = space.load(shipped.space_file(options.space)).override(options.set).checked()
+    file = shipped.space_file(options.space)
+    searched = space.load(file, strict=True).override(options.set).checked()
     found = contests(curves.read(options.curves), searched)
     if not found:
         raise RunError(f"{options.curves}: no run has a {searched.metric}")

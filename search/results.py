@@ -76,7 +76,7 @@ def load(run: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
         SpaceError: its space.yaml cannot be read.
     """
     folder, known, measured = read(run)
-    searched = space.load(folder / "space.yaml")
+    searched = space.load(folder / "space.yaml", of_run=True)
     epochs = _epochs_frame(measured)
     names = varied(searched, [line.get("settings") or {} for line in known.values()])
     rows = [
@@ -105,7 +105,7 @@ def goal(run: str | Path) -> tuple[str, str]:
         RunError: not a run folder.
         SpaceError: its space.yaml cannot be read.
     """
-    searched = space.load(folder_of(run) / "space.yaml")
+    searched = space.load(folder_of(run) / "space.yaml", of_run=True)
     return searched.metric, searched.mode
 
 

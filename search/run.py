@@ -26,7 +26,7 @@ from facesiam.cli import DONE, INTERRUPTED, SOME_FAILED, STORAGE_FAILED, TERMINA
 from facesiam.config import Value, geometry_of
 from facesiam.errors import UserError, masked, shown
 from facesiam.files import exists, is_dir, write_text
-from search import arguments, folder, prior, shipped
+from search import arguments, contradictions, folder, prior, shipped
 from search.earlier import RunRefused, keys, lent, refuse_changes
 from search.journal import locked, read_trials
 from search.space import SearchSpace, load
@@ -63,7 +63,7 @@ def resolve(options: argparse.Namespace) -> SearchSpace:
     Raises:
         SpaceError: the file, a --set or --rows is wrong.
     """
-    space = load(shipped.space_file(options.space)).override(options.set)
+    space = load(shipped.space_file(options.space), strict=True).override(options.set)
     changes: dict[str, object] = {}
     if options.rows:
         if options.algorithm not in (None, "rows"):
@@ -85,6 +85,9 @@ def resolve(options: argparse.Namespace) -> SearchSpace:
         if (value := getattr(options, name)) is not None:
             changes[name] = value
     changed = dataclasses.replace(space, **changes)  # type: ignore[arg-type]
+    for name in ("trials", "seed"):
+        if getattr(options, name) is not None and (why := contradictions.unused(changed, name)):
+            raise RunRefused(f"--{name} {getattr(options, name)}: {why}")
     return (changed.override(options.set) if options.ablate else changed).checked()
 
 

@@ -21,7 +21,7 @@ import yaml
 
 from facesiam import cli
 from facesiam.config import SETTINGS, Value, did_you_mean, recorded
-from search import combinations, feasible, pinning, shipped
+from search import combinations, contradictions, feasible, pinning, shipped
 from search.options import ALGORITHMS, pruning
 from search.parts import Choice, Domain, Range, Resources, Row, TrialLike, active
 from search.problems import Problem, SpaceError, report
@@ -199,7 +199,9 @@ class SearchSpace:
         if "epochs" in pinned and prune["asha"]:
             grace = min(prune["asha"]["grace"], int(pinned["epochs"]))
             prune["asha"] = prune["asha"] | {"grace": grace}
-        return replace(self, fixed=fixed, search=search, rows=rows, prune=prune)
+        changed = replace(self, fixed=fixed, search=search, rows=rows, prune=prune)
+        left = self.resources.of_nets(contradictions.nets(changed))
+        return replace(changed, resources=left) if "net" in pinned else changed
 
     def rows_named(self, ids: Sequence[str]) -> dict[str, Row]:
         """Return some of the rows, in the order asked for.
@@ -237,7 +239,12 @@ class SearchSpace:
         if self.rows:
             plain["rows"] = {id: row.plain() for id, row in self.rows.items()}
         for name in ("algorithm", "trials", "minutes", "seed", "metric", "mode", "prune"):
-            plain[name] = getattr(self, name)
+            # What does nothing is left out: whoever writes it in a file is told so.
+            if name not in ("trials", "seed") or not contradictions.unused(self, name):
+                plain[name] = getattr(self, name)
+        if self.algorithm == "rows":
+            kept = (*contradictions.CERTAIN, "control")
+            plain["prune"] = {n: on for n, on in self.prune.items() if n in kept or not on}
         plain["resources"] = self.resources.plain()
         plain |= {"keep": self.keep, "report": self.report}
         return yaml.dump(
@@ -261,8 +268,13 @@ class SearchSpace:
         return did_you_mean(id, self.rows)
 
 
-def load(path: str | Path) -> SearchSpace:
+def load(path: str | Path, strict: bool = False, of_run: bool = False) -> SearchSpace:
     """Read a space file.
+
+    Args:
+        path: of the file.
+        strict: what it says and what would do nothing is refused as well, as commands do.
+        of_run: it is the one that a run left: what has run is not refused for contradictions.
 
     Raises:
         SpaceError: names every problem of the file, with its line.
@@ -270,27 +282,28 @@ def load(path: str | Path) -> SearchSpace:
     path = Path(path)
     text = read_text(path)
     try:
-        return _read(text, path)
+        return _read(text, path, strict, of_run)
     except SpaceError:
         meant, found = slips(text)
         if not found:
             raise
     try:
-        _read(meant, path)
+        _read(meant, path, strict, of_run)
     except SpaceError as error:
         found += error.problems
     raise report(str(path), found)
 
 
-def _read(text: str, path: Path) -> SearchSpace:
+def _read(text: str, path: Path, strict: bool, of_run: bool) -> SearchSpace:
     """Return what the text of a space file says, as ``load``."""
     root, problems = parse(text, path)
     reader = Reader()
     found = reader.read(root)
+    said = set(found)
     found["prune"] = pruning() | found.get("prune", {})
     nothing_searched = "rows" if found.get("rows") else "grid"
     found.setdefault("algorithm", "tpe" if found.get("search") else nothing_searched)
-    found.setdefault("mode", "min" if "loss" in found.get("metric", "") else "max")
+    found.setdefault("mode", contradictions.mode_of(found.get("metric", "")))
     stem = re.sub(r"[^\w.\-]+", "-", path.stem, flags=re.ASCII).strip("-.")
     found.setdefault("name", stem or "space")
     space = SearchSpace(path=path, **found)
@@ -300,6 +313,11 @@ def _read(text: str, path: Path) -> SearchSpace:
             Problem(reader.line(place), key, text)
             for place, key, text in feasible.problems(space)
         ]
+    if not problems and not of_run:
+        rules = {place.removeprefix("prune.") for place in reader.lines}
+        wrong = [*feasible.never_searched(space), *contradictions.opposite(space, said)]
+        wrong += contradictions.idle(space, said, rules) if strict else []
+        problems = [Problem(reader.line(place), key, text) for place, key, text in wrong]
     if problems:
         raise report(str(path), problems)
     return space
@@ -332,7 +350,7 @@ def _main(options: argparse.Namespace) -> int:
     wrong = 0
     for file in options.files:
         try:
-            space = load(shipped.space_file(file))
+            space = load(shipped.space_file(file), strict=True)
             print(f"{file}: {space.size() or 'infinitely many'} configurations, "
                   f"{len(space.rows)} rows")  # fmt: skip
         except SpaceError as error:

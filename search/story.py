@@ -84,7 +84,7 @@ def story(run: str | Path, trial: str) -> str:
 
 
 def _level(run: str | Path) -> float:
-    chance = space.load(results.folder_of(run) / "space.yaml").prune["chance"]
+    chance = space.load(results.folder_of(run) / "space.yaml", of_run=True).prune["chance"]
     return float(chance["level"]) if chance else LEVEL
 
 

@@ -60,7 +60,7 @@ GOOD: list[tuple[str, dict[str, Any]]] = [
                "A": Row(settings={"lr": 1e-3}, printed={"lr": 5e-4}), "B": Row()},
       "algorithm": "rows"}),
     ("fixed: {lr: 1}\nmetric: val_loss", {"metric": "val_loss", "mode": "min"}),
-    ("fixed: {lr: 1}\nmetric: val_loss\nmode: max", {"metric": "val_loss", "mode": "max"}),
+    ("fixed: {lr: 1}\nmetric: val_loss\nmode: min", {"metric": "val_loss", "mode": "min"}),
     ("fixed: {lr: 1}\nprune: {asha: true, diverged: off}",
      {"prune": {**DEFAULT, "asha": ASHA, "diverged": False}}),
     ("fixed: {lr: 1}\nprune: {dead: false, chance: no, plateau: off, asha: false, control: .25}",
