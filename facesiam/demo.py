@@ -27,6 +27,7 @@ from facesiam.models import SiameseNet
 from facesiam.packing import GEOMETRIES, decode
 from facesiam.saving import load_model
 from facesiam.settings import random_seed
+from facesiam.tensorfiles import WeightsError, not_finite
 
 SIDE, GAP, CAPTION, TITLE = 224, 12, 30, 44
 SAME, DIFFERENT = "The same person", "NOT the same person"
@@ -72,6 +73,9 @@ def _main(options: argparse.Namespace) -> int:
     if len(options.images) not in (0, 2):
         raise DataError(f"give two images or none, got {len(options.images)}")
     net, config, info = load_model(options.weights)
+    if name := not_finite(net.state_dict()):
+        raise WeightsError(f"{options.weights}: {name} holds NaN or infinity, as of a trial that "
+                           "diverged; such a net judges nothing")  # fmt: skip
     if options.images:
         pair = judge_files(net, config, *map(Path, options.images))
         title, rows = "", [[pair]]

@@ -18,7 +18,7 @@ from facesiam.config import ConfigError, TrialConfig
 from facesiam.device import dtype_of
 from facesiam.models import SiameseNet, widths
 from facesiam.optimizer import compute_in
-from facesiam.tensorfiles import WeightsError, not_finite, read_weights
+from facesiam.tensorfiles import WeightsError, read_weights
 
 
 def model_file(
@@ -39,8 +39,7 @@ def load_model(path: str | Path) -> tuple[SiameseNet, TrialConfig, dict[str, Any
     """Read a file of ``save_model``: the net, ready to judge, its settings, the rest.
 
     Raises:
-        WeightsError: no such file, a damaged one, code in it, or not written by this project;
-            or its weights are not finite, as of a trial that diverged.
+        WeightsError: no such file, a damaged one, code in it, or not written by this project.
     """
     state = read_weights(Path(path))
     if not isinstance(state, dict) or not {"config", "model"} <= state.keys():
@@ -61,8 +60,6 @@ def load_model(path: str | Path) -> tuple[SiameseNet, TrialConfig, dict[str, Any
     except RuntimeError as error:
         said = " ".join(str(error).split())
         raise WeightsError(f"{path}: weights and settings disagree ({said})") from None
-    if name := not_finite(weights):
-        raise WeightsError(f"{path}: {name} holds NaN or infinity; such a net judges nothing")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     compute_in(net, dtype_of(config, device))
     return net.to(device, memory_format=torch.channels_last).eval(), config, state  # type: ignore[call-overload]
