@@ -49,9 +49,13 @@ def load_trunk(trunk: nn.Module, name: str, path: Path) -> None:
         shown = ", ".join(differ[:6]) + (f" and {len(differ) - 6} more" if len(differ) > 6 else "")
         raise WeightsError(f"{path}: not the weights of {name}; these keys differ: {shown}")
     for key, value in found.items():
+        if value.layout != torch.strided or value.is_meta:
+            kind = "no values, only a shape" if value.is_meta else "sparse values"
+            raise WeightsError(f"{path}: {key} holds {kind}; save a plain state_dict")
         if wanted[key].is_floating_point() and not value.is_floating_point():
             raise WeightsError(f"{path}: {key} is {value.dtype}, as in a quantised net; floating "
                                "point is needed")  # fmt: skip
+    found = {key: value.to(wanted[key].dtype) for key, value in found.items()}
     if key := not_finite(found):
         raise WeightsError(f"{path}: {key} holds NaN or infinity; a net cannot start from it")
     trunk.load_state_dict(
@@ -59,19 +63,24 @@ def load_trunk(trunk: nn.Module, name: str, path: Path) -> None:
     )
 
 
-_NESTED = ("state_dict", "model", "model_state_dict", "net", "network", "weights", "params")
-"""Where training scripts put the weights beside their epoch and optimizer."""
+_NESTED = (
+    "state_dict", "model", "model_state_dict", "net", "network", "weights", "params",
+    "state_dict_ema", "model_ema", "ema", "ema_state_dict", "checkpoint",
+)
+"""Where training scripts put the weights beside their epoch and optimizer; averages come last."""
 
 
 def _state_dict(path: Path, read: Any) -> dict[str, Tensor]:
-    """Return the tensors by name of what a file holds, one level down where they are there."""
+    """Return the tensors by name of what a file holds, one or two levels down where they are
+    there; beside them, a tensor is as little a weight as the epoch is: it may be the accuracy."""
     if not isinstance(read, dict):
         raise WeightsError(f"{path}: holds {type(read).__name__}, not a state dict")
-    if not any(isinstance(value, Tensor) for value in read.values()):
-        read = next((read[n] for n in _NESTED if isinstance(read.get(n), dict)), read)
+    for _ in range(2):
+        read = next((read[n] for n in _NESTED if read.get(n) and isinstance(read[n], dict)), read)
     found = {str(name): value for name, value in read.items() if isinstance(value, Tensor)}
     if not found:
-        raise WeightsError(f"{path}: holds no tensors by name, not a state dict")
+        known = ", ".join(map(str, list(read)[:6])) or "nothing"
+        raise WeightsError(f"{path}: holds no tensors by name, not a state dict ({known})")
     return found
 
 

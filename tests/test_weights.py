@@ -183,6 +183,15 @@ DRESSES: dict[str, Callable[[dict[str, torch.Tensor]], Any]] = {
                                       for k, v in state.items()},
     "state_dict": lambda state: {"state_dict": state, "epoch": 3},
     "model": lambda state: {"model": {f"module.{k}": v for k, v in state.items()}, "lr": 0.1},
+    # As torch's own ImageNet example writes it: the accuracy beside the weights is a tensor.
+    "beside tensors": lambda state: {"best_acc1": torch.tensor(56.5), "epoch": 89,
+                                     "state_dict": {f"module.{k}": v for k, v in state.items()}},
+    "two levels down": lambda state: {"checkpoint": {"model": state, "step": torch.ones(())}},
+    "an average": lambda state: {"model_ema": {f"module.{k}": v for k, v in state.items()}},
+    "beside an average": lambda state: {"ema": {k: v + 1 for k, v in state.items()},
+                                        "model": state},
+    "averaged by torch": lambda state: {"n_averaged": torch.tensor(3)}
+    | {f"module.{k}": v for k, v in state.items()},
     "a larger net": lambda state: {"model.loss.weight": torch.ones(2), "step": torch.ones(())}
     | {f"model.backbone.{k}": v for k, v in state.items()},
     "ten classes": lambda state: {**state, "classifier.6.weight": torch.ones(10, 4096)},
@@ -281,6 +290,12 @@ def test_weights_that_no_net_could_start_from_are_refused(
          "features.0.weight is torch.int8, as in a quantised net"),
         ({f"{side}.{k}": v for side in ("left", "right") for k, v in features.items()},
          "holds more than one such net (left., right.)"),
+        ({name: v.to("meta") for name, v in features.items()},
+         "features.0.weight holds no values, only a shape"),
+        ({**features, "features.3.bias": spoilt.to_sparse()},
+         "features.3.bias holds sparse values"),
+        ({name: v.double().abs() + 1e39 for name, v in features.items()},  # beyond float32
+         "features.0.weight holds NaN or infinity"),
         ({"epoch": 3}, "holds no tensors by name, not a state dict"),
         ({"model": features, "args": Namespace(lr=1)}, "(argparse.Namespace), which would run"),
         (torch.nn.Linear(2, 2), "(torch.nn.modules.linear.Linear), which would run"),
