@@ -73,6 +73,8 @@ def folder_of(run: str | Path) -> Path:
     if not exists(folder):
         raise RunError(f"{folder}: no such run folder{_nearest(folder)}")
     missing = [name for name in ("space.yaml", "trials.jsonl") if not exists(folder / name)]
+    if missing == ["trials.jsonl"] and exists(folder / "manifest.json"):
+        raise RunError(f"{folder}: no trial has started yet")
     if missing:
         inside = _runs_in(folder)
         hint = f"; it holds the runs {', '.join(inside)}" if inside else ""

@@ -141,8 +141,10 @@ def departure(history: History, bound: float) -> tuple[int, str] | None:
     loss = math.log(2) - noise.loss_edge(history.coins, looks, level)
     for epoch, row in enumerate(history.rows):
         beyond = row.get("val_acc", 0.5) - 0.5
-        # With a threshold chosen on the pairs, below a half there is only a net without scores.
-        if (beyond if calibrated else abs(beyond)) >= away:
+        # A score of NaN is a wrong answer, so a net that diverged has an accuracy below a half;
+        # and with a threshold chosen on the pairs, there is none but such a net.
+        wrong_way = not (calibrated or math.isnan(row.get("val_loss", 0.0)))
+        if (abs(beyond) if wrong_way else beyond) >= away:
             return epoch, "val_acc"
         if abs(row.get("val_auc", 0.5) - 0.5) >= area:
             return epoch, "val_auc"

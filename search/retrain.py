@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _main(options: argparse.Namespace) -> int:
-    tested = retrain(results.folder_of(options.run), options, Console(stderr=True))
+    tested = retrain(results.folder_of(options.run), options, Console(stderr=True, markup=False))
     for protocol in dict.fromkeys(row["protocol"] for row in tested):
         _print_table([row for row in tested if row["protocol"] == protocol])
     return 0
@@ -303,7 +303,8 @@ def _print_table(tested: list[dict[str, Any]]) -> None:
         table.add_section()
         table.add_row(f"mean ± std, n = {len(tested)}", "", *_means(tested))
     # Without a terminal rich takes 80 columns, which the means of several seeds do not fit.
-    console = Console() if sys.stdout.isatty() else Console(width=150)
+    width = None if sys.stdout.isatty() else 150
+    console = Console(width=width, markup=False)
     first = tested[0]
     console.print(f"test split of {first['protocol']}, trial {first['trial']}, 95 % intervals")
     console.print(table)

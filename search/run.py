@@ -52,6 +52,8 @@ def main(argv: list[str] | None = None) -> int:
     which leaves a traceback. 130: interrupted. 143: terminated, by SIGTERM.
     """
     options = arguments.parser().parse_args(argv)
+    # Not sys.argv of a caller: in a notebook that is the kernel's.
+    options.given = sys.argv[1:] if argv is None else list(argv)
     return cli.run(
         lambda: _main(options), "interrupted before the search began", STORAGE_FAILED, goes_on=True
     )
@@ -215,7 +217,7 @@ def _main(options: argparse.Namespace) -> int:
         if not (run / "manifest.json").exists():
             raise
         word = error.word if isinstance(error, interrupts.Interrupted) else "interrupted"
-        print(f"{word}; go on with:\n  {_resume_command()}", file=sys.stderr)
+        print(f"{word}; go on with:\n  {_resume_command(options)}", file=sys.stderr)
         return CODES[word]
 
 
@@ -246,6 +248,8 @@ def _prepare(
     for net in space.nets():
         check_net(net)
     weights = {net: str(find_weights(net, options.weights)) for net in pretrained}
+    if options.weights and not pretrained:
+        print(f"--weights {options.weights}: not used, no trial starts from pretrained weights")
     geometries = sorted({geometry_of(config) for config in configs})
     data = prepare(index.source, geometries)
     return dataclasses.replace(setup, data=str(data.folder), weights=weights), data
@@ -348,7 +352,7 @@ def _search(
             code = _run(options, space, setup, shares, board, data, key, taken, mirror)
     if mirror.trouble:
         missing = f"{mirror.trouble}; what is missing there is in {setup.run}"
-        return _failed(console, setup.run, missing)
+        return _failed(options, console, setup.run, missing)
     return code
 
 
@@ -391,40 +395,35 @@ def _run(
     options: argparse.Namespace, space: SearchSpace, setup: Setup, shares: Shares, board: Board,
     data: FaceData, key: Key, taken: Mapping[str, Lent], mirror: Mirror | None,
 ) -> int:
-    from search import driver, manifest, results, verdicts
+    from search import driver, manifest, results
     from search.halting import TIME_UP
 
     console = board.console
     try:
         write_text(setup.run / "space.yaml", space.dump())
-        if manifest.begin(setup.run, space, data, _command(), shares.nodes):
+        if manifest.begin(setup.run, space, data, _command(options), shares.nodes):
             _say(console, "the trainer's code or its libraries are not those that this run began "
                           "with: its trials may not be comparable")  # fmt: skip
         _say_who_chooses(console, options, space, setup, shares)
         why = driver.run(
             space, setup, shares, board, key=key, lent=taken, mirror=mirror,
-            dead_end=lambda why: _dead_end(setup, board, mirror, why),
+            dead_end=lambda why: _dead_end(options, setup, board, mirror, why),
         )
         manifest.end(setup.run, why is None)
-        results.write(setup.run)
+        if read_trials(setup.run):
+            results.write(setup.run)
     except OSError as error:
-        return _failed(console, setup.run, f"{error.filename or setup.run}: {error.strerror}")
-    trials, _ = results.load(setup.run)
-    if len(trials):
-        _say(console, results.table(trials, 20))
-        if said := verdicts.text(verdicts.record(trials, verdicts.planned(setup.run, trials))):
-            _say(console, f"\n{said}\n")
-    if (size := space.size()) is not None and space.algorithm != "rows":
-        ended = [t for t in read_trials(setup.run).values() if t["status"] in ("done", "stopped")]
-        _say(console, f"explored {len(ended)} of {size}")
-    _say(console, f"run: {setup.storage or _shown(setup.run)}")
+        where = error.filename or setup.run
+        return _failed(options, console, setup.run, f"{where}: {error.strerror}")
+    _say_results(console, space, setup)
     if why in CODES:
-        _say(console, f"{why}; go on with:\n  {_resume_command()}")
+        _say(console, f"{why}; go on with:\n  {_resume_command(options)}")
         return CODES[why]
     if why == TIME_UP:
-        _say(console, f"{space.minutes:g} minutes are over; go on with:\n  {_resume_command()}")
+        said = f"{space.minutes:g} minutes are over; go on with:\n  {_resume_command(options)}"
+        _say(console, said)
     elif why:
-        return _failed(console, setup.run, why)
+        return _failed(options, console, setup.run, why)
     if options.report or space.report:
         from search.report import report
 
@@ -432,7 +431,26 @@ def _run(
     return SOME_FAILED if board.counts["failed"] else DONE
 
 
-def _dead_end(setup: Setup, board: Board, mirror: Mirror | None, why: str) -> int:
+def _say_results(console: Console, space: SearchSpace, setup: Setup) -> None:
+    """Say what a search came to, however it ended."""
+    from search import results, verdicts
+
+    if known := read_trials(setup.run):
+        trials, _ = results.load(setup.run)
+        _say(console, results.table(trials, 20))
+        if said := verdicts.text(verdicts.record(trials, verdicts.planned(setup.run, trials))):
+            _say(console, f"\n{said}\n")
+    else:
+        _say(console, "no trial has started")
+    if (size := space.size()) is not None and space.algorithm != "rows":
+        ended = [trial for trial in known.values() if trial["status"] in ("done", "stopped")]
+        _say(console, f"explored {len(ended)} of {size}")
+    _say(console, f"run: {setup.storage or _shown(setup.run)}")
+
+
+def _dead_end(
+    options: argparse.Namespace, setup: Setup, board: Board, mirror: Mirror | None, why: str
+) -> int:
     """Leave the run's folder as at any other end, where Ray has died and holds this command."""
     from search import manifest, results
 
@@ -442,13 +460,13 @@ def _dead_end(setup: Setup, board: Board, mirror: Mirror | None, why: str) -> in
         results.write(setup.run)
         if mirror:
             mirror.__exit__()
-    return _failed(board.console, setup.run, why)
+    return _failed(options, board.console, setup.run, why)
 
 
-def _failed(console: Console, run: Path, why: str) -> int:
+def _failed(options: argparse.Namespace, console: Console, run: Path, why: str) -> int:
     """Say why the search ended and how to go on with it."""
     if (run / "manifest.json").exists():
-        more = f"Nothing that was noted is lost. Go on with:\n  {_resume_command()}"
+        more = f"Nothing that was noted is lost. Go on with:\n  {_resume_command(options)}"
     else:
         more = "Nothing had begun."
     _say(console, f"stopped: {why}\n{more}")
@@ -479,13 +497,13 @@ def _shown(path: Path) -> str:
     return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
 
 
-def _command() -> str:
-    return masked("python -m search.run " + shlex.join(sys.argv[1:]))
+def _command(options: argparse.Namespace) -> str:
+    return masked("python -m search.run " + shlex.join(options.given))
 
 
-def _resume_command() -> str:
-    command = _command()
-    command = command if "--resume" in sys.argv else f"{command} --resume"
+def _resume_command(options: argparse.Namespace) -> str:
+    command = _command(options)
+    command = command if options.resume else f"{command} --resume"
     if "***" in command:
         command += "\n(with the secret in place of ***: it is noted nowhere)"
     return command

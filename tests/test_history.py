@@ -163,6 +163,15 @@ def test_so_few_pairs_that_nothing_is_outside_the_band_say_nothing_of_guessing()
     assert take_off(history([10 / 11] * 10, pairs=11)) is None
 
 
+def test_a_net_of_nan_has_not_taken_off_though_its_accuracy_is_far_from_a_half() -> None:
+    """Every pair counts as wrong: 0.0 is no better than guessing. Truly wrong verdicts are."""
+    diverged = history([0.5, 0.0])
+    diverged.rows = [{**row, "val_loss": loss} for row, loss in
+                     zip(diverged.rows, (0.69, math.nan), strict=True)]
+    assert take_off(diverged) is None
+    assert take_off(history([0.5, 0.0])) == 1
+
+
 def test_the_best_is_the_first_of_equals_and_never_nan() -> None:
     assert history([0.5, 0.8, 0.8, 0.7]).best() == (0.8, 1)
     assert history([math.nan, 0.4, math.nan, 0.6]).best() == (0.6, 3)

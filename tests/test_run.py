@@ -525,3 +525,26 @@ def test_a_ctrl_c_while_ray_starts_leaves_nothing(
     assert (process.returncode, shown, said) == (130, "", "interrupted before the search began\n")
     assert not (tmp_path / "runs").exists()
     sessions.rmdir()  # nothing is in it
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_minutes_that_are_over_before_a_trial_starts_leave_a_run_to_go_on_with(
+    space: Path, faces: Path, data: FaceData, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The command that goes on is the one that was given, not that of whoever calls ``main``."""
+    from search import driver
+    from search.halting import TIME_UP
+
+    monkeypatch.setenv("FACESIAM_CACHE", str(data.folder.parent))
+    monkeypatch.setattr(sys, "argv", ["ipykernel_launcher.py", "-f", "kernel.json"])
+    monkeypatch.setattr(driver, "run", lambda *given, **more: TIME_UP)
+    argv = [str(space), "--data", str(faces), "--out", str(tmp_path), "--minutes", "0.0001"]
+    assert main(argv) == 0
+    said = capsys.readouterr().out
+    assert "no trial has started\nexplored 0 of 4\n" in said
+    assert f"go on with:\n  python -m search.run {' '.join(argv)} --resume\n" in said
+    noted = json.loads((tmp_path / "small" / "manifest.json").read_text())
+    assert noted["command"] == f"python -m search.run {' '.join(argv)}"
+    assert results.main([str(tmp_path / "small")]) == 2
+    assert "small: no trial has started yet" in capsys.readouterr().err
