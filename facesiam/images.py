@@ -151,6 +151,8 @@ def _flat(image: Image.Image, content: bytes) -> Image.Image:
     image.load()
     clear = image.info.get("transparency")
     depth = content[24] if image.format == "PNG" else 8
+    if image.mode == "P" and image.palette is None:
+        raise ValueError("a picture of palette colours without its palette")
     if image.mode in _DEEP and image.format == "PNG":
         deep = np.asarray(image).astype(np.int64)
         grey = ((deep * 255 + 32767) // 65535).astype(np.uint8)

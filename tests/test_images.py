@@ -127,6 +127,7 @@ ANIMATED: dict[str, Any] = {"save_all": True, "append_images": OTHERS}
         (b"version https://git-lfs.github.com/spec/v1\n", "but a pointer of Git LFS"),
         (b"\0\0\0\x18ftypheic\0\0\0\0", "but a HEIC or AVIF$"),
         (encoded(FIRST, "JPEG")[:40], "."),
+        (png(1, 1, 8, 3, bytes(2)), "palette colours without its palette"),
         (png(1, 1, 16, 2, bytes(7), tRNS=bytes(6)), "16 bits a colour, one of which is trans"),
     ],
 )  # fmt: skip

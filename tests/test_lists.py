@@ -107,8 +107,9 @@ def relist(folder: Path, letter: str, number: int, path: str) -> None:
     tiny_cfp.text(file, text)
 
 
-def copied(folder: Path, one: str, other: str) -> None:
-    shutil.copy(folder / f"Data/Images/{one}.jpg", folder / f"Data/Images/{other}.jpg")
+def copied(folder: Path, one: str, other: str, more: bytes = b"") -> None:
+    content = (folder / f"Data/Images/{one}.jpg").read_bytes()
+    (folder / f"Data/Images/{other}.jpg").write_bytes(content + more)
 
 
 WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
@@ -229,6 +230,21 @@ def test_what_is_wrong_is_named(
     assert main(["check", str(path)]) == 1
     out = capsys.readouterr().out
     assert "problems    none" not in out and "\x1b" not in out
+
+
+def test_pairs_of_one_picture_in_two_files_are_counted(
+    copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They pass: the files differ. But whoever looks at his data is told."""
+    copied(copy, "001/frontal/01", "001/frontal/02", more=b"trailing")  # FF of split 01, same
+    copied(copy, "001/frontal/01", "002/profile/01", more=b"more")  # FP of split 01, different
+    assert main(["check", str(copy)]) == 0
+    out = capsys.readouterr().out
+    said = "1 pairs of {} are one picture in two files that differ otherwise"
+    assert said.format("FF") in out and said.format("FP") in out
+    copied(copy, "003/frontal/01", "003/frontal/02")  # of one content: another matter
+    assert main(["check", str(copy)]) == 1
+    assert said.format("FF") in capsys.readouterr().out
 
 
 def test_one_same_pair_in_500_may_be_byte_identical_files() -> None:
