@@ -215,9 +215,14 @@ def atomic(path: Path) -> Iterator[Path]:
 
 def write_text(path: Path, text: str) -> None:
     """Write a whole UTF-8 file, as ``atomic``; its folder is made."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a whole file, as ``atomic``; its folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_bytes(content)
 
 
 def sync(path: Path) -> None:

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 from facesiam.config import Value
 from facesiam.data import cache_root
+from facesiam.files import FileError, read_json
 from facesiam.identity import trainer_version
 from facesiam.packing import writing
 
@@ -211,11 +212,28 @@ def _serve() -> None:
 
 
 def _read(file: Path) -> dict[str, Any]:
+    """Return what was measured before, by key; what is no such measurement is left out."""
     try:
-        known = json.loads(file.read_text())
-    except (OSError, ValueError):
+        known = read_json(file)
+    except FileError:
         return {}
-    return known if isinstance(known, dict) else {}
+    return {key: found for key, found in known.items() if _is_share(found)} if isinstance(
+        known, dict
+    ) else {}
+
+
+def _is_share(found: Any) -> bool:
+    """Say whether this is a Share as JSON has it."""
+    def is_way(way: Any) -> bool:
+        return (
+            isinstance(way, list) and len(way) == len(Way._fields)
+            and all(type(value) in (int, float) for value in way)
+            and all(type(value) is int and value >= 1 for value in way[:2])
+        )
+    return (
+        isinstance(found, list) and len(found) == 2 and is_way(found[0])
+        and isinstance(found[1], list) and bool(found[1]) and all(map(is_way, found[1]))
+    )
 
 
 def _machine(gpu: bool) -> list[str]:

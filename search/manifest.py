@@ -62,9 +62,9 @@ def begin(
 
 def sampler_changed(run: Path) -> bool:
     """Say whether TPE chooses otherwise in this session than in the one before."""
-    sessions = json.loads((run / "manifest.json").read_text())["sessions"]
-    known = [session.get("sampler", 1) for session in sessions[-2:]]  # 1: of before it was noted
-    return len(set(known)) > 1
+    sessions = read_manifest(run / "manifest.json")["sessions"][-2:]
+    known = [session.get("sampler", 1) for session in sessions]  # 1: of before it was noted
+    return bool(known[0] != known[-1])
 
 
 def end(run: Path, finished: bool) -> None:

@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import threading
 import time
@@ -22,13 +23,15 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from facesiam.data import cache_root
-from facesiam.errors import masked
-from facesiam.files import write_text
+from facesiam.errors import masked, shown
+from facesiam.files import FileError, Missing, open_regular, write_bytes
 from facesiam.storage import Bucket, StorageError, is_of, join
 from search import prior
-from search.journal import EPOCHS, TRIALS, JournalError
+from search.journal import EPOCHS, TRIALS, JournalError, parsed
+from search.records import is_whole
 
 PERIOD = 5.0
 """Seconds between two looks for what is new: what the loss of the driver's machine can cost."""
@@ -36,6 +39,8 @@ SIGNING, SILENCE = 10.0, 60.0
 """Seconds between a driver's signs of life, and without one until another may take over."""
 PARTS = 100
 """So many parts become one."""
+PART = re.compile(r"(?P<first>\d{12})-(?P<last>\d{12})\.jsonl", re.ASCII)
+"""A part's name; what else lies beside the parts is not this program's."""
 LOCK = "lock.json"
 HERE_ONLY = ("weights", "state", "logs", "ray")
 """What is not copied: the workers bring their own, the rest is of this machine."""
@@ -97,13 +102,18 @@ class Mirror:
         """Make the folder here what is behind the URL, and know what is there already.
 
         Lines that are only here stay, if they continue what is there. If they do not, another
-        machine went on in the meantime: the folder here is set aside, and nothing in it lost.
+        machine went on in the meantime: the folder here is set aside, and nothing in it lost. So
+        is one whose journal cannot be read.
+
+        Raises:
+            JournalError: a part is damaged or missing.
+            StorageError: the URL cannot be reached.
         """
         there = list(self._lines())
         self._sent, self._at = 0, dict.fromkeys(self._at, 0)
-        here = self._new()
-        if [line for _, line in here][: len(there)] != [line for _, line in there]:
-            if here:
+        here, damaged = self._here()
+        if damaged or [line for _, line in here][: len(there)] != [line for _, line in there]:
+            if here or damaged:
                 aside = f"{self.run.name}-aside-{time.time_ns()}"
                 shutil.move(self.run, self.run.with_name(aside))
             self.run.mkdir(parents=True, exist_ok=True)
@@ -113,7 +123,7 @@ class Mirror:
         self._went(there)
         for name in ("manifest.json", "space.yaml", prior.FILE):
             if (found := self.bucket.read(name)) is not None:
-                write_text(self.run / name, found.decode())
+                write_bytes(self.run / name, found)  # whoever reads it says what it lacks
 
     def __enter__(self) -> Mirror:
         """Take the run for this driver, and begin.
@@ -185,20 +195,34 @@ class Mirror:
         """Return file and text of the whole lines here that are not there, in their order.
 
         Up to the first that is missing: the other file may have been read before it was written.
+
+        Raises:
+            JournalError: what is here is no journal.
+            FileError: it cannot be read.
         """
         found = []
         for name, at in self._at.items():
-            if (self.run / name).exists():
-                with (self.run / name).open("rb") as file:
+            try:
+                with open_regular(self.run / name) as file:
                     file.seek(at)
                     content = file.read()
-                lines = content[: content.rfind(b"\n") + 1].decode().splitlines(keepends=True)
-                found += [(int(json.loads(line)["n"]), name, line) for line in lines]
+            except Missing:
+                continue
+            for row, line in _rows(content[: content.rfind(b"\n") + 1], str(self.run / name)):
+                found.append((int(row["n"]), name, line))
         found.sort()
         return [
             (name, line) for place, (number, name, line) in enumerate(found, self._sent + 1)
             if number == place
         ]
+
+    def _here(self) -> tuple[list[tuple[str, str]], bool]:
+        """Return what ``_new`` does, and whether that cannot be told."""
+        try:
+            return self._new(), False
+        except (JournalError, FileError) as error:
+            self.say(f"{error}; the folder is set aside, and that of {self.url} taken")
+            return [], True
 
     def _went(self, lines: list[tuple[str, str]]) -> None:
         """Take note that these lines are there."""
@@ -238,14 +262,17 @@ class Mirror:
 
     def _lines(self) -> Iterator[tuple[str, str]]:
         """Yield file and text of the lines that are there, in order."""
-        self._parts, number = self.bucket.names("journal"), 0
+        self._parts = [name for name in self.bucket.names("journal") if PART.fullmatch(name)]
+        number = 0
         with ThreadPoolExecutor(16) as pool:
             for part, content in zip(
                 self._parts, pool.map(lambda p: self.bucket.read(f"journal/{p}"), self._parts),
                 strict=True,
             ):
-                for line in (content or b"").decode().splitlines(keepends=True):
-                    row = json.loads(line)
+                if content is None:
+                    raise JournalError(f"{join(self.url, f'journal/{part}')}: was removed while "
+                                       "it was looked for, as a search joins parts; try again")
+                for row, line in self._whole(part, content):
                     if row["n"] <= number:
                         continue  # parts that became one, which were not all removed
                     number += 1
@@ -255,6 +282,26 @@ class Mirror:
                             f"missing before {part}"
                         )
                     yield (TRIALS if "status" in row else EPOCHS), line
+
+    def _whole(self, part: str, content: bytes) -> list[tuple[dict[str, Any], str]]:
+        """Return what the lines of a part hold, and their text.
+
+        Raises:
+            JournalError: it does not hold the lines that its name says.
+        """
+        where, named = join(self.url, f"journal/{part}"), PART.fullmatch(part)
+        assert named
+        more = ("; put an earlier version of it back, or go on with a copy of the folder that the "
+                "driver's machine has")  # fmt: skip
+        try:
+            rows = _rows(content, where)
+        except JournalError as error:
+            raise JournalError(f"{error}{more}") from None
+        numbers = [row["n"] for row, _ in rows]
+        first, last = int(named["first"]), int(named["last"])
+        if len(numbers) != last + 1 - first or numbers != list(range(first, last + 1)):
+            raise JournalError(f"{where}: does not hold lines {first} to {last} as it should{more}")
+        return rows
 
     def _work(self) -> None:
         while not self._over.wait(PERIOD):
@@ -277,9 +324,9 @@ class Mirror:
         """Wait for a driver that has the run to show that it lives, or for SILENCE."""
         held = self.bucket.read(LOCK)
         if held:
-            sign = json.loads(held)
+            sign = _signed_by(held)
             mine = sign["host"] == _host()
-            dead = mine and (sign["pid"] == os.getpid() or not _runs(int(sign["pid"])))
+            dead = mine and (sign["pid"] == os.getpid() or not _runs(sign["pid"]))
             who = f"process {sign['pid']} on {sign['host']}"
             if not dead:
                 self.say(f"{self.url}: {who} had it; {SILENCE:.0f} s for a sign of life from it")
@@ -301,7 +348,8 @@ class Mirror:
         """
         if time.monotonic() - self._signed < SIGNING:
             return
-        held = json.loads(self.bucket.read(LOCK) or b"{}")
+        sign = self.bucket.read(LOCK)
+        held = _signed_by(sign) if sign else {}
         if held and held["token"] != self._token:
             raise JournalError(
                 f"{self.url}: process {held['pid']} on {held['host']} has taken it over"
@@ -312,6 +360,41 @@ class Mirror:
         self._signed = time.monotonic()
         sign = {"host": _host(), "pid": os.getpid(), "token": self._token, "time": time.time()}
         self.bucket.write(LOCK, json.dumps(sign).encode())
+
+
+def _rows(content: bytes, where: str) -> list[tuple[dict[str, Any], str]]:
+    """Return what each line holds, and its text.
+
+    Args:
+        content: of whole lines.
+        where: they are, for the message.
+
+    Raises:
+        JournalError: a line is no numbered record.
+    """
+    rows = []
+    for line in content.splitlines(keepends=True):
+        row, why = parsed(line)
+        if why is None and not (isinstance(row, dict) and is_whole(row.get("n"), 1)):
+            why = " with a number n"
+        if why is None and not line.endswith(b"\n"):
+            why = " with its end"
+        if why is not None:
+            said = shown(line[:60].decode(errors="replace").rstrip("\n"))
+            raise JournalError(f"{where}: has a line that is not JSON{why}: {said!r}")
+        rows.append((row, line.decode()))
+    return rows
+
+
+def _signed_by(held: bytes) -> dict[str, Any]:
+    """Return host, pid and token of a sign of life; of one that says none, that nobody has."""
+    sign, why = parsed(held)
+    forms = {"host": str, "pid": int, "token": str}
+    if why is None and isinstance(sign, dict) and all(
+        isinstance(sign.get(name), form) for name, form in forms.items()
+    ) and 0 < sign["pid"] < 2**31:
+        return {name: sign[name] for name in forms}
+    return {"host": "a machine that is not known", "pid": 0, "token": ""}
 
 
 def _host() -> str:

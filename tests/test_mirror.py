@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from pathlib import Path
 
@@ -151,6 +152,77 @@ def test_a_part_that_is_missing_is_told(
     machine(monkeypatch, "two", tmp_path)
     with pytest.raises(JournalError, match="journal: lines 1 to 2 are missing before 0+3"):
         fetched(url)
+
+
+PART = "journal/000000000001-000000000002.jsonl"
+
+
+@pytest.mark.parametrize(("content", "says"), [
+    (b"garbage \xff\n", "has a line that is not JSON in UTF-8: 'garbage .'; put an earlier"),
+    (b"5\n", "has a line that is not JSON with a number n: '5'; put"),
+    (b"[" * 3000 + b"\n", "nested too deeply"),
+    (b'{"trial": "0001", "n": true}\n', "with a number n"),
+    (b"", "does not hold lines 1 to 2 as it should; put an earlier version of it back"),
+    (b'{"trial": "0001", "status": "running", "n": 1}\n', "does not hold lines 1 to 2"),
+    (b'{"trial": "0001", "status": "running", "n": 1}', "is not JSON with its end"),
+    (b'{"n": 1}\n{"n": 3}\n', "does not hold lines 1 to 2"),
+])  # fmt: skip
+def test_a_damaged_part_is_one_sentence(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, says: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The last part too, whose lines no later part's numbers miss."""
+    machine(monkeypatch, "one", tmp_path)
+    noted(url, "0001").bucket.write(PART, content)
+    machine(monkeypatch, "two", tmp_path)
+    assert results.main([url]) == 2
+    said = capsys.readouterr().err
+    assert f"{url}/{PART}: " in said and said.count("\n") == 1
+    assert re.search(says, said), said
+
+
+def test_what_lies_beside_the_parts_is_nobodys_to_read_or_remove(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mirror, "PARTS", 2)
+    machine(monkeypatch, "one", tmp_path)
+    noted(url, "0001").bucket.write("journal/notes.txt", b"mine")
+    with Mirror(url, lambda text: None) as here:
+        Journal(here.run).trial("0001", "done")
+    assert here.trouble is None
+    assert here.bucket.names("journal") == ["000000000001-000000000003.jsonl", "notes.txt"]
+
+
+def test_a_damaged_folder_here_is_set_aside(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine(monkeypatch, "one", tmp_path)
+    run = noted(url, "0001").run
+    whole = (run / TRIALS).read_bytes()
+    for damage in (b"garbage\n", b"5\n", None):
+        (run / TRIALS).unlink()
+        if damage is None:
+            os.mkfifo(run / TRIALS)
+        else:
+            (run / TRIALS).write_bytes(damage)
+        said: list[str] = []
+        Mirror(url, said.append).fetch()
+        assert (run / TRIALS).read_bytes() == whole
+        assert len(said) == 1 and f"{TRIALS}: " in said[0] and "set aside" in said[0]
+    assert len(list(run.parent.glob("code2-aside-*"))) == 3
+
+
+@pytest.mark.parametrize("sign", [b"garbage\xff", b"[]", b'{"pid": "x"}', b'{"pid": -1}'])
+def test_a_sign_of_life_that_says_nothing_is_waited_for(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sign: bytes
+) -> None:
+    monkeypatch.setattr(mirror, "SILENCE", 0.05)
+    machine(monkeypatch, "one", tmp_path)
+    Bucket(url).write(mirror.LOCK, sign)
+    said: list[str] = []
+    with Mirror(url, said.append) as here:
+        pass
+    assert "on a machine that is not known had it" in said[0] and here.trouble is None
 
 
 def test_session_after_session_the_bucket_has_the_journal_as_it_is_here(

@@ -121,8 +121,13 @@ def test_what_was_measured_is_kept_for_trials_of_the_same_cost(
     measured(monkeypatch, {1: 10, 2: 30})
     larger = dataclasses.replace(tiny, batch_size=64)
     assert share_of(larger.to_dict(), "", {}, 2, False).best.at_once == 2
-    (cache_root() / "shares.json").write_text("{half")  # a damaged cache is measured anew
-    assert share_of(tiny.to_dict(), "", {}, 2, False).best.at_once == 2
+    file = cache_root() / "shares.json"
+    for damage in (
+        "{half", "5", "[" * 3000, json.dumps(dict.fromkeys(json.loads(file.read_text()), [1, 2])),
+        json.dumps(dict.fromkeys(json.loads(file.read_text()), [[0, 1, 2, 3, 4], [[1] * 5]])),
+    ):  # a damaged cache is measured anew
+        file.write_text(damage)
+        assert share_of(tiny.to_dict(), "", {}, 2, False).best.at_once == 2
 
 
 def test_two_real_processes_train_at_the_same_time(
