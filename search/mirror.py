@@ -300,7 +300,9 @@ class Mirror:
         numbers = [row["n"] for row, _ in rows]
         first, last = int(named["first"]), int(named["last"])
         if len(numbers) != last + 1 - first or numbers != list(range(first, last + 1)):
-            raise JournalError(f"{where}: does not hold lines {first} to {last} as it should{more}")
+            raise JournalError(
+                f"{where}: does not hold lines {first} to {last} as it should{more}"
+            )
         return rows
 
     def _work(self) -> None:

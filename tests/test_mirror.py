@@ -297,8 +297,10 @@ def test_a_run_is_of_one_driver_until_it_is_silent(
                 Mirror(url, said.append).__enter__()
         assert "0 s for a sign of life" in said[0]
         # Taken over all the same, as by one that could not see the signs: the first one ends.
-        Bucket(url).write(mirror.LOCK, b'{"host": "two", "pid": 7, "token": "other"}')
-        wait_for(lambda: lost)
+        def taken() -> bool:  # more than once: the first may be about to write its sign over it
+            Bucket(url).write(mirror.LOCK, b'{"host": "two", "pid": 7, "token": "other"}')
+            return bool(lost)
+        wait_for(taken)
         assert "process 7 on two has taken it over" in lost[0]
         first._token = "other"  # so that it ends in peace
     silent = {"host": "three", "pid": 1, "token": "x"}
