@@ -151,6 +151,8 @@ def _flat(image: Image.Image, content: bytes) -> Image.Image:
     image.load()
     clear = image.info.get("transparency")
     depth = content[24] if image.format == "PNG" else 8
+    if depth not in (1, 2, 4, 8, 16):  # Pillow reads on after a first header that is none
+        raise ValueError("a PNG with a damaged header")
     if image.mode == "P" and image.palette is None:
         raise ValueError("a picture of palette colours without its palette")
     if image.mode in _DEEP and image.format == "PNG":

@@ -108,6 +108,8 @@ def test_an_mpo_is_its_first_picture() -> None:
 
 
 FIRST, *OTHERS = (Image.new("RGB", (4, 4), (value, 0, 0)) for value in (10, 200, 90))
+GREY_CLEAR = png(1, 1, 8, 0, bytes(2), tRNS=bytes(2))
+TWO_HEADERS = GREY_CLEAR[:8] + png(1, 1, 0, 0, bytes(2))[8:33] + GREY_CLEAR[8:]
 ANIMATED: dict[str, Any] = {"save_all": True, "append_images": OTHERS}
 
 
@@ -127,6 +129,7 @@ ANIMATED: dict[str, Any] = {"save_all": True, "append_images": OTHERS}
         (b"version https://git-lfs.github.com/spec/v1\n", "but a pointer of Git LFS"),
         (b"\0\0\0\x18ftypheic\0\0\0\0", "but a HEIC or AVIF$"),
         (encoded(FIRST, "JPEG")[:40], "."),
+        (TWO_HEADERS, "a PNG with a damaged header$"),
         (png(1, 1, 8, 3, bytes(2)), "palette colours without its palette"),
         (png(1, 1, 16, 2, bytes(7), tRNS=bytes(6)), "16 bits a colour, one of which is trans"),
     ],
