@@ -201,7 +201,10 @@ def append(path: Path, line: Mapping[str, Any], size: int | None = None) -> int:
 
 
 def mend(path: Path) -> None:
-    """Cut off a last line that a killed writer left torn, so that the next one starts cleanly."""
+    """Cut off a last line that a killed writer left torn, so that the next one starts cleanly.
+
+    One that lacks nothing but its end, as an editor may leave it, is read as a line, so it stays.
+    """
     if not exists(path):
         return
     with open_regular(path) as file:
@@ -213,7 +216,12 @@ def mend(path: Path) -> None:
             whole = start + found + 1
             if found >= 0:
                 break
-    if whole != end:
+        file.seek(whole)
+        last = file.read(LONGEST)
+    if whole != end and whole + len(last) == end and isinstance(parsed(last)[0], dict):
+        with path.open("ab") as file:
+            file.write(b"\n")
+    elif whole != end:
         os.truncate(path, whole)
 
 

@@ -130,7 +130,8 @@ def _trials(run: str, space: SearchSpace) -> Iterator[Known]:
     for name, line in known.items():
         rows: list[dict[str, Any]] = epochs.get(name, [])
         # A run of before some setting was there ran with what is its default now.
-        settings = {**defaults, **line["settings"]}
+        noted = line.get("settings")
+        settings = {**defaults, **noted} if noted else {}
         scores = [row.get(space.metric) for row in rows]  # which an older run may lack
         values = [float(score) for score in scores if score is not None]
         pick = max if space.mode == "max" else min
@@ -164,6 +165,9 @@ def _fitted(
     settings: Mapping[str, Value], space: SearchSpace, why: Counter[str]
 ) -> dict[str, Value] | None:
     """Return the settings that the space would have given the trial; None, and why, without."""
+    if not settings:
+        why["no settings"] += 1
+        return None
     fitted = {**TrialConfig().to_dict(), **space.fixed}
     for name in MUST:
         if name not in space.search and settings[name] != fitted[name]:

@@ -1,8 +1,9 @@
 """A damaged journal brought to what is known for sure; the damaged files are kept as copies.
 
 Every line that is whole stays, in its order and with a new number. Of a trial whose epochs have a
-hole only those before it stay; if it had ended, it is interrupted now, and --resume goes on with
-it, from its state or from the start. Epochs of a trial that no line tells of are left out.
+hole, or one of which a figure was lost, only those before it stay; if it had ended, it is
+interrupted now, and --resume goes on with it, from its state or from the start. Epochs of a trial
+that no line tells of are left out.
 """
 
 from __future__ import annotations
@@ -101,11 +102,13 @@ def _consistent(rows: list[Event]) -> tuple[list[Event], dict[str, int]]:
     known = {trial: line for trial, line in known.items() if "settings" in line}
     epochs: dict[str, int] = {}
     kept: list[Event] = []
+    fields: set[str] = set()
     for name, row in _in_order([each for each in rows if each[1]["trial"] in known]):
         have = epochs.get(row["trial"], 0)
-        if name == EPOCHS and row["epoch"] > have:
-            continue  # beyond a hole
         if name == EPOCHS:
+            if row["epoch"] > have or fields - row.keys():
+                continue  # beyond a hole, or a line that has lost a figure
+            fields |= row.keys() - {"n"}  # which those of before numbers get here
             epochs[row["trial"]] = max(have, row["epoch"] + 1)
         kept.append((name, row))
     return kept, {

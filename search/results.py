@@ -80,7 +80,7 @@ def load(run: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     epochs = _epochs_frame(measured)
     names = varied(searched, [line.get("settings") or {} for line in known.values()])
     rows = [
-        {"trial": trial, "row": line.get("row"), **_settings_of(line, names)}
+        {"trial": trial, "row": line.get("row"), **_settings_of(folder, trial, line, names)}
         | _summary(line, measured.get(trial, []), searched.metric, searched.mode)
         for trial, line in known.items()
     ]
@@ -204,13 +204,28 @@ def _main(options: argparse.Namespace) -> int:
 def _epochs_frame(measured: dict[str, list[dict[str, Any]]]) -> pd.DataFrame:
     lines = [{"trial": trial, **line} for trial, rows in measured.items() for line in rows]
     frame = pd.DataFrame(lines, columns=["trial", *FIELDS])
+    frame["val_pairs"] = frame["val_pairs"].fillna(0)  # not known
     kinds = {"trial": "string"} | {name: WHOLE.get(name, "float64") for name in FIELDS}
     return frame.astype(kinds)
 
 
-def _settings_of(line: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+def _settings_of(
+    run: Path, trial: str, line: dict[str, Any], names: Iterable[str]
+) -> dict[str, Any]:
     ran = line.get("settings") or {}
-    return {name: ran.get(name) for name in names}
+    found = {name: ran.get(name) for name in names}
+    for name, value in found.items():
+        if value is not None and not _fits(value, SETTINGS[name].type):
+            why = SETTINGS[name].problem(value)
+            raise RunError(f"{run / 'trials.jsonl'}: trial {trial}: {name}: {why}")
+    return found
+
+
+def _fits(value: Any, kind: type) -> bool:
+    """Say whether a setting's value goes into its column; its bounds may have been others."""
+    if kind in (bool, str) or isinstance(value, bool | str):
+        return type(value) is kind
+    return kind is float or (value == int(value) and abs(value) < 2**63)
 
 
 def _summary(

@@ -76,7 +76,7 @@ def _go_on(
         recorder.journal.trial(name, "done", **({} if control else NO_STOP.noted()))
         _known_end(recorder, name, "done", None, known)
     else:
-        return Suggestion(name, settings, known["row"])
+        return Suggestion(name, settings, known.get("row"))
     return None
 
 

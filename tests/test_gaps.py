@@ -171,6 +171,30 @@ def test_a_repair_drops_lines_that_are_no_records_and_epochs_of_unknown_trials(r
     assert list(read_trials(run)) == ["0001", "0003"] == list(read_epochs(run))
 
 
+def test_a_repair_leaves_out_an_epoch_of_which_a_figure_was_lost(run: Path) -> None:
+    """The message about it names --repair; the epochs after it are beyond a hole then."""
+    rows = read_lines(run / EPOCHS)
+    (run / EPOCHS).write_text("".join(
+        json.dumps({k: v for k, v in row.items() if row["n"] != 3 or k != "val_acc"}) + "\n"
+        for row in rows
+    ))
+    with pytest.raises(JournalError, match="line number 3 has no val_acc; .*--repair"):
+        read_trials(run)
+    done = repair(run)
+    assert done.left_out == {TRIALS: 0, EPOCHS: 2} and done.again == {"0001": 1}
+    assert {name: len(rows) for name, rows in read_epochs(run).items()} == {
+        "0001": 1, "0002": 2, "0003": 1,
+    }
+
+
+def test_a_last_line_that_lacks_only_its_end_is_read_and_gone_on_behind(run: Path) -> None:
+    """As editors leave a file: what `search.results` shows, `--resume` does not cut off."""
+    for name in (TRIALS, EPOCHS):
+        (run / name).write_bytes((run / name).read_bytes()[:-1])
+    Journal(run).epoch("0003", epoch(1))
+    assert [row["n"] for _, row in read_events(run)] == list(range(1, 13))
+
+
 def test_a_repair_of_a_whole_journal_changes_no_line(run: Path) -> None:
     before = {name: (run / name).read_bytes() for name in (TRIALS, EPOCHS)}
     done = repair(run)

@@ -109,6 +109,18 @@ def test_a_known_trial_comes_with_what_stopped_it_and_how_it_went(
     assert tpe.standings.order({})[0].tolist() == [1]
 
 
+def test_a_trial_whose_settings_were_lost_is_left_out(space: SearchSpace, tmp_path: Path) -> None:
+    run = earlier(tmp_path / "earlier", ({"lr": 1e-3}, [0.7], "done"))
+    file = tmp_path / "earlier" / "trials.jsonl"
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    file.write_text("".join(
+        json.dumps({k: v for k, v in line.items() if k != "settings"}) + "\n" for line in lines
+    ))
+    assert prior.gather([run], space) == (
+        [], [f"warm start: 0 of 1 trials of {run}; left out: 1 with no settings"]
+    )
+
+
 def test_lower_is_better_where_the_space_says_so(space: SearchSpace, tmp_path: Path) -> None:
     run = earlier(tmp_path / "run", ({"lr": 1e-3}, [0.6, 0.8, 0.7], "done"))
     lower = dataclasses.replace(space, mode="min")

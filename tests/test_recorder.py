@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 from pathlib import Path
@@ -113,6 +114,16 @@ def test_the_weights_that_stay_are_those_of_the_first_rank(tmp_path: Path, mode:
         trials, _ = results.load(tmp_path)
         assert kept(tmp_path) == [trials["trial"].iloc[0]]
     assert kept(tmp_path) == ["0002"]
+
+
+def test_a_trial_of_which_no_row_was_noted_is_gone_on_with(tmp_path: Path) -> None:
+    play(recorder(tmp_path), [0.6], end="killed")
+    lines = [json.loads(line) for line in (tmp_path / "trials.jsonl").read_text().splitlines()]
+    (tmp_path / "trials.jsonl").write_text("".join(
+        json.dumps({k: v for k, v in line.items() if k != "row"}) + "\n" for line in lines
+    ))
+    suggestion = recorder(tmp_path).next()
+    assert suggestion and (suggestion.trial, suggestion.row) == ("0001", None)
 
 
 def test_as_many_weights_stay_as_the_space_says_whatever_workers_left(tmp_path: Path) -> None:

@@ -121,6 +121,28 @@ def test_an_epochs_line_is_held_to_its_form(
     assert f"{run / EPOCHS}: line 1, {said}" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("align", 10**30), ("align", "x"), ("batch_size", 10**30), ("batch_size", 1.5),
+     ("batch_size", True), ("lr", "x"), ("net", 7)],
+)  # fmt: skip
+def test_a_setting_that_goes_into_no_column_is_named(run: Path, name: str, value: Any) -> None:
+    line = json.loads((run / TRIALS).read_text())
+    second = {**line, "trial": "0002", "n": 3, "settings": {**line["settings"], name: value}}
+    with (run / TRIALS).open("a") as file:
+        file.write(json.dumps(second) + "\n")
+    with pytest.raises(results.RunError, match=f"trials.jsonl: trial 0002: {name}: "):
+        results.load(run)
+
+
+def test_epochs_without_their_pairs_have_a_score_of_which_nothing_is_sure(run: Path) -> None:
+    row = json.loads((run / EPOCHS).read_text())
+    (run / EPOCHS).write_text(json.dumps({k: row[k] for k in row if k != "val_pairs"}) + "\n")
+    trials, epochs = results.load(run)
+    assert epochs["val_pairs"].tolist() == [0] and trials["val_acc"].tolist() == [0.5]
+    assert trials[["val_acc_low", "val_acc_high"]].to_numpy().tolist() == [[0.0, 1.0]]
+
+
 def test_a_field_that_earlier_epochs_have_is_missed(run: Path) -> None:
     with (run / EPOCHS).open("a") as file:
         file.write(json.dumps({"trial": "0001", "epoch": 1, "val_pairs": 100, "seconds": 1.0,
