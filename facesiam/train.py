@@ -61,6 +61,8 @@ class Training(Iterator[EpochMetrics]):
         self.dtype = DTYPES[precision] if precision else dtype_of(config, self.device)
         self.train_pairs = data.pairs_of(config, "train")
         self.val_pairs = data.pairs_of(config, "val")
+        self.val_distinct = len(np.unique(data.distinct(self.val_pairs)))
+        """Validation pairs, those of the same two pictures counted once."""
         self.batches = Batches(config, data, self.train_pairs, self.device)
         net = build(config, weights, self.batches.people).to(self.device)
         self.net: SiameseNet = net.to(memory_format=torch.channels_last)

@@ -99,6 +99,7 @@ class FaceTrial(tune.Trainable):
             with self._telling_memory():
                 metrics: dict[str, Any] = next(self.training).to_dict()
                 metrics["val_right"] = self._right(metrics)
+                metrics["val_distinct"] = self.training.val_distinct
                 self.history.append(metrics)
                 self._keep_best(metrics)
                 done = self.training.epoch >= self.training.config.epochs

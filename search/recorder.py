@@ -39,6 +39,9 @@ Sweep = Callable[[Callable[[], Over]], None]
 """Removes the files of the trials that are over, which it asks for when it does."""
 INTERRUPTED = Stop("interrupted", "interrupted")
 EPOCH_FIELDS = tuple(item.name for item in fields(EpochMetrics))
+OF_PAIRS = ("val_distinct", "val_right")
+"""Of an epoch's validation pairs: how many are not of the pictures of an earlier one, and which
+were judged right. Older runs lack them."""
 
 
 def ends_on_a_full_disk(noting: Callable[..., None]) -> Callable[..., None]:
@@ -185,7 +188,7 @@ class Recorder(tune.Callback):
         self._note_ran(trial.config["trial"], result.get("ran"))
         # A state that an older version saved may lack a field.
         metrics = {k: result.get(k, math.nan) for k in EPOCH_FIELDS}
-        self._epoch(trial.config["trial"], metrics, result.get("val_right"))
+        self._epoch(trial.config["trial"], metrics, result)
 
     def _note_ran(self, name: str, ran: Any) -> None:
         """Note what a trial is computed with, where that is not known yet; its key is of that."""
@@ -195,10 +198,10 @@ class Recorder(tune.Callback):
             key = {"key": self.key(settings, ran)} if self.key else {}
             self.journal.trial(name, "running", ran=ran, **key)
 
-    def _epoch(self, name: str, metrics: Mapping[str, Any], right: str | None) -> None:
-        """Note an epoch, and which validation pairs were judged right where that is known."""
+    def _epoch(self, name: str, metrics: Mapping[str, Any], told: Mapping[str, Any]) -> None:
+        """Note an epoch, and what was told of its validation pairs besides."""
         self.scheduler.enter(name, metrics)
-        self.journal.epoch(name, {**metrics, "val_right": right})
+        self.journal.epoch(name, {**metrics, **{key: told.get(key) for key in OF_PAIRS}})
         spared = self.scheduler.spared.get(name)
         if spared and spared.epoch == metrics["epoch"]:
             self._note(name, "running")
@@ -313,7 +316,7 @@ class Recorder(tune.Callback):
             metrics = {key: row.get(key, math.nan) for key in EPOCH_FIELDS}
             last = metrics["epoch"] + 1 == suggestion.settings["epochs"]
             stop = self.scheduler.hear(name, metrics, last)
-            self._epoch(name, metrics, row.get("val_right"))
+            self._epoch(name, metrics, row)
             if stop:
                 break
         values = [row[self.space.metric] for row in self.scheduler.histories[name].rows]

@@ -115,6 +115,7 @@ EPOCH: dict[str, Form] = {
     "val_pairs": Form(lambda value: is_number(value) and value == value and _count(value),
                       f"a whole number from 0 to {MOST:,}"),
     "epoch": Form(is_whole, "a whole number from 0"),
+    "val_distinct": _or_none(Form(is_whole, "a whole number from 0")),
     "val_right": _or_none(_TEXT),  # which validation pairs were judged right: facesiam/bits.py
 }  # fmt: skip
 NEEDED = {"trial": TRIAL.keys() & {"trial", "status"}, "epoch": {"trial", "epoch"}}

@@ -234,7 +234,9 @@ def _summary(
     position = best_epoch([_number(epoch.get(metric)) for epoch in epochs], mode)
     best = epochs[position] if position is not None else {}
     value, pairs = _number(best.get("val_acc")), int(best.get("val_pairs", 0))
-    low, high = (math.nan, math.nan) if math.isnan(value) else wilson(round(value * pairs), pairs)
+    # A pair that comes twice tells nothing more. Older runs did not note how many there are.
+    n = min(pairs, int(best.get("val_distinct") or pairs))
+    low, high = (math.nan, math.nan) if math.isnan(value) else wilson(round(value * n), n)
     return {
         "objective": _number(best.get(metric)),
         "val_acc": value, "val_acc_low": low, "val_acc_high": high,

@@ -365,7 +365,9 @@ def test_an_epoch_that_lacks_a_metric_has_it_as_nan(tmp_path: Path) -> None:
     trial = SimpleNamespace(config={"trial": suggestion.trial})
     live.on_trial_start(0, [], trial)
     row = {"epoch": 0, "val_acc": 0.75, "val_loss": 0.5, "train_loss": 0.5, "val_pairs": 100}
-    live.on_trial_result(0, [], trial, row)
+    told = {"val_distinct": 97, "val_right": "abc="}
+    live.on_trial_result(0, [], trial, row | told)
+    assert read_epochs(tmp_path)["0001"][0].items() >= told.items()
     for known in (read_epochs(tmp_path)["0001"][0], live.scheduler.histories["0001"].rows[0]):
         missing = {name for name in EPOCH_FIELDS if math.isnan(known[name])}
         assert missing == set(EPOCH_FIELDS) - set(row)

@@ -96,6 +96,16 @@ def test_intervals_are_wilsons_from_the_number_of_pairs(run: Path) -> None:
     assert best["val_acc_high"] == pytest.approx(0.8362, abs=5e-5)
 
 
+def test_a_pair_that_comes_twice_is_one_of_n(tmp_path: Path) -> None:
+    """0.82 of 2,000 pairs of which 500 differ: centre (0.82 + 0.003841) / 1.007683, half width
+    1.945021 · sqrt(0.000295200 + 0.000003841) = 0.033635."""
+    epochs = [epoch("0001", 0, 0.82, val_distinct=500)]
+    best = load(write_run(tmp_path / "run", [ended("0001")], epochs))[0].iloc[0]
+    assert best["val_acc"] == 0.82
+    assert best["val_acc_low"] == pytest.approx(0.817560 - 0.033635, abs=2e-6)
+    assert best["val_acc_high"] == pytest.approx(0.817560 + 0.033635, abs=2e-6)
+
+
 def test_without_the_pairs_only_what_the_counts_say_is_said_of_the_best(run: Path) -> None:
     # 1,640 and 1,600 of 2,000: if only 40 pairs differ p is 2e-12, if 760 do 0.16. 1,000: told
     # apart whichever they are.

@@ -104,6 +104,9 @@ def test_of_its_best_epochs_a_trial_tells_which_pairs_it_judged_right(
     row = step(trial)
     odds = log_odds(trial.training.net, tiny, data.pixels(tiny.geometry), pairs)
     right = (odds > 0) == (pairs.label == 0)
+    ends = zip(pairs.left.tolist(), pairs.right.tolist(), strict=True)
+    different = {frozenset(data.content[list(both)].tolist()) for both in ends}
+    assert row["val_distinct"] == len(different) < len(right) == row["val_pairs"]
     assert row["val_right"] == pack(right) and row["val_acc"] == right.mean()
     for loss, best_loss, best_accuracy, told in (
         (0.6, 0.5, 0.9, False), (0.4, 0.5, 0.9, True), (0.6, 0.5, 0.7, True),
