@@ -115,8 +115,8 @@ def _chance(space: SearchSpace, kind: Kind, odds: Odds) -> str | None:
                 return None
     slow = ", at a learning rate below all that are on record" if kind.pace < 1 else ""
     return (
-        f"{planned} epochs{_course(kind)} are too few for the odds that the recorded runs teach"
-        f"{slow}"
+        f"{planned} epoch{'s' * (planned != 1)}{_course(kind)} tell too little for the recorded "
+        f"runs' odds{slow}"
     )
 
 

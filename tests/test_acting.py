@@ -55,9 +55,9 @@ def space(**options: str) -> str:
         # chance: 16 times the odds after 5 epochs are less than half of 12 epochs.
         ({"fixed": "epochs: 12", "prune": "{plateau: false}"}, []),
         ({"fixed": "epochs: 8", "prune": "{plateau: false}"},
-         ["chance: cannot act: 8 epochs are too few for the odds that the recorded runs teach"]),
+         ["chance: cannot act: 8 epochs tell too little for the recorded runs' odds"]),
         ({"fixed": "epochs: 60, head_lr: 0.05"}, [
-            "chance: cannot act: 60 epochs are too few for the odds that the recorded runs teach, "
+            "chance: cannot act: 60 epochs tell too little for the recorded runs' odds, "
             "at a learning rate below all that are on record"]),
         ({"fixed": "protocol: cfp-pairs, people: 50, loss: single"}, [
             "chance: cannot act: of cfp-pairs with people the pairs of each kind are unequal, and "
