@@ -27,6 +27,7 @@ from facesiam.metrics import METRICS, accuracy, calibration, ties, verification
 from facesiam.models import SiameseNet
 from facesiam.pixels import Pixels
 from facesiam.saving import load_model
+from facesiam.tensorfiles import WeightsError
 from search import scores
 from search.earlier import Key, keys
 from search.tables import TEN_FOLD
@@ -45,20 +46,21 @@ def test(
 
     Raises:
         DataError: somebody whom that protocol tests was trained on.
+        WeightsError: the weights are gone, damaged, or of other settings.
     """
-    net, _, info = load_model(folder / "weights.pt")
+    net, epoch, val_acc = _trained(folder / "weights.pt", config)
     other = protocol not in (None, config.protocol)
     pairs = pairs_of(data, config, protocol, "test")
     asked = protocol or config.protocol
     refuse_leak(data, data.pairs_of(config, "train"), pairs, asked)
-    pixels, val_acc = data.pixels(config.geometry), float(info["val_acc"])
+    pixels = data.pixels(config.geometry)
     if other:
         val = pairs_of(data, config, protocol, "val")
         val_acc = accuracy(calibrate(net, config, pixels, val), val.label)
     odds = log_odds(net, config, pixels, pairs)
     figures = {
         "trial": trial, "protocol": asked, "seed": config.seed,
-        "epoch": int(info["epoch"]), "val_acc": val_acc,
+        "epoch": epoch, "val_acc": val_acc,
         **verification(odds, pairs.label, config.seed, data.distinct(pairs)),
         "ties": ties(odds, pairs.label),
         "config": config.to_dict(), "data": data.key, "trainer": trainer_version(),
@@ -273,6 +275,26 @@ def _odds(
     return odds_of(logits), net.raw(logits).numpy()
 
 
+def _trained(file: Path, config: TrialConfig) -> tuple[SiameseNet, int, float]:
+    """Return the net of a file that a training with these settings left, its epoch and val_acc.
+
+    Raises:
+        WeightsError: it cannot be read, or another file has taken its place.
+    """
+    net, own, info = load_model(file)
+    epoch, val_acc = info.get("epoch"), info.get("val_acc")
+    if not isinstance(epoch, int) or not isinstance(val_acc, int | float):
+        raise WeightsError(f"{file}: does not say of which epoch its weights are, or how these "
+                           "validated; remove it to have it trained anew")  # fmt: skip
+    mine, theirs = config.to_dict(), own.to_dict()
+    # What precision: auto stands for is part of the key that the training was known by.
+    changed = [name for name in mine if name != "precision" and mine[name] != theirs[name]]
+    if differ := ", ".join(changed):
+        raise WeightsError(f"{file}: its weights are of other settings ({differ}); remove it to "
+                           "have it trained anew")  # fmt: skip
+    return net, epoch, val_acc
+
+
 def _test_fold(config: TrialConfig, data: FaceData, folder: Path) -> dict[str, Any]:
     """Test a fold's net on its split; the thresholds are of the split that validated it."""
     figures: dict[str, Any] = {
@@ -281,12 +303,12 @@ def _test_fold(config: TrialConfig, data: FaceData, folder: Path) -> dict[str, A
     }
     pixels = data.pixels(config.geometry)
     for number, kind in enumerate(KINDS):
-        net, _, info = load_model(folder / "weights.pt")
+        net, epoch, val_acc = _trained(folder / "weights.pt", config)
         pairs = data.official(number, config.fold)
         refuse_leak(data, data.pairs_of(config, "train"), pairs, f"{TEN_FOLD}, fold {config.fold}")
         calibrate(net, config, pixels, data.official(number, config.fold % 10 + 1))
         odds = log_odds(net, config, pixels, pairs)
-        figures |= {"epoch": int(info["epoch"]), "val_acc": float(info["val_acc"])}
+        figures |= {"epoch": epoch, "val_acc": val_acc}
         figures[kind] = verification(odds, pairs.label, config.seed, data.distinct(pairs))
         figures[kind]["ties"] = {"n": ties(odds, pairs.label)}
         scores.write(folder / f"scores-{kind}.csv", data.names, pairs, odds)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,9 @@ from facesiam.config import TrialConfig
 from facesiam.data import DataError, FaceData, Pairs
 from facesiam.judge import log_odds, predict
 from facesiam.metrics import METRICS, calibration
+from facesiam.models import build
 from facesiam.saving import load_model, save_model
+from facesiam.tensorfiles import WeightsError
 from facesiam.train import epochs
 from search import earlier, tables, verify
 
@@ -96,6 +99,28 @@ def test_a_net_is_tested_on_another_protocol_with_a_threshold_of_its_own(
     ):
         paths = [data.names[left], data.names[right]]
         assert line.split(",") == [*paths, str(1 - label), repr(float(expected))]
+
+
+def test_weights_that_are_not_of_this_training_are_not_tested(
+    config: TrialConfig, data: FaceData, tmp_path: Path
+) -> None:
+    file, weights = tmp_path / "weights.pt", build(config).state_dict()
+    noted: dict[str, Any] = {"epoch": 0, "val_acc": 0.5}
+    of_others = dataclasses.replace(config, lr=0.5, flip=True)
+    for settings, info, said in (
+        (config, {}, "does not say of which epoch its weights are"),
+        (config, noted | {"epoch": "0"}, "does not say of which epoch its weights are"),
+        (config, noted | {"val_acc": "high"}, "how these validated; remove it to have it trained"),
+        (of_others, noted, r"weights.pt: its weights are of other settings \(lr, flip\); remove"),
+    ):  # fmt: skip
+        save_model(file, weights, settings, **info)
+        with pytest.raises(WeightsError, match=said):
+            verify.test("0001", config, data, tmp_path)
+        with pytest.raises(WeightsError, match=said):
+            verify._test_fold(config, data, tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["weights.pt"]
+    save_model(file, weights, dataclasses.replace(config, precision="auto"), **noted)
+    assert verify.test("0001", config, data, tmp_path)["epoch"] == 0
 
 
 def test_an_ensemble_is_the_mean_of_its_nets_log_odds(
