@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -38,16 +39,16 @@ def test_a_secret_is_masked_and_nothing_else(text: str, said: str | None) -> Non
     assert str(UserError(text)) == (said or text)
 
 
-def test_the_command_that_is_noted_and_the_way_to_go_on_have_no_secret(
-    monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_command_that_is_noted_and_the_way_to_go_on_have_no_secret() -> None:
     url = "s3://AKIA:s3cr3t@bucket/runs?secret_key=s3cr3t"
-    monkeypatch.setattr("sys.argv", ["run", "x.yaml", "--out", url])
-    for text in (run._command(), run._resume_command()):
+    secret = Namespace(given=["x.yaml", "--out", url], resume=False)
+    for text in (run._command(secret), run._resume_command(secret)):
         assert "s3cr3t" not in text and "AKIA" not in text and "***@bucket/runs" in text
-    assert "--resume\n(with the secret in place of ***" in run._resume_command()
-    monkeypatch.setattr("sys.argv", ["run", "x.yaml", "--out", "s3://bucket/runs"])
-    assert run._resume_command() == "python -m search.run x.yaml --out s3://bucket/runs --resume"
+    assert "--resume\n(with the secret in place of ***" in run._resume_command(secret)
+    plain = Namespace(given=["x.yaml", "--out", "s3://bucket/runs"], resume=False)
+    assert run._resume_command(plain) == (
+        "python -m search.run x.yaml --out s3://bucket/runs --resume"
+    )
 
 
 def test_another_password_is_the_same_place() -> None:
