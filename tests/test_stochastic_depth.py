@@ -97,6 +97,7 @@ def test_frozen_blocks_leave_nothing_out(net: str, expected: list[int]) -> None:
 
 @pytest.mark.parametrize("net", ["efficientnet_lite0", "efficientnet_b0", "convnext_tiny"])
 def test_two_passes_are_equal_to_the_digit_unless_branches_are_left_out(net: str) -> None:
+    torch.manual_seed(0)
     images = torch.rand(4, 3, 75, 75)
 
     def apart(**more: Any) -> float:
@@ -110,7 +111,7 @@ def test_two_passes_are_equal_to_the_digit_unless_branches_are_left_out(net: str
             return float((trained.embed(images) - trained.embed(images)).abs().max())
 
     assert apart() == 0
-    assert apart(stochastic_depth=0.5) > 1e-3
+    assert apart(stochastic_depth=0.5) > 1e-5  # of fresh nets, whose embeddings lie close
     assert apart(stochastic_depth=0.5, freeze_stages=8) == 0
 
 
