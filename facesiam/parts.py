@@ -2,7 +2,8 @@
 
 A writer holds a lock on what it writes, which the system takes from it when it ends, however that
 happens; so what a killed one left is known at once. Where there are no locks, and for writers on
-other machines, by its age.
+other machines, by its age. On some file systems every lock succeeds, held or not: so a lock that
+is free says nothing while the process that the name tells of lives.
 """
 
 from __future__ import annotations
@@ -37,11 +38,17 @@ def held(path: Path, folder: bool = False) -> Iterator[None]:
         OSError: it cannot be made.
     """
     descriptor = _made(path, folder)
+    _own.add(path.name)
     try:
         yield
     finally:
+        _own.discard(path.name)
         os.close(descriptor)
         _remove(path)
+
+
+_own: set[str] = set()
+"""Names of what this process holds now; they are of one process alone."""
 
 
 def _made(path: Path, folder: bool) -> int:
@@ -78,12 +85,28 @@ def sweep(folder: Path) -> None:
 
 
 def _left_behind(path: Path) -> bool:
+    if path.name in _own:
+        return False
     if time.time() - path.lstat().st_mtime > STALE_SECONDS:
         return not _locked(path)
     host = re.sub(r"[^A-Za-z0-9]", "", platform.node()) or "host"
-    if not re.search(rf"-{host}-\d+-[0-9a-f]{{8}}\.part$", path.name):
+    named = re.search(rf"-{host}-(\d+)-[0-9a-f]{{8}}\.part$", path.name)
+    if not named:
         return False  # another machine's, whose locks may not be seen here
-    return _locked(path) is False
+    return _locked(path) is False and not another_lives(int(named[1]))
+
+
+def another_lives(pid: int) -> bool:
+    """Say whether a process of this machine other than this one has a number and runs."""
+    if pid == os.getpid() or not 0 < pid < 2**31:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        pass
+    return True
 
 
 def _locked(path: Path) -> bool | None:

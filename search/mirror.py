@@ -28,6 +28,7 @@ from typing import Any
 from facesiam.data import cache_root
 from facesiam.errors import masked, shown
 from facesiam.files import FileError, Missing, open_regular, write_bytes
+from facesiam.parts import another_lives
 from facesiam.storage import Bucket, StorageError, is_of, join
 from search import prior
 from search.journal import EPOCHS, TRIALS, JournalError, parsed
@@ -328,7 +329,7 @@ class Mirror:
         if held:
             sign = _signed_by(held)
             mine = sign["host"] == _host()
-            dead = mine and (sign["pid"] == os.getpid() or not _runs(sign["pid"]))
+            dead = mine and not another_lives(sign["pid"])
             who = f"process {sign['pid']} on {sign['host']}"
             if not dead:
                 self.say(f"{self.url}: {who} had it; {SILENCE:.0f} s for a sign of life from it")
@@ -401,13 +402,3 @@ def _signed_by(held: bytes) -> dict[str, Any]:
 
 def _host() -> str:
     return platform.node()
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True

@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from facesiam.errors import reason
+from facesiam.parts import another_lives
 from search.machine import DriverError
 
 PREFIX = "siam"
@@ -271,7 +272,12 @@ def _lock_of(folder: Path) -> int | None:
         return None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if time.time() - os.fstat(lock).st_mtime > YOUNG or os.fstat(lock).st_size:
+        written = os.pread(lock, 20, 0).strip()
+        young = time.time() - os.fstat(lock).st_mtime <= YOUNG
+        # Where every lock succeeds, one that is free says nothing of a driver that lives.
+        own = any(os.path.samestat(os.fstat(lock), os.fstat(held)) for held in _held)
+        lives = own or (written.isdigit() and another_lives(int(written)))
+        if not lives and (written or not young):
             return lock
     except OSError:
         pass

@@ -160,7 +160,7 @@ PART = "journal/000000000001-000000000002.jsonl"
 @pytest.mark.parametrize(("content", "says"), [
     (b"garbage \xff\n", "has a line that is not JSON in UTF-8: 'garbage .'; put an earlier"),
     (b"5\n", "has a line that is not JSON with a number n: '5'; put"),
-    (b"[" * 3000 + b"\n", "nested too deeply"),
+    (b"[" * 200_000 + b"\n", "nested too deeply"),
     (b'{"trial": "0001", "n": true}\n', "with a number n"),
     (b"", "does not hold lines 1 to 2 as it should; put an earlier version of it back"),
     (b'{"trial": "0001", "status": "running", "n": 1}\n', "does not hold lines 1 to 2"),

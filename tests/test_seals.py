@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
+import subprocess
+import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -234,6 +237,22 @@ def test_what_ended_writers_left_is_swept_and_nothing_else(tmp_path: Path) -> No
     os.utime(other, (time.time() - 3700,) * 2)
     parts.sweep(tmp_path)
     assert not other.exists() and kept.exists()
+
+
+def test_where_every_lock_succeeds_a_writer_that_lives_keeps_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fcntl, "flock", lambda *given: None)
+    writer = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    mine = parts.part_of(tmp_path / "a.npy")
+    file = mine.with_name(mine.name.replace(f"-{os.getpid()}-", f"-{writer.pid}-"))
+    file.write_bytes(b"x")
+    with parts.held(mine):
+        parts.sweep(tmp_path)
+        assert file.exists() and mine.exists()
+    writer.communicate(b"\n")
+    parts.sweep(tmp_path)
+    assert not file.exists()
 
 
 def test_a_folder_that_is_being_drawn_is_left_alone(tmp_path: Path) -> None:

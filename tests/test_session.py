@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
@@ -130,6 +131,21 @@ def test_one_that_is_being_made_is_not_taken_for_left(base: Path) -> None:
     os.utime(lock, (0, 0))
     session.sweep()
     assert not lock.parent.exists()
+
+
+def test_where_every_lock_succeeds_the_session_of_a_driver_that_lives_stays(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fcntl, "flock", lambda *given: None)
+    driver = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    (base / "siamabcdefgh").mkdir()
+    (lock := base / "siamabcdefgh" / session.LOCK).write_text(f"{driver.pid}\n")
+    own = session.new_folder()
+    session.sweep()
+    assert lock.exists() and own.exists()
+    driver.communicate(b"\n")
+    session.sweep()
+    assert not lock.parent.exists() and own.exists()
 
 
 FOREIGN = (
