@@ -130,8 +130,9 @@ def read_test(path: Path, measures: tuple[str, ...]) -> dict[str, Any]:
         FileError: it cannot be read, or is no test result.
     """
     test = _read_object(path, {})
-    for name in ("accuracy", "auc", "eer", *measures):
-        if name in test or name not in measures:
+    always = ("accuracy", "auc", "eer")
+    for name in dict.fromkeys((*always, *measures)):
+        if name in test or name in always:
             _check_figure(path, name, test.get(name), ("value", "low", "high"))
     config = test.setdefault("config", {})
     checks: list[tuple[bool, str]] = [

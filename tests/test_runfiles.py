@@ -209,6 +209,16 @@ def test_test_results_are_held_to_their_form(tmp_path: Path, changed: dict[str, 
         runfiles.read_test(file, ())
 
 
+@pytest.mark.parametrize("lost", ["accuracy", "auc", "eer", "seed", "epoch"])
+def test_test_results_without_what_all_versions_noted_are_none(tmp_path: Path, lost: str) -> None:
+    """Also where the reader asks for all measures, those among them."""
+    file = tmp_path / "test.json"
+    for left in ({}, {name: value for name, value in TEST.items() if name != lost}):
+        file.write_text(json.dumps(left))
+        with pytest.raises(FileError, match="not a test result"):
+            runfiles.read_test(file, ("accuracy", "auc", "eer", "tpr"))
+
+
 def test_folds_are_held_to_their_form(tmp_path: Path) -> None:
     file, whole = tmp_path / "folds.json", {"auc": {"mean": 0.5, "std": float("nan")}}
     file.write_text(json.dumps({"trial": "0001", "folds": [1], "FF": whole}))
