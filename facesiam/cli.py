@@ -19,6 +19,11 @@ DONE, SOME_FAILED, WRONG_INPUT, STORAGE_FAILED, INTERRUPTED, TERMINATED = 0, 1, 
 BROKEN = 70
 """Exit codes. 1 says that some trial failed, and nothing else; 70 (EX_SOFTWARE of sysexits.h) that
 this program is at fault, which leaves a traceback."""
+LIBRARIES = (
+    "torch", "torchvision", "ray", "optuna", "pandas", "numpy", "PIL", "yaml", "rich", "scipy",
+    "matplotlib", "pyarrow", "tensorboardX", "pytorch_metric_learning",
+)
+"""What pyproject.toml asks for, as it is imported."""
 
 
 def run(
@@ -72,7 +77,11 @@ def _handled(
     except KeyboardInterrupt:
         say(interrupted)
         return INTERRUPTED
-    except Exception:  # Python's own exit code would be 1, which says that some trial failed
+    except Exception as error:  # Python's own exit code would be 1: that some trial failed
+        if isinstance(error, ModuleNotFoundError) and error.name in LIBRARIES:
+            say(f"{error.name} is not installed in {sys.executable}; `make setup` installs all "
+                "that is needed into .venv, whose Python is .venv/bin/python")  # fmt: skip
+            return WRONG_INPUT
         say(traceback.format_exc().rstrip())
         return BROKEN
 

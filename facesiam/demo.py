@@ -127,8 +127,8 @@ def judge_test_pairs(
     count = len(np.unique(data.distinct(pairs)))
     low, high = wilson(round(right * count), count)
     title = (
-        f"Test accuracy {100 * right:.1f} % [{100 * low:.1f}, {100 * high:.1f}] of {count} "
-        "pairs"
+        f"Test accuracy {100 * right:.1f} % [{100 * low:.1f}, {100 * high:.1f}] of {len(odds)} "
+        "pairs" + (f", {count} of them different" if count < len(odds) else "")
     )
     rng = np.random.default_rng(options.seed)
     rows = []

@@ -116,7 +116,7 @@ def _weights(space: SearchSpace, given: str | None) -> list[str]:
     missing = [net for net, place in places.items() if not place.is_file()]
     here = [f"{net} {place}" for net, place in places.items() if place.is_file()]
     if missing:
-        here.append(f"not here, so that the start has to download them: {', '.join(missing)}")
+        here.append(f"not here, so the start has to download them: {', '.join(missing)}")
     return [f"pretrained weights: {'; '.join(here)}"]
 
 

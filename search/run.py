@@ -340,7 +340,8 @@ def _search(
     count = space.count()
     board = Board(count, space.metric, space.mode, console)
     shown = setup.storage or _shown(setup.run)
-    _say(console, f"{'all' if count is None else count} trials into {shown}")
+    many = "all trials" if count is None else f"{count} trial{'s' * (count != 1)}"
+    _say(console, f"{many} into {shown}")
     with locked(setup.run):
         if not setup.storage:
             with _begun(options, space, setup, data.key, known):

@@ -77,7 +77,7 @@ def test_the_plan_says_which_pretrained_weights_are_here_and_downloads_none(
     space = tmp_path / "space.yaml"
     space.write_text("search: {net: [alexnet, vgg16_bn], pretrained: [false, true]}\n")
     said = describe(load(space), tmp_path, OPTIONS)
-    expected = f"vgg16_bn {file}; not here, so that the start has to download them: alexnet"
+    expected = f"vgg16_bn {file}; not here, so the start has to download them: alexnet"
     assert f"pretrained weights: {expected}\n" in said
     assert list(cache.iterdir()) == [file]
     options = argparse.Namespace(**{**vars(OPTIONS), "weights": str(tmp_path)})

@@ -157,3 +157,15 @@ def test_where_the_usual_folders_may_not_be_written_another_holds_temporary_file
         "No usable temporary directory found in ['/proc']; set TMPDIR to a folder that can be "
         "written\n"
     )
+
+
+def test_a_python_without_the_packages_is_told_and_another_missing_module_is_our_fault(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def missing(name: str) -> int:
+        raise ModuleNotFoundError(f"No module named '{name}'", name=name)
+
+    assert cli.run(lambda: missing("torch")) == 2
+    assert capsys.readouterr().err.startswith(f"torch is not installed in {sys.executable}; ")
+    assert cli.run(lambda: missing("search.none")) == cli.BROKEN
+    assert "Traceback" in capsys.readouterr().err
