@@ -11,6 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from ray.tune.search import Searcher
 from facesiam import cli
 from facesiam.config import Value
 from facesiam.cores import cores
+from facesiam.errors import masked
 from facesiam.files import digest
 from facesiam.probe import Share, Way
 from facesiam.trainable import FaceTrial, measured
@@ -85,6 +87,7 @@ def run(
     )
     if mirror:
         mirror.on_lost = recorder.lost
+    _keep_private(setup)
     tuner = _tuner(recorder, shares, trainable)
     try:
         with board, on_signals(recorder, space.minutes), watch.watched(
@@ -99,6 +102,7 @@ def run(
         if os.strerror(errno.ENOSPC) not in str(error):
             raise
         recorder.halted = f"Ray's files: {os.strerror(errno.ENOSPC)}"
+    _remove_secrets(setup)
     try:
         why = recorder.close()
     except OSError as error:
@@ -106,6 +110,28 @@ def run(
     if recorder.journal.foreign:  # the run is another search's now, its manifest too
         raise recorder.journal.foreign
     return why
+
+
+def _keep_private(setup: Setup) -> None:
+    """Have a folder for Ray's files that nobody else can enter: the trials' configs are in them,
+    and so is the URL of a run, with its key and secret where it has them."""
+    folder = setup.run / "ray"
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    _remove_secrets(setup)  # those of a session that was killed
+
+
+def _remove_secrets(setup: Setup) -> None:
+    """Remove Ray's own copies of the trials' configs where a secret is in them.
+
+    They serve Ray's restore alone, which is not used here.
+    """
+    if setup.storage is None or masked(setup.storage) == setup.storage:
+        return
+    for pattern in ("experiment_state-*", "search_gen_state-*", "searcher-state-*", "tuner.pkl"):
+        for file in (setup.run / "ray").glob(f"session*/{pattern}"):
+            with suppress(OSError):
+                file.unlink()
 
 
 def _dead_end(why: str) -> int:

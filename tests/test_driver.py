@@ -63,6 +63,26 @@ class Hungry(tune.Trainable):
         return {**row, "val_pairs": 100, "done": self.epoch == 1}
 
 
+class Told(tune.Trainable):
+    """Is told the whole URL; trains nothing."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Start a trial."""
+        self.reset_config(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take the next one."""
+        assert new_config["run"] == "s3://AKIA:s3cr3t@bucket/run"
+        self.epoch = -1
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Report an epoch."""
+        self.epoch += 1
+        row = dict.fromkeys(EPOCH_FIELDS, 0.5) | {"epoch": self.epoch, "updates": 9}
+        return {**row, "val_pairs": 100, "done": self.epoch == 1}
+
+
 class Slow(tune.Trainable):
     """Of a worker that takes longer to start than the other one takes for two trials.
 
@@ -132,6 +152,25 @@ def test_a_trial_that_runs_out_of_memory_is_tried_again_with_twice_its_share(
     trials, epochs = results.load(tmp_path)
     assert trials["val_acc"].tolist() == [0.1, 0.01, 0.001]
     assert len(epochs) == 6 and not board.running and board.counts["done"] == 3
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_the_secret_of_a_runs_url_stays_in_no_file_of_the_run(tmp_path: Path) -> None:
+    """Ray keeps the trials' configs, in which workers are told where the run lies."""
+    (tmp_path / "space.yaml").write_text(SPACE)
+    space, url = load(tmp_path / "space.yaml"), "s3://AKIA:s3cr3t@bucket/run"
+    setup = Setup(run=tmp_path / "run", data="", cpus=1, storage=url, weights={"hungry": "9"})
+    setup.run.mkdir()
+    told = setup.run / "ray" / "session0" / "experiment_state-of-a-driver-that-was-killed.json"
+    told.parent.mkdir(parents=True)
+    told.write_text(url)
+    board = Board(3, space.metric, space.mode, Console(quiet=True))
+    shares = Shares(space, setup, [Node(2, 0)])
+    assert driver.run(space, setup, shares, board, Told) is None
+    assert {line["status"] for line in read_trials(setup.run).values()} == {"done"}
+    files = [file for file in setup.run.rglob("*") if file.is_file()]
+    assert (setup.run / "ray").stat().st_mode & 0o777 == 0o700
+    assert files and not [file for file in files if b"s3cr3t" in file.read_bytes()]
 
 
 @pytest.mark.usefixtures("local_ray")
