@@ -112,7 +112,9 @@ def test_tpe_asha_and_rules_find_the_best_of_a_known_grid_for_half_of_its_epochs
         known = truth[json.dumps(config.to_dict(), sort_keys=True)]
         assert seen == known[: len(seen)]  # what a search finds is what is there
     assert trials["val_acc"].iloc[0] == best
-    # What holds the best came to its end: a scheduler that kept the worst would fail here.
-    assert set(trials.loc[trials["val_acc"] == best, "status"]) == {"done"}
+    # What holds the best came to its end: a scheduler that kept the worst would fail here. It is
+    # the one that reached it first; another that comes as far an epoch later may end in that
+    # epoch, as it was behind at the rung, or not, by which of the two is asked first.
+    assert trials["status"].iloc[0] == "done"
     assert len(ran) <= whole / 2
     assert rules["chance"] + rules["dead"] >= 1
