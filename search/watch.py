@@ -107,6 +107,7 @@ def watched(recorder: Recorder, dead_end: Callable[[str], int]) -> Iterator[None
     watch, over = Watch(), threading.Event()
 
     def look() -> None:
+        """Look now and then, on a thread of its own; halt the search once Ray has died."""
         while not over.wait(LOOK):
             if why := watch.lost():
                 died.append(why)
