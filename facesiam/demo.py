@@ -16,18 +16,20 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy.special import expit
 
-from facesiam import align, cli, files, packing
-from facesiam.archive import MAX_MEMBER
-from facesiam.config import TrialConfig, positive
-from facesiam.data import DataError, Pairs, prepare
-from facesiam.judge import log_odds, predict
-from facesiam.lists import text_of
-from facesiam.metrics import accuracy, wilson
-from facesiam.models import SiameseNet
-from facesiam.packing import GEOMETRIES, decode
-from facesiam.saving import load_model
-from facesiam.settings import random_seed
-from facesiam.tensorfiles import WeightsError, not_finite
+from facesiam import cli, files
+from facesiam.config.settings import random_seed
+from facesiam.config.trial import TrialConfig, positive
+from facesiam.data import alignment as align
+from facesiam.data import packing
+from facesiam.data.archive import MAX_MEMBER
+from facesiam.data.dataset import DataError, Pairs, prepare
+from facesiam.data.lists import text_of
+from facesiam.data.packing import GEOMETRIES, decode
+from facesiam.evaluation.metrics import accuracy, wilson
+from facesiam.evaluation.predict import log_odds, predict
+from facesiam.nets.checkpoint import load_model
+from facesiam.nets.siamese import SiameseNet
+from facesiam.nets.weight_files import WeightsError, not_finite
 
 SIDE, GAP, CAPTION, TITLE = 224, 12, 30, 44
 SAME, DIFFERENT = "The same person", "NOT the same person"

@@ -18,8 +18,8 @@ from typing import Any, Protocol
 
 from facesiam import files
 from facesiam.errors import UserError
-from facesiam.saving import save_atomically
-from facesiam.weights import read_weights
+from facesiam.nets.checkpoint import save_atomically
+from facesiam.nets.pretrained import read_weights
 
 ENDINGS = {"weights": ".pt", "state": ".pt", "logs": ".log"}
 """Of what is written for each trial, by the folder of the run that it lies in."""

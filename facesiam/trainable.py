@@ -31,16 +31,19 @@ import torch
 from numpy.typing import NDArray
 from ray import tune
 
-from facesiam import arithmetic, bits, cli, packing
-from facesiam.config import TrialConfig, Value, geometry_of
-from facesiam.data import Fetch, cache_root, open_packed
+from facesiam import cli
+from facesiam.config.trial import TrialConfig, Value, geometry_of
+from facesiam.data import packing
+from facesiam.data.dataset import Fetch, cache_root, open_packed
+from facesiam.device import numerics as arithmetic
+from facesiam.device.cuda_graph import free_workspaces
+from facesiam.evaluation import bits
 from facesiam.files import digest
-from facesiam.graphs import free_workspaces
-from facesiam.probe import Share, share_of
-from facesiam.saving import Writer, model_file
+from facesiam.nets.checkpoint import Writer, model_file
+from facesiam.nets.pretrained import WeightsError
 from facesiam.storage import StorageError, is_url, opened
-from facesiam.train import Halted, Training, epochs
-from facesiam.weights import WeightsError
+from facesiam.training.loop import Halted, Training, epochs
+from facesiam.training.throughput import Share, share_of
 
 SAVING_SHARE = 0.05
 """State is saved as often as that costs at most this share of the time."""

@@ -35,15 +35,15 @@ import ray
 from ray import tune
 from rich.console import Console
 
-from facesiam.config import EpochMetrics, positive
-from facesiam.cores import cores
-from search import driver
-from search.board import Board
-from search.journal import EPOCHS, TRIALS
-from search.machine import Setup, Shares
-from search.recorder import Recorder
+from facesiam.config.trial import EpochMetrics, positive
+from facesiam.device.cores import cores
+from search.resources.allocation import Setup, Shares
 from search.results import load as load_frames
-from search.space import SearchSpace, load
+from search.runs.journal import EPOCHS, TRIALS
+from search.space.model import SearchSpace, load
+from search.tuning import driver
+from search.tuning.live_table import Board
+from search.tuning.recorder import Recorder
 
 SEARCH = """
 fixed: {{epochs: {epochs}}}

@@ -39,7 +39,7 @@ trap 'rm -rf "$work"' EXIT
 echo "packing" >&2
 "$python" - "$data" > "$work/packed" <<'PY'
 import sys, time
-from facesiam.data import DataError, prepare
+from facesiam.data.dataset import DataError, prepare
 start = time.perf_counter()
 try:
     prepare(sys.argv[1], ["letterbox", "squeeze"])
@@ -62,9 +62,9 @@ end=$(date +%s.%N)
 import json, statistics, sys
 from pathlib import Path
 from search import results
-from search.documents import SPACES
-from search.estimate import seconds_of_rows
-from search.space import load
+from search.analysis.published import SPACES
+from search.resources.plan import seconds_of_rows
+from search.space.model import load
 
 work, start, end = Path(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])
 trials, epochs = results.load(work / "rows")

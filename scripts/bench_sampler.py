@@ -36,12 +36,12 @@ from typing import Any, Protocol
 import optuna
 from scipy.stats import t as student
 
-from facesiam.config import Value, positive
-from search.outcomes import progress_of
-from search.pruners import Scheduler, Stop
-from search.space import SearchSpace, load
-from search.suggest import Suggester
-from search.untried import key_of
+from facesiam.config.trial import Value, positive
+from search.pruning.scheduler import Scheduler, Stop
+from search.space.model import SearchSpace, load
+from search.tuning.outcomes import progress_of
+from search.tuning.sampler import Suggester
+from search.tuning.untried import key_of
 
 CODE2 = Path(__file__).parent.parent / "spaces" / "code2.yaml"
 TOO_FAST = 2e-4
@@ -77,7 +77,7 @@ class Sampler(Protocol):
 
 
 class Ours:
-    """search.suggest, with the space's algorithm."""
+    """search.tuning.sampler, with the space's algorithm."""
 
     def __init__(self, space: SearchSpace) -> None:
         self.space, self.suggester = space, Suggester(space)
@@ -138,7 +138,7 @@ class Optuna:
 
 
 class Before(Optuna):
-    """What search.suggest did before it had an order of its own."""
+    """What search.tuning.sampler did before it had an order of its own."""
 
     def __init__(self, space: SearchSpace) -> None:
         super().__init__(space)

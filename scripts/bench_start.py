@@ -20,17 +20,18 @@ import tempfile
 import time
 from pathlib import Path
 
-from facesiam.config import TrialConfig, geometry_of
-from facesiam.cores import cores
-from facesiam.data import prepare
+from facesiam.config.trial import TrialConfig, geometry_of
+from facesiam.data.dataset import prepare
+from facesiam.device.cores import cores
 from facesiam.trainable import FaceTrial
-from search.space import load
+from search.space.model import load
 
 WATCHED = {
     "torch": [], "torchvision": [], "ray.tune": [], "optuna": [], "pandas": [],
-    "scipy.stats": [], "tensorboardX": [], "search.space": ["load"], "search.recorder": [],
-    "search.machine": ["this_machine"], "search.driver": ["connect", "run"],
-    "facesiam.data": ["prepare", "open_packed"], "facesiam.train": ["epochs"],
+    "scipy.stats": [], "tensorboardX": [],
+    "search.space.model": ["load"], "search.tuning.recorder": [],
+    "search.resources.allocation": ["this_machine"], "search.tuning.driver": ["connect", "run"],
+    "facesiam.data.dataset": ["prepare", "open_packed"], "facesiam.training.loop": ["epochs"],
     "facesiam.trainable": ["FaceTrial.setup", "FaceTrial.step"],
 }
 """Modules whose imports are noted, and their functions whose calls are."""

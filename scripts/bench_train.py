@@ -32,12 +32,14 @@ import torch
 from reference_loop import Notebook
 from roofline import BYTES_A_WEIGHT, measure_machine, work_of_a_step
 
-from facesiam import device as devices
-from facesiam import synthetic, train, trunks
-from facesiam.archive import Source, open_source
-from facesiam.config import ConfigError, TrialConfig, positive
-from facesiam.data import DataError, FaceData, cache_root, open_packed, prepare
-from facesiam.optimizer import Masters
+from facesiam.config.trial import ConfigError, TrialConfig, positive
+from facesiam.data.archive import Source, open_source
+from facesiam.data.dataset import DataError, FaceData, cache_root, open_packed, prepare
+from facesiam.data.synthetic import writer as synthetic
+from facesiam.device import hardware as devices
+from facesiam.nets import trunks
+from facesiam.training import loop as train
+from facesiam.training.optimizer import Masters
 
 CASES = (
     "alexnet/difference", "alexnet/concat", "vgg16_bn/difference", "vgg16_bn/concat",

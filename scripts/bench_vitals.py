@@ -27,10 +27,10 @@ from unittest.mock import patch
 
 import torch
 
-from facesiam import train
-from facesiam.config import TrialConfig, positive
-from facesiam.data import DataError, prepare
-from facesiam.vitals import GradientWatch, LiveUnits
+from facesiam.config.trial import TrialConfig, positive
+from facesiam.data.dataset import DataError, prepare
+from facesiam.training import loop as train
+from facesiam.training.liveness import GradientWatch, LiveUnits
 
 
 class Clock:

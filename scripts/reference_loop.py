@@ -14,11 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facesiam import models, trunks
-from facesiam.archive import Source
-from facesiam.config import TrialConfig
-from facesiam.data import FaceData
-from facesiam.packing import GEOMETRIES, decode
+from facesiam.config.trial import TrialConfig
+from facesiam.data.archive import Source
+from facesiam.data.dataset import FaceData
+from facesiam.data.packing import GEOMETRIES, decode
+from facesiam.nets import siamese as models
+from facesiam.nets import trunks
 
 
 class Notebook:

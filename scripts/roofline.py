@@ -16,8 +16,8 @@ from reference_loop import PlainNet
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from facesiam import trunks
-from facesiam.config import TrialConfig
+from facesiam.config.trial import TrialConfig
+from facesiam.nets import trunks
 
 BYTES_A_WEIGHT = 28
 """Adam's: weight, gradient and two moments read, all but the gradient written, in fp32."""

@@ -25,15 +25,15 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "cluster")]
 
 from nodes import Cluster, Node, s3_server  # noqa: E402
 
-from facesiam.config import positive  # noqa: E402
-from facesiam.data import prepare  # noqa: E402
-from facesiam.synthetic import draw  # noqa: E402
-from search.journal import EPOCHS, TRIALS, read_events  # noqa: E402
-from search.mirror import folder_for  # noqa: E402
+from facesiam.config.trial import positive  # noqa: E402
+from facesiam.data.dataset import prepare  # noqa: E402
+from facesiam.data.synthetic.writer import draw  # noqa: E402
+from search.runs.journal import EPOCHS, TRIALS, read_events  # noqa: E402
+from search.runs.remote import folder_for  # noqa: E402
 
 SPACE = """
 fixed: {{image_size: 64, hidden: 16, batch_size: 4, precision: fp32, join: difference, epochs: 6}}

@@ -1,5 +1,5 @@
 """Which settings to try next, which trials to stop, what was learned."""
 
-from facesiam.interrupts import while_importing
+from facesiam.cli.interrupts import while_importing
 
 while_importing()

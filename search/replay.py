@@ -24,20 +24,22 @@ from pathlib import Path
 from typing import Any
 
 from facesiam import cli
-from facesiam.config import positive
+from facesiam.config.settings import random_seed
+from facesiam.config.trial import positive
+from facesiam.evaluation.metrics import wilson
 from facesiam.files import write_text
-from facesiam.metrics import wilson
-from facesiam.settings import random_seed
-from search import curves, shipped, space
-from search.curves import Curve
-from search.folder import RunError
-from search.odds import WITHIN, Odds
-from search.ranking import aligned
+from search.analysis.formatting import aligned
+from search.pruning import recorded_runs as curves
+from search.pruning.late_start import WITHIN, Odds
+from search.pruning.recorded_runs import Curve
+from search.runs.layout import RunError
+from search.space import model as space
+from search.space import shipped
 
 if __name__ == "__main__" and (refused := cli.run(cli.needs_docstrings)):
     sys.exit(refused)  # before the simulator imports Ray
 
-from search.simulate import (
+from search.pruning.simulator import (
     PATIENCE,
     THRESHOLD,
     Arrival,
@@ -53,7 +55,7 @@ from search.simulate import (
     simulate,
     top_k,
 )
-from search.space import SearchSpace
+from search.space.model import SearchSpace
 
 KEPT = 0.005
 """The best is kept where the best run that reached its end comes within this of it."""
@@ -317,7 +319,7 @@ def _draw(
     results: Mapping[str, tuple[int, list[Row]]], runs: Sequence[Sequence[Curve]],
     searched: SearchSpace, options: argparse.Namespace,
 ) -> None:
-    from search.figures import tradeoff
+    from search.report.figures import tradeoff
 
     panels = {
         name: [(row.policy, row.epochs, row.kept) for row in rows]

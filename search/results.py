@@ -20,15 +20,17 @@ from typing import Any
 import pandas as pd
 
 from facesiam import cli
-from facesiam.bits import unpack
-from facesiam.config import SETTINGS, EpochMetrics, positive
+from facesiam.config.lookalikes import odd
+from facesiam.config.trial import SETTINGS, EpochMetrics, positive
 from facesiam.errors import reason
+from facesiam.evaluation.bits import unpack
+from facesiam.evaluation.metrics import wilson
 from facesiam.files import atomic
-from facesiam.lookalikes import odd
-from facesiam.metrics import wilson
-from search import paired, space, verdicts
-from search.folder import RunError, folder_of, manifest, read, settings
-from search.ranking import table
+from search.analysis import paired
+from search.analysis import rule_audit as verdicts
+from search.analysis.formatting import table
+from search.runs.layout import RunError, folder_of, manifest, read, settings
+from search.space import model as space
 
 FIELDS = tuple(EpochMetrics.__dataclass_fields__)
 KINDS = {bool: "boolean", int: "Int64", float: "float64", str: "string"}
@@ -171,10 +173,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _main(options: argparse.Namespace) -> int:
-    from search.story import story  # not above: it reads runs by way of this module
+    from search.analysis.trial_story import story  # not above: it reads runs by way of this module
 
     if options.repair:
-        from search.repair import repair
+        from search.runs.repair import repair
 
         if "://" in options.run:
             raise RunError(f"{options.run}: --repair is of a folder; copy the run to this machine")

@@ -23,22 +23,24 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from facesiam import cli
-from facesiam.arithmetic import Arithmetic, Ran, again, here, using
-from facesiam.cfp import ALL_FOLDS
-from facesiam.config import EpochMetrics, Geometry, TrialConfig, positive
-from facesiam.data import DataError, FaceData, cache_root, is_packed, open_packed, prepare
-from facesiam.device import gpu_names
+from facesiam.config.settings import random_seed
+from facesiam.config.trial import EpochMetrics, Geometry, TrialConfig, positive
+from facesiam.data.cfp import ALL_FOLDS
+from facesiam.data.dataset import DataError, FaceData, cache_root, is_packed, open_packed, prepare
+from facesiam.device.hardware import gpu_names
+from facesiam.device.numerics import Arithmetic, Ran, again, here, using
+from facesiam.evaluation import protocols as verify
+from facesiam.evaluation.metrics import METRICS
 from facesiam.files import own_folder, write_text
-from facesiam.metrics import METRICS
-from facesiam.saving import save_model
-from facesiam.settings import random_seed
+from facesiam.nets.checkpoint import save_model
+from facesiam.nets.pretrained import find_weights
 from facesiam.storage import Bucket, is_url
-from facesiam.train import Training, epochs
-from facesiam.weights import find_weights
-from search import results, tables, verify
-from search.earlier import Key, keys
-from search.folder import data_of
-from search.journal import locked, read_trials
+from facesiam.training.loop import Training, epochs
+from search import results
+from search.report import tables
+from search.runs.journal import locked, read_trials
+from search.runs.layout import data_of
+from search.runs.reuse import Key, keys
 
 MADE = "trained.json"
 HEADS = {"tpr_at_fpr_1e-2": "TPR at FPR 1e-2", "tpr_at_fpr_1e-3": "at 1e-3"}

@@ -21,25 +21,28 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facesiam import cli, interrupts
-from facesiam.cli import DONE, INTERRUPTED, SOME_FAILED, STORAGE_FAILED, TERMINATED
-from facesiam.config import Value, geometry_of
+from facesiam import cli
+from facesiam.cli import DONE, INTERRUPTED, SOME_FAILED, STORAGE_FAILED, TERMINATED, interrupts
+from facesiam.config.trial import Value, geometry_of
 from facesiam.errors import UserError, masked, shown
 from facesiam.files import exists, is_dir, write_text
-from search import arguments, contradictions, folder, prior, shipped
-from search.earlier import RunRefused, keys, lent, refuse_changes
-from search.journal import locked, read_trials
-from search.space import SearchSpace, load
+from search import cli as arguments
+from search.runs import layout as folder
+from search.runs.journal import locked, read_trials
+from search.runs.reuse import RunRefused, keys, lent, refuse_changes
+from search.space import contradictions, shipped
+from search.space.model import SearchSpace, load
+from search.tuning import warm_start as prior
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from facesiam.data import FaceData
-    from search.board import Board
-    from search.earlier import Key, Lent
-    from search.machine import Setup, Shares
-    from search.mirror import Mirror
-    from search.prior import Known
+    from facesiam.data.dataset import FaceData
+    from search.resources.allocation import Setup, Shares
+    from search.runs.remote import Mirror
+    from search.runs.reuse import Key, Lent
+    from search.tuning.live_table import Board
+    from search.tuning.warm_start import Known
 
 CODES = {"interrupted": INTERRUPTED, "terminated": TERMINATED}
 
@@ -75,7 +78,7 @@ def resolve(options: argparse.Namespace) -> SearchSpace:
     if options.seeds > 1 and not options.ablate:
         raise RunRefused("--seeds is of --ablate; search.retrain trains the best trial with more")
     if options.ablate:
-        from search import ablation
+        from search.tuning import ablation
 
         if options.rows or options.algorithm not in (None, "rows"):
             raise RunRefused("--ablate runs rows of its own: leave out --rows and --algorithm")
@@ -166,7 +169,7 @@ def _taken(run: Path) -> bool:
 def _behind(options: argparse.Namespace, name: str) -> tuple[Path, str]:
     """Return the folder here and the URL of a run behind a URL, as ``run_folder``."""
     from facesiam.storage import join
-    from search.mirror import Mirror, fetched, folder_for
+    from search.runs.remote import Mirror, fetched, folder_for
 
     if not re.match(r"\w[\w+.-]*://[^/?]|file:///", options.out):
         raise RunRefused(f"--out {options.out}: no URL; such as s3://bucket/runs or file:///path")
@@ -188,7 +191,7 @@ def _behind(options: argparse.Namespace, name: str) -> tuple[Path, str]:
 
 
 def _main(options: argparse.Namespace) -> int:
-    from search.acting import cannot_act
+    from search.pruning.inactive_rules import cannot_act
 
     space = resolve(options)
     run, url = run_folder(options, space)
@@ -196,8 +199,8 @@ def _main(options: argparse.Namespace) -> int:
         raise RunRefused(f"--weights {options.weights}: no such file or folder")
     _check_known(options, space, run)
     if options.dry_run:
-        from search.estimate import describe
-        from search.machine import check_address
+        from search.resources.allocation import check_address
+        from search.resources.plan import describe
 
         if options.address:
             check_address(options.address)
@@ -225,7 +228,7 @@ def _prepare(
     options: argparse.Namespace, space: SearchSpace, run: Path
 ) -> tuple[Setup, FaceData]:
     """Check everything that needs the machine, cheapest first; then pack the data."""
-    from search.machine import Setup, Shares, check_address, check_gpus, this_machine
+    from search.resources.allocation import Setup, Shares, check_address, check_gpus, this_machine
 
     configs = list(space.examples())
     setup = Setup(
@@ -240,9 +243,9 @@ def _prepare(
         check_gpus(space, options.gpus)
         Shares(space, setup, this_machine())  # refuses what no trial could get
     index = _index(options, space, run, configs)
-    from facesiam.data import prepare
-    from facesiam.trunks import check_net
-    from facesiam.weights import find_weights
+    from facesiam.data.dataset import prepare
+    from facesiam.nets.pretrained import find_weights
+    from facesiam.nets.trunks import check_net
 
     pretrained = sorted({str(c["net"]) for c in configs if c["pretrained"]})
     for net in space.nets():
@@ -260,7 +263,7 @@ def _index(
     configs: Sequence[Mapping[str, Value]],
 ) -> FaceData:
     """Open the data's lists and check what they tell, before a download or minutes of packing."""
-    from facesiam.data import prepare
+    from facesiam.data.dataset import prepare
 
     data = prepare(options.data or space.data, [])
     asked = ("protocol", "people", "pair_seed", "fold")
@@ -310,15 +313,17 @@ def _search(
 ) -> int:
     from rich.console import Console
 
-    from search import session
+    from search.tuning import ray_session as session
 
     console = Console()
     if unused := session.set_environment(local=not setup.address):  # before Ray reads it
         _say(console, f"of no effect here, but in the environment: {', '.join(unused)}")
-    from search import depot, driver, sharing
-    from search.board import Board
-    from search.machine import Shares
-    from search.mirror import Mirror
+    from search.resources import sharing
+    from search.resources.allocation import Shares
+    from search.runs.remote import Mirror
+    from search.tuning import driver
+    from search.tuning import ray_cluster as depot
+    from search.tuning.live_table import Board
 
     driver.connect(setup.address, setup.dashboard)
     interrupts.check()
@@ -362,8 +367,8 @@ def _say_who_chooses(
     shares: Shares,
 ) -> None:
     """Say where `algorithm: tpe` means less than it says: it chooses nothing, or otherwise."""
-    from search import manifest
-    from search.estimate import who_chooses
+    from search.resources.plan import who_chooses
+    from search.runs import manifest
 
     if space.algorithm != "tpe":
         return
@@ -396,8 +401,10 @@ def _run(
     options: argparse.Namespace, space: SearchSpace, setup: Setup, shares: Shares, board: Board,
     data: FaceData, key: Key, taken: Mapping[str, Lent], mirror: Mirror | None,
 ) -> int:
-    from search import driver, manifest, results
-    from search.halting import TIME_UP
+    from search import results
+    from search.runs import manifest
+    from search.tuning import driver
+    from search.tuning.shutdown import TIME_UP
 
     console = board.console
     try:
@@ -426,7 +433,7 @@ def _run(
     elif why:
         return _failed(options, console, setup.run, why)
     if options.report or space.report:
-        from search.report import report
+        from search.report.page import report
 
         _say(console, f"report: {_shown(report([setup.run]))}")
     return SOME_FAILED if board.counts["failed"] else DONE
@@ -434,7 +441,8 @@ def _run(
 
 def _say_results(console: Console, space: SearchSpace, setup: Setup) -> None:
     """Say what a search came to, however it ended."""
-    from search import results, verdicts
+    from search import results
+    from search.analysis import rule_audit as verdicts
 
     if known := read_trials(setup.run):
         trials, _ = results.load(setup.run)
@@ -453,7 +461,8 @@ def _dead_end(
     options: argparse.Namespace, setup: Setup, board: Board, mirror: Mirror | None, why: str
 ) -> int:
     """Leave the run's folder as at any other end, where Ray has died and holds this command."""
-    from search import manifest, results
+    from search import results
+    from search.runs import manifest
 
     board.__exit__(None, None, None)
     with suppress(OSError, UserError):  # the journal has it all
@@ -513,6 +522,6 @@ def _resume_command(options: argparse.Namespace) -> str:
 if __name__ == "__main__":
     code = main()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is said and done; Ray takes a second to end
-    if (watch := sys.modules.get("search.watch")) and watch.died:
+    if (watch := sys.modules.get("search.tuning.ray_watchdog")) and watch.died:
         watch.leave(code)  # Ray would hang in the interpreter's end, or change the exit code
     sys.exit(code)

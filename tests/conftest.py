@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from facesiam.config import TrialConfig
-from facesiam.data import FaceData, prepare
-from facesiam.synthetic import draw
+from facesiam.config.trial import TrialConfig
+from facesiam.data.dataset import FaceData, prepare
+from facesiam.data.synthetic.writer import draw
 
 # Ray runs its workers at nice 15: beside anything else that computes, a test would wait minutes.
 os.environ.setdefault("RAY_worker_niceness", "0")
@@ -24,9 +24,9 @@ torch.set_num_threads(1)
 
 LONG = {
     "test_cluster.py": "machines", "test_run.py": "Ray", "test_search.py": "Ray",
-    "test_driver.py": "Ray", "test_machine.py": "Ray", "test_watch.py": "watch",
-    "test_verify.py": "verify",
-    "test_train.py": "train", "test_storage.py": "storage", "test_resume.py": "resume",
+    "test_driver.py": "Ray", "test_allocation.py": "Ray", "test_ray_watchdog.py": "watch",
+    "test_protocols.py": "verify",
+    "test_loop.py": "train", "test_storage.py": "storage", "test_resume.py": "resume",
 }
 """Test files that take minutes, and what those share that must run in one process: a Ray."""
 
@@ -85,7 +85,7 @@ def local_ray() -> Iterator[None]:
     """One Ray of two CPUs for all tests of the session."""
     import ray
 
-    from search import driver
+    from search.tuning import driver
 
     driver.connect(None)
     yield

@@ -11,17 +11,18 @@ from pathlib import Path
 import pytest
 from ray import cloudpickle
 
-from search.driver import placing
-from search.machine import Node, Setup, Shares
-from search.space import load
+from search.resources.allocation import Node, Setup, Shares
+from search.space.model import load
+from search.tuning.driver import placing
 
 ROOT = Path(__file__).parent.parent
 RAY = {
-    "search/asha.py", "search/depot.py", "search/driver.py", "search/halting.py",
-    "search/pruners.py", "search/recorder.py", "search/watch.py",
+    "search/pruning/asha.py", "search/tuning/ray_cluster.py", "search/tuning/driver.py",
+    "search/tuning/shutdown.py",
+    "search/pruning/scheduler.py", "search/tuning/recorder.py", "search/tuning/ray_watchdog.py",
     "facesiam/trainable.py",
 }
-FILES = sorted(p for package in ("search", "facesiam") for p in (ROOT / package).glob("*.py"))
+FILES = sorted(p for package in ("search", "facesiam") for p in (ROOT / package).rglob("*.py"))
 
 
 def imports(path: Path) -> set[str]:
@@ -35,33 +36,25 @@ def imports(path: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: f"{p.parent.name}/{p.name}")
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_imports_stay_on_their_side(path: Path) -> None:
-    name, used = f"{path.parent.name}/{path.name}", imports(path)
+    name, used = str(path.relative_to(ROOT)), imports(path)
     assert "ray" not in used or name in RAY
-    if path.parent.name == "facesiam":
+    if name.startswith("facesiam/"):
         assert not {"search", "optuna", "pandas"} & used
     else:
         assert not {"torch", "torchvision"} & used
-    if name in ("facesiam/config.py", "search/space.py", "search/journal.py"):
+    if name in ("facesiam/config/trial.py", "search/space/model.py", "search/runs/journal.py"):
         assert not {"torch", "ray", "pandas", "optuna", "numpy"} & used
-
-
-def test_both_packages_are_flat() -> None:
-    """There are folders of data, and none with a module."""
-    for package, data in (("search", {"recordings"}), ("facesiam", set())):
-        folders = [p for p in (ROOT / package).iterdir() if p.is_dir()]
-        assert {p.name for p in folders} <= {"__pycache__", *data}
-        assert not [m for p in folders if p.name != "__pycache__" for m in p.rglob("*.py*")]
 
 
 def test_nothing_is_looked_for_beside_the_packages_but_by_one_module() -> None:
     """What lies in the checkout is not there where the packages are installed."""
     found = {
-        f"{path.parent.name}/{path.name}" for path in FILES
+        str(path.relative_to(ROOT)) for path in FILES
         if re.search(r"parent\.parent|PACKAGE\.parent|parents\[", path.read_text())
     }
-    assert found == {"search/shipped.py"}
+    assert found == {"search/space/shipped.py"}
 
 
 def test_the_placing_of_trials_brings_a_worker_nothing_of_the_search(tmp_path: Path) -> None:
@@ -83,8 +76,12 @@ def test_the_placing_of_trials_brings_a_worker_nothing_of_the_search(tmp_path: P
 @pytest.mark.parametrize(
     ("modules", "heavy"),
     [
-        ("search.space", ["torch", "ray", "optuna", "pandas", "numpy"]),  # a mistake told at once
-        ("search.driver, search.manifest, search.results, search.verdicts", ["scipy"]),
+        # a mistake is told at once
+        ("search.space.model", ["torch", "ray", "optuna", "pandas", "numpy"]),
+        (
+            "search.tuning.driver, search.runs.manifest, search.results,"
+            "search.analysis.rule_audit", ["scipy"],
+        ),
     ],
 )
 def test_what_would_keep_a_user_waiting_is_not_imported(modules: str, heavy: list[str]) -> None:

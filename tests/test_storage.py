@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from facesiam import storage
-from facesiam.data import FaceData
+from facesiam.data.dataset import FaceData
+from facesiam.nets.pretrained import WeightsError
 from facesiam.storage import Bucket, Folder, Storage, StorageError, join, opened, sweep
-from facesiam.weights import WeightsError
 from search import results
-from search.journal import read_epochs, read_trials
+from search.runs.journal import read_epochs, read_trials
 
 ROOT = Path(__file__).parent.parent
 NAME = Path("state") / "0001.pt"
@@ -142,7 +142,7 @@ mount -o remount,size=400m "$RUNS"
 cp -r "$RUNS"/full "$COPY"
 echo "codes $first $second"
 """
-CODE = "from search import faults; faults.FIRST_WAIT = 0.1; import sys;" \
+CODE = "from search.tuning import failures; failures.FIRST_WAIT = 0.1; import sys;" \
     "from search.run import main; sys.exit(main())"
 
 

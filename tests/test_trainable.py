@@ -14,14 +14,15 @@ import numpy as np
 import pytest
 import torch
 
-from facesiam import arithmetic, trainable
-from facesiam.bits import pack
-from facesiam.config import TrialConfig
-from facesiam.data import FaceData
-from facesiam.judge import log_odds
-from facesiam.saving import load_model
+from facesiam import trainable
+from facesiam.config.trial import TrialConfig
+from facesiam.data.dataset import FaceData
+from facesiam.device import numerics as arithmetic
+from facesiam.evaluation.bits import pack
+from facesiam.evaluation.predict import log_odds
+from facesiam.nets.checkpoint import load_model
+from facesiam.nets.pretrained import read_weights
 from facesiam.trainable import FaceTrial, OutOfMemory, Preempted
-from facesiam.weights import read_weights
 
 CLOCK = ("seconds", "samples_per_second", "peak_memory_mib")
 
@@ -143,7 +144,7 @@ def test_running_out_of_memory_says_so_and_when(
     def fail(self: object) -> None:
         raise error
 
-    monkeypatch.setattr("facesiam.train.Training.__next__", fail)
+    monkeypatch.setattr("facesiam.training.loop.Training.__next__", fail)
     with pytest.raises(OutOfMemory, match="out of memory in epoch 1: "):
         trial.step()
 
@@ -156,7 +157,7 @@ def test_another_error_is_not_taken_for_one_of_memory(
     def fail(self: object) -> None:
         raise RuntimeError("shapes differ")
 
-    monkeypatch.setattr("facesiam.train.Training.__next__", fail)
+    monkeypatch.setattr("facesiam.training.loop.Training.__next__", fail)
     with pytest.raises(RuntimeError, match="^shapes differ$"):
         trial.step()
 

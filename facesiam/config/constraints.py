@@ -1,0 +1,134 @@
+"""Rules between settings: what no trial can run with, though each setting by itself is in bounds.
+
+Free of torch and Ray, as config.py, which checks every TrialConfig with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from facesiam.config.settings import Value
+
+EMBEDDING_JOINS = ("cosine", "distance")
+EMBEDDING_LOSSES = (
+    "contrastive", "triplet", "cosine_embedding", "logistic", "supcon", "arcface", "cosface",
+)
+"""Losses of embeddings and identities; the others are of two logits."""
+DOCUMENTED = ("alexnet", "vgg16_bn")
+"""Nets of the documents, whose `freeze` is known and whose inputs stay in [0, 1]."""
+FIXED_SIZE = ("vit_", "maxvit_")
+"""Nets that take 224×224 only, by how their names begin."""
+STOCHASTIC_DEPTH = {
+    "convnext_tiny": 0.1, "convnext_small": 0.4, "convnext_base": 0.5, "convnext_large": 0.5,
+    "efficientnet_": 0.2, "maxvit_t": 0.2, "swin_b": 0.5, "swin_s": 0.3, "swin_t": 0.2,
+    "swin_v2_b": 0.5, "swin_v2_s": 0.3, "swin_v2_t": 0.2,
+}
+"""Rates of stochastic depth that their authors trained nets with, by how the nets' names begin:
+that of the last block, but of EfficientNet the one that would come after it."""
+
+Settings = Mapping[str, Value]
+
+
+class Constraint(NamedTuple):
+    """A rule between some settings."""
+
+    key: str
+    """The setting that is told to be wrong where the rule is broken."""
+    fields: tuple[str, ...]
+    """The settings that the rule reads, no others: a search tries the combinations of these."""
+    broken: Callable[[Settings], bool]
+    """Says whether settings, in bounds each by itself, break the rule."""
+    text: Callable[[Settings], str]
+    """Says in a sentence, without the key, what is wrong with settings that do."""
+
+
+def own_stochastic_depth(net: str) -> float:
+    """Return the rate of stochastic depth that a net's authors trained it with; 0: it has none."""
+    return next((rate for name, rate in STOCHASTIC_DEPTH.items() if net.startswith(name)), 0.0)
+
+
+def _embeds(s: Settings) -> bool:
+    return s["join"] in EMBEDDING_JOINS
+
+
+def _groups(s: Settings) -> bool:
+    size, each = int(s["batch_size"]), int(s["images_per_person"])
+    return each > 1 and (size % each > 0 or size < 2 * each)
+
+
+CONSTRAINTS: tuple[Constraint, ...] = (
+    Constraint(
+        "freeze_batchnorm", ("net", "pretrained", "freeze_batchnorm"),
+        lambda s: bool(s["freeze_batchnorm"] and not s["pretrained"] and s["net"] != "alexnet"),
+        lambda s: "true needs pretrained: true (the statistics of untrained batch-norm layers "
+        "mean nothing)",
+    ),
+    Constraint(
+        "batch_size", ("loss", "protocol", "batch_size"),
+        lambda s: (s["loss"], s["protocol"], int(s["batch_size"]) % 2) == ("two", "cfp-pairs", 1),
+        lambda s: f"must be even with loss: two (half of a batch each), got {s['batch_size']}",
+    ),
+    Constraint(
+        "freeze", ("net", "freeze"),
+        lambda s: bool(s["freeze"]) and s["net"] not in DOCUMENTED,
+        lambda s: f"true is of alexnet and vgg16_bn; with {s['net']} use freeze_stages",
+    ),
+    Constraint(
+        "loss", ("join", "loss"),
+        lambda s: _embeds(s) != (s["loss"] in EMBEDDING_LOSSES),
+        lambda s: f"{s['loss']} does not go with join: {s['join']}; {', '.join(EMBEDDING_LOSSES)} "
+        f"go with {' and '.join(EMBEDDING_JOINS)}, single and two with the others",
+    ),
+    Constraint(
+        "images_per_person", ("join", "images_per_person"),
+        lambda s: bool(s["images_per_person"]) and not _embeds(s),
+        lambda s: f"{s['images_per_person']} needs join: {' or '.join(EMBEDDING_JOINS)}",
+    ),
+    Constraint(
+        "images_per_person", ("images_per_person",),
+        lambda s: s["images_per_person"] == 1,
+        lambda s: "1 makes no pair of the same person; 0, or 2 and more",
+    ),
+    Constraint(
+        "batch_size", ("images_per_person", "batch_size"), _groups,
+        lambda s: f"must be a multiple of images_per_person: {s['images_per_person']}, two people "
+        f"or more, got {s['batch_size']}",
+    ),
+    Constraint(
+        "views", ("images_per_person", "views"),
+        lambda s: s["views"] == "all" and not s["images_per_person"],
+        lambda s: "all needs images_per_person",
+    ),
+    Constraint(
+        "flip_average", ("join", "flip_average"),
+        lambda s: bool(s["flip_average"]) and not _embeds(s),
+        lambda s: f"true needs join: {' or '.join(EMBEDDING_JOINS)}",
+    ),
+    Constraint(
+        "stochastic_depth", ("net", "stochastic_depth"),
+        lambda s: bool(s["stochastic_depth"]) and not own_stochastic_depth(str(s["net"])),
+        lambda s: f"{s['net']} has none; 0, or one of convnext, efficientnet, maxvit, swin",
+    ),
+    Constraint(
+        "image_size", ("net", "image_size"),
+        lambda s: str(s["net"]).startswith(FIXED_SIZE) and s["image_size"] != 224,
+        lambda s: f"{s['net']} takes 224 only, got {s['image_size']}",
+    ),
+    Constraint(
+        "image_size", ("net", "image_size"),
+        lambda s: s["net"] == "inception_v3" and int(s["image_size"]) < 75,
+        lambda s: f"inception_v3 takes 75 and more, got {s['image_size']}",
+    ),
+    Constraint(
+        "people", ("fold", "people"),
+        lambda s: bool(s["fold"]) and bool(s["people"]),
+        lambda s: "limits the protocol's own split, not a fold; leave out one of the two",
+    ),
+)
+"""Every rule. A test holds that each reads its fields and nothing else."""
+
+
+def conflicts(settings: Settings) -> list[str]:
+    """List the rules that ``settings``, complete and in bounds, break, each after its key."""
+    return [f"{rule.key}: {rule.text(settings)}" for rule in CONSTRAINTS if rule.broken(settings)]

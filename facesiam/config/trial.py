@@ -1,0 +1,384 @@
+"""What goes into a training run and what comes out: TrialConfig and EpochMetrics.
+
+Free of torch and Ray, so that a space file is checked before anything heavy is imported. A field
+added to TrialConfig is a setting everywhere at once: space files, ``--set``, the JSON schema, the
+dataframe's columns and TensorBoard all read SETTINGS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Literal, get_args, get_origin, get_type_hints
+
+from facesiam.config.constraints import (
+    EMBEDDING_JOINS,
+    EMBEDDING_LOSSES,
+    conflicts,
+    own_stochastic_depth,
+)
+from facesiam.config.settings import Setting, Value, did_you_mean, positive
+from facesiam.config.settings import setting as _setting
+from facesiam.errors import UserError
+
+__all__ = [
+    "EMBEDDING_JOINS", "EMBEDDING_LOSSES", "GEOMETRY", "METRICS", "SETTINGS", "ConfigError",
+    "EpochMetrics", "Geometry", "Part", "Protocol", "Setting", "TrialConfig", "Value", "conflicts",
+    "did_you_mean", "geometry_of", "is_calibrated", "positive", "unknown_setting",
+]  # fmt: skip
+
+Net = Literal[
+    "alexnet", "vgg16_bn", "convnext_base", "convnext_large", "convnext_small",
+    "convnext_tiny", "densenet121", "densenet161", "densenet169", "densenet201",
+    "efficientnet_b0", "efficientnet_b1", "efficientnet_b2", "efficientnet_b3",
+    "efficientnet_b4", "efficientnet_b5", "efficientnet_b6", "efficientnet_b7",
+    "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2", "efficientnet_v2_l",
+    "efficientnet_v2_m", "efficientnet_v2_s", "googlenet", "inception_v3", "maxvit_t",
+    "mnasnet0_5", "mnasnet0_75", "mnasnet1_0", "mnasnet1_3", "mobilenet_v2",
+    "mobilenet_v3_large", "mobilenet_v3_small", "regnet_x_16gf", "regnet_x_1_6gf",
+    "regnet_x_32gf", "regnet_x_3_2gf", "regnet_x_400mf", "regnet_x_800mf", "regnet_x_8gf",
+    "regnet_y_128gf", "regnet_y_16gf", "regnet_y_1_6gf", "regnet_y_32gf", "regnet_y_3_2gf",
+    "regnet_y_400mf", "regnet_y_800mf", "regnet_y_8gf", "resnet101", "resnet152", "resnet18",
+    "resnet34", "resnet50", "resnext101_32x8d", "resnext101_64x4d", "resnext50_32x4d",
+    "shufflenet_v2_x0_5", "shufflenet_v2_x1_0", "shufflenet_v2_x1_5", "shufflenet_v2_x2_0",
+    "squeezenet1_0", "squeezenet1_1", "swin_b", "swin_s", "swin_t", "swin_v2_b", "swin_v2_s",
+    "swin_v2_t", "vgg11", "vgg11_bn", "vgg13", "vgg13_bn", "vgg16", "vgg19", "vgg19_bn",
+    "vit_b_16", "vit_b_32", "vit_h_14", "vit_l_16", "vit_l_32", "wide_resnet101_2",
+    "wide_resnet50_2",
+]
+Protocol = Literal["cfp-pairs", "frontal-triplets"]
+Part = Literal["train", "val", "test"]
+Geometry = Literal["squeeze", "letterbox", "aligned"]
+
+GEOMETRY: dict[str, Geometry] = {"cfp-pairs": "squeeze", "frontal-triplets": "letterbox"}
+"""How each protocol brings an image to 224×224, where faces are not aligned."""
+
+
+class ConfigError(UserError, ValueError):
+    """Settings that no trial can run with; the text names each of them and the rule it breaks."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialConfig:
+    """Every setting of one training run. Flat: the YAML key, the column and the tag are one word.
+
+    Raises:
+        ConfigError: a value is outside its bounds, or two settings contradict each other.
+    """
+
+    # The net
+    net: Net = _setting(
+        "alexnet",
+        "trunk that both images pass through, by its torchvision name, or efficientnet_lite0 to 2 "
+        "of the extra `lite`",
+    )
+    join: Literal["concat", "difference", "linear", "cosine", "distance"] = _setting(
+        "concat",
+        "how the two images' features meet. Decision nets: concatenated, absolute difference, or "
+        "each through a linear layer of `hidden` units and then concatenated. Embedding nets: the "
+        "cosine or the negative distance of two unit vectors, against a calibrated threshold",
+    )
+    hidden: int = _setting(
+        4096, "width of a decision head's hidden layers, in units", low=2, high=65536
+    )
+    embedding: int = _setting(
+        256, "length of an embedding net's vectors, in units", low=2, high=65536
+    )
+    dropout: bool = _setting(
+        False, "dropout of 0.5 after each hidden ReLU of a decision head; of 0.2 before an "
+        "embedding head",
+    )
+    stochastic_depth: float = _setting(
+        0.0, "chance that training leaves out the trunk's last residual branch for an image, "
+        "rising to that from 0 at the first; none in frozen blocks. ConvNeXt, EfficientNet (lite "
+        "too), MaxViT and Swin have it, by their authors between 0.1 and 0.5",
+        low=0, high=0.9,
+    )
+    pretrained: bool = _setting(False, "start the trunk from its ImageNet weights")
+    input_scale: Literal["auto", "unit", "weights"] = _setting(
+        "auto",
+        "values of the input. unit: [0, 1]; weights: by mean and deviation as for the ImageNet "
+        "weights; auto: weights where pretrained, but unit for alexnet and vgg16_bn, as the "
+        "documents ran them",
+    )
+    freeze: bool = _setting(
+        False, "no gradient for the first convolutions: 7 of VGG with batch-norm, 3 of AlexNet"
+    )
+    freeze_stages: int = _setting(
+        0,
+        "no gradient for the trunk's layers before its resolution is below 224 / 2^n: 1 freezes "
+        "what works at 112 pixels, 5 all of most nets; 0: none",
+        low=0, high=8,
+    )
+    freeze_batchnorm: bool = _setting(
+        False, "batch-norm keeps its pretrained statistics; its scale and shift still train"
+    )
+    # The loss
+    loss: Literal[
+        "single", "two", "contrastive", "triplet", "cosine_embedding", "logistic", "supcon",
+        "arcface", "cosface",
+    ] = _setting(
+        "two",
+        "of decision nets, single: one cross-entropy over the mixed batch; two: mean of the "
+        "positive pairs' and the negative pairs' cross-entropy, half of the batch each. The "
+        "others are of embedding nets, over all pairs or identities of a batch",
+    )
+    margin: float = _setting(
+        0.3,
+        "margin of an embedding loss: a distance (contrastive, triplet), a cosine "
+        "(cosine_embedding, cosface) or an angle in radians (arcface)",
+        low=0, high=4,
+    )
+    loss_scale: float = _setting(
+        16.0, "what cosines are multiplied by in arcface, cosface and supcon (there 1 / "
+        "temperature), and where logistic begins", above=0, high=1000,
+    )
+    mining: Literal["all", "hard", "semihard"] = _setting(
+        "all", "which triplets of a batch the triplet loss takes"
+    )
+    label_smoothing: float = _setting(
+        0.0, "share of the target given to the other classes, in losses that are cross-entropies",
+        low=0, high=0.9,
+    )
+    # The optimizer
+    optimizer: Literal["adam", "adamw", "sgd"] = _setting(
+        "adam", "Adam with betas 0.9 and 0.999, the same with decoupled weight decay, or SGD with "
+        "`momentum`",
+    )
+    lr: float = _setting(1e-5, "learning rate, the highest of its schedule", above=0, high=10)
+    head_lr: float = _setting(
+        1.0, "what is not the trunk learns at this many times `lr`", above=0, high=1000
+    )
+    momentum: float = _setting(
+        0.9, "momentum of SGD (Nesterov's where above 0)", low=0, high=0.999
+    )
+    weight_decay: float = _setting(
+        0.0, "L2 penalty added to the gradient; with adamw taken off the weights, times lr; of "
+        "all that learns, the loss's own parameters as well",
+        low=0, high=10,
+    )
+    schedule: Literal["constant", "cosine", "onecycle"] = _setting(
+        "constant",
+        "how the learning rate goes, from update to update: cosine falls to 0 over `epochs`; "
+        "onecycle rises from a 25th for 30 % of them, then falls",
+    )
+    warmup: float = _setting(
+        0.0, "share of all updates in which the learning rate rises linearly from 0",
+        low=0, high=0.9,
+    )
+    # The batches
+    batch_size: int = _setting(
+        16,
+        "pairs (cfp-pairs) or triplets (frontal-triplets) an update; with images_per_person, "
+        "images",
+        low=1, high=65536,
+    )
+    images_per_person: int = _setting(
+        0,
+        "0: batches are the protocol's pairs or triplets; else `batch_size` images, so many of "
+        "each person, and an epoch meets every image once, some again to fill up a person's last "
+        "group; for embedding nets",
+        low=0, high=64,
+    )
+    views: Literal["protocol", "all"] = _setting(
+        "protocol",
+        "images of the training people that batches of images_per_person draw from: those of the "
+        "protocol's training pairs, or all there are, frontal and profile",
+    )
+    augment: bool = _setting(
+        False,
+        "random flip, with rotation within ±20° (cfp-pairs) or a shift within ±12.5 % of each "
+        "side (frontal-triplets); training images only, as are the next ones",
+    )
+    flip: bool = _setting(
+        False, "mirror half of the images; aligned profiles, which all look right, stay so"
+    )
+    rotate: float = _setting(0.0, "turn by up to so many degrees either way", low=0, high=180)
+    shift: float = _setting(0.0, "move by up to this share of each side", low=0, high=0.5)
+    crop: float = _setting(
+        0.0, "zoom in or out by a factor of up to 1 / (1 - crop)", low=0, high=0.9
+    )
+    colour: float = _setting(
+        0.0, "change brightness, contrast and saturation by up to this share", low=0, high=1
+    )
+    erase: float = _setting(
+        0.0, "chance that a rectangle of 2 to 20 % of the image is filled with its mean colour",
+        low=0, high=1,
+    )
+    epochs: int = _setting(60, "passes over the training pairs", low=1, high=100_000)
+    seed: int = _setting(
+        0, "seeds the weights, the order, augmentation and dropout", low=0, high=2**31 - 1
+    )
+    # The data
+    protocol: Protocol = _setting(
+        "frontal-triplets",
+        "cfp-pairs: the official frontal and profile pairs; frontal-triplets: one (anchor, "
+        "positive, negative) per frontal image",
+    )
+    fold: int = _setting(
+        0,
+        "0: the protocol's own split of the people; k from 1 to 10: the people of official split "
+        "k test, those of the next one (1 after 10) validate, the other eight train",
+        low=0, high=10,
+    )
+    pair_seed: int = _setting(
+        0,
+        "draws the triplets, apart from `seed`: trials of different seeds meet the same pairs",
+        low=0, high=2**31 - 1,
+    )
+    people: int = _setting(
+        0, "limit each part to its first N people, for quick runs; 0: everyone", low=0, high=10**6
+    )
+    align: bool = _setting(
+        False, "faces turned, scaled and mirrored onto one template by the data's landmarks, all "
+        "profiles looking right; needs data that has them, as CFP does",
+    )
+    image_size: int = _setting(
+        224, "side of the images that the trunk sees, in pixels; below 224 they are averaged down",
+        low=64, high=224,
+    )
+    # The verdict
+    calibrate: bool = _setting(
+        False, "put a decision net's threshold where the validation pairs are judged best, after "
+        "each epoch; embedding nets always do",
+    )
+    flip_average: bool = _setting(
+        False, "validate and test with the mean embedding of an image and its mirror image"
+    )
+    precision: Literal["auto", "bf16", "fp32"] = _setting(
+        "auto", "arithmetic of the layers; auto: bf16 where the processor multiplies in it, but "
+        "on a CPU fp32 for nets of depthwise convolutions, which are faster so",
+    )
+
+    def __post_init__(self) -> None:
+        problems = [
+            f"{name}: {problem}"
+            for name, setting in SETTINGS.items()
+            if (problem := setting.problem(getattr(self, name)))
+        ]
+        problems = problems or conflicts(asdict(self))
+        if problems:
+            raise ConfigError("; ".join(problems))
+
+    @property
+    def geometry(self) -> Geometry:
+        """How images come to 224×224."""
+        return geometry_of(asdict(self))
+
+    @classmethod
+    def from_dict(cls, settings: Mapping[str, Value]) -> TrialConfig:
+        """Build a config from a flat dict, refusing names that are not settings.
+
+        Raises:
+            ConfigError: an unknown name (with the nearest one), or a value out of its bounds.
+        """
+        unknown = [unknown_setting(name) for name in settings if name not in SETTINGS]
+        if unknown:
+            raise ConfigError("; ".join(unknown))
+        return cls(**settings)  # type: ignore[arg-type]
+
+    def to_dict(self) -> dict[str, Value]:
+        """Return every setting by name; ``from_dict`` takes it back."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class EpochMetrics:
+    """What one epoch of one trial measured. The names are the tables' columns and the tags."""
+
+    epoch: int
+    """Number of the epoch, from 0."""
+    train_loss: float
+    """Mean loss over the epoch's updates, in nats, as trained (with augmentation and dropout)."""
+    train_acc: float
+    """Share of training pairs judged right during the epoch, in [0, 1], as trained. Of
+    embedding nets: of all pairs in a batch, those of one person and the others having half of
+    the say each, at the threshold of the epoch before."""
+    val_loss: float
+    """Mean cross-entropy over the validation pairs after the epoch, in nats."""
+    val_acc: float
+    """Share of validation pairs judged right after the epoch, in [0, 1]."""
+    val_pairs: int
+    """Number of validation pairs, which the interval of `val_acc` rests on."""
+    seconds: float
+    """Wall-clock time of the epoch, training and validation, in seconds."""
+    samples_per_second: float
+    """Training pairs a second, validation left out; images with images_per_person."""
+    peak_memory_mib: float
+    """Most memory held in the epoch, in MiB: allocated on the GPU, or resident in the process."""
+    updates: int
+    """Optimizer steps of the epoch."""
+    trunk_grad_max: float
+    """Largest absolute entry of the loss gradient over the trunk's trainable parameters, on any
+    step of the epoch, weight decay left out. NaN: the whole trunk is frozen, or an entry was
+    NaN."""
+    trunk_grad_zero: float
+    """Share of the epoch's steps where every one of those entries was exactly 0, in [0, 1]. NaN:
+    the whole trunk is frozen."""
+    trunk_live: float
+    """Share of units (channel × position) of the trunk's deepest ReLU that are positive for at
+    least one validation image, in [0, 1]. NaN: the trunk has no ReLU, or an output was NaN."""
+    head_live: float
+    """The same for the head over the validation pairs: the least over its ReLU layers, in [0, 1].
+    NaN: the head has no ReLU, or an output was NaN."""
+    logit_spread: float
+    """Highest minus lowest difference of the two logits (first minus second) over the validation
+    pairs; 0: every pair gets the same verdict, equally sure. NaN: a logit is NaN."""
+    val_auc: float
+    """Chance that a validation pair of the same person scores above one of different people, in
+    [0, 1], whatever the threshold. NaN: a logit is NaN."""
+
+    def to_dict(self) -> dict[str, float]:
+        """Return the fields by name."""
+        return asdict(self)
+
+
+METRICS: tuple[str, ...] = ("val_acc", "val_auc", "val_loss", "train_acc", "train_loss")
+"""What a search may optimise."""
+
+
+def recorded(settings: Mapping[str, Value]) -> dict[str, Value]:
+    """Return all settings of a trial from what was noted of it.
+
+    A setting that was not there yet has its default, with which the trial ran; but stochastic
+    depth was its net's own before it could be set.
+    """
+    net = str(settings.get("net", SETTINGS["net"].default))
+    before: dict[str, Value] = {"stochastic_depth": own_stochastic_depth(net)}
+    return {**{name: item.default for name, item in SETTINGS.items()}, **before, **settings}
+
+
+def geometry_of(settings: Mapping[str, Value]) -> Geometry:
+    """Return how images come to 224×224 under these settings: aligned, or as the protocol says."""
+    return "aligned" if settings["align"] else GEOMETRY[str(settings["protocol"])]
+
+
+def is_calibrated(settings: Mapping[str, Value]) -> bool:
+    """Say whether the net's threshold is chosen on the validation pairs, after each epoch.
+
+    What is not known of the settings counts as not set.
+    """
+    return settings.get("join") in EMBEDDING_JOINS or bool(settings.get("calibrate"))
+
+
+def unknown_setting(name: str) -> str:
+    """Say that ``name`` is no setting, with the nearest one that is."""
+    return f"{name}: not a setting" + did_you_mean(name, SETTINGS)
+
+
+def _settings() -> dict[str, Setting]:
+    hints = get_type_hints(TrialConfig)
+    table = {}
+    for item in fields(TrialConfig):
+        hint = hints[item.name]
+        choices = get_args(hint) if get_origin(hint) is Literal else ()
+        kind = str if choices else hint
+        table[item.name] = Setting(
+            name=item.name, type=kind, default=item.default,  # type: ignore[arg-type]
+            choices=choices, **item.metadata,
+        )
+    return table
+
+
+SETTINGS: dict[str, Setting] = _settings()
+"""Every setting by name, in the order of TrialConfig."""

@@ -1,0 +1,1 @@
+"""Datasets: read, checked, packed into arrays, split into pairs and triplets."""

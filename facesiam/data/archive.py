@@ -1,0 +1,319 @@
+"""Where a dataset's files come from: a zip read in place, or its extracted folder.
+
+Both answer to paths under the dataset's root, such as ``Protocol/Pair_list_F.txt``, in other cases
+(``01.JPG``) as well where that leaves no doubt. Nothing is ever extracted, yet an archive is
+refused as a whole where a member would land outside its folder or where its sizes are beyond any
+dataset of faces.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+import threading
+import zipfile
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from facesiam import files
+from facesiam.config.trial import did_you_mean
+from facesiam.errors import UserError, reason
+
+MAX_MEMBER = 64 * 2**20
+"""Bytes of the largest file that is read. The largest of CFP has 0.4 MB."""
+MAX_TOTAL = 4 * 2**30
+"""Bytes that an archive may unpack to. CFP has 0.09 GB."""
+DEPTH = 4
+"""Folders down from the one that was given in which the dataset is looked for."""
+_MOST_FOLDERS = 2_000
+"""That are looked into on the way."""
+_DAMAGED = (
+    zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError,
+    ValueError, IndexError, OverflowError, MemoryError, struct.error,
+)  # fmt: skip
+"""What zipfile raises of a damaged or unusual archive."""
+_OUTSIDE = re.compile(r"^[/\\]|^[A-Za-z]:|(?:^|[/\\])\.\.(?:[/\\]|$)")
+LAYOUT = (
+    "expected Data/Images/<person>/{frontal,profile}/NN.jpg and Protocol/ with Pair_list_F.txt, "
+    "Pair_list_P.txt and Split/{FF,FP}/01..10/{same,diff}.txt"
+)
+
+
+class DataError(UserError, ValueError):
+    """Data that cannot be used; the text names the file and says what to do."""
+
+
+class ZipSource:
+    """A CFP archive, read in place. Reading is safe from several threads.
+
+    Raises:
+        DataError: not a whole zip, no CFP layout inside, a member outside its folder, or a bomb.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        try:
+            self._zip = zipfile.ZipFile(path)
+        except _DAMAGED as error:
+            raise DataError(_broken(path, error)) from None
+        members = self._zip.infolist()
+        _refuse_unsafe(path, members)
+        there = {_plain(member.filename): member for member in members if not _is_folder(member)}
+        root = _root(path, there)
+        _refuse_doubles(path, members, root)
+        self._members = {
+            name[len(root) :]: member for name, member in there.items() if name.startswith(root)
+        }
+        self._place = _Cases(self._members)
+
+    def has(self, name: str) -> bool:
+        """Whether there is a file of this path under the root."""
+        return self.place(name) in self._members
+
+    def place(self, name: str) -> str:
+        """Return the path of this file as the archive writes it; `name` where there is none."""
+        return self._place.of(name)
+
+    def stamp(self, name: str) -> tuple[int, int]:
+        """Return size in bytes and CRC-32 as the archive's directory declares them."""
+        member = self._members[self.place(name)]
+        return member.file_size, member.CRC
+
+    def read(self, name: str) -> bytes:
+        """Return a file's bytes, never more than declared, checked against the declared CRC.
+
+        Raises:
+            DataError: the member is damaged, encrypted, or not as long as declared.
+        """
+        member = self._members[self.place(name)]
+        try:
+            # One reader at a time: ZipFile counts its open members without a lock. Asking for a
+            # size bounds what zlib may produce; read() without one inflates first and cuts after.
+            with self._lock, self._zip.open(member) as stream:
+                content = stream.read(member.file_size + 1)
+        except _DAMAGED as error:
+            raise DataError(f"{self.path}: member {name} is damaged ({error})") from None
+        if len(content) != member.file_size:
+            raise DataError(
+                f"{self.path}: member {name} is damaged ({len(content)} bytes, "
+                f"{member.file_size} declared)"
+            )
+        return content
+
+
+class FolderSource:
+    """An extracted CFP archive: the folder that holds Data/ and Protocol/, or one above it.
+
+    Raises:
+        DataError: neither the folder nor one inside it has that layout.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._root = _root_folder(path)
+        self._places: _Cases | None = None
+
+    def has(self, name: str) -> bool:
+        """Whether there is a file of this path under the root."""
+        return not _leaves(name) and self._is_file(self.place(name))
+
+    def place(self, name: str) -> str:
+        """Return the path of this file as the folder writes it; `name` where there is none."""
+        if _leaves(name) or self._is_file(name):
+            return name
+        if self._places is None:  # the folders are only listed where a name needs it
+            self._places = _Cases(
+                file.relative_to(self._root).as_posix()
+                for part in _parts(self._root).values()
+                for at, _, inside in os.walk(part)
+                for file in (Path(at, one) for one in inside)
+            )
+        return self._places.of(name)
+
+    def stamp(self, name: str) -> tuple[int, int]:
+        """Return size in bytes and CRC-32, the same as a zip of this folder would declare."""
+        content = self.read(name)
+        return len(content), zlib.crc32(content)
+
+    def read(self, name: str) -> bytes:
+        """Return a file's bytes.
+
+        Raises:
+            DataError: it cannot be read, or is larger than any image of faces.
+        """
+        try:
+            return files.read_bytes(self._root / self.place(name), MAX_MEMBER)
+        except files.FileError as error:
+            raise DataError(str(error)) from None
+
+    def _is_file(self, name: str) -> bool:
+        try:
+            return files.is_file(self._root / name)
+        except files.FileError:  # a name of 300 letters, a folder that may not be entered
+            return False
+
+
+Source = ZipSource | FolderSource
+
+
+def open_source(path: Path) -> Source:
+    """Open a CFP zip or folder.
+
+    Raises:
+        DataError: the path does not exist (with the nearest name that does), or is no dataset.
+    """
+    try:
+        if files.is_dir(path):
+            return FolderSource(path)
+        if files.is_file(path):
+            return ZipSource(path)
+        if files.exists(path):
+            raise DataError(f"{path}: neither a folder nor a zip archive")
+        folder = path.parent
+        listed = os.listdir(folder) if files.is_dir(folder) else None
+    except (files.FileError, OSError) as error:
+        raise DataError(str(error) if isinstance(error, UserError) else
+                        f"{path}: cannot be read ({reason(error)})") from None  # fmt: skip
+    where = f" (nor does its folder {folder})" if listed is None else ""
+    raise DataError(f"{path}: does not exist{where}{did_you_mean(path.name, listed or [])}")
+
+
+class _Cases:
+    """Finds a path among others whatever its upper and lower case, where that leaves no doubt."""
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        self._exact = set(paths)
+        self._folded: dict[str, list[str]] = {}
+        for path in self._exact:
+            self._folded.setdefault(path.casefold(), []).append(path)
+
+    def of(self, path: str) -> str:
+        """Return the one that is meant, else `path`."""
+        alike = self._folded.get(path.casefold(), [])
+        return alike[0] if len(alike) == 1 and path not in self._exact else path
+
+
+def _broken(path: Path, error: Exception) -> str:
+    if isinstance(error, PermissionError):
+        return f"{path}: cannot be read ({error.strerror})"
+    try:
+        with open(path, "rb") as stream:
+            begins_as_zip = stream.read(2) == b"PK"
+    except OSError as unreadable:
+        return f"{path}: cannot be read ({reason(unreadable)})"
+    if begins_as_zip:
+        return (
+            f"{path}: a truncated or damaged zip ({error}); "
+            "`python -m facesiam.data download` fetches it again"
+        )
+    return f"{path}: not a zip archive; give the CFP zip or its extracted folder"
+
+
+def _refuse_unsafe(path: Path, members: list[zipfile.ZipInfo]) -> None:
+    for member in members:
+        # orig_filename: zipfile cuts the name at a NUL and rewrites separators
+        names = {member.orig_filename, member.filename}
+        if any(_leaves(name) for name in names):
+            raise DataError(
+                f"{path}: member {member.orig_filename!r} would land outside its folder; refused"
+            )
+        if member.file_size > MAX_MEMBER:
+            raise DataError(
+                f"{path}: member {member.filename!r} unpacks to {member.file_size:,} bytes; "
+                f"refused above {MAX_MEMBER:,}"
+            )
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise DataError(
+                f"{path}: member {member.filename!r} is neither stored nor deflated; refused"
+            )
+    total = sum(member.file_size for member in members)
+    if total > MAX_TOTAL:
+        raise DataError(f"{path}: unpacks to {total:,} bytes; refused above {MAX_TOTAL:,}")
+
+
+def _leaves(name: str) -> bool:
+    return _OUTSIDE.search(name) is not None
+
+
+def _plain(name: str) -> str:
+    """Return a member's path with slashes, whatever wrote the archive, and without "./"."""
+    return "/".join(part for part in name.replace("\\", "/").split("/") if part not in ("", "."))
+
+
+def _is_folder(member: zipfile.ZipInfo) -> bool:
+    return member.filename.endswith(("/", "\\"))
+
+
+def _refuse_doubles(path: Path, members: list[zipfile.ZipInfo], root: str) -> None:
+    """Refuse two members of one name: which of them is meant depends on who unpacks."""
+    seen: dict[str, tuple[int, int]] = {}
+    for member in members:
+        name, stamp = _plain(member.filename), (member.file_size, member.CRC)
+        if name.startswith(root) and seen.setdefault(name, stamp) != stamp:
+            raise DataError(
+                f"{path}: member {member.filename!r} is in it twice, with different content; "
+                "refused"
+            )
+
+
+def _root(path: Path, names: Iterable[str]) -> str:
+    found: dict[str, set[str]] = {}
+    for folder in {name.rpartition("/")[0] for name in names}:
+        parts = folder.split("/")
+        for depth, part in enumerate(parts):
+            if part.lower() in ("data", "protocol"):
+                root = "".join(f"{p}/" for p in parts[:depth])
+                found.setdefault(root, set()).add(part.lower())
+    roots = [root for root, parts in found.items() if len(parts) == 2 and "__MACOSX" not in root]
+    if not roots:
+        raise DataError(f"{path}: not the CFP dataset; {LAYOUT}")
+    return min(roots, key=lambda root: (root.count("/"), root))
+
+
+def _root_folder(path: Path) -> Path:
+    """Return the first folder, the nearest one, that holds Data and Protocol."""
+    level, looked, archives = [path], 0, []
+    for _ in range(DEPTH + 1):
+        below: list[Path] = []
+        for folder in level:
+            if len(_parts(folder)) == 2:
+                return folder
+            looked += 1
+            try:
+                inside = sorted(folder.iterdir())
+            except OSError as error:
+                if folder == path:
+                    raise DataError(f"{path}: cannot be listed ({reason(error)})") from None
+                continue
+            archives += [file for file in inside if file.suffix.lower() == ".zip"]
+            below += [
+                one for one in inside
+                if one.name != "__MACOSX" and not one.name.startswith(".") and _enters(one)
+            ]
+        level = below[: max(0, _MOST_FOLDERS - looked)]
+    hint = f"; it holds {archives[0].name}: give that" if archives else ""
+    if len(_parts(path.absolute().parent)) == 2:
+        hint = f"; give {path.absolute().parent}"
+    raise DataError(f"{path}: not the CFP dataset{hint}; {LAYOUT}")
+
+
+def _parts(root: Path) -> dict[str, Path]:
+    """Return a folder's Data and Protocol by these names in lower case, where they are there."""
+    try:
+        inside = sorted(root.iterdir(), reverse=True)  # of two, the one in lower case is last
+    except OSError:
+        return {}
+    return {
+        one.name.lower(): one for one in inside
+        if one.name.lower() in ("data", "protocol") and _enters(one)
+    }
+
+
+def _enters(path: Path) -> bool:
+    try:
+        return files.is_dir(path)
+    except files.FileError:
+        return False

@@ -1,0 +1,366 @@
+"""Faces ready to train on: the packed pixels of a dataset and the frozen pairs of each protocol.
+
+    python -m facesiam.data download        fetch the official CFP archive into the cache
+    python -m facesiam.data check PATH      what is in a dataset, and what is wrong with it
+
+The driver calls `prepare`, which packs what is not packed yet; workers call `open_packed`, which
+only maps. All processes of a machine share one copy of the pixels, the page cache's.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facesiam import cli, files
+from facesiam.config.trial import Geometry, Part, Protocol, TrialConfig
+from facesiam.data import cfp, lists, packing
+from facesiam.data import checksums as seals
+from facesiam.data import unfinished as parts
+from facesiam.data.archive import DataError, open_source
+
+__all__ = ["DataError", "FaceData", "Pairs", "cache_root", "main", "open_packed", "prepare"]
+
+DRAWN = "drawn"
+ARCHIVE = "cfp-dataset.zip"
+INDEX = "index.npz"
+_DAMAGED = (
+    OSError, ValueError, KeyError, TypeError, EOFError, IndexError, SyntaxError, OverflowError,
+    MemoryError, NotImplementedError, RuntimeError, struct.error, zlib.error, zipfile.BadZipFile,
+)  # fmt: skip
+"""What NumPy raises of a damaged file."""
+Fetch = Callable[[Path], NDArray[np.uint8]]
+NO_DATA = (
+    "no data: give --data with the CFP zip or its extracted folder (or set $FACESIAM_DATA to it), "
+    "fetch it with `python -m facesiam.data download`, or use --data drawn for drawn faces"
+)
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The pairs of one part of one protocol, as indices into the packed images."""
+
+    left: NDArray[np.int64]
+    """(P,) one image of each pair."""
+    right: NDArray[np.int64]
+    """(P,) the other."""
+    label: NDArray[np.int64]
+    """(P,) 0: the same person, 1: different people."""
+    triplets: NDArray[np.int64] | None
+    """(T, 3) anchor, positive, negative, where the protocol has them. Then P = 2T: first the T
+    pairs of anchor and positive, then the T of anchor and negative."""
+
+
+class FaceData:
+    """A packed dataset of N images: the frontal list, then the profile list.
+
+    Args:
+        folder: the packed folder, ``cache/<key>``.
+        source: what the user gave; by default what the folder was first packed from.
+        fetch: asked for a file that this machine does not see; returns its array, or for other
+            files than arrays its bytes, (n,) uint8.
+
+    Raises:
+        DataError: there is no packed dataset in ``folder``.
+    """
+
+    def __init__(
+        self, folder: Path, source: str | None = None, fetch: Fetch | None = None
+    ) -> None:
+        self.folder = folder.absolute()
+        self.key = self.folder.name
+        self._fetch = fetch
+        self._opened: dict[Path, NDArray[np.uint8]] = {}
+        try:
+            file = self.folder / INDEX
+            content = (
+                fetch(file).tobytes() if fetch and not file.exists() else files.read_bytes(file)
+            )
+            with np.load(io.BytesIO(content), allow_pickle=False) as index:
+                self.person: NDArray[np.int64] = index["person"]
+                self.frontal: NDArray[np.bool_] = index["frontal"]
+                self.names: list[str] = index["names"].tolist()
+                self.source = source or str(index["source"])
+                self._pairs: NDArray[np.int64] = index["pairs"]
+                self.content: NDArray[np.int64] = index["content"]
+                self._made: dict[tuple[str, Part, int, int, int], Pairs] = {}
+        except (FileNotFoundError, files.Missing) as error:
+            raise DataError(
+                f"{folder}: no packed data here ({error}); a worker needs the driver's cache "
+                "folder under the same path: share it, and set FACESIAM_CACHE to it"
+            ) from None
+        except _DAMAGED as error:
+            raise DataError(
+                f"{self.folder / INDEX}: is damaged ({error}); the next start with this data "
+                "makes it anew"
+            ) from None
+
+    def pixels(self, geometry: Geometry) -> NDArray[np.uint8]:
+        """Map the images read-only: (N, 224, 224, 3) uint8 RGB. Takes milliseconds.
+
+        Raises:
+            DataError: that geometry has not been packed.
+        """
+        file = self.folder / f"{geometry}.npy"
+        try:
+            array = self._open(file)
+        except FileNotFoundError as error:
+            raise DataError(f"{file}: not packed ({error}); prepare() packs it") from None
+        except _DAMAGED as error:
+            raise DataError(
+                f"{file}: is damaged ({error}); the next start with this data packs it anew"
+            ) from None
+        expected = (len(self.person), packing.SIDE, packing.SIDE, 3)
+        if array.shape != expected or array.dtype != np.uint8:
+            raise DataError(
+                f"{file}: has shape {array.shape}; the next start with this data packs it anew"
+            )
+        return array
+
+    def pairs(
+        self, protocol: Protocol, part: Part, *, people: int = 0, seed: int = 0, fold: int = 0
+    ) -> Pairs:
+        """Return the frozen pairs of a part: the same for the same arguments, always.
+
+        Args:
+            protocol: ``cfp-pairs`` takes the official FF and FP pairs of splits 01-06 (train),
+                07-08 (val), 09-10 (test). ``frontal-triplets`` cuts the sorted people at 60 % and
+                80 %, and draws for each frontal image another one of the person and one of another
+                person of the part. Images whose only companions are byte-identical copies of
+                themselves get no triplet.
+            part: no identity is in two of them.
+            people: keep only the first so many people of the part, in order of number; 0 or more
+                than there are: everyone.
+            seed: of the triplets. The official pairs have nothing to draw.
+            fold: 0, or the official split whose people test; see ``cfp.folds_of``.
+
+        Raises:
+            DataError: no pair of the same person, or none of different people, is left.
+        """
+        key = (protocol, part, people, seed, fold)
+        if key not in self._made:
+            if len(self._made) >= 8:  # a search over pair_seed in a worker that is reused
+                self._made.clear()
+            self._made[key] = self._checked(protocol, part, people, seed, fold)
+        return self._made[key]
+
+    def pairs_of(self, config: TrialConfig, part: Part) -> Pairs:
+        """Return the pairs of a part under a trial's settings, as ``pairs``."""
+        return self.pairs(
+            config.protocol, part, people=config.people, seed=config.pair_seed, fold=config.fold
+        )
+
+    def official(self, kind: int, fold: int) -> Pairs:
+        """Return the official pairs of one kind, 0 FF or 1 FP, of one split, 1 to 10."""
+        rows = self._pairs[(self._pairs[:, 0] == kind) & (self._pairs[:, 1] == fold)]
+        left, right, label = rows[:, 2:].T.copy()
+        return Pairs(left, right, label, None)
+
+    def distinct(self, pairs: Pairs) -> NDArray[np.int64]:
+        """Number pairs (P,) so that those of the same two pictures, either way round, are one."""
+        return cfp.distinct(pairs.left, pairs.right, self.content)
+
+    def images_of(self, pairs: Pairs, views: str) -> NDArray[np.int64]:
+        """Return the images of the people of `pairs`: those in a pair (protocol), or all."""
+        used = np.unique(np.concatenate([pairs.left, pairs.right]))
+        if views == "protocol":
+            return used
+        return np.flatnonzero(np.isin(self.person, np.unique(self.person[used])))
+
+    def _open(self, file: Path) -> NDArray[np.uint8]:
+        """Map an array, or take what was fetched: shared memory, once a machine.
+
+        The same object each time, by which a GPU's copy of it is known.
+        """
+        if file not in self._opened:
+            if self._fetch and not file.exists():
+                self._opened[file] = self._fetch(file)
+            else:
+                self._opened[file] = np.load(file, mmap_mode="r", allow_pickle=False)
+        return self._opened[file]
+
+    def _checked(
+        self, protocol: Protocol, part: Part, people: int, seed: int, fold: int
+    ) -> Pairs:
+        make = {"cfp-pairs": self._official, "frontal-triplets": self._triplets}[protocol]
+        pairs = make(part, people, seed, fold)
+        for label, what in enumerate(("the same person", "different people")):
+            if not (pairs.label == label).any():
+                limit = f"people: {people} leaves" if people else "there is"
+                raise DataError(
+                    f"{self.source}: {limit} no pair of {what} in the {part} part of {protocol}; "
+                    + ("use more people" if people else "it cannot be trained on")
+                )
+        return pairs
+
+    def _official(self, part: Part, people: int, seed: int, fold: int) -> Pairs:
+        pairs = self._pairs[np.isin(self._pairs[:, 1], cfp.folds_of(part, fold))]
+        who = self.person[pairs[:, 2:4]]
+        if people:
+            pairs = pairs[np.isin(who, np.unique(who)[:people]).all(axis=1)]
+        left, right, label = pairs[:, 2:].T.copy()
+        return Pairs(left, right, label, None)
+
+    def _triplets(self, part: Part, people: int, seed: int, fold: int) -> Pairs:
+        everyone = np.unique(self.person[self.frontal])
+        cuts = [0, len(everyone) * 6 // 10, len(everyone) * 8 // 10, len(everyone)]
+        number = get_args(Part).index(part)
+        chosen = everyone[cuts[number] : cuts[number + 1]]
+        if fold:
+            rows = self._pairs[np.isin(self._pairs[:, 1], cfp.folds_of(part, fold))]
+            chosen = np.unique(self.person[rows[:, 2:4]])
+        chosen = chosen[:people] if people else chosen
+        rng = np.random.Generator(np.random.PCG64([seed, number]))
+        images = np.flatnonzero(self.frontal & np.isin(self.person, chosen))
+        triplets = _draw_triplets(images, self.person, self.content, rng)
+        anchor, positive, negative = triplets.T
+        return Pairs(
+            left=np.concatenate([anchor, anchor]),
+            right=np.concatenate([positive, negative]),
+            label=np.repeat(np.array([0, 1]), len(triplets)),
+            triplets=triplets,
+        )
+
+
+def prepare(
+    spec: str | None, geometries: Iterable[Geometry], *, cache: Path | None = None,
+    progress: bool = True,
+) -> FaceData:
+    """Find the dataset, pack what is not packed yet, and open it. For the driver, not for workers.
+
+    Args:
+        spec: path of the CFP zip or of its extracted folder, or ``drawn`` for drawn faces; None:
+            ``$FACESIAM_DATA``, then the archive that ``download`` put into the cache.
+        geometries: the packed arrays that will be asked for.
+        cache: folder for what is packed, drawn and downloaded; None: ``cache_root()``.
+        progress: show on stderr what takes time.
+
+    What was packed before is held against its checksum, each time, and packed anew where it is
+    not what it was.
+
+    Raises:
+        DataError: no data, or it cannot be used; names every problem of its lists and splits.
+    """
+    cache = (cache or cache_root()).absolute()
+    spec = spec or os.environ.get("FACESIAM_DATA")
+    if not spec:
+        if not (cache / ARCHIVE).exists():
+            raise DataError(NO_DATA)
+        spec = str(cache / ARCHIVE)
+    source = open_source(_drawn(cache, progress) if spec == DRAWN else Path(spec).expanduser())
+    dataset = cfp.read(source)
+    if dataset.problems:
+        raise DataError(_listed(str(source.path), dataset.problems))
+    stamps = cfp.stamps(source, dataset.files + dataset.names)
+    content = cfp.contents(stamps[len(dataset.files) :])
+    if problems := cfp.twins(dataset, content):
+        raise DataError(_listed(str(source.path), problems))
+    folder = cache / cfp.content_key(dataset, stamps)
+    for other in cache.glob("*/"):
+        parts.sweep(other)
+    index = folder / INDEX
+    if not packing.is_sound(index):
+        with packing.writing(index, seals.seal_of(index)) as (file, seal):
+            with open(file, "wb") as stream:
+                np.savez(
+                    stream, person=dataset.person, frontal=dataset.frontal, pairs=dataset.pairs,
+                    names=np.array(dataset.names), content=content, source=np.array(spec),
+                )
+            seals.write(file, seal, INDEX, folder.name)
+    packing.pack(source, dataset.names, folder, geometries, progress)
+    return FaceData(folder, spec)
+
+
+def is_packed(folder: Path, geometries: Iterable[Geometry]) -> bool:
+    """Say whether a packed folder is there and as it was packed; reads all of it."""
+    return all(
+        packing.is_sound(folder / name)
+        for name in (INDEX, *(f"{geometry}.npy" for geometry in geometries))
+    )
+
+
+def open_packed(folder: str | Path, fetch: Fetch | None = None) -> FaceData:
+    """Open what `prepare` packed, once a process. For workers: never packs.
+
+    Raises:
+        DataError: there is no packed dataset in ``folder``.
+    """
+    folder = Path(folder)
+    if folder not in _open:
+        if len(_open) >= 2:
+            _open.clear()
+        _open[folder] = FaceData(folder, fetch=fetch)
+    return _open[folder]
+
+
+_open: dict[Path, FaceData] = {}
+
+
+def cache_root() -> Path:
+    """Return $FACESIAM_CACHE, else ~/.cache/facesiam: for what is packed, drawn and downloaded."""
+    return Path(os.environ.get("FACESIAM_CACHE") or Path.home() / ".cache" / "facesiam")
+
+
+def _drawn(cache: Path, progress: bool) -> Path:
+    from facesiam.data.synthetic import writer as synthetic
+
+    return synthetic.draw(cache / synthetic.folder_name(), progress=progress)
+
+
+def _draw_triplets(
+    images: NDArray[np.int64], person: NDArray[np.int64], content: NDArray[np.int64],
+    rng: np.random.Generator,
+) -> NDArray[np.int64]:
+    triplets = []
+    for anchor in images:
+        same = person[images] == person[anchor]
+        positives = images[same & (content[images] != content[anchor])]
+        negatives = images[~same]
+        if len(positives) and len(negatives):
+            triplets.append((anchor, rng.choice(positives), rng.choice(negatives)))
+    return np.array(triplets, np.int64).reshape(-1, 3)
+
+
+def _listed(title: str, problems: list[cfp.Problem], most: int = 20) -> str:
+    lines = lists.told(problems)
+    if len(lines) == 1:
+        return f"{title}: {lines[0]}"
+    more = [f"and {len(lines) - most} more"] if len(lines) > most else []
+    return "\n  ".join([f"{title}: {len(problems)} problems", *lines[:most], *more])
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run ``download`` or ``check``; returns the exit code (0 fine, 1 flawed data, 2 no data)."""
+    from facesiam.data import download
+    from facesiam.data import inspection as check
+
+    parser = cli.Parser("python -m facesiam.data", description="The CFP dataset.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    fetch = commands.add_parser("download", help="fetch the official archive (research use only)")
+    fetch.add_argument("--url", default=download.URL, help="default: %(default)s")
+    fetch.add_argument("--to", type=Path, metavar="DIR", help="default: the cache, %(default)s")
+    fetch.set_defaults(to=cache_root())
+    look = commands.add_parser("check", help="count what is there and name what is wrong")
+    look.add_argument("path", help="the CFP zip, its extracted folder, or the word drawn")
+    look.add_argument("--all", action="store_true", help="name every problem, however alike")
+    options = parser.parse_args(arguments)
+
+    def work() -> int:
+        if options.command == "download":
+            print(download.download(options.url, options.to / ARCHIVE))
+            return 0
+        path = _drawn(cache_root(), True) if options.path == DRAWN else Path(options.path)
+        return check.report(open_source(path), every=options.all)
+
+    return cli.run(work)
+

@@ -1,0 +1,171 @@
+"""The report of ``python -m facesiam.data check``: what a dataset holds, what is wrong with it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facesiam.data import cfp, images, lists, packing
+from facesiam.data.archive import DataError, Source
+from facesiam.data.lists import Problem
+from facesiam.data.progress import bar
+from facesiam.device.cores import cores
+from facesiam.errors import shown
+
+
+@dataclass(frozen=True)
+class Look:
+    """One image: its file's SHA-256, whether it is greyscale, whether it is stored turned or
+    mirrored, and why it cannot be read, if so."""
+
+    digest: bytes
+    picture: bytes
+    """Its name where it cannot be read, else the SHA-256 of what it shows."""
+    grey: bool = False
+    turned: bool = False
+    problem: str | None = None
+
+
+def report(source: Source, every: bool = False) -> int:
+    """Print what ``source`` holds; returns 0 where it can be used, 1 where something is wrong.
+
+    Every image is decoded.
+
+    Args:
+        source: the dataset.
+        every: name each problem, and not of many that are alike the first.
+
+    Raises:
+        DataError: there is no list of images at all.
+    """
+    dataset = cfp.read(source)
+    there = [at for at, name in enumerate(dataset.names) if source.has(name)]
+    with (
+        bar(f"decoding {len(there):,} images", len(there)) as advance,
+        ThreadPoolExecutor(cores()) as pool,
+    ):
+        def look(at: int) -> Look:
+            advance(1)
+            return _look(source, dataset.names[at])
+
+        looks = dict(zip(there, pool.map(look, there), strict=True))
+    content = _numbered(len(dataset.names), {at: look.digest for at, look in looks.items()})
+    pictures = _numbered(len(dataset.names), {at: look.picture for at, look in looks.items()})
+    unreadable = [Problem("image", look.problem) for look in looks.values() if look.problem]
+    problems = dataset.problems + cfp.twins(dataset, content) + unreadable
+    print(shown(source.path))
+    _print_counts(dataset, list(looks.values()))
+    _print_pairs(dataset, content, pictures)
+    _print_duplicates(dataset, looks)
+    print(f"  problems    {len(problems) or 'none'}")
+    lines = lists.told(problems, every)
+    for line in lines:
+        print(f"    {shown(line)}")
+    if len(lines) < len(problems):
+        print("    `--all` names every one of them")
+    return 1 if problems else 0
+
+
+def _numbered(count: int, digests: Mapping[int, bytes]) -> NDArray[np.int64]:
+    """Number the images (N,) by their digests; what is missing or cannot be read equals nothing.
+    """
+    numbers: dict[bytes | int, int] = {}
+    return np.array([numbers.setdefault(digests.get(at, at), len(numbers)) for at in range(count)])
+
+
+def _look(source: Source, name: str) -> Look:
+    def unread(problem: str) -> Look:
+        return Look(name.encode(), name.encode(), problem=problem)
+
+    try:
+        content = source.read(name)
+        picture = images.read(content, 2 * packing.SIDE)
+        shows = hashlib.sha256(repr(picture.image.size).encode() + picture.image.tobytes())
+        digest = hashlib.sha256(content).digest()
+        return Look(digest, shows.digest(), picture.grey, picture.orientation != 1)
+    except DataError as error:
+        return unread(str(error))
+    except ValueError as error:
+        return unread(f"{name} is not a readable image ({error})")
+
+
+def _print_counts(dataset: cfp.Dataset, looks: list[Look]) -> None:
+    frontal = int(dataset.frontal.sum())
+    grey, turned = sum(look.grey for look in looks), sum(look.turned for look in looks)
+    print(f"  people      {len(np.unique(dataset.person)):,}")
+    print(
+        f"  images      {len(dataset.names):,}: {frontal:,} frontal, "
+        f"{len(dataset.names) - frontal:,} profile; {grey} of them greyscale"
+        + (f", {turned} stored turned or mirrored and brought upright" if turned else "")
+    )
+
+
+def _print_pairs(
+    dataset: cfp.Dataset, content: NDArray[np.int64], pictures: NDArray[np.int64]
+) -> None:
+    for number, kind in enumerate(cfp.KINDS):
+        mine = dataset.pairs[dataset.pairs[:, 0] == number]
+        parts = []
+        for part, folds in cfp.FOLDS.items():
+            chosen = mine[np.isin(mine[:, 1], folds)]
+            parts.append(f"{part} {len(chosen):,} ({int((chosen[:, 4] == 0).sum()):,} same)")
+        each = np.bincount(mine[:, 1], minlength=11)[1:]
+        spread = f"{each.min()}" if each.min() == each.max() else f"{each.min()}–{each.max()}"
+        print(f"  {kind} pairs    {', '.join(parts)}; {spread} in each of the 10 splits")
+        _print_repeats(mine, content, kind)
+        ends = mine[:, 2:4].T
+        again = int((np.equal(*pictures[ends]) & ~np.equal(*content[ends])).sum())
+        if again:
+            print(
+                f"              {again:,} pairs of {kind} are one picture in two files that "
+                "differ otherwise: no net is needed to judge them"
+            )
+
+
+def _print_repeats(
+    pairs: NDArray[np.int64], content: NDArray[np.int64], kind: str
+) -> None:
+    """Say how many pairs (P, 5) there are of two pictures that an earlier pair has as well."""
+    left, right = pairs[:, 2], pairs[:, 3]
+    again, in_all = (
+        len(pairs) - len(np.unique(cfp.distinct(left, right, number)))
+        for number in (np.arange(len(content)), content)
+    )
+    twins = int(((pairs[:, 4] == 0) & (content[left] == content[right])).sum())
+    if in_all:
+        copies = f", {in_all - again:,} more as byte-identical copies" if in_all > again else ""
+        print(
+            f"              {again:,} pairs of {kind} come again, as they are or the other way "
+            f"round{copies}: n counts them once"
+        )
+    if twins:
+        print(f"              {twins:,} same pairs of {kind} are two byte-identical files")
+
+
+def _print_duplicates(dataset: cfp.Dataset, looks: dict[int, Look]) -> None:
+    groups: dict[bytes, list[int]] = defaultdict(list)
+    for at, look in looks.items():
+        groups[look.digest].append(at)
+    groups = {digest: group for digest, group in groups.items() if len(group) > 1}
+    part_of = {
+        int(person): cfp.PART_OF[fold]
+        for fold in cfp.PART_OF
+        for person in np.unique(dataset.person[dataset.pairs[dataset.pairs[:, 1] == fold, 2:4]])
+    }
+    pairs = [pair for group in groups.values() for pair in combinations(group, 2)]
+    who = dataset.person.tolist()
+    people = [(left, right) for left, right in pairs if who[left] != who[right]]
+    parts = [pair for pair in people if len({part_of.get(who[at]) for at in pair}) == 2]
+    print(
+        f"  duplicates  {len(groups)} sets of byte-identical images ({len(pairs)} pairs); "
+        f"{len(people)} pairs cross people, {len(parts)} cross parts of cfp-pairs"
+    )
+    for left, right in people:
+        print(f"    {shown(dataset.names[left])} = {shown(dataset.names[right])}")

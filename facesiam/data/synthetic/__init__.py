@@ -1,0 +1,1 @@
+"""Drawn faces: a dataset that needs no download."""

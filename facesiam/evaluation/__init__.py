@@ -1,0 +1,1 @@
+"""How well a net verifies: predictions, metrics, test protocols."""

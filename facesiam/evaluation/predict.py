@@ -1,0 +1,96 @@
+"""A net's verdicts of pairs: what validation, tests and the demo ask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from facesiam.config.trial import TrialConfig
+from facesiam.data.dataset import Pairs
+from facesiam.device.image_store import Pixels
+from facesiam.nets.siamese import SiameseNet
+
+EVAL_IMAGES = {"cpu": 64, "cuda": 256}
+"""Images a forward pass takes at once: enough for every net to be busy."""
+EVAL_PAIRS = 1024
+
+
+@torch.inference_mode()
+def pair_logits(
+    net: SiameseNet, pixels: Pixels, pairs: Pairs, between: Callable[[], None] = lambda: None
+) -> Tensor:
+    """Return logits (P, 2) float32 on the CPU; each image passes the trunk once.
+
+    Whatever the trunk computes in, the verdict is computed in fp32: bf16 has 8 bits, in which the
+    logits of hundreds of pairs are equal.
+
+    Args:
+        net: on the device of the pixels.
+        pixels: where the pairs' images are.
+        pairs: P of them.
+        between: called before each batch of images; may raise to end this.
+    """
+    net.eval()
+    dtype = net.dtype
+    images, where = np.unique(np.concatenate([pairs.left, pairs.right]), return_inverse=True)
+    left, right = torch.from_numpy(where.reshape(2, -1)).to(pixels.device)
+    wanted = torch.from_numpy(images).to(pixels.device)
+    parts = torch.split(wanted, EVAL_IMAGES[pixels.device.type])
+    found = []
+    for part in parts:
+        between()
+        found.append(net.describe(pixels.batch(part, dtype)))
+    features = torch.cat(found)
+    ends = zip(torch.split(left, EVAL_PAIRS), torch.split(right, EVAL_PAIRS), strict=True)
+    return torch.cat([net.judge(features[a], features[b]).float() for a, b in ends]).cpu()
+
+
+def log_odds(
+    net: SiameseNet, config: TrialConfig, source: NDArray[np.uint8], pairs: Pairs
+) -> NDArray[np.float64]:
+    """Return the log-odds of "same person" for each pair, (P,); above 0 it is judged the same.
+
+    Args:
+        net: on the device and in the dtype that it shall run in, as ``load_model`` returns it.
+        config: its settings.
+        source: (N, 224, 224, 3) the images that `pairs` points into.
+        pairs: the pairs to judge.
+    """
+    device = next(net.parameters()).device
+    logits = pair_logits(net, Pixels(source, config.image_size, device), pairs)
+    return odds_of(logits)
+
+
+def odds_of(logits: Tensor) -> NDArray[np.float64]:
+    """Return the log-odds (P,) of logits (P, 2): their difference, exact in double."""
+    same, different = logits.double().unbind(1)
+    return (same - different).numpy()
+
+
+def predict(
+    net: SiameseNet, config: TrialConfig, source: NDArray[np.uint8], pairs: Pairs
+) -> NDArray[np.float64]:
+    """Return the probability of "same person" for each pair, (P,) in [0, 1], to be shown.
+
+    To measure with, take ``log_odds``: sure verdicts have equal probabilities, 0 or 1.
+
+    Args:
+        net: as for ``log_odds``; so are the others.
+        config: its settings.
+        source: the images.
+        pairs: the pairs to judge.
+    """
+    return torch.sigmoid(torch.from_numpy(log_odds(net, config, source, pairs))).numpy()
+
+
+def judged_right(logits: Tensor, label: Tensor) -> Tensor:
+    """Say per pair whether the verdict is right, (P, 2) and (P,) → (P,) bool.
+
+    The verdict is "same" where the first logit is higher, else "different"; NaN is never right.
+    """
+    same, different = logits[:, 0] > logits[:, 1], logits[:, 0] <= logits[:, 1]
+    return torch.where(label == 0, same, different)

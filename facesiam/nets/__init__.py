@@ -1,0 +1,1 @@
+"""Siamese networks: trunks, joins, losses, pretrained weights, checkpoints."""

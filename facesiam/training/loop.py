@@ -1,0 +1,319 @@
+"""The trainer: ``epochs(config, data)`` yields one EpochMetrics after each epoch.
+
+Everything random in an epoch (order, augmentation, dropout) is drawn from (seed, epoch) alone, so
+a run that is resumed between two epochs goes on exactly as one that was never interrupted, and two
+runs in one process do not disturb each other. What an epoch needs is on the device before it
+begins, and what it measured is fetched when it has ended: no step of a decision net waits for the
+host.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from facesiam.config.trial import EpochMetrics, TrialConfig, recorded
+from facesiam.data.dataset import FaceData
+from facesiam.device.cuda_graph import Captured
+from facesiam.device.hardware import (
+    DTYPES,
+    dtype_of,
+    keep_freed_memory,
+    peak_memory_mib,
+    reset_peak_memory,
+)
+from facesiam.device.image_store import Pixels
+from facesiam.evaluation.metrics import auc, calibration
+from facesiam.evaluation.predict import judged_right, pair_logits
+from facesiam.nets.losses import LOSSES, pairs_of
+from facesiam.nets.siamese import SiameseNet, build
+from facesiam.training.augment import AUGMENTS, varied
+from facesiam.training.batches import Batches
+from facesiam.training.liveness import GradientWatch, LiveUnits, logit_spread
+from facesiam.training.optimizer import Masters
+from facesiam.training.schedules import learning_rate
+
+
+class Halted(Exception):
+    """Training that was told to stop: ``state`` has the epoch as far as it came."""
+
+
+class Training(Iterator[EpochMetrics]):
+    """A training run: iterate for its epochs, ``state`` between two of them to save it.
+
+    Set ``halt`` from a signal or another thread to stop it within an epoch: ``next`` then raises
+    Halted after the step at hand, and a training that loads its state does the rest of the epoch.
+    """
+
+    def __init__(
+        self, config: TrialConfig, data: FaceData, weights: Mapping[str, str] | None = None,
+        device: str | None = None, precision: str | None = None,
+    ) -> None:
+        self.config = config
+        self.epoch = 0
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        if self.device.type == "cpu":
+            keep_freed_memory()
+        self.dtype = DTYPES[precision] if precision else dtype_of(config, self.device)
+        self.train_pairs = data.pairs_of(config, "train")
+        self.val_pairs = data.pairs_of(config, "val")
+        self.val_distinct = len(np.unique(data.distinct(self.val_pairs)))
+        """Validation pairs, those of the same two pictures counted once."""
+        self.batches = Batches(config, data, self.train_pairs, self.device)
+        net = build(config, weights, self.batches.people).to(self.device)
+        self.net: SiameseNet = net.to(memory_format=torch.channels_last)
+        self.optimizer = Masters(
+            self.net, self.dtype, config, trunk=self.net.trunk, early=self.net.head
+        )
+        self.pixels = Pixels(data.pixels(config.geometry), config.image_size, self.device)
+        self.watch = GradientWatch(self.net.trunk, self.device)
+        self.total = torch.zeros(2, dtype=torch.float64, device=self.device)
+        """Of the epoch so far: loss times pairs, right answers."""
+        graphs = self.device.type == "cuda" and os.environ.get("FACESIAM_GRAPHS") != "0"
+        self.notes: list[str] = []
+        """What whoever runs this should be told, a line each."""
+        # The pairs of a batch by identity have no fixed number, which a recorded step needs.
+        self.captured: Captured | None = None
+        if graphs and not self.net.embeds:
+            self.captured = Captured(self.optimizer.drop_gradients, self.notes.append)
+        self.right: NDArray[np.bool_] | None = None
+        """Whether each validation pair was judged right in the last epoch, (P,)."""
+        self.halt = threading.Event()
+        self.steps, self.seen, self.spent = 0, 0, 0.0
+        """Of the epoch so far: updates, pairs, seconds. Where it was taken up they are not 0."""
+        self.rng: list[Tensor] | None = None
+        """Generators of dropout, as they were where the epoch is taken up."""
+
+    def __next__(self) -> EpochMetrics:
+        """Train and validate one epoch.
+
+        The first loss that is not finite ends the epoch early; it is reported as it is, and what
+        to do about it is the caller's decision.
+
+        Raises:
+            Halted: ``halt`` was set.
+        """
+        if self.epoch >= self.config.epochs:
+            raise StopIteration
+        reset_peak_memory(self.device)
+        start = time.perf_counter() - self.spent
+        try:
+            with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+                training = self._train()
+            trained = time.perf_counter()
+            validation = self._validate()
+        except Halted:
+            self.spent = time.perf_counter() - start
+            raise
+        metrics = EpochMetrics(
+            epoch=self.epoch,
+            **training, **validation,
+            val_pairs=len(self.val_pairs.label),
+            seconds=time.perf_counter() - start,
+            samples_per_second=self.seen / (trained - start),
+            peak_memory_mib=peak_memory_mib(self.device),
+        )
+        self.epoch += 1
+        self._begin()
+        return metrics
+
+    def state(self) -> dict[str, Any]:
+        """Return what ``load`` needs to go on where this is: tensors, plain values.
+
+        The tensors are the ones that train: copy or write them before the next step.
+        """
+        state = {
+            "config": self.config.to_dict(), "epoch": self.epoch,
+            "model": self.weights(), "optimizer": self.optimizer.state(),
+        }
+        if self.steps:  # halted within an epoch
+            state["within"] = {
+                "steps": self.steps, "seen": self.seen, "spent": self.spent,
+                "total": self.total, "watch": self.watch.state(), "rng": self.rng,
+            }
+        return state
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return the net's state dict in full precision; the tensors are the ones that train."""
+        return self.optimizer.weights()
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from a ``state`` of a run with the same settings (`epochs` may differ).
+
+        Raises:
+            ValueError: the state belongs to other settings.
+        """
+        mine, theirs = self.config.to_dict(), recorded(state["config"])
+        differ = [k for k in mine if k != "epochs" and mine[k] != theirs[k]]
+        if differ:
+            raise ValueError(f"the saved state has other settings: {', '.join(differ)}")
+        self.optimizer.load(state["model"], state["optimizer"])
+        self.epoch = int(state["epoch"])
+        self._begin()
+        if within := state.get("within"):
+            self.steps, self.seen = int(within["steps"]), int(within["seen"])
+            self.spent, self.rng = float(within["spent"]), within["rng"]
+            self.total.copy_(within["total"])
+            self.watch.load(within["watch"])
+
+    def measure(self, steps: int) -> float:
+        """Train so many updates and forget them but for the weights; return pairs a second."""
+        start = time.perf_counter()
+        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+            self._train(steps)  # has fetched its metrics: a GPU has finished
+        pairs = self.seen
+        self._begin()
+        return pairs / (time.perf_counter() - start)
+
+    def _begin(self) -> None:
+        """Begin an epoch with nothing seen."""
+        self.steps, self.seen, self.spent, self.rng = 0, 0, 0.0, None
+        self.total.zero_()
+        self.watch.begin()
+
+    def _train(self, most: int | None = None) -> dict[str, Any]:
+        """Train an epoch, or what is left of it; return the metrics of its steps."""
+        self.net.train()
+        if not self.steps:
+            self._begin()
+        batches = itertools.islice(self._batches(), most)
+        for _ in range(self.steps):
+            next(batches)
+        if self.rng is not None:
+            _set_generators(self.rng, self.device)
+        config = self.config
+        of_epoch = self.batches.per_epoch
+        for chosen, draws in batches:
+            if config.schedule != "constant" or config.warmup:
+                done = (self.epoch + self.steps / of_epoch) / config.epochs
+                self.optimizer.learn_at(learning_rate(config, done))
+            if self.captured:
+                self.captured.run(self._update, chosen, draws)
+            else:
+                self._update(chosen, draws)
+            self.watch.updates += 1
+            self.steps += 1
+            self.seen += len(chosen) * self.batches.pairs_of_each
+            if self.halt.is_set():
+                self.rng = _generators(self.device)
+                raise Halted
+            # Asking a GPU for the value would make it wait each step; there the epoch runs out.
+            if self.device.type == "cpu" and not torch.isfinite(self.total[0]):
+                break
+        mean = (self.total / self.seen).tolist()
+        return {"train_loss": mean[0], "train_acc": mean[1], **self.watch.report()}
+
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Return the batches of this epoch, and seed what it draws."""
+        seeds = np.random.SeedSequence([self.config.seed, self.epoch]).generate_state(2)
+        torch.manual_seed(int(seeds[0]))  # dropout
+        return self.batches.epoch(torch.Generator().manual_seed(int(seeds[1])))
+
+    def _update(self, chosen: Tensor, draws: Tensor) -> None:
+        """Train on one batch of ``Batches.epoch``: (n,) and (images, D) draws or (0, 3)."""
+        indices = self.batches.images(chosen)
+        features = self.net.embed(self._images(indices, draws))
+        if self.net.embeds:
+            loss, right_answers, pairs = self._of_people(features, self.batches.person[indices])
+        else:
+            loss, right_answers, pairs = self._of_pairs(features, chosen)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.watch.look()
+        self.optimizer.step()
+        with torch.no_grad():
+            self.total += torch.stack([loss.detach() * pairs, right_answers])
+
+    def _of_pairs(self, features: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor, int]:
+        """Return loss, right answers and number of a batch's triplets' or pairs' pairs."""
+        n, label = len(chosen), self.batches.labels[chosen].T.flatten()
+        # A triplet's anchor is judged with both others: three images make two pairs.
+        left, right = features[:n], features[n:]
+        logits = self.net.judge(left.repeat(len(right) // n, 1), right).float()
+        loss = LOSSES[self.config.loss](logits, label, self.config.label_smoothing)
+        return loss, judged_right(logits.detach(), label).sum(), len(label)
+
+    def _of_people(self, embeddings: Tensor, person: Tensor) -> tuple[Tensor, Tensor, int]:
+        """Return the loss of all pairs of a batch, and right answers out of as many as count."""
+        assert self.net.criterion is not None
+        loss: Tensor = self.net.criterion(embeddings, person)
+        with torch.no_grad():
+            left, right, same = pairs_of(person)
+            logits = self.net.judge_cosines((embeddings @ embeddings.T)[left, right])
+            answers = judged_right(logits, (~same).long()).double()
+            kinds = [answers[same], answers[~same]]
+            share = torch.stack([kind.mean() for kind in kinds if len(kind)]).mean()
+        images = 1 if self.config.images_per_person else self.batches.units.shape[1]
+        pairs = len(person) // images * self.batches.pairs_of_each
+        return loss, share * pairs, pairs
+
+    def _images(self, indices: Tensor, draws: Tensor) -> Tensor:
+        """Return training images as the net takes them, augmented where `draws` has numbers."""
+        if not len(draws):
+            return self.pixels.batch(indices, self.dtype)
+        images = self.pixels.batch(indices)
+        if draws.shape[1] == 3:
+            images = AUGMENTS[self.config.protocol](images, draws)
+        else:
+            images = varied(images, draws, self.batches.turnable[indices], self.config)
+        return images.to(self.dtype, memory_format=torch.channels_last)
+
+    def _validate(self) -> dict[str, Any]:
+        with LiveUnits(self.net) as live:
+            logits = pair_logits(self.net, self.pixels, self.val_pairs, self._check)
+        label = torch.from_numpy(self.val_pairs.label)
+        scores = self.net.raw(logits).numpy()
+        if self.net.calibrated and np.isfinite(scores).all():
+            self.net.calibrate(*calibration(scores, self.val_pairs.label))
+            logits = self.net.verdicts(torch.from_numpy(scores))
+        right = judged_right(logits, label)
+        self.right, loss = right.numpy(), F.cross_entropy(logits, label)
+        return {
+            "val_loss": loss.item(), "val_acc": right.double().mean().item(), **live.report(),
+            "logit_spread": logit_spread(logits), "val_auc": auc(scores, self.val_pairs.label),
+        }
+
+    def _check(self) -> None:
+        if self.halt.is_set():
+            raise Halted  # all steps are done: they are not trained again
+
+
+def epochs(
+    config: TrialConfig, data: FaceData, weights: Mapping[str, str] | None = None,
+    device: str | None = None, precision: str | None = None,
+) -> Training:
+    """Train with `config` on `data`, yielding the metrics of each epoch.
+
+    Args:
+        config: every setting of the run.
+        data: opened, packed data.
+        weights: file of pretrained weights per net name; needed where `pretrained`.
+        device: cuda or cpu; None: CUDA where there is one.
+        precision: fp32 or bf16, whatever `auto` in `config` would be here; None: that.
+
+    Raises:
+        WeightsError: pretrained weights are missing or do not fit.
+        DataError: a part has no pairs under these settings.
+    """
+    return Training(config, data, weights, device, precision)
+
+
+def _generators(device: torch.device) -> list[Tensor]:
+    """Return the state of the generators that dropout draws from."""
+    states = [torch.get_rng_state()]
+    return states + ([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])
+
+
+def _set_generators(states: list[Tensor], device: torch.device) -> None:
+    torch.set_rng_state(states[0])
+    if device.type == "cuda" and len(states) > 1:
+        torch.cuda.set_rng_state(states[1], device)

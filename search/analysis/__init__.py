@@ -1,0 +1,1 @@
+"""What the trials of a run say: effects, overfitting, each rule's record, published figures."""

@@ -1,0 +1,124 @@
+"""The scores file of a test: a line for each pair, its two images, the truth and the score.
+
+    left,right,same_person,log_odds
+    Data/Images/001/frontal/01.jpg,Data/Images/001/frontal/07.jpg,1,4.2177734375
+    Data/Images/001/frontal/01.jpg,Data/Images/450/profile/02.jpg,0,-3.90625
+
+`left` and `right` are the images' paths in the dataset, `same_person` is 1 for the same person and
+0 for two people, `log_odds` is the net's score: the log-odds of "same person", higher where the
+two are more alike, above 0 where they are judged the same.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from facesiam.data.dataset import Pairs
+from facesiam.errors import shown
+from facesiam.files import read_text, write_text
+from search.analysis.paired import ALPHA, mcnemar
+from search.runs.layout import RunError
+
+COLUMNS = ("left", "right", "same_person", "log_odds")
+OLDER = ("left", "right", "label", "same")
+"""Of before: numbers of images, 0 for the same person, a probability that is 1 for many pairs."""
+
+
+class OlderScores(RunError):
+    """A scores file of before, whose probabilities cannot be ranked."""
+
+
+def write(
+    path: Path, names: Sequence[str], pairs: Pairs, log_odds: NDArray[np.float64]
+) -> None:
+    """Write the scores (P,) of P pairs, atomically.
+
+    Args:
+        path: the CSV.
+        names: paths of the dataset's images, which the pairs point into.
+        pairs: the P pairs.
+        log_odds: of "same person", (P,).
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    left, right = ([names[at] for at in side.tolist()] for side in (pairs.left, pairs.right))
+    same_person = (pairs.label == 0).astype(int).tolist()
+    writer.writerows(zip(left, right, same_person, log_odds.tolist(), strict=True))
+    write_text(path, text.getvalue())
+
+
+def read(path: Path) -> pd.DataFrame:
+    """Return a scores file as a frame of ``left``, ``right``, ``same_person`` and ``log_odds``.
+
+    Raises:
+        OlderScores: one of before; the text says how to have it written anew.
+        RunError: no scores file, or a damaged one; names the line.
+        FileError: it cannot be read.
+    """
+    try:
+        frame = pd.read_csv(io.StringIO(read_text(path)))
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise RunError(f"{path}: not a scores file ({str(error).strip()})") from None
+    if tuple(frame) == OLDER:
+        raise OlderScores(
+            f"{path}: of an older version, with probabilities in place of log-odds, so that sure "
+            "pairs are equal; the same search.retrain command writes it anew, and trains nothing "
+            "whose weights are there"
+        )
+    if tuple(frame) != COLUMNS:
+        raise RunError(
+            f"{path}: must have the columns {', '.join(COLUMNS)}, got "
+            f"{shown(', '.join(map(str, frame)))}"
+        )
+    numbers = frame[["same_person", "log_odds"]].apply(pd.to_numeric, errors="coerce")
+    for column, wrong in (
+        ("same_person", ~numbers["same_person"].isin((0, 1))),
+        ("log_odds", numbers["log_odds"].isna() & ~frame["log_odds"].isna()),
+    ):
+        if wrong.any():
+            at = int(np.flatnonzero(wrong)[0])
+            found = shown(str(frame[column][at]))
+            raise RunError(f"{path}: line {at + 2}: {column}: not one, got {found}")
+    return frame.assign(
+        same_person=numbers["same_person"].astype("int64"),
+        log_odds=numbers["log_odds"].astype("float64"),
+    )
+
+
+def compared(protocol: str, tested: Mapping[str, pd.DataFrame]) -> list[str]:
+    """Say of each test on the same pairs as the best one whether it is told from it.
+
+    Args:
+        protocol: whose pairs.
+        tested: what ``read`` returns, by what the net is called.
+    """
+    right = {
+        name: ((frame["log_odds"] > 0) == (frame["same_person"] == 1)) & frame["log_odds"].notna()
+        for name, frame in tested.items()
+    }
+    best = max(right, key=lambda name: right[name].mean(), default="")
+    known = list(COLUMNS[:3])
+    others = [
+        name for name in tested
+        if name != best and tested[name][known].equals(tested[best][known])
+    ]
+    lines = []
+    for name in others:
+        only_best = int((right[best] & ~right[name]).sum())
+        only_other = int((right[name] & ~right[best]).sum())
+        p = min(1.0, len(others) * mcnemar(only_best, only_other))
+        lines.append(
+            f"{protocol}: {name} beside {best}, the best of {len(others) + 1} on the same "
+            f"{len(right[best]):,} pairs: {only_best} that only the best has right, {only_other} "
+            f"that only {name} has; exact McNemar p {p:.2g} after all comparisons with the best, "
+            f"{'told apart' if p < ALPHA else 'not told apart'}."
+        )
+    return lines

@@ -1,0 +1,73 @@
+"""The options of ``search.run``."""
+
+from __future__ import annotations
+
+import argparse
+
+from facesiam import cli
+from facesiam.config.settings import number, random_seed
+from facesiam.config.trial import TrialConfig, positive
+from search.space.model import ALGORITHMS
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return what reads the command line."""
+    parser = cli.Parser(
+        prog="python -m search.run", description="Run the search that a space file describes.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="settings for --set:\n" + "\n".join(
+            f"  {name} ({default})" for name, default in TrialConfig().to_dict().items()
+        ),
+    )
+    parser.add_argument("space", help="space file, such as spaces/code2.yaml")
+    parser.add_argument("--data", help="CFP zip, its folder, or the word drawn")
+    parser.add_argument("--weights", help="file or folder of ImageNet weights, no download")
+    parser.add_argument("--name", help="name of the run (the space's)")
+    parser.add_argument(
+        "--out", default="ray_results", help="folder or URL of the runs (ray_results)"
+    )
+    parser.add_argument("--algorithm", choices=ALGORITHMS, help="over what the space says")
+    parser.add_argument("--rows", help="run only these of the documents' rows, such as A,B")
+    parser.add_argument("--trials", type=positive, help="number of trials, for random and tpe")
+    parser.add_argument(
+        "--minutes", type=_amount, help="halt after so long, to be gone on with by --resume"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="fix a setting"
+    )
+    parser.add_argument("--seed", type=random_seed, help="seed of the search")
+    parser.add_argument("--concurrent", type=positive, help="trials at once (as many as fit)")
+    parser.add_argument("--cpus", type=positive, help="CPUs a trial")
+    parser.add_argument("--gpus", type=_amount, help="GPUs a trial, such as 0.5")
+    parser.add_argument("--address", help="Ray cluster: auto or HOST:PORT (a Ray of its own)")
+    parser.add_argument("--resume", action="store_true", help="go on with a run of this name")
+    parser.add_argument(
+        "--reuse", action="append", default=[], metavar="RUN",
+        help="take finished trials from an earlier run where they are the same",
+    )
+    parser.add_argument(
+        "--warm-start", action="append", default=[], metavar="RUN",
+        help="have TPE begin with the scores of an earlier run, or of the documents' rows: the "
+        "word documents",
+    )
+    parser.add_argument(
+        "--ablate", metavar="RUN",
+        help="run the best trial of an earlier run with one searched setting changed at a time",
+    )
+    parser.add_argument("--seeds", type=positive, default=1, help="seeds of --ablate (1)")
+    parser.add_argument(
+        "--dashboard", action="store_true", help="serve Ray's dashboard, on loopback"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="show the plan, start nothing")
+    parser.add_argument("--report", action="store_true", help="write the report at the end")
+    return parser
+
+
+def _amount(text: str) -> float:
+    try:
+        amount = number(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if not 0 <= amount < 1e6:
+        raise argparse.ArgumentTypeError(f"must be a number from 0 and below 1e6, got {text}")
+    return amount

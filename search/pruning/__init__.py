@@ -1,0 +1,1 @@
+"""When to stop a trial: the pruning rules, ASHA, and their simulation over recorded runs."""

@@ -1,0 +1,157 @@
+"""Which rules that are on cannot act in a search, and why: said before it starts, and kept.
+
+A rule that is switched on and never asked is worse than one that is off: somebody relies on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from facesiam.config.trial import Value
+from search.pruning import recorded_runs as curves
+from search.pruning import schedule_progress as course
+from search.pruning.history import History
+from search.pruning.late_start import Odds
+from search.pruning.noise import NOISY
+from search.pruning.rules import CERTAIN
+
+if TYPE_CHECKING:
+    from search.space.model import SearchSpace
+
+
+class Kind(NamedTuple):
+    """What trials have in common of which a rule can judge all or none."""
+
+    epochs: int
+    schedule: str
+    warmup: float
+    pace: float
+    """As ``Odds.pace``."""
+    contest: tuple[str, int]
+    decays: bool
+    banded: bool
+    """Whether a band of guessing is known: the pairs are as many of each kind."""
+
+    @property
+    def settings(self) -> dict[str, Value]:
+        """Its schedule."""
+        return {"schedule": self.schedule, "warmup": self.warmup}
+
+
+Silent = Callable[["SearchSpace", Kind], "str | None"]
+"""Says why a rule of this space never stops a trial of this kind; None: it may."""
+
+
+def cannot_act(space: SearchSpace, odds: Odds | None = None) -> list[str]:
+    """Return a sentence for each rule that is on and cannot stop any trial, or not all of them.
+
+    Args:
+        space: of the search.
+        odds: of a late start; without, those that the documents' own runs teach.
+
+    Raises:
+        UserError: the recorded runs are missing.
+    """
+    on = [rule for rule in ("dead", "chance", "plateau", "asha") if space.prune.get(rule)]
+    if space.algorithm == "rows":
+        return [f"{rule}: not asked about rows, which are run to compare them with published "
+                "figures" for rule in on if rule not in CERTAIN]  # fmt: skip
+    odds = odds or Odds(curves.shipped() if "chance" in on else ())
+    kinds = dict.fromkeys(_kind(settings, odds) for settings in space.examples())
+    reasons: dict[str, Silent] = {
+        "dead": _dead, "chance": lambda space, kind: _chance(space, kind, odds),
+        "plateau": _plateau, "asha": _asha,
+    }
+    said: list[str] = []
+    for rule in on:
+        found = {kind: reasons[rule](space, kind) for kind in kinds}
+        said += _told(rule, found)
+    if float(space.prune.get("control", 0.0)) and not any(
+        space.prune.get(rule) for rule in (*on, "diverged")
+    ):
+        said.append("control: no rule is on that would stop a trial")
+    return said
+
+
+def _told(rule: str, found: Mapping[Kind, str | None]) -> Iterable[str]:
+    """Word what was found of a rule: one sentence a reason."""
+    why = dict.fromkeys(reason for reason in found.values() if reason)
+    everywhere = None not in found.values()
+    which = "cannot act" if everywhere else "cannot act in some of the trials"
+    return [f"{rule}: {which}: {reason}" for reason in why]
+
+
+def _kind(settings: Mapping[str, Value], odds: Odds) -> Kind:
+    protocol, people = str(settings["protocol"]), int(settings["people"])
+    pairs = 0 if people else curves.PAIRS.get(protocol, 0)
+    row = {"val_pairs": pairs or 1}
+    return Kind(
+        int(settings["epochs"]), str(settings["schedule"]), float(settings["warmup"]),
+        odds.pace(settings), (protocol, pairs), float(settings["weight_decay"]) != 0,
+        bool(History([row], settings).coins),
+    )
+
+
+def _dead(space: SearchSpace, kind: Kind) -> str | None:
+    return "nothing is certain under weight_decay" if kind.decays else None
+
+
+def _chance(space: SearchSpace, kind: Kind, odds: Odds) -> str | None:
+    """Say why no trial of a kind is stopped as guessing, with the best leader there can be."""
+    if not kind.banded:
+        return (
+            "of cfp-pairs with people the pairs of each kind are unequal, and how far guessing "
+            "gets is not known"
+        )
+    care, planned = float(space.prune["chance"]["care"]), kind.epochs
+    for epochs in range(1, planned):
+        whole = int(kind.pace * course.at_full_rate(kind.settings, epochs, planned) + 1e-9)
+        if not whole or course.rises(kind.settings, epochs - 1, planned):
+            continue
+        left = (planned - epochs) / planned
+        for contest in (kind.contest, (kind.contest[0], 0)):  # of CFP, or of other data
+            ratio = odds.ratio(whole - 1, planned, contest, 1.0)
+            if ratio is not None and care * ratio < left:
+                return None
+    slow = ", at a learning rate below all that are on record" if kind.pace < 1 else ""
+    return (
+        f"{planned} epoch{'s' * (planned != 1)}{_course(kind)} tell too little for the recorded "
+        f"runs' odds{slow}"
+    )
+
+
+def _plateau(space: SearchSpace, kind: Kind) -> str | None:
+    if space.metric not in NOISY or space.mode != "max":
+        return f"it knows no noise of {space.metric}, only of {' and '.join(NOISY)}"
+    if space.count() == 1:
+        return "there is no other trial"
+    patience, planned = int(space.prune["plateau"]["patience"]), kind.epochs
+    first = course.climbed(kind.settings, 1, planned)
+    for epochs in range(2, planned):
+        still = course.climbed(kind.settings, epochs, planned) - first
+        if still >= patience - 1e-9 and course.settled(kind.settings, epochs, planned):
+            return None
+    return (
+        f"a patience of {patience} epochs is not over before the last of {planned}{_course(kind)}"
+    )
+
+
+def _asha(space: SearchSpace, kind: Kind) -> str | None:
+    if space.count() == 1:
+        return "there is no other trial"
+    asha, planned = space.prune["asha"], kind.epochs
+    shares = asha["compare"] == "share" or course.falls(kind.settings)
+    before = course.climbed(kind.settings, planned - 1, planned)
+    age = before * space.max_epochs() / planned if shares else before
+    if age >= asha["grace"]:
+        return None
+    return (
+        f"a grace of {asha['grace']} epochs is not over before the last of {planned}"
+        f"{_course(kind)}"
+    )
+
+
+def _course(kind: Kind) -> str:
+    warm = f" with a warmup of {kind.warmup:g}" if kind.warmup else ""
+    return (f" of {kind.schedule}" if kind.schedule != "constant" else "") + warm

@@ -1,0 +1,196 @@
+"""Recorded runs, an epoch at a time: what the odds are learned from and what replay runs over.
+
+A folder of CSVs in the form of search/pruning/recordings (``index.csv`` with a line per run,
+``<id>.csv`` with its epochs), or any run folder of a search.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+import io
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from facesiam.config.trial import SETTINGS, Value
+from facesiam.files import FileError, exists, is_dir, is_file, read_text
+from search.runs import layout as folder
+from search.runs.layout import RunError
+from search.space.shipped import RECORDINGS, whole
+
+SHIPPED = RECORDINGS
+"""The documents' own runs."""
+PROTOCOLS: dict[str, Value] = {"single": "cfp-pairs", "two": "frontal-triplets"}
+"""The documents' protocol by their loss: each of their two codes had one of each."""
+PAIRS = {"cfp-pairs": 2800, "frontal-triplets": 2000}
+"""Validation pairs of the whole CFP, which the documents' recordings do not mention."""
+SECONDS = {"alexnet": 60.0, "vgg16_bn": 240.0}
+"""Seconds an epoch where none were recorded: the documents' rates, one hour and four for 60."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One recorded run."""
+
+    id: str
+    settings: dict[str, Value]
+    """What is known of them; `epochs` are those that it would run."""
+    rows: tuple[dict[str, float], ...]
+    """EpochMetrics as far as they were recorded, from epoch 0 on."""
+    cut_off: bool = False
+    """Its run was stopped or broke off before its end: what would have come is not known."""
+
+    @property
+    def contest(self) -> tuple[str, int]:
+        """Protocol and number of validation pairs: only curves that share both are ranked."""
+        return str(self.settings.get("protocol", "")), int(self.rows[0].get("val_pairs", 0))
+
+    def best(self, metric: str = "val_acc", mode: str = "max") -> float:
+        """Return the best value of its epochs; NaN where there is none."""
+        known = [v for row in self.rows if not math.isnan(v := row.get(metric, math.nan))]
+        if not known:
+            return math.nan
+        return max(known) if mode == "max" else min(known)
+
+    def of(self, protocol: str) -> Curve:
+        """Return the curve as one of this protocol, on all of CFP, if it names none itself."""
+        if "protocol" in self.settings:
+            return self
+        pairs = {"val_pairs": float(PAIRS.get(protocol, 0))}
+        rows = tuple(row if row.get("val_pairs") else row | pairs for row in self.rows)
+        return replace(self, settings=self.settings | {"protocol": protocol}, rows=rows)
+
+    def capped(self, epochs: int | None) -> Curve:
+        """Return the curve of the same run with at most so many epochs."""
+        planned = int(self.settings.get("epochs", len(self.rows)))
+        if epochs is None or planned <= epochs:
+            return self
+        return replace(self, settings=self.settings | {"epochs": epochs}, rows=self.rows[:epochs])
+
+
+def read(path: str | Path) -> list[Curve]:
+    """Read the recorded runs of a folder, those without an epoch left out.
+
+    Raises:
+        RunError: no such folder, neither of the two forms, a damaged file, or no epoch in it.
+    """
+    path = Path(path)
+    if is_file(path):
+        raise RunError(f"{path}: a file; recorded curves are given by their folder")
+    if not is_dir(path):
+        raise RunError(f"{path}: no such folder of recorded curves")
+    if exists(path / "trials.jsonl"):
+        found = _of_run(path)
+    elif any(path.glob("*.csv")):
+        found = _of_csvs(path)
+    else:
+        raise RunError(f"{path}: holds neither curves (index.csv, <id>.csv) nor a run")
+    found = [curve for curve in found if curve.rows]
+    if not found:
+        raise RunError(f"{path}: no epoch is recorded in it")
+    return found
+
+
+@functools.cache
+def shipped() -> tuple[Curve, ...]:
+    """Return the documents' own runs, which the package brings along.
+
+    Raises:
+        UserError: it stands without them, or they are damaged. What rests on them would not act.
+    """
+    return tuple(read(whole()))
+
+
+def _of_run(path: Path) -> list[Curve]:
+    _, known, measured = folder.read(path)
+    found = []
+    for trial, line in known.items():
+        settings, rows = dict(line.get("settings") or {}), tuple(measured.get(trial, ()))
+        cut_off = len(rows) < int(settings.get("epochs", 0))
+        # What was not recorded cannot be run again.
+        found.append(Curve(trial, settings | {"epochs": len(rows)}, rows, cut_off))
+    return found
+
+
+def _of_csvs(path: Path) -> list[Curve]:
+    files = sorted(file for file in path.glob("*.csv") if file.name != "index.csv")
+    index = {row["id"]: (row, line) for line, row in _lines(path / "index.csv", "id")}
+    found = []
+    for file in files:
+        about, line = index.get(file.stem, ({}, 0))
+        found.append(_of_csv(file, _settings(about, f"{path / 'index.csv'}: line {line}")))
+    return found
+
+
+def _of_csv(file: Path, settings: dict[str, Value]) -> Curve:
+    pairs = PAIRS.get(str(settings.get("protocol")), 0)
+    seconds = SECONDS.get(str(settings.get("net")), 1.0)
+    rows: list[dict[str, float]] = []
+    for number, line in _lines(file, "epoch"):
+        try:
+            # Cells without a column come under None, as a list: not a number.
+            row = {name: float(text) for name, text in line.items() if text}
+        except (TypeError, ValueError):
+            raise RunError(f"{file}: line {number} holds what is not a number") from None
+        if row.get("epoch") != len(rows):
+            raise RunError(f"{file}: line {number} should be epoch {len(rows)}")
+        rows.append({"val_pairs": float(pairs), "seconds": seconds} | row)
+        if problem := _problem(rows[-1]):
+            raise RunError(f"{file}: line {number}, {problem}")
+    # A log that ends before its run did: what was not recorded cannot be run again.
+    settings["epochs"] = len(rows)
+    return Curve(file.stem, settings, tuple(rows))
+
+
+def _problem(row: Mapping[str, float]) -> str | None:
+    """Say what no epoch can have measured, or None."""
+    for name in ("train_acc", "val_acc"):
+        if not 0 <= row.get(name, 0.0) <= 1:
+            return f"{name} must be a share from 0 to 1, got {row[name]:g}"
+    if not 0 < row["seconds"] < math.inf:
+        return f"seconds must be above 0, got {row['seconds']:g}"
+    return None
+
+
+def _settings(about: Mapping[str, str], where: str) -> dict[str, Value]:
+    """Turn a line of index.csv into settings; flags are 0 and 1 there."""
+    found: dict[str, Value] = {}
+    for name, text in about.items():
+        setting = SETTINGS.get(name)
+        if setting is None or not text:
+            continue
+        try:
+            found[name] = text == "1" if text in ("0", "1") and setting.type is bool else (
+                setting.parse(text)
+            )
+        except ValueError as error:
+            raise RunError(f"{where}, {name} {error}") from None
+    # Other nets and losses than those that can be trained here may well have been recorded; but a
+    # protocol with a typing mistake would be a contest of its own.
+    protocol = found.get("protocol")
+    if protocol is not None and (wrong := SETTINGS["protocol"].problem(protocol)):
+        raise RunError(f"{where}, protocol {wrong}")
+    if "protocol" not in found and found.get("loss") in PROTOCOLS:
+        found["protocol"] = PROTOCOLS[str(found["loss"])]
+    return found
+
+
+def _lines(file: Path, needed: str) -> list[tuple[int, dict[str, Any]]]:
+    """Read a CSV with a header, each row with its line; a missing file is empty.
+
+    Raises:
+        RunError: it lacks the column ``needed``, or is not text.
+    """
+    if not exists(file):
+        return []
+    try:
+        with io.StringIO(read_text(file), newline="") as text:
+            reader = csv.DictReader(text)
+            if needed not in (reader.fieldnames or ()):
+                raise RunError(f"{file}: has no column {needed}")
+            return [(reader.line_num, row) for row in reader]
+    except (FileError, csv.Error) as error:
+        raise RunError(f"{file}: not a CSV ({error})") from None

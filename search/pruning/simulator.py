@@ -1,0 +1,214 @@
+"""A search over recorded runs, simulated: orders of arrival, workers, and what stops a run."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Protocol
+
+from facesiam.config.trial import is_calibrated
+from search.pruning.asha import Plain
+from search.pruning.late_start import Odds
+from search.pruning.recorded_runs import Curve
+from search.pruning.scheduler import Scheduler, Stop
+from search.space.model import SearchSpace
+
+THRESHOLD, PATIENCE = 0.53, 5
+"""The rule of thumb that ours are compared with."""
+
+
+class Arrival(NamedTuple):
+    """A recorded run in the order of one simulated search."""
+
+    name: str
+    curve: Curve
+
+
+class Policy(Protocol):
+    """Decides after each epoch."""
+
+    def begin(self, run: Arrival) -> None:
+        """Take note of a run that starts."""
+
+    def judge(self, run: Arrival, epoch: int) -> Stop | None:
+        """Return why the run stops after this epoch, from 0; None: it goes on."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one simulated search came to."""
+
+    epochs: int
+    seconds: float
+    finished: tuple[Arrival, ...]
+    stops: dict[str, Stop]
+
+
+def simulate(runs: Sequence[Arrival], policy: Policy, workers: int) -> Outcome:
+    """Run the recorded runs in their order on so many workers, stopped as the policy says."""
+    queue, events = list(reversed(runs)), list[tuple[float, int, int, Arrival]]()
+    spent, clock, started = 0, 0.0, 0
+    finished: list[Arrival] = []
+    stops: dict[str, Stop] = {}
+
+    def start(at: float) -> None:
+        nonlocal started
+        if queue:
+            run = queue.pop()
+            started += 1  # runs that end at the same moment are served in order of their start
+            policy.begin(run)
+            heapq.heappush(events, (at + run.curve.rows[0]["seconds"], started, 0, run))
+
+    for _ in range(workers):
+        start(0.0)
+    while events:
+        clock, number, epoch, run = heapq.heappop(events)
+        spent += 1
+        stop = policy.judge(run, epoch)
+        if stop:
+            stops[run.name] = stop
+        elif epoch + 1 == len(run.curve.rows):
+            finished.append(run)
+        else:
+            seconds = run.curve.rows[epoch + 1]["seconds"]
+            heapq.heappush(events, (clock + seconds, number, epoch + 1, run))
+            continue
+        start(clock)
+    return Outcome(spent, clock, tuple(finished), stops)
+
+
+class Everything:
+    """Stops nothing."""
+
+    def begin(self, run: Arrival) -> None:
+        """Nothing to note."""
+
+    def judge(self, run: Arrival, epoch: int) -> Stop | None:
+        """Let it go on."""
+        return None
+
+
+class Threshold(Everything):
+    """The rule of thumb: below 0.53 for five epochs in a row."""
+
+    def judge(self, run: Arrival, epoch: int) -> Stop | None:
+        """Stop a run whose last PATIENCE epochs all lie below THRESHOLD."""
+        last = run.curve.rows[max(0, epoch + 1 - PATIENCE) : epoch + 1]
+        below = len(last) == PATIENCE and all(row.get("val_acc", 1) < THRESHOLD for row in last)
+        return Stop("threshold", "", epoch) if below else None
+
+
+class RayAsha(Everything):
+    """Ray's ASHA by itself, with the grace and the factor of the space."""
+
+    def __init__(self, searched: SearchSpace) -> None:
+        self.metric = searched.metric
+        self.asha = Plain(_asha_of(searched), searched.metric, searched.mode,
+                          searched.max_epochs())  # fmt: skip
+
+    def begin(self, run: Arrival) -> None:
+        """Give the run its place."""
+        self.asha.begin(run.name)
+
+    def judge(self, run: Arrival, epoch: int) -> Stop | None:
+        """Ask Ray."""
+        score = run.curve.rows[epoch].get(self.metric)
+        if score is None or not self.asha.stops(run.name, epoch + 1, score):
+            return None
+        return Stop("asha", "", epoch)
+
+
+class Ours(Everything):
+    """The scheduler of a search."""
+
+    def __init__(self, searched: SearchSpace, odds: Odds) -> None:
+        self.scheduler, self.odds = Scheduler(searched, odds), odds
+
+    def begin(self, run: Arrival) -> None:
+        """Tell the scheduler of the run; a curve that taught the odds is left out of them."""
+        self.scheduler.begin(run.name, run.curve.settings)
+        known = self.odds.knows(run.curve)
+        self.scheduler.histories[run.name].name = run.curve.id if known else ""
+
+    def judge(self, run: Arrival, epoch: int) -> Stop | None:
+        """Ask the scheduler."""
+        self.scheduler.enter(run.name, run.curve.rows[epoch] | {"epoch": epoch})
+        last = epoch + 1 == len(run.curve.rows)
+        return self.scheduler.verdict(run.name, last)
+
+
+def top_k(runs: Sequence[Arrival], k: int, workers: int, searched: SearchSpace) -> Outcome:
+    """One epoch for every run, then the best k of them to their end; ties to the first to come."""
+    chosen = {run.name for run in by_first_epoch(runs, searched)[:k]}
+    stops = {run.name: Stop("top k", "", 0) for run in runs if run.name not in chosen}
+    first = simulate([_cut(run, 0, 1) for run in runs], Everything(), workers)
+    ones = tuple(run for run in runs if run.name in chosen and len(run.curve.rows) == 1)
+    longer = [run for run in runs if run.name in chosen and len(run.curve.rows) > 1]
+    rest = simulate([_cut(run, 1, None) for run in longer], Everything(), workers)
+    return Outcome(
+        first.epochs + rest.epochs, first.seconds + rest.seconds, (*ones, *longer), stops
+    )
+
+
+def by_first_epoch(runs: Sequence[Arrival], searched: SearchSpace) -> list[Arrival]:
+    """Return the runs by what their first epoch scored, best first, ties to the first to come."""
+    sign = -1 if searched.mode == "max" else 1
+
+    def turned(run: Arrival) -> float:
+        first = run.curve.rows[0]
+        return sign * first[searched.metric] if searched.metric in first else math.inf
+
+    return sorted(runs, key=turned)
+
+
+def order_of(
+    runs: Sequence[Curve], seed: int, number: int, trials: int | None = None
+) -> list[Arrival]:
+    """Return the runs in a random order, always the same for (seed, number).
+
+    Args:
+        runs: recorded runs.
+        seed: of all orders.
+        number: of this one.
+        trials: draw so many with replacement; None: each run once.
+    """
+    rng = random.Random(f"{seed}/{number}")
+    if trials is None:
+        return [Arrival(curve.id, curve) for curve in rng.sample(list(runs), len(runs))]
+    chosen = rng.choices(list(runs), k=trials)
+    return [Arrival(f"{curve.id}#{place}", curve) for place, curve in enumerate(chosen)]
+
+
+def late(curve: Curve, epochs: int, seed: int = 0) -> Curve:
+    """Return the run as if it had guessed for so many epochs first, and ended when it does.
+
+    What it guesses is drawn: so many fair coins as it has validation pairs, or, where the
+    threshold is chosen on them, the best of a random order of them.
+    """
+    rng, pairs = random.Random(f"{seed}/late/{curve.id}"), int(curve.rows[0].get("val_pairs", 0))
+    guess = _chosen if is_calibrated(curve.settings) else _coins
+    guesses = [curve.rows[0] | {"val_acc": guess(rng, pairs)} for _ in range(epochs)]
+    return replace(curve, rows=(*guesses, *curve.rows)[: len(curve.rows)])
+
+
+def _coins(rng: random.Random, pairs: int) -> float:
+    return rng.getrandbits(pairs).bit_count() / pairs if pairs else 0.5
+
+
+def _chosen(rng: random.Random, pairs: int) -> float:
+    """Return the accuracy at the best threshold of scores in random order; as ``chosen_edge``."""
+    steps = [1, -1] * (pairs // 2)
+    rng.shuffle(steps)
+    return 0.5 + max(itertools.accumulate(steps), default=0) / max(pairs, 1)
+
+
+def _cut(run: Arrival, start: int, end: int | None) -> Arrival:
+    return Arrival(run.name, replace(run.curve, rows=run.curve.rows[start:end]))
+
+
+def _asha_of(searched: SearchSpace) -> dict[str, Any]:
+    return dict(searched.prune["asha"] or {"grace": 1, "factor": 2})

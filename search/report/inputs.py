@@ -1,0 +1,120 @@
+"""What a report is made of: runs, read whole, and the trial that stands for each row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from facesiam.config.trial import TrialConfig
+from facesiam.evaluation.metrics import METRICS
+from search import results
+from search.analysis.overfitting import at_chance
+from search.runs.json_files import read_test
+from search.space import model as space
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder, read."""
+
+    folder: Path
+    searched: space.SearchSpace
+    manifest: dict[str, Any]
+    trials: pd.DataFrame
+    epochs: pd.DataFrame
+    configs: dict[str, TrialConfig]
+    tests: dict[str, list[dict[str, Any]]]
+    """What search.retrain measured on the test split, by trial or ensemble: a dict per protocol
+    and seed, its METRICS with protocol, seed, epoch, own (the protocol is the trial's), scores (a
+    file) and ties."""
+
+    def curve(self, trial: str) -> pd.DataFrame:
+        """Return the epochs of one trial, in order."""
+        return self.epochs[self.epochs["trial"] == trial]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The trial that stands for a row of the documents."""
+
+    run: Run
+    trial: pd.Series
+
+    @property
+    def name(self) -> str:
+        """The trial's id."""
+        return str(self.trial["trial"])
+
+    @property
+    def has_epochs(self) -> bool:
+        """Whether it finished one."""
+        return bool(self.trial["epochs_run"] > 0)
+
+
+def read(folder: str | Path) -> Run:
+    """Read everything the report needs from a run folder.
+
+    Raises:
+        RunError, SpaceError: as ``results.load``, or there is nothing to report yet.
+    """
+    path = results.folder_of(folder)
+    trials, epochs = results.load(path)
+    results.require_results(path, trials)
+    searched = space.load(path / "space.yaml", of_run=True)
+    noted, configs = results.manifest(path), results.settings(path)
+    together = sorted(found.name for found in path.glob("retrain/ensemble-*"))
+    tests = {name: _read_tests(path / "retrain" / name) for name in [*trials["trial"], *together]}
+    return Run(path, searched, noted, trials, epochs, configs, tests)
+
+
+def ran_rows(runs: Sequence[Run]) -> dict[str, Measured]:
+    """Find each row's trial: of the first run that has one, and one with an epoch if any does."""
+    ran: dict[str, Measured] = {}
+    for run in runs:
+        for _, trial in run.trials[run.trials["row"].notna()].iterrows():
+            name, new = str(trial["row"]), Measured(run, trial)
+            if name not in ran or not ran[name].has_epochs:
+                ran[name] = new
+    return ran
+
+
+def settings_frame(run: Run) -> pd.DataFrame:
+    """Return the trials with every setting as a column, and whether each stayed at chance."""
+    settings = {trial: config.to_dict() for trial, config in run.configs.items()}
+    frame = pd.DataFrame([settings[trial] for trial in run.trials["trial"]])
+    kept = run.trials[[name for name in run.trials if name not in frame]]
+    frame = pd.concat([kept.reset_index(drop=True), frame], axis=1)
+    frame["data"] = (run.manifest.get("data") or {}).get("key", "")
+    frame["chance"] = [at_chance(list(run.curve(trial)["val_acc"])) for trial in frame["trial"]]
+    return frame
+
+
+def log_settings(runs: Sequence[Run]) -> set[str]:
+    """Name the settings that act on a logarithmic scale: lr, and ranges that say so."""
+    ranges = {
+        name for run in runs for name, part in run.searched.search.items()
+        if getattr(part, "log", False)
+    }  # fmt: skip
+    return ranges | {"lr"}
+
+
+def _read_tests(folder: Path) -> list[dict[str, Any]]:
+    tests = [_read_test(path) for path in sorted(folder.glob("seed-*/test*.json"))]
+    return sorted(tests, key=lambda test: (str(test["protocol"]), int(test["seed"])))
+
+
+def _read_test(path: Path) -> dict[str, Any]:
+    test = read_test(path, tuple(METRICS))
+    measures = {name: test[name] for name in METRICS if name in test}  # older runs lack some
+    protocol = test.get("protocol") or test["config"].get("protocol", "–")
+    scores = path.with_name(path.name.replace("test", "scores", 1)).with_suffix(".csv")
+    work = {"config": {**test["config"], "seed": None}, "trainer": test.get("trainer")}
+    return {
+        "seed": test["seed"], "epoch": test["epoch"], **measures, "protocol": protocol,
+        "own": path.name == "test.json", "scores": scores, "work": work,
+        "ties": test.get("ties", 0),
+    }

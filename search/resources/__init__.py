@@ -1,0 +1,1 @@
+"""What each trial gets of a machine, and what a search costs."""

@@ -1,0 +1,75 @@
+"""How many trials share a GPU, or a machine's cores: measured where the search is long enough.
+
+Knows nothing of Ray: who measures on which machine is the caller's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from facesiam.config.trial import Value
+from facesiam.training.throughput import Share, worded
+from search.resources.allocation import Node, Setup, Shares
+from search.resources.plan import seconds_in_all
+from search.space.model import SearchSpace
+
+WORTH_SECONDS = 600
+"""A search that is reckoned to be over sooner would not earn the measuring back."""
+
+Probe = Callable[[Mapping[str, Value], int, bool], Share]
+"""Settings, cores, GPU or not → what ``throughput.share_of`` finds on such a machine."""
+
+
+def measure(
+    space: SearchSpace, setup: Setup, nodes: Sequence[Node], drawn: bool, probe: Probe,
+    say: Callable[[str], None],
+) -> dict[str, int]:
+    """Return, by net whose share is `auto`, how many of its trials share a GPU or the cores.
+
+    Args:
+        space: what is searched.
+        setup: whose --cpus, --gpus and --concurrent leave nothing to measure.
+        nodes: the machines; of different ones the first that has what it takes is measured on.
+        drawn: whether the data are the drawn faces, which are few.
+        probe: measures there.
+        say: told what was measured, line by line.
+    """
+    at_once = {}
+    for net, settings in wanted(space, setup, nodes, drawn).items():
+        gpu = any(node.gpus >= 1 for node in nodes)
+        node = next(node for node in nodes if node.gpus >= 1 or not gpu)
+        cores = node.cpus // max(1.0, node.gpus if gpu else 1.0)
+        device = "a GPU" if gpu else "the cores"
+        say(f"{net}: how many trials share {device}? (measured once, kept in the cache)")
+        share = probe(settings, max(1, int(cores)), gpu)
+        at_once[net] = share.best.at_once
+        for line in worded(net, share, gpu):
+            say(line)
+    return at_once
+
+
+def wanted(
+    space: SearchSpace, setup: Setup, nodes: Sequence[Node], drawn: bool
+) -> dict[str, Mapping[str, Value]]:
+    """Return, by net that is worth measuring, the settings of its most costly trial."""
+    if setup.concurrent or space.count() == 1 or seconds_in_all(space, drawn) < WORTH_SECONDS:
+        return {}
+    shares = Shares(space, setup, nodes)
+    gpu = shares.has_gpus
+    asked = {net: shares.asked(net) for net in space.nets()}
+    nets = {net for net, (cpus, gpus) in asked.items() if "auto" == (gpus if gpu else cpus)}
+    found: dict[str, Mapping[str, Value]] = {}
+    for config in space.examples():
+        net = str(config["net"])
+        if net in nets and (net not in found or _cost(config) > _cost(found[net])):
+            found[net] = config
+    return found
+
+
+def _cost(config: Mapping[str, Value]) -> tuple[float, ...]:
+    """Order settings by the time and memory of a step."""
+    pixels = int(config["batch_size"]) * int(config["image_size"]) ** 2
+    joined = {"concat": 2, "difference": 1, "linear": 1}
+    head = joined.get(str(config["join"]), 0) * int(config["hidden"])
+    frozen = int(config["freeze_stages"]) or bool(config["freeze"])
+    return pixels, head, -frozen, config["precision"] == "fp32"

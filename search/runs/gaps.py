@@ -1,0 +1,125 @@
+"""What a journal lacks: numbers that no line has, and epochs that a trial must have had."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from search.runs.journal import EPOCHS, REPAIR, TRIALS, JournalError
+
+NAMED = 5
+"""So many trials are named in a message, and so many ranges of numbers."""
+NO_RULE = (None, "error", "interrupted")
+"""What stands for the rule where none stopped a trial."""
+
+
+class Watch:
+    """Sees the lines of a journal pass by, in their order, and says at the end what is missing."""
+
+    def __init__(self, run: Path) -> None:
+        self.run = run
+        self.number = 0
+        self.lines: list[tuple[int, int]] = []
+        """Ranges of numbers that no line has."""
+        self.trials: dict[str, dict[str, Any]] = {}
+        """Of each trial the fields that say how many epochs it must have."""
+        self.epochs: dict[str, int] = {}
+        """How many of each trial are there without a hole."""
+        self.holes: dict[str, set[int]] = {}
+        self.strays: dict[str, None] = {}
+        """Trials of which only epochs are there, in their order."""
+
+    def over(
+        self, events: Iterable[tuple[str, dict[str, Any]]]
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield the events, having seen each."""
+        for name, row in events:
+            self._see(name, row)
+            yield name, row
+
+    def close(self) -> None:
+        """Say what is missing.
+
+        Raises:
+            JournalError: something is; the text says what, and how to go on.
+        """
+        missing = {trial: lost for trial in self.trials if (lost := self._lost(trial))}
+        if not self.lines and not missing and not self.strays:
+            return
+        said = []
+        if self.lines:
+            count = sum(last - first + 1 for first, last in self.lines)
+            which = _listed([_range(first, last) for first, last in self.lines])
+            said.append(f"{count} of its lines, number{'s' * (count > 1)} {which}, are missing")
+        if self.strays:
+            said.append(f"the line of trial {_listed(list(self.strays))} is missing")
+        if missing:
+            each = [f"{_epochs(lost)} of trial {trial}" for trial, lost in missing.items()]
+            said.append(f"{_listed(each)} {'is' if len(each) == 1 else 'are'} missing")
+        raise JournalError(
+            f"{self.run}: the journal ({TRIALS}, {EPOCHS}) is not whole: {'; '.join(said)}. A "
+            "copy that was made while a search was writing is like this, and so are files that "
+            f"were cut. Use a whole copy of both files; or {REPAIR}, and keeps them as they are"
+        )
+
+    def _see(self, name: str, row: Mapping[str, Any]) -> None:
+        trial, number = row["trial"], row.get("n")
+        if number is not None:
+            if number > self.number + 1:
+                self.lines.append((self.number + 1, number - 1))
+            if number == self.number:
+                raise JournalError(f"{self.run}: {TRIALS} and {EPOCHS} both have a line number "
+                                   f"{number}, as where two searches wrote to one run; {REPAIR}")
+            self.number = number
+        if name == TRIALS:
+            known = {key: row[key] for key in ("status", "stop_rule", "stop_epoch") if key in row}
+            if "epochs" in row.get("settings", {}):
+                known["planned"] = row["settings"]["epochs"]
+            self.trials[trial] = {**self.trials.get(trial, {}), **known}
+            return
+        if trial not in self.trials:
+            self.strays[trial] = None
+        epoch, have = row["epoch"], self.epochs.get(trial, 0)
+        if epoch > have:
+            holes = self.holes.setdefault(trial, set())
+            holes |= set(range(have, min(epoch, have + 10_000)))
+        self.holes.get(trial, set()).discard(epoch)
+        self.epochs[trial] = max(have, epoch + 1)
+
+    def _lost(self, trial: str) -> list[int]:
+        """Return the epochs that a trial must have had, and that are not there."""
+        have = self.epochs.get(trial, 0)
+        return [*sorted(self.holes.get(trial, ())), *range(have, due(self.trials[trial]))]
+
+
+def due(known: Mapping[str, Any]) -> int:
+    """Return how many epochs a trial must have, by what is noted of it.
+
+    Args:
+        known: `status`, `planned` epochs, `stop_rule` and `stop_epoch`, as far as they are known.
+    """
+    planned = known.get("planned")
+    if known["status"] == "done" and isinstance(planned, int) and not isinstance(planned, bool):
+        return min(planned, 10_000)
+    if known.get("stop_rule") not in NO_RULE and known.get("stop_epoch") is not None:
+        return min(int(known["stop_epoch"]) + 1, 10_000)
+    return 0
+
+
+def _epochs(lost: list[int]) -> str:
+    parts, start = [], 0
+    for at in range(1, len(lost) + 1):
+        if at == len(lost) or lost[at] != lost[at - 1] + 1:
+            parts.append(_range(lost[start], lost[at - 1]))
+            start = at
+    return f"epoch{'s' * (len(lost) > 1)} {_listed(parts)}"
+
+
+def _range(first: int, last: int) -> str:
+    return str(first) if first == last else f"{first} to {last}"
+
+
+def _listed(parts: list[str]) -> str:
+    more = f" and {len(parts) - NAMED} more" if len(parts) > NAMED else ""
+    return ", ".join(parts[:NAMED]) + more

@@ -1,0 +1,189 @@
+"""The JSON files of a run folder besides its journal, each checked where it is read."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from facesiam.files import FileError, read_json
+from search.runs.line_format import Form, is_name, is_number, is_plain, is_whole, wrong
+
+MOST_BYTES = 2**26
+"""Of such a file; the largest, a warm start's scores of thousands of trials, has a few MB."""
+KEY = re.compile(r"\w[\w.\-]{0,127}", re.ASCII)
+"""Of data, whose folder in the cache bears it."""
+
+
+def _or_none(form: Form) -> Form:
+    return Form(lambda value: value is None or form.holds(value), f"{form.says}, or null")
+
+
+def _object(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _command(value: Any) -> bool:
+    return isinstance(value, str) or (isinstance(value, list) and all(map(_is_text, value)))
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+_TEXT, _OBJECT = Form(_is_text, "a text"), Form(_object, "an object")
+_DATA = {
+    "source": _TEXT,
+    "key": Form(lambda v: _is_text(v) and bool(KEY.fullmatch(v)), "the key of data"),
+}
+_SESSIONS = Form(
+    lambda value: isinstance(value, list) and bool(value) and all(map(_object, value)),
+    "a list of one session or more",
+)
+MANIFEST = {
+    "name": _TEXT, "started": _TEXT, "finished": _or_none(_TEXT), "commit": _or_none(_TEXT),
+    "command": Form(_command, "a command"), "data": _or_none(_OBJECT), "sessions": _SESSIONS,
+}
+KNOWN = {
+    "settings": Form(
+        lambda value: _object(value) and all(map(is_plain, value.values())),
+        "settings with plain values",
+    ),
+    "value": _or_none(Form(is_number, "a number")), "status": _TEXT, "source": _TEXT,
+    "rule": _or_none(_TEXT), "schedule": _TEXT,
+    "learned": Form(lambda value: isinstance(value, bool), "true or false"),
+    "planned": _or_none(Form(is_whole, "a whole number from 0")),
+    "step": Form(is_whole, "a whole number from 0"),
+    "scores": Form(
+        lambda value: isinstance(value, list)
+        and all(score is None or is_number(score) for score in value), "a list of numbers",
+    ),
+}  # fmt: skip
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """Return what a manifest.json holds.
+
+    Raises:
+        Missing: there is none.
+        FileError: it cannot be read, or a field of it is none that a driver writes.
+    """
+    noted = _read_object(path, MANIFEST)
+    if why := wrong(noted.get("data") or {}, _DATA):
+        raise FileError(f"{path}: data, {why}")
+    return noted
+
+
+def data_of(noted: Mapping[str, Any], path: Path) -> tuple[str, str]:
+    """Return where a run's data came from, and the key of their content.
+
+    Args:
+        noted: its manifest.
+        path: of that, for the message.
+
+    Raises:
+        FileError: the manifest does not tell.
+    """
+    data = noted.get("data") or {}
+    if not {"source", "key"} <= data.keys():
+        raise FileError(f"{path}: has no data with source and key, so what ran here is not known")
+    return data["source"], data["key"]
+
+
+def read_known(
+    path: Path, needed: Collection[str], more: Collection[str]
+) -> list[dict[str, Any]]:
+    """Return what a prior.json holds: the trials that a run was warm-started with.
+
+    Args:
+        path: of the file.
+        needed: fields that each has.
+        more: fields that each may have besides.
+
+    Raises:
+        FileError: it cannot be read, or is no such list.
+    """
+    known = read_json(path, MOST_BYTES)
+    if not isinstance(known, list) or not all(map(_object, known)):
+        raise FileError(f"{path}: must hold a list of known trials")
+    for number, one in enumerate(known, 1):
+        why = wrong(one, KNOWN)
+        if not why and (lacks := set(needed) - one.keys()):
+            why = f"has no {' and no '.join(sorted(lacks))}"
+        if not why and (other := one.keys() - set(needed) - set(more)):
+            why = f"has what this version does not know: {', '.join(sorted(other))}"
+        if why:
+            raise FileError(f"{path}: known trial {number}: {why}")
+    return known
+
+
+def read_test(path: Path, measures: tuple[str, ...]) -> dict[str, Any]:
+    """Return what a test.json holds.
+
+    Args:
+        path: of the file.
+        measures: figures that it has besides accuracy, AUC and EER, where it is not of before.
+
+    Raises:
+        FileError: it cannot be read, or is no test result.
+    """
+    test = _read_object(path, {})
+    always = ("accuracy", "auc", "eer")
+    for name in dict.fromkeys((*always, *measures)):
+        if name in test or name in always:
+            _check_figure(path, name, test.get(name), ("value", "low", "high"))
+    config = test.setdefault("config", {})
+    checks: list[tuple[bool, str]] = [
+        (is_whole(test.get("seed")), "seed must be a whole number"),
+        ("epoch" in test and (test["epoch"] is None or is_whole(test["epoch"])),
+         "epoch must be a whole number, or null"),
+        (is_whole(test["accuracy"].get("n")), "accuracy has no whole number n of pairs"),
+        (_object(config), "config must be an object"),
+        (is_whole(test.get("ties", 0)), "ties must be a whole number"),
+        (is_name(test.get("protocol", "x")), "protocol must be a name"),
+    ]
+    for holds, said in checks:
+        if not holds:
+            raise FileError(f"{path}: not a test result: {said}")
+    return test
+
+
+def read_folds(path: Path, kinds: tuple[str, ...], measures: tuple[str, ...]) -> dict[str, Any]:
+    """Return what a folds.json holds.
+
+    Raises:
+        FileError: it cannot be read, or is no summary of folds.
+    """
+    summary = _read_object(path, {})
+    folds = summary.get("folds")
+    if not is_name(summary.get("trial")) or not (
+        isinstance(folds, list) and all(map(is_whole, folds))
+    ):
+        raise FileError(f"{path}: no summary of folds: it needs a trial and a list of its folds")
+    for kind in kinds:
+        figures = summary.get(kind)
+        for name in measures:
+            figure = figures.get(name) if isinstance(figures, dict) else None
+            _check_figure(path, f"{kind} {name}", figure, ("mean", "std"), most=math.inf)
+    return summary
+
+
+def _read_object(path: Path, form: Mapping[str, Form]) -> dict[str, Any]:
+    held = read_json(path, MOST_BYTES)
+    if not isinstance(held, dict):
+        raise FileError(f"{path}: must hold one JSON object, got {type(held).__name__}")
+    if why := wrong(held, form):
+        raise FileError(f"{path}: {why}")
+    return held
+
+
+def _check_figure(
+    path: Path, name: str, figure: Any, parts: tuple[str, ...], most: float = 1.0
+) -> None:
+    known = figure if isinstance(figure, dict) else {}
+    for part in parts:
+        value: Any = known.get(part)
+        if not is_number(value) or not (value != value or 0 <= value <= most):
+            raise FileError(f"{path}: not a test result: {name} has no {part} that is a share")

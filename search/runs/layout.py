@@ -1,0 +1,119 @@
+"""A run folder as it lies on disk: is it one, what ran in it, and what each trial noted.
+
+Half-written files are the journal's business; here a folder that is no run, or a file that was
+damaged, becomes one sentence.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from facesiam.config.trial import ConfigError, TrialConfig, did_you_mean, recorded
+from facesiam.errors import UserError
+from facesiam.files import FileError, Missing, exists, is_dir
+from search.runs import journal
+from search.runs import json_files as runfiles
+
+
+class RunError(UserError, ValueError):
+    """A run folder that cannot be read; the text is ready to be shown to the user."""
+
+
+def settings(run: str | Path) -> dict[str, TrialConfig]:
+    """Return the settings that each trial ran with, by trial.
+
+    Raises:
+        RunError: as ``load``, or a trial's settings are not those of this version.
+    """
+    folder, known, _ = read(run)
+    configs = {}
+    for trial, line in known.items():
+        try:
+            configs[trial] = TrialConfig.from_dict(recorded(line.get("settings") or {}))
+        except ConfigError as error:
+            raise RunError(f"{folder / 'trials.jsonl'}: trial {trial}: {error}") from None
+    return configs
+
+
+def manifest(run: str | Path) -> dict[str, Any]:
+    """Return what the driver noted about the run: versions, data, machine, seed, command.
+
+    Raises:
+        RunError: not a run folder, or its manifest.json is missing or damaged.
+    """
+    path = folder_of(run) / "manifest.json"
+    try:
+        return runfiles.read_manifest(path)
+    except Missing:
+        raise RunError(f"{path}: missing, so what ran here is not known") from None
+    except FileError as error:
+        raise RunError(str(error)) from None
+
+
+def data_of(run: str | Path) -> tuple[str, str]:
+    """Return where a run's data came from, and the key of their content.
+
+    Raises:
+        RunError: as ``manifest``, or it does not tell.
+    """
+    folder = folder_of(run)
+    try:
+        return runfiles.data_of(manifest(folder), folder / "manifest.json")
+    except FileError as error:
+        raise RunError(str(error)) from None
+
+
+def folder_of(run: str | Path) -> Path:
+    """Return the run's folder once it looks like one; of a run behind a URL, a copy of it here.
+
+    Raises:
+        RunError: it does not exist (with the nearest run beside it), or holds no run.
+    """
+    folder = _fetched(str(run)) if "://" in str(run) else Path(run)
+    if not exists(folder):
+        raise RunError(f"{folder}: no such run folder{_nearest(folder)}")
+    missing = [name for name in ("space.yaml", "trials.jsonl") if not exists(folder / name)]
+    if missing == ["trials.jsonl"] and exists(folder / "manifest.json"):
+        raise RunError(f"{folder}: no trial has started yet")
+    if missing:
+        inside = _runs_in(folder)
+        hint = f"; it holds the runs {', '.join(inside)}" if inside else ""
+        raise RunError(f"{folder}: not a run folder, it has no {' and no '.join(missing)}{hint}")
+    return folder
+
+
+def read(run: str | Path) -> tuple[Path, dict[str, Any], dict[str, list[dict[str, Any]]]]:
+    """Return the folder, each trial's last known line, and its epochs' lines, both by trial.
+
+    Raises:
+        RunError: not a run folder, a damaged file, or no trial has started.
+    """
+    folder = folder_of(run)
+    try:
+        known, measured = journal.read(folder)
+    except journal.JournalError as error:
+        raise RunError(str(error)) from None
+    if not known:
+        raise RunError(f"{folder}: no trial has started yet")
+    return folder, known, measured
+
+
+def _fetched(url: str) -> Path:
+    from facesiam.storage import StorageError
+    from search.runs.remote import fetched
+
+    try:
+        return fetched(url)
+    except (StorageError, journal.JournalError) as error:
+        raise RunError(str(error)) from None
+
+
+def _runs_in(folder: Path) -> list[str]:
+    if not is_dir(folder):
+        return []
+    return sorted(path.parent.name for path in folder.glob("*/trials.jsonl"))
+
+
+def _nearest(folder: Path) -> str:
+    return did_you_mean(folder.name, _runs_in(folder.parent))

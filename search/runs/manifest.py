@@ -1,0 +1,115 @@
+"""manifest.json of a run: what it was made with, so that its numbers can be repeated."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from facesiam.data.dataset import FaceData
+from facesiam.device.cores import cores
+from facesiam.device.hardware import gpu_names
+from facesiam.files import exists, write_text
+from facesiam.training.fingerprint import trainer_version
+from search.pruning.inactive_rules import cannot_act
+from search.runs.json_files import read_manifest
+from search.space.model import SearchSpace
+from search.space.spec import SAMPLER
+
+PACKAGES = ("torch", "torchvision", "ray", "optuna", "pandas", "numpy", "pillow", "tensorboardX")
+
+
+def begin(
+    run: Path, space: SearchSpace, data: FaceData, command: str, nodes: Sequence[Sequence[float]]
+) -> bool:
+    """Write the manifest of a run that starts, or add a session to that of one that goes on.
+
+    Returns:
+        Whether the trainer is another than the one that the run began with.
+    """
+    file, changed = run / "manifest.json", False
+    session = {
+        "started": _now(), "finished": None, "command": command, "commit": commit(),
+        "trainer": trainer_version(), "sampler": SAMPLER,
+        "nodes": [{"cpus": cpus, "gpus": gpus} for cpus, gpus in nodes],
+        "cannot_act": cannot_act(space),
+    }
+    if exists(file):
+        known = read_manifest(file)
+        began = known.setdefault("sessions", [session])[0].get("trainer")
+        changed = began not in (None, session["trainer"])
+        known["sessions"].append(session)
+        known["finished"] = None
+    else:
+        known = {
+            "name": run.name, "started": session["started"], "finished": None,
+            "command": command, "seed": space.seed, "algorithm": space.algorithm,
+            "metric": space.metric, "mode": space.mode, "versions": versions(),
+            "commit": commit(), "machine": machine(),
+            "data": {"source": data.source, "key": data.key},
+            "sessions": [session],
+        }
+    write_text(file, json.dumps(known, indent=1) + "\n")
+    return changed
+
+
+def sampler_changed(run: Path) -> bool:
+    """Say whether TPE chooses otherwise in this session than in the one before."""
+    sessions = read_manifest(run / "manifest.json")["sessions"][-2:]
+    known = [session.get("sampler", 1) for session in sessions]  # 1: of before it was noted
+    return bool(known[0] != known[-1])
+
+
+def end(run: Path, finished: bool) -> None:
+    """Note when the session ended, and the run if it came to its end."""
+    file = run / "manifest.json"
+    known = read_manifest(file)
+    known["sessions"][-1]["finished"] = _now()
+    known["finished"] = known["sessions"][-1]["finished"] if finished else None
+    write_text(file, json.dumps(known, indent=1) + "\n")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that numbers depend on."""
+    return {"python": platform.python_version()} | {
+        name: importlib.metadata.version(name) for name in PACKAGES
+    }
+
+
+def machine() -> dict[str, Any]:
+    """Return processor, memory and GPUs of this machine, and the cores that are ours."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return {
+        "system": f"{platform.system()} {platform.machine()}", "processor": _processor(),
+        "cores": cores(), "memory_gib": round(memory, 1), "gpus": gpu_names(),
+    }
+
+
+def commit() -> str | None:
+    """Return the commit of the code, with "+changes" where the tree differs; None outside git."""
+    here = Path(__file__).parent
+    try:
+        command = ["git", "describe", "--always", "--abbrev=12", "--dirty=+changes"]
+        done = subprocess.run(command, cwd=here, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None
+
+
+def _processor() -> str:
+    if sys.platform == "linux":
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

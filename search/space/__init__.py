@@ -1,0 +1,1 @@
+"""What to search: a YAML file as a SearchSpace."""

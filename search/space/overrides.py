@@ -1,0 +1,77 @@
+"""Settings pinned by ``--set KEY=VALUE``: they win over fixed, search and rows alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from facesiam.config.trial import SETTINGS, Value, unknown_setting
+from search.space.combinations import Search, base
+from search.space.domains import Domain, Row
+from search.space.problems import SpaceError
+from search.space.spec import OPTIONS, PARTS
+
+Settings = dict[str, Value]
+ON_COMMAND_LINE = ("name", "data", "algorithm", "trials", "minutes", "rows", "report")
+"""Keys of a space file that the command has an option for."""
+
+
+def assigned(assignments: Sequence[str]) -> Settings:
+    """Return the settings of ``KEY=VALUE`` texts; of two for one key, the last.
+
+    Raises:
+        SpaceError: an unknown setting or an impossible value; a line each.
+    """
+    pinned: Settings = {}
+    problems = []
+    for assignment in assignments:
+        name, equals, text = (part.strip() for part in assignment.partition("="))
+        if not equals:
+            problems.append(f"{assignment}: must be KEY=VALUE, such as epochs=10")
+        elif name not in SETTINGS:
+            problems.append(_no_setting(name))
+        else:
+            try:
+                pinned[name] = SETTINGS[name].parse(text)
+                problem = SETTINGS[name].problem(pinned[name])
+            except ValueError as error:
+                problem = str(error)
+            problems += [f"{name}: {problem}"] if problem else []
+    if problems:
+        raise SpaceError("\n".join(f"--set {problem}" for problem in problems))
+    return pinned
+
+
+def _no_setting(name: str) -> str:
+    """Say what a name is that is no setting: a key of the file, or something like a setting."""
+    if name not in (*OPTIONS, *PARTS):
+        return unknown_setting(name)
+    instead = f"--{name}" if name in ON_COMMAND_LINE else "the space file"
+    return f"{name}: not a setting of a trial; it goes into {instead}"
+
+
+def pin(
+    fixed: Settings, search: Search, rows: Mapping[str, Row], pinned: Settings
+) -> tuple[Settings, dict[str, Domain], dict[str, Row]]:
+    """Return fixed, search and rows with the ``pinned`` settings in force."""
+    fixed = fixed | pinned
+    search = {name: domain for name, domain in search.items() if name not in pinned}
+    search = _settled(search, base(fixed))
+    # Whose condition is met for good is searched in every trial; only rows need the fixed value.
+    freed = {name: fixed.pop(name) for name in search if name in fixed and not search[name].when}
+    changed = {}
+    for id, row in rows.items():
+        settings = {n: v for n, v in (freed | row.settings).items() if n not in pinned}
+        changed[id] = replace(row, settings=settings)
+    return fixed, search, changed
+
+
+def _settled(search: Search, settings: Mapping[str, Value]) -> dict[str, Domain]:
+    """Decide the conditions on settings that are not searched any more, until none is left."""
+    settled: dict[str, Domain] = {}
+    for name, domain in search.items():
+        decided = [other for other in domain.when if other not in search]
+        if all(settings[other] in domain.when[other] for other in decided):
+            when = {other: v for other, v in domain.when.items() if other not in decided}
+            settled[name] = replace(domain, when=when)
+    return settled if len(settled) == len(search) else _settled(settled, settings)

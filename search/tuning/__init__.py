@@ -1,0 +1,1 @@
+"""One running search: the driver on Ray Tune, the sampler, the recorder."""

@@ -1,0 +1,72 @@
+"""A trial's settings changed one at a time: what is each of them worth to the best trial.
+
+    python -m search.run spaces/cpu.yaml --ablate ray_results/cpu --seeds 3
+
+The changed trials are run as rows of the space; ``search.report`` compares each change with the
+best trial of the same seed, and gives the mean difference over the seeds, with intervals that hold
+for all changes together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from facesiam.config.trial import Value, conflicts
+from search import results
+from search.runs import layout as folder
+from search.space.domains import Choice, Row, active
+from search.space.model import SearchSpace
+
+
+def foreign(space: SearchSpace, run: str) -> str | None:
+    """Say what keeps the best trial of a run out of the space; None where it belongs.
+
+    `epochs`, `people` and `seed` may differ: a shorter ablation is one of the same settings.
+
+    Raises:
+        RunError: no such run or trial.
+    """
+    best = _best(run, 1)
+    loose = {name: best[name] for name in ("epochs", "people", "seed")}
+    return replace(space, fixed={**space.fixed, **loose}, algorithm="tpe").excludes(best)
+
+
+def rows(space: SearchSpace, run: str, rank: int, seeds: int) -> dict[str, Row]:
+    """Return the trials of an ablation, by name: the best one, and each change of it, per seed.
+
+    Changed are the settings that the space searches: to every other choice, or, of a range, to
+    its two ends. A change that contradicts the rest is left out.
+
+    Args:
+        space: whose searched settings are changed.
+        run: earlier run whose trial is taken.
+        rank: its place in the ranked table.
+        seeds: how many, from the trial's own.
+
+    Raises:
+        RunError: no such run or trial.
+    """
+    best = _best(run, rank)
+    changes: dict[str, dict[str, Value]] = {"best": {}}
+    for name, domain in space.ordered():
+        if not active(domain, best):
+            continue
+        ends = domain.choices if isinstance(domain, Choice) else (domain.low, domain.high)
+        for value in ends:
+            if value != best[name] and not conflicts({**best, name: value}):
+                shown = f"{value:g}" if isinstance(value, float) else str(value).lower()
+                changes[f"{name}-{shown}"] = {name: value}
+    seed = int(best["seed"])
+    return {
+        f"{label}-s{number}": Row({**best, **change, "seed": number})
+        for number in range(seed, seed + seeds) for label, change in changes.items()
+    }
+
+
+def _best(run: str, rank: int) -> dict[str, Value]:
+    """Return all settings of the trial of this rank."""
+    trials, _ = results.load(folder.folder_of(run))
+    chosen = trials[trials["rank"] == rank]
+    if chosen.empty:
+        raise folder.RunError(f"{run}: no trial of rank {rank}")
+    return results.settings(run)[str(chosen["trial"].iloc[0])].to_dict()

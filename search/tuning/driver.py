@@ -1,0 +1,389 @@
+"""SearchSpace → Ray Tune: resources, the trainable, the scheduler, and the journal of a run.
+
+Ray is the engine: it places trials on the cluster and moves their results. What a run consists of
+is in our own journal, so resuming reads that and never unpickles anything.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+from ray._private import ray_constants, services
+from ray._private.authentication.authentication_token_setup import (
+    maybe_enable_token_auth_if_token_available,
+)
+from ray.tune.error import TuneError
+from ray.tune.search import Searcher
+
+from facesiam import cli
+from facesiam.config.trial import Value
+from facesiam.device.cores import cores
+from facesiam.errors import masked
+from facesiam.files import digest
+from facesiam.trainable import FaceTrial, measured
+from facesiam.training.throughput import Share, Way
+from search.resources import sharing
+from search.resources.allocation import DriverError, Node, Setup, Shares, check_address
+from search.runs.remote import Mirror
+from search.runs.reuse import Key, Lent
+from search.space.model import SearchSpace
+from search.tuning import failures as faults
+from search.tuning import ray_session as session
+from search.tuning import ray_watchdog as watch
+from search.tuning.live_table import Board
+from search.tuning.ray_cluster import code, open_depot
+from search.tuning.recorder import Recorder
+from search.tuning.shutdown import on_signals
+
+_RAYLET: Any = ray._raylet
+PROBE_SECONDS = 1800
+"""How long a search waits for a machine to be free and measured."""
+MACHINES_SECONDS = 600
+"""How long a search waits for a cluster's first worker."""
+LOOK_SECONDS = 5.0
+"""Between two looks at which machines a cluster has."""
+DOUBLINGS = 12
+"""Sizes of share: a trial that runs out of memory gets the next one."""
+OBJECT_STORE_BYTES = 256 * 2**20
+"""Ray's shared store of a local run: results are small and the pixels are mapped from a file."""
+
+
+def run(
+    space: SearchSpace, setup: Setup, shares: Shares, board: Board,
+    trainable: type[tune.Trainable] = FaceTrial, *, key: Key | None = None,
+    lent: Mapping[str, Lent] | None = None, mirror: Mirror | None = None,
+    dead_end: Callable[[str], int] | None = None,
+) -> str | None:
+    """Run the search, or what is left of it, into ``setup.run``.
+
+    Raises:
+        Foreign: another program writes to the run, so this search has left it.
+
+    Returns:
+        What cut it short, such as "interrupted", "terminated" or what is wrong with the storage;
+        None: it came to its end.
+
+    Args:
+        space: what to search.
+        setup: where, and on what.
+        shares: what each trial gets; ``connect`` comes before it.
+        board: where it is shown.
+        trainable: what a worker runs.
+        key: what gives each trial its key; None: none has one.
+        lent: finished trials of earlier runs, by key, that are not run again.
+        mirror: of a run that lies behind a URL.
+        dead_end: what is done, on another thread, where Ray has died and this call hangs within
+            it: told why, it returns the exit code with which the process ends.
+    """
+    recorder = Recorder(
+        space, setup.run, board, shares, key, lent,
+        storage=mirror.bucket if mirror else None, sweep=mirror.sweep if mirror else None,
+    )
+    if mirror:
+        mirror.on_lost = recorder.lost
+    _keep_private(setup)
+    tuner = _tuner(recorder, shares, trainable)
+    try:
+        with board, on_signals(recorder, space.minutes), watch.watched(
+            recorder, dead_end or _dead_end
+        ):
+            tuner.fit()
+    except KeyboardInterrupt:
+        pass
+    except OSError as error:  # the disk that the journal is on, or Ray's files
+        recorder.halted = faults.told(error)
+    except TuneError as error:  # so Ray wraps them, where it is its own
+        if os.strerror(errno.ENOSPC) not in str(error):
+            raise
+        recorder.halted = f"Ray's files: {os.strerror(errno.ENOSPC)}"
+    _remove_secrets(setup)
+    try:
+        why = recorder.close()
+    except OSError as error:
+        why = faults.told(error)
+    if recorder.journal.foreign:  # the run is another search's now, its manifest too
+        raise recorder.journal.foreign
+    return why
+
+
+def _keep_private(setup: Setup) -> None:
+    """Have a folder for Ray's files that nobody else can enter: the trials' configs are in them,
+    and so is the URL of a run, with its key and secret where it has them."""
+    folder = setup.run / "ray"
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    _remove_secrets(setup)  # those of a session that was killed
+
+
+def _remove_secrets(setup: Setup) -> None:
+    """Remove Ray's own copies of the trials' configs where a secret is in them.
+
+    They serve Ray's restore alone, which is not used here.
+    """
+    if setup.storage is None or masked(setup.storage) == setup.storage:
+        return
+    for pattern in ("experiment_state-*", "search_gen_state-*", "searcher-state-*", "tuner.pkl"):
+        for file in (setup.run / "ray").glob(f"session*/{pattern}"):
+            with suppress(OSError):
+                file.unlink()
+
+
+def _dead_end(why: str) -> int:
+    """Say why the process ends; return the exit code of storage that failed."""
+    cli.say(why)
+    return cli.STORAGE_FAILED
+
+
+def _tuner(recorder: Recorder, shares: Shares, trainable: type[tune.Trainable]) -> tune.Tuner:
+    setup = shares.setup
+    depot = open_depot(Path(setup.data), setup.weights) if setup.address and setup.data else None
+    return tune.Tuner(
+        tune.with_resources(trainable, placing(shares)),
+        tune_config=tune.TuneConfig(
+            search_alg=Searching(recorder, shares, depot), scheduler=recorder.scheduler,
+            num_samples=-1, reuse_actors=True,
+            trial_dirname_creator=lambda trial: trial.config["trial"],
+        ),
+        run_config=tune.RunConfig(
+            name=f"session{recorder.session}", storage_path=str(setup.run / "ray"), verbose=0,
+            callbacks=[recorder], checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+        ),
+    )
+
+
+def connect(address: str | None, dashboard: bool = False) -> None:
+    """Start Ray on this machine, or join the cluster at `address`; quietly, once a process.
+
+    Args:
+        address: of a cluster, whose workers get this code; None: a Ray of its own.
+        dashboard: for a Ray of its own: serve it, on loopback.
+
+    Raises:
+        DriverError: nobody answers there; or there is no place for a session, or Ray does not
+            start in it.
+    """
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the board tells why trials fail
+    if ray.is_initialized():
+        session.set_environment(local=False)
+        return
+    session.set_environment(local=address is None)
+    # What its daemons say of each other's deaths, dozens of lines: see watch.py.
+    ray._private.utils.set_sigterm_handler = lambda handler: None  # this process has its own
+    ray._private.worker.print_to_stdstream = lambda *said, **more: None
+    _RAYLET.Config.initialize("")  # Ray had read the environment when it was imported
+    if address is None:
+        _start(dashboard)
+        return
+    check_address(address)
+    # Where there is a token, `ray start` asks for it unasked, and ray.init does not bring it.
+    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+    try:
+        ray.init(address=address, runtime_env=code(), **_QUIET)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise DriverError(
+            f"--address {address}: {str(error).splitlines()[0]}; if the cluster asks for a token, "
+            "set RAY_AUTH_MODE=token and its RAY_AUTH_TOKEN, else RAY_AUTH_MODE=disabled"
+        ) from None
+
+
+def _start(dashboard: bool) -> None:
+    """Start a Ray of this machine alone, in a folder of its own, which goes when it ends."""
+    # On loopback. Ray turns 127.0.0.1 into the outside address unless clusters are off, which it
+    # reads once, at import.
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    # It opens its folders to everybody.
+    ray._common.utils.try_make_directory_shared = lambda place: None
+    _RAYLET.AuthenticationTokenLoader.instance().reset_cache()
+    _apart()
+    folder = session.new_folder()
+    session.ends_with_this_process(folder, ray.shutdown)
+    before = os.environ.get("TMPDIR")
+    os.environ["TMPDIR"] = str(folder)  # what its processes leave goes with it
+    try:
+        # "local", as without an address Ray would join whatever $RAY_ADDRESS names.
+        ray.init(
+            address="local", include_dashboard=dashboard, dashboard_host="127.0.0.1",
+            num_cpus=cores(),  # Ray itself knows of no affinity, and of no half cores
+            object_store_memory=OBJECT_STORE_BYTES, _node_ip_address="127.0.0.1",
+            _temp_dir=str(folder), **_QUIET,
+        )
+    except (Exception, SystemExit) as error:  # whatever Ray meets there
+        ray.shutdown()
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise DriverError(f"Ray does not start on this machine: {said}") from None
+    finally:
+        os.environ.pop("TMPDIR")
+        os.environ.update({} if before is None else {"TMPDIR": before})
+
+
+def _apart() -> None:
+    """Have Ray's processes of this machine in groups of their own.
+
+    A Ctrl-C in the terminal, or a SIGTERM to the whole group, would end them before the trials'
+    states are saved. They end with this process all the same.
+    """
+    class Apart(services.ConsolePopen):
+        def __init__(self, *given: Any, **more: Any) -> None:
+            super().__init__(*given, **more, process_group=0)
+
+    if services.ConsolePopen.__name__ != "Apart":
+        services.ConsolePopen = Apart  # type: ignore[misc]
+
+
+def dashboard() -> str | None:
+    """Return where the dashboard of this process's Ray is served, HOST:PORT."""
+    address: str | None = ray._private.worker.get_dashboard_url()  # type: ignore[no-untyped-call]
+    return address
+
+
+def cluster() -> list[Node]:
+    """Return the machines of the cluster that this process is connected to."""
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    offers = [node["Resources"] for node in nodes if node["Alive"]]
+    return [Node(offer.get("CPU", 0.0), offer.get("GPU", 0.0)) for offer in offers]
+
+
+def machines(address: str | None, say: Callable[[str], None]) -> list[Node]:
+    """Return the machines of ``cluster``, once one of them can run a trial.
+
+    A head often has no cores to give, and its workers come minutes after it.
+
+    Args:
+        address: of the cluster; None: this machine alone.
+        say: told that it waits.
+
+    Raises:
+        DriverError: none came within MACHINES_SECONDS.
+    """
+    for waited in range(0, MACHINES_SECONDS + 1, int(LOOK_SECONDS)):
+        nodes = cluster()
+        if not address or any(node.cpus > 0 for node in nodes):
+            return nodes
+        if not waited:
+            say(
+                f"{address}: no machine of the cluster has a core to give yet; waiting up to "
+                f"{MACHINES_SECONDS // 60} minutes for workers to join"
+            )
+        time.sleep(LOOK_SECONDS)
+    raise DriverError(
+        f"--address {address}: within {MACHINES_SECONDS // 60} minutes no machine joined that has "
+        "a core to give; start a worker with: ray start --address=HEAD:PORT"
+    )
+
+
+def probe_on(setup: Setup) -> sharing.Probe:
+    """Return what measures how trials share a machine, on a machine of the cluster."""
+    def probe(settings: Mapping[str, Value], cores: int, gpu: bool) -> Share:
+        """Return what a machine of the cluster found; one at once where none is free in time."""
+        depot = open_depot(Path(setup.data), setup.weights) if setup.address else None
+        task: Any = ray.remote(num_cpus=cores, num_gpus=float(gpu))(measured)
+        contents = _contents(setup, settings) if depot else {}
+        asked = task.remote(
+            settings, setup.data, dict(setup.weights), cores, gpu, depot, contents
+        )
+        try:
+            found: Share = watch.get(asked, PROBE_SECONDS)
+        except ray.exceptions.GetTimeoutError:  # the cluster is busy: one at once, as unmeasured
+            ray.cancel(asked, force=True)
+            nothing = Way(1, cores, 0.0, 0.0, 0.0)
+            return Share(nothing, [nothing])
+        return found
+    return probe
+
+
+def placing(shares: Shares) -> Callable[[dict[str, Any]], tune.PlacementGroupFactory]:
+    """Return what gives Ray a trial's share, by the trial's config."""
+    placed = {
+        (net, larger): placement(*shares.of(net, larger))
+        for net in shares.space.nets() for larger in range(DOUBLINGS)
+    }
+    # Ray sends this to the workers. It refers to nothing of ours, or they would import all of
+    # this package, optuna and scipy with it, before a trial starts.
+    most = DOUBLINGS - 1
+    return lambda config: placed[config["settings"]["net"], min(config["larger"], most)]
+
+
+def placement(cpus: float, gpus: float) -> tune.PlacementGroupFactory:
+    """Return Ray's form of a share."""
+    return tune.PlacementGroupFactory([{"CPU": cpus} | ({"GPU": gpus} if gpus else {})])
+
+
+def _contents(setup: Setup, settings: Mapping[str, Value]) -> dict[str, str]:
+    """Return the SHA-256 of the pretrained weights that a trial starts from, by net."""
+    net = str(settings["net"])
+    if not settings["pretrained"] or net not in setup.weights:
+        return {}
+    return {net: digest(Path(setup.weights[net]))}
+
+
+class Searching(Searcher):
+    """Ray's view of the suggestions; endings reach the suggester by way of the Recorder."""
+
+    def __init__(self, recorder: Recorder, shares: Shares, depot: str | None = None) -> None:
+        super().__init__()
+        self.recorder, self.shares, self.depot = recorder, shares, depot
+        self.looked = time.monotonic()
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
+        """Return the next trial's config, None for "not now", or Ray's word for "no more"."""
+        self._look()
+        suggestion = self.recorder.next() if self._room() or self.recorder.over() else None
+        if suggestion is None:
+            return self.FINISHED if self.recorder.over() else None
+        space, setup = self.recorder.space, self.shares.setup
+        larger = self.recorder.larger.get(suggestion.trial, 0)
+        cpus, gpus = self.shares.of(str(suggestion.settings["net"]), larger)
+        return {
+            "trial": suggestion.trial, "settings": suggestion.settings, "cpus": cpus,
+            "device": "cuda" if gpus else "cpu", "noted": self.recorder.noted(suggestion.trial),
+            "run": setup.storage or str(setup.run), "data": setup.data, "depot": self.depot,
+            "weights": dict(setup.weights), "metric": space.metric, "mode": space.mode,
+            "contents": _contents(setup, suggestion.settings) if self.depot else {},
+            "bar": self.recorder.bar(), "larger": larger,
+        }
+
+    def _room(self) -> bool:
+        """Say whether one more trial could run: what is suggested earlier knows less."""
+        running, larger = self.recorder.running, self.recorder.larger
+        taken = sum(
+            self.shares.part(str(one.settings["net"]), larger.get(trial, 0))
+            for trial, one in running.items()
+        )
+        return len(running) < self.shares.concurrent and taken < 1 - 1e-9
+
+    def _look(self) -> None:
+        """See, now and then, whether machines have come or gone: more trials at once, or fewer."""
+        now = time.monotonic()
+        if self.shares.setup.address and now - self.looked > LOOK_SECONDS:
+            self.looked = now
+            room = self.shares.at_once_on(cluster())
+            if not room and self.shares.concurrent:
+                self.recorder.board.say("no machine can run a trial now; waiting for one")
+            self.shares.concurrent = room
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Nothing: the Recorder knows more."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Write the empty file that Ray asks for: the journal holds the state."""
+        Path(checkpoint_path).touch()
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: see ``save``."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+_QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}

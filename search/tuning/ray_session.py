@@ -1,0 +1,308 @@
+"""The session of a Ray that runs on this machine alone: its folder, its token, its environment.
+
+Ray's own defaults take $TMPDIR as it is, though a socket's path may have no more than 107 bytes,
+open its folders to everybody, leave them there, write a token that everybody may read into HOME,
+and follow some two hundred variables. Here a session has a folder of its own that only its owner
+may enter, and that goes when it ends; what a killed driver left goes when the next one starts.
+
+Knows nothing of Ray: the environment has to be right before Ray is imported.
+"""
+
+from __future__ import annotations
+
+import atexit
+import fcntl
+import os
+import re
+import secrets
+import shutil
+import signal
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from facesiam.data.unfinished import another_lives
+from facesiam.errors import reason
+from search.resources.allocation import DriverError
+
+PREFIX = "siam"
+"""With eight more characters the name of a session's folder."""
+LOCK = "siamsearch.lock"
+"""In it; its driver holds it as long as it lives."""
+LONGEST_BASE = 30
+"""Bytes of the folder that a session's is made in. Of the 107 that a socket's path may have, our
+name takes 13, /session_2026-11-27_00-00-00_123456_1234567 43 and /sockets/plasma_store 21."""
+ROOM = 64 * 2**20
+"""Bytes that have to be free there: logs, and files of the run's environment."""
+YOUNG = 120.0
+"""Seconds within which a folder without a lock may be one that is being made."""
+_FOLLOWED = re.compile("RAY_[a-z]")
+"""Variables that a Ray of this machine follows: the switches of its daemons, such as
+RAY_memory_usage_threshold, which say nothing of where it is and what runs on it."""
+_OURS_ON_A_CLUSTER = re.compile("TUNE_|TRAIN_|RAY_TUNE_|RAY_TRAIN_|RAY_AIR_|RAY_STORAGE$|"
+                                "RAY_CHDIR_TO_TRIAL_DIR$")  # fmt: skip
+"""Variables of Ray Tune, which this process runs even where the rest of Ray is a cluster's."""
+
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    # Ray's own state is written at the start and the end: it has a line for every trial so far and
+    # only Ray's restore reads it, which nothing here uses.
+    "TUNE_GLOBAL_CHECKPOINT_S": "inf",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # see halting.py
+    # Trials that wait for a worker; Ray's own limit is 1, so workers would start one by one. How
+    # many there are at most is Searching's to say.
+    "TUNE_MAX_PENDING_TRIALS_PG": "1000000",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+"""What Ray is told by its environment."""
+_LOCAL = {
+    # On loopback: a run for this machine alone opens no port to others.
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # it would copy the folder that uv was started in
+    "RAY_AUTH_MODE": "token",
+}
+
+
+def set_environment(local: bool) -> list[str]:
+    """Have Ray follow what is meant here, and no variable that was meant for another Ray.
+
+    Args:
+        local: for a Ray of this machine alone; else of what a cluster needs all stays.
+
+    Returns:
+        The names of the variables that were set and are of no effect.
+    """
+    meant = QUIET | (_LOCAL if local else {})
+    foreign = [
+        name for name in sorted(os.environ)
+        if _is_foreign(name, local) and os.environ[name] != meant.get(name, "")
+        and name not in _set
+    ]
+    for name in foreign:
+        del os.environ[name]
+    if local and "RAY_AUTH_TOKEN" not in _set:
+        meant["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    os.environ.update(meant)
+    _set.update(meant)
+    return [name for name in foreign if not name.startswith("RAY_AUTH_")]
+
+
+_set: set[str] = set()
+"""Variables that were set here, in this process."""
+
+
+def _is_foreign(name: str, local: bool) -> bool:
+    if _OURS_ON_A_CLUSTER.match(name):
+        return True
+    return local and name.startswith("RAY_") and not _FOLLOWED.match(name)
+
+
+def new_folder() -> Path:
+    """Make the folder of a session, which goes when this process ends; sweep those of the dead.
+
+    Returns:
+        A folder that only its owner may enter, short enough for Ray's sockets.
+
+    Raises:
+        DriverError: there is no place for one; the text says what is wrong with each.
+    """
+    sweep()
+    tried = []
+    for base in bases():
+        folder = None
+        try:
+            if len(os.fsencode(base)) > LONGEST_BASE:
+                raise OSError(f"has more than {LONGEST_BASE} letters")
+            if base.stat() and _room(base) < ROOM:
+                raise OSError(f"has less than {ROOM >> 20} MiB of room")
+            folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))
+            _hold(folder)
+            _try_socket(folder)
+        except OSError as error:
+            tried.append(f"\n  {base}: {reason(error)}")
+            if folder:
+                shutil.rmtree(folder, ignore_errors=True)
+            continue
+        return folder
+    raise DriverError(
+        "Ray has no folder for its session. Set TMPDIR to one that can be written, has a path of "
+        f"at most {LONGEST_BASE} letters and {ROOM >> 20} MiB of room. Tried:{''.join(tried)}"
+    )
+
+
+def bases() -> list[Path]:
+    """Return the folders in which sessions are made, in the order in which they are tried."""
+    named = [os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP")]
+    found = [*named, "/tmp", "/var/tmp", os.environ.get("XDG_RUNTIME_DIR"), "/dev/shm"]
+    return [Path(base) for base in dict.fromkeys(found) if base and os.path.isabs(base)]
+
+
+def ends_with_this_process(folder: Path, end: Callable[[], object]) -> None:
+    """Have a session end, and its folder go, when this process does.
+
+    Args:
+        folder: of the session.
+        end: ends the Ray in it.
+    """
+    here = os.getpid()
+    _folders.append(folder)
+
+    def over() -> None:
+        if os.getpid() == here:  # and not a fork of this process
+            try:
+                end()
+            finally:
+                _clear(folder)
+
+    atexit.register(over)
+
+
+_folders: list[Path] = []
+"""Of the sessions of this process."""
+
+
+def end() -> None:
+    """End the sessions of this process at once, without a word to Ray."""
+    for folder in _folders:
+        _clear(folder)
+
+
+def sweep() -> None:
+    """Remove the sessions of drivers of this user that were killed, and end what still runs there.
+
+    Two of Ray's agents outlive a driver by a minute, as they tell a daemon that is dead that
+    another one is. Whose driver lives, and whatever is not a session's, stays.
+    """
+    for base in bases():
+        for folder in _sessions(base):
+            lock = _lock_of(folder)
+            if lock is None:
+                continue
+            try:
+                _clear(folder)
+            finally:
+                os.close(lock)
+
+
+def _clear(folder: Path) -> None:
+    """Remove the folder of a session that is over, and first what might still write there."""
+    for pid in inhabitants(folder):
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except OSError:
+            pass
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def inhabitants(folder: Path) -> Iterator[int]:
+    """Yield the processes of this user that Ray started for the session in a folder.
+
+    They are known by what they write into it; they change their command lines. A pager of its
+    logs, or whatever else has a file open there, is not Ray's by its name.
+    """
+    inside = f"{folder}/"
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            if place.stat().st_uid != os.getuid():
+                continue
+            if _RAYS.search((place / "cmdline").read_bytes()) and any(
+                os.readlink(file).startswith(inside) for file in (place / "fd").iterdir()
+            ):
+                yield int(place.name)
+        except OSError:  # it has ended, or is none of ours
+            continue
+
+
+def children(pid: int) -> Iterator[int]:
+    """Yield the processes that a process of this machine has started and that still run."""
+    for place in Path("/proc").glob("[0-9]*"):
+        fields = status_of(int(place.name))
+        if len(fields) > 1 and fields[1] == str(pid):
+            yield int(place.name)
+
+
+def status_of(pid: int) -> list[str]:
+    """Return what the system notes of a process: its state, its parent, …; [] of none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def name_of(pid: int) -> str:
+    """Return the first word of a process's command line; "" of none."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").partition("\0")[0]
+    except OSError:
+        return ""
+
+
+_RAYS = re.compile(rb"^ray::|/ray/(_private|core|dashboard)/")
+"""What is in the command lines of Ray's processes."""
+
+
+def _sessions(base: Path) -> list[Path]:
+    """Return the folders of this user's sessions in a folder."""
+    found = []
+    try:
+        with os.scandir(base) as entries:
+            for entry in entries:
+                if re.fullmatch(rf"{PREFIX}\w{{8}}", entry.name) and entry.is_dir(
+                    follow_symlinks=False
+                ):
+                    if entry.stat(follow_symlinks=False).st_uid == os.getuid():
+                        found.append(Path(entry.path))
+    except OSError:
+        return []
+    return found
+
+
+def _lock_of(folder: Path) -> int | None:
+    """Return a descriptor that holds the lock of a session; None where its driver does, or it is
+    no session."""
+    try:
+        lock = os.open(folder / LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        written = os.pread(lock, 20, 0).strip()
+        young = time.time() - os.fstat(lock).st_mtime <= YOUNG
+        # Where every lock succeeds, one that is free says nothing of a driver that lives.
+        own = any(os.path.samestat(os.fstat(lock), os.fstat(held)) for held in _held)
+        lives = own or (written.isdigit() and another_lives(int(written)))
+        if not lives and (written or not young):
+            return lock
+    except OSError:
+        pass
+    os.close(lock)
+    return None
+
+
+def _hold(folder: Path) -> None:
+    """Hold a session's lock until this process ends."""
+    lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_EXCL, 0o600)
+    _held.append(lock)
+    fcntl.flock(lock, fcntl.LOCK_EX)  # a sweep that looks at it lets go at once
+    os.write(lock, f"{os.getpid()}\n".encode())  # from now on nobody holds it who has not ended
+
+
+_held: list[int] = []
+
+
+def _room(base: Path) -> int:
+    found = os.statvfs(base)
+    return found.f_bavail * found.f_frsize
+
+
+def _try_socket(folder: Path) -> None:
+    """Make a socket, which some file systems know nothing of."""
+    with socket.socket(socket.AF_UNIX) as end:
+        end.bind(str(folder / "socket"))
+    (folder / "socket").unlink()

@@ -1,0 +1,172 @@
+"""Which settings to try next: grid, random, TPE or the documents' rows behind one method.
+
+Every suggestion depends only on the space, the seed, its own number, the trials told so far and
+the epochs of those that run, all of which the journal has: what is drawn at random is drawn anew
+for each number. A run that is resumed from its journal therefore goes on with the suggestions
+that an uninterrupted one would have made.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from facesiam.config.trial import Value
+from search.space.combinations import base
+from search.space.model import SearchSpace
+from search.tuning.outcomes import Progress
+from search.tuning.tpe import Points, Tpe
+from search.tuning.untried import DRAWS, Untried
+from search.tuning.untried import key_of as _key
+from search.tuning.warm_start import Known
+
+__all__ = ["Suggester", "Suggestion", "_key"]
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """One trial to run."""
+
+    trial: str
+    """Its id: the row's id, or its number from 0001."""
+    settings: dict[str, Value]
+    row: str | None = None
+
+
+class Suggester:
+    """Hands out the trials of a search, one after the other, none of them twice.
+
+    Args:
+        space: what to search.
+        prior: trials of earlier runs that TPE learns from.
+    """
+
+    def __init__(self, space: SearchSpace, prior: Iterable[Known] = ()) -> None:
+        self.space = space
+        self.handed_out = 0
+        self.untried = Untried(space)
+        self.tpe = Tpe(space) if space.algorithm == "tpe" else None
+        self._startup = space.startup()
+        self._running: Mapping[str, Progress] = {}
+        self._rows: set[str] = set()
+        self._points: Points | None = None
+        """Every configuration of the space, where it is listed."""
+        self._listed = self._list()
+        for number, known in enumerate(prior):
+            self._enter(f"known {number}", known)
+
+    def next(self, running: Mapping[str, Progress] | None = None) -> Suggestion | None:
+        """Return the next trial to run, or None when the trials or the space are exhausted.
+
+        Args:
+            running: how those trials went so far that run, for TPE.
+        """
+        self._running = running or {}
+        if self._listed is not None:
+            suggestion = next(self._listed, None)
+        elif self.handed_out >= self.space.trials or self.untried.none_left():
+            suggestion = None
+        else:
+            suggestion = self._draw()
+        if suggestion:
+            self._note(suggestion.trial, suggestion.settings)
+        return suggestion
+
+    def replay(self, trial: str, settings: Mapping[str, Value]) -> None:
+        """Take note of a trial that an earlier session handed out, as if it had just been."""
+        self._rows.add(trial)
+        self._note(trial, base(settings))  # older runs lack settings that came since
+
+    def tell(
+        self, trial: str, value: float | None, step: int, status: str, rule: str | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        """Report how a trial ended; ``outcomes.py`` says what TPE makes of it.
+
+        Args:
+            trial: its id.
+            value: its best value of the space's metric, or None where it reported no finite one.
+            step: how far it came, in epochs.
+            status: "done" for one that ran to its end, "stopped" or "failed". Of one that failed
+                before it had a score, nothing is learned.
+            rule: that stopped it.
+            progress: its scores by age; without, its value counts as of ``step``.
+        """
+        if self.tpe is not None:
+            self.tpe.tell(trial, value, step, status, rule, progress)
+
+    def _note(self, trial: str, settings: Mapping[str, Value]) -> None:
+        self.handed_out += 1
+        self.untried.take(settings)
+        if self.tpe is not None:
+            self.tpe.enter(trial, settings)
+
+    def _enter(self, name: str, known: Known) -> None:
+        """Enter a trial of an earlier run in the study; it may be run here all the same."""
+        if self.tpe is not None:
+            self.tpe.enter(name, known.settings)
+            progress = Progress(
+                tuple(known.scores), known.planned, known.learned, known.schedule
+            )
+            self.tell(name, known.value, known.step, known.status, known.rule, progress)
+
+    def _list(self) -> Iterator[Suggestion] | None:
+        """Return what is left of rows or of a grid: looked up when it is asked for."""
+        space = self.space
+        if space.algorithm == "rows":
+            return (
+                Suggestion(id, space.row_settings(id), row=id)
+                for id in space.rows if id not in self._rows
+            )
+        if space.algorithm == "grid":
+            # By settings and not by number: a grid that has grown since has other numbers.
+            return (
+                Suggestion(self._name(), settings)
+                for settings in space.grid() if self.untried.new(settings)
+            )
+        return None
+
+    def _name(self) -> str:
+        return f"{self.handed_out + 1:04d}"
+
+    def _rng(self, attempt: int | str) -> random.Random:
+        return random.Random(f"{self.space.seed}/{self.handed_out}/{attempt}")
+
+    def _chooses(self) -> Tpe | None:
+        """Return TPE where it chooses the next trial, and none is drawn at random."""
+        ready = self.tpe is not None and self.tpe.ready(self._startup, self._running)
+        return self.tpe if ready else None
+
+    def _draw(self) -> Suggestion | None:
+        name = self._name()
+        if tpe := self._chooses():
+            settings = tpe.suggest(self._rng(0).getrandbits(31))
+            if self.untried.new(settings):
+                return Suggestion(name, settings)
+            return self._untried(name)
+        for attempt in range(DRAWS):
+            settings = self.space.sample(self._rng(attempt))
+            if self.untried.new(settings):
+                return Suggestion(name, settings)
+        return self._untried(name)
+
+    def _untried(self, name: str) -> Suggestion | None:
+        """Return the untried configuration that TPE ranks best; without TPE any of them."""
+        settings = None
+        if tpe := self._chooses():
+            settings = self._best(tpe)
+        settings = settings or self.untried.draw(self._rng("untried"))
+        return Suggestion(name, settings) if settings else None
+
+    def _best(self, tpe: Tpe) -> dict[str, Value] | None:
+        untried = self.untried
+        if not untried.few():
+            draws = tpe.draws(self._rng("draws").getrandbits(31))
+            return next((settings for settings in draws if untried.new(settings)), None)
+        left = untried.left()
+        if self._points is None:
+            self._points = tpe.points(untried.names, untried.listed())
+        if not left.size:
+            return None
+        return untried.settings(int(left[int(tpe.rank(self._points[left]).argmax())]))

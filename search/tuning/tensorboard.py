@@ -1,0 +1,80 @@
+"""TensorBoard's event files of a run, appended to as its journal is."""
+
+from __future__ import annotations
+
+import math
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tensorboardX import summary
+from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.record_writer import masked_crc32c
+
+from facesiam import cli
+from facesiam.config.trial import Value
+from facesiam.errors import reason
+
+
+class TensorBoard:
+    """Event files, a folder a trial; tags are the metrics' names, with the settings as hparams.
+
+    They are appended to as the journal is. tensorboardX's SummaryWriter, with two threads a trial
+    and an fsync each epoch, took a fifth of the driver's time.
+
+    Args:
+        folder: where they go.
+        say: told where they cannot be written.
+    """
+
+    def __init__(self, folder: Path, say: Callable[[str], None] = cli.say) -> None:
+        self.folder, self.say = folder, say
+        # One of each session: TensorBoard reads nothing behind a record that a kill left torn.
+        self.file = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}"
+        self.open: set[str] = set()
+        self.off = False
+        """Whether they could not be written, and are not any more: a search does not end by it."""
+
+    def epoch(self, name: str, metrics: Mapping[str, float]) -> None:
+        """Write the metrics of one epoch."""
+        if name not in self.open:
+            self.open.add(name)
+            self._append(name, [Event(wall_time=time.time(), file_version="brain.Event:2")])
+        shown = [
+            summary.scalar(key, value) for key, value in metrics.items()
+            if key not in ("epoch", "val_pairs") and not math.isnan(value)
+        ]
+        step, now = int(metrics["epoch"]), time.time()
+        self._append(name, [Event(wall_time=now, step=step, summary=each) for each in shown])
+
+    def ended(
+        self, name: str, settings: Mapping[str, Value], value: float | None, metric: str
+    ) -> None:
+        """Write the settings beside the best value."""
+        if name in self.open and value is not None:
+            key, now = f"best_{metric}", time.time()
+            parts = [*summary.hparams(dict(settings), {key: value}), summary.scalar(key, value)]
+            self._append(name, [Event(wall_time=now, summary=part) for part in parts])
+        self.open.discard(name)
+
+    def _append(self, name: str, events: Iterable[Any]) -> None:
+        if self.off:
+            return
+        try:
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
+            with (self.folder / name / self.file).open("ab") as file:
+                file.write(b"".join(record(event.SerializeToString()) for event in events))
+        except OSError as error:
+            self.off = True
+            self.say(f"no more is written for TensorBoard: {error.filename or self.folder}: "
+                     f"{reason(error)}")  # fmt: skip
+
+
+def record(data: bytes) -> bytes:
+    """Return data as a record of the TFRecord format: length and data, a checksum behind each."""
+    length = struct.pack("<Q", len(data))
+    parts = (length, masked_crc32c(length)), (data, masked_crc32c(data))
+    return b"".join(part + struct.pack("<I", checksum) for part, checksum in parts)

@@ -1,0 +1,257 @@
+"""TPE by Optuna's Parzen estimators, over trials in the order of ``outcomes.py``.
+
+A tenth of the trials of which something is known are the good ones, of which the density l is
+estimated; all others, those that run included, make the density g. Of 24 configurations drawn
+from l the one with the greatest l / g is suggested. Where that was tried before, the untried ones
+are ranked by the same ratio: all of a finite space, of a larger one what 512 draws from l hold.
+
+Settings without a condition are drawn together, those with one each by itself, of the trials in
+which it was active. The ratio of a configuration is the product of those of its parts.
+
+Optuna's own ``TPESampler`` does the same (a test holds them equal) but for three things that it
+cannot be told: the order of the trials, that a trial which learned nothing is no good one for
+want of others, and that a configuration is tried once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator, _ParzenEstimatorParameters
+from optuna.samplers._tpe.sampler import default_gamma, default_weights
+
+from facesiam.config.trial import Value
+from search.space.domains import Domain, active
+from search.space.model import SearchSpace
+from search.tuning.density import log_density
+from search.tuning.outcomes import Progress, Standings
+
+CANDIDATES = 24
+"""Draws from l of which the best is suggested; Optuna's number."""
+MORE = 512
+"""As many more are drawn, of a space that cannot be listed, where that one was tried before."""
+PARAMETERS = _ParzenEstimatorParameters(
+    prior_weight=1.0, consider_magic_clip=True, consider_endpoints=False,
+    weights=default_weights, multivariate=True,
+)  # fmt: skip
+"""Optuna's defaults."""
+Points = npt.NDArray[np.float64]
+"""A configuration a row, a searched setting a column, as Optuna's distributions count; NaN where
+a setting is not active."""
+
+
+class Tpe:
+    """What has been tried and what came of it.
+
+    Args:
+        space: what is searched.
+    """
+
+    def __init__(self, space: SearchSpace) -> None:
+        self.space, self.standings = space, Standings(space.mode)
+        ordered = [(name, domain) for name, domain in space.ordered() if domain.count() != 1]
+        self.domains: dict[str, Domain] = dict(ordered)
+        self.shapes = {name: _shape(domain) for name, domain in ordered}
+        self.columns = {name: column for column, name in enumerate(self.domains)}
+        self.parts = [sorted(name for name, domain in ordered if not domain.when)]
+        self.parts += [[name] for name, domain in ordered if domain.when]
+        self.parts = [part for part in self.parts if part]
+        self._points: Points = np.empty((16, len(ordered)))
+        self._numbers: dict[str, int] = {}
+        """By trial that has not ended, its row in the points."""
+        self._count = 0
+        self._forgotten: set[int] = set()
+        """Rows of those that failed so that nothing is known of them."""
+        self._running: dict[int, Progress] = {}
+
+    def enter(self, trial: str, settings: Mapping[str, Value]) -> None:
+        """Take note of a trial that runs."""
+        if self._count == len(self._points):
+            self._points = np.concatenate([self._points, np.empty_like(self._points)])
+        self._points[self._count] = self.point(settings)
+        self._numbers[trial] = self._count
+        self._count += 1
+
+    def tell(
+        self, trial: str, value: float | None, step: int, status: str, rule: str | None,
+        progress: Progress | None,
+    ) -> None:
+        """Take note of how a trial ended, as ``Standings.tell`` has it."""
+        number = self._numbers.pop(trial, None)
+        if number is None:
+            return
+        if not self.standings.tell(number, value, step, status, rule, progress):
+            self._forgotten.add(number)
+
+    def ready(self, startup: int, running: Mapping[str, Progress]) -> bool:
+        """Say whether TPE is to choose the next trial.
+
+        Args:
+            startup: how many trials are drawn at random before.
+            running: how those went so far that run; what is suggested next rests on it, too.
+
+        Returns:
+            Whether so many have begun, not counted those that failed so that nothing is known of
+            them, and of one at least there is something to go by.
+        """
+        went = running.items()
+        self._running = {self._numbers[name]: it for name, it in went if name in self._numbers}
+        _, known = self.standings.order(self._running)
+        return self._count - len(self._forgotten) >= startup and known > 0
+
+    def point(self, settings: Mapping[str, Value]) -> list[float]:
+        """Return settings as a row of points; what the space does not hold is NaN, as unknown."""
+        return [
+            float(self.shapes[name].to_internal_repr(settings[name]))
+            if active(domain, settings) and domain.holds(settings[name]) else np.nan
+            for name, domain in self.domains.items()
+        ]
+
+    def state(self) -> tuple[Any, ...]:
+        """Return all that the suggestions depend on."""
+        points = [tuple(map(str, point)) for point in self._points[: self._count]]
+        known = [self.standings.expected().tolist(), self.standings.worst]
+        return points, sorted(self._numbers.items()), self._forgotten, known
+
+    def suggest(self, seed: int) -> dict[str, Value]:
+        """Return the best of some draws from l, part by part, whether it was tried or not."""
+        rng, models = np.random.RandomState(seed), self._models()
+        settings = self._base()
+        known: dict[str, float] = {}
+        for part, (good, bad) in zip(self.parts, models, strict=True):
+            if active(self.domains[part[0]], settings):
+                drawn = good.sample(rng, CANDIDATES)
+                best = int(np.argmax(good.log_pdf(drawn) - bad.log_pdf(drawn)))
+                known |= {name: float(values[best]) for name, values in drawn.items()}
+                settings = self._settings(known)
+        return settings
+
+    def draws(self, seed: int) -> list[dict[str, Value]]:
+        """Return distinct draws from l, the best first."""
+        rng, models = np.random.RandomState(seed), self._models()
+        columns = {
+            name: values for good, _ in models for name, values in good.sample(rng, MORE).items()
+        }
+        drawn = [
+            self._settings({name: float(values[draw]) for name, values in columns.items()})
+            for draw in range(MORE)
+        ]
+        points = np.array([self.point(each) for each in drawn])
+        ratios = self._ratios(models, points, _log_pdf)
+        return [drawn[place] for place in np.argsort(-ratios, kind="stable")]
+
+    def rank(self, points: Points) -> npt.NDArray[np.float64]:
+        """Return log l - log g of each of these configurations of a finite space."""
+        return self._ratios(self._models(), points, log_density)
+
+    def points(self, names: Sequence[str], listed: Iterable[Sequence[Value]]) -> Points:
+        """Return configurations, given by the values of these settings, as points."""
+        base = self._base()
+        rows = [self.point(base | dict(zip(names, values, strict=True))) for values in listed]
+        return np.array(rows).reshape(len(rows), len(self.domains))
+
+    def _models(self) -> list[tuple[_ParzenEstimator, _ParzenEstimator]]:
+        """Return the estimators of l and g, for each part of the settings."""
+        best, known = self.standings.order(self._running)
+        good = np.zeros(self._count, dtype=np.bool_)
+        good[best[: default_gamma(known)]] = True
+        bad = ~good
+        bad[list(self._forgotten)] = False
+        points = self._points[: self._count]
+        return [
+            (self._estimator(part, points[good]), self._estimator(part, points[bad]))
+            for part in self.parts
+        ]
+
+    def _estimator(self, part: Sequence[str], points: Points) -> _ParzenEstimator:
+        seen = points[:, [self.columns[name] for name in part]]
+        seen = seen[~np.isnan(seen).any(axis=1)]
+        values = {name: seen[:, column] for column, name in enumerate(part)}
+        return _ParzenEstimator(values, {name: self.shapes[name] for name in part}, PARAMETERS)
+
+    def _ratios(
+        self, models: Sequence[tuple[_ParzenEstimator, _ParzenEstimator]], points: Points,
+        log: Callable[[_ParzenEstimator, Points], Points],
+    ) -> npt.NDArray[np.float64]:
+        ratios = np.zeros(len(points))
+        for part, (good, bad) in zip(self.parts, models, strict=True):
+            values = points[:, [self.columns[name] for name in part]]
+            there = ~np.isnan(values).any(axis=1)
+            if there.any():
+                ratios[there] += log(good, values[there]) - log(bad, values[there])
+        return ratios
+
+    def _base(self) -> dict[str, Value]:
+        return self._settings({})
+
+    def _settings(self, values: Mapping[str, float]) -> dict[str, Value]:
+        """Return the settings with these values, as Optuna counts them, where active."""
+        return self.space.suggest(_Given(values))
+
+
+def _log_pdf(estimator: _ParzenEstimator, points: Points) -> Points:
+    names = estimator._search_space
+    return estimator.log_pdf({name: points[:, column] for column, name in enumerate(names)})
+
+
+class _Shape:
+    """Stands for a trial that is asked for a setting, and notes how Optuna would draw it."""
+
+    shape: BaseDistribution
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        """Note a range of numbers."""
+        self.shape = FloatDistribution(low, high, log, step)
+        return low
+
+    def suggest_int(
+        self, name: str, low: int, high: int, *, step: int = 1, log: bool = False
+    ) -> int:
+        """Note a range of whole numbers."""
+        self.shape = IntDistribution(low, high, log, step)
+        return low
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        """Note choices."""
+        self.shape = CategoricalDistribution(choices)
+        return choices[0]
+
+
+class _Given:
+    """Stands for a trial whose values are given, as Optuna counts; the lowest where they lack."""
+
+    def __init__(self, values: Mapping[str, float]) -> None:
+        self.values = values
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        """Return the number."""
+        return min(max(self.values.get(name, low), low), high)
+
+    def suggest_int(
+        self, name: str, low: int, high: int, *, step: int = 1, log: bool = False
+    ) -> int:
+        """Return the whole number."""
+        return int(self.values.get(name, low))
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        """Return the choice of that number."""
+        return choices[int(self.values.get(name, 0))]
+
+
+def _shape(domain: Domain) -> BaseDistribution:
+    asked = _Shape()
+    domain.suggest("", asked)
+    return asked.shape

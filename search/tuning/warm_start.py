@@ -1,0 +1,195 @@
+"""What is known before a search: scores of earlier runs, or of the documents' rows, for TPE.
+
+    python -m search.run spaces/code2.yaml --warm-start ray_results/earlier --warm-start documents
+
+A known trial is told to TPE where the space could have suggested it: its searched
+settings are within the space's domains. What the space fixes may have been otherwise, but for the
+settings that decide what is measured. They are kept in the run's prior.json, for --resume.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from facesiam.config.trial import TrialConfig, Value
+from facesiam.files import exists, write_text
+from search.pruning.history import History
+from search.runs import layout as folder
+from search.runs.json_files import read_known
+from search.space.domains import active
+from search.space.model import SearchSpace, load
+from search.tuning.outcomes import HOPELESS, progress_of
+
+FILE = "prior.json"
+DOCUMENTS = "documents"
+"""Stands for the documents' nineteen rows."""
+MUST = ("protocol", "fold", "people", "pair_seed")
+"""Settings that decide what a score is a score of: they must be the space's own."""
+
+
+class Known(NamedTuple):
+    """A trial of which the score is known."""
+
+    settings: dict[str, Value]
+    """All settings, those that the space fixes as the space has them."""
+    value: float | None
+    """Best value of the space's metric; None of one that a rule stopped before it had any."""
+    step: int
+    """Epochs that it ran."""
+    status: str
+    """done, or why not."""
+    source: str
+    """Its run and its name there."""
+    rule: str | None = None
+    """That stopped it."""
+    scores: Sequence[float] = ()
+    """The best so far by age, as of ``outcomes.Progress``; what an older prior.json lacks."""
+    planned: int | None = None
+    learned: bool = True
+    schedule: str = ""
+
+
+def gather(
+    runs: Iterable[str], space: SearchSpace, data: str | None = None
+) -> tuple[list[Known], list[str]]:
+    """Return the trials of earlier runs that the space could have suggested, best first.
+
+    Args:
+        runs: run folders, or the word documents.
+        space: what is to be searched.
+        data: key of the data's content; runs on other data are left out. The documents' runs were
+            on CFP, and are taken whatever the data is.
+
+    Returns:
+        The trials, and a line a run that says how many were taken and why others were not.
+
+    Raises:
+        RunError, SpaceError: no such run, or it cannot be read.
+    """
+    taken: list[Known] = []
+    said = []
+    for run in runs:
+        why = Counter[str]()
+        before = len(taken)
+        other = data is not None and _data_of(run) not in (None, data)
+        for known in _trials(run, space):
+            if other:
+                why["other data"] += 1
+                continue
+            fitted = _fitted(known.settings, space, why)
+            if fitted is not None and (known.value is not None or known.rule in HOPELESS):
+                taken.append(known._replace(settings=fitted, source=f"{run}/{known.source}"))
+            elif fitted is not None:
+                why[f"no {space.metric}"] += 1
+        left = ", ".join(f"{count} with {reason}" for reason, count in why.most_common())
+        number = len(taken) - before
+        said.append(
+            f"warm start: {number} of {number + why.total()} trials of {run}"
+            + (f"; left out: {left}" if left else "")
+        )
+    sign = -1 if space.mode == "max" else 1
+    best = sorted(taken, key=lambda k: math.inf if k.value is None else sign * k.value)
+    return best, said
+
+
+def write(run: Path, known: Iterable[Known]) -> None:
+    """Keep them with the run."""
+    lines = [
+        one._asdict() | {"scores": [s if math.isfinite(s) else None for s in one.scores]}
+        for one in known
+    ]
+    write_text(run / FILE, json.dumps(lines, indent=1) + "\n")
+
+
+def read(run: Path) -> list[Known]:
+    """Return what ``write`` kept; nothing where it kept nothing."""
+    file = run / FILE
+    if not exists(file):
+        return []
+    more = Known._field_defaults
+    needed = [name for name in Known._fields if name not in more]
+    found = [Known(**one) for one in read_known(file, needed, more)]
+    return [
+        one._replace(scores=tuple(math.nan if score is None else score for score in one.scores))
+        for one in found
+    ]
+
+
+def _trials(run: str, space: SearchSpace) -> Iterator[Known]:
+    """Yield each trial of a run, its settings as they were, its name there as its source."""
+    if run == DOCUMENTS and not Path(run).exists():
+        yield from _documents(space)
+        return
+    _, known, epochs = folder.read(run)
+    defaults = TrialConfig().to_dict()
+    for name, line in known.items():
+        rows: list[dict[str, Any]] = epochs.get(name, [])
+        # A run of before some setting was there ran with what is its default now.
+        noted = line.get("settings")
+        settings = {**defaults, **noted} if noted else {}
+        scores = [row.get(space.metric) for row in rows]  # which an older run may lack
+        values = [float(score) for score in scores if score is not None]
+        pick = max if space.mode == "max" else min
+        best = pick(filter(math.isfinite, values), default=None)
+        went = progress_of(History(list(rows), settings, metric=space.metric), space)
+        status, rule = line["status"], line.get("stop_rule")
+        yield Known(
+            settings, best, len(rows), status, name, rule if status == "stopped" else None,
+            went.scores, went.planned, went.learned, went.schedule,
+        )
+
+
+def _data_of(run: str) -> str | None:
+    """Return the key of the data that a run was made with; None of the documents."""
+    if run == DOCUMENTS and not Path(run).exists():
+        return None
+    return str((folder.manifest(run).get("data") or {}).get("key"))
+
+
+def _documents(space: SearchSpace) -> Iterator[Known]:
+    """Yield the documents' rows, as they really ran, with their published validation accuracy."""
+    from search.analysis import published as documents
+
+    for name, row in documents.rows().items():
+        if "val" in row.published:
+            value = float(row.published["val"]) / 100 if space.metric == "val_acc" else None
+            yield Known(dict(row.settings), value, int(row.settings["epochs"]), "done", name)
+
+
+def _fitted(
+    settings: Mapping[str, Value], space: SearchSpace, why: Counter[str]
+) -> dict[str, Value] | None:
+    """Return the settings that the space would have given the trial; None, and why, without."""
+    if not settings:
+        why["no settings"] += 1
+        return None
+    fitted = {**TrialConfig().to_dict(), **space.fixed}
+    for name in MUST:
+        if name not in space.search and settings[name] != fitted[name]:
+            why[f"{name} {settings[name]}"] += 1
+            return None
+    for name, domain in space.ordered():
+        if not active(domain, fitted):
+            continue
+        value = settings[name]
+        if not domain.holds(value):
+            shown = f"{value:g}" if isinstance(value, float) else value
+            why[f"{name} {shown}"] += 1
+            return None
+        fitted[name] = value
+    return fitted
+
+
+def check(run: str) -> None:
+    """Refuse a run that is not there.
+
+    Raises:
+        RunError, SpaceError: it is no run folder, or its space cannot be read.
+    """
+    if run != DOCUMENTS or Path(run).exists():
+        load(folder.folder_of(run) / "space.yaml", of_run=True)

@@ -1,0 +1,181 @@
+"""A search on three machines, in which drivers, trials and machines are killed."""
+
+from __future__ import annotations
+
+import ast
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from nodes import Cluster
+
+from facesiam.data.dataset import FaceData, prepare
+from facesiam.nets.pretrained import read_weights
+from search.runs.journal import read_epochs, read_trials
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from soak import Soak  # noqa: E402
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("storage", "trials", "kills", "kinds"),
+    [("folder", 6, 3, ("driver",)), ("s3", 6, 2, ("machine", "driver"))],
+)
+def test_whatever_dies_every_trial_ends_once_and_no_more_than_an_epoch_is_lost(
+    tmp_path: Path, storage: str, trials: int, kills: int, kinds: tuple[str, ...]
+) -> None:
+    with Soak(tmp_path, trials=trials, seed=1, storage=storage, lines=4) as soak:
+        code = soak.go(kills, kinds)
+    found = soak.figures()
+    print(found)
+    assert code == 0, soak.log.read_text()[-3000:]
+    assert found["trials"] == trials and found["lost"] == found["ended twice"] == 0
+    assert found["ran again after their end"] == 0
+    assert set(found["status"]) <= {"done", "stopped"}
+    assert found["hidden"] or found["machines"] == "loopback"
+    # Two trials run; each may lose the epochs since its last state, which is saved about as often.
+    assert found["epochs noted twice"] <= 2 * kills
+    assert sum(soak.killed.values()) == kills
+
+
+@pytest.mark.timeout(300)
+def test_preemption_saves_the_trials_of_every_machine_within_their_epochs(tmp_path: Path) -> None:
+    with Soak(tmp_path, trials=4, seed=2) as soak:
+        driver = soak.start()
+        while driver.poll() is None and not two_run(soak.run):
+            time.sleep(0.02)
+        driver.send_signal(signal.SIGTERM)
+        asked = time.monotonic()
+        code = driver.wait(60)
+        print(f"ended after {time.monotonic() - asked:.1f} s")
+        lines = read_trials(soak.run)
+        states = {path.stem: read_weights(path) for path in (soak.run / "state").glob("*.pt")}
+        assert soak.go(0) == 0
+    assert code == 143, soak.log.read_text()[-3000:]
+    going = [name for name, line in lines.items() if line["status"] == "interrupted"]
+    assert going and set(going) == set(states)  # one may have come to its end meanwhile
+    # Nearly always within an epoch; one that was just between two is saved there.
+    assert any("within" in state for state in states.values())
+    found = soak.figures()
+    assert found["lost"] == found["epochs noted twice"] == found["ran again after their end"] == 0
+
+
+def two_run(run: Path) -> bool:
+    """Say whether two trials run that have reported an epoch."""
+    epochs = read_epochs(run)
+    going = [name for name, line in read_trials(run).items() if line["status"] == "running"]
+    return len(going) == 2 and all(name in epochs for name in going)
+
+
+UNEQUAL = """
+fixed: {image_size: 64, hidden: 16, batch_size: 8, people: 4, epochs: 1, protocol: cfp-pairs}
+search: {net: [alexnet, vgg16_bn], lr: [1e-4, 1e-3]}
+algorithm: grid
+prune: false
+resources: {cpus: 1, per_net: {vgg16_bn: {cpus: 2}}}
+"""
+
+
+@pytest.mark.timeout(400)
+def test_unequal_machines_run_what_fits_them_and_a_folder_of_ones_own_is_refused(
+    tmp_path: Path, data: FaceData, faces: Path
+) -> None:
+    (tmp_path / "unequal.yaml").write_text(UNEQUAL)
+    (tmp_path / "own").mkdir()
+    environment = os.environ | {"FACESIAM_CACHE": str(data.folder.parent)}
+    environment["RAY_AUTH_MODE"] = "disabled"
+    with Cluster(tmp_path / "nodes", hidden=[tmp_path / "own"]) as cluster:
+        cluster.head()
+        cluster.worker(cpus=1)
+        two = cluster.worker(cpus=2)
+        cluster.wait_for(3, 60)
+        command = [sys.executable, "-m", "search.run", str(tmp_path / "unequal.yaml")]
+        command += ["--data", str(faces), "--address", cluster.address, "--out"]
+        runs = [
+            cluster.run(
+                [*command, str(out)], cwd=ROOT, env=environment, stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE, text=True,
+            )
+            for out in (tmp_path / "own" / "runs", tmp_path / "shared") if cluster.hides or
+            out.name == "shared"
+        ]
+        said = [run.communicate(timeout=300) for run in runs]
+    if len(runs) == 2:
+        assert runs[0].returncode == 2 and not list((tmp_path / "own").iterdir())
+        assert "of the cluster does not see this folder; give one that all of them" in said[0][1]
+    assert runs[-1].returncode == 0, said[-1]
+    lines = read_trials(tmp_path / "shared" / "unequal").values()
+    assert [line["status"] for line in lines] == ["done"] * 4
+    wide = {line["machine"] for line in lines if line["settings"]["net"] == "vgg16_bn"}
+    assert wide == {two.address}
+
+
+LOOK = """
+import sys
+from pathlib import Path
+import ray
+from search.tuning.ray_cluster import code, open_depot
+ray.init(address=sys.argv[1], runtime_env=code(), log_to_driver=False)
+depot = open_depot(Path(sys.argv[2]), {})
+
+class Look:
+    def __init__(self, depot, folder):
+        from facesiam.data.dataset import open_packed
+        from facesiam.trainable import _fetched
+        there = Path(folder)  # on the driver's machine; this one sees nothing where it looks
+        elsewhere = Path("/nowhere") / there.name
+        fetch = lambda path: _fetched(depot, there / path.name)
+        self.pixels = open_packed(elsewhere, fetch).pixels("squeeze")
+
+    def touch(self):
+        pixels = self.pixels
+        return int(pixels[:, ::16, ::16].sum()), pixels.nbytes, pixels.flags.writeable
+
+    def memory(self):
+        found, ours = dict(Rss=0, Pss=0), False
+        for line in open("/proc/self/smaps"):
+            if "-" in line.split(" ")[0]:
+                ours = "plasma" in line
+            elif ours and line.split(":")[0] in found:
+                found[line.split(":")[0]] += int(line.split()[1]) * 1024
+        return found
+
+looks = [ray.remote(Look).options(num_cpus=1).remote(depot, sys.argv[2]) for _ in range(3)]
+touched = ray.get([look.touch.remote() for look in looks])
+memory = ray.get([look.memory.remote() for look in looks])
+print(repr((touched, memory)))
+"""
+
+
+@pytest.mark.timeout(400)
+def test_three_trials_on_a_machine_without_the_data_share_one_copy_of_the_pixels(
+    tmp_path: Path, data: FaceData
+) -> None:
+    real = os.environ.get("REAL_FACES")
+    packed = prepare(real, ["squeeze"], progress=False) if real else data
+    size = packed.pixels("squeeze").nbytes
+    hidden = [ROOT / "search", ROOT / "facesiam", packed.folder]
+    with Cluster(tmp_path, hidden=hidden, store=int(1.2 * size) + 200 * 2**20) as cluster:
+        cluster.head()
+        cluster.worker(cpus=3)
+        cluster.wait_for(2, 60)
+        command = [sys.executable, "-c", LOOK, cluster.address, str(packed.folder)]
+        driver = cluster.run(
+            command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        said, noise = driver.communicate(timeout=300)
+    assert driver.returncode == 0, noise[-3000:]
+    touched, memory = ast.literal_eval(said.splitlines()[-1])
+    expected = int(packed.pixels("squeeze")[:, ::16, ::16].sum())
+    assert touched == [(expected, size, False)] * 3
+    rss, pss = ([one[kind] for one in memory] for kind in ("Rss", "Pss"))
+    print(f"{size / 2**20:.0f} MiB of pixels; of them in three trials: "
+          f"Rss {[round(n / 2**20) for n in rss]}, Pss {[round(n / 2**20) for n in pss]} MiB")
+    assert min(rss) > 0.9 * size and sum(pss) < 1.1 * size

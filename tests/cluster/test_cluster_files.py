@@ -1,0 +1,516 @@
+"""The ready files for clusters, each tried as far as it can be without the service it is for."""
+
+from __future__ import annotations
+
+import copy
+import fnmatch
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ray.autoscaler._private.util import prepare_config, validate_config
+
+from facesiam.storage import Bucket
+from search.cli import parser
+from search.space.model import load
+from search.tuning import ray_cluster as depot
+
+ROOT = Path(__file__).parents[2]
+CLUSTER = ROOT / "scripts" / "cluster"
+REQUIREMENTS = (ROOT / "requirements.txt").read_text()
+
+# What Slurm's and Ray's commands are called with goes into one file, in order. srun starts its
+# command here; Ray's nodes live until they are told to end.
+FAKES = {
+    "scontrol": "printf 'one\\ntwo\\nthree\\n'",
+    "hostname": "echo '127.0.0.1 10.0.0.7'",
+    "srun": """
+        options=
+        while [ "${1#--}" != "$1" ]; do options="$options $1"; shift; done
+        say srun$options -- "$@"
+        exec "$@" """,
+    "ray": """
+        if [ "$1" = health-check ]; then exec grep -q '^ray start --head' "$LOG"; fi
+        sleep 30 > /dev/null 2>&1 &
+        trap 'say ray ended; kill %1; exit 0' TERM
+        say ray "$@" token=${#RAY_AUTH_TOKEN}
+        wait""",
+    # The driver makes the run and, asked to be slow, waits for SIGTERM as the real one does.
+    "python": """
+        if [ "$1" = - ]; then
+            until [ "$(grep -c '^ray start' "$LOG")" = "$3" ]; do sleep 0.02; done
+            say joined "$3"
+            exit 0
+        fi
+        if [ "$1" = -c ]; then exit "${FOUND:-1}"; fi
+        if [ -n "${SLOW:-}" ]; then sleep 30 > /dev/null 2>&1 & fi
+        trap 'say driver ended; kill %1; exit 143' TERM
+        say python $(printf '%q ' "$@")
+        touch "$MANIFEST"
+        wait
+        exit "${CODE:-0}" """,
+}
+
+
+class Slurm:
+    """A node with nothing but the fakes in front of its PATH."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.log = folder, folder / "log"
+        self.manifest = folder / "runs" / "mine" / "manifest.json"
+        self.manifest.parent.mkdir(parents=True)
+        bin = folder / "bin"
+        bin.mkdir()
+        for name, body in FAKES.items():
+            file = bin / name
+            file.write_text(f'#!/bin/bash\nsay() {{ echo "$*" >> "$LOG"; }}\n{body}\n')
+            file.chmod(0o755)
+        self.environment = {
+            "PATH": f"{bin}:/usr/bin:/bin", "LOG": str(self.log), "MANIFEST": str(self.manifest),
+            "SLURM_JOB_ID": str(10**7 + os.getpid()), "SLURM_JOB_NODELIST": "nodes",
+            "SLURM_CPUS_PER_TASK": "8", "OUT": str(folder / "runs"), "NAME": "mine",
+        }
+
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        """Start the script as Slurm does, in a session of its own."""
+        self.log.write_text("")
+        return subprocess.Popen(
+            [str(CLUSTER / "slurm.sh"), *arguments], env=self.environment | environment,
+            cwd=self.folder, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        )
+
+    def run(self, *arguments: str, **environment: str) -> tuple[int, str]:
+        """Run it to its end; return the exit code and what it said on stderr."""
+        process = self.start(*arguments, **environment)
+        said = process.communicate(timeout=15)[1]
+        return process.returncode, said
+
+    def lines(self, start: str = "") -> list[str]:
+        return [line for line in self.log.read_text().splitlines() if line.startswith(start)]
+
+
+@pytest.fixture
+def slurm(tmp_path: Path) -> Slurm:
+    return Slurm(tmp_path)
+
+
+def test_slurm_starts_head_then_workers_then_the_driver(slurm: Slurm) -> None:
+    assert slurm.run("a space.yaml", "--set", "lr=1e-4", "--rows", "A,B") == (0, "")
+    lines = slurm.lines()
+    steps = [line for line in lines if line.startswith("srun")]
+    head, *workers = [step for step in steps if "ray start" in step]
+    node = "--nodes=1 --ntasks=1 --nodelist={} --cpus-per-task=8 --export=ALL -- ray start"
+    assert node.format("one") + " --head --block --node-ip-address=127.0.0.1" in head
+    assert "--include-dashboard=false" in head
+    port = re.findall(r"--port=(\d+)", head)[0]
+    assert 20000 <= int(port) < 32768  # below what the kernel hands out
+    # The steps of two nodes start at the same time, in either order.
+    for name, worker in zip(("three", "two"), sorted(workers), strict=True):
+        assert f"{node.format(name)} --block --address=127.0.0.1:{port} " in worker
+    # In order: the head is up, the workers have been started, all three are there, the search.
+    up = next(i for i, line in enumerate(lines) if line.startswith("ray start --head"))
+    driver = next(i for i, line in enumerate(lines) if line.startswith("python -m"))
+    assert up < min(lines.index(worker) for worker in workers)
+    assert lines.index("joined 3") < driver
+    assert shlex.split(lines[driver]) == [
+        "python", "-m", "search.run", "a space.yaml", "--address", f"127.0.0.1:{port}",
+        "--out", f"{slurm.folder}/runs", "--name", "mine", "--set", "lr=1e-4", "--rows", "A,B",
+    ]
+    # Each node has the token, of 32 bytes; at the end each one has been told to end.
+    started = slurm.lines("ray start")
+    assert len(started) == 3 and all(line.endswith(" token=64") for line in started)
+    assert slurm.lines("ray ended") == ["ray ended"] * 3
+    assert "rm -rf /tmp/ray-" in steps[-1]
+
+
+def test_slurm_gives_the_driver_what_its_parser_takes(slurm: Slurm) -> None:
+    assert slurm.run("spaces/code2.yaml", "--trials", "3")[0] == 0
+    command = slurm.lines("python -m")[0]
+    options = parser().parse_args(shlex.split(command)[3:])
+    assert (options.space, options.name, options.trials) == ("spaces/code2.yaml", "mine", 3)
+    assert options.address.startswith("127.0.0.1:") and not options.resume
+
+
+def test_a_sigterm_reaches_the_driver_and_the_script_ends_with_its_code(slurm: Slurm) -> None:
+    process = slurm.start("space.yaml", SLOW="1")
+    until = time.monotonic() + 10
+    while not slurm.lines("python -m") and time.monotonic() < until:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)  # to the script alone, as Slurm's B: does
+    process.communicate(timeout=10)
+    assert process.returncode == 143
+    # The driver first: Ray is there until it has saved.
+    ended = [line for line in slurm.lines() if line.endswith(" ended")]
+    assert ended == ["driver ended"] + ["ray ended"] * 3
+
+
+@pytest.mark.parametrize("code", [1, 2, 130])
+def test_slurm_ends_with_the_drivers_code(slurm: Slurm, code: int) -> None:
+    assert slurm.run("space.yaml", CODE=str(code))[0] == code
+
+
+def test_the_same_job_again_resumes(slurm: Slurm) -> None:
+    assert slurm.run("space.yaml", CODE="1")[0] == 1
+    assert "--resume" not in slurm.lines("python -m")[0]
+    assert slurm.manifest.exists()
+    assert slurm.run("space.yaml", "--trials", "3")[0] == 0
+    assert slurm.lines("python -m")[0].endswith(" --name mine --trials 3 --resume")
+
+
+@pytest.mark.parametrize(("found", "resumes"), [("0", True), ("1", False)])
+def test_a_run_in_a_bucket_is_looked_for_there(slurm: Slurm, found: str, resumes: bool) -> None:
+    assert slurm.run("space.yaml", OUT="s3://bucket/runs", FOUND=found)[0] == 0
+    driver = slurm.lines("python -m")[0]
+    assert " --out s3://bucket/runs " in driver and ("--resume" in driver) == resumes
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], "usage: sbatch"),
+        (["space.yaml", "--name", "x"], "--name: is set by this script"),
+        (["space.yaml", "--out=x"], "--out=x: is set by this script"),
+        (["space.yaml", "--addr", "auto"], "--addr: is set by this script"),
+        (["space.yaml", "--resume"], "--resume: is set by this script"),
+    ],
+)
+def test_slurm_refuses_what_it_sets_itself(
+    slurm: Slurm, arguments: list[str], sentence: str
+) -> None:
+    code, said = slurm.run(*arguments)
+    assert code == 2 and said.startswith(sentence) and not slurm.lines()
+
+
+def test_slurm_ends_when_the_head_does_not_start(slurm: Slurm) -> None:
+    ray = slurm.folder / "bin" / "ray"
+    ray.write_text("#!/bin/bash\nexit 3\n")
+    assert slurm.run("space.yaml") == (1, "Ray's head did not start on one\n")
+    assert not slurm.lines("python -m")
+
+
+def test_slurm_asks_for_the_signal_and_the_requeue() -> None:
+    asked = re.findall(r"^#SBATCH (\S+)", (CLUSTER / "slurm.sh").read_text(), re.MULTILINE)
+    assert {"--signal=B:TERM@60", "--requeue", "--open-mode=append"} <= set(asked)
+    assert "--ntasks-per-node=1" in asked
+    # Slurm reads its lines up to the first command only.
+    before = (CLUSTER / "slurm.sh").read_text().split("\nset -euo pipefail\n")[0]
+    assert before.count("#SBATCH ") == len(asked)
+
+
+def launcher() -> dict[str, Any]:
+    """The launcher's file, with Ray's defaults for AWS filled in as `ray up` does."""
+    given = yaml.safe_load((CLUSTER / "ray.yaml").read_text())
+    prepared: dict[str, Any] = prepare_config(copy.deepcopy(given))
+    validate_config(prepared)
+    return prepared
+
+
+def test_rays_launcher_takes_the_file() -> None:
+    config = launcher()
+    assert config["head_node_type"] == "head"
+    worker = config["available_node_types"]["worker"]
+    # The search sizes its trials by the machines that are there when it starts.
+    assert worker["min_workers"] == worker["max_workers"] == config["max_workers"]
+    assert config["available_node_types"]["head"]["max_workers"] == 0
+
+
+def test_nothing_of_rays_examples_is_left_in_the_launchers_commands() -> None:
+    """Ray's defaults install a nightly build and open the dashboard to the network."""
+    config = launcher()
+    commands = [c for key, value in config.items() if key.endswith("_commands") for c in value]
+    assert not [c for c in commands if "://" in c or "0.0.0.0" in c or "--index" in c]
+    heads = [c for c in config["head_start_ray_commands"] if "ray start" in c]
+    assert len(heads) == 1 and "--dashboard-host=127.0.0.1" in heads[0]
+    assert "IpPermissions" not in config["provider"]["security_group"]
+
+
+def test_the_launchers_commands_install_the_pins_that_are_mounted() -> None:
+    config = launcher()
+    assert config["file_mounts"] == {"~/requirements.txt": "requirements.txt"}
+    assert (ROOT / "requirements.txt").is_file()
+    for kind in ("head", "worker"):
+        installs = [c for c in config[f"{kind}_setup_commands"] if "--requirement" in c]
+        assert len(installs) == 1
+        # Ray has no version here, so that it cannot be another one than the pinned.
+        assert installs[0].endswith('--requirement ~/requirements.txt "ray[default]"')
+
+
+def test_the_launchers_commands_are_shell() -> None:
+    config = launcher()
+    for command in [c for k, v in config.items() if k.endswith("_commands") for c in v]:
+        subprocess.run(["bash", "-n", "-c", command], check=True)
+
+
+@pytest.mark.parametrize("file", ["ray.yaml", "rayjob.yaml", "slurm.sh"])
+def test_every_search_named_in_a_file_is_one_that_the_command_takes(file: str) -> None:
+    text = (CLUSTER / file).read_text()
+    commands = re.findall(r"python -m search\.run (spaces/[^'\"\n]+)", text)
+    commands += re.findall(r"slurm\.sh (spaces/\S+)", text)
+    assert commands
+    for command in commands:
+        options = parser().parse_args(shlex.split(command))
+        load(ROOT / options.space)
+
+
+def test_no_file_has_a_secret_or_a_path_of_one_machine() -> None:
+    for file in (*CLUSTER.iterdir(), ROOT / ".dockerignore"):
+        text = file.read_text()
+        assert not re.search(r"AKIA[0-9A-Z]{16}|SECRET_ACCESS_KEY=[^.]", text), file
+        # The checkout and its parent, but for places that every machine has.
+        places = {ROOT, ROOT.parent, Path.home()} - {Path("/"), Path(tempfile.gettempdir())}
+        assert not [place for place in places if f"{place}/" in text], file
+
+
+Manifests = dict[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def manifests() -> Manifests:
+    """The parts of rayjob.yaml by kind."""
+    parts = yaml.safe_load_all((CLUSTER / "rayjob.yaml").read_text())
+    return {part["kind"]: part for part in parts}
+
+
+def pods(manifests: Manifests) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each pod's template, by the name of its only container."""
+    spec = manifests["RayJob"]["spec"]
+    cluster = spec["rayClusterSpec"]
+    for template in (
+        spec["submitterPodTemplate"], cluster["headGroupSpec"]["template"],
+        *(group["template"] for group in cluster["workerGroupSpecs"]),
+    ):
+        (container,) = template["spec"]["containers"]
+        yield container["name"], template
+
+
+def amount(text: str) -> float:
+    """A quantity of Kubernetes: 500m, 2, 16Gi."""
+    number, unit = re.fullmatch(r"([\d.]+)(m|[KMGT]i)?", str(text)).groups()  # type: ignore[union-attr]
+    scale = {None: 1.0, "m": 1e-3, "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40}
+    return float(number) * scale[unit]
+
+
+def test_the_job_is_one_of_kuberay_for_the_pinned_ray(manifests: Manifests) -> None:
+    job, spec = manifests["RayJob"], manifests["RayJob"]["spec"]
+    assert job["apiVersion"] == "ray.io/v1"
+    assert spec["submissionMode"] == "K8sJobMode" and spec["shutdownAfterJobFinishes"] is True
+    assert f"ray=={spec['rayClusterSpec']['rayVersion']}\n" in REQUIREMENTS
+
+
+def test_all_pods_run_the_image_of_the_dockerfile(manifests: Manifests) -> None:
+    tag = re.search(r"--tag (\S+) ", (CLUSTER / "Dockerfile").read_text())
+    version = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert tag and version and tag[1].endswith(f":{version[1]}")
+    images = {t["spec"]["containers"][0]["image"] for _, t in pods(manifests)}
+    assert images == {tag[1]}
+
+
+def test_every_volume_that_is_mounted_is_there_and_mounted(manifests: Manifests) -> None:
+    for name, template in pods(manifests):
+        volumes = {volume["name"]: volume for volume in template["spec"].get("volumes", [])}
+        (container,) = template["spec"]["containers"]
+        mounts = {mount["name"]: mount for mount in container.get("volumeMounts", [])}
+        assert set(mounts) == set(volumes), name
+        if name == "ray-job-submitter":
+            continue
+        assert mounts["shm"]["mountPath"] == "/dev/shm"
+        assert volumes["shm"]["emptyDir"] == {"medium": "Memory", "sizeLimit": "2Gi"}
+        # It is memory of the container, and Ray's store has to fit, or Ray puts it on the disk.
+        assert amount(container["resources"]["limits"]["memory"]) > amount("2Gi")
+    cluster = manifests["RayJob"]["spec"]["rayClusterSpec"]
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        assert int(group["rayStartParams"]["object-store-memory"]) < amount("2Gi")
+
+
+def test_the_pods_have_the_secret_and_no_rights(manifests: Manifests) -> None:
+    for name, template in pods(manifests):
+        (container,) = template["spec"]["containers"]
+        spec = template["spec"]
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert spec["securityContext"]["runAsUser"] == 1000  # the image's
+        assert spec["automountServiceAccountToken"] is False
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]},
+        }
+        secrets = [source["secretRef"]["name"] for source in container.get("envFrom", [])]
+        assert secrets == ([] if name == "ray-job-submitter" else ["siamsearch-aws"])
+    # The command that makes it is in the file, under the same name.
+    assert "create secret generic siamsearch-aws " in (CLUSTER / "rayjob.yaml").read_text()
+
+
+def test_no_pod_asks_for_more_than_its_limit(manifests: Manifests) -> None:
+    for name, template in pods(manifests):
+        asked = template["spec"]["containers"][0]["resources"]
+        assert set(asked["requests"]) == set(asked["limits"])
+        for what, limit in asked["limits"].items():
+            assert amount(asked["requests"][what]) <= amount(limit), (name, what)
+    workers = dict(pods(manifests))["ray-worker"]["spec"]["containers"][0]["resources"]
+    assert workers["requests"]["nvidia.com/gpu"] == workers["limits"]["nvidia.com/gpu"] == "1"
+
+
+def test_the_policy_lets_in_this_jobs_pods_and_the_operator_at_one_port(
+    manifests: Manifests,
+) -> None:
+    policy = manifests["NetworkPolicy"]["spec"]
+    ours = {"app": "siamsearch"}
+    assert policy["podSelector"]["matchLabels"] == ours and policy["policyTypes"] == ["Ingress"]
+    assert [template["metadata"]["labels"] for _, template in pods(manifests)] == [ours] * 3
+    inside, operator = policy["ingress"]
+    assert inside == {"from": [{"podSelector": {"matchLabels": ours}}]}
+    assert operator["ports"] == [{"port": 8265, "protocol": "TCP"}]
+
+
+def test_the_pods_end_late_enough_for_the_driver_to_save(manifests: Manifests) -> None:
+    """It takes up to 10 seconds, in which the trials have to live."""
+    by_name = dict(pods(manifests))
+    for name in ("ray-head", "ray-worker"):
+        assert by_name[name]["spec"]["terminationGracePeriodSeconds"] == 60
+    worker = by_name["ray-worker"]["spec"]["containers"][0]["lifecycle"]["preStop"]
+    assert worker["exec"]["command"] == ["sleep", "15"]
+    head = by_name["ray-head"]["spec"]["containers"][0]
+    assert head["lifecycle"]["preStop"]["exec"]["command"] == ["bash", "/etc/siamsearch/stop.sh"]
+    waits = {entry["name"]: entry["value"] for entry in head["env"]}
+    assert int(waits["RAY_JOB_STOP_WAIT_TIME_S"]) > 10
+
+
+def job_script(manifests: Manifests, name: str, slurm: Slurm) -> list[str]:
+    """A command that runs a script of the ConfigMap here, at this test's own paths.
+
+    From a file, as in the pod: `bash -c` would replace itself by the script's last command.
+    """
+    mount = "/etc/siamsearch/"
+    assert manifests["RayJob"]["spec"]["entrypoint"] == f"bash {mount}start.sh"
+    text = manifests["ConfigMap"]["data"][name]
+    text = text.replace("/tmp/", f"{slurm.folder}/")
+    file = slurm.folder / name
+    file.write_text(text.replace("/home/search/siamsearch", str(slurm.folder)))
+    return ["bash", str(file)]
+
+
+@pytest.mark.parametrize(("found", "resumes"), [("0", True), ("1", False)])
+@pytest.mark.parametrize("code", [0, 2])
+def test_the_job_resumes_a_run_that_is_there_and_hides_no_exit_code(
+    manifests: Manifests, slurm: Slurm, found: str, resumes: bool, code: int
+) -> None:
+    environment = slurm.environment | {"FOUND": found, "CODE": str(code)}
+    command = job_script(manifests, "start.sh", slurm)
+    assert subprocess.run(command, env=environment, timeout=10).returncode == code
+    (driver,) = slurm.lines("python -m search.run")  # once: no second try
+    options = parser().parse_args(shlex.split(driver)[3:])
+    assert options.resume == resumes
+    assert (options.space, options.address, options.out, options.name) == (
+        "spaces/code2.yaml", "auto", "s3://BUCKET/runs", "code2"
+    )
+    script = manifests["ConfigMap"]["data"]["start.sh"]
+    assert f"' {options.out} {options.name}\n" in script  # where it is looked for
+
+
+def test_before_the_heads_pod_ends_the_driver_is_told_and_waited_for(
+    manifests: Manifests, slurm: Slurm
+) -> None:
+    start = job_script(manifests, "start.sh", slurm)
+    driver = subprocess.Popen(start, env=slurm.environment | {"SLOW": "1"})
+    until = time.monotonic() + 10
+    while not (slurm.log.exists() and slurm.lines("python -m")) and time.monotonic() < until:
+        time.sleep(0.02)
+    stop = subprocess.Popen(job_script(manifests, "stop.sh", slurm))
+    assert driver.wait(timeout=10) == 143
+    assert stop.wait(timeout=10) == 0
+    assert slurm.lines("driver") == ["driver ended"]
+
+
+@pytest.mark.parametrize("file", ["slurm.sh", "rayjob.yaml"])
+def test_a_run_is_found_by_its_manifest_and_not_where_there_is_none(
+    file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The code by which both files look into a bucket, run on one in this process's memory."""
+    found = re.search(r"python -c '\n(.+?)' ", (CLUSTER / file).read_text(), re.DOTALL)
+    assert found
+    code = "\n".join(line.strip() for line in found[1].splitlines())
+    bucket = f"memory://{file.split('.')[0]}/runs"
+    monkeypatch.setattr("sys.argv", ["-c", bucket, "mine"])
+    for there in (False, True):
+        if there:
+            Bucket(f"{bucket}/mine").write("manifest.json", b"{}")
+        with pytest.raises(SystemExit) as ended:
+            exec(code, {})
+        assert int(ended.value.code or 0) == int(not there)
+
+
+def instructions() -> list[tuple[str, str]]:
+    """The Dockerfile's instructions and their arguments, lines that go on joined."""
+    text = (CLUSTER / "Dockerfile").read_text()
+    text = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
+    lines = re.sub(r"\\\n", " ", text).splitlines()
+    return [(line.split()[0], line.split(maxsplit=1)[1]) for line in lines if line.strip()]
+
+
+def test_all_that_the_image_copies_is_here_and_let_in_and_nothing_else_is() -> None:
+    copied = {
+        source.rstrip("/") for word, rest in instructions() if word == "COPY"
+        for source in rest.split()[:-1]
+    }
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    rules = [line for line in lines if line and not line.startswith("#")]
+    assert all((ROOT / source).exists() for source in copied)
+    assert rules[0] == "*" and {rule[1:] for rule in rules if rule.startswith("!")} == copied
+    for secret in (".git", ".venv", "ray_results", "cfp-dataset.zip", ".env"):
+        assert not any(fnmatch.fnmatch(secret, rule[1:]) for rule in rules if rule[0] == "!")
+
+
+def test_the_image_is_pinned_and_ends_as_a_user_without_rights() -> None:
+    words = dict(instructions())  # of each word the last one
+    assert re.fullmatch(r"python:3\.11-slim", words["FROM"])
+    assert words["USER"] == "1000:1000"
+    assert "RAY_USAGE_STATS_ENABLED=0" in words["ENV"]
+    order = [rest for _, rest in instructions()]
+    assert order.index("1000:1000") == len(order) - 1
+    assert any("useradd --uid 1000 " in rest for rest in order)
+
+
+def test_the_image_installs_the_pins_and_the_package_alone() -> None:
+    runs = [rest for word, rest in instructions() if word == "RUN"]
+    installs = [rest for rest in runs if "pip install" in rest]
+    assert installs == [
+        'pip install --no-cache-dir --requirement requirements.txt "ray[default]"',
+        "pip install --no-cache-dir --no-deps --editable .",
+    ]
+    assert not any("://" in rest or "latest" in rest for rest in runs)
+
+
+def test_all_rules_act_in_the_image_as_they_do_here(tmp_path: Path) -> None:
+    """What chance rests on is in what the image copies, without the runs of this checkout."""
+    for word, rest in instructions():
+        for source in rest.split()[:-1] if word == "COPY" else ():
+            if (ROOT / source).is_dir():
+                shutil.copytree(ROOT / source, tmp_path / source.rstrip("/"))
+    asked = (
+        "from search.pruning import inactive_rules as acting\n"
+        "from search.space import model as space, shipped\n"
+        "from search.pruning.recorded_runs import shipped as runs\n"
+        "print(shipped.PACKAGE, len(runs()), acting.cannot_act(space.load('spaces/code2.yaml')))\n"
+    )
+    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-c", asked]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.stdout == f"{tmp_path / 'search'} 18 []\n", done.stderr
+
+
+def test_what_chance_rests_on_comes_to_the_machines_of_a_cluster() -> None:
+    """By Ray's launcher onto the head, and with the code to every worker."""
+    kept = ("search/pruning/recordings/index.csv", "spaces/code2.yaml")
+    for rule in yaml.safe_load((CLUSTER / "ray.yaml").read_text())["rsync_exclude"]:
+        assert not any(fnmatch.fnmatch(part, rule) for path in kept for part in path.split("/"))
+    (search,) = (Path(p) for p in depot.code()["py_modules"] if Path(p).name == "search")
+    assert (search / "recordings" / "index.csv").is_file()

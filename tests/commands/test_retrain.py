@@ -1,0 +1,384 @@
+"""Training a trial again, testing it once, and the demo on what that leaves."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import math
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from facesiam import demo
+from facesiam.config.trial import TrialConfig
+from facesiam.data.dataset import FaceData
+from facesiam.device import numerics as arithmetic
+from facesiam.evaluation.predict import predict
+from facesiam.nets.checkpoint import load_model, save_model
+from facesiam.trainable import FaceTrial
+from facesiam.training.loop import epochs
+from search import retrain
+from search.report.page import report
+from search.retrain import main
+from search.runs.journal import Journal, locked
+from search.runs.remote import Mirror
+
+
+@pytest.fixture
+def run(
+    tiny: TrialConfig, data: FaceData, faces: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Path:
+    """A run folder of two trials, the second one better, as the driver leaves it."""
+    monkeypatch.setenv("FACESIAM_CACHE", str(data.folder.parent))
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "space.yaml").write_text("search: {lr: [1e-3, 1e-4]}\nalgorithm: grid\n")
+    noted = {"name": "run", "data": {"source": str(faces), "key": data.key}}
+    (folder / "manifest.json").write_text(json.dumps(noted))
+    journal = Journal(folder)
+    for name, lr, score in (("0001", 1e-4, 0.5), ("0002", 1e-3, 0.75)):
+        settings = dataclasses.replace(tiny, lr=lr).to_dict()
+        journal.trial(
+            name, "running", row=None, settings=settings, stop_rule=None, stop_reason=None,
+        )
+        row = {"epoch": 0, "train_loss": 0.6, "train_acc": 0.5, "val_loss": 0.6, "val_acc": score}
+        more = {"val_pairs": 48, "seconds": 1.0, "samples_per_second": 9.0}
+        journal.epoch(name, row | more | {"peak_memory_mib": 1.0})
+    return folder
+
+
+def test_the_best_trial_is_trained_again_and_its_best_epoch_tested(
+    run: Path, tiny: TrialConfig, data: FaceData, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(run), "--epochs", "2", "--seeds", "2"]) == 0
+    expected = list(epochs(dataclasses.replace(tiny, epochs=2), data))
+    best = max(expected, key=lambda m: m.val_acc)
+    folder = run / "retrain" / "0002" / "seed-0"
+    figures = json.loads((folder / "test.json").read_text())
+    assert (figures["epoch"], figures["val_acc"]) == (best.epoch, best.val_acc)
+    net, config, _ = load_model(folder / "weights.pt")
+    assert config == dataclasses.replace(tiny, epochs=2)
+    assert json.loads((folder / "settings.json").read_text()) == config.to_dict()
+    assert len((folder / "epochs.csv").read_text().splitlines()) == 3
+    pairs = data.pairs("frontal-triplets", "test")
+    same = predict(net, config, data.pixels("letterbox"), pairs)
+    right = ((same > 0.5) == (pairs.label == 0)).mean()
+    assert figures["accuracy"]["value"] == pytest.approx(right)
+    assert figures["accuracy"]["n"] == len(np.unique(data.distinct(pairs)))
+    for name in ("accuracy", "auc", "eer"):
+        part = figures[name]
+        assert 0 <= part["low"] <= part["value"] <= part["high"] <= 1
+    assert (run / "retrain" / "0002" / "seed-1" / "test.json").exists()
+    said = capsys.readouterr().out
+    assert "mean ± std, n = 2" in said and f"{100 * right:.1f} [" in said
+
+
+def test_a_seed_that_is_done_is_not_trained_again_unless_something_has_changed(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """So that seeds can be trained side by side, or one evening after another."""
+    place = run / "retrain" / "0002"
+    assert main([str(run), "--epochs", "1", "--seed", "1"]) == 0
+    assert [folder.name for folder in place.iterdir()] == ["seed-1"]
+    when = (place / "seed-1" / "weights.pt").stat().st_mtime_ns
+    capsys.readouterr()
+    assert main([str(run), "--epochs", "1", "--seeds", "2"]) == 0
+    said = capsys.readouterr()
+    assert "mean ± std, n = 2" in said.out and "seed 1: trained before" in said.err
+    assert "seed 0: trained before" not in said.err
+    assert (place / "seed-1" / "weights.pt").stat().st_mtime_ns == when
+    assert main([str(run), "--epochs", "2", "--seed", "1"]) == 0  # another schedule
+    assert (place / "seed-1" / "weights.pt").stat().st_mtime_ns > when
+    when = (place / "seed-1" / "weights.pt").stat().st_mtime_ns
+    (place / "seed-1" / "trained.json").write_text('{"key": "of other code"}')
+    assert main([str(run), "--epochs", "2", "--seed", "1"]) == 0
+    assert (place / "seed-1" / "weights.pt").stat().st_mtime_ns > when
+    capsys.readouterr()
+    with locked(place / "seed-3"):
+        assert main([str(run), "--epochs", "1", "--seed", "3"]) == 2
+    assert "seed-3: another command is running in it" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):  # the parser refuses it
+        main([str(run), "--seed", "-1"])
+    assert main([str(run), "--seed", str(2**31 - 1), "--seeds", "2"]) == 2
+    assert capsys.readouterr().err.count("seed: must be") == 2
+
+
+def test_a_seed_that_another_command_trained_while_this_one_waited_is_not_trained_again(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    argv = [str(run), "--epochs", "1", "--seed", "1"]
+    weights = run / "retrain" / "0002" / "seed-1" / "weights.pt"
+    seen: list[int] = []
+
+    @contextmanager
+    def late(folder: Path) -> Iterator[None]:
+        monkeypatch.setattr(retrain, "locked", locked)
+        assert main(argv) == 0
+        seen.append(weights.stat().st_mtime_ns)
+        with locked(folder):
+            yield
+
+    monkeypatch.setattr(retrain, "locked", late)
+    assert main(argv) == 0
+    assert seen == [weights.stat().st_mtime_ns]
+
+
+def test_the_test_people_decide_nothing(
+    run: Path, tiny: TrialConfig, data: FaceData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, bool]] = []
+    pairs_of = FaceData.pairs
+
+    def watched(self: FaceData, protocol: str, part: str, **limits: int) -> object:
+        written = (run / "retrain" / "0002" / "seed-0" / "epochs.csv").exists()
+        asked.append((part, written))
+        return pairs_of(self, protocol, part, **limits)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(FaceData, "pairs", watched)
+    assert main([str(run), "--epochs", "1"]) == 0
+    # The last one asks who trained, to refuse to test them.
+    assert asked == [("train", False), ("val", False), ("test", True), ("train", True)]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--trial", "0009"], "no trial 0009; it has 0002, 0001"),
+        (["--rank", "3"], "no trial of rank 3; 2 trials have a rank"),
+        (["--data", "nowhere"], "nowhere: does not exist"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(
+    run: Path, options: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(run), *options]) == 2
+    assert sentence in capsys.readouterr().err and not (run / "retrain").exists()
+
+
+def test_other_data_than_the_runs_is_refused(
+    run: Path, tmp_path: Path, faces: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import shutil
+
+    other = tmp_path / "other"
+    shutil.copytree(faces, other)
+    picture = next(other.glob("Data/Images/*/frontal/*.jpg"))
+    Image.new("RGB", (60, 60), "red").save(picture)
+    assert main([str(run), "--data", str(other)]) == 2
+    assert f"{other}: not the data that {run} was made with" in capsys.readouterr().err
+
+
+def test_the_demo_judges_test_pairs_and_two_files(
+    run: Path, faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(run), "--epochs", "1"]) == 0
+    folder = run / "retrain" / "0002" / "seed-0"
+    figures = json.loads((folder / "test.json").read_text())
+    capsys.readouterr()
+    weights, out = str(folder / "weights.pt"), tmp_path / "pairs.png"
+    drawn = [weights, "--data", str(faces), "--out", str(out), "--pairs", "3"]
+    assert demo.main(drawn) == 0
+    said = capsys.readouterr().out
+    # The same figure that retrain wrote.
+    assert f"Test accuracy {100 * figures['accuracy']['value']:.1f} %" in said
+    with Image.open(out) as sheet:
+        assert sheet.size == (12 + 3 * (2 * 224 + 24), 44 + 2 * (224 + 30 + 12))
+    same = sorted(faces.glob("Data/Images/*/frontal/01.jpg"))[0]
+    assert demo.main([weights, str(same), str(same), "--out", str(out)]) == 0
+    assert "same person (" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("images", [["only-one.jpg"], ["no.jpg", "no.jpg"]])
+def test_the_demo_refuses_what_it_cannot_judge(
+    tiny: TrialConfig, tmp_path: Path, images: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    from facesiam.nets.siamese import build
+
+    save_model(tmp_path / "w.pt", build(tiny).state_dict(), tiny)
+    assert demo.main([str(tmp_path / "w.pt"), *images]) == 2
+    said = capsys.readouterr().err
+    assert "two images or none, got 1" in said or "no.jpg: no such file" in said
+
+
+def test_the_demos_caption_says_verdict_and_probability() -> None:
+    image = Image.fromarray(np.zeros((224, 224, 3), np.uint8))
+    wrong = demo.Judged(image, image, 0.8, False)
+    assert wrong.caption == "The same person (80%)" and wrong.colour == demo.RED
+    right = demo.Judged(image, image, 0.3, False)
+    assert right.caption == "NOT the same person (70%)" and right.colour == demo.GREEN
+    sure = demo.Judged(image, image, 1.0, None)
+    assert sure.caption == "The same person (100%)" and sure.colour == demo.INK
+
+
+@pytest.mark.parametrize("truth", [True, False])
+def test_the_demos_caption_of_a_score_that_is_no_number_is_no_verdict(truth: bool) -> None:
+    image = Image.new("RGB", (224, 224))
+    judged = demo.Judged(image, image, math.nan, truth)
+    assert judged.caption == "no verdict: its score is not a number"
+    assert judged.colour == demo.RED
+
+
+def test_retrain_leaves_torch_as_it_was(run: Path) -> None:
+    before = torch.random.get_rng_state()
+    assert main([str(run), "--epochs", "1"]) == 0
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_other_protocols_and_the_report_on_them(
+    run: Path, data: FaceData, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["--protocol", "frontal-triplets", "--protocol", "cfp-pairs"]
+    assert main([str(run), "--epochs", "1", *asked]) == 0
+    said = capsys.readouterr().out
+    assert "test split of frontal-triplets" in said and "test split of cfp-pairs" in said
+    folder = run / "retrain" / "0002" / "seed-0"
+    figures = json.loads((folder / "test-cfp-pairs.json").read_text())
+    assert figures["accuracy"]["n"] == len(data.pairs("cfp-pairs", "test").label)  # none twice
+    page = report([run]).read_text()
+    assert "| 0002 | cfp-pairs | 0 |" in page and "| 0002 | frontal-triplets | 0 |" in page
+    assert "(roc-0002.png)" in page and (run / "report" / "roc-0002.png").stat().st_size > 10_000
+
+
+def test_the_best_trials_judge_together_with_the_weights_that_the_run_kept(
+    run: Path, tiny: TrialConfig, data: FaceData, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(run), "--ensemble", "2"]) == 2
+    assert "--ensemble 2 needs the weights of as many" in capsys.readouterr().err
+    for name, lr in (("0001", 1e-4), ("0002", 1e-3)):
+        training = epochs(dataclasses.replace(tiny, lr=lr, epochs=1), data)
+        metrics = next(training)
+        file = run / "weights" / f"{name}.pt"
+        save_model(
+            file, training.weights(), training.config, epoch=0, val_acc=metrics.val_acc,
+            data=data.key,
+        )
+    asked = ["--protocol", "frontal-triplets", "--protocol", "cfp-pairs"]
+    assert main([str(run), "--ensemble", "2", *asked]) == 0
+    assert "test split of cfp-pairs, trial ensemble-2" in capsys.readouterr().out
+    folder = run / "retrain" / "ensemble-2" / "seed-0"
+    figures = json.loads((folder / "test-frontal-triplets.json").read_text())
+    assert figures["members"] == ["0002", "0001"]  # the best first
+    assert not (run / "retrain" / "0002").exists()  # nothing was trained
+    page = report([run]).read_text()
+    assert "| ensemble-2 | cfp-pairs | 0 | – |" in page and "(roc-ensemble-2.png)" in page
+    for wrong in (["3"], ["2", "--protocol", "cfp-10fold", "--seeds", "2"]):
+        assert main([str(run), "--ensemble", *wrong]) == 2
+    said = capsys.readouterr().err
+    assert "and 2 are there" in said
+    assert "--ensemble trains nothing: no --seeds, --protocol cfp-10fold with it" in said
+
+
+def test_weights_behind_a_url_are_fetched_to_judge_together(
+    run: Path, tiny: TrialConfig, data: FaceData, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = run.with_name("there")
+    there.mkdir()
+    here = Mirror(f"file://{there}/run", lambda text: None)
+    here.fetch()
+    shutil.copytree(run, here.run, dirs_exist_ok=True)
+    here.bring()
+    assert main([here.url, "--ensemble", "1"]) == 2
+    assert "and 0 are there" in capsys.readouterr().err
+    training = epochs(dataclasses.replace(tiny, lr=1e-3, epochs=1), data)
+    metrics = next(training)
+    save_model(
+        there / "run" / "weights" / "0002.pt", training.weights(), training.config, epoch=0,
+        val_acc=metrics.val_acc, data=data.key,
+    )
+    assert main([here.url, "--ensemble", "1"]) == 0
+    assert "trial ensemble-1" in capsys.readouterr().out
+    figures = here.run / "retrain" / "ensemble-1" / "seed-0" / "test-frontal-triplets.json"
+    assert json.loads(figures.read_text())["members"] == ["0002"]
+
+
+def test_the_ten_folds_by_the_command(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["--protocol", "cfp-10fold", "--folds", "3,4", "--epochs", "1"]
+    assert main([str(run), *asked]) == 0
+    said = capsys.readouterr().out
+    assert "trial 0002, 2 folds" in said and "Sengupta" in said
+    place = run / "retrain" / "0002" / "cfp-10fold" / "seed-0"
+    summary = json.loads((place / "folds.json").read_text())
+    assert summary["FF"]["accuracy"]["n"] == 2 and not (place.parent.parent / "seed-0").exists()
+    assert "trial 0002, 2 folds" in report([run]).read_text()
+    with pytest.raises(SystemExit):
+        main([str(run), "--protocol", "cfp-10fold", "--folds", "0,11"])
+    assert "must be numbers from 1 to 10 as in 1,2, got 0,11" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("ran", "options", "threads", "said"),
+    [
+        ([(0, 2, "fp32")], [], 2, "trained with 2 threads, fp32, cpu (THIS), as it ran"),
+        ([(0, 1, "bf16")], [], 1, "trained with 1 thread, bf16, cpu (THIS), as it ran"),
+        ([(0, 64, "fp32")], [], 1, "it ran with 64 threads, fp32, cpu (THIS), and here with 1"),
+        ([(0, 2, "fp32")], ["--threads", "1"], 1, "it ran with 2 threads, fp32, cpu (THIS), and"),
+        ([(0, 2, "fp32"), (1, 1, "fp32")], [], 2, "changed at its epoch 1, so this gives another"),
+        (None, [], 1, "what it ran with was not recorded"),
+    ],
+)
+def test_a_trial_is_trained_again_with_what_it_ran_with(
+    run: Path, ran: list[tuple[int, int, str]] | None, options: list[str], threads: int,
+    said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:
+    """On a machine of four cores, in a process that would take one thread."""
+    monkeypatch.setattr(arithmetic, "cores", lambda: 4)
+    processor = torch.backends.cpu.get_cpu_capability()
+    if ran is not None:
+        Journal(run).trial("0002", "running", ran=[
+            {"epoch": epoch, "device": "cpu", "threads": count, "precision": precision,
+             "processor": processor} for epoch, count, precision in ran
+        ])  # fmt: skip
+    settings = {"precision": "auto"}
+    seen: list[tuple[int, str]] = []
+
+    def watched(config: TrialConfig, *given: Any) -> Any:
+        seen.append((torch.get_num_threads(), config.precision))
+        return epochs(config, *given)
+
+    monkeypatch.setattr(retrain, "epochs", watched)
+    monkeypatch.setattr(
+        retrain.results, "settings",
+        lambda run, known=retrain.results.settings: {
+            name: TrialConfig.from_dict({**one.to_dict(), **settings})
+            for name, one in known(run).items()
+        },
+    )
+    with arithmetic.using(1):
+        assert main([str(run), "--epochs", "1", "--trial", "0002", *options]) == 0
+        assert torch.get_num_threads() == 1
+    precision = ran[0][2] if ran else arithmetic.precision_of("auto", "alexnet", "cpu")
+    assert seen == [(threads, precision)]
+    told = " ".join(capsys.readouterr().err.split())
+    assert said.replace("THIS", processor) in told
+
+
+def test_a_retrained_trial_is_the_ranked_one_to_the_digit(
+    run: Path, tiny: TrialConfig, data: FaceData, tmp_path: Path
+) -> None:
+    """As a worker trains it with two threads, and search.retrain in a process of one."""
+    given = {
+        "trial": "0002", "settings": dataclasses.replace(tiny, lr=1e-3).to_dict(),
+        "data": str(data.folder), "weights": {}, "run": str(tmp_path / "worker"), "cpus": 2,
+        "device": "cpu", "noted": 0, "metric": "val_acc", "mode": "max", "bar": None,
+    }
+    with arithmetic.using(1):
+        worker = FaceTrial(given)
+        ranked = [worker.step() for _ in range(3)]
+    Journal(run).trial("0002", "running", ran=ranked[0]["ran"])
+    with arithmetic.using(1):
+        assert main([str(run), "--trial", "0002"]) == 0
+    with (run / "retrain" / "0002" / "seed-0" / "epochs.csv").open() as file:
+        trained = list(csv.DictReader(file))
+    clock = ("seconds", "samples_per_second", "peak_memory_mib")
+    for mine, theirs in zip(trained, ranked, strict=True):
+        for name, value in mine.items():
+            assert name in clock or repr(float(value)) == repr(float(theirs[name])), name

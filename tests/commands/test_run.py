@@ -1,0 +1,553 @@
+"""The command, from a wrong word to a finished, interrupted and resumed search."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from facesiam.data.dataset import FaceData
+from facesiam.nets.checkpoint import load_model
+from facesiam.nets.pretrained import read_weights
+from search import results
+from search.run import main
+from search.tuning import warm_start as prior
+
+ROOT = Path(__file__).parents[2]
+SPACE = """
+fixed: {image_size: 64, hidden: 16, epochs: 3, batch_size: 8, precision: fp32, join: difference}
+search:
+  lr: [1e-3, 1e-4]
+  augment: [false, true]
+rows:
+  A: {settings: {lr: 1e-3}, published: {val: 81, test: 80, overfit: true, epoch: 15}}
+  B: {settings: {lr: 1e-3, augment: true}, note: a note}
+algorithm: grid
+"""
+
+
+@pytest.fixture
+def space(tmp_path: Path) -> Path:
+    """A small search, in a folder of its own."""
+    file = tmp_path / "small.yaml"
+    file.write_text(SPACE)
+    return file
+
+
+def refused(argv: list[str], out: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """Run the command; assert that it refused and wrote nothing; return what it said."""
+    before = sorted(out.rglob("*"))
+    assert main(["--out", str(out / "runs"), *argv]) == 2
+    assert sorted(out.rglob("*")) == before
+    return capsys.readouterr().err.strip()
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--set", "optimiser=adam"], "--set optimiser: not a setting; did you mean optimizer?"),
+        (["--set", "lr=-1"], "--set lr: must be above 0, got -1"),
+        (["--set", "lr"], "--set lr: must be KEY=VALUE, such as epochs=10"),
+        (["--rows", "A,Z"], "--rows Z: no such row; {space} has A, B"),
+        (["--resume"], "--resume: there is no run at {out}/small"),
+        (["--name", "../up"], "--name ../up: letters, digits, '-', '_' and '.' only"),
+        (["--data", "nowhere.zip"], "nowhere.zip: does not exist"),
+        (["--gpus", "64"], "--gpus 64: more than the"),
+        (["--address", "127.0.0.1:1"], "--address 127.0.0.1:1: nobody answers there"),
+        (["--address", "nonsense"], "--address nonsense: write auto or HOST:PORT"),
+        (["--out", "s3://"], "--out s3://: no URL; such as s3://bucket/runs or file:///path"),
+        (["--out", "file:/x"], "--out file:/x: no URL; such as s3://bucket/runs or file:///path"),
+        (["--set", "people=1", "--data", "{faces}"], "people: 1 leaves no pair of the same"),
+    ],
+)
+def test_a_wrong_option_is_refused_in_a_sentence_and_nothing_is_written(
+    space: Path, faces: Path, options: list[str], sentence: str,
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+) -> None:
+    monkeypatch.setenv("FACESIAM_CACHE", str(faces.parent / "cache"))
+    options = [option.replace("{faces}", str(faces)) for option in options]
+    said = refused([str(space), *options], tmp_path, capsys)
+    expected = sentence.replace("{space}", str(space)).replace("{out}", str(tmp_path / "runs"))
+    assert expected in said and "Traceback" not in said
+
+
+def test_a_faulty_space_is_refused_with_every_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_text("search:\n  lr: [0]\n  optimiser: [adam]\n")
+    said = refused([str(file)], tmp_path, capsys)
+    assert said.splitlines() == [
+        f"{file}: 2 problems",
+        "  line 2  lr: must be above 0, got 0",
+        "  line 3  optimiser: not a setting; did you mean optimizer?",
+    ]
+
+
+def test_a_space_is_refused_before_torch_or_ray_is_imported(tmp_path: Path) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_text("search: {lr: []}\n")
+    code = (
+        "import sys; from search.run import main; code = main([sys.argv[1]]); "
+        "print(code, {'torch', 'ray', 'pandas', 'optuna'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(file)], capture_output=True, text=True)
+    assert done.stdout.strip() == "2 set()"
+
+
+def test_pretrained_without_weights_is_refused_before_anything_starts(
+    space: Path, faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "empty"))
+    (tmp_path / "empty").mkdir()
+    options = ["--set", "pretrained=true", "--data", str(faces), "--weights", str(tmp_path)]
+    said = refused([str(space), *options], tmp_path, capsys)
+    assert f"--weights {tmp_path}: no file named alexnet*.pth in it" in said
+
+
+def test_an_output_folder_that_cannot_be_written_is_refused(
+    space: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    assert main([str(space), "--out", str(tmp_path / "file")]) == 2
+    assert f"--out {tmp_path / 'file'}: {tmp_path / 'file'} cannot be written to (" in (
+        capsys.readouterr().err
+    )
+
+
+def test_dry_run_prints_the_plan_and_starts_nothing(
+    space: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(space), "--dry-run", "--out", str(tmp_path / "runs")]) == 0
+    said = capsys.readouterr().out
+    assert "distinct configurations: 4" in said and "trials: 4" in said
+    assert "estimated cost: trials × epochs = 4 × 3" in said and "it halts" not in said
+    assert main([str(space), "--dry-run", "--out", str(tmp_path / "runs"), "--minutes", "9"]) == 0
+    assert "; it halts after 9 minutes" in " ".join(capsys.readouterr().out.split())
+    assert os.listdir(tmp_path) == ["small.yaml"]
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_a_search_leaves_everything_and_its_name_is_taken(
+    space: Path, faces: Path, data: FaceData, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FACESIAM_CACHE", str(data.folder.parent))
+    out = tmp_path / "runs"
+    argv = [str(space), "--data", str(faces), "--out", str(out), "--set", "epochs=2"]
+    # 1e9 is above lr's bound, so the trial that diverges comes by its loss: Adam at lr 10.
+    space.write_text(SPACE.replace("1e-4]", "10]"))
+    assert main([*argv, "--report"]) == 0
+    said = capsys.readouterr().out
+    run = out / "small"
+    assert "rank" in said and f"report: {run / 'report' / 'report.md'}" in said
+    for name in (
+        "space.yaml", "manifest.json", "trials.csv", "trials.parquet", "epochs.csv",
+        "epochs.parquet", "report/report.md",
+    ):
+        assert (run / name).stat().st_size > 0, name
+    trials, epochs = results.load(run)
+    assert list(trials["val_acc"]) == sorted(trials["val_acc"], reverse=True)
+    assert set(trials["status"]) <= {"done", "stopped"}
+    for _, trial in trials[trials["status"] == "stopped"].iterrows():
+        assert trial["stop_rule"] == "diverged" and "is nan at epoch" in trial["stop_reason"]
+    pd.testing.assert_frame_equal(pd.read_parquet(run / "epochs.parquet"), epochs)
+    assert len(list((run / "tensorboard").glob("*/events*"))) >= 4
+    best = trials["trial"].iloc[0]
+    kept = {f"{trial}.pt" for trial in trials["trial"].head(3)}
+    assert {path.name for path in (run / "weights").iterdir()} == kept
+    _, config, info = load_model(run / "weights" / f"{best}.pt")
+    assert config == results.settings(run)[best]
+    assert info["val_acc"] == trials["val_acc"].iloc[0]
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert manifest["data"]["key"] == data.key and manifest["finished"]
+    assert manifest["versions"]["ray"] and manifest["machine"]["cores"]
+    assert main(argv) == 2
+    assert f"{run} exists; go on with --resume, or give another --name" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_tpe_and_asha_on_ray_stop_trials_and_say_why(
+    space: Path, faces: Path, data: FaceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FACESIAM_CACHE", str(data.folder.parent))
+    text = SPACE.replace("lr: [1e-3, 1e-4]", "lr: {low: 1e-4, high: 1, log: true}")
+    # Of 48 pairs the noise is 7 points, and nets that know nothing tie: their losses do not.
+    prune = "metric: val_loss\nprune: {asha: {grace: 1, factor: 2, noise: 0}}\n"
+    space.write_text(text.replace("grid", "tpe") + prune)
+    argv = [str(space), "--data", str(faces), "--out", str(tmp_path), "--trials", "7"]
+    assert main([*argv, "--concurrent", "1"]) == 0
+    trials, epochs = results.load(tmp_path / "small")
+    assert len(trials) == 7
+    stopped = trials[trials["status"] == "stopped"]
+    assert "asha" in set(stopped["stop_rule"]) <= {"asha", "diverged", "dead"}
+    for _, trial in stopped[stopped["stop_rule"] == "asha"].iterrows():
+        found = re.fullmatch(
+            r"best val_loss (\S+) at the rung of (\d) epochs( from its take-off at epoch \d)?, "
+            r"cutoff (\S+) of \d+ peers",
+            trial["stop_reason"],
+        )
+        assert found and float(found[1]) > float(found[4])
+        assert trial["epochs_run"] == trial["stop_epoch"] + 1 >= trial["stop_rung"]
+        assert trial["stop_rung"] == int(found[2])
+    done = trials[trials["status"] == "done"]
+    assert set(done["epochs_run"]) == {3}
+    assert len(epochs) == trials["epochs_run"].sum()
+    assert all(2 <= len(set(trials[name])) for name in ("lr", "augment"))
+
+
+def after_each_result(
+    monkeypatch: pytest.MonkeyPatch, then: Callable[[Any, dict[str, Any]], None]
+) -> None:
+    """Have `then` called with Ray's trial and its result once the recorder has noted it."""
+    from search.tuning.recorder import Recorder
+
+    noted = Recorder.on_trial_result
+
+    def both(
+        self: Recorder, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any],
+        **info: object,
+    ) -> None:
+        noted(self, iteration, trials, trial, result, **info)
+        then(trial, result)
+
+    monkeypatch.setattr(Recorder, "on_trial_result", both)
+
+
+@pytest.mark.usefixtures("local_ray")
+@pytest.mark.parametrize("deaths", [1, 9])
+def test_a_worker_that_is_killed_costs_its_trial_an_epoch_and_one_that_always_dies_its_trial(
+    space: Path, faces: Path, data: FaceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    deaths: int,
+) -> None:
+    from search.tuning import failures as faults
+
+    monkeypatch.setenv("FACESIAM_CACHE", str(data.folder.parent))
+    monkeypatch.setattr(faults, "FIRST_WAIT", 0.1)
+    killed: list[int] = []
+
+    def kill_a(trial: Any, result: dict[str, Any]) -> None:
+        if trial.config["trial"] == "A" and len(killed) < deaths:
+            killed.append(result["pid"])
+            os.kill(result["pid"], signal.SIGKILL)
+
+    after_each_result(monkeypatch, kill_a)
+    # Nothing is saved, so that a killed trial starts over and gets no further than before.
+    argv = [str(space), "--data", str(faces), "--out", str(tmp_path / "runs"), "--rows", "A,B"]
+    assert main(argv) == (deaths > 1)
+    trials, epochs = results.load(tmp_path / "runs" / "small")
+    by_id = trials.set_index("trial")
+    assert dict(by_id["status"]) == {"A": "failed" if deaths > 1 else "done", "B": "done"}
+    assert by_id.loc["B", "epochs_run"] == 3
+    assert len(killed) == (1 if deaths == 1 else len(set(killed)))
+    if deaths > 1:
+        said = by_id.loc["A", "stop_reason"]
+        assert re.match(r"the worker died \(process \d+ on 127.0.0.1\)", said)
+    else:
+        assert by_id.loc["A", "epochs_run"] == 3
+
+
+@pytest.fixture(scope="module")
+def whole(
+    faces: Path, data: FaceData, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[list[str], dict[str, str], Path]:
+    """A search that nothing interrupts: its command, its environment and its run."""
+    folder = tmp_path_factory.mktemp("whole")
+    (folder / "small.yaml").write_text(SPACE)
+    environment = os.environ | {"FACESIAM_CACHE": str(data.folder.parent)}
+    (long := folder / ("t" * 50)).mkdir()
+    hostile = {  # nothing of it can be shown, no home, and another Ray is spoken of
+        "PYTHONIOENCODING": "ascii", "HOME": "/proc", "TMPDIR": str(long), "TUNE_RESULT_DIR": "/x",
+        "RAY_ADDRESS": "127.0.0.1:1", "RAY_TMPDIR": "/proc", "RAY_REDIS_ADDRESS": "127.0.0.1:1",
+    }
+    command = [sys.executable, "-m", "search.run", str(folder / "small.yaml"), "--cpus", "1"]
+    command += ["--concurrent", "1", "--data", str(faces)]
+    command += ["--set", "people=8", "--set", "augment=false"]  # two trials
+    command += ["--set", "batch_size=1"]  # so many steps that a signal comes within an epoch
+    shell = ["bash", "-c", '"$@" >/dev/full 2>&- <&-', "-"]
+    subprocess.run(
+        [*shell, *command, "--out", str(folder)], cwd=ROOT, timeout=240, check=True,
+        env=environment | hostile,
+    )
+    return command, environment, folder / "small"
+
+
+@pytest.mark.timeout(600)
+def test_ctrl_c_and_preemption_lose_no_step_and_the_resumed_run_equals_an_uninterrupted_one(
+    whole: tuple[list[str], dict[str, str], Path], tmp_path: Path
+) -> None:
+    command, environment, uninterrupted = whole
+    command = [*command, "--out", str(tmp_path), "--name", "cut"]
+    run = tmp_path / "cut"
+    sessions = Path(tempfile.mkdtemp(prefix="t", dir="/tmp"))
+    environment = {**environment, "TMPDIR": str(sessions)}
+    interrupt(command, environment, run, signal.SIGINT, 1)  # in the first trial
+    interrupt([*command, "--resume"], environment, run, signal.SIGTERM, 4)  # in the second
+    with subprocess.Popen(
+        [*command, "--resume"], cwd=ROOT, env=environment, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True,
+    ) as last:
+        assert last.stdout and last.stderr
+        last.stdout.close()  # as ``| head`` does: the search goes on all the same
+        said = last.stderr.read()
+        assert (last.wait(240), said) == (
+            0, "stdout cannot be written (Broken pipe): nothing more is shown there\n"
+        )
+    for one, other in zip(results.load(run), results.load(uninterrupted), strict=True):
+        clock = [c for c in ("seconds", "samples_per_second", "peak_memory_mib") if c in one]
+        pd.testing.assert_frame_equal(one.drop(columns=clock), other.drop(columns=clock))
+    sessions.rmdir()  # Ray's are gone, each with its driver
+    # No epoch was begun again, and no trial that was done.
+    lines = [json.loads(line) for line in (run / "epochs.jsonl").read_text().splitlines()]
+    assert [(row["trial"], row["epoch"]) for row in lines] == [
+        (trial, epoch) for trial in ("0001", "0002") for epoch in range(3)
+    ]
+
+
+def interrupt(
+    command: list[str], environment: dict[str, str], run: Path, number: signal.Signals, lines: int
+) -> None:
+    """Start the search, send it the signal once so many epochs are noted; assert how it ended."""
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )
+    journal = run / "epochs.jsonl"
+    deadline = time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < deadline:
+        if journal.exists() and journal.read_text().count("\n") >= lines:
+            break
+        time.sleep(0.05)
+    time.sleep(0.3)
+    os.killpg(process.pid, number)  # as a terminal or `timeout` does: to the whole group
+    asked = time.monotonic()
+    said, noise = process.communicate(timeout=120)
+    print(f"{number.name}: ended after {time.monotonic() - asked:.1f} s")
+    word = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}[number]
+    assert process.returncode == 128 + number, noise
+    assert f"{word}; go on with:\n  python -m search.run" in said and "--resume" in said
+    assert noise == ""
+    assert lines <= journal.read_text().count("\n") < lines + 2
+    (saved,) = (run / "state").glob("*.pt")
+    within = read_weights(saved)["within"]
+    assert within["steps"] == within["watch"]["updates"] > 0
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_when_its_time_is_up_a_search_halts_and_goes_on_later(
+    space: Path, faces: Path, data: FaceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("FACESIAM_CACHE", str(data.folder.parent))
+    left: list[float] = []
+
+    def soon(trial: Any, result: dict[str, Any]) -> None:
+        left.append(signal.getitimer(signal.ITIMER_REAL)[0])
+        if len(left) == 2:
+            signal.setitimer(signal.ITIMER_REAL, 0.01)  # as if the hour were over
+
+    after_each_result(monkeypatch, soon)
+    argv = [str(space), "--data", str(faces), "--out", str(tmp_path / "runs"), "--rows", "A,B"]
+    argv += ["--minutes", "60", "--concurrent", "1"]
+    assert main(argv) == 0
+    assert 3500 < left[0] < 3600
+    said = capsys.readouterr().out
+    assert "60 minutes are over; go on with:\n  python -m search.run" in said
+    run = tmp_path / "runs" / "small"
+    assert "minutes: 60" in (run / "space.yaml").read_text()
+    trials, _ = results.load(run)
+    assert dict(zip(trials["trial"], trials["status"], strict=True)) != {"A": "done", "B": "done"}
+    assert main([*argv, "--resume"]) == 0
+    trials, epochs = results.load(run)
+    assert set(trials["status"]) == {"done"} and list(trials["epochs_run"]) == [3, 3]
+    assert sorted(epochs["epoch"]) == [0, 0, 1, 1, 2, 2]  # none was lost or run twice
+    assert "minutes are over" not in capsys.readouterr().out
+
+
+EMBEDDING = """
+fixed: {net: mobilenet_v3_small, image_size: 64, epochs: 1, batch_size: 16, join: cosine,
+  images_per_person: 4, views: all, embedding: 8, precision: fp32, lr: 1e-3}
+search:
+  loss: [logistic, arcface]
+  margin: {choices: [0.1, 0.3], when: {loss: arcface}}
+trials: 2
+"""
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_embedding_nets_are_searched_then_ablated_and_warm_start_another_search(
+    space: Path, faces: Path, data: FaceData, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FACESIAM_CACHE", str(data.folder.parent))
+    space.write_text(EMBEDDING)
+    argv = [str(space), "--data", str(faces), "--out", str(tmp_path)]
+    assert main(argv) == 0
+    first, best = tmp_path / "small", results.load(tmp_path / "small")[0].iloc[0]
+
+    assert main([*argv, "--name", "ablation", "--ablate", str(first), "--report"]) == 0
+    trials, _ = results.load(tmp_path / "ablation")
+    other = {"logistic": ["loss-arcface-s0"], "arcface": ["loss-logistic-s0"]}[best["loss"]]
+    if best["loss"] == "arcface":
+        other.append(f"margin-{0.4 - best['margin']:g}-s0")
+    assert sorted(trials["row"]) == sorted(["best-s0", *other])
+    again = trials.set_index("row").loc["best-s0"]
+    assert again["val_acc"] == best["val_acc"]  # the same trial, trained again
+    page = (tmp_path / "ablation" / "report" / "report.md").read_text()
+    loss = {"logistic": "arcface", "arcface": "logistic"}[best["loss"]]
+    assert f"| loss | {best['loss']} → {loss} |" in page  # from the trial that is changed
+
+    capsys.readouterr()
+    warm = [*argv, "--name", "warm", "--warm-start", str(first), "--trials", "1"]
+    assert main(warm) == 0
+    assert f"warm start: 2 of 2 trials of {first}" in capsys.readouterr().out
+    assert len(prior.read(tmp_path / "warm")) == 2
+    assert main([*argv, "--name", "warm", "--resume", "--trials", "2"]) == 0
+    assert len(results.load(tmp_path / "warm")[0]) == 2
+    cold = [*argv, "--resume", "--warm-start", str(first)]
+    assert main(cold) == 2
+    assert "--warm-start: this run began without one" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_a_tiny_search_on_the_real_faces(
+    space: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = os.environ.get("REAL_FACES")
+    if not real:
+        pytest.skip("the CFP dataset is not here: FACESIAM_DATA is not set")
+    argv = [str(space), "--data", real, "--out", str(tmp_path), "--set", "people=8"]
+    assert main([*argv, "--rows", "A"]) == 0
+    trials, epochs = results.load(tmp_path / "small")
+    assert list(trials["status"]) == ["done"] and set(epochs["val_pairs"]) == {160}
+    assert main([*argv, "--name", "official", "--rows", "B", "--set", "protocol=cfp-pairs"]) == 0
+    assert "done" in capsys.readouterr().out
+
+
+def while_ray_starts(monkeypatch: pytest.MonkeyPatch, then: Callable[[], object]) -> None:
+    """Have `then` happen once the folder was found free, and before it is locked."""
+    from search.tuning import driver
+
+    there = driver.cluster
+
+    def late() -> Any:
+        then()
+        return there()
+
+    monkeypatch.setattr(driver, "cluster", late)
+
+
+@pytest.mark.usefixtures("local_ray")
+@pytest.mark.parametrize("behind_a_url", [False, True])
+def test_a_run_that_another_command_made_or_changed_while_this_one_started_stays_as_it_is(
+    space: Path, faces: Path, data: FaceData, tmp_path: Path, behind_a_url: bool,
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FACESIAM_CACHE", str(data.folder.parent))
+    place = tmp_path / "runs"
+    out = f"file://{place}" if behind_a_url else str(place)
+    argv = [str(space), "--data", str(faces), "--out", out, "--rows", "A", "--set", "epochs=1"]
+    argv += ["--set", "people=8"]
+    with monkeypatch.context() as patch:
+        inner = patch  # the other command runs while this one looks at its machines
+
+        def other() -> None:
+            inner.undo()
+            assert main(argv) == 0
+
+        while_ray_starts(patch, other)
+        assert main([*argv, "--set", "hidden=32"]) == 2
+    url = out + "/small" if behind_a_url else str(place / "small")
+    assert f"{url} exists, begun by another command since this one" in capsys.readouterr().err
+    run = results.folder_of(url)
+    assert [config.hidden for config in results.settings(run).values()] == [16]
+    assert results.load(run)[0]["status"].tolist() == ["done"]
+
+    def gone_on() -> None:
+        """Somebody goes on with the run under another metric meanwhile."""
+        for file in (run, place / "small"):
+            text = (file / "space.yaml").read_text()
+            (file / "space.yaml").write_text(re.sub("metric:.*", "metric: val_auc", text))
+
+    before = (place / "small" / "trials.jsonl").stat() if not behind_a_url else None
+    while_ray_starts(monkeypatch, gone_on)
+    assert main([*argv, "--resume", "--rows", "A,B"]) == 2
+    assert "metric was val_auc and is val_acc" in capsys.readouterr().err
+    if before:
+        assert (place / "small" / "trials.jsonl").stat() == before
+
+
+@pytest.mark.usefixtures("local_ray")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_that_is_swallowed_while_ray_starts_ends_the_search_all_the_same(
+    space: Path, faces: Path, data: FaceData, tmp_path: Path, number: signal.Signals, code: int,
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FACESIAM_CACHE", str(data.folder.parent))
+
+    def swallow() -> None:
+        with suppress(BaseException):
+            signal.raise_signal(number)
+
+    while_ray_starts(monkeypatch, swallow)
+    argv = [str(space), "--data", str(faces), "--out", str(tmp_path / "runs"), "--rows", "A"]
+    assert main(argv) == code
+    assert "ed before the search began\n" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_ctrl_c_while_ray_starts_leaves_nothing(
+    space: Path, faces: Path, data: FaceData, tmp_path: Path
+) -> None:
+    sessions = Path(tempfile.mkdtemp(prefix="t", dir="/tmp"))
+    command = [sys.executable, "-m", "search.run", str(space), "--data", str(faces), "--out"]
+    with subprocess.Popen(
+        [*command, str(tmp_path / "runs")], cwd=ROOT, stdout=subprocess.PIPE, text=True,
+        stderr=subprocess.PIPE, start_new_session=True, env=os.environ | {
+            "FACESIAM_CACHE": str(data.folder.parent), "TMPDIR": str(sessions)
+        },
+    ) as process:
+        while process.poll() is None and not list(sessions.glob("siam*/session_*")):
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGINT)
+        shown, said = process.communicate(timeout=120)
+    assert (process.returncode, said) == (130, "interrupted before the search began\n")
+    assert all(re.match(r"rule \w+: cannot act: ", line) for line in shown.splitlines())
+    assert not (tmp_path / "runs").exists()
+    sessions.rmdir()  # nothing is in it
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_minutes_that_are_over_before_a_trial_starts_leave_a_run_to_go_on_with(
+    space: Path, faces: Path, data: FaceData, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The command that goes on is the one that was given, not that of whoever calls ``main``."""
+    from search.tuning import driver
+    from search.tuning.shutdown import TIME_UP
+
+    monkeypatch.setenv("FACESIAM_CACHE", str(data.folder.parent))
+    monkeypatch.setattr(sys, "argv", ["ipykernel_launcher.py", "-f", "kernel.json"])
+    monkeypatch.setattr(driver, "run", lambda *given, **more: TIME_UP)
+    argv = [str(space), "--data", str(faces), "--out", str(tmp_path), "--minutes", "0.0001"]
+    assert main(argv) == 0
+    said = capsys.readouterr().out
+    assert "no trial has started\nexplored 0 of 4\n" in said
+    assert f"go on with:\n  python -m search.run {' '.join(argv)} --resume\n" in said
+    noted = json.loads((tmp_path / "small" / "manifest.json").read_text())
+    assert noted["command"] == f"python -m search.run {' '.join(argv)}"
+    assert results.main([str(tmp_path / "small")]) == 2
+    assert "small: no trial has started yet" in capsys.readouterr().err

@@ -1,0 +1,265 @@
+"""What was packed is what is mapped: damage of every kind is noticed, said, and packed anew."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny_cfp
+
+from facesiam.data import checksums as seals
+from facesiam.data import packing
+from facesiam.data import unfinished as parts
+from facesiam.data.dataset import DataError, FaceData, is_packed, open_packed, prepare
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_images() -> Iterator[None]:
+    """Pack 16×16: what is held here does not depend on the size."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(packing, "SIDE", 16)
+        yield
+
+
+@pytest.fixture(scope="module")
+def faces(small_images: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tiny_cfp.write(tmp_path_factory.mktemp("tiny") / "cfp-dataset")
+    for image in sorted((folder / "Data/Images").rglob("*.jpg")):
+        file = Path(str(image).replace("/Images/", "/Fiducials/")).with_suffix(".txt")
+        tiny_cfp.text(file, [f"{1 + at % 5},{at / 6}" for at in range(30)])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def packed(faces: Path) -> Path:
+    cache = faces.parent / "cache"
+    return prepare(str(faces), ["squeeze", "letterbox"], cache=cache, progress=False).folder
+
+
+@pytest.fixture
+def cache(packed: Path, tmp_path: Path) -> Path:
+    """A copy of the cache to damage."""
+    shutil.copytree(packed, tmp_path / "cache" / packed.name)
+    return tmp_path / "cache" / packed.name
+
+
+def again(faces: Path, folder: Path) -> FaceData:
+    return prepare(
+        str(faces), ["squeeze", "letterbox"], cache=folder.parent, progress=False
+    )  # fmt: skip
+
+
+def flip(file: Path, at: int, bit: int = 1) -> None:
+    at %= file.stat().st_size
+    with open(file, "r+b") as stream:
+        stream.seek(at)
+        byte = stream.read(1)[0] ^ bit
+        stream.seek(at)
+        stream.write(bytes([byte]))
+
+
+def swap_images(folder: Path) -> None:
+    pixels = np.load(folder / "squeeze.npy", mmap_mode="r+")
+    pixels[[3, 4]] = pixels[[4, 3]]
+
+
+def swap_pairs(folder: Path) -> None:
+    with np.load(folder / "index.npz") as index:
+        arrays = dict(index)
+    arrays["pairs"][:, 4] ^= 1
+    with open(folder / "index.npz", "wb") as stream:
+        np.savez(stream, **arrays)
+
+
+def other_dataset(folder: Path) -> None:
+    """All files of another dataset, seals and all, under this one's name."""
+    other = tiny_cfp.write(folder.parent / "other")
+    tiny_cfp.image(other / "Data/Images/001/frontal/01.jpg", (9, 9, 9))
+    tiny_cfp.text(other / "Protocol/Split/FF/01/diff.txt", ["2,4"])
+    theirs = prepare(
+        str(other), ["squeeze", "letterbox"], cache=folder.parent, progress=False
+    ).folder
+    assert theirs != folder
+    shutil.rmtree(folder)
+    theirs.rename(folder)
+
+
+DAMAGES: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
+    "a bit of an image": (lambda f: flip(f / "squeeze.npy", 5000), ("squeeze",)),
+    "the last bit of the last image": (
+        lambda f: flip(f / "squeeze.npy", -1, 128), ("squeeze",)
+    ),
+    "two images changed round": (swap_images, ("squeeze",)),
+    "the other geometry's pixels": (
+        lambda f: shutil.copy(f / "letterbox.npy", f / "squeeze.npy"), ("squeeze",)
+    ),
+    "the other geometry's pixels with their seal": (
+        lambda f: [shutil.copy(f / f"letterbox.{end}", f / f"squeeze.{end}") for end in ("npy",)]
+        and shutil.copy(f / "letterbox.npy.json", f / "squeeze.npy.json"), ("squeeze",)
+    ),
+    "labels changed round": (swap_pairs, ("index",)),
+    "another dataset under this key": (other_dataset, ("index", "squeeze", "letterbox")),
+    "a bit of the index": (lambda f: flip(f / "index.npz", 100), ("index",)),
+    "cut pixels": (lambda f: os.truncate(f / "letterbox.npy", 20_000), ("letterbox",)),
+    "empty pixels": (lambda f: os.truncate(f / "letterbox.npy", 0), ("letterbox",)),
+    "longer pixels": (
+        lambda f: os.truncate(f / "letterbox.npy", 10**6), ("letterbox",)
+    ),
+    "a cut index": (lambda f: os.truncate(f / "index.npz", 500), ("index",)),
+    "an empty index": (lambda f: os.truncate(f / "index.npz", 0), ("index",)),
+    "an empty seal": (lambda f: os.truncate(f / "index.npz.json", 0), ("index",)),
+    "a seal that is a list": (
+        lambda f: (f / "squeeze.npy.json").write_text("[1]"), ("squeeze",)
+    ),
+    "a seal with other types": (
+        lambda f: (f / "squeeze.npy.json").write_text('{"key": [], "crc32": {}}'), ("squeeze",)
+    ),
+    "no seals, as before there were any": (
+        lambda f: [file.unlink() for file in f.glob("*.json")], ("index", "squeeze", "letterbox")
+    ),
+    "an earlier decoder's": (lambda f: noted(f, decoder=1), ("squeeze",)),
+    "another Pillow's": (lambda f: noted(f, pillow="1.0"), ("squeeze",)),
+}  # fmt: skip
+
+
+def noted(folder: Path, **other: object) -> None:
+    seal = folder / "squeeze.npy.json"
+    seal.write_text(json.dumps({**json.loads(seal.read_text()), **other}))
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damage_is_noticed_said_and_packed_anew(
+    faces: Path, packed: Path, cache: Path, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    harm, files = DAMAGES[damage]
+    harm(cache)
+    capsys.readouterr()
+    data, sound = again(faces, cache), FaceData(packed)
+    said = capsys.readouterr().err.splitlines()
+    named = [Path(line.partition(":")[0]).name.split(".")[0] for line in said]
+    assert named == list(files)
+    assert all(line.endswith("; it is packed anew") for line in said)
+    assert data.key == sound.key
+    for geometry in ("squeeze", "letterbox"):
+        assert (data.pixels(geometry) == sound.pixels(geometry)).all()  # type: ignore[arg-type]
+    for part in ("train", "val", "test"):
+        ours, theirs = (d.pairs("cfp-pairs", part) for d in (data, sound))  # type: ignore[arg-type]
+        assert ours.label.tolist() == theirs.label.tolist()
+        assert ours.left.tolist() == theirs.left.tolist()
+    again(faces, cache)
+    assert capsys.readouterr().err == ""  # once
+
+
+def test_what_is_sound_is_not_packed_again(faces: Path, cache: Path) -> None:
+    before = {file.name: file.stat().st_mtime_ns for file in cache.iterdir()}
+    assert before.keys() == {
+        "index.npz", "index.npz.json", "squeeze.npy", "squeeze.npy.json", "letterbox.npy",
+        "letterbox.npy.json",
+    }  # fmt: skip
+    again(faces, cache)
+    assert {file.name: file.stat().st_mtime_ns for file in cache.iterdir()} == before
+    assert is_packed(cache, ["squeeze"]) and not is_packed(cache, ["aligned"])
+    flip(cache / "squeeze.npy", 999)
+    assert is_packed(cache, ["letterbox"]) and not is_packed(cache, ["squeeze"])
+
+
+@pytest.mark.parametrize("size", [0, 1, 100, 500])
+def test_a_worker_that_meets_a_damaged_file_says_so(cache: Path, size: int) -> None:
+    os.truncate(cache / "squeeze.npy", size)
+    with pytest.raises(DataError, match="squeeze.npy: is damaged .*the next start with this data"):
+        open_packed(cache).pixels("squeeze")
+    os.truncate(cache / "index.npz", size)
+    with pytest.raises(DataError, match="index.npz: is damaged .*the next start with this data"):
+        FaceData(cache)
+
+
+def test_other_landmarks_are_packed_anew(
+    faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = shutil.copytree(faces, tmp_path / "copy")
+    first = prepare(str(copy), ["aligned"], cache=tmp_path / "cache", progress=False)
+    before = np.array(first.pixels("aligned")[5])
+    file = copy / "Data/Fiducials/003/frontal/02.txt"
+    tiny_cfp.text(file, [f"{100 + at % 5},{at / 6}" for at in range(30)])
+    after = prepare(str(copy), ["aligned"], cache=tmp_path / "cache", progress=False)
+    assert "aligned.npy: was packed with other landmarks; it is packed" in capsys.readouterr().err
+    assert (after.pixels("aligned")[5] != before).any()
+
+
+def test_a_seal_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seals, "_PIECE", 4)
+    file = tmp_path / "x.npy"
+    file.write_bytes(b"abcdefghij")
+    seals.write(file, seals.seal_of(file), "x.npy", "k")
+    noted = json.loads((tmp_path / "x.npy.json").read_text())
+    assert noted["bytes"] == 10
+    assert noted["crc32"] == [zlib.crc32(piece) for piece in (b"abcd", b"efgh", b"ij")]
+    assert seals.broken(file, "k") is None
+    assert seals.broken(file, "other") == "is of another dataset"
+    shutil.copy(file, tmp_path / "z.npy")
+    shutil.copy(tmp_path / "x.npy.json", tmp_path / "z.npy.json")
+    assert seals.broken(tmp_path / "z.npy", "k") == "is another file"
+    for at in range(10):
+        flip(file, at)
+        assert seals.broken(file, "k") == "is damaged: it is not what was packed"
+        flip(file, at)
+    assert seals.broken(tmp_path / "y.npy", "k") == "is not there"
+
+
+def test_what_ended_writers_left_is_swept_and_nothing_else(tmp_path: Path) -> None:
+    mine = parts.part_of(tmp_path / "a.npy")
+    with parts.held(mine):
+        parts.sweep(tmp_path)
+        assert mine.exists()
+    assert not mine.exists()
+    left = parts.part_of(tmp_path / "b.npy")
+    left.write_bytes(b"x")
+    drawn = parts.part_of(tmp_path / "drawn")
+    (drawn / "Data").mkdir(parents=True)
+    other = tmp_path / ".c.npy-elsewhere-12-01234567.part"
+    old = tmp_path / ".d-12-01234567.part"
+    kept = tmp_path / "cfp-dataset.zip.part"  # a download goes on with it
+    link = parts.part_of(tmp_path / "e.npy")
+    for file in (other, old, kept):
+        file.write_bytes(b"x")
+    link.symlink_to(kept)
+    os.utime(old, (0, 0))
+    parts.sweep(tmp_path)
+    assert {file for file in tmp_path.iterdir() if not file.is_symlink()} == {other, kept}
+    os.utime(other, (time.time() - 3700,) * 2)
+    parts.sweep(tmp_path)
+    assert not other.exists() and kept.exists()
+
+
+def test_where_every_lock_succeeds_a_writer_that_lives_keeps_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fcntl, "flock", lambda *given: None)
+    writer = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    mine = parts.part_of(tmp_path / "a.npy")
+    file = mine.with_name(mine.name.replace(f"-{os.getpid()}-", f"-{writer.pid}-"))
+    file.write_bytes(b"x")
+    with parts.held(mine):
+        parts.sweep(tmp_path)
+        assert file.exists() and mine.exists()
+    writer.communicate(b"\n")
+    parts.sweep(tmp_path)
+    assert not file.exists()
+
+
+def test_a_folder_that_is_being_drawn_is_left_alone(tmp_path: Path) -> None:
+    own = parts.part_of(tmp_path / "drawn")
+    with parts.held(own, folder=True):
+        parts.sweep(tmp_path)
+        assert own.is_dir()
+    assert not own.exists()

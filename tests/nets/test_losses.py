@@ -1,0 +1,146 @@
+"""Losses against numbers worked out by hand: logits (0, x) cost ln(1 + e^x) as "same"."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from facesiam.config.trial import TrialConfig
+from facesiam.nets.losses import EMBEDDING_LOSSES, pairs_of, single, two
+
+LOGITS = torch.tensor([[0.0, 0.0], [0.0, math.log(3)], [0.0, math.log(3)], [0.0, 0.0]])
+
+
+def test_single_is_the_mean_over_all_pairs() -> None:
+    label = torch.tensor([0, 0, 1, 1])
+    each = [math.log(2), math.log(4), math.log(4 / 3), math.log(2)]
+    assert math.isclose(single(LOGITS, label).item(), sum(each) / 4, rel_tol=1e-6)
+
+
+def test_two_gives_each_kind_half_of_the_say() -> None:
+    label = torch.tensor([0, 1, 1, 1])
+    negatives = (math.log(4 / 3) + math.log(4 / 3) + math.log(2)) / 3
+    expected = (math.log(2) + negatives) / 2
+    assert math.isclose(two(LOGITS, label).item(), expected, rel_tol=1e-6)
+
+
+def test_two_equals_single_where_both_kinds_are_equally_many() -> None:
+    label = torch.tensor([0, 1, 0, 1])
+    assert torch.allclose(two(LOGITS, label), single(LOGITS, label))
+
+
+def test_two_leaves_out_a_kind_that_is_missing() -> None:
+    label = torch.zeros(4, dtype=torch.long)
+    assert torch.allclose(two(LOGITS, label), single(LOGITS, label))
+
+
+def at(*degrees: float) -> torch.Tensor:
+    """Unit vectors in the plane, (B, 2)."""
+    angles = torch.tensor(degrees, dtype=torch.float64).deg2rad()
+    return torch.stack([angles.cos(), angles.sin()], 1).float()
+
+
+PEOPLE = torch.tensor([0, 0, 1])
+PLACES = at(0, 60, 90)
+"""One person at 0 and 60 degrees, another at 90: s = 1/2 for the same pair, 0 and cos 30° for the
+others; d = 1 for the same pair, √2 and 0.5176 for the others."""
+
+
+def loss(name: str, places: torch.Tensor = PLACES, **settings: object) -> float:
+    """What a loss of embeddings says of three images."""
+    config = TrialConfig.from_dict({"join": "cosine", "loss": name, "embedding": 2, **settings})
+    return float(EMBEDDING_LOSSES[name](config, 2)(places, PEOPLE).detach())
+
+
+def test_every_pair_of_a_batch_counts_once() -> None:
+    left, right, same = pairs_of(PEOPLE)
+    assert list(zip(left.tolist(), right.tolist(), same.tolist(), strict=True)) == [
+        (0, 1, True), (0, 2, False), (1, 2, False),
+    ]
+
+
+def test_contrastive_is_hadsells() -> None:
+    near = 2 * math.sin(math.radians(15))
+    expected = (1.0 + (0 + (1.2 - near) ** 2) / 2) / 2  # √2 is beyond the margin
+    assert loss("contrastive", margin=1.2) == pytest.approx(expected, rel=1e-5)
+
+
+def test_contrastive_has_a_slope_where_two_images_are_one() -> None:
+    places = at(10, 10, 10).requires_grad_()
+    config = TrialConfig(join="cosine", loss="contrastive")
+    EMBEDDING_LOSSES["contrastive"](config, 2)(places, PEOPLE).backward()
+    assert places.grad is not None and places.grad.isfinite().all()
+
+
+def test_cosine_embedding_is_one_minus_s_and_what_is_above_the_margin() -> None:
+    expected = (0.5 + (0 + math.cos(math.pi / 6) - 0.3) / 2) / 2
+    assert loss("cosine_embedding", margin=0.3) == pytest.approx(expected, rel=1e-5)
+
+
+def test_logistic_is_the_cross_entropy_of_a_scaled_cosine() -> None:
+    def cost(logit: float) -> float:
+        return math.log1p(math.exp(-logit))
+
+    same, others = 8 * 0.5 - 4, [8 * 0.0 - 4, 8 * math.cos(math.pi / 6) - 4]
+    expected = (cost(same) + sum(cost(-logit) for logit in others) / 2) / 2
+    assert loss("logistic", loss_scale=8) == pytest.approx(expected, rel=1e-5)
+    half = (0.95 * cost(0) + 0.05 * cost(0) + sum(
+        0.95 * cost(-logit) + 0.05 * cost(logit) for logit in others
+    ) / 2) / 2
+    assert loss("logistic", loss_scale=8, label_smoothing=0.1) == pytest.approx(half, rel=1e-5)
+
+
+def test_triplets_are_all_of_a_batch_or_the_hardest() -> None:
+    d = (PLACES[:, None] - PLACES[None]).norm(dim=2).tolist()
+    triplets = [d[0][1] - d[0][2] + 0.9, d[1][0] - d[1][2] + 0.9]  # both anchors of person 0
+    both = [max(0.0, value) for value in triplets]
+    expected = sum(both) / sum(value > 0 for value in both)
+    assert loss("triplet", margin=0.9) == pytest.approx(expected, rel=1e-4)
+    # Of anchor 2 nobody else is of its person, so it makes no triplet; hard ones are the same two.
+    assert loss("triplet", margin=0.9, mining="hard") == pytest.approx(expected, rel=1e-4)
+    # d(a, p) < d(a, n) < d(a, p) + m holds for anchor 0 alone: 1 < √2 < 1.9.
+    assert loss("triplet", margin=0.9, mining="semihard") == pytest.approx(triplets[0], rel=1e-4)
+
+
+def test_supcon_is_khoslas() -> None:
+    s = (5 * PLACES @ PLACES.T).tolist()
+    anchors = [
+        -s[a][p] + math.log(sum(math.exp(s[a][x]) for x in range(3) if x != a))
+        for a, p in ((0, 1), (1, 0))
+    ]
+    assert loss("supcon", loss_scale=5) == pytest.approx(sum(anchors) / 2, rel=1e-4)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize("name", ["arcface", "cosface"])
+def test_identity_losses_put_the_margin_on_the_own_class(name: str, smoothing: float) -> None:
+    config = TrialConfig.from_dict({
+        "join": "cosine", "loss": name, "embedding": 2, "margin": 0.2, "loss_scale": 4,
+        "label_smoothing": smoothing,
+    })
+    module = EMBEDDING_LOSSES[name](config, 2)
+    (weights,) = module.parameters()
+    classes = at(20, 100)
+    with torch.no_grad():
+        weights.copy_(3 * classes.T)  # (E, classes); their length does not matter
+    cosine = (PLACES @ classes.T).clamp(-1, 1).tolist()
+    costs = []
+    for image, own in enumerate(PEOPLE.tolist()):
+        logits = list(cosine[image])
+        angle = math.acos(logits[own])
+        logits[own] = math.cos(angle + 0.2) if name == "arcface" else logits[own] - 0.2
+        logits = [4 * logit for logit in logits]
+        logs = [logit - math.log(sum(map(math.exp, logits))) for logit in logits]
+        costs.append(-(1 - smoothing) * logs[own] - smoothing * sum(logs) / 2)
+    assert float(module(PLACES, PEOPLE).detach()) == pytest.approx(sum(costs) / 3, rel=1e-4)
+
+
+def test_smoothing_shares_the_target_of_pairs() -> None:
+    label = torch.tensor([0, 1, 0, 1])
+    plain = [math.log(2), math.log(4 / 3), math.log(4), math.log(2)]
+    other = [math.log(2), math.log(4), math.log(4 / 3), math.log(2)]
+    expected = sum(0.9 * a + 0.1 * b for a, b in zip(plain, other, strict=True)) / 4
+    for smoothed in (single, two):
+        assert float(smoothed(LOGITS, label, 0.2)) == pytest.approx(expected, rel=1e-5)

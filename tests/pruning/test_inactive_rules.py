@@ -1,0 +1,142 @@
+"""A rule that is on and cannot act says so, with the reason; one that can act says nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from search import run
+from search.pruning.inactive_rules import cannot_act
+from search.pruning.late_start import Odds
+from search.runs import manifest
+from search.space import shipped
+from search.space.model import load
+
+SPACES = Path(__file__).parents[2] / "spaces"
+
+
+def said(tmp_path: Path, text: str) -> list[str]:
+    """What is said of the space of a text."""
+    file = tmp_path / "space.yaml"
+    file.write_text(text)
+    return cannot_act(load(file))
+
+
+def space(**options: str) -> str:
+    """A space of 60 epochs, with what is asked for."""
+    fixed = options.pop("fixed", "epochs: 60")
+    lines = [f"fixed: {{{fixed}}}", f"search: {{{options.pop('search', 'lr: [1e-5, 1e-4]')}}}"]
+    return "\n".join([*lines, *(f"{name}: {value}" for name, value in options.items())]) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, []),
+        ({"prune": "true"}, []),
+        ({"prune": "false"}, []),
+        # plateau: never after the last epoch, so that 21 epochs have no 20 after the first one.
+        ({"fixed": "epochs: 21"},
+         ["plateau: cannot act: a patience of 20 epochs is not over before the last of 21"]),
+        ({"fixed": "epochs: 22"}, []),
+        ({"fixed": "lr: 1e-5", "search": "epochs: [21, 60]"}, [
+            "plateau: cannot act in some of the trials: a patience of 20 epochs is not over "
+            "before the last of 21"]),
+        # 18 epochs of warm-up take 9: 30 epochs, less the last, have no 20 after the first.
+        ({"fixed": "epochs: 30, warmup: 0.6"}, [
+            "plateau: cannot act: a patience of 20 epochs is not over before the last of 30 with "
+            "a warmup of 0.6"]),
+        ({"metric": "val_loss"},
+         ["plateau: cannot act: it knows no noise of val_loss, only of val_acc and val_auc"]),
+        ({"metric": "val_auc"}, []),
+        ({"search": "lr: [1e-5]"}, ["plateau: cannot act: there is no other trial"]),
+        # chance: 16 times the odds after 5 epochs are less than half of 12 epochs.
+        ({"fixed": "epochs: 12", "prune": "{plateau: false}"}, []),
+        ({"fixed": "epochs: 8", "prune": "{plateau: false}"},
+         ["chance: cannot act: 8 epochs tell too little for the recorded runs' odds"]),
+        ({"fixed": "epochs: 60, head_lr: 0.05"}, [
+            "chance: cannot act: 60 epochs tell too little for the recorded runs' odds, "
+            "at a learning rate below all that are on record"]),
+        ({"fixed": "protocol: cfp-pairs, people: 50, loss: single"}, [
+            "chance: cannot act: of cfp-pairs with people the pairs of each kind are unequal, and "
+            "how far guessing gets is not known"]),
+        ({"fixed": "weight_decay: 0.1"},
+         ["dead: cannot act: nothing is certain under weight_decay"]),
+        ({"search": "weight_decay: [0, 0.1]"},
+         ["dead: cannot act in some of the trials: nothing is certain under weight_decay"]),
+        ({"fixed": "epochs: 30", "prune": "{asha: {grace: 30}}"},
+         ["asha: cannot act: a grace of 30 epochs is not over before the last of 30"]),
+        ({"fixed": "epochs: 30", "prune": "{asha: {grace: 29}}"}, []),
+        ({"prune": "{dead: false, diverged: false, chance: false, plateau: false, control: 0.1}"},
+         ["control: no rule is on that would stop a trial"]),
+    ],
+)  # fmt: skip
+def test_what_cannot_act_says_so(
+    tmp_path: Path, options: dict[str, str], expected: list[str]
+) -> None:
+    assert said(tmp_path, space(**options)) == expected
+
+
+def test_rows_are_asked_about_what_is_certain_only() -> None:
+    """code2.yaml has all rules on."""
+    searched = load(SPACES / "code2.yaml")
+    assert cannot_act(searched) == []
+    changed = run.resolve(_options(rows="A"))
+    silent = [line.partition(":")[0] for line in cannot_act(changed)]
+    assert silent == ["chance", "plateau", "asha"]
+
+
+def test_without_recordings_chance_cannot_act(tmp_path: Path) -> None:
+    (tmp_path / "space.yaml").write_text(space())
+    (line,) = cannot_act(load(tmp_path / "space.yaml"), Odds(()))
+    assert line.startswith("chance: cannot act: ")
+
+
+def test_the_dry_run_and_the_manifest_have_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "space.yaml"
+    file.write_text(space(fixed="epochs: 8"))
+    expected = cannot_act(load(file))
+    assert len(expected) == 2
+    assert run.main([str(file), "--dry-run", "--data", "drawn", "--out", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith("rule ")] == [f"rule {e}" for e in expected]
+    data: Any = SimpleNamespace(source="drawn", key="k")
+    manifest.begin(tmp_path, load(file), data, "command", [])
+    (session,) = json.loads((tmp_path / "manifest.json").read_text())["sessions"]
+    assert session["cannot_act"] == expected
+
+
+def test_a_package_without_its_recordings_is_refused_before_anything_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from search.pruning import recorded_runs as curves
+
+    curves.shipped.cache_clear()
+    monkeypatch.setattr(shipped, "RECORDINGS", tmp_path / "recordings")
+    (tmp_path / "space.yaml").write_text(space())
+    arguments = [str(tmp_path / "space.yaml"), "--data", "drawn", "--out", str(tmp_path / "out")]
+    for more in ([], ["--dry-run"]):
+        assert run.main([*arguments, *more]) == 2
+        assert capsys.readouterr().err == (
+            f"{tmp_path}/recordings: the recorded runs that the package brings along are missing, "
+            "so its installation is not whole: install it again\n"
+        )
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "space.yaml").write_text(space(prune="{chance: false}"))
+    assert run.main([*arguments, "--dry-run"]) == 0  # nothing rests on them
+    curves.shipped.cache_clear()
+
+
+def _options(**more: Any) -> Any:
+    from search.cli import parser
+
+    arguments = [str(SPACES / "code2.yaml")]
+    for name, value in more.items():
+        arguments += [f"--{name}", value]
+    return parser().parse_args(arguments)

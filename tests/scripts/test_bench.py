@@ -1,0 +1,216 @@
+"""The benchmarks' own arithmetic, and the GPU's one command, run on a CPU with a tiny space."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+from facesiam.config.trial import TrialConfig
+from facesiam.nets import siamese as models
+from search.analysis.published import SPACES
+from search.resources.plan import seconds_of_rows
+from search.space.model import load
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+
+
+def script(name: str) -> ModuleType:
+    """A script as a module."""
+    spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+sys.path.insert(0, str(SCRIPTS))  # as for a script that is run: they import each other
+bench = script("bench_train")
+reference_loop, roofline = sys.modules["reference_loop"], sys.modules["roofline"]
+
+
+def test_the_flops_of_a_step_are_those_counted_by_hand() -> None:
+    """Two operations a multiply-add; forward, toward the weights and toward the input."""
+    config = TrialConfig(net="alexnet", join="difference", batch_size=16)
+    convs = [  # output positions, output channels, inputs of each
+        (55 * 55, 64, 3 * 121), (27 * 27, 192, 64 * 25), (169, 384, 192 * 9), (169, 256, 384 * 9),
+        (169, 256, 256 * 9),
+    ]
+    each = [positions * out * inputs for positions, out, inputs in convs]
+    trunk = 48 * 2 * (3 * sum(each) - each[0])  # no gradient toward the pixels
+    head = 32 * 2 * 3 * (9216 * 4096 + 4096 * 4096 + 4096 * 2)
+    flops, weights = bench.work_of_a_step(config)
+    assert flops == pytest.approx(trunk + head, rel=1e-9)
+    assert weights == 2_469_696 + 9217 * 4096 + 4097 * 4096 + 4097 * 2
+
+
+def test_attention_is_counted_as_by_hand() -> None:
+    """ViT-B/16 on 16 images: 12 layers of 768 units on 197 tokens."""
+    flops, weights = bench.work_of_a_step(
+        TrialConfig.from_dict({"net": "vit_b_16", "join": "cosine", "loss": "logistic"})
+    )
+    tokens, units = 197, 768
+    layer = 12 * tokens * units**2 + 2 * tokens**2 * units  # four projections, two of the MLP
+    patches = 196 * units * 3 * 16**2
+    assert flops == pytest.approx(3 * 16 * 2 * (12 * layer + patches), rel=1e-6)
+    assert weights == pytest.approx(85.8e6, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("net", "gmac", "million"),  # torchvision's own figures of an image and of the classifier
+    [("regnet_y_400mf", 0.402, 4.344 - 0.441), ("resnext50_32x4d", 4.23, 25.029 - 2.049),
+     ("mobilenet_v2", 0.301, 3.505 - 1.281), ("swin_t", 4.491, 28.288 - 0.769)],
+)
+def test_the_work_of_a_trunk_is_what_torchvision_says(
+    net: str, gmac: float, million: float
+) -> None:
+    settings: dict[str, Any] = {"net": net, "join": "cosine", "loss": "logistic"}
+    flops, weights = bench.work_of_a_step(TrialConfig.from_dict(settings))
+    assert flops / (3 * 2 * 16) / 1e9 == pytest.approx(gmac, rel=0.02)
+    assert weights / 1e6 == pytest.approx(million, rel=1e-3)
+
+
+def test_of_alexnet_only_what_is_trained_counts() -> None:
+    flops, weights = bench.work_of_a_step(
+        TrialConfig.from_dict({"net": "alexnet", "join": "cosine", "loss": "logistic"})
+    )
+    assert weights == 2_469_696 and flops / (3 * 2 * 16) == pytest.approx(0.6556e9, rel=1e-3)
+
+
+def test_the_reference_computes_what_ours_computes() -> None:
+    """The same logits from the same weights: what is compared is speed, not another task."""
+    config = TrialConfig(hidden=8, join="concat")
+    torch.manual_seed(0)
+    plain = reference_loop.PlainNet(config)
+    ours = models.build(config)
+    ours.trunk.load_state_dict(plain.trunk.state_dict())
+    ours.head.load_state_dict(plain.head.state_dict())
+    a, b = torch.rand(2, 2, 3, 224, 224)
+    with torch.no_grad():
+        assert torch.allclose(plain(a, b), ours.judge(ours.embed(a), ours.embed(b)), atol=1e-5)
+
+
+def test_the_estimate_of_the_19_rows_is_that_worked_out_by_hand() -> None:
+    spaces = [load(SPACES / f"code{number}.yaml") for number in (1, 2)]
+    rates = {"alexnet/difference": 1000.0, "alexnet/concat": 500.0, "vgg16_bn/concat": 100.0}
+    code1 = 6 * 60 * 8400 / (100 * 0.75)
+    vgg = 6 * 60 * 6000 / 100  # C to H
+    alexnet = (2 * 60 + 240) * 6000 / 1000 + 4 * 240 * 6000 / 500  # A, B and I; J to M
+    assert seconds_of_rows(spaces, rates) == pytest.approx(code1 + vgg + alexnet)
+    assert seconds_of_rows(spaces, {"alexnet/difference": 1000.0}) is None
+
+
+def test_a_product_that_is_slow_when_small_is_not_tried_larger(
+    monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = iter([0.5, 2.0, 100.0])
+    monkeypatch.setattr(roofline, "best", lambda work, device: next(seconds))
+    assert roofline.best_product(torch.float32, "cpu") == pytest.approx(2 * 2048**3 / 2.0)
+    assert next(seconds) == 100.0
+
+
+def test_the_best_of_some_tries_is_found_within_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, calls = [0.0], []
+
+    def work() -> None:
+        calls.append(None)
+        clock[0] += {1: 9.0, 2: 0.5, 3: 0.25}.get(len(calls), 1.0)
+
+    monkeypatch.setattr(roofline.time, "perf_counter", lambda: clock[0])
+    assert roofline.best(work, "cpu", enough=10.0) == 0.25  # the first warms up
+    assert len(calls) == 8  # seven tries: 6.75 s
+    calls.clear()
+    assert roofline.best(work, "cpu", enough=1.5) == 0.25
+    assert len(calls) == 4  # 0.5 + 0.25 + 1 is enough
+
+
+def test_a_net_that_the_machine_cannot_hold_costs_the_bench_its_line_and_not_the_table(
+    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A killed process is what too little memory looks like; the other case is measured."""
+    class Pipe:
+        def send(self, what: object) -> None: ...
+
+        def recv(self) -> object:
+            raise EOFError
+
+    class Process:
+        exitcode = -9
+
+        def join(self, seconds: float) -> None: ...
+
+        def kill(self) -> None: ...
+
+    def start(self: Any, kind: str, config: TrialConfig, *args: Any) -> None:
+        self.pipe, self.process = Pipe(), Process()
+        if config.net == "resnet18":
+            self.ask = lambda what: 100.0
+            self.stop = lambda: None
+
+    monkeypatch.setattr(bench.Side, "__init__", start)
+    monkeypatch.setattr(bench, "measure_machine", lambda device: dict.fromkeys(
+        ("bf16_product", "fp32_product", "copy", "update"), 1e12
+    ))
+    monkeypatch.setenv("FACESIAM_CACHE", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", [
+        "bench_train.py", "--data", str(faces), "--cases", "vit_b_32/cosine,resnet18/cosine",
+        "--rounds", "1", "--device", "cpu",
+    ])
+    assert bench.main() == 1
+    died, lived = capsys.readouterr().out.splitlines()[-2:]
+    assert died.split(maxsplit=1) == ["vit_b_32/cosine", "killed, most likely for memory"]
+    assert lived.split(maxsplit=1)[1].startswith("100.0 pairs/s, 160 ms a step")
+
+
+@pytest.mark.timeout(280)
+def test_the_gpu_command_measures_and_runs_and_writes_one_file(
+    faces: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "tiny.yaml").write_text(
+        "fixed: {image_size: 64, hidden: 16, epochs: 1, batch_size: 8}\n"
+        "rows: {A: {settings: {join: difference}}}\n"
+    )
+    env = {
+        **os.environ, "PYTHON": sys.executable, "SPACE": str(tmp_path / "tiny.yaml"), "ROWS": "A",
+        "CASES": "alexnet/difference", "FACESIAM_CACHE": str(tmp_path / "cache"),
+        "BENCH": "--device cpu --hidden 16 --batch 2 --rounds 1 --steps 1",
+        "PYTHONPATH": str(SCRIPTS.parent),
+    }
+    command = ["bash", str(SCRIPTS / "bench_gpu.sh"), str(faces), str(tmp_path / "out.json")]
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads((tmp_path / "out.json").read_text())
+    assert found["rows"]["A"]["status"] == "done" and found["rows"]["A"]["epochs"] == 1
+    case = found["train"]["cases"][0]
+    assert case["ratio"] == pytest.approx(
+        case["ours_pairs_per_second"] / case["reference_pairs_per_second"]
+    )
+    assert 0 < case["strict_share"] < case["roofline_share"]
+    assert found["all_19_rows_seconds_estimated"] is None  # one case of the three it needs
+    assert found["manifest"]["versions"]["torch"] == torch.__version__.split("+")[0]
+
+
+def test_the_gpu_command_says_how_it_is_called() -> None:
+    def said(*arguments: str, python: str = sys.executable) -> tuple[int, str, str]:
+        env = {**os.environ, "PYTHON": python, "PYTHONPATH": str(SCRIPTS.parent)}
+        command = ["bash", str(SCRIPTS / "bench_gpu.sh"), *arguments]
+        done = subprocess.run(command, env=env, capture_output=True, text=True)
+        return done.returncode, done.stdout, done.stderr
+
+    code, out, err = said()
+    assert code == 2 and err.startswith("usage: scripts/bench_gpu.sh DATA OUT.json")
+    assert said("--help") == (0, err, "")
+    code, _, err = said("drawn", "out.json", python="/nowhere/python")
+    assert code == 2 and "set PYTHON to one that has" in err
+    code, _, err = said("/nowhere.zip", "out.json")
+    assert code == 2 and err.endswith("/nowhere.zip: does not exist\n") and "Trace" not in err

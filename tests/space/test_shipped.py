@@ -1,0 +1,92 @@
+"""What the package brings along, where it is installed and where it is not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+from search.space import model as space
+from search.space import shipped
+from search.space.problems import SpaceError
+
+ROOT = Path(__file__).parents[2]
+NAMES = ["beyond", "code1", "code2", "cpu", "precision", "quickstart"]
+
+
+@pytest.mark.parametrize("given", ["code2", "code2.yaml", "spaces/code2.yaml", "spaces/code2"])
+def test_a_space_of_the_package_goes_by_its_name(
+    given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    own = ROOT / "spaces" / "code2.yaml"
+    assert shipped.space_file(given) == own
+    assert capsys.readouterr().err == (
+        f"{given}: not here, so the package's own is taken: {own}\n"
+    )
+    assert space.main([given]) == 0
+    # A file of one's own goes first.
+    (tmp_path / given).parent.mkdir(exist_ok=True)
+    (tmp_path / given).write_text("search: {lr: [1e-5]}\n")
+    assert shipped.space_file(given) == Path(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("cod2", "cod2: no such file; did you mean code2?"),
+        ("spaces/code22.yaml", "spaces/code22.yaml: no such file; did you mean code2?"),
+        ("nothing", f"nothing: no such file; the package brings {', '.join(NAMES)}"),
+        ("other/code2.yaml", "other/code2.yaml: no such file; there is no folder other"),
+    ],
+)
+def test_what_is_not_there_is_said_with_the_nearest_that_is(
+    given: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SpaceError) as told:
+        space.load(shipped.space_file(given))
+    assert str(told.value) == message
+
+
+def test_what_the_package_brings_along_is_there() -> None:
+    assert shipped.names() == NAMES
+    assert (shipped.whole() / "index.csv").is_file()
+
+
+def test_an_installed_wheel_has_the_recordings_and_the_spaces(tmp_path: Path) -> None:
+    """Built as pip builds it, from a copy of what is here, and run from another folder."""
+    tree, wheels, site = tmp_path / "tree", tmp_path / "wheels", tmp_path / "site"
+    for folder in ("search", "facesiam", "spaces"):
+        shutil.copytree(ROOT / folder, tree / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / file, tree)
+    wheels.mkdir()
+    build = "import sys; from setuptools.build_meta import build_wheel; build_wheel(sys.argv[1])"
+    done = subprocess.run(
+        [sys.executable, "-c", build, str(wheels)], cwd=tree, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    (wheel,) = wheels.glob("*.whl")
+    ZipFile(wheel).extractall(site)
+    (tmp_path / "elsewhere").mkdir()
+    code = (
+        "from search.pruning import inactive_rules as acting\n"
+        "from search.space import model as space, shipped\n"
+        "from search.pruning.recorded_runs import shipped as runs\n"
+        "found = space.load(shipped.space_file('spaces/code2.yaml'))\n"
+        "print(len(runs()), *shipped.names())\n"
+        "print(found.path, acting.cannot_act(found))\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+        cwd=tmp_path / "elsewhere", env={**os.environ, "PYTHONPATH": str(site)},
+    )
+    own = site / "search" / "spaces" / "code2.yaml"
+    assert ran.stdout == f"18 {' '.join(NAMES)}\n{own} []\n"
+    assert str(own) in ran.stderr

@@ -1,0 +1,483 @@
+"""The recorder, told by hand what Ray would tell it: which weights stay, what is taken up."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from search import results
+from search.pruning.scheduler import Stop
+from search.resources.allocation import Node, Setup, Shares
+from search.runs.journal import read_epochs, read_trials
+from search.runs.reuse import RunRefused, refuse_changes
+from search.space.model import load
+from search.tuning.live_table import Board
+from search.tuning.recorder import EPOCH_FIELDS, Recorder
+from search.tuning.resume import stop_of
+from search.tuning.sampler import Suggester, Suggestion
+
+SPACE = """
+fixed: {epochs: 2}
+search: {lr: {low: 1e-5, high: 1e-1, log: true}}
+trials: 6
+prune: false
+"""
+PRUNED = SPACE.replace("epochs: 2", "epochs: 4").replace("prune: false", """\
+prune: {asha: {grace: 1, factor: 2}, chance: false, plateau: false, control: 0}
+""")
+"""Rungs at 1, 2 and 4 epochs."""
+CONTROL = PRUNED.replace("control: 0", "control: 1")
+
+
+def recorder(run: Path, text: str = SPACE) -> Recorder:
+    """A recorder on a run folder, new or from an earlier session."""
+    (run / "space.yaml").write_text(text)
+    space = load(run / "space.yaml")
+    console = Console(quiet=True)
+    return Recorder(space, run, Board(space.count(), space.metric, space.mode, console))
+
+
+def play(
+    recorder: Recorder, scores: list[float], end: str = "complete", start: int = 0,
+    error: str = "Traceback\nValueError: broken\n", **metrics: float,
+) -> str:
+    """Run the next trial with these validation accuracies, as Ray would; return its id.
+
+    The scheduler is asked first, and told of the last epoch in another way than of the others.
+    """
+    suggestion = recorder.next()
+    assert suggestion is not None
+    settings = suggestion.settings
+    trial: Any = SimpleNamespace(
+        trial_id="ray-id", config={"trial": suggestion.trial, "settings": settings},
+        error_file=str(recorder.run / "error.txt"),
+    )
+    with (recorder.run / "error.txt").open("a") as file:
+        file.write(f"Failure # 1 (occurred at noon)\n{error}")
+    recorder.scheduler.on_trial_add(None, trial)
+    recorder.on_trial_start(0, [], trial)
+    for epoch, score in enumerate(scores, start):
+        weights = recorder.run / "weights" / f"{suggestion.trial}.pt"
+        weights.parent.mkdir(exist_ok=True)
+        weights.touch()
+        row = dict.fromkeys(EPOCH_FIELDS, 0.5) | {
+            "epoch": epoch, "val_acc": score, "val_loss": 1 - score, "val_pairs": 100,
+            "updates": 50, **metrics,
+        }
+        decision = "STOP"
+        if epoch + 1 == settings["epochs"]:
+            recorder.scheduler.on_trial_complete(None, trial, row)
+        else:
+            decision = recorder.scheduler.on_trial_result(None, trial, row)
+        recorder.on_trial_result(0, [], trial, row)
+        if decision == "STOP":
+            break
+    if end == "complete":
+        recorder.on_trial_complete(0, [], trial)
+    elif end == "error":
+        recorder.on_trial_error(0, [], trial)
+    return suggestion.trial
+
+
+def verdict(run: Path, trial: str) -> dict[str, Any]:
+    """What the journal has of a trial's end."""
+    line = read_trials(run)[trial]
+    return {
+        name: value for name, value in line.items()
+        if name.startswith("stop_") or name in ("status", "control")
+    }
+
+
+def rungs(recorder: Recorder) -> dict[float, dict[str, float]]:
+    """The scores at each rung that has any."""
+    assert recorder.scheduler.asha is not None
+    return {age: scores for age, scores in recorder.scheduler.asha.rungs if scores}
+
+
+def kept(run: Path) -> list[str]:
+    """The trials whose weights are there."""
+    return sorted(path.stem for path in (run / "weights").iterdir())
+
+
+@pytest.mark.parametrize("mode", ["", "metric: val_loss\nmode: min\n"])
+def test_the_weights_that_stay_are_those_of_the_first_rank(tmp_path: Path, mode: str) -> None:
+    live = recorder(tmp_path, SPACE + mode + "keep: 1\n")
+    for scores in ([0.7, 0.8], [0.8, 0.7], [0.6, 0.7]):  # a tie: the earlier epoch ranks first
+        play(live, scores)
+        trials, _ = results.load(tmp_path)
+        assert kept(tmp_path) == [trials["trial"].iloc[0]]
+    assert kept(tmp_path) == ["0002"]
+
+
+def test_a_trial_of_which_no_row_was_noted_is_gone_on_with(tmp_path: Path) -> None:
+    play(recorder(tmp_path), [0.6], end="killed")
+    lines = [json.loads(line) for line in (tmp_path / "trials.jsonl").read_text().splitlines()]
+    (tmp_path / "trials.jsonl").write_text("".join(
+        json.dumps({k: v for k, v in line.items() if k != "row"}) + "\n" for line in lines
+    ))
+    suggestion = recorder(tmp_path).next()
+    assert suggestion and (suggestion.trial, suggestion.row) == ("0001", None)
+
+
+def test_as_many_weights_stay_as_the_space_says_whatever_workers_left(tmp_path: Path) -> None:
+    live = recorder(tmp_path, SPACE + "keep: 2\n")
+    assert live.bar() is None
+    for scores in ([0.6, 0.7], [0.9, 0.8], [0.8, 0.5]):
+        play(live, scores)
+    assert kept(tmp_path) == ["0002", "0003"] and live.bar() == 0.8
+    # Written by a worker after its trial had been stopped and judged, or half written and killed.
+    for late in ("weights/0001.pt", "state/0001.pt", "weights/.0003.pt.77-0a1b2c3d"):
+        (tmp_path / late).parent.mkdir(exist_ok=True)
+        (tmp_path / late).touch()
+    play(live, [0.1, 0.2])
+    assert kept(tmp_path) == [".0003.pt", "0002", "0003"]  # it may still be written
+    assert list((tmp_path / "state").iterdir()) == []
+    assert recorder(tmp_path, SPACE + "keep: 2\n").bar() == 0.8
+    assert kept(tmp_path) == ["0002", "0003"]
+
+
+def test_what_is_no_file_of_this_journals_trials_is_never_removed(tmp_path: Path) -> None:
+    """Neither papers, nor another run's weights, nor folders and links of a trial's name."""
+    live = recorder(tmp_path, SPACE + "keep: 1\n")
+    (tmp_path / "elsewhere").write_text("precious")
+    mine = ["weights/thesis.tex", "weights/0099.pt", "weights/.0099.pt.7-0a1b2c3d",
+            "state/0001.txt", "state/0099.pt", "logs/id_rsa", "logs/0001.pt"]  # fmt: skip
+    for name in mine:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("precious")
+    (tmp_path / "state" / "0001.pt").mkdir()
+    (tmp_path / "logs" / "0001.log").symlink_to(tmp_path / "elsewhere")
+    for scores in ([0.6, 0.7], [0.9, 0.8]):
+        play(live, scores)
+    recorder(tmp_path, SPACE + "keep: 1\n").close()
+    assert all((tmp_path / name).read_text() == "precious" for name in [*mine, "elsewhere"])
+    assert (tmp_path / "state" / "0001.pt").is_dir()
+    assert [path.name for path in sorted((tmp_path / "weights").glob("[0-9]*"))] == [
+        "0002.pt", "0099.pt",
+    ]
+
+
+@pytest.mark.parametrize("name", ["weights", "state", "logs"])
+def test_nothing_is_removed_through_a_link(tmp_path: Path, name: str) -> None:
+    """Not even what bears the name of a trial's file; and a resumed run refuses such a folder."""
+    run, other = tmp_path / "run", tmp_path / "papers"
+    run.mkdir()
+    play(recorder(run), [0.6, 0.7])
+    shutil.rmtree(run / name, ignore_errors=True)
+    other.mkdir()
+    for file in ("0001.pt", "0001.log", ".0001.pt.7-0a1b2c3d", "thesis.tex"):
+        (other / file).write_text("precious")
+    (run / name).symlink_to(other)
+    recorder(run, SPACE + "keep: 1\n").close()
+    assert len(list(other.iterdir())) == 4
+    (run / "manifest.json").write_text('{"command": "x"}')
+    with pytest.raises(RunRefused, match=f"{run / name}: is a link to {other}"):
+        refuse_changes(run, load(run / "space.yaml"))
+
+
+def test_a_failed_trial_does_not_raise_the_bar(tmp_path: Path) -> None:
+    """It may do worse when it is tried again, and nobody would have written the next one's."""
+    live = recorder(tmp_path, SPACE + "keep: 1\n")
+    play(live, [0.9], end="error")
+    assert live.bar() is None
+    play(live, [0.6, 0.7])
+    assert live.bar() is None  # the failed one still holds the place
+    play(live, [0.95, 0.9])
+    assert live.bar() == 0.95
+
+
+def test_files_of_trials_that_go_on_or_are_tried_again_stay(tmp_path: Path) -> None:
+    live = recorder(tmp_path, SPACE + "keep: 1\n")
+    runs, failed = play(live, [0.5], end=""), play(live, [0.6], end="error")
+    for name in (runs, failed):
+        (tmp_path / "state").mkdir(exist_ok=True)
+        (tmp_path / "state" / f"{name}.pt").touch()
+    best = play(live, [0.9, 0.9])
+    assert kept(tmp_path) == [runs, best]
+    assert {path.stem for path in (tmp_path / "state").iterdir()} == {runs, failed}
+
+
+OUT_OF_MEMORY = "Traceback\nfacesiam.trainable.OutOfMemory: out of memory in epoch 1: 9 GiB\n"
+
+
+def test_a_trial_without_memory_comes_next_again_with_twice_its_share(tmp_path: Path) -> None:
+    live = recorder(tmp_path)
+    setup = Setup(run=tmp_path, data="", cpus=2)
+    live.shares = Shares(live.space, setup, [Node(4, 0)])
+    first = play(live, [0.6], end="error", error=OUT_OF_MEMORY)
+    assert read_trials(tmp_path)[first]["status"] == "pending" and not live.running
+    assert live.larger == {first: 1} and live.shares.of("alexnet", 1) == (4, 0)
+    assert play(live, [0.7], end="error", start=1, error=OUT_OF_MEMORY) == first
+    # It had the whole machine: there is no more to give.
+    assert verdict(tmp_path, first)["status"] == "failed"
+    assert "out of memory in epoch 1" in verdict(tmp_path, first)["stop_reason"]
+    assert play(live, [0.7, 0.7]) != first
+
+
+def test_another_error_is_not_tried_again(tmp_path: Path) -> None:
+    live = recorder(tmp_path)
+    live.shares = Shares(live.space, Setup(run=tmp_path, data="", cpus=1), [Node(4, 0)])
+    first = play(live, [0.6], end="error")
+    assert verdict(tmp_path, first)["status"] == "failed" and live.larger == {}
+
+
+def test_a_resume_keeps_the_best_weights_whatever_the_order(tmp_path: Path) -> None:
+    first = recorder(tmp_path, SPACE + "keep: 1\n")
+    for scores in ([0.6, 0.6], [0.9, 0.8], [0.7, 0.9]):
+        play(first, scores)
+    assert kept(tmp_path) == ["0002"]
+    second = recorder(tmp_path, SPACE + "keep: 1\n")
+    assert second.best[0][2] == "0002" and kept(tmp_path) == ["0002"]
+    play(second, [0.5, 0.6])
+    assert kept(tmp_path) == ["0002"]
+
+
+def test_a_resume_takes_up_what_was_not_done_and_nothing_else(tmp_path: Path) -> None:
+    first = recorder(tmp_path)
+    done = play(first, [0.6, 0.7])
+    failed = play(first, [0.6], end="error")
+    running = play(first, [0.65], end="")
+    ended_unnoted = play(first, [0.6, 0.61], end="")  # killed after its last epoch
+    settings = {name: line["settings"] for name, line in read_trials(tmp_path).items()}
+    second = recorder(tmp_path)
+    taken = []
+    while suggestion := second.next():
+        taken.append(suggestion.trial)
+        if suggestion.trial in settings:
+            assert suggestion.settings == settings[suggestion.trial]
+    assert taken == [failed, running, "0005", "0006"]
+    status = {name: line["status"] for name, line in read_trials(tmp_path).items()}
+    assert status[done] == status[ended_unnoted] == "done"
+
+
+def test_a_resume_knows_the_rungs_and_what_tpe_was_told(tmp_path: Path) -> None:
+    first = recorder(tmp_path, PRUNED)
+    for scores in ([0.6, 0.7, 0.7, 0.7], [0.8, 0.9, 0.9, 0.9], [0.5, 0.9, 0.9, 0.9]):
+        play(first, scores)
+    second = recorder(tmp_path, PRUNED)
+    assert first.suggester.tpe is not None and second.suggester.tpe is not None
+    assert first.suggester.tpe.state() == second.suggester.tpe.state()
+    standings = second.suggester.tpe.standings
+    # The third was stopped before it had left chance.
+    assert standings.expected().tolist() == [0.7, 0.9] and standings.worst == [2]
+    # The third was held against the median of 0.6 and 0.8 after its first epoch.
+    assert rungs(second) == rungs(first) == {
+        1: {"0001": 0.6, "0002": 0.8, "0003": 0.5},
+        2: {"0001": 0.7, "0002": 0.9},
+        4: {"0001": 0.7, "0002": 0.9},
+    }
+
+
+def test_a_stop_is_noted_with_its_numbers(tmp_path: Path) -> None:
+    live = recorder(tmp_path, PRUNED)
+    ran = play(live, [0.8] * 4)
+    cut = play(live, [0.6] * 4)
+    broken = play(live, [0.9] * 4, train_loss=math.nan)
+    nothing = dict.fromkeys(f"stop_{name}" for name in Stop._fields)
+    assert verdict(tmp_path, ran) == nothing | {"status": "done", "control": False}
+    assert verdict(tmp_path, cut) == {
+        "status": "stopped", "stop_rule": "asha", "stop_epoch": 0, "stop_rung": 1,
+        "stop_value": 0.6, "stop_cutoff": 0.8, "stop_peers": 1, "control": False,
+        "stop_reason": "best val_acc 0.6000 at the rung of 1 epochs, cutoff 0.8000 of 1 peers",
+    }
+    # The value that was judged is NaN, which is no JSON.
+    assert verdict(tmp_path, broken) == nothing | {
+        "status": "stopped", "stop_rule": "diverged", "stop_epoch": 0, "control": False,
+        "stop_reason": "train_loss is nan at epoch 0",
+    }
+
+
+SPARED = {
+    "stop_rule": "asha", "stop_epoch": 0, "stop_rung": 1, "stop_value": 0.6, "stop_cutoff": 0.8,
+    "stop_peers": 1, "control": True,
+    "stop_reason": "best val_acc 0.6000 at the rung of 1 epochs, cutoff 0.8000 of 1 peers",
+}
+
+
+def test_a_spared_trial_runs_to_its_end_with_its_verdict(tmp_path: Path) -> None:
+    live = recorder(tmp_path, CONTROL)
+    play(live, [0.8] * 4)
+    spared = play(live, [0.6, 0.9, 0.95, 0.85])
+    assert verdict(tmp_path, spared) == SPARED | {"status": "done"}
+    assert [row["val_acc"] for row in read_epochs(tmp_path)[spared]] == [0.6, 0.9, 0.95, 0.85]
+    assert live.best[0][2] == spared  # and its score counts
+    tpe = live.suggester.tpe
+    assert tpe is not None and tpe.standings.expected().tolist() == [0.8, 0.95]
+    assert rungs(live)[1] == {"0001": 0.8, "0002": 0.6} and "0002" not in rungs(live)[2]
+
+
+def test_the_epochs_of_a_trial_that_has_ended_are_let_go_of(tmp_path: Path) -> None:
+    """Done, stopped, failed, or done in an earlier session; those of one that runs are not."""
+    first = recorder(tmp_path, PRUNED)
+    done, cut = play(first, [0.8] * 4), play(first, [0.6] * 4)
+    failed, runs = play(first, [0.85], end="error"), play(first, [0.9] * 2, end="")
+    assert set(first.scheduler.histories) == {runs}
+    assert [first.noted(name) for name in (done, cut, failed, runs)] == [0, 0, 0, 2]
+    # What they were is not forgotten: the journal has it, and so have TPE and the rungs.
+    assert [len(read_epochs(tmp_path)[name]) for name in (done, cut, failed, runs)] == [4, 1, 1, 2]
+    assert rungs(first)[1] == {done: 0.8, cut: 0.6, failed: 0.85, runs: 0.9}
+    second = recorder(tmp_path, PRUNED)
+    assert set(second.scheduler.histories) == {failed, runs}  # it tries the failed one again
+    assert rungs(second) == rungs(first)
+    assert second.best[0][::2] == (-0.8, done)
+
+
+@pytest.mark.parametrize("killed", [True, False])
+def test_a_verdict_survives_an_interruption(tmp_path: Path, killed: bool) -> None:
+    """Whether the driver could say good-bye or not."""
+    first = recorder(tmp_path, CONTROL)
+    play(first, [0.8] * 4)
+    spared = play(first, [0.6, 0.9], end="")
+    assert killed or first.close() == "interrupted"
+    status = "running" if killed else "interrupted"
+    assert verdict(tmp_path, spared) == SPARED | {"status": status}
+    second = recorder(tmp_path, CONTROL)
+    assert second.scheduler.spared == first.scheduler.spared
+    # Its 0.9 came after the verdict and is in no rung.
+    assert rungs(second) == rungs(first) and rungs(second)[2] == {"0001": 0.8}
+    assert play(second, [0.7, 0.7], start=2) == spared
+    assert verdict(tmp_path, spared) == SPARED | {"status": "done"}
+    assert rungs(second) == rungs(first)
+
+
+def test_a_spared_trial_that_was_killed_after_its_last_epoch_keeps_its_verdict(
+    tmp_path: Path,
+) -> None:
+    first = recorder(tmp_path, CONTROL)
+    play(first, [0.8] * 4)
+    spared = play(first, [0.6] * 4, end="")
+    recorder(tmp_path, CONTROL)
+    assert verdict(tmp_path, spared) == SPARED | {"status": "done"}
+
+
+def test_an_epoch_that_lacks_a_metric_has_it_as_nan(tmp_path: Path) -> None:
+    """A state that an older version saved knows nothing of the gradients."""
+    live = recorder(tmp_path)
+    suggestion = live.next()
+    assert suggestion is not None
+    trial = SimpleNamespace(config={"trial": suggestion.trial})
+    live.on_trial_start(0, [], trial)
+    row = {"epoch": 0, "val_acc": 0.75, "val_loss": 0.5, "train_loss": 0.5, "val_pairs": 100}
+    told = {"val_distinct": 97, "val_right": "abc="}
+    live.on_trial_result(0, [], trial, row | told)
+    assert read_epochs(tmp_path)["0001"][0].items() >= told.items()
+    for known in (read_epochs(tmp_path)["0001"][0], live.scheduler.histories["0001"].rows[0]):
+        missing = {name for name in EPOCH_FIELDS if math.isnan(known[name])}
+        assert missing == set(EPOCH_FIELDS) - set(row)
+        assert {name: known[name] for name in row} == row
+
+
+def test_tpe_hears_of_those_that_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of those that an earlier session has left."""
+    told: list[Any] = []
+    first = recorder(tmp_path, PRUNED)
+    ended, runs = play(first, [0.8] * 4), play(first, [0.85, 0.9], end="")
+    for live in (first, recorder(tmp_path, PRUNED)):
+        live.waiting = []
+        monkeypatch.setattr(Suggester, "next", lambda self, running: told.append(running))
+        live.next()
+        monkeypatch.undo()
+    assert [list(each) for each in told] == [[runs]] * 2 and ended not in told[0]
+    assert told[0] == told[1] and told[0][runs].scores == (0.85, 0.9)
+
+
+def test_a_trial_that_diverges_at_once_is_the_worst_to_tpe(tmp_path: Path) -> None:
+    live = recorder(tmp_path, PRUNED)
+    play(live, [math.nan] * 4, train_loss=math.nan)
+    tpe = live.suggester.tpe
+    assert tpe is not None and live.best == []
+    assert tpe.standings.worst == [0]
+
+
+@pytest.mark.parametrize("rule", [None, "error", "interrupted"])
+def test_what_no_rule_ended_is_no_stop(rule: str | None) -> None:
+    assert stop_of({"status": "failed", "stop_rule": rule, "stop_reason": "x"}) is None
+
+
+def test_a_stop_of_an_older_journal_has_no_numbers() -> None:
+    assert stop_of({"stop_rule": "asha", "stop_reason": "x"}) == Stop("asha", "x")
+
+
+def test_a_failed_trial_says_why_and_keeps_its_state(tmp_path: Path) -> None:
+    live = recorder(tmp_path)
+    state = tmp_path / "state" / "0001.pt"
+    state.parent.mkdir()
+    state.touch()
+    play(live, [0.6], end="error")
+    line = read_trials(tmp_path)["0001"]
+    assert (line["status"], line["stop_reason"]) == ("failed", "ValueError: broken")
+    assert state.exists()
+
+
+def test_what_still_runs_at_the_end_is_interrupted(tmp_path: Path) -> None:
+    live = recorder(tmp_path)
+    play(live, [0.6], end="")
+    assert live.close() == "interrupted"
+    assert read_trials(tmp_path)["0001"]["status"] == "interrupted"
+
+
+@pytest.mark.parametrize("part", ["journal", "events"])
+def test_what_cannot_be_noted_ends_the_search_and_nothing_is_noted_after_it(
+    tmp_path: Path, part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A journal with a gap would tell of a run that never was."""
+    live = recorder(tmp_path)
+    play(live, [0.6, 0.7])
+    before = len(read_epochs(tmp_path)["0001"])
+
+    def full(*given: Any, **more: Any) -> None:
+        raise OSError(28, "No space left on device", "/there/events")
+
+    monkeypatch.setattr(getattr(live, part), "epoch", full)
+    with pytest.raises(KeyboardInterrupt):
+        play(live, [0.8, 0.9])
+    lines = (tmp_path / "trials.jsonl").read_text()
+    assert live.close() == "/there/events: No space left on device"
+    assert (tmp_path / "trials.jsonl").read_text() == lines
+    assert before == 2 and live.next() is None
+    second = recorder(tmp_path)
+    assert [one.trial for one in second.waiting] == ["0002"]
+
+
+def test_a_worker_that_dies_is_tried_again_and_then_fails_with_the_last_of_its_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.tuning.failures.FIRST_WAIT", 0.0)
+    died = "The actor died unexpectedly before finishing this task.\n\tpid: 7\n\tip: 10.0.0.7\n"
+    live = recorder(tmp_path)
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "0001.log").write_text("Fatal Python error: Segmentation fault\n")
+    assert play(live, [0.6], end="error", error=died) == "0001"
+    for _ in range(3):
+        assert read_trials(tmp_path)["0001"]["status"] == "pending"
+        assert play(live, [], end="error", error=died, start=1) == "0001"
+    line = read_trials(tmp_path)["0001"]
+    assert line["status"] == "failed"
+    assert line["stop_reason"] == "the worker died (process 7 on 10.0.0.7)"
+    assert line["log"] == ["Fatal Python error: Segmentation fault"]
+    assert play(live, [0.7, 0.7]) == "0002"  # the search goes on
+
+
+def test_a_preempted_trial_goes_on_at_once_and_at_the_end_is_taken_up(tmp_path: Path) -> None:
+    told = "Traceback\nfacesiam.trainable.Preempted: told to end in epoch 1: its state is saved\n"
+    live = recorder(tmp_path)
+    first = play(live, [0.6], end="error", error=told)
+    assert play(live, [], end="error", error=told, start=1) == first  # the next one, at once
+    live.halted = "terminated"
+    assert live.next() is None
+    live.waiting.clear()
+    live.running[first] = Suggestion(first, read_trials(tmp_path)[first]["settings"])
+    trial = SimpleNamespace(config={"trial": first}, error_file=str(tmp_path / "error.txt"))
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / f"{first}.pt").touch()
+    live.on_trial_error(0, [], trial)
+    assert live.close() == "terminated"
+    assert read_trials(tmp_path)[first]["status"] == "interrupted"
+    assert (tmp_path / "state" / f"{first}.pt").exists()

@@ -1,0 +1,308 @@
+"""A search that dies anywhere and is taken up goes on as if nothing had happened."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from facesiam.data.dataset import FaceData
+from search import results
+from search.pruning.asha import Asha
+from search.pruning.scheduler import Stop
+from search.runs.journal import EPOCHS, TRIALS, read_epochs, read_lines, read_trials
+from search.space.model import load
+from search.tuning.live_table import Board
+from search.tuning.recorder import EPOCH_FIELDS, Recorder
+
+ROOT = Path(__file__).parents[2]
+SEARCH = """
+fixed: {epochs: 6}
+search: {lr: {low: 1e-5, high: 1e-1, log: true}, join: [concat, difference]}
+algorithm: tpe
+trials: 24
+prune: {asha: {grace: 1, factor: 2}, plateau: {patience: 2}, control: 0.3}
+"""
+
+
+def recorder(run: Path, text: str = SEARCH) -> Recorder:
+    """A recorder on a run folder, new or from an earlier session."""
+    (run / "space.yaml").write_text(text)
+    space = load(run / "space.yaml")
+    return Recorder(space, run, Board(24, space.metric, space.mode, Console(quiet=True)))
+
+
+class Workers:
+    """Ray, as the recorder sees it: some trials at once, one event after the other."""
+
+    def __init__(self, recorder: Recorder, count: int, seed: int = 0) -> None:
+        self.recorder, self.count = recorder, count
+        self.rng = random.Random(seed)
+        self.trials: dict[str, Any] = {}
+        self.ran: list[tuple[str, int]] = []
+
+    def go(self) -> bool:
+        """Let one thing happen: a trial starts, or one reports an epoch; False at the end."""
+        recorder = self.recorder
+        if len(self.trials) < self.count and (suggestion := recorder.next()):
+            name, settings = suggestion.trial, suggestion.settings
+            trial = SimpleNamespace(config={"trial": name, "settings": settings}, error_file=None)
+            trial.epoch = recorder.noted(name)
+            recorder.scheduler.on_trial_add(None, trial)
+            recorder.on_trial_start(0, [], trial)
+            self.trials[name] = trial
+            return True
+        if not self.trials:
+            return False
+        self.report(self.trials[self.rng.choice(sorted(self.trials))])
+        return True
+
+    def report(self, trial: Any) -> None:
+        """Report an epoch of a trial as Ray does, and its end where there is one."""
+        name, settings, recorder = trial.config["trial"], trial.config["settings"], self.recorder
+        row = metrics(name, settings, trial.epoch)
+        self.ran.append((name, trial.epoch))
+        trial.epoch += 1
+        if last := trial.epoch == settings["epochs"]:
+            recorder.scheduler.on_trial_complete(None, trial, row)
+            decision = "STOP"
+        else:
+            decision = recorder.scheduler.on_trial_result(None, trial, row)
+        recorder.on_trial_result(0, [], trial, row)
+        if decision == "STOP" or last:
+            del self.trials[name]
+            recorder.on_trial_complete(0, [], trial)
+
+
+def metrics(name: str, settings: Any, epoch: int) -> dict[str, float]:
+    """What an epoch of a trial measures, whenever it is trained: some learn, some break."""
+    rng = random.Random(f"{name}/{epoch}")
+    lr = float(settings["lr"])
+    kind = random.Random(f"{lr:.9f}").randrange(8)
+    broken, stalls = kind == 6 and epoch == 1, kind == 1
+    level = 0.5 if stalls else 0.6 + 0.04 * kind + 0.02 * epoch
+    row = dict.fromkeys(EPOCH_FIELDS, 0.5) | {
+        "epoch": epoch, "val_acc": round(level + rng.uniform(0, 0.02), 4), "val_pairs": 2000,
+        "train_loss": float("nan") if broken else 0.5, "updates": 50, "trunk_grad_zero": 0.0,
+    }
+    return row
+
+
+def state(recorder: Recorder) -> dict[str, Any]:
+    """All that the decisions to come depend on."""
+    scheduler, tpe = recorder.scheduler, recorder.suggester.tpe
+    assert scheduler.asha is not None and tpe is not None
+    going = {name: len(h.rows) for name, h in scheduler.histories.items()}
+    return copy.deepcopy({
+        "rungs": [(age, list(scores.items())) for age, scores in scheduler.asha.rungs],
+        "waiting": scheduler.asha.waiting, "leaders": scheduler._leaders,
+        "spared": scheduler.spared, "judged": scheduler._judged, "going": going,
+        "best": recorder.best, "handed out": recorder.suggester.handed_out,
+        "tpe": tpe.state(),
+    })  # fmt: skip
+
+
+def cut(run: Path, to: Path, lines: int) -> None:
+    """Copy a run as it was after so many lines of its journal."""
+    shutil.rmtree(to, ignore_errors=True)
+    to.mkdir()
+    for name in (TRIALS, EPOCHS):
+        kept = [row for row in read_lines(run / name) if row["n"] <= lines]
+        (to / name).write_text("".join(json.dumps(row) + "\n" for row in kept))
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_a_resumed_session_knows_what_the_killed_one_knew(tmp_path: Path, workers: int) -> None:
+    """After every line of the journal: rungs, cutoffs, leaders, TPE, and who runs."""
+    run = tmp_path / "run"
+    run.mkdir()
+    live = recorder(run)
+    ray = Workers(live, workers)
+    states = {0: state(live)}
+    while ray.go():
+        states[live.journal.number] = state(live)
+    status = [line["status"] for line in read_trials(run).values()]
+    assert {"done", "stopped"} == set(status) and live.scheduler.spared
+    rules = {line["stop_rule"] for line in read_trials(run).values()}
+    assert {"asha", "diverged"} <= rules
+    for lines in range(live.journal.number + 1):
+        cut(run, tmp_path / "cut", lines)
+        known = state(recorder(tmp_path / "cut"))
+        # Killed within an event, it knows what it would have known after it: the decision is
+        # made again. A trial that was only handed out is one that starts.
+        after = states[min(n for n in states if n >= lines)]
+        before = states[max(n for n in states if n <= lines)]
+        assert known in (after, before), lines
+
+
+def test_a_resumed_search_ends_like_one_that_was_never_interrupted(tmp_path: Path) -> None:
+    """One worker, killed again and again after any number of lines."""
+    (tmp_path / "whole").mkdir()
+    whole = recorder(tmp_path / "whole")
+    ray = Workers(whole, 1)
+    while ray.go():
+        pass
+    expected, rng = state(whole), random.Random(1)
+    for trial in range(5):
+        run, ran = tmp_path / f"run{trial}", list[tuple[str, int]]()
+        run.mkdir()
+        deaths = 0
+        while True:
+            session = Workers(recorder(run), 1)
+            steps = rng.randrange(1, 40)
+            while steps and session.go():
+                steps -= 1
+            ran += session.ran
+            if steps:
+                break
+            deaths += 1
+            # Up to two lines are lost with the driver.
+            number = session.recorder.journal.number
+            cut(run, tmp_path / "cut", number - rng.randrange(3))
+            shutil.rmtree(run)
+            (tmp_path / "cut").rename(run)
+        assert deaths >= 2
+        assert state(session.recorder) == expected
+        assert read_epochs_without_n(run) == read_epochs_without_n(tmp_path / "whole")
+        again = len(ran) - len(set(ran))
+        assert again <= 2 * deaths
+
+
+def read_epochs_without_n(run: Path) -> Any:
+    """The epochs of a run, without the numbers of their lines."""
+    found = json.dumps(read_epochs(run))  # NaN equals itself as text
+    for row in (lines := json.loads(found)).values():
+        for epoch in row:
+            del epoch["n"]
+    return json.dumps(lines)
+
+
+def test_an_epoch_that_is_run_again_is_not_judged_again(tmp_path: Path) -> None:
+    """By what has come since, it would be stopped: it was let pass when it was alone."""
+    text = SEARCH.replace("control: 0.3", "control: 0").replace("grace: 1", "grace: 2")
+    live = recorder(tmp_path, text)
+    ray = Workers(live, 2)
+    ray.go(), ray.go()
+    first, second = ray.trials.values()
+    for trial, score in ((first, 0.6), (second, 0.9)):
+        for epoch in range(2):
+            row = metrics("x", {"lr": 1e-3}, epoch) | {"val_acc": score}
+            assert live.scheduler.on_trial_result(None, trial, row) == "CONTINUE"
+            live.on_trial_result(0, [], trial, row)
+    again = metrics("x", {"lr": 1e-3}, 1) | {"val_acc": 0.6}
+    assert live.scheduler.on_trial_result(None, first, again) == "CONTINUE"
+    later = metrics("x", {"lr": 1e-3}, 2) | {"val_acc": 0.6}
+    assert live.scheduler.on_trial_result(None, first, later) == "STOP"
+
+
+def test_an_epoch_that_was_noted_twice_is_replayed_as_it_was_judged_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = SEARCH.replace("control: 0.3", "control: 0, chance: false")
+    live = recorder(tmp_path, text)
+    ray = Workers(live, 1)
+    ray.go()
+    (trial,) = ray.trials.values()
+    name, settings = trial.config["trial"], trial.config["settings"]
+    for epoch in (0, 1, 2, 1, 2):  # its worker died after the third, and its state was older
+        live.on_trial_result(0, [], trial, metrics(name, settings, epoch))
+    asked: list[int] = []
+    judge = Asha.judge
+
+    def counted(self: Asha, trial: str, age: float, *given: Any) -> Any:
+        asked.append(int(age))
+        return judge(self, trial, age, *given)
+
+    monkeypatch.setattr(Asha, "judge", counted)
+    second = recorder(tmp_path, text)
+    assert asked == [1, 2, 3] and second.noted(name) == 3
+
+
+def test_a_death_between_the_last_epoch_and_its_verdict_stops_the_trial_all_the_same(
+    tmp_path: Path,
+) -> None:
+    text = SEARCH.replace("control: 0.3", "control: 0")
+    live = recorder(tmp_path, text)
+    ray = Workers(live, 1)
+    ray.go()
+    (trial,) = ray.trials.values()
+    row = metrics("x", {"lr": 1e-3}, 0) | {"train_loss": float("nan")}
+    live.on_trial_result(0, [], trial, row)  # killed before it was noted as stopped
+    second = recorder(tmp_path, text)
+    assert second.waiting == []
+    line = read_trials(tmp_path)[trial.config["trial"]]
+    assert line["status"] == "stopped" and line["stop_rule"] == "diverged"
+    assert Stop(*(line[f"stop_{name}"] for name in Stop._fields)).epoch == 0
+
+
+DIGITS = """
+fixed: {image_size: 64, hidden: 16, batch_size: 8, precision: fp32, join: difference, epochs: 4,
+  people: 8}
+search: {lr: {low: 1e-5, high: 3e-3, log: true}, augment: [false, true]}
+algorithm: tpe
+trials: 6
+metric: val_loss
+prune: {asha: {grace: 1, factor: 2}, control: 0.2}
+"""
+"""By losses, which always differ: ASHA has something to stop."""
+KILLS = 3
+
+
+@pytest.mark.timeout(600)  # five starts of a search: on busy cores a minute each
+def test_three_kills_later_the_table_is_that_of_an_uninterrupted_run_digit_for_digit(
+    tmp_path: Path, faces: Path, data: FaceData
+) -> None:
+    """The real driver and workers; SIGKILL to the driver, wherever it is."""
+    space = tmp_path / "digits.yaml"
+    space.write_text(DIGITS)
+    environment = os.environ | {"FACESIAM_CACHE": str(data.folder.parent)}
+    command = [sys.executable, "-m", "search.run", str(space), "--data", str(faces)]
+    command += ["--out", str(tmp_path), "--concurrent", "1", "--cpus", "1"]
+    whole = subprocess.run([*command, "--name", "whole"], cwd=ROOT, env=environment, timeout=240)
+    assert whole.returncode == 0
+    rng, deaths, more = random.Random(0), 0, list[str]()
+    while deaths < KILLS:
+        process = subprocess.Popen(
+            [*command, "--name", "cut", *more], cwd=ROOT, env=environment,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )
+        before = number_of_lines(tmp_path / "cut")
+        wanted = before + rng.randrange(4, 10)
+        while process.poll() is None and number_of_lines(tmp_path / "cut") < wanted:
+            time.sleep(0.01)
+        time.sleep(rng.random() * 0.2)
+        if process.poll() is not None:
+            break
+        process.kill()
+        process.wait()
+        deaths, more = deaths + 1, ["--resume"]
+    last = subprocess.run([*command, "--name", "cut", *more], cwd=ROOT, env=environment)
+    assert last.returncode == 0 and deaths >= 3
+    tables = [results.load(tmp_path / name) for name in ("whole", "cut")]
+    for one, other in zip(*tables, strict=True):
+        clock = [c for c in ("seconds", "samples_per_second", "peak_memory_mib") if c in one]
+        pd.testing.assert_frame_equal(one.drop(columns=clock), other.drop(columns=clock))
+    ran = Counter((row["trial"], row["epoch"]) for row in read_lines(tmp_path / "cut" / EPOCHS))
+    assert sum(ran.values()) - len(ran) <= deaths  # epochs that were trained twice
+    rules = set(tables[0][0]["stop_rule"].dropna())
+    assert "asha" in rules
+    print(f"{deaths} kills: {sum(ran.values()) - len(ran)} epochs noted twice")
+
+
+def number_of_lines(run: Path) -> int:
+    """How long the journal of a run is."""
+    files = [run / name for name in (TRIALS, EPOCHS)]
+    return sum(file.read_bytes().count(b"\n") for file in files if file.exists())
