@@ -9,6 +9,7 @@ demo: setup
 	$(BIN)/python -m search.run spaces/quickstart.yaml --name demo-$$(date +%Y%m%d-%H%M%S)
 
 test: setup
+	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2

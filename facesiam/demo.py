@@ -19,8 +19,7 @@ from scipy.special import expit
 from facesiam import cli, files
 from facesiam.config.settings import random_seed
 from facesiam.config.trial import TrialConfig, positive
-from facesiam.data import alignment as align
-from facesiam.data import packing
+from facesiam.data import alignment, packing
 from facesiam.data.archive import MAX_MEMBER
 from facesiam.data.dataset import DataError, Pairs, prepare
 from facesiam.data.lists import text_of
@@ -76,8 +75,10 @@ def _main(options: argparse.Namespace) -> int:
         raise DataError(f"give two images or none, got {len(options.images)}")
     net, config, info = load_model(options.weights)
     if name := not_finite(net.state_dict()):
-        raise WeightsError(f"{options.weights}: {name} holds NaN or infinity, as of a trial that "
-                           "diverged; such a net judges nothing")  # fmt: skip
+        raise WeightsError(
+            f"{options.weights}: {name} holds NaN or infinity, as of a trial that "
+            "diverged; such a net judges nothing"
+        )
     if options.images:
         pair = judge_files(net, config, *map(Path, options.images))
         title, rows = "", [[pair]]
@@ -137,13 +138,17 @@ def judge_test_pairs(
     for label in (1, 0):
         of_kind = np.flatnonzero(pairs.label == label)
         chosen = rng.choice(of_kind, min(options.pairs, len(of_kind)), replace=False)
-        rows.append([
-            Judged(
-                Image.fromarray(pixels[pairs.left[n]]), Image.fromarray(pixels[pairs.right[n]]),
-                float(same[n]), label == 0,
-            )
-            for n in chosen
-        ])
+        rows.append(
+            [
+                Judged(
+                    Image.fromarray(pixels[pairs.left[n]]),
+                    Image.fromarray(pixels[pairs.right[n]]),
+                    float(same[n]),
+                    label == 0,
+                )
+                for n in chosen
+            ]
+        )
     return title, rows
 
 
@@ -161,7 +166,10 @@ def draw(title: str, rows: list[list[Judged]]) -> Image.Image:
             sheet.paste(pair.left, (x, y))
             sheet.paste(pair.right, (x + SIDE, y))
             pen.text(
-                (x + SIDE, y + SIDE + 4), pair.caption, pair.colour, ImageFont.load_default(18),
+                (x + SIDE, y + SIDE + 4),
+                pair.caption,
+                pair.colour,
+                ImageFont.load_default(18),
                 anchor="ma",
             )
     return sheet
@@ -184,8 +192,8 @@ def _fitted(path: Path, config: TrialConfig) -> Image.Image:
             f"{error}; the net was trained on aligned faces, so it needs the image's 30 "
             "landmarks, as CFP has them, in a .txt beside it"
         ) from None
-    landmarks = align.parse(text, str(file))
-    frontal = align.is_frontal(landmarks)
+    landmarks = alignment.parse(text, str(file))
+    frontal = alignment.is_frontal(landmarks)
     return packing.align_decoded(image, content, landmarks, frontal)
 
 

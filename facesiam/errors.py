@@ -54,7 +54,8 @@ _PASSWORD = re.compile(r"(://)[^/\s@:'\"]*:(?!\d+(?:/|$))[^\s@'\"]*@")
 _KEY = re.compile(r"\b((?:s3|https?|ray|oss|r2)://)(?!\*\*\*@)[^/\s@'\"]+@", re.IGNORECASE)
 _QUERY = re.compile(
     r"([?&;](?:[\w.-]*(?:secret|token|passw|credential|signature|(?:access|account|api|private)"
-    r"[_-]?key)[\w.-]*|sig|key|pwd|auth)=)[^&;\s'\"#]+", re.IGNORECASE,
+    r"[_-]?key)[\w.-]*|sig|key|pwd|auth)=)[^&;\s'\"#]+",
+    re.IGNORECASE,
 )
 
 

@@ -98,8 +98,9 @@ def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
     except OSError as error:
         raise FileError(f"{path}: cannot be read ({reason(error)})") from None
     if len(content) > most:
-        raise FileError(f"{path}: has {max(size, len(content)):,} bytes; at most "
-                        f"{most:,} are read")  # fmt: skip
+        raise FileError(
+            f"{path}: has {max(size, len(content)):,} bytes; at most {most:,} are read"
+        )
     return content
 
 
@@ -115,8 +116,10 @@ def own_folder(root: Path, *parts: str) -> Path:
         path = path / part
         found = _lstat(path)
         if found is not None and stat.S_ISLNK(found.st_mode):
-            raise FileError(f"{path}: is a link to {os.readlink(path)}; a run's own folders must "
-                            "be folders, as files are removed from them: remove the link")
+            raise FileError(
+                f"{path}: is a link to {os.readlink(path)}; a run's own folders must "
+                "be folders, as files are removed from them: remove the link"
+            )
     return path
 
 

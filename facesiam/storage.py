@@ -246,9 +246,15 @@ class Bucket:
         if not self.exists(name):
             return False
         here = LocalFileSystem()
-        self._patiently(name, lambda: copy_files(
-            self._at(name), str(file), source_filesystem=self.system, destination_filesystem=here
-        ))  # fmt: skip
+        self._patiently(
+            name,
+            lambda: copy_files(
+                self._at(name),
+                str(file),
+                source_filesystem=self.system,
+                destination_filesystem=here,
+            ),
+        )
         return True
 
     def write(self, name: str, content: bytes) -> None:
@@ -274,7 +280,9 @@ class Bucket:
         place, name = os.path.split(target)
         partial = target if whole else f"{place}/.{name}.{uuid.uuid4().hex[:8]}"
         copy_files(
-            str(file), partial, source_filesystem=LocalFileSystem(),
+            str(file),
+            partial,
+            source_filesystem=LocalFileSystem(),
             destination_filesystem=self.system,
         )
         if not whole:

@@ -35,7 +35,7 @@ from facesiam import cli
 from facesiam.config.trial import TrialConfig, Value, geometry_of
 from facesiam.data import packing
 from facesiam.data.dataset import Fetch, cache_root, open_packed
-from facesiam.device import numerics as arithmetic
+from facesiam.device import numerics
 from facesiam.device.cuda_graph import free_workspaces
 from facesiam.evaluation import bits
 from facesiam.files import digest
@@ -171,19 +171,20 @@ class FaceTrial(tune.Trainable):
     def _build(self, config: dict[str, Any], state: Mapping[str, Any]) -> None:
         """Make the trial, computed as it was before as far as this machine can."""
         fetch = _fetch(config.get("depot"))
-        settings, data = TrialConfig.from_dict(config["settings"]), open_packed(
-            config["data"], fetch
+        settings, data = (
+            TrialConfig.from_dict(config["settings"]),
+            open_packed(config["data"], fetch),
         )
         self.data_key = data.key
         weights = _seen(
             config["weights"] if settings.pretrained else {}, fetch, config.get("contents")
         )
         threads, ran = max(1, int(config["cpus"])), state.get("ran", ())
-        now = arithmetic.here(settings.net, settings.precision, config["device"], threads)
-        now, why = arithmetic.again(ran, now, -1)
+        now = numerics.here(settings.net, settings.precision, config["device"], threads)
+        now, why = numerics.again(ran, now, -1)
         torch.set_num_threads(now.threads)
         self.training = epochs(settings, data, weights, config["device"], now.precision)
-        self.ran = arithmetic.noted(ran, now, int(state.get("epoch", 0)))
+        self.ran = numerics.noted(ran, now, int(state.get("epoch", 0)))
         if why:
             epoch = int(state["epoch"])
             self.training.notes.append(f"epochs before {epoch} {why}: a net that neither gives")
@@ -235,10 +236,16 @@ class FaceTrial(tune.Trainable):
             assert self.training is not None
             self.best = value
             if value >= self.bar:
-                self.writer.write(self.weights_file, model_file(
-                    self.training.weights(), self.training.config,
-                    epoch=metrics["epoch"], val_acc=metrics["val_acc"], data=self.data_key,
-                ))  # fmt: skip
+                self.writer.write(
+                    self.weights_file,
+                    model_file(
+                        self.training.weights(),
+                        self.training.config,
+                        epoch=metrics["epoch"],
+                        val_acc=metrics["val_acc"],
+                        data=self.data_key,
+                    ),
+                )
 
     def _save_when_cheap(self) -> None:
         assert self.training is not None
@@ -310,8 +317,13 @@ class FaceTrial(tune.Trainable):
 
 
 def measured(
-    settings: Mapping[str, Value], data: str, weights: Mapping[str, str], cpus: int, gpu: bool,
-    depot: str | None, contents: Mapping[str, str] | None = None,
+    settings: Mapping[str, Value],
+    data: str,
+    weights: Mapping[str, str],
+    cpus: int,
+    gpu: bool,
+    depot: str | None,
+    contents: Mapping[str, str] | None = None,
 ) -> Share:
     """Return what ``probe.share_of`` finds on this machine, whether it sees the data or not.
 
@@ -373,6 +385,7 @@ def _seen(
 
 def _cached(path: Path, wanted: str | None, fetch: Fetch) -> Path:
     """Return a copy of the driver's file in this machine's cache, fetched unless it is there."""
+
     def place(content: str) -> Path:
         return cache_root() / "weights" / f"{path.stem}-{content[:16]}{path.suffix}"
 
@@ -389,10 +402,16 @@ def _cached(path: Path, wanted: str | None, fetch: Fetch) -> Path:
 def _of_memory(error: Exception) -> bool:
     """Say whether an error is want of memory, for which torch and CUDA have many words."""
     said = str(error).lower()
-    return isinstance(error, MemoryError) or any(words in said for words in (
-        "out of memory", "not enough memory", "can't allocate", "cannot allocate memory",
-        "alloc_failed",
-    ))  # fmt: skip
+    return isinstance(error, MemoryError) or any(
+        words in said
+        for words in (
+            "out of memory",
+            "not enough memory",
+            "can't allocate",
+            "cannot allocate memory",
+            "alloc_failed",
+        )
+    )
 
 
 def _size(training: Training) -> int:

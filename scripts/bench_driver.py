@@ -37,7 +37,7 @@ from rich.console import Console
 
 from facesiam.config.trial import EpochMetrics, positive
 from facesiam.device.cores import cores
-from search.resources.allocation import Setup, Shares
+from search.resources.allocation import Allocation, Setup
 from search.results import load as load_frames
 from search.runs.journal import EPOCHS, TRIALS
 from search.space.model import SearchSpace, load
@@ -77,9 +77,10 @@ class Idle(tune.Trainable):  # type: ignore[misc]
         """Return an epoch of a net that learns, the better the nearer its lr is to 1e-4."""
         lr, age = float(self.settings["lr"]), (self.epoch + 1) / int(self.settings["epochs"])
         accuracy = 0.6 + 0.3 * age / (1 + abs(lr / 1e-4 - 1))
-        metrics = EpochMetrics(**{
-            item.name: 0.5 for item in dataclasses.fields(EpochMetrics)
-        } | {"epoch": self.epoch, "val_acc": accuracy, "val_pairs": 2000, "updates": 100})
+        metrics = EpochMetrics(
+            **{item.name: 0.5 for item in dataclasses.fields(EpochMetrics)}
+            | {"epoch": self.epoch, "val_acc": accuracy, "val_pairs": 2000, "updates": 100}
+        )
         self.epoch += 1
         return {**metrics.to_dict(), "done": self.epoch >= int(self.settings["epochs"])}
 
@@ -115,7 +116,10 @@ def space_of(args: argparse.Namespace, folder: Path) -> SearchSpace:
     grid = -(-args.trials // 12)  # 12 combinations of the other settings
     lr = f"{{low: 1e-6, high: {grid}e-6, step: 1e-6}}" if args.algorithm == "grid" else LR
     text = SEARCH.format(
-        lr=lr, algorithm=args.algorithm, trials=args.trials, epochs=args.epochs,
+        lr=lr,
+        algorithm=args.algorithm,
+        trials=args.trials,
+        epochs=args.epochs,
         asha=f"{{grace: {min(3, args.epochs)}}}" if args.asha else "false",
     )
     file = folder / "bench.yaml"
@@ -132,7 +136,7 @@ def search(args: argparse.Namespace, folder: Path) -> tuple[Watch, dict[str, flo
     driver.connect(None)
     watch = Watch(space)
     watch.note()
-    shares = Shares(space, setup, driver.cluster())
+    shares = Allocation(space, setup, driver.cluster())
     assert driver.run(space, setup, shares, watch, Idle) is None
     ray.shutdown()
     return watch, journal(space, setup.run)
@@ -163,7 +167,8 @@ def figures(watch: Watch) -> dict[str, Any]:
             continue
         hundredth, last = (statistics.median(part) for part in (each[49:149], each[-100:]))
         found |= {
-            f"{name}_ms_hundredth": hundredth, f"{name}_ms_last": last,
+            f"{name}_ms_hundredth": hundredth,
+            f"{name}_ms_last": last,
             f"{name}_ratio": last / hundredth,
         }
     if ended >= 300:
@@ -186,16 +191,26 @@ def main() -> None:
     args = parser.parse_args()
     profile = cProfile.Profile()
     with tempfile.TemporaryDirectory() as folder:
-        watch, read = profile.runcall(search, args, Path(folder)) if args.profile else (
-            search(args, Path(folder))
+        watch, read = (
+            profile.runcall(search, args, Path(folder))
+            if args.profile
+            else (search(args, Path(folder)))
         )
     if args.profile:
         profile.dump_stats(args.profile)
-    found = figures(watch) | read | {
-        "algorithm": args.algorithm, "epochs": args.epochs, "asha": args.asha,
-        "cores": cores(), "python": platform.python_version(),
-        "ray": version("ray"), "optuna": version("optuna"),
-    }
+    found = (
+        figures(watch)
+        | read
+        | {
+            "algorithm": args.algorithm,
+            "epochs": args.epochs,
+            "asha": args.asha,
+            "cores": cores(),
+            "python": platform.python_version(),
+            "ray": version("ray"),
+            "optuna": version("optuna"),
+        }
+    )
     print(json.dumps(found) if args.json else as_text(found))
 
 
@@ -208,8 +223,10 @@ def _several(text: str) -> int:
 
 def as_text(found: dict[str, Any]) -> str:
     """Say the figures in a few lines."""
-    lines = ["{algorithm}, {trials} trials of {epochs} epochs, asha {asha}, {cores} cores, Python "
-             "{python}, ray {ray}, optuna {optuna}"]
+    lines = [
+        "{algorithm}, {trials} trials of {epochs} epochs, asha {asha}, {cores} cores, Python "
+        "{python}, ray {ray}, optuna {optuna}"
+    ]
     for name in ("wall", "cpu"):
         lines.append(f"{name:<4}  {{{name}_ms:.1f}} ms a trial, the first left out")
         if f"{name}_ratio" in found:
@@ -221,8 +238,10 @@ def as_text(found: dict[str, Any]) -> str:
     lines += ["driver's RSS {rss_mib_start:.0f} MiB at the start, {rss_mib_last:.0f} at the end"]
     if "rss_kib_slope" in found:
         lines[-1] += "; from the hundredth trial on {rss_kib_slope:.1f} KiB a trial"
-    lines += ["the journal: {journal_bytes:.0f} bytes a trial; read again for --resume in "
-              "{resume_ms:.2f} ms a trial, for the frames in {frames_ms:.2f}"]
+    lines += [
+        "the journal: {journal_bytes:.0f} bytes a trial; read again for --resume in "
+        "{resume_ms:.2f} ms a trial, for the frames in {frames_ms:.2f}"
+    ]
     return "\n".join(lines).format(**found)
 
 

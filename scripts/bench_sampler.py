@@ -40,7 +40,7 @@ from facesiam.config.trial import Value, positive
 from search.pruning.scheduler import Scheduler, Stop
 from search.space.model import SearchSpace, load
 from search.tuning.outcomes import progress_of
-from search.tuning.sampler import Suggester
+from search.tuning.sampler import Sampler
 from search.tuning.untried import key_of
 
 CODE2 = Path(__file__).parent.parent / "spaces" / "code2.yaml"
@@ -63,7 +63,7 @@ Settings = dict[str, Value]
 Row = dict[str, Any]
 
 
-class Sampler(Protocol):
+class Suggester(Protocol):
     """What a search asks of a sampler."""
 
     def ask(self, scheduler: Scheduler) -> tuple[str, Settings] | None:
@@ -80,7 +80,7 @@ class Ours:
     """search.tuning.sampler, with the space's algorithm."""
 
     def __init__(self, space: SearchSpace) -> None:
-        self.space, self.suggester = space, Suggester(space)
+        self.space, self.suggester = space, Sampler(space)
 
     def ask(self, scheduler: Scheduler) -> tuple[str, Settings] | None:
         """Return the next trial, as the Recorder does."""
@@ -96,8 +96,12 @@ class Ours:
         history = scheduler.histories.get(trial)
         went = progress_of(history, self.space) if history else None
         self.suggester.tell(
-            trial, score, scheduler.step(trial) if history else 1, "stopped" if stop else "done",
-            stop.rule if stop else None, went,
+            trial,
+            score,
+            scheduler.step(trial) if history else 1,
+            "stopped" if stop else "done",
+            stop.rule if stop else None,
+            went,
         )
 
 
@@ -178,8 +182,11 @@ class Before(Optuna):
         return name, settings
 
 
-SAMPLERS: dict[str, Callable[[SearchSpace], Sampler]] = {
-    "ours": Ours, "before": Before, "optuna": Optuna, "random": random_of,
+SAMPLERS: dict[str, Callable[[SearchSpace], Suggester]] = {
+    "ours": Ours,
+    "before": Before,
+    "optuna": Optuna,
+    "random": random_of,
 }
 
 
@@ -192,14 +199,24 @@ def measured(settings: Settings, epoch: int, rng: random.Random) -> Row:
         mean = best - 0.2 * math.exp(-(epoch + 1) / 4) - 0.01 * abs(math.log10(lr) + 4.5)
     accuracy = mean + rng.gauss(0, math.sqrt(mean * (1 - mean) / PAIRS))
     return {
-        "epoch": epoch, "val_acc": accuracy, "val_auc": accuracy, "val_pairs": PAIRS,
-        "val_loss": 0.6, "train_loss": 0.69, "train_acc": accuracy, "updates": UPDATES,
-        "trunk_grad_max": 0.1, "trunk_grad_zero": 0.0, "trunk_live": 0.01, "head_live": 0.5,
-        "logit_spread": 1.0, "seconds": 60.0,
+        "epoch": epoch,
+        "val_acc": accuracy,
+        "val_auc": accuracy,
+        "val_pairs": PAIRS,
+        "val_loss": 0.6,
+        "train_loss": 0.69,
+        "train_acc": accuracy,
+        "updates": UPDATES,
+        "trunk_grad_max": 0.1,
+        "trunk_grad_zero": 0.0,
+        "trunk_live": 0.01,
+        "head_live": 0.5,
+        "logit_spread": 1.0,
+        "seconds": 60.0,
     }
 
 
-def search(space: SearchSpace, sampler: Sampler, workers: int) -> list[Settings]:
+def search(space: SearchSpace, sampler: Suggester, workers: int) -> list[Settings]:
     """Run a search of simulated nets; return the settings of its trials in their order."""
     scheduler, rng, order = Scheduler(space), random.Random(space.seed), list[Settings]()
     events: list[tuple[float, int, int, str]] = []  # time, trial's number, its epoch, its name
@@ -256,9 +273,11 @@ def regret(space: SearchSpace, name: str) -> tuple[float, float]:
 def worth(settings: Settings) -> float:
     """Return the score of a configuration of the finite space, best at 1e-5 and 32."""
     return (
-        0.8 - 0.02 * abs(math.log10(float(settings["lr"])) + 5)
+        0.8
+        - 0.02 * abs(math.log10(float(settings["lr"])) + 5)
         - 0.005 * abs(math.log2(float(settings["batch_size"])) - 5)
-        - 0.01 * bool(settings["dropout"]) + 0.01 * bool(settings["freeze"])
+        - 0.01 * bool(settings["dropout"])
+        + 0.01 * bool(settings["freeze"])
         + 0.03 * bool(settings["augment"])
     )
 

@@ -27,11 +27,19 @@ from facesiam.trainable import FaceTrial
 from search.space.model import load
 
 WATCHED = {
-    "torch": [], "torchvision": [], "ray.tune": [], "optuna": [], "pandas": [],
-    "scipy.stats": [], "tensorboardX": [],
-    "search.space.model": ["load"], "search.tuning.recorder": [],
-    "search.resources.allocation": ["this_machine"], "search.tuning.driver": ["connect", "run"],
-    "facesiam.data.dataset": ["prepare", "open_packed"], "facesiam.training.loop": ["epochs"],
+    "torch": [],
+    "torchvision": [],
+    "ray.tune": [],
+    "optuna": [],
+    "pandas": [],
+    "scipy.stats": [],
+    "tensorboardX": [],
+    "search.space.model": ["load"],
+    "search.tuning.recorder": [],
+    "search.resources.allocation": ["this_machine"],
+    "search.tuning.driver": ["connect", "run"],
+    "facesiam.data.dataset": ["prepare", "open_packed"],
+    "facesiam.training.loop": ["epochs"],
     "facesiam.trainable": ["FaceTrial.setup", "FaceTrial.step"],
 }
 """Modules whose imports are noted, and their functions whose calls are."""
@@ -91,13 +99,27 @@ def start() -> list[Stamp]:
         file = folder / "stamps"
         (folder / "sitecustomize.py").write_text(HOOKS.format(watched=WATCHED, file=str(file)))
         command = [
-            sys.executable, "-m", "search.run", str(space.path), "--set", "epochs=1",
-            "--set", "lr=1e-3", "--set", "augment=false", "--out", str(folder), "--name", "start",
+            sys.executable,
+            "-m",
+            "search.run",
+            str(space.path),
+            "--set",
+            "epochs=1",
+            "--set",
+            "lr=1e-3",
+            "--set",
+            "augment=false",
+            "--out",
+            str(folder),
+            "--name",
+            "start",
         ]
         paths = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
         began = time.time()
         process = subprocess.Popen(
-            command, cwd=root, env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+            command,
+            cwd=root,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
             stdout=subprocess.DEVNULL,
         )
         if process.wait():
@@ -125,9 +147,16 @@ def next_trials() -> dict[str, list[float]]:
         settings = TrialConfig.from_dict({"net": "alexnet", "join": join}).to_dict()
         with tempfile.TemporaryDirectory() as run:
             config = {
-                "settings": settings, "data": str(data.folder), "weights": {}, "run": run,
-                "cpus": cores(), "device": "cpu", "noted": 0, "metric": "val_acc",
-                "mode": "max", "bar": None,
+                "settings": settings,
+                "data": str(data.folder),
+                "weights": {},
+                "run": run,
+                "cpus": cores(),
+                "device": "cpu",
+                "noted": 0,
+                "metric": "val_acc",
+                "mode": "max",
+                "bar": None,
             }
             trial, found[join] = FaceTrial(config | {"trial": "0"}), []
             for number in range(1, 6):
@@ -144,16 +173,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--next", action="store_true",
-                        help="time a reused worker from one trial to the next instead")
+    parser.add_argument(
+        "--next",
+        action="store_true",
+        help="time a reused worker from one trial to the next instead",
+    )
     parser.add_argument("--json", action="store_true", help="one line of JSON")
     args = parser.parse_args()
     if args.next:
         found = next_trials()
-        print(json.dumps(found) if args.json else "\n".join(
-            f"alexnet {join}: {', '.join(f'{each:.3f}' for each in seconds)} s from one trial to "
-            "the next" for join, seconds in found.items()
-        ))
+        print(
+            json.dumps(found)
+            if args.json
+            else "\n".join(
+                f"alexnet {join}: {', '.join(f'{each:.3f}' for each in seconds)} s from one trial "
+                "to the next"
+                for join, seconds in found.items()
+            )
+        )
         return
     stamps = start()
     print(json.dumps(stamps) if args.json else as_timeline(stamps))

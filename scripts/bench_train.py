@@ -35,14 +35,17 @@ from roofline import BYTES_A_WEIGHT, measure_machine, work_of_a_step
 from facesiam.config.trial import ConfigError, TrialConfig, positive
 from facesiam.data.archive import Source, open_source
 from facesiam.data.dataset import DataError, FaceData, cache_root, open_packed, prepare
-from facesiam.data.synthetic import writer as synthetic
-from facesiam.device import hardware as devices
+from facesiam.data.synthetic import writer
+from facesiam.device import hardware
 from facesiam.nets import trunks
-from facesiam.training import loop as train
-from facesiam.training.optimizer import Masters
+from facesiam.training import loop
+from facesiam.training.optimizer import MasterWeightOptimizer
 
 CASES = (
-    "alexnet/difference", "alexnet/concat", "vgg16_bn/difference", "vgg16_bn/concat",
+    "alexnet/difference",
+    "alexnet/concat",
+    "vgg16_bn/difference",
+    "vgg16_bn/concat",
     "vgg16_bn/linear",
 )
 NETS = tuple(f"{net}/cosine" for net in trunks.MODELS)
@@ -56,26 +59,32 @@ class Ours:
     """The product's trainer."""
 
     def __init__(self, config: TrialConfig, data: FaceData, source: Source, device: str) -> None:
-        self.training = train.epochs(config, data, device=device)
+        self.training = loop.epochs(config, data, device=device)
         self.measure = self.training.measure
 
 
 WITHOUT: dict[str, Callable[[], Any]] = {
-    "allocator": lambda: patch.object(train, "keep_freed_memory", lambda: None),
+    "allocator": lambda: patch.object(loop, "keep_freed_memory", lambda: None),
     "early": lambda: patch.object(
-        train, "Masters", lambda *a, trunk, early: Masters(*a, trunk)
+        loop, "MasterWeightOptimizer", lambda *a, trunk, early: MasterWeightOptimizer(*a, trunk)
     ),
     "blocks": lambda: patch.object(trunks, "in_blocks", lambda conv: conv),
-    "bf16": lambda: patch.object(train, "dtype_of", lambda *a: torch.float32),
-    "graphs": lambda: patch.object(train, "Captured", lambda: None),
+    "bf16": lambda: patch.object(loop, "dtype_of", lambda *a: torch.float32),
+    "graphs": lambda: patch.object(loop, "GraphedStep", lambda: None),
     "nothing": nullcontext,
 }
 """Our measures that can be left out, each alone."""
 
 
 def serve(
-    pipe: Connection, kind: str, config: TrialConfig, folder: str, source: str, device: str,
-    threads: int, without: str,
+    pipe: Connection,
+    kind: str,
+    config: TrialConfig,
+    folder: str,
+    source: str,
+    device: str,
+    threads: int,
+    without: str,
 ) -> None:
     """Run in a process of its own: train a block of steps for each number that comes in."""
     torch.set_num_threads(threads)
@@ -87,8 +96,8 @@ def serve(
         if isinstance(steps, int):
             pipe.send(trainer.measure(steps))
         else:
-            pipe.send(devices.peak_memory_mib(target))
-        devices.reset_peak_memory(target)
+            pipe.send(hardware.peak_memory_mib(target))
+        hardware.reset_peak_memory(target)
 
 
 class Died(Exception):
@@ -136,7 +145,10 @@ def in_turn(sides: dict[str, Side], steps: int, rounds: int) -> dict[str, list[f
 
 
 def measure_case(
-    case: str, options: argparse.Namespace, data: FaceData, source: str,
+    case: str,
+    options: argparse.Namespace,
+    data: FaceData,
+    source: str,
     machine: dict[str, float],
 ) -> dict[str, Any]:
     """Time one net and join on both sides and hold ours against the roofline.
@@ -156,7 +168,7 @@ def measure_case(
         for side in sides.values():  # what one holds is not there for the next case
             side.stop()
     flops, weights = work_of_a_step(config)
-    wanted = devices.dtype_of(config, torch.device(options.device))
+    wanted = hardware.dtype_of(config, torch.device(options.device))
     bf16 = wanted == torch.bfloat16 and options.without != "bf16"
     product = machine["bf16_product" if bf16 else "fp32_product"]
     floors = {
@@ -167,8 +179,12 @@ def measure_case(
     pairs = config.batch_size * (2 if triplets else 1)
     step = pairs / statistics.median(rates["ours"])
     found: dict[str, Any] = {
-        "case": case, "bf16": bf16, "gflop_per_step": flops / 1e9, "weights": weights,
-        "step_seconds": step, "memory_mib": memory,
+        "case": case,
+        "bf16": bf16,
+        "gflop_per_step": flops / 1e9,
+        "weights": weights,
+        "step_seconds": step,
+        "memory_mib": memory,
         "product_share": flops / product / step,
         **{f"{name}_share": floor / step for name, floor in floors.items()},
         **{f"{kind}_pairs_per_second": statistics.median(r) for kind, r in rates.items()},
@@ -186,18 +202,34 @@ def case_config(case: str, options: argparse.Namespace) -> TrialConfig:
     """Return the settings of NET/JOIN, as the documents' rows have them."""
     net, _, join = case.partition("/")
     if join == "cosine":
-        return TrialConfig.from_dict({
-            "net": net, "join": join, "loss": "arcface", "images_per_person": 4,
-            "views": "all", "batch_size": options.batch, "augment": options.augment,
-            "protocol": options.protocol, "people": options.people,
-            "image_size": options.image_size, "optimizer": "adamw",
-        })
-    return TrialConfig.from_dict({
-        "net": net, "join": join, "batch_size": options.batch, "augment": options.augment,
-        "protocol": options.protocol,
-        "loss": "two" if "triplets" in options.protocol else "single",
-        "people": options.people, "image_size": options.image_size, "hidden": options.hidden,
-    })
+        return TrialConfig.from_dict(
+            {
+                "net": net,
+                "join": join,
+                "loss": "arcface",
+                "images_per_person": 4,
+                "views": "all",
+                "batch_size": options.batch,
+                "augment": options.augment,
+                "protocol": options.protocol,
+                "people": options.people,
+                "image_size": options.image_size,
+                "optimizer": "adamw",
+            }
+        )
+    return TrialConfig.from_dict(
+        {
+            "net": net,
+            "join": join,
+            "batch_size": options.batch,
+            "augment": options.augment,
+            "protocol": options.protocol,
+            "loss": "two" if "triplets" in options.protocol else "single",
+            "people": options.people,
+            "image_size": options.image_size,
+            "hidden": options.hidden,
+        }
+    )
 
 
 def head_of(found: dict[str, Any]) -> str:
@@ -210,8 +242,11 @@ def head_of(found: dict[str, Any]) -> str:
         "in place {update:.1f} GB/s\n"
         "n = {rounds} rounds × {steps} steps; ratio: mean ± std of rounds"
     ).format(
-        **found, bf16=machine["bf16_product"] / 1e12, fp32=machine["fp32_product"] / 1e12,
-        copy=machine["copy"] / 1e9, update=machine["update"] / 1e9,
+        **found,
+        bf16=machine["bf16_product"] / 1e12,
+        fp32=machine["fp32_product"] / 1e12,
+        copy=machine["copy"] / 1e9,
+        update=machine["update"] / 1e9,
     )
 
 
@@ -241,11 +276,15 @@ def arguments() -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--data", default="drawn", help="CFP zip or folder; default: drawn")
-    add("--cases", default=",".join(CASES[:2]),
-        help=f"all, nets, or some of {', '.join(CASES)}, NET/cosine")
+    add(
+        "--cases",
+        default=",".join(CASES[:2]),
+        help=f"all, nets, or some of {', '.join(CASES)}, NET/cosine",
+    )
     add("--protocol", default="frontal-triplets", choices=["frontal-triplets", "cfp-pairs"])
-    add("--device", default="cuda" if torch.cuda.is_available() else "cpu",
-        choices=["cpu", "cuda"])
+    add(
+        "--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=["cpu", "cuda"]
+    )
     add("--threads", type=positive, default=torch.get_num_threads())
     add("--steps", type=positive, default=4, help="updates a block")
     add("--rounds", type=positive, default=8, help="blocks of each side")
@@ -278,17 +317,31 @@ def main() -> int:
         data = prepare(options.data, geometries, progress=not options.json)  # type: ignore[arg-type]
         source = options.data
         if source == "drawn":
-            source = str(synthetic.draw(cache_root() / synthetic.folder_name(), progress=False))
+            source = str(writer.draw(cache_root() / writer.folder_name(), progress=False))
     except (DataError, ConfigError) as error:
         print(error, file=sys.stderr)
         return 2
     machine = measure_machine(options.device)
     found: dict[str, Any] = {
-        **{name: getattr(options, name) for name in (
-            "device", "threads", "protocol", "batch", "augment", "without", "rounds", "steps",
-        )},
-        "machine": machine, "torch": torch.__version__, "python": platform.python_version(),
-        "gpu": devices.gpu_names()[:1], "seed": 0, "cases": [],
+        **{
+            name: getattr(options, name)
+            for name in (
+                "device",
+                "threads",
+                "protocol",
+                "batch",
+                "augment",
+                "without",
+                "rounds",
+                "steps",
+            )
+        },
+        "machine": machine,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "gpu": hardware.gpu_names()[:1],
+        "seed": 0,
+        "cases": [],
     }
     if not options.json:
         print(head_of(found), flush=True)

@@ -29,7 +29,7 @@ import torch
 
 from facesiam.config.trial import TrialConfig, positive
 from facesiam.data.dataset import DataError, prepare
-from facesiam.training import loop as train
+from facesiam.training import loop
 from facesiam.training.liveness import GradientWatch, LiveUnits
 
 
@@ -41,11 +41,13 @@ class Clock:
 
     def timed(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return `function` with its time added to ``seconds``."""
+
         def wrapped(*args: Any) -> Any:
             start = self.now()
             result = function(*args)
             self.seconds += self.now() - start
             return result
+
         return wrapped
 
 
@@ -56,7 +58,7 @@ def without_vitals() -> Iterator[None]:
         for owner, name, stand_in in (
             (GradientWatch, "look", lambda watch: None),
             (LiveUnits, "__enter__", lambda live: live),
-            (train, "logit_spread", lambda logits: math.nan),
+            (loop, "logit_spread", lambda logits: math.nan),
         ):
             stack.enter_context(patch.object(owner, name, stand_in))
         yield
@@ -66,8 +68,7 @@ def without_vitals() -> Iterator[None]:
 def clocked(clock: Clock) -> Iterator[None]:
     """Train with them, and note the time inside."""
     with ExitStack() as stack:
-        for owner, name in ((GradientWatch, "look"), (LiveUnits, "_note"),
-                            (train, "logit_spread")):
+        for owner, name in ((GradientWatch, "look"), (LiveUnits, "_note"), (loop, "logit_spread")):
             timed = clock.timed(getattr(owner, name))
             # A plain function, so that it is bound to the object as the method was.
             stack.enter_context(patch.object(owner, name, lambda *args, timed=timed: timed(*args)))
@@ -98,7 +99,7 @@ def in_turn(
 
 
 def measure(
-    training: train.Training, steps: int, rounds: int, now: Callable[[], float]
+    training: loop.Training, steps: int, rounds: int, now: Callable[[], float]
 ) -> dict[str, Any]:
     """Time blocks of `steps` steps, and validations, with and without in turn."""
     batches = training._batches
@@ -122,13 +123,15 @@ def measure(
         "seconds_per_step_without": step,
         "ratio": statistics.mean(ratios),
         "ratio_std": statistics.stdev(ratios) if rounds > 1 else math.nan,
-        "rounds": rounds, "steps": steps,
+        "rounds": rounds,
+        "steps": steps,
         "inside_ms_per_step": 1000 * inside / steps,
         "inside_share_of_step": inside / steps / step,
         "validation_seconds_with": statistics.median(val_on),
         "validation_seconds_without": validation,
         "inside_ms_per_validation": 1000 * val_inside,
-        "epoch_steps": whole, "epoch_seconds_without": epoch,
+        "epoch_steps": whole,
+        "epoch_seconds_without": epoch,
         "inside_share_of_epoch": (inside / steps * whole + val_inside) / epoch,
     }
 
@@ -154,11 +157,14 @@ def main() -> None:
     if args.cpu_time:
         torch.set_num_threads(1)
     now = time.process_time if args.cpu_time else time.perf_counter
-    training = train.epochs(config, data)
+    training = loop.epochs(config, data)
     found = measure(training, args.steps, args.rounds, now) | {
         "clock": "CPU time" if args.cpu_time else "wall clock",
-        "net": args.net, "device": str(training.device), "bf16": training.dtype == torch.bfloat16,
-        "threads": torch.get_num_threads(), "torch": torch.__version__,
+        "net": args.net,
+        "device": str(training.device),
+        "bf16": training.dtype == torch.bfloat16,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
         "python": platform.python_version(),
     }
     print(json.dumps(found) if args.json else as_text(found))

@@ -18,8 +18,7 @@ from facesiam.config.trial import TrialConfig
 from facesiam.data.archive import Source
 from facesiam.data.dataset import FaceData
 from facesiam.data.packing import GEOMETRIES, decode
-from facesiam.nets import siamese as models
-from facesiam.nets import trunks
+from facesiam.nets import siamese, trunks
 
 
 class Notebook:
@@ -67,7 +66,10 @@ class Notebook:
         fit = GEOMETRIES[self.config.geometry]
         images = [
             torch.from_numpy(np.array(fit(decode(self.source.read(self.data.names[i])))))
-            .permute(2, 0, 1).contiguous().float().div(255)
+            .permute(2, 0, 1)
+            .contiguous()
+            .float()
+            .div(255)
             for i in indices
         ]
         return torch.stack(images).to(self.device)
@@ -78,9 +80,9 @@ class PlainNet(nn.Module):
 
     def __init__(self, config: TrialConfig) -> None:
         super().__init__()
-        net = models.SiameseNet(config)
+        net = siamese.SiameseNet(config)
         self.trunk = trunks.MODELS[config.net].make().features
-        self.reduce, self.join, self.head = net.reduce, models.JOINS[net.join], net.head
+        self.reduce, self.join, self.head = net.reduce, siamese.JOINS[net.join], net.head
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
         """(B, 3, 224, 224) twice → (B, 2)."""

@@ -110,7 +110,8 @@ def work_of_a_trunk(config: TrialConfig) -> tuple[float, int]:
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         trunk.train()(torch.empty(config.batch_size, 3, size, size, device="meta"))
     products = sum(
-        flops for operation, flops in counter.get_flop_counts()["Global"].items()
+        flops
+        for operation, flops in counter.get_flop_counts()["Global"].items()
         if "convolution" not in str(operation)
     )
     return 3 * (convolutions + products), sum(p.numel() for p in trunk.parameters())

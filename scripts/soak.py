@@ -61,7 +61,12 @@ class Soak:
     """
 
     def __init__(
-        self, folder: Path, trials: int, seed: int, storage: str = "folder", cores: int = 1,
+        self,
+        folder: Path,
+        trials: int,
+        seed: int,
+        storage: str = "folder",
+        cores: int = 1,
         lines: int = 8,
     ) -> None:
         self.folder, self.rng, self.cores = folder, random.Random(seed), cores
@@ -75,7 +80,8 @@ class Soak:
         self.cluster = Cluster(folder / "nodes", hidden=hidden)
         # Its machines have homes of their own, so no token; the driver may have one.
         self.environment = os.environ | {
-            "FACESIAM_CACHE": str(self.cache), "RAY_AUTH_MODE": "disabled",
+            "FACESIAM_CACHE": str(self.cache),
+            "RAY_AUTH_MODE": "disabled",
         }
         self.extra: dict[str, str] = {}
         self.storage, self.url = storage, ""
@@ -145,9 +151,18 @@ class Soak:
     def start(self) -> subprocess.Popen[Any]:
         """Start the driver, with --resume where there is a run already."""
         command = [
-            sys.executable, "-m", "search.run", str(self.space), "--data", str(self.faces),
-            "--out", self.url or str(self.folder / "runs"), "--address", self.cluster.address,
-            "--cpus", "1",
+            sys.executable,
+            "-m",
+            "search.run",
+            str(self.space),
+            "--data",
+            str(self.faces),
+            "--out",
+            self.url or str(self.folder / "runs"),
+            "--address",
+            self.cluster.address,
+            "--cpus",
+            "1",
         ]
         if (self.run / "manifest.json").exists():
             command.append("--resume")
@@ -202,11 +217,16 @@ class Soak:
             elif ended[name]:
                 after.add(name)
         return {
-            "machines": self.cluster.kind, "hidden": self.cluster.hides, "storage": self.storage,
-            "seconds": round(self.seconds, 1), "killed": dict(self.killed),
-            "trials": len(status), "lost": self.trials - sum(map(bool, ended.values())),
+            "machines": self.cluster.kind,
+            "hidden": self.cluster.hides,
+            "storage": self.storage,
+            "seconds": round(self.seconds, 1),
+            "killed": dict(self.killed),
+            "trials": len(status),
+            "lost": self.trials - sum(map(bool, ended.values())),
             "ended twice": sum(count > 1 for count in ended.values()),
-            "ran again after their end": len(after), "epochs": len(epochs),
+            "ran again after their end": len(after),
+            "epochs": len(epochs),
             "epochs noted twice": sum(epochs.values()) - len(epochs),
             "status": dict(Counter(status.values())),
         }
@@ -214,12 +234,17 @@ class Soak:
 
 def _trial_processes(node: Node) -> list[int]:
     """Return the processes of trials on a machine."""
-    found = subprocess.run(
-        ["ip", "netns", "pids", node.space], capture_output=True, text=True
-    ).stdout.split() if node.space else []
+    found = (
+        subprocess.run(
+            ["ip", "netns", "pids", node.space], capture_output=True, text=True
+        ).stdout.split()
+        if node.space
+        else []
+    )
     names = {pid: _read(f"/proc/{pid}/cmdline") for pid in found}
     return [
-        int(pid) for pid, name in names.items()
+        int(pid)
+        for pid, name in names.items()
         if name.startswith(b"ray::") and b"IDLE" not in name and b"Depot" not in name
     ]
 

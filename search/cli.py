@@ -13,11 +13,11 @@ from search.space.model import ALGORITHMS
 def parser() -> argparse.ArgumentParser:
     """Return what reads the command line."""
     parser = cli.Parser(
-        prog="python -m search.run", description="Run the search that a space file describes.",
+        prog="python -m search.run",
+        description="Run the search that a space file describes.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="settings for --set:\n" + "\n".join(
-            f"  {name} ({default})" for name, default in TrialConfig().to_dict().items()
-        ),
+        epilog="settings for --set:\n"
+        + "\n".join(f"  {name} ({default})" for name, default in TrialConfig().to_dict().items()),
     )
     parser.add_argument("space", help="space file, such as spaces/code2.yaml")
     parser.add_argument("--data", help="CFP zip, its folder, or the word drawn")
@@ -42,16 +42,23 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--address", help="Ray cluster: auto or HOST:PORT (a Ray of its own)")
     parser.add_argument("--resume", action="store_true", help="go on with a run of this name")
     parser.add_argument(
-        "--reuse", action="append", default=[], metavar="RUN",
+        "--reuse",
+        action="append",
+        default=[],
+        metavar="RUN",
         help="take finished trials from an earlier run where they are the same",
     )
     parser.add_argument(
-        "--warm-start", action="append", default=[], metavar="RUN",
+        "--warm-start",
+        action="append",
+        default=[],
+        metavar="RUN",
         help="have TPE begin with the scores of an earlier run, or of the documents' rows: the "
         "word documents",
     )
     parser.add_argument(
-        "--ablate", metavar="RUN",
+        "--ablate",
+        metavar="RUN",
         help="run the best trial of an earlier run with one searched setting changed at a time",
     )
     parser.add_argument("--seeds", type=positive, default=1, help="seeds of --ablate (1)")

@@ -29,12 +29,11 @@ from facesiam.config.trial import positive
 from facesiam.evaluation.metrics import wilson
 from facesiam.files import write_text
 from search.analysis.formatting import aligned
-from search.pruning import recorded_runs as curves
+from search.pruning import recorded_runs
 from search.pruning.late_start import WITHIN, Odds
 from search.pruning.recorded_runs import Curve
 from search.runs.layout import RunError
-from search.space import model as space
-from search.space import shipped
+from search.space import model, shipped
 
 if __name__ == "__main__" and (refused := cli.run(cli.needs_docstrings)):
     sys.exit(refused)  # before the simulator imports Ray
@@ -86,7 +85,12 @@ class Row:
 
 
 def contest(
-    runs: Sequence[Curve], searched: SearchSpace, *, workers: int, orders: int, seed: int = 0,
+    runs: Sequence[Curve],
+    searched: SearchSpace,
+    *,
+    workers: int,
+    orders: int,
+    seed: int = 0,
     trials: int | None = None,
 ) -> list[Row]:
     """Compare the space's rules with the others on one contest's runs.
@@ -99,10 +103,18 @@ def contest(
         seed: of the orders.
         trials: draw so many runs with replacement for each order; None: each once.
     """
-    odds = Odds(curves.shipped(), own=True)
-    bare = replace(searched, prune=searched.prune | {
-        "dead": False, "diverged": False, "chance": False, "plateau": False, "control": 0.0,
-    })  # fmt: skip
+    odds = Odds(recorded_runs.shipped(), own=True)
+    bare = replace(
+        searched,
+        prune=searched.prune
+        | {
+            "dead": False,
+            "diverged": False,
+            "chance": False,
+            "plateau": False,
+            "control": 0.0,
+        },
+    )
     ours = replace(searched, prune=searched.prune | {"control": 0.0})
     asha = "ASHA and rules" if searched.prune["asha"] else "rules, no ASHA"
     policies: dict[str, Callable[[], Policy]] = {
@@ -130,9 +142,7 @@ def contest(
     return [_row(name, found[name], drawn, runs, searched) for name in order]
 
 
-def _equal_k(
-    orders: Sequence[Sequence[Arrival]], epochs: float, searched: SearchSpace
-) -> float:
+def _equal_k(orders: Sequence[Sequence[Arrival]], epochs: float, searched: SearchSpace) -> float:
     """Return the k, at least 1, with which "one epoch, then top k" comes to so many epochs."""
     costs = []  # of every k from 0 on, by order
     for order in orders:
@@ -145,9 +155,7 @@ def _equal_k(
     return k + max(0.0, (epochs - means[k]) / (means[k + 1] - means[k] or 1))
 
 
-def contests(
-    runs: Sequence[Curve], searched: SearchSpace
-) -> dict[tuple[str, int], list[Curve]]:
+def contests(runs: Sequence[Curve], searched: SearchSpace) -> dict[tuple[str, int], list[Curve]]:
     """Return the runs that have a score by contest, capped at the space's longest trial.
 
     Runs of which the recording names no protocol count as of the space's.
@@ -162,8 +170,11 @@ def contests(
 
 
 def _row(
-    name: str, outcomes: Sequence[Outcome], orders: Sequence[Sequence[Arrival]],
-    runs: Sequence[Curve], searched: SearchSpace,
+    name: str,
+    outcomes: Sequence[Outcome],
+    orders: Sequence[Sequence[Arrival]],
+    runs: Sequence[Curve],
+    searched: SearchSpace,
 ) -> Row:
     sign = 1 if searched.mode == "max" else -1
     scores = {curve.id: sign * curve.best(searched.metric, searched.mode) for curve in runs}
@@ -177,14 +188,21 @@ def _row(
         rules.update(str(stop.rule) for stop in outcome.stops.values())
         of = {run.name: run.curve.id for run in order}
         wrong = {
-            f"{of[run]} ({stop.rule})" for run, stop in outcome.stops.items()
+            f"{of[run]} ({stop.rule})"
+            for run, stop in outcome.stops.items()
             if stop.rule != "asha" and scores[of[run]] >= top - WITHIN
         }
         false.update(wrong)
     low, high = wilson(kept, len(outcomes))
     return Row(
-        name, kept / len(outcomes), low, high, exact / len(outcomes),
-        statistics.mean(shares), min(shares), max(shares),
+        name,
+        kept / len(outcomes),
+        low,
+        high,
+        exact / len(outcomes),
+        statistics.mean(shares),
+        min(shares),
+        max(shares),
         statistics.mean(outcome.seconds for outcome in outcomes) / 3600,
         {rule: count / len(outcomes) for rule, count in sorted(rules.items())},
         dict(sorted(false.items())),
@@ -192,9 +210,15 @@ def _row(
 
 
 HEADERS = (
-    "policy", f"best kept\nwithin {100 * KEPT:g}, %", "very\nbest, %", "epochs,\n% of all",
-    "range", "hours", "stopped by", f"good runs (within {100 * WITHIN:g})\nstopped, not by asha",
-)  # fmt: skip
+    "policy",
+    f"best kept\nwithin {100 * KEPT:g}, %",
+    "very\nbest, %",
+    "epochs,\n% of all",
+    "range",
+    "hours",
+    "stopped by",
+    f"good runs (within {100 * WITHIN:g})\nstopped, not by asha",
+)
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -203,8 +227,10 @@ def table(rows: Sequence[Row]) -> str:
         [
             row.policy,
             f"{100 * row.kept:.1f} [{100 * row.kept_low:.1f}, {100 * row.kept_high:.1f}]",
-            f"{100 * row.kept_best:.1f}", f"{100 * row.epochs:.1f}",
-            f"{100 * row.epochs_low:.0f}-{100 * row.epochs_high:.0f}", f"{row.hours:.1f}",
+            f"{100 * row.kept_best:.1f}",
+            f"{100 * row.epochs:.1f}",
+            f"{100 * row.epochs_low:.0f}-{100 * row.epochs_high:.0f}",
+            f"{row.hours:.1f}",
             ", ".join(f"{rule} {count:.1f}" for rule, count in row.stopped.items()) or "–",
             ", ".join(f"{run}: {count}" for run, count in row.false_stops.items()) or "none",
         ]
@@ -236,13 +262,15 @@ def _main(options: argparse.Namespace) -> int:
     for name, suffix in (("json", ""), ("figure", ".png")):
         _check_target(f"--{name}", getattr(options, name), suffix)
     file = shipped.space_file(options.space)
-    searched = space.load(file, strict=True).override(options.set).checked()
-    found = contests(curves.read(options.curves), searched)
+    searched = model.load(file, strict=True).override(options.set).checked()
+    found = contests(recorded_runs.read(options.curves), searched)
     if not found:
         raise RunError(f"{options.curves}: no run has a {searched.metric}")
     if options.late >= searched.max_epochs():
-        raise RunError(f"--late {options.late}: must be below the {searched.max_epochs()} "
-                       "epochs of the longest trial")  # fmt: skip
+        raise RunError(
+            f"--late {options.late}: must be below the {searched.max_epochs()} "
+            "epochs of the longest trial"
+        )
     if options.late:
         found = {key: _late_best(runs, searched, options) for key, runs in found.items()}
     results = _replayed(found, searched, options)
@@ -281,14 +309,19 @@ def _best(runs: Sequence[Curve], searched: SearchSpace) -> Curve:
 
 
 def _replayed(
-    found: Mapping[tuple[str, int], list[Curve]], searched: SearchSpace,
+    found: Mapping[tuple[str, int], list[Curve]],
+    searched: SearchSpace,
     options: argparse.Namespace,
 ) -> dict[str, tuple[int, list[Row]]]:
     """Run and print each contest; return the number of its runs and its rows by its title."""
     results = {}
     for key, runs in found.items():
         rows = contest(
-            runs, searched, workers=options.workers, orders=options.orders, seed=options.seed,
+            runs,
+            searched,
+            workers=options.workers,
+            orders=options.orders,
+            seed=options.seed,
             trials=options.trials,
         )
         results[title(key, runs, searched)] = len(runs), rows
@@ -309,15 +342,19 @@ def _plain(
 ) -> dict[str, Any]:
     names = ("orders", "workers", "seed", "trials", "late")
     asked = {name: getattr(options, name) for name in names}
-    return asked | {"contests": [
-        {"contest": name, "runs": runs, "policies": [asdict(row) for row in rows]}
-        for name, (runs, rows) in results.items()
-    ]}  # fmt: skip
+    return asked | {
+        "contests": [
+            {"contest": name, "runs": runs, "policies": [asdict(row) for row in rows]}
+            for name, (runs, rows) in results.items()
+        ]
+    }
 
 
 def _draw(
-    results: Mapping[str, tuple[int, list[Row]]], runs: Sequence[Sequence[Curve]],
-    searched: SearchSpace, options: argparse.Namespace,
+    results: Mapping[str, tuple[int, list[Row]]],
+    runs: Sequence[Sequence[Curve]],
+    searched: SearchSpace,
+    options: argparse.Namespace,
 ) -> None:
     from search.report.figures import tradeoff
 
@@ -349,24 +386,46 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("space", metavar="SPACE", help="space file whose prune: is tried")
     parser.add_argument(
-        "--curves", metavar="DIR", default=str(curves.SHIPPED),
+        "--curves",
+        metavar="DIR",
+        default=str(recorded_runs.SHIPPED),
         help="a run folder, or a folder of CSVs; without it the documents' own runs",
     )
-    parser.add_argument("--workers", metavar="W", type=positive, default=4,
-                        help="runs that go on at once (4)")  # fmt: skip
-    parser.add_argument("--orders", metavar="N", type=positive, default=100,
-                        help="random orders of arrival (100)")  # fmt: skip
-    parser.add_argument("--trials", metavar="N", type=positive,
-                        help="draw so many trials with replacement for each order")  # fmt: skip
-    parser.add_argument("--late", metavar="E", type=positive, default=0,
-                        help="as if the best run had guessed for E epochs first")  # fmt: skip
-    parser.add_argument("--seed", metavar="S", type=random_seed, default=0,
-                        help="of the orders (0)")  # fmt: skip
-    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[],
-                        help="fix a setting, such as epochs=60, which caps the runs")
+    parser.add_argument(
+        "--workers", metavar="W", type=positive, default=4, help="runs that go on at once (4)"
+    )
+    parser.add_argument(
+        "--orders", metavar="N", type=positive, default=100, help="random orders of arrival (100)"
+    )
+    parser.add_argument(
+        "--trials",
+        metavar="N",
+        type=positive,
+        help="draw so many trials with replacement for each order",
+    )
+    parser.add_argument(
+        "--late",
+        metavar="E",
+        type=positive,
+        default=0,
+        help="as if the best run had guessed for E epochs first",
+    )
+    parser.add_argument(
+        "--seed", metavar="S", type=random_seed, default=0, help="of the orders (0)"
+    )
+    parser.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="fix a setting, such as epochs=60, which caps the runs",
+    )
     parser.add_argument("--json", metavar="FILE", help="also write the figures there")
-    parser.add_argument("--figure", metavar="FILE",
-                        help="also draw epochs spent against the chance of keeping the best")
+    parser.add_argument(
+        "--figure",
+        metavar="FILE",
+        help="also draw epochs spent against the chance of keeping the best",
+    )
     return parser
 
 

@@ -26,29 +26,50 @@ from facesiam.errors import reason
 from facesiam.evaluation.bits import unpack
 from facesiam.evaluation.metrics import wilson
 from facesiam.files import atomic
-from search.analysis import paired
-from search.analysis import rule_audit as verdicts
+from search.analysis import paired, rule_audit
 from search.analysis.formatting import table
 from search.runs.layout import RunError, folder_of, manifest, read, settings
-from search.space import model as space
+from search.space import model
 
 FIELDS = tuple(EpochMetrics.__dataclass_fields__)
 KINDS = {bool: "boolean", int: "Int64", float: "float64", str: "string"}
 MEASURED = {
-    "val_acc": "float64", "val_acc_low": "float64", "val_acc_high": "float64",
-    "like_best": "boolean", "best_p": "float64", "best_epoch": "Int64", "train_acc": "float64",
+    "val_acc": "float64",
+    "val_acc_low": "float64",
+    "val_acc_high": "float64",
+    "like_best": "boolean",
+    "best_p": "float64",
+    "best_epoch": "Int64",
+    "train_acc": "float64",
     "epochs_run": "int64",
-    "status": "string", "stop_rule": "string", "stop_reason": "string", "stop_epoch": "Int64",
-    "stop_rung": "float64", "stop_value": "float64", "stop_cutoff": "float64",
-    "stop_peers": "Int64", "control": "bool", "seconds": "float64",
-}  # fmt: skip
+    "status": "string",
+    "stop_rule": "string",
+    "stop_reason": "string",
+    "stop_epoch": "Int64",
+    "stop_rung": "float64",
+    "stop_value": "float64",
+    "stop_cutoff": "float64",
+    "stop_peers": "Int64",
+    "control": "bool",
+    "seconds": "float64",
+}
 WHOLE = {"epoch": "int64", "val_pairs": "int64", "updates": "Int64"}
 """Metrics that are whole numbers; older runs did not count their updates."""
 
 __all__ = [
-    "RunError", "best_epoch", "folder_of", "goal", "load", "main", "manifest",
-    "require_results", "settings", "table", "varied", "write",
-]  # fmt: skip
+    "RunError",
+    "best_epoch",
+    "folder_of",
+    "goal",
+    "load",
+    "main",
+    "manifest",
+    "require_results",
+    "settings",
+    "table",
+    "varied",
+    "write",
+]
 
 
 def load(run: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -78,7 +99,7 @@ def load(run: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
         SpaceError: its space.yaml cannot be read.
     """
     folder, known, measured = read(run)
-    searched = space.load(folder / "space.yaml", of_run=True)
+    searched = model.load(folder / "space.yaml", of_run=True)
     epochs = _epochs_frame(measured)
     names = varied(searched, [line.get("settings") or {} for line in known.values()])
     rows = [
@@ -107,7 +128,7 @@ def goal(run: str | Path) -> tuple[str, str]:
         RunError: not a run folder.
         SpaceError: its space.yaml cannot be read.
     """
-    searched = space.load(folder_of(run) / "space.yaml", of_run=True)
+    searched = model.load(folder_of(run) / "space.yaml", of_run=True)
     return searched.metric, searched.mode
 
 
@@ -125,7 +146,7 @@ def write(run: str | Path) -> None:
             frame.to_parquet(partial, index=False)
 
 
-def varied(searched: space.SearchSpace, ran: Iterable[dict[str, Any]]) -> list[str]:
+def varied(searched: model.SearchSpace, ran: Iterable[dict[str, Any]]) -> list[str]:
     """Name the settings that the space lets differ, or that do differ, in TrialConfig's order."""
     found = set(searched.varied())
     values: dict[str, set[Any]] = {}
@@ -153,9 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns the exit code, 2 where there is nothing to print.
     """
-    parser = cli.Parser(
-        prog="python -m search.results", description="The ranked trials of a run."
-    )
+    parser = cli.Parser(prog="python -m search.results", description="The ranked trials of a run.")
     parser.add_argument("run", metavar="RUN", help="run folder, such as ray_results/code2")
     parser.add_argument("--top", metavar="N", type=_count, help="only the N best trials")
     parser.add_argument("--csv", metavar="FILE", help="also write the trials there as CSV")
@@ -188,7 +207,7 @@ def _main(options: argparse.Namespace) -> int:
     trials, _ = load(options.run)
     require_results(options.run, trials)
     shown = trials if options.top is None else trials.head(options.top)
-    rules = verdicts.record(trials, verdicts.planned(options.run, trials))
+    rules = rule_audit.record(trials, rule_audit.planned(options.run, trials))
     if options.csv:
         try:
             with atomic(Path(options.csv)) as partial:
@@ -198,7 +217,7 @@ def _main(options: argparse.Namespace) -> int:
     if options.json:
         print(shown.to_json(orient="records", indent=2, double_precision=15))
     else:
-        parts = [table(trials, options.top, _terminal_width()), verdicts.text(rules)]
+        parts = [table(trials, options.top, _terminal_width()), rule_audit.text(rules)]
         cli.show("\n\n".join(part for part in parts if part))
     return 0
 
@@ -241,19 +260,21 @@ def _summary(
     low, high = (math.nan, math.nan) if math.isnan(value) else wilson(round(value * n), n)
     return {
         "objective": _number(best.get(metric)),
-        "val_acc": value, "val_acc_low": low, "val_acc_high": high,
+        "val_acc": value,
+        "val_acc_low": low,
+        "val_acc_high": high,
         "_judged": _judged(line, value, pairs, best.get("val_right")),
-        "best_epoch": best.get("epoch"), "train_acc": _number(best.get("train_acc")),
-        "epochs_run": len(epochs), "status": line.get("status"),
+        "best_epoch": best.get("epoch"),
+        "train_acc": _number(best.get("train_acc")),
+        "epochs_run": len(epochs),
+        "status": line.get("status"),
         **{name: line.get(name) for name in MEASURED if name.startswith("stop_")},
         "control": bool(line.get("control")),
         "seconds": float(sum(_number(epoch.get("seconds")) for epoch in epochs)),
-    }  # fmt: skip
+    }
 
 
-def _judged(
-    line: dict[str, Any], share: float, n: int, right: str | None
-) -> paired.Judged | None:
+def _judged(line: dict[str, Any], share: float, n: int, right: str | None) -> paired.Judged | None:
     """Return what is known of a trial's verdicts at its best epoch; None without a score."""
     if math.isnan(share):
         return None

@@ -25,7 +25,7 @@ from rich.table import Table
 from facesiam import cli
 from facesiam.config.settings import random_seed
 from facesiam.config.trial import EpochMetrics, Geometry, TrialConfig, positive
-from facesiam.data.cfp import ALL_FOLDS
+from facesiam.data.cfp import ALL_FOLDS, TEN_FOLD
 from facesiam.data.dataset import DataError, FaceData, cache_root, is_packed, open_packed, prepare
 from facesiam.device.hardware import gpu_names
 from facesiam.device.numerics import Arithmetic, Ran, again, here, using
@@ -35,12 +35,12 @@ from facesiam.files import own_folder, write_text
 from facesiam.nets.checkpoint import save_model
 from facesiam.nets.pretrained import find_weights
 from facesiam.storage import Bucket, is_url
+from facesiam.training.fingerprint import Key, keys
 from facesiam.training.loop import Training, epochs
 from search import results
 from search.report import tables
 from search.runs.journal import locked, read_trials
 from search.runs.layout import data_of
-from search.runs.reuse import Key, keys
 
 MADE = "trained.json"
 HEADS = {"tpr_at_fpr_1e-2": "TPR at FPR 1e-2", "tpr_at_fpr_1e-3": "at 1e-3"}
@@ -72,8 +72,8 @@ def retrain(run: Path, options: argparse.Namespace, console: Console) -> list[di
         ConfigError: --epochs or --seed out of bounds.
         JournalError: another command is training the same.
     """
-    if options.folds and tables.TEN_FOLD not in (options.protocol or ()):
-        raise results.RunError(f"--folds is of --protocol {tables.TEN_FOLD}")
+    if options.folds and TEN_FOLD not in (options.protocol or ()):
+        raise results.RunError(f"--folds is of --protocol {TEN_FOLD}")
     if options.ensemble:
         return _ensemble(run, options, console)
     trial = choose(run, options.trial, options.rank)
@@ -107,12 +107,18 @@ def _as_it_ran(ran: Ran, config: TrialConfig, threads: int | None) -> tuple[Arit
 
 
 def _train_and_test(
-    run: Path, trial: str, ones: Sequence[TrialConfig], data: FaceData,
-    weights: Mapping[str, str], key: Key, options: argparse.Namespace, console: Console,
+    run: Path,
+    trial: str,
+    ones: Sequence[TrialConfig],
+    data: FaceData,
+    weights: Mapping[str, str],
+    key: Key,
+    options: argparse.Namespace,
+    console: Console,
 ) -> list[dict[str, Any]]:
     """Train each, where that is not done, and test it on every protocol that is asked for."""
     protocols = list(dict.fromkeys(options.protocol or [ones[0].protocol]))
-    fixed = [protocol for protocol in protocols if protocol != tables.TEN_FOLD]
+    fixed = [protocol for protocol in protocols if protocol != TEN_FOLD]
     goal, tested, place = results.goal(run), [], own_folder(run, "retrain", trial)
 
     def train_into(one: TrialConfig, folder: Path) -> None:
@@ -129,11 +135,17 @@ def _train_and_test(
             else:
                 train_into(one, folder)
             tested += [verify.test(trial, one, data, folder, protocol) for protocol in fixed]
-        if tables.TEN_FOLD in protocols:
-            folder = own_folder(place, tables.TEN_FOLD, f"seed-{one.seed}")
+        if TEN_FOLD in protocols:
+            folder = own_folder(place, TEN_FOLD, f"seed-{one.seed}")
             summary = verify.ten_folds(
-                trial, one, data, folder, train_into, options.folds or tuple(ALL_FOLDS),
-                lambda line: console.print(line, highlight=False), key,
+                trial,
+                one,
+                data,
+                folder,
+                train_into,
+                options.folds or tuple(ALL_FOLDS),
+                lambda line: console.print(line, highlight=False),
+                key,
             )
             print(tables.folds(summary))
         console.print(f"wrote {folder}", highlight=False)
@@ -144,21 +156,21 @@ def _configs(config: TrialConfig, options: argparse.Namespace) -> list[TrialConf
     """Return what is to be trained, a seed each; what cannot be is refused before it starts."""
     if options.epochs is not None:
         config = dataclasses.replace(config, epochs=options.epochs)
-    if tables.TEN_FOLD in (options.protocol or ()):
+    if TEN_FOLD in (options.protocol or ()):
         dataclasses.replace(config, fold=1)
     first = config.seed if options.seed is None else options.seed
     return [dataclasses.replace(config, seed=first + n) for n in range(options.seeds)]
 
 
-def _ensemble(
-    run: Path, options: argparse.Namespace, console: Console
-) -> list[dict[str, Any]]:
+def _ensemble(run: Path, options: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
     """Test the mean verdict of the best trials, with the weights that the run kept."""
     given = {
-        "--seed": options.seed is not None, "--seeds": options.seeds > 1,
+        "--seed": options.seed is not None,
+        "--seeds": options.seeds > 1,
         "--epochs": options.epochs is not None,
-        "--weights": options.weights is not None, "--threads": options.threads is not None,
-        f"--protocol {tables.TEN_FOLD}": tables.TEN_FOLD in (options.protocol or ()),
+        "--weights": options.weights is not None,
+        "--threads": options.threads is not None,
+        f"--protocol {TEN_FOLD}": TEN_FOLD in (options.protocol or ()),
     }
     if refused := ", ".join(name for name, is_given in given.items() if is_given):
         raise results.RunError(f"--ensemble trains nothing: no {refused} with it")
@@ -214,8 +226,13 @@ def _is_trained(folder: Path, key: str) -> bool:
 
 
 def train(
-    config: TrialConfig, data: FaceData, weights: Mapping[str, str], folder: Path,
-    console: Console, goal: tuple[str, str], key: str,
+    config: TrialConfig,
+    data: FaceData,
+    weights: Mapping[str, str],
+    folder: Path,
+    console: Console,
+    goal: tuple[str, str],
+    key: str,
 ) -> None:
     """Train `config` and leave its best epoch's weights, settings and curve in `folder`.
 
@@ -237,8 +254,10 @@ def train(
     best, rows = -float("inf"), []
     training = epochs(config, data, weights)
     columns = (
-        TextColumn("seed {task.fields[seed]}  epoch {task.completed}/{task.total}"), BarColumn(),
-        TextColumn("{task.fields[score]}"), TimeRemainingColumn(),
+        TextColumn("seed {task.fields[seed]}  epoch {task.completed}/{task.total}"),
+        BarColumn(),
+        TextColumn("{task.fields[score]}"),
+        TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=config.epochs, seed=config.seed, score="")
@@ -262,7 +281,11 @@ def train(
 
 def _save(path: Path, training: Training, metrics: EpochMetrics, data: str) -> None:
     save_model(
-        path, training.weights(), training.config, epoch=metrics.epoch, val_acc=metrics.val_acc,
+        path,
+        training.weights(),
+        training.config,
+        epoch=metrics.epoch,
+        val_acc=metrics.val_acc,
         data=data,
     )
 
@@ -297,7 +320,8 @@ def _print_table(tested: list[dict[str, Any]]) -> None:
         table.add_column(head, justify="right", no_wrap=True)
     for row in tested:
         table.add_row(
-            str(row["seed"]), "–" if row["epoch"] is None else str(row["epoch"]),
+            str(row["seed"]),
+            "–" if row["epoch"] is None else str(row["epoch"]),
             f"{100 * row['val_acc']:.1f}",
             *(_interval(row[name]) for name in METRICS),
         )
@@ -339,28 +363,39 @@ def _parser() -> argparse.ArgumentParser:
     which.add_argument("--rank", type=positive, default=1, help="place in the table (1)")
     which.add_argument("--trial", help="id of the trial, instead of its rank")
     which.add_argument(
-        "--ensemble", type=positive, metavar="N",
+        "--ensemble",
+        type=positive,
+        metavar="N",
         help="the mean verdict of the N best trials, with the weights that the run kept; 1: the "
         "best one's own",
     )
     parser.add_argument(
-        "--seeds", type=positive, default=1,
+        "--seeds",
+        type=positive,
+        default=1,
         help="how many, from its own (1); those that are done are not trained again",
     )
     parser.add_argument("--seed", type=random_seed, help="the first of them, instead of its own")
     parser.add_argument("--epochs", type=positive, help="epochs, instead of the trial's own")
     parser.add_argument(
-        "--threads", type=positive, metavar="N",
+        "--threads",
+        type=positive,
+        metavar="N",
         help="threads of torch, instead of those that the trial ran with; another number of them "
         "gives another net",
     )
     parser.add_argument(
-        "--protocol", action="append", choices=verify.PROTOCOLS, metavar="NAME",
+        "--protocol",
+        action="append",
+        choices=verify.PROTOCOLS,
+        metavar="NAME",
         help=f"test on these pairs: {', '.join(verify.PROTOCOLS)}; more than once for several "
         "(the trial's own)",
     )
     parser.add_argument(
-        "--folds", type=_folds, metavar="N,…",
+        "--folds",
+        type=_folds,
+        metavar="N,…",
         help="which of the ten folds (all); those that are done are not trained again",
     )
     parser.add_argument("--data", help="the run's data, if it has moved")

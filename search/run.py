@@ -26,23 +26,25 @@ from facesiam.cli import DONE, INTERRUPTED, SOME_FAILED, STORAGE_FAILED, TERMINA
 from facesiam.config.trial import Value, geometry_of
 from facesiam.errors import UserError, masked, shown
 from facesiam.files import exists, is_dir, write_text
+from facesiam.training.fingerprint import keys
 from search import cli as arguments
-from search.runs import layout as folder
+from search.runs import layout
 from search.runs.journal import locked, read_trials
-from search.runs.reuse import RunRefused, keys, lent, refuse_changes
+from search.runs.reuse import RunRefused, lent, refuse_changes
 from search.space import contradictions, shipped
 from search.space.model import SearchSpace, load
-from search.tuning import warm_start as prior
+from search.tuning import warm_start
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from facesiam.data.dataset import FaceData
-    from search.resources.allocation import Setup, Shares
+    from facesiam.training.fingerprint import Key
+    from search.resources.allocation import Allocation, Setup
     from search.runs.remote import Mirror
-    from search.runs.reuse import Key, Lent
+    from search.runs.reuse import ReusableTrial
     from search.tuning.live_table import Board
-    from search.tuning.warm_start import Known
+    from search.tuning.warm_start import WarmStartTrial
 
 CODES = {"interrupted": INTERRUPTED, "terminated": TERMINATED}
 
@@ -224,16 +226,25 @@ def _main(options: argparse.Namespace) -> int:
         return CODES[word]
 
 
-def _prepare(
-    options: argparse.Namespace, space: SearchSpace, run: Path
-) -> tuple[Setup, FaceData]:
+def _prepare(options: argparse.Namespace, space: SearchSpace, run: Path) -> tuple[Setup, FaceData]:
     """Check everything that needs the machine, cheapest first; then pack the data."""
-    from search.resources.allocation import Setup, Shares, check_address, check_gpus, this_machine
+    from search.resources.allocation import (
+        Allocation,
+        Setup,
+        check_address,
+        check_gpus,
+        this_machine,
+    )
 
     configs = list(space.examples())
     setup = Setup(
-        run=run, data="", address=options.address, concurrent=options.concurrent,
-        cpus=options.cpus, gpus=options.gpus, dashboard=options.dashboard,
+        run=run,
+        data="",
+        address=options.address,
+        concurrent=options.concurrent,
+        cpus=options.cpus,
+        gpus=options.gpus,
+        dashboard=options.dashboard,
     )
     if options.dashboard:
         _check_dashboard(options)
@@ -241,7 +252,7 @@ def _prepare(
         check_address(options.address)
     else:
         check_gpus(space, options.gpus)
-        Shares(space, setup, this_machine())  # refuses what no trial could get
+        Allocation(space, setup, this_machine())  # refuses what no trial could get
     index = _index(options, space, run, configs)
     from facesiam.data.dataset import prepare
     from facesiam.nets.pretrained import find_weights
@@ -259,7 +270,9 @@ def _prepare(
 
 
 def _index(
-    options: argparse.Namespace, space: SearchSpace, run: Path,
+    options: argparse.Namespace,
+    space: SearchSpace,
+    run: Path,
     configs: Sequence[Mapping[str, Value]],
 ) -> FaceData:
     """Open the data's lists and check what they tell, before a download or minutes of packing."""
@@ -277,7 +290,7 @@ def _index(
 
 def _refuse_other_data(run: Path, key: str, source: str) -> None:
     """Refuse to go on with a run on data that are not those which it began with."""
-    began, was = folder.data_of(run)
+    began, was = layout.data_of(run)
     if was != key:
         raise RunRefused(
             f"--resume: {run} was started on other data ({began}, content "
@@ -289,40 +302,45 @@ def _check_known(options: argparse.Namespace, space: SearchSpace, run: Path) -> 
     """Refuse a warm start that cannot be, before anything is prepared."""
     if not options.warm_start:
         return
-    if options.resume and not exists(run / prior.FILE):
+    if options.resume and not exists(run / warm_start.FILE):
         raise RunRefused("--warm-start: this run began without one; leave it out, or start anew")
     if space.algorithm != "tpe":
         raise RunRefused(f"--warm-start: algorithm {space.algorithm} learns of no score; tpe does")
     for earlier in options.warm_start:
-        prior.check(earlier)
+        warm_start.check(earlier)
 
 
-def _known(options: argparse.Namespace, space: SearchSpace, data: FaceData) -> list[Known]:
+def _known(
+    options: argparse.Namespace, space: SearchSpace, data: FaceData
+) -> list[WarmStartTrial]:
     """Return what the search is warm-started with, and say what was taken."""
     if options.resume or not options.warm_start:
         return []  # a run that goes on has what it began with
-    known, said = prior.gather(options.warm_start, space, data.key)
+    known, said = warm_start.gather(options.warm_start, space, data.key)
     for line in said:
         print(line)
     return known
 
 
 def _search(
-    options: argparse.Namespace, space: SearchSpace, setup: Setup, data: FaceData,
-    taken: Mapping[str, Lent], known: list[Known],
+    options: argparse.Namespace,
+    space: SearchSpace,
+    setup: Setup,
+    data: FaceData,
+    taken: Mapping[str, ReusableTrial],
+    known: list[WarmStartTrial],
 ) -> int:
     from rich.console import Console
 
-    from search.tuning import ray_session as session
+    from search.tuning import ray_session
 
     console = Console()
-    if unused := session.set_environment(local=not setup.address):  # before Ray reads it
+    if unused := ray_session.set_environment(local=not setup.address):  # before Ray reads it
         _say(console, f"of no effect here, but in the environment: {', '.join(unused)}")
     from search.resources import sharing
-    from search.resources.allocation import Shares
+    from search.resources.allocation import Allocation
     from search.runs.remote import Mirror
-    from search.tuning import driver
-    from search.tuning import ray_cluster as depot
+    from search.tuning import driver, ray_cluster
     from search.tuning.live_table import Board
 
     driver.connect(setup.address, setup.dashboard)
@@ -331,15 +349,21 @@ def _search(
         _say(console, f"dashboard: http://{address}")
     nodes = driver.machines(setup.address, lambda line: _say(console, line))
     if setup.address and not setup.storage:
-        depot.check_shared(setup.run)
+        ray_cluster.check_shared(setup.run)
     at_once = sharing.measure(
-        space, setup, nodes, (options.data or space.data) == "drawn", driver.probe_on(setup),
+        space,
+        setup,
+        nodes,
+        (options.data or space.data) == "drawn",
+        driver.probe_on(setup),
         lambda line: _say(console, line),
     )
     interrupts.check()
-    shares = Shares(space, setup, nodes, at_once)
+    shares = Allocation(space, setup, nodes, at_once)
     key = keys(
-        data.key, setup.weights, "cuda" if shares.has_gpus else "cpu",
+        data.key,
+        setup.weights,
+        "cuda" if shares.has_gpus else "cpu",
         lambda net: max(1, int(shares.of(net)[0])),
     )
     count = space.count()
@@ -363,8 +387,11 @@ def _search(
 
 
 def _say_who_chooses(
-    console: Console, options: argparse.Namespace, space: SearchSpace, setup: Setup,
-    shares: Shares,
+    console: Console,
+    options: argparse.Namespace,
+    space: SearchSpace,
+    setup: Setup,
+    shares: Allocation,
 ) -> None:
     """Say where `algorithm: tpe` means less than it says: it chooses nothing, or otherwise."""
     from search.resources.plan import who_chooses
@@ -374,23 +401,30 @@ def _say_who_chooses(
         return
     if options.resume:
         if manifest.sampler_changed(setup.run):
-            _say(console, "TPE has changed since this run was last gone on with: what it chooses "
-                          "from now on is not what it would have chosen then")  # fmt: skip
+            _say(
+                console,
+                "TPE has changed since this run was last gone on with: what it chooses "
+                "from now on is not what it would have chosen then",
+            )
         return
-    text, chosen = who_chooses(space, shares.concurrent, len(prior.read(setup.run)))
+    text, chosen = who_chooses(space, shares.concurrent, len(warm_start.read(setup.run)))
     if not chosen:
         _say(console, text)
 
 
 @contextmanager
 def _begun(
-    options: argparse.Namespace, space: SearchSpace, setup: Setup, key: str, known: list[Known]
+    options: argparse.Namespace,
+    space: SearchSpace,
+    setup: Setup,
+    key: str,
+    known: list[WarmStartTrial],
 ) -> Iterator[None]:
     """Within this the folder, which is locked, is this run's; one that never began leaves none."""
     _check_again(options, space, setup, key)
     try:
         if options.warm_start and not options.resume:
-            prior.write(setup.run, known)
+            warm_start.write(setup.run, known)
         yield
     finally:
         if not options.resume and not (setup.run / "manifest.json").exists():
@@ -398,8 +432,15 @@ def _begun(
 
 
 def _run(
-    options: argparse.Namespace, space: SearchSpace, setup: Setup, shares: Shares, board: Board,
-    data: FaceData, key: Key, taken: Mapping[str, Lent], mirror: Mirror | None,
+    options: argparse.Namespace,
+    space: SearchSpace,
+    setup: Setup,
+    shares: Allocation,
+    board: Board,
+    data: FaceData,
+    key: Key,
+    taken: Mapping[str, ReusableTrial],
+    mirror: Mirror | None,
 ) -> int:
     from search import results
     from search.runs import manifest
@@ -410,11 +451,20 @@ def _run(
     try:
         write_text(setup.run / "space.yaml", space.dump())
         if manifest.begin(setup.run, space, data, _command(options), shares.nodes):
-            _say(console, "the trainer's code or its libraries are not those that this run began "
-                          "with: its trials may not be comparable")  # fmt: skip
+            _say(
+                console,
+                "the trainer's code or its libraries are not those that this run began "
+                "with: its trials may not be comparable",
+            )
         _say_who_chooses(console, options, space, setup, shares)
         why = driver.run(
-            space, setup, shares, board, key=key, lent=taken, mirror=mirror,
+            space,
+            setup,
+            shares,
+            board,
+            key=key,
+            lent=taken,
+            mirror=mirror,
             dead_end=lambda why: _dead_end(options, setup, board, mirror, why),
         )
         manifest.end(setup.run, why is None)
@@ -442,12 +492,14 @@ def _run(
 def _say_results(console: Console, space: SearchSpace, setup: Setup) -> None:
     """Say what a search came to, however it ended."""
     from search import results
-    from search.analysis import rule_audit as verdicts
+    from search.analysis import rule_audit
 
     if known := read_trials(setup.run):
         trials, _ = results.load(setup.run)
         _say(console, results.table(trials, 20))
-        if said := verdicts.text(verdicts.record(trials, verdicts.planned(setup.run, trials))):
+        if said := rule_audit.text(
+            rule_audit.record(trials, rule_audit.planned(setup.run, trials))
+        ):
             _say(console, f"\n{said}\n")
     else:
         _say(console, "no trial has started")

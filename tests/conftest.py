@@ -23,15 +23,26 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 torch.set_num_threads(1)
 
 LONG = {
-    "test_cluster.py": "machines", "test_run.py": "Ray", "test_search.py": "Ray",
-    "test_driver.py": "Ray", "test_allocation.py": "Ray", "test_ray_watchdog.py": "watch",
+    "test_cluster.py": "machines",
+    "test_run.py": "Ray",
+    "test_search.py": "Ray",
+    "test_driver.py": "Ray",
+    "test_allocation.py": "Ray",
+    "test_ray_watchdog.py": "watch",
     "test_protocols.py": "verify",
-    "test_loop.py": "train", "test_storage.py": "storage", "test_resume.py": "resume",
+    "test_loop.py": "train",
+    "test_storage.py": "storage",
+    "test_resume.py": "resume",
 }
 """Test files that take minutes, and what those share that must run in one process: a Ray."""
 
 TINY: dict[str, object] = {
-    "image_size": 64, "hidden": 16, "lr": 1e-3, "epochs": 3, "batch_size": 8, "precision": "fp32",
+    "image_size": 64,
+    "hidden": 16,
+    "lr": 1e-3,
+    "epochs": 3,
+    "batch_size": 8,
+    "precision": "fp32",
 }
 """The smallest trial that is still the real net."""
 

@@ -25,8 +25,12 @@ def test_control_characters_are_shown_as_escapes_and_long_lines_shortened() -> N
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
-        ("folder", "is a folder"), ("pipe", "is a pipe or a device"), ("loop", "symbolic links"),
-        ("gone", "no such file"), ("long", "File name too long"), ("large", "at most 10 are read"),
+        ("folder", "is a folder"),
+        ("pipe", "is a pipe or a device"),
+        ("loop", "symbolic links"),
+        ("gone", "no such file"),
+        ("long", "File name too long"),
+        ("large", "at most 10 are read"),
     ],
 )
 def test_what_is_no_file_is_told_in_a_sentence_and_not_waited_for(
@@ -48,9 +52,14 @@ def test_what_is_no_file_is_told_in_a_sentence_and_not_waited_for(
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(b"", "is empty"), (bytes(9), "is empty"), (b"{", "not JSON"), (b"\xff\xfe{", "not UTF-8"),
-     (b"[" * 200_000, "nested too deeply")],
-)  # fmt: skip
+    [
+        (b"", "is empty"),
+        (bytes(9), "is empty"),
+        (b"{", "not JSON"),
+        (b"\xff\xfe{", "not UTF-8"),
+        (b"[" * 200_000, "nested too deeply"),
+    ],
+)
 def test_what_is_no_json(content: bytes, said: str, tmp_path: Path) -> None:
     (tmp_path / "x.json").write_bytes(content)
     with pytest.raises(files.FileError, match=said):
@@ -74,7 +83,8 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
         partial.write_text("half")
         raise ZeroDivisionError
     assert path.read_text() == "new" and sorted(p.name for p in tmp_path.iterdir()) == [
-        "precious", "x"
+        "precious",
+        "x",
     ]
 
 
@@ -90,8 +100,10 @@ def test_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_reader_that_leaves_ends_a_command_quietly() -> None:
-    code = "from facesiam import cli\nimport sys\n" \
-           "sys.exit(cli.run(lambda: print('x' * 1_000_000) or 0))"
+    code = (
+        "from facesiam import cli\nimport sys\n"
+        "sys.exit(cli.run(lambda: print('x' * 1_000_000) or 0))"
+    )
     with subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as child:
@@ -122,8 +134,17 @@ sys.exit(cli.run(work, goes_on=True))
 """
 
 
-@pytest.mark.parametrize("shown", [">&-", ">/dev/full", "| head -c 1", ">&- 2>&- <&-",
-                                   ">/dev/full 2>/dev/full", ">/dev/null 2>&-"])
+@pytest.mark.parametrize(
+    "shown",
+    [
+        ">&-",
+        ">/dev/full",
+        "| head -c 1",
+        ">&- 2>&- <&-",
+        ">/dev/full 2>/dev/full",
+        ">/dev/null 2>&-",
+    ],
+)
 def test_work_that_goes_on_does_not_need_anything_to_be_shown(tmp_path: Path, shown: str) -> None:
     """A closed descriptor is not given to the next file, into which all would be shown."""
     shell = f'set -o pipefail; "$@" {shown}'

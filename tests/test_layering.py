@@ -11,15 +11,19 @@ from pathlib import Path
 import pytest
 from ray import cloudpickle
 
-from search.resources.allocation import Node, Setup, Shares
+from search.resources.allocation import Allocation, Node, Setup
 from search.space.model import load
 from search.tuning.driver import placing
 
 ROOT = Path(__file__).parent.parent
 RAY = {
-    "search/pruning/asha.py", "search/tuning/ray_cluster.py", "search/tuning/driver.py",
+    "search/pruning/asha.py",
+    "search/tuning/ray_cluster.py",
+    "search/tuning/driver.py",
     "search/tuning/shutdown.py",
-    "search/pruning/scheduler.py", "search/tuning/recorder.py", "search/tuning/ray_watchdog.py",
+    "search/pruning/scheduler.py",
+    "search/tuning/recorder.py",
+    "search/tuning/ray_watchdog.py",
     "facesiam/trainable.py",
 }
 FILES = sorted(p for package in ("search", "facesiam") for p in (ROOT / package).rglob("*.py"))
@@ -51,7 +55,8 @@ def test_imports_stay_on_their_side(path: Path) -> None:
 def test_nothing_is_looked_for_beside_the_packages_but_by_one_module() -> None:
     """What lies in the checkout is not there where the packages are installed."""
     found = {
-        str(path.relative_to(ROOT)) for path in FILES
+        str(path.relative_to(ROOT))
+        for path in FILES
         if re.search(r"parent\.parent|PACKAGE\.parent|parents\[", path.read_text())
     }
     assert found == {"search/space/shipped.py"}
@@ -61,7 +66,7 @@ def test_the_placing_of_trials_brings_a_worker_nothing_of_the_search(tmp_path: P
     """What Ray sends with each trial is loaded before it starts, by importing what it names."""
     (tmp_path / "space.yaml").write_text("search: {net: [alexnet, vgg16_bn]}\n")
     space = load(tmp_path / "space.yaml")
-    shares = Shares(space, Setup(run=tmp_path, data="", cpus=3), [Node(8, 0)])
+    shares = Allocation(space, Setup(run=tmp_path, data="", cpus=3), [Node(8, 0)])
     (tmp_path / "sent").write_bytes(cloudpickle.dumps(placing(shares)))
     code = (
         "import pickle, sys; placed = pickle.load(open(sys.argv[1], 'rb'));"
@@ -80,7 +85,8 @@ def test_the_placing_of_trials_brings_a_worker_nothing_of_the_search(tmp_path: P
         ("search.space.model", ["torch", "ray", "optuna", "pandas", "numpy"]),
         (
             "search.tuning.driver, search.runs.manifest, search.results,"
-            "search.analysis.rule_audit", ["scipy"],
+            "search.analysis.rule_audit",
+            ["scipy"],
         ),
     ],
 )

@@ -142,8 +142,10 @@ mount -o remount,size=400m "$RUNS"
 cp -r "$RUNS"/full "$COPY"
 echo "codes $first $second"
 """
-CODE = "from search.tuning import failures; failures.FIRST_WAIT = 0.1; import sys;" \
+CODE = (
+    "from search.tuning import failures; failures.FIRST_WAIT = 0.1; import sys;"
     "from search.run import main; sys.exit(main())"
+)
 
 
 @pytest.mark.parametrize("size", ["25m", "4k"])
@@ -163,14 +165,34 @@ def test_a_full_disk_stops_the_search_with_a_sentence_and_it_goes_on_when_there_
     runs.mkdir()
     script = FULL.format(size=size, resume="" if size == "4k" else "--resume")
     done = subprocess.run(
-        [*unshare, "sh", "-c", script, "sh", sys.executable, "-c", CODE,
-         str(tmp_path / "full.yaml"), "--data", str(faces), "--out", str(runs),
-         "--concurrent", "1"],
-        cwd=ROOT, capture_output=True, text=True, timeout=240,
-        env=os.environ | {
-            "FACESIAM_CACHE": str(data.folder.parent), "RUNS": str(runs), "COPY": str(copy),
+        [
+            *unshare,
+            "sh",
+            "-c",
+            script,
+            "sh",
+            sys.executable,
+            "-c",
+            CODE,
+            str(tmp_path / "full.yaml"),
+            "--data",
+            str(faces),
+            "--out",
+            str(runs),
+            "--concurrent",
+            "1",
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        env=os.environ
+        | {
+            "FACESIAM_CACHE": str(data.folder.parent),
+            "RUNS": str(runs),
+            "COPY": str(copy),
         },
-    )  # fmt: skip
+    )
     assert "codes 3 0" in done.stdout, done.stdout + done.stderr
     assert "No space left on device" in done.stdout
     assert ("--resume" in done.stdout) == (size != "4k")

@@ -17,7 +17,7 @@ import torch
 from facesiam import trainable
 from facesiam.config.trial import TrialConfig
 from facesiam.data.dataset import FaceData
-from facesiam.device import numerics as arithmetic
+from facesiam.device import numerics
 from facesiam.evaluation.bits import pack
 from facesiam.evaluation.predict import log_odds
 from facesiam.nets.checkpoint import load_model
@@ -30,9 +30,17 @@ CLOCK = ("seconds", "samples_per_second", "peak_memory_mib")
 def config(run: Path, data: FaceData, tiny: TrialConfig, trial: str = "0001") -> dict[str, Any]:
     """What Ray hands to a trial."""
     return {
-        "trial": trial, "settings": tiny.to_dict(), "data": str(data.folder), "weights": {},
-        "run": str(run), "cpus": 2, "device": "cpu", "noted": 0, "metric": "val_acc",
-        "mode": "max", "bar": None,
+        "trial": trial,
+        "settings": tiny.to_dict(),
+        "data": str(data.folder),
+        "weights": {},
+        "run": str(run),
+        "cpus": 2,
+        "device": "cpu",
+        "noted": 0,
+        "metric": "val_acc",
+        "mode": "max",
+        "bar": None,
     }
 
 
@@ -69,9 +77,7 @@ def test_a_trial_goes_on_from_its_saved_state(
     # A driver that was stopped before it noted the second epoch is told of it.
     third = FaceTrial(config(tmp_path / "cut", data, tiny) | {"noted": 1})
     assert seen[:1] + [step(third), step(third)] == expected
-    ours, theirs = (
-        load_model(tmp_path / run / "weights" / "0001.pt") for run in ("cut", "whole")
-    )
+    ours, theirs = (load_model(tmp_path / run / "weights" / "0001.pt") for run in ("cut", "whole"))
     assert ours[2] == theirs[2]
     for name, value in theirs[0].state_dict().items():
         assert torch.equal(ours[0].state_dict()[name], value)
@@ -97,9 +103,14 @@ def test_state_is_saved_only_as_often_as_it_is_cheap(
 def test_of_its_best_epochs_a_trial_tells_which_pairs_it_judged_right(
     tiny: TrialConfig, data: FaceData, tmp_path: Path
 ) -> None:
-    trial = FaceTrial({
-        **config(tmp_path, data, tiny), "cpus": 1, "metric": "val_loss", "mode": "min",
-    })
+    trial = FaceTrial(
+        {
+            **config(tmp_path, data, tiny),
+            "cpus": 1,
+            "metric": "val_loss",
+            "mode": "min",
+        }
+    )
     assert trial.training is not None
     pairs = data.pairs_of(tiny, "val")
     row = step(trial)
@@ -110,8 +121,10 @@ def test_of_its_best_epochs_a_trial_tells_which_pairs_it_judged_right(
     assert row["val_distinct"] == len(different) < len(right) == row["val_pairs"]
     assert row["val_right"] == pack(right) and row["val_acc"] == right.mean()
     for loss, best_loss, best_accuracy, told in (
-        (0.6, 0.5, 0.9, False), (0.4, 0.5, 0.9, True), (0.6, 0.5, 0.7, True),
-    ):  # fmt: skip
+        (0.6, 0.5, 0.9, False),
+        (0.4, 0.5, 0.9, True),
+        (0.6, 0.5, 0.7, True),
+    ):
         trial.best, trial.history = -best_loss, [{"val_acc": best_accuracy}]
         assert (trial._right({"val_loss": loss, "val_acc": 0.8}) is not None) == told
 
@@ -135,7 +148,10 @@ def test_the_weights_kept_are_those_of_the_best_epoch(
     ],
 )
 def test_running_out_of_memory_says_so_and_when(
-    tiny: TrialConfig, data: FaceData, tmp_path: Path, error: Exception,
+    tiny: TrialConfig,
+    data: FaceData,
+    tmp_path: Path,
+    error: Exception,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     trial = FaceTrial(config(tmp_path, data, tiny))
@@ -199,10 +215,15 @@ def test_the_last_trials_net_is_gone_when_the_next_begins_and_its_pixels_stay(
     trial = FaceTrial(config(tmp_path, data, tiny))
     trial.step()
     assert trial.training is not None
-    left = [weakref.ref(thing) for thing in (
-        trial.training, trial.training.net, trial.training.optimizer,
-        next(iter(trial.training.optimizer.slots.values())).moments[0],
-    )]  # fmt: skip
+    left = [
+        weakref.ref(thing)
+        for thing in (
+            trial.training,
+            trial.training.net,
+            trial.training.optimizer,
+            next(iter(trial.training.optimizer.slots.values())).moments[0],
+        )
+    ]
     pairs = trial.training.train_pairs
     gc.disable()
     try:
@@ -262,9 +283,11 @@ def test_a_worker_that_is_told_to_end_before_it_has_an_epoch_leaves_nothing(
 
 def fetching(files: dict[str, bytes], asked: list[str]) -> Any:
     """Hand out what the driver's machine has, and note what was asked for."""
+
     def fetch(path: Path) -> Any:
         asked.append(str(path))
         return np.frombuffer(files[str(path)], np.uint8)
+
     return fetch
 
 
@@ -322,7 +345,7 @@ def test_a_damaged_copy_in_the_cache_is_fetched_anew(
 def saving(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Every epoch's state is saved; torch's threads are put back."""
     monkeypatch.setattr(trainable, "SAVING_SHARE", 1e9)
-    with arithmetic.using(1):
+    with numerics.using(1):
         yield
 
 
@@ -331,7 +354,7 @@ def test_a_trial_goes_on_with_the_threads_that_it_began_with(
     tiny: TrialConfig, data: FaceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever its share is now: grown after it ran out of memory, or of another machine."""
-    monkeypatch.setattr(arithmetic, "cores", lambda: 4)
+    monkeypatch.setattr(numerics, "cores", lambda: 4)
     first = FaceTrial(config(tmp_path, data, tiny) | {"cpus": 2})
     ran = step(first)["ran"]
     first.writer.flush()
@@ -350,7 +373,7 @@ def test_a_trial_that_cannot_go_on_as_it_ran_says_so(
     first.ran[0]["threads"] = 2  # as on a machine of two cores
     step(first)
     first.writer.flush()
-    monkeypatch.setattr(arithmetic, "cores", lambda: 1)
+    monkeypatch.setattr(numerics, "cores", lambda: 1)
     for _ in range(2):  # taken up twice, it has changed once
         again = FaceTrial(config(tmp_path, data, tiny) | {"cpus": 1, "noted": 1})
         row = step(again)
@@ -365,7 +388,7 @@ def test_a_trial_goes_on_in_the_precision_that_auto_was_where_it_began(
 ) -> None:
     auto = dataclasses.replace(tiny, precision="auto")
     here = {"is": "fp32"}
-    monkeypatch.setattr(arithmetic, "precision_of", lambda *of: here["is"])
+    monkeypatch.setattr(numerics, "precision_of", lambda *of: here["is"])
     for began, dtype in (("bf16", torch.bfloat16), ("fp32", torch.float32)):
         here["is"] = began
         first = FaceTrial(config(tmp_path / began, data, auto))

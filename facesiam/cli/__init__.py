@@ -20,14 +20,28 @@ BROKEN = 70
 """Exit codes. 1 says that some trial failed, and nothing else; 70 (EX_SOFTWARE of sysexits.h) that
 this program is at fault, which leaves a traceback."""
 LIBRARIES = (
-    "torch", "torchvision", "ray", "optuna", "pandas", "numpy", "PIL", "yaml", "rich", "scipy",
-    "matplotlib", "pyarrow", "tensorboardX", "pytorch_metric_learning",
+    "torch",
+    "torchvision",
+    "ray",
+    "optuna",
+    "pandas",
+    "numpy",
+    "PIL",
+    "yaml",
+    "rich",
+    "scipy",
+    "matplotlib",
+    "pyarrow",
+    "tensorboardX",
+    "pytorch_metric_learning",
 )
 """What pyproject.toml asks for, as it is imported."""
 
 
 def run(
-    work: Callable[[], int], interrupted: str = "interrupted", refused: int = WRONG_INPUT,
+    work: Callable[[], int],
+    interrupted: str = "interrupted",
+    refused: int = WRONG_INPUT,
     goes_on: bool = False,
 ) -> int:
     """Do a command's work, and turn what goes wrong on the user's side into a sentence.
@@ -50,9 +64,7 @@ def run(
         return _handled(work, interrupted, refused, goes_on)
 
 
-def _handled(
-    work: Callable[[], int], interrupted: str, refused: int, all_signals: bool
-) -> int:
+def _handled(work: Callable[[], int], interrupted: str, refused: int, all_signals: bool) -> int:
     """Do the work and return its exit code, as ``run``."""
     printable()
     try:
@@ -79,8 +91,10 @@ def _handled(
         return INTERRUPTED
     except Exception as error:  # Python's own exit code would be 1: that some trial failed
         if isinstance(error, ModuleNotFoundError) and error.name in LIBRARIES:
-            say(f"{error.name} is not installed in {sys.executable}; `make setup` installs all "
-                "that is needed into .venv, whose Python is .venv/bin/python")  # fmt: skip
+            say(
+                f"{error.name} is not installed in {sys.executable}; `make setup` installs all "
+                "that is needed into .venv, whose Python is .venv/bin/python"
+            )
             return WRONG_INPUT
         say(traceback.format_exc().rstrip())
         return BROKEN
@@ -126,8 +140,10 @@ def needs_docstrings() -> int:
         NoDocstrings: Python runs with -OO.
     """
     if sys.flags.optimize > 1:
-        raise NoDocstrings("python -OO strips docstrings, without which Ray cannot be imported; "
-                           "use -O, or PYTHONOPTIMIZE=1")  # fmt: skip
+        raise NoDocstrings(
+            "python -OO strips docstrings, without which Ray cannot be imported; "
+            "use -O, or PYTHONOPTIMIZE=1"
+        )
     return DONE
 
 

@@ -16,7 +16,8 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 
 WORDS = {
-    signal.SIGINT: "interrupted", signal.SIGTERM: "terminated",
+    signal.SIGINT: "interrupted",
+    signal.SIGTERM: "terminated",
     signal.SIGHUP: "terminated",  # a connection that was dropped
 }
 CODES = {"interrupted": 130, "terminated": 143}
@@ -63,7 +64,8 @@ def raised(all_of_them: bool) -> Iterator[None]:
     numbers = [number for number in WORDS if all_of_them or number == signal.SIGINT]
     ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     before = {
-        number: signal.signal(number, _told) for number in numbers
+        number: signal.signal(number, _told)
+        for number in numbers
         if not (ignored and number == signal.SIGHUP)
     }
     if before[signal.SIGINT] is _leave:
@@ -103,8 +105,10 @@ def _told(number: int, frame: Any) -> None:
 
 def _quiet(hook: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Return a hook that says nothing of an interrupt where nothing can be raised."""
+
     def said(what: Any) -> None:
         """Say what could not be raised."""
         if not (what.exc_type and issubclass(what.exc_type, Interrupted)):
             hook(what)
+
     return said

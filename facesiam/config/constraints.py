@@ -12,7 +12,13 @@ from facesiam.config.settings import Value
 
 EMBEDDING_JOINS = ("cosine", "distance")
 EMBEDDING_LOSSES = (
-    "contrastive", "triplet", "cosine_embedding", "logistic", "supcon", "arcface", "cosface",
+    "contrastive",
+    "triplet",
+    "cosine_embedding",
+    "logistic",
+    "supcon",
+    "arcface",
+    "cosface",
 )
 """Losses of embeddings and identities; the others are of two logits."""
 DOCUMENTED = ("alexnet", "vgg16_bn")
@@ -20,9 +26,18 @@ DOCUMENTED = ("alexnet", "vgg16_bn")
 FIXED_SIZE = ("vit_", "maxvit_")
 """Nets that take 224×224 only, by how their names begin."""
 STOCHASTIC_DEPTH = {
-    "convnext_tiny": 0.1, "convnext_small": 0.4, "convnext_base": 0.5, "convnext_large": 0.5,
-    "efficientnet_": 0.2, "maxvit_t": 0.2, "swin_b": 0.5, "swin_s": 0.3, "swin_t": 0.2,
-    "swin_v2_b": 0.5, "swin_v2_s": 0.3, "swin_v2_t": 0.2,
+    "convnext_tiny": 0.1,
+    "convnext_small": 0.4,
+    "convnext_base": 0.5,
+    "convnext_large": 0.5,
+    "efficientnet_": 0.2,
+    "maxvit_t": 0.2,
+    "swin_b": 0.5,
+    "swin_s": 0.3,
+    "swin_t": 0.2,
+    "swin_v2_b": 0.5,
+    "swin_v2_s": 0.3,
+    "swin_v2_t": 0.2,
 }
 """Rates of stochastic depth that their authors trained nets with, by how the nets' names begin:
 that of the last block, but of EfficientNet the one that would come after it."""
@@ -59,69 +74,89 @@ def _groups(s: Settings) -> bool:
 
 CONSTRAINTS: tuple[Constraint, ...] = (
     Constraint(
-        "freeze_batchnorm", ("net", "pretrained", "freeze_batchnorm"),
+        "freeze_batchnorm",
+        ("net", "pretrained", "freeze_batchnorm"),
         lambda s: bool(s["freeze_batchnorm"] and not s["pretrained"] and s["net"] != "alexnet"),
-        lambda s: "true needs pretrained: true (the statistics of untrained batch-norm layers "
-        "mean nothing)",
+        lambda s: (
+            "true needs pretrained: true (the statistics of untrained batch-norm layers "
+            "mean nothing)"
+        ),
     ),
     Constraint(
-        "batch_size", ("loss", "protocol", "batch_size"),
+        "batch_size",
+        ("loss", "protocol", "batch_size"),
         lambda s: (s["loss"], s["protocol"], int(s["batch_size"]) % 2) == ("two", "cfp-pairs", 1),
         lambda s: f"must be even with loss: two (half of a batch each), got {s['batch_size']}",
     ),
     Constraint(
-        "freeze", ("net", "freeze"),
+        "freeze",
+        ("net", "freeze"),
         lambda s: bool(s["freeze"]) and s["net"] not in DOCUMENTED,
         lambda s: f"true is of alexnet and vgg16_bn; with {s['net']} use freeze_stages",
     ),
     Constraint(
-        "loss", ("join", "loss"),
+        "loss",
+        ("join", "loss"),
         lambda s: _embeds(s) != (s["loss"] in EMBEDDING_LOSSES),
-        lambda s: f"{s['loss']} does not go with join: {s['join']}; {', '.join(EMBEDDING_LOSSES)} "
-        f"go with {' and '.join(EMBEDDING_JOINS)}, single and two with the others",
+        lambda s: (
+            f"{s['loss']} does not go with join: {s['join']}; {', '.join(EMBEDDING_LOSSES)} "
+            f"go with {' and '.join(EMBEDDING_JOINS)}, single and two with the others"
+        ),
     ),
     Constraint(
-        "images_per_person", ("join", "images_per_person"),
+        "images_per_person",
+        ("join", "images_per_person"),
         lambda s: bool(s["images_per_person"]) and not _embeds(s),
         lambda s: f"{s['images_per_person']} needs join: {' or '.join(EMBEDDING_JOINS)}",
     ),
     Constraint(
-        "images_per_person", ("images_per_person",),
+        "images_per_person",
+        ("images_per_person",),
         lambda s: s["images_per_person"] == 1,
         lambda s: "1 makes no pair of the same person; 0, or 2 and more",
     ),
     Constraint(
-        "batch_size", ("images_per_person", "batch_size"), _groups,
-        lambda s: f"must be a multiple of images_per_person: {s['images_per_person']}, two people "
-        f"or more, got {s['batch_size']}",
+        "batch_size",
+        ("images_per_person", "batch_size"),
+        _groups,
+        lambda s: (
+            f"must be a multiple of images_per_person: {s['images_per_person']}, two people "
+            f"or more, got {s['batch_size']}"
+        ),
     ),
     Constraint(
-        "views", ("images_per_person", "views"),
+        "views",
+        ("images_per_person", "views"),
         lambda s: s["views"] == "all" and not s["images_per_person"],
         lambda s: "all needs images_per_person",
     ),
     Constraint(
-        "flip_average", ("join", "flip_average"),
+        "flip_average",
+        ("join", "flip_average"),
         lambda s: bool(s["flip_average"]) and not _embeds(s),
         lambda s: f"true needs join: {' or '.join(EMBEDDING_JOINS)}",
     ),
     Constraint(
-        "stochastic_depth", ("net", "stochastic_depth"),
+        "stochastic_depth",
+        ("net", "stochastic_depth"),
         lambda s: bool(s["stochastic_depth"]) and not own_stochastic_depth(str(s["net"])),
         lambda s: f"{s['net']} has none; 0, or one of convnext, efficientnet, maxvit, swin",
     ),
     Constraint(
-        "image_size", ("net", "image_size"),
+        "image_size",
+        ("net", "image_size"),
         lambda s: str(s["net"]).startswith(FIXED_SIZE) and s["image_size"] != 224,
         lambda s: f"{s['net']} takes 224 only, got {s['image_size']}",
     ),
     Constraint(
-        "image_size", ("net", "image_size"),
+        "image_size",
+        ("net", "image_size"),
         lambda s: s["net"] == "inception_v3" and int(s["image_size"]) < 75,
         lambda s: f"inception_v3 takes 75 and more, got {s['image_size']}",
     ),
     Constraint(
-        "people", ("fold", "people"),
+        "people",
+        ("fold", "people"),
         lambda s: bool(s["fold"]) and bool(s["people"]),
         lambda s: "limits the protocol's own split, not a fold; leave out one of the two",
     ),

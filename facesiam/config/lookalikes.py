@@ -6,13 +6,21 @@ import unicodedata
 
 _LIKE = {
     "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe63\uff0d": "-",
-    "\u2018\u2019\u201a\u201b\u2032": "'", "\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb": '"',
+    "\u2018\u2019\u201a\u201b\u2032": "'",
+    "\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb": '"',
     "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f"
     "\u3000\u0085\u2028\u2029": " ",
-    "\u200b\u200c\u200d\u2060\ufeff\u00ad": "", "\u2236\ua789\u02d0": ":", "\u2044": "/",
-    "\u0430": "a", "\u0435": "e", "\u043e": "o", "\u0440": "p", "\u0441": "c", "\u0445": "x",
+    "\u200b\u200c\u200d\u2060\ufeff\u00ad": "",
+    "\u2236\ua789\u02d0": ":",
+    "\u2044": "/",
+    "\u0430": "a",
+    "\u0435": "e",
+    "\u043e": "o",
+    "\u0440": "p",
+    "\u0441": "c",
+    "\u0445": "x",
     "\u0456": "i",
-}  # fmt: skip
+}
 _PLAIN = {odd: plain for odds, plain in _LIKE.items() for odd in odds}
 SPACES = "".join(odd for odd, plain in _PLAIN.items() if plain in ("", " "))
 """What looks like a space or like nothing, and is not the plain space."""

@@ -20,7 +20,11 @@ FEW = 12
 
 
 def setting(
-    default: Value, help: str, *, above: float | None = None, low: float | None = None,
+    default: Value,
+    help: str,
+    *,
+    above: float | None = None,
+    low: float | None = None,
     high: float | None = None,
 ) -> Any:
     """Return a dataclass field that is a setting, with its meaning and bounds."""

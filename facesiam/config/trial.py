@@ -22,28 +22,110 @@ from facesiam.config.settings import setting as _setting
 from facesiam.errors import UserError
 
 __all__ = [
-    "EMBEDDING_JOINS", "EMBEDDING_LOSSES", "GEOMETRY", "METRICS", "SETTINGS", "ConfigError",
-    "EpochMetrics", "Geometry", "Part", "Protocol", "Setting", "TrialConfig", "Value", "conflicts",
-    "did_you_mean", "geometry_of", "is_calibrated", "positive", "unknown_setting",
-]  # fmt: skip
+    "EMBEDDING_JOINS",
+    "EMBEDDING_LOSSES",
+    "GEOMETRY",
+    "METRICS",
+    "SETTINGS",
+    "ConfigError",
+    "EpochMetrics",
+    "Geometry",
+    "Part",
+    "Protocol",
+    "Setting",
+    "TrialConfig",
+    "Value",
+    "conflicts",
+    "did_you_mean",
+    "geometry_of",
+    "is_calibrated",
+    "positive",
+    "unknown_setting",
+]
 
 Net = Literal[
-    "alexnet", "vgg16_bn", "convnext_base", "convnext_large", "convnext_small",
-    "convnext_tiny", "densenet121", "densenet161", "densenet169", "densenet201",
-    "efficientnet_b0", "efficientnet_b1", "efficientnet_b2", "efficientnet_b3",
-    "efficientnet_b4", "efficientnet_b5", "efficientnet_b6", "efficientnet_b7",
-    "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2", "efficientnet_v2_l",
-    "efficientnet_v2_m", "efficientnet_v2_s", "googlenet", "inception_v3", "maxvit_t",
-    "mnasnet0_5", "mnasnet0_75", "mnasnet1_0", "mnasnet1_3", "mobilenet_v2",
-    "mobilenet_v3_large", "mobilenet_v3_small", "regnet_x_16gf", "regnet_x_1_6gf",
-    "regnet_x_32gf", "regnet_x_3_2gf", "regnet_x_400mf", "regnet_x_800mf", "regnet_x_8gf",
-    "regnet_y_128gf", "regnet_y_16gf", "regnet_y_1_6gf", "regnet_y_32gf", "regnet_y_3_2gf",
-    "regnet_y_400mf", "regnet_y_800mf", "regnet_y_8gf", "resnet101", "resnet152", "resnet18",
-    "resnet34", "resnet50", "resnext101_32x8d", "resnext101_64x4d", "resnext50_32x4d",
-    "shufflenet_v2_x0_5", "shufflenet_v2_x1_0", "shufflenet_v2_x1_5", "shufflenet_v2_x2_0",
-    "squeezenet1_0", "squeezenet1_1", "swin_b", "swin_s", "swin_t", "swin_v2_b", "swin_v2_s",
-    "swin_v2_t", "vgg11", "vgg11_bn", "vgg13", "vgg13_bn", "vgg16", "vgg19", "vgg19_bn",
-    "vit_b_16", "vit_b_32", "vit_h_14", "vit_l_16", "vit_l_32", "wide_resnet101_2",
+    "alexnet",
+    "vgg16_bn",
+    "convnext_base",
+    "convnext_large",
+    "convnext_small",
+    "convnext_tiny",
+    "densenet121",
+    "densenet161",
+    "densenet169",
+    "densenet201",
+    "efficientnet_b0",
+    "efficientnet_b1",
+    "efficientnet_b2",
+    "efficientnet_b3",
+    "efficientnet_b4",
+    "efficientnet_b5",
+    "efficientnet_b6",
+    "efficientnet_b7",
+    "efficientnet_lite0",
+    "efficientnet_lite1",
+    "efficientnet_lite2",
+    "efficientnet_v2_l",
+    "efficientnet_v2_m",
+    "efficientnet_v2_s",
+    "googlenet",
+    "inception_v3",
+    "maxvit_t",
+    "mnasnet0_5",
+    "mnasnet0_75",
+    "mnasnet1_0",
+    "mnasnet1_3",
+    "mobilenet_v2",
+    "mobilenet_v3_large",
+    "mobilenet_v3_small",
+    "regnet_x_16gf",
+    "regnet_x_1_6gf",
+    "regnet_x_32gf",
+    "regnet_x_3_2gf",
+    "regnet_x_400mf",
+    "regnet_x_800mf",
+    "regnet_x_8gf",
+    "regnet_y_128gf",
+    "regnet_y_16gf",
+    "regnet_y_1_6gf",
+    "regnet_y_32gf",
+    "regnet_y_3_2gf",
+    "regnet_y_400mf",
+    "regnet_y_800mf",
+    "regnet_y_8gf",
+    "resnet101",
+    "resnet152",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnext101_32x8d",
+    "resnext101_64x4d",
+    "resnext50_32x4d",
+    "shufflenet_v2_x0_5",
+    "shufflenet_v2_x1_0",
+    "shufflenet_v2_x1_5",
+    "shufflenet_v2_x2_0",
+    "squeezenet1_0",
+    "squeezenet1_1",
+    "swin_b",
+    "swin_s",
+    "swin_t",
+    "swin_v2_b",
+    "swin_v2_s",
+    "swin_v2_t",
+    "vgg11",
+    "vgg11_bn",
+    "vgg13",
+    "vgg13_bn",
+    "vgg16",
+    "vgg19",
+    "vgg19_bn",
+    "vit_b_16",
+    "vit_b_32",
+    "vit_h_14",
+    "vit_l_16",
+    "vit_l_32",
+    "wide_resnet101_2",
     "wide_resnet50_2",
 ]
 Protocol = Literal["cfp-pairs", "frontal-triplets"]
@@ -85,14 +167,17 @@ class TrialConfig:
         256, "length of an embedding net's vectors, in units", low=2, high=65536
     )
     dropout: bool = _setting(
-        False, "dropout of 0.5 after each hidden ReLU of a decision head; of 0.2 before an "
+        False,
+        "dropout of 0.5 after each hidden ReLU of a decision head; of 0.2 before an "
         "embedding head",
     )
     stochastic_depth: float = _setting(
-        0.0, "chance that training leaves out the trunk's last residual branch for an image, "
+        0.0,
+        "chance that training leaves out the trunk's last residual branch for an image, "
         "rising to that from 0 at the first; none in frozen blocks. ConvNeXt, EfficientNet (lite "
         "too), MaxViT and Swin have it, by their authors between 0.1 and 0.5",
-        low=0, high=0.9,
+        low=0,
+        high=0.9,
     )
     pretrained: bool = _setting(False, "start the trunk from its ImageNet weights")
     input_scale: Literal["auto", "unit", "weights"] = _setting(
@@ -108,15 +193,23 @@ class TrialConfig:
         0,
         "no gradient for the trunk's layers before its resolution is below 224 / 2^n: 1 freezes "
         "what works at 112 pixels, 5 all of most nets; 0: none",
-        low=0, high=8,
+        low=0,
+        high=8,
     )
     freeze_batchnorm: bool = _setting(
         False, "batch-norm keeps its pretrained statistics; its scale and shift still train"
     )
     # The loss
     loss: Literal[
-        "single", "two", "contrastive", "triplet", "cosine_embedding", "logistic", "supcon",
-        "arcface", "cosface",
+        "single",
+        "two",
+        "contrastive",
+        "triplet",
+        "cosine_embedding",
+        "logistic",
+        "supcon",
+        "arcface",
+        "cosface",
     ] = _setting(
         "two",
         "of decision nets, single: one cross-entropy over the mixed batch; two: mean of the "
@@ -127,22 +220,29 @@ class TrialConfig:
         0.3,
         "margin of an embedding loss: a distance (contrastive, triplet), a cosine "
         "(cosine_embedding, cosface) or an angle in radians (arcface)",
-        low=0, high=4,
+        low=0,
+        high=4,
     )
     loss_scale: float = _setting(
-        16.0, "what cosines are multiplied by in arcface, cosface and supcon (there 1 / "
-        "temperature), and where logistic begins", above=0, high=1000,
+        16.0,
+        "what cosines are multiplied by in arcface, cosface and supcon (there 1 / "
+        "temperature), and where logistic begins",
+        above=0,
+        high=1000,
     )
     mining: Literal["all", "hard", "semihard"] = _setting(
         "all", "which triplets of a batch the triplet loss takes"
     )
     label_smoothing: float = _setting(
-        0.0, "share of the target given to the other classes, in losses that are cross-entropies",
-        low=0, high=0.9,
+        0.0,
+        "share of the target given to the other classes, in losses that are cross-entropies",
+        low=0,
+        high=0.9,
     )
     # The optimizer
     optimizer: Literal["adam", "adamw", "sgd"] = _setting(
-        "adam", "Adam with betas 0.9 and 0.999, the same with decoupled weight decay, or SGD with "
+        "adam",
+        "Adam with betas 0.9 and 0.999, the same with decoupled weight decay, or SGD with "
         "`momentum`",
     )
     lr: float = _setting(1e-5, "learning rate, the highest of its schedule", above=0, high=10)
@@ -153,9 +253,11 @@ class TrialConfig:
         0.9, "momentum of SGD (Nesterov's where above 0)", low=0, high=0.999
     )
     weight_decay: float = _setting(
-        0.0, "L2 penalty added to the gradient; with adamw taken off the weights, times lr; of "
+        0.0,
+        "L2 penalty added to the gradient; with adamw taken off the weights, times lr; of "
         "all that learns, the loss's own parameters as well",
-        low=0, high=10,
+        low=0,
+        high=10,
     )
     schedule: Literal["constant", "cosine", "onecycle"] = _setting(
         "constant",
@@ -163,22 +265,26 @@ class TrialConfig:
         "onecycle rises from a 25th for 30 % of them, then falls",
     )
     warmup: float = _setting(
-        0.0, "share of all updates in which the learning rate rises linearly from 0",
-        low=0, high=0.9,
+        0.0,
+        "share of all updates in which the learning rate rises linearly from 0",
+        low=0,
+        high=0.9,
     )
     # The batches
     batch_size: int = _setting(
         16,
         "pairs (cfp-pairs) or triplets (frontal-triplets) an update; with images_per_person, "
         "images",
-        low=1, high=65536,
+        low=1,
+        high=65536,
     )
     images_per_person: int = _setting(
         0,
         "0: batches are the protocol's pairs or triplets; else `batch_size` images, so many of "
         "each person, and an epoch meets every image once, some again to fill up a person's last "
         "group; for embedding nets",
-        low=0, high=64,
+        low=0,
+        high=64,
     )
     views: Literal["protocol", "all"] = _setting(
         "protocol",
@@ -202,8 +308,10 @@ class TrialConfig:
         0.0, "change brightness, contrast and saturation by up to this share", low=0, high=1
     )
     erase: float = _setting(
-        0.0, "chance that a rectangle of 2 to 20 % of the image is filled with its mean colour",
-        low=0, high=1,
+        0.0,
+        "chance that a rectangle of 2 to 20 % of the image is filled with its mean colour",
+        low=0,
+        high=1,
     )
     epochs: int = _setting(60, "passes over the training pairs", low=1, high=100_000)
     seed: int = _setting(
@@ -219,34 +327,41 @@ class TrialConfig:
         0,
         "0: the protocol's own split of the people; k from 1 to 10: the people of official split "
         "k test, those of the next one (1 after 10) validate, the other eight train",
-        low=0, high=10,
+        low=0,
+        high=10,
     )
     pair_seed: int = _setting(
         0,
         "draws the triplets, apart from `seed`: trials of different seeds meet the same pairs",
-        low=0, high=2**31 - 1,
+        low=0,
+        high=2**31 - 1,
     )
     people: int = _setting(
         0, "limit each part to its first N people, for quick runs; 0: everyone", low=0, high=10**6
     )
     align: bool = _setting(
-        False, "faces turned, scaled and mirrored onto one template by the data's landmarks, all "
+        False,
+        "faces turned, scaled and mirrored onto one template by the data's landmarks, all "
         "profiles looking right; needs data that has them, as CFP does",
     )
     image_size: int = _setting(
-        224, "side of the images that the trunk sees, in pixels; below 224 they are averaged down",
-        low=64, high=224,
+        224,
+        "side of the images that the trunk sees, in pixels; below 224 they are averaged down",
+        low=64,
+        high=224,
     )
     # The verdict
     calibrate: bool = _setting(
-        False, "put a decision net's threshold where the validation pairs are judged best, after "
+        False,
+        "put a decision net's threshold where the validation pairs are judged best, after "
         "each epoch; embedding nets always do",
     )
     flip_average: bool = _setting(
         False, "validate and test with the mean embedding of an image and its mirror image"
     )
     precision: Literal["auto", "bf16", "fp32"] = _setting(
-        "auto", "arithmetic of the layers; auto: bf16 where the processor multiplies in it, but "
+        "auto",
+        "arithmetic of the layers; auto: bf16 where the processor multiplies in it, but "
         "on a CPU fp32 for nets of depthwise convolutions, which are faster so",
     )
 
@@ -374,8 +489,11 @@ def _settings() -> dict[str, Setting]:
         choices = get_args(hint) if get_origin(hint) is Literal else ()
         kind = str if choices else hint
         table[item.name] = Setting(
-            name=item.name, type=kind, default=item.default,  # type: ignore[arg-type]
-            choices=choices, **item.metadata,
+            name=item.name,
+            type=kind,
+            default=item.default,  # type: ignore[arg-type]
+            choices=choices,
+            **item.metadata,
         )
     return table
 

@@ -103,10 +103,12 @@ def aligned(image: Image.Image, landmarks: Floats, frontal: bool, side: int) -> 
     offset = here - here.mean()
     turn = (offset.conj() * goal).sum() / (abs(offset) ** 2).sum()
     start = goal.mean() - turn * here.mean()
-    matrix = np.array([
-        [mirror * turn.real, -mirror * turn.imag, mirror * start.real],
-        [turn.imag, turn.real, start.imag],
-    ])
+    matrix = np.array(
+        [
+            [mirror * turn.real, -mirror * turn.imag, mirror * start.real],
+            [turn.imag, turn.real, start.imag],
+        ]
+    )
     if abs(turn) > 1:  # it shrinks: averaged first, as bilinear sampling would skip pixels
         size = [max(1, round(length / abs(turn))) for length in image.size]
         shrunk = np.array(size) / image.size

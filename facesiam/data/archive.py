@@ -30,9 +30,18 @@ DEPTH = 4
 _MOST_FOLDERS = 2_000
 """That are looked into on the way."""
 _DAMAGED = (
-    zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError,
-    ValueError, IndexError, OverflowError, MemoryError, struct.error,
-)  # fmt: skip
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    OSError,
+    RuntimeError,
+    NotImplementedError,
+    ValueError,
+    IndexError,
+    OverflowError,
+    MemoryError,
+    struct.error,
+)
 """What zipfile raises of a damaged or unusual archive."""
 _OUTSIDE = re.compile(r"^[/\\]|^[A-Za-z]:|(?:^|[/\\])\.\.(?:[/\\]|$)")
 LAYOUT = (
@@ -175,8 +184,11 @@ def open_source(path: Path) -> Source:
         folder = path.parent
         listed = os.listdir(folder) if files.is_dir(folder) else None
     except (files.FileError, OSError) as error:
-        raise DataError(str(error) if isinstance(error, UserError) else
-                        f"{path}: cannot be read ({reason(error)})") from None  # fmt: skip
+        raise DataError(
+            str(error)
+            if isinstance(error, UserError)
+            else f"{path}: cannot be read ({reason(error)})"
+        ) from None
     where = f" (nor does its folder {folder})" if listed is None else ""
     raise DataError(f"{path}: does not exist{where}{did_you_mean(path.name, listed or [])}")
 
@@ -290,7 +302,8 @@ def _root_folder(path: Path) -> Path:
                 continue
             archives += [file for file in inside if file.suffix.lower() == ".zip"]
             below += [
-                one for one in inside
+                one
+                for one in inside
                 if one.name != "__MACOSX" and not one.name.startswith(".") and _enters(one)
             ]
         level = below[: max(0, _MOST_FOLDERS - looked)]
@@ -307,7 +320,8 @@ def _parts(root: Path) -> dict[str, Path]:
     except OSError:
         return {}
     return {
-        one.name.lower(): one for one in inside
+        one.name.lower(): one
+        for one in inside
         if one.name.lower() in ("data", "protocol") and _enters(one)
     }
 

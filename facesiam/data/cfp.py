@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from facesiam.config.trial import Part
 from facesiam.data import lists
 from facesiam.data.archive import Source
-from facesiam.data.lists import ALL_FOLDS, KINDS, LABELS, LISTS, UNKNOWN, Problem
+from facesiam.data.lists import ALL_FOLDS, KINDS, LABELS, LISTS, TEN_FOLD, UNKNOWN, Problem
 from facesiam.device.cores import cores
 
-__all__ = ["ALL_FOLDS", "FOLDS", "KINDS", "PART_OF", "Dataset", "Problem", "read"]
+__all__ = ["ALL_FOLDS", "FOLDS", "KINDS", "PART_OF", "TEN_FOLD", "Dataset", "Problem", "read"]
 
 FORMAT = 1
 """Counts up whenever packed files of older versions no longer serve."""
@@ -88,11 +88,14 @@ def read(source: Source) -> Dataset:
     pairs = np.array(rows, np.int64).reshape(-1, 5)
     problems += _shared_people(pairs, person)
     return Dataset(
-        names=[name for name, _ in entries], person=person,
-        frontal=np.arange(len(entries)) < len(found["F"]), pairs=pairs,
+        names=[name for name, _ in entries],
+        person=person,
+        frontal=np.arange(len(entries)) < len(found["F"]),
+        pairs=pairs,
         places=[pair.place for pair, _, _ in good],
-        files=[*files.values(), *(file for file, *_ in split_files)], problems=problems,
-    )  # fmt: skip
+        files=[*files.values(), *(file for file, *_ in split_files)],
+        problems=problems,
+    )
 
 
 def contents(stamps_of_names: list[tuple[int, int]]) -> NDArray[np.int64]:
@@ -123,10 +126,13 @@ def twins(dataset: Dataset, content: NDArray[np.int64]) -> list[Problem]:
                     left, right = (dataset.names[n] for n in dataset.pairs[at, 2:4])
                     if left == right:  # listed twice, or paired with itself: said elsewhere
                         continue
-                    problems.append(Problem(
-                        f"{kind} twins {label}", f"{dataset.places[at]}: a pair of {whose}, but "
-                        f"{left} and {right} are byte-identical",
-                    ))  # fmt: skip
+                    problems.append(
+                        Problem(
+                            f"{kind} twins {label}",
+                            f"{dataset.places[at]}: a pair of {whose}, but "
+                            f"{left} and {right} are byte-identical",
+                        )
+                    )
     return problems
 
 

@@ -80,16 +80,21 @@ def broken(file: Path, key: str, landmarks: str | None = None) -> str | None:
 
 _DIFFERS = {
     "name": "is another file",
-    "key": "is of another dataset", "decoder": "was packed by an earlier version",
-    "pillow": "was packed with another Pillow", "landmarks": "was packed with other landmarks",
-}  # fmt: skip
+    "key": "is of another dataset",
+    "decoder": "was packed by an earlier version",
+    "pillow": "was packed with another Pillow",
+    "landmarks": "was packed with other landmarks",
+}
 
 
 def _origin(name: str, key: str, landmarks: str) -> dict[str, Any]:
     return {
-        "name": name, "key": key, "decoder": DECODER, "pillow": PIL.__version__,
+        "name": name,
+        "key": key,
+        "decoder": DECODER,
+        "pillow": PIL.__version__,
         "landmarks": landmarks,
-    }  # fmt: skip
+    }
 
 
 def _measured(file: Path) -> dict[str, Any]:

@@ -24,9 +24,7 @@ from numpy.typing import NDArray
 
 from facesiam import cli, files
 from facesiam.config.trial import Geometry, Part, Protocol, TrialConfig
-from facesiam.data import cfp, lists, packing
-from facesiam.data import checksums as seals
-from facesiam.data import unfinished as parts
+from facesiam.data import cfp, checksums, lists, packing, unfinished
 from facesiam.data.archive import DataError, open_source
 
 __all__ = ["DataError", "FaceData", "Pairs", "cache_root", "main", "open_packed", "prepare"]
@@ -35,9 +33,21 @@ DRAWN = "drawn"
 ARCHIVE = "cfp-dataset.zip"
 INDEX = "index.npz"
 _DAMAGED = (
-    OSError, ValueError, KeyError, TypeError, EOFError, IndexError, SyntaxError, OverflowError,
-    MemoryError, NotImplementedError, RuntimeError, struct.error, zlib.error, zipfile.BadZipFile,
-)  # fmt: skip
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    EOFError,
+    IndexError,
+    SyntaxError,
+    OverflowError,
+    MemoryError,
+    NotImplementedError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+    zipfile.BadZipFile,
+)
 """What NumPy raises of a damaged file."""
 Fetch = Callable[[Path], NDArray[np.uint8]]
 NO_DATA = (
@@ -189,9 +199,7 @@ class FaceData:
                 self._opened[file] = np.load(file, mmap_mode="r", allow_pickle=False)
         return self._opened[file]
 
-    def _checked(
-        self, protocol: Protocol, part: Part, people: int, seed: int, fold: int
-    ) -> Pairs:
+    def _checked(self, protocol: Protocol, part: Part, people: int, seed: int, fold: int) -> Pairs:
         make = {"cfp-pairs": self._official, "frontal-triplets": self._triplets}[protocol]
         pairs = make(part, people, seed, fold)
         for label, what in enumerate(("the same person", "different people")):
@@ -233,7 +241,10 @@ class FaceData:
 
 
 def prepare(
-    spec: str | None, geometries: Iterable[Geometry], *, cache: Path | None = None,
+    spec: str | None,
+    geometries: Iterable[Geometry],
+    *,
+    cache: Path | None = None,
     progress: bool = True,
 ) -> FaceData:
     """Find the dataset, pack what is not packed yet, and open it. For the driver, not for workers.
@@ -267,16 +278,21 @@ def prepare(
         raise DataError(_listed(str(source.path), problems))
     folder = cache / cfp.content_key(dataset, stamps)
     for other in cache.glob("*/"):
-        parts.sweep(other)
+        unfinished.sweep(other)
     index = folder / INDEX
     if not packing.is_sound(index):
-        with packing.writing(index, seals.seal_of(index)) as (file, seal):
+        with packing.writing(index, checksums.seal_of(index)) as (file, seal):
             with open(file, "wb") as stream:
                 np.savez(
-                    stream, person=dataset.person, frontal=dataset.frontal, pairs=dataset.pairs,
-                    names=np.array(dataset.names), content=content, source=np.array(spec),
+                    stream,
+                    person=dataset.person,
+                    frontal=dataset.frontal,
+                    pairs=dataset.pairs,
+                    names=np.array(dataset.names),
+                    content=content,
+                    source=np.array(spec),
                 )
-            seals.write(file, seal, INDEX, folder.name)
+            checksums.write(file, seal, INDEX, folder.name)
     packing.pack(source, dataset.names, folder, geometries, progress)
     return FaceData(folder, spec)
 
@@ -312,13 +328,15 @@ def cache_root() -> Path:
 
 
 def _drawn(cache: Path, progress: bool) -> Path:
-    from facesiam.data.synthetic import writer as synthetic
+    from facesiam.data.synthetic import writer
 
-    return synthetic.draw(cache / synthetic.folder_name(), progress=progress)
+    return writer.draw(cache / writer.folder_name(), progress=progress)
 
 
 def _draw_triplets(
-    images: NDArray[np.int64], person: NDArray[np.int64], content: NDArray[np.int64],
+    images: NDArray[np.int64],
+    person: NDArray[np.int64],
+    content: NDArray[np.int64],
     rng: np.random.Generator,
 ) -> NDArray[np.int64]:
     triplets = []
@@ -341,8 +359,7 @@ def _listed(title: str, problems: list[cfp.Problem], most: int = 20) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run ``download`` or ``check``; returns the exit code (0 fine, 1 flawed data, 2 no data)."""
-    from facesiam.data import download
-    from facesiam.data import inspection as check
+    from facesiam.data import download, inspection
 
     parser = cli.Parser("python -m facesiam.data", description="The CFP dataset.")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -360,7 +377,6 @@ def main(arguments: list[str] | None = None) -> int:
             print(download.download(options.url, options.to / ARCHIVE))
             return 0
         path = _drawn(cache_root(), True) if options.path == DRAWN else Path(options.path)
-        return check.report(open_source(path), every=options.all)
+        return inspection.report(open_source(path), every=options.all)
 
     return cli.run(work)
-

@@ -41,16 +41,35 @@ _TURNS = {
 _GREY = {"1", "L", "LA", "I", "I;16", "I;16L", "I;16B", "I;16N"}
 _DEEP = _GREY - {"1", "L", "LA"}
 _MAGIC = {
-    b"GIF8": "a GIF", b"BM": "a BMP", b"II*\0": "a TIFF", b"MM\0*": "a TIFF",
-    b"\0\0\0\x0cjP": "a JPEG 2000", b"\xff\x0a": "a JPEG XL", b"8BPS": "a Photoshop file",
-    b"%PDF": "a PDF", b"<": "a page of HTML or XML", b"version https://git-lfs": "a pointer of "
-    "Git LFS, fetch the file itself", b"\xff\xd8": "a JPEG with a damaged header",
-    b"\x89PNG": "a PNG with a damaged header", b"RIFF": "a WebP with a damaged header",
-}  # fmt: skip
+    b"GIF8": "a GIF",
+    b"BM": "a BMP",
+    b"II*\0": "a TIFF",
+    b"MM\0*": "a TIFF",
+    b"\0\0\0\x0cjP": "a JPEG 2000",
+    b"\xff\x0a": "a JPEG XL",
+    b"8BPS": "a Photoshop file",
+    b"%PDF": "a PDF",
+    b"<": "a page of HTML or XML",
+    b"version https://git-lfs": "a pointer of Git LFS, fetch the file itself",
+    b"\xff\xd8": "a JPEG with a damaged header",
+    b"\x89PNG": "a PNG with a damaged header",
+    b"RIFF": "a WebP with a damaged header",
+}
 _CANNOT = (
-    OSError, SyntaxError, ValueError, Warning, EOFError, IndexError, KeyError, TypeError,
-    OverflowError, MemoryError, struct.error, zlib.error, Image.DecompressionBombError,
-)  # fmt: skip
+    OSError,
+    SyntaxError,
+    ValueError,
+    Warning,
+    EOFError,
+    IndexError,
+    KeyError,
+    TypeError,
+    OverflowError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
 """What Pillow's readers raise of a damaged file."""
 
 
@@ -112,9 +131,14 @@ def upright(
         (width, height), orientation = image.size, _orientation(image)
     x, y = points[:, 0] / width, points[:, 1] / height
     turned = {
-        2: (1 - x, y), 3: (1 - x, 1 - y), 4: (x, 1 - y),
-        5: (y, x), 6: (1 - y, x), 7: (1 - y, 1 - x), 8: (y, 1 - x),
-    }.get(orientation, (x, y))  # fmt: skip
+        2: (1 - x, y),
+        3: (1 - x, 1 - y),
+        4: (x, 1 - y),
+        5: (y, x),
+        6: (1 - y, x),
+        7: (1 - y, 1 - x),
+        8: (y, 1 - x),
+    }.get(orientation, (x, y))
     return np.stack(turned, axis=1) * size
 
 
@@ -161,9 +185,9 @@ def _flat(image: Image.Image, content: bytes) -> Image.Image:
         return Image.fromarray(_on_white(grey, deep == clear)).convert("RGB")
     if image.mode in ("1", "L") and clear is not None:  # Pillow does not scale the value
         grey = np.asarray(image.convert("L"))
-        return Image.fromarray(
-            _on_white(grey, grey == clear * 255 // (2**depth - 1))
-        ).convert("RGB")
+        return Image.fromarray(_on_white(grey, grey == clear * 255 // (2**depth - 1))).convert(
+            "RGB"
+        )
     if image.mode == "RGB" and clear is not None and depth > 8:
         raise ValueError("16 bits a colour, one of which is transparent")
     if image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK"):

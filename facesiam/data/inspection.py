@@ -51,6 +51,7 @@ def report(source: Source, every: bool = False) -> int:
         bar(f"decoding {len(there):,} images", len(there)) as advance,
         ThreadPoolExecutor(cores()) as pool,
     ):
+
         def look(at: int) -> Look:
             advance(1)
             return _look(source, dataset.names[at])
@@ -74,8 +75,7 @@ def report(source: Source, every: bool = False) -> int:
 
 
 def _numbered(count: int, digests: Mapping[int, bytes]) -> NDArray[np.int64]:
-    """Number the images (N,) by their digests; what is missing or cannot be read equals nothing.
-    """
+    """Number the images (N,) by digest; what is missing or cannot be read equals nothing."""
     numbers: dict[bytes | int, int] = {}
     return np.array([numbers.setdefault(digests.get(at, at), len(numbers)) for at in range(count)])
 
@@ -129,9 +129,7 @@ def _print_pairs(
             )
 
 
-def _print_repeats(
-    pairs: NDArray[np.int64], content: NDArray[np.int64], kind: str
-) -> None:
+def _print_repeats(pairs: NDArray[np.int64], content: NDArray[np.int64], kind: str) -> None:
     """Say how many pairs (P, 5) there are of two pictures that an earlier pair has as well."""
     left, right = pairs[:, 2], pairs[:, 3]
     again, in_all = (

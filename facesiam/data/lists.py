@@ -24,6 +24,8 @@ VIEWS = {"F": "frontal", "P": "profile"}
 KINDS = ("FF", "FP")
 LABELS = ("same", "diff")
 ALL_FOLDS = range(1, 11)
+TEN_FOLD = "cfp-10fold"
+"""The name of CFP's own protocol, which trains ten times."""
 MOST_DIGITS = 9
 """Of a person's or an image's number; the largest of CFP has four."""
 UNKNOWN = -1
@@ -31,9 +33,12 @@ UNKNOWN = -1
 _FEW = 3
 """Problems of one kind that are all told."""
 _MARKS = {
-    codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32",
-    codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16",
-}  # fmt: skip
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 """UTF-32's little-endian mark begins with UTF-16's, so it comes first."""
 _INVISIBLE = "\ufeff\u200b\u2060\x1a\0 \t\xa0"
 _ENTRY = re.compile(rf"([0-9]{{1,{MOST_DIGITS}}})\s+(.+)")
@@ -124,10 +129,13 @@ def images(
     first = 1
     if numbers == list(range(len(entries))):
         first = 0
-        problems.append(Problem(
-            "list from 0", f"{file} line {entries[0][0]}: counts its images from 0; CFP's lists "
-            "begin with 1, and the splits' numbers mean that",
-        ))  # fmt: skip
+        problems.append(
+            Problem(
+                "list from 0",
+                f"{file} line {entries[0][0]}: counts its images from 0; CFP's lists "
+                "begin with 1, and the splits' numbers mean that",
+            )
+        )
     found: list[tuple[str, int]] = []
     places: dict[str, int] = {}
     for at, (line, text) in enumerate(entries):
@@ -201,9 +209,7 @@ def pairs(
     return found
 
 
-def split_files(
-    source: Source, problems: list[Problem]
-) -> Iterator[tuple[str, str, int, str]]:
+def split_files(source: Source, problems: list[Problem]) -> Iterator[tuple[str, str, int, str]]:
     """Yield the splits' files that are there, each with its kind, split and label."""
     for kind in KINDS:
         folder = f"Protocol/Split/{kind}"
@@ -219,14 +225,17 @@ def split_files(
             said = f"{folder}: has {len(folds)} of the 10 splits; missing: {missing}"
             problems.append(Problem(said, said))
         problems += [
-            Problem("no file", f"{file}: missing") for at, file in files.items()
+            Problem("no file", f"{file}: missing")
+            for at, file in files.items()
             if at[0] in folds and at not in there
         ]
         yield from ((file, kind, fold, label) for (fold, label), file in there.items())
 
 
 def checked(
-    rows: list[Pair], sides: dict[str, tuple[int, int]], person: NDArray[np.int64],
+    rows: list[Pair],
+    sides: dict[str, tuple[int, int]],
+    person: NDArray[np.int64],
     problems: list[Problem],
 ) -> list[tuple[Pair, int, int]]:
     """Hold pairs against the lists; return those that can be, with their images from 0.
@@ -245,10 +254,13 @@ def checked(
         zero = next((row for row in mine if 0 in row.numbers), None)
         if zero and not any(_pair_problem(row, ends, person, 0) for row in mine):
             first = 0
-            problems.append(Problem(
-                f"{kind} from 0", f"{zero.place}: counts images from 0, as do all {len(mine):,} "
-                f"pairs of {kind}; CFP counts from 1, so each number is one too low",
-            ))  # fmt: skip
+            problems.append(
+                Problem(
+                    f"{kind} from 0",
+                    f"{zero.place}: counts images from 0, as do all {len(mine):,} "
+                    f"pairs of {kind}; CFP counts from 1, so each number is one too low",
+                )
+            )
         for row in mine:
             problem = _pair_problem(row, ends, person, first)
             if problem:

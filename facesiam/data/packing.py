@@ -20,10 +20,7 @@ from PIL import Image
 
 from facesiam.cli import say
 from facesiam.config.trial import Geometry
-from facesiam.data import alignment as align
-from facesiam.data import checksums as seals
-from facesiam.data import images
-from facesiam.data import unfinished as parts
+from facesiam.data import alignment, checksums, images, unfinished
 from facesiam.data.archive import DataError, Source
 from facesiam.data.progress import bar
 from facesiam.device.cores import cores
@@ -67,7 +64,7 @@ GEOMETRIES: dict[Geometry, Callable[[Image.Image], Image.Image]] = {
 
 
 def align_decoded(
-    image: Image.Image, content: bytes, landmarks: align.Floats, frontal: bool
+    image: Image.Image, content: bytes, landmarks: alignment.Floats, frontal: bool
 ) -> Image.Image:
     """Align what ``decode`` made of `content`.
 
@@ -77,7 +74,7 @@ def align_decoded(
         landmarks: (30, 2), in pixels as they are stored, which is what CFP's are in.
         frontal: whether the template is that of a frontal face.
     """
-    return align.aligned(image, images.upright(landmarks, content, image.size), frontal, SIDE)
+    return alignment.aligned(image, images.upright(landmarks, content, image.size), frontal, SIDE)
 
 
 def pack(
@@ -105,13 +102,12 @@ def pack(
         for geometry in dict.fromkeys(geometries)
     }
     wanted = [
-        geometry for geometry in marks
-        if not is_sound(folder / f"{geometry}.npy", marks[geometry])
+        geometry for geometry in marks if not is_sound(folder / f"{geometry}.npy", marks[geometry])
     ]
     if not wanted:
         return
     paths = [folder / f"{geometry}.npy" for geometry in wanted]
-    with writing(*paths, *map(seals.seal_of, paths)) as files:
+    with writing(*paths, *map(checksums.seal_of, paths)) as files:
         arrays = [_allocate(file, len(names)) for file in files[: len(paths)]]
         starts = range(0, len(names), _CHUNK)
         title = f"packing {len(names):,} images ({', '.join(wanted)}) into {folder}"
@@ -123,7 +119,7 @@ def pack(
                     content, image = _load(source, name)
                     for geometry, array in zip(wanted, arrays, strict=True):
                         if geometry == "aligned":
-                            landmarks = align.read(source, name)
+                            landmarks = alignment.read(source, name)
                             frontal = "/frontal/" in name.lower()
                             shaped = align_decoded(image, content, landmarks, frontal)
                         else:
@@ -137,7 +133,7 @@ def pack(
         for array in arrays:
             array.flush()
         for geometry, file, seal in zip(wanted, files, files[len(paths) :], strict=False):
-            seals.write(file, seal, f"{geometry}.npy", folder.name, marks[geometry])
+            checksums.write(file, seal, f"{geometry}.npy", folder.name, marks[geometry])
 
 
 def is_sound(file: Path, landmarks: str | None = None) -> bool:
@@ -147,7 +143,7 @@ def is_sound(file: Path, landmarks: str | None = None) -> bool:
         file: in a folder named after the dataset's key.
         landmarks: see ``seals.broken``.
     """
-    reason = seals.broken(file, file.parent.name, landmarks)
+    reason = checksums.broken(file, file.parent.name, landmarks)
     if reason and file.exists():
         say(f"{file}: {reason}; it is packed anew")
     return not reason
@@ -156,7 +152,7 @@ def is_sound(file: Path, landmarks: str | None = None) -> bool:
 def _landmarks(source: Source, names: list[str]) -> str:
     """Return what tells a dataset's landmarks from others."""
     stamps = [
-        source.stamp(file) if source.has(file) else None for file in map(align.file_of, names)
+        source.stamp(file) if source.has(file) else None for file in map(alignment.file_of, names)
     ]
     return hashlib.sha256(repr(stamps).encode()).hexdigest()[:16]
 
@@ -173,11 +169,11 @@ def writing(*paths: Path) -> Iterator[list[Path]]:
     folder = paths[0].parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        parts.sweep(folder)
-        files = [parts.part_of(path) for path in paths]
+        unfinished.sweep(folder)
+        files = [unfinished.part_of(path) for path in paths]
         with ExitStack() as stack:
             for file in files:
-                stack.enter_context(parts.held(file))
+                stack.enter_context(unfinished.held(file))
             yield files
             for file, path in zip(files, paths, strict=True):
                 sync(file)

@@ -19,7 +19,7 @@ _streams: dict[int, torch.cuda.Stream] = {}
 memory by stream, and cuBLAS a workspace."""
 
 
-class Captured:
+class GraphedStep:
     """Runs a step as a CUDA graph once it is warm; inputs of another shape run one by one.
 
     What is recorded is the largest batch that has come: an epoch's last one is smaller, and a

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 
-class Pixels:
+class ImageStore:
     """Hands out batches of a dataset's images.
 
     On a GPU the bytes are resident, once a process; on a CPU they stay in the mapped file, which
@@ -23,9 +23,7 @@ class Pixels:
         device: where they are handed out.
     """
 
-    def __init__(
-        self, source: NDArray[np.uint8], image_size: int, device: torch.device
-    ) -> None:
+    def __init__(self, source: NDArray[np.uint8], image_size: int, device: torch.device) -> None:
         self.source = source
         self.image_size, self.device = image_size, device
         self.resident = _on_gpu(source, device) if device.type == "cuda" else None

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from facesiam.config.trial import TrialConfig
 from facesiam.data.dataset import Pairs
-from facesiam.device.image_store import Pixels
+from facesiam.device.image_store import ImageStore
 from facesiam.nets.siamese import SiameseNet
 
 EVAL_IMAGES = {"cpu": 64, "cuda": 256}
@@ -21,7 +21,7 @@ EVAL_PAIRS = 1024
 
 @torch.inference_mode()
 def pair_logits(
-    net: SiameseNet, pixels: Pixels, pairs: Pairs, between: Callable[[], None] = lambda: None
+    net: SiameseNet, pixels: ImageStore, pairs: Pairs, between: Callable[[], None] = lambda: None
 ) -> Tensor:
     """Return logits (P, 2) float32 on the CPU; each image passes the trunk once.
 
@@ -61,7 +61,7 @@ def log_odds(
         pairs: the pairs to judge.
     """
     device = next(net.parameters()).device
-    logits = pair_logits(net, Pixels(source, config.image_size, device), pairs)
+    logits = pair_logits(net, ImageStore(source, config.image_size, device), pairs)
     return odds_of(logits)
 
 

@@ -17,20 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facesiam.config.trial import Part, Protocol, TrialConfig
-from facesiam.data.cfp import ALL_FOLDS, KINDS
+from facesiam.data.cfp import ALL_FOLDS, KINDS, TEN_FOLD
 from facesiam.data.dataset import DataError, FaceData, Pairs
 from facesiam.device.hardware import keep_freed_memory
-from facesiam.device.image_store import Pixels
+from facesiam.device.image_store import ImageStore
+from facesiam.evaluation import scores
 from facesiam.evaluation.metrics import METRICS, accuracy, calibration, ties, verification
 from facesiam.evaluation.predict import log_odds, odds_of, pair_logits
 from facesiam.files import FileError, read_json, write_text
 from facesiam.nets.checkpoint import load_model
 from facesiam.nets.siamese import SiameseNet
 from facesiam.nets.weight_files import WeightsError
-from facesiam.training.fingerprint import trainer_version
-from search.analysis import scores
-from search.report.tables import TEN_FOLD
-from search.runs.reuse import Key, keys
+from facesiam.training.fingerprint import Key, keys, trainer_version
 
 PROTOCOLS = ("cfp-pairs", "frontal-triplets", TEN_FOLD)
 
@@ -59,11 +57,16 @@ def test(
         val_acc = accuracy(calibrate(net, config, pixels, val), val.label)
     odds = log_odds(net, config, pixels, pairs)
     figures = {
-        "trial": trial, "protocol": asked, "seed": config.seed,
-        "epoch": epoch, "val_acc": val_acc,
+        "trial": trial,
+        "protocol": asked,
+        "seed": config.seed,
+        "epoch": epoch,
+        "val_acc": val_acc,
         **verification(odds, pairs.label, config.seed, data.distinct(pairs)),
         "ties": ties(odds, pairs.label),
-        "config": config.to_dict(), "data": data.key, "trainer": trainer_version(),
+        "config": config.to_dict(),
+        "data": data.key,
+        "trainer": trainer_version(),
     }
     suffix = f"-{protocol}" if other else ""
     scores.write(folder / f"scores{suffix}.csv", data.names, pairs, odds)
@@ -72,7 +75,10 @@ def test(
 
 
 def ensemble(
-    name: str, files: Mapping[str, Path], data: FaceData, folder: Path,
+    name: str,
+    files: Mapping[str, Path],
+    data: FaceData,
+    folder: Path,
     protocol: str | None = None,
 ) -> dict[str, Any]:
     """Test several nets' mean verdict on a protocol's test pairs; write and return the figures.
@@ -99,12 +105,15 @@ def ensemble(
     threshold, slope = calibration(mean["val"], pairs["val"].label)
     own = {part: (each - threshold) * slope for part, each in mean.items()}
     figures = {
-        "trial": name, "members": list(files), "protocol": protocol,
-        "seed": 0, "epoch": None, "val_acc": accuracy(own["val"], pairs["val"].label),
-        **verification(
-            own["test"], pairs["test"].label, distinct=data.distinct(pairs["test"])
-        ),
-        "ties": ties(own["test"], pairs["test"].label), "data": data.key,
+        "trial": name,
+        "members": list(files),
+        "protocol": protocol,
+        "seed": 0,
+        "epoch": None,
+        "val_acc": accuracy(own["val"], pairs["val"].label),
+        **verification(own["test"], pairs["test"].label, distinct=data.distinct(pairs["test"])),
+        "ties": ties(own["test"], pairs["test"].label),
+        "data": data.key,
     }
     for old in folder.glob("test-*.json"):
         if _members(old) != figures["members"]:
@@ -127,7 +136,8 @@ def _log_odds(
         pairs = pairs or mine
         if not all(
             np.array_equal(mine[part].left, pairs[part].left)
-            and np.array_equal(mine[part].right, pairs[part].right) for part in odds
+            and np.array_equal(mine[part].right, pairs[part].right)
+            for part in odds
         ):
             raise DataError(f"{trial} and {next(iter(files))} are not tested on the same pairs")
         refuse_leak(data, data.pairs_of(config, "train"), pairs["test"], protocol)
@@ -139,9 +149,14 @@ def _log_odds(
 
 
 def ten_folds(
-    trial: str, config: TrialConfig, data: FaceData, folder: Path,
-    train: Callable[[TrialConfig, Path], None], folds: tuple[int, ...] = tuple(ALL_FOLDS),
-    say: Callable[[str], None] = lambda line: None, key: Key | None = None,
+    trial: str,
+    config: TrialConfig,
+    data: FaceData,
+    folder: Path,
+    train: Callable[[TrialConfig, Path], None],
+    folds: tuple[int, ...] = tuple(ALL_FOLDS),
+    say: Callable[[str], None] = lambda line: None,
+    key: Key | None = None,
 ) -> dict[str, Any]:
     """Train without each split in turn and test on it, frontal-frontal and frontal-profile apart.
 
@@ -176,16 +191,22 @@ def ten_folds(
         shares = (f"{kind} {100 * figures[kind]['accuracy']['value']:.1f}" for kind in KINDS)
         say(f"fold {fold}: {', '.join(shares)}")
     done = {  # those of earlier commands as well
-        fold: figures for fold, place in places.items()
+        fold: figures
+        for fold, place in places.items()
         if (figures := known(place / "fold.json", made[fold]))
     }
     found = list(done.values())
     summary = {
-        "trial": trial, "seed": config.seed, "folds": list(done),
-        **{kind: {name: _spread([f[kind][name]["value"] for f in found]) for name in METRICS}
-           for kind in KINDS},
-        "config": config.to_dict(), "data": data.key,
-    }  # fmt: skip
+        "trial": trial,
+        "seed": config.seed,
+        "folds": list(done),
+        **{
+            kind: {name: _spread([f[kind][name]["value"] for f in found]) for name in METRICS}
+            for kind in KINDS
+        },
+        "config": config.to_dict(),
+        "data": data.key,
+    }
     write_text(folder / "folds.json", json.dumps(summary, indent=1) + "\n")
     return summary
 
@@ -215,9 +236,7 @@ def pairs_of(data: FaceData, config: TrialConfig, protocol: str | None, part: Pa
         DataError: the part has no pairs under these settings.
     """
     asked = cast(Protocol, protocol or config.protocol)
-    return data.pairs(
-        asked, part, people=config.people, seed=config.pair_seed, fold=config.fold
-    )
+    return data.pairs(asked, part, people=config.people, seed=config.pair_seed, fold=config.fold)
 
 
 def refuse_leak(data: FaceData, train: Pairs, test: Pairs, protocol: str) -> None:
@@ -271,7 +290,7 @@ def _odds(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the pairs' log-odds of "same person", and their scores before any threshold."""
     device = next(net.parameters()).device
-    logits = pair_logits(net, Pixels(pixels, config.image_size, device), pairs)
+    logits = pair_logits(net, ImageStore(pixels, config.image_size, device), pairs)
     return odds_of(logits), net.raw(logits).numpy()
 
 
@@ -284,21 +303,27 @@ def _trained(file: Path, config: TrialConfig) -> tuple[SiameseNet, int, float]:
     net, own, info = load_model(file)
     epoch, val_acc = info.get("epoch"), info.get("val_acc")
     if not isinstance(epoch, int) or not isinstance(val_acc, int | float):
-        raise WeightsError(f"{file}: does not say of which epoch its weights are, or how these "
-                           "validated; remove it to have it trained anew")  # fmt: skip
+        raise WeightsError(
+            f"{file}: does not say of which epoch its weights are, or how these "
+            "validated; remove it to have it trained anew"
+        )
     mine, theirs = config.to_dict(), own.to_dict()
     # What precision: auto stands for is part of the key that the training was known by.
     changed = [name for name in mine if name != "precision" and mine[name] != theirs[name]]
     if differ := ", ".join(changed):
-        raise WeightsError(f"{file}: its weights are of other settings ({differ}); remove it to "
-                           "have it trained anew")  # fmt: skip
+        raise WeightsError(
+            f"{file}: its weights are of other settings ({differ}); remove it to "
+            "have it trained anew"
+        )
     return net, epoch, val_acc
 
 
 def _test_fold(config: TrialConfig, data: FaceData, folder: Path) -> dict[str, Any]:
     """Test a fold's net on its split; the thresholds are of the split that validated it."""
     figures: dict[str, Any] = {
-        "fold": config.fold, "config": config.to_dict(), "data": data.key,
+        "fold": config.fold,
+        "config": config.to_dict(),
+        "data": data.key,
         "trainer": trainer_version(),
     }
     pixels = data.pixels(config.geometry)

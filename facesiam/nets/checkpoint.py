@@ -50,7 +50,7 @@ def load_model(path: str | Path) -> tuple[SiameseNet, TrialConfig, dict[str, Any
         f"settings say {tuple(shape)}"
         for name, shape in widths(config).items()
         if name not in weights or weights[name].shape != shape
-    ]  # fmt: skip
+    ]
     if differ:
         raise WeightsError(f"{path}: weights and settings disagree ({differ[0]})")
     with torch.random.fork_rng(devices=[]):  # its first weights are replaced at once
@@ -89,8 +89,9 @@ def _weights(path: str | Path, model: Any) -> dict[str, Tensor]:
         isinstance(name, str) and isinstance(value, Tensor) for name, value in model.items()
     )
     if not named:
-        raise WeightsError(f"{path}: not a model file of facesiam (its model is no weights by "
-                           "name)")  # fmt: skip
+        raise WeightsError(
+            f"{path}: not a model file of facesiam (its model is no weights by name)"
+        )
     return {name: value for name, value in model.items() if not name.startswith("criterion.")}
 
 
@@ -133,9 +134,7 @@ class Writer:
         save: writes a state to a path, or to what a storage has under that name.
     """
 
-    def __init__(
-        self, save: Callable[[Mapping[str, Any], Path], None] | None = None
-    ) -> None:
+    def __init__(self, save: Callable[[Mapping[str, Any], Path], None] | None = None) -> None:
         self.save = save or save_atomically
         self.seconds: dict[Path, float] = {}
         """What the last write of each path took, its snapshot included."""

@@ -48,8 +48,12 @@ class PaddedConv2d(nn.Conv2d):
     def __init__(self, conv: nn.Conv2d) -> None:
         with torch.device("meta"):
             super().__init__(
-                conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride,  # type: ignore[arg-type]
-                groups=conv.groups, bias=False,
+                conv.in_channels,
+                conv.out_channels,
+                conv.kernel_size,  # type: ignore[arg-type]
+                conv.stride,  # type: ignore[arg-type]
+                groups=conv.groups,
+                bias=False,
             )
         self.weight = conv.weight
         padding: tuple[int, ...] = getattr(conv.static_padding, "padding", (0, 0))
@@ -78,6 +82,9 @@ def in_blocks(conv: nn.Conv2d) -> nn.Conv2d:
         return conv
     with torch.device("meta"):
         return BlockConv2d(
-            conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride,  # type: ignore[arg-type]
+            conv.in_channels,
+            conv.out_channels,
+            conv.kernel_size,  # type: ignore[arg-type]
+            conv.stride,  # type: ignore[arg-type]
             conv.padding,  # type: ignore[arg-type]
         )

@@ -120,7 +120,8 @@ def _triplet(config: TrialConfig, people: int) -> nn.Module:
     from pytorch_metric_learning import losses, miners
 
     miner = {
-        "all": None, "hard": miners.BatchHardMiner(),
+        "all": None,
+        "hard": miners.BatchHardMiner(),
         "semihard": miners.TripletMarginMiner(config.margin, "semihard"),
     }[config.mining]
     return _Mined(losses.TripletMarginLoss(config.margin), miner)

@@ -16,9 +16,14 @@ from facesiam.nets.trunks import MODELS, Convolutions, last_layer, make_trunk
 from facesiam.nets.weight_files import WeightsError, first, not_finite, read_weights
 
 __all__ = [
-    "WeightsError", "find_weights", "imagenet_url", "load_trunk", "place_of_weights",
+    "WeightsError",
+    "find_weights",
+    "imagenet_url",
+    "load_trunk",
+    "place_of_weights",
     "read_weights",
-]  # fmt: skip
+]
+
 
 def load_trunk(trunk: nn.Module, name: str, path: Path) -> None:
     """Load the ImageNet weights of a `name` classifier from `path`, but for its classes.
@@ -42,7 +47,8 @@ def load_trunk(trunk: nn.Module, name: str, path: Path) -> None:
     # Files saved before torch 1.0 lack the batch-norm counters, which nothing here reads.
     missing = {key for key in wanted.keys() - found.keys() if "num_batches_tracked" not in key}
     differ = sorted(
-        missing | (found.keys() - wanted.keys())
+        missing
+        | (found.keys() - wanted.keys())
         | {key for key in wanted.keys() & found.keys() if wanted[key].shape != found[key].shape}
     )
     if differ:
@@ -53,8 +59,9 @@ def load_trunk(trunk: nn.Module, name: str, path: Path) -> None:
             kind = "no values, only a shape" if value.is_meta else "sparse values"
             raise WeightsError(f"{path}: {key} holds {kind}; save a plain state_dict")
         if wanted[key].is_floating_point() and not value.is_floating_point():
-            raise WeightsError(f"{path}: {key} is {value.dtype}, as in a quantised net; floating "
-                               "point is needed")  # fmt: skip
+            raise WeightsError(
+                f"{path}: {key} is {value.dtype}, as in a quantised net; floating point is needed"
+            )
     found = {key: value.to(wanted[key].dtype) for key, value in found.items()}
     if key := not_finite(found):
         raise WeightsError(f"{path}: {key} holds NaN or infinity; a net cannot start from it")
@@ -64,8 +71,18 @@ def load_trunk(trunk: nn.Module, name: str, path: Path) -> None:
 
 
 _NESTED = (
-    "state_dict", "model", "model_state_dict", "net", "network", "weights", "params",
-    "state_dict_ema", "model_ema", "ema", "ema_state_dict", "checkpoint",
+    "state_dict",
+    "model",
+    "model_state_dict",
+    "net",
+    "network",
+    "weights",
+    "params",
+    "state_dict_ema",
+    "model_ema",
+    "ema",
+    "ema_state_dict",
+    "checkpoint",
 )
 """Where training scripts put the weights beside their epoch and optimizer; averages come last."""
 
@@ -84,9 +101,7 @@ def _state_dict(path: Path, read: Any) -> dict[str, Tensor]:
     return found
 
 
-def _bare(
-    path: Path, state: dict[str, Tensor], wanted: Mapping[str, Tensor]
-) -> dict[str, Tensor]:
+def _bare(path: Path, state: dict[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return a state dict without what wrappers and larger nets put before each name.
 
     Raises:
@@ -96,14 +111,17 @@ def _bare(
     one, needed = next(iter(wanted)), {k for k in wanted if "num_batches_tracked" not in k}
     before = [key.removesuffix(one) for key in state if key.endswith(one)]
     whole = [
-        prefix for prefix in before if (not prefix or prefix.endswith("."))
-        and all(prefix + key in state for key in needed)
-    ]  # fmt: skip
+        prefix
+        for prefix in before
+        if (not prefix or prefix.endswith(".")) and all(prefix + key in state for key in needed)
+    ]
     if not whole or "" in whole:
         return state
     if len(whole) > 1:
-        raise WeightsError(f"{path}: holds more than one such net ({', '.join(whole)}); save the "
-                           "state_dict of one of them")  # fmt: skip
+        raise WeightsError(
+            f"{path}: holds more than one such net ({', '.join(whole)}); save the "
+            "state_dict of one of them"
+        )
     return {k.removeprefix(whole[0]): v for k, v in state.items() if k.startswith(whole[0])}
 
 
@@ -206,4 +224,3 @@ def _download(name: str, path: Path) -> None:
             f"({first(error)}). Download {url} on a machine that can, and give the file "
             "or its folder with --weights; or set pretrained: false."
         ) from None
-

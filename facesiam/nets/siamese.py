@@ -202,14 +202,14 @@ def build(
 
 
 def widths(config: TrialConfig) -> dict[str, torch.Size]:
-    """Return the shapes of the parameters that settings say the width of, by name; none is made.
-    """
+    """Return the shapes of the parameters whose width a setting decides, by name; none is made."""
     features = features_of(config.net)
     with torch.device("meta"):
         parts = {"reduce": _reduce_of(features, config), "head": _head_of(features, config)}
     return {
         f"{part}.{name}": value.shape
-        for part, layer in parts.items() for name, value in layer.state_dict().items()
+        for part, layer in parts.items()
+        for name, value in layer.state_dict().items()
     }
 
 
@@ -244,7 +244,8 @@ def _embedding_head(features: int, config: TrialConfig) -> nn.Sequential:
     """
     return nn.Sequential(
         nn.Dropout(DROPOUT if config.dropout else 0.0),
-        nn.Linear(features, config.embedding, bias=False), nn.BatchNorm1d(config.embedding),
+        nn.Linear(features, config.embedding, bias=False),
+        nn.BatchNorm1d(config.embedding),
     )
 
 
@@ -261,6 +262,7 @@ def _input_scale(config: TrialConfig) -> tuple[tuple[float, ...], tuple[float, .
 def _still(trunk: nn.Module, freeze_batchnorm: bool) -> list[nn.Module]:
     """Return what never trains: modules whose every parameter is frozen, with all that is in them;
     and with `freeze_batchnorm` batch-norm, whose scale and shift may train all the same."""
+
     def stands(layer: nn.Module) -> bool:
         parameters = list(layer.parameters())
         if parameters and not any(parameter.requires_grad for parameter in parameters):
@@ -284,7 +286,8 @@ def _frozen(trunk: nn.Module, config: TrialConfig) -> list[nn.Module]:
     if config.freeze_stages:
         stages = stages_of(config.net)
         chosen += [
-            trunk.get_submodule(name) for name, stage in stages.items()
+            trunk.get_submodule(name)
+            for name, stage in stages.items()
             if stage <= config.freeze_stages
         ]
     return chosen

@@ -18,7 +18,7 @@ import torchvision.models as tv
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
-from facesiam.config import trial as config
+from facesiam.config import trial
 from facesiam.config.constraints import own_stochastic_depth
 from facesiam.errors import UserError
 from facesiam.nets.convolutions import PaddedConv2d, in_blocks
@@ -103,17 +103,13 @@ def _lite(number: int) -> Trunk:
 
 MODELS: dict[str, Trunk] = {
     **{name: _torchvision(name) for name in tv.list_models(module=tv)},
-    "alexnet": Convolutions(
-        tv.alexnet, fill=_kaiming_uniform, shape=(256, 6, 6), frozen_convs=3
-    ),
-    "vgg16_bn": Convolutions(
-        tv.vgg16_bn, fill=_kaiming_normal, shape=(512, 7, 7), frozen_convs=7
-    ),
+    "alexnet": Convolutions(tv.alexnet, fill=_kaiming_uniform, shape=(256, 6, 6), frozen_convs=3),
+    "vgg16_bn": Convolutions(tv.vgg16_bn, fill=_kaiming_normal, shape=(512, 7, 7), frozen_convs=7),
     "efficientnet_lite0": _lite(0),
     "efficientnet_lite1": _lite(1),
     "efficientnet_lite2": _lite(2),
 }
-MODELS = {name: MODELS[name] for name in get_args(config.Net) if name in MODELS}
+MODELS = {name: MODELS[name] for name in get_args(trial.Net) if name in MODELS}
 
 
 class Pooled(nn.Module):

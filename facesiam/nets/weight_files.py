@@ -30,10 +30,17 @@ class WeightsError(UserError, ValueError):
 
 
 DTYPES = {
-    "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
-    "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8,
-    "U8": torch.uint8, "BOOL": torch.bool,
-}  # fmt: skip
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
 """What values of a safetensors file may be."""
 MOST_HEADER = 100_000_000
 """Bytes of a safetensors header, as its own library has it."""
@@ -44,7 +51,7 @@ _TEXTS = {
     b"<html": "a web page, not weights: the download gave an error or a form",
     b"<?xml": "a web page, not weights: the download gave an error or a form",
     b"\x89hdf": "an HDF5 file, as of Keras; weights of torch are needed",
-}  # fmt: skip
+}
 """What a file that is no weights begins with, in small letters."""
 
 
@@ -121,8 +128,15 @@ def _check_sums(path: Path) -> None:
         with zipfile.ZipFile(path) as parts:
             summed = any(part.CRC for part in parts.infolist())  # torch can be told to write none
             damaged = parts.testzip() if summed else None
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError, ValueError,
-            struct.error) as error:  # fmt: skip
+    except (
+        zipfile.BadZipFile,
+        EOFError,
+        OSError,
+        NotImplementedError,
+        RuntimeError,
+        ValueError,
+        struct.error,
+    ) as error:
         raise WeightsError(
             f"{path}: cannot be read as torch weights, it is cut short or damaged: half a "
             f"download? ({first(error)})"
@@ -152,15 +166,18 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         try:
             header = json.loads(file.read(length), object_pairs_hook=_once)
         except (ValueError, RecursionError) as error:
-            raise WeightsError(f"{path}: no safetensors file: its header is not JSON "
-                               f"({first(error)})") from None  # fmt: skip
+            raise WeightsError(
+                f"{path}: no safetensors file: its header is not JSON ({first(error)})"
+            ) from None
         entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
         places = [(_place(path, name, entry), name) for name, entry in entries.items()]
         at, found = 0, {}
         for (begin, end, dtype, shape), name in sorted(places, key=lambda place: place[0][:2]):
             if begin != at:
-                raise WeightsError(f"{path}: damaged: the values of {name} begin at {begin}, not "
-                                   f"at {at}, where those before it end")  # fmt: skip
+                raise WeightsError(
+                    f"{path}: damaged: the values of {name} begin at {begin}, not "
+                    f"at {at}, where those before it end"
+                )
             at = end
             if end > size - 8 - length:
                 raise WeightsError(f"{path}: cut short: the values of {name} are not all there")
@@ -206,9 +223,13 @@ def _values(file: BinaryIO, length: int, dtype: torch.dtype) -> Tensor:
 def not_finite(tensors: Mapping[str, Tensor]) -> str:
     """Return the name of the first tensor that holds NaN or infinity, or ''."""
     return next(
-        (name for name, value in tensors.items()
-         if value.is_floating_point() and not bool(torch.isfinite(value).all())), ""
-    )  # fmt: skip
+        (
+            name
+            for name, value in tensors.items()
+            if value.is_floating_point() and not bool(torch.isfinite(value).all())
+        ),
+        "",
+    )
 
 
 def first(error: BaseException) -> str:

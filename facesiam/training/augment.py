@@ -92,8 +92,11 @@ def varied(images: Tensor, draws: Tensor, turnable: Tensor, config: TrialConfig)
     if mirror or turn or move or config.crop:
         either = 2 * draws - 1
         images = resample(
-            images, (draws[:, 0] < 0.5) & turnable & mirror, either[:, 1] * math.radians(turn),
-            either[:, 2:4] * move, (1 - config.crop) ** either[:, 4],
+            images,
+            (draws[:, 0] < 0.5) & turnable & mirror,
+            either[:, 1] * math.radians(turn),
+            either[:, 2:4] * move,
+            (1 - config.crop) ** either[:, 4],
         )
     if config.colour:
         images = _coloured(images, draws[:, 5:8], config.colour)

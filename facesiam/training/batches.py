@@ -71,9 +71,7 @@ class Batches:
             order, images = self._by_person(generator), 1
         else:
             order, images = _order(self.pairs, self.config.loss, generator), self.units.shape[1]
-        draws = torch.rand(
-            len(order) * images * (wanted > 0), max(wanted, 3), generator=generator
-        )
+        draws = torch.rand(len(order) * images * (wanted > 0), max(wanted, 3), generator=generator)
         order, draws = order.to(self.device), draws.to(self.device)
         parts = torch.split(draws, size * images) if wanted else ()
         for at, chosen in enumerate(torch.split(order, size)):

@@ -67,7 +67,9 @@ class GradientWatch:
         if self.weights and self.updates:
             largest, zero = self.largest.item(), self.zero.item() / self.updates
         return {
-            "updates": self.updates, "trunk_grad_max": largest, "trunk_grad_zero": zero,
+            "updates": self.updates,
+            "trunk_grad_max": largest,
+            "trunk_grad_zero": zero,
         }
 
 
@@ -91,7 +93,9 @@ class LiveUnits:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
         for hook in self.hooks:

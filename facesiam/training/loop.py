@@ -24,7 +24,7 @@ from torch import Tensor
 
 from facesiam.config.trial import EpochMetrics, TrialConfig, recorded
 from facesiam.data.dataset import FaceData
-from facesiam.device.cuda_graph import Captured
+from facesiam.device.cuda_graph import GraphedStep
 from facesiam.device.hardware import (
     DTYPES,
     dtype_of,
@@ -32,7 +32,7 @@ from facesiam.device.hardware import (
     peak_memory_mib,
     reset_peak_memory,
 )
-from facesiam.device.image_store import Pixels
+from facesiam.device.image_store import ImageStore
 from facesiam.evaluation.metrics import auc, calibration
 from facesiam.evaluation.predict import judged_right, pair_logits
 from facesiam.nets.losses import LOSSES, pairs_of
@@ -40,7 +40,7 @@ from facesiam.nets.siamese import SiameseNet, build
 from facesiam.training.augment import AUGMENTS, varied
 from facesiam.training.batches import Batches
 from facesiam.training.liveness import GradientWatch, LiveUnits, logit_spread
-from facesiam.training.optimizer import Masters
+from facesiam.training.optimizer import MasterWeightOptimizer
 from facesiam.training.schedules import learning_rate
 
 
@@ -56,8 +56,12 @@ class Training(Iterator[EpochMetrics]):
     """
 
     def __init__(
-        self, config: TrialConfig, data: FaceData, weights: Mapping[str, str] | None = None,
-        device: str | None = None, precision: str | None = None,
+        self,
+        config: TrialConfig,
+        data: FaceData,
+        weights: Mapping[str, str] | None = None,
+        device: str | None = None,
+        precision: str | None = None,
     ) -> None:
         self.config = config
         self.epoch = 0
@@ -72,10 +76,10 @@ class Training(Iterator[EpochMetrics]):
         self.batches = Batches(config, data, self.train_pairs, self.device)
         net = build(config, weights, self.batches.people).to(self.device)
         self.net: SiameseNet = net.to(memory_format=torch.channels_last)
-        self.optimizer = Masters(
+        self.optimizer = MasterWeightOptimizer(
             self.net, self.dtype, config, trunk=self.net.trunk, early=self.net.head
         )
-        self.pixels = Pixels(data.pixels(config.geometry), config.image_size, self.device)
+        self.pixels = ImageStore(data.pixels(config.geometry), config.image_size, self.device)
         self.watch = GradientWatch(self.net.trunk, self.device)
         self.total = torch.zeros(2, dtype=torch.float64, device=self.device)
         """Of the epoch so far: loss times pairs, right answers."""
@@ -83,9 +87,9 @@ class Training(Iterator[EpochMetrics]):
         self.notes: list[str] = []
         """What whoever runs this should be told, a line each."""
         # The pairs of a batch by identity have no fixed number, which a recorded step needs.
-        self.captured: Captured | None = None
+        self.captured: GraphedStep | None = None
         if graphs and not self.net.embeds:
-            self.captured = Captured(self.optimizer.drop_gradients, self.notes.append)
+            self.captured = GraphedStep(self.optimizer.drop_gradients, self.notes.append)
         self.right: NDArray[np.bool_] | None = None
         """Whether each validation pair was judged right in the last epoch, (P,)."""
         self.halt = threading.Event()
@@ -117,7 +121,8 @@ class Training(Iterator[EpochMetrics]):
             raise
         metrics = EpochMetrics(
             epoch=self.epoch,
-            **training, **validation,
+            **training,
+            **validation,
             val_pairs=len(self.val_pairs.label),
             seconds=time.perf_counter() - start,
             samples_per_second=self.seen / (trained - start),
@@ -133,13 +138,19 @@ class Training(Iterator[EpochMetrics]):
         The tensors are the ones that train: copy or write them before the next step.
         """
         state = {
-            "config": self.config.to_dict(), "epoch": self.epoch,
-            "model": self.weights(), "optimizer": self.optimizer.state(),
+            "config": self.config.to_dict(),
+            "epoch": self.epoch,
+            "model": self.weights(),
+            "optimizer": self.optimizer.state(),
         }
         if self.steps:  # halted within an epoch
             state["within"] = {
-                "steps": self.steps, "seen": self.seen, "spent": self.spent,
-                "total": self.total, "watch": self.watch.state(), "rng": self.rng,
+                "steps": self.steps,
+                "seen": self.seen,
+                "spent": self.spent,
+                "total": self.total,
+                "watch": self.watch.state(),
+                "rng": self.rng,
             }
         return state
 
@@ -278,8 +289,11 @@ class Training(Iterator[EpochMetrics]):
         right = judged_right(logits, label)
         self.right, loss = right.numpy(), F.cross_entropy(logits, label)
         return {
-            "val_loss": loss.item(), "val_acc": right.double().mean().item(), **live.report(),
-            "logit_spread": logit_spread(logits), "val_auc": auc(scores, self.val_pairs.label),
+            "val_loss": loss.item(),
+            "val_acc": right.double().mean().item(),
+            **live.report(),
+            "logit_spread": logit_spread(logits),
+            "val_auc": auc(scores, self.val_pairs.label),
         }
 
     def _check(self) -> None:
@@ -288,8 +302,11 @@ class Training(Iterator[EpochMetrics]):
 
 
 def epochs(
-    config: TrialConfig, data: FaceData, weights: Mapping[str, str] | None = None,
-    device: str | None = None, precision: str | None = None,
+    config: TrialConfig,
+    data: FaceData,
+    weights: Mapping[str, str] | None = None,
+    device: str | None = None,
+    precision: str | None = None,
 ) -> Training:
     """Train with `config` on `data`, yielding the metrics of each epoch.
 

@@ -21,7 +21,7 @@ from facesiam.config.trial import TrialConfig
 from facesiam.nets.trunks import Pooled
 from facesiam.training.schedules import SCHEDULES, learning_rate
 
-__all__ = ["MOMENTS", "SCHEDULES", "Masters", "compute_in", "learning_rate"]
+__all__ = ["MOMENTS", "SCHEDULES", "MasterWeightOptimizer", "compute_in", "learning_rate"]
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8
 PIECE = 2**20
@@ -29,7 +29,7 @@ PIECE = 2**20
 Smaller pieces are 2 % faster on idle cores, but on busy ones every piece waits for its threads."""
 
 
-class Slot(NamedTuple):
+class ParamState(NamedTuple):
     """One trainable parameter; all of one shape and layout."""
 
     weight: Tensor
@@ -48,7 +48,7 @@ class Slot(NamedTuple):
 MOMENTS = {"adam": ("mean", "square"), "adamw": ("mean", "square"), "sgd": ("mean",)}
 
 
-class Masters:
+class MasterWeightOptimizer:
     """The optimizer of `config`: Adam (Kingma and Ba, 2015), AdamW or SGD with momentum.
 
     Args:
@@ -62,8 +62,12 @@ class Masters:
     """
 
     def __init__(
-        self, net: nn.Module, dtype: torch.dtype, config: TrialConfig,
-        trunk: nn.Module | None = None, early: nn.Module | None = None,
+        self,
+        net: nn.Module,
+        dtype: torch.dtype,
+        config: TrialConfig,
+        trunk: nn.Module | None = None,
+        early: nn.Module | None = None,
     ) -> None:
         self.kind = config.optimizer
         self.options: dict[str, Any] = {"weight_decay": config.weight_decay, "maximize": False}
@@ -71,12 +75,17 @@ class Masters:
             # A first step that finds a mean of 0 is the same as torch's, which starts with the
             # gradient: nothing is damped.
             self.options |= {
-                "momentum": config.momentum, "dampening": 0.0, "nesterov": config.momentum > 0,
+                "momentum": config.momentum,
+                "dampening": 0.0,
+                "nesterov": config.momentum > 0,
                 "is_first_step": False,
             }
         else:
             self.options |= {
-                "beta1": BETAS[0], "beta2": BETAS[1], "eps": EPSILON, "amsgrad": False,
+                "beta1": BETAS[0],
+                "beta2": BETAS[1],
+                "eps": EPSILON,
+                "amsgrad": False,
             }
         self.net = net
         self.masters = {name: p.detach() for name, p in net.named_parameters()}
@@ -165,7 +174,7 @@ class Masters:
             self._in_pieces(slot, grad)
         parameter.grad = None
 
-    def _in_pieces(self, slot: Slot, grad: Tensor) -> None:
+    def _in_pieces(self, slot: ParamState, grad: Tensor) -> None:
         """Widen the gradient, update the master and round it, a cacheful at a time."""
         if slot.pieces and grad.is_contiguous():
             room = torch.empty(min(PIECE, grad.numel()))
@@ -194,7 +203,9 @@ class Masters:
         for rate in sorted({slot.rate for slot in slots}):
             of = [n for n, slot in enumerate(slots) if slot.rate == rate]
             self._apply(
-                [masters[n] for n in of], [grads[n] for n in of], [slots[n].moments for n in of],
+                [masters[n] for n in of],
+                [grads[n] for n in of],
+                [slots[n].moments for n in of],
                 rate,
             )
         if rounded:
@@ -203,7 +214,10 @@ class Masters:
             parameter.grad = None
 
     def _apply(
-        self, weights: list[Tensor], grads: list[Tensor], moments: list[tuple[Tensor, ...]],
+        self,
+        weights: list[Tensor],
+        grads: list[Tensor],
+        moments: list[tuple[Tensor, ...]],
         rate: float,
     ) -> None:
         lists = [list(each) for each in zip(*moments, strict=True)]
@@ -217,13 +231,13 @@ class Masters:
             step(weights, grads, *lists, [], [self.coming] * len(weights), **options)
 
 
-def _slot(weight: Tensor, master: Tensor, moments: int, rate: float) -> Slot:
+def _slot(weight: Tensor, master: Tensor, moments: int, rate: float) -> ParamState:
     means = tuple(torch.zeros_like(master) for _ in range(moments))
     values, pieces = (weight, master, *means), []
     rounded = weight.dtype != master.dtype and not weight.is_cuda
     if rounded and all(value.is_contiguous() for value in values):
         pieces = list(zip(*(torch.split(v.view(-1), PIECE) for v in values), strict=True))
-    return Slot(weight, master, means, rate, pieces)
+    return ParamState(weight, master, means, rate, pieces)
 
 
 def compute_in(net: nn.Module, dtype: torch.dtype) -> None:

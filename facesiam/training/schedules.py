@@ -14,7 +14,8 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
     "constant": lambda done: 1.0,
     "cosine": lambda done: _cosine(done, 1.0, 0.0),
     "onecycle": lambda done: (
-        _cosine(done / RISE, 1 / 25, 1.0) if done < RISE
+        _cosine(done / RISE, 1 / 25, 1.0)
+        if done < RISE
         else _cosine((done - RISE) / (1 - RISE), 1.0, 1 / 250_000)
     ),
 }

@@ -36,10 +36,29 @@ GAIN = 1.05
 MEMORY_SHARE = 0.85
 """Of the memory, what trials may fill: validation and a save need some more for a while."""
 COSTLY = (
-    "net", "join", "hidden", "embedding", "dropout", "stochastic_depth", "freeze",
-    "freeze_stages", "freeze_batchnorm",
-    "loss", "optimizer", "batch_size", "images_per_person", "augment", "flip", "rotate", "shift",
-    "crop", "colour", "erase", "protocol", "image_size", "precision",
+    "net",
+    "join",
+    "hidden",
+    "embedding",
+    "dropout",
+    "stochastic_depth",
+    "freeze",
+    "freeze_stages",
+    "freeze_batchnorm",
+    "loss",
+    "optimizer",
+    "batch_size",
+    "images_per_person",
+    "augment",
+    "flip",
+    "rotate",
+    "shift",
+    "crop",
+    "colour",
+    "erase",
+    "protocol",
+    "image_size",
+    "precision",
 )
 """Settings that decide what a step costs."""
 CUDA_CONTEXT_MIB = 600
@@ -139,15 +158,22 @@ def measure(task: Mapping[str, Any], at_once: int, threads: int) -> Way:
         return Way(at_once, threads, 0.0, 0.0, 0.0)
     found = [one for one in told if one]
     return Way(
-        at_once, threads, sum(one["rate"] for one in found),
-        max(one["memory_mib"] for one in found), found[0]["there_mib"],
+        at_once,
+        threads,
+        sum(one["rate"] for one in found),
+        max(one["memory_mib"] for one in found),
+        found[0]["there_mib"],
     )
 
 
 def _start(task: Mapping[str, Any]) -> subprocess.Popen[str]:
     child = subprocess.Popen(
-        COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL, text=True, env={**os.environ, "PYTHONPATH": _path()},
+        COMMAND,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "PYTHONPATH": _path()},
     )
     assert child.stdin is not None
     child.stdin.write(json.dumps(task) + "\n")
@@ -217,22 +243,31 @@ def _read(file: Path) -> dict[str, Any]:
         known = read_json(file)
     except FileError:
         return {}
-    return {key: found for key, found in known.items() if _is_share(found)} if isinstance(
-        known, dict
-    ) else {}
+    return (
+        {key: found for key, found in known.items() if _is_share(found)}
+        if isinstance(known, dict)
+        else {}
+    )
 
 
 def _is_share(found: Any) -> bool:
     """Say whether this is a Share as JSON has it."""
+
     def is_way(way: Any) -> bool:
         return (
-            isinstance(way, list) and len(way) == len(Way._fields)
+            isinstance(way, list)
+            and len(way) == len(Way._fields)
             and all(type(value) in (int, float) for value in way)
             and all(type(value) is int and value >= 1 for value in way[:2])
         )
+
     return (
-        isinstance(found, list) and len(found) == 2 and is_way(found[0])
-        and isinstance(found[1], list) and bool(found[1]) and all(map(is_way, found[1]))
+        isinstance(found, list)
+        and len(found) == 2
+        and is_way(found[0])
+        and isinstance(found[1], list)
+        and bool(found[1])
+        and all(map(is_way, found[1]))
     )
 
 
@@ -242,8 +277,10 @@ def _machine(gpu: bool) -> list[str]:
     gpus = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")) if gpu else []
     models = [
         line.split(":", 1)[1].strip()
-        for file in [*gpus[:1], Path("/proc/cpuinfo")] if file.exists()
-        for line in file.read_text().splitlines() if line.lower().startswith("model")
+        for file in [*gpus[:1], Path("/proc/cpuinfo")]
+        if file.exists()
+        for line in file.read_text().splitlines()
+        if line.lower().startswith("model")
     ]
     return [*dict.fromkeys(models), version("torch"), trainer_version()]
 
@@ -252,9 +289,11 @@ def worded(net: str, share: Share, gpu: bool) -> Sequence[str]:
     """Say what was measured and what follows, a line a way and one for the choice."""
     device = "a GPU" if gpu else "the cores"
     lines = [
-        f"{net}: {way.at_once} on {device}, {way.threads} threads each: " + (
+        f"{net}: {way.at_once} on {device}, {way.threads} threads each: "
+        + (
             f"{way.pairs_per_second:.1f} pairs/s together, {way.memory_mib:.0f} MiB each"
-            if way.pairs_per_second else "did not come up"
+            if way.pairs_per_second
+            else "did not come up"
         )
         for way in share.tried
     ]

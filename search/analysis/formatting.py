@@ -150,11 +150,17 @@ def _cells(row: dict[Any, Any], names: Iterable[str]) -> list[str]:
     elif row["status"] == "stopped" and not pd.isna(row["stop_rule"]):
         reason = f"{row['stop_rule']}: {reason}"
     return [
-        rank, row["trial"], *(shown_value(row[name]) for name in names), accuracy + like,
-        shown_value(row["best_epoch"]), "–" if math.isnan(train) else f"{100 * train:.1f}",
-        str(row["epochs_run"]), shown_value(row["status"]), f"{row['seconds']:.0f}",
+        rank,
+        row["trial"],
+        *(shown_value(row[name]) for name in names),
+        accuracy + like,
+        shown_value(row["best_epoch"]),
+        "–" if math.isnan(train) else f"{100 * train:.1f}",
+        str(row["epochs_run"]),
+        shown_value(row["status"]),
+        f"{row['seconds']:.0f}",
         reason,
-    ]  # fmt: skip
+    ]
 
 
 def _is_word(header: str) -> bool:

@@ -52,8 +52,10 @@ class Verdict:
 
 
 def overfit(
-    train_loss: Sequence[float], val_loss: Sequence[float],
-    train_acc: Sequence[float], val_acc: Sequence[float],
+    train_loss: Sequence[float],
+    val_loss: Sequence[float],
+    train_acc: Sequence[float],
+    val_acc: Sequence[float],
 ) -> bool | None:
     """Judge the curves of one run, a value per epoch (E,): losses in nats, accuracies in [0, 1].
 
@@ -64,8 +66,10 @@ def overfit(
 
 
 def verdict(
-    train_loss: Sequence[float], val_loss: Sequence[float],
-    train_acc: Sequence[float], val_acc: Sequence[float],
+    train_loss: Sequence[float],
+    val_loss: Sequence[float],
+    train_acc: Sequence[float],
+    val_acc: Sequence[float],
 ) -> Verdict:
     """Judge as ``overfit`` does, and say why."""
     curves = np.array([train_loss, val_loss, train_acc, val_acc], dtype=np.float64)

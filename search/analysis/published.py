@@ -10,7 +10,7 @@ import pandas as pd
 
 from facesiam.config.trial import Value
 from search.analysis.overfitting import Verdict, at_chance, verdict
-from search.space import model as space
+from search.space import model
 from search.space.shipped import SPACES, whole
 
 CODES = ("code1.yaml", "code2.yaml")
@@ -21,9 +21,17 @@ TITLES = {
     "frontal-triplets": "Code 2: two losses, triplets of frontal images (`frontal-triplets`)",
 }
 COLUMNS = (
-    "Net", "Optim", "LR", "WD", "Drop out", "Batch sz", "Pretrain", "Freeze",
-    "Data Augmentation", "Variations",
-)  # fmt: skip
+    "Net",
+    "Optim",
+    "LR",
+    "WD",
+    "Drop out",
+    "Batch sz",
+    "Pretrain",
+    "Freeze",
+    "Data Augmentation",
+    "Variations",
+)
 CLAIMS = {
     "augment": "augmentation adds close to 4 points",
     "freeze": "freezing helps little, though it trains faster",
@@ -58,11 +66,16 @@ class DocumentRow:
         variation = "LINEAR DECISION NET" if shown["join"] == "linear" else "DECISION NET"
         return [
             "VGG" if shown["net"] == "vgg16_bn" else "Alexnet",
-            str(shown["optimizer"]).upper(), number(shown["lr"]), number(shown["weight_decay"]),
-            letter(shown["dropout"]), str(shown["batch_size"]), letter(shown["pretrained"]),
-            letter(shown["freeze"]), letter(shown["augment"]),
+            str(shown["optimizer"]).upper(),
+            number(shown["lr"]),
+            number(shown["weight_decay"]),
+            letter(shown["dropout"]),
+            str(shown["batch_size"]),
+            letter(shown["pretrained"]),
+            letter(shown["freeze"]),
+            letter(shown["augment"]),
             variation + (" 2 LOSS" if shown["loss"] == "two" else ""),
-        ]  # fmt: skip
+        ]
 
     def figure(self, name: str) -> str:
         """Return a published figure as the documents print it, – where they have none."""
@@ -72,19 +85,17 @@ class DocumentRow:
         return letter(value) if name == "overfit" else str(value)
 
 
-def rows(*searched: space.SearchSpace) -> dict[str, DocumentRow]:
+def rows(*searched: model.SearchSpace) -> dict[str, DocumentRow]:
     """Return the rows of both codes, and those that only the given spaces have, by id.
 
     Raises:
         SpaceError: a space file that the package brings along is missing or cannot be read.
     """
-    beside = [space.load(SPACES / code) for code in CODES]
+    beside = [model.load(SPACES / code) for code in CODES]
     found: dict[str, DocumentRow] = {}
     for one in (*beside, *searched):
         for name, row in one.rows.items():
-            new = DocumentRow(
-                name, one.row_settings(name), row.printed, row.published, row.note
-            )
+            new = DocumentRow(name, one.row_settings(name), row.printed, row.published, row.note)
             found.setdefault(name, new)
     return found
 

@@ -21,14 +21,27 @@ from search.runs.layout import settings
 NOT_RULES = ("error", "interrupted")
 """What the journal has for a stop_rule where no rule gave a verdict."""
 RECORD = {
-    "rule": "string", "verdicts": "int64", "stopped": "int64", "spared": "int64",
-    "false": "int64", "rate": "float64", "rate_low": "float64", "rate_high": "float64",
-    "epochs_saved": "int64", "epochs_spent": "int64",
-}  # fmt: skip
+    "rule": "string",
+    "verdicts": "int64",
+    "stopped": "int64",
+    "spared": "int64",
+    "false": "int64",
+    "rate": "float64",
+    "rate_low": "float64",
+    "rate_high": "float64",
+    "epochs_saved": "int64",
+    "epochs_spent": "int64",
+}
 HEADERS = [
-    "rule", "verdicts", "stopped", "ran on", "of them\nfalse", "false, %", "epochs\nsaved",
+    "rule",
+    "verdicts",
+    "stopped",
+    "ran on",
+    "of them\nfalse",
+    "false, %",
+    "epochs\nsaved",
     "spent on\ncontrol",
-]  # fmt: skip
+]
 UNKNOWN = "the rate of false stops is not known"
 
 
@@ -67,10 +80,20 @@ def record(trials: pd.DataFrame, planned: Mapping[str, int]) -> pd.DataFrame:
         false, n = int(wrong.sum()), int(spared.sum())
         low, high = clopper_pearson(false, n) if n else (math.nan, math.nan)
         after = group["epochs_run"] - 1 - group["stop_epoch"]
-        rows.append([
-            rule, len(group), int(stopped.sum()), n, false, false / n if n else math.nan, low,
-            high, int(left[stopped].sum()), int(after[control].sum()),
-        ])  # fmt: skip
+        rows.append(
+            [
+                rule,
+                len(group),
+                int(stopped.sum()),
+                n,
+                false,
+                false / n if n else math.nan,
+                low,
+                high,
+                int(left[stopped].sum()),
+                int(after[control].sum()),
+            ]
+        )
     return pd.DataFrame(rows, columns=list(RECORD)).astype(RECORD)
 
 
@@ -93,13 +116,15 @@ def cells(rules: pd.DataFrame) -> list[list[str]]:
     """Write a record's rows under HEADERS; – where the rate is not known."""
     return [
         [
-            str(row["rule"]), *(str(row[name]) for name in ("verdicts", "stopped", "spared")),
+            str(row["rule"]),
+            *(str(row[name]) for name in ("verdicts", "stopped", "spared")),
             str(row["false"]) if row["spared"] else "–",
             interval(row["rate"], row["rate_low"], row["rate_high"]),
-            str(row["epochs_saved"]), str(row["epochs_spent"]),
+            str(row["epochs_saved"]),
+            str(row["epochs_spent"]),
         ]
         for row in rules.to_dict("records")
-    ]  # fmt: skip
+    ]
 
 
 def notes(rules: pd.DataFrame) -> list[str]:

@@ -1,58 +1,26 @@
-"""The scores file of a test: a line for each pair, its two images, the truth and the score.
-
-    left,right,same_person,log_odds
-    Data/Images/001/frontal/01.jpg,Data/Images/001/frontal/07.jpg,1,4.2177734375
-    Data/Images/001/frontal/01.jpg,Data/Images/450/profile/02.jpg,0,-3.90625
-
-`left` and `right` are the images' paths in the dataset, `same_person` is 1 for the same person and
-0 for two people, `log_odds` is the net's score: the log-odds of "same person", higher where the
-two are more alike, above 0 where they are judged the same.
-"""
+"""The scores files of tests, read, and compared by McNemar's test on the same pairs."""
 
 from __future__ import annotations
 
-import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from facesiam.data.dataset import Pairs
 from facesiam.errors import shown
-from facesiam.files import read_text, write_text
+from facesiam.evaluation.scores import COLUMNS
+from facesiam.files import read_text
 from search.analysis.paired import ALPHA, mcnemar
 from search.runs.layout import RunError
 
-COLUMNS = ("left", "right", "same_person", "log_odds")
 OLDER = ("left", "right", "label", "same")
 """Of before: numbers of images, 0 for the same person, a probability that is 1 for many pairs."""
 
 
 class OlderScores(RunError):
     """A scores file of before, whose probabilities cannot be ranked."""
-
-
-def write(
-    path: Path, names: Sequence[str], pairs: Pairs, log_odds: NDArray[np.float64]
-) -> None:
-    """Write the scores (P,) of P pairs, atomically.
-
-    Args:
-        path: the CSV.
-        names: paths of the dataset's images, which the pairs point into.
-        pairs: the P pairs.
-        log_odds: of "same person", (P,).
-    """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    left, right = ([names[at] for at in side.tolist()] for side in (pairs.left, pairs.right))
-    same_person = (pairs.label == 0).astype(int).tolist()
-    writer.writerows(zip(left, right, same_person, log_odds.tolist(), strict=True))
-    write_text(path, text.getvalue())
 
 
 def read(path: Path) -> pd.DataFrame:
@@ -107,8 +75,7 @@ def compared(protocol: str, tested: Mapping[str, pd.DataFrame]) -> list[str]:
     best = max(right, key=lambda name: right[name].mean(), default="")
     known = list(COLUMNS[:3])
     others = [
-        name for name in tested
-        if name != best and tested[name][known].equals(tested[best][known])
+        name for name in tested if name != best and tested[name][known].equals(tested[best][known])
     ]
     lines = []
     for name in others:

@@ -18,7 +18,7 @@ from search.pruning.history import LEVEL, History, departure
 from search.pruning.rules import spent_after
 from search.runs.journal import read_trials
 from search.runs.layout import RunError, settings
-from search.space import model as space
+from search.space import model
 
 VITAL = ("trunk_grad_max", "trunk_grad_zero", "trunk_live", "head_live", "logit_spread")
 INDENT, WIDTH = 13, 99
@@ -66,16 +66,26 @@ def story(run: str | Path, trial: str) -> str:
     if trial not in names:
         raise RunError(f"{run}: no trial {trial}{_nearest(trial, names)}")
     told = Told(
-        trials, names.index(trial), epochs[epochs["trial"] == trial],
-        settings(run)[trial].to_dict(), results.goal(run)[0], _level(run),
-    )  # fmt: skip
+        trials,
+        names.index(trial),
+        epochs[epochs["trial"] == trial],
+        settings(run)[trial].to_dict(),
+        results.goal(run)[0],
+        _level(run),
+    )
     line = read_trials(results.folder_of(run))[trial]
     parts = {
-        "settings": _settings(told), "scored": _scored(told), "took off": _took_off(told),
-        "vital signs": _vital_signs(told), "ended": _ended(told), "verdict": _verdict(told),
-        "saved": _saved(told), "control": _control(told), "rank": _rank(told),
+        "settings": _settings(told),
+        "scored": _scored(told),
+        "took off": _took_off(told),
+        "vital signs": _vital_signs(told),
+        "ended": _ended(told),
+        "verdict": _verdict(told),
+        "saved": _saved(told),
+        "control": _control(told),
+        "rank": _rank(told),
         "taken from": str(line.get("reused") or ""),
-    }  # fmt: skip
+    }
     row = told.trial["row"]
     title = f"trial {trial}" + ("" if pd.isna(row) or row == trial else f", row {row}")
     lines = [_folded(name, said) for name, said in parts.items() if said]
@@ -85,7 +95,7 @@ def story(run: str | Path, trial: str) -> str:
 
 
 def _level(run: str | Path) -> float:
-    chance = space.load(results.folder_of(run) / "space.yaml", of_run=True).prune["chance"]
+    chance = model.load(results.folder_of(run) / "space.yaml", of_run=True).prune["chance"]
     return float(chance["level"]) if chance else LEVEL
 
 
@@ -110,8 +120,7 @@ def _scored(told: Told) -> str:
 
 def _history(told: Told) -> History:
     rows: list[Mapping[str, Any]] = [
-        {str(name): value for name, value in row.items()}
-        for row in told.epochs.to_dict("records")
+        {str(name): value for name, value in row.items()} for row in told.epochs.to_dict("records")
     ]
     return History(rows, told.settings, level=told.level, metric=told.metric)
 
@@ -169,11 +178,12 @@ def _verdict(told: Told) -> str:
     if not judged(told.trials)[told.place]:
         return ""
     numbers = {
-        "epoch": shown_value(trial["stop_epoch"]), "rung": _number(trial["stop_rung"], "g"),
+        "epoch": shown_value(trial["stop_epoch"]),
+        "rung": _number(trial["stop_rung"], "g"),
         "value": _number(trial["stop_value"], ".4g"),
         "cutoff": _number(trial["stop_cutoff"], ".4g"),
         "peers": shown_value(trial["stop_peers"]),
-    }  # fmt: skip
+    }
     known = ", ".join(f"{name} {value}" for name, value in numbers.items() if value != "–")
     at = f" at {known}" if known else ""
     return f"{trial['stop_rule']}{at}: {shown_value(trial['stop_reason'])}"
@@ -250,6 +260,9 @@ def _nearest(trial: str, trials: list[str]) -> str:
 def _folded(name: str, said: str) -> str:
     indent = " " * INDENT
     return textwrap.fill(
-        said, WIDTH, initial_indent=f"{name:<{INDENT}}", subsequent_indent=indent,
+        said,
+        WIDTH,
+        initial_indent=f"{name:<{INDENT}}",
+        subsequent_indent=indent,
         break_on_hyphens=False,
-    )  # fmt: skip
+    )

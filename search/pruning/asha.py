@@ -143,17 +143,13 @@ class Asha:
         # Between two infinities there is no percentile, and a NaN cutoff stops nobody.
         return min(WORST, max(-WORST, self.sign * score))
 
-    def _again(
-        self, trial: str, at: float, scores: Mapping[str, float], pairs: int
-    ) -> Cut | None:
+    def _again(self, trial: str, at: float, scores: Mapping[str, float], pairs: int) -> Cut | None:
         peers = len(scores) - 1
         if peers == 0:
             return None
         return self._below(at, scores[trial], self._cutoff(at, scores), peers, pairs)
 
-    def _below(
-        self, at: float, score: float, cutoff: float, peers: int, pairs: int
-    ) -> Cut | None:
+    def _below(self, at: float, score: float, cutoff: float, peers: int, pairs: int) -> Cut | None:
         if not score < cutoff - self._margin(score, pairs):
             return None
         value = score if score > -WORST else -math.inf
@@ -197,9 +193,14 @@ class Plain:
     def __init__(self, settings: Mapping[str, Any], metric: str, mode: str, longest: int) -> None:
         self.metric = metric
         self.ray: Any = ASHAScheduler(
-            time_attr="age", metric=metric, mode=mode, max_t=longest, stop_last_trials=False,
-            grace_period=settings["grace"], reduction_factor=settings["factor"],
-        )  # fmt: skip
+            time_attr="age",
+            metric=metric,
+            mode=mode,
+            max_t=longest,
+            stop_last_trials=False,
+            grace_period=settings["grace"],
+            reduction_factor=settings["factor"],
+        )
 
     def begin(self, trial: str) -> None:
         """Take note of a trial."""

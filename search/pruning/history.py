@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from facesiam.config.trial import Value, is_calibrated
-from search.pruning import noise
-from search.pruning import schedule_progress as course
+from search.pruning import noise, schedule_progress
 
 LEVEL = 0.01
 """How likely a net that guesses leaves the band of chance at all, over all its epochs."""
@@ -94,12 +93,12 @@ class History:
     def at_full_rate(self, epochs: int | None = None) -> float:
         """Return what its epochs, or its first so many, come to at the full learning rate."""
         number = len(self.rows) if epochs is None else epochs
-        return course.at_full_rate(self.settings, number, self.planned)
+        return schedule_progress.at_full_rate(self.settings, number, self.planned)
 
     def climbed(self, epochs: int | None = None) -> float:
         """Return the same, epochs from the schedule's highest rate on in full."""
         number = len(self.rows) if epochs is None else epochs
-        return course.climbed(self.settings, number, self.planned)
+        return schedule_progress.climbed(self.settings, number, self.planned)
 
     def best(self, metric: str = "val_acc") -> tuple[float, int]:
         """Return the highest value so far and its epoch, ties to the earlier; NaN, -1 if none."""

@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from facesiam.config.trial import Value
-from search.pruning import recorded_runs as curves
-from search.pruning import schedule_progress as course
+from search.pruning import recorded_runs, schedule_progress
 from search.pruning.history import History
 from search.pruning.late_start import Odds
 from search.pruning.noise import NOISY
@@ -55,13 +54,18 @@ def cannot_act(space: SearchSpace, odds: Odds | None = None) -> list[str]:
     """
     on = [rule for rule in ("dead", "chance", "plateau", "asha") if space.prune.get(rule)]
     if space.algorithm == "rows":
-        return [f"{rule}: not asked about rows, which are run to compare them with published "
-                "figures" for rule in on if rule not in CERTAIN]  # fmt: skip
-    odds = odds or Odds(curves.shipped() if "chance" in on else ())
+        return [
+            f"{rule}: not asked about rows, which are run to compare them with published figures"
+            for rule in on
+            if rule not in CERTAIN
+        ]
+    odds = odds or Odds(recorded_runs.shipped() if "chance" in on else ())
     kinds = dict.fromkeys(_kind(settings, odds) for settings in space.examples())
     reasons: dict[str, Silent] = {
-        "dead": _dead, "chance": lambda space, kind: _chance(space, kind, odds),
-        "plateau": _plateau, "asha": _asha,
+        "dead": _dead,
+        "chance": lambda space, kind: _chance(space, kind, odds),
+        "plateau": _plateau,
+        "asha": _asha,
     }
     said: list[str] = []
     for rule in on:
@@ -84,11 +88,15 @@ def _told(rule: str, found: Mapping[Kind, str | None]) -> Iterable[str]:
 
 def _kind(settings: Mapping[str, Value], odds: Odds) -> Kind:
     protocol, people = str(settings["protocol"]), int(settings["people"])
-    pairs = 0 if people else curves.PAIRS.get(protocol, 0)
+    pairs = 0 if people else recorded_runs.PAIRS.get(protocol, 0)
     row = {"val_pairs": pairs or 1}
     return Kind(
-        int(settings["epochs"]), str(settings["schedule"]), float(settings["warmup"]),
-        odds.pace(settings), (protocol, pairs), float(settings["weight_decay"]) != 0,
+        int(settings["epochs"]),
+        str(settings["schedule"]),
+        float(settings["warmup"]),
+        odds.pace(settings),
+        (protocol, pairs),
+        float(settings["weight_decay"]) != 0,
         bool(History([row], settings).coins),
     )
 
@@ -106,8 +114,10 @@ def _chance(space: SearchSpace, kind: Kind, odds: Odds) -> str | None:
         )
     care, planned = float(space.prune["chance"]["care"]), kind.epochs
     for epochs in range(1, planned):
-        whole = int(kind.pace * course.at_full_rate(kind.settings, epochs, planned) + 1e-9)
-        if not whole or course.rises(kind.settings, epochs - 1, planned):
+        whole = int(
+            kind.pace * schedule_progress.at_full_rate(kind.settings, epochs, planned) + 1e-9
+        )
+        if not whole or schedule_progress.rises(kind.settings, epochs - 1, planned):
             continue
         left = (planned - epochs) / planned
         for contest in (kind.contest, (kind.contest[0], 0)):  # of CFP, or of other data
@@ -127,10 +137,10 @@ def _plateau(space: SearchSpace, kind: Kind) -> str | None:
     if space.count() == 1:
         return "there is no other trial"
     patience, planned = int(space.prune["plateau"]["patience"]), kind.epochs
-    first = course.climbed(kind.settings, 1, planned)
+    first = schedule_progress.climbed(kind.settings, 1, planned)
     for epochs in range(2, planned):
-        still = course.climbed(kind.settings, epochs, planned) - first
-        if still >= patience - 1e-9 and course.settled(kind.settings, epochs, planned):
+        still = schedule_progress.climbed(kind.settings, epochs, planned) - first
+        if still >= patience - 1e-9 and schedule_progress.settled(kind.settings, epochs, planned):
             return None
     return (
         f"a patience of {patience} epochs is not over before the last of {planned}{_course(kind)}"
@@ -141,8 +151,8 @@ def _asha(space: SearchSpace, kind: Kind) -> str | None:
     if space.count() == 1:
         return "there is no other trial"
     asha, planned = space.prune["asha"], kind.epochs
-    shares = asha["compare"] == "share" or course.falls(kind.settings)
-    before = course.climbed(kind.settings, planned - 1, planned)
+    shares = asha["compare"] == "share" or schedule_progress.falls(kind.settings)
+    before = schedule_progress.climbed(kind.settings, planned - 1, planned)
     age = before * space.max_epochs() / planned if shares else before
     if age >= asha["grace"]:
         return None

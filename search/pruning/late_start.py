@@ -104,7 +104,8 @@ class Odds:
             tops[start.contest] = max(tops.get(start.contest, 0.0), start.best)
         tops[contest] = min(leader, tops.get(contest, leader))
         good = [
-            start.epoch for start in starts
+            start.epoch
+            for start in starts
             if start.epoch is not None and start.best >= tops[start.contest] - WITHIN
         ]
         waiting = sum(start.epoch is None or start.epoch > epoch for start in starts)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from facesiam.config.trial import Value
-from search.pruning import schedule_progress as course
+from search.pruning import schedule_progress
 from search.pruning.history import History
 
 Contest = tuple[str, int]
@@ -73,12 +73,17 @@ class Leaders:
         top = self.scores.get(history.contest, [(math.nan, "")])[0][0]
         found = 0.0
         for other, way in self.ways.get(history.contest, {}).items():
-            alike = course.family(way.settings) == course.family(history.settings)
+            alike = schedule_progress.family(way.settings) == schedule_progress.family(
+                history.settings
+            )
             if other == name or not alike or not way.best[-1] >= top - within:
                 continue
-            epochs = course.same_point(
-                history.settings, len(history.rows), history.planned,
-                way.settings, int(way.settings.get("epochs", 0)),
+            epochs = schedule_progress.same_point(
+                history.settings,
+                len(history.rows),
+                history.planned,
+                way.settings,
+                int(way.settings.get("epochs", 0)),
             )
             if epochs <= len(way.best):
                 found = max(found, way.best[-1] - way.best[epochs - 1])
@@ -91,7 +96,8 @@ class Leaders:
                 ways[name].ended = True
                 top = self.scores.get(contest, [(math.nan, "")])[0][0]
                 for other in [
-                    other for other, way in ways.items()
+                    other
+                    for other, way in ways.items()
                     if way.ended and not way.best[-1] >= top - (self.within or 0.0)
                 ]:
                     del ways[other]

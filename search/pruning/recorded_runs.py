@@ -17,7 +17,7 @@ from typing import Any
 
 from facesiam.config.trial import SETTINGS, Value
 from facesiam.files import FileError, exists, is_dir, is_file, read_text
-from search.runs import layout as folder
+from search.runs import layout
 from search.runs.layout import RunError
 from search.space.shipped import RECORDINGS, whole
 
@@ -105,7 +105,7 @@ def shipped() -> tuple[Curve, ...]:
 
 
 def _of_run(path: Path) -> list[Curve]:
-    _, known, measured = folder.read(path)
+    _, known, measured = layout.read(path)
     found = []
     for trial, line in known.items():
         settings, rows = dict(line.get("settings") or {}), tuple(measured.get(trial, ()))
@@ -163,8 +163,10 @@ def _settings(about: Mapping[str, str], where: str) -> dict[str, Value]:
         if setting is None or not text:
             continue
         try:
-            found[name] = text == "1" if text in ("0", "1") and setting.type is bool else (
-                setting.parse(text)
+            found[name] = (
+                text == "1"
+                if text in ("0", "1") and setting.type is bool
+                else (setting.parse(text))
             )
         except ValueError as error:
             raise RunError(f"{where}, {name} {error}") from None

@@ -46,7 +46,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from search.pruning import schedule_progress as course
+from search.pruning import schedule_progress
 from search.pruning.history import FITTED, History, take_off
 from search.pruning.late_start import WITHIN, Odds
 from search.pruning.noise import NOISY, interval
@@ -107,7 +107,8 @@ def dead(history: History) -> Reason | None:
     return Reason(
         f"no gradient reached the trunk in {updates} updates ({epochs}), and {layer}: "
         f"the outputs no longer depend on the images (they spread over {spread:.1g})",
-        value=0.0, cutoff=0.0,
+        value=0.0,
+        cutoff=0.0,
     )
 
 
@@ -125,8 +126,8 @@ def spent_after(history: History, since: int) -> int:
         return MOMENTUM
     # What is left of the momentum goes on at a rate that may be higher than that which it was
     # built up at.
-    highest = course.highest_ahead(settings, history.epoch + 1, history.planned)
-    then = course.rate(settings, since, history.planned)
+    highest = schedule_progress.highest_ahead(settings, history.epoch + 1, history.planned)
+    then = schedule_progress.rate(settings, since, history.planned)
     rise = max(0.0, math.log(highest / then))
     return math.ceil((MOMENTUM * math.log(BETA) - rise) / math.log(keeps) - 1e-9)
 
@@ -149,7 +150,7 @@ def chance(history: History, *, care: float = 16.0, odds: Odds | None = None) ->
         return None
     epochs = odds.pace(history.settings) * history.at_full_rate()
     whole = math.floor(epochs + 1e-9)
-    if not whole or course.rises(history.settings, history.epoch, history.planned):
+    if not whole or schedule_progress.rises(history.settings, history.epoch, history.planned):
         return None
     ratio = odds.ratio(
         whole - 1, history.planned, history.contest, history.leader, without=history.name
@@ -164,13 +165,13 @@ def chance(history: History, *, care: float = 16.0, odds: Odds | None = None) ->
         f"{history.pairs} pairs stays below {bound:.4f}; care {care:g} × odds {ratio:.3f} of a "
         f"good late start (from {odds.runs(history.name)} recorded runs) = {care * ratio:.2f}, "
         f"less than the {left:.2f} of its epochs that are left",
-        value=best, cutoff=bound, peers=odds.runs(history.name),
+        value=best,
+        cutoff=bound,
+        peers=odds.runs(history.name),
     )
 
 
-def plateau(
-    history: History, *, patience: int = 20, within: float = WITHIN
-) -> Reason | None:
+def plateau(history: History, *, patience: int = 20, within: float = WITHIN) -> Reason | None:
     """Stop a trial that stands still well below the leader, and will.
 
     It has taken off, had no better epoch for ``patience`` epochs (those in which the learning rate
@@ -186,7 +187,7 @@ def plateau(
     still = history.climbed() - history.climbed(at + 1)
     if still < patience - 1e-9 or not _surely_below(history, best, history.rival, within):
         return None
-    if not course.settled(history.settings, len(history.rows), history.planned):
+    if not schedule_progress.settled(history.settings, len(history.rows), history.planned):
         return None
     if take_off(history) is None:
         return None
@@ -198,12 +199,16 @@ def plateau(
         f"no better epoch for {history.epoch - at} epochs: best {history.metric} {best:.4f} (at "
         f"most {high:.4f} with 95 %) of epoch {at}, the leader has {history.rival:.4f} (at least "
         f"{low:.4f})",
-        value=best, cutoff=history.rival,
+        value=best,
+        cutoff=history.rival,
     )
 
 
 RULES: dict[str, Callable[..., Reason | None]] = {
-    "diverged": diverged, "dead": dead, "chance": chance, "plateau": plateau,
+    "diverged": diverged,
+    "dead": dead,
+    "chance": chance,
+    "plateau": plateau,
 }
 """The names that `prune:` of a space file knows, beside `asha` and `control`, in their order."""
 CERTAIN = ("diverged", "dead")

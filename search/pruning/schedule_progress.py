@@ -88,14 +88,15 @@ def settled(settings: Mapping[str, Value], epochs: float, planned: int) -> bool:
         return True
     if rises(settings, epochs, planned):
         return False
-    return not falls(settings) or (
-        rate(settings, epochs, planned) <= SETTLED * way.rates[way.top]
-    )
+    return not falls(settings) or (rate(settings, epochs, planned) <= SETTLED * way.rates[way.top])
 
 
 def same_point(
-    one: Mapping[str, Value], epochs: int, planned: int,
-    other: Mapping[str, Value], others: int,
+    one: Mapping[str, Value],
+    epochs: int,
+    planned: int,
+    other: Mapping[str, Value],
+    others: int,
 ) -> int:
     """Return after how many epochs another trial of the family was where one is; 1 at least.
 

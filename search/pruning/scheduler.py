@@ -16,8 +16,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 
 from facesiam.config.trial import Value
-from search.pruning import recorded_runs as curves
-from search.pruning import schedule_progress as course
+from search.pruning import recorded_runs, schedule_progress
 from search.pruning.asha import Asha, Cut
 from search.pruning.history import History, take_off, waited_for
 from search.pruning.late_start import Odds
@@ -59,7 +58,7 @@ class Scheduler(FIFOScheduler):
     def __init__(self, space: SearchSpace, odds: Odds | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.space = space
-        self.rules = _rules(space, odds or Odds(curves.shipped()))
+        self.rules = _rules(space, odds or Odds(recorded_runs.shipped()))
         self.asha = _asha(space)
         """Its rungs for trials of the space's first schedule; see ``_asha_of``."""
         self._schedule = str(space.possible("schedule")[0])
@@ -73,7 +72,8 @@ class Scheduler(FIFOScheduler):
         """How many epochs of a trial have had their verdict: one that is run again, after a
         worker or a driver died, is not judged a second time by what has come since."""
         self._leaders = Leaders(
-            space.metric, 1.0 if space.mode == "max" else -1.0,
+            space.metric,
+            1.0 if space.mode == "max" else -1.0,
             float(space.prune["plateau"]["within"]) if "plateau" in self.rules else None,
         )
 
@@ -110,7 +110,11 @@ class Scheduler(FIFOScheduler):
         self._leaders.forget(name)
 
     def replay(
-        self, name: str, metrics: Mapping[str, Any], stop: Stop | None, control: bool = False,
+        self,
+        name: str,
+        metrics: Mapping[str, Any],
+        stop: Stop | None,
+        control: bool = False,
         last: bool = False,
     ) -> Stop | None:
         """Enter an epoch that an earlier session noted, and what was decided after it.
@@ -245,7 +249,10 @@ class Scheduler(FIFOScheduler):
                     asha.peer(name, self.score(name), final=False)
                 return None
         cut = asha.judge(
-            name, self._age(history, self._start(history)), self.score(name), history.pairs,
+            name,
+            self._age(history, self._start(history)),
+            self.score(name),
+            history.pairs,
             guesses,
         )
         return None if cut and asha.as_the_leader(name, cut.rung, history.pairs) else cut
@@ -256,7 +263,7 @@ class Scheduler(FIFOScheduler):
         At the same epoch a rate that is to fall yet and one that has fallen are not alike, nor
         are two at unequal shares of the same fall.
         """
-        schedule = course.family(history.settings)
+        schedule = schedule_progress.family(history.settings)
         if self.asha is None or schedule == self._schedule:
             return self.asha
         if schedule not in self._others:
@@ -340,7 +347,7 @@ def _rungs(space: SearchSpace, schedule: str) -> Asha:
     """Return ASHA's rungs for the trials of a schedule."""
     settings, epochs = dict(space.prune["asha"]), space.possible("epochs")
     # Trials of one length are compared by epochs either way, and their reasons say so.
-    if course.falls({"schedule": schedule}) and len(epochs) > 1:
+    if schedule_progress.falls({"schedule": schedule}) and len(epochs) > 1:
         settings["compare"] = "share"
     return Asha(settings, space.metric, space.mode, space.max_epochs())
 

@@ -107,8 +107,9 @@ class RayAsha(Everything):
 
     def __init__(self, searched: SearchSpace) -> None:
         self.metric = searched.metric
-        self.asha = Plain(_asha_of(searched), searched.metric, searched.mode,
-                          searched.max_epochs())  # fmt: skip
+        self.asha = Plain(
+            _asha_of(searched), searched.metric, searched.mode, searched.max_epochs()
+        )
 
     def begin(self, run: Arrival) -> None:
         """Give the run its place."""

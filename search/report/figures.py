@@ -35,8 +35,12 @@ SHOW_BEYOND = 3
 
 
 def curves(
-    path: Path, title: str, measured: pd.DataFrame, recorded: pd.DataFrame | None,
-    best: int | None, trained: str | None = None,
+    path: Path,
+    title: str,
+    measured: pd.DataFrame,
+    recorded: pd.DataFrame | None,
+    best: int | None,
+    trained: str | None = None,
 ) -> None:
     """Draw loss and accuracy against epoch, side by side.
 
@@ -57,17 +61,32 @@ def curves(
         for part, colour, label in (("train", TRAIN, "training"), ("val", VAL, "validation")):
             name = f"{part}_{kind}"
             if recorded is not None:
-                axes.plot(recorded["epoch"], scale * recorded[name], color=colour, lw=0.9,
-                          ls=(0, (4, 2)), alpha=0.75, label=f"{label}, documents")  # fmt: skip
+                axes.plot(
+                    recorded["epoch"],
+                    scale * recorded[name],
+                    color=colour,
+                    lw=0.9,
+                    ls=(0, (4, 2)),
+                    alpha=0.75,
+                    label=f"{label}, documents",
+                )
             marker = "o" if last < 15 else ""
-            axes.plot(measured["epoch"], scale * measured[name], color=colour, lw=1.8,
-                      marker=marker, ms=3.5, label=f"{label}, measured")  # fmt: skip
+            axes.plot(
+                measured["epoch"],
+                scale * measured[name],
+                color=colour,
+                lw=1.8,
+                marker=marker,
+                ms=3.5,
+                label=f"{label}, measured",
+            )
         axes.axhline(chance, color=GREY, lw=0.9, ls=":", label="chance", zorder=0)
         _mark(axes, measured, best, f"val_{kind}", scale)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
         axes.set_xlabel("epoch, from 0")
     loss.set_ylabel(
-        f"training: {trained}\nvalidation: cross-entropy, nats" if trained
+        f"training: {trained}\nvalidation: cross-entropy, nats"
+        if trained
         else "cross-entropy, nats"
     )
     accuracy.set_ylabel("pairs judged right, %")
@@ -78,8 +97,16 @@ def curves(
     handles, labels = accuracy.get_legend_handles_labels()
     order = sorted(range(len(labels)), key=lambda at: ("documents" in labels[at], at))
     handles, labels = [handles[at] for at in order], [labels[at] for at in order]
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=8,
-                  frameon=False, columnspacing=1.2, handlelength=2.2)  # fmt: skip
+    figure.legend(
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=len(labels),
+        fontsize=8,
+        frameon=False,
+        columnspacing=1.2,
+        handlelength=2.2,
+    )
     _finish(figure, path, title)
 
 
@@ -96,11 +123,16 @@ def overview(path: Path, trials: pd.DataFrame, epochs: pd.DataFrame) -> None:
         best = place < len(RANKED)
         marker = "o" if len(curve) < 15 else ""
         axes.plot(
-            curve["epoch"], 100 * curve["val_acc"], color=RANKED[place] if best else GREY,
-            lw=1.8 if best else 0.8, alpha=1 if best else 0.6, marker=marker,
+            curve["epoch"],
+            100 * curve["val_acc"],
+            color=RANKED[place] if best else GREY,
+            lw=1.8 if best else 0.8,
+            alpha=1 if best else 0.6,
+            marker=marker,
             ms=3.5 if best else 2,
-            zorder=3 if best else 2, label=f"{place + 1}. {name}" if best else None,
-        )  # fmt: skip
+            zorder=3 if best else 2,
+            label=f"{place + 1}. {name}" if best else None,
+        )
     if len(order) > len(RANKED):
         axes.plot([], [], color=GREY, lw=0.8, label=f"{len(order) - len(RANKED)} others")
     axes.axhline(50, color=GREY, lw=0.9, ls=":", label="chance", zorder=0)
@@ -109,8 +141,14 @@ def overview(path: Path, trials: pd.DataFrame, epochs: pd.DataFrame) -> None:
     axes.set_ylabel("validation accuracy, %")
     handles, labels = axes.get_legend_handles_labels()
     named = sorted(zip(labels, handles, strict=True), key=lambda pair: _place(pair[0]))
-    axes.legend([handle for _, handle in named], [label for label, _ in named], fontsize=8.5,
-                loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)  # fmt: skip
+    axes.legend(
+        [handle for _, handle in named],
+        [label for label, _ in named],
+        fontsize=8.5,
+        loc="center left",
+        bbox_to_anchor=(1.01, 0.5),
+        frameon=False,
+    )
     _finish(figure, path, "Validation accuracy of every trial")
 
 
@@ -127,8 +165,18 @@ def scatter(path: Path, trials: pd.DataFrame, names: list[str], log: Collection[
         value = 100 * shown["val_acc"].to_numpy(dtype=float)
         low = value - 100 * shown["val_acc_low"].to_numpy(dtype=float)
         high = 100 * shown["val_acc_high"].to_numpy(dtype=float) - value
-        axes.errorbar(places, value, yerr=np.abs([low, high]), fmt="o", color=VAL, ms=4,
-                      ecolor="#e8b08d", elinewidth=1, mec="white", mew=0.5)  # fmt: skip
+        axes.errorbar(
+            places,
+            value,
+            yerr=np.abs([low, high]),
+            fmt="o",
+            color=VAL,
+            ms=4,
+            ecolor="#e8b08d",
+            elinewidth=1,
+            mec="white",
+            mew=0.5,
+        )
         axes.axhline(50, color=GREY, lw=0.9, ls=":", zorder=0)
         axes.set_xlabel(name)
     for axes in grid.flat[len(names) :]:
@@ -152,8 +200,14 @@ def verification(path: Path, title: str, tested: Mapping[str, pd.DataFrame]) -> 
     for colour, (name, scores) in zip(RANKED, tested.items(), strict=False):
         false, true = roc(scores["log_odds"], 1 - scores["same_person"])
         shown = false > 0  # the axis is logarithmic
-        curve.plot(100 * false[shown], 100 * true[shown], color=colour, lw=1.6, label=name,
-                   drawstyle="steps-post")  # fmt: skip
+        curve.plot(
+            100 * false[shown],
+            100 * true[shown],
+            color=colour,
+            lw=1.6,
+            label=name,
+            drawstyle="steps-post",
+        )
     curve.set_xscale("log")
     curve.set_xlim(0.05, 100)
     curve.set_ylim(0, 101)
@@ -174,8 +228,10 @@ def verification(path: Path, title: str, tested: Mapping[str, pd.DataFrame]) -> 
 
 
 def tradeoff(
-    path: Path, panels: Mapping[str, list[tuple[str, float, float]]],
-    lines: Sequence[list[tuple[float, float]]], kept: float,
+    path: Path,
+    panels: Mapping[str, list[tuple[str, float, float]]],
+    lines: Sequence[list[tuple[float, float]]],
+    kept: float,
 ) -> None:
     """Draw each policy's share of epochs spent against its chance of keeping the best.
 
@@ -187,35 +243,61 @@ def tradeoff(
     """
     figure = Figure(figsize=(WIDTH, 5.0), dpi=DPI, layout="constrained")
     for axes, (name, points), line in zip(
-        figure.subplots(1, len(panels), squeeze=False, sharey=True).flat, panels.items(), lines,
+        figure.subplots(1, len(panels), squeeze=False, sharey=True).flat,
+        panels.items(),
+        lines,
         strict=True,
     ):
-        axes.plot([100 * x for x, _ in line], [100 * y for _, y in line], color=GREY, lw=1,
-                  ls=(0, (4, 2)), label="one epoch, then top k, each k", zorder=1)  # fmt: skip
+        axes.plot(
+            [100 * x for x, _ in line],
+            [100 * y for _, y in line],
+            color=GREY,
+            lw=1,
+            ls=(0, (4, 2)),
+            label="one epoch, then top k, each k",
+            zorder=1,
+        )
         for (policy, spent, chance), mark in zip(points, "sv^Do*P", strict=False):
             ours = policy == points[-1][0]
-            axes.plot(100 * spent, 100 * chance, mark, ms=13 if ours else 8, ls="", mec="white",
-                      color=VAL if ours else TRAIN, zorder=4 if ours else 3,
-                      label=policy)  # fmt: skip
+            axes.plot(
+                100 * spent,
+                100 * chance,
+                mark,
+                ms=13 if ours else 8,
+                ls="",
+                mec="white",
+                color=VAL if ours else TRAIN,
+                zorder=4 if ours else 3,
+                label=policy,
+            )
         axes.set_title(name.split(": ")[0], fontsize=9)
         axes.set_xlabel("epochs spent, % of all")
         axes.set_xlim(0, 104)
         axes.set_ylim(-4, 104)
-        axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2,
-                    frameon=False)  # fmt: skip
+        axes.legend(
+            fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False
+        )
     figure.axes[0].set_ylabel(f"orders that keep the best within {100 * kept:g} points, %")
     _finish(figure, path, "What each policy spends, and how often it keeps the best run")
 
 
-def _mark(
-    axes: Axes, measured: pd.DataFrame, best: int | None, name: str, scale: float
-) -> None:
+def _mark(axes: Axes, measured: pd.DataFrame, best: int | None, name: str, scale: float) -> None:
     if best is None:
         return
     value = scale * float(measured.loc[measured["epoch"] == best, name].iloc[0])
     axes.axvline(best, color=BEST, lw=0.8, ls="-", alpha=0.35, zorder=0)
-    axes.plot([best], [value], marker="D", ms=6, color=VAL, mec=BEST, mew=1, ls="", zorder=5,
-              label=f"best epoch, {best}")  # fmt: skip
+    axes.plot(
+        [best],
+        [value],
+        marker="D",
+        ms=6,
+        color=VAL,
+        mec=BEST,
+        mew=1,
+        ls="",
+        zorder=5,
+        label=f"best epoch, {best}",
+    )
 
 
 def _highest_loss(measured: pd.DataFrame, recorded: pd.DataFrame | None) -> float:

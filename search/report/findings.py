@@ -8,8 +8,7 @@ from collections.abc import Collection, Mapping
 import pandas as pd
 
 from facesiam.config.trial import SETTINGS
-from search.analysis import published as documents
-from search.analysis import rule_audit as by_rule
+from search.analysis import published, rule_audit
 from search.analysis.effects import Effect, ablated, effects
 from search.analysis.formatting import grid
 from search.analysis.overfitting import RULE
@@ -35,20 +34,20 @@ def verdicts(rows: Mapping[str, DocumentRow], measured: Mapping[str, pd.DataFram
     """
     cells, agreed, judged, differ = [], 0, 0, []
     for name, row in rows.items():
-        curve, own = documents.recorded(name), measured.get(name)
+        curve, own = published.recorded(name), measured.get(name)
         said = row.figure("overfit")
-        theirs = documents.judge(curve) if curve is not None else None
-        ours = documents.judge(own) if own is not None else None
+        theirs = published.judge(curve) if curve is not None else None
+        ours = published.judge(own) if own is not None else None
         if theirs is not None:
             judged += 1
-            same = documents.letter(theirs.overfit) == said
+            same = published.letter(theirs.overfit) == said
             agreed += same
             differ += [] if same else [f"{name} ({OTHER_VERDICTS.get(name, theirs.reason)})"]
         shown = [said + (f" ({OTHER_VERDICTS[name]})" if name in OTHER_VERDICTS else "")]
         for found in (theirs, ours):
-            shown += ["–", "–"] if found is None else [
-                documents.letter(found.overfit), found.reason
-            ]  # fmt: skip
+            shown += (
+                ["–", "–"] if found is None else [published.letter(found.overfit), found.reason]
+            )
         cells.append([name, *shown])
     headers = ["Row", "Documents", "Rule, on the documents' curve", "because"]
     headers += ["Rule, on the measured curve", "because"]
@@ -72,7 +71,7 @@ def conclusions(trials: pd.DataFrame, names: list[str], log: Collection[str]) ->
         names: settings, and what else must be equal for trials to be compared.
         log: settings that act on a logarithmic scale.
     """
-    own = documents.recorded_runs()
+    own = published.recorded_runs()
     theirs = [name for name in SETTINGS if name in own]
     tables = [
         _by_change(effects(frame, columns, scale))
@@ -86,14 +85,16 @@ def conclusions(trials: pd.DataFrame, names: list[str], log: Collection[str]) ->
         return "No two trials differ in a setting, so there is nothing to compare."
     cells = [
         [
-            setting, change, _shown(tables[0].get((setting, change))),
+            setting,
+            change,
+            _shown(tables[0].get((setting, change))),
             _without(tables[0], tables[1], (setting, change)),
             _shown(tables[2].get((setting, change))),
             _without(tables[2], tables[3], (setting, change)),
             CLAIMS.get(setting, NOTHING),
         ]
         for setting, change in keys
-    ]  # fmt: skip
+    ]
     varied = [name for name in names if name in trials and trials[name].nunique() > 1]
     changed = bool(len(trials)) and ablated(trials[trials["val_acc"].notna()], varied) is not None
     headers = ["Setting", "Change", "Measured here", "… without nets at chance"]
@@ -106,7 +107,7 @@ def overfit_by_net(rows: Mapping[str, DocumentRow], measured: Mapping[str, pd.Da
     cells = []
     for net in ("alexnet", "vgg16_bn"):
         ids = [name for name, row in rows.items() if row.settings["net"] == net]
-        theirs = [documents.recorded(name) for name in ids]
+        theirs = [published.recorded(name) for name in ids]
         ours = [measured.get(name) for name in ids]
         said = [row.figure("overfit") for name, row in rows.items() if name in ids]
         cells.append([net, _tally(said), _judged(theirs), _judged(ours)])
@@ -136,8 +137,11 @@ def early_stopping(records: Mapping[str, pd.DataFrame]) -> str:
     parts = [STOPPING] if judged else []
     for name, rules in judged.items():
         parts += [f"### {name}"] if len(records) > 1 else []
-        left = [True] + [False] * (len(by_rule.HEADERS) - 1)
-        parts += [grid(by_rule.HEADERS, by_rule.cells(rules), left), *by_rule.notes(rules)]
+        left = [True] + [False] * (len(rule_audit.HEADERS) - 1)
+        parts += [
+            grid(rule_audit.HEADERS, rule_audit.cells(rules), left),
+            *rule_audit.notes(rules),
+        ]
     return "\n\n".join(parts)
 
 
@@ -156,7 +160,8 @@ def _shown(effect: Effect | None) -> str:
 
 
 def _without(
-    every: Mapping[tuple[str, str], Effect], alive: Mapping[tuple[str, str], Effect],
+    every: Mapping[tuple[str, str], Effect],
+    alive: Mapping[tuple[str, str], Effect],
     key: tuple[str, str],
 ) -> str:
     whole, rest = every.get(key), alive.get(key)
@@ -193,7 +198,7 @@ def _how(trials: pd.DataFrame, changed: bool) -> str:
 
 def _judged(curves: list[pd.DataFrame | None]) -> str:
     letters = [
-        documents.letter(documents.judge(curve).overfit) for curve in curves if curve is not None
+        published.letter(published.judge(curve).overfit) for curve in curves if curve is not None
     ]
     return _tally(letters)
 

@@ -14,7 +14,7 @@ from facesiam.evaluation.metrics import METRICS
 from search import results
 from search.analysis.overfitting import at_chance
 from search.runs.json_files import read_test
-from search.space import model as space
+from search.space import model
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Run:
     """A run folder, read."""
 
     folder: Path
-    searched: space.SearchSpace
+    searched: model.SearchSpace
     manifest: dict[str, Any]
     trials: pd.DataFrame
     epochs: pd.DataFrame
@@ -64,7 +64,7 @@ def read(folder: str | Path) -> Run:
     path = results.folder_of(folder)
     trials, epochs = results.load(path)
     results.require_results(path, trials)
-    searched = space.load(path / "space.yaml", of_run=True)
+    searched = model.load(path / "space.yaml", of_run=True)
     noted, configs = results.manifest(path), results.settings(path)
     together = sorted(found.name for found in path.glob("retrain/ensemble-*"))
     tests = {name: _read_tests(path / "retrain" / name) for name in [*trials["trial"], *together]}
@@ -96,9 +96,11 @@ def settings_frame(run: Run) -> pd.DataFrame:
 def log_settings(runs: Sequence[Run]) -> set[str]:
     """Name the settings that act on a logarithmic scale: lr, and ranges that say so."""
     ranges = {
-        name for run in runs for name, part in run.searched.search.items()
+        name
+        for run in runs
+        for name, part in run.searched.search.items()
         if getattr(part, "log", False)
-    }  # fmt: skip
+    }
     return ranges | {"lr"}
 
 
@@ -114,7 +116,12 @@ def _read_test(path: Path) -> dict[str, Any]:
     scores = path.with_name(path.name.replace("test", "scores", 1)).with_suffix(".csv")
     work = {"config": {**test["config"], "seed": None}, "trainer": test.get("trainer")}
     return {
-        "seed": test["seed"], "epoch": test["epoch"], **measures, "protocol": protocol,
-        "own": path.name == "test.json", "scores": scores, "work": work,
+        "seed": test["seed"],
+        "epoch": test["epoch"],
+        **measures,
+        "protocol": protocol,
+        "own": path.name == "test.json",
+        "scores": scores,
+        "work": work,
         "ties": test.get("ties", 0),
     }

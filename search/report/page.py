@@ -18,13 +18,11 @@ import pandas as pd
 
 from facesiam import cli
 from facesiam.config.trial import TrialConfig
-from facesiam.data.cfp import KINDS
+from facesiam.data.cfp import KINDS, TEN_FOLD
 from facesiam.files import exists, own_folder, write_text
 from facesiam.nets.losses import LOSSES
 from search import results
-from search.analysis import published as documents
-from search.analysis import rule_audit as verdicts
-from search.analysis import scores
+from search.analysis import published, rule_audit, scores
 from search.analysis.formatting import grid, markdown, plain
 from search.analysis.published import DocumentRow
 from search.report import figures, findings, tables
@@ -47,7 +45,7 @@ def report(runs: Sequence[str | Path]) -> Path:
     """
     given = [read(run) for run in runs]
     first = given[0]
-    rows = documents.rows(*(run.searched for run in given))
+    rows = published.rows(*(run.searched for run in given))
     ran = ran_rows(given)
     page = own_folder(first.folder, "report") / "report.md"
     page.parent.mkdir(parents=True, exist_ok=True)
@@ -69,9 +67,17 @@ def report(runs: Sequence[str | Path]) -> Path:
         "Training time": findings.training_time(everything),
         "Early stopping": findings.early_stopping(_records(given)),
         "Ranked trials": _ranked(given),
-        "Test": "\n\n".join(filter(None, [
-            tables.tested(given), _paired(first), _rocs(first, page.parent), _folds(first),
-        ])),
+        "Test": "\n\n".join(
+            filter(
+                None,
+                [
+                    tables.tested(given),
+                    _paired(first),
+                    _rocs(first, page.parent),
+                    _folds(first),
+                ],
+            )
+        ),
     }
     text = [f"# {plain(first.manifest.get('name', first.folder.name))}"]
     text += [f"## {title}\n\n{body}" for title, body in sections.items() if body]
@@ -81,9 +87,7 @@ def report(runs: Sequence[str | Path]) -> Path:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the report of a run, print its path, and return the exit code."""
-    parser = cli.Parser(
-        prog="python -m search.report", description="Write a run's report page."
-    )
+    parser = cli.Parser(prog="python -m search.report", description="Write a run's report page.")
     which = "run folder; the report goes to the first, the others fill in rows of the tables"
     parser.add_argument("runs", metavar="RUN", nargs="+", help=which)
     options = parser.parse_args(arguments)
@@ -132,7 +136,7 @@ def _curves(
     for name in order:
         one = shown[name]
         best = None if pd.isna(one.trial["best_epoch"]) else int(one.trial["best_epoch"])
-        recorded = documents.recorded(name) if name in rows and name in ran else None
+        recorded = published.recorded(name) if name in rows and name in ran else None
         path = folder / f"curves-{name}.png"
         title = f"{'Test' if name in rows else 'Trial'} {name}: {_in_short(one)}"
         loss = one.run.configs[one.name].loss
@@ -194,20 +198,25 @@ def _paired(run: Run) -> str:
 
 def _folds(run: Run) -> str:
     """Write the ten-fold tables that search.retrain left; '' without."""
-    files = sorted(run.folder.glob(f"retrain/*/{tables.TEN_FOLD}/seed-*/folds.json"))
+    files = sorted(run.folder.glob(f"retrain/*/{TEN_FOLD}/seed-*/folds.json"))
     found = [tables.folds(read_folds(file, KINDS, MEASURES)) for file in files]
     if not found:
         return ""
-    return "\n\n".join(["CFP's ten folds, accuracy in percent, mean ± std over the folds; AUC and "
-                        "EER likewise. Each fold is trained on eight of the others, the ninth "
-                        "chooses epoch and thresholds.", *found])  # fmt: skip
+    return "\n\n".join(
+        [
+            "CFP's ten folds, accuracy in percent, mean ± std over the folds; AUC and "
+            "EER likewise. Each fold is trained on eight of the others, the ninth "
+            "chooses epoch and thresholds.",
+            *found,
+        ]
+    )
 
 
 def _records(runs: Sequence[Run]) -> dict[str, pd.DataFrame]:
     found = {}
     for run in runs:
         planned = {trial: config.epochs for trial, config in run.configs.items()}
-        found[run.folder.name] = verdicts.record(run.trials, planned)
+        found[run.folder.name] = rule_audit.record(run.trials, planned)
     return found
 
 
@@ -237,4 +246,3 @@ def _listed(facts: object) -> str:
         for name, value in facts.items()
     }
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in written.items())
-

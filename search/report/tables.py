@@ -14,7 +14,6 @@ from search.analysis.published import COLUMNS, TITLES, DocumentRow
 from search.report.inputs import Measured, Run
 
 NOT_RUN = "not run"
-TEN_FOLD = "cfp-10fold"
 """CFP's own protocol, as search.retrain names it."""
 PUBLISHED: dict[str, dict[str, tuple[float, float]]] = {
     "human": {"FF": (96.2, 0.7), "FP": (94.6, 1.1)},
@@ -64,9 +63,18 @@ def _row_cells(row: DocumentRow, one: Measured | None) -> list[str]:
         if done:
             verdict = documents.letter(documents.judge(one.run.curve(one.name)).overfit)
     return [
-        row.id, *row.cells(), row.figure("val"), val, row.figure("test"), test,
-        row.figure("overfit"), verdict, row.figure("epoch"), epoch, run,
-    ]  # fmt: skip
+        row.id,
+        *row.cells(),
+        row.figure("val"),
+        val,
+        row.figure("test"),
+        test,
+        row.figure("overfit"),
+        verdict,
+        row.figure("epoch"),
+        epoch,
+        run,
+    ]
 
 
 def _notes(rows: Mapping[str, DocumentRow], ran: Mapping[str, Measured]) -> dict[str, str]:
@@ -143,7 +151,8 @@ def _test_cell(tests: list[dict[str, Any]]) -> str:
     own = [test for test in tests if test["own"]]
     tests = max(
         ([other for other in own if other["work"] == test["work"]] for test in own),
-        key=len, default=[],
+        key=len,
+        default=[],
     )
     if len(tests) < 2:
         return _share(tests[0]["accuracy"]) if tests else "–"

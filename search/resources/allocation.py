@@ -98,7 +98,7 @@ def this_machine() -> list[Node]:
     return [Node(float(cores()), float(len(gpu_names())))]
 
 
-class Shares:
+class Allocation:
     """What each trial gets, and how many run at once.
 
     Args:
@@ -113,7 +113,10 @@ class Shares:
     """
 
     def __init__(
-        self, space: SearchSpace, setup: Setup, nodes: Sequence[Node],
+        self,
+        space: SearchSpace,
+        setup: Setup,
+        nodes: Sequence[Node],
         at_once: Mapping[str, int] | None = None,
     ) -> None:
         self.space, self.setup, self.nodes = space, setup, nodes

@@ -23,9 +23,18 @@ from search.space.model import SearchSpace
 from search.tuning.live_table import human_seconds
 
 GIGA_MACS = {
-    "alexnet": 0.66, "vgg16_bn": 15.4, "resnet18": 1.8, "resnet50": 4.1, "resnext50_32x4d": 4.2,
-    "densenet121": 2.8, "googlenet": 1.5, "convnext_tiny": 4.5, "mobilenet_v3_large": 0.22,
-    "efficientnet_b0": 0.39, "efficientnet_lite0": 0.39, "efficientnet_lite1": 0.6,
+    "alexnet": 0.66,
+    "vgg16_bn": 15.4,
+    "resnet18": 1.8,
+    "resnet50": 4.1,
+    "resnext50_32x4d": 4.2,
+    "densenet121": 2.8,
+    "googlenet": 1.5,
+    "convnext_tiny": 4.5,
+    "mobilenet_v3_large": 0.22,
+    "efficientnet_b0": 0.39,
+    "efficientnet_lite0": 0.39,
+    "efficientnet_lite1": 0.6,
     "efficientnet_lite2": 0.86,
 }
 """Multiply-adds of one 224×224 image through the convolutions, in 1e9; of another net 4 are taken.
@@ -35,19 +44,33 @@ SLOW = 8
 (EfficientNet-lite0 at 112 pixels trains 88 images a second on the two cores of RATES, as
 spaces/cpu.yaml measured at its start)."""
 SAMPLES = {
-    ("frontal-triplets", False): 3000, ("cfp-pairs", False): 8400,
-    ("frontal-triplets", True): 600, ("cfp-pairs", True): 840,
+    ("frontal-triplets", False): 3000,
+    ("cfp-pairs", False): 8400,
+    ("frontal-triplets", True): 600,
+    ("cfp-pairs", True): 840,
 }
 """Training triplets or pairs by protocol, of the whole CFP dataset and of the drawn one."""
 PEOPLE_IMAGES = {
-    (False, "protocol"): 3000, (False, "all"): 4200, (True, "protocol"): 600, (True, "all"): 840,
+    (False, "protocol"): 3000,
+    (False, "all"): 4200,
+    (True, "protocol"): 600,
+    (True, "all"): 840,
 }
 """Training images by whether they are drawn, and by `views`."""
 RATES = {"CPU": 0.4e12, "GPU": 60e12}
 """Assumed operations a second of two CPU cores with bf16, and of a GPU of 2020 or later."""
 SAME = (
-    "net", "join", "hidden", "protocol", "fold", "people", "image_size", "batch_size",
-    "images_per_person", "views", "freeze_stages",
+    "net",
+    "join",
+    "hidden",
+    "protocol",
+    "fold",
+    "people",
+    "image_size",
+    "batch_size",
+    "images_per_person",
+    "views",
+    "freeze_stages",
 )
 """Settings that decide an epoch's time: trials that agree in them are taken as a measure."""
 
@@ -67,7 +90,8 @@ def describe(space: SearchSpace, out: Path, options: argparse.Namespace) -> str:
     count = space.count()
     trials = "until the space is exhausted" if count is None else str(count)
     text = [
-        space.dump().rstrip(), "",
+        space.dump().rstrip(),
+        "",
         f"distinct configurations: {'infinitely many' if size is None else size}",
         f"algorithm: {space.algorithm}, trials: {trials}",
     ]
@@ -147,9 +171,7 @@ def who_chooses(space: SearchSpace, at_once: int | None, known: int = 0) -> tupl
     return text, count - drawn
 
 
-def _resources(
-    space: SearchSpace, options: argparse.Namespace
-) -> tuple[list[str], int | None]:
+def _resources(space: SearchSpace, options: argparse.Namespace) -> tuple[list[str], int | None]:
     """Say what each trial gets, here or on the cluster, which is not asked.
 
     Returns:
@@ -157,7 +179,7 @@ def _resources(
     """
     number: int | None = None
     from search.resources import sharing
-    from search.resources.allocation import Setup, Shares, this_machine
+    from search.resources.allocation import Allocation, Setup, this_machine
 
     if options.address:
         shares = {net: space.resources.for_net(net) for net in space.nets()}
@@ -165,7 +187,7 @@ def _resources(
     else:
         given = {name: getattr(options, name) for name in ("cpus", "gpus", "concurrent")}
         setup = Setup(Path(), "", **given)
-        here = Shares(space, setup, this_machine())
+        here = Allocation(space, setup, this_machine())
         shares = {net: here.of(net) for net in space.nets()}
         number = here.concurrent
         at_once = f"{number} at once on this machine"
@@ -210,9 +232,7 @@ def seconds_in_all(space: SearchSpace, drawn: bool) -> float:
     return statistics.mean(each) * (space.count() or math.inf)
 
 
-def seconds_of_rows(
-    spaces: Iterable[SearchSpace], rates: Mapping[str, float]
-) -> float | None:
+def seconds_of_rows(spaces: Iterable[SearchSpace], rates: Mapping[str, float]) -> float | None:
     """Return what the documents' rows take to train at measured rates, one after the other.
 
     Validation is left out.

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from facesiam.config.trial import Value
 from facesiam.training.throughput import Share, worded
-from search.resources.allocation import Node, Setup, Shares
+from search.resources.allocation import Allocation, Node, Setup
 from search.resources.plan import seconds_in_all
 from search.space.model import SearchSpace
 
@@ -21,7 +21,11 @@ Probe = Callable[[Mapping[str, Value], int, bool], Share]
 
 
 def measure(
-    space: SearchSpace, setup: Setup, nodes: Sequence[Node], drawn: bool, probe: Probe,
+    space: SearchSpace,
+    setup: Setup,
+    nodes: Sequence[Node],
+    drawn: bool,
+    probe: Probe,
     say: Callable[[str], None],
 ) -> dict[str, int]:
     """Return, by net whose share is `auto`, how many of its trials share a GPU or the cores.
@@ -54,7 +58,7 @@ def wanted(
     """Return, by net that is worth measuring, the settings of its most costly trial."""
     if setup.concurrent or space.count() == 1 or seconds_in_all(space, drawn) < WORTH_SECONDS:
         return {}
-    shares = Shares(space, setup, nodes)
+    shares = Allocation(space, setup, nodes)
     gpu = shares.has_gpus
     asked = {net: shares.asked(net) for net in space.nets()}
     nets = {net for net, (cpus, gpus) in asked.items() if "auto" == (gpus if gpu else cpus)}

@@ -69,8 +69,10 @@ class Watch:
             if number > self.number + 1:
                 self.lines.append((self.number + 1, number - 1))
             if number == self.number:
-                raise JournalError(f"{self.run}: {TRIALS} and {EPOCHS} both have a line number "
-                                   f"{number}, as where two searches wrote to one run; {REPAIR}")
+                raise JournalError(
+                    f"{self.run}: {TRIALS} and {EPOCHS} both have a line number "
+                    f"{number}, as where two searches wrote to one run; {REPAIR}"
+                )
             self.number = number
         if name == TRIALS:
             known = {key: row[key] for key in ("status", "stop_rule", "stop_epoch") if key in row}

@@ -27,7 +27,7 @@ from typing import Any
 
 from facesiam.errors import UserError, reason, shown
 from facesiam.files import FileError, Missing, exists, open_regular, sync
-from search.runs import line_format as records
+from search.runs import line_format
 
 TRIALS, EPOCHS = "trials.jsonl", "epochs.jsonl"
 LONGEST = 2**20
@@ -122,7 +122,8 @@ class Journal:
 def foreign(path: Path, size: int, now: int) -> Foreign:
     """Return what says that a file is not as this search has left it."""
     return Foreign(
-        errno.EBUSY, f"{path}: has {now:,} bytes where this search had left {size:,}: another "
+        errno.EBUSY,
+        f"{path}: has {now:,} bytes where this search had left {size:,}: another "
         "search runs in this folder, or it was changed by hand, and only one may write to it",
     )
 
@@ -336,9 +337,9 @@ def last_number(run: Path) -> int:
 
 def _records(run: Path, name: str) -> Iterator[dict[str, Any]]:
     for number, row in json_lines(run / name):
-        if why := records.problem(row, name == EPOCHS):
+        if why := line_format.problem(row, name == EPOCHS):
             raise JournalError(f"{run / name}: line {number}, {why}; {REPAIR}")
-        yield row if name == EPOCHS else records.harmless(row)
+        yield row if name == EPOCHS else line_format.harmless(row)
 
 
 def _numbered(run: Path, name: str, last: int) -> Iterator[Event]:
@@ -347,17 +348,22 @@ def _numbered(run: Path, name: str, last: int) -> Iterator[Event]:
     for row in _records(run, name):
         if "n" not in row:
             if before:
-                raise JournalError(f"{run / name}: the line after number {before} has no number "
-                                   f"n; {REPAIR}")  # fmt: skip
+                raise JournalError(
+                    f"{run / name}: the line after number {before} has no number n; {REPAIR}"
+                )
             continue
         if row["n"] <= before:
-            raise JournalError(f"{run / name}: line number {row['n']} stands after {before}, as "
-                               f"where two searches wrote to one run; {REPAIR}")  # fmt: skip
+            raise JournalError(
+                f"{run / name}: line number {row['n']} stands after {before}, as "
+                f"where two searches wrote to one run; {REPAIR}"
+            )
         before = row["n"]
         if name == EPOCHS:  # what one version notes, it notes of every epoch, and later ones do
             if gone := had - row.keys():
-                raise JournalError(f"{run / name}: line number {before} has no "
-                                   f"{' and no '.join(sorted(gone))}; {REPAIR}")  # fmt: skip
+                raise JournalError(
+                    f"{run / name}: line number {before} has no "
+                    f"{' and no '.join(sorted(gone))}; {REPAIR}"
+                )
             had |= row.keys()
         if row["n"] <= last:
             yield name, row
@@ -365,7 +371,8 @@ def _numbered(run: Path, name: str, last: int) -> Iterator[Event]:
 
 def _unnumbered(run: Path) -> Iterator[Event]:
     yield from in_old_order(
-        (name, row) for name in (TRIALS, EPOCHS)
+        (name, row)
+        for name in (TRIALS, EPOCHS)
         for row in takewhile(lambda row: "n" not in row, _records(run, name))
     )
 
@@ -390,7 +397,7 @@ def _last_number(path: Path) -> int:
         return 0  # whoever reads it says why
     for line in reversed(last):  # behind the last line's end is nothing, or a torn one
         row, why = parsed(line)
-        if why is None and isinstance(row, dict) and records.is_whole(row.get("n"), 1):
+        if why is None and isinstance(row, dict) and line_format.is_whole(row.get("n"), 1):
             return int(row["n"])
     return 0
 

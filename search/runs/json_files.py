@@ -43,24 +43,34 @@ _SESSIONS = Form(
     "a list of one session or more",
 )
 MANIFEST = {
-    "name": _TEXT, "started": _TEXT, "finished": _or_none(_TEXT), "commit": _or_none(_TEXT),
-    "command": Form(_command, "a command"), "data": _or_none(_OBJECT), "sessions": _SESSIONS,
+    "name": _TEXT,
+    "started": _TEXT,
+    "finished": _or_none(_TEXT),
+    "commit": _or_none(_TEXT),
+    "command": Form(_command, "a command"),
+    "data": _or_none(_OBJECT),
+    "sessions": _SESSIONS,
 }
 KNOWN = {
     "settings": Form(
         lambda value: _object(value) and all(map(is_plain, value.values())),
         "settings with plain values",
     ),
-    "value": _or_none(Form(is_number, "a number")), "status": _TEXT, "source": _TEXT,
-    "rule": _or_none(_TEXT), "schedule": _TEXT,
+    "value": _or_none(Form(is_number, "a number")),
+    "status": _TEXT,
+    "source": _TEXT,
+    "rule": _or_none(_TEXT),
+    "schedule": _TEXT,
     "learned": Form(lambda value: isinstance(value, bool), "true or false"),
     "planned": _or_none(Form(is_whole, "a whole number from 0")),
     "step": Form(is_whole, "a whole number from 0"),
     "scores": Form(
-        lambda value: isinstance(value, list)
-        and all(score is None or is_number(score) for score in value), "a list of numbers",
+        lambda value: (
+            isinstance(value, list) and all(score is None or is_number(score) for score in value)
+        ),
+        "a list of numbers",
     ),
-}  # fmt: skip
+}
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
@@ -92,9 +102,7 @@ def data_of(noted: Mapping[str, Any], path: Path) -> tuple[str, str]:
     return data["source"], data["key"]
 
 
-def read_known(
-    path: Path, needed: Collection[str], more: Collection[str]
-) -> list[dict[str, Any]]:
+def read_known(path: Path, needed: Collection[str], more: Collection[str]) -> list[dict[str, Any]]:
     """Return what a prior.json holds: the trials that a run was warm-started with.
 
     Args:
@@ -137,8 +145,10 @@ def read_test(path: Path, measures: tuple[str, ...]) -> dict[str, Any]:
     config = test.setdefault("config", {})
     checks: list[tuple[bool, str]] = [
         (is_whole(test.get("seed")), "seed must be a whole number"),
-        ("epoch" in test and (test["epoch"] is None or is_whole(test["epoch"])),
-         "epoch must be a whole number, or null"),
+        (
+            "epoch" in test and (test["epoch"] is None or is_whole(test["epoch"])),
+            "epoch must be a whole number, or null",
+        ),
         (is_whole(test["accuracy"].get("n")), "accuracy has no whole number n of pairs"),
         (_object(config), "config must be an object"),
         (is_whole(test.get("ties", 0)), "ties must be a whole number"),

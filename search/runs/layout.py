@@ -12,8 +12,7 @@ from typing import Any
 from facesiam.config.trial import ConfigError, TrialConfig, did_you_mean, recorded
 from facesiam.errors import UserError
 from facesiam.files import FileError, Missing, exists, is_dir
-from search.runs import journal
-from search.runs import json_files as runfiles
+from search.runs import journal, json_files
 
 
 class RunError(UserError, ValueError):
@@ -44,7 +43,7 @@ def manifest(run: str | Path) -> dict[str, Any]:
     """
     path = folder_of(run) / "manifest.json"
     try:
-        return runfiles.read_manifest(path)
+        return json_files.read_manifest(path)
     except Missing:
         raise RunError(f"{path}: missing, so what ran here is not known") from None
     except FileError as error:
@@ -59,7 +58,7 @@ def data_of(run: str | Path) -> tuple[str, str]:
     """
     folder = folder_of(run)
     try:
-        return runfiles.data_of(manifest(folder), folder / "manifest.json")
+        return json_files.data_of(manifest(folder), folder / "manifest.json")
     except FileError as error:
         raise RunError(str(error)) from None
 

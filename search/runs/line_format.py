@@ -78,13 +78,19 @@ def _settings(value: Any) -> bool:
 def _parts(value: Any) -> bool:
     """Say whether a value is what a trial ran with, as ``facesiam.device.numerics`` notes it."""
     forms: dict[str, Callable[[Any], bool]] = {
-        "epoch": is_whole, "threads": lambda threads: is_whole(threads, 1),
+        "epoch": is_whole,
+        "threads": lambda threads: is_whole(threads, 1),
         **dict.fromkeys(("device", "precision", "processor"), lambda word: isinstance(word, str)),
     }
-    return isinstance(value, list) and bool(value) and all(
-        isinstance(part, dict) and forms.keys() <= part.keys()
-        and all(holds(part[name]) for name, holds in forms.items())
-        for part in value
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(
+            isinstance(part, dict)
+            and forms.keys() <= part.keys()
+            and all(holds(part[name]) for name, holds in forms.items())
+            for part in value
+        )
     )
 
 
@@ -93,31 +99,47 @@ _TEXT = Form(lambda value: isinstance(value, str), "a text")
 _NUMBER = Form(is_number, "a number")
 _COUNT = Form(_count, f"a whole number from 0 to {MOST:,}")
 _SHARE = Form(_share, "a share from 0 to 1, or NaN")
-_SECONDS = Form(lambda value: is_number(value) and not value < 0 and not value > 1e12,
-                "0 or more, and at most 1e12")
+_SECONDS = Form(
+    lambda value: is_number(value) and not value < 0 and not value > 1e12,
+    "0 or more, and at most 1e12",
+)
 _NUMBERED = Form(lambda value: is_whole(value, 1), "a whole number from 1")
 _BOTH = {"trial": _NAME, "n": _NUMBERED}
 TRIAL: dict[str, Form] = {
-    **_BOTH, "status": Form(lambda value: value in STATUSES, f"one of {', '.join(STATUSES)}"),
-    "row": _or_none(_NAME), "settings": Form(_settings, "settings with plain values"),
-    "time": _NUMBER, "control": Form(lambda value: isinstance(value, bool), "true or false"),
-    "stop_rule": _or_none(_TEXT), "stop_reason": _or_none(_TEXT),
-    "stop_epoch": _or_none(Form(is_whole, "an epoch from 0")), "stop_rung": _or_none(_NUMBER),
-    "stop_value": _or_none(_NUMBER), "stop_cutoff": _or_none(_NUMBER),
+    **_BOTH,
+    "status": Form(lambda value: value in STATUSES, f"one of {', '.join(STATUSES)}"),
+    "row": _or_none(_NAME),
+    "settings": Form(_settings, "settings with plain values"),
+    "time": _NUMBER,
+    "control": Form(lambda value: isinstance(value, bool), "true or false"),
+    "stop_rule": _or_none(_TEXT),
+    "stop_reason": _or_none(_TEXT),
+    "stop_epoch": _or_none(Form(is_whole, "an epoch from 0")),
+    "stop_rung": _or_none(_NUMBER),
+    "stop_value": _or_none(_NUMBER),
+    "stop_cutoff": _or_none(_NUMBER),
     "stop_peers": _or_none(Form(is_whole, "a whole number from 0")),
-    "machine": _or_none(_TEXT), "key": _or_none(_TEXT), "reused": _or_none(_TEXT),
-    "larger": Form(is_whole, "a whole number from 0"), "log": Form(_texts, "a list of texts"),
+    "machine": _or_none(_TEXT),
+    "key": _or_none(_TEXT),
+    "reused": _or_none(_TEXT),
+    "larger": Form(is_whole, "a whole number from 0"),
+    "log": Form(_texts, "a list of texts"),
     "ran": Form(_parts, "parts of epoch, device, threads, precision and processor"),
-}  # fmt: skip
+}
 EPOCH: dict[str, Form] = {
-    **_BOTH, **{item.name: _NUMBER for item in fields(EpochMetrics)},
-    **dict.fromkeys(SHARES, _SHARE), "updates": _COUNT, "seconds": _SECONDS,
-    "val_pairs": Form(lambda value: is_number(value) and value == value and _count(value),
-                      f"a whole number from 0 to {MOST:,}"),
+    **_BOTH,
+    **{item.name: _NUMBER for item in fields(EpochMetrics)},
+    **dict.fromkeys(SHARES, _SHARE),
+    "updates": _COUNT,
+    "seconds": _SECONDS,
+    "val_pairs": Form(
+        lambda value: is_number(value) and value == value and _count(value),
+        f"a whole number from 0 to {MOST:,}",
+    ),
     "epoch": Form(is_whole, "a whole number from 0"),
     "val_distinct": _or_none(Form(is_whole, "a whole number from 0")),
     "val_right": _or_none(_TEXT),  # which validation pairs were judged right
-}  # fmt: skip
+}
 NEEDED = {"trial": TRIAL.keys() & {"trial", "status"}, "epoch": {"trial", "epoch"}}
 
 
@@ -134,8 +156,10 @@ def problem(row: object, epoch: bool) -> str | None:
     kind = "epoch" if epoch else "trial"
     if missing := NEEDED[kind] - row.keys():
         named = " and no ".join(sorted(missing))
-        return f"is not a record of a trial: no {named}" if not epoch else (
-            f"is not a record of an epoch: no {named}"
+        return (
+            f"is not a record of a trial: no {named}"
+            if not epoch
+            else (f"is not a record of an epoch: no {named}")
         )
     return wrong(row, form)
 

@@ -36,8 +36,12 @@ def begin(
     """
     file, changed = run / "manifest.json", False
     session = {
-        "started": _now(), "finished": None, "command": command, "commit": commit(),
-        "trainer": trainer_version(), "sampler": SAMPLER,
+        "started": _now(),
+        "finished": None,
+        "command": command,
+        "commit": commit(),
+        "trainer": trainer_version(),
+        "sampler": SAMPLER,
         "nodes": [{"cpus": cpus, "gpus": gpus} for cpus, gpus in nodes],
         "cannot_act": cannot_act(space),
     }
@@ -49,10 +53,17 @@ def begin(
         known["finished"] = None
     else:
         known = {
-            "name": run.name, "started": session["started"], "finished": None,
-            "command": command, "seed": space.seed, "algorithm": space.algorithm,
-            "metric": space.metric, "mode": space.mode, "versions": versions(),
-            "commit": commit(), "machine": machine(),
+            "name": run.name,
+            "started": session["started"],
+            "finished": None,
+            "command": command,
+            "seed": space.seed,
+            "algorithm": space.algorithm,
+            "metric": space.metric,
+            "mode": space.mode,
+            "versions": versions(),
+            "commit": commit(),
+            "machine": machine(),
             "data": {"source": data.source, "key": data.key},
             "sessions": [session],
         }
@@ -87,8 +98,11 @@ def machine() -> dict[str, Any]:
     """Return processor, memory and GPUs of this machine, and the cores that are ours."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {
-        "system": f"{platform.system()} {platform.machine()}", "processor": _processor(),
-        "cores": cores(), "memory_gib": round(memory, 1), "gpus": gpu_names(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "cores": cores(),
+        "memory_gib": round(memory, 1),
+        "gpus": gpu_names(),
     }
 
 

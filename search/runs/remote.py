@@ -32,7 +32,7 @@ from facesiam.files import FileError, Missing, open_regular, write_bytes
 from facesiam.storage import Bucket, StorageError, is_of, join
 from search.runs.journal import EPOCHS, TRIALS, JournalError, parsed
 from search.runs.line_format import is_whole
-from search.tuning import warm_start as prior
+from search.tuning import warm_start
 
 PERIOD = 5.0
 """Seconds between two looks for what is new: what the loss of the driver's machine can cost."""
@@ -122,7 +122,7 @@ class Mirror:
                 text = "".join(line for file, line in there if file == name)
                 (self.run / name).write_text(text, encoding="utf-8")
         self._went(there)
-        for name in ("manifest.json", "space.yaml", prior.FILE):
+        for name in ("manifest.json", "space.yaml", warm_start.FILE):
             if (found := self.bucket.read(name)) is not None:
                 write_bytes(self.run / name, found)  # whoever reads it says what it lacks
 
@@ -213,7 +213,8 @@ class Mirror:
                 found.append((int(row["n"]), name, line))
         found.sort()
         return [
-            (name, line) for place, (number, name, line) in enumerate(found, self._sent + 1)
+            (name, line)
+            for place, (number, name, line) in enumerate(found, self._sent + 1)
             if number == place
         ]
 
@@ -267,12 +268,15 @@ class Mirror:
         number = 0
         with ThreadPoolExecutor(16) as pool:
             for part, content in zip(
-                self._parts, pool.map(lambda p: self.bucket.read(f"journal/{p}"), self._parts),
+                self._parts,
+                pool.map(lambda p: self.bucket.read(f"journal/{p}"), self._parts),
                 strict=True,
             ):
                 if content is None:
-                    raise JournalError(f"{join(self.url, f'journal/{part}')}: was removed while "
-                                       "it was looked for, as a search joins parts; try again")
+                    raise JournalError(
+                        f"{join(self.url, f'journal/{part}')}: was removed while "
+                        "it was looked for, as a search joins parts; try again"
+                    )
                 for row, line in self._whole(part, content):
                     if row["n"] <= number:
                         continue  # parts that became one, which were not all removed
@@ -292,8 +296,10 @@ class Mirror:
         """
         where, named = join(self.url, f"journal/{part}"), PART.fullmatch(part)
         assert named
-        more = ("; put an earlier version of it back, or go on with a copy of the folder that the "
-                "driver's machine has")  # fmt: skip
+        more = (
+            "; put an earlier version of it back, or go on with a copy of the folder that the "
+            "driver's machine has"
+        )
         try:
             rows = _rows(content, where)
         except JournalError as error:
@@ -393,9 +399,12 @@ def _signed_by(held: bytes) -> dict[str, Any]:
     """Return host, pid and token of a sign of life; of one that says none, that nobody has."""
     sign, why = parsed(held)
     forms = {"host": str, "pid": int, "token": str}
-    if why is None and isinstance(sign, dict) and all(
-        isinstance(sign.get(name), form) for name, form in forms.items()
-    ) and 0 < sign["pid"] < 2**31:
+    if (
+        why is None
+        and isinstance(sign, dict)
+        and all(isinstance(sign.get(name), form) for name, form in forms.items())
+        and 0 < sign["pid"] < 2**31
+    ):
         return {name: sign[name] for name in forms}
     return {"host": "a machine that is not known", "pid": 0, "token": ""}
 

@@ -16,15 +16,20 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from facesiam.files import atomic, exists, open_regular, write_text
-from search.runs import line_format as records
+from search.runs import line_format
 from search.runs.gaps import due
 from search.runs.journal import EPOCHS, LONGEST, TRIALS, Event, in_old_order, locked, parsed
 
 NOT_STOPPED: dict[str, Any] = {
-    "stop_rule": "interrupted", "stop_reason": "its epochs were lost", "stop_epoch": None,
-    "stop_rung": None, "stop_value": None, "stop_cutoff": None, "stop_peers": None,
+    "stop_rule": "interrupted",
+    "stop_reason": "its epochs were lost",
+    "stop_epoch": None,
+    "stop_rung": None,
+    "stop_value": None,
+    "stop_cutoff": None,
+    "stop_peers": None,
     "control": False,
-}  # fmt: skip
+}
 
 
 class Repair(NamedTuple):
@@ -64,15 +69,25 @@ def repair(run: Path) -> Repair:
         ]
         kept, again = _consistent(rows)
         left_out = {
-            name: broken[name] + sum(each[0] == name for each in rows)
-            - sum(each[0] == name for each in kept) for name in (TRIALS, EPOCHS)
+            name: broken[name]
+            + sum(each[0] == name for each in rows)
+            - sum(each[0] == name for each in kept)
+            for name in (TRIALS, EPOCHS)
         }
         lines = [(name, {**row, "n": at}) for at, (name, row) in enumerate(kept, 1)]
         lines += [
-            (TRIALS, {"trial": trial, "status": "interrupted", **NOT_STOPPED,
-                      "time": round(time.time(), 3), "n": len(kept) + at})
+            (
+                TRIALS,
+                {
+                    "trial": trial,
+                    "status": "interrupted",
+                    **NOT_STOPPED,
+                    "time": round(time.time(), 3),
+                    "n": len(kept) + at,
+                },
+            )
             for at, trial in enumerate(again, 1)
-        ]  # fmt: skip
+        ]
         return Repair(len(kept), left_out, again, _written(run, lines))
 
 
@@ -84,7 +99,7 @@ def _rows(path: Path, name: str, broken: Counter[str]) -> list[dict[str, Any]]:
     with open_regular(path) as file:
         while line := file.readline(LONGEST + 1):
             row, why = parsed(line)
-            if why is None and records.problem(row, name == EPOCHS) is None:
+            if why is None and line_format.problem(row, name == EPOCHS) is None:
                 rows.append(row)
             elif line.strip():
                 broken[name] += 1
@@ -112,7 +127,8 @@ def _consistent(rows: list[Event]) -> tuple[list[Event], dict[str, int]]:
             epochs[row["trial"]] = max(have, row["epoch"] + 1)
         kept.append((name, row))
     return kept, {
-        trial: epochs.get(trial, 0) for trial, line in known.items()
+        trial: epochs.get(trial, 0)
+        for trial, line in known.items()
         if epochs.get(trial, 0) < due({**line, "planned": line["settings"].get("epochs")})
     }
 

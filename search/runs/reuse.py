@@ -6,17 +6,14 @@ where it starts from pretrained weights, those. Two trials with the same key are
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from facesiam.config.trial import Value
 from facesiam.errors import UserError
-from facesiam.files import FileError, digest, exists, own_folder
-from facesiam.training.fingerprint import trainer_version
-from search.runs import layout as folder
+from facesiam.files import FileError, exists, own_folder
+from search.runs import layout
 from search.runs.journal import read_trials
 from search.space.contradictions import CERTAIN, unused
 from search.space.model import SearchSpace, load
@@ -24,18 +21,12 @@ from search.space.model import SearchSpace, load
 if TYPE_CHECKING:
     from facesiam.device.numerics import Ran
 
-class Key(Protocol):
-    """Gives the key of a trial."""
-
-    def __call__(self, settings: Mapping[str, Value], ran: Ran = ..., /) -> str:
-        """Return the key of a trial with these settings, of what it ran with or would."""
-
 
 class RunRefused(UserError, ValueError):
     """A run that cannot start as it was asked for; the text says why and what to do."""
 
 
-class Lent(NamedTuple):
+class ReusableTrial(NamedTuple):
     """A finished trial of an earlier run."""
 
     run: Path
@@ -67,36 +58,6 @@ class Lent(NamedTuple):
         except (WeightsError, FileError) as error:
             return str(error)
         return None if kept == epoch else f"that run kept epoch {kept}, and here {epoch} is best"
-
-
-def keys(
-    data: str, weights: Mapping[str, str], device: str = "cpu",
-    threads: Callable[[str], int] = lambda net: 1,
-) -> Key:
-    """Return what gives a trial's key.
-
-    Args:
-        data: key of the data's content.
-        weights: file of pretrained weights per net.
-        device: cpu or cuda: the numbers of one are not those of the other.
-        threads: how many a trial with a net has on a CPU: nor are those of one thread and of two.
-    """
-    def key(settings: Mapping[str, Value], ran: Ran | None = None) -> str:
-        """Return 20 hexadecimal digits; without `ran` of what would be run here."""
-        from facesiam.device import numerics as arithmetic  # torch takes seconds to import
-
-        net, auto = str(settings["net"]), str(settings["precision"])
-        now = arithmetic.here(net, auto, device, threads(net))
-        ran = ran or arithmetic.noted((), now, 0)
-        parts = [data, trainer_version(), *arithmetic.for_key(ran)]
-        if settings["pretrained"] and net in weights:
-            parts.append(digest(Path(weights[net])))
-        # What auto stands for is in `parts`: bf16 that was asked for is no other work.
-        same = {name: value for name, value in settings.items() if name != "precision"}
-        text = json.dumps([dict(sorted(same.items())), *parts])
-        return hashlib.sha256(text.encode()).hexdigest()[:20]
-
-    return key
 
 
 OWN = ("weights", "state", "logs", "ray", "tensorboard", "report")
@@ -133,7 +94,8 @@ def refuse_changes(run: Path, space: SearchSpace) -> None:
     ]
     changes += [
         f"prune.{name} was {_plain(was.prune.get(name))} and is {_plain(space.prune.get(name))}"
-        for name in {**was.prune, **space.prune} if was.prune.get(name) != space.prune.get(name)
+        for name in {**was.prune, **space.prune}
+        if was.prune.get(name) != space.prune.get(name)
         if space.algorithm != "rows" or name in (*CERTAIN, "control")
     ]
     asha = space.prune.get("asha")
@@ -142,12 +104,12 @@ def refuse_changes(run: Path, space: SearchSpace) -> None:
             f"prune.asha compares at the same share of {was.max_epochs()} epochs, and the most "
             f"are {space.max_epochs()} now"
         )
-    ran = folder.settings(run) if (trials := read_trials(run)) else {}
+    ran = layout.settings(run) if (trials := read_trials(run)) else {}
     for name, known in trials.items():
         if why := space.excludes(ran[name].to_dict(), known.get("row")):
             changes.append(f"trial {name} has run with {why}")
     if changes:
-        began = folder.manifest(run).get("command", "not known")
+        began = layout.manifest(run).get("command", "not known")
         more = [f"and {len(changes) - 5} more"] if len(changes) > 5 else []
         said = "\n  ".join([*changes[:5], *more])
         raise RunRefused(
@@ -157,7 +119,7 @@ def refuse_changes(run: Path, space: SearchSpace) -> None:
         )
 
 
-def lent(runs: Iterable[str]) -> dict[str, Lent]:
+def lent(runs: Iterable[str]) -> dict[str, ReusableTrial]:
     """Return the finished trials of earlier runs, by key: the first run that has one lends it.
 
     Those that ran to their end: what was stopped was held against rules and trials of its run.
@@ -165,15 +127,17 @@ def lent(runs: Iterable[str]) -> dict[str, Lent]:
     Raises:
         RunError: no such run, or it cannot be read.
     """
-    found: dict[str, Lent] = {}
+    found: dict[str, ReusableTrial] = {}
     for name in runs:
-        run, known, epochs = folder.read(name)
+        run, known, epochs = layout.read(name)
         for trial, line in known.items():
             rows = epochs.get(trial, [])
             planned = line.get("settings", {}).get("epochs")
             whole = line["status"] == "done" and len(rows) == planned
             if line.get("key") and whole:
-                found.setdefault(line["key"], Lent(run, trial, rows, line.get("ran") or ()))
+                found.setdefault(
+                    line["key"], ReusableTrial(run, trial, rows, line.get("ran") or ())
+                )
     return found
 
 

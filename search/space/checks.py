@@ -45,8 +45,13 @@ class Checks:
         return None
 
     def entries(
-        self, entry: Entry, key: str, known: Iterable[str], noun: str = "",
-        prefix: str | None = None, may_be_empty: bool = False,
+        self,
+        entry: Entry,
+        key: str,
+        known: Iterable[str],
+        noun: str = "",
+        prefix: str | None = None,
+        may_be_empty: bool = False,
     ) -> dict[str, Entry]:
         """Return the entries of a mapping whose keys are ``known``; say which are not.
 

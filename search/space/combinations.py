@@ -56,7 +56,7 @@ def circle(search: Search) -> list[str]:
     def walk(trail: list[str]) -> list[str]:
         for other in search[trail[-1]].when:
             if other in trail:
-                return [*trail[trail.index(other):], other]
+                return [*trail[trail.index(other) :], other]
             if other in search and other not in clear and (found := walk([*trail, other])):
                 return found
         clear.add(trail[-1])
@@ -110,7 +110,9 @@ def reachable(start: Settings, search: Search) -> set[str]:
 
 
 def assignments(
-    start: Settings, search: Search, fields: tuple[str, ...],
+    start: Settings,
+    search: Search,
+    fields: tuple[str, ...],
     values: Values = lambda domain: domain.few(),
 ) -> dict[tuple[Value, ...], int]:
     """Return what some settings can be together, and in how many combinations they are so.
@@ -128,9 +130,12 @@ def assignments(
         TooMany: that are more than can be told in a bounded time.
     """
     domains = {name: search[name] for name in needed(search, fields)}
-    return _tally(start, domains, fields, lambda domain, asked: [
-        (value, 1) for value in dict.fromkeys([*values(domain), *asked])
-    ])[0]  # fmt: skip
+    return _tally(
+        start,
+        domains,
+        fields,
+        lambda domain, asked: [(value, 1) for value in dict.fromkeys([*values(domain), *asked])],
+    )[0]
 
 
 def needed(search: Search, read: Iterable[str]) -> list[str]:
@@ -180,7 +185,8 @@ def _tally(
     """
     names = _near(search)
     alive = frozenset(
-        name for name in names
+        name
+        for name in names
         if all(start[o] in values for o, values in search[name].when.items() if o not in search)
     )
     states = {(alive, tuple(start[name] for name in fields)): 1}
@@ -198,7 +204,7 @@ def _tally(
                 raise TooMany(_too_many(names))
             for value, weight in decided:
                 left = living - {name, *(n for n, when in asked_by.items() if value not in when)}
-                kept = known if at is None else (*known[:at], value, *known[at + 1:])
+                kept = known if at is None else (*known[:at], value, *known[at + 1 :])
                 coming[left, kept] = coming.get((left, kept), 0) + times * weight
         states = coming
     tally: Tally = {}
@@ -223,6 +229,7 @@ def _near(search: Search) -> list[str]:
     placed: dict[str, None] = {}
     waiting = order(search)
     while waiting:
+
         def missing(name: str) -> set[str]:
             return {o for o in search[name].when if o in search and o not in placed}
 
@@ -287,8 +294,10 @@ def clashes(fixed: Mapping[str, Value], search: Search) -> list[Clash]:
             if broken.total > 1:
                 verb = "breaks" if broken.bad == 1 else "break"
                 kind = "combinations" if len(broken.names) > 1 else "values"
-                text += (f"; {broken.bad} of {broken.total} {kind} of {_and(broken.names)} {verb} "
-                         "this" + _cure(rule, broken, fixed, search))  # fmt: skip
+                text += (
+                    f"; {broken.bad} of {broken.total} {kind} of {_and(broken.names)} {verb} "
+                    "this" + _cure(rule, broken, fixed, search)
+                )
             found.append(Clash(rule.key, text))
     return found
 
@@ -306,9 +315,7 @@ def _broken(rule: Constraint, fixed: Mapping[str, Value], search: Search) -> _Br
     return _Broken(first, bad, sum(tally.values()), needed(search, rule.fields))
 
 
-def _cure(
-    rule: Constraint, broken: _Broken, fixed: Mapping[str, Value], search: Search
-) -> str:
+def _cure(rule: Constraint, broken: _Broken, fixed: Mapping[str, Value], search: Search) -> str:
     """Return the `when:` that leaves no combination which breaks the rule, or ''."""
     key = rule.key
     searched = search.get(key)
@@ -333,7 +340,11 @@ def _cure(
 
 
 def _breaks(
-    rule: Constraint, fixed: Mapping[str, Value], search: Search, domain: Domain, other: str,
+    rule: Constraint,
+    fixed: Mapping[str, Value],
+    search: Search,
+    domain: Domain,
+    other: str,
     values: tuple[Value, ...],
 ) -> bool:
     """Say whether a rule is still broken if its setting has a condition on ``other``."""

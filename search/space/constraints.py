@@ -35,10 +35,14 @@ def never_searched(space: SearchSpace) -> list[Finding]:
     except TooMany:
         return []  # which ``problems`` says
     return [
-        (f"search.{name}.when", f"{name}.when", "holds in no trial: what it asks for cannot be at "
-         "once")
-        for name in space.search if name not in reached
-    ]  # fmt: skip
+        (
+            f"search.{name}.when",
+            f"{name}.when",
+            "holds in no trial: what it asks for cannot be at once",
+        )
+        for name in space.search
+        if name not in reached
+    ]
 
 
 def _rows(space: SearchSpace) -> list[Finding]:
@@ -57,8 +61,9 @@ def _grid(space: SearchSpace) -> list[Finding]:
     text = "a grid cannot list a continuous range; give it a step, or choices"
     found = [
         (f"search.{name}", name, text)
-        for name, domain in space.search.items() if domain.count() is None
-    ]  # fmt: skip
+        for name, domain in space.search.items()
+        if domain.count() is None
+    ]
     most, size = int(OPTIONS["trials"].high or 0), 0 if found else space.size() or 0
     if size > most:
         text = f"a grid of {_short(size)} trials; at most {most:,} are run: list fewer values, or "

@@ -35,13 +35,17 @@ def opposite(space: SearchSpace, said: Collection[str]) -> list[Finding]:
     """
     if "mode" not in said or space.mode == mode_of(space.metric):
         return []
-    return [("mode", "mode", f"{space.mode} takes the worst {space.metric} for the best; leave it "
-             f"out, or write {mode_of(space.metric)}")]  # fmt: skip
+    return [
+        (
+            "mode",
+            "mode",
+            f"{space.mode} takes the worst {space.metric} for the best; leave it "
+            f"out, or write {mode_of(space.metric)}",
+        )
+    ]
 
 
-def idle(
-    space: SearchSpace, said: Collection[str], rules: Collection[str]
-) -> list[Finding]:
+def idle(space: SearchSpace, said: Collection[str], rules: Collection[str]) -> list[Finding]:
     """List what a space file says and what would do nothing.
 
     Args:
@@ -67,22 +71,33 @@ def unused(space: SearchSpace, name: str) -> str:
         return f"{many[space.algorithm]}{some}; leave it out, or take algorithm: random or tpe"
     if space.prune["control"]:  # who is in the control group is drawn
         return ""
-    return (f"draws which trials to run, and {many[space.algorithm]}; leave it out. The seed of "
-            "the trials is a setting: under fixed:, or by --set seed=")  # fmt: skip
+    return (
+        f"draws which trials to run, and {many[space.algorithm]}; leave it out. The seed of "
+        "the trials is a setting: under fixed:, or by --set seed="
+    )
 
 
 def _rules(space: SearchSpace, rules: Collection[str]) -> list[Finding]:
     found: list[Finding] = []
     on = [name for name in RULES if space.prune[name]]
     if space.prune["control"] and not on:
-        found.append(("prune.control", "prune.control", "no rule is on, so none stops a trial "
-                      "that could run on"))  # fmt: skip
+        found.append(
+            (
+                "prune.control",
+                "prune.control",
+                "no rule is on, so none stops a trial that could run on",
+            )
+        )
     if space.algorithm == "rows" and not space.search:
         found += [
-            (f"prune.{name}", f"prune.{name}", "rows run to their end; of the rules only dead and "
-             "diverged hold for them")
-            for name in on if name in rules and name not in CERTAIN
-        ]  # fmt: skip
+            (
+                f"prune.{name}",
+                f"prune.{name}",
+                "rows run to their end; of the rules only dead and diverged hold for them",
+            )
+            for name in on
+            if name in rules and name not in CERTAIN
+        ]
     plateau, most = space.prune["plateau"], space.max_epochs()
     usual = RULES["plateau"].options["patience"].default
     # The usual one is also what a run's own space.yaml says, whether anybody wrote it or not.
@@ -104,7 +119,11 @@ def _resources(space: SearchSpace) -> list[Finding]:
     there = nets(space)
     few = ", ".join(there) if len(there) <= 6 else f"{len(there)} others"
     return [
-        (f"resources.per_net.{net}", f"resources.per_net.{net}", f"no trial has this net; they "
-         f"have {few}")
-        for net in space.resources.per_net if net not in there
-    ]  # fmt: skip
+        (
+            f"resources.per_net.{net}",
+            f"resources.per_net.{net}",
+            f"no trial has this net; they have {few}",
+        )
+        for net in space.resources.per_net
+        if net not in there
+    ]

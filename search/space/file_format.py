@@ -9,7 +9,7 @@ from typing import Any
 
 from facesiam.config.lookalikes import odd
 from facesiam.config.trial import SETTINGS, Setting, Value, did_you_mean
-from search.space import spec as options
+from search.space import spec
 from search.space.checks import Checks
 from search.space.domains import Amount, Domain, Resources, Row
 from search.space.searched import both_fixed_and_searched, read_search
@@ -29,7 +29,7 @@ class Reader(Checks):
 
     def read(self, root: MappingNode) -> dict[str, Any]:
         """Return what the file says, by SearchSpace's field; the faulty parts are left out."""
-        known = [*options.PARTS, *options.OPTIONS]
+        known = [*spec.PARTS, *spec.OPTIONS]
         for name, entry in root.entries.items():
             self.lines[name] = entry.line
             if name in SETTINGS and name not in known:
@@ -57,7 +57,7 @@ class Reader(Checks):
 
     def _options(self, root: MappingNode) -> dict[str, Any]:
         found: dict[str, Any] = {}
-        for name, setting in options.OPTIONS.items():
+        for name, setting in spec.OPTIONS.items():
             entry = root.entries.get(name)
             if entry and (value := self.value(entry.node, setting, name)) is not None:
                 found[name] = value
@@ -84,9 +84,7 @@ class Reader(Checks):
         return found
 
     def _row(self, key: str, entry: Entry) -> Row:
-        parts = self.entries(
-            entry, key, options.ROW, "a key of a row", f"{key}, ", may_be_empty=True
-        )
+        parts = self.entries(entry, key, spec.ROW, "a key of a row", f"{key}, ", may_be_empty=True)
         read: dict[str, Callable[[Entry], Any]] = {
             "settings": lambda e: self.settings(e, f"{key}.settings", f"{key}, "),
             "printed": lambda e: self.settings(e, f"{key}.printed", f"{key}, printed "),
@@ -97,7 +95,7 @@ class Reader(Checks):
 
     def _published(self, entry: Entry, key: str) -> dict[str, Any]:
         found: dict[str, Any] = {}
-        known = options.PUBLISHED
+        known = spec.PUBLISHED
         entries = self.entries(entry, key, known, "a published figure", f"{key} ")
         for name, each in entries.items():
             if name == "overfit" and isinstance(each.node, Scalar) and each.node.null:
@@ -110,28 +108,28 @@ class Reader(Checks):
         return found
 
     def _prune(self, entry: Entry) -> dict[str, Any]:
-        known = [*options.RULES, options.CONTROL.name]
+        known = [*spec.RULES, spec.CONTROL.name]
         forms = "false (no rule), true (every rule, asha too)"
         on = self._switch(entry, "prune", forms, known)
         if on is not None:
-            return options.pruning(on)
+            return spec.pruning(on)
         found: dict[str, Any] = {}
         if not isinstance(entry.node, MappingNode):
             return found
-        owners = {option: name for name, rule in options.RULES.items() for option in rule.options}
+        owners = {option: name for name, rule in spec.RULES.items() for option in rule.options}
         for name, each in self.entries(entry, "prune", [*known, *owners]).items():
             self.lines[f"prune.{name}"] = each.line
             if name in owners:
                 text = f"a key of prune.{owners[name]}; put it under {owners[name]}:"
                 self.say(each.line, f"prune.{name}", text)
-            elif name in options.RULES:
+            elif name in spec.RULES:
                 found[name] = self._rule(name, each)
-            elif (share := self.value(each.node, options.CONTROL, f"prune.{name}")) is not None:
+            elif (share := self.value(each.node, spec.CONTROL, f"prune.{name}")) is not None:
                 found[name] = share
         return found
 
     def _rule(self, name: str, entry: Entry) -> bool | dict[str, Value]:
-        rule, key = options.RULES[name], f"prune.{name}"
+        rule, key = spec.RULES[name], f"prune.{name}"
         on = self._switch(entry, key, "true or false", rule.options)
         if on is not None or not (rule.options and isinstance(entry.node, MappingNode)):
             return rule.switched(bool(on))
@@ -168,12 +166,12 @@ class Reader(Checks):
         return None
 
     def _resources(self, entry: Entry) -> Resources:
-        entries = self.entries(entry, "resources", [*options.AMOUNTS, "per_net"])
+        entries = self.entries(entry, "resources", [*spec.AMOUNTS, "per_net"])
         per_net = entries.pop("per_net", None)
-        nets = self.entries(per_net, "resources.per_net", options.NETS, "a net") if per_net else {}
+        nets = self.entries(per_net, "resources.per_net", spec.NETS, "a net") if per_net else {}
         own = {
             net: self._amounts(
-                self.entries(each, f"resources.per_net.{net}", options.AMOUNTS),
+                self.entries(each, f"resources.per_net.{net}", spec.AMOUNTS),
                 f"resources.per_net.{net}",
             )
             for net, each in nets.items()
@@ -183,7 +181,7 @@ class Reader(Checks):
     def _amounts(self, entries: Mapping[str, Entry], key: str) -> dict[str, Amount]:
         found: dict[str, Amount] = {}
         for name, each in entries.items():
-            setting, label = options.AMOUNTS[name], f"{key}.{name}"
+            setting, label = spec.AMOUNTS[name], f"{key}.{name}"
             text = each.node.text if isinstance(each.node, Scalar) else ""
             if text == "auto":
                 found[name] = "auto"

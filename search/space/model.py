@@ -22,14 +22,10 @@ from facesiam import cli
 from facesiam.config.trial import SETTINGS, Value, did_you_mean, recorded
 from search.space import (
     combinations,
+    constraints,
     contradictions,
+    overrides,
     shipped,
-)
-from search.space import (
-    constraints as feasible,
-)
-from search.space import (
-    overrides as pinning,
 )
 from search.space.domains import Choice, Domain, Range, Resources, Row, TrialLike, active
 from search.space.file_format import Reader
@@ -39,8 +35,15 @@ from search.space.typos import slips
 from search.space.yaml_lines import parse, read_text
 
 __all__ = [
-    "ALGORITHMS", "Choice", "Range", "Resources", "Row", "SearchSpace", "SpaceError", "load",
-]  # fmt: skip
+    "ALGORITHMS",
+    "Choice",
+    "Range",
+    "Resources",
+    "Row",
+    "SearchSpace",
+    "SpaceError",
+    "load",
+]
 
 EXAMPLES = 2000
 """Most configurations that ``examples`` lists; of larger spaces it draws as many."""
@@ -153,12 +156,14 @@ class SearchSpace:
             return (self.row_settings(id) for id in self.rows)
         asked = [domain.when for domain in self.search.values()]
         few: dict[str, Domain] = {
-            name: domain if isinstance(domain, Choice) else Choice(
+            name: domain
+            if isinstance(domain, Choice)
+            else Choice(
                 tuple({domain.low, domain.high, *(v for w in asked for v in w.get(name, ()))}),
                 domain.when,
             )
             for name, domain in self.search.items()
-        }  # fmt: skip
+        }
         small = replace(self, search=few)
         if (small.size() or 0) <= EXAMPLES:
             return small.grid()
@@ -202,8 +207,8 @@ class SearchSpace:
         Raises:
             SpaceError: an unknown setting or an impossible value; a line each.
         """
-        pinned = pinning.assigned(assignments)
-        fixed, search, rows = pinning.pin(self.fixed, self.search, self.rows, pinned)
+        pinned = overrides.assigned(assignments)
+        fixed, search, rows = overrides.pin(self.fixed, self.search, self.rows, pinned)
         prune = dict(self.prune)
         if "epochs" in pinned and prune["asha"]:
             grace = min(prune["asha"]["grace"], int(pinned["epochs"]))
@@ -222,9 +227,12 @@ class SearchSpace:
             raise SpaceError(f"--rows: name at least one; {self._has_rows()}")
         wrong = [id for id in dict.fromkeys(ids) if id not in self.rows]
         if wrong:
-            raise SpaceError("\n".join(
-                f"--rows {id}: no such row; {self._has_rows()}{self._row_near(id)}" for id in wrong
-            ))  # fmt: skip
+            raise SpaceError(
+                "\n".join(
+                    f"--rows {id}: no such row; {self._has_rows()}{self._row_near(id)}"
+                    for id in wrong
+                )
+            )
         return {id: self.rows[id] for id in ids}
 
     def checked(self) -> Self:
@@ -233,7 +241,7 @@ class SearchSpace:
         Raises:
             SpaceError: what the command line changed does not fit the rest.
         """
-        problems = [Problem(0, key, text) for _, key, text in feasible.problems(self)]
+        problems = [Problem(0, key, text) for _, key, text in constraints.problems(self)]
         if problems:
             raise report(f"{self.path}, with the options given", problems)
         return self
@@ -257,7 +265,11 @@ class SearchSpace:
         plain["resources"] = self.resources.plain()
         plain |= {"keep": self.keep, "report": self.report}
         return yaml.dump(
-            plain, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=99,
+            plain,
+            Dumper=_Dumper,
+            sort_keys=False,
+            allow_unicode=True,
+            width=99,
             default_flow_style=None,
         )
 
@@ -320,11 +332,11 @@ def _read(text: str, path: Path, strict: bool, of_run: bool) -> SearchSpace:
     if reader.settings_read:
         problems += [
             Problem(reader.line(place), key, text)
-            for place, key, text in feasible.problems(space)
+            for place, key, text in constraints.problems(space)
         ]
     if not problems and not of_run:
         rules = {place.removeprefix("prune.") for place in reader.lines}
-        wrong = [*feasible.never_searched(space), *contradictions.opposite(space, said)]
+        wrong = [*constraints.never_searched(space), *contradictions.opposite(space, said)]
         wrong += contradictions.idle(space, said, rules) if strict else []
         problems = [Problem(reader.line(place), key, text) for place, key, text in wrong]
     if problems:
@@ -341,9 +353,7 @@ class _Dumper(yaml.SafeDumper):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Check space files or print the schema; return the exit code, 2 for a faulty file."""
-    parser = cli.Parser(
-        prog="python -m search.space", description="Check space files."
-    )
+    parser = cli.Parser(prog="python -m search.space", description="Check space files.")
     parser.add_argument("files", nargs="*", metavar="FILE", help="space file to check")
     parser.add_argument("--schema", action="store_true", help="print the JSON schema instead")
     options = parser.parse_args(arguments)
@@ -360,10 +370,11 @@ def _main(options: argparse.Namespace) -> int:
     for file in options.files:
         try:
             space = load(shipped.space_file(file), strict=True)
-            print(f"{file}: {space.size() or 'infinitely many'} configurations, "
-                  f"{len(space.rows)} rows")  # fmt: skip
+            print(
+                f"{file}: {space.size() or 'infinitely many'} configurations, "
+                f"{len(space.rows)} rows"
+            )
         except SpaceError as error:
             cli.say(str(error))
             wrong = 2
     return wrong
-

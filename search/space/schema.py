@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from facesiam.config.trial import SETTINGS, Setting
-from search.space import spec as options
+from search.space import spec
 
 COMMAND = "python -m search.space --schema > search/space/space.schema.json"
 """Writes the file that is committed."""
@@ -24,7 +24,7 @@ def schema() -> Schema:
     """Return the schema of a space file, draft 7."""
     settings = {name: _described(_value(s), s) for name, s in SETTINGS.items()}
     either = {name: _one_or_more(_value(s)) for name, s in SETTINGS.items()}
-    top = {name: _described(_value(option), option) for name, option in options.OPTIONS.items()}
+    top = {name: _described(_value(option), option) for name, option in spec.OPTIONS.items()}
     top |= {
         "fixed": {"$ref": "#/definitions/settings"},
         "search": _object({name: _searched(setting) for name, setting in SETTINGS.items()}),
@@ -32,10 +32,12 @@ def schema() -> Schema:
         "prune": _prune(),
         "resources": _resources(),
     }
-    for name, help in options.PARTS.items():
-        top[name] = {"description": help, "allOf": [top[name]]} if "$ref" in top[name] else {
-            "description": help, **top[name]
-        }  # fmt: skip
+    for name, help in spec.PARTS.items():
+        top[name] = (
+            {"description": help, "allOf": [top[name]]}
+            if "$ref" in top[name]
+            else {"description": help, **top[name]}
+        )
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "Space file",
@@ -44,7 +46,7 @@ def schema() -> Schema:
         "anyOf": [{"required": [name]} for name in ("search", "rows", "fixed")],
         "definitions": {
             "settings": _object(settings),
-            "when": {"description": options.WHEN, **_object(either), "minProperties": 1},
+            "when": {"description": spec.WHEN, **_object(either), "minProperties": 1},
             "row": _row(),
         },
     }
@@ -85,16 +87,18 @@ def _searched(setting: Setting) -> Schema:
     forms = [_list(value), _object({"choices": _list(value), "when": when}, ["choices"])]
     if setting.type in (int, float) and not setting.choices:
         kinds: dict[str, Schema] = {
-            "low": value, "high": value, "log": {"type": "boolean", "default": False},
+            "low": value,
+            "high": value,
+            "log": {"type": "boolean", "default": False},
             "step": {"type": value["type"], "exclusiveMinimum": 0},
-        }  # fmt: skip
-        parts = {name: {"description": options.RANGE[name], **kinds[name]} for name in kinds}
+        }
+        parts = {name: {"description": spec.RANGE[name], **kinds[name]} for name in kinds}
         forms.append(_object({**parts, "when": when}, ["low", "high"]))
     return {"description": setting.help, "anyOf": forms}
 
 
 def _row() -> Schema:
-    published = {name: _described(_value(s), s) for name, s in options.PUBLISHED.items()}
+    published = {name: _described(_value(s), s) for name, s in spec.PUBLISHED.items()}
     for each in published.values():
         del each["default"]
     published["overfit"]["type"] = ["boolean", "null"]
@@ -104,18 +108,24 @@ def _row() -> Schema:
         "published": _object(published),
         "note": {"type": "string"},
     }
-    return {**_object({
-        name: {"description": help, "allOf": [parts[name]]} for name, help in options.ROW.items()
-    }), "type": ["object", "null"]}  # fmt: skip
+    return {
+        **_object(
+            {
+                name: {"description": help, "allOf": [parts[name]]}
+                for name, help in spec.ROW.items()
+            }
+        ),
+        "type": ["object", "null"],
+    }
 
 
 def _prune() -> Schema:
-    rules = {name: _rule(rule) for name, rule in options.RULES.items()}
-    control = options.CONTROL
+    rules = {name: _rule(rule) for name, rule in spec.RULES.items()}
+    control = spec.CONTROL
     return _switch({**rules, control.name: _described(_value(control), control)})
 
 
-def _rule(rule: options.Rule) -> Schema:
+def _rule(rule: spec.Rule) -> Schema:
     settings = {name: _described(_value(s), s) for name, s in rule.options.items()}
     form = _switch(settings) if settings else {"type": "boolean"}
     return {"description": rule.help, **form, "default": rule.on}
@@ -129,7 +139,7 @@ def _switch(properties: Mapping[str, Any]) -> Schema:
 def _resources() -> Schema:
     amounts = {
         name: {"description": s.help, "anyOf": [{"const": "auto"}, _value(s)], "default": "auto"}
-        for name, s in options.AMOUNTS.items()
+        for name, s in spec.AMOUNTS.items()
     }
-    nets = _object({net: _object(amounts) for net in options.NETS})
-    return _object({**amounts, "per_net": {"description": options.PER_NET, **nets}})
+    nets = _object({net: _object(amounts) for net in spec.NETS})
+    return _object({**amounts, "per_net": {"description": spec.PER_NET, **nets}})

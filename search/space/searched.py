@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from facesiam.config.trial import SETTINGS, Setting, Value
-from search.space import spec as options
+from search.space import spec
 from search.space.checks import Checks, written
 from search.space.combinations import circle
 from search.space.domains import Choice, Domain, Range, When
@@ -38,9 +38,9 @@ def _domain(checks: Checks, setting: Setting, entry: Entry) -> Domain | None:
         text = "a list of choices or a range is searched; a single value goes under fixed:"
         checks.say(entry.line, name, text)
         return None
-    entries = checks.entries(entry, name, ["choices", *options.RANGE, "when"])
+    entries = checks.entries(entry, name, ["choices", *spec.RANGE, "when"])
     when = _when(checks, name, entries["when"]) if "when" in entries else {}
-    ranged = [key for key in options.RANGE if key in entries]
+    ranged = [key for key in spec.RANGE if key in entries]
     if "choices" in entries and ranged:
         checks.say(entry.line, name, f"has both choices and {ranged[0]}; take one out")
     elif "choices" in entries:
@@ -80,7 +80,8 @@ def _range(
     kinds = {"low": setting, "high": setting, "log": LOG, "step": step}
     got: dict[str, Any] = {
         key: checks.value(entries[key].node, kind, f"{name}.{key}")
-        for key, kind in kinds.items() if key in entries
+        for key, kind in kinds.items()
+        if key in entries
     }
     if len(checks.problems) > before:
         return None

@@ -29,8 +29,10 @@ def whole() -> Path:
         UserError: they are missing. What rests on them would silently not act.
     """
     if not is_file(RECORDINGS / "index.csv"):
-        raise UserError(f"{RECORDINGS}: the recorded runs that the package brings along are "
-                        "missing, so its installation is not whole: install it again")  # fmt: skip
+        raise UserError(
+            f"{RECORDINGS}: the recorded runs that the package brings along are "
+            "missing, so its installation is not whole: install it again"
+        )
     return RECORDINGS
 
 

@@ -18,29 +18,53 @@ OPTIONS: dict[str, Setting] = {
     for option in (
         Setting("name", str, "", "name of the run and its folder; without it, the file's name"),
         Setting(
-            "data", str, "",
+            "data",
+            str,
+            "",
             "the CFP zip, its extracted folder, or drawn for drawn faces; --data wins over it",
         ),
         Setting(
-            "algorithm", str, "tpe",
+            "algorithm",
+            str,
+            "tpe",
             "how trials are chosen: tpe (Optuna), random, grid (every combination), rows (the "
             "rows below); without it tpe, or rows or grid where nothing is searched",
             choices=ALGORITHMS,
         ),
         Setting("trials", int, 20, "number of trials, for tpe and random", low=1, high=100_000),
-        Setting("minutes", float, 0.0, "how long the search may take: then no trial starts, those "
-                "that run save their state within their step, and what there is is ranked; "
-                "--resume goes on, for as long again; 0: no limit", low=0, high=1e6),
+        Setting(
+            "minutes",
+            float,
+            0.0,
+            "how long the search may take: then no trial starts, those "
+            "that run save their state within their step, and what there is is ranked; "
+            "--resume goes on, for as long again; 0: no limit",
+            low=0,
+            high=1e6,
+        ),
         Setting("seed", int, 0, "seeds the choice of trials", low=0, high=2**31 - 1),
-        Setting("metric", str, "val_acc", "what the best epoch and trial are best in",
-                choices=METRICS),
-        Setting("mode", str, "max", "whether more (max) or less (min) of the metric is better; "
-                "without it max for accuracies, min for losses", choices=("max", "min")),
-        Setting("keep", int, 3, "how many of the best trials keep their weights, best epoch's",
-                low=1, high=100_000),
+        Setting(
+            "metric", str, "val_acc", "what the best epoch and trial are best in", choices=METRICS
+        ),
+        Setting(
+            "mode",
+            str,
+            "max",
+            "whether more (max) or less (min) of the metric is better; "
+            "without it max for accuracies, min for losses",
+            choices=("max", "min"),
+        ),
+        Setting(
+            "keep",
+            int,
+            3,
+            "how many of the best trials keep their weights, best epoch's",
+            low=1,
+            high=100_000,
+        ),
         Setting("report", bool, False, "write the report when the search is done"),
     )
-}  # fmt: skip
+}
 """Keys with a single value."""
 
 PARTS: dict[str, str] = {
@@ -85,10 +109,21 @@ RULES: dict[str, Rule] = {
         "guessing, and the odds of a late start (learned from recorded curves, an epoch counted "
         "by its learning rate) not worth its epochs",
         options=_by_name(
-            Setting("care", float, 16.0,
-                    "how many times a lost good trial weighs more than its epochs", above=0),
-            Setting("level", float, 0.01, "how likely a net that guesses leaves the band at all, "
-                    "over all its epochs", above=0, high=0.5),
+            Setting(
+                "care",
+                float,
+                16.0,
+                "how many times a lost good trial weighs more than its epochs",
+                above=0,
+            ),
+            Setting(
+                "level",
+                float,
+                0.01,
+                "how likely a net that guesses leaves the band at all, over all its epochs",
+                above=0,
+                high=0.5,
+            ),
         ),
     ),
     "plateau": Rule(
@@ -97,32 +132,60 @@ RULES: dict[str, Rule] = {
         "fallen and no trial like it has gained as much since; of val_acc and val_auc only",
         options=_by_name(
             Setting("patience", int, 20, "epochs without a new best", low=1),
-            Setting("within", float, 0.02, "gap to the leader up to which the trial still goes on",
-                    low=0, high=1),
+            Setting(
+                "within",
+                float,
+                0.02,
+                "gap to the leader up to which the trial still goes on",
+                low=0,
+                high=1,
+            ),
         ),
     ),
     "asha": Rule(
         "successive halving (ASHA): of the trials at a rung, only the best go on",
         on=False,
         options=_by_name(
-            Setting("grace", int, 3, "epochs that every trial may run, from its take-off on where "
-                    "that is in the first third of its epochs", low=1),
+            Setting(
+                "grace",
+                int,
+                3,
+                "epochs that every trial may run, from its take-off on where "
+                "that is in the first third of its epochs",
+                low=1,
+            ),
             Setting("factor", int, 4, "one trial in this many goes on from each rung", low=2),
-            Setting("compare", str, "epoch", "trials with different `epochs` meet at the same "
-                    "epoch, or at the same share of their schedule (grace then counts epochs of "
-                    "the longest), as they do wherever the learning rate falls",
-                    choices=("epoch", "share")),
-            Setting("noise", float, 0.5, "a trial this many standard errors below the cutoff "
-                    "still goes on", low=0, high=10),
+            Setting(
+                "compare",
+                str,
+                "epoch",
+                "trials with different `epochs` meet at the same "
+                "epoch, or at the same share of their schedule (grace then counts epochs of "
+                "the longest), as they do wherever the learning rate falls",
+                choices=("epoch", "share"),
+            ),
+            Setting(
+                "noise",
+                float,
+                0.5,
+                "a trial this many standard errors below the cutoff still goes on",
+                low=0,
+                high=10,
+            ),
         ),
     ),
-}  # fmt: skip
+}
 """The rules of `prune:`, in the order of a dumped file."""
 
 CONTROL = Setting(
-    "control", float, 0.0, "share of the trials that a rule would stop and that run on to the end "
-    "all the same, to measure how often the rules are wrong", low=0, high=1,
-)  # fmt: skip
+    "control",
+    float,
+    0.0,
+    "share of the trials that a rule would stop and that run on to the end "
+    "all the same, to measure how often the rules are wrong",
+    low=0,
+    high=1,
+)
 
 
 def pruning(on: bool | None = None) -> dict[str, Any]:
@@ -136,9 +199,11 @@ def pruning(on: bool | None = None) -> dict[str, Any]:
 
 
 RANGE: dict[str, str] = {
-    "low": "lowest value", "high": "highest value, included",
-    "log": "draw uniformly in the logarithm", "step": "distance of one value from the next",
-}  # fmt: skip
+    "low": "lowest value",
+    "high": "highest value, included",
+    "log": "draw uniformly in the logarithm",
+    "step": "distance of one value from the next",
+}
 """What a range takes, beside `when`."""
 
 WHEN = (
@@ -160,8 +225,9 @@ ROW: dict[str, str] = {
 
 AMOUNTS: dict[str, Setting] = {
     "cpus": Setting("cpus", float, "auto", "CPUs of a trial; auto: an equal share", above=0),
-    "gpus": Setting("gpus", float, "auto", "GPUs of a trial, such as 0.5; auto: 1 if there is one",
-                    low=0),
-}  # fmt: skip
+    "gpus": Setting(
+        "gpus", float, "auto", "GPUs of a trial, such as 0.5; auto: 1 if there is one", low=0
+    ),
+}
 PER_NET = "the same for one net, where nets differ"
 NETS = SETTINGS["net"].choices

@@ -56,7 +56,7 @@ def _separates(line: str, at: int) -> bool:
     """Say whether a character stands for one that YAML would read as a mark or a space."""
     meant, before = plain(line[at]), line[:at].rstrip(SPACES)
     if line[at] in SPACES:
-        after = line[at + 1:].lstrip(SPACES)
+        after = line[at + 1 :].lstrip(SPACES)
         return bool(_BESIDE.match(before[-1:]) or _BESIDE.match(after[:1]))
     if not meant:
         return False

@@ -38,7 +38,7 @@ PLAIN_WORDS = {
     r"found character '(.)' that cannot start": "a value that starts with '{0}' needs quotes",
     r"expected '<document start>', but found": "text after the end of the document",
     r"expected a single document": "a second document starts here; a space file holds one",
-}  # fmt: skip
+}
 """What PyYAML says, and what it means to somebody who writes a space file."""
 
 

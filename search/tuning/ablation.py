@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from facesiam.config.trial import Value, conflicts
 from search import results
-from search.runs import layout as folder
+from search.runs import layout
 from search.space.domains import Choice, Row, active
 from search.space.model import SearchSpace
 
@@ -59,14 +59,15 @@ def rows(space: SearchSpace, run: str, rank: int, seeds: int) -> dict[str, Row]:
     seed = int(best["seed"])
     return {
         f"{label}-s{number}": Row({**best, **change, "seed": number})
-        for number in range(seed, seed + seeds) for label, change in changes.items()
+        for number in range(seed, seed + seeds)
+        for label, change in changes.items()
     }
 
 
 def _best(run: str, rank: int) -> dict[str, Value]:
     """Return all settings of the trial of this rank."""
-    trials, _ = results.load(folder.folder_of(run))
+    trials, _ = results.load(layout.folder_of(run))
     chosen = trials[trials["rank"] == rank]
     if chosen.empty:
-        raise folder.RunError(f"{run}: no trial of rank {rank}")
+        raise layout.RunError(f"{run}: no trial of rank {rank}")
     return results.settings(run)[str(chosen["trial"].iloc[0])].to_dict()

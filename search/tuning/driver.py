@@ -30,15 +30,14 @@ from facesiam.device.cores import cores
 from facesiam.errors import masked
 from facesiam.files import digest
 from facesiam.trainable import FaceTrial, measured
+from facesiam.training.fingerprint import Key
 from facesiam.training.throughput import Share, Way
 from search.resources import sharing
-from search.resources.allocation import DriverError, Node, Setup, Shares, check_address
+from search.resources.allocation import Allocation, DriverError, Node, Setup, check_address
 from search.runs.remote import Mirror
-from search.runs.reuse import Key, Lent
+from search.runs.reuse import ReusableTrial
 from search.space.model import SearchSpace
-from search.tuning import failures as faults
-from search.tuning import ray_session as session
-from search.tuning import ray_watchdog as watch
+from search.tuning import failures, ray_session, ray_watchdog
 from search.tuning.live_table import Board
 from search.tuning.ray_cluster import code, open_depot
 from search.tuning.recorder import Recorder
@@ -58,9 +57,15 @@ OBJECT_STORE_BYTES = 256 * 2**20
 
 
 def run(
-    space: SearchSpace, setup: Setup, shares: Shares, board: Board,
-    trainable: type[tune.Trainable] = FaceTrial, *, key: Key | None = None,
-    lent: Mapping[str, Lent] | None = None, mirror: Mirror | None = None,
+    space: SearchSpace,
+    setup: Setup,
+    shares: Allocation,
+    board: Board,
+    trainable: type[tune.Trainable] = FaceTrial,
+    *,
+    key: Key | None = None,
+    lent: Mapping[str, ReusableTrial] | None = None,
+    mirror: Mirror | None = None,
     dead_end: Callable[[str], int] | None = None,
 ) -> str | None:
     """Run the search, or what is left of it, into ``setup.run``.
@@ -85,22 +90,30 @@ def run(
             it: told why, it returns the exit code with which the process ends.
     """
     recorder = Recorder(
-        space, setup.run, board, shares, key, lent,
-        storage=mirror.bucket if mirror else None, sweep=mirror.sweep if mirror else None,
+        space,
+        setup.run,
+        board,
+        shares,
+        key,
+        lent,
+        storage=mirror.bucket if mirror else None,
+        sweep=mirror.sweep if mirror else None,
     )
     if mirror:
         mirror.on_lost = recorder.lost
     _keep_private(setup)
     tuner = _tuner(recorder, shares, trainable)
     try:
-        with board, on_signals(recorder, space.minutes), watch.watched(
-            recorder, dead_end or _dead_end
+        with (
+            board,
+            on_signals(recorder, space.minutes),
+            ray_watchdog.watched(recorder, dead_end or _dead_end),
         ):
             tuner.fit()
     except KeyboardInterrupt:
         pass
     except OSError as error:  # the disk that the journal is on, or Ray's files
-        recorder.halted = faults.told(error)
+        recorder.halted = failures.told(error)
     except TuneError as error:  # so Ray wraps them, where it is its own
         if os.strerror(errno.ENOSPC) not in str(error):
             raise
@@ -109,7 +122,7 @@ def run(
     try:
         why = recorder.close()
     except OSError as error:
-        why = faults.told(error)
+        why = failures.told(error)
     if recorder.journal.foreign:  # the run is another search's now, its manifest too
         raise recorder.journal.foreign
     return why
@@ -143,19 +156,24 @@ def _dead_end(why: str) -> int:
     return cli.STORAGE_FAILED
 
 
-def _tuner(recorder: Recorder, shares: Shares, trainable: type[tune.Trainable]) -> tune.Tuner:
+def _tuner(recorder: Recorder, shares: Allocation, trainable: type[tune.Trainable]) -> tune.Tuner:
     setup = shares.setup
     depot = open_depot(Path(setup.data), setup.weights) if setup.address and setup.data else None
     return tune.Tuner(
         tune.with_resources(trainable, placing(shares)),
         tune_config=tune.TuneConfig(
-            search_alg=Searching(recorder, shares, depot), scheduler=recorder.scheduler,
-            num_samples=-1, reuse_actors=True,
+            search_alg=Searching(recorder, shares, depot),
+            scheduler=recorder.scheduler,
+            num_samples=-1,
+            reuse_actors=True,
             trial_dirname_creator=lambda trial: trial.config["trial"],
         ),
         run_config=tune.RunConfig(
-            name=f"session{recorder.session}", storage_path=str(setup.run / "ray"), verbose=0,
-            callbacks=[recorder], checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            name=f"session{recorder.session}",
+            storage_path=str(setup.run / "ray"),
+            verbose=0,
+            callbacks=[recorder],
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
         ),
     )
 
@@ -173,9 +191,9 @@ def connect(address: str | None, dashboard: bool = False) -> None:
     """
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the board tells why trials fail
     if ray.is_initialized():
-        session.set_environment(local=False)
+        ray_session.set_environment(local=False)
         return
-    session.set_environment(local=address is None)
+    ray_session.set_environment(local=address is None)
     # What its daemons say of each other's deaths, dozens of lines: see watch.py.
     ray._private.utils.set_sigterm_handler = lambda handler: None  # this process has its own
     ray._private.worker.print_to_stdstream = lambda *said, **more: None
@@ -204,17 +222,21 @@ def _start(dashboard: bool) -> None:
     ray._common.utils.try_make_directory_shared = lambda place: None
     _RAYLET.AuthenticationTokenLoader.instance().reset_cache()
     _apart()
-    folder = session.new_folder()
-    session.ends_with_this_process(folder, ray.shutdown)
+    folder = ray_session.new_folder()
+    ray_session.ends_with_this_process(folder, ray.shutdown)
     before = os.environ.get("TMPDIR")
     os.environ["TMPDIR"] = str(folder)  # what its processes leave goes with it
     try:
         # "local", as without an address Ray would join whatever $RAY_ADDRESS names.
         ray.init(
-            address="local", include_dashboard=dashboard, dashboard_host="127.0.0.1",
+            address="local",
+            include_dashboard=dashboard,
+            dashboard_host="127.0.0.1",
             num_cpus=cores(),  # Ray itself knows of no affinity, and of no half cores
-            object_store_memory=OBJECT_STORE_BYTES, _node_ip_address="127.0.0.1",
-            _temp_dir=str(folder), **_QUIET,
+            object_store_memory=OBJECT_STORE_BYTES,
+            _node_ip_address="127.0.0.1",
+            _temp_dir=str(folder),
+            **_QUIET,
         )
     except (Exception, SystemExit) as error:  # whatever Ray meets there
         ray.shutdown()
@@ -231,6 +253,7 @@ def _apart() -> None:
     A Ctrl-C in the terminal, or a SIGTERM to the whole group, would end them before the trials'
     states are saved. They end with this process all the same.
     """
+
     class Apart(services.ConsolePopen):
         def __init__(self, *given: Any, **more: Any) -> None:
             super().__init__(*given, **more, process_group=0)
@@ -282,29 +305,30 @@ def machines(address: str | None, say: Callable[[str], None]) -> list[Node]:
 
 def probe_on(setup: Setup) -> sharing.Probe:
     """Return what measures how trials share a machine, on a machine of the cluster."""
+
     def probe(settings: Mapping[str, Value], cores: int, gpu: bool) -> Share:
         """Return what a machine of the cluster found; one at once where none is free in time."""
         depot = open_depot(Path(setup.data), setup.weights) if setup.address else None
         task: Any = ray.remote(num_cpus=cores, num_gpus=float(gpu))(measured)
         contents = _contents(setup, settings) if depot else {}
-        asked = task.remote(
-            settings, setup.data, dict(setup.weights), cores, gpu, depot, contents
-        )
+        asked = task.remote(settings, setup.data, dict(setup.weights), cores, gpu, depot, contents)
         try:
-            found: Share = watch.get(asked, PROBE_SECONDS)
+            found: Share = ray_watchdog.get(asked, PROBE_SECONDS)
         except ray.exceptions.GetTimeoutError:  # the cluster is busy: one at once, as unmeasured
             ray.cancel(asked, force=True)
             nothing = Way(1, cores, 0.0, 0.0, 0.0)
             return Share(nothing, [nothing])
         return found
+
     return probe
 
 
-def placing(shares: Shares) -> Callable[[dict[str, Any]], tune.PlacementGroupFactory]:
+def placing(shares: Allocation) -> Callable[[dict[str, Any]], tune.PlacementGroupFactory]:
     """Return what gives Ray a trial's share, by the trial's config."""
     placed = {
         (net, larger): placement(*shares.of(net, larger))
-        for net in shares.space.nets() for larger in range(DOUBLINGS)
+        for net in shares.space.nets()
+        for larger in range(DOUBLINGS)
     }
     # Ray sends this to the workers. It refers to nothing of ours, or they would import all of
     # this package, optuna and scipy with it, before a trial starts.
@@ -328,7 +352,7 @@ def _contents(setup: Setup, settings: Mapping[str, Value]) -> dict[str, str]:
 class Searching(Searcher):
     """Ray's view of the suggestions; endings reach the suggester by way of the Recorder."""
 
-    def __init__(self, recorder: Recorder, shares: Shares, depot: str | None = None) -> None:
+    def __init__(self, recorder: Recorder, shares: Allocation, depot: str | None = None) -> None:
         super().__init__()
         self.recorder, self.shares, self.depot = recorder, shares, depot
         self.looked = time.monotonic()
@@ -343,12 +367,20 @@ class Searching(Searcher):
         larger = self.recorder.larger.get(suggestion.trial, 0)
         cpus, gpus = self.shares.of(str(suggestion.settings["net"]), larger)
         return {
-            "trial": suggestion.trial, "settings": suggestion.settings, "cpus": cpus,
-            "device": "cuda" if gpus else "cpu", "noted": self.recorder.noted(suggestion.trial),
-            "run": setup.storage or str(setup.run), "data": setup.data, "depot": self.depot,
-            "weights": dict(setup.weights), "metric": space.metric, "mode": space.mode,
+            "trial": suggestion.trial,
+            "settings": suggestion.settings,
+            "cpus": cpus,
+            "device": "cuda" if gpus else "cpu",
+            "noted": self.recorder.noted(suggestion.trial),
+            "run": setup.storage or str(setup.run),
+            "data": setup.data,
+            "depot": self.depot,
+            "weights": dict(setup.weights),
+            "metric": space.metric,
+            "mode": space.mode,
             "contents": _contents(setup, suggestion.settings) if self.depot else {},
-            "bar": self.recorder.bar(), "larger": larger,
+            "bar": self.recorder.bar(),
+            "larger": larger,
         }
 
     def _room(self) -> bool:

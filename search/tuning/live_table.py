@@ -38,14 +38,18 @@ class Board:
         self.began = time.monotonic()
         if self.console.is_terminal:
             self.live = Live(
-                get_renderable=self.render, console=self.console, refresh_per_second=2,
+                get_renderable=self.render,
+                console=self.console,
+                refresh_per_second=2,
                 transient=True,
             )
             self._show(self.live.start)
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
         if self.live:
@@ -62,7 +66,11 @@ class Board:
         self._compare(name, metrics[self.metric])
 
     def ended(
-        self, name: str, status: str, value: float | None, reason: str | None,
+        self,
+        name: str,
+        status: str,
+        value: float | None,
+        reason: str | None,
         earlier: bool = False,
     ) -> None:
         """Show how a trial ended; `earlier` ones are from before a resume."""
@@ -100,7 +108,8 @@ class Board:
                 table.add_row(name, f"0/{known['epochs']}", "–", "–", "–", "–")
                 continue
             table.add_row(
-                name, f"{int(last['epoch']) + 1}/{known['epochs']}",
+                name,
+                f"{int(last['epoch']) + 1}/{known['epochs']}",
                 *(f"{last[key]:.4f}" for key in (self.metric, "train_loss", "val_loss")),
                 f"{last['seconds']:.1f}",
             )

@@ -33,7 +33,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from search.pruning import schedule_progress as course
+from search.pruning import schedule_progress
 from search.pruning.history import History, take_off, waited_for
 from search.space.model import SearchSpace
 
@@ -69,7 +69,7 @@ def progress_of(history: History, space: SearchSpace) -> Progress:
         falls in the end, ages are those of the longest trial.
     """
     asha = space.prune.get("asha") or {"compare": "epoch"}
-    share = asha["compare"] == "share" or course.falls(history.settings)
+    share = asha["compare"] == "share" or schedule_progress.falls(history.settings)
     scale = space.max_epochs() / history.planned if share and history.planned else 1.0
     start = take_off(history)
     learned = start is not None or history.metric != space.metric
@@ -91,7 +91,7 @@ def progress_of(history: History, space: SearchSpace) -> Progress:
     planned = None
     if history.planned:
         planned = math.floor((clock(history.planned) - begun) * scale + 1e-9)
-    return Progress(tuple(scores), planned, learned, course.family(history.settings))
+    return Progress(tuple(scores), planned, learned, schedule_progress.family(history.settings))
 
 
 class _Ladder:
@@ -143,7 +143,12 @@ class Standings:
         """By schedule."""
 
     def tell(
-        self, number: int, value: float | None, step: int, status: str, rule: str | None = None,
+        self,
+        number: int,
+        value: float | None,
+        step: int,
+        status: str,
+        rule: str | None = None,
         progress: Progress | None = None,
     ) -> bool:
         """Enter a trial that has ended.

@@ -71,9 +71,13 @@ def open_depot(data: Path, weights: Mapping[str, str]) -> str:
         return _open[files][0]
     name = f"depot-{uuid.uuid4().hex[:8]}"
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    actor = ray.remote(Depot).options(
-        name=name, num_cpus=0, scheduling_strategy=here, max_restarts=-1, max_task_retries=-1
-    ).remote(files)
+    actor = (
+        ray.remote(Depot)
+        .options(
+            name=name, num_cpus=0, scheduling_strategy=here, max_restarts=-1, max_task_retries=-1
+        )
+        .remote(files)
+    )
     _open[files] = name, actor  # it lives as long as somebody holds it
     return name
 
@@ -94,11 +98,12 @@ def check_shared(out: Path) -> None:
     nearest = next(place for place in (out, *out.parents) if place.exists())
     with tempfile.NamedTemporaryFile(dir=nearest, prefix=".siamsearch-") as token:
         asked = {
-            node["NodeManagerAddress"]: ray.remote(_sees).options(
-                num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(
-                    node["NodeID"], soft=False
-                ),
-            ).remote(token.name)
+            node["NodeManagerAddress"]: ray.remote(_sees)
+            .options(
+                num_cpus=0,
+                scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False),
+            )
+            .remote(token.name)
             for node in nodes
         }
         for address, answer in asked.items():

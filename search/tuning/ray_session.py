@@ -41,8 +41,9 @@ YOUNG = 120.0
 _FOLLOWED = re.compile("RAY_[a-z]")
 """Variables that a Ray of this machine follows: the switches of its daemons, such as
 RAY_memory_usage_threshold, which say nothing of where it is and what runs on it."""
-_OURS_ON_A_CLUSTER = re.compile("TUNE_|TRAIN_|RAY_TUNE_|RAY_TRAIN_|RAY_AIR_|RAY_STORAGE$|"
-                                "RAY_CHDIR_TO_TRIAL_DIR$")  # fmt: skip
+_OURS_ON_A_CLUSTER = re.compile(
+    "TUNE_|TRAIN_|RAY_TUNE_|RAY_TRAIN_|RAY_AIR_|RAY_STORAGE$|RAY_CHDIR_TO_TRIAL_DIR$"
+)
 """Variables of Ray Tune, which this process runs even where the rest of Ray is a cluster's."""
 
 QUIET = {
@@ -80,8 +81,10 @@ def set_environment(local: bool) -> list[str]:
     """
     meant = QUIET | (_LOCAL if local else {})
     foreign = [
-        name for name in sorted(os.environ)
-        if _is_foreign(name, local) and os.environ[name] != meant.get(name, "")
+        name
+        for name in sorted(os.environ)
+        if _is_foreign(name, local)
+        and os.environ[name] != meant.get(name, "")
         and name not in _set
     ]
     for name in foreign:

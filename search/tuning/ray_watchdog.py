@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 import ray
 
 from facesiam import cli
-from search.tuning import ray_session as session
+from search.tuning import ray_session
 from search.tuning.ray_cluster import terminate
 from search.tuning.recorder import Recorder
 from search.tuning.shutdown import SECONDS
@@ -65,7 +65,7 @@ class Watch:
         """Return the processes of this machine in which trials run."""
         if not self.raylet:
             return []
-        named = {pid: session.name_of(pid) for pid in session.children(self.raylet[0])}
+        named = {pid: ray_session.name_of(pid) for pid in ray_session.children(self.raylet[0])}
         return [pid for pid, name in named.items() if name.startswith("ray::ResourceTrainable")]
 
     def _answers(self) -> bool:
@@ -147,7 +147,7 @@ def leave(code: int) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()
-    session.end()
+    ray_session.end()
     os._exit(code)
 
 
@@ -167,7 +167,7 @@ def _raylet(socket_name: str) -> tuple[int, str] | None:
 
 def _started(pid: int) -> str | None:
     """Return when a process was started, in the system's ticks; None: it runs no more."""
-    fields = session.status_of(pid)
+    fields = ray_session.status_of(pid)
     return None if not fields or fields[0] in "ZX" else fields[19]
 
 

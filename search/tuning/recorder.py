@@ -20,18 +20,18 @@ from ray import tune
 from facesiam.config.trial import EpochMetrics
 from facesiam.storage import Folder, Storage
 from facesiam.storage import sweep as storage_sweep
+from facesiam.training.fingerprint import Key
 from search.pruning.scheduler import Scheduler, Stop
-from search.resources.allocation import Shares
+from search.resources.allocation import Allocation
 from search.results import best_epoch
 from search.runs.journal import Journal
-from search.runs.reuse import Key, Lent
+from search.runs.reuse import ReusableTrial
 from search.space.model import SearchSpace
-from search.tuning import failures as faults
-from search.tuning import warm_start as prior
+from search.tuning import failures, warm_start
 from search.tuning.live_table import Board
 from search.tuning.outcomes import Progress, progress_of
 from search.tuning.resume import NO_STOP, take_up
-from search.tuning.sampler import Suggester, Suggestion
+from search.tuning.sampler import Sampler, Suggestion
 from search.tuning.tensorboard import TensorBoard
 
 Over = Mapping[str, set[str]]
@@ -51,15 +51,17 @@ def ends_on_a_full_disk(noting: Callable[..., None]) -> Callable[..., None]:
     Nothing is noted any more then: a journal with a gap would tell of a run that never was. And
     Ray would only wrap the error, and print it.
     """
+
     @wraps(noting)
     def guarded(self: Recorder, *given: Any, **more: Any) -> None:
         """Note it, or end the search."""
         try:
             noting(self, *given, **more)
         except OSError as error:
-            self.halted = faults.told(error)
+            self.halted = failures.told(error)
             self.deaf = True
             raise KeyboardInterrupt from error
+
     return guarded
 
 
@@ -67,15 +69,21 @@ class Recorder(tune.Callback):
     """Told by Ray of everything that happens in a run; the run's state between sessions."""
 
     def __init__(
-        self, space: SearchSpace, run: Path, board: Board, shares: Shares | None = None,
-        key: Key | None = None, lent: Mapping[str, Lent] | None = None,
-        storage: Storage | None = None, sweep: Sweep | None = None,
+        self,
+        space: SearchSpace,
+        run: Path,
+        board: Board,
+        shares: Allocation | None = None,
+        key: Key | None = None,
+        lent: Mapping[str, ReusableTrial] | None = None,
+        storage: Storage | None = None,
+        sweep: Sweep | None = None,
     ) -> None:
         self.space, self.run, self.board, self.shares = space, run, board, shares
         self.key, self.lent = key, lent or {}
         self.storage = storage or Folder(run)
         self.sweep = sweep or (lambda over: storage_sweep(self.storage, over()))
-        self.retries = faults.Retries()
+        self.retries = failures.Retries()
         self.halted: str | None = None
         """Why no trial starts any more; None: nothing keeps them."""
         self.tell: Callable[[list[Any]], None] = lambda trials: None
@@ -87,7 +95,7 @@ class Recorder(tune.Callback):
         self.trials: dict[str, Any] = {}
         """Ray's trials that run, by our id."""
         self.scheduler = Scheduler(space)
-        self.suggester = Suggester(space, prior.read(run))
+        self.suggester = Sampler(space, warm_start.read(run))
         self.journal = Journal(run)
         self.events = TensorBoard(run / "tensorboard", board.say)
         self.session = len(list((run / "ray").glob("session*"))) + 1
@@ -221,28 +229,28 @@ class Recorder(tune.Callback):
     @ends_on_a_full_disk
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Note why a trial failed, or have it tried again where that may help."""
-        name, error = trial.config["trial"], faults.error_of(trial)
+        name, error = trial.config["trial"], failures.error_of(trial)
         let_go(trial)
-        kind, reason = faults.kind_of(error), faults.reason_of(error)
-        if kind == faults.MEMORY and self._give_more(name, reason):
+        kind, reason = failures.kind_of(error), failures.reason_of(error)
+        if kind == failures.MEMORY and self._give_more(name, reason):
             return
-        if kind == faults.PREEMPTED and not self.halted:
+        if kind == failures.PREEMPTED and not self.halted:
             self._again(name, f"{reason}; goes on from there")
             return
-        if kind in (faults.LOST, faults.STORAGE) and not self.halted:
+        if kind in (failures.LOST, failures.STORAGE) and not self.halted:
             wait = self.retries.again(name, self.noted(name))
             if wait is not None:
                 self._again(name, f"{reason}; tried again in {wait:g} s")
                 return
-            if kind == faults.STORAGE:  # that of all trials
+            if kind == failures.STORAGE:  # that of all trials
                 raise OSError(0, reason)
-        if self.halted and kind != faults.BUG:
+        if self.halted and kind != failures.BUG:
             self._interrupt(name)
             return
         stop, spared = Stop("error", reason), self.scheduler.spared.get(name)
         if spared:  # the verdict outlives the failure
             stop = spared._replace(reason=f"failed: {reason}; spared before: {spared.reason}")
-        self._end(name, "failed", stop, log=faults.last_lines(self.run / "logs" / f"{name}.log"))
+        self._end(name, "failed", stop, log=failures.last_lines(self.run / "logs" / f"{name}.log"))
 
     def close(self) -> str | None:
         """Mark what is still running as interrupted.
@@ -268,8 +276,13 @@ class Recorder(tune.Callback):
         if name in self.larger:
             more["larger"] = self.larger[name]
         self.journal.trial(
-            name, status, row=suggestion.row, settings=suggestion.settings,
-            **(stop or spared or NO_STOP).noted(), control=spared is not None, **more,
+            name,
+            status,
+            row=suggestion.row,
+            settings=suggestion.settings,
+            **(stop or spared or NO_STOP).noted(),
+            control=spared is not None,
+            **more,
         )
 
     def _end(self, name: str, status: str, stop: Stop | None, **more: Any) -> None:
@@ -308,7 +321,7 @@ class Recorder(tune.Callback):
         self._forget(name)
         self.board.again(name, why)
 
-    def _borrow(self, suggestion: Suggestion, lent: Lent) -> None:
+    def _borrow(self, suggestion: Suggestion, lent: ReusableTrial) -> None:
         """Take a trial from an earlier run, and judge it as if it ran now."""
         name, stop = suggestion.trial, None
         self.scheduler.begin(name, suggestion.settings)

@@ -50,7 +50,9 @@ def take_up(recorder: Recorder) -> list[Suggestion]:
             name, row, stop, bool(end.get("control")), going and not last[name]
         )
     return [
-        suggestion for name, end in known.items() if end["status"] in UNFINISHED
+        suggestion
+        for name, end in known.items()
+        if end["status"] in UNFINISHED
         if (suggestion := _go_on(recorder, name, end, found[name]))
     ]
 

@@ -19,9 +19,9 @@ from search.tuning.outcomes import Progress
 from search.tuning.tpe import Points, Tpe
 from search.tuning.untried import DRAWS, Untried
 from search.tuning.untried import key_of as _key
-from search.tuning.warm_start import Known
+from search.tuning.warm_start import WarmStartTrial
 
-__all__ = ["Suggester", "Suggestion", "_key"]
+__all__ = ["Sampler", "Suggestion", "_key"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Suggestion:
     row: str | None = None
 
 
-class Suggester:
+class Sampler:
     """Hands out the trials of a search, one after the other, none of them twice.
 
     Args:
@@ -42,7 +42,7 @@ class Suggester:
         prior: trials of earlier runs that TPE learns from.
     """
 
-    def __init__(self, space: SearchSpace, prior: Iterable[Known] = ()) -> None:
+    def __init__(self, space: SearchSpace, prior: Iterable[WarmStartTrial] = ()) -> None:
         self.space = space
         self.handed_out = 0
         self.untried = Untried(space)
@@ -79,7 +79,12 @@ class Suggester:
         self._note(trial, base(settings))  # older runs lack settings that came since
 
     def tell(
-        self, trial: str, value: float | None, step: int, status: str, rule: str | None = None,
+        self,
+        trial: str,
+        value: float | None,
+        step: int,
+        status: str,
+        rule: str | None = None,
         progress: Progress | None = None,
     ) -> None:
         """Report how a trial ended; ``outcomes.py`` says what TPE makes of it.
@@ -102,13 +107,11 @@ class Suggester:
         if self.tpe is not None:
             self.tpe.enter(trial, settings)
 
-    def _enter(self, name: str, known: Known) -> None:
+    def _enter(self, name: str, known: WarmStartTrial) -> None:
         """Enter a trial of an earlier run in the study; it may be run here all the same."""
         if self.tpe is not None:
             self.tpe.enter(name, known.settings)
-            progress = Progress(
-                tuple(known.scores), known.planned, known.learned, known.schedule
-            )
+            progress = Progress(tuple(known.scores), known.planned, known.learned, known.schedule)
             self.tell(name, known.value, known.step, known.status, known.rule, progress)
 
     def _list(self) -> Iterator[Suggestion] | None:
@@ -117,13 +120,15 @@ class Suggester:
         if space.algorithm == "rows":
             return (
                 Suggestion(id, space.row_settings(id), row=id)
-                for id in space.rows if id not in self._rows
+                for id in space.rows
+                if id not in self._rows
             )
         if space.algorithm == "grid":
             # By settings and not by number: a grid that has grown since has other numbers.
             return (
                 Suggestion(self._name(), settings)
-                for settings in space.grid() if self.untried.new(settings)
+                for settings in space.grid()
+                if self.untried.new(settings)
             )
         return None
 

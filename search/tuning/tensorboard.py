@@ -44,7 +44,8 @@ class TensorBoard:
             self.open.add(name)
             self._append(name, [Event(wall_time=time.time(), file_version="brain.Event:2")])
         shown = [
-            summary.scalar(key, value) for key, value in metrics.items()
+            summary.scalar(key, value)
+            for key, value in metrics.items()
             if key not in ("epoch", "val_pairs") and not math.isnan(value)
         ]
         step, now = int(metrics["epoch"]), time.time()
@@ -69,8 +70,10 @@ class TensorBoard:
                 file.write(b"".join(record(event.SerializeToString()) for event in events))
         except OSError as error:
             self.off = True
-            self.say(f"no more is written for TensorBoard: {error.filename or self.folder}: "
-                     f"{reason(error)}")  # fmt: skip
+            self.say(
+                f"no more is written for TensorBoard: {error.filename or self.folder}: "
+                f"{reason(error)}"
+            )
 
 
 def record(data: bytes) -> bytes:

@@ -40,9 +40,12 @@ CANDIDATES = 24
 MORE = 512
 """As many more are drawn, of a space that cannot be listed, where that one was tried before."""
 PARAMETERS = _ParzenEstimatorParameters(
-    prior_weight=1.0, consider_magic_clip=True, consider_endpoints=False,
-    weights=default_weights, multivariate=True,
-)  # fmt: skip
+    prior_weight=1.0,
+    consider_magic_clip=True,
+    consider_endpoints=False,
+    weights=default_weights,
+    multivariate=True,
+)
 """Optuna's defaults."""
 Points = npt.NDArray[np.float64]
 """A configuration a row, a searched setting a column, as Optuna's distributions count; NaN where
@@ -82,7 +85,12 @@ class Tpe:
         self._count += 1
 
     def tell(
-        self, trial: str, value: float | None, step: int, status: str, rule: str | None,
+        self,
+        trial: str,
+        value: float | None,
+        step: int,
+        status: str,
+        rule: str | None,
         progress: Progress | None,
     ) -> None:
         """Take note of how a trial ended, as ``Standings.tell`` has it."""
@@ -112,7 +120,8 @@ class Tpe:
         """Return settings as a row of points; what the space does not hold is NaN, as unknown."""
         return [
             float(self.shapes[name].to_internal_repr(settings[name]))
-            if active(domain, settings) and domain.holds(settings[name]) else np.nan
+            if active(domain, settings) and domain.holds(settings[name])
+            else np.nan
             for name, domain in self.domains.items()
         ]
 
@@ -179,7 +188,9 @@ class Tpe:
         return _ParzenEstimator(values, {name: self.shapes[name] for name in part}, PARAMETERS)
 
     def _ratios(
-        self, models: Sequence[tuple[_ParzenEstimator, _ParzenEstimator]], points: Points,
+        self,
+        models: Sequence[tuple[_ParzenEstimator, _ParzenEstimator]],
+        points: Points,
         log: Callable[[_ParzenEstimator, Points], Points],
     ) -> npt.NDArray[np.float64]:
         ratios = np.zeros(len(points))

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from facesiam.config.trial import TrialConfig, Value
 from facesiam.files import exists, write_text
 from search.pruning.history import History
-from search.runs import layout as folder
+from search.runs import layout
 from search.runs.json_files import read_known
 from search.space.domains import active
 from search.space.model import SearchSpace, load
@@ -32,7 +32,7 @@ MUST = ("protocol", "fold", "people", "pair_seed")
 """Settings that decide what a score is a score of: they must be the space's own."""
 
 
-class Known(NamedTuple):
+class WarmStartTrial(NamedTuple):
     """A trial of which the score is known."""
 
     settings: dict[str, Value]
@@ -56,7 +56,7 @@ class Known(NamedTuple):
 
 def gather(
     runs: Iterable[str], space: SearchSpace, data: str | None = None
-) -> tuple[list[Known], list[str]]:
+) -> tuple[list[WarmStartTrial], list[str]]:
     """Return the trials of earlier runs that the space could have suggested, best first.
 
     Args:
@@ -71,7 +71,7 @@ def gather(
     Raises:
         RunError, SpaceError: no such run, or it cannot be read.
     """
-    taken: list[Known] = []
+    taken: list[WarmStartTrial] = []
     said = []
     for run in runs:
         why = Counter[str]()
@@ -97,7 +97,7 @@ def gather(
     return best, said
 
 
-def write(run: Path, known: Iterable[Known]) -> None:
+def write(run: Path, known: Iterable[WarmStartTrial]) -> None:
     """Keep them with the run."""
     lines = [
         one._asdict() | {"scores": [s if math.isfinite(s) else None for s in one.scores]}
@@ -106,26 +106,26 @@ def write(run: Path, known: Iterable[Known]) -> None:
     write_text(run / FILE, json.dumps(lines, indent=1) + "\n")
 
 
-def read(run: Path) -> list[Known]:
+def read(run: Path) -> list[WarmStartTrial]:
     """Return what ``write`` kept; nothing where it kept nothing."""
     file = run / FILE
     if not exists(file):
         return []
-    more = Known._field_defaults
-    needed = [name for name in Known._fields if name not in more]
-    found = [Known(**one) for one in read_known(file, needed, more)]
+    more = WarmStartTrial._field_defaults
+    needed = [name for name in WarmStartTrial._fields if name not in more]
+    found = [WarmStartTrial(**one) for one in read_known(file, needed, more)]
     return [
         one._replace(scores=tuple(math.nan if score is None else score for score in one.scores))
         for one in found
     ]
 
 
-def _trials(run: str, space: SearchSpace) -> Iterator[Known]:
+def _trials(run: str, space: SearchSpace) -> Iterator[WarmStartTrial]:
     """Yield each trial of a run, its settings as they were, its name there as its source."""
     if run == DOCUMENTS and not Path(run).exists():
         yield from _documents(space)
         return
-    _, known, epochs = folder.read(run)
+    _, known, epochs = layout.read(run)
     defaults = TrialConfig().to_dict()
     for name, line in known.items():
         rows: list[dict[str, Any]] = epochs.get(name, [])
@@ -138,9 +138,17 @@ def _trials(run: str, space: SearchSpace) -> Iterator[Known]:
         best = pick(filter(math.isfinite, values), default=None)
         went = progress_of(History(list(rows), settings, metric=space.metric), space)
         status, rule = line["status"], line.get("stop_rule")
-        yield Known(
-            settings, best, len(rows), status, name, rule if status == "stopped" else None,
-            went.scores, went.planned, went.learned, went.schedule,
+        yield WarmStartTrial(
+            settings,
+            best,
+            len(rows),
+            status,
+            name,
+            rule if status == "stopped" else None,
+            went.scores,
+            went.planned,
+            went.learned,
+            went.schedule,
         )
 
 
@@ -148,17 +156,19 @@ def _data_of(run: str) -> str | None:
     """Return the key of the data that a run was made with; None of the documents."""
     if run == DOCUMENTS and not Path(run).exists():
         return None
-    return str((folder.manifest(run).get("data") or {}).get("key"))
+    return str((layout.manifest(run).get("data") or {}).get("key"))
 
 
-def _documents(space: SearchSpace) -> Iterator[Known]:
+def _documents(space: SearchSpace) -> Iterator[WarmStartTrial]:
     """Yield the documents' rows, as they really ran, with their published validation accuracy."""
-    from search.analysis import published as documents
+    from search.analysis import published
 
-    for name, row in documents.rows().items():
+    for name, row in published.rows().items():
         if "val" in row.published:
             value = float(row.published["val"]) / 100 if space.metric == "val_acc" else None
-            yield Known(dict(row.settings), value, int(row.settings["epochs"]), "done", name)
+            yield WarmStartTrial(
+                dict(row.settings), value, int(row.settings["epochs"]), "done", name
+            )
 
 
 def _fitted(
@@ -192,4 +202,4 @@ def check(run: str) -> None:
         RunError, SpaceError: it is no run folder, or its space cannot be read.
     """
     if run != DOCUMENTS or Path(run).exists():
-        load(folder.folder_of(run) / "space.yaml", of_run=True)
+        load(layout.folder_of(run) / "space.yaml", of_run=True)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from facesiam.config.trial import SETTINGS
-from search.analysis import published as documents
+from search.analysis import published
 from search.analysis.effects import Effect, effects, mean_interval
 from search.report.inputs import log_settings, read, settings_frame
 
@@ -66,8 +66,10 @@ def test_what_is_no_setting_must_be_equal_too() -> None:
 def test_three_values_are_compared_each_with_each_and_four_numbers_with_neighbours() -> None:
     three = [{"lr": lr, "val_acc": acc} for lr, acc in ((1e-5, 0.8), (5e-4, 0.7), (1e-3, 0.5))]
     assert {key[1]: round(effect.mean, 3) for key, effect in found(three).items()} == {
-        "1e-05 → 0.0005": -0.1, "1e-05 → 0.001": -0.3, "0.0005 → 0.001": -0.2,
-    }  # fmt: skip
+        "1e-05 → 0.0005": -0.1,
+        "1e-05 → 0.001": -0.3,
+        "0.0005 → 0.001": -0.2,
+    }
     four = [*three, {"lr": 1e-2, "val_acc": 0.5}]
     assert [key[1] for key in found(four)] == ["1e-05 → 0.0005", "0.0005 → 0.001", "0.001 → 0.01"]
 
@@ -76,12 +78,13 @@ def test_four_words_have_no_neighbours_and_are_compared_with_the_best() -> None:
     nets = {"alexnet": 0.7, "vgg16_bn": 0.75, "googlenet": 0.6, "resnet18": 0.9, "resnet50": 0.8}
     grid = [
         {"net": net, "augment": augment, "val_acc": acc + 0.01 * augment}
-        for net, acc in nets.items() for augment in (False, True)
-    ]  # fmt: skip
+        for net, acc in nets.items()
+        for augment in (False, True)
+    ]
     changes = {key[1]: effect.mean for key, effect in found(grid).items() if key[0] == "net"}
-    assert changes == pytest.approx({
-        f"resnet18 → {net}": acc - 0.9 for net, acc in nets.items() if net != "resnet18"
-    })  # fmt: skip
+    assert changes == pytest.approx(
+        {f"resnet18 → {net}": acc - 0.9 for net, acc in nets.items() if net != "resnet18"}
+    )
 
 
 def ablation(seeds: int = 3) -> list[dict[str, Any]]:
@@ -92,17 +95,20 @@ def ablation(seeds: int = 3) -> list[dict[str, Any]]:
     ones += [({**best, "net": net}, gain) for net, gain in gains.items()]
     return [
         {**one, "seed": seed, "val_acc": 0.9 + gain + 0.02 * seed + gain * seed / 10}
-        for one, gain in ones for seed in range(seeds)
-    ]  # fmt: skip
+        for one, gain in ones
+        for seed in range(seeds)
+    ]
 
 
 def test_an_ablation_compares_each_change_with_the_best_of_the_same_seed() -> None:
     effects_of = found(ablation())
     changes = {change: effect for (_, change), effect in effects_of.items() if "resnet" in change}
     assert {change: round(effect.mean, 3) for change, effect in changes.items()} == {
-        "resnet18 → alexnet": -0.22, "resnet18 → googlenet": -0.33, "resnet18 → resnet50": -0.11,
+        "resnet18 → alexnet": -0.22,
+        "resnet18 → googlenet": -0.33,
+        "resnet18 → resnet50": -0.11,
         "resnet18 → vgg16_bn": -0.165,
-    }  # fmt: skip
+    }
     one = effects_of["net", "resnet18 → alexnet"]
     # -0.20, -0.22, -0.24: the seed's own 0.02 is in both. sd 0.02; t(2) at 1 - 0.05 / 10 is 9.9248
     assert (one.n, one.family) == (3, 5)
@@ -135,13 +141,17 @@ def test_of_a_single_setting_the_name_says_which_trial_is_changed() -> None:
     rows = [
         {"lr": lr, "row": f"{name}-s0", "seed": 0, "val_acc": acc}
         for lr, name, acc in (
-            (1e-5, "lr-1e-05", 0.5), (1e-4, "lr-0.0001", 0.7), (1e-3, "best", 0.8),
+            (1e-5, "lr-1e-05", 0.5),
+            (1e-4, "lr-0.0001", 0.7),
+            (1e-3, "best", 0.8),
             (1e-2, "lr-0.01", 0.6),
         )
-    ]  # fmt: skip
+    ]
     assert [change for _, change in found(rows)] == [
-        "0.001 → 1e-05", "0.001 → 0.0001", "0.001 → 0.01",
-    ]  # fmt: skip
+        "0.001 → 1e-05",
+        "0.001 → 0.0001",
+        "0.001 → 0.01",
+    ]
     assert len(found([{**row, "row": None} for row in rows])) == 3
     assert "1e-05 → 0.0001" in {change for _, change in found([{**r, "row": None} for r in rows])}
 
@@ -149,15 +159,19 @@ def test_of_a_single_setting_the_name_says_which_trial_is_changed() -> None:
 def test_pretraining_may_bring_its_frozen_batchnorm_along_in_an_ablation() -> None:
     best = {"net": "vgg16_bn", "pretrained": True, "freeze_batchnorm": True, "lr": 1e-3}
     rows = [
-        {**best, "val_acc": 0.9}, {**best, "lr": 1e-2, "val_acc": 0.8},
+        {**best, "val_acc": 0.9},
+        {**best, "lr": 1e-2, "val_acc": 0.8},
         {**best, "pretrained": False, "freeze_batchnorm": False, "val_acc": 0.7},
         {**best, "freeze_batchnorm": False, "val_acc": 0.85},
-    ]  # fmt: skip
+    ]
     means = {key: effect.mean for key, effect in found(rows).items()}
-    assert means == pytest.approx({
-        ("pretrained", "T → F"): -0.2, ("freeze_batchnorm", "T → F"): -0.05,
-        ("lr", "0.001 → 0.01"): -0.1,
-    })  # fmt: skip
+    assert means == pytest.approx(
+        {
+            ("pretrained", "T → F"): -0.2,
+            ("freeze_batchnorm", "T → F"): -0.05,
+            ("lr", "0.001 → 0.01"): -0.1,
+        }
+    )
 
 
 def test_the_recorded_ablations_intervals_hold_together() -> None:
@@ -173,9 +187,10 @@ def test_the_recorded_ablations_intervals_hold_together() -> None:
 
 def test_repeats_of_the_same_settings_count_once_by_their_mean() -> None:
     trials = [
-        {"augment": False, "val_acc": 0.70}, {"augment": False, "val_acc": 0.72},
+        {"augment": False, "val_acc": 0.70},
+        {"augment": False, "val_acc": 0.72},
         {"augment": True, "val_acc": 0.75},
-    ]  # fmt: skip
+    ]
     effect = found(trials)["augment", "F → T"]
     assert effect.n == 1 and effect.mean == pytest.approx(0.04)
 
@@ -208,14 +223,16 @@ def test_alexnet_has_no_batchnorm_to_freeze() -> None:
 def test_batchnorm_that_is_frozen_with_every_pretrained_vgg_is_no_setting_of_its_own() -> None:
     # as in code2.yaml, where the model would share pretraining's +4 points between the two
     trials = [
-        line | {
-            "net": net, "pretrained": pretrained,
+        line
+        | {
+            "net": net,
+            "pretrained": pretrained,
             "freeze_batchnorm": pretrained and net == "vgg16_bn",
             "val_acc": line["val_acc"] + 0.04 * pretrained,
         }
         for place, line in enumerate(continuous(24))
         for net, pretrained in [(("alexnet", "vgg16_bn")[place // 2 % 2], place // 4 % 2 == 0)]
-    ]  # fmt: skip
+    ]
     model = found(trials)
     assert model["pretrained", "F → T"].mean == pytest.approx(0.04)
     assert {setting for setting, _ in model} == {"net", "pretrained", "lr", "augment"}
@@ -280,7 +297,7 @@ def test_mean_interval() -> None:
 
 def test_augmentation_on_the_documents_own_runs() -> None:
     # 1→2 +2.03, A→B +2.71, D→E +0.71: mean 1.82 points, not “close to 4”
-    runs = documents.recorded_runs()
+    runs = published.recorded_runs()
     effect = found(runs.to_dict("records"))["augment", "F → T"]  # type: ignore[arg-type]
     assert effect.n == 3
     assert effect.mean == pytest.approx((0.0203 + 0.0271 + 0.0071) / 3, abs=1e-4)

@@ -7,8 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from search.analysis import overfitting as overfit
-from search.analysis import published as documents
+from search.analysis import overfitting, published
 from search.analysis.overfitting import WINDOW, at_chance, smooth, verdict
 
 TABLES = dict(zip("123456ABCDEGHIJKLM", "TFF…TTTFFTT…TF……TT", strict=True))
@@ -24,9 +23,9 @@ LEARNED = [0.8] * 10
 def on_recorded() -> dict[str, str]:
     found = {}
     for row in TABLES:
-        curve = documents.recorded(row)
+        curve = published.recorded(row)
         assert curve is not None
-        found[row] = documents.letter(documents.judge(curve).overfit)
+        found[row] = published.letter(published.judge(curve).overfit)
     return found
 
 
@@ -47,42 +46,42 @@ def test_how_far_each_bound_can_move_without_changing_a_verdict(
     name: str, low: float, high: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for bound in (low, high):
-        monkeypatch.setattr(overfit, name, bound)
+        monkeypatch.setattr(overfitting, name, bound)
         assert on_recorded() == TABLES | DISAGREE, bound
 
 
 def test_validation_loss_that_turned_while_training_loss_fell() -> None:
     # smoothed: lowest mean is 0.4 (first five epochs), the last is 0.8: up 100 %
     turned = [0.4] * 5 + [0.8] * 5
-    assert overfit.overfit(FALLING, turned, LEARNED, LEARNED) is True
+    assert overfitting.overfit(FALLING, turned, LEARNED, LEARNED) is True
     # up 25 %, which is not above half
-    assert overfit.overfit(FALLING, [0.4] * 5 + [0.5] * 5, LEARNED, LEARNED) is False
+    assert overfitting.overfit(FALLING, [0.4] * 5 + [0.5] * 5, LEARNED, LEARNED) is False
 
 
 def test_a_training_loss_that_rose_too_is_no_overfit() -> None:
     rising = [0.4] * 5 + [0.8] * 5
-    assert overfit.overfit(rising, rising, LEARNED, LEARNED) is False
+    assert overfitting.overfit(rising, rising, LEARNED, LEARNED) is False
 
 
 def test_the_gap_alone_is_enough() -> None:
-    assert overfit.overfit(FALLING, FLAT, [0.93] * 10, LEARNED) is True
-    assert overfit.overfit(FALLING, FLAT, [0.91] * 10, LEARNED) is False
+    assert overfitting.overfit(FALLING, FLAT, [0.93] * 10, LEARNED) is True
+    assert overfitting.overfit(FALLING, FLAT, [0.91] * 10, LEARNED) is False
 
 
 def test_no_verdict_at_chance_or_on_a_short_run() -> None:
-    assert overfit.overfit(FALLING, FLAT, [0.99] * 10, [0.5] * 10) is None
+    assert overfitting.overfit(FALLING, FLAT, [0.99] * 10, [0.5] * 10) is None
     short = slice(WINDOW - 1)
     assert verdict(FALLING[short], FLAT[short], LEARNED[short], LEARNED[short]).reason == (
         "fewer than 5 epochs"
     )
-    assert overfit.overfit([], [], [], []) is None
+    assert overfitting.overfit([], [], [], []) is None
 
 
 def test_an_epoch_with_an_endless_loss_is_left_out() -> None:
     """One pair that was answered with endless certainty says nothing of the trend."""
     ends = [*FLAT[:-1], math.inf]
-    assert overfit.overfit(FALLING, ends, LEARNED, LEARNED) is False
-    assert overfit.overfit(FALLING, [math.inf] * 10, LEARNED, LEARNED) is None
+    assert overfitting.overfit(FALLING, ends, LEARNED, LEARNED) is False
+    assert overfitting.overfit(FALLING, [math.inf] * 10, LEARNED, LEARNED) is None
 
 
 def test_one_epoch_above_chance_is_still_chance() -> None:

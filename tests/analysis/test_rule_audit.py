@@ -17,9 +17,14 @@ from search.results import RunError, load
 
 SPACE = "fixed: {{epochs: 10}}\nsearch: {{lr: [1e-05, 1e-03]}}\nmetric: {metric}\nmode: {mode}\n"
 ASHA = {
-    "stop_rule": "asha", "stop_reason": "0.6 under 0.7", "stop_epoch": 3, "stop_rung": 4,
-    "stop_value": 0.6, "stop_cutoff": 0.7, "stop_peers": 5,
-}  # fmt: skip
+    "stop_rule": "asha",
+    "stop_reason": "0.6 under 0.7",
+    "stop_epoch": 3,
+    "stop_rung": 4,
+    "stop_value": 0.6,
+    "stop_cutoff": 0.7,
+    "stop_peers": 5,
+}
 DEAD = {"stop_rule": "dead", "stop_reason": "no live unit", "stop_epoch": 1, "stop_value": 0.0}
 
 
@@ -33,11 +38,21 @@ class Written:
     def space(self, metric: str, mode: str, more: str = "") -> None:
         (self.folder / "space.yaml").write_text(SPACE.format(metric=metric, mode=mode) + more)
 
-    def add(self, name: str, accuracies: list[float], status: str = "", *,
-            lr: float = 1e-5, row: str | None = None, last: dict[str, Any] | None = None,
-            people: int = 0, protocol: str = "frontal-triplets", pairs: int = 2000,
-            vitals: list[dict[str, Any]] | None = None,
-            **verdict: Any) -> None:  # fmt: skip
+    def add(
+        self,
+        name: str,
+        accuracies: list[float],
+        status: str = "",
+        *,
+        lr: float = 1e-5,
+        row: str | None = None,
+        last: dict[str, Any] | None = None,
+        people: int = 0,
+        protocol: str = "frontal-triplets",
+        pairs: int = 2000,
+        vitals: list[dict[str, Any]] | None = None,
+        **verdict: Any,
+    ) -> None:
         config = TrialConfig(epochs=10, lr=lr, people=people, protocol=protocol)
         settings = config.to_dict()
         status = status or ("done" if len(accuracies) == 10 else "running")
@@ -106,17 +121,32 @@ def test_the_record_of_a_rule(run: Written) -> None:
     run.add("0008", [0.6] * 6, "failed", control=True, **ASHA)
     rules = run.record()
     assert list(rules) == [
-        "rule", "verdicts", "stopped", "spared", "false", "rate", "rate_low", "rate_high",
-        "epochs_saved", "epochs_spent",
-    ]  # fmt: skip
+        "rule",
+        "verdicts",
+        "stopped",
+        "spared",
+        "false",
+        "rate",
+        "rate_low",
+        "rate_high",
+        "epochs_saved",
+        "epochs_spent",
+    ]
     row = rules.iloc[0].to_dict()
     # Of four that ran on, 0004 alone is within 2 points of 0.82. Saved: 6 and 3 of ten epochs.
     # Spent after epoch 3: 6 each by four, and 2 by the one that failed.
     assert row == {
-        "rule": "asha", "verdicts": 7, "stopped": 2, "spared": 4, "false": 1, "rate": 0.25,
-        "rate_low": pytest.approx(0.0063, abs=5e-5), "rate_high": pytest.approx(0.8059, abs=5e-5),
-        "epochs_saved": 9, "epochs_spent": 26,
-    }  # fmt: skip
+        "rule": "asha",
+        "verdicts": 7,
+        "stopped": 2,
+        "spared": 4,
+        "false": 1,
+        "rate": 0.25,
+        "rate_low": pytest.approx(0.0063, abs=5e-5),
+        "rate_high": pytest.approx(0.8059, abs=5e-5),
+        "epochs_saved": 9,
+        "epochs_spent": 26,
+    }
 
 
 def test_exactly_two_points_is_within_whatever_floats_make_of_it(run: Written) -> None:
@@ -164,8 +194,11 @@ def test_each_rule_has_a_row_and_failures_are_no_verdicts(run: Written) -> None:
     rules = run.record().set_index("rule")
     assert rules.index.tolist() == ["asha", "dead"]
     assert rules.loc["dead", ["verdicts", "stopped", "spared", "epochs_saved"]].tolist() == [
-        1, 1, 0, 8,
-    ]  # fmt: skip
+        1,
+        1,
+        0,
+        8,
+    ]
     assert rules.loc["dead", ["rate", "rate_low", "rate_high"]].isna().all()
     assert run.story("0003")["ended"] == "failed after 1 of 10 epochs: memory"
     assert run.story("0003")["control"].startswith("ran on; failed, so")
@@ -216,10 +249,13 @@ def test_the_story_of_a_stopped_trial(run: Written) -> None:
     run.add("0001", rising(0.82))
     # z(1 % / 2 / 10 epochs) = 3.29, times sqrt(0.25 / 2,000) = 0.0368, rounded up to whole pairs
     run.add(
-        "0002", [0.5, 0.53, 0.54, 0.58, 0.57], "stopped", lr=1e-3,
+        "0002",
+        [0.5, 0.53, 0.54, 0.58, 0.57],
+        "stopped",
+        lr=1e-3,
         last={"trunk_grad_max": 0.0125, "trunk_live": 0.25, "logit_spread": math.nan},
         **(ASHA | {"stop_epoch": 4, "stop_rung": 5}),
-    )  # fmt: skip
+    )
     assert run.story("0002") == {
         "": "trial 0002: stopped",
         "settings": "lr 0.001",
@@ -230,8 +266,8 @@ def test_the_story_of_a_stopped_trial(run: Written) -> None:
         "verdict": "asha at epoch 4, rung 5, value 0.6, cutoff 0.7, peers 5: 0.6 under 0.7",
         "saved": "5 of 10 epochs",
         "rank": "2 of 2: 58.0 [55.8, 60.1] against 82.0 [80.3, 83.6] of the best, 0001; "
-                "an exact McNemar test tells the two apart, whichever the pairs",
-    }  # fmt: skip
+        "an exact McNemar test tells the two apart, whichever the pairs",
+    }
 
 
 def test_the_story_of_the_best_trial(run: Written) -> None:
@@ -254,12 +290,18 @@ def test_the_story_of_the_best_trial(run: Written) -> None:
     [
         (rising(0.81), "done", "ended 1.0 points below the best: the verdict was false"),
         (rising(0.7), "done", "ended 12.0 points below the best: the verdict was right"),
-        ([0.81] + [0.7] * 9, "done", "ended 1.0 points below the best, but was so before: nothing "
-         "would have been lost"),
-        ([0.83] + [0.7] * 9, "done", "ended as the best, but was so before: nothing would have "
-         "been lost"),
+        (
+            [0.81] + [0.7] * 9,
+            "done",
+            "ended 1.0 points below the best, but was so before: nothing would have been lost",
+        ),
+        (
+            [0.83] + [0.7] * 9,
+            "done",
+            "ended as the best, but was so before: nothing would have been lost",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_became_of_a_control_trial(
     run: Written, accuracies: list[float], status: str, said: str
 ) -> None:
@@ -289,10 +331,12 @@ def test_the_story_of_a_trial_that_guessed_and_of_one_that_never_ran(run: Writte
     )
     assert told["ended"] == "failed after 2 of 10 epochs: out of memory"
     assert run.story("0002") == {
-        "": "trial 0002: pending", "settings": "those of every other trial",
-        "scored": "nothing yet", "ended": "pending after 0 of 10 epochs",
+        "": "trial 0002: pending",
+        "settings": "those of every other trial",
+        "scored": "nothing yet",
+        "ended": "pending after 0 of 10 epochs",
         "rank": "none, as it has no epoch",
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize(

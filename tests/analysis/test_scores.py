@@ -12,6 +12,7 @@ import pytest
 
 from facesiam.data.dataset import Pairs
 from facesiam.evaluation.metrics import METRICS
+from facesiam.evaluation.scores import write
 from search.analysis import scores
 from search.report import page as report
 from search.report import tables
@@ -23,7 +24,7 @@ PAIRS = Pairs(np.array([0, 0]), np.array([1, 2]), np.array([0, 1]), None)
 
 def test_what_is_written_comes_back(tmp_path: Path) -> None:
     odds = np.array([736.9996337890625, -1e-300])
-    scores.write(tmp_path / "scores.csv", NAMES, PAIRS, odds)
+    write(tmp_path / "scores.csv", NAMES, PAIRS, odds)
     assert (tmp_path / "scores.csv").read_text() == (
         "left,right,same_person,log_odds\n"
         "a/01.jpg,a/02.jpg,1,736.9996337890625\n"
@@ -35,7 +36,7 @@ def test_what_is_written_comes_back(tmp_path: Path) -> None:
 
 
 def test_scores_that_are_no_numbers_come_back(tmp_path: Path) -> None:
-    scores.write(tmp_path / "scores.csv", NAMES, PAIRS, np.array([math.nan, -math.inf]))
+    write(tmp_path / "scores.csv", NAMES, PAIRS, np.array([math.nan, -math.inf]))
     found = scores.read(tmp_path / "scores.csv")["log_odds"].tolist()
     assert math.isnan(found[0]) and found[1] == -math.inf
 
@@ -63,7 +64,7 @@ def test_what_is_no_scores_file_is_named(tmp_path: Path, text: str, said: str) -
 def test_the_report_says_why_it_draws_no_curve_of_older_scores(tmp_path: Path) -> None:
     older, newer = tmp_path / "scores.csv", tmp_path / "scores-cfp-pairs.csv"
     older.write_text("left,right,label,same\n0,1,0,1.0\n0,2,1,1.0\n")
-    scores.write(newer, NAMES, PAIRS, np.array([2.0, -1.0]))
+    write(newer, NAMES, PAIRS, np.array([2.0, -1.0]))
     scored = {"frontal-triplets": older, "cfp-pairs": newer}
     tests = [{"protocol": name, "scores": file} for name, file in scored.items()]
     page = report._rocs(SimpleNamespace(tests={"0001": tests}), tmp_path)  # type: ignore[arg-type]
@@ -89,7 +90,7 @@ def test_tests_on_the_same_pairs_are_compared_pair_by_pair(tmp_path: Path) -> No
     def net(name: str, wrong: range, label: np.ndarray = pairs.label) -> pd.DataFrame:
         odds = np.where(np.isin(np.arange(n), wrong), -sure, sure)
         one = Pairs(pairs.left, pairs.right, label, None)
-        scores.write(tmp_path / f"{name}.csv", NAMES, one, odds)
+        write(tmp_path / f"{name}.csv", NAMES, one, odds)
         return scores.read(tmp_path / f"{name}.csv")
 
     tested = {"a": net("a", range(10)), "b": net("b", range(17)), "c": net("c", range(10, 24))}
@@ -103,9 +104,11 @@ def test_tests_on_the_same_pairs_are_compared_pair_by_pair(tmp_path: Path) -> No
     others = net("d", range(17), label=1 - pairs.label)  # of other pairs
     assert scores.compared("cfp-pairs", {"a": tested["a"], "d": others}) == []
     assert scores.compared("cfp-pairs", {}) == []
-    run = SimpleNamespace(tests={
-        name: [{"protocol": "cfp-pairs", "seed": 0, "scores": tmp_path / f"{name}.csv"}]
-        for name in "ab"
-    })  # fmt: skip
+    run = SimpleNamespace(
+        tests={
+            name: [{"protocol": "cfp-pairs", "seed": 0, "scores": tmp_path / f"{name}.csv"}]
+            for name in "ab"
+        }
+    )
     page = report._paired(run)  # type: ignore[arg-type]
     assert page.startswith("- cfp-pairs: b, seed 0 beside a, seed 0, the best of 2 on the same")

@@ -74,18 +74,24 @@ def test_nohup_stays_nohup() -> None:
     ("code", "said"),
     [
         # What hangs where nothing can be raised ends with the second.
-        ("import signal, time\nfrom facesiam import cli\n"
-         "def work():\n"
-         "    for _ in range(2):\n"
-         "        try: signal.raise_signal(signal.SIGINT)\n"
-         "        except BaseException: pass\n"
-         "    time.sleep(60)\n"
-         "cli.run(work)", ""),
+        (
+            "import signal, time\nfrom facesiam import cli\n"
+            "def work():\n"
+            "    for _ in range(2):\n"
+            "        try: signal.raise_signal(signal.SIGINT)\n"
+            "        except BaseException: pass\n"
+            "    time.sleep(60)\n"
+            "cli.run(work)",
+            "",
+        ),
         # As under ``python -m``, while it imports.
-        ("import signal, sys\nsys.argv = ['-m']\nimport search\n"
-         "signal.raise_signal(signal.SIGINT)", "interrupted\n"),
+        (
+            "import signal, sys\nsys.argv = ['-m']\nimport search\n"
+            "signal.raise_signal(signal.SIGINT)",
+            "interrupted\n",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_process_that_is_interrupted_at_an_awkward_moment_ends(code: str, said: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=50

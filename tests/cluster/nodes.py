@@ -27,14 +27,17 @@ KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "PYTHONDONTWRITEBYTEC
 """All that a node inherits: another machine has none of this process's settings."""
 # Ray's memory monitor is off: a node would kill its trials for what others use of this machine.
 QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0", "RAY_memory_monitor_refresh_ms": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_memory_monitor_refresh_ms": "0",
     "RAY_worker_niceness": "0",  # as in conftest.py
 }
 NOTICING = {
     # A killed node refuses the connection, which fails at once: 4 of those make it dead. A busy
     # one only answers late, which fails after the timeout: that takes 4 times 10 s.
-    "RAY_health_check_initial_delay_ms": "1000", "RAY_health_check_period_ms": "500",
-    "RAY_health_check_failure_threshold": "4", "RAY_health_check_timeout_ms": "10000",
+    "RAY_health_check_initial_delay_ms": "1000",
+    "RAY_health_check_period_ms": "500",
+    "RAY_health_check_failure_threshold": "4",
+    "RAY_health_check_timeout_ms": "10000",
 }
 _HIDE = """while [ "$1" != -- ]; do mount -t tmpfs -o size=256m none "$1" || exit 1; shift; done
 shift; exec "$@" """
@@ -171,9 +174,7 @@ class Cluster:
     def _ended(self) -> list[Node]:
         return [node for node in self.nodes if node.process.poll() is not None]
 
-    def _start(
-        self, flags: list[str], cpus: int, hiding: list[str], env: dict[str, str]
-    ) -> Node:
+    def _start(self, flags: list[str], cpus: int, hiding: list[str], env: dict[str, str]) -> Node:
         number, self._count = self._count, self._count + 1
         address = f"{self._net}.{number + 1}"
         space = self._join(number, address) if self.kind == "namespaces" else ""
@@ -183,17 +184,34 @@ class Cluster:
         # Ports of 0 are picked by the system: the usual ones meet on loopback. Ray starts as many
         # workers ahead as there are CPUs.
         command = [
-            "setpriv", "--pdeathsig", "KILL", *_within(space), *hiding, RAY, "start", "--block",
-            *flags, f"--node-ip-address={address}", f"--num-cpus={cpus}", "--num-gpus=0",
-            f"--temp-dir={self._temp / str(number)}", f"--object-store-memory={self.store}",
-            "--min-worker-port=0", "--max-worker-port=0", "--dashboard-agent-listen-port=0",
+            "setpriv",
+            "--pdeathsig",
+            "KILL",
+            *_within(space),
+            *hiding,
+            RAY,
+            "start",
+            "--block",
+            *flags,
+            f"--node-ip-address={address}",
+            f"--num-cpus={cpus}",
+            "--num-gpus=0",
+            f"--temp-dir={self._temp / str(number)}",
+            f"--object-store-memory={self.store}",
+            "--min-worker-port=0",
+            "--max-worker-port=0",
+            "--dashboard-agent-listen-port=0",
             "--disable-usage-stats",
         ]
         own = {key: os.environ[key] for key in KEPT if key in os.environ}
         log = self.folder / f"node{number}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                command, cwd=elsewhere, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                command,
+                cwd=elsewhere,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
                 env={**own, **QUIET, "HOME": str(home), **env},
             )
         self.nodes.append(Node(number, address, space, process, log))
@@ -219,8 +237,10 @@ class Cluster:
         self._spaces.append(space)
         for step in (
             f"-n {hub} link add port{number} type veth peer name eth0 netns {space}",
-            f"-n {hub} link set port{number} master bridge up", f"-n {space} link set lo up",
-            f"-n {space} addr add {address}/24 dev eth0", f"-n {space} link set eth0 up",
+            f"-n {hub} link set port{number} master bridge up",
+            f"-n {space} link set lo up",
+            f"-n {space} addr add {address}/24 dev eth0",
+            f"-n {space} link set eth0 up",
             # Ray takes for its address what the way to 8.8.8.8 would start from; sends nothing.
             f"-n {space} route add 8.8.8.8 dev eth0",
         ):
@@ -252,8 +272,10 @@ def s3_server(
         _end(asking)
         raise RuntimeError(f"no S3: {(folder / 's3.log').read_text()[-1000:]}")
     return f"s3://runs?scheme=http&endpoint_override={host}:{port}", {
-        "AWS_ACCESS_KEY_ID": "nobody", "AWS_SECRET_ACCESS_KEY": "nothing",
-        "AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_ACCESS_KEY_ID": "nobody",
+        "AWS_SECRET_ACCESS_KEY": "nothing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
     }
 
 

@@ -100,11 +100,15 @@ def test_unequal_machines_run_what_fits_them_and_a_folder_of_ones_own_is_refused
         command += ["--data", str(faces), "--address", cluster.address, "--out"]
         runs = [
             cluster.run(
-                [*command, str(out)], cwd=ROOT, env=environment, stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE, text=True,
+                [*command, str(out)],
+                cwd=ROOT,
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
             )
-            for out in (tmp_path / "own" / "runs", tmp_path / "shared") if cluster.hides or
-            out.name == "shared"
+            for out in (tmp_path / "own" / "runs", tmp_path / "shared")
+            if cluster.hides or out.name == "shared"
         ]
         said = [run.communicate(timeout=300) for run in runs]
     if len(runs) == 2:
@@ -176,6 +180,8 @@ def test_three_trials_on_a_machine_without_the_data_share_one_copy_of_the_pixels
     expected = int(packed.pixels("squeeze")[:, ::16, ::16].sum())
     assert touched == [(expected, size, False)] * 3
     rss, pss = ([one[kind] for one in memory] for kind in ("Rss", "Pss"))
-    print(f"{size / 2**20:.0f} MiB of pixels; of them in three trials: "
-          f"Rss {[round(n / 2**20) for n in rss]}, Pss {[round(n / 2**20) for n in pss]} MiB")
+    print(
+        f"{size / 2**20:.0f} MiB of pixels; of them in three trials: "
+        f"Rss {[round(n / 2**20) for n in rss]}, Pss {[round(n / 2**20) for n in pss]} MiB"
+    )
     assert min(rss) > 0.9 * size and sum(pss) < 1.1 * size

@@ -24,7 +24,7 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 from facesiam.storage import Bucket
 from search.cli import parser
 from search.space.model import load
-from search.tuning import ray_cluster as depot
+from search.tuning import ray_cluster
 
 ROOT = Path(__file__).parents[2]
 CLUSTER = ROOT / "scripts" / "cluster"
@@ -77,17 +77,26 @@ class Slurm:
             file.write_text(f'#!/bin/bash\nsay() {{ echo "$*" >> "$LOG"; }}\n{body}\n')
             file.chmod(0o755)
         self.environment = {
-            "PATH": f"{bin}:/usr/bin:/bin", "LOG": str(self.log), "MANIFEST": str(self.manifest),
-            "SLURM_JOB_ID": str(10**7 + os.getpid()), "SLURM_JOB_NODELIST": "nodes",
-            "SLURM_CPUS_PER_TASK": "8", "OUT": str(folder / "runs"), "NAME": "mine",
+            "PATH": f"{bin}:/usr/bin:/bin",
+            "LOG": str(self.log),
+            "MANIFEST": str(self.manifest),
+            "SLURM_JOB_ID": str(10**7 + os.getpid()),
+            "SLURM_JOB_NODELIST": "nodes",
+            "SLURM_CPUS_PER_TASK": "8",
+            "OUT": str(folder / "runs"),
+            "NAME": "mine",
         }
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         """Start the script as Slurm does, in a session of its own."""
         self.log.write_text("")
         return subprocess.Popen(
-            [str(CLUSTER / "slurm.sh"), *arguments], env=self.environment | environment,
-            cwd=self.folder, stderr=subprocess.PIPE, text=True, start_new_session=True,
+            [str(CLUSTER / "slurm.sh"), *arguments],
+            env=self.environment | environment,
+            cwd=self.folder,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         )
 
     def run(self, *arguments: str, **environment: str) -> tuple[int, str]:
@@ -124,8 +133,20 @@ def test_slurm_starts_head_then_workers_then_the_driver(slurm: Slurm) -> None:
     assert up < min(lines.index(worker) for worker in workers)
     assert lines.index("joined 3") < driver
     assert shlex.split(lines[driver]) == [
-        "python", "-m", "search.run", "a space.yaml", "--address", f"127.0.0.1:{port}",
-        "--out", f"{slurm.folder}/runs", "--name", "mine", "--set", "lr=1e-4", "--rows", "A,B",
+        "python",
+        "-m",
+        "search.run",
+        "a space.yaml",
+        "--address",
+        f"127.0.0.1:{port}",
+        "--out",
+        f"{slurm.folder}/runs",
+        "--name",
+        "mine",
+        "--set",
+        "lr=1e-4",
+        "--rows",
+        "A,B",
     ]
     # Each node has the token, of 32 bytes; at the end each one has been told to end.
     started = slurm.lines("ray start")
@@ -287,7 +308,8 @@ def pods(manifests: Manifests) -> Iterator[tuple[str, dict[str, Any]]]:
     spec = manifests["RayJob"]["spec"]
     cluster = spec["rayClusterSpec"]
     for template in (
-        spec["submitterPodTemplate"], cluster["headGroupSpec"]["template"],
+        spec["submitterPodTemplate"],
+        cluster["headGroupSpec"]["template"],
         *(group["template"] for group in cluster["workerGroupSpecs"]),
     ):
         (container,) = template["spec"]["containers"]
@@ -341,7 +363,8 @@ def test_the_pods_have_the_secret_and_no_rights(manifests: Manifests) -> None:
         assert spec["securityContext"]["runAsUser"] == 1000  # the image's
         assert spec["automountServiceAccountToken"] is False
         assert container["securityContext"] == {
-            "allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]},
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
         }
         secrets = [source["secretRef"]["name"] for source in container.get("envFrom", [])]
         assert secrets == ([] if name == "ray-job-submitter" else ["siamsearch-aws"])
@@ -410,7 +433,10 @@ def test_the_job_resumes_a_run_that_is_there_and_hides_no_exit_code(
     options = parser().parse_args(shlex.split(driver)[3:])
     assert options.resume == resumes
     assert (options.space, options.address, options.out, options.name) == (
-        "spaces/code2.yaml", "auto", "s3://BUCKET/runs", "code2"
+        "spaces/code2.yaml",
+        "auto",
+        "s3://BUCKET/runs",
+        "code2",
     )
     script = manifests["ConfigMap"]["data"]["start.sh"]
     assert f"' {options.out} {options.name}\n" in script  # where it is looked for
@@ -458,7 +484,9 @@ def instructions() -> list[tuple[str, str]]:
 
 def test_all_that_the_image_copies_is_here_and_let_in_and_nothing_else_is() -> None:
     copied = {
-        source.rstrip("/") for word, rest in instructions() if word == "COPY"
+        source.rstrip("/")
+        for word, rest in instructions()
+        if word == "COPY"
         for source in rest.split()[:-1]
     }
     lines = (ROOT / ".dockerignore").read_text().splitlines()
@@ -512,5 +540,5 @@ def test_what_chance_rests_on_comes_to_the_machines_of_a_cluster() -> None:
     kept = ("search/pruning/recordings/index.csv", "spaces/code2.yaml")
     for rule in yaml.safe_load((CLUSTER / "ray.yaml").read_text())["rsync_exclude"]:
         assert not any(fnmatch.fnmatch(part, rule) for path in kept for part in path.split("/"))
-    (search,) = (Path(p) for p in depot.code()["py_modules"] if Path(p).name == "search")
+    (search,) = (Path(p) for p in ray_cluster.code()["py_modules"] if Path(p).name == "search")
     assert (search / "recordings" / "index.csv").is_file()

@@ -71,8 +71,9 @@ def test_a_stopped_run_frees_its_worker_and_has_not_finished() -> None:
 def test_the_rule_of_thumb_needs_five_epochs_below_in_a_row() -> None:
     broken = run("a", [0.5, 0.5, 0.53, 0.5, 0.5, 0.5, 0.5, 0.529, 0.9])
     assert [Threshold().judge(broken, n) is not None for n in range(9)] == [False] * 7 + [
-        True, False,
-    ]  # fmt: skip
+        True,
+        False,
+    ]
 
 
 def test_top_k_keeps_the_best_after_one_epoch_and_the_first_of_equals(space: SearchSpace) -> None:
@@ -101,8 +102,9 @@ def test_our_policy_is_the_scheduler_of_a_search(space: SearchSpace) -> None:
     outcome = simulate(runs, policy, workers=3)
     assert [arrival.name for arrival in outcome.finished] == ["a"]
     assert {name: (s.rule, s.rung, s.epoch) for name, s in outcome.stops.items()} == {
-        "b": ("asha", 3, 2), "c": ("asha", 3, 5),
-    }  # fmt: skip
+        "b": ("asha", 3, 2),
+        "c": ("asha", 3, 5),
+    }
     assert outcome.stops["c"].cutoff == pytest.approx(0.825)
 
 
@@ -140,9 +142,9 @@ def test_a_row_is_what_the_orders_say(space: SearchSpace) -> None:
     best, near, far = run("best", [0.9]), run("near", [0.89]), run("far", [0.5])
     order = [best, near, far]
     first = replay.Outcome(3, 3600.0, (best, near, far), {})
-    second = replay.Outcome(1, 7200.0, (near,), {
-        "best": Stop("chance", "", 0), "far": Stop("asha", "", 0)
-    })  # fmt: skip
+    second = replay.Outcome(
+        1, 7200.0, (near,), {"best": Stop("chance", "", 0), "far": Stop("asha", "", 0)}
+    )
     curves = [arrival.curve for arrival in order]
     row = replay._row("x", [first, second], [order, order], curves, space)
     assert (row.kept, row.kept_best) == (0.5, 0.5)
@@ -156,9 +158,7 @@ def test_a_row_is_what_the_orders_say(space: SearchSpace) -> None:
 def replayed(space: SearchSpace) -> dict[str, list[replay.Row]]:
     """The documents' runs in 300 orders of arrival at 4 workers, as the README quotes them."""
     found = contests(read(SHIPPED), space)
-    return {
-        key[0]: contest(runs, space, workers=4, orders=300) for key, runs in found.items()
-    }
+    return {key[0]: contest(runs, space, workers=4, orders=300) for key, runs in found.items()}
 
 
 @pytest.mark.parametrize(("protocol", "most"), [("cfp-pairs", 0.42), ("frontal-triplets", 0.35)])
@@ -208,9 +208,12 @@ def test_the_dead_are_stopped_where_the_recording_has_their_vital_signs(
     runs = contests(read(SHIPPED), space)["frontal-triplets", 2000]
     signed = [
         dataclasses.replace(
-            curve, settings=curve.settings | {"weight_decay": 0.0},
+            curve,
+            settings=curve.settings | {"weight_decay": 0.0},
             rows=tuple(row | (vital if row["epoch"] >= 2 else {}) for row in curve.rows),
-        ) if curve.id in "JK" else curve
+        )
+        if curve.id in "JK"
+        else curve
         for curve in runs
     ]
     before, after = (contest(r, space, workers=4, orders=40)[-1] for r in (runs, signed))

@@ -49,8 +49,11 @@ def trial(
 
 
 def write_run(
-    folder: Path, trials: list[dict[str, Any]], epochs: list[dict[str, Any]],
-    metric: str = "val_acc", mode: str = "max",
+    folder: Path,
+    trials: list[dict[str, Any]],
+    epochs: list[dict[str, Any]],
+    metric: str = "val_acc",
+    mode: str = "max",
 ) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "space.yaml").write_text(SPACE.format(metric=metric, mode=mode))
@@ -66,16 +69,21 @@ def run(tmp_path: Path) -> Path:
     return write_run(
         tmp_path / "code2",
         [
-            trial("0001", "running"), trial("0001", augment=False),
+            trial("0001", "running"),
+            trial("0001", augment=False),
             trial("0002", augment=True),
             trial("0003", "stopped", lr=1e-3, stop_rule="dead", stop_reason="no live unit"),
         ],
         [
-            epoch("0001", 0, 0.70), epoch("0001", 1, 0.80), epoch("0001", 2, 0.80),
-            epoch("0002", 0, 0.75), epoch("0002", 1, 0.82, train_acc=0.85), epoch("0002", 2, 0.81),
+            epoch("0001", 0, 0.70),
+            epoch("0001", 1, 0.80),
+            epoch("0001", 2, 0.80),
+            epoch("0002", 0, 0.75),
+            epoch("0002", 1, 0.82, train_acc=0.85),
+            epoch("0002", 2, 0.81),
             epoch("0003", 0, 0.50),
         ],
-    )  # fmt: skip
+    )
 
 
 def test_ranks_by_the_best_epoch(run: Path) -> None:
@@ -139,7 +147,7 @@ def test_trials_are_compared_with_the_best_pair_by_pair(tmp_path: Path) -> None:
             {**epoch("0002", 0, 0.0), **which(2000, second)},
             {**epoch("0003", 0, 0.0), **which(2000, third)},
         ],
-    )  # fmt: skip
+    )
     trials, _ = load(run)
     assert trials["trial"].tolist() == ["0001", "0003", "0002"]
     assert trials["like_best"].tolist() == [True, True, False]
@@ -160,7 +168,7 @@ def test_trials_of_other_pairs_are_not_compared(tmp_path: Path) -> None:
             {**epoch(name, 0, 0.0), **which(200, right)}
             for name, right in (("0001", range(190)), ("0002", range(100)), ("0003", range(90)))
         ],
-    )  # fmt: skip
+    )
     trials, _ = load(run)
     assert trials["like_best"].isna().tolist() == [False, True, True]
     assert "? not tested against the best" in results.table(trials)
@@ -182,11 +190,30 @@ def test_what_was_kept_of_other_verdicts_is_not_used(tmp_path: Path, kept: Any) 
 def test_columns_are_the_settings_that_can_differ(run: Path) -> None:
     trials, _ = load(run)
     assert list(trials) == [
-        "rank", "trial", "row", "lr", "augment", "val_acc", "val_acc_low", "val_acc_high",
-        "like_best", "best_p", "best_epoch", "train_acc", "epochs_run", "status", "stop_rule",
-        "stop_reason", "stop_epoch", "stop_rung", "stop_value", "stop_cutoff", "stop_peers",
-        "control", "seconds",
-    ]  # fmt: skip
+        "rank",
+        "trial",
+        "row",
+        "lr",
+        "augment",
+        "val_acc",
+        "val_acc_low",
+        "val_acc_high",
+        "like_best",
+        "best_p",
+        "best_epoch",
+        "train_acc",
+        "epochs_run",
+        "status",
+        "stop_rule",
+        "stop_reason",
+        "stop_epoch",
+        "stop_rung",
+        "stop_value",
+        "stop_cutoff",
+        "stop_peers",
+        "control",
+        "seconds",
+    ]
     assert trials["lr"].tolist() == [1e-5, 1e-5, 1e-3]
     assert trials["augment"].tolist() == [True, False, False]
 
@@ -197,12 +224,20 @@ def test_a_verdict_has_its_numbers_in_columns(tmp_path: Path) -> None:
     unlike = dict.fromkeys(VERDICT) | {"control": False}
     run = write_run(
         tmp_path / "r",
-        [trial("0001", **unlike), trial("0002", control=True, **judged),
-         trial("0003", "stopped", stop_rule="diverged", stop_value=math.inf)],
-        [*(epoch(name, at, score) for name, score in (("0001", 0.9), ("0002", 0.8))
-           for at in range(3)),
-         epoch("0003", 0, 0.5)],
-    )  # fmt: skip
+        [
+            trial("0001", **unlike),
+            trial("0002", control=True, **judged),
+            trial("0003", "stopped", stop_rule="diverged", stop_value=math.inf),
+        ],
+        [
+            *(
+                epoch(name, at, score)
+                for name, score in (("0001", 0.9), ("0002", 0.8))
+                for at in range(3)
+            ),
+            epoch("0003", 0, 0.5),
+        ],
+    )
     trials, _ = load(run)
     known = trials[[*judged, "control"]].iloc[1].to_dict()
     assert known == judged | {"control": True}
@@ -222,7 +257,7 @@ def test_the_table_shows_of_a_verdict_its_reason_and_who_ran_on(tmp_path: Path) 
         tmp_path / "r",
         [trial("0001", control=True, **judged), trial("0002", "stopped", control=False, **judged)],
         [*(epoch("0001", at, 0.7) for at in range(3)), epoch("0002", 0, 0.6)],
-    )  # fmt: skip
+    )
     lines = results.table(load(run)[0]).splitlines()
     assert lines[2].endswith("30  ran on as control; asha: below")
     assert lines[3].endswith("10  asha: below")
@@ -244,9 +279,10 @@ def test_runs_of_before_the_verdicts_had_numbers_still_load(
 
 def test_vital_signs_are_read_where_they_were_measured(tmp_path: Path) -> None:
     run = write_run(
-        tmp_path / "r", [trial("0001", "running")],
+        tmp_path / "r",
+        [trial("0001", "running")],
         [epoch("0001", 0, 0.6), epoch("0001", 1, 0.7, updates=350, trunk_live=0.25)],
-    )  # fmt: skip
+    )
     _, epochs = load(run)
     assert epochs["updates"].tolist() == [pd.NA, 350]
     assert math.isnan(epochs["trunk_live"][0]) and epochs["trunk_live"][1] == 0.25
@@ -257,7 +293,7 @@ def test_a_setting_that_did_differ_has_a_column_even_if_the_space_fixes_it(tmp_p
         tmp_path / "r",
         [trial("A", "running", net="alexnet"), trial("D", "running", net="vgg16_bn")],
         [epoch("A", 0, 0.6), epoch("D", 0, 0.7)],
-    )  # fmt: skip
+    )
     assert load(run)[0]["net"].tolist() == ["vgg16_bn", "alexnet"]
 
 
@@ -267,13 +303,17 @@ def test_min_mode_takes_the_lowest_and_nan_never_wins(tmp_path: Path) -> None:
         tmp_path / "r",
         [trial("0001"), trial("0002"), trial("0003", "failed", stop_reason="loss not finite")],
         [
-            epoch("0001", 0, 0.6, val_loss=0.50), epoch("0001", 1, 0.9, val_loss=nan),
-            epoch("0002", 0, 0.5, val_loss=0.60), epoch("0002", 1, 0.55, val_loss=0.40),
-            epoch("0001", 2, 0.9, val_loss=nan), epoch("0002", 2, 0.60, val_loss=0.45),
+            epoch("0001", 0, 0.6, val_loss=0.50),
+            epoch("0001", 1, 0.9, val_loss=nan),
+            epoch("0002", 0, 0.5, val_loss=0.60),
+            epoch("0002", 1, 0.55, val_loss=0.40),
+            epoch("0001", 2, 0.9, val_loss=nan),
+            epoch("0002", 2, 0.60, val_loss=0.45),
             epoch("0003", 0, 0.5, val_loss=nan),
         ],
-        metric="val_loss", mode="min",
-    )  # fmt: skip
+        metric="val_loss",
+        mode="min",
+    )
     trials, _ = load(run)
     assert trials["trial"].tolist() == ["0002", "0001", "0003"]
     assert trials["val_acc"].tolist()[:2] == [0.55, 0.6]  # at the epoch of the lowest loss
@@ -322,8 +362,11 @@ def test_json_that_is_no_record_is_reported(run: Path, line: str) -> None:
 
 
 def test_running_trials_of_a_dead_driver_are_shown_as_recorded(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "r", [trial("0001", "running"), trial("0002", "running")],
-                    [epoch("0001", 0, 0.6)])  # fmt: skip
+    run = write_run(
+        tmp_path / "r",
+        [trial("0001", "running"), trial("0002", "running")],
+        [epoch("0001", 0, 0.6)],
+    )
     trials, _ = load(run)
     assert trials["status"].tolist() == ["running", "running"]
     assert trials["rank"].tolist() == [1, pd.NA]
@@ -354,8 +397,9 @@ def test_table_in_the_terminal(run: Path) -> None:
 
 def test_a_long_reason_folds_and_keeps_every_word(tmp_path: Path) -> None:
     reason = "the last convolution has no live unit since epoch 2, so nothing can change any more"
-    run = write_run(tmp_path / "r", [trial("0001", "stopped", stop_reason=reason)],
-                    [epoch("0001", 0, 0.5)])  # fmt: skip
+    run = write_run(
+        tmp_path / "r", [trial("0001", "stopped", stop_reason=reason)], [epoch("0001", 0, 0.5)]
+    )
     text = results.table(load(run)[0])
     assert set(reason.split()) <= set(text.split())
     assert max(map(len, text.splitlines())) <= 120
@@ -400,9 +444,7 @@ def test_why_of_an_unknown_trial_names_the_nearest(
 
 
 @pytest.mark.parametrize("more", [["--json"], ["--top", "1"], ["--csv", "x.csv"]])
-def test_why_stands_alone(
-    run: Path, more: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_why_stands_alone(run: Path, more: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         results.main([str(run), "--why", "0001", *more])
     assert stopped.value.code == 2
@@ -410,8 +452,11 @@ def test_why_stands_alone(
 
 
 def test_json_is_valid_and_has_no_nan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = write_run(tmp_path / "r", [trial("0001"), trial("0002", "failed", stop_reason="memory")],
-                    [epoch("0001", 0, 0.6), epoch("0001", 1, math.nan), epoch("0001", 2, 0.5)])
+    run = write_run(
+        tmp_path / "r",
+        [trial("0001"), trial("0002", "failed", stop_reason="memory")],
+        [epoch("0001", 0, 0.6), epoch("0001", 1, math.nan), epoch("0001", 2, 0.5)],
+    )
     assert results.main([str(run), "--json"]) == 0
 
     def refuse(name: str) -> None:

@@ -20,7 +20,7 @@ from PIL import Image
 from facesiam import demo
 from facesiam.config.trial import TrialConfig
 from facesiam.data.dataset import FaceData
-from facesiam.device import numerics as arithmetic
+from facesiam.device import numerics
 from facesiam.evaluation.predict import predict
 from facesiam.nets.checkpoint import load_model, save_model
 from facesiam.trainable import FaceTrial
@@ -34,7 +34,10 @@ from search.runs.remote import Mirror
 
 @pytest.fixture
 def run(
-    tiny: TrialConfig, data: FaceData, faces: Path, tmp_path: Path,
+    tiny: TrialConfig,
+    data: FaceData,
+    faces: Path,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Path:
     """A run folder of two trials, the second one better, as the driver leaves it."""
@@ -48,7 +51,12 @@ def run(
     for name, lr, score in (("0001", 1e-4, 0.5), ("0002", 1e-3, 0.75)):
         settings = dataclasses.replace(tiny, lr=lr).to_dict()
         journal.trial(
-            name, "running", row=None, settings=settings, stop_rule=None, stop_reason=None,
+            name,
+            "running",
+            row=None,
+            settings=settings,
+            stop_rule=None,
+            stop_reason=None,
         )
         row = {"epoch": 0, "train_loss": 0.6, "train_acc": 0.5, "val_loss": 0.6, "val_acc": score}
         more = {"val_pairs": 48, "seconds": 1.0, "samples_per_second": 9.0}
@@ -258,7 +266,11 @@ def test_the_best_trials_judge_together_with_the_weights_that_the_run_kept(
         metrics = next(training)
         file = run / "weights" / f"{name}.pt"
         save_model(
-            file, training.weights(), training.config, epoch=0, val_acc=metrics.val_acc,
+            file,
+            training.weights(),
+            training.config,
+            epoch=0,
+            val_acc=metrics.val_acc,
             data=data.key,
         )
     asked = ["--protocol", "frontal-triplets", "--protocol", "cfp-pairs"]
@@ -291,8 +303,12 @@ def test_weights_behind_a_url_are_fetched_to_judge_together(
     training = epochs(dataclasses.replace(tiny, lr=1e-3, epochs=1), data)
     metrics = next(training)
     save_model(
-        there / "run" / "weights" / "0002.pt", training.weights(), training.config, epoch=0,
-        val_acc=metrics.val_acc, data=data.key,
+        there / "run" / "weights" / "0002.pt",
+        training.weights(),
+        training.config,
+        epoch=0,
+        val_acc=metrics.val_acc,
+        data=data.key,
     )
     assert main([here.url, "--ensemble", "1"]) == 0
     assert "trial ensemble-1" in capsys.readouterr().out
@@ -326,17 +342,32 @@ def test_the_ten_folds_by_the_command(run: Path, capsys: pytest.CaptureFixture[s
     ],
 )
 def test_a_trial_is_trained_again_with_what_it_ran_with(
-    run: Path, ran: list[tuple[int, int, str]] | None, options: list[str], threads: int,
-    said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    run: Path,
+    ran: list[tuple[int, int, str]] | None,
+    options: list[str],
+    threads: int,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """On a machine of four cores, in a process that would take one thread."""
-    monkeypatch.setattr(arithmetic, "cores", lambda: 4)
+    monkeypatch.setattr(numerics, "cores", lambda: 4)
     processor = torch.backends.cpu.get_cpu_capability()
     if ran is not None:
-        Journal(run).trial("0002", "running", ran=[
-            {"epoch": epoch, "device": "cpu", "threads": count, "precision": precision,
-             "processor": processor} for epoch, count, precision in ran
-        ])  # fmt: skip
+        Journal(run).trial(
+            "0002",
+            "running",
+            ran=[
+                {
+                    "epoch": epoch,
+                    "device": "cpu",
+                    "threads": count,
+                    "precision": precision,
+                    "processor": processor,
+                }
+                for epoch, count, precision in ran
+            ],
+        )
     settings = {"precision": "auto"}
     seen: list[tuple[int, str]] = []
 
@@ -346,16 +377,17 @@ def test_a_trial_is_trained_again_with_what_it_ran_with(
 
     monkeypatch.setattr(retrain, "epochs", watched)
     monkeypatch.setattr(
-        retrain.results, "settings",
+        retrain.results,
+        "settings",
         lambda run, known=retrain.results.settings: {
             name: TrialConfig.from_dict({**one.to_dict(), **settings})
             for name, one in known(run).items()
         },
     )
-    with arithmetic.using(1):
+    with numerics.using(1):
         assert main([str(run), "--epochs", "1", "--trial", "0002", *options]) == 0
         assert torch.get_num_threads() == 1
-    precision = ran[0][2] if ran else arithmetic.precision_of("auto", "alexnet", "cpu")
+    precision = ran[0][2] if ran else numerics.precision_of("auto", "alexnet", "cpu")
     assert seen == [(threads, precision)]
     told = " ".join(capsys.readouterr().err.split())
     assert said.replace("THIS", processor) in told
@@ -366,15 +398,23 @@ def test_a_retrained_trial_is_the_ranked_one_to_the_digit(
 ) -> None:
     """As a worker trains it with two threads, and search.retrain in a process of one."""
     given = {
-        "trial": "0002", "settings": dataclasses.replace(tiny, lr=1e-3).to_dict(),
-        "data": str(data.folder), "weights": {}, "run": str(tmp_path / "worker"), "cpus": 2,
-        "device": "cpu", "noted": 0, "metric": "val_acc", "mode": "max", "bar": None,
+        "trial": "0002",
+        "settings": dataclasses.replace(tiny, lr=1e-3).to_dict(),
+        "data": str(data.folder),
+        "weights": {},
+        "run": str(tmp_path / "worker"),
+        "cpus": 2,
+        "device": "cpu",
+        "noted": 0,
+        "metric": "val_acc",
+        "mode": "max",
+        "bar": None,
     }
-    with arithmetic.using(1):
+    with numerics.using(1):
         worker = FaceTrial(given)
         ranked = [worker.step() for _ in range(3)]
     Journal(run).trial("0002", "running", ran=ranked[0]["ran"])
-    with arithmetic.using(1):
+    with numerics.using(1):
         assert main([str(run), "--trial", "0002"]) == 0
     with (run / "retrain" / "0002" / "seed-0" / "epochs.csv").open() as file:
         trained = list(csv.DictReader(file))

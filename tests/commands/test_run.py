@@ -23,7 +23,7 @@ from facesiam.nets.checkpoint import load_model
 from facesiam.nets.pretrained import read_weights
 from search import results
 from search.run import main
-from search.tuning import warm_start as prior
+from search.tuning import warm_start
 
 ROOT = Path(__file__).parents[2]
 SPACE = """
@@ -73,8 +73,13 @@ def refused(argv: list[str], out: Path, capsys: pytest.CaptureFixture[str]) -> s
     ],
 )
 def test_a_wrong_option_is_refused_in_a_sentence_and_nothing_is_written(
-    space: Path, faces: Path, options: list[str], sentence: str,
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+    space: Path,
+    faces: Path,
+    options: list[str],
+    sentence: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     monkeypatch.setenv("FACESIAM_CACHE", str(faces.parent / "cache"))
     options = [option.replace("{faces}", str(faces)) for option in options]
@@ -108,7 +113,10 @@ def test_a_space_is_refused_before_torch_or_ray_is_imported(tmp_path: Path) -> N
 
 
 def test_pretrained_without_weights_is_refused_before_anything_starts(
-    space: Path, faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    space: Path,
+    faces: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "empty"))
@@ -142,8 +150,12 @@ def test_dry_run_prints_the_plan_and_starts_nothing(
 
 @pytest.mark.usefixtures("local_ray")
 def test_a_search_leaves_everything_and_its_name_is_taken(
-    space: Path, faces: Path, data: FaceData, tmp_path: Path,
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+    space: Path,
+    faces: Path,
+    data: FaceData,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("FACESIAM_CACHE", str(data.folder.parent))
     out = tmp_path / "runs"
@@ -155,8 +167,13 @@ def test_a_search_leaves_everything_and_its_name_is_taken(
     run = out / "small"
     assert "rank" in said and f"report: {run / 'report' / 'report.md'}" in said
     for name in (
-        "space.yaml", "manifest.json", "trials.csv", "trials.parquet", "epochs.csv",
-        "epochs.parquet", "report/report.md",
+        "space.yaml",
+        "manifest.json",
+        "trials.csv",
+        "trials.parquet",
+        "epochs.csv",
+        "epochs.parquet",
+        "report/report.md",
     ):
         assert (run / name).stat().st_size > 0, name
     trials, epochs = results.load(run)
@@ -181,7 +198,11 @@ def test_a_search_leaves_everything_and_its_name_is_taken(
 
 @pytest.mark.usefixtures("local_ray")
 def test_tpe_and_asha_on_ray_stop_trials_and_say_why(
-    space: Path, faces: Path, data: FaceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    space: Path,
+    faces: Path,
+    data: FaceData,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("FACESIAM_CACHE", str(data.folder.parent))
     text = SPACE.replace("lr: [1e-3, 1e-4]", "lr: {low: 1e-4, high: 1, log: true}")
@@ -218,7 +239,11 @@ def after_each_result(
     noted = Recorder.on_trial_result
 
     def both(
-        self: Recorder, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any],
+        self: Recorder,
+        iteration: int,
+        trials: list[Any],
+        trial: Any,
+        result: dict[str, Any],
         **info: object,
     ) -> None:
         noted(self, iteration, trials, trial, result, **info)
@@ -230,13 +255,17 @@ def after_each_result(
 @pytest.mark.usefixtures("local_ray")
 @pytest.mark.parametrize("deaths", [1, 9])
 def test_a_worker_that_is_killed_costs_its_trial_an_epoch_and_one_that_always_dies_its_trial(
-    space: Path, faces: Path, data: FaceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    space: Path,
+    faces: Path,
+    data: FaceData,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     deaths: int,
 ) -> None:
-    from search.tuning import failures as faults
+    from search.tuning import failures
 
     monkeypatch.setenv("FACESIAM_CACHE", str(data.folder.parent))
-    monkeypatch.setattr(faults, "FIRST_WAIT", 0.1)
+    monkeypatch.setattr(failures, "FIRST_WAIT", 0.1)
     killed: list[int] = []
 
     def kill_a(trial: Any, result: dict[str, Any]) -> None:
@@ -270,8 +299,13 @@ def whole(
     environment = os.environ | {"FACESIAM_CACHE": str(data.folder.parent)}
     (long := folder / ("t" * 50)).mkdir()
     hostile = {  # nothing of it can be shown, no home, and another Ray is spoken of
-        "PYTHONIOENCODING": "ascii", "HOME": "/proc", "TMPDIR": str(long), "TUNE_RESULT_DIR": "/x",
-        "RAY_ADDRESS": "127.0.0.1:1", "RAY_TMPDIR": "/proc", "RAY_REDIS_ADDRESS": "127.0.0.1:1",
+        "PYTHONIOENCODING": "ascii",
+        "HOME": "/proc",
+        "TMPDIR": str(long),
+        "TUNE_RESULT_DIR": "/x",
+        "RAY_ADDRESS": "127.0.0.1:1",
+        "RAY_TMPDIR": "/proc",
+        "RAY_REDIS_ADDRESS": "127.0.0.1:1",
     }
     command = [sys.executable, "-m", "search.run", str(folder / "small.yaml"), "--cpus", "1"]
     command += ["--concurrent", "1", "--data", str(faces)]
@@ -279,7 +313,10 @@ def whole(
     command += ["--set", "batch_size=1"]  # so many steps that a signal comes within an epoch
     shell = ["bash", "-c", '"$@" >/dev/full 2>&- <&-', "-"]
     subprocess.run(
-        [*shell, *command, "--out", str(folder)], cwd=ROOT, timeout=240, check=True,
+        [*shell, *command, "--out", str(folder)],
+        cwd=ROOT,
+        timeout=240,
+        check=True,
         env=environment | hostile,
     )
     return command, environment, folder / "small"
@@ -297,14 +334,19 @@ def test_ctrl_c_and_preemption_lose_no_step_and_the_resumed_run_equals_an_uninte
     interrupt(command, environment, run, signal.SIGINT, 1)  # in the first trial
     interrupt([*command, "--resume"], environment, run, signal.SIGTERM, 4)  # in the second
     with subprocess.Popen(
-        [*command, "--resume"], cwd=ROOT, env=environment, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, text=True,
+        [*command, "--resume"],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as last:
         assert last.stdout and last.stderr
         last.stdout.close()  # as ``| head`` does: the search goes on all the same
         said = last.stderr.read()
         assert (last.wait(240), said) == (
-            0, "stdout cannot be written (Broken pipe): nothing more is shown there\n"
+            0,
+            "stdout cannot be written (Broken pipe): nothing more is shown there\n",
         )
     for one, other in zip(results.load(run), results.load(uninterrupted), strict=True):
         clock = [c for c in ("seconds", "samples_per_second", "peak_memory_mib") if c in one]
@@ -322,8 +364,13 @@ def interrupt(
 ) -> None:
     """Start the search, send it the signal once so many epochs are noted; assert how it ended."""
     process = subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, text=True, start_new_session=True,
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     journal = run / "epochs.jsonl"
     deadline = time.monotonic() + 120
@@ -348,7 +395,11 @@ def interrupt(
 
 @pytest.mark.usefixtures("local_ray")
 def test_when_its_time_is_up_a_search_halts_and_goes_on_later(
-    space: Path, faces: Path, data: FaceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    space: Path,
+    faces: Path,
+    data: FaceData,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("FACESIAM_CACHE", str(data.folder.parent))
@@ -389,8 +440,12 @@ trials: 2
 
 @pytest.mark.usefixtures("local_ray")
 def test_embedding_nets_are_searched_then_ablated_and_warm_start_another_search(
-    space: Path, faces: Path, data: FaceData, tmp_path: Path,
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+    space: Path,
+    faces: Path,
+    data: FaceData,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("FACESIAM_CACHE", str(data.folder.parent))
     space.write_text(EMBEDDING)
@@ -414,7 +469,7 @@ def test_embedding_nets_are_searched_then_ablated_and_warm_start_another_search(
     warm = [*argv, "--name", "warm", "--warm-start", str(first), "--trials", "1"]
     assert main(warm) == 0
     assert f"warm start: 2 of 2 trials of {first}" in capsys.readouterr().out
-    assert len(prior.read(tmp_path / "warm")) == 2
+    assert len(warm_start.read(tmp_path / "warm")) == 2
     assert main([*argv, "--name", "warm", "--resume", "--trials", "2"]) == 0
     assert len(results.load(tmp_path / "warm")[0]) == 2
     cold = [*argv, "--resume", "--warm-start", str(first)]
@@ -453,8 +508,13 @@ def while_ray_starts(monkeypatch: pytest.MonkeyPatch, then: Callable[[], object]
 @pytest.mark.usefixtures("local_ray")
 @pytest.mark.parametrize("behind_a_url", [False, True])
 def test_a_run_that_another_command_made_or_changed_while_this_one_started_stays_as_it_is(
-    space: Path, faces: Path, data: FaceData, tmp_path: Path, behind_a_url: bool,
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+    space: Path,
+    faces: Path,
+    data: FaceData,
+    tmp_path: Path,
+    behind_a_url: bool,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("FACESIAM_CACHE", str(data.folder.parent))
     place = tmp_path / "runs"
@@ -493,8 +553,14 @@ def test_a_run_that_another_command_made_or_changed_while_this_one_started_stays
 @pytest.mark.usefixtures("local_ray")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_that_is_swallowed_while_ray_starts_ends_the_search_all_the_same(
-    space: Path, faces: Path, data: FaceData, tmp_path: Path, number: signal.Signals, code: int,
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+    space: Path,
+    faces: Path,
+    data: FaceData,
+    tmp_path: Path,
+    number: signal.Signals,
+    code: int,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("FACESIAM_CACHE", str(data.folder.parent))
 
@@ -515,10 +581,13 @@ def test_a_ctrl_c_while_ray_starts_leaves_nothing(
     sessions = Path(tempfile.mkdtemp(prefix="t", dir="/tmp"))
     command = [sys.executable, "-m", "search.run", str(space), "--data", str(faces), "--out"]
     with subprocess.Popen(
-        [*command, str(tmp_path / "runs")], cwd=ROOT, stdout=subprocess.PIPE, text=True,
-        stderr=subprocess.PIPE, start_new_session=True, env=os.environ | {
-            "FACESIAM_CACHE": str(data.folder.parent), "TMPDIR": str(sessions)
-        },
+        [*command, str(tmp_path / "runs")],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        env=os.environ | {"FACESIAM_CACHE": str(data.folder.parent), "TMPDIR": str(sessions)},
     ) as process:
         while process.poll() is None and not list(sessions.glob("siam*/session_*")):
             time.sleep(0.01)
@@ -532,7 +601,11 @@ def test_a_ctrl_c_while_ray_starts_leaves_nothing(
 
 @pytest.mark.usefixtures("local_ray")
 def test_minutes_that_are_over_before_a_trial_starts_leave_a_run_to_go_on_with(
-    space: Path, faces: Path, data: FaceData, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    space: Path,
+    faces: Path,
+    data: FaceData,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The command that goes on is the one that was given, not that of whoever calls ``main``."""

@@ -23,8 +23,7 @@ from PIL import Image
 
 from facesiam.config.trial import TrialConfig
 from facesiam.data.dataset import FaceData, open_packed, prepare
-from facesiam.data.synthetic import portrait as sketch
-from facesiam.data.synthetic import writer as synthetic
+from facesiam.data.synthetic import portrait, writer
 from facesiam.data.synthetic.canvas import Pen
 from facesiam.data.synthetic.person import Shot, person
 from facesiam.training.loop import epochs
@@ -51,7 +50,7 @@ PEOPLE, IMAGES = 40, 4
 def painted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, FaceData]:
     """Drawn people who differ in the colours of skin and hair and hardly move: soon learned."""
     folder = tmp_path_factory.mktemp("search") / "painted"
-    synthetic._write_protocol(folder / "Protocol", PEOPLE, {"F": IMAGES, "P": 2}, 0)
+    writer._write_protocol(folder / "Protocol", PEOPLE, {"F": IMAGES, "P": 2}, 0)
     for number in range(1, PEOPLE + 1):
         hues = [(number * 0.618034 * factor) % 1 for factor in (1, 2.7)]
         skin, hair = (255 * np.array(colorsys.hsv_to_rgb(hue, 0.8, 0.9)) for hue in hues)
@@ -59,7 +58,7 @@ def painted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, FaceData]:
         for view, count in (("frontal", IMAGES), ("profile", 2)):
             for at in range(1, count + 1):
                 turn = np.random.default_rng([number, view == "profile", at]).uniform(-0.02, 0.02)
-                path = folder / synthetic._image_path(number, view, at)
+                path = folder / writer._image_path(number, view, at)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 _paint(who, float(turn)).save(path, quality=90)
     cache = folder.parent / "cache"
@@ -68,11 +67,19 @@ def painted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, FaceData]:
 
 def _paint(who: object, turn: float) -> Image.Image:
     shot = Shot(
-        yaw=turn, pitch=0.0, roll=turn, scale=0.67, shift=(turn, 0.0), flip=False, smile=0.3,
-        open=0.0, lids=0.8, brows=0.0,
-    )  # fmt: skip
+        yaw=turn,
+        pitch=0.0,
+        roll=turn,
+        scale=0.67,
+        shift=(turn, 0.0),
+        flip=False,
+        smile=0.3,
+        open=0.0,
+        lids=0.8,
+        brows=0.0,
+    )
     image = Image.new("RGB", (320, 320), (128, 128, 128))
-    sketch.frontal(Pen(image, who, shot))
+    portrait.frontal(Pen(image, who, shot))
     return image.resize((128, 128), Image.Resampling.BOX)
 
 
@@ -86,7 +93,9 @@ def _to_the_end(settings: dict[str, object], packed: Path) -> list[float]:
 @pytest.mark.usefixtures("local_ray")
 @pytest.mark.timeout(900)
 def test_tpe_asha_and_rules_find_the_best_of_a_known_grid_for_half_of_its_epochs(
-    painted: tuple[Path, FaceData], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    painted: tuple[Path, FaceData],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     faces, data = painted

@@ -14,7 +14,7 @@ from search import results, run
 from search.report.page import main as report
 from search.runs.journal import Journal
 from search.runs.remote import folder_for
-from search.tuning import failures as faults
+from search.tuning import failures
 
 
 @pytest.mark.parametrize(
@@ -29,12 +29,15 @@ from search.tuning import failures as faults
         ("ray://token@head:10001", "ray://***@head:10001"),
         ("sftp://me:pass@host/x", "sftp://***@host/x"),
         # No secrets:
-        ("abfs://container@account.dfs.core.windows.net/x", None), ("sftp://me@host/x", None),
+        ("abfs://container@account.dfs.core.windows.net/x", None),
+        ("sftp://me@host/x", None),
         ("s3://bucket/runs?endpoint_override=http://127.0.0.1:9000", None),
-        ("file:///home/me/a@b/c", None), ("--set lr=0.1 seed=1", None),
-        ("http://127.0.0.1:9000/a@b", None), ("me@example.com", None),
+        ("file:///home/me/a@b/c", None),
+        ("--set lr=0.1 seed=1", None),
+        ("http://127.0.0.1:9000/a@b", None),
+        ("me@example.com", None),
     ],
-)  # fmt: skip
+)
 def test_a_secret_is_masked_and_nothing_else(text: str, said: str | None) -> None:
     assert masked(text) == (said or text)
     assert str(UserError(text)) == (said or text)
@@ -79,7 +82,7 @@ def test_what_a_worker_said_reaches_neither_terminal_nor_report_raw(
 
 
 def test_a_workers_last_words_are_escaped_where_they_are_noted(tmp_path: Path) -> None:
-    assert faults.reason_of("Traceback\nValueError: a\x1b[31mb\n") == "ValueError: a\\x1b[31mb"
-    assert faults.reason_of("x.StorageError: s3://K:S@b/x: gone\n") == "s3://***@b/x: gone"
+    assert failures.reason_of("Traceback\nValueError: a\x1b[31mb\n") == "ValueError: a\\x1b[31mb"
+    assert failures.reason_of("x.StorageError: s3://K:S@b/x: gone\n") == "s3://***@b/x: gone"
     (tmp_path / "0001.log").write_bytes(b"red \x1b[31m\n")
-    assert faults.last_lines(tmp_path / "0001.log") == ["red \\x1b[31m"]
+    assert failures.last_lines(tmp_path / "0001.log") == ["red \\x1b[31m"]

@@ -19,9 +19,13 @@ from facesiam.training.optimizer import MOMENTS, SCHEDULES
 @pytest.mark.parametrize(
     ("name", "text", "value"),
     [
-        ("lr", "1e-5", 1e-5), ("lr", "0.001", 0.001), ("epochs", "60", 60),
+        ("lr", "1e-5", 1e-5),
+        ("lr", "0.001", 0.001),
+        ("epochs", "60", 60),
         ("epochs", "1e3", 1000),
-        ("augment", "on", True), ("augment", "no", False), ("join", "concat", "concat"),
+        ("augment", "on", True),
+        ("augment", "no", False),
+        ("join", "concat", "concat"),
     ],
 )
 def test_text_becomes_the_settings_own_type(name: str, text: str, value: object) -> None:
@@ -39,8 +43,12 @@ def test_text_becomes_the_settings_own_type(name: str, text: str, value: object)
         ("epochs", 0, "must be 1 or more, got 0"),
         ("epochs", 2.5, "must be a whole number, got 2.5"),
         ("image_size", 512, "must be 224 or less, got 512"),
-        ("net", "alexnt", "'alexnt' is not one of the 83 that there are (alexnet, vgg16_bn, "
-         "convnext_base, …); did you mean alexnet?"),
+        (
+            "net",
+            "alexnt",
+            "'alexnt' is not one of the 83 that there are (alexnet, vgg16_bn, "
+            "convnext_base, …); did you mean alexnet?",
+        ),
         ("augment", "maybe", "must be true or false, got 'maybe'"),
     ],
 )
@@ -51,6 +59,7 @@ def test_a_value_out_of_bounds_is_told_in_a_sentence(
     with pytest.raises(ConfigError) as refused:
         TrialConfig.from_dict({name: value})  # type: ignore[dict-item]
     assert str(refused.value) == f"{name}: {sentence}"
+
 
 EMBEDS: dict[str, object] = {"join": "cosine", "loss": "logistic"}
 
@@ -109,9 +118,15 @@ def test_settings_survive_a_dict() -> None:
 
 @pytest.mark.parametrize(
     ("setting", "table"),
-    [("net", MODELS), ("join", JOINS | SCORES), ("loss", LOSSES | EMBEDDING_LOSSES),
-     ("protocol", AUGMENTS), ("protocol", GEOMETRY), ("optimizer", MOMENTS),
-     ("schedule", SCHEDULES)],
+    [
+        ("net", MODELS),
+        ("join", JOINS | SCORES),
+        ("loss", LOSSES | EMBEDDING_LOSSES),
+        ("protocol", AUGMENTS),
+        ("protocol", GEOMETRY),
+        ("optimizer", MOMENTS),
+        ("schedule", SCHEDULES),
+    ],
 )
 def test_choices_and_the_dicts_behind_them_are_equal(
     setting: str, table: dict[str, object]

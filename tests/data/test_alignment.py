@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facesiam.data import alignment as align
-from facesiam.data import packing
+from facesiam.data import alignment, packing
 from facesiam.data.archive import DataError, open_source
 from facesiam.data.dataset import prepare
 from facesiam.data.lists import text_of
@@ -20,23 +19,23 @@ from tests import tiny_cfp
 SIDE = 200
 
 
-def landmarks(frontal: bool) -> align.Floats:
+def landmarks(frontal: bool) -> alignment.Floats:
     """30 landmarks on a face that fits the template exactly, bridge at (0, 0), chin at (0, 1)."""
     points = np.zeros((30, 2))
-    for (start, end), place in zip(align.GROUPS, align.SHAPES[frontal], strict=True):
+    for (start, end), place in zip(alignment.GROUPS, alignment.SHAPES[frontal], strict=True):
         points[start:end] = place
     return points
 
 
 def moved(
-    points: align.Floats, turn: float, scale: float, shift: tuple[float, float]
-) -> align.Floats:
+    points: alignment.Floats, turn: float, scale: float, shift: tuple[float, float]
+) -> alignment.Floats:
     """Turn, scale and shift points."""
     cos, sin = scale * math.cos(turn), scale * math.sin(turn)
     return points @ np.array([[cos, sin], [-sin, cos]]) + shift
 
 
-def spots(points: align.Floats, size: tuple[int, int] = (300, 260)) -> Image.Image:
+def spots(points: alignment.Floats, size: tuple[int, int] = (300, 260)) -> Image.Image:
     """A black image with a white spot at bridge and chin."""
     image = np.zeros((size[1], size[0], 3), np.uint8)
     for at in (18, 8):
@@ -68,10 +67,10 @@ def test_a_face_comes_to_lie_on_the_template_however_it_was_turned(
     if mirror:
         points[:, 0] *= -1
     points = moved(points, turn, scale, (150.0, 70.0))
-    aligned = align.aligned(spots(points), points, frontal, SIDE)
+    aligned = alignment.aligned(spots(points), points, frontal, SIDE)
     assert aligned.size == (SIDE, SIDE)
-    x, y = align.BRIDGE[frontal]
-    expected = [(x * SIDE, y * SIDE), (x * SIDE, (y + align.LENGTH) * SIDE)]
+    x, y = alignment.BRIDGE[frontal]
+    expected = [(x * SIDE, y * SIDE), (x * SIDE, (y + alignment.LENGTH) * SIDE)]
     for centre, place in zip(found(aligned), expected, strict=True):
         assert centre == pytest.approx(place, abs=2.5)
 
@@ -79,14 +78,14 @@ def test_a_face_comes_to_lie_on_the_template_however_it_was_turned(
 def test_a_profile_is_told_from_a_frontal_face() -> None:
     for frontal in (True, False):
         points = moved(landmarks(frontal), 0.5, 90, (10, 20))
-        assert align.is_frontal(points) == frontal
+        assert alignment.is_frontal(points) == frontal
 
 
 def test_a_large_image_is_averaged_and_not_sampled() -> None:
     points = moved(landmarks(True), 0, 600, (900, 500))
     stripes = np.zeros((1600, 1800, 3), np.uint8)
     stripes[::2] = 254
-    light = np.asarray(align.aligned(Image.fromarray(stripes), points, True, SIDE), dtype=int)
+    light = np.asarray(alignment.aligned(Image.fromarray(stripes), points, True, SIDE), dtype=int)
     middle = light[60:140, 60:140]
     assert abs(middle - 127).max() <= 20  # a pixel that is sampled would be 0 or 254
 
@@ -96,20 +95,20 @@ def test_a_large_image_is_averaged_and_not_sampled() -> None:
 )
 def test_landmarks_that_are_none_get_a_sentence(text: str) -> None:
     with pytest.raises(DataError, match=r"x\.txt: expected 30 lines with two numbers as in 27"):
-        align.parse(text, "x.txt")
+        alignment.parse(text, "x.txt")
 
 
 @pytest.mark.parametrize("between", [",", "\t", " ", ", "])
 @pytest.mark.parametrize("code", ["utf-8-sig", "utf-16", "utf-16-be"])
 def test_landmarks_in_another_dress(between: str, code: str) -> None:
     content = "".join(f"{at}.5{between}{at + 1}\r\n" for at in range(30)) + "\r\n"
-    points = align.parse(text_of(content.encode(code)), "x")
+    points = alignment.parse(text_of(content.encode(code)), "x")
     assert points[29].tolist() == [29.5, 30.0] and points.shape == (30, 2)
 
 
 def test_the_file_is_beside_the_images() -> None:
     name = "Data/Images/001/profile/03.jpg"
-    assert align.file_of(name) == "Data/Fiducials/001/profile/03.txt"
+    assert alignment.file_of(name) == "Data/Fiducials/001/profile/03.txt"
 
 
 def test_data_without_landmarks_is_refused_and_nothing_is_left(tmp_path: Path) -> None:
@@ -125,7 +124,7 @@ def test_a_dataset_is_packed_aligned_beside_its_other_geometries(tmp_path: Path)
     for image in sorted((folder / "Data/Images").rglob("*.jpg")):
         frontal = image.parent.name == "frontal"
         points = moved(landmarks(frontal), 0, 4, (3, 1))
-        file = folder / align.file_of(image.relative_to(folder).as_posix())
+        file = folder / alignment.file_of(image.relative_to(folder).as_posix())
         tiny_cfp.text(file, [f"{x:.3f},{y:.3f}" for x, y in points])
     data = prepare(str(folder), ["aligned", "squeeze"], cache=tmp_path / "cache", progress=False)
     packed = data.pixels("aligned")

@@ -135,12 +135,14 @@ def test_zip_and_folder_stamp_alike(tiny_zip: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "write", [
+    "write",
+    [
         lambda name: f"cfp-dataset\\{name}".replace("/", "\\"),
         lambda name: f"./cfp-dataset/{name}",
-        lambda name: f"a/b//c/./{name}", lambda name: f"CFP/{name.upper()}",
+        lambda name: f"a/b//c/./{name}",
+        lambda name: f"CFP/{name.upper()}",
     ],
-)  # fmt: skip
+)
 def test_archives_of_other_systems_are_the_same_data(
     tmp_path: Path, write: Callable[[str], str]
 ) -> None:
@@ -202,9 +204,7 @@ def test_two_files_that_differ_in_case_alone_are_told_apart(tmp_path: Path) -> N
     folder = tiny_cfp.write(tmp_path / "tiny")
     images = folder / "Data/Images/001/frontal"
     (images / "01.JPG").write_bytes(b"another")
-    for source in (
-        FolderSource(folder), ZipSource(tiny_cfp.zipped(folder, tmp_path / "x.zip"))
-    ):  # fmt: skip
+    for source in (FolderSource(folder), ZipSource(tiny_cfp.zipped(folder, tmp_path / "x.zip"))):
         assert source.read("Data/Images/001/frontal/01.JPG") == b"another"
         assert source.read("Data/Images/001/frontal/01.jpg") != b"another"
         assert not source.has("Data/Images/001/frontal/01.Jpg")  # which of them?

@@ -17,9 +17,7 @@ import numpy as np
 import pytest
 import tiny_cfp
 
-from facesiam.data import checksums as seals
-from facesiam.data import packing
-from facesiam.data import unfinished as parts
+from facesiam.data import checksums, packing, unfinished
 from facesiam.data.dataset import DataError, FaceData, is_packed, open_packed, prepare
 
 
@@ -54,9 +52,7 @@ def cache(packed: Path, tmp_path: Path) -> Path:
 
 
 def again(faces: Path, folder: Path) -> FaceData:
-    return prepare(
-        str(faces), ["squeeze", "letterbox"], cache=folder.parent, progress=False
-    )  # fmt: skip
+    return prepare(str(faces), ["squeeze", "letterbox"], cache=folder.parent, progress=False)
 
 
 def flip(file: Path, at: int, bit: int = 1) -> None:
@@ -96,40 +92,40 @@ def other_dataset(folder: Path) -> None:
 
 DAMAGES: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
     "a bit of an image": (lambda f: flip(f / "squeeze.npy", 5000), ("squeeze",)),
-    "the last bit of the last image": (
-        lambda f: flip(f / "squeeze.npy", -1, 128), ("squeeze",)
-    ),
+    "the last bit of the last image": (lambda f: flip(f / "squeeze.npy", -1, 128), ("squeeze",)),
     "two images changed round": (swap_images, ("squeeze",)),
     "the other geometry's pixels": (
-        lambda f: shutil.copy(f / "letterbox.npy", f / "squeeze.npy"), ("squeeze",)
+        lambda f: shutil.copy(f / "letterbox.npy", f / "squeeze.npy"),
+        ("squeeze",),
     ),
     "the other geometry's pixels with their seal": (
-        lambda f: [shutil.copy(f / f"letterbox.{end}", f / f"squeeze.{end}") for end in ("npy",)]
-        and shutil.copy(f / "letterbox.npy.json", f / "squeeze.npy.json"), ("squeeze",)
+        lambda f: (
+            [shutil.copy(f / f"letterbox.{end}", f / f"squeeze.{end}") for end in ("npy",)]
+            and shutil.copy(f / "letterbox.npy.json", f / "squeeze.npy.json")
+        ),
+        ("squeeze",),
     ),
     "labels changed round": (swap_pairs, ("index",)),
     "another dataset under this key": (other_dataset, ("index", "squeeze", "letterbox")),
     "a bit of the index": (lambda f: flip(f / "index.npz", 100), ("index",)),
     "cut pixels": (lambda f: os.truncate(f / "letterbox.npy", 20_000), ("letterbox",)),
     "empty pixels": (lambda f: os.truncate(f / "letterbox.npy", 0), ("letterbox",)),
-    "longer pixels": (
-        lambda f: os.truncate(f / "letterbox.npy", 10**6), ("letterbox",)
-    ),
+    "longer pixels": (lambda f: os.truncate(f / "letterbox.npy", 10**6), ("letterbox",)),
     "a cut index": (lambda f: os.truncate(f / "index.npz", 500), ("index",)),
     "an empty index": (lambda f: os.truncate(f / "index.npz", 0), ("index",)),
     "an empty seal": (lambda f: os.truncate(f / "index.npz.json", 0), ("index",)),
-    "a seal that is a list": (
-        lambda f: (f / "squeeze.npy.json").write_text("[1]"), ("squeeze",)
-    ),
+    "a seal that is a list": (lambda f: (f / "squeeze.npy.json").write_text("[1]"), ("squeeze",)),
     "a seal with other types": (
-        lambda f: (f / "squeeze.npy.json").write_text('{"key": [], "crc32": {}}'), ("squeeze",)
+        lambda f: (f / "squeeze.npy.json").write_text('{"key": [], "crc32": {}}'),
+        ("squeeze",),
     ),
     "no seals, as before there were any": (
-        lambda f: [file.unlink() for file in f.glob("*.json")], ("index", "squeeze", "letterbox")
+        lambda f: [file.unlink() for file in f.glob("*.json")],
+        ("index", "squeeze", "letterbox"),
     ),
     "an earlier decoder's": (lambda f: noted(f, decoder=1), ("squeeze",)),
     "another Pillow's": (lambda f: noted(f, pillow="1.0"), ("squeeze",)),
-}  # fmt: skip
+}
 
 
 def noted(folder: Path, **other: object) -> None:
@@ -163,9 +159,13 @@ def test_damage_is_noticed_said_and_packed_anew(
 def test_what_is_sound_is_not_packed_again(faces: Path, cache: Path) -> None:
     before = {file.name: file.stat().st_mtime_ns for file in cache.iterdir()}
     assert before.keys() == {
-        "index.npz", "index.npz.json", "squeeze.npy", "squeeze.npy.json", "letterbox.npy",
+        "index.npz",
+        "index.npz.json",
+        "squeeze.npy",
+        "squeeze.npy.json",
+        "letterbox.npy",
         "letterbox.npy.json",
-    }  # fmt: skip
+    }
     again(faces, cache)
     assert {file.name: file.stat().st_mtime_ns for file in cache.iterdir()} == before
     assert is_packed(cache, ["squeeze"]) and not is_packed(cache, ["aligned"])
@@ -197,47 +197,47 @@ def test_other_landmarks_are_packed_anew(
 
 
 def test_a_seal_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seals, "_PIECE", 4)
+    monkeypatch.setattr(checksums, "_PIECE", 4)
     file = tmp_path / "x.npy"
     file.write_bytes(b"abcdefghij")
-    seals.write(file, seals.seal_of(file), "x.npy", "k")
+    checksums.write(file, checksums.seal_of(file), "x.npy", "k")
     noted = json.loads((tmp_path / "x.npy.json").read_text())
     assert noted["bytes"] == 10
     assert noted["crc32"] == [zlib.crc32(piece) for piece in (b"abcd", b"efgh", b"ij")]
-    assert seals.broken(file, "k") is None
-    assert seals.broken(file, "other") == "is of another dataset"
+    assert checksums.broken(file, "k") is None
+    assert checksums.broken(file, "other") == "is of another dataset"
     shutil.copy(file, tmp_path / "z.npy")
     shutil.copy(tmp_path / "x.npy.json", tmp_path / "z.npy.json")
-    assert seals.broken(tmp_path / "z.npy", "k") == "is another file"
+    assert checksums.broken(tmp_path / "z.npy", "k") == "is another file"
     for at in range(10):
         flip(file, at)
-        assert seals.broken(file, "k") == "is damaged: it is not what was packed"
+        assert checksums.broken(file, "k") == "is damaged: it is not what was packed"
         flip(file, at)
-    assert seals.broken(tmp_path / "y.npy", "k") == "is not there"
+    assert checksums.broken(tmp_path / "y.npy", "k") == "is not there"
 
 
 def test_what_ended_writers_left_is_swept_and_nothing_else(tmp_path: Path) -> None:
-    mine = parts.part_of(tmp_path / "a.npy")
-    with parts.held(mine):
-        parts.sweep(tmp_path)
+    mine = unfinished.part_of(tmp_path / "a.npy")
+    with unfinished.held(mine):
+        unfinished.sweep(tmp_path)
         assert mine.exists()
     assert not mine.exists()
-    left = parts.part_of(tmp_path / "b.npy")
+    left = unfinished.part_of(tmp_path / "b.npy")
     left.write_bytes(b"x")
-    drawn = parts.part_of(tmp_path / "drawn")
+    drawn = unfinished.part_of(tmp_path / "drawn")
     (drawn / "Data").mkdir(parents=True)
     other = tmp_path / ".c.npy-elsewhere-12-01234567.part"
     old = tmp_path / ".d-12-01234567.part"
     kept = tmp_path / "cfp-dataset.zip.part"  # a download goes on with it
-    link = parts.part_of(tmp_path / "e.npy")
+    link = unfinished.part_of(tmp_path / "e.npy")
     for file in (other, old, kept):
         file.write_bytes(b"x")
     link.symlink_to(kept)
     os.utime(old, (0, 0))
-    parts.sweep(tmp_path)
+    unfinished.sweep(tmp_path)
     assert {file for file in tmp_path.iterdir() if not file.is_symlink()} == {other, kept}
     os.utime(other, (time.time() - 3700,) * 2)
-    parts.sweep(tmp_path)
+    unfinished.sweep(tmp_path)
     assert not other.exists() and kept.exists()
 
 
@@ -246,20 +246,20 @@ def test_where_every_lock_succeeds_a_writer_that_lives_keeps_its_file(
 ) -> None:
     monkeypatch.setattr(fcntl, "flock", lambda *given: None)
     writer = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    mine = parts.part_of(tmp_path / "a.npy")
+    mine = unfinished.part_of(tmp_path / "a.npy")
     file = mine.with_name(mine.name.replace(f"-{os.getpid()}-", f"-{writer.pid}-"))
     file.write_bytes(b"x")
-    with parts.held(mine):
-        parts.sweep(tmp_path)
+    with unfinished.held(mine):
+        unfinished.sweep(tmp_path)
         assert file.exists() and mine.exists()
     writer.communicate(b"\n")
-    parts.sweep(tmp_path)
+    unfinished.sweep(tmp_path)
     assert not file.exists()
 
 
 def test_a_folder_that_is_being_drawn_is_left_alone(tmp_path: Path) -> None:
-    own = parts.part_of(tmp_path / "drawn")
-    with parts.held(own, folder=True):
-        parts.sweep(tmp_path)
+    own = unfinished.part_of(tmp_path / "drawn")
+    with unfinished.held(own, folder=True):
+        unfinished.sweep(tmp_path)
         assert own.is_dir()
     assert not own.exists()

@@ -30,8 +30,13 @@ def png(width: int, height: int, depth: int, colour: int, rows: bytes, **chunks:
 
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
     between = b"".join(chunk(name.encode(), body) for name, body in chunks.items())
-    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + between
-            + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))  # fmt: skip
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + between
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
 
 
 def pixels(content: bytes) -> list[list[int]]:
@@ -48,20 +53,25 @@ KINDS: dict[str, tuple[bytes, list[list[int]]]] = {
     # value / 65535 × 255: 32768 → 127.502, 65278 → 254.0
     "16-bit grey": (png(5, 1, 16, 0, GREY16), grey(0, 1, 128, 254, 255)),
     "16-bit grey, a value transparent": (
-        png(5, 1, 16, 0, GREY16, tRNS=struct.pack(">H", 257)), grey(0, 255, 128, 254, 255),
+        png(5, 1, 16, 0, GREY16, tRNS=struct.pack(">H", 257)),
+        grey(0, 255, 128, 254, 255),
     ),
     "16-bit colour": (
-        png(1, 1, 16, 2, struct.pack(">B3H", 0, 65535, 257 * 100, 0)), [[255, 100, 0]],
+        png(1, 1, 16, 2, struct.pack(">B3H", 0, 65535, 257 * 100, 0)),
+        [[255, 100, 0]],
     ),
     "16-bit grey with alpha": (
-        png(2, 1, 16, 4, struct.pack(">B4H", 0, 257 * 40, 65535, 257 * 40, 0)), grey(40, 255),
+        png(2, 1, 16, 4, struct.pack(">B4H", 0, 257 * 40, 65535, 257 * 40, 0)),
+        grey(40, 255),
     ),
     "4-bit grey, a value transparent": (  # 3 of 15 → 51, but it is on white; 2 → 34
-        png(2, 1, 4, 0, bytes([0, 0x32]), tRNS=struct.pack(">H", 3)), grey(255, 34),
+        png(2, 1, 4, 0, bytes([0, 0x32]), tRNS=struct.pack(">H", 3)),
+        grey(255, 34),
     ),
     "1 bit": (png(8, 1, 1, 0, bytes([0, 0b10100000])), grey(255, 0, 255, 0, 0, 0, 0, 0)),
     "1 bit, black transparent": (
-        png(8, 1, 1, 0, bytes([0, 0b10100000]), tRNS=b"\0\0"), grey(*[255] * 8),
+        png(8, 1, 1, 0, bytes([0, 0b10100000]), tRNS=b"\0\0"),
+        grey(*[255] * 8),
     ),
     "palette": (
         png(2, 1, 8, 3, bytes([0, 1, 0]), PLTE=bytes([9, 8, 7, 200, 100, 50])),
@@ -76,10 +86,12 @@ KINDS: dict[str, tuple[bytes, list[list[int]]]] = {
         [[255, 255, 255], [5, 6, 8]],
     ),
     "grey with alpha": (  # 51 / 255 of 0 on white: 0.8 · 255
-        png(3, 1, 8, 4, bytes([0, 90, 255, 90, 0, 0, 51])), grey(90, 255, 204),
+        png(3, 1, 8, 4, bytes([0, 90, 255, 90, 0, 0, 51])),
+        grey(90, 255, 204),
     ),
     "colour with alpha": (
-        png(2, 1, 8, 6, bytes([0, 10, 20, 30, 255, 0, 0, 0, 0])), [[10, 20, 30], [255, 255, 255]],
+        png(2, 1, 8, 6, bytes([0, 10, 20, 30, 255, 0, 0, 0, 0])),
+        [[10, 20, 30], [255, 255, 255]],
     ),
     "WebP with alpha": (
         encoded(Image.new("RGBA", (1, 1), (200, 100, 50, 102)), "WEBP", lossless=True, exact=True),
@@ -133,7 +145,7 @@ ANIMATED: dict[str, Any] = {"save_all": True, "append_images": OTHERS}
         (png(1, 1, 8, 3, bytes(2)), "palette colours without its palette"),
         (png(1, 1, 16, 2, bytes(7), tRNS=bytes(6)), "16 bits a colour, one of which is trans"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_shown_is_refused_by_name(content: bytes, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         decode(content)
@@ -143,17 +155,26 @@ def corners(size: tuple[int, int] = (24, 16)) -> Image.Image:
     """Red above left, green above right, blue below left, white below right; 24×16."""
     image = Image.new("RGB", size)
     right, low = size[0] // 2, size[1] // 2
-    for at, colour in (((0, 0), (250, 0, 0)), ((right, 0), (0, 250, 0)), ((0, low), (0, 0, 250)),
-                       ((right, low), (250, 250, 250))):  # fmt: skip
+    for at, colour in (
+        ((0, 0), (250, 0, 0)),
+        ((right, 0), (0, 250, 0)),
+        ((0, low), (0, 0, 250)),
+        ((right, low), (250, 250, 250)),
+    ):
         image.paste(colour, (*at, at[0] + right, at[1] + low))
     return image
 
 
 STORED = {  # from EXIF 2.32: where the picture's top and left are in the stored rows and columns
-    1: lambda a: a, 2: lambda a: a[:, ::-1], 3: lambda a: a[::-1, ::-1], 4: lambda a: a[::-1],
-    5: lambda a: a.transpose(1, 0, 2), 6: lambda a: np.rot90(a, 1),
-    7: lambda a: a[::-1, ::-1].transpose(1, 0, 2), 8: lambda a: np.rot90(a, -1),
-}  # fmt: skip
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.transpose(1, 0, 2),
+    6: lambda a: np.rot90(a, 1),
+    7: lambda a: a[::-1, ::-1].transpose(1, 0, 2),
+    8: lambda a: np.rot90(a, -1),
+}
 """How a picture is stored that its EXIF orientation shall bring upright."""
 
 
@@ -161,8 +182,12 @@ def stored(orientation: int, kind: str, image: Image.Image | None = None) -> byt
     exif = Image.Exif()
     exif[0x0112] = orientation
     array = np.ascontiguousarray(STORED[orientation](np.asarray(image or corners())))  # type: ignore[no-untyped-call]
-    how = {"PNG": {}, "WEBP": {"lossless": True}, "JPEG": {"quality": 95, "subsampling": 0},
-           "MPO": {"quality": 95, "subsampling": 0}}[kind]  # fmt: skip
+    how = {
+        "PNG": {},
+        "WEBP": {"lossless": True},
+        "JPEG": {"quality": 95, "subsampling": 0},
+        "MPO": {"quality": 95, "subsampling": 0},
+    }[kind]
     more = {"save_all": True, "append_images": [FIRST]} if kind == "MPO" else {}
     return encoded(Image.fromarray(array), kind, exif=exif, **how, **more)
 
@@ -212,10 +237,12 @@ def test_a_large_jpeg_that_lies_on_its_side_is_still_decoded_small() -> None:
 
 
 JPEGS: dict[str, dict[str, Any]] = {
-    "baseline": {}, "progressive": {"progressive": True}, "restarts": {"restart_marker_rows": 1},
+    "baseline": {},
+    "progressive": {"progressive": True},
+    "restarts": {"restart_marker_rows": 1},
     "progressive with restarts": {"progressive": True, "restart_marker_blocks": 3},
     "no subsampling": {"subsampling": 0},
-}  # fmt: skip
+}
 
 
 def noise(mode: str = "RGB") -> Image.Image:
@@ -260,9 +287,14 @@ def test_a_png_or_webp_cut_short_and_closed_is_refused() -> None:
 def test_nothing_but_a_sentence_comes_of_any_damage() -> None:
     """Bytes overwritten and files cut at random, seed 0."""
     rng = np.random.default_rng(0)
-    files = [encoded(noise(), "JPEG", progressive=True), encoded(noise("L")),
-             stored(6, "PNG"), encoded(noise(), "WEBP"), stored(5, "MPO"),
-             KINDS["palette, transparent"][0]]  # fmt: skip
+    files = [
+        encoded(noise(), "JPEG", progressive=True),
+        encoded(noise("L")),
+        stored(6, "PNG"),
+        encoded(noise(), "WEBP"),
+        stored(5, "MPO"),
+        KINDS["palette, transparent"][0],
+    ]
     refused = 0
     for turn in range(600):
         content = bytearray(files[turn % len(files)])

@@ -50,7 +50,8 @@ DRESSES: dict[str, Callable[[Path], None]] = {
         f, "Protocol/**/*.txt", lambda t: t.replace(" ", "\xa0"), "cp1252"
     ),
     "Windows' line ends, a mark, backslashes, blank lines, a last Ctrl-Z": lambda f: change(
-        f, "Protocol/**/*.txt",
+        f,
+        "Protocol/**/*.txt",
         lambda t: "\ufeff" + t.replace("/", "\\").replace("\n", "\r\n\r\n") + "\x1a",
     ),
     "old Mac's line ends": lambda f: change(
@@ -61,19 +62,20 @@ DRESSES: dict[str, Callable[[Path], None]] = {
     "other case in the lists": lambda f: change(
         f, "Protocol/*.txt", lambda t: t.replace("jpg", "JPG")
     ),
-    "lower-case Data and Protocol": lambda f: [
-        (f / part).rename(f / part.lower()) for part in ("Data", "Protocol")
-    ] and None,
+    "lower-case Data and Protocol": lambda f: (
+        [(f / part).rename(f / part.lower()) for part in ("Data", "Protocol")] and None
+    ),
     "quotes": lambda f: change(
         f, "Protocol/*.txt", lambda t: t.replace(" ", ' "').replace("g\n", 'g"\n')
     ),
     "zeros before the numbers": lambda f: change(
-        f, "Protocol/Split/**/*.txt",
+        f,
+        "Protocol/Split/**/*.txt",
         lambda t: "".join(
             ",".join(f"{int(n):05d}" for n in line.split(",")) + "\n" for line in t.split()
         ),
     ),
-}  # fmt: skip
+}
 
 
 def upper(folder: Path, pattern: str) -> None:
@@ -168,8 +170,13 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
         "of FF; CFP counts from 1, so each number is one too low$",
     ),
     "a list that counts from 0": (
-        lambda f: change(f, "Protocol/Pair_list_P.txt", lambda t: "".join(
-            f"{at} {line.split()[1]}\n" for at, line in enumerate(t.splitlines()))),
+        lambda f: change(
+            f,
+            "Protocol/Pair_list_P.txt",
+            lambda t: "".join(
+                f"{at} {line.split()[1]}\n" for at, line in enumerate(t.splitlines())
+            ),
+        ),
         "dataset: Protocol/Pair_list_P.txt line 1: counts its images from 0; CFP's lists begin",
     ),
     "a line too few": (
@@ -200,7 +207,7 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda f: relist(f, "F", 1, "../Data/Images/001/frontal/\x1b]0;pwned\x07.jpg"),
         r"points at Data/Images/001/frontal/\\x1b\]0;pwned\\x07.jpg, which does not exist",
     ),
-}  # fmt: skip
+}
 
 
 def swap(one: Path, other: Path) -> None:
@@ -301,4 +308,3 @@ def test_lines_are_numbered_as_editors_number_them(copy: Path) -> None:
     lines(copy, "Protocol/Split/FF/01/diff.txt", "1,3", "", "1,\x0c3", "y")
     with pytest.raises(DataError, match=r"diff.txt line 4: expected two numbers .* got 'y'"):
         load(copy)
-

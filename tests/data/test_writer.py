@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from facesiam.data import cfp
 from facesiam.data.archive import DataError, open_source
 from facesiam.data.dataset import FaceData, prepare
-from facesiam.data.synthetic import writer as synthetic
+from facesiam.data.synthetic import writer
 from facesiam.data.synthetic.person import person
 from facesiam.data.synthetic.writer import draw, face
 
@@ -68,12 +68,12 @@ def test_it_is_a_cfp_data_set(faces: Path) -> None:
 
 
 def test_what_is_there_is_not_drawn_again(faces: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(synthetic, "_write_images", None)
+    monkeypatch.setattr(writer, "_write_images", None)
     assert draw(faces, people=20, progress=False) == faces
 
 
 def test_a_failed_drawing_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(synthetic, "_WORKER", "raise SystemExit('out of ink')")
+    monkeypatch.setattr(writer, "_WORKER", "raise SystemExit('out of ink')")
     with pytest.raises(DataError, match="drawing stopped: out of ink"):
         draw(tmp_path / "x", people=20, frontal=2, profile=2, progress=False)
     assert list(tmp_path.iterdir()) == []
@@ -85,10 +85,10 @@ def test_too_few_people_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_word_drawn_is_a_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(synthetic, "draw", partial(draw, people=20, frontal=2, profile=2))
+    monkeypatch.setattr(writer, "draw", partial(draw, people=20, frontal=2, profile=2))
     data = prepare("drawn", ["squeeze"], cache=tmp_path, progress=False)
     assert data.source == "drawn" and data.pixels("squeeze").shape == (80, 224, 224, 3)
-    assert (tmp_path / synthetic.folder_name()).is_dir()
+    assert (tmp_path / writer.folder_name()).is_dir()
 
 
 def best_accuracy(distance: NDArray[np.float64], label: NDArray[np.int64]) -> float:

@@ -13,9 +13,8 @@ import torch
 
 from facesiam.config.trial import TrialConfig
 from facesiam.data.dataset import FaceData
-from facesiam.device import cuda_graph as graphs
-from facesiam.device import image_store as pixels
-from facesiam.device.cuda_graph import WARM_UP, Captured
+from facesiam.device import cuda_graph, image_store
+from facesiam.device.cuda_graph import WARM_UP, GraphedStep
 from facesiam.training.loop import epochs
 from search.tuning.ray_cluster import code
 
@@ -26,7 +25,7 @@ class Recorder:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.recording = self.replays = 0
         self.fails: Exception | None = None
-        monkeypatch.setattr(Captured, "_aside", lambda captured, step, *inputs: step(*inputs))
+        monkeypatch.setattr(GraphedStep, "_aside", lambda captured, step, *inputs: step(*inputs))
         monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: self)
         monkeypatch.setattr(torch.cuda, "graph", self.record)
 
@@ -44,7 +43,7 @@ class Recorder:
 
 
 def test_a_step_is_run_warm_recorded_once_and_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
-    cuda, captured, seen = Recorder(monkeypatch), Captured(), []
+    cuda, captured, seen = Recorder(monkeypatch), GraphedStep(), []
 
     def step(x: torch.Tensor) -> None:
         seen.append(x.tolist())
@@ -61,7 +60,7 @@ def test_a_step_is_run_warm_recorded_once_and_replayed(monkeypatch: pytest.Monke
 
 def test_a_recording_without_room_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """The trial is tried again with a larger share."""
-    cuda, captured = Recorder(monkeypatch), Captured()
+    cuda, captured = Recorder(monkeypatch), GraphedStep()
     cuda.fails = torch.cuda.OutOfMemoryError("CUDA out of memory")
     for _ in range(WARM_UP):
         captured.run(lambda x: None, torch.zeros(2))
@@ -76,13 +75,15 @@ def test_a_recording_that_fails_leaves_the_steps_to_run_one_by_one(
     said: list[str] = []
     done: list[Any] = []
     cuda = Recorder(monkeypatch)
-    captured = Captured(undo=lambda: done.append("undone"), say=said.append)
+    captured = GraphedStep(undo=lambda: done.append("undone"), say=said.append)
     cuda.fails = RuntimeError("operation not permitted when stream is capturing\nmore")
     for n in range(WARM_UP + 3):
         captured.run(lambda x: done.append(int(x[0])), torch.tensor([n, n]))
     assert done == [0, 1, 2, "undone", 3, 4, 5]
-    assert said == ["no CUDA graph, steps are launched one by one: operation not permitted when "
-                    "stream is capturing"]
+    assert said == [
+        "no CUDA graph, steps are launched one by one: operation not permitted when "
+        "stream is capturing"
+    ]
     assert (cuda.recording, cuda.replays) == (1, 0)
 
 
@@ -91,7 +92,7 @@ def test_full_batches_are_captured_though_a_smaller_one_came_first(
     monkeypatch: pytest.MonkeyPatch, smaller: int
 ) -> None:
     """A trial that is taken up before an epoch's last batch meets that one first."""
-    cuda, captured, run = Recorder(monkeypatch), Captured(), []
+    cuda, captured, run = Recorder(monkeypatch), GraphedStep(), []
     step = lambda x, draws: run.append(len(x))  # noqa: E731
     for _ in range(smaller):
         captured.run(step, torch.zeros(4), torch.zeros(0, 3))
@@ -125,9 +126,9 @@ def test_all_trials_of_a_process_warm_up_on_one_stream(monkeypatch: pytest.Monke
     monkeypatch.setattr(torch.cuda, "stream", on)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda: None if not made else made[0])
-    monkeypatch.setattr(graphs, "_streams", {})
+    monkeypatch.setattr(cuda_graph, "_streams", {})
     for _ in range(3):
-        captured = Captured()
+        captured = GraphedStep()
         captured.run(lambda x: None, torch.zeros(2))
         assert captured.stream is made[0]
     assert len(made) == 1
@@ -155,25 +156,27 @@ def test_an_array_at_the_address_of_one_that_is_gone_is_another() -> None:
     """Of what is freed the next array gets the place, and the id: often, not always."""
     device = torch.device("cpu")
     for value in range(20):
-        assert pixels._on_gpu(np.full((2, 8, 8, 3), value, np.uint8), device).unique() == value
+        assert (
+            image_store._on_gpu(np.full((2, 8, 8, 3), value, np.uint8), device).unique() == value
+        )
 
 
 def test_pixels_are_brought_to_a_device_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """"cuda" is "cuda:0", and a part of a mapped file is not the whole of it."""
+    """ "cuda" is "cuda:0", and a part of a mapped file is not the whole of it."""
     brought: list[str] = []
-    monkeypatch.setattr(pixels, "_gpu_pixels", {})
+    monkeypatch.setattr(image_store, "_gpu_pixels", {})
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
     monkeypatch.setattr(
         torch.Tensor, "to", lambda self, device: brought.append(str(device)) or self
     )
     np.save(tmp_path / "a.npy", np.arange(96, dtype=np.uint8).reshape(2, 4, 4, 3))
     mapped = np.load(tmp_path / "a.npy", mmap_mode="r")
-    first = pixels._on_gpu(mapped, torch.device("cuda"))
-    assert pixels._on_gpu(mapped, torch.device("cuda:0")) is first and brought == ["cuda:0"]
-    assert pixels._on_gpu(mapped[1:], torch.device("cuda")).tolist() == mapped[1:].tolist()
-    pixels._on_gpu(mapped, torch.device("cuda:1"))
+    first = image_store._on_gpu(mapped, torch.device("cuda"))
+    assert image_store._on_gpu(mapped, torch.device("cuda:0")) is first and brought == ["cuda:0"]
+    assert image_store._on_gpu(mapped[1:], torch.device("cuda")).tolist() == mapped[1:].tolist()
+    image_store._on_gpu(mapped, torch.device("cuda:1"))
     assert brought == ["cuda:0", "cuda:0", "cuda:1"]
 
 
@@ -182,10 +185,10 @@ def test_what_is_written_into_an_array_is_brought_again() -> None:
     view = images[:]
     view.flags.writeable = False
     for array in (images, view):
-        first = pixels._on_gpu(array, device)
-        assert pixels._on_gpu(array, device) is first
+        first = image_store._on_gpu(array, device)
+        assert image_store._on_gpu(array, device) is first
         images[0, 0, 0, 0] += 1
-        assert pixels._on_gpu(array, device)[0, 0, 0, 0] == images[0, 0, 0, 0]
+        assert image_store._on_gpu(array, device)[0, 0, 0, 0] == images[0, 0, 0, 0]
 
 
 def test_the_mapped_pixels_of_a_dataset_are_one_object(data: FaceData) -> None:

@@ -150,7 +150,8 @@ def test_eer_lies_between_the_rates_at_the_thresholds_around_it(seed: int) -> No
 
 
 @pytest.mark.parametrize(
-    ("scores", "label"), [([0.2, 0.9], [0, 0]), ([], []), ([0.2, math.nan], [0, 1])],
+    ("scores", "label"),
+    [([0.2, 0.9], [0, 0]), ([], []), ([0.2, math.nan], [0, 1])],
     ids=["one class", "empty", "nan"],
 )
 def test_auc_and_eer_are_nan_where_nothing_is_ranked(

@@ -11,7 +11,7 @@ import torch
 
 from facesiam.config.trial import TrialConfig
 from facesiam.data.dataset import FaceData
-from facesiam.device.image_store import Pixels
+from facesiam.device.image_store import ImageStore
 from facesiam.evaluation.predict import judged_right, log_odds, odds_of, predict
 from facesiam.nets.siamese import build
 from facesiam.training.optimizer import compute_in
@@ -21,12 +21,10 @@ def test_predicting_in_one_pass_equals_pair_by_pair(tiny: TrialConfig, data: Fac
     net = build(dataclasses.replace(tiny, join="concat")).eval()
     pairs = data.pairs("cfp-pairs", "val")
     source = data.pixels("letterbox")
-    pixels = Pixels(source, tiny.image_size, torch.device("cpu"))
+    pixels = ImageStore(source, tiny.image_size, torch.device("cpu"))
     together = predict(net, tiny, source, pairs)
     for n in range(0, len(pairs.label), 9):
-        sides = [
-            pixels.batch(torch.tensor([int(side[n])])) for side in (pairs.left, pairs.right)
-        ]
+        sides = [pixels.batch(torch.tensor([int(side[n])])) for side in (pairs.left, pairs.right)]
         with torch.no_grad():
             logits = net.judge(*(net.embed(side) for side in sides))[0].double()
         expected = logits.softmax(0)[0].item()

@@ -13,7 +13,7 @@ import pytest
 from facesiam.config.trial import TrialConfig
 from facesiam.data.cfp import ALL_FOLDS, FOLDS, KINDS, folds_of
 from facesiam.data.dataset import DataError, FaceData, Pairs
-from facesiam.evaluation import protocols as verify
+from facesiam.evaluation import protocols
 from facesiam.evaluation.metrics import METRICS, calibration
 from facesiam.evaluation.predict import log_odds, predict
 from facesiam.nets.checkpoint import load_model, save_model
@@ -21,11 +21,18 @@ from facesiam.nets.siamese import build
 from facesiam.nets.weight_files import WeightsError
 from facesiam.training.loop import epochs
 from search.report import tables
-from search.runs import reuse as earlier
+from search.runs import reuse
 
 PEOPLE = {
-    "net": "resnet18", "join": "cosine", "loss": "logistic", "embedding": 8, "views": "all",
-    "images_per_person": 4, "batch_size": 16, "epochs": 1, "protocol": "cfp-pairs",
+    "net": "resnet18",
+    "join": "cosine",
+    "loss": "logistic",
+    "embedding": 8,
+    "views": "all",
+    "images_per_person": 4,
+    "batch_size": 16,
+    "epochs": 1,
+    "protocol": "cfp-pairs",
 }
 
 
@@ -40,7 +47,11 @@ def trained(config: TrialConfig, data: FaceData, folder: Path) -> None:
     training = epochs(config, data)
     metrics = next(training)
     save_model(
-        folder / "weights.pt", training.weights(), config, epoch=0, val_acc=metrics.val_acc,
+        folder / "weights.pt",
+        training.weights(),
+        config,
+        epoch=0,
+        val_acc=metrics.val_acc,
         data=data.key,
     )
 
@@ -57,7 +68,8 @@ def test_folds_are_train_validation_and_test_without_overlap() -> None:
 @pytest.mark.parametrize("fold", [0, 1, 10])
 def test_no_person_is_in_two_parts(data: FaceData, protocol: str, fold: int) -> None:
     parts = [
-        data.pairs(protocol, part, fold=fold) for part in ("train", "val", "test")  # type: ignore[arg-type]
+        data.pairs(protocol, part, fold=fold)
+        for part in ("train", "val", "test")  # type: ignore[arg-type]
     ]
     people = [
         set(data.person[np.concatenate([pairs.left, pairs.right])].tolist()) for pairs in parts
@@ -79,15 +91,15 @@ def test_a_net_is_tested_on_another_protocol_with_a_threshold_of_its_own(
     config: TrialConfig, data: FaceData, tmp_path: Path
 ) -> None:
     trained(config, data, tmp_path)
-    own = verify.test("0001", config, data, tmp_path)
-    other = verify.test("0001", config, data, tmp_path, "frontal-triplets")
+    own = protocols.test("0001", config, data, tmp_path)
+    other = protocols.test("0001", config, data, tmp_path, "frontal-triplets")
     assert own == json.loads((tmp_path / "test.json").read_text())
     assert other == json.loads((tmp_path / "test-frontal-triplets.json").read_text())
     assert (own["protocol"], other["protocol"]) == ("cfp-pairs", "frontal-triplets")
     net, _, info = load_model(tmp_path / "weights.pt")
     # The pairs are that protocol's, the images as they were in training.
     pixels, val = data.pixels("squeeze"), data.pairs("frontal-triplets", "val")
-    verify.calibrate(net, config, pixels, val)
+    protocols.calibrate(net, config, pixels, val)
     pairs = data.pairs("frontal-triplets", "test")
     same = predict(net, config, pixels, pairs)
     right = (predict(net, config, pixels, val) > 0.5) == (val.label == 0)
@@ -114,15 +126,15 @@ def test_weights_that_are_not_of_this_training_are_not_tested(
         (config, noted | {"epoch": "0"}, "does not say of which epoch its weights are"),
         (config, noted | {"val_acc": "high"}, "how these validated; remove it to have it trained"),
         (of_others, noted, r"weights.pt: its weights are of other settings \(lr, flip\); remove"),
-    ):  # fmt: skip
+    ):
         save_model(file, weights, settings, **info)
         with pytest.raises(WeightsError, match=said):
-            verify.test("0001", config, data, tmp_path)
+            protocols.test("0001", config, data, tmp_path)
         with pytest.raises(WeightsError, match=said):
-            verify._test_fold(config, data, tmp_path)
+            protocols._test_fold(config, data, tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["weights.pt"]
     save_model(file, weights, dataclasses.replace(config, precision="auto"), **noted)
-    assert verify.test("0001", config, data, tmp_path)["epoch"] == 0
+    assert protocols.test("0001", config, data, tmp_path)["epoch"] == 0
 
 
 def test_an_ensemble_is_the_mean_of_its_nets_log_odds(
@@ -133,12 +145,12 @@ def test_an_ensemble_is_the_mean_of_its_nets_log_odds(
         trained(one, data, tmp_path / name)
     files = {name: tmp_path / name / "weights.pt" for name in nets}
     for protocol in ("cfp-pairs", "frontal-triplets"):
-        figures = verify.ensemble("both", files, data, tmp_path / "both", protocol)
+        figures = protocols.ensemble("both", files, data, tmp_path / "both", protocol)
         val, test = (data.pairs(protocol, part) for part in ("val", "test"))  # type: ignore[arg-type]
         odds = {}
         for name, one in nets.items():
             net, _, _ = load_model(files[name])
-            verify.calibrate(net, one, data.pixels("squeeze"), val)
+            protocols.calibrate(net, one, data.pixels("squeeze"), val)
             for part in (val, test):
                 odds[name, part is test] = log_odds(net, one, data.pixels("squeeze"), part)
         mean = {part: (odds["0001", part] + odds["0002", part]) / 2 for part in (False, True)}
@@ -152,13 +164,15 @@ def test_an_ensemble_is_the_mean_of_its_nets_log_odds(
         assert [float(line.split(",")[3]) for line in lines] == pytest.approx(expected, abs=5e-6)
     # Of other pairs each net has another threshold: one net's verdict is then that of a test.
     for protocol in ("cfp-pairs", "frontal-triplets"):
-        alone = verify.ensemble("one", {"0001": files["0001"]}, data, tmp_path / "one", protocol)
-        tested = verify.test("0001", config, data, tmp_path / "0001", protocol)
+        alone = protocols.ensemble(
+            "one", {"0001": files["0001"]}, data, tmp_path / "one", protocol
+        )
+        tested = protocols.test("0001", config, data, tmp_path / "0001", protocol)
         for name in ("accuracy", "auc"):
             assert alone[name]["value"] == pytest.approx(tested[name]["value"], abs=1e-9)
     both = {"0001": files["0001"], "0002": files["0002"]}
     kept = tmp_path / "one" / "test-frontal-triplets.json"
-    verify.ensemble("one", both, data, tmp_path / "one", "cfp-pairs")
+    protocols.ensemble("one", both, data, tmp_path / "one", "cfp-pairs")
     assert not kept.exists()  # of other members
 
 
@@ -170,11 +184,11 @@ def test_an_ensemble_of_nets_that_mean_other_pairs_is_refused(
         trained(one, data, tmp_path / name)
     files = {name: tmp_path / name / "weights.pt" for name in ("0001", "0002")}
     with pytest.raises(DataError, match="0002 and 0001 are not tested on the same pairs"):
-        verify.ensemble("both", files, data, tmp_path / "both")
+        protocols.ensemble("both", files, data, tmp_path / "both")
     # None of its nets may know who is tested.
     monkeypatch.setattr(data, "pairs_of", lambda config, part: data.pairs(config.protocol, "test"))
     with pytest.raises(DataError, match="tests .* people that this trial was trained on"):
-        verify.ensemble("one", {"0001": files["0001"]}, data, tmp_path / "both")
+        protocols.ensemble("one", {"0001": files["0001"]}, data, tmp_path / "both")
     assert not (tmp_path / "both").exists()
 
 
@@ -184,7 +198,7 @@ def test_a_threshold_is_where_the_given_pairs_are_judged_best(
     trained(config, data, tmp_path)
     net, _, _ = load_model(tmp_path / "weights.pt")
     pixels, val = data.pixels("squeeze"), data.pairs_of(config, "val")
-    verify.calibrate(net, config, pixels, val)
+    protocols.calibrate(net, config, pixels, val)
     same = predict(net, config, pixels, val)
     right = np.mean((same > 0.5) == (val.label == 0))
     assert right >= max(np.mean((same > cut) == (val.label == 0)) for cut in np.unique(same))
@@ -192,13 +206,15 @@ def test_a_threshold_is_where_the_given_pairs_are_judged_best(
 
 def test_somebody_who_was_trained_on_is_not_tested(data: FaceData) -> None:
     train, test = data.pairs("cfp-pairs", "train"), data.pairs("cfp-pairs", "test")
-    verify.refuse_leak(data, train, test, "x")
+    protocols.refuse_leak(data, train, test, "x")
     mixed = Pairs(
-        np.append(test.left, train.left[:1]), np.append(test.right, train.left[1:2]),
-        np.append(test.label, 1), None,
+        np.append(test.left, train.left[:1]),
+        np.append(test.right, train.left[1:2]),
+        np.append(test.label, 1),
+        None,
     )
     with pytest.raises(DataError, match=r"x: tests \d people that this trial was trained on: \d"):
-        verify.refuse_leak(data, train, mixed, "x")
+        protocols.refuse_leak(data, train, mixed, "x")
 
 
 def test_a_copy_of_a_training_image_is_not_tested(
@@ -209,7 +225,7 @@ def test_a_copy_of_a_training_image_is_not_tested(
     content[test.left[0]] = content[train.left[0]]
     monkeypatch.setattr(data, "content", content)
     with pytest.raises(DataError, match="1 test images are byte-identical to images of people"):
-        verify.refuse_leak(data, train, test, "x")
+        protocols.refuse_leak(data, train, test, "x")
 
 
 def test_ten_folds_train_ten_nets_and_are_not_trained_twice(
@@ -222,9 +238,9 @@ def test_ten_folds_train_ten_nets_and_are_not_trained_twice(
         trained(one, data, folder)
 
     said: list[str] = []
-    part = verify.ten_folds("0001", config, data, tmp_path, train, (2, 9), said.append)
+    part = protocols.ten_folds("0001", config, data, tmp_path, train, (2, 9), said.append)
     assert asked == [2, 9] and part["folds"] == [2, 9]
-    again = verify.ten_folds("0001", config, data, tmp_path, train, (10,))
+    again = protocols.ten_folds("0001", config, data, tmp_path, train, (10,))
     assert asked == [2, 9, 10] and again["folds"] == [2, 9, 10]  # of both commands
     each = [json.loads((tmp_path / f"fold-{n:02d}/fold.json").read_text()) for n in (2, 9, 10)]
     for kind in KINDS:
@@ -238,19 +254,19 @@ def test_ten_folds_train_ten_nets_and_are_not_trained_twice(
     assert "trial 0001, 3 folds" in text and f"{mean:.1f} ± {std:.1f}" in text
     assert "84.9 ± 1.8" in text and "94.6 ± 1.1" in text
     other = dataclasses.replace(config, lr=2e-3)
-    verify.ten_folds("0001", other, data, tmp_path, train, (2,))
+    protocols.ten_folds("0001", other, data, tmp_path, train, (2,))
     assert asked == [2, 9, 10, 2]  # other settings: the old figures do not stand for it
     said.clear()
-    verify.ten_folds(
+    protocols.ten_folds(
         "0001", other, data, tmp_path, train, (2,), said.append, lambda settings: "other weights"
     )
     assert asked == [2, 9, 10, 2, 2] and "fold 2: once more, as settings, data" in said[0]
-    for place, name, value in ((earlier, "trainer_version", lambda: "other"), (data, "key", "x")):
-        verify.ten_folds("0001", config, data, tmp_path, train, (9,))
+    for place, name, value in ((reuse, "trainer_version", lambda: "other"), (data, "key", "x")):
+        protocols.ten_folds("0001", config, data, tmp_path, train, (9,))
         before = asked.copy()
         with monkeypatch.context() as patch:
             patch.setattr(place, name, value)
-            verify.ten_folds("0001", config, data, tmp_path, train, (9,))
+            protocols.ten_folds("0001", config, data, tmp_path, train, (9,))
         assert asked == [*before, 9]  # nor do those of other code or other data
 
 
@@ -263,7 +279,7 @@ def test_folds_that_are_being_trained_anew_leave_no_old_table(
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        verify.ten_folds("0001", config, data, tmp_path, train, (2,))
+        protocols.ten_folds("0001", config, data, tmp_path, train, (2,))
     assert not (tmp_path / "folds.json").exists()
 
 
@@ -272,10 +288,10 @@ def test_each_kind_of_a_fold_has_the_threshold_of_the_split_that_validates(
 ) -> None:
     one = dataclasses.replace(config, fold=10)
     trained(one, data, tmp_path)
-    figures = verify._test_fold(one, data, tmp_path)
+    figures = protocols._test_fold(one, data, tmp_path)
     for number, kind in enumerate(KINDS):
         net, _, _ = load_model(tmp_path / "weights.pt")
-        verify.calibrate(net, one, data.pixels("squeeze"), data.official(number, 1))
+        protocols.calibrate(net, one, data.pixels("squeeze"), data.official(number, 1))
         pairs = data.official(number, 10)
         same = predict(net, one, data.pixels("squeeze"), pairs)
         expected = np.mean((same > 0.5) == (pairs.label == 0))
@@ -283,4 +299,4 @@ def test_each_kind_of_a_fold_has_the_threshold_of_the_split_that_validates(
     with monkeypatch.context() as patch:  # as if it had trained on split 10
         patch.setattr(data, "pairs_of", lambda config, part: data.pairs("cfp-pairs", part, fold=1))
         with pytest.raises(DataError, match="cfp-10fold, fold 10: tests .* people"):
-            verify._test_fold(one, data, tmp_path)
+            protocols._test_fold(one, data, tmp_path)

@@ -13,7 +13,7 @@ import torch
 
 from facesiam import demo
 from facesiam.config.trial import TrialConfig
-from facesiam.nets import checkpoint as saving
+from facesiam.nets import checkpoint
 from facesiam.nets.checkpoint import Writer, load_model, snapshot
 from facesiam.nets.pretrained import WeightsError
 from facesiam.nets.siamese import SiameseNet
@@ -26,7 +26,7 @@ class Gate:
         self.open = threading.Event()
         self.began = threading.Event()
         self.written: list[tuple[str, float]] = []
-        real = saving.save_atomically
+        real = checkpoint.save_atomically
 
         def slow(state: dict[str, Any], path: Path) -> None:
             self.began.set()
@@ -34,7 +34,7 @@ class Gate:
             self.written.append((path.name, float(state["x"])))
             real(state, path)
 
-        monkeypatch.setattr(saving, "save_atomically", slow)
+        monkeypatch.setattr(checkpoint, "save_atomically", slow)
 
 
 def test_what_is_written_is_the_state_when_it_was_asked_for(
@@ -91,30 +91,51 @@ SMALL = TrialConfig(join="difference", hidden=16, image_size=64)
 @pytest.fixture(scope="module")
 def model() -> dict[str, Any]:
     """What a model file holds."""
-    return saving.model_file(SiameseNet(SMALL).state_dict(), SMALL, epoch=0, data="x")
+    return checkpoint.model_file(SiameseNet(SMALL).state_dict(), SMALL, epoch=0, data="x")
 
 
-@pytest.mark.parametrize(("change", "sentence"), [
-    ({"config": None}, "not a model file of facesiam (its config is no settings)"),
-    ({"config": {1: 2}}, "not a model file of facesiam (its config is no settings)"),
-    ({"config": {"net": ["alexnet"]}}, "its settings cannot be used: net: ['alexnet'] is not one"),
-    ({"config": {"hiden": 3}}, "its settings cannot be used: hiden: not a setting; did you mean"),
-    ({"model": [1]}, "not a model file of facesiam (its model is no weights by name)"),
-    ({"model": {"a": 1}}, "not a model file of facesiam (its model is no weights by name)"),
-    ({"model": {}}, "weights and settings disagree (head.0.weight is not there, and its settings "
-     "say (16, 9216))"),
-    ({"config": {**SMALL.to_dict(), "hidden": 65536}}, "weights and settings disagree "
-     "(head.0.weight is (16, 9216), and its settings say (65536, 9216))"),
-    ({"config": {**SMALL.to_dict(), "join": "linear", "hidden": 65536}}, "weights and settings "
-     "disagree (reduce.weight is not there, and its settings say (65536, 9216))"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"config": None}, "not a model file of facesiam (its config is no settings)"),
+        ({"config": {1: 2}}, "not a model file of facesiam (its config is no settings)"),
+        (
+            {"config": {"net": ["alexnet"]}},
+            "its settings cannot be used: net: ['alexnet'] is not one",
+        ),
+        (
+            {"config": {"hiden": 3}},
+            "its settings cannot be used: hiden: not a setting; did you mean",
+        ),
+        ({"model": [1]}, "not a model file of facesiam (its model is no weights by name)"),
+        ({"model": {"a": 1}}, "not a model file of facesiam (its model is no weights by name)"),
+        (
+            {"model": {}},
+            "weights and settings disagree (head.0.weight is not there, and its settings "
+            "say (16, 9216))",
+        ),
+        (
+            {"config": {**SMALL.to_dict(), "hidden": 65536}},
+            "weights and settings disagree "
+            "(head.0.weight is (16, 9216), and its settings say (65536, 9216))",
+        ),
+        (
+            {"config": {**SMALL.to_dict(), "join": "linear", "hidden": 65536}},
+            "weights and settings "
+            "disagree (reduce.weight is not there, and its settings say (65536, 9216))",
+        ),
+    ],
+)
 def test_a_model_file_that_is_none_is_told_before_anything_is_made_of_it(
-    tmp_path: Path, model: dict[str, Any], change: dict[str, Any], sentence: str,
+    tmp_path: Path,
+    model: dict[str, Any],
+    change: dict[str, Any],
+    sentence: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A declared width of 65,536 would have 2.4 GB drawn, and one of concat 17."""
-    monkeypatch.setattr(saving, "SiameseNet", None)
-    saving.save_atomically({**model, **change}, tmp_path / "m.pt")
+    monkeypatch.setattr(checkpoint, "SiameseNet", None)
+    checkpoint.save_atomically({**model, **change}, tmp_path / "m.pt")
     with pytest.raises(WeightsError) as caught:
         load_model(tmp_path / "m.pt")
     assert str(caught.value).startswith(f"{tmp_path / 'm.pt'}: {sentence}")
@@ -123,10 +144,10 @@ def test_a_model_file_that_is_none_is_told_before_anything_is_made_of_it(
 def test_weights_of_a_trial_that_diverged_judge_nothing(
     tmp_path: Path, model: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    saving.save_atomically(model, tmp_path / "m.pt")
+    checkpoint.save_atomically(model, tmp_path / "m.pt")
     assert load_model(tmp_path / "m.pt")[1] == SMALL
     spoilt = {**model["model"], "head.4.bias": torch.tensor([0.0, float("inf")])}
-    saving.save_atomically({**model, "model": spoilt}, tmp_path / "m.pt")
+    checkpoint.save_atomically({**model, "model": spoilt}, tmp_path / "m.pt")
     load_model(tmp_path / "m.pt")  # it can be looked at
     assert demo.main([str(tmp_path / "m.pt"), "a.jpg", "b.jpg"]) == 2
     assert capsys.readouterr().err == (
@@ -140,17 +161,19 @@ def test_a_flipped_bit_is_found_by_the_checksums_that_torch_writes(
 ) -> None:
     """Of every part: one bit in the middle of each, and of the file's list of them."""
     path = tmp_path / "m.pt"
-    saving.save_atomically(model, path)
+    checkpoint.save_atomically(model, path)
     whole = path.read_bytes()
     with zipfile.ZipFile(path) as parts:
         places = [
-            part.header_offset + 30 + part.file_size // 2
-            + sum(struct.unpack("<HH", whole[part.header_offset + 26:part.header_offset + 30]))
+            part.header_offset
+            + 30
+            + part.file_size // 2
+            + sum(struct.unpack("<HH", whole[part.header_offset + 26 : part.header_offset + 30]))
             for part in parts.infolist()
-        ]  # fmt: skip
+        ]
     assert len(places) > 10
     for at in places:
-        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x40]) + whole[at + 1:])
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x40]) + whole[at + 1 :])
         with pytest.raises(WeightsError, match="does not match its checksum|cut short or damaged"):
             load_model(path)
     path.write_bytes(whole)
@@ -163,7 +186,7 @@ def test_a_file_without_checksums_is_read_all_the_same(
     before = torch.serialization.get_crc32_options()
     torch.serialization.set_crc32_options(False)
     try:
-        saving.save_atomically(model, tmp_path / "m.pt")
+        checkpoint.save_atomically(model, tmp_path / "m.pt")
     finally:
         torch.serialization.set_crc32_options(before)
     assert load_model(tmp_path / "m.pt")[1] == SMALL

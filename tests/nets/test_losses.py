@@ -57,7 +57,9 @@ def loss(name: str, places: torch.Tensor = PLACES, **settings: object) -> float:
 def test_every_pair_of_a_batch_counts_once() -> None:
     left, right, same = pairs_of(PEOPLE)
     assert list(zip(left.tolist(), right.tolist(), same.tolist(), strict=True)) == [
-        (0, 1, True), (0, 2, False), (1, 2, False),
+        (0, 1, True),
+        (0, 2, False),
+        (1, 2, False),
     ]
 
 
@@ -86,9 +88,11 @@ def test_logistic_is_the_cross_entropy_of_a_scaled_cosine() -> None:
     same, others = 8 * 0.5 - 4, [8 * 0.0 - 4, 8 * math.cos(math.pi / 6) - 4]
     expected = (cost(same) + sum(cost(-logit) for logit in others) / 2) / 2
     assert loss("logistic", loss_scale=8) == pytest.approx(expected, rel=1e-5)
-    half = (0.95 * cost(0) + 0.05 * cost(0) + sum(
-        0.95 * cost(-logit) + 0.05 * cost(logit) for logit in others
-    ) / 2) / 2
+    half = (
+        0.95 * cost(0)
+        + 0.05 * cost(0)
+        + sum(0.95 * cost(-logit) + 0.05 * cost(logit) for logit in others) / 2
+    ) / 2
     assert loss("logistic", loss_scale=8, label_smoothing=0.1) == pytest.approx(half, rel=1e-5)
 
 
@@ -116,10 +120,16 @@ def test_supcon_is_khoslas() -> None:
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 @pytest.mark.parametrize("name", ["arcface", "cosface"])
 def test_identity_losses_put_the_margin_on_the_own_class(name: str, smoothing: float) -> None:
-    config = TrialConfig.from_dict({
-        "join": "cosine", "loss": name, "embedding": 2, "margin": 0.2, "loss_scale": 4,
-        "label_smoothing": smoothing,
-    })
+    config = TrialConfig.from_dict(
+        {
+            "join": "cosine",
+            "loss": name,
+            "embedding": 2,
+            "margin": 0.2,
+            "loss_scale": 4,
+            "label_smoothing": smoothing,
+        }
+    )
     module = EMBEDDING_LOSSES[name](config, 2)
     (weights,) = module.parameters()
     classes = at(20, 100)

@@ -100,9 +100,7 @@ def _no_network(*args: object, **kwargs: object) -> None:
 
 
 @pytest.mark.parametrize("net", ["efficientnet_b0", "shufflenet_v2_x1_0", "inception_v3", "vgg16"])
-def test_a_folder_of_downloads_is_searched_by_torchvisions_names(
-    tmp_path: Path, net: str
-) -> None:
+def test_a_folder_of_downloads_is_searched_by_torchvisions_names(tmp_path: Path, net: str) -> None:
     for other in ("efficientnet_b0", "shufflenet_v2_x1_0", "inception_v3", "vgg16", "vgg16_bn"):
         (tmp_path / Path(imagenet_url(other)).name).touch()
     found = [file.name for file in sorted(tmp_path.iterdir()) if _is_of(net, file)]
@@ -165,8 +163,11 @@ def safetensors(state: dict[str, torch.Tensor], **changes: Any) -> bytes:
     body = b""
     for name, value in state.items():
         raw = value.contiguous().view(torch.uint8).numpy().tobytes()
-        head[name] = {"dtype": kinds[value.dtype], "shape": list(value.shape),
-                      "data_offsets": [len(body), len(body) + len(raw)]}  # fmt: skip
+        head[name] = {
+            "dtype": kinds[value.dtype],
+            "shape": list(value.shape),
+            "data_offsets": [len(body), len(body) + len(raw)],
+        }
         body += raw
     for name, change in changes.items():
         head[name.replace("_", ".")] |= change
@@ -179,23 +180,32 @@ DRESSES: dict[str, Callable[[dict[str, torch.Tensor]], Any]] = {
     "parallel": lambda state: {f"module.{k}": v for k, v in state.items()},
     "compiled": lambda state: {f"_orig_mod.{k}": v for k, v in state.items()},
     "both": lambda state: {f"module._orig_mod.{k}": v for k, v in state.items()},
-    "compiled within": lambda state: {k.replace(".", "._orig_mod.", 1): v
-                                      for k, v in state.items()},
+    "compiled within": lambda state: {
+        k.replace(".", "._orig_mod.", 1): v for k, v in state.items()
+    },
     "state_dict": lambda state: {"state_dict": state, "epoch": 3},
     "model": lambda state: {"model": {f"module.{k}": v for k, v in state.items()}, "lr": 0.1},
     # As torch's own ImageNet example writes it: the accuracy beside the weights is a tensor.
-    "beside tensors": lambda state: {"best_acc1": torch.tensor(56.5), "epoch": 89,
-                                     "state_dict": {f"module.{k}": v for k, v in state.items()}},
+    "beside tensors": lambda state: {
+        "best_acc1": torch.tensor(56.5),
+        "epoch": 89,
+        "state_dict": {f"module.{k}": v for k, v in state.items()},
+    },
     "two levels down": lambda state: {"checkpoint": {"model": state, "step": torch.ones(())}},
     "an average": lambda state: {"model_ema": {f"module.{k}": v for k, v in state.items()}},
-    "beside an average": lambda state: {"ema": {k: v + 1 for k, v in state.items()},
-                                        "model": state},
-    "averaged by torch": lambda state: {"n_averaged": torch.tensor(3)}
-    | {f"module.{k}": v for k, v in state.items()},
-    "a larger net": lambda state: {"model.loss.weight": torch.ones(2), "step": torch.ones(())}
-    | {f"model.backbone.{k}": v for k, v in state.items()},
+    "beside an average": lambda state: {
+        "ema": {k: v + 1 for k, v in state.items()},
+        "model": state,
+    },
+    "averaged by torch": lambda state: (
+        {"n_averaged": torch.tensor(3)} | {f"module.{k}": v for k, v in state.items()}
+    ),
+    "a larger net": lambda state: (
+        {"model.loss.weight": torch.ones(2), "step": torch.ones(())}
+        | {f"model.backbone.{k}": v for k, v in state.items()}
+    ),
     "ten classes": lambda state: {**state, "classifier.6.weight": torch.ones(10, 4096)},
-}  # fmt: skip
+}
 
 
 def loaded(path: Path) -> dict[str, torch.Tensor]:
@@ -229,16 +239,19 @@ def test_safetensors_and_halves_hold_the_same_values(
         assert all(torch.equal(found[name], rounded[name].float()) for name in features)
 
 
-@pytest.mark.parametrize(("raw", "sentence"), [
-    (b"", "not a torch weights file, it is empty"),
-    (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d\n", "a pointer of Git LFS"),
-    (b"\n <!DOCTYPE html><title>404</title>", "a web page, not weights"),
-    (b"\x89HDF\r\n\x1a\n" + b"0" * 99, "an HDF5 file"),
-    (struct.pack("<Q", 2**60) + b"{}", "no safetensors file, or one that is cut short"),
-    (struct.pack("<Q", 4) + b"{,,}", "its header is not JSON"),
-    (struct.pack("<Q", 31) + b'{"a":{"dtype":"F8","shape":[]}}', "a is {'dtype': 'F8'"),
-    (struct.pack("<Q", 15) + b'{"a":{},"a":{}}', "a name is given twice"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("raw", "sentence"),
+    [
+        (b"", "not a torch weights file, it is empty"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d\n", "a pointer of Git LFS"),
+        (b"\n <!DOCTYPE html><title>404</title>", "a web page, not weights"),
+        (b"\x89HDF\r\n\x1a\n" + b"0" * 99, "an HDF5 file"),
+        (struct.pack("<Q", 2**60) + b"{}", "no safetensors file, or one that is cut short"),
+        (struct.pack("<Q", 4) + b"{,,}", "its header is not JSON"),
+        (struct.pack("<Q", 31) + b'{"a":{"dtype":"F8","shape":[]}}', "a is {'dtype': 'F8'"),
+        (struct.pack("<Q", 15) + b'{"a":{},"a":{}}', "a name is given twice"),
+    ],
+)
 def test_what_a_file_is_instead_is_said(tmp_path: Path, raw: bytes, sentence: str) -> None:
     (tmp_path / "w.pth").write_bytes(raw)
     with pytest.raises(WeightsError, match=re.escape(sentence)):
@@ -250,13 +263,17 @@ def test_what_a_file_is_instead_is_said(tmp_path: Path, raw: bytes, sentence: st
         read_weights(tmp_path / "pipe")
 
 
-@pytest.mark.parametrize(("change", "sentence"), [
-    ({"dtype": "F16"}, "damaged: a.b of shape [2, 3] has 24 bytes"),
-    ({"shape": [2, 2**40, 2**40]}, "a.b is {"),
-    ({"shape": [2, -3]}, "a.b is {"), ({"shape": [True, 6]}, "a.b is {"),
-    ({"data_offsets": [8, 32]}, "the values of a.b begin at 8, not at 0"),
-    ({"data_offsets": [0, 24, 24]}, "a.b is {"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"dtype": "F16"}, "damaged: a.b of shape [2, 3] has 24 bytes"),
+        ({"shape": [2, 2**40, 2**40]}, "a.b is {"),
+        ({"shape": [2, -3]}, "a.b is {"),
+        ({"shape": [True, 6]}, "a.b is {"),
+        ({"data_offsets": [8, 32]}, "the values of a.b begin at 8, not at 0"),
+        ({"data_offsets": [0, 24, 24]}, "a.b is {"),
+    ],
+)
 def test_a_safetensors_header_that_does_not_hold_is_refused(
     tmp_path: Path, change: dict[str, Any], sentence: str
 ) -> None:
@@ -268,8 +285,11 @@ def test_a_safetensors_header_that_does_not_hold_is_refused(
     with pytest.raises(WeightsError, match=re.escape(sentence)):
         read_weights(path)
     whole = safetensors({"a.b": values})
-    cuts = [(whole[:-1], "cut short: the values of a.b"), (whole + b"0", "1 bytes after"),
-            (whole[:20], "cut short")]  # fmt: skip
+    cuts = [
+        (whole[:-1], "cut short: the values of a.b"),
+        (whole + b"0", "1 bytes after"),
+        (whole[:20], "cut short"),
+    ]
     for cut, said in cuts:
         path.write_bytes(cut)
         with pytest.raises(WeightsError, match=said):
@@ -283,23 +303,35 @@ def test_weights_that_no_net_could_start_from_are_refused(
     spoilt = features["features.3.bias"].clone()
     spoilt[5] = float("nan")
     wrong: list[tuple[Any, str]] = [
-        ({name: torch.full_like(v, float("nan")) for name, v in features.items()},
-         "features.0.weight holds NaN or infinity; a net cannot start from it"),
+        (
+            {name: torch.full_like(v, float("nan")) for name, v in features.items()},
+            "features.0.weight holds NaN or infinity; a net cannot start from it",
+        ),
         ({**features, "features.3.bias": spoilt}, "features.3.bias holds NaN or infinity"),
-        ({name: v.mul(99).to(torch.int8) for name, v in features.items()},
-         "features.0.weight is torch.int8, as in a quantised net"),
-        ({f"{side}.{k}": v for side in ("left", "right") for k, v in features.items()},
-         "holds more than one such net (left., right.)"),
-        ({name: v.to("meta") for name, v in features.items()},
-         "features.0.weight holds no values, only a shape"),
-        ({**features, "features.3.bias": spoilt.to_sparse()},
-         "features.3.bias holds sparse values"),
-        ({name: v.double().abs() + 1e39 for name, v in features.items()},  # beyond float32
-         "features.0.weight holds NaN or infinity"),
+        (
+            {name: v.mul(99).to(torch.int8) for name, v in features.items()},
+            "features.0.weight is torch.int8, as in a quantised net",
+        ),
+        (
+            {f"{side}.{k}": v for side in ("left", "right") for k, v in features.items()},
+            "holds more than one such net (left., right.)",
+        ),
+        (
+            {name: v.to("meta") for name, v in features.items()},
+            "features.0.weight holds no values, only a shape",
+        ),
+        (
+            {**features, "features.3.bias": spoilt.to_sparse()},
+            "features.3.bias holds sparse values",
+        ),
+        (
+            {name: v.double().abs() + 1e39 for name, v in features.items()},  # beyond float32
+            "features.0.weight holds NaN or infinity",
+        ),
         ({"epoch": 3}, "holds no tensors by name, not a state dict"),
         ({"model": features, "args": Namespace(lr=1)}, "(argparse.Namespace), which would run"),
         (torch.nn.Linear(2, 2), "(torch.nn.modules.linear.Linear), which would run"),
-    ]  # fmt: skip
+    ]
     for state, sentence in wrong:
         torch.save(state, path)
         with pytest.raises(WeightsError, match=re.escape(sentence)):
@@ -310,6 +342,6 @@ def test_weights_that_no_net_could_start_from_are_refused(
     with pytest.raises(WeightsError, match="cut short or damaged: half a download"):
         loaded(path)
     for at in (len(whole) // 2, len(whole) // 3, 3000):
-        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x40]) + whole[at + 1:])
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x40]) + whole[at + 1 :])
         with pytest.raises(WeightsError, match="damaged"):
             loaded(path)

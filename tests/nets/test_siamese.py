@@ -128,7 +128,9 @@ def test_a_decision_net_is_calibrated_only_where_asked() -> None:
 @pytest.mark.parametrize(
     ("settings", "mean"),
     [
-        ({"pretrained": True}, 0.485), ({}, None), ({"input_scale": "weights"}, 0.485),
+        ({"pretrained": True}, 0.485),
+        ({}, None),
+        ({"input_scale": "weights"}, 0.485),
         ({"input_scale": "unit", "pretrained": True}, None),
         ({"net": "googlenet", "pretrained": True}, 0.5),
         ({"net": "efficientnet_lite0", "pretrained": True}, 0.498),
@@ -195,10 +197,14 @@ def test_what_a_loss_learns_is_the_nets_only_while_it_trains() -> None:
 def test_a_trunk_that_mixes_dtypes_is_joined_in_bf16(join: str) -> None:
     loss = "logistic" if join == "cosine" else "single"
     more = {"images_per_person": 4} if join == "cosine" else {}
-    config = TrialConfig.from_dict({
-        **TrialConfig(net="convnext_tiny", hidden=8, image_size=64).to_dict(), "join": join,
-        "loss": loss, **more,
-    })
+    config = TrialConfig.from_dict(
+        {
+            **TrialConfig(net="convnext_tiny", hidden=8, image_size=64).to_dict(),
+            "join": join,
+            "loss": loss,
+            **more,
+        }
+    )
     net = build(config).eval()
     compute_in(net, torch.bfloat16)
     features = net.embed(torch.rand(2, 3, 64, 64).bfloat16())

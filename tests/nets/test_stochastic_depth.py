@@ -14,13 +14,20 @@ from torchvision.ops import StochasticDepth
 from facesiam.config.constraints import FIXED_SIZE, own_stochastic_depth
 from facesiam.config.trial import Net, TrialConfig, conflicts, recorded
 from facesiam.nets.siamese import SiameseNet
-from search.runs import layout as folder
+from search.runs import layout
 
 NETS = [net for net in get_args(Net) if not net.startswith("regnet_") or net.endswith("_400mf")]
 """Every net but for the larger RegNets, whose layers are those of the small ones: torchvision
 computes their widths with tensors, so that they cannot be made without their weights."""
-HAVE = ["convnext_tiny", "efficientnet_b0", "efficientnet_lite0", "efficientnet_v2_s", "maxvit_t",
-        "swin_t", "swin_v2_t"]  # fmt: skip
+HAVE = [
+    "convnext_tiny",
+    "efficientnet_b0",
+    "efficientnet_lite0",
+    "efficientnet_v2_s",
+    "maxvit_t",
+    "swin_t",
+    "swin_v2_t",
+]
 
 
 class Draws(TorchDispatchMode):
@@ -30,9 +37,7 @@ class Draws(TorchDispatchMode):
         super().__init__()
         self.seen: list[str] = []
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operator, and note it where it is random."""
         given = {a.name: v for a, v in zip(func._schema.arguments, args, strict=False)}
         given |= kwargs or {}
@@ -89,9 +94,7 @@ def test_what_is_asked_for_is_drawn_and_where_all_is_frozen_nothing(net: str) ->
 )
 def test_frozen_blocks_leave_nothing_out(net: str, expected: list[int]) -> None:
     own = own_stochastic_depth(net)
-    counts = [
-        len(draws(net, stochastic_depth=own, freeze_stages=stages)) for stages in range(6)
-    ]
+    counts = [len(draws(net, stochastic_depth=own, freeze_stages=stages)) for stages in range(6)]
     assert counts == expected
 
 
@@ -115,10 +118,14 @@ def test_two_passes_are_equal_to_the_digit_unless_branches_are_left_out(net: str
     assert apart(stochastic_depth=0.5, freeze_stages=8) == 0
 
 
-@pytest.mark.parametrize("net", [
-    net for net in NETS
-    if own_stochastic_depth(net) and not net.startswith("efficientnet_lite")  # of its package
-])
+@pytest.mark.parametrize(
+    "net",
+    [
+        net
+        for net in NETS
+        if own_stochastic_depth(net) and not net.startswith("efficientnet_lite")  # of its package
+    ],
+)
 def test_the_rates_are_the_authors(net: str) -> None:
     """The last block's; EfficientNet's n blocks have 0, 1/n, … (n - 1)/n of theirs."""
     made = without_values(embedding(net, stochastic_depth=own_stochastic_depth(net)))
@@ -141,13 +148,15 @@ def test_a_rate_is_the_last_blocks_and_rises_to_it() -> None:
 def test_a_net_without_it_refuses_a_rate() -> None:
     given = embedding("resnet18").to_dict() | {"stochastic_depth": 0.1}
     (said,) = conflicts(given)
-    assert said == "stochastic_depth: resnet18 has none; 0, or one of convnext, efficientnet, " \
-                   "maxvit, swin"  # fmt: skip
+    assert (
+        said == "stochastic_depth: resnet18 has none; 0, or one of convnext, efficientnet, "
+        "maxvit, swin"
+    )
 
 
 def test_a_run_of_before_it_could_be_set_had_its_nets_own() -> None:
     run = Path(__file__).parents[2] / "ray_results" / "reference" / "cpu"
-    assert {known.stochastic_depth for known in folder.settings(run).values()} == {0.2}
+    assert {known.stochastic_depth for known in layout.settings(run).values()} == {0.2}
     assert recorded({"net": "resnet18"})["stochastic_depth"] == 0
     assert recorded({"net": "swin_s"})["stochastic_depth"] == 0.3
     assert recorded({"net": "swin_s", "stochastic_depth": 0.0})["stochastic_depth"] == 0

@@ -49,10 +49,21 @@ def test_every_classifier_of_torchvision_is_there_and_gives_one_vector_an_image(
     assert torchvisions <= set(MODELS)
     assert set(MODELS) - torchvisions == {f"efficientnet_lite{n}" for n in (0, 1, 2)}
     known = {
-        "resnet18": 512, "resnet50": 2048, "resnext50_32x4d": 2048, "densenet121": 1024,
-        "googlenet": 1024, "inception_v3": 2048, "efficientnet_b0": 1280, "convnext_tiny": 768,
-        "vit_b_16": 768, "swin_t": 768, "squeezenet1_0": 512, "vgg16": 4096,
-        "efficientnet_lite0": 1280, "mobilenet_v3_large": 1280, "regnet_x_400mf": 400,
+        "resnet18": 512,
+        "resnet50": 2048,
+        "resnext50_32x4d": 2048,
+        "densenet121": 1024,
+        "googlenet": 1024,
+        "inception_v3": 2048,
+        "efficientnet_b0": 1280,
+        "convnext_tiny": 768,
+        "vit_b_16": 768,
+        "swin_t": 768,
+        "squeezenet1_0": 512,
+        "vgg16": 4096,
+        "efficientnet_lite0": 1280,
+        "mobilenet_v3_large": 1280,
+        "regnet_x_400mf": 400,
     }
     assert {net: features_of(net) for net in known} == known
     for net in set(MODELS) - {"regnet_y_128gf"}:
@@ -71,7 +82,8 @@ def test_every_classifier_of_torchvision_is_there_and_gives_one_vector_an_image(
 def test_a_stage_is_what_works_at_one_resolution(net: str, first: str, last: str) -> None:
     stages = stages_of(net)
     layers = {
-        name for name, layer in make_trunk(net).named_modules()
+        name
+        for name, layer in make_trunk(net).named_modules()
         if list(layer.parameters(recurse=False))
     }
     assert stages.keys() == layers

@@ -14,8 +14,13 @@ PAIRS = 2000
 
 
 def asha(
-    grace: int = 4, factor: int = 2, compare: str = "epoch", noise: float = 0.0,
-    metric: str = "val_acc", mode: str = "max", longest: int = 60,
+    grace: int = 4,
+    factor: int = 2,
+    compare: str = "epoch",
+    noise: float = 0.0,
+    metric: str = "val_acc",
+    mode: str = "max",
+    longest: int = 60,
 ) -> Asha:
     """The rungs of a search; 4, 8, 16 and 32 without arguments."""
     settings = {"grace": grace, "factor": factor, "compare": compare, "noise": noise}
@@ -252,9 +257,7 @@ def test_the_last_ones_to_come_to_a_rung_count() -> None:
 
 def test_trials_without_a_finite_score_leave_the_cutoff_finite() -> None:
     """Two losses that broke, then 0.5, 0.4, 0.3: the best third begins at 0.4 + 0.1 / 3."""
-    asha = Asha(
-        {"grace": 1, "factor": 3, "compare": "epoch", "noise": 0.0}, "val_loss", "min", 9
-    )
+    asha = Asha({"grace": 1, "factor": 3, "compare": "epoch", "noise": 0.0}, "val_loss", "min", 9)
     for name, loss in (("x", math.inf), ("y", math.inf), ("a", 0.5), ("b", 0.4), ("d", 0.3)):
         assert asha.judge(name, 1, loss, 0) is None
     cut = asha.judge("c", 1, 0.6, 0)

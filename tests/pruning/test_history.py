@@ -79,8 +79,11 @@ def test_the_chosen_edge_is_what_calibration_finds_in_scores_that_say_nothing(pa
 @pytest.mark.parametrize(
     ("settings", "chosen"),
     [
-        ({"join": "cosine"}, True), ({"join": "distance"}, True),
-        ({"join": "concat", "calibrate": True}, True), ({"join": "concat"}, False), ({}, False),
+        ({"join": "cosine"}, True),
+        ({"join": "distance"}, True),
+        ({"join": "concat", "calibrate": True}, True),
+        ({"join": "concat"}, False),
+        ({}, False),
     ],
 )
 def test_the_band_is_that_of_how_the_threshold_came_about(
@@ -166,8 +169,10 @@ def test_so_few_pairs_that_nothing_is_outside_the_band_say_nothing_of_guessing()
 def test_a_net_of_nan_has_not_taken_off_though_its_accuracy_is_far_from_a_half() -> None:
     """Every pair counts as wrong: 0.0 is no better than guessing. Truly wrong verdicts are."""
     diverged = history([0.5, 0.0])
-    diverged.rows = [{**row, "val_loss": loss} for row, loss in
-                     zip(diverged.rows, (0.69, math.nan), strict=True)]
+    diverged.rows = [
+        {**row, "val_loss": loss}
+        for row, loss in zip(diverged.rows, (0.69, math.nan), strict=True)
+    ]
     assert take_off(diverged) is None
     assert take_off(history([0.5, 0.0])) == 1
 

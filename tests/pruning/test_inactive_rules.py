@@ -40,41 +40,73 @@ def space(**options: str) -> str:
         ({"prune": "true"}, []),
         ({"prune": "false"}, []),
         # plateau: never after the last epoch, so that 21 epochs have no 20 after the first one.
-        ({"fixed": "epochs: 21"},
-         ["plateau: cannot act: a patience of 20 epochs is not over before the last of 21"]),
+        (
+            {"fixed": "epochs: 21"},
+            ["plateau: cannot act: a patience of 20 epochs is not over before the last of 21"],
+        ),
         ({"fixed": "epochs: 22"}, []),
-        ({"fixed": "lr: 1e-5", "search": "epochs: [21, 60]"}, [
-            "plateau: cannot act in some of the trials: a patience of 20 epochs is not over "
-            "before the last of 21"]),
+        (
+            {"fixed": "lr: 1e-5", "search": "epochs: [21, 60]"},
+            [
+                "plateau: cannot act in some of the trials: a patience of 20 epochs is not over "
+                "before the last of 21"
+            ],
+        ),
         # 18 epochs of warm-up take 9: 30 epochs, less the last, have no 20 after the first.
-        ({"fixed": "epochs: 30, warmup: 0.6"}, [
-            "plateau: cannot act: a patience of 20 epochs is not over before the last of 30 with "
-            "a warmup of 0.6"]),
-        ({"metric": "val_loss"},
-         ["plateau: cannot act: it knows no noise of val_loss, only of val_acc and val_auc"]),
+        (
+            {"fixed": "epochs: 30, warmup: 0.6"},
+            [
+                "plateau: cannot act: a patience of 20 epochs is not over before the last of 30 with "
+                "a warmup of 0.6"
+            ],
+        ),
+        (
+            {"metric": "val_loss"},
+            ["plateau: cannot act: it knows no noise of val_loss, only of val_acc and val_auc"],
+        ),
         ({"metric": "val_auc"}, []),
         ({"search": "lr: [1e-5]"}, ["plateau: cannot act: there is no other trial"]),
         # chance: 16 times the odds after 5 epochs are less than half of 12 epochs.
         ({"fixed": "epochs: 12", "prune": "{plateau: false}"}, []),
-        ({"fixed": "epochs: 8", "prune": "{plateau: false}"},
-         ["chance: cannot act: 8 epochs tell too little for the recorded runs' odds"]),
-        ({"fixed": "epochs: 60, head_lr: 0.05"}, [
-            "chance: cannot act: 60 epochs tell too little for the recorded runs' odds, "
-            "at a learning rate below all that are on record"]),
-        ({"fixed": "protocol: cfp-pairs, people: 50, loss: single"}, [
-            "chance: cannot act: of cfp-pairs with people the pairs of each kind are unequal, and "
-            "how far guessing gets is not known"]),
-        ({"fixed": "weight_decay: 0.1"},
-         ["dead: cannot act: nothing is certain under weight_decay"]),
-        ({"search": "weight_decay: [0, 0.1]"},
-         ["dead: cannot act in some of the trials: nothing is certain under weight_decay"]),
-        ({"fixed": "epochs: 30", "prune": "{asha: {grace: 30}}"},
-         ["asha: cannot act: a grace of 30 epochs is not over before the last of 30"]),
+        (
+            {"fixed": "epochs: 8", "prune": "{plateau: false}"},
+            ["chance: cannot act: 8 epochs tell too little for the recorded runs' odds"],
+        ),
+        (
+            {"fixed": "epochs: 60, head_lr: 0.05"},
+            [
+                "chance: cannot act: 60 epochs tell too little for the recorded runs' odds, "
+                "at a learning rate below all that are on record"
+            ],
+        ),
+        (
+            {"fixed": "protocol: cfp-pairs, people: 50, loss: single"},
+            [
+                "chance: cannot act: of cfp-pairs with people the pairs of each kind are unequal, and "
+                "how far guessing gets is not known"
+            ],
+        ),
+        (
+            {"fixed": "weight_decay: 0.1"},
+            ["dead: cannot act: nothing is certain under weight_decay"],
+        ),
+        (
+            {"search": "weight_decay: [0, 0.1]"},
+            ["dead: cannot act in some of the trials: nothing is certain under weight_decay"],
+        ),
+        (
+            {"fixed": "epochs: 30", "prune": "{asha: {grace: 30}}"},
+            ["asha: cannot act: a grace of 30 epochs is not over before the last of 30"],
+        ),
         ({"fixed": "epochs: 30", "prune": "{asha: {grace: 29}}"}, []),
-        ({"prune": "{dead: false, diverged: false, chance: false, plateau: false, control: 0.1}"},
-         ["control: no rule is on that would stop a trial"]),
+        (
+            {
+                "prune": "{dead: false, diverged: false, chance: false, plateau: false, control: 0.1}"
+            },
+            ["control: no rule is on that would stop a trial"],
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_act_says_so(
     tmp_path: Path, options: dict[str, str], expected: list[str]
 ) -> None:
@@ -115,9 +147,9 @@ def test_the_dry_run_and_the_manifest_have_it(
 def test_a_package_without_its_recordings_is_refused_before_anything_begins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from search.pruning import recorded_runs as curves
+    from search.pruning import recorded_runs
 
-    curves.shipped.cache_clear()
+    recorded_runs.shipped.cache_clear()
     monkeypatch.setattr(shipped, "RECORDINGS", tmp_path / "recordings")
     (tmp_path / "space.yaml").write_text(space())
     arguments = [str(tmp_path / "space.yaml"), "--data", "drawn", "--out", str(tmp_path / "out")]
@@ -130,7 +162,7 @@ def test_a_package_without_its_recordings_is_refused_before_anything_begins(
     assert not (tmp_path / "out").exists()
     (tmp_path / "space.yaml").write_text(space(prune="{chance: false}"))
     assert run.main([*arguments, "--dry-run"]) == 0  # nothing rests on them
-    curves.shipped.cache_clear()
+    recorded_runs.shipped.cache_clear()
 
 
 def _options(**more: Any) -> Any:

@@ -163,6 +163,4 @@ def test_the_odds_of_the_documents_runs() -> None:
     assert odds.ratio(0, 60, code1, 0.8268) == pytest.approx((3 / 7) / (12 / 19))
     # After epoch 3: none of the good ones, and 1, 2, 4, C, G, J, K and M. After 5, not M.
     assert odds.ratio(3, 60, code1, 0.8268) == pytest.approx((1 / 7) / (9 / 19))
-    assert odds.ratio(5, 60, code1, 0.8268) == pytest.approx(
-        (1 / 7) / (8 / 19) * (23 / 25) ** 16
-    )
+    assert odds.ratio(5, 60, code1, 0.8268) == pytest.approx((1 / 7) / (8 / 19) * (23 / 25) ** 16)

@@ -51,8 +51,13 @@ def test_guessing_does_not_gain_more_than_the_edge_of_the_loss() -> None:
         labels = [1, -1] * (pairs // 2)
         rng.shuffle(labels)
         sure = rng.choice([0.05, 0.1, 0.2, 0.4])
-        gain = sum(math.log(2 / (1 + math.exp(-sure * label * rng.choice((1, -1)))))
-                   for label in labels) / pairs  # fmt: skip
+        gain = (
+            sum(
+                math.log(2 / (1 + math.exp(-sure * label * rng.choice((1, -1)))))
+                for label in labels
+            )
+            / pairs
+        )
         over += gain >= noise.loss_edge(pairs, 1, level)
     assert over / 2000 <= level
 

@@ -30,8 +30,12 @@ def folder(path: Path, **files: str) -> Path:
 def test_csvs_with_an_index(tmp_path: Path) -> None:
     one, two = read(folder(tmp_path, index=INDEX, _1=EPOCHS, _2=EPOCHS))
     assert one.id == "1" and one.settings == {
-        "net": "vgg16_bn", "loss": "single", "lr": 1e-3, "dropout": True,
-        "protocol": "cfp-pairs", "epochs": 2,  # of the 60 that were planned, 2 can be run again
+        "net": "vgg16_bn",
+        "loss": "single",
+        "lr": 1e-3,
+        "dropout": True,
+        "protocol": "cfp-pairs",
+        "epochs": 2,  # of the 60 that were planned, 2 can be run again
     }
     # What was not recorded is left out; the pairs are those of CFP, the seconds the documents'.
     known = {"val_pairs": 2800.0, "seconds": 240.0}
@@ -86,18 +90,24 @@ def test_a_run_folder(tmp_path: Path) -> None:
         ({"x": "step,val_acc\n0,0.5\n"}, "x.csv: has no column epoch"),
         ({"x": ""}, "x.csv: has no column epoch"),
         ({"x": EPOCHS, "index": "name,net\nx,alexnet\n"}, "index.csv: has no column id"),
-        ({"x": EPOCHS, "index": "id,lr\nx,fast\n"},
-         "index.csv: line 2, lr must be a number, got 'fast'"),
-        ({"x": "epoch,val_acc\n0,0.5\n\n1,60\n"},
-         "x.csv: line 4, val_acc must be a share from 0 to 1, got 60"),
-        ({"x": "epoch,val_acc\n0,nan\n"},
-         "x.csv: line 2, val_acc must be a share from 0 to 1, got nan"),
+        (
+            {"x": EPOCHS, "index": "id,lr\nx,fast\n"},
+            "index.csv: line 2, lr must be a number, got 'fast'",
+        ),
+        (
+            {"x": "epoch,val_acc\n0,0.5\n\n1,60\n"},
+            "x.csv: line 4, val_acc must be a share from 0 to 1, got 60",
+        ),
+        (
+            {"x": "epoch,val_acc\n0,nan\n"},
+            "x.csv: line 2, val_acc must be a share from 0 to 1, got nan",
+        ),
         ({"x": "epoch,seconds\n0,-5\n"}, "x.csv: line 2, seconds must be above 0, got -5"),
         ({"x": "epoch,val_acc\n0,0.5,7\n"}, "x.csv: line 2 holds what is not a number"),
         ({"x": "epoch,val_acc\n"}, ": no epoch is recorded in it"),
         ({}, ": holds neither curves (index.csv, <id>.csv) nor a run"),
     ],
-)  # fmt: skip
+)
 def test_a_mistake_is_a_sentence(tmp_path: Path, files: dict[str, str], message: str) -> None:
     with pytest.raises(RunError) as error:
         read(folder(tmp_path / "curves", **files))

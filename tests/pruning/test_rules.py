@@ -12,13 +12,13 @@ from search.pruning.history import History
 from search.pruning.late_start import WITHIN, Odds
 from search.pruning.recorded_runs import Curve, shipped
 from search.pruning.rules import RULES, Reason, chance, dead, diverged, plateau
-from search.space import spec as options
+from search.space import spec
 
 NAN = math.nan
 
 
 def test_every_rule_of_a_space_file_is_here_or_is_asha() -> None:
-    assert set(RULES) | {"asha"} == set(options.RULES) and "asha" not in RULES
+    assert set(RULES) | {"asha"} == set(spec.RULES) and "asha" not in RULES
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -30,7 +30,7 @@ def test_the_defaults_of_a_rule_are_those_of_a_space_file(name: str) -> None:
     }
     if name == "chance":  # the level is the history's, as ASHA waits for the same take-off
         given["level"] = History().level
-    assert given == {key: option.default for key, option in options.RULES[name].options.items()}
+    assert given == {key: option.default for key, option in spec.RULES[name].options.items()}
     assert bool(given) == (name in ("chance", "plateau"))
 
 
@@ -60,13 +60,21 @@ def test_only_the_last_loss_counts_and_a_loss_that_is_not_recorded_is_none() -> 
 # dead
 
 DEAD = {
-    "updates": 50, "trunk_grad_zero": 1.0, "trunk_grad_max": 0.0, "trunk_live": 0.0,
-    "head_live": 0.5, "logit_spread": 0.0, "train_loss": 0.7,
+    "updates": 50,
+    "trunk_grad_zero": 1.0,
+    "trunk_grad_max": 0.0,
+    "trunk_live": 0.0,
+    "head_live": 0.5,
+    "logit_spread": 0.0,
+    "train_loss": 0.7,
 }
 """An epoch of a net whose trunk's last ReLU is dead; two of them have 100 updates. Its training
 loss is a bit more than ln 2 = 0.693, which it would have if it called every pair even."""
 LIVE = DEAD | {
-    "trunk_grad_zero": 0.0, "trunk_grad_max": 1e-3, "trunk_live": 0.9, "logit_spread": 0.4,
+    "trunk_grad_zero": 0.0,
+    "trunk_grad_max": 1e-3,
+    "trunk_live": 0.9,
+    "logit_spread": 0.4,
 }
 
 
@@ -192,8 +200,14 @@ def test_which_layer_is_dead(change: dict[str, float], layer: str | None) -> Non
 def test_the_best_net_of_a_search_has_no_gradient_either_and_goes_on() -> None:
     """Its softmax is saturated on all training pairs; its layers live. Either alone saves it."""
     fitted = {
-        "updates": 188, "trunk_grad_zero": 1.0, "trunk_grad_max": 0.0, "trunk_live": 0.8,
-        "head_live": 0.6, "logit_spread": 90.0, "val_acc": 0.86, "val_pairs": 2000,
+        "updates": 188,
+        "trunk_grad_zero": 1.0,
+        "trunk_grad_max": 0.0,
+        "trunk_live": 0.8,
+        "head_live": 0.6,
+        "logit_spread": 90.0,
+        "val_acc": 0.86,
+        "val_pairs": 2000,
         "train_loss": 1e-9,
     }
     assert judged(*[fitted] * 20) is None
@@ -243,8 +257,10 @@ def test_chance_says_what_it_weighed() -> None:
         "at chance for 3 epochs: accuracy at most 0.5500, where guessing 100 pairs stays below "
         "0.6700; care 8 × odds 0.062 of a good late start (from 7 recorded runs) = 0.50, less "
         "than the 0.70 of its epochs that are left",
-        value=0.55, cutoff=0.67, peers=7,
-    )  # fmt: skip
+        value=0.55,
+        cutoff=0.67,
+        peers=7,
+    )
     assert odds.asked == [(2, 10, ("p", 100), 0.8, "x")]
 
 
@@ -319,8 +335,9 @@ def test_plateau_stops_what_stands_still_surely_below_the_leader() -> None:
     assert reason == Reason(
         "no better epoch for 20 epochs: best val_acc 0.7200 (at most 0.7986 with 95 %) of epoch "
         "0, the leader has 0.9000 (at least 0.8256)",
-        value=0.72, cutoff=0.90,
-    )  # fmt: skip
+        value=0.72,
+        cutoff=0.90,
+    )
     assert plateau(flat(0.72, 0.87, 20)) is None
 
 
@@ -367,7 +384,7 @@ def test_plateau_stops_nobody_on_what_is_unknown(history: History) -> None:
 
 def stopped(curve: Curve, leader: float) -> dict[str, int]:
     """Return at which epoch each rule would stop a run that knows the leader from the start."""
-    defaults, odds = options.pruning(), Odds(shipped(), own=True)
+    defaults, odds = spec.pruning(), Odds(shipped(), own=True)
     found: dict[str, int] = {}
     for rule in (chance, plateau):
         given = dict(defaults[rule.__name__])

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from search.pruning import schedule_progress as course
+from search.pruning import schedule_progress
 
 WARM: dict[str, Any] = {"warmup": 0.3}
 COSINE: dict[str, Any] = {"schedule": "cosine"}
@@ -17,10 +17,12 @@ ONECYCLE: dict[str, Any] = {"schedule": "onecycle"}
 @pytest.mark.parametrize("settings", [{}, {"schedule": "constant", "warmup": 0.0}, {"lr": 1.0}])
 def test_at_a_constant_rate_every_clock_is_the_number_of_epochs(settings: dict[str, Any]) -> None:
     for epochs in range(61):
-        assert course.at_full_rate(settings, epochs, 60) == epochs
-        assert course.climbed(settings, epochs, 60) == epochs
-    assert course.settled(settings, 1, 60) and not course.rises(settings, 0, 60)
-    assert course.rate(settings, 0, 60) == 1
+        assert schedule_progress.at_full_rate(settings, epochs, 60) == epochs
+        assert schedule_progress.climbed(settings, epochs, 60) == epochs
+    assert schedule_progress.settled(settings, 1, 60) and not schedule_progress.rises(
+        settings, 0, 60
+    )
+    assert schedule_progress.rate(settings, 0, 60) == 1
 
 
 @pytest.mark.parametrize(
@@ -40,27 +42,32 @@ def test_at_a_constant_rate_every_clock_is_the_number_of_epochs(settings: dict[s
 def test_epochs_count_by_their_rate(
     settings: dict[str, Any], epochs: int, full: float, climbed: float
 ) -> None:
-    assert course.at_full_rate(settings, epochs, 60) == pytest.approx(full, abs=1e-3)
-    assert course.climbed(settings, epochs, 60) == pytest.approx(climbed, abs=1e-3)
+    assert schedule_progress.at_full_rate(settings, epochs, 60) == pytest.approx(full, abs=1e-3)
+    assert schedule_progress.climbed(settings, epochs, 60) == pytest.approx(climbed, abs=1e-3)
 
 
 def test_without_a_rise_epochs_are_whole_numbers_to_the_last_digit() -> None:
     """ASHA's rungs are at whole numbers, and a hair less would miss one."""
-    assert [course.climbed(COSINE, n, 60) for n in range(61)] == list(range(61))
+    assert [schedule_progress.climbed(COSINE, n, 60) for n in range(61)] == list(range(61))
 
 
 def test_a_rate_is_settled_at_its_height_or_once_it_has_fallen_to_a_tenth() -> None:
     """(1 + cos(pi x)) / 2 = 0.1 at x = 0.795: after 48 of 60 epochs; onecycle's at 0.857: 52."""
-    assert [course.rises(WARM, n, 60) for n in (0, 17, 18)] == [True, True, False]
-    assert [course.settled(WARM, n, 60) for n in (0, 17, 18)] == [False, False, True]
-    assert [course.settled(COSINE, n, 60) for n in (0, 47, 48)] == [False, False, True]
-    assert [course.settled(ONECYCLE, n, 60) for n in (0, 1, 51, 52)] == [False, False, False, True]
+    assert [schedule_progress.rises(WARM, n, 60) for n in (0, 17, 18)] == [True, True, False]
+    assert [schedule_progress.settled(WARM, n, 60) for n in (0, 17, 18)] == [False, False, True]
+    assert [schedule_progress.settled(COSINE, n, 60) for n in (0, 47, 48)] == [False, False, True]
+    assert [schedule_progress.settled(ONECYCLE, n, 60) for n in (0, 1, 51, 52)] == [
+        False,
+        False,
+        False,
+        True,
+    ]
 
 
 def test_the_highest_rate_ahead() -> None:
-    assert course.highest_ahead(ONECYCLE, 0, 60) == pytest.approx(1, abs=1e-4)
-    assert course.highest_ahead(COSINE, 30, 60) == pytest.approx(0.5, abs=1e-3)
-    assert course.highest_ahead({}, 0, 0) == 1
+    assert schedule_progress.highest_ahead(ONECYCLE, 0, 60) == pytest.approx(1, abs=1e-4)
+    assert schedule_progress.highest_ahead(COSINE, 30, 60) == pytest.approx(0.5, abs=1e-3)
+    assert schedule_progress.highest_ahead({}, 0, 0) == 1
 
 
 @pytest.mark.parametrize(
@@ -78,5 +85,5 @@ def test_the_highest_rate_ahead() -> None:
 def test_the_same_point_of_two_schedules(
     one: dict[str, Any], epochs: int, planned: int, other: dict[str, Any], others: int, there: int
 ) -> None:
-    assert course.same_point(one, epochs, planned, other, others) == there
-    assert course.same_point(one, epochs, planned, one, planned) == epochs
+    assert schedule_progress.same_point(one, epochs, planned, other, others) == there
+    assert schedule_progress.same_point(one, epochs, planned, one, planned) == epochs

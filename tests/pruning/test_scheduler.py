@@ -26,8 +26,13 @@ search: {lr: {low: 1e-6, high: 1e-2, log: true}}
 prune: {asha: {grace: 1, factor: 3}, diverged: true}
 """
 DEAD = {
-    "updates": 50, "trunk_grad_zero": 1.0, "trunk_grad_max": 0.0, "trunk_live": 0.0,
-    "head_live": 0.5, "logit_spread": 0.0, "train_loss": 0.7,
+    "updates": 50,
+    "trunk_grad_zero": 1.0,
+    "trunk_grad_max": 0.0,
+    "trunk_live": 0.0,
+    "head_live": 0.5,
+    "logit_spread": 0.0,
+    "train_loss": 0.7,
 }
 """Vital signs of a dead net; after two such epochs it is certain."""
 
@@ -97,9 +102,13 @@ def test_asha_stops_what_falls_below_the_rungs_cutoff_and_says_why(tmp_path: Pat
     # Of 0.6 and 0.9 the top third begins at 0.6 + 2/3 · 0.3 = 0.8.
     assert feed(scheduler, "c", [0.7]) == "STOP"
     assert scheduler.stops["c"].noted() == {
-        "stop_rule": "asha", "stop_epoch": 0, "stop_rung": 1, "stop_value": 0.7,
+        "stop_rule": "asha",
+        "stop_epoch": 0,
+        "stop_rung": 1,
+        "stop_value": 0.7,
         "stop_reason": "best val_acc 0.7000 at the rung of 1 epochs, cutoff 0.8000 of 2 peers",
-        "stop_cutoff": pytest.approx(0.8), "stop_peers": 2,
+        "stop_cutoff": pytest.approx(0.8),
+        "stop_peers": 2,
     }
 
 
@@ -176,9 +185,11 @@ def test_the_leader_is_of_the_trials_own_contest(tmp_path: Path) -> None:
     """The same protocol on as many pairs: "a" and "near" are; each of the others stands alone."""
     scheduler = Scheduler(space(tmp_path))
     for name, protocol, pairs, score in (
-        ("a", "frontal-triplets", 2000, 0.8), ("other", "cfp-pairs", 2000, 0.9),
-        ("fewer", "frontal-triplets", 1000, 0.95), ("near", "frontal-triplets", 2000, 0.7),
-    ):  # fmt: skip
+        ("a", "frontal-triplets", 2000, 0.8),
+        ("other", "cfp-pairs", 2000, 0.9),
+        ("fewer", "frontal-triplets", 1000, 0.95),
+        ("near", "frontal-triplets", 2000, 0.7),
+    ):
         scheduler.begin(name, {"epochs": 9, "protocol": protocol})
         scheduler.enter(name, row(0, score, val_pairs=pairs))
     assert (scheduler._leader("near"), scheduler._leader("a")) == (0.8, 0.7)
@@ -387,7 +398,7 @@ CONTROL = SPACE.replace("diverged: true", "diverged: true, control: {}")
 
 
 def test_the_control_group_is_judged_and_runs_on(tmp_path: Path) -> None:
-    """"b" is cut at the rung of 1 epoch; nothing that it does later is judged, or held against
+    """ "b" is cut at the rung of 1 epoch; nothing that it does later is judged, or held against
     others."""
     scheduler = Scheduler(space(tmp_path, CONTROL.replace("{}", "1.0")))
     feed(scheduler, "a", [0.9])
@@ -462,9 +473,14 @@ def test_rungs_are_replayed_from_the_journal(tmp_path: Path) -> None:
     for name, scores in {"a": [0.6, 0.7, 0.7], "b": [0.9, 0.9], "c": [0.95] * 3}.items():
         feed(live, name, scores)
     resumed = replayed(live)
-    assert rungs(live) == {
-        1: {"a": 0.6, "b": 0.9, "c": 0.95}, 3: {"a": 0.7, "c": 0.95},
-    } == rungs(resumed)
+    assert (
+        rungs(live)
+        == {
+            1: {"a": 0.6, "b": 0.9, "c": 0.95},
+            3: {"a": 0.7, "c": 0.95},
+        }
+        == rungs(resumed)
+    )
     assert feed(resumed, "d", [0.7]) == feed(live, "d", [0.7]) == "STOP"
     assert resumed.stops["d"] == live.stops["d"]
 
@@ -496,9 +512,15 @@ def test_the_rungs_of_every_kind_of_end_are_replayed(tmp_path: Path, control: st
     assert rungs(live) == {
         8: {"good": 0.859375},
         4: {"good": 0.796875},
-        2: {"good": 0.765625, "breaks": 0.9, "dies": 0.5, "cut": 0.725, "guesses": 0.5,
-            "late": 0.85},
-    }  # fmt: skip
+        2: {
+            "good": 0.765625,
+            "breaks": 0.9,
+            "dies": 0.5,
+            "cut": 0.725,
+            "guesses": 0.5,
+            "late": 0.85,
+        },
+    }
     resumed = replayed(live)
     assert rungs(resumed) == rungs(live) and resumed._leaders == live._leaders
     assert live.asha and resumed.asha and resumed.asha.waiting == live.asha.waiting == {"guesses"}
@@ -624,7 +646,7 @@ def test_they_would_if_what_they_stop_were_no_peer(
 
 @VITAL
 def test_the_stalled_first_and_then_the_good_ones_from_the_best_to_the_worst(
-    vital: Mapping[str, float]
+    vital: Mapping[str, float],
 ) -> None:
     """Beside eight of 0.5 and at most seven better ones the median is 0.5: all are kept. Without
     the stalled ones 0.84 would be held against 0.88."""

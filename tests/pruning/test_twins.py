@@ -32,7 +32,11 @@ SCHEDULES: dict[str, dict[str, Any]] = {
     "frozen": {"freeze": True, "pretrained": True},
 }
 METRICS = {
-    "val_acc": "max", "val_auc": "max", "val_loss": "min", "train_acc": "max", "train_loss": "min",
+    "val_acc": "max",
+    "val_auc": "max",
+    "val_loss": "min",
+    "train_acc": "max",
+    "train_loss": "min",
 }
 EPOCHS, PAIRS = 60, 2000
 Level = Callable[[int, TrialConfig], float]
@@ -92,10 +96,19 @@ def row(epoch: int, level: float) -> dict[str, Any]:
     """An epoch's metrics, all of one mind: so many of the pairs judged right."""
     skill = max(0.0, level - 0.5)
     return {
-        "epoch": epoch, "val_acc": level, "val_auc": level + skill * (1 - level),
-        "val_loss": math.log(2) - 2 * skill**2, "train_acc": 0.5 + skill, "val_pairs": PAIRS,
-        "train_loss": math.log(2) - 2 * skill**2, "updates": 188, "trunk_grad_max": 0.1,
-        "trunk_grad_zero": 0.0, "trunk_live": 0.5, "head_live": 0.5, "logit_spread": 3.0,
+        "epoch": epoch,
+        "val_acc": level,
+        "val_auc": level + skill * (1 - level),
+        "val_loss": math.log(2) - 2 * skill**2,
+        "train_acc": 0.5 + skill,
+        "val_pairs": PAIRS,
+        "train_loss": math.log(2) - 2 * skill**2,
+        "updates": 188,
+        "trunk_grad_max": 0.1,
+        "trunk_grad_zero": 0.0,
+        "trunk_live": 0.5,
+        "head_live": 0.5,
+        "logit_spread": 3.0,
     }
 
 
@@ -154,9 +167,9 @@ def test_nor_is_one_with_the_noise_of_its_pairs(tmp_path: Path, schedule: str) -
 
     def noisy(seed: int) -> Level:
         rng = random.Random(seed)
-        return lambda epoch, config: sum(
-            rng.random() < stands_then_rises(epoch, config) for _ in range(PAIRS)
-        ) / PAIRS
+        return lambda epoch, config: (
+            sum(rng.random() < stands_then_rises(epoch, config) for _ in range(PAIRS)) / PAIRS
+        )
 
     for seed in range(0, 6, 2):
         runner = Runner(searched)
@@ -176,15 +189,25 @@ FULL: dict[str, Callable[[float], float]] = {
     "cosine": lambda done: done - rises(done, 0),
     "warm-up": lambda done: done**2 / 0.6 if done < 0.3 else done - 0.15,
     "onecycle": lambda done: (
-        0.3 * rises(done / 0.3, 0.04) if done < 0.3
+        0.3 * rises(done / 0.3, 0.04)
+        if done < 0.3
         else 0.156 + (done - 0.3) - 0.7 * rises((done - 0.3) / 0.7, 0)
     ),
     # In the warm-up, 10 t (1 + cos(pi t)) / 2 by parts.
     "warm-up and cosine": lambda done: (
-        lambda t: 5 * (t**2 / 2 + t * math.sin(math.pi * t) / math.pi
-                       + (math.cos(math.pi * t) - 1) / math.pi**2)
-    )(min(done, 0.1)) + max(0.0, done - 0.1 - rises(done, 0) + rises(0.1, 0)),
-}  # fmt: skip
+        (
+            lambda t: (
+                5
+                * (
+                    t**2 / 2
+                    + t * math.sin(math.pi * t) / math.pi
+                    + (math.cos(math.pi * t) - 1) / math.pi**2
+                )
+            )
+        )(min(done, 0.1))
+        + max(0.0, done - 0.1 - rises(done, 0) + rises(0.1, 0))
+    ),
+}
 """Share of an epoch's work at the full rate that is done at this share of the schedule."""
 RISING = {"warm-up": 18, "onecycle": 18, "warm-up and cosine": 6}
 """Epochs in which the rate rises."""
@@ -227,8 +250,11 @@ def test_what_stands_still_far_below_the_leader_is_stopped(
     # At a rate that falls not before a tenth of it: (1 + cos(pi x)) / 2 = 0.1 at x = 0.795, and
     # in onecycle at 0.3 + 0.7 x = 0.857.
     first = {
-        "constant": 23, "cosine": 47, "onecycle": 51, "warm-up and cosine": 47,
-    }.get(schedule, 23)  # fmt: skip
+        "constant": 23,
+        "cosine": 47,
+        "onecycle": 51,
+        "warm-up and cosine": 47,
+    }.get(schedule, 23)
     assert first <= stop.epoch <= first + 9
 
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from facesiam.config.trial import TrialConfig
-from search.analysis import published as documents
+from search.analysis import published
 from search.report import figures
 from search.report import page as report
 from search.report.page import main
@@ -24,15 +24,17 @@ ROWS: dict[str, dict[str, Any]] = {
         "published": {"val": 81, "test": 80, "overfit": True, "epoch": 15},
     },
     "B": {
-        "settings": {"augment": True}, "note": "The best AlexNet.",
+        "settings": {"augment": True},
+        "note": "The best AlexNet.",
         "published": {"val": 84, "test": 82, "overfit": False, "epoch": 59},
     },
     "J": {
         "settings": {"augment": True, "join": "concat", "lr": 5e-4, "epochs": 240},
-        "printed": {"pretrained": True}, "note": "Ran from random weights.",
+        "printed": {"pretrained": True},
+        "note": "Ran from random weights.",
         "published": {"val": 50, "test": 50, "overfit": None, "epoch": 0},
     },
-}  # fmt: skip
+}
 RENDER = figures._finish
 PICTURE = re.compile(r"!\[.*\]\((.*)\)")
 
@@ -53,23 +55,35 @@ def line(trial: str, row: str | None, status: str = "done", **settings: Any) -> 
 def lines(trial: str, accuracies: list[float], train_acc: float = 0.9) -> list[dict[str, Any]]:
     return [
         {
-            "trial": trial, "epoch": number, "train_loss": 0.6 - 0.05 * number,
-            "train_acc": train_acc, "val_loss": 0.6, "val_acc": value, "val_pairs": 2000,
-            "seconds": 20.0, "samples_per_second": 100.0, "peak_memory_mib": 500.0,
+            "trial": trial,
+            "epoch": number,
+            "train_loss": 0.6 - 0.05 * number,
+            "train_acc": train_acc,
+            "val_loss": 0.6,
+            "val_acc": value,
+            "val_pairs": 2000,
+            "seconds": 20.0,
+            "samples_per_second": 100.0,
+            "peak_memory_mib": 500.0,
         }
         for number, value in enumerate(accuracies)
-    ]  # fmt: skip
+    ]
 
 
 def write_run(folder: Path, trials: list[dict[str, Any]], epochs: list[dict[str, Any]]) -> Path:
     for name, rows in (("trials", trials), ("epochs", epochs)):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     noted = {
-        "name": folder.name, "started": "2025-11-24T03:04:05", "finished": None, "seed": 0,
-        "command": "python -m search.run spaces/code2.yaml", "commit": "abc1234",
-        "versions": {"torch": "2.15.0"}, "machine": {"cpus": 2},
+        "name": folder.name,
+        "started": "2025-11-24T03:04:05",
+        "finished": None,
+        "seed": 0,
+        "command": "python -m search.run spaces/code2.yaml",
+        "commit": "abc1234",
+        "versions": {"torch": "2.15.0"},
+        "machine": {"cpus": 2},
         "data": {"source": "cfp-dataset.zip", "key": "k3y", "folder": "/cache"},
-    }  # fmt: skip
+    }
     (folder / "manifest.json").write_text(json.dumps(noted))
     return folder
 
@@ -83,8 +97,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Rows A (10 of 60 epochs) and J (stopped at chance); row B of the space was not run."""
-    monkeypatch.setattr(documents, "SPACES", tmp_path / "spaces")
-    monkeypatch.setattr(documents, "CODES", ("code2.yaml",))
+    monkeypatch.setattr(published, "SPACES", tmp_path / "spaces")
+    monkeypatch.setattr(published, "CODES", ("code2.yaml",))
     space_file(tmp_path / "spaces" / "code2.yaml", ROWS)
     folder = tmp_path / "code2"
     space_file(folder / "space.yaml", {name: ROWS[name] for name in ("A", "J")})
@@ -131,12 +145,29 @@ def table_rows(page: str, first: str) -> dict[str, list[str]]:
 def test_documents_table_has_their_columns_and_published_beside_measured(run: Path) -> None:
     row = table_rows(page_of(run), "Test")["A"]
     assert row[1:11] == [
-        "Alexnet", "ADAM", "1E-5", "0", "F", "16", "F", "F", "F", "DECISION NET 2 LOSS",
-    ]  # fmt: skip
+        "Alexnet",
+        "ADAM",
+        "1E-5",
+        "0",
+        "F",
+        "16",
+        "F",
+        "F",
+        "F",
+        "DECISION NET 2 LOSS",
+    ]
     # 1,628 of 2,000 right: 81.4 [79.6, 83.0] by Wilson, at epoch 9 of the ten
     assert row[11:] == [
-        "81", "81.4 [79.6, 83.0]", "80", "–", "T", "F", "15", "9", "10 of 60",
-    ]  # fmt: skip
+        "81",
+        "81.4 [79.6, 83.0]",
+        "80",
+        "–",
+        "T",
+        "F",
+        "15",
+        "9",
+        "10 of 60",
+    ]
 
 
 def test_rows_not_run_are_marked_and_printed_values_win(run: Path) -> None:
@@ -169,7 +200,7 @@ def test_another_run_fills_in_its_rows(run: Path, tmp_path: Path) -> None:
 def test_both_codes_appear_each_under_its_title(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(documents, "CODES", ("code1.yaml", "code2.yaml"))
+    monkeypatch.setattr(published, "CODES", ("code1.yaml", "code2.yaml"))
     one = {"settings": {"protocol": "cfp-pairs", "loss": "single", "net": "vgg16_bn"}}
     space_file(tmp_path / "spaces" / "code1.yaml", {"1": {**ROWS["A"], **one}})
     page = page_of(run)
@@ -191,8 +222,12 @@ def test_a_search_without_rows_draws_its_best_trials_and_settings(tmp_path: Path
     run = search_run(tmp_path / "grid")
     page = page_of(run)
     assert PICTURE.findall(page) == [
-        "curves-0002.png", "curves-0001.png", "curves-0004.png", "overview.png", "settings.png",
-    ]  # fmt: skip
+        "curves-0002.png",
+        "curves-0001.png",
+        "curves-0004.png",
+        "overview.png",
+        "settings.png",
+    ]
     assert "The documents' tables" not in page and "Overfit" not in page
 
 
@@ -230,14 +265,23 @@ def test_rules_have_their_record_and_runs_without_a_verdict_no_section(
     space_file(other / "space.yaml", {}, search={"lr": [1e-5, 1e-4]})
     write_run(
         other,
-        [judged(ran_on[0], "asha", control=True), judged(ran_on[1], "asha", control=True),
-         judged(line("0003", None, "stopped", epochs=6), "asha")],
+        [
+            judged(ran_on[0], "asha", control=True),
+            judged(ran_on[1], "asha", control=True),
+            judged(line("0003", None, "stopped", epochs=6), "asha"),
+        ],
         [*lines("0001", [0.6] * 6), *lines("0002", [0.6] * 5 + [0.8]), *lines("0003", [0.5] * 2)],
-    )  # fmt: skip
+    )
     page = page_of(other)
     assert table_rows(page, "rule")["asha"][1:] == [
-        "3", "1", "2", "1", "50.0 [1.3, 98.7]", "4", "8",
-    ]  # fmt: skip
+        "3",
+        "1",
+        "2",
+        "1",
+        "50.0 [1.3, 98.7]",
+        "4",
+        "8",
+    ]
     both = page_of(run, other)
     assert "### code2\n\n| rule | verdicts |" in both and "### grid\n\n| rule | verdicts |" in both
     # J: 6 of 240 epochs
@@ -313,7 +357,7 @@ def test_command_prints_the_path(run: Path, capsys: pytest.CaptureFixture[str]) 
         (lambda run: write_test(run, "A", 0, "high"), "test.json: not a test result"),
     ],
     ids=["no manifest", "no epochs", "no space", "bad test"],
-)  # fmt: skip
+)
 def test_damage_is_one_sentence_and_exit_2(
     run: Path, damage: Any, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -339,12 +383,20 @@ def test_figures_cut_a_loss_that_would_flatten_the_rest() -> None:
 
 
 def test_numbers_as_the_documents_write_them() -> None:
-    assert [documents.number(value) for value in (1e-3, 5e-4, 1e-5, 0.0, 0)] == [
-        "1E-3", "5E-4", "1E-5", "0", "0",
-    ]  # fmt: skip
-    assert [documents.letter(value) for value in (True, False, None, "...", "T")] == [
-        "T", "F", "…", "…", "T",
-    ]  # fmt: skip
+    assert [published.number(value) for value in (1e-3, 5e-4, 1e-5, 0.0, 0)] == [
+        "1E-3",
+        "5E-4",
+        "1E-5",
+        "0",
+        "0",
+    ]
+    assert [published.letter(value) for value in (True, False, None, "...", "T")] == [
+        "T",
+        "F",
+        "…",
+        "…",
+        "T",
+    ]
 
 
 def test_pictures_that_are_not_a_reports_stay_and_a_link_is_refused(

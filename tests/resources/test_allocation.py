@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from search.resources.allocation import DriverError, Node, Setup, Shares, check_address, check_gpus
+from search.resources.allocation import (
+    Allocation,
+    DriverError,
+    Node,
+    Setup,
+    check_address,
+    check_gpus,
+)
 from search.space.model import SearchSpace, load
 from search.tuning.failures import reason_of
 
@@ -16,13 +23,16 @@ NETS = "search: {net: [alexnet, vgg16_bn], lr: [1e-3, 1e-4]}\nalgorithm: grid\n"
 
 
 def shares(
-    tmp_path: Path, resources: str, there: tuple[float, float] | list[Node], text: str = NETS,
+    tmp_path: Path,
+    resources: str,
+    there: tuple[float, float] | list[Node],
+    text: str = NETS,
     **options: float,
-) -> Shares:
+) -> Allocation:
     """The shares of a small search on a machine with so many CPUs and GPUs, or on several."""
     setup = Setup(run=tmp_path, data="", **options)  # type: ignore[arg-type]
     nodes = [Node(*there)] if isinstance(there, tuple) else there
-    return Shares(space(tmp_path, text, resources), setup, nodes)
+    return Allocation(space(tmp_path, text, resources), setup, nodes)
 
 
 def space(tmp_path: Path, text: str, resources: str) -> SearchSpace:
@@ -45,7 +55,11 @@ def space(tmp_path: Path, text: str, resources: str) -> SearchSpace:
     ],
 )
 def test_shares(
-    tmp_path: Path, resources: str, cpus: float, gpus: float, of_alexnet: tuple[float, float],
+    tmp_path: Path,
+    resources: str,
+    cpus: float,
+    gpus: float,
+    of_alexnet: tuple[float, float],
     concurrent: int,
 ) -> None:
     found = shares(tmp_path, resources, (cpus, gpus))
@@ -122,8 +136,10 @@ def test_an_address_is_tried_before_ray_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("traceback", "reason"),
     [
-        ("Traceback:\n  File x\nfacesiam.trainable.OutOfMemory: out of memory in epoch 3: CUDA\n",
-         "out of memory in epoch 3: CUDA"),
+        (
+            "Traceback:\n  File x\nfacesiam.trainable.OutOfMemory: out of memory in epoch 3: CUDA\n",
+            "out of memory in epoch 3: CUDA",
+        ),
         ("Traceback:\n  File x\nValueError: shapes differ\n", "ValueError: shapes differ"),
         ("", "the worker died"),
     ],
@@ -135,37 +151,35 @@ def test_the_reason_is_the_sentence_of_a_traceback(traceback: str, reason: str) 
 def test_what_is_auto_follows_the_measured_number_at_once(tmp_path: Path) -> None:
     both = space(tmp_path, "search: {net: [alexnet, vgg16_bn], lr: {low: 0.1, high: 1}}\n", "")
     setup, at_once = Setup(run=tmp_path, data=""), {"alexnet": 4, "vgg16_bn": 1}
-    gpu = Shares(both, setup, [Node(16, 2)], at_once)
+    gpu = Allocation(both, setup, [Node(16, 2)], at_once)
     assert gpu.of("alexnet") == (2, 0.25) and gpu.of("vgg16_bn") == (8, 1)
     assert gpu.concurrent == 8
-    cores = Shares(both, setup, [Node(16, 0)], at_once)
+    cores = Allocation(both, setup, [Node(16, 0)], at_once)
     assert cores.of("alexnet") == (4, 0) and cores.of("vgg16_bn") == (16, 0)
 
 
 def test_a_share_doubles_up_to_the_whole_device(tmp_path: Path) -> None:
     one = space(tmp_path, "search: {net: [alexnet], lr: {low: 0.1, high: 1}}\n", "")
-    gpu = Shares(one, Setup(run=tmp_path, data=""), [Node(8, 1)], {"alexnet": 4})
+    gpu = Allocation(one, Setup(run=tmp_path, data=""), [Node(8, 1)], {"alexnet": 4})
     assert [gpu.of("alexnet", n)[1] for n in range(4)] == [0.25, 0.5, 1, 1]
     assert [gpu.grows("alexnet", n) for n in range(3)] == [True, True, False]
-    two = Shares(one, Setup(run=tmp_path, data="", gpus=2), [Node(8, 4)])
+    two = Allocation(one, Setup(run=tmp_path, data="", gpus=2), [Node(8, 4)])
     assert two.of("alexnet", 3)[1] == 2 and not two.grows("alexnet", 0)
-    cores = Shares(one, Setup(run=tmp_path, data="", cpus=3), [Node(8, 0), Node(4, 0)])
+    cores = Allocation(one, Setup(run=tmp_path, data="", cpus=3), [Node(8, 0), Node(4, 0)])
     assert [cores.of("alexnet", n)[0] for n in range(4)] == [3, 6, 8, 8]
 
 
 @pytest.mark.parametrize(("trials", "gpus"), [(2, 1), (3, 0.5), (8, 0.25), (20, 0.25)])
-def test_no_gpu_idles_beside_one_that_is_shared(
-    tmp_path: Path, trials: int, gpus: float
-) -> None:
+def test_no_gpu_idles_beside_one_that_is_shared(tmp_path: Path, trials: int, gpus: float) -> None:
     few = space(tmp_path, f"search: {{lr: {{low: 0.1, high: 1}}}}\ntrials: {trials}\n", "")
-    two = Shares(few, Setup(run=tmp_path, data=""), [Node(8, 2)], {"alexnet": 4})
+    two = Allocation(few, Setup(run=tmp_path, data=""), [Node(8, 2)], {"alexnet": 4})
     assert two.of("alexnet")[1] == gpus
 
 
 def test_a_head_without_cpus_of_its_own_does_not_make_the_shares_small(tmp_path: Path) -> None:
     space = load_text(tmp_path, "search: {lr: [1e-4, 1e-3, 1e-2]}\nalgorithm: grid\n")
     nodes = [Node(0, 0), Node(8, 0)]
-    shares = Shares(space, Setup(run=tmp_path, data=""), nodes)
+    shares = Allocation(space, Setup(run=tmp_path, data=""), nodes)
     assert shares.of("alexnet") == (2, 0) and shares.concurrent == 4
     assert shares.at_once_on([Node(0, 0)]) == 0
 

@@ -15,7 +15,7 @@ from facesiam.nets.pretrained import WeightsError, imagenet_url
 from search.resources.plan import describe, who_chooses
 from search.runs.journal import Journal
 from search.space.model import SearchSpace, load
-from search.tuning.sampler import Suggester
+from search.tuning.sampler import Sampler
 
 OPTIONS = argparse.Namespace(
     cpus=None, gpus=None, data=None, address=None, concurrent=None, weights=None
@@ -102,18 +102,38 @@ def searched(tmp_path: Path, text: str) -> SearchSpace:
     [
         (30, 2, 0, "the first 10 of 30 trials are drawn at random; TPE chooses the other 20"),
         (8, 2, 0, "the first 2 of 8 trials are drawn at random; TPE chooses the other 6"),
-        (30, 12, 0, "the first 12 of 30 trials are drawn at random, as 12 start before any has a "
-                    "score; TPE chooses the other 18"),
-        (8, 8, 0, "TPE chooses no trial: all 8 are drawn at random, as 8 start before any has a "
-                  "score; with more trials, or fewer at once, it would"),
-        (1, 1, 0, "TPE chooses no trial: all 1 are drawn at random; with more trials, or fewer at "
-                  "once, it would"),
+        (
+            30,
+            12,
+            0,
+            "the first 12 of 30 trials are drawn at random, as 12 start before any has a "
+            "score; TPE chooses the other 18",
+        ),
+        (
+            8,
+            8,
+            0,
+            "TPE chooses no trial: all 8 are drawn at random, as 8 start before any has a "
+            "score; with more trials, or fewer at once, it would",
+        ),
+        (
+            1,
+            1,
+            0,
+            "TPE chooses no trial: all 1 are drawn at random; with more trials, or fewer at "
+            "once, it would",
+        ),
         (8, 8, 13, "TPE chooses every trial"),
         (30, 2, 4, "the first 6 of 30 trials are drawn at random; TPE chooses the other 24"),
-        (8, None, 0, "the first 2 of 8 trials are drawn at random, and all that start before any "
-                     "has a score; TPE chooses the other 6"),
+        (
+            8,
+            None,
+            0,
+            "the first 2 of 8 trials are drawn at random, and all that start before any "
+            "has a score; TPE chooses the other 6",
+        ),
     ],
-)  # fmt: skip
+)
 def test_who_chooses_the_trials(
     tmp_path: Path, trials: int, at_once: int | None, known: int, expected: str
 ) -> None:
@@ -132,7 +152,7 @@ def test_as_many_trials_as_it_says_do_not_depend_on_any_score(
     space = searched(tmp_path, f"trials: {trials}")
     found = []
     for sign in (1, -1):
-        suggester, settings, running = Suggester(space), list[Any](), list[Any]()
+        suggester, settings, running = Sampler(space), list[Any](), list[Any]()
         while suggestion := suggester.next():
             settings.append(suggestion.settings)
             running.append(suggestion)
@@ -160,12 +180,16 @@ def test_of_a_small_space_tpe_chooses_the_order_only(tmp_path: Path) -> None:
     file.write_text("search: {lr: [1e-3, 1e-4, 1e-5], join: [concat, difference]}\ntrials: 20\n")
     assert who_chooses(load(file), 1) == (
         "the first 2 of 6 trials are drawn at random; TPE chooses the other 4, in which order: "
-        "every configuration is run", 4,
+        "every configuration is run",
+        4,
     )
 
 
 def test_the_spaces_that_are_shipped_leave_tpe_most_of_their_trials() -> None:
     folder = Path(__file__).parents[2] / "spaces"
-    chosen = {file.stem: who_chooses(load(file), 1)[1] for file in folder.glob("*.yaml")
-              if load(file).algorithm == "tpe"}  # fmt: skip
+    chosen = {
+        file.stem: who_chooses(load(file), 1)[1]
+        for file in folder.glob("*.yaml")
+        if load(file).algorithm == "tpe"
+    }
     assert chosen == {"beyond": 50, "code1": 20, "code2": 20, "cpu": 6}

@@ -13,7 +13,7 @@ import pytest
 
 from facesiam.config.trial import TrialConfig, Value
 from facesiam.data.dataset import FaceData, cache_root
-from facesiam.training import throughput as probe
+from facesiam.training import throughput
 from facesiam.training.throughput import Share, Way, choose, share_of
 from search.resources import sharing
 from search.resources.allocation import Node, Setup
@@ -80,11 +80,12 @@ def test_what_was_found_is_said_and_given_by_net(tmp_path: Path) -> None:
 
 def measured(monkeypatch: pytest.MonkeyPatch, rates: dict[int, float], mib: float = 100) -> None:
     """Have the machine, of 1,000 MiB, reach these rates by trials at once."""
+
     def measure(task: Mapping[str, Any], at_once: int, threads: int) -> Way:
         fits = rates[at_once] > 0
         return Way(at_once, threads, rates[at_once], mib * fits, 1000.0 * fits)
 
-    monkeypatch.setattr(probe, "measure", measure)
+    monkeypatch.setattr(throughput, "measure", measure)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +100,10 @@ def measured(monkeypatch: pytest.MonkeyPatch, rates: dict[int, float], mib: floa
     ],
 )
 def test_the_number_is_doubled_while_it_pays_and_fits(
-    monkeypatch: pytest.MonkeyPatch, rates: dict[int, float], mib: float, tried: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+    rates: dict[int, float],
+    mib: float,
+    tried: list[int],
     best: int,
 ) -> None:
     measured(monkeypatch, rates, mib)
@@ -115,7 +119,7 @@ def test_what_was_measured_is_kept_for_trials_of_the_same_cost(
     monkeypatch.setenv("FACESIAM_CACHE", str(tmp_path))
     measured(monkeypatch, {1: 10, 2: 9})
     first = share_of(tiny.to_dict(), "", {}, 2, False)
-    monkeypatch.setattr(probe, "measure", lambda *_: pytest.fail("measured again"))
+    monkeypatch.setattr(throughput, "measure", lambda *_: pytest.fail("measured again"))
     cheaper = dataclasses.replace(tiny, lr=0.5, seed=7)
     assert share_of(cheaper.to_dict(), "", {}, 2, False) == first
     measured(monkeypatch, {1: 10, 2: 30})
@@ -123,7 +127,10 @@ def test_what_was_measured_is_kept_for_trials_of_the_same_cost(
     assert share_of(larger.to_dict(), "", {}, 2, False).best.at_once == 2
     file = cache_root() / "shares.json"
     for damage in (
-        "{half", "5", "[" * 3000, json.dumps(dict.fromkeys(json.loads(file.read_text()), [1, 2])),
+        "{half",
+        "5",
+        "[" * 3000,
+        json.dumps(dict.fromkeys(json.loads(file.read_text()), [1, 2])),
         json.dumps(dict.fromkeys(json.loads(file.read_text()), [[0, 1, 2, 3, 4], [[1] * 5]])),
     ):  # a damaged cache is measured anew
         file.write_text(damage)
@@ -134,11 +141,11 @@ def test_two_real_processes_train_at_the_same_time(
     monkeypatch: pytest.MonkeyPatch, tiny: TrialConfig, data: FaceData
 ) -> None:
     task = {"settings": tiny.to_dict(), "data": str(data.folder), "weights": {}, "gpu": False}
-    way = probe.measure(task, 2, 1)
+    way = throughput.measure(task, 2, 1)
     assert way.at_once == 2 and way.threads == 1
     assert way.pairs_per_second > 1 and 100 < way.memory_mib < way.there_mib
     broken = {**task, "data": "/nowhere"}
-    assert probe.measure(broken, 1, 1) == Way(1, 1, 0, 0, 0)
+    assert throughput.measure(broken, 1, 1) == Way(1, 1, 0, 0, 0)
     assert json.dumps(way)
 
 
@@ -146,10 +153,10 @@ def test_a_measurement_that_failed_or_hangs_is_given_up_and_not_kept(
     monkeypatch: pytest.MonkeyPatch, tiny: TrialConfig, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("FACESIAM_CACHE", str(tmp_path))
-    monkeypatch.setattr(probe, "MOST_SECONDS", 0.2)  # before torch is imported
+    monkeypatch.setattr(throughput, "MOST_SECONDS", 0.2)  # before torch is imported
     share = share_of(tiny.to_dict(), str(tmp_path), {}, 1, False)
     assert share == Share(Way(1, 1, 0, 0, 0), [Way(1, 1, 0, 0, 0)])
     assert not (cache_root() / "shares.json").exists()
     hanging = [sys.executable, "-c", "print('hello, I am no JSON', flush=True); input(); input()"]
-    monkeypatch.setattr(probe, "COMMAND", hanging)
-    assert probe.measure({}, 1, 1).pairs_per_second == 0
+    monkeypatch.setattr(throughput, "COMMAND", hanging)
+    assert throughput.measure({}, 1, 1).pairs_per_second == 0

@@ -61,7 +61,9 @@ def without(file: Path, *numbers: int) -> None:
 def test_a_whole_journal_is_read_in_order(run: Path) -> None:
     assert [row["n"] for _, row in read_events(run)] == list(range(1, 12))
     assert {name: len(rows) for name, rows in read_epochs(run).items()} == {
-        "0001": 3, "0002": 2, "0003": 1,
+        "0001": 3,
+        "0002": 2,
+        "0003": 1,
     }
 
 
@@ -71,8 +73,12 @@ def test_a_whole_journal_is_read_in_order(run: Path) -> None:
         (EPOCHS, (3,), "1 of its lines, number 3, are missing; epoch 1 of trial 0001 is missing"),
         (EPOCHS, (3, 4), "numbers 3 to 4, are missing; epochs 1 to 2 of trial 0001 is missing"),
         (EPOCHS, (8,), "number 8, are missing; epoch 1 of trial 0002 is missing"),
-        (EPOCHS, (2, 7, 8), "3 of its lines, numbers 2, 7 to 8, are missing; epoch 0 of trial "
-                            "0001, epochs 0 to 1 of trial 0002 are missing"),
+        (
+            EPOCHS,
+            (2, 7, 8),
+            "3 of its lines, numbers 2, 7 to 8, are missing; epoch 0 of trial "
+            "0001, epochs 0 to 1 of trial 0002 are missing",
+        ),
         (TRIALS, (5,), "1 of its lines, number 5, are missing. A copy"),
         (TRIALS, (6, 9), "numbers 6, 9, are missing; the line of trial 0002 is missing"),
     ],
@@ -82,7 +88,10 @@ def test_lines_that_are_gone_are_named_and_every_reader_refuses(
 ) -> None:
     without(run / file, *numbers)
     readers: list[Callable[[Path], Any]] = [
-        read_trials, read_epochs, lambda r: list(read_events(r)), Journal,
+        read_trials,
+        read_epochs,
+        lambda r: list(read_events(r)),
+        Journal,
     ]
     before = {name: (run / name).read_bytes() for name in (TRIALS, EPOCHS)}
     for reader in readers:
@@ -111,7 +120,7 @@ def test_every_cut_of_one_file_that_loses_a_line_which_others_follow_is_refused(
 
 
 def test_an_old_journal_without_numbers_is_read_and_its_lost_epochs_are_missed(
-    tmp_path: Path
+    tmp_path: Path,
 ) -> None:
     old = REFERENCE / "code2-row-A"
     assert {len(rows) for rows in read_epochs(old).values()} == {10}
@@ -151,7 +160,9 @@ def test_a_repair_keeps_what_is_sure_and_has_the_rest_trained_again(run: Path) -
     trials, epochs = read_trials(run), read_epochs(run)
     assert {name: len(rows) for name, rows in epochs.items()} == {"0001": 1, "0002": 1, "0003": 1}
     assert {name: line["status"] for name, line in trials.items()} == {
-        "0001": "interrupted", "0002": "interrupted", "0003": "running",
+        "0001": "interrupted",
+        "0002": "interrupted",
+        "0003": "running",
     }
     assert trials["0002"]["stop_rule"] == "interrupted" and trials["0002"]["stop_epoch"] is None
     assert trials["0001"]["settings"] == SETTINGS
@@ -174,16 +185,20 @@ def test_a_repair_drops_lines_that_are_no_records_and_epochs_of_unknown_trials(r
 def test_a_repair_leaves_out_an_epoch_of_which_a_figure_was_lost(run: Path) -> None:
     """The message about it names --repair; the epochs after it are beyond a hole then."""
     rows = read_lines(run / EPOCHS)
-    (run / EPOCHS).write_text("".join(
-        json.dumps({k: v for k, v in row.items() if row["n"] != 3 or k != "val_acc"}) + "\n"
-        for row in rows
-    ))
+    (run / EPOCHS).write_text(
+        "".join(
+            json.dumps({k: v for k, v in row.items() if row["n"] != 3 or k != "val_acc"}) + "\n"
+            for row in rows
+        )
+    )
     with pytest.raises(JournalError, match="line number 3 has no val_acc; .*--repair"):
         read_trials(run)
     done = repair(run)
     assert done.left_out == {TRIALS: 0, EPOCHS: 2} and done.again == {"0001": 1}
     assert {name: len(rows) for name, rows in read_epochs(run).items()} == {
-        "0001": 1, "0002": 2, "0003": 1,
+        "0001": 1,
+        "0002": 2,
+        "0003": 1,
     }
 
 

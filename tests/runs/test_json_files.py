@@ -18,15 +18,16 @@ from facesiam.nets.pretrained import WeightsError, read_weights
 from search import results
 from search.pruning.recorded_runs import read as read_curves
 from search.report.page import main as report
-from search.runs import json_files as runfiles
-from search.runs import manifest
+from search.runs import json_files, manifest
 from search.runs.journal import EPOCHS, TRIALS, Journal
 from search.runs.reuse import refuse_changes
 from search.space.model import load
-from search.tuning import warm_start as prior
+from search.tuning import warm_start
 
 NOTED: dict[str, Any] = {
-    "name": "x", "command": "python -m search.run x.yaml", "sessions": [{"trainer": "t"}],
+    "name": "x",
+    "command": "python -m search.run x.yaml",
+    "sessions": [{"trainer": "t"}],
     "data": {"source": "drawn", "key": "ab12"},
 }
 
@@ -60,7 +61,9 @@ def loop(path: Path) -> None:
 
 
 DAMAGE = [
-    (pipe, "is a pipe or a device"), (folder, "is a folder"), (loop, "symbolic links"),
+    (pipe, "is a pipe or a device"),
+    (folder, "is a folder"),
+    (loop, "symbolic links"),
     (lambda path: path.write_bytes(b"\xff\xfe\x00\n"), "UTF-8"),
     (lambda path: path.write_text("17\n"), "must hold|not a record|is not"),
     (lambda path: path.write_text("[" * 5000 + "]" * 5000 + "\n"), "nested too deeply|deep"),
@@ -83,16 +86,24 @@ def test_what_is_no_such_file_is_one_sentence(
 @pytest.mark.parametrize(
     ("field", "value", "said"),
     [
-        ("trial", "../../x", "trial must be a name"), ("trial", "", "trial must be a name"),
-        ("trial", ".hidden", "trial must be a name"), ("trial", "a\x1b[2J", "trial must be"),
-        ("trial", 7, "trial must be a name"), ("status", "gone", "status must be one of pending"),
-        ("status", None, "status must be"), ("row", "a/b", "row must be a name"),
-        ("settings", [], "settings must be"), ("settings", {}, "settings must be"),
+        ("trial", "../../x", "trial must be a name"),
+        ("trial", "", "trial must be a name"),
+        ("trial", ".hidden", "trial must be a name"),
+        ("trial", "a\x1b[2J", "trial must be"),
+        ("trial", 7, "trial must be a name"),
+        ("status", "gone", "status must be one of pending"),
+        ("status", None, "status must be"),
+        ("row", "a/b", "row must be a name"),
+        ("settings", [], "settings must be"),
+        ("settings", {}, "settings must be"),
         ("settings", {"lr": {}}, "settings must be"),
-        ("control", 1, "control must be true or false"), ("n", 0, "n must be a whole number"),
-        ("n", True, "n must be"), ("stop_epoch", "1", "stop_epoch must be"), ("log", "x", "log"),
+        ("control", 1, "control must be true or false"),
+        ("n", 0, "n must be a whole number"),
+        ("n", True, "n must be"),
+        ("stop_epoch", "1", "stop_epoch must be"),
+        ("log", "x", "log"),
     ],
-)  # fmt: skip
+)
 def test_a_trials_line_is_held_to_its_form(
     run: Path, field: str, value: Any, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -106,15 +117,22 @@ def test_a_trials_line_is_held_to_its_form(
 @pytest.mark.parametrize(
     ("field", "value", "said"),
     [
-        ("epoch", -1, "epoch must be"), ("epoch", 1.5, "epoch must be"),
-        ("epoch", 10**400, "epoch must be"), ("val_acc", 1e308, "val_acc must be a share"),
-        ("val_acc", "abc", "val_acc must be"), ("val_acc", True, "val_acc must be"),
-        ("val_acc", -0.1, "val_acc must be"), ("val_pairs", 1.5, "val_pairs must be a whole"),
-        ("seconds", -1, "seconds must be 0 or more"), ("trial", "a b", "trial must be a name"),
-        ("val_pairs", float("inf"), "val_pairs must be"), ("val_acc", None, "val_acc must be"),
-        ("val_pairs", float("nan"), "val_pairs must be"), ("seconds", 1e308, "seconds must be"),
+        ("epoch", -1, "epoch must be"),
+        ("epoch", 1.5, "epoch must be"),
+        ("epoch", 10**400, "epoch must be"),
+        ("val_acc", 1e308, "val_acc must be a share"),
+        ("val_acc", "abc", "val_acc must be"),
+        ("val_acc", True, "val_acc must be"),
+        ("val_acc", -0.1, "val_acc must be"),
+        ("val_pairs", 1.5, "val_pairs must be a whole"),
+        ("seconds", -1, "seconds must be 0 or more"),
+        ("trial", "a b", "trial must be a name"),
+        ("val_pairs", float("inf"), "val_pairs must be"),
+        ("val_acc", None, "val_acc must be"),
+        ("val_pairs", float("nan"), "val_pairs must be"),
+        ("seconds", 1e308, "seconds must be"),
     ],
-)  # fmt: skip
+)
 def test_an_epochs_line_is_held_to_its_form(
     run: Path, field: str, value: Any, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -126,9 +144,16 @@ def test_an_epochs_line_is_held_to_its_form(
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("align", 10**30), ("align", "x"), ("batch_size", 10**30), ("batch_size", 1.5),
-     ("batch_size", True), ("lr", "x"), ("net", 7)],
-)  # fmt: skip
+    [
+        ("align", 10**30),
+        ("align", "x"),
+        ("batch_size", 10**30),
+        ("batch_size", 1.5),
+        ("batch_size", True),
+        ("lr", "x"),
+        ("net", 7),
+    ],
+)
 def test_a_setting_that_goes_into_no_column_is_named(run: Path, name: str, value: Any) -> None:
     line = json.loads((run / TRIALS).read_text())
     second = {**line, "trial": "0002", "n": 3, "settings": {**line["settings"], name: value}}
@@ -148,8 +173,10 @@ def test_epochs_without_their_pairs_have_a_score_of_which_nothing_is_sure(run: P
 
 def test_a_field_that_earlier_epochs_have_is_missed(run: Path) -> None:
     with (run / EPOCHS).open("a") as file:
-        file.write(json.dumps({"trial": "0001", "epoch": 1, "val_pairs": 100, "seconds": 1.0,
-                               "n": 3}) + "\n")  # fmt: skip
+        file.write(
+            json.dumps({"trial": "0001", "epoch": 1, "val_pairs": 100, "seconds": 1.0, "n": 3})
+            + "\n"
+        )
     with pytest.raises(results.RunError, match="line number 3 has no val_acc"):
         results.load(run)
 
@@ -181,15 +208,16 @@ def test_a_resume_refuses_settings_that_are_no_trials(run: Path) -> None:
 @pytest.mark.parametrize(
     ("held", "said"),
     [
-        ({}, "must hold a list"), ([5], "must hold a list"),
+        ({}, "must hold a list"),
+        ([5], "must hold a list"),
         ([{"settings": {}, "value": "x"}], "known trial 1: value must be a number"),
         ([{"settings": {}, "value": 0.5}], "known trial 1: has no source and no status"),
     ],
 )
 def test_a_warm_starts_file_is_held_to_its_form(run: Path, held: Any, said: str) -> None:
-    (run / prior.FILE).write_text(json.dumps(held))
+    (run / warm_start.FILE).write_text(json.dumps(held))
     with pytest.raises(FileError, match=said):
-        prior.read(run)
+        warm_start.read(run)
 
 
 FIGURE = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 9}
@@ -199,17 +227,23 @@ TEST = {"accuracy": FIGURE, "auc": FIGURE, "eer": FIGURE, "seed": 0, "epoch": No
 @pytest.mark.parametrize(
     "changed",
     [
-        {"accuracy": 5}, {"auc": {"value": "x"}}, {"eer": {**FIGURE, "high": 7}}, {"seed": "0"},
-        {"epoch": 1.5}, {"config": []}, {"protocol": "../x"}, {"accuracy": {**FIGURE, "n": None}},
+        {"accuracy": 5},
+        {"auc": {"value": "x"}},
+        {"eer": {**FIGURE, "high": 7}},
+        {"seed": "0"},
+        {"epoch": 1.5},
+        {"config": []},
+        {"protocol": "../x"},
+        {"accuracy": {**FIGURE, "n": None}},
     ],
 )
 def test_test_results_are_held_to_their_form(tmp_path: Path, changed: dict[str, Any]) -> None:
     file = tmp_path / "test.json"
     file.write_text(json.dumps(TEST))
-    assert runfiles.read_test(file, ())["accuracy"] == FIGURE
+    assert json_files.read_test(file, ())["accuracy"] == FIGURE
     file.write_text(json.dumps(TEST | changed))
     with pytest.raises(FileError, match="not a test result"):
-        runfiles.read_test(file, ())
+        json_files.read_test(file, ())
 
 
 @pytest.mark.parametrize("lost", ["accuracy", "auc", "eer", "seed", "epoch"])
@@ -219,18 +253,18 @@ def test_test_results_without_what_all_versions_noted_are_none(tmp_path: Path, l
     for left in ({}, {name: value for name, value in TEST.items() if name != lost}):
         file.write_text(json.dumps(left))
         with pytest.raises(FileError, match="not a test result"):
-            runfiles.read_test(file, ("accuracy", "auc", "eer", "tpr"))
+            json_files.read_test(file, ("accuracy", "auc", "eer", "tpr"))
 
 
 def test_folds_are_held_to_their_form(tmp_path: Path) -> None:
     file, whole = tmp_path / "folds.json", {"auc": {"mean": 0.5, "std": float("nan")}}
     file.write_text(json.dumps({"trial": "0001", "folds": [1], "FF": whole}))
-    assert runfiles.read_folds(file, ("FF",), ("auc",))["folds"] == [1]
+    assert json_files.read_folds(file, ("FF",), ("auc",))["folds"] == [1]
     for other in ({"FF": []}, {"folds": "1"}, {"trial": None}, {"FF": {"auc": {"mean": "x"}}}):
         held = {"trial": "0001", "folds": [1], "FF": whole} | other
         file.write_text(json.dumps(held))
         with pytest.raises(FileError):
-            runfiles.read_folds(file, ("FF",), ("auc",))
+            json_files.read_folds(file, ("FF",), ("auc",))
 
 
 def test_pipes_are_not_waited_for(tmp_path: Path) -> None:
@@ -247,7 +281,7 @@ def test_pipes_are_not_waited_for(tmp_path: Path) -> None:
 
 
 def test_paths_that_cannot_be_asked_for_are_one_sentence(
-    capsys: pytest.CaptureFixture[str]
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     for path in ("x" * 300, "a\0b"):
         assert results.main([path]) == 2
@@ -255,7 +289,7 @@ def test_paths_that_cannot_be_asked_for_are_one_sentence(
 
 
 def test_a_fault_of_this_program_is_not_that_some_trial_failed(
-    capsys: pytest.CaptureFixture[str]
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def broken() -> int:
         raise ZeroDivisionError("by hand")
@@ -269,8 +303,10 @@ def test_a_full_disk_is_the_systems_word_and_leaves_nothing(tmp_path: Path) -> N
     import torch
 
     def full(*given: Any, **more: Any) -> None:
-        raise RuntimeError("[enforce fail at inline_container.cc:664] . PytorchStreamWriter "
-                           "failed writing file data/0: file write failed")  # fmt: skip
+        raise RuntimeError(
+            "[enforce fail at inline_container.cc:664] . PytorchStreamWriter "
+            "failed writing file data/0: file write failed"
+        )
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch, "save", full)

@@ -12,8 +12,7 @@ import pytest
 
 from facesiam.storage import Bucket, StorageError
 from search import results
-from search.runs import layout as folder
-from search.runs import remote as mirror
+from search.runs import layout, remote
 from search.runs.journal import EPOCHS, TRIALS, Journal, JournalError, read_epochs, read_lines
 from search.runs.remote import Mirror, fetched, folder_for
 
@@ -28,7 +27,7 @@ def url(tmp_path: Path) -> str:
 def machine(monkeypatch: pytest.MonkeyPatch, name: str, tmp_path: Path) -> None:
     """Be another machine from now on: with a cache and a name of its own."""
     monkeypatch.setenv("FACESIAM_CACHE", str(tmp_path / name))
-    monkeypatch.setattr(mirror, "_host", lambda: name)
+    monkeypatch.setattr(remote, "_host", lambda: name)
 
 
 def noted(url: str, *names: str) -> Mirror:
@@ -159,18 +158,25 @@ def test_a_part_that_is_missing_is_told(
 PART = "journal/000000000001-000000000002.jsonl"
 
 
-@pytest.mark.parametrize(("content", "says"), [
-    (b"garbage \xff\n", "has a line that is not JSON in UTF-8: 'garbage .'; put an earlier"),
-    (b"5\n", "has a line that is not JSON with a number n: '5'; put"),
-    (b"[" * 200_000 + b"\n", "nested too deeply"),
-    (b'{"trial": "0001", "n": true}\n', "with a number n"),
-    (b"", "does not hold lines 1 to 2 as it should; put an earlier version of it back"),
-    (b'{"trial": "0001", "status": "running", "n": 1}\n', "does not hold lines 1 to 2"),
-    (b'{"trial": "0001", "status": "running", "n": 1}', "is not JSON with its end"),
-    (b'{"n": 1}\n{"n": 3}\n', "does not hold lines 1 to 2"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"garbage \xff\n", "has a line that is not JSON in UTF-8: 'garbage .'; put an earlier"),
+        (b"5\n", "has a line that is not JSON with a number n: '5'; put"),
+        (b"[" * 200_000 + b"\n", "nested too deeply"),
+        (b'{"trial": "0001", "n": true}\n', "with a number n"),
+        (b"", "does not hold lines 1 to 2 as it should; put an earlier version of it back"),
+        (b'{"trial": "0001", "status": "running", "n": 1}\n', "does not hold lines 1 to 2"),
+        (b'{"trial": "0001", "status": "running", "n": 1}', "is not JSON with its end"),
+        (b'{"n": 1}\n{"n": 3}\n', "does not hold lines 1 to 2"),
+    ],
+)
 def test_a_damaged_part_is_one_sentence(
-    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, says: str,
+    url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    content: bytes,
+    says: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The last part too, whose lines no later part's numbers miss."""
@@ -186,7 +192,7 @@ def test_a_damaged_part_is_one_sentence(
 def test_what_lies_beside_the_parts_is_nobodys_to_read_or_remove(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mirror, "PARTS", 2)
+    monkeypatch.setattr(remote, "PARTS", 2)
     machine(monkeypatch, "one", tmp_path)
     noted(url, "0001").bucket.write("journal/notes.txt", b"mine")
     with Mirror(url, lambda text: None) as here:
@@ -218,9 +224,9 @@ def test_a_damaged_folder_here_is_set_aside(
 def test_a_sign_of_life_that_says_nothing_is_waited_for(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sign: bytes
 ) -> None:
-    monkeypatch.setattr(mirror, "SILENCE", 0.05)
+    monkeypatch.setattr(remote, "SILENCE", 0.05)
     machine(monkeypatch, "one", tmp_path)
-    Bucket(url).write(mirror.LOCK, sign)
+    Bucket(url).write(remote.LOCK, sign)
     said: list[str] = []
     with Mirror(url, said.append) as here:
         pass
@@ -231,7 +237,7 @@ def test_session_after_session_the_bucket_has_the_journal_as_it_is_here(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On this machine and on others, with parts that become one in between."""
-    monkeypatch.setattr(mirror, "PARTS", 5)
+    monkeypatch.setattr(remote, "PARTS", 5)
     for session in range(6):
         machine(monkeypatch, f"machine{session % 4}", tmp_path)
         with Mirror(url, lambda text: None) as here:
@@ -253,7 +259,7 @@ def test_parts_that_became_one_may_still_be_there(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when a driver was killed before it removed them."""
-    monkeypatch.setattr(mirror, "PARTS", 2)
+    monkeypatch.setattr(remote, "PARTS", 2)
     machine(monkeypatch, "one", tmp_path)
     here = noted(url, "0001")
     part = "journal/000000000001-000000000002.jsonl"
@@ -286,9 +292,9 @@ def test_the_bucket_never_has_an_end_without_its_epochs(
 def test_a_run_is_of_one_driver_until_it_is_silent(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mirror, "SILENCE", 0.5)
-    monkeypatch.setattr(mirror, "SIGNING", 0.05)
-    monkeypatch.setattr(mirror, "PERIOD", 0.02)
+    monkeypatch.setattr(remote, "SILENCE", 0.5)
+    monkeypatch.setattr(remote, "SIGNING", 0.05)
+    monkeypatch.setattr(remote, "PERIOD", 0.02)
     machine(monkeypatch, "one", tmp_path)
     said, lost = [], []
     with Mirror(url, said.append) as first:
@@ -298,10 +304,12 @@ def test_a_run_is_of_one_driver_until_it_is_silent(
             with pytest.raises(JournalError, match=f"in it, process {os.getpid()} on one"):
                 Mirror(url, said.append).__enter__()
         assert "0 s for a sign of life" in said[0]
+
         # Taken over all the same, as by one that could not see the signs: the first one ends.
         def taken() -> bool:  # more than once: the first may be about to write its sign over it
-            Bucket(url).write(mirror.LOCK, b'{"host": "two", "pid": 7, "token": "other"}')
+            Bucket(url).write(remote.LOCK, b'{"host": "two", "pid": 7, "token": "other"}')
             return bool(lost)
+
         wait_for(taken)
         assert "process 7 on two has taken it over" in lost[0]
         first._token = "other"  # so that it ends in peace
@@ -309,7 +317,7 @@ def test_a_run_is_of_one_driver_until_it_is_silent(
     dead = {"host": "one", "pid": 2**22 + 1, "token": "x"}
     again = {"host": "one", "pid": os.getpid(), "token": "x"}  # a container that came up again
     for held in (silent, dead, again):
-        Bucket(url).write(mirror.LOCK, json.dumps(held).encode())
+        Bucket(url).write(remote.LOCK, json.dumps(held).encode())
         with Mirror(url, said.append):
             pass
 
@@ -319,7 +327,7 @@ def test_what_cannot_be_brought_there_is_told_and_kept_here(
 ) -> None:
     machine(monkeypatch, "one", tmp_path)
     noted(url, "0001")
-    monkeypatch.setattr(mirror, "PERIOD", 0.01)
+    monkeypatch.setattr(remote, "PERIOD", 0.01)
     said: list[str] = []
     with Mirror(url, said.append) as here:
         write = here.bucket.write
@@ -361,7 +369,7 @@ def test_the_readers_take_the_url_for_a_folder(
     machine(monkeypatch, "two", tmp_path)
     assert results.load(url)[0]["trial"].tolist() == ["0001"]
     assert results.main([url]) == 0 and "0001" in capsys.readouterr().out
-    with pytest.raises(folder.RunError, match="nothing/at"):
-        folder.folder_of("nothing/at/all")
+    with pytest.raises(layout.RunError, match="nothing/at"):
+        layout.folder_of("nothing/at/all")
     assert results.main(["nowhere://x/y"]) == 2
     assert "nowhere://x/y" in capsys.readouterr().err

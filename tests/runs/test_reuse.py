@@ -14,10 +14,11 @@ import torch
 from test_resume import Workers, metrics
 
 from facesiam.config.trial import TrialConfig
-from facesiam.device import numerics as arithmetic
-from facesiam.training import fingerprint as identity
+from facesiam.device import numerics
+from facesiam.training import fingerprint
+from facesiam.training.fingerprint import keys
 from search.runs.journal import read_epochs, read_trials
-from search.runs.reuse import Lent, RunRefused, keys, lent, refuse_changes
+from search.runs.reuse import ReusableTrial, RunRefused, lent, refuse_changes
 from search.space.model import load
 from search.tuning.live_table import Board
 from search.tuning.recorder import Recorder
@@ -106,16 +107,19 @@ def test_what_is_added_to_a_space_is_all_that_runs(
     [
         (GRID, GRID.replace("epochs: 3", "epochs: 5"), "trial 0001 has run with epochs 3, and it"),
         (GRID, GRID.replace("[3e-4, 3e-3]", "[3e-3]"), "has run with lr 0.0003, and the space"),
-        (GRID, GRID.replace("[3e-4, 3e-3]", "[3e-3, 1]"), "has run with lr 0.0003, and the space "
-                                                          "now has [0.003, 1.0]"),
+        (
+            GRID,
+            GRID.replace("[3e-4, 3e-3]", "[3e-3, 1]"),
+            "has run with lr 0.0003, and the space now has [0.003, 1.0]",
+        ),
         (TPE, TPE.replace("low: 1e-4", "low: 9e-3"), "and the space now has {'low': 0.009"),
         (ROWS, ROWS.replace("1e-5", "1e-6"), "trial A has run with lr 1e-05, and it is 1e-06 now"),
         (ROWS, ROWS.replace("A:", "D:"), "row A, which is not among the rows: D, B"),
         (TPE, TPE + "metric: val_loss\n", "metric was val_acc and is val_loss"),
         (TPE, TPE + "seed: 7\n", "seed was 0 and is 7"),
-        (TPE, TPE + "prune: {asha: true}\n", "prune.asha was false and is {\"grace\": 3"),
+        (TPE, TPE + "prune: {asha: true}\n", 'prune.asha was false and is {"grace": 3'),
     ],
-)  # fmt: skip
+)
 def test_what_would_make_finished_trials_invalid_is_refused(
     tmp_path: Path, before: str, after: str, said: str
 ) -> None:
@@ -194,8 +198,10 @@ def test_a_key_is_of_settings_data_weights_and_the_trainers_code(
         file.write_text(file.name)
     one, other = ({"alexnet": str(file)} for file in files)
     found = [
-        keys("data", one)(settings), keys("data", one)(settings | {"lr": 0.5}),
-        keys("else", one)(settings), keys("data", one)(pretrained),
+        keys("data", one)(settings),
+        keys("data", one)(settings | {"lr": 0.5}),
+        keys("else", one)(settings),
+        keys("data", one)(pretrained),
         keys("data", other)(pretrained),
     ]
     assert len(set(found)) == 5
@@ -209,14 +215,16 @@ def test_a_key_is_of_threads_and_of_what_auto_stands_for(monkeypatch: pytest.Mon
     auto = TrialConfig(precision="auto").to_dict()
     made: dict[str, dict[str, str]] = {}
     for has in ("fp32", "bf16"):
-        monkeypatch.setattr(arithmetic, "precision_of", lambda asked, *of, has=has: (
-            has if asked == "auto" else asked
-        ))  # fmt: skip
+        monkeypatch.setattr(
+            numerics, "precision_of", lambda asked, *of, has=has: has if asked == "auto" else asked
+        )
         key = keys("data", {})
         made[has] = {asked: key(auto | {"precision": asked}) for asked in ("auto", "fp32", "bf16")}
         assert made[has]["auto"] == made[has][has]
-    assert made["fp32"]["auto"] != made["bf16"]["auto"] and made["fp32"]["fp32"] == \
-        made["bf16"]["fp32"]
+    assert (
+        made["fp32"]["auto"] != made["bf16"]["auto"]
+        and made["fp32"]["fp32"] == made["bf16"]["fp32"]
+    )
     one, two = (keys("data", {}, threads=lambda net, n=n: n) for n in (1, 2))
     assert one(auto) != two(auto)
     gpus = [keys("data", {}, "cuda", lambda net, n=n: n)(auto) for n in (1, 2)]
@@ -288,7 +296,7 @@ def test_weights_are_taken_only_of_the_epoch_that_is_best_here(
     board = Quiet()
     board.say = told.append  # type: ignore[method-assign]
     ran = [{"epoch": 0, "device": "cpu", "threads": 2, "precision": "fp32", "processor": "AVX2"}]
-    lent = {"k": Lent(lender, "0001", rows, ran)}
+    lent = {"k": ReusableTrial(lender, "0001", rows, ran)}
     found = Recorder(space, run, board, key=lambda settings: "k", lent=lent)  # type: ignore[arg-type]
     assert found.next() is None and read_trials(run)["0001"]["status"] == "done"
     assert (run / "weights" / "0001.pt").exists() == kept
@@ -300,7 +308,7 @@ def test_weights_are_taken_only_of_the_epoch_that_is_best_here(
 def test_weights_that_do_not_say_their_epoch_are_not_taken(
     tmp_path: Path, content: object
 ) -> None:
-    lent = Lent(tmp_path, "0001", [])
+    lent = ReusableTrial(tmp_path, "0001", [])
     lent.weights.parent.mkdir()
     if isinstance(content, bytes):
         lent.weights.write_bytes(content)
@@ -311,11 +319,26 @@ def test_weights_that_do_not_say_their_epoch_are_not_taken(
 
 def test_all_that_an_epochs_numbers_come_from_is_the_trainers_code() -> None:
     """Every module that training or packing imports, but those that are named here."""
-    place = identity.PACKAGE
-    beside = {"errors", "files", "config/settings", "data/progress", "cli/__init__", "storage",
-              "nets/checkpoint", "training/fingerprint", "data/inspection", "data/download",
-              "data/synthetic/writer", "training/throughput", "trainable", "demo",
-              "data/archive", "data/unfinished", "device/cores"}  # fmt: skip
+    place = fingerprint.PACKAGE
+    beside = {
+        "errors",
+        "files",
+        "config/settings",
+        "data/progress",
+        "cli/__init__",
+        "storage",
+        "nets/checkpoint",
+        "training/fingerprint",
+        "data/inspection",
+        "data/download",
+        "data/synthetic/writer",
+        "training/throughput",
+        "trainable",
+        "demo",
+        "data/archive",
+        "data/unfinished",
+        "device/cores",
+    }
     found, waiting = set[str](), ["training/loop", "data/packing"]
     while waiting:
         name = waiting.pop()
@@ -326,7 +349,7 @@ def test_all_that_an_epochs_numbers_come_from_is_the_trainers_code() -> None:
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("facesiam"):
                 inside = (node.module or "").partition(".")[2].replace(".", "/")
                 waiting += [inside, *(f"{inside}/{item.name}" for item in node.names)]
-    assert found <= set(identity.TRAINER), found - set(identity.TRAINER)
+    assert found <= set(fingerprint.TRAINER), found - set(fingerprint.TRAINER)
 
 
 @pytest.mark.parametrize(
@@ -343,43 +366,43 @@ def test_all_that_an_epochs_numbers_come_from_is_the_trainers_code() -> None:
 def test_comments_and_docstrings_are_not_the_trainers_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, edit: tuple[str, str], same: bool
 ) -> None:
-    before = identity.trainer_version()
-    place = identity.PACKAGE
-    for name in identity.TRAINER:
+    before = fingerprint.trainer_version()
+    place = fingerprint.PACKAGE
+    for name in fingerprint.TRAINER:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(place / f"{name}.py", tmp_path / f"{name}.py")
     file = tmp_path / "nets" / "losses.py"
     assert edit[0] in file.read_text()
     file.write_text(file.read_text().replace(*edit, 1))
-    monkeypatch.setattr(identity, "PACKAGE", tmp_path)
-    identity.trainer_version.cache_clear()
+    monkeypatch.setattr(fingerprint, "PACKAGE", tmp_path)
+    fingerprint.trainer_version.cache_clear()
     try:
-        assert (identity.trainer_version() == before) == same
+        assert (fingerprint.trainer_version() == before) == same
     finally:
-        identity.trainer_version.cache_clear()
+        fingerprint.trainer_version.cache_clear()
 
 
 def test_a_definition_that_moves_is_the_same_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = identity.trainer_version()
-    place = identity.PACKAGE
-    for name in identity.TRAINER:
+    before = fingerprint.trainer_version()
+    place = fingerprint.PACKAGE
+    for name in fingerprint.TRAINER:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(place / f"{name}.py", tmp_path / f"{name}.py")
     one, other = tmp_path / "evaluation" / "predict.py", tmp_path / "evaluation" / "metrics.py"
     head, moved = one.read_text().split("def judged_right")
     one.write_text(head)
     other.write_text(other.read_text() + "\n\ndef judged_right" + moved)
-    monkeypatch.setattr(identity, "PACKAGE", tmp_path)
-    identity.trainer_version.cache_clear()
+    monkeypatch.setattr(fingerprint, "PACKAGE", tmp_path)
+    fingerprint.trainer_version.cache_clear()
     try:
-        assert identity.trainer_version() == before
+        assert fingerprint.trainer_version() == before
         one.write_text(head + "def judged_right" + moved)  # and twice it is not
-        identity.trainer_version.cache_clear()
-        assert identity.trainer_version() != before
+        fingerprint.trainer_version.cache_clear()
+        assert fingerprint.trainer_version() != before
     finally:
-        identity.trainer_version.cache_clear()
+        fingerprint.trainer_version.cache_clear()
 
 
 def test_the_metrics_of_the_stand_in_are_its_own() -> None:

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from facesiam.config.trial import TrialConfig
-from facesiam.nets import siamese as models
+from facesiam.nets import siamese
 from search.analysis.published import SPACES
 from search.resources.plan import seconds_of_rows
 from search.space.model import load
@@ -42,7 +42,10 @@ def test_the_flops_of_a_step_are_those_counted_by_hand() -> None:
     """Two operations a multiply-add; forward, toward the weights and toward the input."""
     config = TrialConfig(net="alexnet", join="difference", batch_size=16)
     convs = [  # output positions, output channels, inputs of each
-        (55 * 55, 64, 3 * 121), (27 * 27, 192, 64 * 25), (169, 384, 192 * 9), (169, 256, 384 * 9),
+        (55 * 55, 64, 3 * 121),
+        (27 * 27, 192, 64 * 25),
+        (169, 384, 192 * 9),
+        (169, 256, 384 * 9),
         (169, 256, 256 * 9),
     ]
     each = [positions * out * inputs for positions, out, inputs in convs]
@@ -67,8 +70,12 @@ def test_attention_is_counted_as_by_hand() -> None:
 
 @pytest.mark.parametrize(
     ("net", "gmac", "million"),  # torchvision's own figures of an image and of the classifier
-    [("regnet_y_400mf", 0.402, 4.344 - 0.441), ("resnext50_32x4d", 4.23, 25.029 - 2.049),
-     ("mobilenet_v2", 0.301, 3.505 - 1.281), ("swin_t", 4.491, 28.288 - 0.769)],
+    [
+        ("regnet_y_400mf", 0.402, 4.344 - 0.441),
+        ("resnext50_32x4d", 4.23, 25.029 - 2.049),
+        ("mobilenet_v2", 0.301, 3.505 - 1.281),
+        ("swin_t", 4.491, 28.288 - 0.769),
+    ],
 )
 def test_the_work_of_a_trunk_is_what_torchvision_says(
     net: str, gmac: float, million: float
@@ -91,7 +98,7 @@ def test_the_reference_computes_what_ours_computes() -> None:
     config = TrialConfig(hidden=8, join="concat")
     torch.manual_seed(0)
     plain = reference_loop.PlainNet(config)
-    ours = models.build(config)
+    ours = siamese.build(config)
     ours.trunk.load_state_dict(plain.trunk.state_dict())
     ours.head.load_state_dict(plain.head.state_dict())
     a, b = torch.rand(2, 2, 3, 224, 224)
@@ -110,7 +117,7 @@ def test_the_estimate_of_the_19_rows_is_that_worked_out_by_hand() -> None:
 
 
 def test_a_product_that_is_slow_when_small_is_not_tried_larger(
-    monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seconds = iter([0.5, 2.0, 100.0])
     monkeypatch.setattr(roofline, "best", lambda work, device: next(seconds))
@@ -134,10 +141,13 @@ def test_the_best_of_some_tries_is_found_within_a_time(monkeypatch: pytest.Monke
 
 
 def test_a_net_that_the_machine_cannot_hold_costs_the_bench_its_line_and_not_the_table(
-    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    faces: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """A killed process is what too little memory looks like; the other case is measured."""
+
     class Pipe:
         def send(self, what: object) -> None: ...
 
@@ -158,14 +168,27 @@ def test_a_net_that_the_machine_cannot_hold_costs_the_bench_its_line_and_not_the
             self.stop = lambda: None
 
     monkeypatch.setattr(bench.Side, "__init__", start)
-    monkeypatch.setattr(bench, "measure_machine", lambda device: dict.fromkeys(
-        ("bf16_product", "fp32_product", "copy", "update"), 1e12
-    ))
+    monkeypatch.setattr(
+        bench,
+        "measure_machine",
+        lambda device: dict.fromkeys(("bf16_product", "fp32_product", "copy", "update"), 1e12),
+    )
     monkeypatch.setenv("FACESIAM_CACHE", str(tmp_path))
-    monkeypatch.setattr(sys, "argv", [
-        "bench_train.py", "--data", str(faces), "--cases", "vit_b_32/cosine,resnet18/cosine",
-        "--rounds", "1", "--device", "cpu",
-    ])
+    monkeypatch.setattr(
+        sys,
+        "argv",
+        [
+            "bench_train.py",
+            "--data",
+            str(faces),
+            "--cases",
+            "vit_b_32/cosine,resnet18/cosine",
+            "--rounds",
+            "1",
+            "--device",
+            "cpu",
+        ],
+    )
     assert bench.main() == 1
     died, lived = capsys.readouterr().out.splitlines()[-2:]
     assert died.split(maxsplit=1) == ["vit_b_32/cosine", "killed, most likely for memory"]
@@ -181,8 +204,12 @@ def test_the_gpu_command_measures_and_runs_and_writes_one_file(
         "rows: {A: {settings: {join: difference}}}\n"
     )
     env = {
-        **os.environ, "PYTHON": sys.executable, "SPACE": str(tmp_path / "tiny.yaml"), "ROWS": "A",
-        "CASES": "alexnet/difference", "FACESIAM_CACHE": str(tmp_path / "cache"),
+        **os.environ,
+        "PYTHON": sys.executable,
+        "SPACE": str(tmp_path / "tiny.yaml"),
+        "ROWS": "A",
+        "CASES": "alexnet/difference",
+        "FACESIAM_CACHE": str(tmp_path / "cache"),
         "BENCH": "--device cpu --hidden 16 --batch 2 --rounds 1 --steps 1",
         "PYTHONPATH": str(SCRIPTS.parent),
     }

@@ -45,7 +45,8 @@ def test_counting_and_projecting_agree_with_listing_all(seed: int) -> None:
     listed = list(combinations(start, search, order(search)))
     assert count(start, search) == len(listed)
     active = {
-        name for name, domain in search.items()
+        name
+        for name, domain in search.items()
         if any(all(s[o] in values for o, values in domain.when.items()) for s in listed)
     }
     assert reachable(start, search) == active
@@ -128,9 +129,9 @@ def test_all_nets_losses_and_joins_are_refused_in_a_sentence(tmp_path: Path) -> 
     """Ten lines of 341,280 combinations. Each rule counts what it reads: 5 × 9 joins and losses,
     of which 3 × 7 + 2 × 2 do not go together."""
     text = f"""search:
-  net: [{', '.join(SETTINGS['net'].choices)}]
+  net: [{", ".join(SETTINGS["net"].choices)}]
   join: [concat, difference, linear, cosine, distance]
-  loss: [{', '.join(SETTINGS['loss'].choices)}]
+  loss: [{", ".join(SETTINGS["loss"].choices)}]
   batch_size: [8, 16, 32, 64]
   images_per_person: [0, 2, 4]
   pretrained: [false, true]
@@ -197,8 +198,11 @@ def test_circles_are_found_among_many_conditions() -> None:
 
 def test_a_grid_has_no_more_trials_than_a_search_may_have(tmp_path: Path) -> None:
     text = "search: {seed: {low: 0, high: 2147483647}, augment: [true, false]}\nalgorithm: grid\n"
-    with pytest.raises(SpaceError, match=r"line 2  algorithm: a grid of 4,294,967,296 trials; at "
-                       r"most 100,000 are run: list fewer values, or take random or tpe"):
+    with pytest.raises(
+        SpaceError,
+        match=r"line 2  algorithm: a grid of 4,294,967,296 trials; at "
+        r"most 100,000 are run: list fewer values, or take random or tpe",
+    ):
         load(space(tmp_path, text))
     assert load(space(tmp_path, text.replace("2147483647", "49999"))).count() == 100_000
 
@@ -207,13 +211,19 @@ def test_the_defaults_break_no_rule() -> None:
     assert TrialConfig().to_dict() == base({})
 
 
-@pytest.mark.parametrize(("text", "sentence"), [
-    ("search: {lr: [" + "1," * 99_000 + "]}\n", "line 1  not YAML: more than 10,000 values"),
-    ("fixed: {lr: 1}\n" + "\t\n" * 60_000, "line 2  a tab; YAML takes spaces only"),
-    ("search:\n  lr: {low: 0.1, high: 0.4, step: 1e-308}\n",
-     "line 2  lr: a step of 1e-308 makes more than 1,000,000,000 values; leave it out"),
-    ("search:\n" + "".join(f"  k{n}: 1\n" for n in range(4000)), "line 2  k0: not a setting"),
-], ids=["choices", "tabs", "steps", "keys"])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("search: {lr: [" + "1," * 99_000 + "]}\n", "line 1  not YAML: more than 10,000 values"),
+        ("fixed: {lr: 1}\n" + "\t\n" * 60_000, "line 2  a tab; YAML takes spaces only"),
+        (
+            "search:\n  lr: {low: 0.1, high: 0.4, step: 1e-308}\n",
+            "line 2  lr: a step of 1e-308 makes more than 1,000,000,000 values; leave it out",
+        ),
+        ("search:\n" + "".join(f"  k{n}: 1\n" for n in range(4000)), "line 2  k0: not a setting"),
+    ],
+    ids=["choices", "tabs", "steps", "keys"],
+)
 def test_a_small_file_makes_no_endless_work_nor_an_endless_message(
     tmp_path: Path, text: str, sentence: str
 ) -> None:

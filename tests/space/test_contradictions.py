@@ -16,48 +16,88 @@ NO_SEED = "leave it out. The seed of the trials is a setting: under fixed:, or b
 
 # Each: a file, and what is said of its second line; None: it is read.
 FILES: list[tuple[str, str | None]] = [
-    ("metric: val_loss\nmode: max\n" + SEARCH,
-     "mode: max takes the worst val_loss for the best; leave it out, or write min"),
-    ("metric: train_loss\nmode: max\n" + SEARCH,
-     "mode: max takes the worst train_loss for the best; leave it out, or write min"),
-    ("metric: val_auc\nmode: min\n" + SEARCH,
-     "mode: min takes the worst val_auc for the best; leave it out, or write max"),
-    (SEARCH + "mode: min\n",
-     "mode: min takes the worst val_acc for the best; leave it out, or write max"),
-    ("algorithm: grid\ntrials: 2\n" + SEARCH, "trials: a grid runs each of its configurations, 4 "
-     "here; leave it out, or take algorithm: random or tpe"),
-    ("fixed: {lr: 1}\ntrials: 20\n", "trials: a grid runs each of its configurations, 1 here; "
-     "leave it out, or take algorithm: random or tpe"),
-    (ROWS + "trials: 20\n", "trials: rows are run as they are, 2 here; leave it out, or take "
-     "algorithm: random or tpe"),
-    (ROWS + "seed: 3\n", "seed: draws which trials to run, and rows are run as they are; "
-     + NO_SEED),
-    (SEARCH + "seed: 3\nalgorithm: grid\n", "seed: draws which trials to run, and a grid runs "
-     "each of its configurations; " + NO_SEED),
+    (
+        "metric: val_loss\nmode: max\n" + SEARCH,
+        "mode: max takes the worst val_loss for the best; leave it out, or write min",
+    ),
+    (
+        "metric: train_loss\nmode: max\n" + SEARCH,
+        "mode: max takes the worst train_loss for the best; leave it out, or write min",
+    ),
+    (
+        "metric: val_auc\nmode: min\n" + SEARCH,
+        "mode: min takes the worst val_auc for the best; leave it out, or write max",
+    ),
+    (
+        SEARCH + "mode: min\n",
+        "mode: min takes the worst val_acc for the best; leave it out, or write max",
+    ),
+    (
+        "algorithm: grid\ntrials: 2\n" + SEARCH,
+        "trials: a grid runs each of its configurations, 4 "
+        "here; leave it out, or take algorithm: random or tpe",
+    ),
+    (
+        "fixed: {lr: 1}\ntrials: 20\n",
+        "trials: a grid runs each of its configurations, 1 here; "
+        "leave it out, or take algorithm: random or tpe",
+    ),
+    (
+        ROWS + "trials: 20\n",
+        "trials: rows are run as they are, 2 here; leave it out, or take algorithm: random or tpe",
+    ),
+    (
+        ROWS + "seed: 3\n",
+        "seed: draws which trials to run, and rows are run as they are; " + NO_SEED,
+    ),
+    (
+        SEARCH + "seed: 3\nalgorithm: grid\n",
+        "seed: draws which trials to run, and a grid runs each of its configurations; " + NO_SEED,
+    ),
     (SEARCH + "seed: 3\nalgorithm: grid\nprune: {control: 0.1}\n", None),
     (SEARCH + "seed: 3\ntrials: 2\n", None),
-    (ROWS + "prune: {asha: {grace: 2}}\n", "prune.asha: rows run to their end; of the rules only "
-     "dead and diverged hold for them"),
-    (ROWS + "prune: {chance: {care: 2}, dead: false}\n", "prune.chance: rows run to their end; of "
-     "the rules only dead and diverged hold for them"),
+    (
+        ROWS + "prune: {asha: {grace: 2}}\n",
+        "prune.asha: rows run to their end; of the rules only dead and diverged hold for them",
+    ),
+    (
+        ROWS + "prune: {chance: {care: 2}, dead: false}\n",
+        "prune.chance: rows run to their end; of the rules only dead and diverged hold for them",
+    ),
     (ROWS + "prune: {plateau: false, dead: true}\n", None),
-    (SEARCH + "prune: {dead: false, diverged: false, chance: false, plateau: false, control: 1}\n",
-     "prune.control: no rule is on, so none stops a trial that could run on"),
-    ("fixed: {epochs: 9}\nprune: {plateau: {patience: 9}}\n" + SEARCH, "prune.plateau.patience: "
-     "no trial has more than 9 epochs, so none can be without a new best so long"),
+    (
+        SEARCH
+        + "prune: {dead: false, diverged: false, chance: false, plateau: false, control: 1}\n",
+        "prune.control: no rule is on, so none stops a trial that could run on",
+    ),
+    (
+        "fixed: {epochs: 9}\nprune: {plateau: {patience: 9}}\n" + SEARCH,
+        "prune.plateau.patience: "
+        "no trial has more than 9 epochs, so none can be without a new best so long",
+    ),
     ("fixed: {epochs: 9}\nprune: {plateau: {patience: 8}}\n" + SEARCH, None),
-    (SEARCH + "resources: {per_net: {vgg16_bn: {gpus: 1}}}\n",
-     "resources.per_net.vgg16_bn: no trial has this net; they have alexnet"),
-    ("rows: {A: {settings: {net: vgg16_bn}}}\nresources: {per_net: {vgg16_bn: {gpus: 1}}}\n"
-     + SEARCH, None),
-    ("search:\n  lr: {choices: [1, 2], when: {augment: true, dropout: true}}\n  augment: [false, "
-     "true]\n  dropout: {choices: [true, false], when: {augment: false}}\n",
-     "lr.when: holds in no trial: what it asks for cannot be at once"),
-    ("fixed: {dropout: true}\nsearch: {lr: {choices: [1, 2], when: {augment: true, dropout: "
-     "true}}, augment: [false, true], dropout: {choices: [false, true], when: {augment: false}}}"
-     "\n", None),
+    (
+        SEARCH + "resources: {per_net: {vgg16_bn: {gpus: 1}}}\n",
+        "resources.per_net.vgg16_bn: no trial has this net; they have alexnet",
+    ),
+    (
+        "rows: {A: {settings: {net: vgg16_bn}}}\nresources: {per_net: {vgg16_bn: {gpus: 1}}}\n"
+        + SEARCH,
+        None,
+    ),
+    (
+        "search:\n  lr: {choices: [1, 2], when: {augment: true, dropout: true}}\n  augment: [false, "
+        "true]\n  dropout: {choices: [true, false], when: {augment: false}}\n",
+        "lr.when: holds in no trial: what it asks for cannot be at once",
+    ),
+    (
+        "fixed: {dropout: true}\nsearch: {lr: {choices: [1, 2], when: {augment: true, dropout: "
+        "true}}, augment: [false, true], dropout: {choices: [false, true], when: {augment: false}}}"
+        "\n",
+        None,
+    ),
     (SEARCH + "keep: 0\n", "keep: must be 1 or more, got 0"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("text", "said"), FILES)
@@ -84,20 +124,43 @@ def test_a_file_that_contradicts_itself_is_refused(
             load(path)
 
 
-@pytest.mark.parametrize(("text", "options", "said"), [
-    (SEARCH, ["--algorithm", "grid", "--trials", "2"], "--trials 2: a grid runs each of its "
-     "configurations, 4 here; leave it out, or take algorithm: random or tpe"),
-    (SEARCH + ROWS, ["--rows", "A", "--trials", "2"], "--trials 2: rows are run as they are, 1 "
-     "here; leave it out, or take algorithm: random or tpe"),
-    (SEARCH + ROWS, ["--rows", "A", "--seed", "2"], "--seed 2: draws which trials to run, and "
-     "rows are run as they are; " + NO_SEED),
-    (SEARCH, ["--set", "mode=min"],
-     "--set mode: not a setting of a trial; it goes into the space file"),
-    (SEARCH, ["--set", "trials=3"],
-     "--set trials: not a setting of a trial; it goes into --trials"),
-    (SEARCH, ["--seeds", "3"], "--seeds is of --ablate; search.retrain trains the best trial with "
-     "more"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "options", "said"),
+    [
+        (
+            SEARCH,
+            ["--algorithm", "grid", "--trials", "2"],
+            "--trials 2: a grid runs each of its "
+            "configurations, 4 here; leave it out, or take algorithm: random or tpe",
+        ),
+        (
+            SEARCH + ROWS,
+            ["--rows", "A", "--trials", "2"],
+            "--trials 2: rows are run as they are, 1 "
+            "here; leave it out, or take algorithm: random or tpe",
+        ),
+        (
+            SEARCH + ROWS,
+            ["--rows", "A", "--seed", "2"],
+            "--seed 2: draws which trials to run, and rows are run as they are; " + NO_SEED,
+        ),
+        (
+            SEARCH,
+            ["--set", "mode=min"],
+            "--set mode: not a setting of a trial; it goes into the space file",
+        ),
+        (
+            SEARCH,
+            ["--set", "trials=3"],
+            "--set trials: not a setting of a trial; it goes into --trials",
+        ),
+        (
+            SEARCH,
+            ["--seeds", "3"],
+            "--seeds is of --ablate; search.retrain trains the best trial with more",
+        ),
+    ],
+)
 def test_options_that_do_nothing_are_refused(
     tmp_path: Path, text: str, options: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -121,8 +184,12 @@ def test_a_dumped_space_is_a_space_file(tmp_path: Path) -> None:
         "prune: {asha: {grace: 2}}\nresources: {per_net: {vgg16_bn: {gpus: 1}}}\n"
     )
     space = load(path)
-    for changed in (space, space.override(["net=alexnet"]), replace(space, algorithm="grid"),
-                    replace(space, algorithm="rows")):  # fmt: skip
+    for changed in (
+        space,
+        space.override(["net=alexnet"]),
+        replace(space, algorithm="grid"),
+        replace(space, algorithm="rows"),
+    ):
         path.write_text(changed.dump())
         again = load(path, strict=True)
         assert (again.algorithm, again.count()) == (changed.algorithm, changed.count())

@@ -13,7 +13,7 @@ from typing import Any
 import optuna
 import pytest
 
-from facesiam.config import trial as config
+from facesiam.config import trial
 from facesiam.config.trial import SETTINGS, TrialConfig
 from search.space.model import Choice, Range, Resources, Row, SearchSpace, SpaceError, load, main
 
@@ -29,62 +29,139 @@ def space_of(tmp_path: Path, text: str) -> SearchSpace:
 
 # What the issue says that `prune:` is where a file says nothing of it, and `asha: true`.
 DEFAULT = {
-    "dead": True, "diverged": True, "chance": {"care": 16.0, "level": 0.01},
-    "plateau": {"patience": 20, "within": 0.02}, "asha": False, "control": 0.0,
-}  # fmt: skip
+    "dead": True,
+    "diverged": True,
+    "chance": {"care": 16.0, "level": 0.01},
+    "plateau": {"patience": 20, "within": 0.02},
+    "asha": False,
+    "control": 0.0,
+}
 ASHA = {"grace": 3, "factor": 4, "compare": "epoch", "noise": 0.5}
 
 # Each: a file's text, and the fields it leads to.
 GOOD: list[tuple[str, dict[str, Any]]] = [
-    ("fixed: {lr: 1e-5, augment: on, dropout: no, epochs: 1e2, weight_decay: '5E-4'}",
-     {"fixed": {"lr": 1e-5, "augment": True, "dropout": False, "epochs": 100,
-                "weight_decay": 5e-4},
-      "algorithm": "grid", "name": "space", "mode": "max", "data": None,
-      "prune": DEFAULT, "resources": Resources("auto", "auto", {})}),
-    ("search: {lr: [1e-3, 5e-4], net: [vgg16_bn], augment: [yes, off]}",
-     {"search": {"lr": Choice((1e-3, 5e-4)), "net": Choice(("vgg16_bn",)),
-                 "augment": Choice((True, False))},
-      "algorithm": "tpe", "trials": 20}),
-    ("search: {lr: {low: 1e-5, high: 1e-3, log: true}, hidden: {low: 8, high: 64, step: 8}}",
-     {"search": {"lr": Range(1e-5, 1e-3, log=True), "hidden": Range(8, 64, step=8)}}),
-    ("search:\n  pretrained: [true, false]\n  lr: {low: 1, high: 2, when: {pretrained: [true]}}\n"
-     "  freeze: {choices: [true, false], when: {pretrained: true}}\nfixed: {freeze: false}",
-     {"search": {"pretrained": Choice((True, False)),
-                 "lr": Range(1.0, 2.0, when={"pretrained": (True,)}),
-                 "freeze": Choice((True, False), when={"pretrained": (True,)})},
-      "fixed": {"freeze": False}}),
-    ("rows:\n  1: {published: {val: 81, test: 79.5, overfit: null, epoch: 0}, note: yes}\n"
-     "  A: {settings: {lr: 1e-3}, printed: {lr: 5e-4}}\n  B:",
-     {"rows": {"1": Row(published={"val": 81, "test": 79.5, "overfit": None, "epoch": 0},
-                        note="yes"),
-               "A": Row(settings={"lr": 1e-3}, printed={"lr": 5e-4}), "B": Row()},
-      "algorithm": "rows"}),
+    (
+        "fixed: {lr: 1e-5, augment: on, dropout: no, epochs: 1e2, weight_decay: '5E-4'}",
+        {
+            "fixed": {
+                "lr": 1e-5,
+                "augment": True,
+                "dropout": False,
+                "epochs": 100,
+                "weight_decay": 5e-4,
+            },
+            "algorithm": "grid",
+            "name": "space",
+            "mode": "max",
+            "data": None,
+            "prune": DEFAULT,
+            "resources": Resources("auto", "auto", {}),
+        },
+    ),
+    (
+        "search: {lr: [1e-3, 5e-4], net: [vgg16_bn], augment: [yes, off]}",
+        {
+            "search": {
+                "lr": Choice((1e-3, 5e-4)),
+                "net": Choice(("vgg16_bn",)),
+                "augment": Choice((True, False)),
+            },
+            "algorithm": "tpe",
+            "trials": 20,
+        },
+    ),
+    (
+        "search: {lr: {low: 1e-5, high: 1e-3, log: true}, hidden: {low: 8, high: 64, step: 8}}",
+        {"search": {"lr": Range(1e-5, 1e-3, log=True), "hidden": Range(8, 64, step=8)}},
+    ),
+    (
+        "search:\n  pretrained: [true, false]\n  lr: {low: 1, high: 2, when: {pretrained: [true]}}\n"
+        "  freeze: {choices: [true, false], when: {pretrained: true}}\nfixed: {freeze: false}",
+        {
+            "search": {
+                "pretrained": Choice((True, False)),
+                "lr": Range(1.0, 2.0, when={"pretrained": (True,)}),
+                "freeze": Choice((True, False), when={"pretrained": (True,)}),
+            },
+            "fixed": {"freeze": False},
+        },
+    ),
+    (
+        "rows:\n  1: {published: {val: 81, test: 79.5, overfit: null, epoch: 0}, note: yes}\n"
+        "  A: {settings: {lr: 1e-3}, printed: {lr: 5e-4}}\n  B:",
+        {
+            "rows": {
+                "1": Row(
+                    published={"val": 81, "test": 79.5, "overfit": None, "epoch": 0}, note="yes"
+                ),
+                "A": Row(settings={"lr": 1e-3}, printed={"lr": 5e-4}),
+                "B": Row(),
+            },
+            "algorithm": "rows",
+        },
+    ),
     ("fixed: {lr: 1}\nmetric: val_loss", {"metric": "val_loss", "mode": "min"}),
     ("fixed: {lr: 1}\nmetric: val_loss\nmode: min", {"metric": "val_loss", "mode": "min"}),
-    ("fixed: {lr: 1}\nprune: {asha: true, diverged: off}",
-     {"prune": {**DEFAULT, "asha": ASHA, "diverged": False}}),
-    ("fixed: {lr: 1}\nprune: {dead: false, chance: no, plateau: off, asha: false, control: .25}",
-     {"prune": {"dead": False, "diverged": True, "chance": False, "plateau": False,
-                "asha": False, "control": 0.25}}),
-    ("fixed: {lr: 1}\nprune: {dead: on, diverged: yes, chance: true, plateau: true, control: 0}",
-     {"prune": DEFAULT}),
-    ("fixed: {lr: 1}\nprune: {chance: {care: 5e-1, level: 1e-3}, plateau: {within: 0}}",
-     {"prune": {**DEFAULT, "chance": {"care": 0.5, "level": 0.001},
-                "plateau": {"patience": 20, "within": 0.0}}}),
-    ("fixed: {lr: 1}\nprune: {plateau: {patience: 1}, asha: {factor: 2, compare: share}}",
-     {"prune": {**DEFAULT, "plateau": {"patience": 1, "within": 0.02},
-                "asha": {**ASHA, "factor": 2, "compare": "share"}}}),
-    ("fixed: {lr: 1}\nprune: {asha: {grace: 1, noise: 0}}",
-     {"prune": {**DEFAULT, "asha": {**ASHA, "grace": 1, "noise": 0.0}}}),
+    (
+        "fixed: {lr: 1}\nprune: {asha: true, diverged: off}",
+        {"prune": {**DEFAULT, "asha": ASHA, "diverged": False}},
+    ),
+    (
+        "fixed: {lr: 1}\nprune: {dead: false, chance: no, plateau: off, asha: false, control: .25}",
+        {
+            "prune": {
+                "dead": False,
+                "diverged": True,
+                "chance": False,
+                "plateau": False,
+                "asha": False,
+                "control": 0.25,
+            }
+        },
+    ),
+    (
+        "fixed: {lr: 1}\nprune: {dead: on, diverged: yes, chance: true, plateau: true, control: 0}",
+        {"prune": DEFAULT},
+    ),
+    (
+        "fixed: {lr: 1}\nprune: {chance: {care: 5e-1, level: 1e-3}, plateau: {within: 0}}",
+        {
+            "prune": {
+                **DEFAULT,
+                "chance": {"care": 0.5, "level": 0.001},
+                "plateau": {"patience": 20, "within": 0.0},
+            }
+        },
+    ),
+    (
+        "fixed: {lr: 1}\nprune: {plateau: {patience: 1}, asha: {factor: 2, compare: share}}",
+        {
+            "prune": {
+                **DEFAULT,
+                "plateau": {"patience": 1, "within": 0.02},
+                "asha": {**ASHA, "factor": 2, "compare": "share"},
+            }
+        },
+    ),
+    (
+        "fixed: {lr: 1}\nprune: {asha: {grace: 1, noise: 0}}",
+        {"prune": {**DEFAULT, "asha": {**ASHA, "grace": 1, "noise": 0.0}}},
+    ),
     ("fixed: {lr: 1}\nprune: on", {"prune": {**DEFAULT, "asha": ASHA}}),
     ("fixed: {lr: 1}\nprune: false", {"prune": dict.fromkeys(DEFAULT, False) | {"control": 0.0}}),
-    ("fixed: {lr: 1}\nname: my-run.2\ndata: drawn\nreport: true\nseed: 7\nalgorithm: random",
-     {"name": "my-run.2", "data": "drawn", "report": True, "seed": 7, "algorithm": "random"}),
-    ("fixed: {lr: 1}\nresources: {cpus: 2, gpus: 0, per_net: {vgg16_bn: {gpus: 0.5}}}",
-     {"resources": Resources(2.0, 0.0, {"vgg16_bn": {"gpus": 0.5}})}),
-    ("fixed: &base {lr: 1e-3}\nrows: {A: {settings: *base}}",
-     {"fixed": {"lr": 1e-3}, "rows": {"A": Row(settings={"lr": 1e-3})}}),
-]  # fmt: skip
+    (
+        "fixed: {lr: 1}\nname: my-run.2\ndata: drawn\nreport: true\nseed: 7\nalgorithm: random",
+        {"name": "my-run.2", "data": "drawn", "report": True, "seed": 7, "algorithm": "random"},
+    ),
+    (
+        "fixed: {lr: 1}\nresources: {cpus: 2, gpus: 0, per_net: {vgg16_bn: {gpus: 0.5}}}",
+        {"resources": Resources(2.0, 0.0, {"vgg16_bn": {"gpus": 0.5}})},
+    ),
+    (
+        "fixed: &base {lr: 1e-3}\nrows: {A: {settings: *base}}",
+        {"fixed": {"lr": 1e-3}, "rows": {"A": Row(settings={"lr": 1e-3})}},
+    ),
+]
 
 
 @pytest.mark.parametrize(("text", "fields"), GOOD)
@@ -130,15 +207,24 @@ COUNTED: list[tuple[str, int | None]] = [
     ("search: {lr: {low: 0.1, high: 0.5}, augment: [true, false]}", None),
     ("search: {seed: {low: 0, high: 2147483647}, augment: [true, false]}", 2**32),
     # Of 100 batch sizes, 8 and 16 allow two joins more.
-    ("search: {batch_size: {low: 1, high: 100},"
-     " join: {choices: [difference, linear], when: {batch_size: [8, 16]}}}", 98 + 2 * 2),
+    (
+        "search: {batch_size: {low: 1, high: 100},"
+        " join: {choices: [difference, linear], when: {batch_size: [8, 16]}}}",
+        98 + 2 * 2,
+    ),
     # lr 3: one; lr 1 and 2: concat, or linear with two values of augment.
-    ("search: {lr: [1, 2, 3], join: {choices: [concat, linear], when: {lr: [1, 2]}},"
-     " augment: {choices: [true, false], when: {join: linear}}}", 1 + 2 * (1 + 2)),
+    (
+        "search: {lr: [1, 2, 3], join: {choices: [concat, linear], when: {lr: [1, 2]}},"
+        " augment: {choices: [true, false], when: {join: linear}}}",
+        1 + 2 * (1 + 2),
+    ),
     # lr 2: join stays concat, its default, which meets the condition on augment.
-    ("search: {lr: [1, 2], join: {choices: [concat, linear], when: {lr: 1}},"
-     " augment: {choices: [true, false], when: {join: concat}}}", (2 + 1) + 2),
-]  # fmt: skip
+    (
+        "search: {lr: [1, 2], join: {choices: [concat, linear], when: {lr: 1}},"
+        " augment: {choices: [true, false], when: {join: concat}}}",
+        (2 + 1) + 2,
+    ),
+]
 
 
 @pytest.mark.parametrize(("text", "number"), COUNTED)
@@ -270,10 +356,10 @@ def test_a_field_added_to_the_config_is_searchable(
 ) -> None:
     @dataclass(frozen=True, kw_only=True)
     class Wider(TrialConfig):
-        momentum: float = config._setting(0.9, "of a later optimizer", low=0, high=1)
+        momentum: float = trial._setting(0.9, "of a later optimizer", low=0, high=1)
 
-    monkeypatch.setattr(config, "TrialConfig", Wider)
-    monkeypatch.setitem(SETTINGS, "momentum", config._settings()["momentum"])
+    monkeypatch.setattr(trial, "TrialConfig", Wider)
+    monkeypatch.setitem(SETTINGS, "momentum", trial._settings()["momentum"])
     text = "search: {momentum: {low: 0, high: 0.9, step: 0.1}, lr: [1, 2]}"
     space = space_of(tmp_path, text)
     assert space.size() == 20
@@ -316,8 +402,10 @@ def test_examples_hold_every_combination_and_both_ends(tmp_path: Path) -> None:
     assert len(examples) == 24 * 2  # of test_size_counts…, each with 3 and 9 epochs
     assert {(e["net"], e["pretrained"], e["epochs"]) for e in examples} == {
         (net, pretrained, epochs)
-        for net in ("alexnet", "vgg16_bn") for pretrained in (False, True) for epochs in (3, 9)
-    }  # fmt: skip
+        for net in ("alexnet", "vgg16_bn")
+        for pretrained in (False, True)
+        for epochs in (3, 9)
+    }
 
 
 def test_examples_of_a_vast_space_are_drawn(tmp_path: Path) -> None:
@@ -407,9 +495,10 @@ def test_rows_are_picked_by_name(tmp_path: Path) -> None:
         space.rows_named(["A", "ZZ", "b", "alex2"])
     has = f"no such row; {space.path} has A, B, alex1"
     assert str(caught.value).splitlines() == [
-        f"--rows ZZ: {has}", f"--rows b: {has}; did you mean B?",
+        f"--rows ZZ: {has}",
+        f"--rows b: {has}; did you mean B?",
         f"--rows alex2: {has}; did you mean alex1?",
-    ]  # fmt: skip
+    ]
     with pytest.raises(SpaceError, match=r"^--rows: name at least one; .* has A, B, alex1$"):
         space.rows_named([])
 
@@ -434,12 +523,16 @@ rows:
     cases = [
         (untrained, f"1 problem\n  freeze_batchnorm: {rule}"),
         (replace(untrained, algorithm="rows"), f"1 problem\n  row D, freeze_batchnorm: {rule}"),
-        (replace(space, rows={}, algorithm="rows", seed=-1),
-         "2 problems\n  algorithm: rows, but the space has no rows\n  seed: must be 0 or more, "
-         "got -1"),
-        (replace(space, algorithm="grid"), "1 problem\n  lr: a grid cannot list a continuous "
-         "range; give it a step, or choices"),
-    ]  # fmt: skip
+        (
+            replace(space, rows={}, algorithm="rows", seed=-1),
+            "2 problems\n  algorithm: rows, but the space has no rows\n  seed: must be 0 or more, "
+            "got -1",
+        ),
+        (
+            replace(space, algorithm="grid"),
+            "1 problem\n  lr: a grid cannot list a continuous range; give it a step, or choices",
+        ),
+    ]
     for wrong, text in cases:
         with pytest.raises(SpaceError) as caught:
             wrong.checked()
@@ -468,7 +561,7 @@ def test_a_shipped_space_says_why_how_how_long_and_how_well(path: Path) -> None:
     assert f"python -m search.run spaces/{path.name}" in "\n".join(comments)
 
 
-def configurations(space: SearchSpace) -> Iterator[dict[str, config.Value]]:
+def configurations(space: SearchSpace) -> Iterator[dict[str, trial.Value]]:
     yield from (space.sample(random.Random(seed)) for seed in range(100))
     yield from (space.row_settings(id) for id in space.rows)
     yield from space.examples()
@@ -503,8 +596,16 @@ L alexnet concat two 1e-5 F F F T 240 | 83 82 T 137
 M alexnet concat two 1e-5 F F T T 240 | 78 78 T 179
 """
 NAMES = (
-    "net", "join", "loss", "lr", "dropout", "pretrained", "freeze", "augment", "epochs",
-)  # fmt: skip
+    "net",
+    "join",
+    "loss",
+    "lr",
+    "dropout",
+    "pretrained",
+    "freeze",
+    "augment",
+    "epochs",
+)
 PRINTED = {"6": {"lr": 5e-4}, "I": {"lr": 1e-5}} | dict.fromkeys("JKLM", {"pretrained": True})
 
 
@@ -523,7 +624,10 @@ def test_the_rows_are_those_of_the_documents() -> None:
             assert settings[name] == value, (ran[0], name)
         val, test, overfit, epoch = published
         assert row.published == {
-            "val": int(val), "test": int(test), "overfit": truth[overfit], "epoch": int(epoch)
+            "val": int(val),
+            "test": int(test),
+            "overfit": truth[overfit],
+            "epoch": int(epoch),
         }
         assert row.printed == PRINTED.get(ran[0], {})
         # Code 2 fixed batch-norm wherever there were statistics to keep; code 1 never did.

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from facesiam.config.trial import SETTINGS, Setting
-from search.space import spec as options
+from search.space import spec
 from search.space.model import SpaceError, load
 from search.space.schema import COMMAND, schema, text
 
@@ -24,9 +24,11 @@ class Editor(yaml.SafeLoader):
 
 Editor.yaml_implicit_resolvers = {}
 for tag, pattern in (
-    ("bool", r"true|false"), ("null", r"null|~|"), ("int", r"[-+]?\d+"),
+    ("bool", r"true|false"),
+    ("null", r"null|~|"),
+    ("int", r"[-+]?\d+"),
     ("float", r"[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?"),
-):  # fmt: skip
+):
     Editor.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(rf"^(?:{pattern})$"), None)
 Editor.add_constructor("tag:yaml.org,2002:float", lambda loader, node: float(str(node.value)))
 
@@ -62,65 +64,83 @@ def test_it_takes_the_shipped_spaces(name: str) -> None:
     assert (path.parent / named).resolve() == HOME / "search" / "space" / "space.schema.json"
 
 
-@pytest.mark.parametrize(("wrong", "where"), [
-    ("serach: {}\nfixed: {}", "$"),
-    ("name: x", "$"),
-    ("fixed: {optimiser: adam}", "$.fixed"),
-    ("fixed: {lr: 0}", "$.fixed.lr"),
-    ("fixed: {hidden: 1}", "$.fixed.hidden"),
-    ("fixed: {epochs: 1.5}", "$.fixed.epochs"),
-    ("fixed: {net: vgg}", "$.fixed.net"),
-    ("search: {lr: []}", "$.search.lr"),
-    ("search: {lr: [1, 1]}", "$.search.lr"),
-    ("search: {lr: 1}", "$.search.lr"),
-    ("search: {lr: {low: 1}}", "$.search.lr"),
-    ("search: {augment: {low: 1, high: 2}}", "$.search.augment"),
-    ("search: {lr: {low: 1, high: 2, when: {pretraind: true}}}", "$.search.lr"),
-    ("search: {lr: [1]}\nalgorithm: gird", "$.algorithm"),
-    ("search: {lr: [1]}\ntrials: 0", "$.trials"),
-    ("search: {lr: [1]}\nmetric: val", "$.metric"),
-    ("search: {lr: [1]}\nprune: {asha: {factor: 1}}", "$.prune.asha.factor"),
-    ("search: {lr: [1]}\nresources: {gpus: -1}", "$.resources.gpus"),
-    ("search: {lr: [1]}\nresources: {per_net: {vgg: {}}}", "$.resources.per_net"),
-    ("rows: {1: {published: {val: 120}}}", "$.rows['1'].published.val"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("wrong", "where"),
+    [
+        ("serach: {}\nfixed: {}", "$"),
+        ("name: x", "$"),
+        ("fixed: {optimiser: adam}", "$.fixed"),
+        ("fixed: {lr: 0}", "$.fixed.lr"),
+        ("fixed: {hidden: 1}", "$.fixed.hidden"),
+        ("fixed: {epochs: 1.5}", "$.fixed.epochs"),
+        ("fixed: {net: vgg}", "$.fixed.net"),
+        ("search: {lr: []}", "$.search.lr"),
+        ("search: {lr: [1, 1]}", "$.search.lr"),
+        ("search: {lr: 1}", "$.search.lr"),
+        ("search: {lr: {low: 1}}", "$.search.lr"),
+        ("search: {augment: {low: 1, high: 2}}", "$.search.augment"),
+        ("search: {lr: {low: 1, high: 2, when: {pretraind: true}}}", "$.search.lr"),
+        ("search: {lr: [1]}\nalgorithm: gird", "$.algorithm"),
+        ("search: {lr: [1]}\ntrials: 0", "$.trials"),
+        ("search: {lr: [1]}\nmetric: val", "$.metric"),
+        ("search: {lr: [1]}\nprune: {asha: {factor: 1}}", "$.prune.asha.factor"),
+        ("search: {lr: [1]}\nresources: {gpus: -1}", "$.resources.gpus"),
+        ("search: {lr: [1]}\nresources: {per_net: {vgg: {}}}", "$.resources.per_net"),
+        ("rows: {1: {published: {val: 120}}}", "$.rows['1'].published.val"),
+    ],
+)
 def test_it_refuses(wrong: str, where: str) -> None:
     assert problems(wrong) == [where]
 
 
-@pytest.mark.parametrize("right", [
-    "search: {lr: {low: 1e-5, high: 1e-3, log: true, when: {net: [alexnet], pretrained: true}}}",
-    "search: {hidden: {low: 8, high: 64, step: 8}, lr: [1e-5, .5]}",
-    "rows: {1: , A: {published: {overfit: null, val: 80.5}}}",
-    "fixed: {lr: 1}\nprune: {asha: false}\nresources: {cpus: auto, gpus: 0.5}",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "right",
+    [
+        "search: {lr: {low: 1e-5, high: 1e-3, log: true, when: {net: [alexnet], pretrained: true}}}",
+        "search: {hidden: {low: 8, high: 64, step: 8}, lr: [1e-5, .5]}",
+        "rows: {1: , A: {published: {overfit: null, val: 80.5}}}",
+        "fixed: {lr: 1}\nprune: {asha: false}\nresources: {cpus: auto, gpus: 0.5}",
+    ],
+)
 def test_it_takes(right: str) -> None:
     assert problems(right) == []
 
 
 # What stands after `prune:`, and where the schema finds fault with it, if it does.
 PRUNE: list[tuple[str, str]] = [
-    ("true", ""), ("false", ""),
+    ("true", ""),
+    ("false", ""),
     ("{dead: true, diverged: false, chance: true, plateau: false, asha: true, control: 1}", ""),
     ("{chance: {care: 0.1, level: 0.5}, plateau: {patience: 1, within: 0}}", ""),
     ("{asha: {grace: 1, factor: 2, compare: share, noise: 10}, control: 0}", ""),
-    ("", "$.prune"), ("{}", "$.prune"), ("3", "$.prune"), ("[asha]", "$.prune"),
-    ("{chanse: true}", "$.prune"), ("{grace: 3}", "$.prune"),
-    ("{dead: {}}", "$.prune.dead"), ("{diverged: 1}", "$.prune.diverged"),
-    ("{chance: 4}", "$.prune.chance"), ("{chance: {}}", "$.prune.chance"),
-    ("{chance: {car: 4}}", "$.prune.chance"), ("{chance: {care: 0}}", "$.prune.chance.care"),
+    ("", "$.prune"),
+    ("{}", "$.prune"),
+    ("3", "$.prune"),
+    ("[asha]", "$.prune"),
+    ("{chanse: true}", "$.prune"),
+    ("{grace: 3}", "$.prune"),
+    ("{dead: {}}", "$.prune.dead"),
+    ("{diverged: 1}", "$.prune.diverged"),
+    ("{chance: 4}", "$.prune.chance"),
+    ("{chance: {}}", "$.prune.chance"),
+    ("{chance: {car: 4}}", "$.prune.chance"),
+    ("{chance: {care: 0}}", "$.prune.chance.care"),
     ("{chance: {level: 0}}", "$.prune.chance.level"),
     ("{chance: {level: 0.6}}", "$.prune.chance.level"),
-    ("{plateau: [20]}", "$.prune.plateau"), ("{plateau: }", "$.prune.plateau"),
+    ("{plateau: [20]}", "$.prune.plateau"),
+    ("{plateau: }", "$.prune.plateau"),
     ("{plateau: {patience: 0}}", "$.prune.plateau.patience"),
     ("{plateau: {patience: 1.5}}", "$.prune.plateau.patience"),
     ("{plateau: {within: -1}}", "$.prune.plateau.within"),
     ("{plateau: {within: 1.1}}", "$.prune.plateau.within"),
-    ("{asha: {grace: 0}}", "$.prune.asha.grace"), ("{asha: {factor: 1}}", "$.prune.asha.factor"),
+    ("{asha: {grace: 0}}", "$.prune.asha.grace"),
+    ("{asha: {factor: 1}}", "$.prune.asha.factor"),
     ("{asha: {compare: epochs}}", "$.prune.asha.compare"),
-    ("{asha: {noise: -0.1}}", "$.prune.asha.noise"), ("{asha: {noise: }}", "$.prune.asha.noise"),
-    ("{control: true}", "$.prune.control"), ("{control: 1.1}", "$.prune.control"),
-]  # fmt: skip
+    ("{asha: {noise: -0.1}}", "$.prune.asha.noise"),
+    ("{asha: {noise: }}", "$.prune.asha.noise"),
+    ("{control: true}", "$.prune.control"),
+    ("{control: 1.1}", "$.prune.control"),
+]
 
 
 @pytest.mark.parametrize(("prune", "where"), PRUNE)
@@ -142,10 +162,14 @@ def test_every_rule_has_its_help_and_default() -> None:
     assert "false: none of them, true: all of them, asha too" in made["description"]
     rules = {name: each["default"] for name, each in made["properties"].items()}
     assert rules == {
-        "dead": True, "diverged": True, "chance": True, "plateau": True, "asha": False,
+        "dead": True,
+        "diverged": True,
+        "chance": True,
+        "plateau": True,
+        "asha": False,
         "control": 0,
-    }  # fmt: skip
-    for name, rule in options.RULES.items():
+    }
+    for name, rule in spec.RULES.items():
         inside = made["properties"][name].get("properties", {})
         assert made["properties"][name]["description"] == rule.help
         assert {key: each["default"] for key, each in inside.items()} == {
@@ -158,9 +182,12 @@ def test_a_setting_has_its_help_bounds_and_default(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(SETTINGS, "momentum", momentum)
     made = schema()
     assert made["definitions"]["settings"]["properties"]["momentum"] == {
-        "description": "of a later optimizer", "type": "number", "minimum": 0, "maximum": 1,
+        "description": "of a later optimizer",
+        "type": "number",
+        "minimum": 0,
+        "maximum": 1,
         "default": 0.9,
-    }  # fmt: skip
+    }
     assert "momentum" in made["properties"]["search"]["properties"]
     assert "momentum" in made["definitions"]["when"]["properties"]
     assert "description" in made["properties"]["fixed"]

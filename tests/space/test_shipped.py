@@ -11,8 +11,7 @@ from zipfile import ZipFile
 
 import pytest
 
-from search.space import model as space
-from search.space import shipped
+from search.space import model, shipped
 from search.space.problems import SpaceError
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +28,7 @@ def test_a_space_of_the_package_goes_by_its_name(
     assert capsys.readouterr().err == (
         f"{given}: not here, so the package's own is taken: {own}\n"
     )
-    assert space.main([given]) == 0
+    assert model.main([given]) == 0
     # A file of one's own goes first.
     (tmp_path / given).parent.mkdir(exist_ok=True)
     (tmp_path / given).write_text("search: {lr: [1e-5]}\n")
@@ -50,7 +49,7 @@ def test_what_is_not_there_is_said_with_the_nearest_that_is(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SpaceError) as told:
-        space.load(shipped.space_file(given))
+        model.load(shipped.space_file(given))
     assert str(told.value) == message
 
 
@@ -84,8 +83,12 @@ def test_an_installed_wheel_has_the_recordings_and_the_spaces(tmp_path: Path) ->
         "print(found.path, acting.cannot_act(found))\n"
     )
     ran = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True,
-        cwd=tmp_path / "elsewhere", env={**os.environ, "PYTHONPATH": str(site)},
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path / "elsewhere",
+        env={**os.environ, "PYTHONPATH": str(site)},
     )
     own = site / "search" / "spaces" / "code2.yaml"
     assert ran.stdout == f"18 {' '.join(NAMES)}\n{own} []\n"

@@ -28,78 +28,142 @@ FILES: dict[str, tuple[str | bytes, str | None]] = {
     "05 utf-16 without mark": (GOOD.encode("utf-16-le"), "saved as UTF-16; save it as UTF-8"),
     "06 utf-32": (GOOD.encode("utf-32"), "saved as UTF-32; save it as UTF-8"),
     "07 windows newlines": (GOOD.replace("\n", "\r\n"), None),
-    "08 latin-1": ("search:\n  lr: [1]  # f\xfcr\n".encode("latin-1"),
-                   "line 2  not UTF-8 text (byte 0xfc); save the file as UTF-8"),
-    "09 no-break indent": ("search:\n\xa0 \xa0 lr: [1e-3, 1e-4]\n",
-                           "line 2  U+00A0 NO-BREAK SPACE; write a plain space"),
-    "10 no-break after colon": ("fixed: {epochs: 1}\nsearch:\n  lr:\xa0[1e-3]\n",
-                                "line 3  U+00A0 NO-BREAK SPACE; write a plain space"),
-    "11 minus and quotes": ("search:\n  lr: [1e\u22123]\n  net: [\u201calexnet\u201d]\n", """\
+    "08 latin-1": (
+        "search:\n  lr: [1]  # f\xfcr\n".encode("latin-1"),
+        "line 2  not UTF-8 text (byte 0xfc); save the file as UTF-8",
+    ),
+    "09 no-break indent": (
+        "search:\n\xa0 \xa0 lr: [1e-3, 1e-4]\n",
+        "line 2  U+00A0 NO-BREAK SPACE; write a plain space",
+    ),
+    "10 no-break after colon": (
+        "fixed: {epochs: 1}\nsearch:\n  lr:\xa0[1e-3]\n",
+        "line 3  U+00A0 NO-BREAK SPACE; write a plain space",
+    ),
+    "11 minus and quotes": (
+        "search:\n  lr: [1e\u22123]\n  net: [\u201calexnet\u201d]\n",
+        """\
 line 2  lr: must be a number, got '1e\u22123' ('\u2212' is U+2212 MINUS SIGN; write -); did you \
 mean 1e-3?
 line 3  net: '\u201calexnet\u201d' is not one of the 83 that there are (alexnet, vgg16_bn, \
 convnext_base, …) ('\u201c' is U+201C LEFT DOUBLE QUOTATION MARK; write "); did you mean \
-alexnet?"""),
-    "12 full-width": ("search\uff1a\n  lr: [1\uff0c 2]\n", """\
+alexnet?""",
+    ),
+    "12 full-width": (
+        "search\uff1a\n  lr: [1\uff0c 2]\n",
+        """\
 line 1  '\uff1a' is U+FF1A FULLWIDTH COLON; write :
-line 2  '\uff0c' is U+FF0C FULLWIDTH COMMA; write ,"""),
-    "13 octal": (GOOD + "trials: 010\n",
-                 "line 3  trials: must be a whole number, got '010'; did you mean 10?"),
-    "14 sexagesimal": (GOOD + "trials: 1:30\n",
-                       "line 3  trials: must be a whole number, got '1:30'"),
-    "16 merge": ("fixed:\n  <<: {lr: 1}\n  seed: 1\n",
-                 "line 2  merging with << is not read; write the keys out"),
-    "17 null": ("fixed: {lr: null, epochs: ~}\n",
-                "line 1  epochs: has no value\nline 1  lr: has no value"),
-    "19 no space": ("search:\n  lr:[1e-3, 1e-4]\n  sead: [1]\n", """\
+line 2  '\uff0c' is U+FF0C FULLWIDTH COMMA; write ,""",
+    ),
+    "13 octal": (
+        GOOD + "trials: 010\n",
+        "line 3  trials: must be a whole number, got '010'; did you mean 10?",
+    ),
+    "14 sexagesimal": (
+        GOOD + "trials: 1:30\n",
+        "line 3  trials: must be a whole number, got '1:30'",
+    ),
+    "16 merge": (
+        "fixed:\n  <<: {lr: 1}\n  seed: 1\n",
+        "line 2  merging with << is not read; write the keys out",
+    ),
+    "17 null": (
+        "fixed: {lr: null, epochs: ~}\n",
+        "line 1  epochs: has no value\nline 1  lr: has no value",
+    ),
+    "19 no space": (
+        "search:\n  lr:[1e-3, 1e-4]\n  sead: [1]\n",
+        """\
 line 2  a space is missing after `lr:`
-line 3  sead: not a setting; did you mean seed?"""),
-    "20 no space in braces": ("fixed: {lr:1e-3, seed: 1}\n",
-                              "line 1  a space is missing after `lr:`"),
-    "21 no space after dash": ("search:\n  lr:\n    -1e-3\n    -1e-4\n", """\
+line 3  sead: not a setting; did you mean seed?""",
+    ),
+    "20 no space in braces": (
+        "fixed: {lr:1e-3, seed: 1}\n",
+        "line 1  a space is missing after `lr:`",
+    ),
+    "21 no space after dash": (
+        "search:\n  lr:\n    -1e-3\n    -1e-4\n",
+        """\
 line 3  a space is missing after the '-' of a list
-line 4  a space is missing after the '-' of a list"""),
-    "22 a dash that is none": ("search:\n  lr:\n  \u2013 1e-3\n  \u2013 1e-4\n", """\
+line 4  a space is missing after the '-' of a list""",
+    ),
+    "22 a dash that is none": (
+        "search:\n  lr:\n  \u2013 1e-3\n  \u2013 1e-4\n",
+        """\
 line 3  '\u2013' is U+2013 EN DASH; write -
-line 4  '\u2013' is U+2013 EN DASH; write -"""),
-    "23 no colon": ("search:\n  lr [1e-3]\n",
-                    "line 2  search: 'lr [1e-3]' is no `key: value` line"),
+line 4  '\u2013' is U+2013 EN DASH; write -""",
+    ),
+    "23 no colon": (
+        "search:\n  lr [1e-3]\n",
+        "line 2  search: 'lr [1e-3]' is no `key: value` line",
+    ),
     "24 lists for values": (
-        "fixed: {lr: [1]}\n", "line 1  lr: must be a single value, got a list"),
+        "fixed: {lr: [1]}\n",
+        "line 1  lr: must be a single value, got a list",
+    ),
     "25 binary": (bytes(range(256)), "a binary file, not a space file"),
-    "26 documents": ("fixed: {lr: 1}\n---\nfixed: {lr: 2}\n",
-                     "line 2  not YAML: a second document starts here; a space file holds one"),
-    "27 quote": ("fixed:\n  net: \"alexnet\n  lr: 1\n",
-                 "line 2  not YAML: a quote that is not closed"),
-    "28 cyrillic": ("fixed: {s\u0435ed: 1}\n", "line 1  s\u0435ed: not a setting ('\u0435' is "
-                    "U+0435 CYRILLIC SMALL LETTER IE; write e); did you mean seed?"),
-    "29 arabic digit": (GOOD + "trials: \u0663\n", "line 3  trials: must be a whole number, got "
-                        "'\u0663' ('\u0663' is U+0663 ARABIC-INDIC DIGIT THREE; write 3); did you "
-                        "mean 3?"),
-    "30 underscore": (GOOD + "trials: 1_000\n",
-                      "line 3  trials: must be a whole number, got '1_000'; did you mean 1000?"),
-    "31 space in quotes": (GOOD + "trials: '5 '\n",
-                           "line 3  trials: must be a whole number, got '5 '; did you mean 5?"),
-    "32 escapes": ('"\\e]0;pwned\\a": 1\nfixed: {lr: 1}\n',
-                   "line 1  \\x1b]0;pwned\\x07: not a key of a space file"),
-    "33 windows path": ('fixed: {lr: 1}\ndata: "C:\\faces"\n', "line 2  data: has a control "
-                        "character (\\x0c); within double quotes a \\ begins one, so take ''"),
-    "34 case": ("fixed: {net: AlexNet}\n", "line 1  net: 'AlexNet' is not one of the 83 that "
-                "there are (alexnet, vgg16_bn, convnext_base, …); did you mean alexnet?"),
-    "35 zero width": ("search:\n  l\u200br: [1]\n", "line 2  l\\u200br: not a setting (U+200B "
-                      "ZERO WIDTH SPACE; take it out); did you mean lr?"),
+    "26 documents": (
+        "fixed: {lr: 1}\n---\nfixed: {lr: 2}\n",
+        "line 2  not YAML: a second document starts here; a space file holds one",
+    ),
+    "27 quote": (
+        'fixed:\n  net: "alexnet\n  lr: 1\n',
+        "line 2  not YAML: a quote that is not closed",
+    ),
+    "28 cyrillic": (
+        "fixed: {s\u0435ed: 1}\n",
+        "line 1  s\u0435ed: not a setting ('\u0435' is "
+        "U+0435 CYRILLIC SMALL LETTER IE; write e); did you mean seed?",
+    ),
+    "29 arabic digit": (
+        GOOD + "trials: \u0663\n",
+        "line 3  trials: must be a whole number, got "
+        "'\u0663' ('\u0663' is U+0663 ARABIC-INDIC DIGIT THREE; write 3); did you "
+        "mean 3?",
+    ),
+    "30 underscore": (
+        GOOD + "trials: 1_000\n",
+        "line 3  trials: must be a whole number, got '1_000'; did you mean 1000?",
+    ),
+    "31 space in quotes": (
+        GOOD + "trials: '5 '\n",
+        "line 3  trials: must be a whole number, got '5 '; did you mean 5?",
+    ),
+    "32 escapes": (
+        '"\\e]0;pwned\\a": 1\nfixed: {lr: 1}\n',
+        "line 1  \\x1b]0;pwned\\x07: not a key of a space file",
+    ),
+    "33 windows path": (
+        'fixed: {lr: 1}\ndata: "C:\\faces"\n',
+        "line 2  data: has a control "
+        "character (\\x0c); within double quotes a \\ begins one, so take ''",
+    ),
+    "34 case": (
+        "fixed: {net: AlexNet}\n",
+        "line 1  net: 'AlexNet' is not one of the 83 that "
+        "there are (alexnet, vgg16_bn, convnext_base, …); did you mean alexnet?",
+    ),
+    "35 zero width": (
+        "search:\n  l\u200br: [1]\n",
+        "line 2  l\\u200br: not a setting (U+200B "
+        "ZERO WIDTH SPACE; take it out); did you mean lr?",
+    ),
     "36 newline in a key": ('fixed: {"a\\nb": 1}\n', "line 1  a\\nb: not a setting"),
-    "37 booleans": ("fixed: {epochs: true, augment: 1}\n", """\
+    "37 booleans": (
+        "fixed: {epochs: true, augment: 1}\n",
+        """\
 line 1  augment: must be true or false, got '1'
-line 1  epochs: must be a whole number, got 'true'"""),
+line 1  epochs: must be a whole number, got 'true'""",
+    ),
     "38 empty": ("", "empty; a space file has `search:`, `rows:` or `fixed:`"),
     "39 comment": ("# nothing yet\n", "empty; a space file has `search:`, `rows:` or `fixed:`"),
     "40 no-break space in a note": ("rows: {A: {note: caf\xe9\xa0au lait}}\n", None),
     # 600 letters of the line, of which the first 16 and the last are not the value's.
-    "41 long value": ("fixed: {net: " + "a" * 100_000 + "}\n",
-                      "line 1  net: '" + "a" * 284 + "… (99,491 characters) …"
-                      + ("a" * 300 + NOT_ONE)[-300:]),
-}  # fmt: skip
+    "41 long value": (
+        "fixed: {net: " + "a" * 100_000 + "}\n",
+        "line 1  net: '" + "a" * 284 + "… (99,491 characters) …" + ("a" * 300 + NOT_ONE)[-300:],
+    ),
+}
 
 
 def write(tmp_path: Path, content: str | bytes) -> Path:
@@ -203,7 +267,10 @@ def test_what_needs_ray_says_that_it_needs_docstrings(tmp_path: Path, words: lis
     space = write(tmp_path, GOOD)
     done = subprocess.run(
         [sys.executable, "-OO", "-m", *(word.format(space=space) for word in words)],
-        capture_output=True, text=True, timeout=120, cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert done.returncode == 2 and done.stderr.count("\n") == 1

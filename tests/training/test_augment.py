@@ -120,9 +120,7 @@ def numbers(images: int, **at: float) -> torch.Tensor:
     return draws
 
 
-EVERY = ask(
-    flip=True, rotate=30, shift=0.2, crop=0.3, colour=0.5, erase=0.2, protocol="cfp-pairs"
-)
+EVERY = ask(flip=True, rotate=30, shift=0.2, crop=0.3, colour=0.5, erase=0.2, protocol="cfp-pairs")
 
 
 def test_draws_are_as_many_as_the_settings_ask_for() -> None:
@@ -144,9 +142,7 @@ def test_only_what_may_be_mirrored_is() -> None:
 def test_augment_adds_the_documents_own_to_what_settings_ask_for() -> None:
     draws = numbers(1, c0=0.1, c3=1.0)
     moved = varied(CORNER, draws, YES, ask(augment=True, colour=0.1))
-    assert torch.allclose(
-        moved, flip_shift(CORNER, torch.tensor([[0.1, 0.5, 1.0]])), atol=1e-5
-    )
+    assert torch.allclose(moved, flip_shift(CORNER, torch.tensor([[0.1, 0.5, 1.0]])), atol=1e-5)
 
 
 def test_crop_zooms_in_and_out_by_the_same_factor() -> None:

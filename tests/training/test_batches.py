@@ -95,7 +95,8 @@ def test_people_are_numbered_from_0_and_others_are_minus_1(data: FaceData) -> No
 
 def test_the_number_of_updates_is_known_beforehand(data: FaceData) -> None:
     for settings in (
-        {"batch_size": 7}, {"batch_size": 8, "protocol": "cfp-pairs"},
+        {"batch_size": 7},
+        {"batch_size": 8, "protocol": "cfp-pairs"},
         {"batch_size": 8, "protocol": "cfp-pairs", "loss": "single"},
         {**PEOPLE.to_dict(), "views": "all"},
     ):

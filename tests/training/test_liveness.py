@@ -16,14 +16,19 @@ from facesiam.config.trial import EpochMetrics, TrialConfig
 from facesiam.data.dataset import FaceData
 from facesiam.evaluation.predict import predict
 from facesiam.nets.siamese import build
-from facesiam.training import loop as train
+from facesiam.training import loop
 from facesiam.training.liveness import GradientWatch, LiveUnits, logit_spread
 from facesiam.training.loop import Training, epochs
 from search.pruning.history import History
 from search.pruning.rules import dead
 
 VITALS = (
-    "updates", "trunk_grad_max", "trunk_grad_zero", "trunk_live", "head_live", "logit_spread",
+    "updates",
+    "trunk_grad_max",
+    "trunk_grad_zero",
+    "trunk_live",
+    "head_live",
+    "logit_spread",
 )
 CPU = torch.device("cpu")
 UNITS = 256 * 3 * 3
@@ -75,7 +80,9 @@ def test_a_new_epoch_begins_with_nothing() -> None:
 
 def test_the_largest_entry_and_the_steps_without_any_are_reported() -> None:
     assert watch_of([0.0, 0.0], [1.0, -3.0], [2.0, 0.0], None) == {
-        "updates": 4, "trunk_grad_max": 3.0, "trunk_grad_zero": 0.5
+        "updates": 4,
+        "trunk_grad_max": 3.0,
+        "trunk_grad_zero": 0.5,
     }
 
 
@@ -247,7 +254,7 @@ def test_measuring_changes_nothing(
     with_vitals = list(measured)
     monkeypatch.setattr(GradientWatch, "look", lambda self: None)
     monkeypatch.setattr(LiveUnits, "__enter__", lambda self: self)
-    monkeypatch.setattr(train, "logit_spread", lambda logits: math.nan)
+    monkeypatch.setattr(loop, "logit_spread", lambda logits: math.nan)
     plain = epochs(config, data)
     for ours, theirs in zip(with_vitals, plain, strict=True):
         assert ours.trunk_grad_max > 0 and ours.trunk_live > 0  # measured, and here not
@@ -275,7 +282,10 @@ def test_a_dead_trunk_has_exact_zeros(small: TrialConfig, data: FaceData, precis
     seen = show(next(training))
     assert 0 < seen.pop("head_live") < 1  # its biases keep some units on
     assert seen == {
-        "updates": 12, "trunk_grad_max": 0.0, "trunk_grad_zero": 1.0, "trunk_live": 0.0,
+        "updates": 12,
+        "trunk_grad_max": 0.0,
+        "trunk_grad_zero": 1.0,
+        "trunk_live": 0.0,
         "logit_spread": 0.0,
     }
 
@@ -286,7 +296,10 @@ def test_a_dead_head_is_seen_behind_a_live_trunk(small: TrialConfig, data: FaceD
     seen = show(next(training))
     assert 0 < seen.pop("trunk_live") < 1
     assert seen == {
-        "updates": 12, "trunk_grad_max": 0.0, "trunk_grad_zero": 1.0, "head_live": 0.0,
+        "updates": 12,
+        "trunk_grad_max": 0.0,
+        "trunk_grad_zero": 1.0,
+        "head_live": 0.0,
         "logit_spread": 0.0,
     }
 

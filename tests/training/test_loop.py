@@ -13,7 +13,7 @@ import torch
 
 from facesiam.config.trial import EpochMetrics, Protocol, TrialConfig
 from facesiam.data.dataset import FaceData
-from facesiam.device.image_store import Pixels
+from facesiam.device.image_store import ImageStore
 from facesiam.evaluation.predict import predict
 from facesiam.nets.checkpoint import load_model, save_atomically, save_model, snapshot
 from facesiam.nets.losses import LOSSES
@@ -121,9 +121,9 @@ def test_validation_counts_the_right_answers(tiny: TrialConfig, data: FaceData) 
 def test_images_are_scaled_to_the_unit_interval_and_averaged_down(data: FaceData) -> None:
     source = data.pixels("letterbox")
     raw = source[3].astype(np.float64) / 255
-    full = Pixels(source, 224, torch.device("cpu")).batch(torch.tensor([3]))
+    full = ImageStore(source, 224, torch.device("cpu")).batch(torch.tensor([3]))
     assert np.allclose(full[0].permute(1, 2, 0).numpy(), raw, atol=1e-6)
-    half = Pixels(source, 112, torch.device("cpu")).batch(torch.tensor([3]))
+    half = ImageStore(source, 112, torch.device("cpu")).batch(torch.tensor([3]))
     averaged = raw.reshape(112, 2, 112, 2, 3).mean((1, 3))
     assert np.allclose(half[0].permute(1, 2, 0).numpy(), averaged, atol=1e-5)
 
@@ -157,8 +157,10 @@ def test_a_step_sees_each_image_once_and_judges_the_right_pairs(
     pairs = training.train_pairs
     count = len(pairs.label) // 2 if pairs.triplets is not None else 0
     where = np.array([4, 7, 4 + count, 7 + count] if count else [4, 7])
-    expected = [training.pixels.batch(torch.from_numpy(side[where])).flatten(1)[:, :9216]
-                for side in (pairs.left, pairs.right)]
+    expected = [
+        training.pixels.batch(torch.from_numpy(side[where])).flatten(1)[:, :9216]
+        for side in (pairs.left, pairs.right)
+    ]
     assert torch.equal(seen["left"], expected[0]) and torch.equal(seen["right"], expected[1])
     assert seen["label"].tolist() == pairs.label[where].tolist()
     assert seen["images"] == (6 if count else 4)
@@ -225,9 +227,20 @@ def test_an_epoch_that_is_halted_and_taken_up_gives_the_same_numbers(
 def people_of(tiny: TrialConfig, **settings: object) -> TrialConfig:
     """An embedding net that trains on people, of seconds."""
     more = {
-        "net": "resnet18", "join": "cosine", "loss": "arcface", "embedding": 16, "views": "all",
-        "images_per_person": 4, "batch_size": 16, "optimizer": "adamw", "schedule": "onecycle",
-        "head_lr": 5.0, "flip": True, "colour": 0.2, "erase": 0.3, "dropout": True,
+        "net": "resnet18",
+        "join": "cosine",
+        "loss": "arcface",
+        "embedding": 16,
+        "views": "all",
+        "images_per_person": 4,
+        "batch_size": 16,
+        "optimizer": "adamw",
+        "schedule": "onecycle",
+        "head_lr": 5.0,
+        "flip": True,
+        "colour": 0.2,
+        "erase": 0.3,
+        "dropout": True,
     }
     return TrialConfig.from_dict({**tiny.to_dict(), **more, **settings})  # type: ignore[arg-type]
 
@@ -294,8 +307,9 @@ def test_the_rate_follows_its_schedule_from_update_to_update(
 def test_the_pairs_protocols_feed_embedding_losses_too(
     tiny: TrialConfig, data: FaceData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = people_of(tiny, loss="contrastive", images_per_person=0, views="protocol",
-                       batch_size=4, epochs=1)  # fmt: skip
+    config = people_of(
+        tiny, loss="contrastive", images_per_person=0, views="protocol", batch_size=4, epochs=1
+    )
     training, seen = epochs(config, data), []
     criterion = training.net.criterion
     assert criterion is not None

@@ -15,7 +15,7 @@ from torch import nn
 
 from facesiam.config.trial import TrialConfig
 from facesiam.training import optimizer
-from facesiam.training.optimizer import Masters, compute_in, learning_rate
+from facesiam.training.optimizer import MasterWeightOptimizer, compute_in, learning_rate
 
 SEEDS = range(5)
 
@@ -25,8 +25,13 @@ def net() -> nn.Sequential:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return nn.Sequential(
-            nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(),
-            nn.Linear(8 * 36, 40), nn.ReLU(), nn.Linear(40, 2),
+            nn.Conv2d(3, 8, 3),
+            nn.BatchNorm2d(8),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(8 * 36, 40),
+            nn.ReLU(),
+            nn.Linear(40, 2),
         ).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
@@ -59,7 +64,9 @@ def adam_of(decay: float) -> Callable[..., torch.optim.Optimizer]:
     return partial(torch.optim.Adam, lr=1e-3, weight_decay=decay, fused=True)
 
 
-def train(adam: Masters, seeds: range = SEEDS, dtype: torch.dtype = torch.bfloat16) -> None:
+def train(
+    adam: MasterWeightOptimizer, seeds: range = SEEDS, dtype: torch.dtype = torch.bfloat16
+) -> None:
     """Make updates with ours."""
     for seed in seeds:
         loss_of(adam.net(batch(seed).to(dtype))).backward()
@@ -75,7 +82,7 @@ def test_every_weight_is_that_of_autocast_and_torchs_adam(
     monkeypatch.setattr(optimizer, "PIECE", 1000)  # 12 pieces, the last one smaller
     ours = net()
     config = TrialConfig(lr=1e-3, weight_decay=decay)
-    adam = Masters(ours, dtype, config, early=ours[4:] if early else None)
+    adam = MasterWeightOptimizer(ours, dtype, config, early=ours[4:] if early else None)
     train(adam, dtype=dtype)
     found, expected = adam.weights(), torchs(dtype, adam_of(decay)).state_dict()
     assert found.keys() == expected.keys()
@@ -85,7 +92,7 @@ def test_every_weight_is_that_of_autocast_and_torchs_adam(
 
 def test_early_gradients_are_gone_after_the_backward_pass_and_the_others_are_there() -> None:
     ours = net()
-    adam = Masters(ours, torch.bfloat16, TrialConfig(lr=1e-3), early=ours[4:])
+    adam = MasterWeightOptimizer(ours, torch.bfloat16, TrialConfig(lr=1e-3), early=ours[4:])
     loss_of(adam.net(batch(0).bfloat16())).backward()
     assert all(p.grad is None for p in ours[4:].parameters())
     assert all(p.grad is not None for p in ours[:4].parameters())
@@ -95,18 +102,18 @@ def test_frozen_layers_keep_their_full_precision() -> None:
     ours = net()
     ours[0].requires_grad_(False)
     before = ours[0].weight.detach().clone()
-    adam = Masters(ours, torch.bfloat16, TrialConfig(lr=1e-3))
+    adam = MasterWeightOptimizer(ours, torch.bfloat16, TrialConfig(lr=1e-3))
     train(adam)
     assert torch.equal(adam.weights()["0.weight"], before)
     assert ours[0].weight.dtype == torch.bfloat16
 
 
 def test_a_state_is_taken_up_bit_for_bit() -> None:
-    whole = Masters(net(), torch.bfloat16, TrialConfig(lr=1e-3))
+    whole = MasterWeightOptimizer(net(), torch.bfloat16, TrialConfig(lr=1e-3))
     train(whole)
-    first = Masters(net(), torch.bfloat16, TrialConfig(lr=1e-3))
+    first = MasterWeightOptimizer(net(), torch.bfloat16, TrialConfig(lr=1e-3))
     train(first, range(2))
-    second = Masters(net(), torch.bfloat16, TrialConfig(lr=1e-3))
+    second = MasterWeightOptimizer(net(), torch.bfloat16, TrialConfig(lr=1e-3))
     second.load(first.weights(), first.state())
     train(second, range(2, 5))
     for name, value in whole.weights().items():
@@ -114,7 +121,7 @@ def test_a_state_is_taken_up_bit_for_bit() -> None:
 
 
 def test_the_rounded_weights_are_those_of_the_masters() -> None:
-    adam = Masters(net(), torch.bfloat16, TrialConfig(lr=1e-3))
+    adam = MasterWeightOptimizer(net(), torch.bfloat16, TrialConfig(lr=1e-3))
     train(adam)
     for name, parameter in adam.net.named_parameters():
         assert torch.equal(parameter.detach(), adam.masters[name].to(parameter.dtype)), name
@@ -131,7 +138,7 @@ def test_batchnorm_stays_in_fp32() -> None:
 def test_nothing_keeps_a_net_alive_that_is_let_go() -> None:
     """A worker trains one net after the other: the hooks must not hold the last one."""
     ours = net()
-    adam = Masters(ours, torch.bfloat16, TrialConfig(lr=1e-3), early=ours[4:])
+    adam = MasterWeightOptimizer(ours, torch.bfloat16, TrialConfig(lr=1e-3), early=ours[4:])
     train(adam)
     left = weakref.ref(adam.slots[ours[4].weight].moments[0])
     gc.disable()
@@ -145,7 +152,7 @@ def test_nothing_keeps_a_net_alive_that_is_let_go() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_the_updates_of_a_gpu_are_the_same(dtype: torch.dtype) -> None:
     """All parameters at once, as on a GPU; its kernels take CPU tensors too."""
-    adam = Masters(net(), dtype, TrialConfig(lr=1e-3, weight_decay=0.1))
+    adam = MasterWeightOptimizer(net(), dtype, TrialConfig(lr=1e-3, weight_decay=0.1))
     for seed in SEEDS:
         loss_of(adam.net(batch(seed).to(dtype))).backward()
         with torch.no_grad():
@@ -159,21 +166,28 @@ def test_the_updates_of_a_gpu_are_the_same(dtype: torch.dtype) -> None:
 @pytest.mark.parametrize(
     ("config", "theirs"),
     [
-        (TrialConfig(optimizer="adamw", lr=1e-3, weight_decay=0.3),
-         lambda p: torch.optim.AdamW(p, lr=1e-3, weight_decay=0.3, fused=True)),
-        (TrialConfig(optimizer="sgd", lr=0.05, weight_decay=0.01, momentum=0.9),
-         lambda p: torch.optim.SGD(p, lr=0.05, weight_decay=0.01, momentum=0.9, nesterov=True,
-                                   fused=True)),
-        (TrialConfig(optimizer="sgd", lr=0.05, momentum=0.0),
-         lambda p: torch.optim.SGD(p, lr=0.05, fused=True)),
+        (
+            TrialConfig(optimizer="adamw", lr=1e-3, weight_decay=0.3),
+            lambda p: torch.optim.AdamW(p, lr=1e-3, weight_decay=0.3, fused=True),
+        ),
+        (
+            TrialConfig(optimizer="sgd", lr=0.05, weight_decay=0.01, momentum=0.9),
+            lambda p: torch.optim.SGD(
+                p, lr=0.05, weight_decay=0.01, momentum=0.9, nesterov=True, fused=True
+            ),
+        ),
+        (
+            TrialConfig(optimizer="sgd", lr=0.05, momentum=0.0),
+            lambda p: torch.optim.SGD(p, lr=0.05, fused=True),
+        ),
     ],
-)  # fmt: skip
+)
 def test_adamw_and_sgd_are_torchs(
     config: TrialConfig, theirs: Any, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(optimizer, "PIECE", 1000)
     ours = net()
-    masters = Masters(ours, dtype, config, early=ours[4:])
+    masters = MasterWeightOptimizer(ours, dtype, config, early=ours[4:])
     train(masters, dtype=dtype)
     for name, value in torchs(dtype, theirs).state_dict().items():
         assert torch.allclose(masters.weights()[name], value, rtol=1e-6, atol=1e-7), name
@@ -183,11 +197,14 @@ def test_adamw_and_sgd_are_torchs(
 def test_what_is_not_the_trunk_learns_at_its_own_rate(together: bool) -> None:
     config = TrialConfig(lr=1e-3, head_lr=5)
     ours, other = net(), net()
-    masters = Masters(ours, torch.float32, config, trunk=ours[:4])
+    masters = MasterWeightOptimizer(ours, torch.float32, config, trunk=ours[:4])
     reference = torch.optim.Adam(
-        [{"params": other[:4].parameters(), "lr": 1e-3},
-         {"params": other[4:].parameters(), "lr": 5e-3}], fused=True,
-    )  # fmt: skip
+        [
+            {"params": other[:4].parameters(), "lr": 1e-3},
+            {"params": other[4:].parameters(), "lr": 5e-3},
+        ],
+        fused=True,
+    )
     for seed in SEEDS:
         for one in (ours, other):
             loss_of(one(batch(seed))).backward()
@@ -208,7 +225,9 @@ def test_a_rate_in_a_tensor_is_the_same_rate(kind: str) -> None:
     """As on a GPU, where a recorded step reads it; SGD's and Adam's kernels take both."""
     found = []
     for lr in (2e-3, torch.tensor(2e-3)):
-        masters = Masters(net(), torch.float32, TrialConfig.from_dict({"optimizer": kind}))
+        masters = MasterWeightOptimizer(
+            net(), torch.float32, TrialConfig.from_dict({"optimizer": kind})
+        )
         masters.lr = lr
         train(masters, dtype=torch.float32)
         found.append(masters.weights())

@@ -21,7 +21,7 @@ from facesiam import trainable
 from facesiam.data.dataset import FaceData
 from facesiam.trainable import FaceTrial
 from search import results
-from search.resources.allocation import DriverError, Node, Setup, Shares
+from search.resources.allocation import Allocation, DriverError, Node, Setup
 from search.runs.journal import read_trials
 from search.space.model import load
 from search.tuning import driver
@@ -114,8 +114,11 @@ class Slow(tune.Trainable):
             self._wait_for(other)
         (self.folder / f"done-{self.trials}").touch()
         return dict.fromkeys(EPOCH_FIELDS, 0.5) | {
-            "epoch": 0, "updates": 9, "val_pairs": 100, "done": True,
-        }  # fmt: skip
+            "epoch": 0,
+            "updates": 9,
+            "val_pairs": 100,
+            "done": True,
+        }
 
     def _wait_for(self, name: str) -> None:
         for _ in range(6000):
@@ -147,7 +150,7 @@ def test_a_trial_that_runs_out_of_memory_is_tried_again_with_twice_its_share(
     weights: Any = {"hungry": hungry}
     setup = Setup(run=tmp_path, data="", cpus=1, weights=weights)
     board = Board(3, "val_acc", "max", Console(quiet=True))
-    shares = Shares(space, setup, driver.cluster())
+    shares = Allocation(space, setup, driver.cluster())
     assert driver.run(space, setup, shares, board, Hungry) is None
     assert [t["stop_reason"] for t in read_trials(tmp_path).values()] == [None] * 3
     trials, epochs = results.load(tmp_path)
@@ -166,7 +169,7 @@ def test_the_secret_of_a_runs_url_stays_in_no_file_of_the_run(tmp_path: Path) ->
     told.parent.mkdir(parents=True)
     told.write_text(url)
     board = Board(3, space.metric, space.mode, Console(quiet=True))
-    shares = Shares(space, setup, [Node(2, 0)])
+    shares = Allocation(space, setup, [Node(2, 0)])
     assert driver.run(space, setup, shares, board, Told) is None
     assert {line["status"] for line in read_trials(setup.run).values()} == {"done"}
     files = [file for file in setup.run.rglob("*") if file.is_file()]
@@ -185,7 +188,9 @@ def test_two_run_at_once_though_a_worker_takes_longer_to_start_than_a_trial(
     space = load(tmp_path / "space.yaml")
     setup = Setup(run=tmp_path, data="", concurrent=2)
     board = Board(4, "val_acc", "max", Console(quiet=True))
-    assert driver.run(space, setup, Shares(space, setup, driver.cluster()), board, Slow) is None
+    assert (
+        driver.run(space, setup, Allocation(space, setup, driver.cluster()), board, Slow) is None
+    )
     # The one that was starting was not thrown away for the other, which was idle again.
     assert len(list(tmp_path.glob("worker-*"))) == 2
     noted = {
@@ -225,7 +230,7 @@ def test_no_trial_is_suggested_before_there_is_room_for_it(tmp_path: Path) -> No
         "resources: {cpus: 1, per_net: {vgg16_bn: {cpus: 4}}}\n"
     )
     space = load(tmp_path / "space.yaml")
-    shares = Shares(space, Setup(run=tmp_path, data="", concurrent=64), [Node(4, 0)])
+    shares = Allocation(space, Setup(run=tmp_path, data="", concurrent=64), [Node(4, 0)])
     running: dict[str, Any] = {}
     searching = driver.Searching(SimpleNamespace(running=running, larger={}), shares)  # type: ignore[arg-type]
     room = []
@@ -274,7 +279,7 @@ def test_the_disk_holds_no_more_than_the_readme_says(tmp_path: Path, data: FaceD
     setup = Setup(run=tmp_path, data=str(data.folder), cpus=1)
     board = Board(9, "val_acc", "max", Console(quiet=True))
     with watched(tmp_path / "weights", tmp_path / "state") as seen:
-        shares = Shares(space, setup, driver.cluster())
+        shares = Allocation(space, setup, driver.cluster())
         assert driver.run(space, setup, shares, board, Saving) is None
     ranked = results.load(tmp_path)[0]["trial"].head(2)
     assert {path.name for path in (tmp_path / "weights").iterdir()} == {f"{t}.pt" for t in ranked}

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from search.tuning import failures as faults
-from search.tuning.failures import (  # fmt: skip
+from search.tuning import failures
+from search.tuning.failures import (
     BUG,
     LOST,
     MEMORY,
@@ -25,7 +25,7 @@ The actor died unexpectedly before finishing this task.
 	ip: 10.0.0.7
 The actor is dead because its {what} has died. Worker exit type: SYSTEM_ERROR
 """
-TRACE = "ray::ResourceTrainable.train() (pid=1)\n  File \"x.py\", line 1, in step\n"
+TRACE = 'ray::ResourceTrainable.train() (pid=1)\n  File "x.py", line 1, in step\n'
 
 
 @pytest.mark.parametrize(
@@ -37,36 +37,43 @@ TRACE = "ray::ResourceTrainable.train() (pid=1)\n  File \"x.py\", line 1, in ste
         (
             "The actor died because of an error raised in its creation task, x\n"
             "ray.exceptions.ActorUnavailableError: The actor abc is unavailable: reset\n",
-            LOST, "the worker died",
+            LOST,
+            "the worker died",
         ),
         (
             TRACE + "facesiam.trainable.Unseen: /r: this machine does not see the run's folder\n",
-            LOST, "/r: this machine does not see the run's folder",
+            LOST,
+            "/r: this machine does not see the run's folder",
         ),
         (TRACE + "ValueError: shapes differ\n", BUG, "ValueError: shapes differ"),
         (
             "The actor died because of an error raised in its creation task, x\nKeyError: 'lr'\n",
-            BUG, "KeyError: 'lr'",
+            BUG,
+            "KeyError: 'lr'",
         ),
         (
             "The actor died because of an error raised in its creation task, x\n"
             "facesiam.trainable.OutOfMemory: out of memory in epoch 0: 9 GiB\n",
-            MEMORY, "out of memory in epoch 0: 9 GiB",
+            MEMORY,
+            "out of memory in epoch 0: 9 GiB",
         ),
         (
             TRACE + "facesiam.trainable.Preempted: told to end in epoch 2: its state is saved\n",
-            PREEMPTED, "told to end in epoch 2: its state is saved",
+            PREEMPTED,
+            "told to end in epoch 2: its state is saved",
         ),
         (
             TRACE + "facesiam.storage.StorageError: /r/state/1.pt: No space left on device\n",
-            STORAGE, "/r/state/1.pt: No space left on device",
+            STORAGE,
+            "/r/state/1.pt: No space left on device",
         ),
         (
             "ray.exceptions.OutOfMemoryError: Task was killed due to the node running low\n",
-            MEMORY, "Task was killed due to the node running low",
+            MEMORY,
+            "Task was killed due to the node running low",
         ),
     ],
-)  # fmt: skip
+)
 def test_a_failure_is_taken_for_what_it_is(error: str, kind: str, reason: str) -> None:
     assert (kind_of(error), reason_of(error)) == (kind, reason)
 
@@ -75,7 +82,7 @@ def test_a_trial_is_tried_again_after_longer_and_longer_and_then_given_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = 100.0
-    monkeypatch.setattr(faults.time, "monotonic", lambda: now)
+    monkeypatch.setattr(failures.time, "monotonic", lambda: now)
     retries = Retries()
     assert [retries.again("a", 2) for _ in range(4)] == [2, 4, 8, None]
     assert retries.again("b", 0) == 2  # another trial's deaths are its own

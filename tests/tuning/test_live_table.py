@@ -43,7 +43,8 @@ def test_the_table_shows_what_runs_and_the_best_so_far() -> None:
     said = text.getvalue()
     assert "0 of 3 ended · 2 running · best val_acc 0.8125 (0001)" in said
     assert [line.split() for line in said.splitlines()[2:4]] == [
-        ["0001", "2/4", "0.8125", "0.5000", "0.4000", "2.0"], ["0002", "0/4", *"––––"],
+        ["0001", "2/4", "0.8125", "0.5000", "0.4000", "2.0"],
+        ["0002", "0/4", *"––––"],
     ]
 
 

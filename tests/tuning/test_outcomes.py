@@ -21,12 +21,20 @@ def order(standings: Standings, running: dict[int, Progress] | None = None) -> l
 @pytest.mark.parametrize("mode", ["max", "min"])
 def test_what_learned_is_ordered_by_its_score_and_nothing_else_is_ever_good(mode: str) -> None:
     ends: list[tuple[float | None, int, str, str | None]] = [
-        (0.50, 7, "stopped", "chance"), (0.78, 3, "stopped", "asha"), (0.84, 60, "done", None),
-        (0.93, 5, "stopped", "diverged"), (0.70, 60, "done", None), (0.90, 9, "stopped", "dead"),
-        (0.80, 25, "stopped", "plateau"), (None, 0, "failed", "error"),
-        (None, 2, "stopped", "diverged"), (0.76, 4, "failed", "error"), (None, 60, "done", None),
-        (math.nan, 60, "done", None), (0.79, 2, "interrupted", "interrupted"),
-    ]  # fmt: skip
+        (0.50, 7, "stopped", "chance"),
+        (0.78, 3, "stopped", "asha"),
+        (0.84, 60, "done", None),
+        (0.93, 5, "stopped", "diverged"),
+        (0.70, 60, "done", None),
+        (0.90, 9, "stopped", "dead"),
+        (0.80, 25, "stopped", "plateau"),
+        (None, 0, "failed", "error"),
+        (None, 2, "stopped", "diverged"),
+        (0.76, 4, "failed", "error"),
+        (None, 60, "done", None),
+        (math.nan, 60, "done", None),
+        (0.79, 2, "interrupted", "interrupted"),
+    ]
     standings = Standings(mode)
     learned = [
         standings.tell(number, value and (value if mode == "max" else 1 - value), *rest)
@@ -93,8 +101,10 @@ def test_a_loss_counts_as_the_probability_of_the_right_answer() -> None:
 
 def history(scores: list[float], **settings: Any) -> History:
     """A trial's epochs on 2,000 pairs, of which guessing stays below 0.55 or so."""
-    rows = [{"epoch": n, "val_acc": score, "val_loss": 1 - score, "val_pairs": 2000}
-            for n, score in enumerate(scores)]  # fmt: skip
+    rows = [
+        {"epoch": n, "val_acc": score, "val_loss": 1 - score, "val_pairs": 2000}
+        for n, score in enumerate(scores)
+    ]
     return History(rows, {"epochs": 12, "protocol": "frontal-triplets", **settings})
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from search.resources.allocation import DriverError
-from search.tuning import ray_session as session
+from search.tuning import ray_session
 
 DRIVER = (
     "from search.tuning import ray_session as session;"
@@ -30,7 +30,7 @@ DRIVER = (
 def base(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A short folder that is the only place for sessions: pytest's own paths are too long."""
     folder = Path(tempfile.mkdtemp(prefix="t", dir="/tmp"))
-    monkeypatch.setattr(session, "bases", lambda: [folder])
+    monkeypatch.setattr(ray_session, "bases", lambda: [folder])
     monkeypatch.setenv("TMPDIR", str(folder))
     yield folder
     shutil.rmtree(folder)
@@ -40,7 +40,7 @@ def base(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_a_session_has_a_folder_that_only_its_owner_may_enter(base: Path, umask: int) -> None:
     before = os.umask(umask)
     try:
-        folder = session.new_folder()
+        folder = ray_session.new_folder()
     finally:
         os.umask(before)
     assert folder.parent == base and stat.S_IMODE(folder.stat().st_mode) == 0o700
@@ -49,9 +49,9 @@ def test_a_session_has_a_folder_that_only_its_owner_may_enter(base: Path, umask:
 
 def test_the_longest_base_just_fits_rays_longest_socket(base: Path) -> None:
     """Linux takes 107 bytes; a process number has seven digits at most."""
-    name = session.new_folder().name
+    name = ray_session.new_folder().name
     ray = "session_2026-11-27_00-00-00_123456_4194304/sockets/plasma_store"
-    assert len(f"{'b' * session.LONGEST_BASE}/{name}/{ray}") == 107
+    assert len(f"{'b' * ray_session.LONGEST_BASE}/{name}/{ray}") == 107
 
 
 def test_the_first_place_that_will_do_is_taken_and_without_one_each_is_named(
@@ -59,31 +59,37 @@ def test_the_first_place_that_will_do_is_taken_and_without_one_each_is_named(
 ) -> None:
     (long := base / ("l" * 40)).mkdir()
     places = [long, Path("/proc"), base / "no", base]
-    monkeypatch.setattr(session, "bases", lambda: places)
-    assert session.new_folder().parent == base
+    monkeypatch.setattr(ray_session, "bases", lambda: places)
+    assert ray_session.new_folder().parent == base
     places.pop()
-    room = session._room
-    monkeypatch.setattr(session, "_room", lambda place: 0 if place == base else room(place))
+    room = ray_session._room
+    monkeypatch.setattr(ray_session, "_room", lambda place: 0 if place == base else room(place))
     places.append(base)
     with pytest.raises(DriverError) as refused:
-        session.new_folder()
+        ray_session.new_folder()
     said = str(refused.value).splitlines()
     assert said[0].startswith("Ray has no folder for its session. Set TMPDIR to one that can be")
     assert said[1] == f"  {long}: has more than 30 letters"
     assert said[2].startswith("  /proc: ")
-    assert said[3:] == [f"  {base}/no: No such file or directory",
-                        f"  {base}: has less than 64 MiB of room"]
+    assert said[3:] == [
+        f"  {base}/no: No such file or directory",
+        f"  {base}: has less than 64 MiB of room",
+    ]
 
 
 def test_the_places_are_those_of_the_system_where_tmpdir_will_not_do(
-    monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in ("TEMP", "TMP", "XDG_RUNTIME_DIR"):
         monkeypatch.delenv(name, raising=False)
     for given, first in (("/scratch", "/scratch"), ("relative", "/tmp"), ("", "/tmp")):
         monkeypatch.setenv("TMPDIR", given)
-        assert str(session.bases()[0]) == first
-        assert [str(place) for place in session.bases()][-3:] == ["/tmp", "/var/tmp", "/dev/shm"]
+        assert str(ray_session.bases()[0]) == first
+        assert [str(place) for place in ray_session.bases()][-3:] == [
+            "/tmp",
+            "/var/tmp",
+            "/dev/shm",
+        ]
 
 
 def writing(name: str, folder: Path) -> subprocess.Popen[bytes]:
@@ -96,10 +102,15 @@ def writing(name: str, folder: Path) -> subprocess.Popen[bytes]:
 def test_what_a_killed_driver_left_goes_and_all_else_stays(base: Path) -> None:
     environment = {**os.environ, "TMPDIR": str(base), "PYTHONPATH": os.pathsep.join(sys.path)}
     started = [
-        subprocess.Popen([sys.executable, "-c", DRIVER], stdin=subprocess.PIPE,
-                         stdout=subprocess.PIPE, text=True, env=environment)
+        subprocess.Popen(
+            [sys.executable, "-c", DRIVER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
         for _ in range(2)
-    ]  # fmt: skip
+    ]
     dead, alive = (Path(driver.stdout.readline().strip()) for driver in started if driver.stdout)
     agent, other = writing("ray::DashboardAgent", dead), writing("ray::DashboardAgent", base)
     reader = writing("less", dead)
@@ -108,18 +119,18 @@ def test_what_a_killed_driver_left_goes_and_all_else_stays(base: Path) -> None:
         folder.mkdir()
     (base / "thesis").mkdir()
     (base / "siamlinklink").symlink_to(base / "thesis")
-    (base / "thesis" / session.LOCK).write_text("1")
+    (base / "thesis" / ray_session.LOCK).write_text("1")
     try:
         started[0].kill()
         started[0].wait()
         deadline = time.monotonic() + 60
-        while agent.pid not in list(session.inhabitants(dead)) and time.monotonic() < deadline:
+        while agent.pid not in list(ray_session.inhabitants(dead)) and time.monotonic() < deadline:
             time.sleep(0.01)  # its name is there once it is executed
-        session.sweep()
+        ray_session.sweep()
         assert agent.wait(60) == -signal.SIGKILL
         assert (reader.poll(), other.poll()) == (None, None)
         assert not dead.exists() and alive.exists()
-        assert all(folder.exists() for folder in [*foreign, base / "thesis" / session.LOCK])
+        assert all(folder.exists() for folder in [*foreign, base / "thesis" / ray_session.LOCK])
     finally:
         for process in (*started, agent, reader, other):
             process.kill()
@@ -128,11 +139,11 @@ def test_what_a_killed_driver_left_goes_and_all_else_stays(base: Path) -> None:
 
 def test_one_that_is_being_made_is_not_taken_for_left(base: Path) -> None:
     (base / "siamabcdefgh").mkdir()
-    (lock := base / "siamabcdefgh" / session.LOCK).touch()  # and not held, nor written, yet
-    session.sweep()
+    (lock := base / "siamabcdefgh" / ray_session.LOCK).touch()  # and not held, nor written, yet
+    ray_session.sweep()
     assert lock.exists()
     os.utime(lock, (0, 0))
-    session.sweep()
+    ray_session.sweep()
     assert not lock.parent.exists()
 
 
@@ -142,18 +153,23 @@ def test_where_every_lock_succeeds_the_session_of_a_driver_that_lives_stays(
     monkeypatch.setattr(fcntl, "flock", lambda *given: None)
     driver = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     (base / "siamabcdefgh").mkdir()
-    (lock := base / "siamabcdefgh" / session.LOCK).write_text(f"{driver.pid}\n")
-    own = session.new_folder()
-    session.sweep()
+    (lock := base / "siamabcdefgh" / ray_session.LOCK).write_text(f"{driver.pid}\n")
+    own = ray_session.new_folder()
+    ray_session.sweep()
     assert lock.exists() and own.exists()
     driver.communicate(b"\n")
-    session.sweep()
+    ray_session.sweep()
     assert not lock.parent.exists() and own.exists()
 
 
 FOREIGN = (
-    "RAY_ADDRESS", "RAY_AIR_LOCAL_CACHE_DIR", "RAY_STORAGE", "RAY_TMPDIR", "TUNE_RESULT_DIR",
-    "RAY_RUNTIME_ENV_HOOK", "TUNE_MAX_LEN_IDENTIFIER",
+    "RAY_ADDRESS",
+    "RAY_AIR_LOCAL_CACHE_DIR",
+    "RAY_STORAGE",
+    "RAY_TMPDIR",
+    "TUNE_RESULT_DIR",
+    "RAY_RUNTIME_ENV_HOOK",
+    "TUNE_MAX_LEN_IDENTIFIER",
 )
 
 
@@ -163,20 +179,27 @@ def test_variables_that_were_meant_for_another_ray_are_put_aside_and_named(
 ) -> None:
     known = {name: value for name, value in os.environ.items() if not re.match("RAY|TUNE", name)}
     given = dict.fromkeys(FOREIGN, "/x") | {
-        "RAY_memory_usage_threshold": "0.9", "RAY_AUTH_MODE": "disabled",
-        "RAY_AUTH_TOKEN_PATH": "/token", "TUNE_DISABLE_SIGINT_HANDLER": "1", "XRAY_DOSE": "1",
+        "RAY_memory_usage_threshold": "0.9",
+        "RAY_AUTH_MODE": "disabled",
+        "RAY_AUTH_TOKEN_PATH": "/token",
+        "TUNE_DISABLE_SIGINT_HANDLER": "1",
+        "XRAY_DOSE": "1",
     }
-    monkeypatch.setattr(session, "_set", set())
+    monkeypatch.setattr(ray_session, "_set", set())
     monkeypatch.setattr(os, "environ", {**known, **given})
-    of_tune = ["RAY_AIR_LOCAL_CACHE_DIR", "RAY_STORAGE", "TUNE_MAX_LEN_IDENTIFIER",
-               "TUNE_RESULT_DIR"]  # fmt: skip
-    assert session.set_environment(local) == (sorted(FOREIGN) if local else of_tune)
+    of_tune = [
+        "RAY_AIR_LOCAL_CACHE_DIR",
+        "RAY_STORAGE",
+        "TUNE_MAX_LEN_IDENTIFIER",
+        "TUNE_RESULT_DIR",
+    ]
+    assert ray_session.set_environment(local) == (sorted(FOREIGN) if local else of_tune)
     left = os.environ
     assert left["RAY_memory_usage_threshold"] == "0.9" and left["XRAY_DOSE"] == "1"
-    assert session.QUIET.items() <= left.items() and not set(of_tune) & set(left)
+    assert ray_session.QUIET.items() <= left.items() and not set(of_tune) & set(left)
     if local:  # the token is this session's, and in no file
         assert left["RAY_AUTH_MODE"] == "token" and "RAY_AUTH_TOKEN_PATH" not in left
         assert re.fullmatch("[0-9a-f]{64}", token := left["RAY_AUTH_TOKEN"])
-        assert session.set_environment(local) == [] and left["RAY_AUTH_TOKEN"] == token
+        assert ray_session.set_environment(local) == [] and left["RAY_AUTH_TOKEN"] == token
     else:
         assert left["RAY_ADDRESS"] == "/x" and left["RAY_AUTH_MODE"] == "disabled"

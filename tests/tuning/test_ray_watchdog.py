@@ -18,20 +18,14 @@ import ray
 from ray import tune
 from rich.console import Console
 
-from search.resources.allocation import Setup, Shares
+from search.resources.allocation import Allocation, Setup
 from search.runs.journal import read_epochs, read_trials
 from search.space.model import load
 from search.tuning import (
     driver,
-)
-from search.tuning import (
-    ray_session as session,
-)
-from search.tuning import (
-    ray_watchdog as watch,
-)
-from search.tuning import (
-    shutdown as halting,
+    ray_session,
+    ray_watchdog,
+    shutdown,
 )
 from search.tuning.live_table import Board
 from search.tuning.recorder import EPOCH_FIELDS
@@ -64,7 +58,7 @@ class Slow(tune.Trainable):
 
 def search_without(daemon: str, run: Path) -> None:
     """Search into `run`, and kill a daemon of this process's own Ray once an epoch is noted."""
-    watch.LOOK, watch.SECONDS, watch.STUCK = 0.2, 2.0, 2.0  # type: ignore[misc]
+    ray_watchdog.LOOK, ray_watchdog.SECONDS, ray_watchdog.STUCK = 0.2, 2.0, 2.0  # type: ignore[misc]
     space = load(run / "space.yaml")
     setup = Setup(run=run, data="", cpus=1)
     driver.connect(None)
@@ -77,9 +71,12 @@ def search_without(daemon: str, run: Path) -> None:
         os.kill(node.all_processes[daemon][0].process.pid, signal.SIGKILL)
 
     threading.Thread(target=kill, daemon=True).start()
-    board, shares = Board(2, "val_acc", "max", Console()), Shares(space, setup, driver.cluster())
+    board, shares = (
+        Board(2, "val_acc", "max", Console()),
+        Allocation(space, setup, driver.cluster()),
+    )
     print("returned", driver.run(space, setup, shares, board, Slow), flush=True)
-    watch.leave(3)
+    ray_watchdog.leave(3)
 
 
 @pytest.mark.timeout(300)
@@ -114,8 +111,10 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """A node of which this process sees nothing but the head's address, where somebody answers."""
     server = socket.create_server(("127.0.0.1", 0))
     node = SimpleNamespace(
-        raylet_socket_name="/nowhere", gcs_address=f"127.0.0.1:{server.getsockname()[1]}",
-        server=server, dead_processes=list,
+        raylet_socket_name="/nowhere",
+        gcs_address=f"127.0.0.1:{server.getsockname()[1]}",
+        server=server,
+        dead_processes=list,
     )
     monkeypatch.setattr(ray._private.worker, "_global_node", node)
     return node
@@ -125,8 +124,8 @@ def test_a_head_may_be_silent_for_a_while_and_not_for_ever(
     alone: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 100.0
-    monkeypatch.setattr(watch.time, "monotonic", lambda: now)
-    seen = watch.Watch()
+    monkeypatch.setattr(ray_watchdog.time, "monotonic", lambda: now)
+    seen = ray_watchdog.Watch()
     now = 1000.0
     assert seen.lost() is None  # it has answered
     alone.server.close()
@@ -141,13 +140,17 @@ def test_a_raylet_that_this_process_did_not_start_is_watched_as_well(
     alone: SimpleNamespace, tmp_path: Path
 ) -> None:
     alone.raylet_socket_name = str(tmp_path / "sockets" / "raylet")
-    command = ["/x/raylet", "-c", "import time; time.sleep(60)",
-               f"--raylet_socket_name={alone.raylet_socket_name}"]
+    command = [
+        "/x/raylet",
+        "-c",
+        "import time; time.sleep(60)",
+        f"--raylet_socket_name={alone.raylet_socket_name}",
+    ]
     raylet = subprocess.Popen(command, executable=sys.executable)
     try:
-        while session.name_of(raylet.pid) != "/x/raylet":
+        while ray_session.name_of(raylet.pid) != "/x/raylet":
             time.sleep(0.01)
-        seen = watch.Watch()
+        seen = ray_watchdog.Watch()
         assert seen.raylet and seen.raylet[0] == raylet.pid and seen.lost() is None
         raylet.kill()
         os.waitid(os.P_PID, raylet.pid, os.WEXITED | os.WNOWAIT)  # dead, and still in the list
@@ -160,7 +163,7 @@ def test_a_raylet_that_this_process_did_not_start_is_watched_as_well(
 
 def stopped(monkeypatch: pytest.MonkeyPatch, *numbers: signal.Signals) -> str | None:
     """What a search is halted by that is sent these signals; a KeyboardInterrupt adds a !."""
-    monkeypatch.setattr(halting, "tell", lambda trials: None)
+    monkeypatch.setattr(shutdown, "tell", lambda trials: None)
     recorder: Any = SimpleNamespace(halted=None, trials={})
     try:
         with on_signals(recorder):

@@ -14,14 +14,14 @@ from rich.console import Console
 
 from search import results
 from search.pruning.scheduler import Stop
-from search.resources.allocation import Node, Setup, Shares
+from search.resources.allocation import Allocation, Node, Setup
 from search.runs.journal import read_epochs, read_trials
 from search.runs.reuse import RunRefused, refuse_changes
 from search.space.model import load
 from search.tuning.live_table import Board
 from search.tuning.recorder import EPOCH_FIELDS, Recorder
 from search.tuning.resume import stop_of
-from search.tuning.sampler import Suggester, Suggestion
+from search.tuning.sampler import Sampler, Suggestion
 
 SPACE = """
 fixed: {epochs: 2}
@@ -29,9 +29,12 @@ search: {lr: {low: 1e-5, high: 1e-1, log: true}}
 trials: 6
 prune: false
 """
-PRUNED = SPACE.replace("epochs: 2", "epochs: 4").replace("prune: false", """\
+PRUNED = SPACE.replace("epochs: 2", "epochs: 4").replace(
+    "prune: false",
+    """\
 prune: {asha: {grace: 1, factor: 2}, chance: false, plateau: false, control: 0}
-""")
+""",
+)
 """Rungs at 1, 2 and 4 epochs."""
 CONTROL = PRUNED.replace("control: 0", "control: 1")
 
@@ -45,8 +48,12 @@ def recorder(run: Path, text: str = SPACE) -> Recorder:
 
 
 def play(
-    recorder: Recorder, scores: list[float], end: str = "complete", start: int = 0,
-    error: str = "Traceback\nValueError: broken\n", **metrics: float,
+    recorder: Recorder,
+    scores: list[float],
+    end: str = "complete",
+    start: int = 0,
+    error: str = "Traceback\nValueError: broken\n",
+    **metrics: float,
 ) -> str:
     """Run the next trial with these validation accuracies, as Ray would; return its id.
 
@@ -56,7 +63,8 @@ def play(
     assert suggestion is not None
     settings = suggestion.settings
     trial: Any = SimpleNamespace(
-        trial_id="ray-id", config={"trial": suggestion.trial, "settings": settings},
+        trial_id="ray-id",
+        config={"trial": suggestion.trial, "settings": settings},
         error_file=str(recorder.run / "error.txt"),
     )
     with (recorder.run / "error.txt").open("a") as file:
@@ -68,8 +76,12 @@ def play(
         weights.parent.mkdir(exist_ok=True)
         weights.touch()
         row = dict.fromkeys(EPOCH_FIELDS, 0.5) | {
-            "epoch": epoch, "val_acc": score, "val_loss": 1 - score, "val_pairs": 100,
-            "updates": 50, **metrics,
+            "epoch": epoch,
+            "val_acc": score,
+            "val_loss": 1 - score,
+            "val_pairs": 100,
+            "updates": 50,
+            **metrics,
         }
         decision = "STOP"
         if epoch + 1 == settings["epochs"]:
@@ -90,7 +102,8 @@ def verdict(run: Path, trial: str) -> dict[str, Any]:
     """What the journal has of a trial's end."""
     line = read_trials(run)[trial]
     return {
-        name: value for name, value in line.items()
+        name: value
+        for name, value in line.items()
         if name.startswith("stop_") or name in ("status", "control")
     }
 
@@ -119,9 +132,9 @@ def test_the_weights_that_stay_are_those_of_the_first_rank(tmp_path: Path, mode:
 def test_a_trial_of_which_no_row_was_noted_is_gone_on_with(tmp_path: Path) -> None:
     play(recorder(tmp_path), [0.6], end="killed")
     lines = [json.loads(line) for line in (tmp_path / "trials.jsonl").read_text().splitlines()]
-    (tmp_path / "trials.jsonl").write_text("".join(
-        json.dumps({k: v for k, v in line.items() if k != "row"}) + "\n" for line in lines
-    ))
+    (tmp_path / "trials.jsonl").write_text(
+        "".join(json.dumps({k: v for k, v in line.items() if k != "row"}) + "\n" for line in lines)
+    )
     suggestion = recorder(tmp_path).next()
     assert suggestion and (suggestion.trial, suggestion.row) == ("0001", None)
 
@@ -147,8 +160,15 @@ def test_what_is_no_file_of_this_journals_trials_is_never_removed(tmp_path: Path
     """Neither papers, nor another run's weights, nor folders and links of a trial's name."""
     live = recorder(tmp_path, SPACE + "keep: 1\n")
     (tmp_path / "elsewhere").write_text("precious")
-    mine = ["weights/thesis.tex", "weights/0099.pt", "weights/.0099.pt.7-0a1b2c3d",
-            "state/0001.txt", "state/0099.pt", "logs/id_rsa", "logs/0001.pt"]  # fmt: skip
+    mine = [
+        "weights/thesis.tex",
+        "weights/0099.pt",
+        "weights/.0099.pt.7-0a1b2c3d",
+        "state/0001.txt",
+        "state/0099.pt",
+        "logs/id_rsa",
+        "logs/0001.pt",
+    ]
     for name in mine:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("precious")
@@ -160,7 +180,8 @@ def test_what_is_no_file_of_this_journals_trials_is_never_removed(tmp_path: Path
     assert all((tmp_path / name).read_text() == "precious" for name in [*mine, "elsewhere"])
     assert (tmp_path / "state" / "0001.pt").is_dir()
     assert [path.name for path in sorted((tmp_path / "weights").glob("[0-9]*"))] == [
-        "0002.pt", "0099.pt",
+        "0002.pt",
+        "0099.pt",
     ]
 
 
@@ -210,7 +231,7 @@ OUT_OF_MEMORY = "Traceback\nfacesiam.trainable.OutOfMemory: out of memory in epo
 def test_a_trial_without_memory_comes_next_again_with_twice_its_share(tmp_path: Path) -> None:
     live = recorder(tmp_path)
     setup = Setup(run=tmp_path, data="", cpus=2)
-    live.shares = Shares(live.space, setup, [Node(4, 0)])
+    live.shares = Allocation(live.space, setup, [Node(4, 0)])
     first = play(live, [0.6], end="error", error=OUT_OF_MEMORY)
     assert read_trials(tmp_path)[first]["status"] == "pending" and not live.running
     assert live.larger == {first: 1} and live.shares.of("alexnet", 1) == (4, 0)
@@ -223,7 +244,7 @@ def test_a_trial_without_memory_comes_next_again_with_twice_its_share(tmp_path: 
 
 def test_another_error_is_not_tried_again(tmp_path: Path) -> None:
     live = recorder(tmp_path)
-    live.shares = Shares(live.space, Setup(run=tmp_path, data="", cpus=1), [Node(4, 0)])
+    live.shares = Allocation(live.space, Setup(run=tmp_path, data="", cpus=1), [Node(4, 0)])
     first = play(live, [0.6], end="error")
     assert verdict(tmp_path, first)["status"] == "failed" and live.larger == {}
 
@@ -268,11 +289,15 @@ def test_a_resume_knows_the_rungs_and_what_tpe_was_told(tmp_path: Path) -> None:
     # The third was stopped before it had left chance.
     assert standings.expected().tolist() == [0.7, 0.9] and standings.worst == [2]
     # The third was held against the median of 0.6 and 0.8 after its first epoch.
-    assert rungs(second) == rungs(first) == {
-        1: {"0001": 0.6, "0002": 0.8, "0003": 0.5},
-        2: {"0001": 0.7, "0002": 0.9},
-        4: {"0001": 0.7, "0002": 0.9},
-    }
+    assert (
+        rungs(second)
+        == rungs(first)
+        == {
+            1: {"0001": 0.6, "0002": 0.8, "0003": 0.5},
+            2: {"0001": 0.7, "0002": 0.9},
+            4: {"0001": 0.7, "0002": 0.9},
+        }
+    )
 
 
 def test_a_stop_is_noted_with_its_numbers(tmp_path: Path) -> None:
@@ -283,20 +308,34 @@ def test_a_stop_is_noted_with_its_numbers(tmp_path: Path) -> None:
     nothing = dict.fromkeys(f"stop_{name}" for name in Stop._fields)
     assert verdict(tmp_path, ran) == nothing | {"status": "done", "control": False}
     assert verdict(tmp_path, cut) == {
-        "status": "stopped", "stop_rule": "asha", "stop_epoch": 0, "stop_rung": 1,
-        "stop_value": 0.6, "stop_cutoff": 0.8, "stop_peers": 1, "control": False,
+        "status": "stopped",
+        "stop_rule": "asha",
+        "stop_epoch": 0,
+        "stop_rung": 1,
+        "stop_value": 0.6,
+        "stop_cutoff": 0.8,
+        "stop_peers": 1,
+        "control": False,
         "stop_reason": "best val_acc 0.6000 at the rung of 1 epochs, cutoff 0.8000 of 1 peers",
     }
     # The value that was judged is NaN, which is no JSON.
     assert verdict(tmp_path, broken) == nothing | {
-        "status": "stopped", "stop_rule": "diverged", "stop_epoch": 0, "control": False,
+        "status": "stopped",
+        "stop_rule": "diverged",
+        "stop_epoch": 0,
+        "control": False,
         "stop_reason": "train_loss is nan at epoch 0",
     }
 
 
 SPARED = {
-    "stop_rule": "asha", "stop_epoch": 0, "stop_rung": 1, "stop_value": 0.6, "stop_cutoff": 0.8,
-    "stop_peers": 1, "control": True,
+    "stop_rule": "asha",
+    "stop_epoch": 0,
+    "stop_rung": 1,
+    "stop_value": 0.6,
+    "stop_cutoff": 0.8,
+    "stop_peers": 1,
+    "control": True,
     "stop_reason": "best val_acc 0.6000 at the rung of 1 epochs, cutoff 0.8000 of 1 peers",
 }
 
@@ -381,7 +420,7 @@ def test_tpe_hears_of_those_that_run(tmp_path: Path, monkeypatch: pytest.MonkeyP
     ended, runs = play(first, [0.8] * 4), play(first, [0.85, 0.9], end="")
     for live in (first, recorder(tmp_path, PRUNED)):
         live.waiting = []
-        monkeypatch.setattr(Suggester, "next", lambda self, running: told.append(running))
+        monkeypatch.setattr(Sampler, "next", lambda self, running: told.append(running))
         live.next()
         monkeypatch.undo()
     assert [list(each) for each in told] == [[runs]] * 2 and ended not in told[0]

@@ -95,8 +95,12 @@ def metrics(name: str, settings: Any, epoch: int) -> dict[str, float]:
     broken, stalls = kind == 6 and epoch == 1, kind == 1
     level = 0.5 if stalls else 0.6 + 0.04 * kind + 0.02 * epoch
     row = dict.fromkeys(EPOCH_FIELDS, 0.5) | {
-        "epoch": epoch, "val_acc": round(level + rng.uniform(0, 0.02), 4), "val_pairs": 2000,
-        "train_loss": float("nan") if broken else 0.5, "updates": 50, "trunk_grad_zero": 0.0,
+        "epoch": epoch,
+        "val_acc": round(level + rng.uniform(0, 0.02), 4),
+        "val_pairs": 2000,
+        "train_loss": float("nan") if broken else 0.5,
+        "updates": 50,
+        "trunk_grad_zero": 0.0,
     }
     return row
 
@@ -106,13 +110,19 @@ def state(recorder: Recorder) -> dict[str, Any]:
     scheduler, tpe = recorder.scheduler, recorder.suggester.tpe
     assert scheduler.asha is not None and tpe is not None
     going = {name: len(h.rows) for name, h in scheduler.histories.items()}
-    return copy.deepcopy({
-        "rungs": [(age, list(scores.items())) for age, scores in scheduler.asha.rungs],
-        "waiting": scheduler.asha.waiting, "leaders": scheduler._leaders,
-        "spared": scheduler.spared, "judged": scheduler._judged, "going": going,
-        "best": recorder.best, "handed out": recorder.suggester.handed_out,
-        "tpe": tpe.state(),
-    })  # fmt: skip
+    return copy.deepcopy(
+        {
+            "rungs": [(age, list(scores.items())) for age, scores in scheduler.asha.rungs],
+            "waiting": scheduler.asha.waiting,
+            "leaders": scheduler._leaders,
+            "spared": scheduler.spared,
+            "judged": scheduler._judged,
+            "going": going,
+            "best": recorder.best,
+            "handed out": recorder.suggester.handed_out,
+            "tpe": tpe.state(),
+        }
+    )
 
 
 def cut(run: Path, to: Path, lines: int) -> None:
@@ -276,8 +286,11 @@ def test_three_kills_later_the_table_is_that_of_an_uninterrupted_run_digit_for_d
     rng, deaths, more = random.Random(0), 0, list[str]()
     while deaths < KILLS:
         process = subprocess.Popen(
-            [*command, "--name", "cut", *more], cwd=ROOT, env=environment,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            [*command, "--name", "cut", *more],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         before = number_of_lines(tmp_path / "cut")
         wanted = before + rng.randrange(4, 10)

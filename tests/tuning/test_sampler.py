@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from search.resources.allocation import Node, Setup, Shares
+from search.resources.allocation import Allocation, Node, Setup
 from search.run import _say_who_chooses
 from search.space.model import SearchSpace, load
 from search.space.spec import SAMPLER
 from search.tuning.outcomes import Progress
-from search.tuning.sampler import Suggester, Suggestion
+from search.tuning.sampler import Sampler, Suggestion
 from search.tuning.untried import Untried
 
 FINITE = """
@@ -50,7 +50,7 @@ def score(suggestion: Suggestion) -> float:
     return 0.9 - 0.1 * abs(math.log10(float(suggestion.settings["lr"])) + 3)
 
 
-def drain(suggester: Suggester, most: int = 1000) -> list[Suggestion]:
+def drain(suggester: Sampler, most: int = 1000) -> list[Suggestion]:
     """Run a search of made-up trials to its end, or to `most` trials."""
     found = []
     while len(found) < most and (suggestion := suggester.next()):
@@ -61,7 +61,7 @@ def drain(suggester: Suggester, most: int = 1000) -> list[Suggestion]:
 
 @pytest.mark.parametrize("algorithm", ["grid", "random", "tpe"])
 def test_a_finite_space_is_explored_once_and_whole(tmp_path: Path, algorithm: str) -> None:
-    found = drain(Suggester(space(tmp_path, FINITE, algorithm)))
+    found = drain(Sampler(space(tmp_path, FINITE, algorithm)))
     assert len({json.dumps(s.settings) for s in found}) == len(found) == 12
     assert [s.trial for s in found] == [f"{n:04d}" for n in range(1, 13)]
 
@@ -69,9 +69,9 @@ def test_a_finite_space_is_explored_once_and_whole(tmp_path: Path, algorithm: st
 @pytest.mark.parametrize("algorithm", ["random", "tpe"])
 def test_the_seed_decides(tmp_path: Path, algorithm: str) -> None:
     one = space(tmp_path, CONTINUOUS, algorithm)
-    first = drain(Suggester(one))
-    assert len(first) == 30 and first == drain(Suggester(one))
-    assert first != drain(Suggester(dataclasses.replace(one, seed=5)))
+    first = drain(Sampler(one))
+    assert len(first) == 30 and first == drain(Sampler(one))
+    assert first != drain(Sampler(dataclasses.replace(one, seed=5)))
 
 
 @pytest.mark.parametrize("algorithm", ["grid", "random", "tpe"])
@@ -81,8 +81,8 @@ def test_a_resumed_search_goes_on_as_an_uninterrupted_one(
 ) -> None:
     text = FINITE if algorithm == "grid" else CONTINUOUS
     one = space(tmp_path, text, algorithm)
-    whole = drain(Suggester(one))
-    resumed = Suggester(one)
+    whole = drain(Sampler(one))
+    resumed = Sampler(one)
     for suggestion in whole[:cut]:
         resumed.replay(suggestion.trial, suggestion.settings)
         resumed.tell(suggestion.trial, score(suggestion), 5, "done")
@@ -91,7 +91,7 @@ def test_a_resumed_search_goes_on_as_an_uninterrupted_one(
 
 def test_tpe_closes_in_on_what_scored_well(tmp_path: Path) -> None:
     one = dataclasses.replace(space(tmp_path, CONTINUOUS, "tpe"), trials=60)
-    scores = [score(s) for s in drain(Suggester(one))]
+    scores = [score(s) for s in drain(Sampler(one))]
     # By chance the mean is 0.77: |log10(lr) + 3| is 1.3 on average over the range.
     assert sum(scores[40:]) / 20 > 0.82
 
@@ -104,7 +104,7 @@ def test_tpe_does_not_imitate_what_a_rule_has_stopped(tmp_path: Path) -> None:
 
     def above(rule: str | None) -> int:
         one = dataclasses.replace(space(tmp_path, CONTINUOUS, "tpe"), trials=60)
-        suggester, high = Suggester(one), list[bool]()
+        suggester, high = Sampler(one), list[bool]()
         while suggestion := suggester.next():
             lr = math.log10(float(suggestion.settings["lr"]))
             high.append(lr > -3)
@@ -120,7 +120,7 @@ def test_tpe_does_not_imitate_what_a_rule_has_stopped(tmp_path: Path) -> None:
 
 def in_the_dead_region(one: SearchSpace, seed: int) -> float:
     """The share of trials 13 to 24 with lr >= 2e-4, where nets guess until a rule stops them."""
-    suggester, later = Suggester(dataclasses.replace(one, seed=seed)), list[bool]()
+    suggester, later = Sampler(dataclasses.replace(one, seed=seed)), list[bool]()
     for number in range(24):
         suggestion = suggester.next()
         assert suggestion
@@ -148,7 +148,7 @@ def test_the_start_up_leaves_tpe_most_of_the_trials(tmp_path: Path, trials: int)
     one = dataclasses.replace(space(tmp_path, CONTINUOUS, "tpe"), trials=trials)
     found = []
     for sign in (1, -1):
-        suggester, settings = Suggester(one), list[Any]()
+        suggester, settings = Sampler(one), list[Any]()
         while suggestion := suggester.next():
             settings.append(suggestion.settings)
             suggester.tell(suggestion.trial, sign * float(suggestion.settings["lr"]), 5, "done")
@@ -159,8 +159,8 @@ def test_the_start_up_leaves_tpe_most_of_the_trials(tmp_path: Path, trials: int)
 
 
 @pytest.mark.parametrize(
-    ("trials", "settings", "startup"), [(1, 5, 1), (2, 5, 1), (8, 5, 2), (20, 5, 6), (500, 5, 10),
-                                        (500, 1, 2), (30, 0, 1)],
+    ("trials", "settings", "startup"),
+    [(1, 5, 1), (2, 5, 1), (8, 5, 2), (20, 5, 6), (500, 5, 10), (500, 1, 2), (30, 0, 1)],
 )
 def test_how_many_are_drawn_at_random(
     tmp_path: Path, trials: int, settings: int, startup: int
@@ -177,7 +177,7 @@ def test_trials_that_run_count_for_what_they_have_reached(tmp_path: Path) -> Non
     one = dataclasses.replace(space(tmp_path, CONTINUOUS, "tpe"), trials=60)
     rates, blind = list[float](), list[float]()
     for seed in range(10):
-        suggester, running = Suggester(dataclasses.replace(one, seed=seed)), dict[str, Progress]()
+        suggester, running = Sampler(dataclasses.replace(one, seed=seed)), dict[str, Progress]()
         for number in range(20):
             learns, name = number < 5, f"{number:04d}"
             suggester.replay(name, {"lr": 1e-5 if learns else 1e-4 * 1.6**number})
@@ -205,9 +205,13 @@ trials: 60
 def worth(settings: Any) -> float:
     """A sum over settings, best at 1e-5, 32, augmented, pretrained and frozen."""
     return (
-        0.8 - 0.02 * abs(math.log10(settings["lr"]) + 5) + 0.03 * settings["augment"]
-        - 0.005 * abs(math.log2(settings["batch_size"]) - 5) - 0.01 * settings["dropout"]
-        + 0.02 * settings["pretrained"] + 0.01 * settings["freeze"]
+        0.8
+        - 0.02 * abs(math.log10(settings["lr"]) + 5)
+        + 0.03 * settings["augment"]
+        - 0.005 * abs(math.log2(settings["batch_size"]) - 5)
+        - 0.01 * settings["dropout"]
+        + 0.02 * settings["pretrained"]
+        + 0.01 * settings["freeze"]
     )
 
 
@@ -217,15 +221,15 @@ def test_in_a_finite_space_tpe_goes_on_by_scores_where_its_draws_were_tried(
     """Of 240 configurations, of which 0.80 is the middle: in the file's order the fallbacks were
     from the worst corner, 0.72 and less."""
     called: list[str] = []
-    untried = Suggester._untried
+    untried = Sampler._untried
     monkeypatch.setattr(
-        Suggester, "_untried", lambda self, name: (called.append(name), untried(self, name))[1]
+        Sampler, "_untried", lambda self, name: (called.append(name), untried(self, name))[1]
     )
     whole = space(tmp_path, FINE, "tpe")
     middle = sorted(worth(settings) for settings in whole.grid())[120]
     for seed in range(3):
         called.clear()
-        suggester, scores = Suggester(dataclasses.replace(whole, seed=seed)), dict[str, float]()
+        suggester, scores = Sampler(dataclasses.replace(whole, seed=seed)), dict[str, float]()
         while suggestion := suggester.next():
             scores[suggestion.trial] = worth(suggestion.settings)
             suggester.tell(suggestion.trial, scores[suggestion.trial], 5, "done")
@@ -240,7 +244,7 @@ def test_near_exhaustion_random_draws_any_of_what_is_left(tmp_path: Path) -> Non
     left = list(one.grid())[-3:]
     counts = [0, 0, 0]
     for seed in range(60):
-        suggester = Suggester(dataclasses.replace(one, seed=seed))
+        suggester = Sampler(dataclasses.replace(one, seed=seed))
         for number, settings in enumerate(list(one.grid())[:-3]):
             suggester.replay(f"{number}", settings)
         suggestion = suggester._untried("x")
@@ -261,7 +265,7 @@ search:
   lr: {low: 1e-6, high: 1e-1, log: true, when: {net: vgg16_bn}}
 trials: 30
 """
-    suggester, found = Suggester(space(tmp_path, text, algorithm)), list[Suggestion]()
+    suggester, found = Sampler(space(tmp_path, text, algorithm)), list[Suggestion]()
     while suggestion := suggester.next():
         found.append(suggestion)
         good = suggestion.settings["net"] == "alexnet"
@@ -272,11 +276,15 @@ trials: 30
 
 def test_what_is_left_of_an_infinite_space_is_drawn_where_it_is_infinite(tmp_path: Path) -> None:
     """One in 64 draws would be there by chance; a search must not hang on finding it."""
-    one = space(tmp_path, """
+    one = space(
+        tmp_path,
+        """
 search:
   batch_size: {low: 1, high: 64}
   lr: {low: 1e-6, high: 1e-1, log: true, when: {batch_size: 7}}
-""", "tpe")
+""",
+        "tpe",
+    )
     rng, untried = random.Random(0), Untried(one)
     drawn = [untried.draw(rng) for _ in range(10)]
     assert [settings and settings["batch_size"] for settings in drawn] == [7] * 10
@@ -285,7 +293,7 @@ search:
 def test_what_was_tried_elsewhere_does_not_end_a_finite_space_early(tmp_path: Path) -> None:
     """A resumed run has trials of before its space was narrowed."""
     one = space(tmp_path, FINITE, "tpe")
-    suggester = Suggester(one)
+    suggester = Sampler(one)
     for number in range(5):
         suggester.replay(f"{number}", {"lr": 0.5 + number})
     assert len({json.dumps(s.settings) for s in drain(suggester)}) == 12
@@ -294,11 +302,13 @@ def test_what_was_tried_elsewhere_does_not_end_a_finite_space_early(tmp_path: Pa
 def test_rows_come_by_their_ids_with_their_settings(tmp_path: Path) -> None:
     text = "rows: {A: {settings: {lr: 1e-5}}, B: {settings: {augment: true}}, C: {}}\n"
     one = space(tmp_path, text, "rows")
-    found = drain(Suggester(one))
+    found = drain(Sampler(one))
     assert [(s.trial, s.row, s.settings["augment"]) for s in found] == [
-        ("A", "A", False), ("B", "B", True), ("C", "C", False),  # C equals A and runs all the same
+        ("A", "A", False),
+        ("B", "B", True),
+        ("C", "C", False),  # C equals A and runs all the same
     ]
-    resumed = Suggester(one)
+    resumed = Sampler(one)
     resumed.replay("A", found[0].settings)
     assert drain(resumed) == found[1:]
 
@@ -313,14 +323,17 @@ def test_rows_come_by_their_ids_with_their_settings(tmp_path: Path) -> None:
     ],
 )
 def test_a_start_says_where_tpe_chooses_nothing_or_otherwise_than_before(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], at_once: int,
-    sessions: list[dict[str, int]], expected: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    at_once: int,
+    sessions: list[dict[str, int]],
+    expected: str,
 ) -> None:
     """A session of before the sampler was noted had the first one."""
     one = dataclasses.replace(space(tmp_path, CONTINUOUS, "tpe"), trials=8)
     (tmp_path / "manifest.json").write_text(json.dumps({"sessions": sessions}))
     setup = Setup(run=tmp_path, data="", concurrent=at_once, cpus=1)
     options = argparse.Namespace(resume=len(sessions) > 1)
-    _say_who_chooses(Console(), options, one, setup, Shares(one, setup, [Node(8, 0)]))
+    _say_who_chooses(Console(), options, one, setup, Allocation(one, setup, [Node(8, 0)]))
     said = capsys.readouterr().out
     assert said.startswith(expected) and bool(said) == bool(expected)

@@ -27,7 +27,8 @@ def scalars(folder: Path) -> list[tuple[str, int, float]]:
     """Tag, step and value of each scalar."""
     return [
         (value.tag, event.step, value.simple_value)
-        for event in events(folder) for value in event.summary.value
+        for event in events(folder)
+        for value in event.summary.value
         if value.WhichOneof("value") == "simple_value"
     ]
 
@@ -42,13 +43,15 @@ def test_tensorboard_has_the_epochs_then_the_settings_in_one_file(tmp_path: Path
     board.ended("0001", {"lr": 0.25, "net": "alexnet", "augment": True}, 0.75, "val_acc")
     board.ended("0003", {}, None, "val_acc")  # failed before its first epoch
     assert scalars(tmp_path / "0001") == [
-        ("val_acc", 0, 0.5), ("val_acc", 1, 0.75), ("best_val_acc", 0, 0.75),
+        ("val_acc", 0, 0.5),
+        ("val_acc", 1, 0.75),
+        ("best_val_acc", 0, 0.75),
     ]
     # Names of TensorBoard's hparams plugin.
     tags = [value.tag for event in events(tmp_path / "0001") for value in event.summary.value]
-    assert tags[2:5] == [f"_hparams_/{part}" for part in (
-        "experiment", "session_start_info", "session_end_info"
-    )]
+    assert tags[2:5] == [
+        f"_hparams_/{part}" for part in ("experiment", "session_start_info", "session_end_info")
+    ]
     content = next((tmp_path / "0001").iterdir()).read_bytes()
     assert all(name in content for name in (b"lr", b"net", b"alexnet", b"augment"))
     assert not (tmp_path / "0003").exists()

@@ -11,7 +11,7 @@ import optuna
 import pytest
 
 from search.space.model import SearchSpace, load
-from search.tuning.sampler import Suggester
+from search.tuning.sampler import Sampler
 from search.tuning.tpe import Tpe
 
 CONDITIONAL = """
@@ -50,7 +50,7 @@ def score(settings: dict[str, Any]) -> float:
 def test_suggestions_are_those_of_optunas_own_sampler(tmp_path: Path) -> None:
     """Where every trial ends or fails, three at a time: to the last digit."""
     one = space(tmp_path, CONDITIONAL)
-    suggester, study = Suggester(one), optuna.create_study(direction="maximize")
+    suggester, study = Sampler(one), optuna.create_study(direction="maximize")
     asked: list[optuna.Trial] = []
     chosen = 0
     while suggestion := suggester.next():
@@ -96,8 +96,10 @@ def test_configurations_are_ranked_by_the_ratio_of_optunas_densities(
     (good, bad), (frozen, other) = tpe._models()
     found = []
     for settings in one.grid():
-        point = {name: np.array([tpe.shapes[name].to_internal_repr(settings[name])])
-                 for name in (*joint, "freeze")}  # fmt: skip
+        point = {
+            name: np.array([tpe.shapes[name].to_internal_repr(settings[name])])
+            for name in (*joint, "freeze")
+        }
         ratio = float((good.log_pdf(point) - bad.log_pdf(point))[0])
         if settings["pretrained"]:
             ratio += float((frozen.log_pdf(point) - other.log_pdf(point))[0])
@@ -110,7 +112,7 @@ def test_configurations_are_ranked_by_the_ratio_of_optunas_densities(
 
 def test_the_best_ranked_is_what_a_finite_space_goes_on_with(tmp_path: Path) -> None:
     one = space(tmp_path, FINITE + "trials: 90")
-    suggester = Suggester(one)
+    suggester = Sampler(one)
     for number, settings in enumerate(random.Random(0).sample(list(one.grid()), 80)):
         suggester.replay(f"{number}", settings)
         suggester.tell(f"{number}", score(settings), 5, "done")
@@ -128,7 +130,7 @@ def test_where_nothing_has_learned_what_was_tried_is_avoided(tmp_path: Path) -> 
     text = "search: {lr: {low: 1e-6, high: 1e-1, log: true}}\nalgorithm: tpe\ntrials: 90\n"
     near = 0
     for seed in range(20):
-        suggester = Suggester(space(tmp_path, text + f"seed: {seed}"))
+        suggester = Sampler(space(tmp_path, text + f"seed: {seed}"))
         for number in range(10):
             suggester.replay(f"{number}", {"lr": 1e-2 * 1.1**number})
             suggester.tell(f"{number}", 0.5, 7 + number, "stopped", "chance")

@@ -16,9 +16,8 @@ from search.run import main, resolve
 from search.runs.journal import Journal
 from search.runs.layout import RunError
 from search.space.model import SearchSpace, load
-from search.tuning import ablation
-from search.tuning import warm_start as prior
-from search.tuning.sampler import Suggester
+from search.tuning import ablation, warm_start
+from search.tuning.sampler import Sampler
 
 SPACE = """
 fixed: {epochs: 4, protocol: cfp-pairs}
@@ -71,11 +70,21 @@ def test_what_the_space_could_have_suggested_is_taken_with_its_best_score(
         ({"lr": 1e-3}, [], "failed"),
         ({"lr": 2e-3, "weight_decay": 0.3, "net": "resnet18"}, [0.5], "done"),
     )
-    known, (said,) = prior.gather([run], space)
-    found = [(k.settings["lr"], k.settings["augment"], k.settings["weight_decay"], k.value, k.step,
-              k.status) for k in known]  # fmt: skip
+    known, (said,) = warm_start.gather([run], space)
+    found = [
+        (
+            k.settings["lr"],
+            k.settings["augment"],
+            k.settings["weight_decay"],
+            k.value,
+            k.step,
+            k.status,
+        )
+        for k in known
+    ]
     assert found == [
-        (1e-4, True, 0.1, 0.9, 1, "stopped"), (1e-3, False, 0.0, 0.8, 4, "done"),
+        (1e-4, True, 0.1, 0.9, 1, "stopped"),
+        (1e-3, False, 0.0, 0.8, 4, "done"),
         (2e-3, False, 0.0, 0.5, 4, "done"),
     ]
     assert known[2].settings["net"] == "alexnet"  # what the space fixes is the space's
@@ -92,20 +101,23 @@ def test_a_known_trial_comes_with_what_stopped_it_and_how_it_went(
 ) -> None:
     """So that what a rule stopped is the worst here too, also before it had a score."""
     run = earlier(
-        tmp_path / "run", ({"lr": 1e-3}, [0.7, 0.65, 0.8], "stopped"),
-        ({"lr": 2e-3}, [0.9], "stopped"), ({"lr": 3e-3}, [], "stopped"),
+        tmp_path / "run",
+        ({"lr": 1e-3}, [0.7, 0.65, 0.8], "stopped"),
+        ({"lr": 2e-3}, [0.9], "stopped"),
+        ({"lr": 3e-3}, [], "stopped"),
         ({"lr": 4e-3}, [math.nan], "done"),
-    )  # fmt: skip
+    )
     journal = Journal(tmp_path / "run")
     for name, rule in (("0001", "asha"), ("0002", "dead"), ("0003", "diverged")):
         journal.trial(name, "stopped", stop_rule=rule, stop_reason="x")
-    known, (said,) = prior.gather([run], space)
+    known, (said,) = warm_start.gather([run], space)
     assert [(k.settings["lr"], k.value, k.rule, k.scores, k.planned) for k in known] == [
-        (2e-3, 0.9, "dead", (0.9,), 4), (1e-3, 0.8, "asha", (0.7, 0.7, 0.8), 4),
+        (2e-3, 0.9, "dead", (0.9,), 4),
+        (1e-3, 0.8, "asha", (0.7, 0.7, 0.8), 4),
         (3e-3, None, "diverged", (), 4),
     ]
     assert said.endswith("3 of 4 trials of " + run + "; left out: 1 with no val_acc")
-    tpe = Suggester(space, known).tpe
+    tpe = Sampler(space, known).tpe
     assert tpe is not None and tpe.standings.worst == [0, 2]
     assert tpe.standings.order({})[0].tolist() == [1]
 
@@ -114,23 +126,26 @@ def test_a_trial_whose_settings_were_lost_is_left_out(space: SearchSpace, tmp_pa
     run = earlier(tmp_path / "earlier", ({"lr": 1e-3}, [0.7], "done"))
     file = tmp_path / "earlier" / "trials.jsonl"
     lines = [json.loads(line) for line in file.read_text().splitlines()]
-    file.write_text("".join(
-        json.dumps({k: v for k, v in line.items() if k != "settings"}) + "\n" for line in lines
-    ))
-    assert prior.gather([run], space) == (
-        [], [f"warm start: 0 of 1 trials of {run}; left out: 1 with no settings"]
+    file.write_text(
+        "".join(
+            json.dumps({k: v for k, v in line.items() if k != "settings"}) + "\n" for line in lines
+        )
+    )
+    assert warm_start.gather([run], space) == (
+        [],
+        [f"warm start: 0 of 1 trials of {run}; left out: 1 with no settings"],
     )
 
 
 def test_lower_is_better_where_the_space_says_so(space: SearchSpace, tmp_path: Path) -> None:
     run = earlier(tmp_path / "run", ({"lr": 1e-3}, [0.6, 0.8, 0.7], "done"))
     lower = dataclasses.replace(space, mode="min")
-    assert [known.value for known in prior.gather([run], lower)[0]] == [0.6]
+    assert [known.value for known in warm_start.gather([run], lower)[0]] == [0.6]
 
 
 def test_the_documents_rows_are_a_prior_for_code_2() -> None:
     code2 = load(Path(__file__).parents[2] / "spaces" / "code2.yaml")
-    known, (said,) = prior.gather(["documents"], code2)
+    known, (said,) = warm_start.gather(["documents"], code2)
     assert {one.source for one in known} == {f"documents/{row}" for row in "ABCDEFGHIJKLM"}
     best = known[0]
     assert (best.source, best.value, best.settings["net"]) == ("documents/E", 0.86, "vgg16_bn")
@@ -140,12 +155,12 @@ def test_the_documents_rows_are_a_prior_for_code_2() -> None:
 def test_tpe_suggests_near_what_is_known_to_be_good(space: SearchSpace) -> None:
     base = {**TrialConfig().to_dict(), **space.fixed, "augment": False}
     known = [
-        prior.Known({**base, "lr": lr}, value, 4, "done", "x")
+        warm_start.WarmStartTrial({**base, "lr": lr}, value, 4, "done", "x")
         for lr, value in [(1e-3 * 1.1**n, 0.9 - 0.01 * n) for n in range(8)]
         + [(1e-5 * 1.3**n, 0.5) for n in range(12)]
     ]
     wide = dataclasses.replace(space, trials=30)
-    warm, cold = Suggester(wide, known), Suggester(wide)
+    warm, cold = Sampler(wide, known), Sampler(wide)
     far = []
     for suggester in (warm, cold):
         first = [one for _ in range(8) if (one := suggester.next())]
@@ -156,19 +171,23 @@ def test_tpe_suggests_near_what_is_known_to_be_good(space: SearchSpace) -> None:
 
 
 def test_what_it_began_with_is_kept_for_a_resume(space: SearchSpace, tmp_path: Path) -> None:
-    assert prior.read(tmp_path) == []
+    assert warm_start.read(tmp_path) == []
     settings = {**TrialConfig().to_dict(), **space.fixed, "lr": 1e-3}
     known = [
-        prior.Known(settings, 0.7, 4, "done", "x/0001", None, (0.6, 0.7), 4, True),
-        prior.Known(settings, None, 1, "stopped", "x/0002", "diverged", (), 4, False),
+        warm_start.WarmStartTrial(settings, 0.7, 4, "done", "x/0001", None, (0.6, 0.7), 4, True),
+        warm_start.WarmStartTrial(
+            settings, None, 1, "stopped", "x/0002", "diverged", (), 4, False
+        ),
     ]
-    prior.write(tmp_path, known)
-    assert prior.read(tmp_path) == known
+    warm_start.write(tmp_path, known)
+    assert warm_start.read(tmp_path) == known
     # One of before these fields were there.
     old = {"settings": settings, "value": 0.7, "step": 4, "status": "done", "source": "x/0001"}
-    (tmp_path / prior.FILE).write_text(json.dumps([old]))
-    assert prior.read(tmp_path) == [prior.Known(settings, 0.7, 4, "done", "x/0001")]
-    again = [Suggester(space, prior.read(tmp_path)).next() for _ in range(2)]
+    (tmp_path / warm_start.FILE).write_text(json.dumps([old]))
+    assert warm_start.read(tmp_path) == [
+        warm_start.WarmStartTrial(settings, 0.7, 4, "done", "x/0001")
+    ]
+    again = [Sampler(space, warm_start.read(tmp_path)).next() for _ in range(2)]
     assert again[0] == again[1]
 
 
@@ -176,13 +195,18 @@ def test_what_it_began_with_is_kept_for_a_resume(space: SearchSpace, tmp_path: P
     ("options", "sentence"),
     [
         (["--warm-start", "none/there"], "none/there: no such run folder"),
-        (["--warm-start", "documents", "--algorithm", "random"],
-         "--warm-start: algorithm random learns of no score; tpe does"),
+        (
+            ["--warm-start", "documents", "--algorithm", "random"],
+            "--warm-start: algorithm random learns of no score; tpe does",
+        ),
         (["--ablate", "none/there"], "none/there: no such run folder"),
     ],
 )
 def test_what_cannot_be_a_prior_is_refused(
-    options: list[str], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    sentence: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
     space: SearchSpace,
 ) -> None:
     given = [str(space.path), "--data", "drawn", "--out", str(tmp_path / "out"), *options]
@@ -195,14 +219,20 @@ def test_an_ablation_changes_one_searched_setting_at_a_time(
     space: SearchSpace, tmp_path: Path
 ) -> None:
     run = earlier(
-        tmp_path / "run", ({"lr": 1e-3, "augment": True, "weight_decay": 0.1}, [0.9], "done"),
+        tmp_path / "run",
+        ({"lr": 1e-3, "augment": True, "weight_decay": 0.1}, [0.9], "done"),
         ({"lr": 1e-4}, [0.8], "done"),
     )
     rows = ablation.rows(space, run, rank=1, seeds=2)
-    best = {**TrialConfig(epochs=4, protocol="cfp-pairs").to_dict(), "lr": 1e-3, "augment": True,
-            "weight_decay": 0.1}  # fmt: skip
+    best = {
+        **TrialConfig(epochs=4, protocol="cfp-pairs").to_dict(),
+        "lr": 1e-3,
+        "augment": True,
+        "weight_decay": 0.1,
+    }
     assert list(rows) == [
-        f"{name}-s{seed}" for seed in (0, 1)
+        f"{name}-s{seed}"
+        for seed in (0, 1)
         for name in ("best", "lr-1e-05", "lr-0.01", "augment-false", "weight_decay-0")
     ]
     for name, row in rows.items():
@@ -222,14 +252,14 @@ def test_an_ablation_is_of_a_trial_that_the_space_has(space: SearchSpace, tmp_pa
 def test_runs_on_other_data_are_left_out(space: SearchSpace, tmp_path: Path) -> None:
     run = earlier(tmp_path / "run", ({"lr": 1e-3}, [0.9], "done"))
     (tmp_path / "run" / "manifest.json").write_text('{"data": {"key": "one"}}')
-    assert len(prior.gather([run], space, "one")[0]) == 1
-    known, (said,) = prior.gather([run], space, "two")
+    assert len(warm_start.gather([run], space, "one")[0]) == 1
+    known, (said,) = warm_start.gather([run], space, "two")
     assert not known and said == f"warm start: 0 of 1 trials of {run}; left out: 1 with other data"
 
 
 def test_where_the_documents_have_no_score_that_is_said() -> None:
     code2 = load(Path(__file__).parents[2] / "spaces" / "code2.yaml")
-    known, (said,) = prior.gather(["documents"], dataclasses.replace(code2, metric="val_auc"))
+    known, (said,) = warm_start.gather(["documents"], dataclasses.replace(code2, metric="val_auc"))
     assert not known and "13 with no val_auc" in said and "0 of 19" in said
 
 

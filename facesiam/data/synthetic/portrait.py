@@ -135,8 +135,10 @@ def _back_hair(pen: Pen) -> None:
     if who.style in BACK:
         low = BACK[who.style]
         crown = oval(0, -0.3, wide, 0.7 + who.volume)[12:]
-        pen.fill(np.vstack([crown, [(wide, -0.3), (wide * 1.12, low), (-wide * 1.12, low)]]),
-                 who.hair * 0.8)  # fmt: skip
+        pen.fill(
+            np.vstack([crown, [(wide, -0.3), (wide * 1.12, low), (-wide * 1.12, low)]]),
+            who.hair * 0.8,
+        )
 
 
 def _front_hair(pen: Pen) -> None:
@@ -195,12 +197,27 @@ def _silhouette(pen: Pen, chin: float) -> Points:
     tip = 0.59 + 0.5 * who.nose + who.nose_width * 0.6
     lips = 0.64 + who.lip
     return points(
-        (-0.2, -1), (0.35, -0.95), (0.58, -0.6), (0.62, eye - 0.2), (0.57, eye),
-        (tip - 0.05, base - 0.14), (tip, base - 0.05), (0.66, base + 0.03),
-        (lips + 0.01, mouth - 0.04 - gap / 2), (0.59, mouth), (lips, mouth + 0.06 + gap),
-        (0.56, mouth + 0.15), (chin, 0.88), (chin - 0.14, 1.0), (0.1, 0.86), (-0.2, 0.6),
-        (-0.7, 0.55), (-0.98, 0.1), (-0.95, -0.45), (-0.7, -0.85),
-    )  # fmt: skip
+        (-0.2, -1),
+        (0.35, -0.95),
+        (0.58, -0.6),
+        (0.62, eye - 0.2),
+        (0.57, eye),
+        (tip - 0.05, base - 0.14),
+        (tip, base - 0.05),
+        (0.66, base + 0.03),
+        (lips + 0.01, mouth - 0.04 - gap / 2),
+        (0.59, mouth),
+        (lips, mouth + 0.06 + gap),
+        (0.56, mouth + 0.15),
+        (chin, 0.88),
+        (chin - 0.14, 1.0),
+        (0.1, 0.86),
+        (-0.2, 0.6),
+        (-0.7, 0.55),
+        (-0.98, 0.1),
+        (-0.95, -0.45),
+        (-0.7, -0.85),
+    )
 
 
 def _side_features(pen: Pen) -> None:
@@ -221,8 +238,16 @@ def _side_features(pen: Pen) -> None:
 def _side_beard(pen: Pen, chin: float) -> None:
     who, y = pen.who, pen.who.mouth_y
     if who.beard == "full":
-        jaw = points((-0.15, 0.1), (0, 0.45), (0.45, y - 0.1), (0.62, y + 0.1), (chin, 0.9),
-                     (chin - 0.14, 1.02), (0.1, 0.9), (-0.22, 0.6))  # fmt: skip
+        jaw = points(
+            (-0.15, 0.1),
+            (0, 0.45),
+            (0.45, y - 0.1),
+            (0.62, y + 0.1),
+            (chin, 0.9),
+            (chin - 0.14, 1.02),
+            (0.1, 0.9),
+            (-0.22, 0.6),
+        )
         pen.fill(smooth(jaw), who.hair * 0.6 + who.skin * 0.25)
     if who.beard == "moustache":
         pen.stroke(points((0.62, y - 0.1), (0.4, y)), who.hair * 0.7, 0.08)
@@ -235,10 +260,19 @@ def _side_hair(pen: Pen) -> None:
     line = max(who.hairline + 0.24, -0.42) if who.style == "fringe" else who.hairline
     low = 0.3 if who.style in ("crop", "part") else 0.55
     cap = points(
-        (0.6, line), (0.64, line - 0.15), (0.4, -1 - v), (-0.25, -1.03 - v), (-0.8, -0.85 - v / 2),
-        (-1.02 - v / 2, -0.3), (-1 - v / 2, 0.1), (-0.72, low), (-0.35, low - 0.15), (-0.2, -0.15),
-        (0.05, -0.2), (0.2, line + 0.05),
-    )  # fmt: skip
+        (0.6, line),
+        (0.64, line - 0.15),
+        (0.4, -1 - v),
+        (-0.25, -1.03 - v),
+        (-0.8, -0.85 - v / 2),
+        (-1.02 - v / 2, -0.3),
+        (-1 - v / 2, 0.1),
+        (-0.72, low),
+        (-0.35, low - 0.15),
+        (-0.2, -0.15),
+        (0.05, -0.2),
+        (0.2, line + 0.05),
+    )
     pen.fill(smooth(cap), who.hair)
     if who.style == "curls":
         for angle in np.linspace(0.5 * np.pi, 1.75 * np.pi, 12):

@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFilter
 
-from facesiam.data import unfinished as parts
+from facesiam.data import unfinished
 from facesiam.data.archive import DataError
 from facesiam.data.progress import bar
-from facesiam.data.synthetic import portrait as sketch
+from facesiam.data.synthetic import portrait
 from facesiam.data.synthetic.canvas import Pen
 from facesiam.data.synthetic.person import View, person, shot
 from facesiam.device.cores import cores
@@ -39,7 +39,12 @@ def folder_name(people: int = 100, seed: int = 0) -> str:
 
 
 def draw(
-    folder: Path, *, people: int = 100, frontal: int = 10, profile: int = 4, seed: int = 0,
+    folder: Path,
+    *,
+    people: int = 100,
+    frontal: int = 10,
+    profile: int = 4,
+    seed: int = 0,
     progress: bool = True,
 ) -> Path:
     """Draw a data set into ``folder`` in the CFP layout and return it; at once where it is there.
@@ -61,9 +66,9 @@ def draw(
         )
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        parts.sweep(folder.parent)
-        own = parts.part_of(folder)
-        with parts.held(own, folder=True):
+        unfinished.sweep(folder.parent)
+        own = unfinished.part_of(folder)
+        with unfinished.held(own, folder=True):
             _write_protocol(own / "Protocol", people, {"F": frontal, "P": profile}, seed)
             _write_images(own, people, {"frontal": frontal, "profile": profile}, seed, progress)
             _publish(own, folder)
@@ -81,8 +86,8 @@ def face(seed: int, number: int, view: View, shot_number: int) -> Image.Image:
     passing = shot(rng, view)
     image = _backdrop(rng)
     pen = Pen(image, person(seed, number), passing)
-    sketch.clothes(pen, rng.uniform(20, 235, 3))
-    (sketch.frontal if view == "frontal" else sketch.profile)(pen)
+    portrait.clothes(pen, rng.uniform(20, 235, 3))
+    (portrait.frontal if view == "frontal" else portrait.profile)(pen)
     return _photograph(image, rng)
 
 
