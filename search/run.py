@@ -36,6 +36,7 @@ from search.space.model import SearchSpace, load
 from search.tuning import warm_start
 
 if TYPE_CHECKING:
+    from ray.tune import Trainable
     from rich.console import Console
 
     from facesiam.data.dataset import FaceData
@@ -49,16 +50,21 @@ if TYPE_CHECKING:
 CODES = {"interrupted": INTERRUPTED, "terminated": TERMINATED}
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None, trainable: type[Trainable] | None = None) -> int:
     """Run the command; return its exit code.
 
     0: done, or its minutes are over. 1: some trial failed. 2: wrong input, nothing was written.
     3: the storage failed, and --resume goes on once it is back. 70: this program is at fault,
     which leaves a traceback. 130: interrupted. 143: terminated, by SIGTERM.
+
+    Args:
+        argv: the arguments; None: those of the process.
+        trainable: what a worker runs for a trial; None: ``facesiam.trainable.FaceTrial``.
     """
     options = arguments.parser().parse_args(argv)
     # Not sys.argv of a caller: in a notebook that is the kernel's.
     options.given = sys.argv[1:] if argv is None else list(argv)
+    options.trainable = trainable
     return cli.run(
         lambda: _main(options), "interrupted before the search began", STORAGE_FAILED, goes_on=True
     )
@@ -462,6 +468,7 @@ def _run(
             setup,
             shares,
             board,
+            options.trainable,
             key=key,
             lent=taken,
             mirror=mirror,

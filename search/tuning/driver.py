@@ -61,7 +61,7 @@ def run(
     setup: Setup,
     shares: Allocation,
     board: Board,
-    trainable: type[tune.Trainable] = FaceTrial,
+    trainable: type[tune.Trainable] | None = None,
     *,
     key: Key | None = None,
     lent: Mapping[str, ReusableTrial] | None = None,
@@ -82,7 +82,7 @@ def run(
         setup: where, and on what.
         shares: what each trial gets; ``connect`` comes before it.
         board: where it is shown.
-        trainable: what a worker runs.
+        trainable: what a worker runs for a trial; None: ``FaceTrial``.
         key: what gives each trial its key; None: none has one.
         lent: finished trials of earlier runs, by key, that are not run again.
         mirror: of a run that lies behind a URL.
@@ -102,7 +102,7 @@ def run(
     if mirror:
         mirror.on_lost = recorder.lost
     _keep_private(setup)
-    tuner = _tuner(recorder, shares, trainable)
+    tuner = _tuner(recorder, shares, trainable or FaceTrial)
     try:
         with (
             board,
