@@ -198,7 +198,7 @@ def _fitted(path: Path, config: TrialConfig) -> Image.Image:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = cli.Parser(prog="python -m facesiam.demo", description=__doc__)
+    parser = cli.Parser(prog=cli.program("facesiam.demo"), description=__doc__)
     parser.add_argument("weights", help="weights.pt of search.retrain, or of a run's best trial")
     parser.add_argument("images", nargs="*", metavar="IMAGE", help="two images to compare")
     parser.add_argument("--data", help="CFP zip, its folder, or the word drawn, for test pairs")

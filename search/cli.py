@@ -13,7 +13,7 @@ from search.space.model import ALGORITHMS
 def parser() -> argparse.ArgumentParser:
     """Return what reads the command line."""
     parser = cli.Parser(
-        prog="python -m search.run",
+        prog=cli.program("search.run"),
         description="Run the search that a space file describes.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="settings for --set:\n"

@@ -381,7 +381,7 @@ def _every_k(
 
 def _parser() -> argparse.ArgumentParser:
     parser = cli.Parser(
-        prog="python -m search.replay",
+        prog=cli.program("search.replay"),
         description="What a space's pruning rules would have cost and saved on recorded runs.",
     )
     parser.add_argument("space", metavar="SPACE", help="space file whose prune: is tried")

@@ -174,7 +174,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns the exit code, 2 where there is nothing to print.
     """
-    parser = cli.Parser(prog="python -m search.results", description="The ranked trials of a run.")
+    parser = cli.Parser(
+        prog=cli.program("search.results"), description="The ranked trials of a run."
+    )
     parser.add_argument("run", metavar="RUN", help="run folder, such as ray_results/code2")
     parser.add_argument("--top", metavar="N", type=_count, help="only the N best trials")
     parser.add_argument("--csv", metavar="FILE", help="also write the trials there as CSV")

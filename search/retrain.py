@@ -357,7 +357,7 @@ def _folds(text: str) -> tuple[int, ...]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = cli.Parser(prog="python -m search.retrain", description=__doc__)
+    parser = cli.Parser(prog=cli.program("search.retrain"), description=__doc__)
     parser.add_argument("run", help="run folder, such as ray_results/code2")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--rank", type=positive, default=1, help="place in the table (1)")

@@ -567,7 +567,7 @@ def _shown(path: Path) -> str:
 
 
 def _command(options: argparse.Namespace) -> str:
-    return masked("python -m search.run " + shlex.join(options.given))
+    return masked(f"{cli.program('search.run')} {shlex.join(options.given)}")
 
 
 def _resume_command(options: argparse.Namespace) -> str:

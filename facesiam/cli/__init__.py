@@ -36,6 +36,8 @@ LIBRARIES = (
     "pytorch_metric_learning",
 )
 """What pyproject.toml asks for, as it is imported."""
+called_as: dict[str, str] = {}
+"""By module the words with which a command was called, where they are not ``python -m MODULE``."""
 
 
 def run(
@@ -158,6 +160,11 @@ def say(text: str) -> None:
 def show(text: object) -> None:
     """Print to stdout what may hold text of a file: without its control characters."""
     print(shown(text, longest=100_000))
+
+
+def program(module: str) -> str:
+    """Return the words with which a command was called, such as ``python -m search.run``."""
+    return called_as.get(module, f"python -m {module}")
 
 
 class Parser(argparse.ArgumentParser):

@@ -361,7 +361,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run ``download`` or ``check``; returns the exit code (0 fine, 1 flawed data, 2 no data)."""
     from facesiam.data import download, inspection
 
-    parser = cli.Parser("python -m facesiam.data", description="The CFP dataset.")
+    parser = cli.Parser(prog=cli.program("facesiam.data"), description="The CFP dataset.")
     commands = parser.add_subparsers(dest="command", required=True)
     fetch = commands.add_parser("download", help="fetch the official archive (research use only)")
     fetch.add_argument("--url", default=download.URL, help="default: %(default)s")

@@ -87,7 +87,9 @@ def report(runs: Sequence[str | Path]) -> Path:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the report of a run, print its path, and return the exit code."""
-    parser = cli.Parser(prog="python -m search.report", description="Write a run's report page.")
+    parser = cli.Parser(
+        prog=cli.program("search.report"), description="Write a run's report page."
+    )
     which = "run folder; the report goes to the first, the others fill in rows of the tables"
     parser.add_argument("runs", metavar="RUN", nargs="+", help=which)
     options = parser.parse_args(arguments)

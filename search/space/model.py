@@ -353,7 +353,7 @@ class _Dumper(yaml.SafeDumper):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Check space files or print the schema; return the exit code, 2 for a faulty file."""
-    parser = cli.Parser(prog="python -m search.space", description="Check space files.")
+    parser = cli.Parser(prog=cli.program("search.space"), description="Check space files.")
     parser.add_argument("files", nargs="*", metavar="FILE", help="space file to check")
     parser.add_argument("--schema", action="store_true", help="print the JSON schema instead")
     options = parser.parse_args(arguments)

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
-from zipfile import ZipFile
 
 import pytest
 
@@ -56,40 +51,3 @@ def test_what_is_not_there_is_said_with_the_nearest_that_is(
 def test_what_the_package_brings_along_is_there() -> None:
     assert shipped.names() == NAMES
     assert (shipped.whole() / "index.csv").is_file()
-
-
-def test_an_installed_wheel_has_the_recordings_and_the_spaces(tmp_path: Path) -> None:
-    """Built as pip builds it, from a copy of what is here, and run from another folder."""
-    tree, wheels, site = tmp_path / "tree", tmp_path / "wheels", tmp_path / "site"
-    for folder in ("search", "facesiam", "spaces"):
-        shutil.copytree(ROOT / folder, tree / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    for file in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / file, tree)
-    wheels.mkdir()
-    build = "import sys; from setuptools.build_meta import build_wheel; build_wheel(sys.argv[1])"
-    done = subprocess.run(
-        [sys.executable, "-c", build, str(wheels)], cwd=tree, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    (wheel,) = wheels.glob("*.whl")
-    ZipFile(wheel).extractall(site)
-    (tmp_path / "elsewhere").mkdir()
-    code = (
-        "from search.pruning import inactive_rules as acting\n"
-        "from search.space import model as space, shipped\n"
-        "from search.pruning.recorded_runs import shipped as runs\n"
-        "found = space.load(shipped.space_file('spaces/code2.yaml'))\n"
-        "print(len(runs()), *shipped.names())\n"
-        "print(found.path, acting.cannot_act(found))\n"
-    )
-    ran = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=tmp_path / "elsewhere",
-        env={**os.environ, "PYTHONPATH": str(site)},
-    )
-    own = site / "search" / "spaces" / "code2.yaml"
-    assert ran.stdout == f"18 {' '.join(NAMES)}\n{own} []\n"
-    assert str(own) in ran.stderr

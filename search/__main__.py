@@ -1,0 +1,68 @@
+"""The command ``siamsearch``, or ``python -m search``: all commands of the project under one name.
+
+``siamsearch run`` is ``python -m search.run``, and so on: the module is run as Python runs it, and
+nothing of the other commands is imported.
+"""
+
+from __future__ import annotations
+
+import runpy
+import sys
+
+from facesiam import cli
+
+COMMANDS = {
+    "run": ("search.run", "run the search that a space file describes"),
+    "results": ("search.results", "the ranked trials of a run"),
+    "retrain": ("search.retrain", "train a trial again and test it"),
+    "report": ("search.report", "write a run's report page"),
+    "replay": ("search.replay", "try pruning rules on recorded runs"),
+    "space": ("search.space", "check space files, print their schema"),
+    "data": ("facesiam.data", "download or check the CFP dataset"),
+    "demo": ("facesiam.demo", "verify faces with a net that is trained here"),
+}
+"""By name the module of a command, and what it does."""
+
+
+def main() -> int:
+    """Run the command that the command line names; return the exit code."""
+    name = sys.argv[1] if len(sys.argv) > 1 else ""
+    if name in COMMANDS:
+        return _run(name)
+    options = _parser().parse_args(sys.argv[1:2])
+    if options.version:
+        from importlib.metadata import version  # it takes as long to import as all else here
+
+        print(f"siamsearch {version('siamsearch')}")
+        return cli.DONE
+    _parser().print_help()
+    return cli.WRONG_INPUT
+
+
+def _run(name: str) -> int:
+    module, _ = COMMANDS[name]
+    cli.called_as[module] = f"{_program()} {name}"
+    del sys.argv[1]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    return cli.DONE
+
+
+def _program() -> str:
+    return "python -m search" if sys.argv[0].endswith("__main__.py") else "siamsearch"
+
+
+def _parser() -> cli.Parser:
+    parser = cli.Parser(
+        prog=_program(),
+        description="Distributed hyperparameter search for Siamese face verification.",
+        epilog="Each command has a --help of its own.",
+    )
+    parser.add_argument("--version", action="store_true", help="show the version and exit")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    for name, (_, does) in COMMANDS.items():
+        commands.add_parser(name, help=does)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
