@@ -1,184 +1,48 @@
-"""A run folder → two tidy frames: trials (a row each) and epochs (a row per trial and epoch).
+"""The command that shows a run: its ranked trials, the story of one of them, or a repair.
 
     python -m search.results RUN [--top N] [--csv FILE] [--json]
     python -m search.results RUN --why TRIAL
     python -m search.results RUN --repair
 
-Which way is better (``mode``) and that NaN never wins are decided here, in ``best_epoch`` and
-``_ranked``, and nowhere else.
+For use from Python it gives on ``load``, ``settings`` and ``manifest``.
 """
 
 from __future__ import annotations
 
 import argparse
-import math
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from facesiam import cli
-from facesiam.config.lookalikes import odd
-from facesiam.config.trial import SETTINGS, EpochMetrics, positive
-from facesiam.errors import reason
-from facesiam.evaluation.bits import unpack
-from facesiam.evaluation.metrics import wilson
+from facesiam.config.trial import positive
+from facesiam.errors import reason, shown
 from facesiam.files import atomic
-from search.analysis import paired, rule_audit
+from search.analysis import rule_audit
 from search.analysis.formatting import table
-from search.runs.layout import RunError, folder_of, manifest, read, settings
-from search.space import model
+from search.analysis.frames import load, require_results
+from search.analysis.trial_story import story
+from search.runs.layout import RunError, folder_of, manifest, settings
 
-FIELDS = tuple(EpochMetrics.__dataclass_fields__)
-KINDS = {bool: "boolean", int: "Int64", float: "float64", str: "string"}
-MEASURED = {
-    "val_acc": "float64",
-    "val_acc_low": "float64",
-    "val_acc_high": "float64",
-    "like_best": "boolean",
-    "best_p": "float64",
-    "best_epoch": "Int64",
-    "train_acc": "float64",
-    "epochs_run": "int64",
-    "status": "string",
-    "stop_rule": "string",
-    "stop_reason": "string",
-    "stop_epoch": "Int64",
-    "stop_rung": "float64",
-    "stop_value": "float64",
-    "stop_cutoff": "float64",
-    "stop_peers": "Int64",
-    "control": "bool",
-    "seconds": "float64",
-}
-WHOLE = {"epoch": "int64", "val_pairs": "int64", "updates": "Int64"}
-"""Metrics that are whole numbers; older runs did not count their updates."""
-
-__all__ = [
-    "RunError",
-    "best_epoch",
-    "folder_of",
-    "goal",
-    "load",
-    "main",
-    "manifest",
-    "require_results",
-    "settings",
-    "table",
-    "varied",
-    "write",
-]
-
-
-def load(run: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Read a run folder into ``trials``, best first, and ``epochs``.
-
-    ``trials`` has rank, trial, row, a column per setting that can differ, then ``val_acc`` at the
-    best epoch with Wilson's 95 % interval (shares in [0, 1]), ``like_best`` (an exact McNemar test
-    on the same validation pairs does not tell the trial from the best one; missing where the pairs
-    are others, or were not kept and the counts alone do not say), ``best_p`` (that test's p times
-    the number of trials compared with the best; missing where it was not made), ``best_epoch``,
-    ``train_acc`` there, ``epochs_run``, ``status``,
-    the verdict on it, and ``seconds`` spent in its epochs. The best epoch is the best one of the
-    space's metric, ties to the earlier epoch; NaN never wins, and a trial with nothing but NaN
-    ranks after all others. A trial without an epoch has no rank.
-
-    The verdict is ``stop_rule``, ``stop_reason``, ``stop_epoch`` (from 0), ``stop_rung`` (epochs
-    of ASHA's rung), ``stop_value`` (the score that was judged), ``stop_cutoff`` (what it was held
-    against), ``stop_peers`` (trials at the rung, or recorded runs behind the odds) and
-    ``control``: the trial was judged all the same, but ran on so that the verdict can be checked.
-    They are missing where they do not apply; runs of before have no more than rule and reason.
-
-    ``epochs`` has trial and every field of EpochMetrics, trials in the order in which they
-    started; what an older run did not measure is NaN.
-
-    Raises:
-        RunError: no such folder, not a run folder, a damaged file, or no trial has started.
-        SpaceError: its space.yaml cannot be read.
-    """
-    folder, known, measured = read(run)
-    searched = model.load(folder / "space.yaml", of_run=True)
-    epochs = _epochs_frame(measured)
-    names = varied(searched, [line.get("settings") or {} for line in known.values()])
-    rows = [
-        {"trial": trial, "row": line.get("row"), **_settings_of(folder, trial, line, names)}
-        | _summary(line, measured.get(trial, []), searched.metric, searched.mode)
-        for trial, line in known.items()
-    ]
-    kinds = {"trial": "string", "row": "string"}
-    kinds |= {name: KINDS[SETTINGS[name].type] for name in names} | MEASURED
-    return _ranked(pd.DataFrame(rows), searched.mode, kinds), epochs
-
-
-def best_epoch(values: Sequence[float], mode: str) -> int | None:
-    """Return the position of the best value, the first of equals; None where all are NaN."""
-    best = None
-    for position, value in enumerate(values):
-        if not math.isnan(value) and (best is None or _better(value, values[best], mode)):
-            best = position
-    return best
-
-
-def goal(run: str | Path) -> tuple[str, str]:
-    """Return the metric that decides which epoch and which trial is best, and ``max`` or ``min``.
-
-    Raises:
-        RunError: not a run folder.
-        SpaceError: its space.yaml cannot be read.
-    """
-    searched = model.load(folder_of(run) / "space.yaml", of_run=True)
-    return searched.metric, searched.mode
-
-
-def write(run: str | Path) -> None:
-    """Write trials and epochs into the run folder as CSV and Parquet, each file atomically.
-
-    Raises:
-        RunError: as ``load``.
-    """
-    folder = folder_of(run)
-    for name, frame in zip(("trials", "epochs"), load(folder), strict=True):
-        with atomic(folder / f"{name}.csv") as partial:
-            frame.to_csv(partial, index=False)
-        with atomic(folder / f"{name}.parquet") as partial:
-            frame.to_parquet(partial, index=False)
-
-
-def varied(searched: model.SearchSpace, ran: Iterable[dict[str, Any]]) -> list[str]:
-    """Name the settings that the space lets differ, or that do differ, in TrialConfig's order."""
-    found = set(searched.varied())
-    values: dict[str, set[Any]] = {}
-    for line in ran:
-        for name, value in line.items():
-            values.setdefault(name, set()).add(value)
-    found |= {name for name, distinct in values.items() if len(distinct) > 1}
-    return [name for name in SETTINGS if name in found]
-
-
-def require_results(run: str | Path, trials: pd.DataFrame) -> None:
-    """Refuse a run that has nothing to show yet: no epoch, and no trial that failed.
-
-    Raises:
-        RunError: says how many trials are in which state.
-    """
-    if trials["epochs_run"].sum() == 0 and not (trials["status"] == "failed").any():
-        counts = trials["status"].value_counts()
-        states = ", ".join(f"{counts[status]} {status}" for status in sorted(counts.index))
-        raise RunError(f"{run}: no epoch has finished yet (trials: {states})")
+__all__ = ["RunError", "load", "main", "manifest", "settings"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print a run's ranked trials and its rules' record, or the story of one trial.
+    """Run the command.
 
-    Returns the exit code, 2 where there is nothing to print.
+    Args:
+        arguments: the command line; None: that of the process.
+
+    Returns:
+        The exit code: 0, or 2 where there is nothing to print.
     """
     parser = cli.Parser(
         prog=cli.program("search.results"), description="The ranked trials of a run."
     )
     parser.add_argument("run", metavar="RUN", help="run folder, such as ray_results/code2")
-    parser.add_argument("--top", metavar="N", type=_count, help="only the N best trials")
+    parser.add_argument("--top", metavar="N", type=positive, help="only the N best trials")
     parser.add_argument("--csv", metavar="FILE", help="also write the trials there as CSV")
     parser.add_argument("--json", action="store_true", help="print records as JSON instead")
     why = "tell one trial's story instead: what it scored, why it ended, what that saved"
@@ -194,138 +58,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _main(options: argparse.Namespace) -> int:
-    from search.analysis.trial_story import story  # not above: it reads runs by way of this module
-
     if options.repair:
-        from search.runs.repair import repair
-
-        if "://" in options.run:
-            raise RunError(f"{options.run}: --repair is of a folder; copy the run to this machine")
-        print(repair(folder_of(options.run)))
-        return 0
-    if options.why is not None:
+        _repair(options.run)
+    elif options.why is not None:
         cli.show(story(options.run, options.why))
-        return 0
+    else:
+        _show_trials(options)
+    return cli.DONE
+
+
+def _repair(run: str) -> None:
+    from search.runs.repair import repair
+
+    if "://" in run:
+        raise RunError(f"{run}: --repair is of a folder; copy the run to this machine")
+    print(repair(folder_of(run)))
+
+
+def _show_trials(options: argparse.Namespace) -> None:
     trials, _ = load(options.run)
     require_results(options.run, trials)
     shown = trials if options.top is None else trials.head(options.top)
     rules = rule_audit.record(trials, rule_audit.planned(options.run, trials))
     if options.csv:
-        try:
-            with atomic(Path(options.csv)) as partial:
-                shown.to_csv(partial, index=False)
-        except OSError as error:
-            raise RunError(f"{options.csv}: cannot be written ({reason(error)})") from None
+        _write_csv(shown, Path(options.csv))
     if options.json:
         print(shown.to_json(orient="records", indent=2, double_precision=15))
     else:
         parts = [table(trials, options.top, _terminal_width()), rule_audit.text(rules)]
         cli.show("\n\n".join(part for part in parts if part))
-    return 0
 
 
-def _epochs_frame(measured: dict[str, list[dict[str, Any]]]) -> pd.DataFrame:
-    lines = [{"trial": trial, **line} for trial, rows in measured.items() for line in rows]
-    frame = pd.DataFrame(lines, columns=["trial", *FIELDS])
-    frame["val_pairs"] = frame["val_pairs"].fillna(0)  # not known
-    kinds = {"trial": "string"} | {name: WHOLE.get(name, "float64") for name in FIELDS}
-    return frame.astype(kinds)
-
-
-def _settings_of(
-    run: Path, trial: str, line: dict[str, Any], names: Iterable[str]
-) -> dict[str, Any]:
-    ran = line.get("settings") or {}
-    found = {name: ran.get(name) for name in names}
-    for name, value in found.items():
-        if value is not None and not _fits(value, SETTINGS[name].type):
-            why = SETTINGS[name].problem(value)
-            raise RunError(f"{run / 'trials.jsonl'}: trial {trial}: {name}: {why}")
-    return found
-
-
-def _fits(value: Any, kind: type) -> bool:
-    """Say whether a setting's value goes into its column; its bounds may have been others."""
-    if kind in (bool, str) or isinstance(value, bool | str):
-        return type(value) is kind
-    return kind is float or (value == int(value) and abs(value) < 2**63)
-
-
-def _summary(
-    line: dict[str, Any], epochs: list[dict[str, Any]], metric: str, mode: str
-) -> dict[str, Any]:
-    position = best_epoch([_number(epoch.get(metric)) for epoch in epochs], mode)
-    best = epochs[position] if position is not None else {}
-    value, pairs = _number(best.get("val_acc")), int(best.get("val_pairs", 0))
-    # A pair that comes twice tells nothing more. Older runs did not note how many there are.
-    n = min(pairs, int(best.get("val_distinct") or pairs))
-    low, high = (math.nan, math.nan) if math.isnan(value) else wilson(round(value * n), n)
-    return {
-        "objective": _number(best.get(metric)),
-        "val_acc": value,
-        "val_acc_low": low,
-        "val_acc_high": high,
-        "_judged": _judged(line, value, pairs, best.get("val_right")),
-        "best_epoch": best.get("epoch"),
-        "train_acc": _number(best.get("train_acc")),
-        "epochs_run": len(epochs),
-        "status": line.get("status"),
-        **{name: line.get(name) for name in MEASURED if name.startswith("stop_")},
-        "control": bool(line.get("control")),
-        "seconds": float(sum(_number(epoch.get("seconds")) for epoch in epochs)),
-    }
-
-
-def _judged(line: dict[str, Any], share: float, n: int, right: str | None) -> paired.Judged | None:
-    """Return what is known of a trial's verdicts at its best epoch; None without a score."""
-    if math.isnan(share):
-        return None
-    count, settings = round(share * n), line.get("settings") or {}
-    pairs = tuple(settings.get(name) for name in paired.PAIRS)
-    return paired.Judged(n, count, pairs, unpack(right, n, count))
-
-
-def _compared(
-    best: paired.Judged | None, other: paired.Judged | None, family: int
-) -> paired.Compared:
-    if best is None or other is None:
-        return paired.Compared(math.nan, False)
-    if best is other:
-        return paired.Compared(math.nan, True)
-    return paired.compare(best, other, family)
-
-
-def _ranked(frame: pd.DataFrame, mode: str, kinds: dict[str, str]) -> pd.DataFrame:
-    """Sort best first, number the trials that have an epoch, mark those like the first."""
-    frame["_none"] = frame["epochs_run"] == 0
-    order = ["_none", "objective", "best_epoch", "trial"]
-    frame["best_epoch"] = frame["best_epoch"].astype("Int64")
-    frame = frame.sort_values(order, ascending=[True, mode == "min", True, True])
-    frame = frame.reset_index(drop=True)
-    ranks = pd.Series(range(1, len(frame) + 1), dtype="Int64").mask(frame["_none"])
-    others = int(frame["_judged"].notna().sum()) - 1
-    compared = [_compared(frame.iloc[0]["_judged"], one, others) for one in frame["_judged"]]
-    frame["like_best"] = pd.array([one.alike for one in compared], dtype="boolean")
-    frame["best_p"] = [one.p for one in compared]
-    frame.loc[0, "best_p"] = math.nan  # of itself
-    frame.insert(0, "rank", ranks)
-    return frame.astype(kinds)[["rank", *kinds]]
-
-
-def _better(value: float, than: float, mode: str) -> bool:
-    return value > than if mode == "max" else value < than
-
-
-def _number(value: Any) -> float:
-    return math.nan if value is None else float(value)
-
-
-def _count(text: str) -> int:
+def _write_csv(trials: pd.DataFrame, path: Path) -> None:
     try:
-        return positive(text)
-    except argparse.ArgumentTypeError:
-        said = f"must be a whole number above 0, got {text}{odd(text)}"
-        raise argparse.ArgumentTypeError(said) from None
+        with atomic(path) as partial:
+            trials.to_csv(partial, index=False)
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written ({reason(error)})") from None
+    cli.say(shown(f"wrote {path}"))
 
 
 def _terminal_width() -> int:

@@ -37,10 +37,10 @@ from facesiam.nets.pretrained import find_weights
 from facesiam.storage import Bucket, is_url
 from facesiam.training.fingerprint import Key, keys
 from facesiam.training.loop import Training, epochs
-from search import results
+from search.analysis import frames
 from search.report import tables
 from search.runs.journal import locked, read_trials
-from search.runs.layout import data_of
+from search.runs.layout import RunError, data_of, folder_of, settings
 
 MADE = "trained.json"
 HEADS = {"tpr_at_fpr_1e-2": "TPR at FPR 1e-2", "tpr_at_fpr_1e-3": "at 1e-3"}
@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _main(options: argparse.Namespace) -> int:
-    tested = retrain(results.folder_of(options.run), options, Console(stderr=True, markup=False))
+    tested = retrain(folder_of(options.run), options, Console(stderr=True, markup=False))
     for protocol in dict.fromkeys(row["protocol"] for row in tested):
         _print_table([row for row in tested if row["protocol"] == protocol])
     return 0
@@ -73,11 +73,11 @@ def retrain(run: Path, options: argparse.Namespace, console: Console) -> list[di
         JournalError: another command is training the same.
     """
     if options.folds and TEN_FOLD not in (options.protocol or ()):
-        raise results.RunError(f"--folds is of --protocol {TEN_FOLD}")
+        raise RunError(f"--folds is of --protocol {TEN_FOLD}")
     if options.ensemble:
         return _ensemble(run, options, console)
     trial = choose(run, options.trial, options.rank)
-    ones = _configs(results.settings(run)[trial], options)
+    ones = _configs(settings(run)[trial], options)
     data = _data(run, options.data, [ones[0].geometry])
     weights: dict[str, str] = {}
     if ones[0].pretrained:
@@ -119,7 +119,7 @@ def _train_and_test(
     """Train each, where that is not done, and test it on every protocol that is asked for."""
     protocols = list(dict.fromkeys(options.protocol or [ones[0].protocol]))
     fixed = [protocol for protocol in protocols if protocol != TEN_FOLD]
-    goal, tested, place = results.goal(run), [], own_folder(run, "retrain", trial)
+    goal, tested, place = frames.goal(run), [], own_folder(run, "retrain", trial)
 
     def train_into(one: TrialConfig, folder: Path) -> None:
         with locked(folder):
@@ -173,8 +173,8 @@ def _ensemble(run: Path, options: argparse.Namespace, console: Console) -> list[
         f"--protocol {TEN_FOLD}": TEN_FOLD in (options.protocol or ()),
     }
     if refused := ", ".join(name for name, is_given in given.items() if is_given):
-        raise results.RunError(f"--ensemble trains nothing: no {refused} with it")
-    trials, _ = results.load(run)
+        raise RunError(f"--ensemble trains nothing: no {refused} with it")
+    trials, _ = frames.load(run)
     ranked = trials[trials["rank"].notna()].sort_values("rank")["trial"].head(options.ensemble)
     files = {str(trial): run / "weights" / f"{trial}.pt" for trial in ranked}
     if is_url(options.run):  # the folder here has all but them
@@ -184,11 +184,11 @@ def _ensemble(run: Path, options: argparse.Namespace, console: Console) -> list[
             bucket.download(f"weights/{trial}.pt", file)
     there = sum(file.is_file() for file in files.values())
     if there < options.ensemble:
-        raise results.RunError(
+        raise RunError(
             f"{run}: --ensemble {options.ensemble} needs the weights of as many of its best "
             f"trials, and {there} are there; a space's `keep` says how many a run keeps"
         )
-    configs = results.settings(run)
+    configs = settings(run)
     known = [configs[trial] for trial in files]
     data = _data(run, options.data, sorted({config.geometry for config in known}))
     name = f"ensemble-{len(files)}"
@@ -207,16 +207,16 @@ def choose(run: Path, trial: str | None, rank: int) -> str:
     Raises:
         RunError: there is none.
     """
-    trials, _ = results.load(run)
+    trials, _ = frames.load(run)
     if trial is not None:
         if trial not in set(trials["trial"]):
             known = ", ".join(trials["trial"].head(8))
-            raise results.RunError(f"{run}: no trial {trial}; it has {known}")
+            raise RunError(f"{run}: no trial {trial}; it has {known}")
         return trial
     ranked = trials[trials["rank"] == rank]
     if ranked.empty:
         most = int(trials["rank"].max()) if trials["rank"].notna().any() else 0
-        raise results.RunError(f"{run}: no trial of rank {rank}; {most} trials have a rank")
+        raise RunError(f"{run}: no trial of rank {rank}; {most} trials have a rank")
     return str(ranked["trial"].iloc[0])
 
 
@@ -273,7 +273,7 @@ def train(
                 said = f"seed {config.seed} epoch {metrics.epoch}: {score}"
                 console.print(said, highlight=False)
     if best == -float("inf"):
-        raise results.RunError(f"{folder}: {metric} was a number in no epoch; nothing to test")
+        raise RunError(f"{folder}: {metric} was a number in no epoch; nothing to test")
     write_text(folder / "settings.json", json.dumps(config.to_dict(), indent=1) + "\n")
     write_text(folder / "epochs.csv", _csv(rows))
     write_text(folder / MADE, json.dumps({"key": key}) + "\n")

@@ -448,7 +448,7 @@ def _run(
     taken: Mapping[str, ReusableTrial],
     mirror: Mirror | None,
 ) -> int:
-    from search import results
+    from search.analysis import frames
     from search.runs import manifest
     from search.tuning import driver
     from search.tuning.shutdown import TIME_UP
@@ -476,7 +476,7 @@ def _run(
         )
         manifest.end(setup.run, why is None)
         if read_trials(setup.run):
-            results.write(setup.run)
+            frames.write(setup.run)
     except OSError as error:
         where = error.filename or setup.run
         return _failed(options, console, setup.run, f"{where}: {error.strerror}")
@@ -498,12 +498,12 @@ def _run(
 
 def _say_results(console: Console, space: SearchSpace, setup: Setup) -> None:
     """Say what a search came to, however it ended."""
-    from search import results
-    from search.analysis import rule_audit
+    from search.analysis import frames, rule_audit
+    from search.analysis.formatting import table
 
     if known := read_trials(setup.run):
-        trials, _ = results.load(setup.run)
-        _say(console, results.table(trials, 20))
+        trials, _ = frames.load(setup.run)
+        _say(console, table(trials, 20))
         if said := rule_audit.text(
             rule_audit.record(trials, rule_audit.planned(setup.run, trials))
         ):
@@ -520,13 +520,13 @@ def _dead_end(
     options: argparse.Namespace, setup: Setup, board: Board, mirror: Mirror | None, why: str
 ) -> int:
     """Leave the run's folder as at any other end, where Ray has died and holds this command."""
-    from search import results
+    from search.analysis import frames
     from search.runs import manifest
 
     board.__exit__(None, None, None)
     with suppress(OSError, UserError):  # the journal has it all
         manifest.end(setup.run, False)
-        results.write(setup.run)
+        frames.write(setup.run)
         if mirror:
             mirror.__exit__()
     return _failed(options, board.console, setup.run, why)

@@ -50,7 +50,7 @@ def test_the_placing_of_trials_brings_a_worker_nothing_of_the_search(tmp_path: P
         # a mistake is told at once
         ("search.space.model", ["torch", "ray", "optuna", "pandas", "numpy"]),
         (
-            "search.tuning.driver, search.runs.manifest, search.results,"
+            "search.tuning.driver, search.runs.manifest, search.analysis.frames,"
             "search.analysis.rule_audit",
             ["scipy"],
         ),

@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from facesiam.config.trial import did_you_mean
-from search import results
 from search.analysis.formatting import UNTESTED, differing, interval, shown_value
+from search.analysis.frames import goal, load
 from search.analysis.rule_audit import good, judged, lost_by_it
 from search.pruning.history import LEVEL, History, departure
 from search.pruning.rules import spent_after
 from search.runs.journal import read_trials
-from search.runs.layout import RunError, settings
+from search.runs.layout import RunError, folder_of, settings
 from search.space import model
 
 VITAL = ("trunk_grad_max", "trunk_grad_zero", "trunk_live", "head_live", "logit_spread")
@@ -61,7 +61,7 @@ def story(run: str | Path, trial: str) -> str:
         RunError: the run cannot be read, or has no such trial (with the nearest one it has).
         SpaceError: its space.yaml cannot be read.
     """
-    trials, epochs = results.load(run)
+    trials, epochs = load(run)
     names = list(trials["trial"])
     if trial not in names:
         raise RunError(f"{run}: no trial {trial}{_nearest(trial, names)}")
@@ -70,10 +70,10 @@ def story(run: str | Path, trial: str) -> str:
         names.index(trial),
         epochs[epochs["trial"] == trial],
         settings(run)[trial].to_dict(),
-        results.goal(run)[0],
+        goal(run)[0],
         _level(run),
     )
-    line = read_trials(results.folder_of(run))[trial]
+    line = read_trials(folder_of(run))[trial]
     parts = {
         "settings": _settings(told),
         "scored": _scored(told),
@@ -95,7 +95,7 @@ def story(run: str | Path, trial: str) -> str:
 
 
 def _level(run: str | Path) -> float:
-    chance = model.load(results.folder_of(run) / "space.yaml", of_run=True).prune["chance"]
+    chance = model.load(folder_of(run) / "space.yaml", of_run=True).prune["chance"]
     return float(chance["level"]) if chance else LEVEL
 
 

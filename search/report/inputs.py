@@ -11,8 +11,9 @@ import pandas as pd
 
 from facesiam.config.trial import TrialConfig
 from facesiam.evaluation.metrics import METRICS
-from search import results
+from search.analysis.frames import load, require_results
 from search.analysis.overfitting import at_chance
+from search.runs import layout
 from search.runs.json_files import read_test
 from search.space import model
 
@@ -61,11 +62,11 @@ def read(folder: str | Path) -> Run:
     Raises:
         RunError, SpaceError: as ``results.load``, or there is nothing to report yet.
     """
-    path = results.folder_of(folder)
-    trials, epochs = results.load(path)
-    results.require_results(path, trials)
+    path = layout.folder_of(folder)
+    trials, epochs = load(path)
+    require_results(path, trials)
     searched = model.load(path / "space.yaml", of_run=True)
-    noted, configs = results.manifest(path), results.settings(path)
+    noted, configs = layout.manifest(path), layout.settings(path)
     together = sorted(found.name for found in path.glob("retrain/ensemble-*"))
     tests = {name: _read_tests(path / "retrain" / name) for name in [*trials["trial"], *together]}
     return Run(path, searched, noted, trials, epochs, configs, tests)

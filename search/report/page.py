@@ -21,8 +21,7 @@ from facesiam.config.trial import TrialConfig
 from facesiam.data.cfp import KINDS, TEN_FOLD
 from facesiam.files import exists, own_folder, write_text
 from facesiam.nets.losses import LOSSES
-from search import results
-from search.analysis import published, rule_audit, scores
+from search.analysis import frames, published, rule_audit, scores
 from search.analysis.formatting import grid, markdown, plain
 from search.analysis.published import DocumentRow
 from search.report import figures, findings, tables
@@ -156,7 +155,7 @@ def _overviews(run: Run, folder: Path) -> list[str]:
     figures.overview(folder / "overview.png", run.trials, run.epochs)
     parts = ["![Validation accuracy of every trial](overview.png)"]
     frame = settings_frame(run)
-    names = [name for name in results.varied(run.searched, []) if frame[name].nunique() > 1]
+    names = [name for name in frames.varied(run.searched, []) if frame[name].nunique() > 1]
     if names:
         figures.scatter(folder / "settings.png", frame, names, log_settings([run]))
         parts.append("![Best validation accuracy against each setting](settings.png)")

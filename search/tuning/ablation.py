@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from facesiam.config.trial import Value, conflicts
-from search import results
+from search.analysis import frames
 from search.runs import layout
 from search.space.domains import Choice, Row, active
 from search.space.model import SearchSpace
@@ -66,8 +66,8 @@ def rows(space: SearchSpace, run: str, rank: int, seeds: int) -> dict[str, Row]:
 
 def _best(run: str, rank: int) -> dict[str, Value]:
     """Return all settings of the trial of this rank."""
-    trials, _ = results.load(layout.folder_of(run))
+    trials, _ = frames.load(layout.folder_of(run))
     chosen = trials[trials["rank"] == rank]
     if chosen.empty:
         raise layout.RunError(f"{run}: no trial of rank {rank}")
-    return results.settings(run)[str(chosen["trial"].iloc[0])].to_dict()
+    return layout.settings(run)[str(chosen["trial"].iloc[0])].to_dict()

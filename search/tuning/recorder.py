@@ -21,9 +21,9 @@ from facesiam.config.trial import EpochMetrics
 from facesiam.storage import Folder, Storage
 from facesiam.storage import sweep as storage_sweep
 from facesiam.training.fingerprint import Key
+from search.analysis.frames import best_epoch
 from search.pruning.scheduler import Scheduler, Stop
 from search.resources.allocation import Allocation
-from search.results import best_epoch
 from search.runs.journal import Journal
 from search.runs.reuse import ReusableTrial
 from search.space.model import SearchSpace
