@@ -69,10 +69,10 @@ class FaceTrial(tune.Trainable):
     """A trial.
 
     Its Ray config: trial, settings, data, weights, run (folder or URL), cpus, device, metric,
-    mode; `depot`, the name of the actor that has the files which this machine does not see, or
-    None; `contents`, the SHA-256 of the weights by net, where there is a depot; `noted`, the
-    number of its epochs that the driver has in its journal; and `bar`, the score above which its
-    weights are worth keeping, or None.
+    mode; `file_server`, the name of the actor that has the files which this machine does not see,
+    or None; `contents`, the SHA-256 of the weights by net, where there is such an actor; `noted`,
+    the number of its epochs that the driver has in its journal; and `bar`, the score above which
+    its weights are worth keeping, or None.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -170,7 +170,7 @@ class FaceTrial(tune.Trainable):
 
     def _build(self, config: dict[str, Any], state: Mapping[str, Any]) -> None:
         """Make the trial, computed as it was before as far as this machine can."""
-        fetch = _fetch(config.get("depot"))
+        fetch = _fetch(config.get("file_server"))
         settings, data = (
             TrialConfig.from_dict(config["settings"]),
             open_packed(config["data"], fetch),
@@ -322,7 +322,7 @@ def measured(
     weights: Mapping[str, str],
     cpus: int,
     gpu: bool,
-    depot: str | None,
+    file_server: str | None,
     contents: Mapping[str, str] | None = None,
 ) -> Share:
     """Return what ``probe.share_of`` finds on this machine, whether it sees the data or not.
@@ -330,7 +330,7 @@ def measured(
     Where it does not, images without content stand in for them: what a step costs does not
     depend on what is on them.
     """
-    fetch = _fetch(depot)
+    fetch = _fetch(file_server)
     weights = _seen(weights if settings["pretrained"] else {}, fetch, contents)
     if fetch is None or (Path(data) / "index.npz").exists():
         return share_of(settings, data, weights, cpus, gpu)
@@ -348,13 +348,13 @@ def _is_worker() -> bool:
     return ray.is_initialized() and ray.get_runtime_context().get_actor_id() is not None
 
 
-def _fetch(depot: str | None) -> Fetch | None:
-    return functools.partial(_fetched, depot) if depot else None
+def _fetch(file_server: str | None) -> Fetch | None:
+    return functools.partial(_fetched, file_server) if file_server else None
 
 
-def _fetched(depot: str, path: Path) -> NDArray[np.uint8]:
+def _fetched(file_server: str, path: Path) -> NDArray[np.uint8]:
     """Return a file that the driver's machine has: in shared memory, once a machine."""
-    refs: list[Any] = ray.get(ray.get_actor(depot).file.remote(str(path)))
+    refs: list[Any] = ray.get(ray.get_actor(file_server).file.remote(str(path)))
     array: NDArray[np.uint8] = ray.get(refs[0])
     return array
 

@@ -41,7 +41,7 @@ from search.resources.allocation import Allocation, Setup
 from search.results import load as load_frames
 from search.runs.journal import EPOCHS, TRIALS
 from search.space.model import SearchSpace, load
-from search.tuning import driver
+from search.tuning import driver, ray_cluster
 from search.tuning.live_table import Board
 from search.tuning.recorder import Recorder
 
@@ -133,10 +133,10 @@ def search(args: argparse.Namespace, folder: Path) -> tuple[Watch, dict[str, flo
     setup = Setup(run=folder / "run", data="", concurrent=args.concurrent, cpus=1)
     setup.run.mkdir()
     (setup.run / "space.yaml").write_text(space.dump())
-    driver.connect(None)
+    ray_cluster.connect(None)
     watch = Watch(space)
     watch.note()
-    shares = Allocation(space, setup, driver.cluster())
+    shares = Allocation(space, setup, ray_cluster.machines())
     assert driver.run(space, setup, shares, watch, Idle) is None
     ray.shutdown()
     return watch, journal(space, setup.run)

@@ -245,7 +245,7 @@ def _trial_processes(node: Node) -> list[int]:
     return [
         int(pid)
         for pid, name in names.items()
-        if name.startswith(b"ray::") and b"IDLE" not in name and b"Depot" not in name
+        if name.startswith(b"ray::") and b"IDLE" not in name and b"FileServer" not in name
     ]
 
 

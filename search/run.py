@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from facesiam import cli
 from facesiam.cli import DONE, INTERRUPTED, SOME_FAILED, STORAGE_FAILED, TERMINATED, interrupts
@@ -36,7 +36,6 @@ from search.space.model import SearchSpace, load
 from search.tuning import warm_start
 
 if TYPE_CHECKING:
-    from ray.tune import Trainable
     from rich.console import Console
 
     from facesiam.data.dataset import FaceData
@@ -50,7 +49,7 @@ if TYPE_CHECKING:
 CODES = {"interrupted": INTERRUPTED, "terminated": TERMINATED}
 
 
-def main(argv: list[str] | None = None, trainable: type[Trainable] | None = None) -> int:
+def main(argv: list[str] | None = None, trainable: type[Any] | None = None) -> int:
     """Run the command; return its exit code.
 
     0: done, or its minutes are over. 1: some trial failed. 2: wrong input, nothing was written.
@@ -349,11 +348,11 @@ def _search(
     from search.tuning import driver, ray_cluster
     from search.tuning.live_table import Board
 
-    driver.connect(setup.address, setup.dashboard)
+    ray_cluster.connect(setup.address, setup.dashboard)
     interrupts.check()
-    if setup.dashboard and (address := driver.dashboard()):
+    if setup.dashboard and (address := ray_cluster.dashboard()):
         _say(console, f"dashboard: http://{address}")
-    nodes = driver.machines(setup.address, lambda line: _say(console, line))
+    nodes = ray_cluster.wait_for_machines(setup.address, lambda line: _say(console, line))
     if setup.address and not setup.storage:
         ray_cluster.check_shared(setup.run)
     at_once = sharing.measure(

@@ -96,9 +96,9 @@ def local_ray() -> Iterator[None]:
     """One Ray of two CPUs for all tests of the session."""
     import ray
 
-    from search.tuning import driver
+    from search.tuning import ray_cluster
 
-    driver.connect(None)
+    ray_cluster.connect(None)
     yield
     ray.shutdown()
 

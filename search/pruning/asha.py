@@ -64,13 +64,14 @@ class Asha:
         self.metric = metric
         self.noise = float(settings["noise"]) if metric in NOISY else 0.0
         self.sign = 1.0 if mode == "max" else -1.0
-        ray = ASHAScheduler(
-            max_t=longest, grace_period=settings["grace"], reduction_factor=settings["factor"]
-        )
+        grace, factor = settings["grace"], settings["factor"]
         # Of percent, as Ray and numpy have it: rounded the same.
-        self.quantile = (1 - 1 / float(settings["factor"])) * 100 / 100
-        self.bracket: Any = ray._brackets[0]
-        self.rungs: list[tuple[float, dict[str, float]]] = self.bracket._rungs
+        self.quantile = (1 - 1 / float(factor)) * 100 / 100
+        # As Ray's, whose top rung is lost here and there by rounding.
+        count = int(math.log(longest / grace) / math.log(factor) + 1)
+        self.rungs: list[tuple[float, dict[str, float]]] = [
+            (grace * factor**step, {}) for step in reversed(range(count))
+        ]
         """Age and scores by trial, the highest rung first; scores are turned so that more wins."""
         self.waiting: set[str] = set()
         """Trials whose place in the first rung is not final: they still guess."""

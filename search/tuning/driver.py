@@ -7,7 +7,6 @@ is in our own journal, so resuming reads that and never unpickles anything.
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -17,43 +16,32 @@ from typing import Any
 
 import ray
 from ray import tune
-from ray._private import ray_constants, services
-from ray._private.authentication.authentication_token_setup import (
-    maybe_enable_token_auth_if_token_available,
-)
 from ray.tune.error import TuneError
 from ray.tune.search import Searcher
 
 from facesiam import cli
 from facesiam.config.trial import Value
-from facesiam.device.cores import cores
 from facesiam.errors import masked
 from facesiam.files import digest
 from facesiam.trainable import FaceTrial, measured
 from facesiam.training.fingerprint import Key
 from facesiam.training.throughput import Share, Way
 from search.resources import sharing
-from search.resources.allocation import Allocation, DriverError, Node, Setup, check_address
+from search.resources.allocation import Allocation, Setup
 from search.runs.remote import Mirror
 from search.runs.reuse import ReusableTrial
 from search.space.model import SearchSpace
-from search.tuning import failures, ray_session, ray_watchdog
+from search.tuning import failures, ray_watchdog
+from search.tuning.file_server import serve_files
 from search.tuning.live_table import Board
-from search.tuning.ray_cluster import code, open_depot
+from search.tuning.ray_cluster import LOOK_SECONDS, machines
 from search.tuning.recorder import Recorder
 from search.tuning.shutdown import on_signals
 
-_RAYLET: Any = ray._raylet
 PROBE_SECONDS = 1800
 """How long a search waits for a machine to be free and measured."""
-MACHINES_SECONDS = 600
-"""How long a search waits for a cluster's first worker."""
-LOOK_SECONDS = 5.0
-"""Between two looks at which machines a cluster has."""
 DOUBLINGS = 12
 """Sizes of share: a trial that runs out of memory gets the next one."""
-OBJECT_STORE_BYTES = 256 * 2**20
-"""Ray's shared store of a local run: results are small and the pixels are mapped from a file."""
 
 
 def run(
@@ -158,11 +146,11 @@ def _dead_end(why: str) -> int:
 
 def _tuner(recorder: Recorder, shares: Allocation, trainable: type[tune.Trainable]) -> tune.Tuner:
     setup = shares.setup
-    depot = open_depot(Path(setup.data), setup.weights) if setup.address and setup.data else None
+    server = serve_files(Path(setup.data), setup.weights) if setup.address and setup.data else None
     return tune.Tuner(
         tune.with_resources(trainable, placing(shares)),
         tune_config=tune.TuneConfig(
-            search_alg=Searching(recorder, shares, depot),
+            search_alg=Searching(recorder, shares, server),
             scheduler=recorder.scheduler,
             num_samples=-1,
             reuse_actors=True,
@@ -178,140 +166,17 @@ def _tuner(recorder: Recorder, shares: Allocation, trainable: type[tune.Trainabl
     )
 
 
-def connect(address: str | None, dashboard: bool = False) -> None:
-    """Start Ray on this machine, or join the cluster at `address`; quietly, once a process.
-
-    Args:
-        address: of a cluster, whose workers get this code; None: a Ray of its own.
-        dashboard: for a Ray of its own: serve it, on loopback.
-
-    Raises:
-        DriverError: nobody answers there; or there is no place for a session, or Ray does not
-            start in it.
-    """
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the board tells why trials fail
-    if ray.is_initialized():
-        ray_session.set_environment(local=False)
-        return
-    ray_session.set_environment(local=address is None)
-    # What its daemons say of each other's deaths, dozens of lines: see watch.py.
-    ray._private.utils.set_sigterm_handler = lambda handler: None  # this process has its own
-    ray._private.worker.print_to_stdstream = lambda *said, **more: None
-    _RAYLET.Config.initialize("")  # Ray had read the environment when it was imported
-    if address is None:
-        _start(dashboard)
-        return
-    check_address(address)
-    # Where there is a token, `ray start` asks for it unasked, and ray.init does not bring it.
-    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
-    try:
-        ray.init(address=address, runtime_env=code(), **_QUIET)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise DriverError(
-            f"--address {address}: {str(error).splitlines()[0]}; if the cluster asks for a token, "
-            "set RAY_AUTH_MODE=token and its RAY_AUTH_TOKEN, else RAY_AUTH_MODE=disabled"
-        ) from None
-
-
-def _start(dashboard: bool) -> None:
-    """Start a Ray of this machine alone, in a folder of its own, which goes when it ends."""
-    # On loopback. Ray turns 127.0.0.1 into the outside address unless clusters are off, which it
-    # reads once, at import.
-    ray_constants.ENABLE_RAY_CLUSTER = False
-    # It opens its folders to everybody.
-    ray._common.utils.try_make_directory_shared = lambda place: None
-    _RAYLET.AuthenticationTokenLoader.instance().reset_cache()
-    _apart()
-    folder = ray_session.new_folder()
-    ray_session.ends_with_this_process(folder, ray.shutdown)
-    before = os.environ.get("TMPDIR")
-    os.environ["TMPDIR"] = str(folder)  # what its processes leave goes with it
-    try:
-        # "local", as without an address Ray would join whatever $RAY_ADDRESS names.
-        ray.init(
-            address="local",
-            include_dashboard=dashboard,
-            dashboard_host="127.0.0.1",
-            num_cpus=cores(),  # Ray itself knows of no affinity, and of no half cores
-            object_store_memory=OBJECT_STORE_BYTES,
-            _node_ip_address="127.0.0.1",
-            _temp_dir=str(folder),
-            **_QUIET,
-        )
-    except (Exception, SystemExit) as error:  # whatever Ray meets there
-        ray.shutdown()
-        said = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise DriverError(f"Ray does not start on this machine: {said}") from None
-    finally:
-        os.environ.pop("TMPDIR")
-        os.environ.update({} if before is None else {"TMPDIR": before})
-
-
-def _apart() -> None:
-    """Have Ray's processes of this machine in groups of their own.
-
-    A Ctrl-C in the terminal, or a SIGTERM to the whole group, would end them before the trials'
-    states are saved. They end with this process all the same.
-    """
-
-    class Apart(services.ConsolePopen):
-        def __init__(self, *given: Any, **more: Any) -> None:
-            super().__init__(*given, **more, process_group=0)
-
-    if services.ConsolePopen.__name__ != "Apart":
-        services.ConsolePopen = Apart  # type: ignore[misc]
-
-
-def dashboard() -> str | None:
-    """Return where the dashboard of this process's Ray is served, HOST:PORT."""
-    address: str | None = ray._private.worker.get_dashboard_url()  # type: ignore[no-untyped-call]
-    return address
-
-
-def cluster() -> list[Node]:
-    """Return the machines of the cluster that this process is connected to."""
-    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-    offers = [node["Resources"] for node in nodes if node["Alive"]]
-    return [Node(offer.get("CPU", 0.0), offer.get("GPU", 0.0)) for offer in offers]
-
-
-def machines(address: str | None, say: Callable[[str], None]) -> list[Node]:
-    """Return the machines of ``cluster``, once one of them can run a trial.
-
-    A head often has no cores to give, and its workers come minutes after it.
-
-    Args:
-        address: of the cluster; None: this machine alone.
-        say: told that it waits.
-
-    Raises:
-        DriverError: none came within MACHINES_SECONDS.
-    """
-    for waited in range(0, MACHINES_SECONDS + 1, int(LOOK_SECONDS)):
-        nodes = cluster()
-        if not address or any(node.cpus > 0 for node in nodes):
-            return nodes
-        if not waited:
-            say(
-                f"{address}: no machine of the cluster has a core to give yet; waiting up to "
-                f"{MACHINES_SECONDS // 60} minutes for workers to join"
-            )
-        time.sleep(LOOK_SECONDS)
-    raise DriverError(
-        f"--address {address}: within {MACHINES_SECONDS // 60} minutes no machine joined that has "
-        "a core to give; start a worker with: ray start --address=HEAD:PORT"
-    )
-
-
 def probe_on(setup: Setup) -> sharing.Probe:
     """Return what measures how trials share a machine, on a machine of the cluster."""
 
     def probe(settings: Mapping[str, Value], cores: int, gpu: bool) -> Share:
         """Return what a machine of the cluster found; one at once where none is free in time."""
-        depot = open_depot(Path(setup.data), setup.weights) if setup.address else None
+        server = serve_files(Path(setup.data), setup.weights) if setup.address else None
         task: Any = ray.remote(num_cpus=cores, num_gpus=float(gpu))(measured)
-        contents = _contents(setup, settings) if depot else {}
-        asked = task.remote(settings, setup.data, dict(setup.weights), cores, gpu, depot, contents)
+        contents = _contents(setup, settings) if server else {}
+        asked = task.remote(
+            settings, setup.data, dict(setup.weights), cores, gpu, server, contents
+        )
         try:
             found: Share = ray_watchdog.get(asked, PROBE_SECONDS)
         except ray.exceptions.GetTimeoutError:  # the cluster is busy: one at once, as unmeasured
@@ -352,9 +217,9 @@ def _contents(setup: Setup, settings: Mapping[str, Value]) -> dict[str, str]:
 class Searching(Searcher):
     """Ray's view of the suggestions; endings reach the suggester by way of the Recorder."""
 
-    def __init__(self, recorder: Recorder, shares: Allocation, depot: str | None = None) -> None:
+    def __init__(self, recorder: Recorder, shares: Allocation, server: str | None = None) -> None:
         super().__init__()
-        self.recorder, self.shares, self.depot = recorder, shares, depot
+        self.recorder, self.shares, self.server = recorder, shares, server
         self.looked = time.monotonic()
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
@@ -374,11 +239,11 @@ class Searching(Searcher):
             "noted": self.recorder.noted(suggestion.trial),
             "run": setup.storage or str(setup.run),
             "data": setup.data,
-            "depot": self.depot,
+            "file_server": self.server,
             "weights": dict(setup.weights),
             "metric": space.metric,
             "mode": space.mode,
-            "contents": _contents(setup, suggestion.settings) if self.depot else {},
+            "contents": _contents(setup, suggestion.settings) if self.server else {},
             "bar": self.recorder.bar(),
             "larger": larger,
         }
@@ -397,7 +262,7 @@ class Searching(Searcher):
         now = time.monotonic()
         if self.shares.setup.address and now - self.looked > LOOK_SECONDS:
             self.looked = now
-            room = self.shares.at_once_on(cluster())
+            room = self.shares.at_once_on(machines())
             if not room and self.shares.concurrent:
                 self.recorder.board.say("no machine can run a trial now; waiting for one")
             self.shares.concurrent = room
@@ -416,6 +281,3 @@ class Searching(Searcher):
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
-
-
-_QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}

@@ -1,88 +1,230 @@
-"""Sends this code, and the data where they are not seen, to the machines of a cluster."""
+"""This process's Ray, on this machine or in a cluster, and all that is used of its private API.
+
+Ray promises nothing of a name that begins with an underscore. Each one in use is listed in
+``PRIVATE``, ``connect`` refuses a Ray that lacks one, and pyproject.toml bounds Ray's version.
+
+Workers import this file to run ``terminate``, within the seconds that a preempted machine has: its
+imports are light.
+"""
 
 from __future__ import annotations
 
+import logging
 import os
+import pkgutil
 import signal
 import tempfile
-import uuid
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 import facesiam
 import search
-from search.resources.allocation import DriverError
+from facesiam.device.cores import cores
+from search.resources.allocation import DriverError, Node, check_address
+from search.tuning import ray_session
 
-SECONDS = 120
+PRIVATE = (
+    "ray._common.utils.try_make_directory_shared",
+    "ray._private.authentication.authentication_token_setup"
+    ".maybe_enable_token_auth_if_token_available",
+    "ray._private.node.Node.dead_processes",
+    "ray._private.node.Node.gcs_address",
+    "ray._private.node.Node.raylet_socket_name",
+    "ray._private.ray_constants.ENABLE_RAY_CLUSTER",
+    "ray._private.services.ConsolePopen",
+    "ray._private.state.actors",
+    "ray._private.utils.set_sigterm_handler",
+    "ray._private.worker._global_node",
+    "ray._private.worker.get_dashboard_url",
+    "ray._private.worker.print_to_stdstream",
+    "ray._raylet.AuthenticationTokenLoader.instance",
+    "ray._raylet.Config.initialize",
+    "ray.actor.ActorHandle._actor_id",
+    "ray.tune.experiment.trial._TemporaryTrialState",
+    "ray.tune.experiment.trial._TrainingRunMetadata",
+)
+"""Each private name of Ray that is used here; none is used elsewhere."""
+SUPPORTED = "2.60"
+"""The Ray that has them all; pyproject.toml asks for it."""
+ANSWER_SECONDS = 120
 """How long a machine is waited for, its environment set up for the first time included."""
-
-SAID = ("FACESIAM_GRAPHS",)
+MACHINES_SECONDS = 600
+"""How long a search waits for a cluster's first worker."""
+LOOK_SECONDS = 5.0
+"""Between two looks at which machines a cluster has."""
+OBJECT_STORE_BYTES = 256 * 2**20
+"""Ray's shared store of a local run: results are small and the pixels are mapped from a file."""
+PASSED_ON = ("FACESIAM_GRAPHS",)
 """Variables of the driver's environment that the workers get; $FACESIAM_CACHE names a folder of
 each machine."""
+_QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
 
 
-class Depot:
-    """An actor on the driver's machine that hands out files, each put into Ray's store once.
-
-    Ray brings an object to a machine once and maps it into every process there: of the pixels
-    there is one copy a machine, as with a mapped file.
+def connect(address: str | None, dashboard: bool = False) -> None:
+    """Start Ray on this machine, or join the cluster at `address`; quietly, once a process.
 
     Args:
-        files: what may be asked for.
+        address: of a cluster, whose workers get this code; None: a Ray of its own.
+        dashboard: for a Ray of its own: serve it, on loopback.
+
+    Raises:
+        DriverError: this Ray lacks a private name; nobody answers at the address; there is no
+            place for a session, or Ray does not start in it.
+    """
+    check_private_names()
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the table tells why trials fail
+    if ray.is_initialized():
+        ray_session.set_environment(local=False)
+        return
+    ray_session.set_environment(local=address is None)
+    # What its daemons say of each other's deaths, dozens of lines: see ray_watchdog.py.
+    ray._private.utils.set_sigterm_handler = lambda handler: None  # this process has its own
+    ray._private.worker.print_to_stdstream = lambda *given, **more: None
+    ray._raylet.Config.initialize("")  # type: ignore[attr-defined]  # Ray had read the environment when it was imported
+    if address is None:
+        _start(dashboard)
+        return
+    check_address(address)
+    from ray._private.authentication import authentication_token_setup
+
+    # Where there is a token, `ray start` asks for it unasked, and ray.init does not bring it.
+    authentication_token_setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+    try:
+        ray.init(address=address, runtime_env=runtime_env(), **_QUIET)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise DriverError(
+            f"--address {address}: {str(error).splitlines()[0]}; if the cluster asks for a token, "
+            "set RAY_AUTH_MODE=token and its RAY_AUTH_TOKEN, else RAY_AUTH_MODE=disabled"
+        ) from None
+
+
+def check_private_names() -> None:
+    """Refuse a Ray whose private API is another one.
+
+    Raises:
+        DriverError: names what is missing, and the version that has it.
+    """
+    for name in PRIVATE:
+        try:
+            pkgutil.resolve_name(name)
+        except (ImportError, AttributeError):
+            raise DriverError(
+                f"Ray {ray.__version__} has no {name}, which a search needs; install Ray "
+                f"{SUPPORTED}: pip install 'ray[tune]=={SUPPORTED}.*'"
+            ) from None
+
+
+def _start(dashboard: bool) -> None:
+    """Start a Ray of this machine alone, in a folder of its own, which goes when it ends."""
+    # On loopback. Ray turns 127.0.0.1 into the outside address unless clusters are off, which it
+    # reads once, at import.
+    ray._private.ray_constants.ENABLE_RAY_CLUSTER = False
+    # It opens its folders to everybody.
+    ray._common.utils.try_make_directory_shared = lambda place: None
+    ray._raylet.AuthenticationTokenLoader.instance().reset_cache()  # type: ignore[attr-defined]
+    _use_own_process_groups()
+    folder = ray_session.new_folder()
+    ray_session.ends_with_this_process(folder, ray.shutdown)
+    before = os.environ.get("TMPDIR")
+    os.environ["TMPDIR"] = str(folder)  # what its processes leave goes with it
+    try:
+        # "local", as without an address Ray would join whatever $RAY_ADDRESS names.
+        ray.init(
+            address="local",
+            include_dashboard=dashboard,
+            dashboard_host="127.0.0.1",
+            num_cpus=cores(),  # Ray itself knows of no affinity, and of no half cores
+            object_store_memory=OBJECT_STORE_BYTES,
+            _node_ip_address="127.0.0.1",
+            _temp_dir=str(folder),
+            **_QUIET,
+        )
+    except (Exception, SystemExit) as error:  # whatever Ray meets there
+        ray.shutdown()
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise DriverError(f"Ray does not start on this machine: {first}") from None
+    finally:
+        os.environ.pop("TMPDIR")
+        os.environ.update({} if before is None else {"TMPDIR": before})
+
+
+def _use_own_process_groups() -> None:
+    """Start each of Ray's processes of this machine in a process group of its own.
+
+    A Ctrl-C in the terminal, or a SIGTERM to the whole group, would end them before the trials'
+    states are saved. They end with this process all the same.
     """
 
-    def __init__(self, files: Iterable[str]) -> None:
-        self.files = set(files)
-        self.known: dict[str, Any] = {}
+    class GroupedPopen(ray._private.services.ConsolePopen):
+        def __init__(self, *given: Any, **more: Any) -> None:
+            super().__init__(*given, **more, process_group=0)
 
-    def file(self, path: str) -> list[Any]:
-        """Return a reference to a file's array, or to its bytes, (n,) uint8.
-
-        Raises:
-            FileNotFoundError: it is not one of the files.
-        """
-        if path not in self.files:
-            raise FileNotFoundError(f"{path}: not among the files of this run")
-        if path not in self.known:
-            pixels = path.endswith(".npy")
-            array = np.load(path, mmap_mode="r") if pixels else np.fromfile(path, np.uint8)
-            # A plain array: of a memmap, as of every subclass, each process would get a copy.
-            self.known[path] = ray.put(np.asarray(array))
-        return [self.known[path]]  # in a list, or Ray would send the content
+    if ray._private.services.ConsolePopen.__name__ != "GroupedPopen":
+        ray._private.services.ConsolePopen = GroupedPopen  # type: ignore[misc]
 
 
-def code() -> dict[str, Any]:
-    """Return the runtime environment that brings both packages to every worker, and what the
-    driver's environment says of how trials run."""
+def runtime_env() -> dict[str, Any]:
+    """Return the runtime environment that brings both packages to every worker, and the variables
+    of the driver's environment that say how trials run."""
     places = [str(Path(str(package.__file__)).parent) for package in (facesiam, search)]
-    said = {name: os.environ[name] for name in SAID if name in os.environ}
-    return {"py_modules": places, "excludes": ["__pycache__"], "env_vars": said}
+    passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    return {"py_modules": places, "excludes": ["__pycache__"], "env_vars": passed_on}
 
 
-def open_depot(data: Path, weights: Mapping[str, str]) -> str:
-    """Start the actor for a run's files; return the name under which workers find it."""
-    files = (*map(str, sorted(data.glob("*.np[yz]"))), *sorted(weights.values()))
-    if files in _open:
-        return _open[files][0]
-    name = f"depot-{uuid.uuid4().hex[:8]}"
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    actor = (
-        ray.remote(Depot)
-        .options(
-            name=name, num_cpus=0, scheduling_strategy=here, max_restarts=-1, max_task_retries=-1
-        )
-        .remote(files)
+def dashboard() -> str | None:
+    """Return where the dashboard of this process's Ray is served, HOST:PORT."""
+    address: str | None = ray._private.worker.get_dashboard_url()  # type: ignore[no-untyped-call]
+    return address
+
+
+def this_node() -> Any:
+    """Return Ray's record of this process's node: its daemons and the address of the head."""
+    return ray._private.worker._global_node
+
+
+def machines() -> list[Node]:
+    """Return the machines of the cluster that this process is connected to."""
+    offers = [node["Resources"] for node in _alive()]
+    return [Node(offer.get("CPU", 0.0), offer.get("GPU", 0.0)) for offer in offers]
+
+
+def wait_for_machines(address: str | None, say: Callable[[str], None]) -> list[Node]:
+    """Return the machines of the cluster, once one of them can run a trial.
+
+    A head often has no cores to give, and its workers come minutes after it.
+
+    Args:
+        address: of the cluster; None: this machine alone.
+        say: shows a line where it waits.
+
+    Raises:
+        DriverError: none came within MACHINES_SECONDS.
+    """
+    for waited in range(0, MACHINES_SECONDS + 1, int(LOOK_SECONDS)):
+        found = machines()
+        if not address or any(node.cpus > 0 for node in found):
+            return found
+        if not waited:
+            say(
+                f"{address}: no machine of the cluster has a core to give yet; waiting up to "
+                f"{MACHINES_SECONDS // 60} minutes for workers to join"
+            )
+        time.sleep(LOOK_SECONDS)
+    raise DriverError(
+        f"--address {address}: within {MACHINES_SECONDS // 60} minutes no machine joined that has "
+        "a core to give; start a worker with: ray start --address=HEAD:PORT"
     )
-    _open[files] = name, actor  # it lives as long as somebody holds it
-    return name
 
 
-_open: dict[tuple[str, ...], tuple[str, Any]] = {}
+def _alive() -> list[dict[str, Any]]:
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return [node for node in nodes if node["Alive"]]
 
 
 def check_shared(out: Path) -> None:
@@ -91,24 +233,20 @@ def check_shared(out: Path) -> None:
     Raises:
         DriverError: names the machine, and says what to do.
     """
-    everyone: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-    nodes = [node for node in everyone if node["Alive"]]
+    nodes = _alive()
     if len(nodes) < 2:
         return
     nearest = next(place for place in (out, *out.parents) if place.exists())
     with tempfile.NamedTemporaryFile(dir=nearest, prefix=".siamsearch-") as token:
         asked = {
             node["NodeManagerAddress"]: ray.remote(_sees)
-            .options(
-                num_cpus=0,
-                scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False),
-            )
+            .options(num_cpus=0, scheduling_strategy=_on(node["NodeID"]))
             .remote(token.name)
             for node in nodes
         }
         for address, answer in asked.items():
             try:
-                sees = ray.get(answer, timeout=SECONDS)
+                sees = ray.get(answer, timeout=ANSWER_SECONDS)
             except ray.exceptions.GetTimeoutError:
                 raise DriverError(f"machine {address} of the cluster does not answer") from None
             if not sees:
@@ -118,17 +256,44 @@ def check_shared(out: Path) -> None:
                 )
 
 
-def terminate(pids: Iterable[int]) -> None:
-    """Send SIGTERM to processes of this machine.
-
-    Here, as a machine that runs this for another one imports this file first, and soon.
-    """
-    for pid in pids:
-        try:
-            os.kill(pid, signal.SIGTERM)
-        except ProcessLookupError:
-            pass
-
-
 def _sees(path: str) -> bool:
     return Path(path).exists()
+
+
+def _on(node: str) -> NodeAffinitySchedulingStrategy:
+    return NodeAffinitySchedulingStrategy(node, soft=False)
+
+
+def terminate_workers(trials: Iterable[Any]) -> None:
+    """Send SIGTERM to the workers of Ray's trials, on whichever machine they are."""
+    here, pids = ray.get_runtime_context().get_node_id(), dict[str, list[int]]()
+    for trial in trials:
+        actor = trial.temporary_state.ray_actor
+        found = ray._private.state.actors(actor._actor_id.hex()) if actor else {}
+        if found.get("Pid"):
+            pids.setdefault(found["Address"]["NodeID"], []).append(int(found["Pid"]))
+    for node, processes in pids.items():
+        if node == here:
+            terminate(processes)
+        else:
+            ray.remote(terminate).options(num_cpus=0, scheduling_strategy=_on(node)).remote(
+                processes
+            )
+
+
+def terminate(pids: Iterable[int]) -> None:
+    """Send SIGTERM to processes of this machine."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+
+
+def forget_results(trial: Any) -> None:
+    """Free what Ray keeps of the results of a trial that has ended, for its own tables.
+
+    The driver's memory grew by some 50 KiB a trial; nothing reads it here.
+    """
+    if metadata := getattr(trial, "run_metadata", None):
+        metadata.metric_analysis.clear()
+        metadata.metric_n_steps.clear()
+        metadata.last_result = {}

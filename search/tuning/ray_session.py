@@ -55,7 +55,7 @@ QUIET = {
     # Ray's own state is written at the start and the end: it has a line for every trial so far and
     # only Ray's restore reads it, which nothing here uses.
     "TUNE_GLOBAL_CHECKPOINT_S": "inf",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # see halting.py
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # see shutdown.py
     # Trials that wait for a worker; Ray's own limit is 1, so workers would start one by one. How
     # many there are at most is Searching's to say.
     "TUNE_MAX_PENDING_TRIALS_PG": "1000000",

@@ -21,7 +21,7 @@ import ray
 
 from facesiam import cli
 from search.tuning import ray_session
-from search.tuning.ray_cluster import terminate
+from search.tuning.ray_cluster import terminate, this_node
 from search.tuning.recorder import Recorder
 from search.tuning.shutdown import SECONDS
 
@@ -43,8 +43,8 @@ class Watch:
     """Looks whether the Ray of this process lives."""
 
     def __init__(self) -> None:
-        node: Any = ray._private.worker._global_node
-        self.node, self.raylet = node, _raylet(node.raylet_socket_name)
+        self.node = this_node()
+        self.raylet = _raylet(self.node.raylet_socket_name)
         self.heard = time.monotonic()
 
     def lost(self) -> str | None:
@@ -114,7 +114,7 @@ def watched(recorder: Recorder, dead_end: Callable[[str], int]) -> Iterator[None
                 recorder.halted = why
                 terminate(watch.workers())
                 over.wait(SECONDS)
-                if callable(signal.getsignal(signal.SIGALRM)):  # see halting.py
+                if callable(signal.getsignal(signal.SIGALRM)):  # see shutdown.py
                     os.kill(os.getpid(), signal.SIGALRM)
                 if not over.wait(STUCK):
                     _end(recorder, dead_end, why)

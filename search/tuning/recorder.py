@@ -30,6 +30,7 @@ from search.space.model import SearchSpace
 from search.tuning import failures, warm_start
 from search.tuning.live_table import Board
 from search.tuning.outcomes import Progress, progress_of
+from search.tuning.ray_cluster import forget_results
 from search.tuning.resume import NO_STOP, take_up
 from search.tuning.sampler import Sampler, Suggestion
 from search.tuning.tensorboard import TensorBoard
@@ -161,7 +162,7 @@ class Recorder(tune.Callback):
     def lost(self, why: str) -> None:
         """End at once, from any thread: another driver has the run, so nothing may be noted."""
         self.deaf, self.halted = True, why
-        if callable(signal.getsignal(signal.SIGALRM)):  # see halting.py
+        if callable(signal.getsignal(signal.SIGALRM)):  # see shutdown.py
             os.kill(os.getpid(), signal.SIGALRM)
 
     def bar(self) -> float | None:
@@ -222,7 +223,7 @@ class Recorder(tune.Callback):
         self, iteration: int, trials: list[Any], trial: Any, **info: Any
     ) -> None:
         """Note that a trial ran to its end, or why it was stopped."""
-        let_go(trial)
+        forget_results(trial)
         stop = self.scheduler.stops.get(trial.config["trial"])
         self._end(trial.config["trial"], "stopped" if stop else "done", stop)
 
@@ -230,7 +231,7 @@ class Recorder(tune.Callback):
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Note why a trial failed, or have it tried again where that may help."""
         name, error = trial.config["trial"], failures.error_of(trial)
-        let_go(trial)
+        forget_results(trial)
         kind, reason = failures.kind_of(error), failures.reason_of(error)
         if kind == failures.MEMORY and self._give_more(name, reason):
             return
@@ -388,14 +389,3 @@ class Recorder(tune.Callback):
         self.larger[name] = larger + 1
         self._again(name, f"{reason}; tried again with {self.shares.told(net, larger + 1)}")
         return True
-
-
-def let_go(trial: Any) -> None:
-    """Free what Ray keeps of the results of a trial that has ended, for its own tables.
-
-    Some 50 KiB a trial, by which the driver's memory grew; nothing reads it here.
-    """
-    if metadata := getattr(trial, "run_metadata", None):
-        metadata.metric_analysis.clear()
-        metadata.metric_n_steps.clear()
-        metadata.last_result = {}

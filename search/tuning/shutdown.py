@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
 from facesiam.cli.interrupts import WORDS
-from search.tuning.ray_cluster import terminate
+from search.tuning.ray_cluster import terminate_workers
 from search.tuning.recorder import Recorder
 
 SECONDS = 8.5
@@ -69,21 +66,5 @@ def _waived(number: signal.Signals) -> bool:
     return number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN
 
 
-def tell(trials: Iterable[Any]) -> None:
-    """Send SIGTERM to the workers of these trials, on whichever machine they are."""
-    here, pids = ray.get_runtime_context().get_node_id(), dict[str, list[int]]()
-    for trial in trials:
-        actor = trial.temporary_state.ray_actor
-        found = ray._private.state.actors(actor._actor_id.hex()) if actor else {}
-        if found.get("Pid"):
-            pids.setdefault(found["Address"]["NodeID"], []).append(int(found["Pid"]))
-    for node, its in pids.items():
-        if node == here:
-            terminate(its)
-        else:
-            there = NodeAffinitySchedulingStrategy(node, soft=False)
-            ray.remote(terminate).options(num_cpus=0, scheduling_strategy=there).remote(its)
-
-
 def _aside(trials: list[Any]) -> None:
-    threading.Thread(target=tell, args=[trials], daemon=True).start()
+    threading.Thread(target=terminate_workers, args=[trials], daemon=True).start()

@@ -125,17 +125,18 @@ LOOK = """
 import sys
 from pathlib import Path
 import ray
-from search.tuning.ray_cluster import code, open_depot
-ray.init(address=sys.argv[1], runtime_env=code(), log_to_driver=False)
-depot = open_depot(Path(sys.argv[2]), {})
+from search.tuning.file_server import serve_files
+from search.tuning.ray_cluster import runtime_env
+ray.init(address=sys.argv[1], runtime_env=runtime_env(), log_to_driver=False)
+server = serve_files(Path(sys.argv[2]), {})
 
 class Look:
-    def __init__(self, depot, folder):
+    def __init__(self, server, folder):
         from facesiam.data.dataset import open_packed
         from facesiam.trainable import _fetched
         there = Path(folder)  # on the driver's machine; this one sees nothing where it looks
         elsewhere = Path("/nowhere") / there.name
-        fetch = lambda path: _fetched(depot, there / path.name)
+        fetch = lambda path: _fetched(server, there / path.name)
         self.pixels = open_packed(elsewhere, fetch).pixels("squeeze")
 
     def touch(self):
@@ -151,7 +152,7 @@ class Look:
                 found[line.split(":")[0]] += int(line.split()[1]) * 1024
         return found
 
-looks = [ray.remote(Look).options(num_cpus=1).remote(depot, sys.argv[2]) for _ in range(3)]
+looks = [ray.remote(Look).options(num_cpus=1).remote(server, sys.argv[2]) for _ in range(3)]
 touched = ray.get([look.touch.remote() for look in looks])
 memory = ray.get([look.memory.remote() for look in looks])
 print(repr((touched, memory)))

@@ -540,5 +540,7 @@ def test_what_chance_rests_on_comes_to_the_machines_of_a_cluster() -> None:
     kept = ("search/pruning/recordings/index.csv", "spaces/code2.yaml")
     for rule in yaml.safe_load((CLUSTER / "ray.yaml").read_text())["rsync_exclude"]:
         assert not any(fnmatch.fnmatch(part, rule) for path in kept for part in path.split("/"))
-    (search,) = (Path(p) for p in ray_cluster.code()["py_modules"] if Path(p).name == "search")
+    (search,) = (
+        Path(p) for p in ray_cluster.runtime_env()["py_modules"] if Path(p).name == "search"
+    )
     assert (search / "recordings" / "index.csv").is_file()

@@ -494,15 +494,15 @@ def test_a_tiny_search_on_the_real_faces(
 
 def while_ray_starts(monkeypatch: pytest.MonkeyPatch, then: Callable[[], object]) -> None:
     """Have `then` happen once the folder was found free, and before it is locked."""
-    from search.tuning import driver
+    from search.tuning import ray_cluster
 
-    there = driver.cluster
+    there = ray_cluster.machines
 
     def late() -> Any:
         then()
         return there()
 
-    monkeypatch.setattr(driver, "cluster", late)
+    monkeypatch.setattr(ray_cluster, "machines", late)
 
 
 @pytest.mark.usefixtures("local_ray")

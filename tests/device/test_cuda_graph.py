@@ -16,7 +16,7 @@ from facesiam.data.dataset import FaceData
 from facesiam.device import cuda_graph, image_store
 from facesiam.device.cuda_graph import WARM_UP, GraphedStep
 from facesiam.training.loop import epochs
-from search.tuning.ray_cluster import code
+from search.tuning.ray_cluster import runtime_env
 
 
 class Recorder:
@@ -147,9 +147,9 @@ def test_workers_of_a_cluster_know_what_the_driver_was_told(
 ) -> None:
     monkeypatch.setenv("FACESIAM_GRAPHS", "0")
     monkeypatch.setenv("FACESIAM_CACHE", "/of/this/machine")
-    assert code()["env_vars"] == {"FACESIAM_GRAPHS": "0"}
+    assert runtime_env()["env_vars"] == {"FACESIAM_GRAPHS": "0"}
     monkeypatch.delenv("FACESIAM_GRAPHS")
-    assert code()["env_vars"] == {}
+    assert runtime_env()["env_vars"] == {}
 
 
 def test_an_array_at_the_address_of_one_that_is_gone_is_another() -> None:

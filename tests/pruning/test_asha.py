@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from typing import Any
 
 import pytest
+from ray.tune.schedulers import ASHAScheduler
 
 from search.pruning.asha import Asha, Cut, Plain
 
@@ -37,6 +39,12 @@ def test_the_rungs_are_rays() -> None:
     assert [rung for rung, _ in asha().rungs] == [32, 16, 8, 4]
     assert [rung for rung, _ in asha(longest=64).rungs] == [64, 32, 16, 8, 4]
     assert [rung for rung, _ in asha(grace=3, factor=4, longest=12).rungs] == [12, 3]
+    for factor, grace in itertools.product(range(2, 12), range(1, 40)):
+        for longest in {grace, *(grace * factor**k + d for k in range(1, 5) for d in (-1, 0, 1))}:
+            theirs: Any = ASHAScheduler(
+                max_t=longest, grace_period=grace, reduction_factor=factor
+            )._brackets[0]
+            assert asha(grace, factor, longest=longest).rungs == theirs._rungs
 
 
 @pytest.mark.parametrize("mode", ["max", "min"])
@@ -214,6 +222,7 @@ def test_the_cutoff_is_that_of_the_scores_as_they_are(mode: str, factor: int) ->
     """Ray's, worked out from scratch after each of 2,000 events: trials are judged, wait and get
     better, take off, are stopped, and some have no finite score."""
     halving, rng = asha(2, factor, mode=mode), random.Random(f"{mode}{factor}")
+    theirs: Any = ASHAScheduler(max_t=60, reduction_factor=factor)._brackets[0]
     asked = 0
     for n in range(2000):
         name = f"t{rng.randrange(300)}"
@@ -229,7 +238,7 @@ def test_the_cutoff_is_that_of_the_scores_as_they_are(mode: str, factor: int) ->
             assert sorted(scores.values()) == halving._order[at]
             if scores and n % 10 == 0:
                 asked += 1
-                assert halving._cutoff(at, scores) == halving.bracket.cutoff(scores)
+                assert halving._cutoff(at, scores) == theirs.cutoff(scores)
     assert asked > 500 and len(first(halving)) > 50
 
 

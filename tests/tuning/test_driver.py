@@ -24,7 +24,7 @@ from search import results
 from search.resources.allocation import Allocation, DriverError, Node, Setup
 from search.runs.journal import read_trials
 from search.space.model import load
-from search.tuning import driver
+from search.tuning import driver, ray_cluster
 from search.tuning.live_table import Board
 from search.tuning.recorder import EPOCH_FIELDS
 
@@ -150,7 +150,7 @@ def test_a_trial_that_runs_out_of_memory_is_tried_again_with_twice_its_share(
     weights: Any = {"hungry": hungry}
     setup = Setup(run=tmp_path, data="", cpus=1, weights=weights)
     board = Board(3, "val_acc", "max", Console(quiet=True))
-    shares = Allocation(space, setup, driver.cluster())
+    shares = Allocation(space, setup, ray_cluster.machines())
     assert driver.run(space, setup, shares, board, Hungry) is None
     assert [t["stop_reason"] for t in read_trials(tmp_path).values()] == [None] * 3
     trials, epochs = results.load(tmp_path)
@@ -189,7 +189,8 @@ def test_two_run_at_once_though_a_worker_takes_longer_to_start_than_a_trial(
     setup = Setup(run=tmp_path, data="", concurrent=2)
     board = Board(4, "val_acc", "max", Console(quiet=True))
     assert (
-        driver.run(space, setup, Allocation(space, setup, driver.cluster()), board, Slow) is None
+        driver.run(space, setup, Allocation(space, setup, ray_cluster.machines()), board, Slow)
+        is None
     )
     # The one that was starting was not thrown away for the other, which was idle again.
     assert len(list(tmp_path.glob("worker-*"))) == 2
@@ -206,9 +207,9 @@ def test_a_head_without_workers_is_waited_for(monkeypatch: pytest.MonkeyPatch) -
     joining = iter([[Node(0, 0)], [Node(0, 0)], [Node(0, 0), Node(4, 0)]])
     said: list[str] = []
     slept: list[float] = []
-    monkeypatch.setattr(driver, "cluster", lambda: next(joining))
-    monkeypatch.setattr(driver.time, "sleep", slept.append)
-    assert driver.machines("HEAD:6379", said.append) == [Node(0, 0), Node(4, 0)]
+    monkeypatch.setattr(ray_cluster, "machines", lambda: next(joining))
+    monkeypatch.setattr(ray_cluster.time, "sleep", slept.append)
+    assert ray_cluster.wait_for_machines("HEAD:6379", said.append) == [Node(0, 0), Node(4, 0)]
     assert len(slept) == 2 and len(said) == 1 and "waiting up to 10 minutes" in said[0]
 
 
@@ -216,12 +217,14 @@ def test_a_head_without_workers_is_not_waited_for_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     slept: list[float] = []
-    monkeypatch.setattr(driver, "cluster", lambda: [Node(0, 0)])
-    monkeypatch.setattr(driver.time, "sleep", slept.append)
+    monkeypatch.setattr(ray_cluster, "machines", lambda: [Node(0, 0)])
+    monkeypatch.setattr(ray_cluster.time, "sleep", slept.append)
     with pytest.raises(DriverError, match="within 10 minutes no machine joined that has a core"):
-        driver.machines("HEAD:6379", lambda line: None)
+        ray_cluster.wait_for_machines("HEAD:6379", lambda line: None)
     assert sum(slept) >= 600
-    assert driver.machines(None, lambda line: None) == [Node(0, 0)]  # nobody joins this machine
+    assert ray_cluster.wait_for_machines(None, lambda line: None) == [
+        Node(0, 0)
+    ]  # nobody joins this machine
 
 
 def test_no_trial_is_suggested_before_there_is_room_for_it(tmp_path: Path) -> None:
@@ -279,7 +282,7 @@ def test_the_disk_holds_no_more_than_the_readme_says(tmp_path: Path, data: FaceD
     setup = Setup(run=tmp_path, data=str(data.folder), cpus=1)
     board = Board(9, "val_acc", "max", Console(quiet=True))
     with watched(tmp_path / "weights", tmp_path / "state") as seen:
-        shares = Allocation(space, setup, driver.cluster())
+        shares = Allocation(space, setup, ray_cluster.machines())
         assert driver.run(space, setup, shares, board, Saving) is None
     ranked = results.load(tmp_path)[0]["trial"].head(2)
     assert {path.name for path in (tmp_path / "weights").iterdir()} == {f"{t}.pt" for t in ranked}

@@ -23,6 +23,7 @@ from search.runs.journal import read_epochs, read_trials
 from search.space.model import load
 from search.tuning import (
     driver,
+    ray_cluster,
     ray_session,
     ray_watchdog,
     shutdown,
@@ -61,7 +62,7 @@ def search_without(daemon: str, run: Path) -> None:
     ray_watchdog.LOOK, ray_watchdog.SECONDS, ray_watchdog.STUCK = 0.2, 2.0, 2.0  # type: ignore[misc]
     space = load(run / "space.yaml")
     setup = Setup(run=run, data="", cpus=1)
-    driver.connect(None)
+    ray_cluster.connect(None)
     node: Any = ray._private.worker._global_node
     (run / "session").write_text(node.temp_dir)
 
@@ -73,7 +74,7 @@ def search_without(daemon: str, run: Path) -> None:
     threading.Thread(target=kill, daemon=True).start()
     board, shares = (
         Board(2, "val_acc", "max", Console()),
-        Allocation(space, setup, driver.cluster()),
+        Allocation(space, setup, ray_cluster.machines()),
     )
     print("returned", driver.run(space, setup, shares, board, Slow), flush=True)
     ray_watchdog.leave(3)
@@ -163,7 +164,7 @@ def test_a_raylet_that_this_process_did_not_start_is_watched_as_well(
 
 def stopped(monkeypatch: pytest.MonkeyPatch, *numbers: signal.Signals) -> str | None:
     """What a search is halted by that is sent these signals; a KeyboardInterrupt adds a !."""
-    monkeypatch.setattr(shutdown, "tell", lambda trials: None)
+    monkeypatch.setattr(shutdown, "terminate_workers", lambda trials: None)
     recorder: Any = SimpleNamespace(halted=None, trials={})
     try:
         with on_signals(recorder):

@@ -1,0 +1,66 @@
+"""Ray's private API: used in one file, each name listed, and a Ray that lacks one is refused."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+import ray
+from ray.tune.experiment import Trial
+
+from search.resources.allocation import DriverError
+from search.tuning import ray_cluster
+
+ROOT = Path(__file__).parents[2]
+OWNER = ROOT / "search" / "tuning" / "ray_cluster.py"
+
+
+def private_names(path: Path) -> set[str]:
+    """The dotted names in a file's code that begin with ``ray`` and have a private part."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.Attribute):
+            found.add(ast.unparse(node))
+    return {name for name in found if re.match(r"ray\.(\w+\.)*_(?!_)", name)}
+
+
+def test_this_ray_has_every_private_name() -> None:
+    """Where this fails after an upgrade: find what became of the names in Ray's source."""
+    ray_cluster.check_private_names()
+    trial = Trial("stub", stub=True)
+    assert {"metric_analysis", "metric_n_steps", "last_result"} <= set(vars(trial.run_metadata))
+    assert "ray_actor" in vars(trial.temporary_state)
+
+
+def test_private_names_are_used_in_one_file_and_listed_there() -> None:
+    files = [p for package in ("search", "facesiam") for p in (ROOT / package).rglob("*.py")]
+    assert OWNER in files
+    assert {path for path in files if private_names(path)} == {OWNER}
+    for used in private_names(OWNER):
+        within = [n for n in ray_cluster.PRIVATE if f"{n}.".startswith(f"{used}.")]
+        assert within or used.startswith(ray_cluster.PRIVATE), f"{used} is not in PRIVATE"
+
+
+def test_a_ray_without_a_private_name_is_refused_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr("ray._private.state.actors")
+    monkeypatch.setattr(ray, "__version__", "2.99.0")
+    with pytest.raises(DriverError) as refused:
+        ray_cluster.connect(None)
+    assert str(refused.value) == (
+        "Ray 2.99.0 has no ray._private.state.actors, which a search needs; install Ray 2.60: "
+        "pip install 'ray[tune]==2.60.*'"
+    )
+
+
+def test_the_supported_ray_is_the_one_that_pyproject_asks_for() -> None:
+    (asked,) = re.findall(r'"ray\[tune\](.*)"', (ROOT / "pyproject.toml").read_text())
+    assert asked == f">={ray_cluster.SUPPORTED},<2.61"
+    assert ray.__version__.startswith(f"{ray_cluster.SUPPORTED}.")
