@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from builders import ROOT
 
 from facesiam import storage
 from facesiam.data.dataset import FaceData
@@ -18,7 +19,6 @@ from facesiam.storage import Bucket, Folder, Storage, StorageError, join, opened
 from search import results
 from search.runs.journal import read_epochs, read_trials
 
-ROOT = Path(__file__).parent.parent
 NAME = Path("state") / "0001.pt"
 
 

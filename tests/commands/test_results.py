@@ -7,9 +7,11 @@ import math
 from pathlib import Path
 from typing import Any
 
+import builders
 import numpy as np
 import pandas as pd
 import pytest
+from builders import REFERENCE
 from scipy.stats import binomtest
 
 from facesiam.config.trial import TrialConfig
@@ -32,7 +34,6 @@ mode: {mode}
 """
 VERDICT = ("stop_epoch", "stop_rung", "stop_value", "stop_cutoff", "stop_peers", "control")
 """What the journal of older runs does not have."""
-REFERENCE = Path(__file__).parents[2] / "ray_results" / "reference"
 
 
 def epoch(trial: str, number: int, val_acc: float, **more: float) -> dict[str, Any]:
@@ -58,12 +59,7 @@ def write_run(
     metric: str = "val_acc",
     mode: str = "max",
 ) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "space.yaml").write_text(SPACE.format(metric=metric, mode=mode))
-    for name, lines in (("trials", trials), ("epochs", epochs)):
-        text = "".join(json.dumps(line) + "\n" for line in lines)
-        (folder / f"{name}.jsonl").write_text(text)
-    return folder
+    return builders.write_run(folder, trials, epochs, SPACE.format(metric=metric, mode=mode))
 
 
 @pytest.fixture

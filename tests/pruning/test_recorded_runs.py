@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 
 import pytest
+from builders import write_run
 
 from search.pruning.recorded_runs import SHIPPED, Curve, read, shipped
 from search.runs.layout import RunError
@@ -68,11 +68,7 @@ def test_a_run_folder(tmp_path: Path) -> None:
         {"trial": "a", "epoch": n, "val_acc": 0.5 + n / 10, "val_pairs": 40, "seconds": 2.5}
         for n in range(3)
     ]
-    (tmp_path / "space.yaml").write_text("rows: {}\n")
-    for name, lines in (("trials", trials), ("epochs", epochs)):
-        text = "".join(json.dumps(line) + "\n" for line in lines)
-        (tmp_path / f"{name}.jsonl").write_text(text)
-    (curve,) = read(tmp_path)  # the other has no epoch
+    (curve,) = read(write_run(tmp_path, trials, epochs, "rows: {}\n"))  # the other has no epoch
     assert (curve.id, curve.contest) == ("a", ("cfp-pairs", 40))
     # It would have run 60 epochs; what was not recorded cannot be run again.
     assert curve.settings["epochs"] == 3 and curve.cut_off

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_gaps import SETTINGS, SPACE, epoch
+from builders import SETTINGS, THREE_EPOCHS, epoch
 
 from facesiam import cli
 from facesiam.evaluation.protocols import known
@@ -37,7 +37,7 @@ def run(tmp_path: Path) -> Path:
     """A run of one trial, with a manifest."""
     folder = tmp_path / "run"
     folder.mkdir()
-    (folder / "space.yaml").write_text(SPACE)
+    (folder / "space.yaml").write_text(THREE_EPOCHS)
     (folder / "manifest.json").write_text(json.dumps(NOTED))
     journal = Journal(folder)
     journal.trial("0001", "running", settings=SETTINGS, row=None)

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 import torch
-from test_resume import Workers, metrics
+from builders import space
+from simulated_ray import Workers, metrics, quiet
 
 from facesiam.config.trial import TrialConfig
 from facesiam.device import numerics
@@ -20,7 +21,6 @@ from facesiam.training.fingerprint import keys
 from search.runs.journal import read_epochs, read_trials
 from search.runs.reuse import ReusableTrial, RunRefused, lent, refuse_changes
 from search.space.model import load
-from search.tuning.live_table import Board
 from search.tuning.recorder import Recorder
 
 GRID = """
@@ -40,22 +40,12 @@ rows: {A: {settings: {lr: 1e-5}}, B: {settings: {lr: 1e-4}}}
 NO_DATA = keys("data", {})
 
 
-class Quiet(Board):
-    """Shows nothing."""
-
-    def __init__(self) -> None:
-        from rich.console import Console
-
-        super().__init__(None, "val_acc", "max", Console(quiet=True))
-
-
 def ran(run: Path, text: str, reuse: tuple[str, ...] = ()) -> Recorder:
     """Run a search, or go on with it, to its end."""
     run.mkdir(exist_ok=True)
-    (run / "space.yaml").write_text(text)
+    searched = space(run, text)
     (run / "manifest.json").write_text(json.dumps({"command": "python -m search.run x.yaml"}))
-    space = load(run / "space.yaml")
-    found = Recorder(space, run, Quiet(), key=NO_DATA, lent=lent(reuse))
+    found = Recorder(searched, run, quiet(searched), key=NO_DATA, lent=lent(reuse))
     workers = Workers(found, 2)
     while workers.go():
         pass
@@ -67,9 +57,9 @@ def edited(run: Path, text: str) -> Any:
     """The space as it is edited, checked against what has run."""
     file = run.parent / "edited.yaml"
     file.write_text(text)
-    space = load(file)
-    refuse_changes(run, space)
-    return space
+    searched = load(file)
+    refuse_changes(run, searched)
+    return searched
 
 
 @pytest.mark.parametrize(
@@ -238,7 +228,7 @@ def test_a_key_is_of_threads_and_of_what_auto_stands_for(monkeypatch: pytest.Mon
 def test_what_a_trial_ran_with_is_noted_once_and_decides_its_key(tmp_path: Path) -> None:
     """Here a worker of a cluster with two threads, where the driver had reckoned with one."""
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "space.yaml").write_text(ROWS)
+    searched = space(tmp_path / "run", ROWS)
     ran = [{"epoch": 0, "device": "cpu", "threads": 2, "precision": "fp32", "processor": "AVX2"}]
 
     class Two(Workers):
@@ -252,8 +242,7 @@ def test_what_a_trial_ran_with_is_noted_once_and_decides_its_key(tmp_path: Path)
             finally:
                 self.recorder.on_trial_result = told  # type: ignore[method-assign]
 
-    space = load(tmp_path / "run" / "space.yaml")
-    workers = Two(Recorder(space, tmp_path / "run", Quiet(), key=NO_DATA), 1)
+    workers = Two(Recorder(searched, tmp_path / "run", quiet(searched), key=NO_DATA), 1)
     for _ in range(4):  # A starts, and reports all of its three epochs
         workers.go()
     line = read_trials(tmp_path / "run")["A"]
@@ -263,7 +252,7 @@ def test_what_a_trial_ran_with_is_noted_once_and_decides_its_key(tmp_path: Path)
     assert sum("ran" in json.loads(text) for text in lines) == 1
     workers.go()
     workers.go()  # B, which is taken up in the middle
-    again = Recorder(space, tmp_path / "run", Quiet(), key=NO_DATA)
+    again = Recorder(searched, tmp_path / "run", quiet(searched), key=NO_DATA)
     assert again.ran == {"B": ran}
 
 
@@ -291,13 +280,12 @@ def test_weights_are_taken_only_of_the_epoch_that_is_best_here(
     ]
     run.mkdir()
     text = "fixed: {epochs: 3}\nsearch: {lr: [1e-5]}\nalgorithm: grid\nprune: false\n"
-    (run / "space.yaml").write_text(text + f"metric: {metric}\n")
-    space = dataclasses.replace(load(run / "space.yaml"), mode=mode)
-    board = Quiet()
+    searched = dataclasses.replace(space(run, text + f"metric: {metric}\n"), mode=mode)
+    board = quiet(searched)
     board.say = told.append  # type: ignore[method-assign]
     ran = [{"epoch": 0, "device": "cpu", "threads": 2, "precision": "fp32", "processor": "AVX2"}]
     lent = {"k": ReusableTrial(lender, "0001", rows, ran)}
-    found = Recorder(space, run, board, key=lambda settings: "k", lent=lent)  # type: ignore[arg-type]
+    found = Recorder(searched, run, board, key=lambda settings: "k", lent=lent)  # type: ignore[arg-type]
     assert found.next() is None and read_trials(run)["0001"]["status"] == "done"
     assert (run / "weights" / "0001.pt").exists() == kept
     assert read_trials(run)["0001"]["ran"] == ran

@@ -6,10 +6,11 @@ import math
 from pathlib import Path
 from typing import Any
 
+import builders
 import pytest
 
 from search.pruning.history import History
-from search.space.model import SearchSpace, load
+from search.space.model import SearchSpace
 from search.tuning.outcomes import Progress, Standings, progress_of
 
 
@@ -110,9 +111,8 @@ def history(scores: list[float], **settings: Any) -> History:
 
 def space(tmp_path: Path, text: str = "") -> SearchSpace:
     """A space whose trials have 12 epochs or 24."""
-    file = tmp_path / "space.yaml"
-    file.write_text(f"search: {{epochs: [12, 24], lr: {{low: 1e-5, high: 1e-3}}}}\n{text}")
-    return load(file)
+    searched = "search: {epochs: [12, 24], lr: {low: 1e-5, high: 1e-3}}\n"
+    return builders.space(tmp_path, searched + text)
 
 
 def test_progress_is_the_best_so_far_by_age(tmp_path: Path) -> None:

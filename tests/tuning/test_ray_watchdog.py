@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import ray
+from builders import ROOT
 from ray import tune
 from rich.console import Console
 
@@ -32,7 +33,6 @@ from search.tuning.live_table import Board
 from search.tuning.recorder import EPOCH_FIELDS
 from search.tuning.shutdown import on_signals
 
-ROOT = Path(__file__).parents[2]
 SPACE = """
 fixed: {epochs: 500}
 search: {lr: [1e-3, 1e-2]}
