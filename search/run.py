@@ -372,7 +372,7 @@ def _search(
         lambda net: max(1, int(shares.of(net)[0])),
     )
     count = space.count()
-    board = Board(count, space.metric, space.mode, console)
+    board = Board(count, space.objective, console)
     shown = setup.storage or _shown(setup.run)
     many = "all trials" if count is None else f"{count} trial{'s' * (count != 1)}"
     _say(console, f"{many} into {shown}")

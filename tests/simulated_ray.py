@@ -15,7 +15,7 @@ from search.tuning.recorder import EPOCH_FIELDS, Recorder
 
 def quiet(space: SearchSpace) -> Board:
     """The live table of a search, which shows nothing."""
-    return Board(space.count(), space.metric, space.mode, Console(quiet=True))
+    return Board(space.count(), space.objective, Console(quiet=True))
 
 
 class Workers:

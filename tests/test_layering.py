@@ -47,10 +47,11 @@ def test_the_placing_of_trials_brings_a_worker_nothing_of_the_search(tmp_path: P
     [
         # a mistake is told at once
         ("search.space.model", ["torch", "ray", "optuna", "pandas", "numpy"]),
+        ("search.runs.manifest, search.results, search.analysis.rule_audit", ["scipy"]),
+        # pandas comes with ray.tune, but nothing of ours that reads frames
         (
-            "search.tuning.driver, search.runs.manifest, search.analysis.frames,"
-            "search.analysis.rule_audit",
-            ["scipy"],
+            "search.tuning.driver",
+            ["search.results", "search.analysis", "search.report", "scipy"],
         ),
     ],
 )

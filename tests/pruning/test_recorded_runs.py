@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from builders import write_run
 
+from facesiam.objective import Objective
 from search.pruning.recorded_runs import SHIPPED, Curve, read, shipped
 from search.runs.layout import RunError
 
@@ -144,8 +145,8 @@ def test_a_capped_curve_is_that_of_a_shorter_run() -> None:
 def test_the_best_of_a_metric() -> None:
     rows = ({"val_acc": 0.5, "val_loss": 0.9}, {"val_acc": math.nan}, {"val_loss": 0.4})
     recorded = Curve("x", {}, rows)
-    assert recorded.best() == 0.5 and recorded.best("val_loss", "min") == 0.4
-    assert math.isnan(recorded.best("train_acc"))
+    assert recorded.best() == 0.5 and recorded.best(Objective("val_loss", "min")) == 0.4
+    assert math.isnan(recorded.best(Objective("train_acc")))
 
 
 def test_a_curve_without_a_protocol_becomes_one_of_the_spaces() -> None:

@@ -19,6 +19,7 @@ from builders import ROOT
 from ray import tune
 from rich.console import Console
 
+from facesiam.objective import Objective
 from search.resources.allocation import Allocation, Setup
 from search.runs.journal import read_epochs, read_trials
 from search.space.model import load
@@ -73,7 +74,7 @@ def search_without(daemon: str, run: Path) -> None:
 
     threading.Thread(target=kill, daemon=True).start()
     board, shares = (
-        Board(2, "val_acc", "max", Console()),
+        Board(2, Objective(), Console()),
         Allocation(space, setup, ray_cluster.machines()),
     )
     print("returned", driver.run(space, setup, shares, board, Slow), flush=True)
