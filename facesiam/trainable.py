@@ -37,12 +37,12 @@ from facesiam.data import packing
 from facesiam.data.dataset import Fetch, cache_root, open_packed
 from facesiam.device import numerics
 from facesiam.device.cuda_graph import free_workspaces
+from facesiam.errors import StorageError, WeightsError
 from facesiam.evaluation import bits
 from facesiam.files import digest
 from facesiam.nets.checkpoint import Writer, model_file
-from facesiam.nets.pretrained import WeightsError
 from facesiam.objective import Objective
-from facesiam.storage import StorageError, is_url, opened
+from facesiam.storage import is_url, opened
 from facesiam.training.loop import Halted, Training, epochs
 from facesiam.training.throughput import Share, share_of
 

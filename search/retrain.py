@@ -25,18 +25,19 @@ from rich.table import Table
 from facesiam import cli
 from facesiam.config.settings import random_seed
 from facesiam.config.trial import EpochMetrics, Geometry, TrialConfig, positive
-from facesiam.data.cfp import ALL_FOLDS, TEN_FOLD
-from facesiam.data.dataset import DataError, FaceData, cache_root, is_packed, open_packed, prepare
+from facesiam.data.dataset import FaceData, cache_root, is_packed, open_packed, prepare
+from facesiam.data.lists import ALL_FOLDS, TEN_FOLD
 from facesiam.device.hardware import gpu_names
 from facesiam.device.numerics import Arithmetic, Ran, again, here, using
+from facesiam.errors import DataError
 from facesiam.evaluation import protocols as verify
 from facesiam.evaluation.metrics import METRICS
 from facesiam.files import own_folder, write_text
+from facesiam.fingerprint import Key, keys
 from facesiam.nets.checkpoint import save_model
 from facesiam.nets.pretrained import find_weights
 from facesiam.objective import Objective
 from facesiam.storage import Bucket, is_url
-from facesiam.training.fingerprint import Key, keys
 from facesiam.training.loop import Training, epochs
 from search.analysis import frames
 from search.report import tables

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from facesiam.config.trial import SETTINGS, Value
-from facesiam.files import FileError, exists, is_dir, is_file, read_text
+from facesiam.errors import FileError
+from facesiam.files import exists, is_dir, is_file, read_text
 from facesiam.objective import Objective
 from search.runs import layout
 from search.runs.layout import RunError

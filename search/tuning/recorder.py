@@ -18,9 +18,9 @@ from typing import Any
 from ray import tune
 
 from facesiam.config.trial import EpochMetrics
+from facesiam.fingerprint import Key
 from facesiam.storage import Folder, Storage
 from facesiam.storage import sweep as storage_sweep
-from facesiam.training.fingerprint import Key
 from search.pruning.scheduler import Scheduler, Stop
 from search.resources.allocation import Allocation
 from search.runs.journal import Journal

@@ -16,7 +16,7 @@ from nodes import Cluster
 from soak import Soak
 
 from facesiam.data.dataset import FaceData, prepare
-from facesiam.nets.pretrained import read_weights
+from facesiam.nets.weight_files import read_weights
 from search.runs.journal import read_epochs, read_trials
 
 

@@ -21,7 +21,7 @@ from builders import ROOT
 
 from facesiam.data.dataset import FaceData
 from facesiam.nets.checkpoint import load_model
-from facesiam.nets.pretrained import read_weights
+from facesiam.nets.weight_files import read_weights
 from search import results
 from search.run import main
 from search.tuning import warm_start

@@ -23,7 +23,8 @@ from PIL import Image
 from facesiam.config.trial import Part
 from facesiam.data import cfp, packing
 from facesiam.data.archive import open_source
-from facesiam.data.dataset import DataError, FaceData, main, open_packed, prepare
+from facesiam.data.dataset import FaceData, main, open_packed, prepare
+from facesiam.errors import DataError
 
 REAL = os.environ.get("FACESIAM_DATA", "drawn")
 needs_real = pytest.mark.skipif(REAL == "drawn", reason="$FACESIAM_DATA does not name the CFP")

@@ -10,9 +10,9 @@ import pytest
 from builders import SPACES
 
 from facesiam.config.trial import TrialConfig
-from facesiam.data.archive import DataError
+from facesiam.errors import DataError, WeightsError
 from facesiam.files import write_text
-from facesiam.nets.pretrained import WeightsError, imagenet_url
+from facesiam.nets.pretrained import imagenet_url
 from search.resources.plan import describe, who_chooses
 from search.runs.journal import Journal
 from search.space.model import SearchSpace, load

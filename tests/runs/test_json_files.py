@@ -11,10 +11,10 @@ import pytest
 from builders import SETTINGS, THREE_EPOCHS, epoch
 
 from facesiam import cli
+from facesiam.errors import FileError, WeightsError
 from facesiam.evaluation.protocols import known
-from facesiam.files import FileError
 from facesiam.nets.checkpoint import save_atomically
-from facesiam.nets.pretrained import WeightsError, read_weights
+from facesiam.nets.weight_files import read_weights
 from search import results
 from search.pruning.recorded_runs import read as read_curves
 from search.report.page import main as report

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import json
 import shutil
@@ -16,8 +15,7 @@ from simulated_ray import Workers, metrics, quiet
 
 from facesiam.config.trial import TrialConfig
 from facesiam.device import numerics
-from facesiam.training import fingerprint
-from facesiam.training.fingerprint import keys
+from facesiam.fingerprint import keys
 from search.runs.journal import read_epochs, read_trials
 from search.runs.reuse import ReusableTrial, RunRefused, lent, refuse_changes
 from search.space.model import load
@@ -197,7 +195,7 @@ def test_a_key_is_of_settings_data_weights_and_the_trainers_code(
     assert len(set(found)) == 5
     assert keys("data", one, "cuda")(settings) not in found
     assert keys("data", other)(settings) == keys("data", one)(dict(reversed(settings.items())))
-    monkeypatch.setattr("search.runs.reuse.trainer_version", lambda: "another")
+    monkeypatch.setattr("facesiam.fingerprint.trainer_version", lambda: "another")
     assert keys("data", one)(settings) != found[0]
 
 
@@ -303,94 +301,6 @@ def test_weights_that_do_not_say_their_epoch_are_not_taken(
     elif content is not None:
         torch.save(content, lent.weights)
     assert lent.lacks(0)
-
-
-def test_all_that_an_epochs_numbers_come_from_is_the_trainers_code() -> None:
-    """Every module that training or packing imports, but those that are named here."""
-    place = fingerprint.PACKAGE
-    beside = {
-        "errors",
-        "files",
-        "config/settings",
-        "data/progress",
-        "cli/__init__",
-        "storage",
-        "nets/checkpoint",
-        "training/fingerprint",
-        "data/inspection",
-        "data/download",
-        "data/synthetic/writer",
-        "training/throughput",
-        "trainable",
-        "demo",
-        "data/archive",
-        "data/unfinished",
-        "device/cores",
-    }
-    found, waiting = set[str](), ["training/loop", "data/packing"]
-    while waiting:
-        name = waiting.pop()
-        if name in found or name in beside or not (place / f"{name}.py").exists():
-            continue
-        found.add(name)
-        for node in ast.walk(ast.parse((place / f"{name}.py").read_text())):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("facesiam"):
-                inside = (node.module or "").partition(".")[2].replace(".", "/")
-                waiting += [inside, *(f"{inside}/{item.name}" for item in node.names)]
-    assert found <= set(fingerprint.TRAINER), found - set(fingerprint.TRAINER)
-
-
-@pytest.mark.parametrize(
-    ("edit", "same"),
-    [
-        (("import torch\n", "import torch\n\n# a comment\n"), True),
-        (("def single", '"""A text."""\n\n\ndef single'), True),
-        (("import torch\n", "import torch\n\nFACTOR = 2\n"), False),
-        (("import torch\n", "import torch as th\n"), False),
-        (("from facesiam.", "from facesiam.else_"), True),
-        (("def single", "PLACE = 0\n\n\ndef single"), False),
-    ],
-)
-def test_comments_and_docstrings_are_not_the_trainers_code(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, edit: tuple[str, str], same: bool
-) -> None:
-    before = fingerprint.trainer_version()
-    place = fingerprint.PACKAGE
-    for name in fingerprint.TRAINER:
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        shutil.copy(place / f"{name}.py", tmp_path / f"{name}.py")
-    file = tmp_path / "nets" / "losses.py"
-    assert edit[0] in file.read_text()
-    file.write_text(file.read_text().replace(*edit, 1))
-    monkeypatch.setattr(fingerprint, "PACKAGE", tmp_path)
-    fingerprint.trainer_version.cache_clear()
-    try:
-        assert (fingerprint.trainer_version() == before) == same
-    finally:
-        fingerprint.trainer_version.cache_clear()
-
-
-def test_a_definition_that_moves_is_the_same_code(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = fingerprint.trainer_version()
-    place = fingerprint.PACKAGE
-    for name in fingerprint.TRAINER:
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        shutil.copy(place / f"{name}.py", tmp_path / f"{name}.py")
-    one, other = tmp_path / "evaluation" / "predict.py", tmp_path / "evaluation" / "metrics.py"
-    head, moved = one.read_text().split("def judged_right")
-    one.write_text(head)
-    other.write_text(other.read_text() + "\n\ndef judged_right" + moved)
-    monkeypatch.setattr(fingerprint, "PACKAGE", tmp_path)
-    fingerprint.trainer_version.cache_clear()
-    try:
-        assert fingerprint.trainer_version() == before
-        one.write_text(head + "def judged_right" + moved)  # and twice it is not
-        fingerprint.trainer_version.cache_clear()
-        assert fingerprint.trainer_version() != before
-    finally:
-        fingerprint.trainer_version.cache_clear()
 
 
 def test_the_metrics_of_the_stand_in_are_its_own() -> None:
