@@ -14,8 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from facesiam.data.archive import LAYOUT, Source
-from facesiam.errors import DataError
+from facesiam.data.archive import LAYOUT, DataError, Source
 
 LISTS = {
     "F": ("Pair_list_F.txt", "image_list_F.txt"),

@@ -14,8 +14,7 @@ import pytest
 import tiny_cfp
 
 from facesiam.data import archive
-from facesiam.data.archive import FolderSource, ZipSource, open_source
-from facesiam.errors import DataError
+from facesiam.data.archive import DataError, FolderSource, ZipSource, open_source
 
 
 @pytest.fixture

@@ -12,14 +12,13 @@ from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
-import builders
 import pytest
 
 from search.pruning.asha import Asha
 from search.pruning.late_start import Odds
 from search.pruning.recorded_runs import shipped
 from search.pruning.scheduler import Scheduler, Stop
-from search.space.model import SearchSpace
+from search.space.model import SearchSpace, load
 
 SPACE = """
 fixed: {epochs: 9}
@@ -50,7 +49,9 @@ class Hopeless(Odds):
 
 def space(tmp_path: Path, text: str = SPACE) -> SearchSpace:
     """The space of a text."""
-    return builders.space(tmp_path, text)
+    file = tmp_path / "space.yaml"
+    file.write_text(text)
+    return load(file)
 
 
 def row(epoch: int, val_acc: float, loss: float = 0.5, **more: float) -> dict[str, Any]:

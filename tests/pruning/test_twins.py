@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import builders
 import pytest
 
 from facesiam.config.trial import TrialConfig
@@ -21,7 +20,7 @@ from facesiam.training.schedules import learning_rate
 from search.pruning.late_start import Odds
 from search.pruning.recorded_runs import shipped
 from search.pruning.scheduler import Scheduler, Stop
-from search.space.model import SearchSpace
+from search.space.model import SearchSpace, load
 
 SCHEDULES: dict[str, dict[str, Any]] = {
     "constant": {},
@@ -48,11 +47,12 @@ def space(
     tmp_path: Path, metric: str = "val_acc", asha: str = "true", epochs: str = "[60]"
 ) -> SearchSpace:
     """A search for a metric, with all rules."""
-    return builders.space(
-        tmp_path,
+    file = tmp_path / "space.yaml"
+    file.write_text(
         "search: {lr: [1e-5, 1e-4], schedule: [constant, cosine, onecycle], warmup: [0, 0.1, 0.3],"
-        f" epochs: {epochs}}}\nmetric: {metric}\nprune: {{asha: {asha}}}\n",
+        f" epochs: {epochs}}}\nmetric: {metric}\nprune: {{asha: {asha}}}\n"
     )
+    return load(file)
 
 
 @functools.cache

@@ -8,7 +8,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import builders
 import pandas as pd
 import pytest
 import yaml
@@ -72,7 +71,8 @@ def lines(trial: str, accuracies: list[float], train_acc: float = 0.9) -> list[d
 
 
 def write_run(folder: Path, trials: list[dict[str, Any]], epochs: list[dict[str, Any]]) -> Path:
-    builders.write_run(folder, trials, epochs)
+    for name, rows in (("trials", trials), ("epochs", epochs)):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     noted = {
         "name": folder.name,
         "started": "2025-11-24T03:04:05",

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 import torch
-from builders import ROOT
 
 from facesiam.config.trial import TrialConfig
 from facesiam.nets import siamese
@@ -21,7 +20,7 @@ from search.analysis.published import SPACES
 from search.resources.plan import seconds_of_rows
 from search.space.model import load
 
-SCRIPTS = ROOT / "scripts"
+SCRIPTS = Path(__file__).parents[2] / "scripts"
 
 
 def script(name: str) -> ModuleType:

@@ -1,0 +1,111 @@
+"""The pictures of the documentation, made from a real search on drawn faces.
+
+    python scripts/pictures.py                  runs spaces/quickstart.yaml first, some 4 minutes
+    python scripts/pictures.py --run RUN        of a quickstart run that is there already
+
+Into ``docs/pictures`` go the live table at one moment of the run, replayed from its journal
+(``live.svg``), the ranked table (``ranked.svg``) and the report's figures (PNG). No image of a
+real person is in any of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from rich._export_format import CONSOLE_SVG_FORMAT
+from rich.console import Console
+
+from search.analysis.formatting import table
+from search.analysis.frames import goal, load
+from search.report.page import report
+from search.tuning.live_table import Board
+
+ROOT = Path(__file__).resolve().parent.parent
+PICTURES = ROOT / "docs" / "pictures"
+SPACE = "spaces/quickstart.yaml"
+WITHOUT_FONTS = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
+"""Rich's frame without the addresses of web fonts, which a repository page does not load."""
+
+
+def main() -> None:
+    """Make every picture."""
+    parser = argparse.ArgumentParser(description="Make the pictures of the documentation.")
+    parser.add_argument("--run", type=Path, help="a run of spaces/quickstart.yaml")
+    options = parser.parse_args()
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        run = options.run or _search(Path(folder))
+        _live(run, PICTURES / "live.svg")
+        _ranked(run, PICTURES / "ranked.svg")
+        figures = report([run]).parent
+        for name in ("overview.png", "settings.png"):
+            shutil.copy(figures / name, PICTURES / name)
+
+
+def _search(out: Path) -> Path:
+    command = [sys.executable, "-m", "search.run", SPACE, "--out", str(out)]
+    subprocess.run(command, cwd=ROOT, check=True)
+    return out / "quickstart"
+
+
+def _live(run: Path, path: Path) -> None:
+    """Replay the first two thirds of the journal into the live table, and draw that."""
+    lines = [
+        json.loads(line)
+        for name in ("trials.jsonl", "epochs.jsonl")
+        for line in (run / name).read_text(encoding="utf-8").splitlines()
+    ]
+    lines.sort(key=lambda line: int(line["n"]))
+    planned = {line["trial"]: line["settings"]["epochs"] for line in lines if "settings" in line}
+    replayed = lines[: 2 * len(lines) // 3]
+    board = Board(len(planned), *goal(run), Console(quiet=True))
+    for line in replayed:
+        _show(board, line, planned)
+    times = [float(line["time"]) for line in replayed if "time" in line]
+    board.began -= max(times) - min(times)  # the time left is that of the run, not of the replay
+    console = _console(82)
+    console.print(f"$ python -m search.run {SPACE}", style="bold", highlight=False)
+    console.print(board.render())
+    _save(console, path, "a search at work")
+
+
+def _show(board: Board, line: dict[str, Any], planned: dict[str, int]) -> None:
+    """Show one line of the journal."""
+    trial = line["trial"]
+    if "train_loss" in line:
+        board.epoch(trial, line)
+    elif line["status"] == "running":
+        board.started(trial, planned[trial])
+    elif line["status"] in board.counts:
+        board.ended(trial, line["status"], None, line.get("stop_reason"))
+
+
+def _ranked(run: Path, path: Path) -> None:
+    console = _console(122)
+    console.print(
+        "$ python -m search.results ray_results/quickstart", style="bold", highlight=False
+    )
+    trials, _ = load(run)
+    console.print(table(trials, width=120), highlight=False, markup=False)
+    _save(console, path, "its ranked trials")
+
+
+def _console(width: int) -> Console:
+    return Console(record=True, width=width, file=io.StringIO(), force_terminal=True)
+
+
+def _save(console: Console, path: Path, title: str) -> None:
+    console.save_svg(str(path), title=title, code_format=WITHOUT_FONTS, unique_id=path.stem)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""The documentation against the repository: links, commands, options, paths, examples."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from facesiam.config.trial import SETTINGS
+from search.__main__ import COMMANDS
+from search.space import model
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+PAGES += sorted((ROOT / "docs").glob("*.md"))
+NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
+
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+INLINE = re.compile(r"`([^`\n]+)`")
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+COMMAND = re.compile(r"(?:python -m |siamsearch )(?!pytest)([\w.]+)(.*)")
+OPTION = re.compile(r"(?<![\w-])--[a-z][\w-]*")
+PLACE = re.compile(
+    r"(?<![\w./-])(?:search|facesiam|docs|tests|scripts|spaces|ray_results/reference)/[\w./-]*"
+)
+FOREIGN = ("ray ", "pip ", "pytest ", "ssh ", "kubectl ", "make ")
+"""Programs that are not ours, whose options are not checked."""
+
+
+def _text(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def _code(name: str) -> list[str]:
+    """Return what stands in code font: each line of a block, and each inline piece."""
+    text = _text(name)
+    blocks = [line for _, block in FENCE.findall(text) for line in block.splitlines()]
+    return blocks + INLINE.findall(FENCE.sub("", text))
+
+
+def _anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as code hosts make them."""
+    text = FENCE.sub("", page.read_text(encoding="utf-8"))
+    heads = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.fixture(scope="module")
+def options() -> dict[str, set[str]]:
+    """The options of each command, by its module, as its --help has them."""
+
+    def asked(module: str) -> set[str]:
+        command = [sys.executable, "-m", module, "--help"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        return set(OPTION.findall(done.stdout))
+
+    modules = ["search", *(module for module, _ in COMMANDS.values())]
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip(modules, pool.map(asked, modules), strict=True))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_links_lead_somewhere(name: str) -> None:
+    page = ROOT / name
+    broken = []
+    for link in LINK.findall(FENCE.sub("", _text(name))):
+        if re.match(r"https?://", link):
+            continue
+        place, _, anchor = link.partition("#")
+        target = page.parent / place if place else page
+        if not target.exists() or (anchor and anchor not in _anchors(target)):
+            broken.append(link)
+    assert not broken
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_commands_and_their_options_exist(name: str, options: dict[str, set[str]]) -> None:
+    wrong = []
+    for code in _code(name):
+        if not (found := COMMAND.search(code)):
+            continue
+        module, rest = found.groups()
+        module = COMMANDS[module][0] if module in COMMANDS else module
+        if module not in options:
+            wrong.append(code)
+            continue
+        wrong += [code for option in OPTION.findall(rest) if option not in options[module]]
+    assert not wrong
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_options_that_stand_alone_exist(name: str, options: dict[str, set[str]]) -> None:
+    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "scripts").glob("*.py"))
+    known = set().union(*options.values(), OPTION.findall(sources))
+    wrong = []
+    for code in _code(name):
+        if any(program in f" {code}" for program in FOREIGN) or COMMAND.search(code):
+            continue
+        wrong += [option for option in OPTION.findall(code) if option not in known]
+    assert not wrong
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_paths_exist(name: str) -> None:
+    named = [path for code in _code(name) for path in PLACE.findall(code)]
+    assert not [path for path in named if not (ROOT / path).exists()]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_modules_exist(name: str) -> None:
+    named = {
+        found
+        for code in _code(name)
+        for found in re.findall(r"(?<![\w/.])(?:search|facesiam)\.[a-z_]+", code)
+    }
+    assert not [module for module in named if importlib.util.find_spec(module) is None]
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/space-file.md"])
+def test_the_example_is_a_space_file(name: str, tmp_path: Path) -> None:
+    (example,) = [block for kind, block in FENCE.findall(_text(name)) if kind == "yaml"]
+    file = tmp_path / "faces.yaml"
+    file.write_text(example, encoding="utf-8")
+    assert model.load(file).algorithm == "tpe"
+
+
+def test_the_readme_shows_what_a_mistake_looks_like(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readme = _text("README.md")
+    (example,) = [block for kind, block in FENCE.findall(readme) if kind == "yaml"]
+    for right, wrong in (
+        ("alexnet", "alexnett"),
+        ("low: 1e-4", "low: -1e-4"),
+        ("trials", "trails"),
+    ):
+        example = example.replace(right, wrong)
+    (tmp_path / "faces.yaml").write_text(example, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(model.SpaceError) as error:
+        model.load("faces.yaml")
+    assert f"```text\n{error.value}\n```" in readme
+
+
+def test_each_setting_has_its_row() -> None:
+    page = _text("docs/space-file.md").split("\n## Settings\n")[1]
+    for name, setting in SETTINGS.items():
+        default = str(setting.default).lower() if setting.type is bool else str(setting.default)
+        (row,) = re.findall(rf"^\| `{name}` \|.*$", page, re.MULTILINE)
+        _, default_shown, values, _ = row.strip("| ").split(" | ", 3)
+        assert default_shown == f"`{default}`", row
+        if setting.type is not bool and name != "net":
+            expected = setting.choices or (setting.low, setting.above, setting.high)
+            assert all(str(value) in values for value in expected if value is not None), row
+
+
+@pytest.mark.parametrize(("name", "most"), [("README.md", 150), ("CONTRIBUTING.md", 60)])
+def test_it_is_short(name: str, most: int) -> None:
+    assert len(_text(name).splitlines()) <= most
+
+
+def test_pictures_are_small() -> None:
+    pictures = [path for path in (ROOT / "docs" / "pictures").iterdir()]
+    assert pictures
+    assert not [path for path in pictures if path.stat().st_size > 150_000]
