@@ -21,14 +21,15 @@ from facesiam.config.settings import random_seed
 from facesiam.config.trial import TrialConfig, positive
 from facesiam.data import alignment, packing
 from facesiam.data.archive import MAX_MEMBER
-from facesiam.data.dataset import DataError, Pairs, prepare
+from facesiam.data.dataset import Pairs, prepare
 from facesiam.data.lists import text_of
 from facesiam.data.packing import GEOMETRIES, decode
+from facesiam.errors import DataError, FileError, WeightsError
 from facesiam.evaluation.metrics import accuracy, wilson
 from facesiam.evaluation.predict import log_odds, predict
 from facesiam.nets.checkpoint import load_model
 from facesiam.nets.siamese import SiameseNet
-from facesiam.nets.weight_files import WeightsError, not_finite
+from facesiam.nets.weight_files import not_finite
 
 SIDE, GAP, CAPTION, TITLE = 224, 12, 30, 44
 SAME, DIFFERENT = "The same person", "NOT the same person"
@@ -187,7 +188,7 @@ def _fitted(path: Path, config: TrialConfig) -> Image.Image:
     file = path.with_suffix(".txt")
     try:
         text = text_of(files.read_bytes(file, MAX_MEMBER))
-    except files.FileError as error:
+    except FileError as error:
         raise DataError(
             f"{error}; the net was trained on aligned faces, so it needs the image's 30 "
             "landmarks, as CFP has them, in a .txt beside it"

@@ -25,6 +25,34 @@ class UserError(Exception):
         return shown(super().__str__())
 
 
+class ConfigError(UserError, ValueError):
+    """Settings that no trial can run with; the text names each of them and the rule it breaks."""
+
+
+class DataError(UserError, ValueError):
+    """Data that cannot be used; the text names the file and says what to do."""
+
+
+class FileError(UserError, ValueError):
+    """A file that cannot be read or written; the text names it and says why."""
+
+
+class MissingFileError(FileError):
+    """There is no such file."""
+
+
+class NetError(UserError, ValueError):
+    """A net that cannot be made on this machine; the text says what to do."""
+
+
+class StorageError(UserError, OSError):
+    """What could not be written or read; the text names it and says why."""
+
+
+class WeightsError(UserError, ValueError):
+    """Weights that cannot be had or do not fit; the text says what to do."""
+
+
 def shown(text: object, longest: int = LONGEST_LINE) -> str:
     """Return text that was read from somewhere, safe to print: no control characters, no secrets
     of URLs, no endless line. Line ends and tabs stay.

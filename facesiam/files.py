@@ -19,18 +19,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from facesiam.errors import UserError, reason
+from facesiam.errors import FileError, MissingFileError, reason
 
 MOST_BYTES = 2**30
 """Of a file that is read whole. Nothing that these packages write comes near it, weights apart."""
-
-
-class FileError(UserError, ValueError):
-    """A file that cannot be read or written; the text names it and says why."""
-
-
-class Missing(FileError):
-    """There is no such file."""
 
 
 def exists(path: Path) -> bool:
@@ -87,7 +79,7 @@ def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
         most: bytes that it may have.
 
     Raises:
-        Missing: there is none.
+        MissingFileError: there is none.
         FileError: it is a folder, a pipe or a device, too large, or cannot be read.
     """
     file = open_regular(path)
@@ -127,14 +119,14 @@ def open_regular(path: Path) -> BinaryIO:
     """Open a regular file to be read, never waiting.
 
     Raises:
-        Missing: there is none.
+        MissingFileError: there is none.
         FileError: it is a folder, a pipe or a device, or may not be read.
     """
     try:
         # O_NONBLOCK: opening a pipe that nobody writes to would wait for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
-        raise Missing(f"{path}: no such file") from None
+        raise MissingFileError(f"{path}: no such file") from None
     except (OSError, ValueError) as error:
         raise FileError(f"{path}: cannot be read ({reason(error)})") from None
     kind = os.fstat(descriptor).st_mode

@@ -17,18 +17,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from facesiam import files
-from facesiam.errors import UserError
+from facesiam.errors import FileError, MissingFileError, StorageError
 from facesiam.nets.checkpoint import save_atomically
-from facesiam.nets.pretrained import read_weights
+from facesiam.nets.weight_files import read_weights
 
 ENDINGS = {"weights": ".pt", "state": ".pt", "logs": ".log"}
 """Of what is written for each trial, by the folder of the run that it lies in."""
 PATIENCE = (1, 2, 4, 8)
 """Seconds between the attempts to reach a bucket."""
-
-
-class StorageError(UserError, OSError):
-    """What could not be written or read; the text names it and says why."""
 
 
 class Storage(Protocol):
@@ -114,9 +110,9 @@ class Folder:
         try:
             with files.open_regular(self.root / name) as file:
                 file.read(1)
-        except files.Missing:
+        except MissingFileError:
             return None
-        except (OSError, files.FileError) as error:  # of the storage, it says nothing of the file
+        except (OSError, FileError) as error:  # of the storage, it says nothing of the file
             raise StorageError(f"{self.root / name}: {_reason(error)}") from None
         return read_weights(self.root / name)
 

@@ -37,11 +37,12 @@ from facesiam.data import packing
 from facesiam.data.dataset import Fetch, cache_root, open_packed
 from facesiam.device import numerics
 from facesiam.device.cuda_graph import free_workspaces
+from facesiam.errors import StorageError, WeightsError
 from facesiam.evaluation import bits
 from facesiam.files import digest
 from facesiam.nets.checkpoint import Writer, model_file
-from facesiam.nets.pretrained import WeightsError
-from facesiam.storage import StorageError, is_url, opened
+from facesiam.objective import Objective
+from facesiam.storage import is_url, opened
 from facesiam.training.loop import Halted, Training, epochs
 from facesiam.training.throughput import Share, share_of
 
@@ -133,8 +134,8 @@ class FaceTrial(tune.Trainable):
             self._log(trial)
         self.state_file = Path("state") / f"{trial}.pt"
         self.weights_file = Path("weights") / f"{trial}.pt"
-        self.metric, self.sign = config["metric"], 1 if config["mode"] == "max" else -1
-        self.bar = -float("inf") if config["bar"] is None else self.sign * config["bar"]
+        self.objective = Objective(config["metric"], config["mode"])
+        self.bar = self.objective.key(config["bar"])
         with self._telling_memory():
             self._resume(config, self._saved_state())
         self.saved_at = time.monotonic()
@@ -227,12 +228,15 @@ class FaceTrial(tune.Trainable):
         """
         assert self.training is not None and self.training.right is not None
         before = max((row["val_acc"] for row in self.history), default=-1.0)
-        is_best = self.sign * metrics[self.metric] > self.best or metrics["val_acc"] > before
+        is_best = self._key(metrics) > self.best or metrics["val_acc"] > before
         return bits.pack(self.training.right) if is_best else None
 
+    def _key(self, metrics: Mapping[str, Any]) -> float:
+        return self.objective.key(metrics[self.objective.metric])
+
     def _keep_best(self, metrics: dict[str, float]) -> None:
-        value = self.sign * metrics[self.metric]
-        if value > self.best:  # never true for NaN
+        value = self._key(metrics)
+        if value > self.best:
             assert self.training is not None
             self.best = value
             if value >= self.bar:

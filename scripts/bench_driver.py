@@ -95,7 +95,7 @@ class Watch(Board):
     """The board, which also notes when each trial ended and what the driver had used by then."""
 
     def __init__(self, space: SearchSpace) -> None:
-        super().__init__(space.count(), space.metric, space.mode, Console(file=io.StringIO()))
+        super().__init__(space.count(), space.objective, Console(file=io.StringIO()))
         self.process = psutil.Process()
         self.moments: list[tuple[float, float, float]] = []
         """Wall clock, CPU seconds and resident MiB, at the start and after each trial."""
@@ -147,7 +147,7 @@ def journal(space: SearchSpace, run: Path) -> dict[str, float]:
     trials = int(space.count() or 1)
     size = sum((run / name).stat().st_size for name in (TRIALS, EPOCHS))
     moments = [time.perf_counter()]
-    Recorder(space, run, Board(None, space.metric, space.mode, Console(file=io.StringIO())))
+    Recorder(space, run, Board(None, space.objective, Console(file=io.StringIO())))
     moments.append(time.perf_counter())
     load_frames(run)
     moments.append(time.perf_counter())

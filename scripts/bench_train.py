@@ -32,12 +32,14 @@ import torch
 from reference_loop import Notebook
 from roofline import BYTES_A_WEIGHT, measure_machine, work_of_a_step
 
-from facesiam.config.trial import ConfigError, TrialConfig, positive
+from facesiam.config.trial import TrialConfig, positive
 from facesiam.data.archive import Source, open_source
-from facesiam.data.dataset import DataError, FaceData, cache_root, open_packed, prepare
+from facesiam.data.dataset import FaceData, cache_root, open_packed, prepare
 from facesiam.data.synthetic import writer
 from facesiam.device import hardware
+from facesiam.errors import ConfigError, DataError
 from facesiam.nets import trunks
+from facesiam.nets.precision import dtype_of
 from facesiam.training import loop
 from facesiam.training.optimizer import MasterWeightOptimizer
 
@@ -168,7 +170,7 @@ def measure_case(
         for side in sides.values():  # what one holds is not there for the next case
             side.stop()
     flops, weights = work_of_a_step(config)
-    wanted = hardware.dtype_of(config, torch.device(options.device))
+    wanted = dtype_of(config, torch.device(options.device))
     bf16 = wanted == torch.bfloat16 and options.without != "bf16"
     product = machine["bf16_product" if bf16 else "fp32_product"]
     floors = {

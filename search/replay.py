@@ -164,7 +164,7 @@ def contests(runs: Sequence[Curve], searched: SearchSpace) -> dict[tuple[str, in
     own = searched.possible("protocol")[0]
     for curve in runs:
         capped = curve.of(str(own)).capped(searched.max_epochs())
-        if not math.isnan(capped.best(searched.metric, searched.mode)):
+        if not math.isnan(capped.best(searched.objective)):
             found.setdefault(capped.contest, []).append(capped)
     return found
 
@@ -176,8 +176,8 @@ def _row(
     runs: Sequence[Curve],
     searched: SearchSpace,
 ) -> Row:
-    sign = 1 if searched.mode == "max" else -1
-    scores = {curve.id: sign * curve.best(searched.metric, searched.mode) for curve in runs}
+    objective = searched.objective
+    scores = {curve.id: objective.key(curve.best(objective)) for curve in runs}
     kept = exact = 0
     shares, rules, false = [], Counter[str](), Counter[str]()
     for order, outcome in zip(orders, outcomes, strict=True):
@@ -248,7 +248,7 @@ def title(key: tuple[str, int], runs: Sequence[Curve], searched: SearchSpace) ->
     return (
         f"{protocol or 'unknown protocol'}, {pairs or 'unknown'} validation pairs: {len(runs)} "
         f"runs, {sum(len(curve.rows) for curve in runs)} epochs, best {searched.metric} "
-        f"{best.best(searched.metric, searched.mode):.4f} ({best.id}){note}"
+        f"{best.best(searched.objective):.4f} ({best.id}){note}"
     )
 
 
@@ -304,8 +304,8 @@ def _late_best(
 
 
 def _best(runs: Sequence[Curve], searched: SearchSpace) -> Curve:
-    pick = max if searched.mode == "max" else min
-    return pick(runs, key=lambda curve: curve.best(searched.metric, searched.mode))
+    objective = searched.objective
+    return max(runs, key=lambda curve: objective.key(curve.best(objective)))
 
 
 def _replayed(

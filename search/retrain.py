@@ -25,17 +25,19 @@ from rich.table import Table
 from facesiam import cli
 from facesiam.config.settings import random_seed
 from facesiam.config.trial import EpochMetrics, Geometry, TrialConfig, positive
-from facesiam.data.cfp import ALL_FOLDS, TEN_FOLD
-from facesiam.data.dataset import DataError, FaceData, cache_root, is_packed, open_packed, prepare
+from facesiam.data.dataset import FaceData, cache_root, is_packed, open_packed, prepare
+from facesiam.data.lists import ALL_FOLDS, TEN_FOLD
 from facesiam.device.hardware import gpu_names
 from facesiam.device.numerics import Arithmetic, Ran, again, here, using
+from facesiam.errors import DataError
 from facesiam.evaluation import protocols as verify
 from facesiam.evaluation.metrics import METRICS
 from facesiam.files import own_folder, write_text
+from facesiam.fingerprint import Key, keys
 from facesiam.nets.checkpoint import save_model
 from facesiam.nets.pretrained import find_weights
+from facesiam.objective import Objective
 from facesiam.storage import Bucket, is_url
-from facesiam.training.fingerprint import Key, keys
 from facesiam.training.loop import Training, epochs
 from search.analysis import frames
 from search.report import tables
@@ -119,13 +121,13 @@ def _train_and_test(
     """Train each, where that is not done, and test it on every protocol that is asked for."""
     protocols = list(dict.fromkeys(options.protocol or [ones[0].protocol]))
     fixed = [protocol for protocol in protocols if protocol != TEN_FOLD]
-    goal, tested, place = frames.goal(run), [], own_folder(run, "retrain", trial)
+    objective, tested, place = frames.objective(run), [], own_folder(run, "retrain", trial)
 
     def train_into(one: TrialConfig, folder: Path) -> None:
         with locked(folder):
             if _is_trained(folder, key(one.to_dict())):
                 return  # by another command, since this one looked
-            train(one, data, weights, folder, console, goal, key(one.to_dict()))
+            train(one, data, weights, folder, console, objective, key(one.to_dict()))
 
     for one in ones:
         folder = own_folder(place, f"seed-{one.seed}")
@@ -231,7 +233,7 @@ def train(
     weights: Mapping[str, str],
     folder: Path,
     console: Console,
-    goal: tuple[str, str],
+    objective: Objective,
     key: str,
 ) -> None:
     """Train `config` and leave its best epoch's weights, settings and curve in `folder`.
@@ -244,10 +246,9 @@ def train(
         weights: file of pretrained weights per net.
         folder: where weights.pt, settings.json and epochs.csv go, each atomically.
         console: where progress is shown.
-        goal: metric and mode that decide which epoch is best; ties stay with the earlier one.
+        objective: decides which epoch is best; ties stay with the earlier one.
         key: of this work; noted last, in trained.json.
     """
-    metric, sign = goal[0], 1 if goal[1] == "max" else -1
     for name in (MADE, "weights.pt", "test*.json", "scores*.csv", "epochs.csv", "fold.json"):
         for file in folder.glob(name):
             file.unlink()  # of an earlier try, whose settings may differ
@@ -263,17 +264,18 @@ def train(
         task = progress.add_task("", total=config.epochs, seed=config.seed, score="")
         for metrics in training:
             rows.append(metrics)
-            value = sign * float(getattr(metrics, metric))
+            value = objective.key(float(getattr(metrics, objective.metric)))
             if value > best:
                 best = value
                 _save(folder / "weights.pt", training, metrics, data.key)
-            progress.update(task, advance=1, score=f"{metric} {getattr(metrics, metric):.4f}")
+            score = f"{objective.metric} {getattr(metrics, objective.metric):.4f}"
+            progress.update(task, advance=1, score=score)
             if not console.is_terminal:
-                score = f"{metric} {getattr(metrics, metric):.4f}"
                 said = f"seed {config.seed} epoch {metrics.epoch}: {score}"
                 console.print(said, highlight=False)
     if best == -float("inf"):
-        raise RunError(f"{folder}: {metric} was a number in no epoch; nothing to test")
+        why = f"{objective.metric} was a number in no epoch; nothing to test"
+        raise RunError(f"{folder}: {why}")
     write_text(folder / "settings.json", json.dumps(config.to_dict(), indent=1) + "\n")
     write_text(folder / "epochs.csv", _csv(rows))
     write_text(folder / MADE, json.dumps({"key": key}) + "\n")

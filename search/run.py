@@ -26,7 +26,7 @@ from facesiam.cli import DONE, INTERRUPTED, SOME_FAILED, STORAGE_FAILED, TERMINA
 from facesiam.config.trial import Value, geometry_of
 from facesiam.errors import UserError, masked, shown
 from facesiam.files import exists, is_dir, write_text
-from facesiam.training.fingerprint import keys
+from facesiam.fingerprint import keys
 from search import cli as arguments
 from search.runs import layout
 from search.runs.journal import locked, read_trials
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from facesiam.data.dataset import FaceData
-    from facesiam.training.fingerprint import Key
+    from facesiam.fingerprint import Key
     from search.resources.allocation import Allocation, Setup
     from search.runs.remote import Mirror
     from search.runs.reuse import ReusableTrial
@@ -372,7 +372,7 @@ def _search(
         lambda net: max(1, int(shares.of(net)[0])),
     )
     count = space.count()
-    board = Board(count, space.metric, space.mode, console)
+    board = Board(count, space.objective, console)
     shown = setup.storage or _shown(setup.run)
     many = "all trials" if count is None else f"{count} trial{'s' * (count != 1)}"
     _say(console, f"{many} into {shown}")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from facesiam import cli, files
-from facesiam.errors import UserError, shown
+from facesiam.errors import FileError, UserError, shown
 
 
 def test_control_characters_are_shown_as_escapes_and_long_lines_shortened() -> None:
@@ -45,7 +45,7 @@ def test_what_is_no_file_is_told_in_a_sentence_and_not_waited_for(
         path.symlink_to(path)
     elif kind == "large":
         path.write_text("x" * 11)
-    with pytest.raises(files.FileError, match=said) as caught:
+    with pytest.raises(FileError, match=said) as caught:
         files.read_bytes(path, 10)
     assert str(path)[:50] in str(caught.value)
 
@@ -62,14 +62,14 @@ def test_what_is_no_file_is_told_in_a_sentence_and_not_waited_for(
 )
 def test_what_is_no_json(content: bytes, said: str, tmp_path: Path) -> None:
     (tmp_path / "x.json").write_bytes(content)
-    with pytest.raises(files.FileError, match=said):
+    with pytest.raises(FileError, match=said):
         files.read_json(tmp_path / "x.json")
 
 
 def test_questions_about_paths_that_have_no_answer(tmp_path: Path) -> None:
     assert not files.exists(tmp_path / "none") and files.is_dir(tmp_path)
     for ask in (files.exists, files.is_dir, files.is_file):
-        with pytest.raises(files.FileError, match="too long"):
+        with pytest.raises(FileError, match="too long"):
             ask(tmp_path / ("x" * 300))
 
 

@@ -8,13 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from builders import ROOT, space
 from ray import cloudpickle
 
 from search.resources.allocation import Allocation, Node, Setup
-from search.space.model import load
 from search.tuning.driver import placing
 
-ROOT = Path(__file__).parent.parent
 FILES = sorted(p for package in ("search", "facesiam") for p in (ROOT / package).rglob("*.py"))
 
 
@@ -30,9 +29,8 @@ def test_nothing_is_looked_for_beside_the_packages_but_by_one_module() -> None:
 
 def test_the_placing_of_trials_brings_a_worker_nothing_of_the_search(tmp_path: Path) -> None:
     """What Ray sends with each trial is loaded before it starts, by importing what it names."""
-    (tmp_path / "space.yaml").write_text("search: {net: [alexnet, vgg16_bn]}\n")
-    space = load(tmp_path / "space.yaml")
-    shares = Allocation(space, Setup(run=tmp_path, data="", cpus=3), [Node(8, 0)])
+    searched = space(tmp_path, "search: {net: [alexnet, vgg16_bn]}\n")
+    shares = Allocation(searched, Setup(run=tmp_path, data="", cpus=3), [Node(8, 0)])
     (tmp_path / "sent").write_bytes(cloudpickle.dumps(placing(shares)))
     code = (
         "import pickle, sys; placed = pickle.load(open(sys.argv[1], 'rb'));"
@@ -49,10 +47,11 @@ def test_the_placing_of_trials_brings_a_worker_nothing_of_the_search(tmp_path: P
     [
         # a mistake is told at once
         ("search.space.model", ["torch", "ray", "optuna", "pandas", "numpy"]),
+        ("search.runs.manifest, search.results, search.analysis.rule_audit", ["scipy"]),
+        # pandas comes with ray.tune, but nothing of ours that reads frames
         (
-            "search.tuning.driver, search.runs.manifest, search.analysis.frames,"
-            "search.analysis.rule_audit",
-            ["scipy"],
+            "search.tuning.driver",
+            ["search.results", "search.analysis", "search.report", "scipy"],
         ),
     ],
 )

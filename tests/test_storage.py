@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from builders import ROOT
 
 from facesiam import storage
 from facesiam.data.dataset import FaceData
-from facesiam.nets.pretrained import WeightsError
-from facesiam.storage import Bucket, Folder, Storage, StorageError, join, opened, sweep
+from facesiam.errors import StorageError, WeightsError
+from facesiam.storage import Bucket, Folder, Storage, join, opened, sweep
 from search import results
 from search.runs.journal import read_epochs, read_trials
 
-ROOT = Path(__file__).parent.parent
 NAME = Path("state") / "0001.pt"
 
 

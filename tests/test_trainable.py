@@ -21,7 +21,7 @@ from facesiam.device import numerics
 from facesiam.evaluation.bits import pack
 from facesiam.evaluation.predict import log_odds
 from facesiam.nets.checkpoint import load_model
-from facesiam.nets.pretrained import read_weights
+from facesiam.nets.weight_files import read_weights
 from facesiam.trainable import FaceTrial, OutOfMemory, Preempted
 
 CLOCK = ("seconds", "samples_per_second", "peak_memory_mib")

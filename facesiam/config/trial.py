@@ -19,7 +19,7 @@ from facesiam.config.constraints import (
 )
 from facesiam.config.settings import Setting, Value, did_you_mean, positive
 from facesiam.config.settings import setting as _setting
-from facesiam.errors import UserError
+from facesiam.errors import ConfigError
 
 __all__ = [
     "EMBEDDING_JOINS",
@@ -27,7 +27,6 @@ __all__ = [
     "GEOMETRY",
     "METRICS",
     "SETTINGS",
-    "ConfigError",
     "EpochMetrics",
     "Geometry",
     "Part",
@@ -134,10 +133,6 @@ Geometry = Literal["squeeze", "letterbox", "aligned"]
 
 GEOMETRY: dict[str, Geometry] = {"cfp-pairs": "squeeze", "frontal-triplets": "letterbox"}
 """How each protocol brings an image to 224×224, where faces are not aligned."""
-
-
-class ConfigError(UserError, ValueError):
-    """Settings that no trial can run with; the text names each of them and the rule it breaks."""
 
 
 @dataclass(frozen=True, kw_only=True)

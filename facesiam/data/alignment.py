@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from facesiam.data.archive import DataError, Source
+from facesiam.data.archive import Source
 from facesiam.data.lists import text_of
+from facesiam.errors import DataError
 
 Floats = NDArray[np.float64]
 

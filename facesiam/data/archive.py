@@ -19,7 +19,7 @@ from pathlib import Path
 
 from facesiam import files
 from facesiam.config.trial import did_you_mean
-from facesiam.errors import UserError, reason
+from facesiam.errors import DataError, FileError, UserError, reason
 
 MAX_MEMBER = 64 * 2**20
 """Bytes of the largest file that is read. The largest of CFP has 0.4 MB."""
@@ -48,10 +48,6 @@ LAYOUT = (
     "expected Data/Images/<person>/{frontal,profile}/NN.jpg and Protocol/ with Pair_list_F.txt, "
     "Pair_list_P.txt and Split/{FF,FP}/01..10/{same,diff}.txt"
 )
-
-
-class DataError(UserError, ValueError):
-    """Data that cannot be used; the text names the file and says what to do."""
 
 
 class ZipSource:
@@ -155,13 +151,13 @@ class FolderSource:
         """
         try:
             return files.read_bytes(self._root / self.place(name), MAX_MEMBER)
-        except files.FileError as error:
+        except FileError as error:
             raise DataError(str(error)) from None
 
     def _is_file(self, name: str) -> bool:
         try:
             return files.is_file(self._root / name)
-        except files.FileError:  # a name of 300 letters, a folder that may not be entered
+        except FileError:  # a name of 300 letters, a folder that may not be entered
             return False
 
 
@@ -183,7 +179,7 @@ def open_source(path: Path) -> Source:
             raise DataError(f"{path}: neither a folder nor a zip archive")
         folder = path.parent
         listed = os.listdir(folder) if files.is_dir(folder) else None
-    except (files.FileError, OSError) as error:
+    except (FileError, OSError) as error:
         raise DataError(
             str(error)
             if isinstance(error, UserError)
@@ -329,5 +325,5 @@ def _parts(root: Path) -> dict[str, Path]:
 def _enters(path: Path) -> bool:
     try:
         return files.is_dir(path)
-    except files.FileError:
+    except FileError:
         return False

@@ -16,10 +16,8 @@ from numpy.typing import NDArray
 from facesiam.config.trial import Part
 from facesiam.data import lists
 from facesiam.data.archive import Source
-from facesiam.data.lists import ALL_FOLDS, KINDS, LABELS, LISTS, TEN_FOLD, UNKNOWN, Problem
+from facesiam.data.lists import ALL_FOLDS, KINDS, LABELS, LISTS, UNKNOWN, Problem
 from facesiam.device.cores import cores
-
-__all__ = ["ALL_FOLDS", "FOLDS", "KINDS", "PART_OF", "TEN_FOLD", "Dataset", "Problem", "read"]
 
 FORMAT = 1
 """Counts up whenever packed files of older versions no longer serve."""

@@ -18,6 +18,7 @@ import PIL
 
 from facesiam import files
 from facesiam.device.cores import cores
+from facesiam.errors import FileError, MissingFileError
 
 DECODER = 2
 """Counts up whenever the same image file gives other pixels than before. 2: upright, 16 bits
@@ -57,9 +58,9 @@ def broken(file: Path, key: str, landmarks: str | None = None) -> str | None:
         if not files.exists(file):
             return "is not there"
         noted: Any = files.read_json(seal_of(file), _MOST_BYTES)
-    except files.Missing:
+    except MissingFileError:
         return "was packed by an earlier version, without a checksum"
-    except files.FileError as error:
+    except FileError as error:
         return f"its checksum cannot be read: {error}"
     origin = _origin(file.name, key, landmarks or "")
     if landmarks is None:

@@ -25,9 +25,8 @@ from numpy.typing import NDArray
 from facesiam import cli, files
 from facesiam.config.trial import Geometry, Part, Protocol, TrialConfig
 from facesiam.data import cfp, checksums, lists, packing, unfinished
-from facesiam.data.archive import DataError, open_source
-
-__all__ = ["DataError", "FaceData", "Pairs", "cache_root", "main", "open_packed", "prepare"]
+from facesiam.data.archive import open_source
+from facesiam.errors import DataError, MissingFileError
 
 DRAWN = "drawn"
 ARCHIVE = "cfp-dataset.zip"
@@ -104,7 +103,7 @@ class FaceData:
                 self._pairs: NDArray[np.int64] = index["pairs"]
                 self.content: NDArray[np.int64] = index["content"]
                 self._made: dict[tuple[str, Part, int, int, int], Pairs] = {}
-        except (FileNotFoundError, files.Missing) as error:
+        except (FileNotFoundError, MissingFileError) as error:
             raise DataError(
                 f"{folder}: no packed data here ({error}); a worker needs the driver's cache "
                 "folder under the same path: share it, and set FACESIAM_CACHE to it"
@@ -349,7 +348,7 @@ def _draw_triplets(
     return np.array(triplets, np.int64).reshape(-1, 3)
 
 
-def _listed(title: str, problems: list[cfp.Problem], most: int = 20) -> str:
+def _listed(title: str, problems: list[lists.Problem], most: int = 20) -> str:
     lines = lists.told(problems)
     if len(lines) == 1:
         return f"{title}: {lines[0]}"

@@ -12,8 +12,9 @@ import urllib.request
 from pathlib import Path
 
 from facesiam.data import cfp
-from facesiam.data.archive import MAX_TOTAL, DataError, ZipSource
+from facesiam.data.archive import MAX_TOTAL, ZipSource
 from facesiam.data.progress import bar
+from facesiam.errors import DataError
 
 URL = "http://www.cfpw.io/cfp-dataset.zip"
 """The official archive; free for research only."""

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facesiam.data import cfp, images, lists, packing
-from facesiam.data.archive import DataError, Source
+from facesiam.data.archive import Source
 from facesiam.data.lists import Problem
 from facesiam.data.progress import bar
 from facesiam.device.cores import cores
-from facesiam.errors import shown
+from facesiam.errors import DataError, shown
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def _print_counts(dataset: cfp.Dataset, looks: list[Look]) -> None:
 def _print_pairs(
     dataset: cfp.Dataset, content: NDArray[np.int64], pictures: NDArray[np.int64]
 ) -> None:
-    for number, kind in enumerate(cfp.KINDS):
+    for number, kind in enumerate(lists.KINDS):
         mine = dataset.pairs[dataset.pairs[:, 0] == number]
         parts = []
         for part, folds in cfp.FOLDS.items():

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from facesiam.data.archive import LAYOUT, DataError, Source
+from facesiam.data.archive import LAYOUT, Source
+from facesiam.errors import DataError
 
 LISTS = {
     "F": ("Pair_list_F.txt", "image_list_F.txt"),

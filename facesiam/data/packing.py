@@ -21,9 +21,10 @@ from PIL import Image
 from facesiam.cli import say
 from facesiam.config.trial import Geometry
 from facesiam.data import alignment, checksums, images, unfinished
-from facesiam.data.archive import DataError, Source
+from facesiam.data.archive import Source
 from facesiam.data.progress import bar
 from facesiam.device.cores import cores
+from facesiam.errors import DataError
 from facesiam.files import sync
 
 SIDE = 224

@@ -19,6 +19,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from facesiam.processes import runs_elsewhere
+
 STALE_SECONDS = 3600
 """Age at which what cannot be told by its lock counts as left behind; a writer touches its file
 all along."""
@@ -93,20 +95,7 @@ def _left_behind(path: Path) -> bool:
     named = re.search(rf"-{host}-(\d+)-[0-9a-f]{{8}}\.part$", path.name)
     if not named:
         return False  # another machine's, whose locks may not be seen here
-    return _locked(path) is False and not another_lives(int(named[1]))
-
-
-def another_lives(pid: int) -> bool:
-    """Say whether a process of this machine other than this one has a number and runs."""
-    if pid == os.getpid() or not 0 < pid < 2**31:
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # somebody else's
-        pass
-    return True
+    return _locked(path) is False and not runs_elsewhere(int(named[1]))
 
 
 def _locked(path: Path) -> bool | None:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import torch
 
-from facesiam.config.trial import TrialConfig
 from facesiam.device.cores import memory_limit
 
 DEPTHWISE = ("efficientnet_", "mobilenet_", "mnasnet", "shufflenet_")
@@ -22,8 +21,6 @@ Images a second in fp32 and in bf16, 2 cores with AMX, 16 images of 224 pixels: 
 23.3 and 16.1, b0 20.9 and 16.5, MobileNetV3-large 37.1 and 27.3; MNASNet and ShuffleNet are taken
 to be like them. ConvNeXt, most of which is linear layers, is the other way round: 8.0 and 10.4.
 """
-
-DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
 def gpu_names() -> list[str]:
@@ -50,11 +47,6 @@ def precision_of(precision: str, net: str, device: str) -> str:
             check() for name in checks if (check := getattr(torch.cpu, name, None))
         )
     return "bf16" if has else "fp32"
-
-
-def dtype_of(config: TrialConfig, device: torch.device) -> torch.dtype:
-    """Return what the convolutions and linear layers compute in."""
-    return DTYPES[precision_of(config.precision, config.net, device.type)]
 
 
 @functools.cache

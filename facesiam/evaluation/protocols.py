@@ -17,18 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facesiam.config.trial import Part, Protocol, TrialConfig
-from facesiam.data.cfp import ALL_FOLDS, KINDS, TEN_FOLD
-from facesiam.data.dataset import DataError, FaceData, Pairs
+from facesiam.data.dataset import FaceData, Pairs
+from facesiam.data.lists import ALL_FOLDS, KINDS, TEN_FOLD
 from facesiam.device.hardware import keep_freed_memory
 from facesiam.device.image_store import ImageStore
+from facesiam.errors import DataError, FileError, WeightsError
 from facesiam.evaluation import scores
 from facesiam.evaluation.metrics import METRICS, accuracy, calibration, ties, verification
 from facesiam.evaluation.predict import log_odds, odds_of, pair_logits
-from facesiam.files import FileError, read_json, write_text
+from facesiam.files import read_json, write_text
+from facesiam.fingerprint import Key, keys, trainer_version
 from facesiam.nets.checkpoint import load_model
 from facesiam.nets.siamese import SiameseNet
-from facesiam.nets.weight_files import WeightsError
-from facesiam.training.fingerprint import Key, keys, trainer_version
 
 PROTOCOLS = ("cfp-pairs", "frontal-triplets", TEN_FOLD)
 

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from facesiam import files
-from facesiam.config.trial import ConfigError, TrialConfig
-from facesiam.device.hardware import dtype_of
+from facesiam.config.trial import TrialConfig
+from facesiam.errors import ConfigError, WeightsError
+from facesiam.nets.precision import compute_in, dtype_of
 from facesiam.nets.siamese import SiameseNet, widths
-from facesiam.nets.weight_files import WeightsError, read_weights
-from facesiam.training.optimizer import compute_in
+from facesiam.nets.weight_files import read_weights
 
 
 def model_file(

@@ -12,17 +12,9 @@ import torch
 import torchvision.models as tv
 from torch import Tensor, nn
 
+from facesiam.errors import WeightsError
 from facesiam.nets.trunks import MODELS, Convolutions, last_layer, make_trunk
-from facesiam.nets.weight_files import WeightsError, first, not_finite, read_weights
-
-__all__ = [
-    "WeightsError",
-    "find_weights",
-    "imagenet_url",
-    "load_trunk",
-    "place_of_weights",
-    "read_weights",
-]
+from facesiam.nets.weight_files import first, not_finite, read_weights
 
 
 def load_trunk(trunk: nn.Module, name: str, path: Path) -> None:

@@ -20,7 +20,7 @@ from torchvision.ops import StochasticDepth
 
 from facesiam.config import trial
 from facesiam.config.constraints import own_stochastic_depth
-from facesiam.errors import UserError
+from facesiam.errors import NetError
 from facesiam.nets.convolutions import PaddedConv2d, in_blocks
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -28,10 +28,6 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 HALVES = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 LITE = ((0.498, 0.498, 0.498), (0.502, 0.502, 0.502))
 SIDE = 224
-
-
-class NetError(UserError, ValueError):
-    """A net that cannot be made on this machine; the text says what to do."""
 
 
 def _kaiming_uniform(conv: nn.Conv2d) -> None:

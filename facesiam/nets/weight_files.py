@@ -22,12 +22,7 @@ import torch
 from torch import Tensor
 
 from facesiam import files
-from facesiam.errors import UserError
-
-
-class WeightsError(UserError, ValueError):
-    """Weights that cannot be had or do not fit; the text says what to do."""
-
+from facesiam.errors import FileError, WeightsError
 
 DTYPES = {
     "F64": torch.float64,
@@ -89,7 +84,7 @@ def _beginning(path: Path) -> bytes:
             raise WeightsError(f"{path}: {what}")
         with path.open("rb") as file:
             start = file.read(64)
-    except files.FileError as error:
+    except FileError as error:
         raise WeightsError(str(error)) from None
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror})") from None

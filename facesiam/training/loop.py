@@ -25,17 +25,12 @@ from torch import Tensor
 from facesiam.config.trial import EpochMetrics, TrialConfig, recorded
 from facesiam.data.dataset import FaceData
 from facesiam.device.cuda_graph import GraphedStep
-from facesiam.device.hardware import (
-    DTYPES,
-    dtype_of,
-    keep_freed_memory,
-    peak_memory_mib,
-    reset_peak_memory,
-)
+from facesiam.device.hardware import keep_freed_memory, peak_memory_mib, reset_peak_memory
 from facesiam.device.image_store import ImageStore
 from facesiam.evaluation.metrics import auc, calibration
 from facesiam.evaluation.predict import judged_right, pair_logits
 from facesiam.nets.losses import LOSSES, pairs_of
+from facesiam.nets.precision import DTYPES, dtype_of
 from facesiam.nets.siamese import SiameseNet, build
 from facesiam.training.augment import AUGMENTS, varied
 from facesiam.training.batches import Batches

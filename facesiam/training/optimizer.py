@@ -18,10 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from facesiam.config.trial import TrialConfig
-from facesiam.nets.trunks import Pooled
-from facesiam.training.schedules import SCHEDULES, learning_rate
-
-__all__ = ["MOMENTS", "SCHEDULES", "MasterWeightOptimizer", "compute_in", "learning_rate"]
+from facesiam.nets.precision import compute_in
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8
 PIECE = 2**20
@@ -238,19 +235,3 @@ def _slot(weight: Tensor, master: Tensor, moments: int, rate: float) -> ParamSta
     if rounded and all(value.is_contiguous() for value in values):
         pieces = list(zip(*(torch.split(v.view(-1), PIECE) for v in values), strict=True))
     return ParamState(weight, master, means, rate, pieces)
-
-
-def compute_in(net: nn.Module, dtype: torch.dtype) -> None:
-    """Round the weights of convolutions and linear layers to `dtype`, in place.
-
-    Those are the layers that autocast runs in bf16. Batch-norm keeps its fp32 parameters and
-    takes inputs of either dtype. A trunk that mixes both is left in fp32, and told to compute
-    under autocast.
-    """
-    mixed = [layer for layer in net.modules() if isinstance(layer, Pooled) and layer.mixed]
-    left_alone = {layer for trunk in mixed for layer in trunk.modules()}
-    for trunk in mixed:
-        trunk.dtype = dtype
-    for layer in net.modules():
-        if isinstance(layer, nn.Conv2d | nn.Linear) and layer not in left_alone:
-            layer.to(dtype)

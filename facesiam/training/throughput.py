@@ -23,8 +23,9 @@ from typing import Any, NamedTuple
 from facesiam.config.trial import Value
 from facesiam.data.dataset import cache_root
 from facesiam.data.packing import writing
-from facesiam.files import FileError, read_json
-from facesiam.training.fingerprint import trainer_version
+from facesiam.errors import FileError
+from facesiam.files import read_json
+from facesiam.fingerprint import trainer_version
 
 SECONDS = 3.0
 """Training that is timed, after a warm-up."""

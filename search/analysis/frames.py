@@ -1,13 +1,9 @@
-"""The data frames of a run: its ranked trials, and their epochs.
-
-Which way is better (``mode``) and that NaN never wins are decided here, in ``best_epoch`` and
-``_ranked``, and nowhere else.
-"""
+"""The data frames of a run: its ranked trials, and their epochs."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +13,7 @@ from facesiam.config.trial import SETTINGS, EpochMetrics
 from facesiam.evaluation.bits import unpack
 from facesiam.evaluation.metrics import wilson
 from facesiam.files import atomic
+from facesiam.objective import Objective
 from search.analysis import paired
 from search.runs.layout import RunError, folder_of, read
 from search.space import model
@@ -79,32 +76,22 @@ def load(run: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     names = varied(searched, [line.get("settings") or {} for line in known.values()])
     rows = [
         {"trial": trial, "row": line.get("row"), **_settings_of(folder, trial, line, names)}
-        | _summary(line, measured.get(trial, []), searched.metric, searched.mode)
+        | _summary(line, measured.get(trial, []), searched.objective)
         for trial, line in known.items()
     ]
     kinds = {"trial": "string", "row": "string"}
     kinds |= {name: KINDS[SETTINGS[name].type] for name in names} | MEASURED
-    return _ranked(pd.DataFrame(rows), searched.mode, kinds), epochs
+    return _ranked(pd.DataFrame(rows), searched.objective, kinds), epochs
 
 
-def best_epoch(values: Sequence[float], mode: str) -> int | None:
-    """Return the position of the best value, the first of equals; None where all are NaN."""
-    best = None
-    for position, value in enumerate(values):
-        if not math.isnan(value) and (best is None or _better(value, values[best], mode)):
-            best = position
-    return best
-
-
-def goal(run: str | Path) -> tuple[str, str]:
-    """Return the metric that decides which epoch and which trial is best, and ``max`` or ``min``.
+def objective(run: str | Path) -> Objective:
+    """Return what decides which epoch and which trial of a run is best.
 
     Raises:
         RunError: not a run folder.
         SpaceError: its space.yaml cannot be read.
     """
-    searched = model.load(folder_of(run) / "space.yaml", of_run=True)
-    return searched.metric, searched.mode
+    return model.load(folder_of(run) / "space.yaml", of_run=True).objective
 
 
 def write(run: str | Path) -> None:
@@ -172,16 +159,17 @@ def _fits(value: Any, kind: type) -> bool:
 
 
 def _summary(
-    line: dict[str, Any], epochs: list[dict[str, Any]], metric: str, mode: str
+    line: dict[str, Any], epochs: list[dict[str, Any]], objective: Objective
 ) -> dict[str, Any]:
-    position = best_epoch([_number(epoch.get(metric)) for epoch in epochs], mode)
+    scores = [_number(epoch.get(objective.metric)) for epoch in epochs]
+    position = objective.best_epoch(scores)
     best = epochs[position] if position is not None else {}
     value, pairs = _number(best.get("val_acc")), int(best.get("val_pairs", 0))
     # A pair that comes twice tells nothing more. Older runs did not note how many there are.
     n = min(pairs, int(best.get("val_distinct") or pairs))
     low, high = (math.nan, math.nan) if math.isnan(value) else wilson(round(value * n), n)
     return {
-        "objective": _number(best.get(metric)),
+        "objective": _number(best.get(objective.metric)),
         "val_acc": value,
         "val_acc_low": low,
         "val_acc_high": high,
@@ -215,12 +203,12 @@ def _compared(
     return paired.compare(best, other, family)
 
 
-def _ranked(frame: pd.DataFrame, mode: str, kinds: dict[str, str]) -> pd.DataFrame:
+def _ranked(frame: pd.DataFrame, objective: Objective, kinds: dict[str, str]) -> pd.DataFrame:
     """Sort best first, number the trials that have an epoch, mark those like the first."""
     frame["_none"] = frame["epochs_run"] == 0
     order = ["_none", "objective", "best_epoch", "trial"]
     frame["best_epoch"] = frame["best_epoch"].astype("Int64")
-    frame = frame.sort_values(order, ascending=[True, mode == "min", True, True])
+    frame = frame.sort_values(order, ascending=[True, not objective.maximizes, True, True])
     frame = frame.reset_index(drop=True)
     ranks = pd.Series(range(1, len(frame) + 1), dtype="Int64").mask(frame["_none"])
     others = int(frame["_judged"].notna().sum()) - 1
@@ -230,10 +218,6 @@ def _ranked(frame: pd.DataFrame, mode: str, kinds: dict[str, str]) -> pd.DataFra
     frame.loc[0, "best_p"] = math.nan  # of itself
     frame.insert(0, "rank", ranks)
     return frame.astype(kinds)[["rank", *kinds]]
-
-
-def _better(value: float, than: float, mode: str) -> bool:
-    return value > than if mode == "max" else value < than
 
 
 def _number(value: Any) -> float:

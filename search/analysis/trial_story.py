@@ -12,7 +12,7 @@ import pandas as pd
 
 from facesiam.config.trial import did_you_mean
 from search.analysis.formatting import UNTESTED, differing, interval, shown_value
-from search.analysis.frames import goal, load
+from search.analysis.frames import load, objective
 from search.analysis.rule_audit import good, judged, lost_by_it
 from search.pruning.history import LEVEL, History, departure
 from search.pruning.rules import spent_after
@@ -70,7 +70,7 @@ def story(run: str | Path, trial: str) -> str:
         names.index(trial),
         epochs[epochs["trial"] == trial],
         settings(run)[trial].to_dict(),
-        goal(run)[0],
+        objective(run).metric,
         _level(run),
     )
     line = read_trials(folder_of(run))[trial]

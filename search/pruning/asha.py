@@ -33,6 +33,7 @@ from typing import Any, NamedTuple
 
 from ray.tune.schedulers import ASHAScheduler
 
+from facesiam.objective import Objective
 from search.pruning.noise import NOISY, standard_error
 
 WORST = 1e30
@@ -54,16 +55,14 @@ class Asha:
 
     Args:
         settings: grace, factor, compare and noise of `prune.asha`.
-        metric: what is compared.
-        mode: max or min.
+        objective: what is compared.
         longest: the most epochs that a trial can have.
     """
 
-    def __init__(self, settings: Mapping[str, Any], metric: str, mode: str, longest: int) -> None:
+    def __init__(self, settings: Mapping[str, Any], objective: Objective, longest: int) -> None:
         self.share, self.longest = settings["compare"] == "share", longest
-        self.metric = metric
-        self.noise = float(settings["noise"]) if metric in NOISY else 0.0
-        self.sign = 1.0 if mode == "max" else -1.0
+        self.objective = objective
+        self.noise = float(settings["noise"]) if objective.metric in NOISY else 0.0
         grace, factor = settings["grace"], settings["factor"]
         # Of percent, as Ray and numpy have it: rounded the same.
         self.quantile = (1 - 1 / float(factor)) * 100 / 100
@@ -142,7 +141,7 @@ class Asha:
 
     def _turned(self, score: float) -> float:
         # Between two infinities there is no percentile, and a NaN cutoff stops nobody.
-        return min(WORST, max(-WORST, self.sign * score))
+        return min(WORST, max(-WORST, self.objective.key(score)))
 
     def _again(self, trial: str, at: float, scores: Mapping[str, float], pairs: int) -> Cut | None:
         peers = len(scores) - 1
@@ -154,10 +153,11 @@ class Asha:
         if not score < cutoff - self._margin(score, pairs):
             return None
         value = score if score > -WORST else -math.inf
-        return Cut(at, self.sign * value, self.sign * cutoff, peers)
+        return Cut(at, self.objective.key(value), self.objective.key(cutoff), peers)
 
     def _margin(self, score: float, pairs: int) -> float:
-        return self.noise * standard_error(self.metric, self.sign * score, pairs)
+        score = self.objective.key(score)
+        return self.noise * standard_error(self.objective.metric, score, pairs)
 
     def _cutoff(self, at: float, scores: Mapping[str, float]) -> float:
         """Return the quantile of a rung's scores as numpy's percentile has it, to the last bit."""
@@ -186,17 +186,16 @@ class Plain:
 
     Args:
         settings: grace and factor of `prune.asha`.
-        metric: what is compared.
-        mode: max or min.
+        objective: what is compared.
         longest: the most epochs that a trial can have.
     """
 
-    def __init__(self, settings: Mapping[str, Any], metric: str, mode: str, longest: int) -> None:
-        self.metric = metric
+    def __init__(self, settings: Mapping[str, Any], objective: Objective, longest: int) -> None:
+        self.metric = objective.metric
         self.ray: Any = ASHAScheduler(
             time_attr="age",
-            metric=metric,
-            mode=mode,
+            metric=objective.metric,
+            mode=objective.mode,
             max_t=longest,
             stop_last_trials=False,
             grace_period=settings["grace"],

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from facesiam.config.trial import Value, is_calibrated
+from facesiam.objective import Objective
 from search.pruning import noise, schedule_progress
 
 LEVEL = 0.01
@@ -102,12 +103,9 @@ class History:
 
     def best(self, metric: str = "val_acc") -> tuple[float, int]:
         """Return the highest value so far and its epoch, ties to the earlier; NaN, -1 if none."""
-        best, at = math.nan, -1
-        for epoch, row in enumerate(self.rows):
-            value = row.get(metric, math.nan)
-            if value > best or (at < 0 and not math.isnan(value)):
-                best, at = value, epoch
-        return best, at
+        values = [row.get(metric, math.nan) for row in self.rows]
+        at = Objective(metric).best_epoch(values)
+        return (math.nan, -1) if at is None else (values[at], at)
 
 
 def take_off(history: History) -> int | None:

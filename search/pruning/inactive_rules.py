@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from facesiam.config.trial import Value
-from search.pruning import recorded_runs, schedule_progress
+from search.pruning import noise, recorded_runs, schedule_progress
 from search.pruning.history import History
 from search.pruning.late_start import Odds
-from search.pruning.noise import NOISY
 from search.pruning.rules import CERTAIN
 
 if TYPE_CHECKING:
@@ -132,8 +131,8 @@ def _chance(space: SearchSpace, kind: Kind, odds: Odds) -> str | None:
 
 
 def _plateau(space: SearchSpace, kind: Kind) -> str | None:
-    if space.metric not in NOISY or space.mode != "max":
-        return f"it knows no noise of {space.metric}, only of {' and '.join(NOISY)}"
+    if not noise.is_known(space.objective):
+        return f"it knows no noise of {space.metric}, only of {' and '.join(noise.NOISY)}"
     if space.count() == 1:
         return "there is no other trial"
     patience, planned = int(space.prune["plateau"]["patience"]), kind.epochs

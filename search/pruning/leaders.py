@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from facesiam.config.trial import Value
+from facesiam.objective import Objective
 from search.pruning import schedule_progress
 from search.pruning.history import History
 
@@ -28,14 +29,12 @@ class Leaders:
     """The best of each contest, which is a protocol and a number of validation pairs.
 
     Args:
-        metric: what the search is for.
-        sign: 1 where more of it is better, -1 where less is.
+        objective: of the search.
         within: how near to the best a trial must come for its way to be kept when it has ended;
             None: nobody asks for ways.
     """
 
-    metric: str
-    sign: float = 1.0
+    objective: Objective
     within: float | None = None
     accuracies: Best = field(default_factory=dict)
     """By contest the two best val_acc of two trials: of all, and of all others."""
@@ -47,14 +46,13 @@ class Leaders:
         """Take in the last epoch of a trial; one that is run again replaces what it was."""
         row, contest = history.rows[-1], history.contest
         _lead(self.accuracies, contest, name, row.get("val_acc", math.nan))
-        score = self.sign * row.get(self.metric, math.nan)
+        score = self.objective.key(row.get(self.objective.metric))
         _lead(self.scores, contest, name, score)
         if self.within is None:
             return
         way = self.ways.setdefault(contest, {}).setdefault(name, Way(history.settings))
         del way.best[len(history.rows) - 1 :]
-        before = way.best[-1] if way.best else math.nan
-        way.best.append(score if math.isnan(before) else max(before, score))
+        way.best.append(max(score, way.best[-1]) if way.best else score)
 
     def accuracy(self, name: str, history: History) -> float:
         """Return the best val_acc of all others; NaN where there is none."""
@@ -62,7 +60,8 @@ class Leaders:
 
     def score(self, name: str, history: History) -> float:
         """Return the best of the metric of all others; NaN where there is none."""
-        return self.sign * _other(self.scores, history.contest, name)
+        best = _other(self.scores, history.contest, name)
+        return best if math.isnan(best) else self.objective.key(best)
 
     def gain(self, name: str, history: History, within: float) -> float:
         """Return the most that a trial as good as the leader has gained since it was here.
@@ -85,7 +84,7 @@ class Leaders:
                 way.settings,
                 int(way.settings.get("epochs", 0)),
             )
-            if epochs <= len(way.best):
+            if epochs <= len(way.best) and math.isfinite(way.best[epochs - 1]):
                 found = max(found, way.best[-1] - way.best[epochs - 1])
         return found
 
@@ -104,7 +103,7 @@ class Leaders:
 
 
 def _lead(table: Best, contest: Contest, name: str, value: float) -> None:
-    if math.isnan(value):
+    if not math.isfinite(value):
         return
     known = table.get(contest, [])
     if len(known) == 2:  # in most cases nothing changes

@@ -9,11 +9,17 @@ import functools
 import math
 
 from facesiam.evaluation.metrics import wilson
+from facesiam.objective import Objective
 
 NOISY = ("val_acc", "val_auc")
 """Metrics with a standard error, both of them shares of which more is better."""
 Z = 1.959964
 """Standard errors to the edge of a 95 % interval."""
+
+
+def is_known(objective: Objective) -> bool:
+    """Say whether the noise of what a search is for is known, and more of it is better."""
+    return objective.metric in NOISY and objective.maximizes
 
 
 def standard_error(metric: str, value: float, pairs: int) -> float:

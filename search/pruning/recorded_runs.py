@@ -16,11 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from facesiam.config.trial import SETTINGS, Value
-from facesiam.files import FileError, exists, is_dir, is_file, read_text
+from facesiam.errors import FileError
+from facesiam.files import exists, is_dir, is_file, read_text
+from facesiam.objective import Objective
 from search.runs import layout
 from search.runs.layout import RunError
 from search.space.shipped import RECORDINGS, whole
 
+ACCURACY = Objective("val_acc", "max")
 SHIPPED = RECORDINGS
 """The documents' own runs."""
 PROTOCOLS: dict[str, Value] = {"single": "cfp-pairs", "two": "frontal-triplets"}
@@ -48,12 +51,9 @@ class Curve:
         """Protocol and number of validation pairs: only curves that share both are ranked."""
         return str(self.settings.get("protocol", "")), int(self.rows[0].get("val_pairs", 0))
 
-    def best(self, metric: str = "val_acc", mode: str = "max") -> float:
-        """Return the best value of its epochs; NaN where there is none."""
-        known = [v for row in self.rows if not math.isnan(v := row.get(metric, math.nan))]
-        if not known:
-            return math.nan
-        return max(known) if mode == "max" else min(known)
+    def best(self, objective: Objective = ACCURACY) -> float:
+        """Return the best score of its epochs; NaN where there is none."""
+        return objective.best(row.get(objective.metric, math.nan) for row in self.rows)
 
     def of(self, protocol: str) -> Curve:
         """Return the curve as one of this protocol, on all of CFP, if it names none itself."""

@@ -16,12 +16,11 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 
 from facesiam.config.trial import Value
-from search.pruning import recorded_runs, schedule_progress
+from search.pruning import noise, recorded_runs, schedule_progress
 from search.pruning.asha import Asha, Cut
 from search.pruning.history import History, take_off, waited_for
 from search.pruning.late_start import Odds
 from search.pruning.leaders import Leaders
-from search.pruning.noise import NOISY
 from search.pruning.rules import CERTAIN, RULES, Reason
 from search.space.model import SearchSpace
 
@@ -72,8 +71,7 @@ class Scheduler(FIFOScheduler):
         """How many epochs of a trial have had their verdict: one that is run again, after a
         worker or a driver died, is not judged a second time by what has come since."""
         self._leaders = Leaders(
-            space.metric,
-            1.0 if space.mode == "max" else -1.0,
+            space.objective,
             float(space.prune["plateau"]["within"]) if "plateau" in self.rules else None,
         )
 
@@ -155,10 +153,8 @@ class Scheduler(FIFOScheduler):
     def score(self, name: str) -> float:
         """Return the best value of the space's metric so far; the worst there is without one."""
         values = [row.get(self.space.metric, math.nan) for row in self.histories[name].rows]
-        finite = [value for value in values if math.isfinite(value)]
-        if self.space.mode == "max":
-            return max(finite, default=-math.inf)
-        return min(finite, default=math.inf)
+        objective = self.space.objective
+        return objective.best(filter(math.isfinite, values), default=objective.worst)
 
     def step(self, name: str) -> int:
         """Return how far a trial came as Optuna counts it: epochs, as ASHA compares them."""
@@ -328,7 +324,7 @@ def _rules(space: SearchSpace, odds: Odds) -> dict[str, Callable[[History], Reas
         settings = space.prune.get(name)
         if not settings or (space.algorithm == "rows" and name not in CERTAIN):
             continue
-        if name == "plateau" and (space.metric not in NOISY or space.mode != "max"):
+        if name == "plateau" and not noise.is_known(space.objective):
             continue  # it needs to know what is noise
         given = dict(settings) if isinstance(settings, Mapping) else {}
         if name == "chance":
@@ -349,7 +345,7 @@ def _rungs(space: SearchSpace, schedule: str) -> Asha:
     # Trials of one length are compared by epochs either way, and their reasons say so.
     if schedule_progress.falls({"schedule": schedule}) and len(epochs) > 1:
         settings["compare"] = "share"
-    return Asha(settings, space.metric, space.mode, space.max_epochs())
+    return Asha(settings, space.objective, space.max_epochs())
 
 
 def _stop(rule: str, reason: Reason, epoch: int) -> Stop:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -107,9 +106,7 @@ class RayAsha(Everything):
 
     def __init__(self, searched: SearchSpace) -> None:
         self.metric = searched.metric
-        self.asha = Plain(
-            _asha_of(searched), searched.metric, searched.mode, searched.max_epochs()
-        )
+        self.asha = Plain(_asha_of(searched), searched.objective, searched.max_epochs())
 
     def begin(self, run: Arrival) -> None:
         """Give the run its place."""
@@ -157,13 +154,8 @@ def top_k(runs: Sequence[Arrival], k: int, workers: int, searched: SearchSpace) 
 
 def by_first_epoch(runs: Sequence[Arrival], searched: SearchSpace) -> list[Arrival]:
     """Return the runs by what their first epoch scored, best first, ties to the first to come."""
-    sign = -1 if searched.mode == "max" else 1
-
-    def turned(run: Arrival) -> float:
-        first = run.curve.rows[0]
-        return sign * first[searched.metric] if searched.metric in first else math.inf
-
-    return sorted(runs, key=turned)
+    objective = searched.objective
+    return sorted(runs, key=lambda run: -objective.key(run.curve.rows[0].get(objective.metric)))
 
 
 def order_of(

@@ -18,7 +18,7 @@ import pandas as pd
 
 from facesiam import cli
 from facesiam.config.trial import TrialConfig
-from facesiam.data.cfp import KINDS, TEN_FOLD
+from facesiam.data.lists import KINDS, TEN_FOLD
 from facesiam.files import exists, own_folder, write_text
 from facesiam.nets.losses import LOSSES
 from search.analysis import frames, published, rule_audit, scores

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from facesiam.data.cfp import KINDS
+from facesiam.data.lists import KINDS
 from facesiam.evaluation.metrics import FALSE_ACCEPTS
 from search.analysis import published as documents
 from search.analysis.formatting import grid, interval, shown_value

@@ -25,8 +25,8 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from facesiam.errors import UserError, reason, shown
-from facesiam.files import FileError, Missing, exists, open_regular, sync
+from facesiam.errors import FileError, MissingFileError, UserError, reason, shown
+from facesiam.files import exists, open_regular, sync
 from search.runs import line_format
 
 TRIALS, EPOCHS = "trials.jsonl", "epochs.jsonl"
@@ -298,7 +298,7 @@ def json_lines(path: Path) -> Iterator[tuple[int, Any]]:
     """
     try:
         file = open_regular(path)
-    except Missing:
+    except MissingFileError:
         return
     except FileError as error:
         raise JournalError(str(error)) from None

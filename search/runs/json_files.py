@@ -8,7 +8,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from facesiam.files import FileError, read_json
+from facesiam.errors import FileError
+from facesiam.files import read_json
 from search.runs.line_format import Form, is_name, is_number, is_plain, is_whole, wrong
 
 MOST_BYTES = 2**26
@@ -77,7 +78,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
     """Return what a manifest.json holds.
 
     Raises:
-        Missing: there is none.
+        MissingFileError: there is none.
         FileError: it cannot be read, or a field of it is none that a driver writes.
     """
     noted = _read_object(path, MANIFEST)

@@ -9,9 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from facesiam.config.trial import ConfigError, TrialConfig, did_you_mean, recorded
-from facesiam.errors import UserError
-from facesiam.files import FileError, Missing, exists, is_dir
+from facesiam.config.trial import TrialConfig, did_you_mean, recorded
+from facesiam.errors import ConfigError, FileError, MissingFileError, UserError
+from facesiam.files import exists, is_dir
 from search.runs import journal, json_files
 
 
@@ -44,7 +44,7 @@ def manifest(run: str | Path) -> dict[str, Any]:
     path = folder_of(run) / "manifest.json"
     try:
         return json_files.read_manifest(path)
-    except Missing:
+    except MissingFileError:
         raise RunError(f"{path}: missing, so what ran here is not known") from None
     except FileError as error:
         raise RunError(str(error)) from None
@@ -99,7 +99,7 @@ def read(run: str | Path) -> tuple[Path, dict[str, Any], dict[str, list[dict[str
 
 
 def _fetched(url: str) -> Path:
-    from facesiam.storage import StorageError
+    from facesiam.errors import StorageError
     from search.runs.remote import fetched
 
     try:

@@ -17,7 +17,7 @@ from facesiam.data.dataset import FaceData
 from facesiam.device.cores import cores
 from facesiam.device.hardware import gpu_names
 from facesiam.files import exists, write_text
-from facesiam.training.fingerprint import trainer_version
+from facesiam.fingerprint import trainer_version
 from search.pruning.inactive_rules import cannot_act
 from search.runs.json_files import read_manifest
 from search.space.model import SearchSpace

@@ -26,10 +26,10 @@ from pathlib import Path
 from typing import Any
 
 from facesiam.data.dataset import cache_root
-from facesiam.data.unfinished import another_lives
-from facesiam.errors import masked, shown
-from facesiam.files import FileError, Missing, open_regular, write_bytes
-from facesiam.storage import Bucket, StorageError, is_of, join
+from facesiam.errors import FileError, MissingFileError, StorageError, masked, shown
+from facesiam.files import open_regular, write_bytes
+from facesiam.processes import runs_elsewhere
+from facesiam.storage import Bucket, is_of, join
 from search.runs.journal import EPOCHS, TRIALS, JournalError, parsed
 from search.runs.line_format import is_whole
 from search.tuning import warm_start
@@ -207,7 +207,7 @@ class Mirror:
                 with open_regular(self.run / name) as file:
                     file.seek(at)
                     content = file.read()
-            except Missing:
+            except MissingFileError:
                 continue
             for row, line in _rows(content[: content.rfind(b"\n") + 1], str(self.run / name)):
                 found.append((int(row["n"]), name, line))
@@ -335,7 +335,7 @@ class Mirror:
         if held:
             sign = _signed_by(held)
             mine = sign["host"] == _host()
-            dead = mine and not another_lives(sign["pid"])
+            dead = mine and not runs_elsewhere(sign["pid"])
             who = f"process {sign['pid']} on {sign['host']}"
             if not dead:
                 self.say(f"{self.url}: {who} had it; {SILENCE:.0f} s for a sign of life from it")

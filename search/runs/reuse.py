@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from facesiam.errors import UserError
-from facesiam.files import FileError, exists, own_folder
+from facesiam.errors import FileError, UserError
+from facesiam.files import exists, own_folder
 from search.runs import layout
 from search.runs.journal import read_trials
 from search.space.contradictions import CERTAIN, unused
@@ -46,8 +46,8 @@ class ReusableTrial(NamedTuple):
 
         Its own search may have had another metric, and so another best epoch.
         """
+        from facesiam.errors import WeightsError
         from facesiam.nets.checkpoint import epoch_of  # torch takes seconds to import
-        from facesiam.nets.pretrained import WeightsError
 
         if epoch is None:
             return "no epoch has a score"

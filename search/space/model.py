@@ -20,6 +20,7 @@ import yaml
 
 from facesiam import cli
 from facesiam.config.trial import SETTINGS, Value, did_you_mean, recorded
+from facesiam.objective import Objective
 from search.space import (
     combinations,
     constraints,
@@ -79,6 +80,11 @@ class SearchSpace:
     def size(self) -> int | None:
         """Return the number of distinct configurations that the search allows; None: infinite."""
         return combinations.count(self._base(), self.search)
+
+    @property
+    def objective(self) -> Objective:
+        """What the best epoch and the best trial are best in."""
+        return Objective(self.metric, self.mode)
 
     def count(self) -> int | None:
         """Return the number of trials to run; None where a grid has no end."""

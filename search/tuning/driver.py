@@ -23,8 +23,8 @@ from facesiam import cli
 from facesiam.config.trial import Value
 from facesiam.errors import masked
 from facesiam.files import digest
+from facesiam.fingerprint import Key
 from facesiam.trainable import FaceTrial, measured
-from facesiam.training.fingerprint import Key
 from facesiam.training.throughput import Share, Way
 from search.resources import sharing
 from search.resources.allocation import Allocation, Setup

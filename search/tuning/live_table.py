@@ -14,6 +14,7 @@ from rich.text import Text
 
 from facesiam.cli import say
 from facesiam.errors import shown
+from facesiam.objective import Objective
 
 ENDED = ("done", "stopped", "failed")
 
@@ -21,9 +22,9 @@ ENDED = ("done", "stopped", "failed")
 class Board:
     """Counts what runs and what has ended, and shows it."""
 
-    def __init__(self, total: int | None, metric: str, mode: str, console: Console) -> None:
-        self.total, self.metric, self.console = total, metric, console
-        self.sign = 1 if mode == "max" else -1
+    def __init__(self, total: int | None, objective: Objective, console: Console) -> None:
+        self.total, self.objective, self.console = total, objective, console
+        self.metric = objective.metric
         self.counts = dict.fromkeys(ENDED, 0)
         self.running: dict[str, dict[str, Any]] = {}
         self.best: tuple[float, str] | None = None
@@ -116,7 +117,7 @@ class Board:
         return Group(Text(self._progress()), table)
 
     def _compare(self, name: str, value: float) -> None:
-        if value == value and (self.best is None or self.sign * value > self.sign * self.best[0]):
+        if self.objective.better(value, self.best[0] if self.best else None):
             self.best = (value, name)
 
     def _progress(self) -> str:

@@ -33,6 +33,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from facesiam.objective import Objective
 from search.pruning import schedule_progress
 from search.pruning.history import History, take_off, waited_for
 from search.space.model import SearchSpace
@@ -78,11 +79,10 @@ def progress_of(history: History, space: SearchSpace) -> Progress:
     clock = history.climbed if history.planned else float
     begun = clock(start)
     best, scores = math.nan, list[float]()
-    better = max if space.mode == "max" else min
     for epoch, row in enumerate(history.rows):
         score = float(row.get(space.metric, math.nan))
-        if math.isfinite(score):
-            best = score if math.isnan(best) else better(best, score)
+        if math.isfinite(score) and space.objective.better(score, best):
+            best = score
         age = math.floor((clock(epoch + 1) - begun) * scale + 1e-9)
         if age >= 1:
             held = scores[-1] if scores else math.nan
@@ -123,11 +123,11 @@ class Standings:
     """The trials that have ended or run, in their order.
 
     Args:
-        mode: max or min, of the metric.
+        objective: of the search.
     """
 
-    def __init__(self, mode: str) -> None:
-        self.mode = mode
+    def __init__(self, objective: Objective) -> None:
+        self.objective = objective
         self.worst: list[int] = []
         """Numbers of those that are never good."""
         self._numbers: list[int] = []
@@ -217,7 +217,7 @@ class Standings:
         return to_come + scores
 
     def _turned(self, score: float) -> float:
-        if self.mode == "max":
+        if self.objective.maximizes:
             return score
         return math.exp(min(-score, 700.0))  # a larger one than any that a float can hold
 

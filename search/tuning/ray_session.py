@@ -23,8 +23,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from facesiam.data.unfinished import another_lives
 from facesiam.errors import reason
+from facesiam.processes import runs_elsewhere
 from search.resources.allocation import DriverError
 
 PREFIX = "siam"
@@ -279,7 +279,7 @@ def _lock_of(folder: Path) -> int | None:
         young = time.time() - os.fstat(lock).st_mtime <= YOUNG
         # Where every lock succeeds, one that is free says nothing of a driver that lives.
         own = any(os.path.samestat(os.fstat(lock), os.fstat(held)) for held in _held)
-        lives = own or (written.isdigit() and another_lives(int(written)))
+        lives = own or (written.isdigit() and runs_elsewhere(int(written)))
         if not lives and (written or not young):
             return lock
     except OSError:

@@ -18,10 +18,9 @@ from typing import Any
 from ray import tune
 
 from facesiam.config.trial import EpochMetrics
+from facesiam.fingerprint import Key
 from facesiam.storage import Folder, Storage
 from facesiam.storage import sweep as storage_sweep
-from facesiam.training.fingerprint import Key
-from search.analysis.frames import best_epoch
 from search.pruning.scheduler import Scheduler, Stop
 from search.resources.allocation import Allocation
 from search.runs.journal import Journal
@@ -170,7 +169,7 @@ class Recorder(tune.Callback):
         sure = [place for place in self.best if place[2] not in self.failed]
         if len(sure) < self.space.keep:  # a failed one may do worse when it is tried again
             return None
-        return self._turn(sure[-1][0])
+        return self.space.objective.key(-sure[-1][0])
 
     def noted(self, trial: str) -> int:
         """Return how many epochs of a trial are in the journal."""
@@ -335,7 +334,7 @@ class Recorder(tune.Callback):
             if stop:
                 break
         values = [row[self.space.metric] for row in self.scheduler.histories[name].rows]
-        best = best_epoch(values, self.space.mode)
+        best = self.space.objective.best_epoch(values)
         missing = lent.lacks(best)
         if missing is None:
             self.storage.put(lent.weights, Path("weights") / f"{name}.pt")
@@ -351,19 +350,15 @@ class Recorder(tune.Callback):
         self.ended.add(name)
         history = self.scheduler.histories.get(name)
         values = [float(row[self.space.metric]) for row in history.rows] if history else []
-        epoch = best_epoch(values, self.space.mode)
+        epoch = self.space.objective.best_epoch(values)
         value = None if epoch is None else values[epoch]
         went = progress_of(history, self.space) if history else None
         self.suggester.tell(name, value, self.scheduler.step(name), status, rule, went)
         if epoch is not None:
             # The order of the ranked table, so that the weights kept are those of its first rows.
-            self.best.append((self._turn(values[epoch]), epoch, name))
+            self.best.append((-self.space.objective.key(value), epoch, name))
             self.best = sorted(self.best)[: self.space.keep]
         return value
-
-    def _turn(self, value: float) -> float:
-        """Turn a score so that less is better, and back."""
-        return -value if self.space.mode == "max" else value
 
     def _sweep(self) -> None:
         """Remove the files of trials that have ended, but for the best ones' weights.

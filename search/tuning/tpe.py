@@ -60,7 +60,7 @@ class Tpe:
     """
 
     def __init__(self, space: SearchSpace) -> None:
-        self.space, self.standings = space, Standings(space.mode)
+        self.space, self.standings = space, Standings(space.objective)
         ordered = [(name, domain) for name, domain in space.ordered() if domain.count() != 1]
         self.domains: dict[str, Domain] = dict(ordered)
         self.shapes = {name: _shape(domain) for name, domain in ordered}

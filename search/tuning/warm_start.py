@@ -92,9 +92,7 @@ def gather(
             f"warm start: {number} of {number + why.total()} trials of {run}"
             + (f"; left out: {left}" if left else "")
         )
-    sign = -1 if space.mode == "max" else 1
-    best = sorted(taken, key=lambda k: math.inf if k.value is None else sign * k.value)
-    return best, said
+    return sorted(taken, key=lambda one: -space.objective.key(one.value)), said
 
 
 def write(run: Path, known: Iterable[WarmStartTrial]) -> None:
@@ -134,8 +132,8 @@ def _trials(run: str, space: SearchSpace) -> Iterator[WarmStartTrial]:
         settings = {**defaults, **noted} if noted else {}
         scores = [row.get(space.metric) for row in rows]  # which an older run may lack
         values = [float(score) for score in scores if score is not None]
-        pick = max if space.mode == "max" else min
-        best = pick(filter(math.isfinite, values), default=None)
+        finite = [value for value in values if math.isfinite(value)]
+        best = space.objective.best(finite) if finite else None
         went = progress_of(History(list(rows), settings, metric=space.metric), space)
         status, rule = line["status"], line.get("stop_rule")
         yield WarmStartTrial(

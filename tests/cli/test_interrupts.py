@@ -5,14 +5,12 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from builders import ROOT
 
 from facesiam import cli
 from facesiam.cli import interrupts
-
-ROOT = Path(__file__).parents[2]
 
 
 def swallows(number: signal.Signals) -> int:

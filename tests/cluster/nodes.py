@@ -1,4 +1,4 @@
-"""Ray clusters of several machines on one machine, for tests and for scripts/soak.py.
+"""Ray clusters of several machines on one machine, for tests and for soak.py.
 
 Where root may make network namespaces, every node has its own, with its own address on a bridge
 that leads nowhere else; elsewhere the nodes are raylets side by side on the loopback network.

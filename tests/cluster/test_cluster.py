@@ -11,16 +11,13 @@ import time
 from pathlib import Path
 
 import pytest
+from builders import ROOT
 from nodes import Cluster
+from soak import Soak
 
 from facesiam.data.dataset import FaceData, prepare
-from facesiam.nets.pretrained import read_weights
+from facesiam.nets.weight_files import read_weights
 from search.runs.journal import read_epochs, read_trials
-
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "scripts"))
-
-from soak import Soak  # noqa: E402
 
 
 @pytest.mark.timeout(600)

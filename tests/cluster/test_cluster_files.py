@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 import yaml
+from builders import ROOT
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 from facesiam.storage import Bucket
@@ -26,7 +27,6 @@ from search.cli import parser
 from search.space.model import load
 from search.tuning import ray_cluster
 
-ROOT = Path(__file__).parents[2]
 CLUSTER = ROOT / "scripts" / "cluster"
 REQUIREMENTS = (ROOT / "requirements.txt").read_text()
 

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+from builders import SPACES
 
 from search import replay
 from search.pruning.late_start import Odds
@@ -26,7 +27,7 @@ from search.pruning.simulator import (
 from search.replay import contest, contests, main
 from search.space.model import SearchSpace, load
 
-CODE2 = Path(__file__).parents[2] / "spaces" / "code2.yaml"
+CODE2 = SPACES / "code2.yaml"
 
 
 def run(name: str, scores: list[float], seconds: float = 1.0, pairs: int = 2000) -> Arrival:

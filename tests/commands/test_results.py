@@ -7,9 +7,11 @@ import math
 from pathlib import Path
 from typing import Any
 
+import builders
 import numpy as np
 import pandas as pd
 import pytest
+from builders import REFERENCE
 from scipy.stats import binomtest
 
 from facesiam.config.trial import TrialConfig
@@ -17,7 +19,6 @@ from facesiam.evaluation.bits import pack
 from search import results
 from search.analysis import frames
 from search.analysis.formatting import table
-from search.analysis.frames import best_epoch
 from search.results import RunError, load
 from search.runs.journal import Journal
 
@@ -32,7 +33,6 @@ mode: {mode}
 """
 VERDICT = ("stop_epoch", "stop_rung", "stop_value", "stop_cutoff", "stop_peers", "control")
 """What the journal of older runs does not have."""
-REFERENCE = Path(__file__).parents[2] / "ray_results" / "reference"
 
 
 def epoch(trial: str, number: int, val_acc: float, **more: float) -> dict[str, Any]:
@@ -58,12 +58,7 @@ def write_run(
     metric: str = "val_acc",
     mode: str = "max",
 ) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "space.yaml").write_text(SPACE.format(metric=metric, mode=mode))
-    for name, lines in (("trials", trials), ("epochs", epochs)):
-        text = "".join(json.dumps(line) + "\n" for line in lines)
-        (folder / f"{name}.jsonl").write_text(text)
-    return folder
+    return builders.write_run(folder, trials, epochs, SPACE.format(metric=metric, mode=mode))
 
 
 @pytest.fixture
@@ -322,14 +317,6 @@ def test_min_mode_takes_the_lowest_and_nan_never_wins(tmp_path: Path) -> None:
     assert trials["val_acc"].tolist()[:2] == [0.55, 0.6]  # at the epoch of the lowest loss
     assert trials["rank"].tolist() == [1, 2, 3]
     assert math.isnan(trials["val_acc"].iloc[2]) and pd.isna(trials["best_epoch"].iloc[2])
-
-
-def test_best_epoch() -> None:
-    nan = math.nan
-    assert best_epoch([nan, 0.5, 0.7, 0.7, nan], "max") == 2
-    assert best_epoch([nan, 0.5, 0.7, 0.5], "min") == 1
-    assert best_epoch([nan, nan], "max") is None
-    assert best_epoch([], "max") is None
 
 
 def test_the_last_line_of_a_trial_and_of_an_epoch_wins(run: Path) -> None:

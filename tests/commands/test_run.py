@@ -17,15 +17,15 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from builders import ROOT
 
 from facesiam.data.dataset import FaceData
 from facesiam.nets.checkpoint import load_model
-from facesiam.nets.pretrained import read_weights
+from facesiam.nets.weight_files import read_weights
 from search import results
 from search.run import main
 from search.tuning import warm_start
 
-ROOT = Path(__file__).parents[2]
 SPACE = """
 fixed: {image_size: 64, hidden: 16, epochs: 3, batch_size: 8, precision: fp32, join: difference}
 search:

@@ -7,7 +7,7 @@ from argparse import Namespace
 from pathlib import Path
 
 import pytest
-from test_gaps import SETTINGS, SPACE, epoch
+from builders import SETTINGS, THREE_EPOCHS, epoch
 
 from facesiam.errors import UserError, masked
 from search import results, run
@@ -63,7 +63,7 @@ def test_another_password_is_the_same_place() -> None:
 def test_what_a_worker_said_reaches_neither_terminal_nor_report_raw(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "space.yaml").write_text(SPACE)
+    (tmp_path / "space.yaml").write_text(THREE_EPOCHS)
     bad = "boom \x1b[2J\u202e <script>alert(1)</script> [x](javascript:1)\nnext"
     noted = {"name": f"run {bad}", "command": f"x ` {bad}", "sessions": [{}], "commit": bad}
     (tmp_path / "manifest.json").write_text(json.dumps(noted))

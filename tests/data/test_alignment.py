@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny_cfp
 from PIL import Image
 
 from facesiam.data import alignment, packing
-from facesiam.data.archive import DataError, open_source
+from facesiam.data.archive import open_source
 from facesiam.data.dataset import prepare
 from facesiam.data.lists import text_of
-from tests import tiny_cfp
+from facesiam.errors import DataError
 
 SIDE = 200
 

@@ -14,7 +14,8 @@ import pytest
 import tiny_cfp
 
 from facesiam.data import archive
-from facesiam.data.archive import DataError, FolderSource, ZipSource, open_source
+from facesiam.data.archive import FolderSource, ZipSource, open_source
+from facesiam.errors import DataError
 
 
 @pytest.fixture

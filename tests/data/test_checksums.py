@@ -18,7 +18,8 @@ import pytest
 import tiny_cfp
 
 from facesiam.data import checksums, packing, unfinished
-from facesiam.data.dataset import DataError, FaceData, is_packed, open_packed, prepare
+from facesiam.data.dataset import FaceData, is_packed, open_packed, prepare
+from facesiam.errors import DataError
 
 
 @pytest.fixture(scope="module", autouse=True)

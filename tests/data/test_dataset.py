@@ -17,16 +17,17 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import tiny_cfp
+from builders import ROOT
 from PIL import Image
 
 from facesiam.config.trial import Part
 from facesiam.data import cfp, packing
 from facesiam.data.archive import open_source
-from facesiam.data.dataset import DataError, FaceData, main, open_packed, prepare
+from facesiam.data.dataset import FaceData, main, open_packed, prepare
+from facesiam.errors import DataError
 
 REAL = os.environ.get("FACESIAM_DATA", "drawn")
 needs_real = pytest.mark.skipif(REAL == "drawn", reason="$FACESIAM_DATA does not name the CFP")
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,9 @@ import pytest
 import tiny_cfp
 
 from facesiam.data import download as module
-from facesiam.data.dataset import DataError, main
+from facesiam.data.dataset import main
 from facesiam.data.download import download
+from facesiam.errors import DataError
 
 
 class Server(ThreadingHTTPServer):

@@ -11,9 +11,10 @@ import pytest
 import tiny_cfp
 
 from facesiam.data import cfp
-from facesiam.data.archive import DataError, open_source
+from facesiam.data.archive import open_source
 from facesiam.data.dataset import FaceData, main, prepare
 from facesiam.data.lists import Problem, text_of, told
+from facesiam.errors import DataError
 
 
 @pytest.fixture(scope="module")

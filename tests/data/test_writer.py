@@ -10,11 +10,12 @@ import pytest
 from numpy.typing import NDArray
 
 from facesiam.data import cfp
-from facesiam.data.archive import DataError, open_source
+from facesiam.data.archive import open_source
 from facesiam.data.dataset import FaceData, prepare
 from facesiam.data.synthetic import writer
 from facesiam.data.synthetic.person import person
 from facesiam.data.synthetic.writer import draw, face
+from facesiam.errors import DataError
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -13,8 +13,8 @@ from facesiam.config.trial import TrialConfig
 from facesiam.data.dataset import FaceData
 from facesiam.device.image_store import ImageStore
 from facesiam.evaluation.predict import judged_right, log_odds, odds_of, predict
+from facesiam.nets.precision import compute_in
 from facesiam.nets.siamese import build
-from facesiam.training.optimizer import compute_in
 
 
 def test_predicting_in_one_pass_equals_pair_by_pair(tiny: TrialConfig, data: FaceData) -> None:

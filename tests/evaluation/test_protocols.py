@@ -10,18 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 
+from facesiam import fingerprint
 from facesiam.config.trial import TrialConfig
-from facesiam.data.cfp import ALL_FOLDS, FOLDS, KINDS, folds_of
-from facesiam.data.dataset import DataError, FaceData, Pairs
+from facesiam.data.cfp import FOLDS, folds_of
+from facesiam.data.dataset import FaceData, Pairs
+from facesiam.data.lists import ALL_FOLDS, KINDS
+from facesiam.errors import DataError, WeightsError
 from facesiam.evaluation import protocols
 from facesiam.evaluation.metrics import METRICS, calibration
 from facesiam.evaluation.predict import log_odds, predict
 from facesiam.nets.checkpoint import load_model, save_model
 from facesiam.nets.siamese import build
-from facesiam.nets.weight_files import WeightsError
 from facesiam.training.loop import epochs
 from search.report import tables
-from search.runs import reuse
 
 PEOPLE = {
     "net": "resnet18",
@@ -261,7 +262,10 @@ def test_ten_folds_train_ten_nets_and_are_not_trained_twice(
         "0001", other, data, tmp_path, train, (2,), said.append, lambda settings: "other weights"
     )
     assert asked == [2, 9, 10, 2, 2] and "fold 2: once more, as settings, data" in said[0]
-    for place, name, value in ((reuse, "trainer_version", lambda: "other"), (data, "key", "x")):
+    for place, name, value in (
+        (fingerprint, "trainer_version", lambda: "other"),
+        (data, "key", "x"),
+    ):
         protocols.ten_folds("0001", config, data, tmp_path, train, (9,))
         before = asked.copy()
         with monkeypatch.context() as patch:

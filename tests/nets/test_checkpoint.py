@@ -13,9 +13,9 @@ import torch
 
 from facesiam import demo
 from facesiam.config.trial import TrialConfig
+from facesiam.errors import WeightsError
 from facesiam.nets import checkpoint
 from facesiam.nets.checkpoint import Writer, load_model, snapshot
-from facesiam.nets.pretrained import WeightsError
 from facesiam.nets.siamese import SiameseNet
 
 

@@ -16,16 +16,11 @@ import pytest
 import torch
 
 from facesiam.config.trial import TrialConfig
-from facesiam.nets.pretrained import (
-    WeightsError,
-    _is_of,
-    find_weights,
-    imagenet_url,
-    load_trunk,
-    read_weights,
-)
+from facesiam.errors import NetError, WeightsError
+from facesiam.nets.pretrained import _is_of, find_weights, imagenet_url, load_trunk
 from facesiam.nets.siamese import build
-from facesiam.nets.trunks import MODELS, NetError, make_trunk
+from facesiam.nets.trunks import MODELS, make_trunk
+from facesiam.nets.weight_files import read_weights
 
 
 def test_weights_are_found_in_a_folder_and_loaded(tmp_path: Path) -> None:

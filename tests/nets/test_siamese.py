@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from facesiam.config.trial import TrialConfig
+from facesiam.nets.precision import compute_in
 from facesiam.nets.siamese import SiameseNet, build
 from facesiam.nets.trunks import MODELS, stages_of
-from facesiam.training.optimizer import compute_in
 
 
 def linears(module: nn.Module) -> list[tuple[int, int]]:

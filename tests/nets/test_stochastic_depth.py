@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 import torch
+from builders import REFERENCE
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.ops import StochasticDepth
@@ -155,7 +155,7 @@ def test_a_net_without_it_refuses_a_rate() -> None:
 
 
 def test_a_run_of_before_it_could_be_set_had_its_nets_own() -> None:
-    run = Path(__file__).parents[2] / "ray_results" / "reference" / "cpu"
+    run = REFERENCE / "cpu"
     assert {known.stochastic_depth for known in layout.settings(run).values()} == {0.2}
     assert recorded({"net": "resnet18"})["stochastic_depth"] == 0
     assert recorded({"net": "swin_s"})["stochastic_depth"] == 0.3

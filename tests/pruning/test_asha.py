@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from ray.tune.schedulers import ASHAScheduler
 
+from facesiam.objective import Objective
 from search.pruning.asha import Asha, Cut, Plain
 
 PAIRS = 2000
@@ -26,7 +27,7 @@ def asha(
 ) -> Asha:
     """The rungs of a search; 4, 8, 16 and 32 without arguments."""
     settings = {"grace": grace, "factor": factor, "compare": compare, "noise": noise}
-    return Asha(settings, metric, mode, longest)
+    return Asha(settings, Objective(metric, mode), longest)
 
 
 def first(halving: Asha) -> dict[str, float]:
@@ -55,7 +56,7 @@ def test_first_arrivals_are_judged_as_ray_judges_them(mode: str, factor: int, se
     when Ray says so."""
     rng, metric = random.Random(f"{mode}/{factor}/{seed}"), "val_acc"
     settings = {"grace": 2, "factor": factor}
-    ours, rays = asha(2, factor, mode=mode), Plain(settings, metric, mode, 60)
+    ours, rays = asha(2, factor, mode=mode), Plain(settings, Objective(metric, mode), 60)
     alive = [f"t{n}" for n in range(20)]
     for name in alive:
         rays.begin(name)
@@ -105,7 +106,7 @@ def test_what_is_asked_again_is_the_score_of_the_rung() -> None:
 
 
 def test_ray_lets_the_first_one_go_on() -> None:
-    rays = Plain({"grace": 4, "factor": 2}, "val_acc", "max", 60)
+    rays = Plain({"grace": 4, "factor": 2}, Objective(), 60)
     rays.begin("a")
     rays.begin("b")
     assert not rays.stops("a", 4, 0.6) and not rays.stops("b", 4, 0.8)
@@ -266,7 +267,11 @@ def test_the_last_ones_to_come_to_a_rung_count() -> None:
 
 def test_trials_without_a_finite_score_leave_the_cutoff_finite() -> None:
     """Two losses that broke, then 0.5, 0.4, 0.3: the best third begins at 0.4 + 0.1 / 3."""
-    asha = Asha({"grace": 1, "factor": 3, "compare": "epoch", "noise": 0.0}, "val_loss", "min", 9)
+    asha = Asha(
+        {"grace": 1, "factor": 3, "compare": "epoch", "noise": 0.0},
+        Objective("val_loss", "min"),
+        9,
+    )
     for name, loss in (("x", math.inf), ("y", math.inf), ("a", 0.5), ("b", 0.4), ("d", 0.3)):
         assert asha.judge(name, 1, loss, 0) is None
     cut = asha.judge("c", 1, 0.6, 0)

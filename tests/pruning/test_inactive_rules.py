@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from builders import SPACES
 
 from search import run
 from search.pruning.inactive_rules import cannot_act
@@ -15,8 +16,6 @@ from search.pruning.late_start import Odds
 from search.runs import manifest
 from search.space import shipped
 from search.space.model import load
-
-SPACES = Path(__file__).parents[2] / "spaces"
 
 
 def said(tmp_path: Path, text: str) -> list[str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 
 import pytest
+from builders import write_run
 
+from facesiam.objective import Objective
 from search.pruning.recorded_runs import SHIPPED, Curve, read, shipped
 from search.runs.layout import RunError
 
@@ -68,11 +69,7 @@ def test_a_run_folder(tmp_path: Path) -> None:
         {"trial": "a", "epoch": n, "val_acc": 0.5 + n / 10, "val_pairs": 40, "seconds": 2.5}
         for n in range(3)
     ]
-    (tmp_path / "space.yaml").write_text("rows: {}\n")
-    for name, lines in (("trials", trials), ("epochs", epochs)):
-        text = "".join(json.dumps(line) + "\n" for line in lines)
-        (tmp_path / f"{name}.jsonl").write_text(text)
-    (curve,) = read(tmp_path)  # the other has no epoch
+    (curve,) = read(write_run(tmp_path, trials, epochs, "rows: {}\n"))  # the other has no epoch
     assert (curve.id, curve.contest) == ("a", ("cfp-pairs", 40))
     # It would have run 60 epochs; what was not recorded cannot be run again.
     assert curve.settings["epochs"] == 3 and curve.cut_off
@@ -148,8 +145,8 @@ def test_a_capped_curve_is_that_of_a_shorter_run() -> None:
 def test_the_best_of_a_metric() -> None:
     rows = ({"val_acc": 0.5, "val_loss": 0.9}, {"val_acc": math.nan}, {"val_loss": 0.4})
     recorded = Curve("x", {}, rows)
-    assert recorded.best() == 0.5 and recorded.best("val_loss", "min") == 0.4
-    assert math.isnan(recorded.best("train_acc"))
+    assert recorded.best() == 0.5 and recorded.best(Objective("val_loss", "min")) == 0.4
+    assert math.isnan(recorded.best(Objective("train_acc")))
 
 
 def test_a_curve_without_a_protocol_becomes_one_of_the_spaces() -> None:

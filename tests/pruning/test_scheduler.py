@@ -12,13 +12,14 @@ from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
+import builders
 import pytest
 
 from search.pruning.asha import Asha
 from search.pruning.late_start import Odds
 from search.pruning.recorded_runs import shipped
 from search.pruning.scheduler import Scheduler, Stop
-from search.space.model import SearchSpace, load
+from search.space.model import SearchSpace
 
 SPACE = """
 fixed: {epochs: 9}
@@ -49,9 +50,7 @@ class Hopeless(Odds):
 
 def space(tmp_path: Path, text: str = SPACE) -> SearchSpace:
     """The space of a text."""
-    file = tmp_path / "space.yaml"
-    file.write_text(text)
-    return load(file)
+    return builders.space(tmp_path, text)
 
 
 def row(epoch: int, val_acc: float, loss: float = 0.5, **more: float) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import builders
 import pytest
 
 from facesiam.config.trial import TrialConfig
@@ -20,7 +21,7 @@ from facesiam.training.schedules import learning_rate
 from search.pruning.late_start import Odds
 from search.pruning.recorded_runs import shipped
 from search.pruning.scheduler import Scheduler, Stop
-from search.space.model import SearchSpace, load
+from search.space.model import SearchSpace
 
 SCHEDULES: dict[str, dict[str, Any]] = {
     "constant": {},
@@ -47,12 +48,11 @@ def space(
     tmp_path: Path, metric: str = "val_acc", asha: str = "true", epochs: str = "[60]"
 ) -> SearchSpace:
     """A search for a metric, with all rules."""
-    file = tmp_path / "space.yaml"
-    file.write_text(
+    return builders.space(
+        tmp_path,
         "search: {lr: [1e-5, 1e-4], schedule: [constant, cosine, onecycle], warmup: [0, 0.1, 0.3],"
-        f" epochs: {epochs}}}\nmetric: {metric}\nprune: {{asha: {asha}}}\n"
+        f" epochs: {epochs}}}\nmetric: {metric}\nprune: {{asha: {asha}}}\n",
     )
-    return load(file)
 
 
 @functools.cache

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import builders
 import pandas as pd
 import pytest
 import yaml
@@ -71,8 +72,7 @@ def lines(trial: str, accuracies: list[float], train_acc: float = 0.9) -> list[d
 
 
 def write_run(folder: Path, trials: list[dict[str, Any]], epochs: list[dict[str, Any]]) -> Path:
-    for name, rows in (("trials", trials), ("epochs", epochs)):
-        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    builders.write_run(folder, trials, epochs)
     noted = {
         "name": folder.name,
         "started": "2025-11-24T03:04:05",

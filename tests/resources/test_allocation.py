@@ -6,6 +6,7 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
+import builders
 import pytest
 
 from search.resources.allocation import (
@@ -16,7 +17,7 @@ from search.resources.allocation import (
     check_address,
     check_gpus,
 )
-from search.space.model import SearchSpace, load
+from search.space.model import SearchSpace
 from search.tuning.failures import reason_of
 
 NETS = "search: {net: [alexnet, vgg16_bn], lr: [1e-3, 1e-4]}\nalgorithm: grid\n"
@@ -37,9 +38,7 @@ def shares(
 
 def space(tmp_path: Path, text: str, resources: str) -> SearchSpace:
     """The space of a text with resources."""
-    file = tmp_path / "space.yaml"
-    file.write_text(text + (f"resources: {resources}\n" if resources else ""))
-    return load(file)
+    return builders.space(tmp_path, text + (f"resources: {resources}\n" if resources else ""))
 
 
 @pytest.mark.parametrize(
@@ -177,17 +176,11 @@ def test_no_gpu_idles_beside_one_that_is_shared(tmp_path: Path, trials: int, gpu
 
 
 def test_a_head_without_cpus_of_its_own_does_not_make_the_shares_small(tmp_path: Path) -> None:
-    space = load_text(tmp_path, "search: {lr: [1e-4, 1e-3, 1e-2]}\nalgorithm: grid\n")
+    space = builders.space(tmp_path, "search: {lr: [1e-4, 1e-3, 1e-2]}\nalgorithm: grid\n")
     nodes = [Node(0, 0), Node(8, 0)]
     shares = Allocation(space, Setup(run=tmp_path, data=""), nodes)
     assert shares.of("alexnet") == (2, 0) and shares.concurrent == 4
     assert shares.at_once_on([Node(0, 0)]) == 0
-
-
-def load_text(folder: Path, text: str) -> SearchSpace:
-    """A space of this text."""
-    (folder / "space.yaml").write_text(text)
-    return load(folder / "space.yaml")
 
 
 @pytest.mark.parametrize("cpus", [0.5, 0.25])

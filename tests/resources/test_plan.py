@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from builders import SPACES
 
 from facesiam.config.trial import TrialConfig
-from facesiam.data.archive import DataError
+from facesiam.errors import DataError, WeightsError
 from facesiam.files import write_text
-from facesiam.nets.pretrained import WeightsError, imagenet_url
+from facesiam.nets.pretrained import imagenet_url
 from search.resources.plan import describe, who_chooses
 from search.runs.journal import Journal
 from search.space.model import SearchSpace, load
@@ -186,7 +187,7 @@ def test_of_a_small_space_tpe_chooses_the_order_only(tmp_path: Path) -> None:
 
 
 def test_the_spaces_that_are_shipped_leave_tpe_most_of_their_trials() -> None:
-    folder = Path(__file__).parents[2] / "spaces"
+    folder = SPACES
     chosen = {
         file.stem: who_chooses(load(file), 1)[1]
         for file in folder.glob("*.yaml")

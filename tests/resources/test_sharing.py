@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from builders import space
 
 from facesiam.config.trial import TrialConfig, Value
 from facesiam.data.dataset import FaceData, cache_root
@@ -17,15 +18,8 @@ from facesiam.training import throughput
 from facesiam.training.throughput import Share, Way, choose, share_of
 from search.resources import sharing
 from search.resources.allocation import Node, Setup
-from search.space.model import SearchSpace, load
 
 CPU, GPU = [Node(8, 0)], [Node(16, 2)]
-
-
-def space(tmp_path: Path, text: str) -> SearchSpace:
-    """The space of a text."""
-    (tmp_path / "space.yaml").write_text(text)
-    return load(tmp_path / "space.yaml")
 
 
 NETS = "search: {net: [alexnet, vgg16_bn], join: [difference, concat], lr: [1e-3, 1e-4]}\n"

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from builders import REFERENCE, SETTINGS, THREE_EPOCHS, epoch, write_lines
 
-from facesiam.config.trial import TrialConfig
 from search import results
 from search.runs import journal as of_run
 from search.runs.journal import (
@@ -25,19 +25,11 @@ from search.runs.journal import (
 )
 from search.runs.repair import repair
 
-SPACE = "fixed: {epochs: 3}\nsearch: {lr: {low: 1e-5, high: 1e-1, log: true}}\n"
-SETTINGS: dict[str, Any] = TrialConfig(epochs=3).to_dict()
-REFERENCE = Path(__file__).parents[2] / "ray_results" / "reference"
-
-
-def epoch(number: int, score: float = 0.5) -> dict[str, float]:
-    return {"epoch": number, "val_acc": score, "val_pairs": 100, "seconds": 1.0}
-
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     """0001 done (lines 1 to 5), 0002 stopped after two (6 to 9), 0003 goes on (10, 11)."""
-    (tmp_path / "space.yaml").write_text(SPACE)
+    (tmp_path / "space.yaml").write_text(THREE_EPOCHS)
     journal = Journal(tmp_path)
     journal.trial("0001", "running", settings=SETTINGS, row=None)
     for number in range(3):
@@ -54,8 +46,7 @@ def run(tmp_path: Path) -> Path:
 
 def without(file: Path, *numbers: int) -> None:
     """Take lines out of a file of the journal."""
-    kept = [row for row in read_lines(file) if row["n"] not in numbers]
-    file.write_text("".join(json.dumps(row) + "\n" for row in kept))
+    write_lines(file, [row for row in read_lines(file) if row["n"] not in numbers])
 
 
 def test_a_whole_journal_is_read_in_order(run: Path) -> None:

@@ -11,12 +11,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from builders import ROOT
 
 from facesiam.files import write_bytes, write_text
 from search.runs import journal
 from search.runs.journal import Journal, JournalError, locked, read_epochs, read_lines, read_trials
-
-ROOT = Path(__file__).parents[2]
 
 
 def test_the_last_line_of_a_trial_and_of_an_epoch_wins(tmp_path: Path) -> None:

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_gaps import SETTINGS, SPACE, epoch
+from builders import SETTINGS, THREE_EPOCHS, epoch
 
 from facesiam import cli
+from facesiam.errors import FileError, WeightsError
 from facesiam.evaluation.protocols import known
-from facesiam.files import FileError
 from facesiam.nets.checkpoint import save_atomically
-from facesiam.nets.pretrained import WeightsError, read_weights
+from facesiam.nets.weight_files import read_weights
 from search import results
 from search.pruning.recorded_runs import read as read_curves
 from search.report.page import main as report
@@ -37,7 +37,7 @@ def run(tmp_path: Path) -> Path:
     """A run of one trial, with a manifest."""
     folder = tmp_path / "run"
     folder.mkdir()
-    (folder / "space.yaml").write_text(SPACE)
+    (folder / "space.yaml").write_text(THREE_EPOCHS)
     (folder / "manifest.json").write_text(json.dumps(NOTED))
     journal = Journal(folder)
     journal.trial("0001", "running", settings=SETTINGS, row=None)

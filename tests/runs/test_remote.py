@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from facesiam.storage import Bucket, StorageError
+from facesiam.errors import StorageError
+from facesiam.storage import Bucket
 from search import results
 from search.runs import layout, remote
 from search.runs.journal import EPOCHS, TRIALS, Journal, JournalError, read_epochs, read_lines

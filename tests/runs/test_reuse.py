@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import json
 import shutil
@@ -11,16 +10,15 @@ from typing import Any
 
 import pytest
 import torch
-from test_resume import Workers, metrics
+from builders import space
+from simulated_ray import Workers, metrics, quiet
 
 from facesiam.config.trial import TrialConfig
 from facesiam.device import numerics
-from facesiam.training import fingerprint
-from facesiam.training.fingerprint import keys
+from facesiam.fingerprint import keys
 from search.runs.journal import read_epochs, read_trials
 from search.runs.reuse import ReusableTrial, RunRefused, lent, refuse_changes
 from search.space.model import load
-from search.tuning.live_table import Board
 from search.tuning.recorder import Recorder
 
 GRID = """
@@ -40,22 +38,12 @@ rows: {A: {settings: {lr: 1e-5}}, B: {settings: {lr: 1e-4}}}
 NO_DATA = keys("data", {})
 
 
-class Quiet(Board):
-    """Shows nothing."""
-
-    def __init__(self) -> None:
-        from rich.console import Console
-
-        super().__init__(None, "val_acc", "max", Console(quiet=True))
-
-
 def ran(run: Path, text: str, reuse: tuple[str, ...] = ()) -> Recorder:
     """Run a search, or go on with it, to its end."""
     run.mkdir(exist_ok=True)
-    (run / "space.yaml").write_text(text)
+    searched = space(run, text)
     (run / "manifest.json").write_text(json.dumps({"command": "python -m search.run x.yaml"}))
-    space = load(run / "space.yaml")
-    found = Recorder(space, run, Quiet(), key=NO_DATA, lent=lent(reuse))
+    found = Recorder(searched, run, quiet(searched), key=NO_DATA, lent=lent(reuse))
     workers = Workers(found, 2)
     while workers.go():
         pass
@@ -67,9 +55,9 @@ def edited(run: Path, text: str) -> Any:
     """The space as it is edited, checked against what has run."""
     file = run.parent / "edited.yaml"
     file.write_text(text)
-    space = load(file)
-    refuse_changes(run, space)
-    return space
+    searched = load(file)
+    refuse_changes(run, searched)
+    return searched
 
 
 @pytest.mark.parametrize(
@@ -207,7 +195,7 @@ def test_a_key_is_of_settings_data_weights_and_the_trainers_code(
     assert len(set(found)) == 5
     assert keys("data", one, "cuda")(settings) not in found
     assert keys("data", other)(settings) == keys("data", one)(dict(reversed(settings.items())))
-    monkeypatch.setattr("search.runs.reuse.trainer_version", lambda: "another")
+    monkeypatch.setattr("facesiam.fingerprint.trainer_version", lambda: "another")
     assert keys("data", one)(settings) != found[0]
 
 
@@ -238,7 +226,7 @@ def test_a_key_is_of_threads_and_of_what_auto_stands_for(monkeypatch: pytest.Mon
 def test_what_a_trial_ran_with_is_noted_once_and_decides_its_key(tmp_path: Path) -> None:
     """Here a worker of a cluster with two threads, where the driver had reckoned with one."""
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "space.yaml").write_text(ROWS)
+    searched = space(tmp_path / "run", ROWS)
     ran = [{"epoch": 0, "device": "cpu", "threads": 2, "precision": "fp32", "processor": "AVX2"}]
 
     class Two(Workers):
@@ -252,8 +240,7 @@ def test_what_a_trial_ran_with_is_noted_once_and_decides_its_key(tmp_path: Path)
             finally:
                 self.recorder.on_trial_result = told  # type: ignore[method-assign]
 
-    space = load(tmp_path / "run" / "space.yaml")
-    workers = Two(Recorder(space, tmp_path / "run", Quiet(), key=NO_DATA), 1)
+    workers = Two(Recorder(searched, tmp_path / "run", quiet(searched), key=NO_DATA), 1)
     for _ in range(4):  # A starts, and reports all of its three epochs
         workers.go()
     line = read_trials(tmp_path / "run")["A"]
@@ -263,7 +250,7 @@ def test_what_a_trial_ran_with_is_noted_once_and_decides_its_key(tmp_path: Path)
     assert sum("ran" in json.loads(text) for text in lines) == 1
     workers.go()
     workers.go()  # B, which is taken up in the middle
-    again = Recorder(space, tmp_path / "run", Quiet(), key=NO_DATA)
+    again = Recorder(searched, tmp_path / "run", quiet(searched), key=NO_DATA)
     assert again.ran == {"B": ran}
 
 
@@ -291,13 +278,12 @@ def test_weights_are_taken_only_of_the_epoch_that_is_best_here(
     ]
     run.mkdir()
     text = "fixed: {epochs: 3}\nsearch: {lr: [1e-5]}\nalgorithm: grid\nprune: false\n"
-    (run / "space.yaml").write_text(text + f"metric: {metric}\n")
-    space = dataclasses.replace(load(run / "space.yaml"), mode=mode)
-    board = Quiet()
+    searched = dataclasses.replace(space(run, text + f"metric: {metric}\n"), mode=mode)
+    board = quiet(searched)
     board.say = told.append  # type: ignore[method-assign]
     ran = [{"epoch": 0, "device": "cpu", "threads": 2, "precision": "fp32", "processor": "AVX2"}]
     lent = {"k": ReusableTrial(lender, "0001", rows, ran)}
-    found = Recorder(space, run, board, key=lambda settings: "k", lent=lent)  # type: ignore[arg-type]
+    found = Recorder(searched, run, board, key=lambda settings: "k", lent=lent)  # type: ignore[arg-type]
     assert found.next() is None and read_trials(run)["0001"]["status"] == "done"
     assert (run / "weights" / "0001.pt").exists() == kept
     assert read_trials(run)["0001"]["ran"] == ran
@@ -315,94 +301,6 @@ def test_weights_that_do_not_say_their_epoch_are_not_taken(
     elif content is not None:
         torch.save(content, lent.weights)
     assert lent.lacks(0)
-
-
-def test_all_that_an_epochs_numbers_come_from_is_the_trainers_code() -> None:
-    """Every module that training or packing imports, but those that are named here."""
-    place = fingerprint.PACKAGE
-    beside = {
-        "errors",
-        "files",
-        "config/settings",
-        "data/progress",
-        "cli/__init__",
-        "storage",
-        "nets/checkpoint",
-        "training/fingerprint",
-        "data/inspection",
-        "data/download",
-        "data/synthetic/writer",
-        "training/throughput",
-        "trainable",
-        "demo",
-        "data/archive",
-        "data/unfinished",
-        "device/cores",
-    }
-    found, waiting = set[str](), ["training/loop", "data/packing"]
-    while waiting:
-        name = waiting.pop()
-        if name in found or name in beside or not (place / f"{name}.py").exists():
-            continue
-        found.add(name)
-        for node in ast.walk(ast.parse((place / f"{name}.py").read_text())):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("facesiam"):
-                inside = (node.module or "").partition(".")[2].replace(".", "/")
-                waiting += [inside, *(f"{inside}/{item.name}" for item in node.names)]
-    assert found <= set(fingerprint.TRAINER), found - set(fingerprint.TRAINER)
-
-
-@pytest.mark.parametrize(
-    ("edit", "same"),
-    [
-        (("import torch\n", "import torch\n\n# a comment\n"), True),
-        (("def single", '"""A text."""\n\n\ndef single'), True),
-        (("import torch\n", "import torch\n\nFACTOR = 2\n"), False),
-        (("import torch\n", "import torch as th\n"), False),
-        (("from facesiam.", "from facesiam.else_"), True),
-        (("def single", "PLACE = 0\n\n\ndef single"), False),
-    ],
-)
-def test_comments_and_docstrings_are_not_the_trainers_code(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, edit: tuple[str, str], same: bool
-) -> None:
-    before = fingerprint.trainer_version()
-    place = fingerprint.PACKAGE
-    for name in fingerprint.TRAINER:
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        shutil.copy(place / f"{name}.py", tmp_path / f"{name}.py")
-    file = tmp_path / "nets" / "losses.py"
-    assert edit[0] in file.read_text()
-    file.write_text(file.read_text().replace(*edit, 1))
-    monkeypatch.setattr(fingerprint, "PACKAGE", tmp_path)
-    fingerprint.trainer_version.cache_clear()
-    try:
-        assert (fingerprint.trainer_version() == before) == same
-    finally:
-        fingerprint.trainer_version.cache_clear()
-
-
-def test_a_definition_that_moves_is_the_same_code(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = fingerprint.trainer_version()
-    place = fingerprint.PACKAGE
-    for name in fingerprint.TRAINER:
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        shutil.copy(place / f"{name}.py", tmp_path / f"{name}.py")
-    one, other = tmp_path / "evaluation" / "predict.py", tmp_path / "evaluation" / "metrics.py"
-    head, moved = one.read_text().split("def judged_right")
-    one.write_text(head)
-    other.write_text(other.read_text() + "\n\ndef judged_right" + moved)
-    monkeypatch.setattr(fingerprint, "PACKAGE", tmp_path)
-    fingerprint.trainer_version.cache_clear()
-    try:
-        assert fingerprint.trainer_version() == before
-        one.write_text(head + "def judged_right" + moved)  # and twice it is not
-        fingerprint.trainer_version.cache_clear()
-        assert fingerprint.trainer_version() != before
-    finally:
-        fingerprint.trainer_version.cache_clear()
 
 
 def test_the_metrics_of_the_stand_in_are_its_own() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from builders import ROOT
 
 from facesiam.config.trial import TrialConfig
 from facesiam.nets import siamese
@@ -20,7 +21,7 @@ from search.analysis.published import SPACES
 from search.resources.plan import seconds_of_rows
 from search.space.model import load
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
+SCRIPTS = ROOT / "scripts"
 
 
 def script(name: str) -> ModuleType:

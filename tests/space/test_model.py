@@ -12,12 +12,12 @@ from typing import Any
 
 import optuna
 import pytest
+from builders import SPACES
 
 from facesiam.config import trial
 from facesiam.config.trial import SETTINGS, TrialConfig
 from search.space.model import Choice, Range, Resources, Row, SearchSpace, SpaceError, load, main
 
-SPACES = Path(__file__).parents[2] / "spaces"
 SHIPPED = sorted(SPACES.glob("*.yaml"))
 
 

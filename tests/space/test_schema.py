@@ -9,13 +9,12 @@ from typing import Any
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 import yaml
+from builders import ROOT
 
 from facesiam.config.trial import SETTINGS, Setting
 from search.space import spec
 from search.space.model import SpaceError, load
 from search.space.schema import COMMAND, schema, text
-
-HOME = Path(__file__).parents[2]
 
 
 class Editor(yaml.SafeLoader):
@@ -47,7 +46,7 @@ def as_json(node: Any) -> Any:
 
 
 def test_the_committed_file_is_current() -> None:
-    committed = (HOME / "search" / "space" / "space.schema.json").read_text()
+    committed = (ROOT / "search" / "space" / "space.schema.json").read_text()
     assert committed == text(), f"search/space/space.schema.json is out of date; run: {COMMAND}"
 
 
@@ -57,11 +56,11 @@ def test_it_is_a_schema() -> None:
 
 @pytest.mark.parametrize("name", ["quickstart", "code1", "code2"])
 def test_it_takes_the_shipped_spaces(name: str) -> None:
-    path = HOME / "spaces" / f"{name}.yaml"
+    path = ROOT / "spaces" / f"{name}.yaml"
     assert problems(path.read_text()) == []
     line = path.read_text().splitlines()[0]
     named = line.removeprefix("# yaml-language-server: $schema=")
-    assert (path.parent / named).resolve() == HOME / "search" / "space" / "space.schema.json"
+    assert (path.parent / named).resolve() == ROOT / "search" / "space" / "space.schema.json"
 
 
 @pytest.mark.parametrize(

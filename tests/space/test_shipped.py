@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from builders import ROOT
 
 from search.space import model, shipped
 from search.space.problems import SpaceError
 
-ROOT = Path(__file__).parents[2]
 NAMES = ["beyond", "code1", "code2", "cpu", "precision", "quickstart"]
 
 

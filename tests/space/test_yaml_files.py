@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from builders import ROOT
 
 from search import run
 from search.space import model as space
 from search.space.model import SpaceError, load
 
-ROOT = Path(__file__).parents[2]
 GOOD = "search:\n  lr: [1e-3, 1e-4]\n"
 
 NOT_ONE = "' is not one of the 83 that there are (alexnet, vgg16_bn, convnext_base, …)"

@@ -14,10 +14,10 @@ import torch
 from facesiam.config.trial import EpochMetrics, Protocol, TrialConfig
 from facesiam.data.dataset import FaceData
 from facesiam.device.image_store import ImageStore
+from facesiam.errors import WeightsError
 from facesiam.evaluation.predict import predict
 from facesiam.nets.checkpoint import load_model, save_atomically, save_model, snapshot
 from facesiam.nets.losses import LOSSES
-from facesiam.nets.pretrained import WeightsError
 from facesiam.training.loop import Halted, Training, epochs
 
 TIMES = ("seconds", "samples_per_second", "peak_memory_mib")

@@ -14,8 +14,10 @@ import torch
 from torch import nn
 
 from facesiam.config.trial import TrialConfig
+from facesiam.nets.precision import compute_in
 from facesiam.training import optimizer
-from facesiam.training.optimizer import MasterWeightOptimizer, compute_in, learning_rate
+from facesiam.training.optimizer import MasterWeightOptimizer
+from facesiam.training.schedules import learning_rate
 
 SEEDS = range(5)
 

@@ -14,8 +14,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from builders import space
 from ray import cloudpickle, tune
-from rich.console import Console
+from simulated_ray import quiet
 
 from facesiam import trainable
 from facesiam.data.dataset import FaceData
@@ -23,9 +24,7 @@ from facesiam.trainable import FaceTrial
 from search import results
 from search.resources.allocation import Allocation, DriverError, Node, Setup
 from search.runs.journal import read_trials
-from search.space.model import load
 from search.tuning import driver, ray_cluster
-from search.tuning.live_table import Board
 from search.tuning.recorder import EPOCH_FIELDS
 
 SPACE = """
@@ -145,13 +144,12 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers do not ha
 def test_a_trial_that_runs_out_of_memory_is_tried_again_with_twice_its_share(
     tmp_path: Path, hungry: float
 ) -> None:  # of no more; and all of them
-    (tmp_path / "space.yaml").write_text(SPACE)
-    space = load(tmp_path / "space.yaml")
+    searched = space(tmp_path, SPACE)
     weights: Any = {"hungry": hungry}
     setup = Setup(run=tmp_path, data="", cpus=1, weights=weights)
-    board = Board(3, "val_acc", "max", Console(quiet=True))
-    shares = Allocation(space, setup, ray_cluster.machines())
-    assert driver.run(space, setup, shares, board, Hungry) is None
+    board = quiet(searched)
+    shares = Allocation(searched, setup, ray_cluster.machines())
+    assert driver.run(searched, setup, shares, board, Hungry) is None
     assert [t["stop_reason"] for t in read_trials(tmp_path).values()] == [None] * 3
     trials, epochs = results.load(tmp_path)
     assert trials["val_acc"].tolist() == [0.1, 0.01, 0.001]
@@ -161,16 +159,15 @@ def test_a_trial_that_runs_out_of_memory_is_tried_again_with_twice_its_share(
 @pytest.mark.usefixtures("local_ray")
 def test_the_secret_of_a_runs_url_stays_in_no_file_of_the_run(tmp_path: Path) -> None:
     """Ray keeps the trials' configs, in which workers are told where the run lies."""
-    (tmp_path / "space.yaml").write_text(SPACE)
-    space, url = load(tmp_path / "space.yaml"), "s3://AKIA:s3cr3t@bucket/run"
+    searched, url = space(tmp_path, SPACE), "s3://AKIA:s3cr3t@bucket/run"
     setup = Setup(run=tmp_path / "run", data="", cpus=1, storage=url, weights={"hungry": "9"})
     setup.run.mkdir()
     told = setup.run / "ray" / "session0" / "experiment_state-of-a-driver-that-was-killed.json"
     told.parent.mkdir(parents=True)
     told.write_text(url)
-    board = Board(3, space.metric, space.mode, Console(quiet=True))
-    shares = Allocation(space, setup, [Node(2, 0)])
-    assert driver.run(space, setup, shares, board, Told) is None
+    board = quiet(searched)
+    shares = Allocation(searched, setup, [Node(2, 0)])
+    assert driver.run(searched, setup, shares, board, Told) is None
     assert {line["status"] for line in read_trials(setup.run).values()} == {"done"}
     files = [file for file in setup.run.rglob("*") if file.is_file()]
     assert (setup.run / "ray").stat().st_mode & 0o777 == 0o700
@@ -181,17 +178,14 @@ def test_the_secret_of_a_runs_url_stays_in_no_file_of_the_run(tmp_path: Path) ->
 def test_two_run_at_once_though_a_worker_takes_longer_to_start_than_a_trial(
     tmp_path: Path,
 ) -> None:
-    (tmp_path / "space.yaml").write_text(
+    searched = space(
+        tmp_path,
         "fixed: {epochs: 1}\nsearch: {lr: [1e-4, 1e-3, 1e-2, 1e-1]}\n"
-        "algorithm: grid\nprune: false\n"
+        "algorithm: grid\nprune: false\n",
     )
-    space = load(tmp_path / "space.yaml")
     setup = Setup(run=tmp_path, data="", concurrent=2)
-    board = Board(4, "val_acc", "max", Console(quiet=True))
-    assert (
-        driver.run(space, setup, Allocation(space, setup, ray_cluster.machines()), board, Slow)
-        is None
-    )
+    shares = Allocation(searched, setup, ray_cluster.machines())
+    assert driver.run(searched, setup, shares, quiet(searched), Slow) is None
     # The one that was starting was not thrown away for the other, which was idle again.
     assert len(list(tmp_path.glob("worker-*"))) == 2
     noted = {
@@ -228,12 +222,12 @@ def test_a_head_without_workers_is_not_waited_for_for_ever(
 
 
 def test_no_trial_is_suggested_before_there_is_room_for_it(tmp_path: Path) -> None:
-    (tmp_path / "space.yaml").write_text(
+    searched = space(
+        tmp_path,
         "search: {net: [alexnet, vgg16_bn], lr: [1e-3, 1e-4]}\nalgorithm: grid\n"
-        "resources: {cpus: 1, per_net: {vgg16_bn: {cpus: 4}}}\n"
+        "resources: {cpus: 1, per_net: {vgg16_bn: {cpus: 4}}}\n",
     )
-    space = load(tmp_path / "space.yaml")
-    shares = Allocation(space, Setup(run=tmp_path, data="", concurrent=64), [Node(4, 0)])
+    shares = Allocation(searched, Setup(run=tmp_path, data="", concurrent=64), [Node(4, 0)])
     running: dict[str, Any] = {}
     searching = driver.Searching(SimpleNamespace(running=running, larger={}), shares)  # type: ignore[arg-type]
     room = []
@@ -273,17 +267,17 @@ def watched(*folders: Path) -> Iterator[list[list[int]]]:
 
 @pytest.mark.usefixtures("local_ray")
 def test_the_disk_holds_no_more_than_the_readme_says(tmp_path: Path, data: FaceData) -> None:
-    (tmp_path / "space.yaml").write_text(
+    searched = space(
+        tmp_path,
         "fixed: {image_size: 64, hidden: 16, batch_size: 8, epochs: 4, people: 4}\n"
         "search: {lr: [1e-5, 1e-4, 1e-3], seed: [0, 1, 2]}\n"
-        "algorithm: grid\nprune: false\nkeep: 2\n"
+        "algorithm: grid\nprune: false\nkeep: 2\n",
     )
-    space = load(tmp_path / "space.yaml")
     setup = Setup(run=tmp_path, data=str(data.folder), cpus=1)
-    board = Board(9, "val_acc", "max", Console(quiet=True))
+    board = quiet(searched)
     with watched(tmp_path / "weights", tmp_path / "state") as seen:
-        shares = Allocation(space, setup, ray_cluster.machines())
-        assert driver.run(space, setup, shares, board, Saving) is None
+        shares = Allocation(searched, setup, ray_cluster.machines())
+        assert driver.run(searched, setup, shares, board, Saving) is None
     ranked = results.load(tmp_path)[0]["trial"].head(2)
     assert {path.name for path in (tmp_path / "weights").iterdir()} == {f"{t}.pt" for t in ranked}
     assert list((tmp_path / "state").iterdir()) == []

@@ -63,7 +63,7 @@ TRACE = 'ray::ResourceTrainable.train() (pid=1)\n  File "x.py", line 1, in step\
             "told to end in epoch 2: its state is saved",
         ),
         (
-            TRACE + "facesiam.storage.StorageError: /r/state/1.pt: No space left on device\n",
+            TRACE + "facesiam.errors.StorageError: /r/state/1.pt: No space left on device\n",
             STORAGE,
             "/r/state/1.pt: No space left on device",
         ),

@@ -7,6 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
+from facesiam.objective import Objective
 from search.tuning.live_table import Board, human_seconds
 
 
@@ -14,7 +15,7 @@ def board(terminal: bool = False) -> tuple[Board, io.StringIO]:
     """A board that writes into a string."""
     text = io.StringIO()
     console = Console(file=text, width=160, force_terminal=terminal, color_system=None)
-    return Board(3, "val_acc", "max", console), text
+    return Board(3, Objective(), console), text
 
 
 METRICS = {"epoch": 1, "val_acc": 0.8125, "train_loss": 0.5, "val_loss": 0.4, "seconds": 2.0}
@@ -87,7 +88,7 @@ def test_a_board_that_cannot_be_shown_says_so_once_and_goes_on_counting(
     broken = Broken()
     broken.error = error
     console = Console(file=broken, width=160, force_terminal=terminal, color_system=None)
-    with Board(2, "val_acc", "max", console) as shown:
+    with Board(2, Objective(), console) as shown:
         for name, value in (("0001", 0.75), ("0002", 0.5)):
             shown.started(name, 2)
             shown.epoch(name, METRICS)

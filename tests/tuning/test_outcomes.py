@@ -6,10 +6,12 @@ import math
 from pathlib import Path
 from typing import Any
 
+import builders
 import pytest
 
+from facesiam.objective import Objective
 from search.pruning.history import History
-from search.space.model import SearchSpace, load
+from search.space.model import SearchSpace
 from search.tuning.outcomes import Progress, Standings, progress_of
 
 
@@ -35,7 +37,7 @@ def test_what_learned_is_ordered_by_its_score_and_nothing_else_is_ever_good(mode
         (math.nan, 60, "done", None),
         (0.79, 2, "interrupted", "interrupted"),
     ]
-    standings = Standings(mode)
+    standings = Standings(Objective(mode=mode))
     learned = [
         standings.tell(number, value and (value if mode == "max" else 1 - value), *rest)
         for number, (value, *rest) in enumerate(ends)
@@ -48,7 +50,7 @@ def test_what_learned_is_ordered_by_its_score_and_nothing_else_is_ever_good(mode
 
 def test_one_that_ended_at_chance_is_none_of_those_that_learned() -> None:
     """With few pairs its best of 60 epochs may well be above what a good one has after 3."""
-    standings = Standings("max")
+    standings = Standings(Objective())
     standings.tell(0, 0.66, 60, "done", None, Progress((0.66,) * 60, 60, learned=False))
     standings.tell(1, 0.64, 3, "stopped", "asha", Progress((0.5, 0.6, 0.64), 60))
     standings.tell(2, 0.52, 2, "failed", None, Progress((0.5, 0.52), 60, learned=False))
@@ -59,7 +61,7 @@ def test_those_of_different_ages_meet_at_the_younger_ones() -> None:
     """Worked out by hand. From age 1 to 2 gained 0.10 and 0.04: 0.07 on average; from 2 to 3 and
     from 3 to 4 only the first was seen: 0.10 each. So 0.64 at age 2 becomes 0.84, and 0.55 at age
     1 becomes 0.82: both were better than the first was at their age, and are now."""
-    standings = Standings("max")
+    standings = Standings(Objective())
     standings.tell(0, 0.80, 4, "done", None, Progress((0.5, 0.6, 0.7, 0.8), 4))
     standings.tell(1, 0.64, 2, "stopped", "asha", Progress((0.6, 0.64), 4))
     standings.tell(2, 0.55, 1, "stopped", "asha", Progress((0.55,), 4))
@@ -75,7 +77,7 @@ def test_those_of_different_ages_meet_at_the_younger_ones() -> None:
 
 
 def test_what_a_short_trial_has_at_its_end_is_all_that_it_will_have() -> None:
-    standings = Standings("max")
+    standings = Standings(Objective())
     standings.tell(0, 0.80, 4, "done", None, Progress((0.5, 0.6, 0.7, 0.8), 4))
     standings.tell(1, 0.62, 2, "done", None, Progress((0.5, 0.62), 2))
     standings.tell(2, 0.61, 1, "stopped", "asha", Progress((0.61,), 2))
@@ -84,7 +86,7 @@ def test_what_a_short_trial_has_at_its_end_is_all_that_it_will_have() -> None:
 
 
 def test_one_that_ended_and_of_which_only_the_value_is_known_gains_no_more() -> None:
-    standings = Standings("max")
+    standings = Standings(Objective())
     standings.tell(0, 0.80, 4, "done", None, Progress((0.5, 0.6, 0.7, 0.8), 4))
     standings.tell(1, 0.70, 2, "done")
     standings.tell(2, 0.62, 2, "stopped")  # it may come as far as any has: 0.62 + 0.10 + 0.10
@@ -93,7 +95,7 @@ def test_one_that_ended_and_of_which_only_the_value_is_known_gains_no_more() -> 
 
 def test_a_loss_counts_as_the_probability_of_the_right_answer() -> None:
     """One that began with a loss of 1e9 gained 0.5 and not a milliard."""
-    standings = Standings("min")
+    standings = Standings(Objective(mode="min"))
     standings.tell(0, math.log(2), 2, "done", None, Progress((1e9, math.log(2)), 2))
     standings.tell(1, math.log(4), 1, "stopped", "asha", Progress((math.log(4),), 2))
     assert standings.expected().tolist() == pytest.approx([0.5, 0.25 + 0.5])
@@ -110,9 +112,8 @@ def history(scores: list[float], **settings: Any) -> History:
 
 def space(tmp_path: Path, text: str = "") -> SearchSpace:
     """A space whose trials have 12 epochs or 24."""
-    file = tmp_path / "space.yaml"
-    file.write_text(f"search: {{epochs: [12, 24], lr: {{low: 1e-5, high: 1e-3}}}}\n{text}")
-    return load(file)
+    searched = "search: {epochs: [12, 24], lr: {low: 1e-5, high: 1e-3}}\n"
+    return builders.space(tmp_path, searched + text)
 
 
 def test_progress_is_the_best_so_far_by_age(tmp_path: Path) -> None:
@@ -148,7 +149,7 @@ def test_a_falling_rate_is_met_at_the_same_share_of_its_schedule(tmp_path: Path)
 
 def test_what_is_gained_late_in_one_schedule_is_not_expected_of_another() -> None:
     """Cosines gain 0.20 from age 1 to 2, constant ones 0.02: 0.59 there is more than 0.69 here."""
-    standings = Standings("max")
+    standings = Standings(Objective())
     standings.tell(0, 0.8, 2, "done", None, Progress((0.6, 0.8), 2, True, "cosine"))
     standings.tell(1, 0.72, 2, "done", None, Progress((0.7, 0.72), 2, True, "constant"))
     standings.tell(2, 0.59, 1, "stopped", "asha", Progress((0.59,), 2, True, "cosine"))

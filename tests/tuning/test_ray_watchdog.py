@@ -15,9 +15,11 @@ from typing import Any
 
 import pytest
 import ray
+from builders import ROOT
 from ray import tune
 from rich.console import Console
 
+from facesiam.objective import Objective
 from search.resources.allocation import Allocation, Setup
 from search.runs.journal import read_epochs, read_trials
 from search.space.model import load
@@ -32,7 +34,6 @@ from search.tuning.live_table import Board
 from search.tuning.recorder import EPOCH_FIELDS
 from search.tuning.shutdown import on_signals
 
-ROOT = Path(__file__).parents[2]
 SPACE = """
 fixed: {epochs: 500}
 search: {lr: [1e-3, 1e-2]}
@@ -73,7 +74,7 @@ def search_without(daemon: str, run: Path) -> None:
 
     threading.Thread(target=kill, daemon=True).start()
     board, shares = (
-        Board(2, "val_acc", "max", Console()),
+        Board(2, Objective(), Console()),
         Allocation(space, setup, ray_cluster.machines()),
     )
     print("returned", driver.run(space, setup, shares, board, Slow), flush=True)

@@ -10,7 +10,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from rich.console import Console
+from builders import space
+from simulated_ray import quiet
 
 from search import results
 from search.pruning.scheduler import Stop
@@ -18,7 +19,6 @@ from search.resources.allocation import Allocation, Node, Setup
 from search.runs.journal import read_epochs, read_trials
 from search.runs.reuse import RunRefused, refuse_changes
 from search.space.model import load
-from search.tuning.live_table import Board
 from search.tuning.recorder import EPOCH_FIELDS, Recorder
 from search.tuning.resume import stop_of
 from search.tuning.sampler import Sampler, Suggestion
@@ -41,10 +41,8 @@ CONTROL = PRUNED.replace("control: 0", "control: 1")
 
 def recorder(run: Path, text: str = SPACE) -> Recorder:
     """A recorder on a run folder, new or from an earlier session."""
-    (run / "space.yaml").write_text(text)
-    space = load(run / "space.yaml")
-    console = Console(quiet=True)
-    return Recorder(space, run, Board(space.count(), space.metric, space.mode, console))
+    searched = space(run, text)
+    return Recorder(searched, run, quiet(searched))
 
 
 def play(

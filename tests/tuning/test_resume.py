@@ -12,23 +12,20 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
 import pytest
-from rich.console import Console
+from builders import ROOT, space, write_lines
+from simulated_ray import Workers, metrics, quiet
 
 from facesiam.data.dataset import FaceData
 from search import results
 from search.pruning.asha import Asha
 from search.pruning.scheduler import Stop
 from search.runs.journal import EPOCHS, TRIALS, read_epochs, read_lines, read_trials
-from search.space.model import load
-from search.tuning.live_table import Board
-from search.tuning.recorder import EPOCH_FIELDS, Recorder
+from search.tuning.recorder import Recorder
 
-ROOT = Path(__file__).parents[2]
 SEARCH = """
 fixed: {epochs: 6}
 search: {lr: {low: 1e-5, high: 1e-1, log: true}, join: [concat, difference]}
@@ -40,69 +37,8 @@ prune: {asha: {grace: 1, factor: 2}, plateau: {patience: 2}, control: 0.3}
 
 def recorder(run: Path, text: str = SEARCH) -> Recorder:
     """A recorder on a run folder, new or from an earlier session."""
-    (run / "space.yaml").write_text(text)
-    space = load(run / "space.yaml")
-    return Recorder(space, run, Board(24, space.metric, space.mode, Console(quiet=True)))
-
-
-class Workers:
-    """Ray, as the recorder sees it: some trials at once, one event after the other."""
-
-    def __init__(self, recorder: Recorder, count: int, seed: int = 0) -> None:
-        self.recorder, self.count = recorder, count
-        self.rng = random.Random(seed)
-        self.trials: dict[str, Any] = {}
-        self.ran: list[tuple[str, int]] = []
-
-    def go(self) -> bool:
-        """Let one thing happen: a trial starts, or one reports an epoch; False at the end."""
-        recorder = self.recorder
-        if len(self.trials) < self.count and (suggestion := recorder.next()):
-            name, settings = suggestion.trial, suggestion.settings
-            trial = SimpleNamespace(config={"trial": name, "settings": settings}, error_file=None)
-            trial.epoch = recorder.noted(name)
-            recorder.scheduler.on_trial_add(None, trial)
-            recorder.on_trial_start(0, [], trial)
-            self.trials[name] = trial
-            return True
-        if not self.trials:
-            return False
-        self.report(self.trials[self.rng.choice(sorted(self.trials))])
-        return True
-
-    def report(self, trial: Any) -> None:
-        """Report an epoch of a trial as Ray does, and its end where there is one."""
-        name, settings, recorder = trial.config["trial"], trial.config["settings"], self.recorder
-        row = metrics(name, settings, trial.epoch)
-        self.ran.append((name, trial.epoch))
-        trial.epoch += 1
-        if last := trial.epoch == settings["epochs"]:
-            recorder.scheduler.on_trial_complete(None, trial, row)
-            decision = "STOP"
-        else:
-            decision = recorder.scheduler.on_trial_result(None, trial, row)
-        recorder.on_trial_result(0, [], trial, row)
-        if decision == "STOP" or last:
-            del self.trials[name]
-            recorder.on_trial_complete(0, [], trial)
-
-
-def metrics(name: str, settings: Any, epoch: int) -> dict[str, float]:
-    """What an epoch of a trial measures, whenever it is trained: some learn, some break."""
-    rng = random.Random(f"{name}/{epoch}")
-    lr = float(settings["lr"])
-    kind = random.Random(f"{lr:.9f}").randrange(8)
-    broken, stalls = kind == 6 and epoch == 1, kind == 1
-    level = 0.5 if stalls else 0.6 + 0.04 * kind + 0.02 * epoch
-    row = dict.fromkeys(EPOCH_FIELDS, 0.5) | {
-        "epoch": epoch,
-        "val_acc": round(level + rng.uniform(0, 0.02), 4),
-        "val_pairs": 2000,
-        "train_loss": float("nan") if broken else 0.5,
-        "updates": 50,
-        "trunk_grad_zero": 0.0,
-    }
-    return row
+    searched = space(run, text)
+    return Recorder(searched, run, quiet(searched))
 
 
 def state(recorder: Recorder) -> dict[str, Any]:
@@ -130,8 +66,7 @@ def cut(run: Path, to: Path, lines: int) -> None:
     shutil.rmtree(to, ignore_errors=True)
     to.mkdir()
     for name in (TRIALS, EPOCHS):
-        kept = [row for row in read_lines(run / name) if row["n"] <= lines]
-        (to / name).write_text("".join(json.dumps(row) + "\n" for row in kept))
+        write_lines(to / name, [row for row in read_lines(run / name) if row["n"] <= lines])
 
 
 @pytest.mark.parametrize("workers", [1, 4])

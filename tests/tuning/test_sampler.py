@@ -10,7 +10,9 @@ import random
 from pathlib import Path
 from typing import Any
 
+import builders
 import pytest
+from builders import SPACES
 from rich.console import Console
 
 from search.resources.allocation import Allocation, Node, Setup
@@ -40,9 +42,7 @@ seed: 4
 
 def space(tmp_path: Path, text: str, algorithm: str) -> SearchSpace:
     """The space of a text, with an algorithm."""
-    file = tmp_path / "space.yaml"
-    file.write_text(text + f"algorithm: {algorithm}\n")
-    return load(file)
+    return builders.space(tmp_path, text + f"algorithm: {algorithm}\n")
 
 
 def score(suggestion: Suggestion) -> float:
@@ -138,7 +138,7 @@ def in_the_dead_region(one: SearchSpace, seed: int) -> float:
 def test_what_guessed_for_longer_is_not_better_than_what_learned_and_was_stopped() -> None:
     """0.50 after 7 epochs, 0.78 after 3, told without a rule: at random 0.35 lie where nothing
     learns, and 0.73 did when those that came further were taken for the better ones."""
-    code2 = load(Path(__file__).parents[2] / "spaces" / "code2.yaml")
+    code2 = load(SPACES / "code2.yaml")
     assert sum(in_the_dead_region(code2, seed) for seed in range(4)) / 4 <= 0.1
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
+from builders import space
 
-from search.space.model import SearchSpace, load
+from search.space.model import SearchSpace
 from search.tuning.sampler import Sampler
 from search.tuning.tpe import Tpe
 
@@ -34,12 +35,6 @@ search:
   batch_size: {low: 2, high: 12, log: true}
   crop: {low: 0, high: 0.3, step: 0.1}
 """
-
-
-def space(tmp_path: Path, text: str) -> SearchSpace:
-    """The space of a text."""
-    (tmp_path / "space.yaml").write_text(text)
-    return load(tmp_path / "space.yaml")
 
 
 def score(settings: dict[str, Any]) -> float:

@@ -8,7 +8,9 @@ import math
 from pathlib import Path
 from typing import Any
 
+import builders
 import pytest
+from builders import SPACES
 
 from facesiam.config.trial import TrialConfig
 from search.cli import parser
@@ -32,8 +34,7 @@ trials: 5
 @pytest.fixture
 def space(tmp_path: Path) -> SearchSpace:
     """A search with a condition."""
-    (tmp_path / "space.yaml").write_text(SPACE)
-    return load(tmp_path / "space.yaml")
+    return builders.space(tmp_path, SPACE)
 
 
 def earlier(folder: Path, *trials: tuple[dict[str, Any], list[float], str]) -> str:
@@ -144,7 +145,7 @@ def test_lower_is_better_where_the_space_says_so(space: SearchSpace, tmp_path: P
 
 
 def test_the_documents_rows_are_a_prior_for_code_2() -> None:
-    code2 = load(Path(__file__).parents[2] / "spaces" / "code2.yaml")
+    code2 = load(SPACES / "code2.yaml")
     known, (said,) = warm_start.gather(["documents"], code2)
     assert {one.source for one in known} == {f"documents/{row}" for row in "ABCDEFGHIJKLM"}
     best = known[0]
@@ -258,7 +259,7 @@ def test_runs_on_other_data_are_left_out(space: SearchSpace, tmp_path: Path) -> 
 
 
 def test_where_the_documents_have_no_score_that_is_said() -> None:
-    code2 = load(Path(__file__).parents[2] / "spaces" / "code2.yaml")
+    code2 = load(SPACES / "code2.yaml")
     known, (said,) = warm_start.gather(["documents"], dataclasses.replace(code2, metric="val_auc"))
     assert not known and "13 with no val_auc" in said and "0 of 19" in said
 

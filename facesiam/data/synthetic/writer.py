@@ -19,12 +19,12 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from facesiam.data import unfinished
-from facesiam.data.archive import DataError
 from facesiam.data.progress import bar
 from facesiam.data.synthetic import portrait
 from facesiam.data.synthetic.canvas import Pen
 from facesiam.data.synthetic.person import View, person, shot
 from facesiam.device.cores import cores
+from facesiam.errors import DataError
 
 VERSION = 1
 """Counts up whenever the same seed draws other images or pairs than before."""

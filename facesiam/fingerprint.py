@@ -1,4 +1,4 @@
-"""What decides a trial's numbers, as hashes: of the trainer's code, and of all of a trial.
+"""Hashes of what decides a trial's numbers: the trainer's code, and everything about one trial.
 
 Two trials with the same key are the same work: the same settings, data, trainer and pretrained
 weights.
@@ -24,36 +24,24 @@ if TYPE_CHECKING:
     from facesiam.device.numerics import Ran
 
 PACKAGE = Path(str(facesiam.__file__)).parent
-TRAINER = (
-    "config/constraints",
-    "config/trial",
-    "data/alignment",
-    "data/cfp",
-    "data/checksums",
-    "data/dataset",
-    "data/images",
-    "data/jpeg",
-    "data/lists",
-    "data/packing",
-    "device/cuda_graph",
-    "device/hardware",
-    "device/image_store",
-    "evaluation/metrics",
-    "evaluation/predict",
-    "nets/convolutions",
-    "nets/losses",
-    "nets/pretrained",
-    "nets/siamese",
-    "nets/trunks",
-    "nets/weight_files",
-    "training/augment",
-    "training/batches",
-    "training/liveness",
-    "training/loop",
-    "training/optimizer",
-    "training/schedules",
-)
-"""The modules that an epoch's numbers come from."""
+TRAINER = ("config", "data", "device", "evaluation", "nets", "training")
+"""The packages that an epoch's or a test's numbers come from."""
+EXCLUDED = {
+    "config/lookalikes": "words error messages",
+    "config/settings": "reads values, which are in the key themselves",
+    "data/__main__": "a command",
+    "data/archive": "finds and opens files, whose content is in the key",
+    "data/download": "fetches files, whose content is in the key",
+    "data/inspection": "reports on a dataset",
+    "data/progress": "a progress bar",
+    "data/synthetic": "draws images, whose content is in the key",
+    "data/unfinished": "names and removes unfinished files",
+    "device/cores": "counts cores; the number of threads is in the key",
+    "device/numerics": "what it resolves is in the key",
+    "nets/checkpoint": "stores weights as they are",
+    "training/throughput": "measures speed and memory",
+}
+"""Modules and packages of these that cannot change a number, and why not."""
 LIBRARIES = ("torch", "torchvision", "numpy", "pillow", "pytorch-metric-learning")
 
 
@@ -62,14 +50,17 @@ def trainer_version() -> str:
     """Return a hash of the trainer: its code without comments and docstrings, its libraries.
 
     Where a definition stands, in which module and after which other, does not count.
+
+    Returns:
+        16 hexadecimal digits.
     """
     imports: set[str] = set()
     definitions: list[str] = []
-    for name in TRAINER:
-        tree = ast.parse((PACKAGE / f"{name}.py").read_text(encoding="utf-8"))
+    for file in trainer_files():
+        tree = ast.parse(file.read_text(encoding="utf-8"))
         for node in ast.walk(tree):
             body = getattr(node, "body", None)
-            if isinstance(body, list):  # a text that stands alone says something to readers only
+            if isinstance(body, list):  # an expression of one text is a docstring
                 node.body = [  # type: ignore[attr-defined]
                     part
                     for part in body
@@ -87,8 +78,19 @@ def trainer_version() -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def trainer_files() -> list[Path]:
+    """Return the source files that ``trainer_version`` hashes."""
+    found = []
+    for package in TRAINER:
+        for file in sorted((PACKAGE / package).rglob("*.py")):
+            name = file.relative_to(PACKAGE).with_suffix("")
+            if not {name.as_posix(), name.parent.as_posix()} & EXCLUDED.keys():
+                found.append(file)
+    return found
+
+
 def _own(part: ast.stmt) -> bool:
-    """Whether a statement imports from this package, wherever it stands."""
+    """Return whether a statement imports from this package."""
     return isinstance(part, ast.ImportFrom) and (part.module or "").startswith("facesiam")
 
 

@@ -1,7 +1,7 @@
 """What a search loses when things die: a cluster of three machines, kills at random, and a count.
 
-    .venv/bin/python scripts/soak.py                          ten kills, a folder that all share
-    .venv/bin/python scripts/soak.py --storage s3 --kills 5   an S3 server, no shared folder
+    .venv/bin/python tests/cluster/soak.py                          ten kills, a folder that all share
+    .venv/bin/python tests/cluster/soak.py --storage s3 --kills 5   an S3 server, no shared folder
 
 It starts a head and two workers, each in a network of its own where the machine allows (root and
 `ip netns`), else on loopback; where it can, the workers see neither this code nor the data. A
@@ -24,16 +24,15 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "cluster")]
+from nodes import Cluster, Node, s3_server
 
-from nodes import Cluster, Node, s3_server  # noqa: E402
+from facesiam.config.trial import positive
+from facesiam.data.dataset import prepare
+from facesiam.data.synthetic.writer import draw
+from search.runs.journal import EPOCHS, TRIALS, read_events
+from search.runs.remote import folder_for
 
-from facesiam.config.trial import positive  # noqa: E402
-from facesiam.data.dataset import prepare  # noqa: E402
-from facesiam.data.synthetic.writer import draw  # noqa: E402
-from search.runs.journal import EPOCHS, TRIALS, read_events  # noqa: E402
-from search.runs.remote import folder_for  # noqa: E402
+ROOT = Path(__file__).parents[2]
 
 SPACE = """
 fixed: {{image_size: 64, hidden: 16, batch_size: 4, precision: fp32, join: difference, epochs: 6}}

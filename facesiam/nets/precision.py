@@ -1,0 +1,33 @@
+"""The precision that a net computes in: what its layers are rounded to."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from facesiam.config.trial import TrialConfig
+from facesiam.device.hardware import precision_of
+from facesiam.nets.trunks import Pooled
+
+DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
+
+
+def dtype_of(config: TrialConfig, device: torch.device) -> torch.dtype:
+    """Return what the convolutions and linear layers compute in."""
+    return DTYPES[precision_of(config.precision, config.net, device.type)]
+
+
+def compute_in(net: nn.Module, dtype: torch.dtype) -> None:
+    """Round the weights of convolutions and linear layers to `dtype`, in place.
+
+    Those are the layers that autocast runs in bf16. Batch-norm keeps its fp32 parameters and
+    takes inputs of either dtype. A trunk that mixes both is left in fp32, and told to compute
+    under autocast.
+    """
+    mixed = [layer for layer in net.modules() if isinstance(layer, Pooled) and layer.mixed]
+    left_alone = {layer for trunk in mixed for layer in trunk.modules()}
+    for trunk in mixed:
+        trunk.dtype = dtype
+    for layer in net.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear) and layer not in left_alone:
+            layer.to(dtype)

@@ -1,0 +1,59 @@
+"""The objective of a search: which metric decides, and whether more or less of it is better."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A metric of an epoch, and the direction in which it is better. NaN is never better.
+
+    Args:
+        metric: name of a field of ``EpochMetrics``.
+        mode: ``max`` or ``min``.
+    """
+
+    metric: str = "val_acc"
+    mode: str = "max"
+
+    @property
+    def maximizes(self) -> bool:
+        """Whether more is better."""
+        return self.mode == "max"
+
+    @property
+    def worst(self) -> float:
+        """The infinity that every score is better than."""
+        return -math.inf if self.maximizes else math.inf
+
+    def key(self, value: float | None) -> float:
+        """Return a score as a number of which more is better; applied twice, the score again.
+
+        A missing score, None or NaN, is below all others.
+        """
+        if value is None or math.isnan(value):
+            return -math.inf
+        return value if self.maximizes else -value
+
+    def better(self, value: float, than: float | None) -> bool:
+        """Whether a score is better than another one, or than none (None or NaN)."""
+        if than is None or math.isnan(than):
+            return not math.isnan(value)
+        return self.key(value) > self.key(than)
+
+    def best_epoch(self, values: Sequence[float]) -> int | None:
+        """Return the position of the best score, the first of equals; None where all are NaN."""
+        best = None
+        for position, value in enumerate(values):
+            if self.better(value, None if best is None else values[best]):
+                best = position
+        return best
+
+    def best(self, values: Iterable[float], default: float = math.nan) -> float:
+        """Return the best score; ``default`` where there is none."""
+        known = list(values)
+        epoch = self.best_epoch(known)
+        return default if epoch is None else known[epoch]

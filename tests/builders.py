@@ -1,0 +1,51 @@
+"""What many tests begin with: places of the repository, search spaces and run folders."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from facesiam.config.trial import TrialConfig
+from search.space.model import SearchSpace, load
+
+ROOT = Path(__file__).parent.parent
+SPACES = ROOT / "spaces"
+REFERENCE = ROOT / "ray_results" / "reference"
+
+THREE_EPOCHS = "fixed: {epochs: 3}\nsearch: {lr: {low: 1e-5, high: 1e-1, log: true}}\n"
+SETTINGS: dict[str, Any] = TrialConfig(epochs=3).to_dict()
+"""Of a trial of this space."""
+
+
+def space(folder: Path, text: str) -> SearchSpace:
+    """Write a space file into the folder and load it."""
+    file = folder / "space.yaml"
+    file.write_text(text)
+    return load(file)
+
+
+def epoch(number: int, score: float = 0.5) -> dict[str, float]:
+    """An epoch's metrics, as few as a journal can do with."""
+    return {"epoch": number, "val_acc": score, "val_pairs": 100, "seconds": 1.0}
+
+
+def write_lines(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write JSON lines."""
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def write_run(
+    folder: Path,
+    trials: Sequence[Mapping[str, Any]],
+    epochs: Sequence[Mapping[str, Any]],
+    space: str = "",
+) -> Path:
+    """Write a run's two journal files, and its space file if there is a text; return the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if space:
+        (folder / "space.yaml").write_text(space)
+    write_lines(folder / "trials.jsonl", trials)
+    write_lines(folder / "epochs.jsonl", epochs)
+    return folder

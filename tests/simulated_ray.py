@@ -1,0 +1,78 @@
+"""Ray as the recorder sees it, without Ray: trials that start, report epochs and end."""
+
+from __future__ import annotations
+
+import random
+from types import SimpleNamespace
+from typing import Any
+
+from rich.console import Console
+
+from search.space.model import SearchSpace
+from search.tuning.live_table import Board
+from search.tuning.recorder import EPOCH_FIELDS, Recorder
+
+
+def quiet(space: SearchSpace) -> Board:
+    """The live table of a search, which shows nothing."""
+    return Board(space.count(), space.objective, Console(quiet=True))
+
+
+class Workers:
+    """Ray, as the recorder sees it: some trials at once, one event after the other."""
+
+    def __init__(self, recorder: Recorder, count: int, seed: int = 0) -> None:
+        self.recorder, self.count = recorder, count
+        self.rng = random.Random(seed)
+        self.trials: dict[str, Any] = {}
+        self.ran: list[tuple[str, int]] = []
+
+    def go(self) -> bool:
+        """Let one thing happen: a trial starts, or one reports an epoch; False at the end."""
+        recorder = self.recorder
+        if len(self.trials) < self.count and (suggestion := recorder.next()):
+            name, settings = suggestion.trial, suggestion.settings
+            trial = SimpleNamespace(config={"trial": name, "settings": settings}, error_file=None)
+            trial.epoch = recorder.noted(name)
+            recorder.scheduler.on_trial_add(None, trial)
+            recorder.on_trial_start(0, [], trial)
+            self.trials[name] = trial
+            return True
+        if not self.trials:
+            return False
+        self.report(self.trials[self.rng.choice(sorted(self.trials))])
+        return True
+
+    def report(self, trial: Any) -> None:
+        """Report an epoch of a trial as Ray does, and its end where there is one."""
+        name, settings, recorder = trial.config["trial"], trial.config["settings"], self.recorder
+        row = metrics(name, settings, trial.epoch)
+        self.ran.append((name, trial.epoch))
+        trial.epoch += 1
+        if last := trial.epoch == settings["epochs"]:
+            recorder.scheduler.on_trial_complete(None, trial, row)
+            decision = "STOP"
+        else:
+            decision = recorder.scheduler.on_trial_result(None, trial, row)
+        recorder.on_trial_result(0, [], trial, row)
+        if decision == "STOP" or last:
+            del self.trials[name]
+            recorder.on_trial_complete(0, [], trial)
+
+
+def metrics(name: str, settings: Any, epoch: int) -> dict[str, float]:
+    """What an epoch of a trial measures, whenever it is trained: some learn, some break."""
+    rng = random.Random(f"{name}/{epoch}")
+    lr = float(settings["lr"])
+    kind = random.Random(f"{lr:.9f}").randrange(8)
+    broken, stalls = kind == 6 and epoch == 1, kind == 1
+    level = 0.5 if stalls else 0.6 + 0.04 * kind + 0.02 * epoch
+    row = dict.fromkeys(EPOCH_FIELDS, 0.5) | {
+        "epoch": epoch,
+        "val_acc": round(level + rng.uniform(0, 0.02), 4),
+        "val_pairs": 2000,
+        "train_loss": float("nan") if broken else 0.5,
+        "updates": 50,
+        "trunk_grad_zero": 0.0,
+    }
+    return row

@@ -1,0 +1,106 @@
+"""The hash of the trainer's code: what changes it, and what must not."""
+
+from __future__ import annotations
+
+import ast
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from facesiam import fingerprint
+
+BELOW = {"cli", "errors", "files", "fingerprint", "processes"}
+"""What stands below the trainer's packages, or is not of its numbers."""
+
+
+@pytest.fixture
+def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of the package that is hashed in place of it."""
+    shutil.copytree(
+        fingerprint.PACKAGE, tmp_path / "facesiam", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    monkeypatch.setattr(fingerprint, "PACKAGE", tmp_path / "facesiam")
+    yield tmp_path / "facesiam"
+    fingerprint.trainer_version.cache_clear()
+
+
+def version() -> str:
+    fingerprint.trainer_version.cache_clear()
+    return fingerprint.trainer_version()
+
+
+def test_the_trainer_imports_nothing_of_this_package_that_is_not_hashed_or_named() -> None:
+    for file in fingerprint.trainer_files():
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("facesiam"):
+                inside = (node.module or "").split(".")[1:] or [node.names[0].name]
+                assert inside[0] in {*fingerprint.TRAINER, *BELOW}, file
+
+
+def test_every_exclusion_is_of_a_module_that_is_there() -> None:
+    for name in fingerprint.EXCLUDED:
+        assert name.split("/")[0] in fingerprint.TRAINER
+        assert (fingerprint.PACKAGE / name).is_dir() or (
+            fingerprint.PACKAGE / f"{name}.py"
+        ).is_file(), name
+
+
+@pytest.mark.parametrize(
+    ("file", "same"),
+    [
+        ("training/new.py", False),
+        ("data/new.py", False),
+        ("nets/deep/new.py", False),
+        ("new.py", True),
+        ("data/synthetic/new.py", True),
+    ],
+)
+def test_a_module_that_is_new_is_of_the_trainer_unless_it_is_excluded(
+    copy: Path, file: str, same: bool
+) -> None:
+    before = version()
+    (copy / file).parent.mkdir(exist_ok=True)
+    (copy / file).write_text("FACTOR = 2\n")
+    assert (version() == before) == same
+
+
+@pytest.mark.parametrize(
+    ("edit", "same"),
+    [
+        (("import torch\n", "import torch\n\n# a comment\n"), True),
+        (("def single", '"""A text."""\n\n\ndef single'), True),
+        (("import torch\n", "import torch\n\nFACTOR = 2\n"), False),
+        (("import torch\n", "import torch as th\n"), False),
+        (("from facesiam.", "from facesiam.else_"), True),
+        (("def single", "PLACE = 0\n\n\ndef single"), False),
+    ],
+)
+def test_comments_and_docstrings_are_not_the_trainers_code(
+    copy: Path, edit: tuple[str, str], same: bool
+) -> None:
+    before = version()
+    file = copy / "nets" / "losses.py"
+    assert edit[0] in file.read_text()
+    file.write_text(file.read_text().replace(*edit, 1))
+    assert (version() == before) == same
+
+
+def test_a_definition_that_moves_is_the_same_code(copy: Path) -> None:
+    before = version()
+    one, other = copy / "evaluation" / "predict.py", copy / "evaluation" / "metrics.py"
+    head, moved = one.read_text().split("def judged_right")
+    one.write_text(head)
+    other.write_text(other.read_text() + "\n\ndef judged_right" + moved)
+    assert version() == before
+    one.write_text(head + "def judged_right" + moved)  # and twice it is not
+    assert version() != before
+
+
+def test_an_excluded_module_may_change(copy: Path) -> None:
+    before = version()
+    (copy / "device" / "cores.py").write_text("")
+    assert version() == before
+    (copy / "device" / "hardware.py").write_text("")
+    assert version() != before
