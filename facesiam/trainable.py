@@ -72,8 +72,8 @@ class FaceTrial(tune.Trainable):
     Its Ray config: trial, settings, data, weights, run (folder or URL), cpus, device, metric,
     mode; `file_server`, the name of the actor that has the files which this machine does not see,
     or None; `contents`, the SHA-256 of the weights by net, where there is such an actor; `noted`,
-    the number of its epochs that the driver has in its journal; and `bar`, the score above which
-    its weights are worth keeping, or None.
+    the number of its epochs that the driver has in its journal; and `keep_threshold`, the score
+    that makes its weights worth keeping, or None.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -135,7 +135,7 @@ class FaceTrial(tune.Trainable):
         self.state_file = Path("state") / f"{trial}.pt"
         self.weights_file = Path("weights") / f"{trial}.pt"
         self.objective = Objective(config["metric"], config["mode"])
-        self.bar = self.objective.key(config["bar"])
+        self.keep_threshold = self.objective.key(config["keep_threshold"])
         with self._telling_memory():
             self._resume(config, self._saved_state())
         self.saved_at = time.monotonic()
@@ -239,7 +239,7 @@ class FaceTrial(tune.Trainable):
         if value > self.best:
             assert self.training is not None
             self.best = value
-            if value >= self.bar:
+            if value >= self.keep_threshold:
                 self.writer.write(
                     self.weights_file,
                     model_file(

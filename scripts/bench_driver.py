@@ -43,7 +43,7 @@ from search.runs.journal import EPOCHS, TRIALS
 from search.space.model import SearchSpace, load
 from search.tuning import driver, ray_cluster
 from search.tuning.live_table import Board
-from search.tuning.recorder import Recorder
+from search.tuning.search_state import SearchState
 
 SEARCH = """
 fixed: {{epochs: {epochs}}}
@@ -147,7 +147,7 @@ def journal(space: SearchSpace, run: Path) -> dict[str, float]:
     trials = int(space.count() or 1)
     size = sum((run / name).stat().st_size for name in (TRIALS, EPOCHS))
     moments = [time.perf_counter()]
-    Recorder(space, run, Board(None, space.objective, Console(file=io.StringIO())))
+    SearchState.replay(space, run)
     moments.append(time.perf_counter())
     load_frames(run)
     moments.append(time.perf_counter())

@@ -156,7 +156,7 @@ def next_trials() -> dict[str, list[float]]:
                 "noted": 0,
                 "metric": "val_acc",
                 "mode": "max",
-                "bar": None,
+                "keep_threshold": None,
             }
             trial, found[join] = FaceTrial(config | {"trial": "0"}), []
             for number in range(1, 6):

@@ -450,7 +450,7 @@ def _run(
     from search.analysis import frames
     from search.runs import manifest
     from search.tuning import driver
-    from search.tuning.shutdown import TIME_UP
+    from search.tuning.search_state import StopReason
 
     console = board.console
     try:
@@ -462,32 +462,32 @@ def _run(
                 "with: its trials may not be comparable",
             )
         _say_who_chooses(console, options, space, setup, shares)
-        why = driver.run(
+        stop = driver.run(
             space,
             setup,
             shares,
             board,
             options.trainable,
             key=key,
-            lent=taken,
+            reusable=taken,
             mirror=mirror,
             dead_end=lambda why: _dead_end(options, setup, board, mirror, why),
         )
-        manifest.end(setup.run, why is None)
+        manifest.end(setup.run, stop is None)
         if read_trials(setup.run):
             frames.write(setup.run)
     except OSError as error:
         where = error.filename or setup.run
         return _failed(options, console, setup.run, f"{where}: {error.strerror}")
     _say_results(console, space, setup)
-    if why in CODES:
-        _say(console, f"{why}; go on with:\n  {_resume_command(options)}")
-        return CODES[why]
-    if why == TIME_UP:
+    if stop and stop.reason.value in CODES:
+        _say(console, f"{stop}; go on with:\n  {_resume_command(options)}")
+        return CODES[stop.reason.value]
+    if stop and stop.reason is StopReason.TIME_UP:
         said = f"{space.minutes:g} minutes are over; go on with:\n  {_resume_command(options)}"
         _say(console, said)
-    elif why:
-        return _failed(options, console, setup.run, why)
+    elif stop:
+        return _failed(options, console, setup.run, str(stop))
     if options.report or space.report:
         from search.report.page import report
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,11 +12,19 @@ from rich.console import Console
 from search.space.model import SearchSpace
 from search.tuning.live_table import Board
 from search.tuning.recorder import EPOCH_FIELDS, Recorder
+from search.tuning.search_state import SearchState
 
 
 def quiet(space: SearchSpace) -> Board:
     """The live table of a search, which shows nothing."""
     return Board(space.count(), space.objective, Console(quiet=True))
+
+
+def started(space: SearchSpace, run: Path, board: Board | None = None, **more: Any) -> Recorder:
+    """A recorder of a run, new or from an earlier session, as the driver starts it."""
+    recorder = Recorder(SearchState.replay(space, run), run, board or quiet(space), **more)
+    recorder.start()
+    return recorder
 
 
 class Workers:
@@ -33,8 +42,8 @@ class Workers:
         if len(self.trials) < self.count and (suggestion := recorder.next()):
             name, settings = suggestion.trial, suggestion.settings
             trial = SimpleNamespace(config={"trial": name, "settings": settings}, error_file=None)
-            trial.epoch = recorder.noted(name)
-            recorder.scheduler.on_trial_add(None, trial)
+            trial.epoch = recorder.state.epochs_noted(name)
+            recorder.state.scheduler.on_trial_add(None, trial)
             recorder.on_trial_start(0, [], trial)
             self.trials[name] = trial
             return True
@@ -50,10 +59,10 @@ class Workers:
         self.ran.append((name, trial.epoch))
         trial.epoch += 1
         if last := trial.epoch == settings["epochs"]:
-            recorder.scheduler.on_trial_complete(None, trial, row)
+            recorder.state.scheduler.on_trial_complete(None, trial, row)
             decision = "STOP"
         else:
-            decision = recorder.scheduler.on_trial_result(None, trial, row)
+            decision = recorder.state.scheduler.on_trial_result(None, trial, row)
         recorder.on_trial_result(0, [], trial, row)
         if decision == "STOP" or last:
             del self.trials[name]

@@ -40,7 +40,7 @@ def config(run: Path, data: FaceData, tiny: TrialConfig, trial: str = "0001") ->
         "noted": 0,
         "metric": "val_acc",
         "mode": "max",
-        "bar": None,
+        "keep_threshold": None,
     }
 
 
@@ -182,8 +182,8 @@ def test_weights_below_the_bar_are_not_written(
     tiny: TrialConfig, data: FaceData, tmp_path: Path
 ) -> None:
     """The run has as many better trials as it keeps: what could be written would be deleted."""
-    low = FaceTrial(config(tmp_path, data, tiny) | {"bar": 1.01})
-    high = FaceTrial(config(tmp_path, data, tiny, "0002") | {"bar": 0.0})
+    low = FaceTrial(config(tmp_path, data, tiny) | {"keep_threshold": 1.01})
+    high = FaceTrial(config(tmp_path, data, tiny, "0002") | {"keep_threshold": 0.0})
     for trial in (low, high):
         step(trial)
         trial.writer.flush()

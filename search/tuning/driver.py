@@ -36,6 +36,7 @@ from search.tuning.file_server import serve_files
 from search.tuning.live_table import Board
 from search.tuning.ray_cluster import LOOK_SECONDS, machines
 from search.tuning.recorder import Recorder
+from search.tuning.search_state import SearchState, SearchStop, StopReason
 from search.tuning.shutdown import on_signals
 
 PROBE_SECONDS = 1800
@@ -52,18 +53,17 @@ def run(
     trainable: type[tune.Trainable] | None = None,
     *,
     key: Key | None = None,
-    lent: Mapping[str, ReusableTrial] | None = None,
+    reusable: Mapping[str, ReusableTrial] | None = None,
     mirror: Mirror | None = None,
     dead_end: Callable[[str], int] | None = None,
-) -> str | None:
+) -> SearchStop | None:
     """Run the search, or what is left of it, into ``setup.run``.
 
     Raises:
         Foreign: another program writes to the run, so this search has left it.
 
     Returns:
-        What cut it short, such as "interrupted", "terminated" or what is wrong with the storage;
-        None: it came to its end.
+        What cut it short; None: it came to its end.
 
     Args:
         space: what to search.
@@ -72,21 +72,22 @@ def run(
         board: where it is shown.
         trainable: what a worker runs for a trial; None: ``FaceTrial``.
         key: what gives each trial its key; None: none has one.
-        lent: finished trials of earlier runs, by key, that are not run again.
+        reusable: finished trials of earlier runs, by key, that are not run again.
         mirror: of a run that lies behind a URL.
         dead_end: what is done, on another thread, where Ray has died and this call hangs within
             it: told why, it returns the exit code with which the process ends.
     """
     recorder = Recorder(
-        space,
+        SearchState.replay(space, setup.run),
         setup.run,
         board,
         shares,
         key,
-        lent,
+        reusable,
         storage=mirror.bucket if mirror else None,
         sweep=mirror.sweep if mirror else None,
     )
+    recorder.start()
     if mirror:
         mirror.on_lost = recorder.lost
     _keep_private(setup)
@@ -101,19 +102,20 @@ def run(
     except KeyboardInterrupt:
         pass
     except OSError as error:  # the disk that the journal is on, or Ray's files
-        recorder.halted = failures.told(error)
+        recorder.stop = SearchStop(StopReason.FAILED, failures.told(error))
     except TuneError as error:  # so Ray wraps them, where it is its own
         if os.strerror(errno.ENOSPC) not in str(error):
             raise
-        recorder.halted = f"Ray's files: {os.strerror(errno.ENOSPC)}"
+        full = f"Ray's files: {os.strerror(errno.ENOSPC)}"
+        recorder.stop = SearchStop(StopReason.FAILED, full)
     _remove_secrets(setup)
     try:
-        why = recorder.close()
+        stop = recorder.close()
     except OSError as error:
-        why = failures.told(error)
+        stop = SearchStop(StopReason.FAILED, failures.told(error))
     if recorder.journal.foreign:  # the run is another search's now, its manifest too
         raise recorder.journal.foreign
-    return why
+    return stop
 
 
 def _keep_private(setup: Setup) -> None:
@@ -151,7 +153,7 @@ def _tuner(recorder: Recorder, shares: Allocation, trainable: type[tune.Trainabl
         tune.with_resources(trainable, placing(shares)),
         tune_config=tune.TuneConfig(
             search_alg=Searching(recorder, shares, server),
-            scheduler=recorder.scheduler,
+            scheduler=recorder.state.scheduler,
             num_samples=-1,
             reuse_actors=True,
             trial_dirname_creator=lambda trial: trial.config["trial"],
@@ -229,14 +231,14 @@ class Searching(Searcher):
         if suggestion is None:
             return self.FINISHED if self.recorder.over() else None
         space, setup = self.recorder.space, self.shares.setup
-        larger = self.recorder.larger.get(suggestion.trial, 0)
+        larger = self.recorder.state.doublings.get(suggestion.trial, 0)
         cpus, gpus = self.shares.of(str(suggestion.settings["net"]), larger)
         return {
             "trial": suggestion.trial,
             "settings": suggestion.settings,
             "cpus": cpus,
             "device": "cuda" if gpus else "cpu",
-            "noted": self.recorder.noted(suggestion.trial),
+            "noted": self.recorder.state.epochs_noted(suggestion.trial),
             "run": setup.storage or str(setup.run),
             "data": setup.data,
             "file_server": self.server,
@@ -244,15 +246,15 @@ class Searching(Searcher):
             "metric": space.metric,
             "mode": space.mode,
             "contents": _contents(setup, suggestion.settings) if self.server else {},
-            "bar": self.recorder.bar(),
+            "keep_threshold": self.recorder.state.keep_threshold(),
             "larger": larger,
         }
 
     def _room(self) -> bool:
         """Say whether one more trial could run: what is suggested earlier knows less."""
-        running, larger = self.recorder.running, self.recorder.larger
+        running, doublings = self.recorder.state.running, self.recorder.state.doublings
         taken = sum(
-            self.shares.part(str(one.settings["net"]), larger.get(trial, 0))
+            self.shares.part(str(one.settings["net"]), doublings.get(trial, 0))
             for trial, one in running.items()
         )
         return len(running) < self.shares.concurrent and taken < 1 - 1e-9

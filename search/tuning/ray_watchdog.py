@@ -23,6 +23,7 @@ from facesiam import cli
 from search.tuning import ray_session
 from search.tuning.ray_cluster import terminate, this_node
 from search.tuning.recorder import Recorder
+from search.tuning.search_state import SearchStop, StopReason
 from search.tuning.shutdown import SECONDS
 
 LOOK = 2.0
@@ -111,7 +112,7 @@ def watched(recorder: Recorder, dead_end: Callable[[str], int]) -> Iterator[None
         while not over.wait(LOOK):
             if why := watch.lost():
                 died.append(why)
-                recorder.halted = why
+                recorder.stop = SearchStop(StopReason.FAILED, why)
                 terminate(watch.workers())
                 over.wait(SECONDS)
                 if callable(signal.getsignal(signal.SIGALRM)):  # see shutdown.py

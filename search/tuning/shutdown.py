@@ -11,10 +11,10 @@ from typing import Any
 from facesiam.cli.interrupts import WORDS
 from search.tuning.ray_cluster import terminate_workers
 from search.tuning.recorder import Recorder
+from search.tuning.search_state import SearchStop, StopReason
 
 SECONDS = 8.5
 """How long the trials have to save their states. A preempted machine has not much more than 10."""
-TIME_UP = "time is up"
 
 
 @contextmanager
@@ -33,23 +33,23 @@ def on_signals(recorder: Recorder, minutes: float = 0.0) -> Iterator[None]:
         return
 
     def first(number: int, frame: Any) -> None:
-        if recorder.halted:
+        if recorder.stop:
             if number == signal.SIGHUP:  # the shell and the system may both send one
                 return
             raise KeyboardInterrupt
-        halt(WORDS[signal.Signals(number)])
+        halt(StopReason(WORDS[signal.Signals(number)]))
 
     def alarm(number: int, frame: Any) -> None:
-        if recorder.halted:
+        if recorder.stop:
             raise KeyboardInterrupt
-        halt(TIME_UP)
+        halt(StopReason.TIME_UP)
 
-    def halt(why: str) -> None:
-        recorder.halted = why
+    def halt(reason: StopReason) -> None:
+        recorder.stop = SearchStop(reason)
         signal.setitimer(signal.ITIMER_REAL, SECONDS)
         _aside(list(recorder.trials.values()))
 
-    recorder.tell = _aside
+    recorder.terminate = _aside
     before = {number: signal.signal(number, first) for number in WORDS if not _waived(number)}
     before[signal.SIGALRM] = signal.signal(signal.SIGALRM, alarm)
     signal.setitimer(signal.ITIMER_REAL, 60 * minutes)  # 0 sets none

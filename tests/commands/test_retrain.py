@@ -408,7 +408,7 @@ def test_a_retrained_trial_is_the_ranked_one_to_the_digit(
         "noted": 0,
         "metric": "val_acc",
         "mode": "max",
-        "bar": None,
+        "keep_threshold": None,
     }
     with numerics.using(1):
         worker = FaceTrial(given)

@@ -610,11 +610,11 @@ def test_minutes_that_are_over_before_a_trial_starts_leave_a_run_to_go_on_with(
 ) -> None:
     """The command that goes on is the one that was given, not that of whoever calls ``main``."""
     from search.tuning import driver
-    from search.tuning.shutdown import TIME_UP
+    from search.tuning.search_state import SearchStop, StopReason
 
     monkeypatch.setenv("FACESIAM_CACHE", str(data.folder.parent))
     monkeypatch.setattr(sys, "argv", ["ipykernel_launcher.py", "-f", "kernel.json"])
-    monkeypatch.setattr(driver, "run", lambda *given, **more: TIME_UP)
+    monkeypatch.setattr(driver, "run", lambda *given, **more: SearchStop(StopReason.TIME_UP))
     argv = [str(space), "--data", str(faces), "--out", str(tmp_path), "--minutes", "0.0001"]
     assert main(argv) == 0
     said = capsys.readouterr().out

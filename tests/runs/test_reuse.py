@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from builders import space
-from simulated_ray import Workers, metrics, quiet
+from simulated_ray import Workers, metrics, quiet, started
 
 from facesiam.config.trial import TrialConfig
 from facesiam.device import numerics
@@ -43,7 +43,7 @@ def ran(run: Path, text: str, reuse: tuple[str, ...] = ()) -> Recorder:
     run.mkdir(exist_ok=True)
     searched = space(run, text)
     (run / "manifest.json").write_text(json.dumps({"command": "python -m search.run x.yaml"}))
-    found = Recorder(searched, run, quiet(searched), key=NO_DATA, lent=lent(reuse))
+    found = started(searched, run, key=NO_DATA, reusable=lent(reuse))
     workers = Workers(found, 2)
     while workers.go():
         pass
@@ -87,7 +87,7 @@ def test_what_is_added_to_a_space_is_all_that_runs(
     }
     distinct = {json.dumps(line["settings"], sort_keys=True) for line in now.values()}
     assert len(distinct) == len(now) == len(known) + more
-    assert first.exhausted and second.exhausted
+    assert first.state.exhausted and second.state.exhausted
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_finished_trials_of_an_earlier_run_are_taken_and_not_trained(tmp_path: P
         ]
         assert lines[name]["status"] == "done"
     kept = {path.stem for path in (tmp_path / "new" / "weights").glob("*.pt")}
-    assert kept <= {trial for _, _, trial in found.best}
+    assert kept <= {trial for _, _, trial in found.state.best}
 
 
 def test_what_was_not_finished_or_is_not_the_same_is_trained(tmp_path: Path) -> None:
@@ -240,7 +240,7 @@ def test_what_a_trial_ran_with_is_noted_once_and_decides_its_key(tmp_path: Path)
             finally:
                 self.recorder.on_trial_result = told  # type: ignore[method-assign]
 
-    workers = Two(Recorder(searched, tmp_path / "run", quiet(searched), key=NO_DATA), 1)
+    workers = Two(started(searched, tmp_path / "run", key=NO_DATA), 1)
     for _ in range(4):  # A starts, and reports all of its three epochs
         workers.go()
     line = read_trials(tmp_path / "run")["A"]
@@ -250,8 +250,8 @@ def test_what_a_trial_ran_with_is_noted_once_and_decides_its_key(tmp_path: Path)
     assert sum("ran" in json.loads(text) for text in lines) == 1
     workers.go()
     workers.go()  # B, which is taken up in the middle
-    again = Recorder(searched, tmp_path / "run", quiet(searched), key=NO_DATA)
-    assert again.ran == {"B": ran}
+    again = started(searched, tmp_path / "run", key=NO_DATA)
+    assert again.state.ran_with == {"B": ran}
 
 
 @pytest.mark.parametrize(
@@ -283,7 +283,7 @@ def test_weights_are_taken_only_of_the_epoch_that_is_best_here(
     board.say = told.append  # type: ignore[method-assign]
     ran = [{"epoch": 0, "device": "cpu", "threads": 2, "precision": "fp32", "processor": "AVX2"}]
     lent = {"k": ReusableTrial(lender, "0001", rows, ran)}
-    found = Recorder(searched, run, board, key=lambda settings: "k", lent=lent)  # type: ignore[arg-type]
+    found = started(searched, run, board, key=lambda settings: "k", reusable=lent)
     assert found.next() is None and read_trials(run)["0001"]["status"] == "done"
     assert (run / "weights" / "0001.pt").exists() == kept
     assert read_trials(run)["0001"]["ran"] == ran

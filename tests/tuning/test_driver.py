@@ -229,7 +229,9 @@ def test_no_trial_is_suggested_before_there_is_room_for_it(tmp_path: Path) -> No
     )
     shares = Allocation(searched, Setup(run=tmp_path, data="", concurrent=64), [Node(4, 0)])
     running: dict[str, Any] = {}
-    searching = driver.Searching(SimpleNamespace(running=running, larger={}), shares)  # type: ignore[arg-type]
+    searching = driver.Searching(
+        SimpleNamespace(state=SimpleNamespace(running=running, doublings={})), shares
+    )  # type: ignore[arg-type]
     room = []
     for number in range(5):
         room.append(searching._room())

@@ -166,15 +166,14 @@ def test_a_raylet_that_this_process_did_not_start_is_watched_as_well(
 def stopped(monkeypatch: pytest.MonkeyPatch, *numbers: signal.Signals) -> str | None:
     """What a search is halted by that is sent these signals; a KeyboardInterrupt adds a !."""
     monkeypatch.setattr(shutdown, "terminate_workers", lambda trials: None)
-    recorder: Any = SimpleNamespace(halted=None, trials={})
+    recorder: Any = SimpleNamespace(stop=None, trials={})
     try:
         with on_signals(recorder):
             for number in numbers:
                 signal.raise_signal(number)
     except KeyboardInterrupt:
-        return f"{recorder.halted}!"
-    halted: str | None = recorder.halted
-    return halted
+        return f"{recorder.stop}!"
+    return None if recorder.stop is None else str(recorder.stop)
 
 
 def test_a_dropped_connection_halts_as_a_sigterm_does(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from builders import space
-from simulated_ray import quiet
+from simulated_ray import started
 
 from search import results
 from search.pruning.scheduler import Stop
@@ -20,8 +20,8 @@ from search.runs.journal import read_epochs, read_trials
 from search.runs.reuse import RunRefused, refuse_changes
 from search.space.model import load
 from search.tuning.recorder import EPOCH_FIELDS, Recorder
-from search.tuning.resume import stop_of
 from search.tuning.sampler import Sampler, Suggestion
+from search.tuning.search_state import SearchStop, StopReason, stop_of
 
 SPACE = """
 fixed: {epochs: 2}
@@ -42,7 +42,7 @@ CONTROL = PRUNED.replace("control: 0", "control: 1")
 def recorder(run: Path, text: str = SPACE) -> Recorder:
     """A recorder on a run folder, new or from an earlier session."""
     searched = space(run, text)
-    return Recorder(searched, run, quiet(searched))
+    return started(searched, run)
 
 
 def play(
@@ -67,7 +67,7 @@ def play(
     )
     with (recorder.run / "error.txt").open("a") as file:
         file.write(f"Failure # 1 (occurred at noon)\n{error}")
-    recorder.scheduler.on_trial_add(None, trial)
+    recorder.state.scheduler.on_trial_add(None, trial)
     recorder.on_trial_start(0, [], trial)
     for epoch, score in enumerate(scores, start):
         weights = recorder.run / "weights" / f"{suggestion.trial}.pt"
@@ -83,9 +83,9 @@ def play(
         }
         decision = "STOP"
         if epoch + 1 == settings["epochs"]:
-            recorder.scheduler.on_trial_complete(None, trial, row)
+            recorder.state.scheduler.on_trial_complete(None, trial, row)
         else:
-            decision = recorder.scheduler.on_trial_result(None, trial, row)
+            decision = recorder.state.scheduler.on_trial_result(None, trial, row)
         recorder.on_trial_result(0, [], trial, row)
         if decision == "STOP":
             break
@@ -108,8 +108,8 @@ def verdict(run: Path, trial: str) -> dict[str, Any]:
 
 def rungs(recorder: Recorder) -> dict[float, dict[str, float]]:
     """The scores at each rung that has any."""
-    assert recorder.scheduler.asha is not None
-    return {age: scores for age, scores in recorder.scheduler.asha.rungs if scores}
+    assert recorder.state.scheduler.asha is not None
+    return {age: scores for age, scores in recorder.state.scheduler.asha.rungs if scores}
 
 
 def kept(run: Path) -> list[str]:
@@ -139,10 +139,10 @@ def test_a_trial_of_which_no_row_was_noted_is_gone_on_with(tmp_path: Path) -> No
 
 def test_as_many_weights_stay_as_the_space_says_whatever_workers_left(tmp_path: Path) -> None:
     live = recorder(tmp_path, SPACE + "keep: 2\n")
-    assert live.bar() is None
+    assert live.state.keep_threshold() is None
     for scores in ([0.6, 0.7], [0.9, 0.8], [0.8, 0.5]):
         play(live, scores)
-    assert kept(tmp_path) == ["0002", "0003"] and live.bar() == 0.8
+    assert kept(tmp_path) == ["0002", "0003"] and live.state.keep_threshold() == 0.8
     # Written by a worker after its trial had been stopped and judged, or half written and killed.
     for late in ("weights/0001.pt", "state/0001.pt", "weights/.0003.pt.77-0a1b2c3d"):
         (tmp_path / late).parent.mkdir(exist_ok=True)
@@ -150,7 +150,7 @@ def test_as_many_weights_stay_as_the_space_says_whatever_workers_left(tmp_path: 
     play(live, [0.1, 0.2])
     assert kept(tmp_path) == [".0003.pt", "0002", "0003"]  # it may still be written
     assert list((tmp_path / "state").iterdir()) == []
-    assert recorder(tmp_path, SPACE + "keep: 2\n").bar() == 0.8
+    assert recorder(tmp_path, SPACE + "keep: 2\n").state.keep_threshold() == 0.8
     assert kept(tmp_path) == ["0002", "0003"]
 
 
@@ -205,11 +205,11 @@ def test_a_failed_trial_does_not_raise_the_bar(tmp_path: Path) -> None:
     """It may do worse when it is tried again, and nobody would have written the next one's."""
     live = recorder(tmp_path, SPACE + "keep: 1\n")
     play(live, [0.9], end="error")
-    assert live.bar() is None
+    assert live.state.keep_threshold() is None
     play(live, [0.6, 0.7])
-    assert live.bar() is None  # the failed one still holds the place
+    assert live.state.keep_threshold() is None  # the failed one still holds the place
     play(live, [0.95, 0.9])
-    assert live.bar() == 0.95
+    assert live.state.keep_threshold() == 0.95
 
 
 def test_files_of_trials_that_go_on_or_are_tried_again_stay(tmp_path: Path) -> None:
@@ -231,8 +231,8 @@ def test_a_trial_without_memory_comes_next_again_with_twice_its_share(tmp_path: 
     setup = Setup(run=tmp_path, data="", cpus=2)
     live.shares = Allocation(live.space, setup, [Node(4, 0)])
     first = play(live, [0.6], end="error", error=OUT_OF_MEMORY)
-    assert read_trials(tmp_path)[first]["status"] == "pending" and not live.running
-    assert live.larger == {first: 1} and live.shares.of("alexnet", 1) == (4, 0)
+    assert read_trials(tmp_path)[first]["status"] == "pending" and not live.state.running
+    assert live.state.doublings == {first: 1} and live.shares.of("alexnet", 1) == (4, 0)
     assert play(live, [0.7], end="error", start=1, error=OUT_OF_MEMORY) == first
     # It had the whole machine: there is no more to give.
     assert verdict(tmp_path, first)["status"] == "failed"
@@ -244,7 +244,7 @@ def test_another_error_is_not_tried_again(tmp_path: Path) -> None:
     live = recorder(tmp_path)
     live.shares = Allocation(live.space, Setup(run=tmp_path, data="", cpus=1), [Node(4, 0)])
     first = play(live, [0.6], end="error")
-    assert verdict(tmp_path, first)["status"] == "failed" and live.larger == {}
+    assert verdict(tmp_path, first)["status"] == "failed" and live.state.doublings == {}
 
 
 def test_a_resume_keeps_the_best_weights_whatever_the_order(tmp_path: Path) -> None:
@@ -253,7 +253,7 @@ def test_a_resume_keeps_the_best_weights_whatever_the_order(tmp_path: Path) -> N
         play(first, scores)
     assert kept(tmp_path) == ["0002"]
     second = recorder(tmp_path, SPACE + "keep: 1\n")
-    assert second.best[0][2] == "0002" and kept(tmp_path) == ["0002"]
+    assert second.state.best[0][2] == "0002" and kept(tmp_path) == ["0002"]
     play(second, [0.5, 0.6])
     assert kept(tmp_path) == ["0002"]
 
@@ -281,9 +281,9 @@ def test_a_resume_knows_the_rungs_and_what_tpe_was_told(tmp_path: Path) -> None:
     for scores in ([0.6, 0.7, 0.7, 0.7], [0.8, 0.9, 0.9, 0.9], [0.5, 0.9, 0.9, 0.9]):
         play(first, scores)
     second = recorder(tmp_path, PRUNED)
-    assert first.suggester.tpe is not None and second.suggester.tpe is not None
-    assert first.suggester.tpe.state() == second.suggester.tpe.state()
-    standings = second.suggester.tpe.standings
+    assert first.state.sampler.tpe is not None and second.state.sampler.tpe is not None
+    assert first.state.sampler.tpe.state() == second.state.sampler.tpe.state()
+    standings = second.state.sampler.tpe.standings
     # The third was stopped before it had left chance.
     assert standings.expected().tolist() == [0.7, 0.9] and standings.worst == [2]
     # The third was held against the median of 0.6 and 0.8 after its first epoch.
@@ -344,8 +344,8 @@ def test_a_spared_trial_runs_to_its_end_with_its_verdict(tmp_path: Path) -> None
     spared = play(live, [0.6, 0.9, 0.95, 0.85])
     assert verdict(tmp_path, spared) == SPARED | {"status": "done"}
     assert [row["val_acc"] for row in read_epochs(tmp_path)[spared]] == [0.6, 0.9, 0.95, 0.85]
-    assert live.best[0][2] == spared  # and its score counts
-    tpe = live.suggester.tpe
+    assert live.state.best[0][2] == spared  # and its score counts
+    tpe = live.state.sampler.tpe
     assert tpe is not None and tpe.standings.expected().tolist() == [0.8, 0.95]
     assert rungs(live)[1] == {"0001": 0.8, "0002": 0.6} and "0002" not in rungs(live)[2]
 
@@ -355,15 +355,15 @@ def test_the_epochs_of_a_trial_that_has_ended_are_let_go_of(tmp_path: Path) -> N
     first = recorder(tmp_path, PRUNED)
     done, cut = play(first, [0.8] * 4), play(first, [0.6] * 4)
     failed, runs = play(first, [0.85], end="error"), play(first, [0.9] * 2, end="")
-    assert set(first.scheduler.histories) == {runs}
-    assert [first.noted(name) for name in (done, cut, failed, runs)] == [0, 0, 0, 2]
+    assert set(first.state.scheduler.histories) == {runs}
+    assert [first.state.epochs_noted(name) for name in (done, cut, failed, runs)] == [0, 0, 0, 2]
     # What they were is not forgotten: the journal has it, and so have TPE and the rungs.
     assert [len(read_epochs(tmp_path)[name]) for name in (done, cut, failed, runs)] == [4, 1, 1, 2]
     assert rungs(first)[1] == {done: 0.8, cut: 0.6, failed: 0.85, runs: 0.9}
     second = recorder(tmp_path, PRUNED)
-    assert set(second.scheduler.histories) == {failed, runs}  # it tries the failed one again
+    assert set(second.state.scheduler.histories) == {failed, runs}  # it tries the failed one again
     assert rungs(second) == rungs(first)
-    assert second.best[0][::2] == (-0.8, done)
+    assert second.state.best[0][::2] == (-0.8, done)
 
 
 @pytest.mark.parametrize("killed", [True, False])
@@ -372,11 +372,11 @@ def test_a_verdict_survives_an_interruption(tmp_path: Path, killed: bool) -> Non
     first = recorder(tmp_path, CONTROL)
     play(first, [0.8] * 4)
     spared = play(first, [0.6, 0.9], end="")
-    assert killed or first.close() == "interrupted"
+    assert killed or first.close() == SearchStop(StopReason.INTERRUPTED)
     status = "running" if killed else "interrupted"
     assert verdict(tmp_path, spared) == SPARED | {"status": status}
     second = recorder(tmp_path, CONTROL)
-    assert second.scheduler.spared == first.scheduler.spared
+    assert second.state.scheduler.spared == first.state.scheduler.spared
     # Its 0.9 came after the verdict and is in no rung.
     assert rungs(second) == rungs(first) and rungs(second)[2] == {"0001": 0.8}
     assert play(second, [0.7, 0.7], start=2) == spared
@@ -405,7 +405,10 @@ def test_an_epoch_that_lacks_a_metric_has_it_as_nan(tmp_path: Path) -> None:
     told = {"val_distinct": 97, "val_right": "abc="}
     live.on_trial_result(0, [], trial, row | told)
     assert read_epochs(tmp_path)["0001"][0].items() >= told.items()
-    for known in (read_epochs(tmp_path)["0001"][0], live.scheduler.histories["0001"].rows[0]):
+    for known in (
+        read_epochs(tmp_path)["0001"][0],
+        live.state.scheduler.histories["0001"].rows[0],
+    ):
         missing = {name for name in EPOCH_FIELDS if math.isnan(known[name])}
         assert missing == set(EPOCH_FIELDS) - set(row)
         assert {name: known[name] for name in row} == row
@@ -417,7 +420,7 @@ def test_tpe_hears_of_those_that_run(tmp_path: Path, monkeypatch: pytest.MonkeyP
     first = recorder(tmp_path, PRUNED)
     ended, runs = play(first, [0.8] * 4), play(first, [0.85, 0.9], end="")
     for live in (first, recorder(tmp_path, PRUNED)):
-        live.waiting = []
+        live.state.waiting = []
         monkeypatch.setattr(Sampler, "next", lambda self, running: told.append(running))
         live.next()
         monkeypatch.undo()
@@ -428,8 +431,8 @@ def test_tpe_hears_of_those_that_run(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_trial_that_diverges_at_once_is_the_worst_to_tpe(tmp_path: Path) -> None:
     live = recorder(tmp_path, PRUNED)
     play(live, [math.nan] * 4, train_loss=math.nan)
-    tpe = live.suggester.tpe
-    assert tpe is not None and live.best == []
+    tpe = live.state.sampler.tpe
+    assert tpe is not None and live.state.best == []
     assert tpe.standings.worst == [0]
 
 
@@ -456,7 +459,7 @@ def test_a_failed_trial_says_why_and_keeps_its_state(tmp_path: Path) -> None:
 def test_what_still_runs_at_the_end_is_interrupted(tmp_path: Path) -> None:
     live = recorder(tmp_path)
     play(live, [0.6], end="")
-    assert live.close() == "interrupted"
+    assert live.close() == SearchStop(StopReason.INTERRUPTED)
     assert read_trials(tmp_path)["0001"]["status"] == "interrupted"
 
 
@@ -476,11 +479,11 @@ def test_what_cannot_be_noted_ends_the_search_and_nothing_is_noted_after_it(
     with pytest.raises(KeyboardInterrupt):
         play(live, [0.8, 0.9])
     lines = (tmp_path / "trials.jsonl").read_text()
-    assert live.close() == "/there/events: No space left on device"
+    assert str(live.close()) == "/there/events: No space left on device"
     assert (tmp_path / "trials.jsonl").read_text() == lines
     assert before == 2 and live.next() is None
     second = recorder(tmp_path)
-    assert [one.trial for one in second.waiting] == ["0002"]
+    assert [one.trial for one in second.state.waiting] == ["0002"]
 
 
 def test_a_worker_that_dies_is_tried_again_and_then_fails_with_the_last_of_its_log(
@@ -507,14 +510,14 @@ def test_a_preempted_trial_goes_on_at_once_and_at_the_end_is_taken_up(tmp_path: 
     live = recorder(tmp_path)
     first = play(live, [0.6], end="error", error=told)
     assert play(live, [], end="error", error=told, start=1) == first  # the next one, at once
-    live.halted = "terminated"
+    live.stop = SearchStop(StopReason.TERMINATED)
     assert live.next() is None
-    live.waiting.clear()
-    live.running[first] = Suggestion(first, read_trials(tmp_path)[first]["settings"])
+    live.state.waiting.clear()
+    live.state.running[first] = Suggestion(first, read_trials(tmp_path)[first]["settings"])
     trial = SimpleNamespace(config={"trial": first}, error_file=str(tmp_path / "error.txt"))
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / f"{first}.pt").touch()
     live.on_trial_error(0, [], trial)
-    assert live.close() == "terminated"
+    assert live.close() == SearchStop(StopReason.TERMINATED)
     assert read_trials(tmp_path)[first]["status"] == "interrupted"
     assert (tmp_path / "state" / f"{first}.pt").exists()

@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from builders import ROOT, space, write_lines
-from simulated_ray import Workers, metrics, quiet
+from simulated_ray import Workers, metrics, started
 
 from facesiam.data.dataset import FaceData
 from search import results
@@ -38,12 +38,12 @@ prune: {asha: {grace: 1, factor: 2}, plateau: {patience: 2}, control: 0.3}
 def recorder(run: Path, text: str = SEARCH) -> Recorder:
     """A recorder on a run folder, new or from an earlier session."""
     searched = space(run, text)
-    return Recorder(searched, run, quiet(searched))
+    return started(searched, run)
 
 
 def state(recorder: Recorder) -> dict[str, Any]:
     """All that the decisions to come depend on."""
-    scheduler, tpe = recorder.scheduler, recorder.suggester.tpe
+    scheduler, tpe = recorder.state.scheduler, recorder.state.sampler.tpe
     assert scheduler.asha is not None and tpe is not None
     going = {name: len(h.rows) for name, h in scheduler.histories.items()}
     return copy.deepcopy(
@@ -54,8 +54,8 @@ def state(recorder: Recorder) -> dict[str, Any]:
             "spared": scheduler.spared,
             "judged": scheduler._judged,
             "going": going,
-            "best": recorder.best,
-            "handed out": recorder.suggester.handed_out,
+            "best": recorder.state.best,
+            "handed out": recorder.state.sampler.handed_out,
             "tpe": tpe.state(),
         }
     )
@@ -80,7 +80,7 @@ def test_a_resumed_session_knows_what_the_killed_one_knew(tmp_path: Path, worker
     while ray.go():
         states[live.journal.number] = state(live)
     status = [line["status"] for line in read_trials(run).values()]
-    assert {"done", "stopped"} == set(status) and live.scheduler.spared
+    assert {"done", "stopped"} == set(status) and live.state.scheduler.spared
     rules = {line["stop_rule"] for line in read_trials(run).values()}
     assert {"asha", "diverged"} <= rules
     for lines in range(live.journal.number + 1):
@@ -145,12 +145,12 @@ def test_an_epoch_that_is_run_again_is_not_judged_again(tmp_path: Path) -> None:
     for trial, score in ((first, 0.6), (second, 0.9)):
         for epoch in range(2):
             row = metrics("x", {"lr": 1e-3}, epoch) | {"val_acc": score}
-            assert live.scheduler.on_trial_result(None, trial, row) == "CONTINUE"
+            assert live.state.scheduler.on_trial_result(None, trial, row) == "CONTINUE"
             live.on_trial_result(0, [], trial, row)
     again = metrics("x", {"lr": 1e-3}, 1) | {"val_acc": 0.6}
-    assert live.scheduler.on_trial_result(None, first, again) == "CONTINUE"
+    assert live.state.scheduler.on_trial_result(None, first, again) == "CONTINUE"
     later = metrics("x", {"lr": 1e-3}, 2) | {"val_acc": 0.6}
-    assert live.scheduler.on_trial_result(None, first, later) == "STOP"
+    assert live.state.scheduler.on_trial_result(None, first, later) == "STOP"
 
 
 def test_an_epoch_that_was_noted_twice_is_replayed_as_it_was_judged_once(
@@ -173,7 +173,7 @@ def test_an_epoch_that_was_noted_twice_is_replayed_as_it_was_judged_once(
 
     monkeypatch.setattr(Asha, "judge", counted)
     second = recorder(tmp_path, text)
-    assert asked == [1, 2, 3] and second.noted(name) == 3
+    assert asked == [1, 2, 3] and second.state.epochs_noted(name) == 3
 
 
 def test_a_death_between_the_last_epoch_and_its_verdict_stops_the_trial_all_the_same(
@@ -187,7 +187,7 @@ def test_a_death_between_the_last_epoch_and_its_verdict_stops_the_trial_all_the_
     row = metrics("x", {"lr": 1e-3}, 0) | {"train_loss": float("nan")}
     live.on_trial_result(0, [], trial, row)  # killed before it was noted as stopped
     second = recorder(tmp_path, text)
-    assert second.waiting == []
+    assert second.state.waiting == []
     line = read_trials(tmp_path)[trial.config["trial"]]
     assert line["status"] == "stopped" and line["stop_rule"] == "diverged"
     assert Stop(*(line[f"stop_{name}"] for name in Stop._fields)).epoch == 0

@@ -1,0 +1,254 @@
+"""What a search knows: the trials that run, wait and have ended, and what the next one rests on.
+
+The state writes nothing. The recorder notes each change in the journal, and ``SearchState.replay``
+comes from there to the same state, with the code that ran live: what was decided stays decided,
+and what a killed driver had not noted of its last decision is decided again.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from search.pruning.scheduler import Scheduler, Stop
+from search.runs.journal import EPOCHS, read_events, read_trials
+from search.space.model import SearchSpace
+from search.tuning import warm_start
+from search.tuning.outcomes import Progress, progress_of
+from search.tuning.sampler import Sampler, Suggestion
+from search.tuning.warm_start import WarmStartTrial
+
+NO_STOP = Stop(None, None)
+"""Of a trial that nothing has stopped."""
+UNFINISHED = ("pending", "running", "interrupted", "failed")
+"""Trials that a resumed run goes on with; a failed one gets another try."""
+
+
+class StopReason(enum.Enum):
+    """Why a search ends before its trials are through."""
+
+    INTERRUPTED = "interrupted"
+    TERMINATED = "terminated"
+    TIME_UP = "time is up"
+    FAILED = "failed"
+    """The storage or Ray has failed; the message says how."""
+
+
+class SearchStop(NamedTuple):
+    """That a search ends before its trials are through, and why."""
+
+    reason: StopReason
+    message: str = ""
+
+    def __str__(self) -> str:
+        return self.message or self.reason.value
+
+
+class PastEnd(NamedTuple):
+    """The end of a trial of an earlier session."""
+
+    trial: str
+    status: str
+    value: float | None
+    """Best value of the space's metric."""
+    reason: str | None
+    missing: dict[str, Any] | None = None
+    """Fields of the line that the journal lacks, as the driver was killed before it noted the end;
+    None: the journal has it."""
+
+
+class SearchState:
+    """The trials of a search.
+
+    Args:
+        space: what is searched.
+        known: trials of earlier runs that TPE begins with.
+    """
+
+    def __init__(self, space: SearchSpace, known: Iterable[WarmStartTrial] = ()) -> None:
+        self.space = space
+        self.scheduler = Scheduler(space)
+        self.sampler = Sampler(space, known)
+        self.running: dict[str, Suggestion] = {}
+        self.waiting: list[Suggestion] = []
+        """Trials that are to go on, or to be tried again."""
+        self.ended: set[str] = set()
+        """Trials of this run that have ended, failed ones too: only their files are removed."""
+        self.failed: set[str] = set()
+        self.interrupted: set[str] = set()
+        """Trials that --resume goes on with."""
+        self.best: list[tuple[float, int, str]] = []
+        """(score turned so that less is better, best epoch, trial) of those that have ended and
+        keep their weights, the best first."""
+        self.doublings: dict[str, int] = {}
+        """How often a trial's share was doubled, as it ran out of memory."""
+        self.ran_with: dict[str, Any] = {}
+        """What a trial that has not ended was computed with: see facesiam.device.numerics."""
+        self.exhausted = False
+        """Whether the sampler has no more trials."""
+        self.past_ends: list[PastEnd] = []
+        """How the trials of earlier sessions ended, in that order."""
+
+    def next_trial(self, is_ready: Callable[[str], bool]) -> Suggestion | None:
+        """Return the next trial, which runs from now on, or None when there is none, or none yet.
+
+        Args:
+            is_ready: says whether a trial that waits may start again.
+        """
+        ready = next((one for one in self.waiting if is_ready(one.trial)), None)
+        if ready:
+            self.running[ready.trial] = ready  # before it leaves the queue: see ``removable``
+            self.waiting.remove(ready)
+            return ready
+        if self.exhausted or (self.waiting and not self.running):
+            return None  # with no other trial running, what waits comes first: the order is kept
+        suggestion = self.sampler.next(self.progress())
+        self.exhausted = suggestion is None
+        if suggestion:
+            self.running[suggestion.trial] = suggestion
+        return suggestion
+
+    def progress(self) -> dict[str, Progress]:
+        """Return how far each trial has come that runs, or waits to go on."""
+        histories = self.scheduler.histories
+        return {name: progress_of(history, self.space) for name, history in histories.items()}
+
+    def epochs_noted(self, trial: str) -> int:
+        """Return how many epochs of a trial are in the journal."""
+        history = self.scheduler.histories.get(trial)
+        return len(history.rows) if history else 0
+
+    def keep_threshold(self) -> float | None:
+        """Return the score that a trial must reach for its weights to be kept; None: any does."""
+        sure = [place for place in self.best if place[2] not in self.failed]
+        if len(sure) < self.space.keep:  # a failed one may do worse when it is tried again
+            return None
+        return self.space.objective.key(-sure[-1][0])
+
+    def requeue(self, trial: str) -> None:
+        """Put a trial that runs back into the queue, as the first one."""
+        self.waiting.insert(0, self.running[trial])  # before it is removed: see ``removable``
+        self.running.pop(trial)
+
+    def interrupt(self, trial: str) -> None:
+        """Mark a trial that runs as one that --resume goes on with."""
+        self.interrupted.add(trial)
+        self.running.pop(trial)
+
+    def end(self, trial: str, status: str, rule: str | None) -> float | None:
+        """Enter the end of a trial: into TPE's study, and among the best.
+
+        Args:
+            trial: its id.
+            status: done, stopped or failed.
+            rule: that stopped it; None: it ended by itself.
+
+        Returns:
+            Its best score; None: it has none.
+        """
+        self.ended.add(trial)
+        history, objective = self.scheduler.histories.get(trial), self.space.objective
+        values = [float(row[self.space.metric]) for row in history.rows] if history else []
+        epoch = objective.best_epoch(values)
+        value = None if epoch is None else values[epoch]
+        went = progress_of(history, self.space) if history else None
+        self.sampler.tell(trial, value, self.scheduler.step(trial), status, rule, went)
+        if epoch is not None:
+            # The order of the ranked table, so that the weights kept are those of its first rows.
+            self.best.append((-objective.key(value), epoch, trial))
+            self.best = sorted(self.best)[: self.space.keep]
+        if status == "failed":  # --resume tries it again, from its state
+            self.failed.add(trial)
+        self.running.pop(trial, None)
+        self.ran_with.pop(trial, None)
+        self.scheduler.forget(trial)
+        return value
+
+    def removable(self) -> dict[str, set[str]]:
+        """Return, by folder, the trials whose files are needed no more.
+
+        Another thread may ask, hence the copies: a trial is always in one of the collections.
+        """
+        going = {*self.running.copy(), *self.interrupted.copy()}
+        going |= {suggestion.trial for suggestion in self.waiting.copy()}
+        ended = self.ended.copy() - going
+        unfailed = ended - self.failed.copy()
+        best = {trial for _, _, trial in self.best.copy()}
+        return {"weights": ended - best, "state": unfailed, "logs": unfailed}
+
+    @classmethod
+    def replay(cls, space: SearchSpace, run: Path) -> SearchState:
+        """Return the state of a run's search as its journal has it, line by line in its order.
+
+        Args:
+            space: what is searched.
+            run: folder of the run; a new one has no journal, and may have a warm start.
+
+        Raises:
+            JournalError: the journal cannot be read, or lacks lines.
+        """
+        state, known = cls(space, warm_start.read(run)), read_trials(run)
+        last_line = {
+            (file, row["trial"]): line for line, (file, row) in enumerate(read_events(run))
+        }
+        decided: dict[str, Stop | None] = {}
+        for line, (file, row) in enumerate(read_events(run)):
+            name = row["trial"]
+            end, is_last = known[name], line == last_line[file, name]
+            stop, unfinished = stop_of(end), end["status"] in UNFINISHED
+            if file == EPOCHS:
+                decided[name] = state.scheduler.replay(
+                    name, row, stop, bool(end.get("control")), unfinished and is_last
+                )
+                continue
+            if name not in decided:
+                decided[name] = None
+                state.sampler.replay(name, end["settings"])
+                state.scheduler.begin(name, end["settings"])
+            if is_last and not unfinished:
+                if stop:
+                    state.scheduler.replayed(name, stop, bool(end.get("control")))
+                state._replay_end(name, end["status"], end)
+        for name, end in known.items():
+            if end["status"] in UNFINISHED:
+                state._replay_unfinished(name, end, decided[name])
+        return state
+
+    def _replay_unfinished(self, name: str, known: Mapping[str, Any], stop: Stop | None) -> None:
+        """Queue a trial to go on with; end one of which only the end was not noted.
+
+        Args:
+            name: the trial.
+            known: its last line.
+            stop: what follows from its last epoch, where the driver was killed before it noted it.
+        """
+        control = bool(known.get("control"))
+        self.doublings |= {name: known["larger"]} if known.get("larger") else {}
+        self.ran_with |= {name: known["ran"]} if known.get("ran") else {}
+        self.scheduler.replayed(name, stop_of(known), control)
+        if stop:
+            fields = {**stop.noted(), "control": False}
+            self._replay_end(name, "stopped", {**known, **fields}, fields)
+        elif self.epochs_noted(name) == known["settings"]["epochs"]:
+            self._replay_end(name, "done", known, {} if control else NO_STOP.noted())
+        else:
+            self.waiting.append(Suggestion(name, known["settings"], known.get("row")))
+
+    def _replay_end(
+        self,
+        name: str,
+        status: str,
+        known: Mapping[str, Any],
+        missing: dict[str, Any] | None = None,
+    ) -> None:
+        value = self.end(name, status, known.get("stop_rule"))
+        self.past_ends.append(PastEnd(name, status, value, known.get("stop_reason"), missing))
+
+
+def stop_of(known: Mapping[str, Any]) -> Stop | None:
+    """Return what the journal has of why a trial was stopped; None where no rule did it."""
+    if known.get("stop_rule") in (None, "error", "interrupted"):
+        return None
+    return Stop(**{name: known.get(f"stop_{name}") for name in Stop._fields})
