@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from builders import space
-from simulated_ray import started
+from simulated_ray import quiet, started
 
 from search import results
 from search.pruning.scheduler import Stop
@@ -21,7 +21,7 @@ from search.runs.reuse import RunRefused, refuse_changes
 from search.space.model import load
 from search.tuning.recorder import EPOCH_FIELDS, Recorder
 from search.tuning.sampler import Sampler, Suggestion
-from search.tuning.search_state import SearchStop, StopReason, stop_of
+from search.tuning.search_state import SearchState, SearchStop, StopReason, stop_of
 
 SPACE = """
 fixed: {epochs: 2}
@@ -454,6 +454,21 @@ def test_a_failed_trial_says_why_and_keeps_its_state(tmp_path: Path) -> None:
     line = read_trials(tmp_path)["0001"]
     assert (line["status"], line["stop_reason"]) == ("failed", "ValueError: broken")
     assert state.exists()
+
+
+def test_nothing_is_noted_or_removed_before_the_start(tmp_path: Path) -> None:
+    """A recorder that is only made, as by a program that looks at a run, changes nothing."""
+    play(recorder(tmp_path), [0.6, 0.7], end="")  # killed before its end was noted
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "0001.pt").touch()
+    before = (tmp_path / "trials.jsonl").read_text()
+    searched = load(tmp_path / "space.yaml")
+    made = Recorder(SearchState.replay(searched, tmp_path), tmp_path, quiet(searched))
+    assert (tmp_path / "trials.jsonl").read_text() == before
+    assert (tmp_path / "state" / "0001.pt").exists() and made.board.counts["done"] == 0
+    made.start()
+    assert read_trials(tmp_path)["0001"]["status"] == "done"
+    assert not (tmp_path / "state" / "0001.pt").exists() and made.board.counts["done"] == 1
 
 
 def test_what_still_runs_at_the_end_is_interrupted(tmp_path: Path) -> None:
