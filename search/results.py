@@ -21,9 +21,9 @@ from facesiam.config.trial import positive
 from facesiam.errors import reason, shown
 from facesiam.files import atomic
 from search.analysis import rule_audit
-from search.analysis.formatting import table
 from search.analysis.frames import load, require_results
 from search.analysis.trial_story import story
+from search.analysis.trial_table import table
 from search.runs.layout import RunError, folder_of, manifest, settings
 
 __all__ = ["RunError", "load", "main", "manifest", "settings"]

@@ -40,7 +40,8 @@ from facesiam.objective import Objective
 from facesiam.storage import Bucket, is_url
 from facesiam.training.loop import Training, epochs
 from search.analysis import frames
-from search.report import tables
+from search.analysis.formatting import mean_and_std, measure
+from search.report import evaluation
 from search.runs.journal import locked, read_trials
 from search.runs.layout import RunError, data_of, folder_of, settings
 
@@ -149,7 +150,7 @@ def _train_and_test(
                 lambda line: console.print(line, highlight=False),
                 key,
             )
-            print(tables.folds(summary))
+            print(evaluation.folds(summary))
         console.print(f"wrote {folder}", highlight=False)
     return tested
 
@@ -325,7 +326,7 @@ def _print_table(tested: list[dict[str, Any]]) -> None:
             str(row["seed"]),
             "–" if row["epoch"] is None else str(row["epoch"]),
             f"{100 * row['val_acc']:.1f}",
-            *(_interval(row[name]) for name in METRICS),
+            *(measure(row[name]) for name in METRICS),
         )
     if len(tested) > 1:
         table.add_section()
@@ -338,17 +339,15 @@ def _print_table(tested: list[dict[str, Any]]) -> None:
     console.print(table)
     for row in tested:
         if row["ties"]:
-            console.print(tables.tied(row["ties"], row["accuracy"]["n"], f"seed {row['seed']}"))
+            console.print(
+                evaluation.ties_note(row["ties"], row["accuracy"]["n"], f"seed {row['seed']}")
+            )
 
 
 def _means(tested: list[dict[str, Any]]) -> list[str]:
     columns = [[row["val_acc"] for row in tested]]
     columns += [[row[name]["value"] for row in tested] for name in METRICS]
-    return [f"{100 * statistics.mean(c):.1f} ± {100 * statistics.stdev(c):.1f}" for c in columns]
-
-
-def _interval(figure: Mapping[str, float]) -> str:
-    return f"{100 * figure['value']:.1f} [{100 * figure['low']:.1f}, {100 * figure['high']:.1f}]"
+    return [mean_and_std(statistics.mean(c), statistics.stdev(c)) for c in columns]
 
 
 def _folds(text: str) -> tuple[int, ...]:

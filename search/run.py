@@ -498,7 +498,7 @@ def _run(
 def _say_results(console: Console, space: SearchSpace, setup: Setup) -> None:
     """Say what a search came to, however it ended."""
     from search.analysis import frames, rule_audit
-    from search.analysis.formatting import table
+    from search.analysis.trial_table import table
 
     if known := read_trials(setup.run):
         trials, _ = frames.load(setup.run)

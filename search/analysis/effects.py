@@ -1,18 +1,17 @@
-"""What a setting is worth: the difference in best validation accuracy that it makes, with its n.
+"""The effect of a setting: the difference that it makes in best validation accuracy, with n.
 
-Two ways, and every effect names its own. *Matched pairs*: trials that differ in that setting only,
-their mean difference, and Student's interval over the differences. Where a search has none (TPE
-drawing a continuous lr), a *linear model* of accuracy on all settings that vary: its coefficient
-is the difference with the others held, as far as they act additively.
+It is estimated in one of two ways, which every effect names. *Matched pairs*: the mean difference
+of trials that differ in that setting only, with Student's interval. Where a search has no such
+pairs (TPE drawing a continuous lr), a *linear model* of accuracy on all settings that vary: its
+coefficient is the difference with the others held, as far as they act additively.
 
-An ablation, one trial and changes of one setting of it, is seen for what it is: each change is
-compared with that trial, seed by seed, and with nothing else.
+An ablation, one trial and changes of one setting of it, is recognised: each change is compared
+with that trial, seed by seed, and with nothing else.
 
-Who reads a table of effects looks for those that are not 0, so the intervals hold together: with
-a chance of 95 % or more all k of them cover what they estimate (Bonferroni: each is one of
-1 - 0.05 / k, which asks nothing of how the comparisons hang together; those of an ablation share
-the best trial). The comparisons of seeds are a family of their own: they say how far luck alone
-reaches.
+The intervals are simultaneous: with a chance of 95 % or more all k of them cover what they
+estimate (Bonferroni: each is one of 1 - 0.05 / k, whatever the dependence between the comparisons;
+those of an ablation share the best trial). The comparisons of seeds are a family of their own:
+they show the spread due to the seed alone.
 """
 
 from __future__ import annotations
@@ -29,28 +28,28 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from facesiam.config.trial import SETTINGS
+from search.analysis.formatting import shown_value
 
 LADDER = 6
-"""A numeric setting with more distinct values than this is a continuum: its slope is fitted."""
+"""A numeric setting with more distinct values is treated as continuous: its slope is fitted."""
 ALL_PAIRS = 3
-"""Up to this many values each pair of them is compared. Beyond, neighbours on a scale; of words,
-which have none, each with the one whose trials are the best on average."""
+"""Up to this many values each pair of them is compared. Of more, each number with the next one,
+and each word with the one whose trials are the best on average."""
 LEVEL = 0.05
-"""The chance that any interval of a family misses, at most."""
+"""Greatest chance that any interval of a family misses what it estimates."""
 REPEATS = "seed"
-"""The setting that repeats a trial and is no change of it."""
-FOLLOWS = {"pretrained": ("freeze_batchnorm",)}
-"""Settings that cannot stay as they were when another one changes, so are not held equal."""
-
+"""The setting whose change repeats a trial."""
+DEPENDENT = {"pretrained": ("freeze_batchnorm",)}
+"""Settings that cannot stay as they were when another one changes; they are not held equal."""
 BEST_ROW = r"best-s\d+"
-"""How ``search.tuning.ablation`` names the rows of the trial that it changes."""
+"""The names that ``search.tuning.ablation`` gives to the trial that it changes."""
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Effect:
-    """Accuracy at ``after`` less accuracy at ``before``, as a share (0.02: two points)."""
+    """Accuracy after a change less accuracy before, as a share (0.02: two points)."""
 
     setting: str
     change: str
@@ -80,7 +79,7 @@ class Effect:
 
 
 def effects(trials: pd.DataFrame, names: Iterable[str], log: Collection[str]) -> list[Effect]:
-    """Return the effects of every setting that varies among ``trials``.
+    """Return the effects of every setting that varies among trials.
 
     Args:
         trials: a row per trial with val_acc in [0, 1] (NaN is left out) and a column per name.
@@ -89,12 +88,12 @@ def effects(trials: pd.DataFrame, names: Iterable[str], log: Collection[str]) ->
     """
     trials = _effective(trials[trials["val_acc"].notna()]) if len(trials) else trials
     columns = [name for name in names if name in trials and trials[name].nunique() > 1]
-    centre = ablated(trials, columns)
+    base = ablation_base(trials, columns)
     found: list[Effect] = []
     model: dict[str, list[Effect]] | None = None
     for setting in (name for name in columns if name in SETTINGS):
-        if centre is not None and setting != REPEATS:
-            found += _changes(trials, setting, columns, centre)
+        if base is not None and setting != REPEATS:
+            found += _changes(trials, setting, columns, base)
             continue
         matched = [] if _continuous(trials, setting) else _matched(trials, setting, columns)
         if not matched and model is None:
@@ -103,11 +102,11 @@ def effects(trials: pd.DataFrame, names: Iterable[str], log: Collection[str]) ->
     return _families(found)
 
 
-def ablated(trials: pd.DataFrame, columns: Collection[str]) -> dict[str, Any] | None:
-    """Return the settings, but for the seed, that all others change one of; None: no ablation.
+def ablation_base(trials: pd.DataFrame, columns: Collection[str]) -> dict[str, Any] | None:
+    """Return the settings of the base trial of an ablation, without the seed; None: it is none.
 
-    Where a single setting was changed, each could be the trial that the others change: it is the
-    one that ``search.tuning.ablation`` has named so in the column ``row``.
+    All other trials change one setting of the base. Where all change the same one, any of them
+    could be the base: it is the one that the column ``row`` names so.
 
     Args:
         trials: a row per trial.
@@ -123,7 +122,7 @@ def ablated(trials: pd.DataFrame, columns: Collection[str]) -> dict[str, Any] | 
         best = trials["row"].astype("string").str.fullmatch(BEST_ROW).fillna(False)
         ones = trials.loc[best, fixed].drop_duplicates()
         return {str(k): v for k, v in ones.iloc[0].items()} if len(ones) == 1 else None
-    # Of each setting the changes have a value each, and all other trials have that of the centre.
+    # A change has its own value of one setting; all other trials have that of the base.
     common = [set(ones[name].mode()) for name in fixed]
     every = ones.to_dict("records")
     for one in every:
@@ -137,7 +136,7 @@ def _changed(one: Mapping[Any, Any], other: Mapping[Any, Any], names: list[str])
     """Return the one setting in which two configurations differ; None: it is not just one."""
     differ = {name for name in names if one[name] != other[name]}
     for name in sorted(differ):
-        if name in SETTINGS and differ <= {name, *FOLLOWS.get(name, ())}:
+        if name in SETTINGS and differ <= {name, *DEPENDENT.get(name, ())}:
             return name
     return None
 
@@ -149,14 +148,8 @@ def _families(found: list[Effect]) -> list[Effect]:
     return [effect.among(sizes[effect.setting == REPEATS]) for effect in found]
 
 
-def mean_interval(differences: Sequence[float]) -> tuple[float, float, float]:
-    """Return the mean and Student's 95 % interval over it, NaN with fewer than two values."""
-    effect = _compared("", "", differences)
-    return effect.mean, effect.low, effect.high
-
-
-def _compared(setting: str, change: str, differences: Sequence[float]) -> Effect:
-    """Return the mean of matched pairs' differences, as the only comparison there is."""
+def _mean_difference(setting: str, change: str, differences: Sequence[float]) -> Effect:
+    """Return the mean of matched pairs' differences, with the interval of a single comparison."""
     values, n = np.asarray(differences, dtype=np.float64), len(differences)
     mean = float(values.mean())
     if n < 2:
@@ -166,10 +159,9 @@ def _compared(setting: str, change: str, differences: Sequence[float]) -> Effect
 
 
 def _effective(trials: pd.DataFrame) -> pd.DataFrame:
-    """Leave out differences that make none: AlexNet has no batch-norm to freeze.
+    """Remove differences without effect: AlexNet has no batch-norm to freeze.
 
-    Where every pretrained VGG has its batch-norm frozen, that is part of pretraining it, and no
-    setting of its own.
+    Where every pretrained VGG has its batch-norm frozen, that counts as part of pretraining it.
     """
     trials = trials.copy()
     if {"freeze_batchnorm", "net", "pretrained"} <= set(trials):
@@ -184,15 +176,15 @@ def _continuous(trials: pd.DataFrame, setting: str) -> bool:
 
 
 def _changes(
-    trials: pd.DataFrame, setting: str, columns: list[str], centre: Mapping[str, Any]
+    trials: pd.DataFrame, setting: str, columns: list[str], base: Mapping[str, Any]
 ) -> list[Effect]:
     """Compare an ablation's changes of a setting with the trial that they change, seed by seed."""
-    loose = {setting, *FOLLOWS.get(setting, ())}
-    as_centre = trials[list(centre)] == pd.Series(centre)
-    others = [name for name in centre if name not in loose]
-    is_change = as_centre[others].all(axis=1) & ~as_centre[setting]
-    trials = trials[is_change | as_centre.all(axis=1)]
-    pairs = [(centre[setting], value) for value in _ordered(trials, setting)]
+    loose = {setting, *DEPENDENT.get(setting, ())}
+    as_base = trials[list(base)] == pd.Series(base)
+    others = [name for name in base if name not in loose]
+    is_change = as_base[others].all(axis=1) & ~as_base[setting]
+    trials = trials[is_change | as_base.all(axis=1)]
+    pairs = [(base[setting], value) for value in _ordered(trials, setting)]
     return _differences(trials, setting, columns, [pair for pair in pairs if pair[0] != pair[1]])
 
 
@@ -212,7 +204,7 @@ def _differences(
     trials: pd.DataFrame, setting: str, columns: list[str], pairs: list[tuple[Any, Any]]
 ) -> list[Effect]:
     """Compare these pairs of a setting's values, over trials that differ in nothing else."""
-    loose = {setting, *FOLLOWS.get(setting, ())}
+    loose = {setting, *DEPENDENT.get(setting, ())}
     held = [name for name in columns if name not in loose]
     groups: dict[tuple[Any, ...], dict[Any, list[float]]] = {}
     for row in trials.to_dict("records"):
@@ -226,8 +218,8 @@ def _differences(
             if before in group and after in group
         ]
         if differences:
-            change = f"{_written(before)} → {_written(after)}"
-            found.append(_compared(setting, change, differences))
+            change = f"{shown_value(before)} → {shown_value(after)}"
+            found.append(_mean_difference(setting, change, differences))
     return found
 
 
@@ -240,9 +232,9 @@ def _ordered(trials: pd.DataFrame, setting: str) -> list[Any]:
 def _fit(
     trials: pd.DataFrame, columns: list[str], log: Collection[str]
 ) -> dict[str, list[Effect]]:
-    """Fit the linear model once; settings that it cannot tell from others are left out.
+    """Return the linear model's effects by setting, without collinear ones.
 
-    With fewer than two trials per coefficient nothing is fitted: it would be noise with a number.
+    With fewer than two trials per coefficient nothing is fitted.
     """
     labels: list[tuple[str, str]] = []
     parts: list[Floats] = [np.ones(len(trials))]
@@ -262,7 +254,7 @@ def _fit(
     found: dict[str, list[Effect]] = {}
     for at, (name, change) in enumerate(labels, 1):
         if np.linalg.matrix_rank(np.delete(design, at, axis=1)) == rank:
-            continue  # the other settings say the same as this one
+            continue  # collinear with the other settings
         mean = float(solution[at])
         error = math.sqrt(noise * inverse[at, at])
         effect = Effect(name, change, mean, 0, 0, len(trials), True, error, spare).among(1)
@@ -281,9 +273,9 @@ def _coded(trials: pd.DataFrame, name: str, log: Collection[str]) -> list[tuple[
         low, high = numbers.min(), numbers.max()
         return [(f"{low:g} → {high:g}", (numbers - low) / (high - low))]
     values = _ordered(trials, name) if name in SETTINGS else sorted(set(column))
-    first = _written(values[0])
+    first = shown_value(values[0])
     return [
-        (f"{first} → {_written(value)}", (column == value).to_numpy(dtype=np.float64))
+        (f"{first} → {shown_value(value)}", (column == value).to_numpy(dtype=np.float64))
         for value in values[1:]
     ]
 
@@ -291,9 +283,3 @@ def _coded(trials: pd.DataFrame, name: str, log: Collection[str]) -> list[tuple[
 def _student(freedom: int, family: int) -> float:
     """Return Student's half width, in standard errors, of one of so many comparisons."""
     return float(stdtrit(freedom, 1 - LEVEL / 2 / family))
-
-
-def _written(value: Any) -> str:
-    if isinstance(value, bool | np.bool_):
-        return "T" if value else "F"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -14,7 +14,7 @@ from facesiam.evaluation.bits import unpack
 from facesiam.evaluation.metrics import wilson
 from facesiam.files import atomic
 from facesiam.objective import Objective
-from search.analysis import paired
+from search.analysis.mcnemar import PAIR_SETTINGS, McNemarResult, PairOutcomes, compare
 from search.runs.layout import RunError, folder_of, read
 from search.space import model
 
@@ -45,26 +45,35 @@ WHOLE = {"epoch": "int64", "val_pairs": "int64", "updates": "Int64"}
 
 
 def load(run: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Read a run folder into ``trials``, best first, and ``epochs``.
+    """Return the trials of a run, best first, and their epochs.
 
-    ``trials`` has rank, trial, row, a column per setting that can differ, then ``val_acc`` at the
-    best epoch with Wilson's 95 % interval (shares in [0, 1]), ``like_best`` (an exact McNemar test
-    on the same validation pairs does not tell the trial from the best one; missing where the pairs
-    are others, or were not kept and the counts alone do not say), ``best_p`` (that test's p times
-    the number of trials compared with the best; missing where it was not made), ``best_epoch``,
-    ``train_acc`` there, ``epochs_run``, ``status``,
-    the verdict on it, and ``seconds`` spent in its epochs. The best epoch is the best one of the
-    space's metric, ties to the earlier epoch; NaN never wins, and a trial with nothing but NaN
-    ranks after all others. A trial without an epoch has no rank.
+    The best epoch is the best one of the space's metric, of equals the first. NaN never wins: a
+    trial with nothing but NaN ranks after all others. A trial without an epoch has no rank.
 
-    The verdict is ``stop_rule``, ``stop_reason``, ``stop_epoch`` (from 0), ``stop_rung`` (epochs
-    of ASHA's rung), ``stop_value`` (the score that was judged), ``stop_cutoff`` (what it was held
-    against), ``stop_peers`` (trials at the rung, or recorded runs behind the odds) and
-    ``control``: the trial was judged all the same, but ran on so that the verdict can be checked.
-    They are missing where they do not apply; runs of before have no more than rule and reason.
+    Args:
+        run: folder of the run, or its URL.
 
-    ``epochs`` has trial and every field of EpochMetrics, trials in the order in which they
-    started; what an older run did not measure is NaN.
+    Returns:
+        ``trials``, a row each, with the columns
+
+        - ``rank``, ``trial``, ``row``, and one per setting that can differ;
+        - ``val_acc`` at the best epoch, with Wilson's 95 % interval ``val_acc_low`` and
+          ``val_acc_high``, shares in [0, 1];
+        - ``like_best``: McNemar's exact test on the same validation pairs does not tell the trial
+          from the best one; missing where the pairs are others, or were not kept and the counts
+          alone do not say; ``best_p``: its p times the number of trials compared with the best,
+          missing where the test was not made;
+        - ``best_epoch``, ``train_acc`` there, ``epochs_run``, ``status``, and ``seconds`` spent in
+          its epochs;
+        - the decision of the rule that stopped it, missing where that does not apply, and all but
+          the first two missing in older runs: ``stop_rule``, ``stop_reason``, ``stop_epoch`` (from
+          0), ``stop_rung`` (epochs of ASHA's rung), ``stop_value`` (the score), ``stop_cutoff``
+          (what it was compared with), ``stop_peers`` (trials at the rung, or recorded runs behind
+          the odds);
+        - ``control``: a rule would have stopped it, and it ran on so that the rule can be checked.
+
+        ``epochs``, a row per trial and epoch, with ``trial`` and every field of EpochMetrics, the
+        trials in order of start; what an older run did not measure is NaN.
 
     Raises:
         RunError: no such folder, not a run folder, a damaged file, or no trial has started.
@@ -109,7 +118,12 @@ def write(run: str | Path) -> None:
 
 
 def varied(searched: model.SearchSpace, ran: Iterable[dict[str, Any]]) -> list[str]:
-    """Name the settings that the space lets differ, or that do differ, in TrialConfig's order."""
+    """Return the settings that the space lets differ, or that do differ, in TrialConfig's order.
+
+    Args:
+        searched: the space.
+        ran: settings of its trials.
+    """
     found = set(searched.varied())
     values: dict[str, set[Any]] = {}
     for line in ran:
@@ -119,6 +133,12 @@ def varied(searched: model.SearchSpace, ran: Iterable[dict[str, Any]]) -> list[s
     return [name for name in SETTINGS if name in found]
 
 
+def states(trials: pd.DataFrame) -> str:
+    """Return how many trials are in which state: ``2 done, 1 running``."""
+    counts = trials["status"].value_counts()
+    return ", ".join(f"{counts[status]} {status}" for status in sorted(counts.index))
+
+
 def require_results(run: str | Path, trials: pd.DataFrame) -> None:
     """Refuse a run that has nothing to show yet: no epoch, and no trial that failed.
 
@@ -126,9 +146,7 @@ def require_results(run: str | Path, trials: pd.DataFrame) -> None:
         RunError: says how many trials are in which state.
     """
     if trials["epochs_run"].sum() == 0 and not (trials["status"] == "failed").any():
-        counts = trials["status"].value_counts()
-        states = ", ".join(f"{counts[status]} {status}" for status in sorted(counts.index))
-        raise RunError(f"{run}: no epoch has finished yet (trials: {states})")
+        raise RunError(f"{run}: no epoch has finished yet (trials: {states(trials)})")
 
 
 def _epochs_frame(measured: dict[str, list[dict[str, Any]]]) -> pd.DataFrame:
@@ -152,7 +170,7 @@ def _settings_of(
 
 
 def _fits(value: Any, kind: type) -> bool:
-    """Say whether a setting's value goes into its column; its bounds may have been others."""
+    """Return whether a setting's value goes into its column; its bounds may have been others."""
     if kind in (bool, str) or isinstance(value, bool | str):
         return type(value) is kind
     return kind is float or (value == int(value) and abs(value) < 2**63)
@@ -161,46 +179,49 @@ def _fits(value: Any, kind: type) -> bool:
 def _summary(
     line: dict[str, Any], epochs: list[dict[str, Any]], objective: Objective
 ) -> dict[str, Any]:
-    scores = [_number(epoch.get(objective.metric)) for epoch in epochs]
+    """Return a trial's columns, with the objective and the outcomes of its validation pairs."""
+    scores = [_or_nan(epoch.get(objective.metric)) for epoch in epochs]
     position = objective.best_epoch(scores)
     best = epochs[position] if position is not None else {}
-    value, pairs = _number(best.get("val_acc")), int(best.get("val_pairs", 0))
+    value, pairs = _or_nan(best.get("val_acc")), int(best.get("val_pairs", 0))
     # A pair that comes twice tells nothing more. Older runs did not note how many there are.
     n = min(pairs, int(best.get("val_distinct") or pairs))
     low, high = (math.nan, math.nan) if math.isnan(value) else wilson(round(value * n), n)
     return {
-        "objective": _number(best.get(objective.metric)),
+        "objective": _or_nan(best.get(objective.metric)),
         "val_acc": value,
         "val_acc_low": low,
         "val_acc_high": high,
-        "_judged": _judged(line, value, pairs, best.get("val_right")),
+        "_outcomes": _outcomes(line, value, pairs, best.get("val_right")),
         "best_epoch": best.get("epoch"),
-        "train_acc": _number(best.get("train_acc")),
+        "train_acc": _or_nan(best.get("train_acc")),
         "epochs_run": len(epochs),
         "status": line.get("status"),
         **{name: line.get(name) for name in MEASURED if name.startswith("stop_")},
         "control": bool(line.get("control")),
-        "seconds": float(sum(_number(epoch.get("seconds")) for epoch in epochs)),
+        "seconds": float(sum(_or_nan(epoch.get("seconds")) for epoch in epochs)),
     }
 
 
-def _judged(line: dict[str, Any], share: float, n: int, right: str | None) -> paired.Judged | None:
-    """Return what is known of a trial's verdicts at its best epoch; None without a score."""
+def _outcomes(
+    line: dict[str, Any], share: float, n: int, right: str | None
+) -> PairOutcomes | None:
+    """Return what is known of the validation pairs at the best epoch; None without a score."""
     if math.isnan(share):
         return None
     count, settings = round(share * n), line.get("settings") or {}
-    pairs = tuple(settings.get(name) for name in paired.PAIRS)
-    return paired.Judged(n, count, pairs, unpack(right, n, count))
+    pairs = tuple(settings.get(name) for name in PAIR_SETTINGS)
+    return PairOutcomes(n, count, pairs, unpack(right, n, count))
 
 
 def _compared(
-    best: paired.Judged | None, other: paired.Judged | None, family: int
-) -> paired.Compared:
+    best: PairOutcomes | None, other: PairOutcomes | None, comparisons: int
+) -> McNemarResult:
     if best is None or other is None:
-        return paired.Compared(math.nan, False)
+        return McNemarResult(math.nan, False)
     if best is other:
-        return paired.Compared(math.nan, True)
-    return paired.compare(best, other, family)
+        return McNemarResult(math.nan, True)
+    return compare(best, other, comparisons)
 
 
 def _ranked(frame: pd.DataFrame, objective: Objective, kinds: dict[str, str]) -> pd.DataFrame:
@@ -211,8 +232,9 @@ def _ranked(frame: pd.DataFrame, objective: Objective, kinds: dict[str, str]) ->
     frame = frame.sort_values(order, ascending=[True, not objective.maximizes, True, True])
     frame = frame.reset_index(drop=True)
     ranks = pd.Series(range(1, len(frame) + 1), dtype="Int64").mask(frame["_none"])
-    others = int(frame["_judged"].notna().sum()) - 1
-    compared = [_compared(frame.iloc[0]["_judged"], one, others) for one in frame["_judged"]]
+    outcomes = frame["_outcomes"]
+    others = int(outcomes.notna().sum()) - 1
+    compared = [_compared(outcomes.iloc[0], one, others) for one in outcomes]
     frame["like_best"] = pd.array([one.alike for one in compared], dtype="boolean")
     frame["best_p"] = [one.p for one in compared]
     frame.loc[0, "best_p"] = math.nan  # of itself
@@ -220,5 +242,5 @@ def _ranked(frame: pd.DataFrame, objective: Objective, kinds: dict[str, str]) ->
     return frame.astype(kinds)[["rank", *kinds]]
 
 
-def _number(value: Any) -> float:
+def _or_nan(value: Any) -> float:
     return math.nan if value is None else float(value)

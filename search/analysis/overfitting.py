@@ -1,4 +1,4 @@
-"""Did a net overfit? One rule, for measured and for recorded curves alike.
+"""A rule that says whether a net overfits, for measured and for recorded curves alike.
 
 Losses and accuracies are smoothed by the mean of WINDOW epochs. A net overfits when
 
@@ -7,19 +7,20 @@ Losses and accuracies are smoothed by the mean of WINDOW epochs. A net overfits 
 - training accuracy ends more than GAP above validation accuracy.
 
 A net whose validation accuracy never passed AT_CHANCE learned nothing that it could overfit, and a
-run shorter than WINDOW epochs shows no trend: neither gets a verdict.
+run shorter than WINDOW epochs shows no trend: both stay undecided.
 
-The three bounds are round numbers chosen on the documents' own curves, where the verdicts came
-from a person looking at plots; tests/test_overfit.py says how far they can move without changing
-one verdict.
+The three bounds are round numbers chosen on the recorded curves of the 2019 study, where a person
+looking at plots had decided; tests/analysis/test_overfitting.py says how far each can move without
+changing one decision.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 WINDOW = 5
@@ -30,68 +31,57 @@ GAP = 0.12
 """Training less validation accuracy, as a share of the pairs."""
 AT_CHANCE = 0.55
 """Validation accuracy that a net at chance does not reach."""
+CURVES = ("train_loss", "val_loss", "train_acc", "val_acc")
+"""What the rule looks at: losses in nats, accuracies in [0, 1]."""
 
 RULE = (
     f"A net overfits when validation loss ends more than {RISE:.0%} above its minimum while "
     f"training loss has fallen further, or when training accuracy ends more than {100 * GAP:.0f} "
     f"points above validation accuracy; all four smoothed over {WINDOW} epochs. A net whose "
     f"validation accuracy never passes {AT_CHANCE:.0%}, and a run of fewer than {WINDOW} epochs, "
-    "gets no verdict (…)."
+    "stay undecided (…)."
 )
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What the rule saw. ``overfit`` None: no verdict."""
+class OverfitResult:
+    """What the rule says of a net, and why."""
 
     overfit: bool | None
+    """None: undecided."""
     reason: str
     """The numbers behind it, as a phrase."""
 
 
-def overfit(
-    train_loss: Sequence[float],
-    val_loss: Sequence[float],
-    train_acc: Sequence[float],
-    val_acc: Sequence[float],
-) -> bool | None:
-    """Judge the curves of one run, a value per epoch (E,): losses in nats, accuracies in [0, 1].
+def detect_overfit(curves: Mapping[str, Sequence[float]] | pd.DataFrame) -> OverfitResult:
+    """Apply the rule to one run.
 
-    Epochs with a value that is missing (NaN) or endless are left out. Returns None where there is
-    no verdict: a net at chance, or fewer than five epochs.
+    Args:
+        curves: CURVES by name, a value per epoch (E,). Epochs in which one of them is missing
+            (NaN) or infinite are left out.
     """
-    return verdict(train_loss, val_loss, train_acc, val_acc).overfit
-
-
-def verdict(
-    train_loss: Sequence[float],
-    val_loss: Sequence[float],
-    train_acc: Sequence[float],
-    val_acc: Sequence[float],
-) -> Verdict:
-    """Judge as ``overfit`` does, and say why."""
-    curves = np.array([train_loss, val_loss, train_acc, val_acc], dtype=np.float64)
-    curves = curves[:, np.isfinite(curves).all(axis=0)]
-    if at_chance(curves[3]):
-        return Verdict(None, "at chance")
-    if curves.shape[1] < WINDOW:
-        return Verdict(None, f"fewer than {WINDOW} epochs")
-    train, val, train_right, val_right = (smooth(curve) for curve in curves)
-    lowest = int(np.argmin(val))
-    rise = val[-1] / val[lowest] - 1
-    gap = train_right[-1] - val_right[-1]
-    turned = bool(rise > RISE and train[-1] < train[lowest])
+    values = np.array([curves[name] for name in CURVES], dtype=np.float64)
+    values = values[:, np.isfinite(values).all(axis=0)]
+    if at_chance(values[3]):
+        return OverfitResult(None, "at chance")
+    if values.shape[1] < WINDOW:
+        return OverfitResult(None, f"fewer than {WINDOW} epochs")
+    train_loss, val_loss, train_acc, val_acc = (smooth(curve) for curve in values)
+    lowest = int(np.argmin(val_loss))
+    rise = val_loss[-1] / val_loss[lowest] - 1
+    gap = train_acc[-1] - val_acc[-1]
+    turned = bool(rise > RISE and train_loss[-1] < train_loss[lowest])
     reason = (
-        f"after {curves.shape[1]} epochs: validation loss {100 * rise:+.0f} % from its minimum, "
+        f"after {values.shape[1]} epochs: validation loss {100 * rise:+.0f} % from its minimum, "
         f"gap {100 * gap:+.1f} points"
     )
-    return Verdict(turned or bool(gap > GAP), reason)
+    return OverfitResult(turned or bool(gap > GAP), reason)
 
 
 def at_chance(val_acc: Sequence[float] | Floats) -> bool:
-    """Say whether smoothed validation accuracy (E,) never passed AT_CHANCE; NaN is left out."""
+    """Return whether smoothed validation accuracy (E,) never passes AT_CHANCE, NaN left out."""
     curve = np.asarray(val_acc, dtype=np.float64)
     smoothed = smooth(curve[~np.isnan(curve)])
     return not bool((smoothed > AT_CHANCE).any())

@@ -1,9 +1,8 @@
-"""What the rules did in a run, and how often each of them was wrong.
+"""The record of each pruning rule in a run: what it stopped, and how often it was wrong.
 
 A trial that is stopped cannot show that the rule was wrong. A share `prune: {control: …}` of the
-trials that a rule would stop therefore run on, drawn at random, so that what became of them stands
-for what would have become of the others. A verdict was *false* where such a trial ended within
-WITHIN of the best of its run.
+trials that a rule would stop, drawn at random, therefore runs on as a control group. A decision to
+stop was *false* where such a trial came within WITHIN of the best of its run after it.
 """
 
 from __future__ import annotations
@@ -14,15 +13,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from search.analysis.formatting import aligned, interval
+from search.analysis.formatting import aligned, grid, interval
 from search.pruning.late_start import WITHIN
 from search.runs.layout import settings
 
 NOT_RULES = ("error", "interrupted")
-"""What the journal has for a stop_rule where no rule gave a verdict."""
+"""What the journal has for a stop_rule where no rule decided."""
 RECORD = {
     "rule": "string",
-    "verdicts": "int64",
+    "decisions": "int64",
     "stopped": "int64",
     "spared": "int64",
     "false": "int64",
@@ -34,7 +33,7 @@ RECORD = {
 }
 HEADERS = [
     "rule",
-    "verdicts",
+    "decisions",
     "stopped",
     "ran on",
     "of them\nfalse",
@@ -46,37 +45,38 @@ UNKNOWN = "the rate of false stops is not known"
 
 
 def planned(run: str | Path, trials: pd.DataFrame) -> dict[str, int]:
-    """Return the epochs that each trial would run, by trial; nothing where no rule judged any.
+    """Return the epochs that each trial would run, by trial; empty where no rule decided on any.
 
     Raises:
-        RunError: as ``folder.settings``.
+        RunError: as ``layout.settings``.
     """
-    if not judged(trials).any():
+    if not decided(trials).any():
         return {}
     return {trial: config.epochs for trial, config in settings(run).items()}
 
 
 def record(trials: pd.DataFrame, planned: Mapping[str, int]) -> pd.DataFrame:
-    """Return what each rule did in a run, a row per rule that judged a trial, by name.
-
-    ``verdicts``: trials that it was the first to judge; ``stopped``: those that it ended;
-    ``spared``: those of the control group that ran to their planned end; ``false``: the spared
-    ones that came within WITHIN of the run's best val_acc, and did so after the verdict;
-    ``rate``, ``rate_low``, ``rate_high``: the share of false ones with its exact 95 % interval,
-    NaN where none was spared; ``epochs_saved``: planned less run, over the stopped;
-    ``epochs_spent``: run after the verdict, over the control group.
+    """Return what each rule did in a run, a row per rule that decided on a trial, by name.
 
     Args:
-        trials: the ranked trials, as ``results.load`` returns them.
+        trials: the ranked trials, as ``frames.load`` returns them.
         planned: epochs that each trial would run.
+
+    Returns:
+        ``decisions``: trials that the rule was the first to decide on; ``stopped``: those of them
+        that ended; ``spared``: those of the control group that ran to their planned end;
+        ``false``: the spared ones that came within WITHIN of the run's best val_acc after the
+        decision; ``rate``, ``rate_low``, ``rate_high``: the share of false ones with its exact
+        95 % interval, NaN where none was spared; ``epochs_saved``: planned less run, over the
+        stopped; ``epochs_spent``: run after the decision, over the control group.
     """
     rows = []
-    near = good(trials)
-    for rule, group in trials[judged(trials)].groupby("stop_rule"):
+    near = near_best(trials)
+    for rule, group in trials[decided(trials)].groupby("stop_rule"):
         left = group["trial"].map(planned) - group["epochs_run"]
         stopped, control = group["status"] == "stopped", group["control"]
         spared = control & (left <= 0)
-        wrong = spared & near[group.index] & lost_by_it(group)
+        wrong = spared & near[group.index] & lost_by_stopping(group)
         false, n = int(wrong.sum()), int(spared.sum())
         low, high = clopper_pearson(false, n) if n else (math.nan, math.nan)
         after = group["epochs_run"] - 1 - group["stop_epoch"]
@@ -97,27 +97,25 @@ def record(trials: pd.DataFrame, planned: Mapping[str, int]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(RECORD)).astype(RECORD)
 
 
-def clopper_pearson(k: int, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Return the exact interval of a share, ``k`` of ``n`` > 0: at least ``level`` for any n.
+def clopper_pearson(k: int, n: int) -> tuple[float, float]:
+    """Return the exact 95 % interval of a share, ``k`` of ``n`` > 0.
 
     Wilson's, which the tables use for thousands of pairs, is too narrow for the few trials of a
     control group. Source: C. J. Clopper and E. S. Pearson, "The use of confidence or fiducial
     limits illustrated in the case of the binomial", Biometrika 26 (1934).
     """
-    from scipy.stats import beta  # as in history.edge
+    from scipy.stats import binomtest  # not above: the start of a search need not wait for it
 
-    tail = (1 - level) / 2
-    low = 0.0 if k == 0 else float(beta.ppf(tail, k, n - k + 1))
-    high = 1.0 if k == n else float(beta.ppf(1 - tail, k + 1, n - k))
-    return low, high
+    low, high = binomtest(k, n).proportion_ci(method="exact")
+    return float(low), float(high)
 
 
 def cells(rules: pd.DataFrame) -> list[list[str]]:
-    """Write a record's rows under HEADERS; – where the rate is not known."""
+    """Return a record's rows under HEADERS; – where the rate is not known."""
     return [
         [
             str(row["rule"]),
-            *(str(row[name]) for name in ("verdicts", "stopped", "spared")),
+            *(str(row[name]) for name in ("decisions", "stopped", "spared")),
             str(row["false"]) if row["spared"] else "–",
             interval(row["rate"], row["rate_low"], row["rate_high"]),
             str(row["epochs_saved"]),
@@ -133,10 +131,10 @@ def notes(rules: pd.DataFrame) -> list[str]:
     if rules["spared"].any():
         lines.append(
             f"false: ran on, as control, and came within {100 * WITHIN:g} points of the best "
-            "after the verdict; 95 % interval by Clopper and Pearson"
+            "after the decision; 95 % interval by Clopper and Pearson"
         )
     unknown = rules[rules["spared"] == 0]
-    waiting = unknown["verdicts"] > unknown["stopped"]
+    waiting = unknown["decisions"] > unknown["stopped"]
     for group, why in (
         (unknown[~waiting], "no control group"),
         (unknown[waiting], "no trial of the control group has run to its end"),
@@ -148,26 +146,32 @@ def notes(rules: pd.DataFrame) -> list[str]:
 
 
 def text(rules: pd.DataFrame) -> str:
-    """Lay out a record for the terminal; '' where no rule gave a verdict."""
+    """Return a record as text for the terminal; '' where no rule decided on a trial."""
     if rules.empty:
         return ""
     table = aligned(HEADERS, cells(rules), [True] + [False] * (len(HEADERS) - 1))
     return "\n".join([table, *notes(rules)])
 
 
-def judged(trials: pd.DataFrame) -> pd.Series:
-    """Say which trials a rule gave a verdict on: it stopped them, or they are its control."""
+def markdown(rules: pd.DataFrame) -> str:
+    """Return a record that is not empty as Markdown."""
+    table = grid(HEADERS, cells(rules), [True] + [False] * (len(HEADERS) - 1))
+    return "\n\n".join([table, *notes(rules)])
+
+
+def decided(trials: pd.DataFrame) -> pd.Series:
+    """Return which trials a rule decided on: those it stopped, and its control group."""
     by_rule = trials["stop_rule"].notna() & ~trials["stop_rule"].isin(NOT_RULES)
     return by_rule & ((trials["status"] == "stopped") | trials["control"])
 
 
-def lost_by_it(trials: pd.DataFrame) -> pd.Series:
-    """Say of which control trials the best epoch came after the verdict, as far as is known."""
+def lost_by_stopping(trials: pd.DataFrame) -> pd.Series:
+    """Return of which control trials the best epoch came after the decision, or may have."""
     lost: pd.Series = ~(trials["best_epoch"] <= trials["stop_epoch"]).fillna(False).astype(bool)
     return lost
 
 
-def good(trials: pd.DataFrame) -> pd.Series:
-    """Say which trials came within WITHIN of the best, whatever the last bit says."""
+def near_best(trials: pd.DataFrame) -> pd.Series:
+    """Return which trials came within WITHIN of the best, rounding errors aside."""
     near: pd.Series = trials["val_acc"] >= trials["val_acc"].max() - WITHIN - 1e-9
     return near

@@ -1,4 +1,4 @@
-"""The scores files of tests, read, and compared by McNemar's test on the same pairs."""
+"""The scores files that tests leave: reading them, and McNemar's test of two on the same pairs."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ import pandas as pd
 from facesiam.errors import shown
 from facesiam.evaluation.scores import COLUMNS
 from facesiam.files import read_text
-from search.analysis.paired import ALPHA, mcnemar
+from search.analysis.mcnemar import ALPHA, p_value
 from search.runs.layout import RunError
 
 OLDER = ("left", "right", "label", "same")
-"""Of before: numbers of images, 0 for the same person, a probability that is 1 for many pairs."""
+"""Columns of an older version: image numbers, 0 for the same person, and a probability."""
 
 
 class OlderScores(RunError):
-    """A scores file of before, whose probabilities cannot be ranked."""
+    """A scores file of an older version, whose probabilities cannot be ranked."""
 
 
 def read(path: Path) -> pd.DataFrame:
     """Return a scores file as a frame of ``left``, ``right``, ``same_person`` and ``log_odds``.
 
     Raises:
-        OlderScores: one of before; the text says how to have it written anew.
+        OlderScores: one of an older version; the text says how to have it written anew.
         RunError: no scores file, or a damaged one; names the line.
         FileError: it cannot be read.
     """
@@ -61,8 +61,8 @@ def read(path: Path) -> pd.DataFrame:
     )
 
 
-def compared(protocol: str, tested: Mapping[str, pd.DataFrame]) -> list[str]:
-    """Say of each test on the same pairs as the best one whether it is told from it.
+def compare_tests(protocol: str, tested: Mapping[str, pd.DataFrame]) -> list[str]:
+    """Return a sentence for each test on the same pairs as the best one: is it told from it?
 
     Args:
         protocol: whose pairs.
@@ -81,7 +81,7 @@ def compared(protocol: str, tested: Mapping[str, pd.DataFrame]) -> list[str]:
     for name in others:
         only_best = int((right[best] & ~right[name]).sum())
         only_other = int((right[name] & ~right[best]).sum())
-        p = min(1.0, len(others) * mcnemar(only_best, only_other))
+        p = min(1.0, len(others) * p_value(only_best, only_other))
         lines.append(
             f"{protocol}: {name} beside {best}, the best of {len(others) + 1} on the same "
             f"{len(right[best]):,} pairs: {only_best} that only the best has right, {only_other} "

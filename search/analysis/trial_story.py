@@ -1,4 +1,4 @@
-"""The story of one trial: what it was, what it scored, why it ended, and whether rightly so."""
+"""The story of one trial: its settings, its score, why it ended, and whether that was right."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from facesiam.config.trial import did_you_mean
-from search.analysis.formatting import UNTESTED, differing, interval, shown_value
+from facesiam.config.trial import TrialConfig, Value, did_you_mean
+from search.analysis.formatting import counted, interval, number, percent, shown_value
 from search.analysis.frames import load, objective
-from search.analysis.rule_audit import good, judged, lost_by_it
+from search.analysis.rule_audit import decided, lost_by_stopping, near_best
+from search.analysis.trial_table import UNTESTED, differing
 from search.pruning.history import LEVEL, History, departure
 from search.pruning.rules import spent_after
 from search.runs.journal import read_trials
@@ -24,19 +25,19 @@ VITAL = ("trunk_grad_max", "trunk_grad_zero", "trunk_live", "head_live", "logit_
 INDENT, WIDTH = 13, 99
 
 
-class Told(NamedTuple):
+class TrialRecord(NamedTuple):
     """What the story of one trial is told from."""
 
     trials: pd.DataFrame
-    """All of the run, ranked."""
+    """All trials of the run, ranked."""
     place: int
-    """Where it stands in them, from 0."""
+    """Position of the trial in them, from 0."""
     epochs: pd.DataFrame
-    """Its own, in order."""
-    settings: dict[str, Any]
+    """Its epochs, in order."""
+    settings: dict[str, Value]
     metric: str
     level: float
-    """Of the band that its rules held it against."""
+    """Level of the chance band that its rules compared it with."""
 
     @property
     def trial(self) -> pd.Series:
@@ -65,7 +66,7 @@ def story(run: str | Path, trial: str) -> str:
     names = list(trials["trial"])
     if trial not in names:
         raise RunError(f"{run}: no trial {trial}{_nearest(trial, names)}")
-    told = Told(
+    record = TrialRecord(
         trials,
         names.index(trial),
         epochs[epochs["trial"] == trial],
@@ -75,23 +76,23 @@ def story(run: str | Path, trial: str) -> str:
     )
     line = read_trials(folder_of(run))[trial]
     parts = {
-        "settings": _settings(told),
-        "scored": _scored(told),
-        "took off": _took_off(told),
-        "vital signs": _vital_signs(told),
-        "ended": _ended(told),
-        "verdict": _verdict(told),
-        "saved": _saved(told),
-        "control": _control(told),
-        "rank": _rank(told),
+        "settings": _settings(record),
+        "scored": _scored(record),
+        "took off": _took_off(record),
+        "vital signs": _vital_signs(record),
+        "ended": _ended(record),
+        "decision": _decision(record),
+        "saved": _saved(record),
+        "control": _control(record),
+        "rank": _rank(record),
         "taken from": str(line.get("reused") or ""),
     }
-    row = told.trial["row"]
+    row = record.trial["row"]
     title = f"trial {trial}" + ("" if pd.isna(row) or row == trial else f", row {row}")
     lines = [_folded(name, said) for name, said in parts.items() if said]
     if log := line.get("log"):
         lines += ["its log ended with", *(f"    {text}" for text in log)]
-    return "\n".join([f"{title}: {told.trial['status']}", *lines])
+    return "\n".join([f"{title}: {record.trial['status']}", *lines])
 
 
 def _level(run: str | Path) -> float:
@@ -99,34 +100,41 @@ def _level(run: str | Path) -> float:
     return float(chance["level"]) if chance else LEVEL
 
 
-def _settings(told: Told) -> str:
-    names = differing(told.trials)
-    if not names:
-        return "those of every other trial"
-    return ", ".join(f"{name} {shown_value(told.trial[name])}" for name in names)
+def _settings(record: TrialRecord) -> str:
+    """Return the settings that differ among the trials; of a single one, those not the default."""
+    if len(record.trials) > 1:
+        found = {name: record.trial[name] for name in differing(record.trials)}
+        none = "those of every other trial"
+    else:
+        default, none = TrialConfig().to_dict(), "the defaults"
+        found = {name: one for name, one in record.settings.items() if one != default[name]}
+    return ", ".join(f"{name} {shown_value(value)}" for name, value in found.items()) or none
 
 
-def _scored(told: Told) -> str:
-    trial = told.trial
+def _scored(record: TrialRecord) -> str:
+    trial = record.trial
     if pd.isna(trial["best_epoch"]):
-        return f"nothing but NaN in {_epochs(told.run)}" if told.run else "nothing yet"
-    by = "" if told.metric == "val_acc" else f", the best by {told.metric}"
-    last = told.epochs.iloc[-1]
+        return (
+            f"nothing but NaN in {counted(record.run, 'epoch')}" if record.run else "nothing yet"
+        )
+    by = "" if record.metric == "val_acc" else f", the best by {record.metric}"
+    last = record.epochs.iloc[-1]
     said = f"{_accuracy(trial)} at epoch {trial['best_epoch']}{by}"
     if last["epoch"] != trial["best_epoch"]:
-        said += f"; {_number(100 * last['val_acc'], '.1f')} at epoch {last['epoch']}, its last"
+        said += f"; {percent(last['val_acc'])} at epoch {last['epoch']}, its last"
     return said
 
 
-def _history(told: Told) -> History:
+def _history(record: TrialRecord) -> History:
     rows: list[Mapping[str, Any]] = [
-        {str(name): value for name, value in row.items()} for row in told.epochs.to_dict("records")
+        {str(name): value for name, value in row.items()}
+        for row in record.epochs.to_dict("records")
     ]
-    return History(rows, told.settings, level=told.level, metric=told.metric)
+    return History(rows, record.settings, level=record.level, metric=record.metric)
 
 
-def _took_off(told: Told) -> str:
-    history = _history(told)
+def _took_off(record: TrialRecord) -> str:
+    history = _history(record)
     rows, edge = history.rows, history.band()
     if not edge <= 1:
         return ""
@@ -135,53 +143,53 @@ def _took_off(told: Told) -> str:
     band = f"guessing stays {low}below {bound:.1f} on {history.pairs:,} pairs"
     band += ", the threshold chosen on them" if history.calibrated else ""
     if found is None:
-        return f"never in {_epochs(told.run)}: {band}"
+        return f"never in {counted(record.run, 'epoch')}: {band}"
     row, by = rows[found[0]], found[1]
     seen = "" if by == "val_acc" else f"; by its {by} of {row[by]:.3f} it did not guess"
     return f"at epoch {row['epoch']}, with {100 * row['val_acc']:.1f}: {band}{seen}"
 
 
-def _vital_signs(told: Told) -> str:
-    if told.epochs.empty:
+def _vital_signs(record: TrialRecord) -> str:
+    if record.epochs.empty:
         return ""
-    last = told.epochs.iloc[-1]
+    last = record.epochs.iloc[-1]
     known = [name for name in VITAL if name in last and not pd.isna(last[name])]
     signs = ", ".join(f"{name} {last[name]:.3g}" for name in known)
-    return f"{signs} at epoch {last['epoch']}{_not_dead(told)}" if known else ""
+    return f"{signs} at epoch {last['epoch']}{_not_dead(record)}" if known else ""
 
 
-def _not_dead(told: Told) -> str:
+def _not_dead(record: TrialRecord) -> str:
     """Say why a trial without a gradient was not certified dead for want of updates."""
-    still = (told.epochs["trunk_grad_zero"] == 1)[::-1].cumprod()[::-1].astype(bool)
-    updates = int(told.epochs["updates"][still].sum())
-    needed = spent_after(_history(told), len(still) - int(still.sum()))
+    still = (record.epochs["trunk_grad_zero"] == 1)[::-1].cumprod()[::-1].astype(bool)
+    updates = int(record.epochs["updates"][still].sum())
+    needed = spent_after(_history(record), len(still) - int(still.sum()))
     if not 0 < updates < needed:
         return ""
     return f"; no gradient in {updates} updates, of the {needed} that certify a death"
 
 
-def _ended(told: Told) -> str:
-    trial, ran = told.trial, f"{told.run} of {_epochs(told.planned)}"
+def _ended(record: TrialRecord) -> str:
+    trial, ran = record.trial, f"{record.run} of {counted(record.planned, 'epoch')}"
     status = str(trial["status"])
     if status == "stopped":
         return f"stopped by {shown_value(trial['stop_rule'])} after {ran}"
     if status == "done":
         return f"ran to its end, {ran}"
-    known = status == "failed" and not judged(told.trials)[told.place]
+    known = status == "failed" and not decided(record.trials)[record.place]
     known &= not pd.isna(trial["stop_reason"])
     return f"{status} after {ran}" + (f": {trial['stop_reason']}" if known else "")
 
 
-def _verdict(told: Told) -> str:
-    """Write what the rule said, and the numbers behind it as far as they were noted."""
-    trial = told.trial
-    if not judged(told.trials)[told.place]:
+def _decision(record: TrialRecord) -> str:
+    """Return what the rule said, and the numbers behind it as far as they were recorded."""
+    trial = record.trial
+    if not decided(record.trials)[record.place]:
         return ""
     numbers = {
         "epoch": shown_value(trial["stop_epoch"]),
-        "rung": _number(trial["stop_rung"], "g"),
-        "value": _number(trial["stop_value"], ".4g"),
-        "cutoff": _number(trial["stop_cutoff"], ".4g"),
+        "rung": number(trial["stop_rung"], "g"),
+        "value": number(trial["stop_value"], ".4g"),
+        "cutoff": number(trial["stop_cutoff"], ".4g"),
         "peers": shown_value(trial["stop_peers"]),
     }
     known = ", ".join(f"{name} {value}" for name, value in numbers.items() if value != "–")
@@ -189,37 +197,38 @@ def _verdict(told: Told) -> str:
     return f"{trial['stop_rule']}{at}: {shown_value(trial['stop_reason'])}"
 
 
-def _saved(told: Told) -> str:
-    if told.trial["status"] != "stopped":
+def _saved(record: TrialRecord) -> str:
+    if record.trial["status"] != "stopped":
         return ""
-    return f"{told.planned - told.run} of {_epochs(told.planned)}"
+    return f"{record.planned - record.run} of {counted(record.planned, 'epoch')}"
 
 
-def _control(told: Told) -> str:
-    """Write what became of a trial of the control group after its verdict."""
-    trial = told.trial
+def _control(record: TrialRecord) -> str:
+    """Return what became of a trial of the control group after the decision to stop it."""
+    trial = record.trial
     if not trial["control"]:
         return ""
     ran_on = "ran on"
     if not pd.isna(trial["stop_epoch"]):
-        ran_on += f" for {_epochs(told.run - 1 - int(trial['stop_epoch']))}"
-    if told.run < told.planned:
-        return f"{ran_on}; {trial['status']}, so whether the verdict was right is not known"
-    gap = 100 * (told.trials["val_acc"].max() - trial["val_acc"])
-    if not good(told.trials)[told.place]:
+        ran_on += f" for {counted(record.run - 1 - int(trial['stop_epoch']), 'epoch')}"
+    if record.run < record.planned:
+        unknown = "so whether stopping it would have been right is not known"
+        return f"{ran_on}; {trial['status']}, {unknown}"
+    gap = 100 * (record.trials["val_acc"].max() - trial["val_acc"])
+    if not near_best(record.trials)[record.place]:
         below = "without a score" if math.isnan(gap) else f"{gap:.1f} points below the best"
-        return f"{ran_on} and ended {below}: the verdict was right"
+        return f"{ran_on} and ended {below}: stopping it would have been right"
     where = "as the best" if gap == 0 else f"{gap:.1f} points below the best"
-    if not lost_by_it(told.trials)[told.place]:
+    if not lost_by_stopping(record.trials)[record.place]:
         return f"{ran_on} and ended {where}, but was so before: nothing would have been lost"
-    return f"{ran_on} and ended {where}: the verdict was false"
+    return f"{ran_on} and ended {where}: stopping it would have been wrong"
 
 
-def _rank(told: Told) -> str:
-    trial, best = told.trial, told.trials.iloc[0]
+def _rank(record: TrialRecord) -> str:
+    trial, best = record.trial, record.trials.iloc[0]
     if pd.isna(trial["rank"]):
         return "none, as it has no epoch"
-    place = f"{trial['rank']} of {told.trials['rank'].notna().sum()}"
+    place = f"{trial['rank']} of {record.trials['rank'].notna().sum()}"
     if trial["trial"] == best["trial"]:
         return f"{place}, the best: {_accuracy(trial)}"
     against = f"{place}: {_accuracy(trial)} against {_accuracy(best)} of the best, {best['trial']}"
@@ -240,21 +249,15 @@ def _accuracy(trial: pd.Series) -> str:
     return interval(trial["val_acc"], trial["val_acc_low"], trial["val_acc_high"])
 
 
-def _number(value: float, form: str) -> str:
-    return "–" if math.isnan(value) else format(value, form)
-
-
-def _epochs(count: int) -> str:
-    return f"{count} epoch" + ("" if count == 1 else "s")
-
-
 def _nearest(trial: str, trials: list[str]) -> str:
     """Name the nearest trial, 0007 for 7 too, or where none is near the first and the last."""
     padded = trial.zfill(max(map(len, trials))) if trial.isdecimal() else trial
     if padded in trials:
         return f"; did you mean {padded}?"
-    first, last = min(trials), max(trials)
-    return did_you_mean(padded, trials) or f"; its {len(trials)} trials are {first} to {last}"
+    known = f"{len(trials)} trials are {min(trials)} to {max(trials)}"
+    if len(trials) == 1:
+        known = f"only trial is {trials[0]}"
+    return did_you_mean(padded, trials) or f"; its {known}"
 
 
 def _folded(name: str, said: str) -> str:

@@ -1,8 +1,34 @@
-"""Command line: ``python -m search.report``."""
+"""The command that writes a run's report: ``python -m search.report RUN [RUN …]``."""
+
+from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
-from search.report.page import main
+from facesiam import cli
+from search.report.page import report
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the report of a run and print its path.
+
+    Args:
+        arguments: the command line; None: that of the process.
+
+    Returns:
+        The exit code: 0, or 2 where a run cannot be read.
+    """
+    parser = cli.Parser(prog="python -m search.report", description="Write a run's report page.")
+    which = "run folder; the report goes to the first, the others fill in rows of the tables"
+    parser.add_argument("runs", metavar="RUN", nargs="+", help=which)
+    runs = parser.parse_args(arguments).runs
+    return cli.run(lambda: _write(runs))
+
+
+def _write(runs: Sequence[str]) -> int:
+    cli.show(report(runs))
+    return cli.DONE
+
 
 if __name__ == "__main__":
     sys.exit(main())

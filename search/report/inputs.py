@@ -1,8 +1,8 @@
-"""What a report is made of: runs, read whole, and the trial that stands for each row."""
+"""The data of a report: whole runs, and the trial that was run for each published row."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,28 @@ from search.space import model
 
 
 @dataclass(frozen=True)
+class Evaluation:
+    """What search.retrain measured of a trial or an ensemble on a protocol's test pairs."""
+
+    protocol: str
+    seed: int
+    epoch: int | None
+    """None of an ensemble."""
+    measures: Mapping[str, Mapping[str, float]]
+    """METRICS by name, each with value, low and high; older runs lack some."""
+    pairs: int
+    """Test pairs, each counted once."""
+    own: bool
+    """Whether the protocol is that of the trial's training."""
+    scores: Path
+    """The file of the scores."""
+    work: Mapping[str, Any]
+    """Settings but for the seed, and code: evaluations of equal ones differ in their seed only."""
+    ties: int = 0
+    """Pairs with the score of a pair of the other kind."""
+
+
+@dataclass(frozen=True)
 class Run:
     """A run folder, read."""
 
@@ -28,10 +50,8 @@ class Run:
     trials: pd.DataFrame
     epochs: pd.DataFrame
     configs: dict[str, TrialConfig]
-    tests: dict[str, list[dict[str, Any]]]
-    """What search.retrain measured on the test split, by trial or ensemble: a dict per protocol
-    and seed, its METRICS with protocol, seed, epoch, own (the protocol is the trial's), scores (a
-    file) and ties."""
+    tests: dict[str, list[Evaluation]]
+    """By trial or ensemble."""
 
     def curve(self, trial: str) -> pd.DataFrame:
         """Return the epochs of one trial, in order."""
@@ -39,11 +59,12 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Measured:
-    """The trial that stands for a row of the documents."""
+class RunTrial:
+    """A trial with the run that it is of."""
 
     run: Run
     trial: pd.Series
+    """Its row of the ranked trials."""
 
     @property
     def name(self) -> str:
@@ -57,27 +78,27 @@ class Measured:
 
 
 def read(folder: str | Path) -> Run:
-    """Read everything the report needs from a run folder.
+    """Return everything that the report needs from a run folder.
 
     Raises:
-        RunError, SpaceError: as ``results.load``, or there is nothing to report yet.
+        RunError, SpaceError: as ``frames.load``, or there is nothing to report yet.
     """
     path = layout.folder_of(folder)
     trials, epochs = load(path)
     require_results(path, trials)
     searched = model.load(path / "space.yaml", of_run=True)
     noted, configs = layout.manifest(path), layout.settings(path)
-    together = sorted(found.name for found in path.glob("retrain/ensemble-*"))
-    tests = {name: _read_tests(path / "retrain" / name) for name in [*trials["trial"], *together]}
+    ensembles = sorted(found.name for found in path.glob("retrain/ensemble-*"))
+    tests = {name: _read_tests(path / "retrain" / name) for name in [*trials["trial"], *ensembles]}
     return Run(path, searched, noted, trials, epochs, configs, tests)
 
 
-def ran_rows(runs: Sequence[Run]) -> dict[str, Measured]:
-    """Find each row's trial: of the first run that has one, and one with an epoch if any does."""
-    ran: dict[str, Measured] = {}
+def row_trials(runs: Sequence[Run]) -> dict[str, RunTrial]:
+    """Return the trial of each row: of the first run that has one, with an epoch if any does."""
+    ran: dict[str, RunTrial] = {}
     for run in runs:
         for _, trial in run.trials[run.trials["row"].notna()].iterrows():
-            name, new = str(trial["row"]), Measured(run, trial)
+            name, new = str(trial["row"]), RunTrial(run, trial)
             if name not in ran or not ran[name].has_epochs:
                 ran[name] = new
     return ran
@@ -95,7 +116,7 @@ def settings_frame(run: Run) -> pd.DataFrame:
 
 
 def log_settings(runs: Sequence[Run]) -> set[str]:
-    """Name the settings that act on a logarithmic scale: lr, and ranges that say so."""
+    """Return the settings that act on a logarithmic scale: lr, and ranges that say so."""
     ranges = {
         name
         for run in runs
@@ -105,24 +126,21 @@ def log_settings(runs: Sequence[Run]) -> set[str]:
     return ranges | {"lr"}
 
 
-def _read_tests(folder: Path) -> list[dict[str, Any]]:
+def _read_tests(folder: Path) -> list[Evaluation]:
     tests = [_read_test(path) for path in sorted(folder.glob("seed-*/test*.json"))]
-    return sorted(tests, key=lambda test: (str(test["protocol"]), int(test["seed"])))
+    return sorted(tests, key=lambda test: (test.protocol, test.seed))
 
 
-def _read_test(path: Path) -> dict[str, Any]:
+def _read_test(path: Path) -> Evaluation:
     test = read_test(path, tuple(METRICS))
-    measures = {name: test[name] for name in METRICS if name in test}  # older runs lack some
-    protocol = test.get("protocol") or test["config"].get("protocol", "–")
-    scores = path.with_name(path.name.replace("test", "scores", 1)).with_suffix(".csv")
-    work = {"config": {**test["config"], "seed": None}, "trainer": test.get("trainer")}
-    return {
-        "seed": test["seed"],
-        "epoch": test["epoch"],
-        **measures,
-        "protocol": protocol,
-        "own": path.name == "test.json",
-        "scores": scores,
-        "work": work,
-        "ties": test.get("ties", 0),
-    }
+    return Evaluation(
+        protocol=str(test.get("protocol") or test["config"].get("protocol", "–")),
+        seed=int(test["seed"]),
+        epoch=test["epoch"],
+        measures={name: test[name] for name in METRICS if name in test},
+        pairs=test["accuracy"]["n"],
+        own=path.name == "test.json",
+        scores=path.with_name(path.name.replace("test", "scores", 1)).with_suffix(".csv"),
+        work={"config": {**test["config"], "seed": None}, "trainer": test.get("trainer")},
+        ties=test.get("ties", 0),
+    )

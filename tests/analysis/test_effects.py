@@ -10,7 +10,7 @@ import pytest
 
 from facesiam.config.trial import SETTINGS
 from search.analysis import published
-from search.analysis.effects import Effect, effects, mean_interval
+from search.analysis.effects import Effect, effects
 from search.report.inputs import log_settings, read, settings_frame
 
 NAMES = list(SETTINGS)
@@ -290,12 +290,19 @@ def test_settings_that_say_the_same_are_left_out_of_the_model() -> None:
     assert {setting for setting, _ in found(trials)} == {"lr"}
 
 
-def test_mean_interval() -> None:
-    # sd √2, t(1) = 12.706, so half the width is 12.706 · √2 / √2
-    assert mean_interval([0.0, 2.0]) == pytest.approx((1.0, -11.7062, 13.7062), abs=1e-4)
+def test_the_interval_of_two_pairs() -> None:
+    # differences 0 and 2 points: sd √2, t(1) = 12.706, so half the width is 12.706 · √2 / √2
+    trials = [
+        {"lr": lr, "augment": augment, "val_acc": 0.7 + gain * augment}
+        for lr, gain in ((1e-5, 0.0), (1e-4, 0.02))
+        for augment in (False, True)
+    ]
+    alone = found(trials)["augment", "F → T"].among(1)
+    shown = [100 * alone.mean, 100 * alone.low, 100 * alone.high]
+    assert shown == pytest.approx([1.0, -11.7062, 13.7062], abs=1e-4)
 
 
-def test_augmentation_on_the_documents_own_runs() -> None:
+def test_augmentation_on_the_studys_own_runs() -> None:
     # 1→2 +2.03, A→B +2.71, D→E +0.71: mean 1.82 points, not “close to 4”
     runs = published.recorded_runs()
     effect = found(runs.to_dict("records"))["augment", "F → T"]  # type: ignore[arg-type]

@@ -11,7 +11,14 @@ import pandas as pd
 import pytest
 
 from facesiam.config.trial import TrialConfig
-from search.analysis.rule_audit import HEADERS, clopper_pearson, lost_by_it, planned, record, text
+from search.analysis.rule_audit import (
+    HEADERS,
+    clopper_pearson,
+    lost_by_stopping,
+    planned,
+    record,
+    text,
+)
 from search.analysis.trial_story import story
 from search.results import RunError, load
 
@@ -51,13 +58,13 @@ class Written:
         protocol: str = "frontal-triplets",
         pairs: int = 2000,
         vitals: list[dict[str, Any]] | None = None,
-        **verdict: Any,
+        **decision: Any,
     ) -> None:
         config = TrialConfig(epochs=10, lr=lr, people=people, protocol=protocol)
         settings = config.to_dict()
         status = status or ("done" if len(accuracies) == 10 else "running")
         line = {"trial": name, "row": row, "status": status, "settings": settings}
-        self._append("trials", {"stop_rule": None, "stop_reason": None} | line | verdict)
+        self._append("trials", {"stop_rule": None, "stop_reason": None} | line | decision)
         for at, val_acc in enumerate(accuracies):
             measured = {"trial": name, "epoch": at, "val_acc": val_acc, "val_loss": 1 - val_acc}
             measured |= {"train_loss": 0.5, "train_acc": 0.9, "val_pairs": pairs, "seconds": 1.0}
@@ -122,7 +129,7 @@ def test_the_record_of_a_rule(run: Written) -> None:
     rules = run.record()
     assert list(rules) == [
         "rule",
-        "verdicts",
+        "decisions",
         "stopped",
         "spared",
         "false",
@@ -137,7 +144,7 @@ def test_the_record_of_a_rule(run: Written) -> None:
     # Spent after epoch 3: 6 each by four, and 2 by the one that failed.
     assert row == {
         "rule": "asha",
-        "verdicts": 7,
+        "decisions": 7,
         "stopped": 2,
         "spared": 4,
         "false": 1,
@@ -157,9 +164,9 @@ def test_exactly_two_points_is_within_whatever_floats_make_of_it(run: Written) -
     assert run.record()[["spared", "false"]].to_numpy().tolist() == [[2, 1]]
 
 
-def test_a_verdict_is_false_only_where_something_was_lost_by_it(run: Written) -> None:
-    """All of them come within 2 points of 0.82; the verdict is of epoch 3, or of which is not
-    known."""
+def test_a_decision_is_false_only_where_something_was_lost_by_stopping(run: Written) -> None:
+    """All of them come within 2 points of 0.82; the decision is of epoch 3, or of an
+    unknown one."""
     run.add("0001", rising(0.82))
     for at in (0, 3, 4, 9):
         accuracies = [0.6] * 10
@@ -167,7 +174,7 @@ def test_a_verdict_is_false_only_where_something_was_lost_by_it(run: Written) ->
         run.add(f"at{at}", accuracies, control=True, **ASHA)
     run.add("late", rising(0.81), control=True, stop_rule="dead", stop_reason="no live unit")
     run.add("same", [0.6, 0.6, 0.6, 0.81, 0.6, 0.81, *[0.6] * 4], control=True, **ASHA)
-    found = lost_by_it(load(run.folder)[0].set_index("trial"))
+    found = lost_by_stopping(load(run.folder)[0].set_index("trial"))
     control = ["at0", "at3", "at4", "at9", "late", "same"]
     assert found[control].tolist() == [False, False, True, True, True, False]
     rules = run.record().set_index("rule")
@@ -180,20 +187,20 @@ def test_a_control_trial_may_be_the_best_itself(run: Written) -> None:
     run.add("0002", rising(0.8), control=True, **ASHA)
     assert run.record()["false"].tolist() == [1]
     assert run.story("0002")["control"] == (
-        "ran on for 6 epochs and ended as the best: the verdict was false"
+        "ran on for 6 epochs and ended as the best: stopping it would have been wrong"
     )
 
 
-def test_each_rule_has_a_row_and_failures_are_no_verdicts(run: Written) -> None:
+def test_each_rule_has_a_row_and_failures_are_no_decisions(run: Written) -> None:
     run.add("0001", rising(0.8), control=True, **ASHA)
     run.add("0002", [0.5] * 2, "stopped", **DEAD)
-    # The journal has one reason: that it failed stands in the place of the verdict.
+    # The journal has one reason: that it failed stands in the place of the decision.
     run.add("0003", [0.5], "failed", control=True, stop_rule="error", stop_reason="memory")
     run.add("0004", [0.5], "interrupted", stop_rule="interrupted", stop_reason="interrupted")
     run.add("0005", [0.5], "running")
     rules = run.record().set_index("rule")
     assert rules.index.tolist() == ["asha", "dead"]
-    assert rules.loc["dead", ["verdicts", "stopped", "spared", "epochs_saved"]].tolist() == [
+    assert rules.loc["dead", ["decisions", "stopped", "spared", "epochs_saved"]].tolist() == [
         1,
         1,
         0,
@@ -204,25 +211,27 @@ def test_each_rule_has_a_row_and_failures_are_no_verdicts(run: Written) -> None:
     assert run.story("0003")["control"].startswith("ran on; failed, so")
 
 
-def test_without_a_verdict_there_is_no_record(run: Written) -> None:
+def test_without_a_decision_there_is_no_record(run: Written) -> None:
     run.add("0001", rising(0.8))
     run.add("0002", [0.5], "failed", stop_rule="error", stop_reason="memory")
     assert run.record().empty and text(run.record()) == ""
     assert str(run.record()["rate"].dtype) == "float64"
 
 
-def test_a_run_of_before_the_verdicts_had_numbers(run: Written) -> None:
+def test_a_run_of_before_the_decisions_had_numbers(run: Written) -> None:
     run.add("0001", rising(0.8))
     run.add("0002", [0.5] * 3, "stopped", stop_rule="asha", stop_reason="behind")
     row = run.record().iloc[0]
     assert (row["stopped"], row["epochs_saved"], row["epochs_spent"]) == (1, 7, 0)
-    assert run.story("0002")["verdict"] == "asha: behind"
+    assert run.story("0002")["decision"] == "asha: behind"
 
 
 def test_a_run_without_a_score_has_no_false_stop(run: Written) -> None:
     run.add("0001", [math.nan] * 10, control=True, **ASHA)
     assert run.record()[["spared", "false"]].to_numpy().tolist() == [[1, 0]]
-    assert run.story("0001")["control"].endswith("ended without a score: the verdict was right")
+    assert run.story("0001")["control"].endswith(
+        "ended without a score: stopping it would have been right"
+    )
     assert run.story("0001")["scored"] == "nothing but NaN in 10 epochs"
 
 
@@ -232,11 +241,11 @@ def test_the_record_in_the_terminal(run: Written) -> None:
     run.add("0003", [0.5] * 2, "stopped", **DEAD)
     run.add("0004", [0.5] * 4, "running", control=True, **(ASHA | {"stop_rule": "plateau"}))
     lines = text(run.record()).splitlines()
-    assert lines[1].split() == "rule verdicts stopped ran on false false, % saved control".split()
+    assert lines[1].split() == "rule decisions stopped ran on false false, % saved control".split()
     assert lines[2].split("  ")[-1].strip() == "12" and "50.0 [1.3, 98.7]" in lines[2]
     assert lines[3].split() == ["dead", "1", "1", "0", "–", "–", "8", "0"]
     assert lines[5:] == [
-        "false: ran on, as control, and came within 2 points of the best after the verdict; "
+        "false: ran on, as control, and came within 2 points of the best after the decision; "
         "95 % interval by Clopper and Pearson",
         "dead: no control group: the rate of false stops is not known",
         "plateau: no trial of the control group has run to its end: "
@@ -263,7 +272,7 @@ def test_the_story_of_a_stopped_trial(run: Written) -> None:
         "took off": "at epoch 2, with 54.0: guessing stays above 46.2, below 53.8 on 2,000 pairs",
         "vital signs": "trunk_grad_max 0.0125, trunk_live 0.25 at epoch 4",
         "ended": "stopped by asha after 5 of 10 epochs",
-        "verdict": "asha at epoch 4, rung 5, value 0.6, cutoff 0.7, peers 5: 0.6 under 0.7",
+        "decision": "asha at epoch 4, rung 5, value 0.6, cutoff 0.7, peers 5: 0.6 under 0.7",
         "saved": "5 of 10 epochs",
         "rank": "2 of 2: 58.0 [55.8, 60.1] against 82.0 [80.3, 83.6] of the best, 0001; "
         "an exact McNemar test tells the two apart, whichever the pairs",
@@ -278,7 +287,7 @@ def test_the_story_of_the_best_trial(run: Written) -> None:
     assert told["settings"] == "those of every other trial"
     assert told["ended"] == "ran to its end, 10 of 10 epochs"
     assert told["rank"] == "1 of 2, the best: 82.0 [80.3, 83.6]"
-    assert not told.keys() & {"verdict", "saved", "control", "vital signs"}
+    assert not told.keys() & {"decision", "saved", "control", "vital signs"}
     assert run.story("0002")["rank"].endswith(
         "; not tested against the best: which pairs were judged right was not kept, or they are "
         "other pairs"
@@ -288,8 +297,16 @@ def test_the_story_of_the_best_trial(run: Written) -> None:
 @pytest.mark.parametrize(
     ("accuracies", "status", "said"),
     [
-        (rising(0.81), "done", "ended 1.0 points below the best: the verdict was false"),
-        (rising(0.7), "done", "ended 12.0 points below the best: the verdict was right"),
+        (
+            rising(0.81),
+            "done",
+            "ended 1.0 points below the best: stopping it would have been wrong",
+        ),
+        (
+            rising(0.7),
+            "done",
+            "ended 12.0 points below the best: stopping it would have been right",
+        ),
         (
             [0.81] + [0.7] * 9,
             "done",
@@ -309,7 +326,7 @@ def test_what_became_of_a_control_trial(
     run.add("0002", accuracies, status, control=True, **ASHA)
     told = run.story("0002")
     assert told["control"] == f"ran on for 6 epochs and {said}"
-    assert told["verdict"].startswith("asha at epoch 3, ") and "saved" not in told
+    assert told["decision"].startswith("asha at epoch 3, ") and "saved" not in told
 
 
 def test_a_control_trial_that_failed_proves_nothing(run: Written) -> None:
@@ -318,7 +335,7 @@ def test_a_control_trial_that_failed_proves_nothing(run: Written) -> None:
     told = run.story("0002")
     assert told["ended"] == "failed after 6 of 10 epochs"
     assert told["control"] == (
-        "ran on for 2 epochs; failed, so whether the verdict was right is not known"
+        "ran on for 2 epochs; failed, so whether stopping it would have been right is not known"
     )
 
 
@@ -377,7 +394,7 @@ def test_long_reasons_fold(run: Written) -> None:
     run.add("0001", [0.5] * 2, "stopped", **(DEAD | {"stop_reason": reason}))
     told = story(run.folder, "0001").splitlines()
     assert max(map(len, told)) <= 99
-    assert run.story("0001")["verdict"] == f"dead at epoch 1, value 0: {reason}"
+    assert run.story("0001")["decision"] == f"dead at epoch 1, value 0: {reason}"
 
 
 def test_a_run_or_a_trial_that_is_not_there(run: Written) -> None:

@@ -14,12 +14,17 @@ from facesiam.data.dataset import Pairs
 from facesiam.evaluation.metrics import METRICS
 from facesiam.evaluation.scores import write
 from search.analysis import scores
-from search.report import page as report
-from search.report import tables
+from search.report import evaluation
+from search.report.inputs import Evaluation
 from search.runs.layout import RunError
 
 NAMES = ["a/01.jpg", "a/02.jpg", "b, c/01.jpg"]
 PAIRS = Pairs(np.array([0, 0]), np.array([1, 2]), np.array([0, 1]), None)
+
+
+def an_evaluation(protocol: str, file: Path, ties: int = 0) -> Evaluation:
+    figures = {name: {"value": 0.5, "low": 0.4, "high": 0.6, "n": 200} for name in METRICS}
+    return Evaluation(protocol, 0, 1, figures, 200, True, file, {}, ties)
 
 
 def test_what_is_written_comes_back(tmp_path: Path) -> None:
@@ -66,18 +71,16 @@ def test_the_report_says_why_it_draws_no_curve_of_older_scores(tmp_path: Path) -
     older.write_text("left,right,label,same\n0,1,0,1.0\n0,2,1,1.0\n")
     write(newer, NAMES, PAIRS, np.array([2.0, -1.0]))
     scored = {"frontal-triplets": older, "cfp-pairs": newer}
-    tests = [{"protocol": name, "scores": file} for name, file in scored.items()]
-    page = report._rocs(SimpleNamespace(tests={"0001": tests}), tmp_path)  # type: ignore[arg-type]
+    tests = [an_evaluation(name, file) for name, file in scored.items()]
+    page = evaluation.roc_curves(SimpleNamespace(tests={"0001": tests}), tmp_path)  # type: ignore[arg-type]
     assert page.startswith(f"No ROC curve of trial 0001: {older}: of an older version")
     assert page.endswith("(roc-0001.png)") and (tmp_path / "roc-0001.png").is_file()
 
 
 def test_ties_are_said_where_a_test_has_them() -> None:
-    figures = {name: {"value": 0.5, "low": 0.4, "high": 0.6, "n": 200} for name in METRICS}
-    test = {"protocol": "cfp-pairs", "seed": 0, "epoch": 1, **figures}
     for ties, said in ((12, True), (0, False)):
-        run = SimpleNamespace(tests={"0001": [{**test, "ties": ties}]})
-        text = tables.tested([run])  # type: ignore[list-item]
+        run = SimpleNamespace(tests={"0001": [an_evaluation("cfp-pairs", Path(), ties)]})
+        text = evaluation.tested([run])  # type: ignore[list-item]
         line = "Trial 0001, cfp-pairs, seed 0: 12 of 200 pairs have the very score of a pair"
         assert (line in text) == said
 
@@ -94,7 +97,7 @@ def test_tests_on_the_same_pairs_are_compared_pair_by_pair(tmp_path: Path) -> No
         return scores.read(tmp_path / f"{name}.csv")
 
     tested = {"a": net("a", range(10)), "b": net("b", range(17)), "c": net("c", range(10, 24))}
-    said = scores.compared("cfp-pairs", tested)
+    said = scores.compare_tests("cfp-pairs", tested)
     # b: seven that only a has right, p = 2 / 128, twice; c: 14 and 10
     assert len(said) == 2
     assert "b beside a, the best of 3 on the same 100 pairs: 7 that only the best has" in said[0]
@@ -102,13 +105,10 @@ def test_tests_on_the_same_pairs_are_compared_pair_by_pair(tmp_path: Path) -> No
     assert ": 14 that only the best has right, 10 that only c has; exact McNemar p 1 " in said[1]
     assert said[1].endswith("not told apart.")
     others = net("d", range(17), label=1 - pairs.label)  # of other pairs
-    assert scores.compared("cfp-pairs", {"a": tested["a"], "d": others}) == []
-    assert scores.compared("cfp-pairs", {}) == []
+    assert scores.compare_tests("cfp-pairs", {"a": tested["a"], "d": others}) == []
+    assert scores.compare_tests("cfp-pairs", {}) == []
     run = SimpleNamespace(
-        tests={
-            name: [{"protocol": "cfp-pairs", "seed": 0, "scores": tmp_path / f"{name}.csv"}]
-            for name in "ab"
-        }
+        tests={name: [an_evaluation("cfp-pairs", tmp_path / f"{name}.csv")] for name in "ab"}
     )
-    page = report._paired(run)  # type: ignore[arg-type]
+    page = evaluation.comparisons(run)  # type: ignore[arg-type]
     assert page.startswith("- cfp-pairs: b, seed 0 beside a, seed 0, the best of 2 on the same")

@@ -18,7 +18,7 @@ from facesiam.config.trial import TrialConfig
 from facesiam.evaluation.bits import pack
 from search import results
 from search.analysis import frames
-from search.analysis.formatting import table
+from search.analysis.trial_table import table
 from search.results import RunError, load
 from search.runs.journal import Journal
 
@@ -31,7 +31,7 @@ search:
 metric: {metric}
 mode: {mode}
 """
-VERDICT = ("stop_epoch", "stop_rung", "stop_value", "stop_cutoff", "stop_peers", "control")
+DECISION = ("stop_epoch", "stop_rung", "stop_value", "stop_cutoff", "stop_peers", "control")
 """What the journal of older runs does not have."""
 
 
@@ -45,7 +45,7 @@ def trial(
     name: str, status: str = "done", *, row: str | None = None, **more: Any
 ) -> dict[str, Any]:
     told = {key: more.pop(key, None) for key in ("stop_rule", "stop_reason")}
-    told |= {key: more.pop(key) for key in VERDICT if key in more}
+    told |= {key: more.pop(key) for key in DECISION if key in more}
     settings = TrialConfig(epochs=3, **more).to_dict()
     line = {"trial": name, "row": row, "status": status, "settings": settings, "time": 1.0}
     return line | told
@@ -173,7 +173,7 @@ def test_trials_of_other_pairs_are_not_compared(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kept", ["", "AAAA", "#", 7, None])
-def test_what_was_kept_of_other_verdicts_is_not_used(tmp_path: Path, kept: Any) -> None:
+def test_the_outcomes_of_other_pairs_are_not_used(tmp_path: Path, kept: Any) -> None:
     right = {"0001": range(180), "0002": range(172)}
     lines = [{**epoch(name, 0, 0.0), **which(200, pairs)} for name, pairs in right.items()]
     lines[1]["val_right"] = kept
@@ -216,10 +216,10 @@ def test_columns_are_the_settings_that_can_differ(run: Path) -> None:
     assert trials["augment"].tolist() == [True, False, False]
 
 
-def test_a_verdict_has_its_numbers_in_columns(tmp_path: Path) -> None:
+def test_a_decision_to_stop_has_its_numbers_in_columns(tmp_path: Path) -> None:
     judged = {"stop_rule": "asha", "stop_reason": "below", "stop_epoch": 1, "stop_rung": 2}
     judged |= {"stop_value": 0.6, "stop_cutoff": 0.7, "stop_peers": 4}
-    unlike = dict.fromkeys(VERDICT) | {"control": False}
+    unlike = dict.fromkeys(DECISION) | {"control": False}
     run = write_run(
         tmp_path / "r",
         [
@@ -243,13 +243,13 @@ def test_a_verdict_has_its_numbers_in_columns(tmp_path: Path) -> None:
     assert trials["stop_epoch"].tolist() == [pd.NA, 1, pd.NA]
     assert trials["stop_peers"].tolist() == [pd.NA, 4, pd.NA]
     assert trials["stop_value"].isna().tolist() == [True, False, False]
-    kinds = [str(trials[name].dtype) for name in VERDICT]
+    kinds = [str(trials[name].dtype) for name in DECISION]
     assert kinds == ["Int64", "float64", "float64", "float64", "Int64", "bool"]
     frames.write(run)
     pd.testing.assert_frame_equal(pd.read_parquet(run / "trials.parquet"), trials)
 
 
-def test_the_table_shows_of_a_verdict_its_reason_and_who_ran_on(tmp_path: Path) -> None:
+def test_the_table_shows_why_a_trial_was_stopped_and_who_ran_on(tmp_path: Path) -> None:
     judged: dict[str, Any] = {"stop_rule": "asha", "stop_reason": "below", "stop_epoch": 0}
     run = write_run(
         tmp_path / "r",
@@ -263,7 +263,7 @@ def test_the_table_shows_of_a_verdict_its_reason_and_who_ran_on(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("name", ["code2-row-A", "code2-rows-AJK"])
-def test_runs_of_before_the_verdicts_had_numbers_still_load(
+def test_runs_of_before_the_decisions_had_numbers_still_load(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     trials, epochs = load(REFERENCE / name)
@@ -272,7 +272,7 @@ def test_runs_of_before_the_verdicts_had_numbers_still_load(
     assert epochs["updates"].isna().all() and epochs["trunk_grad_max"].isna().all()
     assert str(epochs["updates"].dtype) == "Int64" and len(epochs) in (10, 12)
     assert results.main([str(REFERENCE / name)]) == 0
-    assert "verdicts" not in capsys.readouterr().out  # no rule judged any of them
+    assert "decisions" not in capsys.readouterr().out  # no rule stopped any of them
 
 
 def test_vital_signs_are_read_where_they_were_measured(tmp_path: Path) -> None:

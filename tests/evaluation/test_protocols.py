@@ -22,7 +22,7 @@ from facesiam.evaluation.predict import log_odds, predict
 from facesiam.nets.checkpoint import load_model, save_model
 from facesiam.nets.siamese import build
 from facesiam.training.loop import epochs
-from search.report import tables
+from search.report import evaluation
 
 PEOPLE = {
     "net": "resnet18",
@@ -250,7 +250,7 @@ def test_ten_folds_train_ten_nets_and_are_not_trained_twice(
         assert 100 * again[kind]["accuracy"]["std"] == pytest.approx(np.std(values, ddof=1))
         assert set(again[kind]) == set(METRICS)
     assert json.loads((tmp_path / "folds.json").read_text()) == again
-    text = tables.folds(again)
+    text = evaluation.folds(again)
     mean, std = (100 * again["FP"]["accuracy"][part] for part in ("mean", "std"))
     assert "trial 0001, 3 folds" in text and f"{mean:.1f} ± {std:.1f}" in text
     assert "84.9 ± 1.8" in text and "94.6 ± 1.1" in text

@@ -1,4 +1,4 @@
-"""Run folders written by hand → the report page: tables, pictures, verdicts, effects."""
+"""Run folders written by hand → the report page: tables, pictures, overfit results, effects."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ import yaml
 
 from facesiam.config.trial import TrialConfig
 from search.analysis import published
-from search.report import figures
-from search.report import page as report
-from search.report.page import main
+from search.report import curves, style
+from search.report.__main__ import main
+from search.report.page import report
 
 FIXED = {"net": "alexnet", "join": "difference", "loss": "two", "lr": 1e-5, "epochs": 60}
 ROWS: dict[str, dict[str, Any]] = {
@@ -36,7 +36,7 @@ ROWS: dict[str, dict[str, Any]] = {
         "published": {"val": 50, "test": 50, "overfit": None, "epoch": 0},
     },
 }
-RENDER = figures._finish
+RENDER = style.save
 PICTURE = re.compile(r"!\[.*\]\((.*)\)")
 
 
@@ -91,7 +91,7 @@ def write_run(folder: Path, trials: list[dict[str, Any]], epochs: list[dict[str,
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything is drawn, but rendering is left to the tests that look at the file."""
-    monkeypatch.setattr(figures, "_finish", lambda figure, path, title: path.touch())
+    monkeypatch.setattr(style, "save", lambda figure, path, title: path.touch())
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     stopped |= {"stop_rule": "dead", "stop_reason": "no live unit"}
     return write_run(
         folder,
-        [line("A", "A", epochs=10), stopped],
+        [line("A", "A", epochs=10, people=20), stopped],
         [*lines("A", [0.6, 0.7] + [0.8] * 7 + [0.814]), *lines("J", [0.5] * 6)],
     )
 
@@ -132,7 +132,7 @@ def write_test(run: Path, trial: str, seed: int, accuracy: Any, **config: object
 
 
 def page_of(*runs: Path) -> str:
-    return report.report(runs).read_text(encoding="utf-8")
+    return report(runs).read_text(encoding="utf-8")
 
 
 def table_rows(page: str, first: str) -> dict[str, list[str]]:
@@ -142,7 +142,7 @@ def table_rows(page: str, first: str) -> dict[str, list[str]]:
     return {row[0]: row for row in cells}
 
 
-def test_documents_table_has_their_columns_and_published_beside_measured(run: Path) -> None:
+def test_the_studys_table_has_its_columns_and_published_beside_measured(run: Path) -> None:
     row = table_rows(page_of(run), "Test")["A"]
     assert row[1:11] == [
         "Alexnet",
@@ -174,14 +174,15 @@ def test_rows_not_run_are_marked_and_printed_values_win(run: Path) -> None:
     rows = table_rows(page_of(run), "Test")
     assert list(rows) == ["A", "B", "J"]
     assert rows["B"][11:] == ["84", "not run", "82", "–", "F", "–", "59", "–", "not run"]
-    assert rows["J"][7] == "T"  # pretrain, as the documents print it
+    assert rows["J"][7] == "T"  # pretrain, as the study prints it
     assert rows["J"][-1] == "6 of 240, stopped"
     assert rows["J"][15:17] == ["…", "…"]
 
 
-def test_notes_under_the_table_say_where_the_run_was_not_the_documents(run: Path) -> None:
+def test_notes_under_the_table_say_where_the_run_was_not_the_studys(run: Path) -> None:
     page = page_of(run)
-    assert "- **A**: Measured with epochs 10 instead of 60." in page
+    assert "- **A**: Measured with epochs 10 instead of 60, people 20 instead of all." in page
+    assert page.count("The 2019 study is what this project began with") == 1
     assert "- **B**: The best AlexNet.\n" in page
     assert "- **J**: Ran from random weights.\n" in page
 
@@ -228,10 +229,11 @@ def test_a_search_without_rows_draws_its_best_trials_and_settings(tmp_path: Path
         "overview.png",
         "settings.png",
     ]
-    assert "The documents' tables" not in page and "Overfit" not in page
+    assert "Tables of the 2019 study" not in page and "Overfit" not in page
+    assert page.count("The 2019 study is what this project began with") == 1
 
 
-def test_effects_have_their_n_and_the_documents_claim(tmp_path: Path) -> None:
+def test_effects_have_their_n_and_the_studys_claim(tmp_path: Path) -> None:
     rows = table_rows(page_of(search_run(tmp_path / "grid")), "Setting")
     # +2.0 twice: no spread; lr: −10 twice
     assert rows["augment"][2] == "+2.0 [+2.0, +2.0], n = 2"
@@ -242,20 +244,20 @@ def test_effects_have_their_n_and_the_documents_claim(tmp_path: Path) -> None:
     assert "| lr | 1e-05 → 0.0001 | -10.0 [-10.0, -10.0], n = 2 | the same |" in lr
 
 
-def test_verdicts_on_both_curves(run: Path) -> None:
+def test_overfit_on_both_curves(run: Path) -> None:
     page = page_of(run)
     rows = table_rows(page, "Row")
     assert rows["A"][1:3] == ["T", "T"] and rows["A"][4] == "F"
     assert rows["J"][1:] == ["…", "…", "at chance", "…", "at chance"]
     assert rows["B"][4:] == ["–", "–"]
-    assert "agrees with their tables in 3 of 3 rows." in page
+    assert "agrees with its tables in 3 of 3 rows." in page
 
 
-def judged(trial: dict[str, Any], rule: str, **more: Any) -> dict[str, Any]:
+def stopped_by(trial: dict[str, Any], rule: str, **more: Any) -> dict[str, Any]:
     return trial | {"stop_rule": rule, "stop_reason": "behind", "stop_epoch": 1} | more
 
 
-def test_rules_have_their_record_and_runs_without_a_verdict_no_section(
+def test_rules_have_their_record_and_runs_without_a_decision_no_section(
     run: Path, tmp_path: Path
 ) -> None:
     other = search_run(tmp_path / "grid")
@@ -266,9 +268,9 @@ def test_rules_have_their_record_and_runs_without_a_verdict_no_section(
     write_run(
         other,
         [
-            judged(ran_on[0], "asha", control=True),
-            judged(ran_on[1], "asha", control=True),
-            judged(line("0003", None, "stopped", epochs=6), "asha"),
+            stopped_by(ran_on[0], "asha", control=True),
+            stopped_by(ran_on[1], "asha", control=True),
+            stopped_by(line("0003", None, "stopped", epochs=6), "asha"),
         ],
         [*lines("0001", [0.6] * 6), *lines("0002", [0.6] * 5 + [0.8]), *lines("0003", [0.5] * 2)],
     )
@@ -283,7 +285,9 @@ def test_rules_have_their_record_and_runs_without_a_verdict_no_section(
         "8",
     ]
     both = page_of(run, other)
-    assert "### code2\n\n| rule | verdicts |" in both and "### grid\n\n| rule | verdicts |" in both
+    assert (
+        "### code2\n\n| rule | decisions |" in both and "### grid\n\n| rule | decisions |" in both
+    )
     # J: 6 of 240 epochs
     assert table_rows(both, "rule")["dead"][1:] == ["1", "1", "0", "–", "–", "234", "0"]
     assert "no control group: the rate of false stops is not known" in both
@@ -312,10 +316,10 @@ def test_every_table_is_well_formed(run: Path) -> None:
 
 
 def test_the_same_run_gives_the_same_bytes(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(figures, "_finish", RENDER)
-    page = report.report([run])
+    monkeypatch.setattr(style, "save", RENDER)
+    page = report([run])
     before = {path.name: path.read_bytes() for path in page.parent.iterdir()}
-    report.report([run])
+    report([run])
     assert before == {path.name: path.read_bytes() for path in page.parent.iterdir()}
 
 
@@ -377,13 +381,13 @@ def test_a_second_run_that_is_missing_is_named(
 
 def test_figures_cut_a_loss_that_would_flatten_the_rest() -> None:
     frame = pd.DataFrame(lines("A", [0.5, 0.6]))
-    assert figures._highest_loss(frame, None) == pytest.approx(1.2 * 0.693147, abs=1e-5)
+    assert curves.highest_loss(frame, None) == pytest.approx(1.2 * 0.693147, abs=1e-5)
     frame.loc[0, "val_loss"] = 50.0
-    assert figures._highest_loss(frame, None) == 50.0
+    assert curves.highest_loss(frame, None) == 50.0
 
 
-def test_numbers_as_the_documents_write_them() -> None:
-    assert [published.number(value) for value in (1e-3, 5e-4, 1e-5, 0.0, 0)] == [
+def test_numbers_as_the_study_writes_them() -> None:
+    assert [published.scientific(value) for value in (1e-3, 5e-4, 1e-5, 0.0, 0)] == [
         "1E-3",
         "5E-4",
         "1E-5",

@@ -17,7 +17,7 @@ from facesiam.nets.checkpoint import save_atomically
 from facesiam.nets.weight_files import read_weights
 from search import results
 from search.pruning.recorded_runs import read as read_curves
-from search.report.page import main as report
+from search.report.__main__ import main as report
 from search.runs import json_files, manifest
 from search.runs.journal import EPOCHS, TRIALS, Journal
 from search.runs.reuse import refuse_changes

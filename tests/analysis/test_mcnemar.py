@@ -10,55 +10,55 @@ import pytest
 from scipy.stats import binomtest
 
 from facesiam.evaluation.bits import pack, unpack
-from search.analysis.paired import Judged, bounds, compare, mcnemar
+from search.analysis.mcnemar import PairOutcomes, compare, p_bounds, p_value
 
 
 def test_mcnemar_is_the_binomial_test_of_the_pairs_that_differ() -> None:
-    assert mcnemar(60, 20) == pytest.approx(8.581e-06, rel=1e-3)  # though the intervals overlap
-    assert mcnemar(0, 0) == 1.0 and mcnemar(3, 3) == 1.0
-    assert mcnemar(5, 0) == pytest.approx(2 / 2**5)  # five heads in a row, or tails
-    assert mcnemar(1, 4) == pytest.approx(2 * (1 + 5) / 2**5)
+    assert p_value(60, 20) == pytest.approx(8.581e-06, rel=1e-3)  # though the intervals overlap
+    assert p_value(0, 0) == 1.0 and p_value(3, 3) == 1.0
+    assert p_value(5, 0) == pytest.approx(2 / 2**5)  # five heads in a row, or tails
+    assert p_value(1, 4) == pytest.approx(2 * (1 + 5) / 2**5)
     for one, other in itertools.product(range(0, 30, 3), range(0, 30, 7)):
         if one + other:
             expected = binomtest(one, one + other).pvalue
-            assert mcnemar(one, other) == pytest.approx(expected)
-            assert mcnemar(other, one) == mcnemar(one, other)
+            assert p_value(one, other) == pytest.approx(expected)
+            assert p_value(other, one) == p_value(one, other)
 
 
 @pytest.mark.parametrize("n", [1, 4, 9])
 def test_the_bounds_are_those_over_all_pairs_that_have_these_counts(n: int) -> None:
     for one, other in itertools.product(range(n + 1), repeat=2):
         found = [
-            mcnemar(only_one, only_one - one + other)
+            p_value(only_one, only_one - one + other)
             for only_one in range(max(0, one - other), min(one, n - other) + 1)
         ]
-        assert bounds(one, other, n) == pytest.approx((min(found), max(found)))
+        assert p_bounds(one, other, n) == pytest.approx((min(found), max(found)))
 
 
-def judged(n: int, right: list[int], kept: bool = True, pairs: str = "these") -> Judged:
+def outcomes(n: int, right: list[int], kept: bool = True, pairs: str = "these") -> PairOutcomes:
     """A net that has these of n pairs right."""
     which = np.isin(np.arange(n), right)
-    return Judged(n, len(right), (pairs,), which if kept else None)
+    return PairOutcomes(n, len(right), (pairs,), which if kept else None)
 
 
 def test_two_nets_are_told_apart_by_the_pairs_in_which_they_differ() -> None:
-    best = judged(100, [*range(90)])
-    near = judged(100, [*range(84)])  # six that only the best has right: p = 2 / 64
+    best = outcomes(100, [*range(90)])
+    near = outcomes(100, [*range(84)])  # six that only the best has right: p = 2 / 64
     assert compare(best, near).p == pytest.approx(2 / 64) and compare(best, near).alike is False
-    assert compare(best, near, family=2).alike is True  # 0.0625 for two comparisons
-    crossed = judged(100, [*range(8, 84), *range(90, 98)])  # as many right: 14 and 8 differ
+    assert compare(best, near, comparisons=2).alike is True  # 0.0625 for two comparisons
+    crossed = outcomes(100, [*range(8, 84), *range(90, 98)])  # as many right: 14 and 8 differ
     assert compare(best, crossed).p == pytest.approx(binomtest(8, 22).pvalue)
     assert compare(best, best).p == 1.0
 
 
 def test_without_the_pairs_the_counts_say_what_they_can() -> None:
-    best = judged(100, [*range(90)], kept=False)
+    best = outcomes(100, [*range(90)], kept=False)
     for right, alike in ((90, None), (89, None), (84, None), (40, False)):
-        found = compare(best, judged(100, [*range(right)]))
+        found = compare(best, outcomes(100, [*range(right)]))
         assert math.isnan(found.p) and found.alike is (True if right >= 85 else alike)
-    assert compare(best, judged(100, [*range(90)], pairs="others")).alike is None
-    assert compare(best, judged(99, [*range(90)])).alike is None
-    assert compare(judged(0, []), judged(0, [])).alike is None
+    assert compare(best, outcomes(100, [*range(90)], pairs="others")).alike is None
+    assert compare(best, outcomes(99, [*range(90)])).alike is None
+    assert compare(outcomes(0, []), outcomes(0, [])).alike is None
 
 
 @pytest.mark.parametrize("n", [0, 1, 8, 13, 2000])

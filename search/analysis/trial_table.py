@@ -1,0 +1,130 @@
+"""The table of a run's ranked trials, as text for a terminal and as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+
+from facesiam.config.trial import SETTINGS
+from search.analysis.formatting import aligned, grid, interval, percent, shown_value
+
+REASON = "stop reason"
+LEAST = 20
+"""Columns of text that a stop reason needs to be read in."""
+MARKS = {True: " ~", False: "", None: " ?"}
+"""By whether a trial is like the best one; None: that is not known."""
+TESTED = (
+    "~ not told from the best: exact McNemar on the same pairs, p times the number of comparisons "
+    "(best_p) 0.05 or more"
+)
+UNTESTED = (
+    "? not tested against the best: which pairs were judged right was not kept, or they are other "
+    "pairs"
+)
+WORDS = ("trial", "status", "val_acc, %", REASON)
+"""Columns that read from the left; settings that are words do too."""
+
+
+def table(trials: pd.DataFrame, top: int | None = None, width: int = 120) -> str:
+    """Return the table as text, with the settings that are the same in every trial under it.
+
+    Args:
+        trials: of a run, ranked.
+        top: how many are shown, from the best; None: all.
+        width: columns of the terminal; a table that does not fit is wider.
+    """
+    shown = trials if top is None else trials.head(top)
+    same, headers, cells = _columns(trials, shown)
+    lines = [_laid_out(headers, cells, width)]
+    if len(shown) < len(trials):
+        lines.append(f"{len(trials) - len(shown)} more trials; --top {len(trials)} shows them")
+    return "\n".join([*lines, *_legend(shown, same)])
+
+
+def markdown(trials: pd.DataFrame) -> str:
+    """Return the table of all trials as Markdown, with the same notes under it."""
+    same, headers, cells = _columns(trials, trials)
+    left = [_is_word(header) for header in headers]
+    return "\n\n".join([grid(headers, cells, left), *_legend(trials, same)])
+
+
+def differing(trials: pd.DataFrame) -> list[str]:
+    """Return the settings that any two of the trials differ in; of a single trial, all columns."""
+    names = [name for name in trials if name in SETTINGS]
+    return [n for n in names if len(trials) < 2 or trials[n].nunique(dropna=False) > 1]
+
+
+def _columns(
+    trials: pd.DataFrame, shown: pd.DataFrame
+) -> tuple[dict[str, str], list[str], list[list[str]]]:
+    """Return the settings that are the same in every trial, the headers, and a row per trial."""
+    differ = differing(trials)
+    headers = ["rank", "trial", *differ, "val_acc, %", "best\nepoch", "train\nacc, %"]
+    headers += ["epochs\nrun", "status", "seconds", REASON]
+    cells = [_cells(row, differ) for row in shown.to_dict("records")]
+    if not any(row[-1] for row in cells):
+        headers, cells = headers[:-1], [row[:-1] for row in cells]
+    alike = [name for name in trials if name in SETTINGS and name not in differ]
+    same = {name: shown_value(trials[name].iloc[0]) for name in alike}
+    return same, headers, cells
+
+
+def _legend(shown: pd.DataFrame, same: dict[str, str]) -> list[str]:
+    """Return the lines under a table: what ~ means, and the settings left out of it."""
+    lines, alike = [], shown["like_best"].iloc[1:]
+    if alike.fillna(False).any() or shown["best_p"].notna().any():
+        lines.append(TESTED)
+    if alike.isna().any():
+        lines.append(UNTESTED)
+    if same:
+        kept = ", ".join(f"{name} {value}" for name, value in same.items())
+        lines.append(f"the same in every trial: {kept}")
+    return lines
+
+
+def _cells(row: dict[Any, Any], names: Iterable[str]) -> list[str]:
+    rank = shown_value(row["rank"])
+    like = "" if rank == "1" else MARKS[None if pd.isna(row["like_best"]) else row["like_best"]]
+    accuracy = interval(row["val_acc"], row["val_acc_low"], row["val_acc_high"])
+    reason = "" if pd.isna(row["stop_reason"]) else str(row["stop_reason"])
+    if row["control"] and reason:
+        reason = f"ran on as control; {row['stop_rule']}: {reason}"
+    elif row["status"] == "stopped" and not pd.isna(row["stop_rule"]):
+        reason = f"{row['stop_rule']}: {reason}"
+    return [
+        rank,
+        row["trial"],
+        *(shown_value(row[name]) for name in names),
+        accuracy + like,
+        shown_value(row["best_epoch"]),
+        percent(row["train_acc"]),
+        str(row["epochs_run"]),
+        shown_value(row["status"]),
+        f"{row['seconds']:.0f}",
+        reason,
+    ]
+
+
+def _is_word(header: str) -> bool:
+    return header in WORDS or (header in SETTINGS and SETTINGS[header].type is str)
+
+
+def _laid_out(headers: list[str], cells: list[list[str]], width: int) -> str:
+    """Return the table; the stop reasons fold, or go under it where less than 20 is left."""
+    headers = [header.replace("_", "_\n", 1) if len(header) > 10 else header for header in headers]
+    widths = [
+        max(len(text) for text in [*header.split("\n"), *(row[at] for row in cells)])
+        for at, header in enumerate(headers)
+        if header != REASON
+    ]
+    gap = 2 if sum(widths) + 2 * len(widths) + LEAST <= width else 1
+    needed = sum(widths) + gap * len(widths)
+    below: list[str] = []
+    if REASON in headers and needed + LEAST > width:
+        below = [f"{row[1]} {row[-3]}: {row[-1]}" for row in cells if row[-1]]
+        headers, cells = headers[:-1], [row[:-1] for row in cells]
+    left = [_is_word(header) for header in headers]
+    text = aligned(headers, cells, left, gap, max(width, needed), folding=REASON)
+    return "\n".join([text, *below])

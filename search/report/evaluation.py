@@ -1,0 +1,143 @@
+"""The report's section on the test split: what search.retrain measured there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from facesiam.data.lists import KINDS, TEN_FOLD
+from facesiam.evaluation.metrics import FALSE_ACCEPTS
+from facesiam.files import exists
+from search.analysis import scores
+from search.analysis.formatting import NOTHING, grid, mean_and_std, measure
+from search.report.figures import verification
+from search.report.inputs import Run
+from search.runs.json_files import read_folds
+
+MEASURES = ("accuracy", "auc", "eer")
+"""Of the ten folds."""
+PUBLISHED: dict[str, dict[str, tuple[float, float]]] = {
+    "human": {"FF": (96.2, 0.7), "FP": (94.6, 1.1)},
+    "deep features": {"FF": (96.4, 0.7), "FP": (84.9, 1.8)},
+    "Fisher vector + metric learning": {"FF": (91.3, 0.8), "FP": (80.6, 2.1)},
+}
+"""Accuracy and standard deviation over the folds in percent: S. Sengupta et al., "Frontal to
+profile face verification in the wild", WACV 2016."""
+ABOUT = (
+    "Trained again and tested at its best epoch, with 95 % intervals; ensemble-N is the mean "
+    "score of the N best trials, with the weights that the search kept."
+)
+ABOUT_FOLDS = (
+    "CFP's ten folds, accuracy in percent, mean ± std over the folds; AUC and EER likewise. Each "
+    "fold is trained on eight of the others, the ninth chooses epoch and thresholds."
+)
+
+
+def section(runs: Sequence[Run], folder: Path) -> str:
+    """Return the section, '' where nothing was tested.
+
+    Args:
+        runs: whose tests are in the table; the comparisons, curves and folds are of the first.
+        folder: gets the pictures.
+    """
+    first = runs[0]
+    parts = [tested(runs), comparisons(first), roc_curves(first, folder), _ten_folds(first)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def tested(runs: Sequence[Run]) -> str:
+    """Return the table of all tests, a line per trial, protocol and seed; '' without tests."""
+    columns = (*MEASURES, *FALSE_ACCEPTS)
+    headers = ["Trial", "Pairs of", "Seed", "Epoch", "Accuracy, %", "AUC, %", "EER, %"]
+    headers += [f"TPR at FPR {most:g}, %" for most in FALSE_ACCEPTS.values()] + ["Pairs"]
+    cells, notes = [], []
+    every = [(name, test) for run in runs for name, tests in run.tests.items() for test in tests]
+    for trial, test in every:
+        if test.ties:
+            whose = f"Trial {trial}, {test.protocol}, seed {test.seed}"
+            notes.append(ties_note(test.ties, test.pairs, whose) + ".")
+        known = test.measures
+        shares = [measure(known[name]) if name in known else NOTHING for name in columns]
+        epoch = NOTHING if test.epoch is None else str(test.epoch)
+        cells.append([trial, test.protocol, str(test.seed), epoch, *shares, str(test.pairs)])
+    if not cells:
+        return ""
+    table = grid(headers, cells, [True, True] + [False] * (len(headers) - 2))
+    return "\n\n".join([ABOUT, table, *notes])
+
+
+def ties_note(ties: int, n: int, whose: str) -> str:
+    """Return the sentence on a test whose pairs of both kinds share scores.
+
+    Args:
+        ties: pairs that have the score of a pair of the other kind.
+        n: all pairs.
+        whose: what the test is called.
+    """
+    return (
+        f"{whose}: {ties} of {n} pairs have the very score of a pair of the other kind; they are "
+        "accepted together or not at all, and count half in the AUC"
+    )
+
+
+def comparisons(run: Run) -> str:
+    """Return McNemar's tests of each protocol's nets against its best one; '' without two."""
+    found: dict[str, dict[str, pd.DataFrame]] = {}
+    for trial, tests in run.tests.items():
+        for test in tests:
+            if exists(test.scores):
+                with suppress(scores.OlderScores):  # ``roc_curves`` says so
+                    frame = scores.read(test.scores)
+                    found.setdefault(test.protocol, {})[f"{trial}, seed {test.seed}"] = frame
+    lines = [line for name, nets in found.items() for line in scores.compare_tests(name, nets)]
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def roc_curves(run: Run, folder: Path) -> str:
+    """Draw the test pairs of every trial's first seed; return the pictures, '' without scores."""
+    parts = []
+    for trial, tests in run.tests.items():
+        found: dict[str, pd.DataFrame] = {}
+        for test in tests:
+            if test.protocol not in found and exists(test.scores):
+                try:
+                    frame = scores.read(test.scores)
+                except scores.OlderScores as error:
+                    parts.append(f"No ROC curve of trial {trial}: {error}")
+                    continue
+                if frame["log_odds"].notna().all() and frame["same_person"].nunique() == 2:
+                    found[test.protocol] = frame
+        if found:
+            path = folder / f"roc-{trial}.png"
+            verification(path, f"Test pairs of trial {trial}", found)
+            parts.append(f"![ROC curves and scores of trial {trial}]({path.name})")
+    return "\n\n".join(parts)
+
+
+def folds(summary: Mapping[str, Any]) -> str:
+    """Return the ten-fold measures of a trial beside published ones.
+
+    Args:
+        summary: what ``protocols.ten_folds`` returns.
+    """
+    heads = [f"{kind} {name}" for kind in KINDS for name in ("accuracy, %", "AUC, %", "EER, %")]
+    found = [summary[kind][name] for kind in KINDS for name in MEASURES]
+    mine = [f"trial {summary['trial']}, {len(summary['folds'])} folds"]
+    cells = [mine + [mean_and_std(one["mean"], one["std"]) for one in found]]
+    for name, figures in PUBLISHED.items():
+        row = [f"{name} (Sengupta et al. 2016)"]
+        for mean, std in (figures[kind] for kind in KINDS):
+            row += [f"{mean:.1f} ± {std:.1f}", NOTHING, NOTHING]
+        cells.append(row)
+    return grid(["", *heads], cells, [True] + [False] * len(heads))
+
+
+def _ten_folds(run: Run) -> str:
+    """Return the ten-fold tables that search.retrain left; '' without."""
+    files = sorted(run.folder.glob(f"retrain/*/{TEN_FOLD}/seed-*/folds.json"))
+    found = [folds(read_folds(file, KINDS, MEASURES)) for file in files]
+    return "\n\n".join([ABOUT_FOLDS, *found]) if found else ""
