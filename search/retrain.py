@@ -42,8 +42,9 @@ from facesiam.training.loop import Training, epochs
 from search.analysis import frames
 from search.analysis.formatting import mean_and_std, measure
 from search.report import evaluation
-from search.runs.journal import locked, read_trials
+from search.runs.journal import read_trials
 from search.runs.layout import RunError, data_of, folder_of, settings
+from search.runs.lock import locked
 
 MADE = "trained.json"
 HEADS = {"tpr_at_fpr_1e-2": "TPR at FPR 1e-2", "tpr_at_fpr_1e-3": "at 1e-3"}

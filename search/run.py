@@ -29,7 +29,8 @@ from facesiam.files import exists, is_dir, write_text
 from facesiam.fingerprint import keys
 from search import cli as arguments
 from search.runs import layout
-from search.runs.journal import locked, read_trials
+from search.runs.journal import read_trials
+from search.runs.lock import locked
 from search.runs.reuse import RunRefused, lent, refuse_changes
 from search.space import contradictions, shipped
 from search.space.model import SearchSpace, load

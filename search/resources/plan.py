@@ -17,7 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from facesiam.config.trial import Value
-from search.runs.journal import JournalError, read_epochs, read_trials
+from search.runs.journal import read_epochs, read_trials
+from search.runs.line_format import JournalError
 from search.space.combinations import base
 from search.space.model import SearchSpace
 from search.tuning.live_table import human_seconds

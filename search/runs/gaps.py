@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from search.runs.journal import EPOCHS, REPAIR, TRIALS, JournalError
+from search.runs.line_format import EPOCHS, REPAIR, TRIALS, JournalError
 
 NAMED = 5
 """So many trials are named in a message, and so many ranges of numbers."""

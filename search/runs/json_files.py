@@ -10,16 +10,21 @@ from typing import Any
 
 from facesiam.errors import FileError
 from facesiam.files import read_json
-from search.runs.line_format import Form, is_name, is_number, is_plain, is_whole, wrong
+from search.runs.field_checks import (
+    TEXT,
+    FieldCheck,
+    invalid_field,
+    is_name,
+    is_number,
+    is_plain,
+    is_whole,
+    or_none,
+)
 
 MOST_BYTES = 2**26
 """Of such a file; the largest, a warm start's scores of thousands of trials, has a few MB."""
 KEY = re.compile(r"\w[\w.\-]{0,127}", re.ASCII)
 """Of data, whose folder in the cache bears it."""
-
-
-def _or_none(form: Form) -> Form:
-    return Form(lambda value: value is None or form.holds(value), f"{form.says}, or null")
 
 
 def _object(value: Any) -> bool:
@@ -34,38 +39,38 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
-_TEXT, _OBJECT = Form(_is_text, "a text"), Form(_object, "an object")
+_OBJECT = FieldCheck(_object, "an object")
 _DATA = {
-    "source": _TEXT,
-    "key": Form(lambda v: _is_text(v) and bool(KEY.fullmatch(v)), "the key of data"),
+    "source": TEXT,
+    "key": FieldCheck(lambda v: _is_text(v) and bool(KEY.fullmatch(v)), "the key of data"),
 }
-_SESSIONS = Form(
+_SESSIONS = FieldCheck(
     lambda value: isinstance(value, list) and bool(value) and all(map(_object, value)),
     "a list of one session or more",
 )
 MANIFEST = {
-    "name": _TEXT,
-    "started": _TEXT,
-    "finished": _or_none(_TEXT),
-    "commit": _or_none(_TEXT),
-    "command": Form(_command, "a command"),
-    "data": _or_none(_OBJECT),
+    "name": TEXT,
+    "started": TEXT,
+    "finished": or_none(TEXT),
+    "commit": or_none(TEXT),
+    "command": FieldCheck(_command, "a command"),
+    "data": or_none(_OBJECT),
     "sessions": _SESSIONS,
 }
 KNOWN = {
-    "settings": Form(
+    "settings": FieldCheck(
         lambda value: _object(value) and all(map(is_plain, value.values())),
         "settings with plain values",
     ),
-    "value": _or_none(Form(is_number, "a number")),
-    "status": _TEXT,
-    "source": _TEXT,
-    "rule": _or_none(_TEXT),
-    "schedule": _TEXT,
-    "learned": Form(lambda value: isinstance(value, bool), "true or false"),
-    "planned": _or_none(Form(is_whole, "a whole number from 0")),
-    "step": Form(is_whole, "a whole number from 0"),
-    "scores": Form(
+    "value": or_none(FieldCheck(is_number, "a number")),
+    "status": TEXT,
+    "source": TEXT,
+    "rule": or_none(TEXT),
+    "schedule": TEXT,
+    "learned": FieldCheck(lambda value: isinstance(value, bool), "true or false"),
+    "planned": or_none(FieldCheck(is_whole, "a whole number from 0")),
+    "step": FieldCheck(is_whole, "a whole number from 0"),
+    "scores": FieldCheck(
         lambda value: (
             isinstance(value, list) and all(score is None or is_number(score) for score in value)
         ),
@@ -82,7 +87,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
         FileError: it cannot be read, or a field of it is none that a driver writes.
     """
     noted = _read_object(path, MANIFEST)
-    if why := wrong(noted.get("data") or {}, _DATA):
+    if why := invalid_field(noted.get("data") or {}, _DATA):
         raise FileError(f"{path}: data, {why}")
     return noted
 
@@ -118,7 +123,7 @@ def read_known(path: Path, needed: Collection[str], more: Collection[str]) -> li
     if not isinstance(known, list) or not all(map(_object, known)):
         raise FileError(f"{path}: must hold a list of known trials")
     for number, one in enumerate(known, 1):
-        why = wrong(one, KNOWN)
+        why = invalid_field(one, KNOWN)
         if not why and (lacks := set(needed) - one.keys()):
             why = f"has no {' and no '.join(sorted(lacks))}"
         if not why and (other := one.keys() - set(needed) - set(more)):
@@ -181,11 +186,11 @@ def read_folds(path: Path, kinds: tuple[str, ...], measures: tuple[str, ...]) ->
     return summary
 
 
-def _read_object(path: Path, form: Mapping[str, Form]) -> dict[str, Any]:
+def _read_object(path: Path, form: Mapping[str, FieldCheck]) -> dict[str, Any]:
     held = read_json(path, MOST_BYTES)
     if not isinstance(held, dict):
         raise FileError(f"{path}: must hold one JSON object, got {type(held).__name__}")
-    if why := wrong(held, form):
+    if why := invalid_field(held, form):
         raise FileError(f"{path}: {why}")
     return held
 

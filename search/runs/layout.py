@@ -13,6 +13,7 @@ from facesiam.config.trial import TrialConfig, did_you_mean, recorded
 from facesiam.errors import ConfigError, FileError, MissingFileError, UserError
 from facesiam.files import exists, is_dir
 from search.runs import journal, json_files
+from search.runs.line_format import JournalError
 
 
 class RunError(UserError, ValueError):
@@ -91,7 +92,7 @@ def read(run: str | Path) -> tuple[Path, dict[str, Any], dict[str, list[dict[str
     folder = folder_of(run)
     try:
         known, measured = journal.read(folder)
-    except journal.JournalError as error:
+    except JournalError as error:
         raise RunError(str(error)) from None
     if not known:
         raise RunError(f"{folder}: no trial has started yet")
@@ -104,7 +105,7 @@ def _fetched(url: str) -> Path:
 
     try:
         return fetched(url)
-    except (StorageError, journal.JournalError) as error:
+    except (StorageError, JournalError) as error:
         raise RunError(str(error)) from None
 
 

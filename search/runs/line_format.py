@@ -1,4 +1,4 @@
-"""The form of a journal's lines: which fields a line has, and what each may hold.
+"""The lines of a journal: which fields a line has, and what each may hold.
 
 What another version of this project noted besides is left as it is; what is known is checked, so
 that no reader meets a text where it needs a number, or a trial's name that leads out of the run.
@@ -6,52 +6,34 @@ that no reader meets a text where it needs a number, or a trial's name that lead
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable
 from dataclasses import fields
-from typing import Any, NamedTuple
+from typing import Any
 
 from facesiam.config.trial import EpochMetrics
-from facesiam.errors import shown
+from facesiam.errors import UserError, shown
+from search.runs.field_checks import (
+    MAX_WHOLE,
+    TEXT,
+    FieldCheck,
+    invalid_field,
+    is_name,
+    is_number,
+    is_plain,
+    is_whole,
+    or_none,
+)
 
+TRIALS, EPOCHS = "trials.jsonl", "epochs.jsonl"
+"""The two files of a journal."""
+LONGEST = 2**20
+"""Bytes that a line may have: the longest that is written, with a failed trial's log, has 4 kB."""
+Event = tuple[str, dict[str, Any]]
+"""The name of a file, and a line of it."""
+REPAIR = "python -m search.results RUN --repair brings it to what is known for sure"
 STATUSES = ("pending", "running", "interrupted", "failed", "done", "stopped")
-NAME = re.compile(r"\w[\w.+\-]{0,199}", re.ASCII)
-"""A trial's or a row's name: files are named after it, so it holds no separator of paths and does
-not begin with a dot."""
-MOST = 2**53
-"""Of a whole number: up to it, every float is exact."""
 SHARES = ("train_acc", "val_acc", "val_auc", "trunk_grad_zero", "trunk_live", "head_live")
-
-
-class Form(NamedTuple):
-    """What a field may hold."""
-
-    holds: Callable[[Any], bool]
-    says: str
-    """In words, after "must be"."""
-
-
-def is_number(value: Any) -> bool:
-    """Say whether a value is a number that a float can hold; true and false are none, NaN is."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return abs(value) < 10**300
-    return isinstance(value, float)
-
-
-def is_whole(value: object, low: int = 0) -> bool:
-    """Say whether a value is a whole number from ``low`` up to ``MOST``."""
-    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= MOST
-
-
-def is_name(value: object) -> bool:
-    """Say whether a value can name a trial, and files after it."""
-    return isinstance(value, str) and NAME.fullmatch(value) is not None
-
-
-def is_plain(value: Any) -> bool:
-    """Say whether a value can be that of a setting."""
-    return isinstance(value, str | bool) or (is_number(value) and math.isfinite(value))
 
 
 def _share(value: Any) -> bool:
@@ -60,11 +42,9 @@ def _share(value: Any) -> bool:
 
 def _count(value: Any) -> bool:
     """Whole, also where it was written as a float; NaN where a state of before lacks it."""
-    return is_number(value) and (value != value or (0 <= value <= MOST and value == int(value)))
-
-
-def _or_none(form: Form) -> Form:
-    return Form(lambda value: value is None or form.holds(value), f"{form.says}, or null")
+    return is_number(value) and (
+        value != value or (0 <= value <= MAX_WHOLE and value == int(value))
+    )
 
 
 def _texts(value: Any) -> bool:
@@ -94,51 +74,50 @@ def _parts(value: Any) -> bool:
     )
 
 
-_NAME = Form(is_name, "a name of letters, digits, '-', '_', '.' and '+'")
-_TEXT = Form(lambda value: isinstance(value, str), "a text")
-_NUMBER = Form(is_number, "a number")
-_COUNT = Form(_count, f"a whole number from 0 to {MOST:,}")
-_SHARE = Form(_share, "a share from 0 to 1, or NaN")
-_SECONDS = Form(
+_NAME = FieldCheck(is_name, "a name of letters, digits, '-', '_', '.' and '+'")
+_NUMBER = FieldCheck(is_number, "a number")
+_COUNT = FieldCheck(_count, f"a whole number from 0 to {MAX_WHOLE:,}")
+_SHARE = FieldCheck(_share, "a share from 0 to 1, or NaN")
+_SECONDS = FieldCheck(
     lambda value: is_number(value) and not value < 0 and not value > 1e12,
     "0 or more, and at most 1e12",
 )
-_NUMBERED = Form(lambda value: is_whole(value, 1), "a whole number from 1")
+_NUMBERED = FieldCheck(lambda value: is_whole(value, 1), "a whole number from 1")
 _BOTH = {"trial": _NAME, "n": _NUMBERED}
-TRIAL: dict[str, Form] = {
+TRIAL: dict[str, FieldCheck] = {
     **_BOTH,
-    "status": Form(lambda value: value in STATUSES, f"one of {', '.join(STATUSES)}"),
-    "row": _or_none(_NAME),
-    "settings": Form(_settings, "settings with plain values"),
+    "status": FieldCheck(lambda value: value in STATUSES, f"one of {', '.join(STATUSES)}"),
+    "row": or_none(_NAME),
+    "settings": FieldCheck(_settings, "settings with plain values"),
     "time": _NUMBER,
-    "control": Form(lambda value: isinstance(value, bool), "true or false"),
-    "stop_rule": _or_none(_TEXT),
-    "stop_reason": _or_none(_TEXT),
-    "stop_epoch": _or_none(Form(is_whole, "an epoch from 0")),
-    "stop_rung": _or_none(_NUMBER),
-    "stop_value": _or_none(_NUMBER),
-    "stop_cutoff": _or_none(_NUMBER),
-    "stop_peers": _or_none(Form(is_whole, "a whole number from 0")),
-    "machine": _or_none(_TEXT),
-    "key": _or_none(_TEXT),
-    "reused": _or_none(_TEXT),
-    "larger": Form(is_whole, "a whole number from 0"),
-    "log": Form(_texts, "a list of texts"),
-    "ran": Form(_parts, "parts of epoch, device, threads, precision and processor"),
+    "control": FieldCheck(lambda value: isinstance(value, bool), "true or false"),
+    "stop_rule": or_none(TEXT),
+    "stop_reason": or_none(TEXT),
+    "stop_epoch": or_none(FieldCheck(is_whole, "an epoch from 0")),
+    "stop_rung": or_none(_NUMBER),
+    "stop_value": or_none(_NUMBER),
+    "stop_cutoff": or_none(_NUMBER),
+    "stop_peers": or_none(FieldCheck(is_whole, "a whole number from 0")),
+    "machine": or_none(TEXT),
+    "key": or_none(TEXT),
+    "reused": or_none(TEXT),
+    "larger": FieldCheck(is_whole, "a whole number from 0"),
+    "log": FieldCheck(_texts, "a list of texts"),
+    "ran": FieldCheck(_parts, "parts of epoch, device, threads, precision and processor"),
 }
-EPOCH: dict[str, Form] = {
+EPOCH: dict[str, FieldCheck] = {
     **_BOTH,
     **{item.name: _NUMBER for item in fields(EpochMetrics)},
     **dict.fromkeys(SHARES, _SHARE),
     "updates": _COUNT,
     "seconds": _SECONDS,
-    "val_pairs": Form(
+    "val_pairs": FieldCheck(
         lambda value: is_number(value) and value == value and _count(value),
-        f"a whole number from 0 to {MOST:,}",
+        f"a whole number from 0 to {MAX_WHOLE:,}",
     ),
-    "epoch": Form(is_whole, "a whole number from 0"),
-    "val_distinct": _or_none(Form(is_whole, "a whole number from 0")),
-    "val_right": _or_none(_TEXT),  # which validation pairs were judged right
+    "epoch": FieldCheck(is_whole, "a whole number from 0"),
+    "val_distinct": or_none(FieldCheck(is_whole, "a whole number from 0")),
+    "val_right": or_none(TEXT),  # which validation pairs were judged right
 }
 NEEDED = {"trial": TRIAL.keys() & {"trial", "status"}, "epoch": {"trial", "epoch"}}
 
@@ -161,7 +140,7 @@ def problem(row: object, epoch: bool) -> str | None:
             if not epoch
             else (f"is not a record of an epoch: no {named}")
         )
-    return wrong(row, form)
+    return invalid_field(row, form)
 
 
 def harmless(row: dict[str, Any]) -> dict[str, Any]:
@@ -174,10 +153,17 @@ def harmless(row: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
-def wrong(row: Mapping[str, Any], form: Mapping[str, Form]) -> str | None:
-    """Say which field of a record holds what it must not, and what it holds; None: none does."""
-    for name, value in row.items():
-        if name in form and not form[name].holds(value):
-            got = shown(ascii(value), 60)
-            return f"{name} must be {form[name].says}, got {got}"
-    return None
+class JournalError(UserError, ValueError):
+    """A run folder's file that cannot be read; the text names the file and the line."""
+
+
+def parsed(line: bytes) -> tuple[Any, str | None]:
+    """Return what a line of JSON holds, and None or what is wrong with it: '' where it is none."""
+    try:
+        return json.loads(line.decode("utf-8")), None
+    except UnicodeDecodeError:
+        return None, " in UTF-8"
+    except RecursionError:
+        return None, " that can be read, it is nested too deeply"
+    except ValueError:
+        return None, ""

@@ -30,8 +30,8 @@ from facesiam.errors import FileError, MissingFileError, StorageError, masked, s
 from facesiam.files import open_regular, write_bytes
 from facesiam.processes import runs_elsewhere
 from facesiam.storage import Bucket, is_of, join
-from search.runs.journal import EPOCHS, TRIALS, JournalError, parsed
-from search.runs.line_format import is_whole
+from search.runs.field_checks import is_whole
+from search.runs.line_format import EPOCHS, TRIALS, JournalError, parsed
 from search.tuning import warm_start
 
 PERIOD = 5.0

@@ -18,7 +18,9 @@ from typing import Any, NamedTuple
 from facesiam.files import atomic, exists, open_regular, write_text
 from search.runs import line_format
 from search.runs.gaps import due
-from search.runs.journal import EPOCHS, LONGEST, TRIALS, Event, in_old_order, locked, parsed
+from search.runs.journal import in_old_order
+from search.runs.line_format import EPOCHS, LONGEST, TRIALS, Event, parsed
+from search.runs.lock import locked
 
 NOT_STOPPED: dict[str, Any] = {
     "stop_rule": "interrupted",

@@ -19,7 +19,7 @@ from facesiam.storage import Folder, Storage
 from facesiam.storage import sweep as storage_sweep
 from search.pruning.scheduler import Stop
 from search.resources.allocation import Allocation
-from search.runs.journal import Journal
+from search.runs.journal_writer import Journal
 from search.runs.reuse import ReusableTrial
 from search.tuning import failures
 from search.tuning.live_table import Board

@@ -29,7 +29,8 @@ from nodes import Cluster, Node, s3_server
 from facesiam.config.trial import positive
 from facesiam.data.dataset import prepare
 from facesiam.data.synthetic.writer import draw
-from search.runs.journal import EPOCHS, TRIALS, read_events
+from search.runs.journal import read_events
+from search.runs.line_format import EPOCHS, TRIALS
 from search.runs.remote import folder_for
 
 ROOT = Path(__file__).parents[2]

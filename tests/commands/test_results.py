@@ -20,7 +20,7 @@ from search import results
 from search.analysis import frames
 from search.analysis.trial_table import table
 from search.results import RunError, load
-from search.runs.journal import Journal
+from search.runs.journal_writer import Journal
 
 SPACE = """\
 fixed:

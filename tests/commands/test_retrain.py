@@ -28,7 +28,8 @@ from facesiam.training.loop import epochs
 from search import retrain
 from search.report.page import report
 from search.retrain import main
-from search.runs.journal import Journal, locked
+from search.runs.journal_writer import Journal
+from search.runs.lock import locked
 from search.runs.remote import Mirror
 
 

@@ -12,7 +12,7 @@ from builders import SETTINGS, THREE_EPOCHS, epoch
 from facesiam.errors import UserError, masked
 from search import results, run
 from search.report.__main__ import main as report
-from search.runs.journal import Journal
+from search.runs.journal_writer import Journal
 from search.runs.remote import folder_for
 from search.tuning import failures
 

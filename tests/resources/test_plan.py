@@ -14,7 +14,7 @@ from facesiam.errors import DataError, WeightsError
 from facesiam.files import write_text
 from facesiam.nets.pretrained import imagenet_url
 from search.resources.plan import describe, who_chooses
-from search.runs.journal import Journal
+from search.runs.journal_writer import Journal
 from search.space.model import SearchSpace, load
 from search.tuning.sampler import Sampler
 

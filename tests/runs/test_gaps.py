@@ -11,18 +11,10 @@ import pytest
 from builders import REFERENCE, SETTINGS, THREE_EPOCHS, epoch, write_lines
 
 from search import results
-from search.runs import journal as of_run
-from search.runs.journal import (
-    EPOCHS,
-    TRIALS,
-    Foreign,
-    Journal,
-    JournalError,
-    read_epochs,
-    read_events,
-    read_lines,
-    read_trials,
-)
+from search.runs import journal, journal_writer
+from search.runs.journal import read_epochs, read_events, read_lines, read_trials
+from search.runs.journal_writer import Foreign, Journal
+from search.runs.line_format import EPOCHS, TRIALS, JournalError
 from search.runs.repair import repair
 
 
@@ -135,8 +127,8 @@ def test_a_driver_that_writes_while_the_files_are_read_makes_no_gap(
         live.trial("0003", "done")
         return found
 
-    last_number = of_run.last_number
-    monkeypatch.setattr(of_run, "last_number", looked)
+    last_number = journal.last_number
+    monkeypatch.setattr(journal, "last_number", looked)
     assert [row["n"] for _, row in read_events(run)] == list(range(1, 12))
     monkeypatch.undo()
     assert [row["n"] for _, row in read_events(run)] == list(range(1, 15))
@@ -253,9 +245,9 @@ def test_what_a_status_says_is_on_the_disk_before_anything_follows_from_it(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[str] = []
-    monkeypatch.setattr(of_run, "sync", lambda path: synced.append(path.name))
+    monkeypatch.setattr(journal_writer, "sync", lambda path: synced.append(path.name))
     clock = [100.0]
-    monkeypatch.setattr(of_run.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(journal_writer.time, "monotonic", lambda: clock[0])
     live = Journal(run)
     live.epoch("0003", epoch(1))
     assert synced == []

@@ -14,8 +14,10 @@ import pytest
 from builders import ROOT
 
 from facesiam.files import write_bytes, write_text
-from search.runs import journal
-from search.runs.journal import Journal, JournalError, locked, read_epochs, read_lines, read_trials
+from search.runs.journal import read_epochs, read_lines, read_trials
+from search.runs.journal_writer import Journal
+from search.runs.line_format import JournalError
+from search.runs.lock import locked
 
 
 def test_the_last_line_of_a_trial_and_of_an_epoch_wins(tmp_path: Path) -> None:
@@ -75,7 +77,7 @@ def test_files_follow_the_umask(tmp_path: Path) -> None:
 FULL = """
 import resource, sys
 from pathlib import Path
-from search.runs.journal import Journal, NotWritten
+from search.runs.journal_writer import Journal, NotWritten
 journal = Journal(Path(sys.argv[1]))
 journal.epoch("0001", {"epoch": 0})
 size = (Path(sys.argv[1]) / "epochs.jsonl").stat().st_size
@@ -111,7 +113,7 @@ def test_a_lock_whose_folder_was_removed_before_it_was_held_holds_nothing(
             shutil.rmtree(run)
         flock(file, how)
 
-    monkeypatch.setattr(journal.fcntl, "flock", late)
+    monkeypatch.setattr(fcntl, "flock", late)
     with locked(run), pytest.raises(JournalError, match="another command"), locked(run):
         pass
     assert removed == [1] and (run / ".lock").exists()

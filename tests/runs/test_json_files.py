@@ -19,7 +19,8 @@ from search import results
 from search.pruning.recorded_runs import read as read_curves
 from search.report.__main__ import main as report
 from search.runs import json_files, manifest
-from search.runs.journal import EPOCHS, TRIALS, Journal
+from search.runs.journal_writer import Journal
+from search.runs.line_format import EPOCHS, TRIALS
 from search.runs.reuse import refuse_changes
 from search.space.model import load
 from search.tuning import warm_start

@@ -14,7 +14,9 @@ from facesiam.errors import StorageError
 from facesiam.storage import Bucket
 from search import results
 from search.runs import layout, remote
-from search.runs.journal import EPOCHS, TRIALS, Journal, JournalError, read_epochs, read_lines
+from search.runs.journal import read_epochs, read_lines
+from search.runs.journal_writer import Journal
+from search.runs.line_format import EPOCHS, TRIALS, JournalError
 from search.runs.remote import Mirror, fetched, folder_for
 
 

@@ -23,7 +23,8 @@ from facesiam.data.dataset import FaceData
 from search import results
 from search.pruning.asha import Asha
 from search.pruning.scheduler import Stop
-from search.runs.journal import EPOCHS, TRIALS, read_epochs, read_lines, read_trials
+from search.runs.journal import read_epochs, read_lines, read_trials
+from search.runs.line_format import EPOCHS, TRIALS
 from search.tuning.recorder import Recorder
 
 SEARCH = """

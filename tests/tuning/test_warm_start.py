@@ -15,7 +15,7 @@ from builders import SPACES
 from facesiam.config.trial import TrialConfig
 from search.cli import parser
 from search.run import main, resolve
-from search.runs.journal import Journal
+from search.runs.journal_writer import Journal
 from search.runs.layout import RunError
 from search.space.model import SearchSpace, load
 from search.tuning import ablation, warm_start

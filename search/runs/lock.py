@@ -1,0 +1,39 @@
+"""The lock of a run folder: one command at a time writes there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from facesiam.files import exists
+from search.runs.line_format import JournalError
+
+
+@contextmanager
+def locked(run: Path) -> Iterator[None]:
+    """Hold a folder, made if need be, for one command; the system lets go however that ends.
+
+    Raises:
+        JournalError: another command has it, or its .lock is no plain file.
+    """
+    from filelock import FileLock, Timeout  # takes longer to import than a journal does to read
+
+    path = run / ".lock"
+    # No lock by the file's existence where the system has none: it would outlive a killed driver.
+    lock = FileLock(path, blocking=False, fallback_to_soft=False)
+    while not lock.is_locked:
+        run.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire()
+        except Timeout:
+            if exists(path):
+                raise JournalError(f"{run}: another command is running in it") from None
+        except FileNotFoundError:
+            continue  # a start that failed has just removed the folder
+        except OSError as error:
+            raise JournalError(f"{path}: cannot be locked ({error.strerror})") from None
+    try:
+        yield
+    finally:
+        lock.release()
