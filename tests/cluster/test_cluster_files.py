@@ -543,4 +543,4 @@ def test_what_chance_rests_on_comes_to_the_machines_of_a_cluster() -> None:
     (search,) = (
         Path(p) for p in ray_cluster.runtime_env()["py_modules"] if Path(p).name == "search"
     )
-    assert (search / "recordings" / "index.csv").is_file()
+    assert (search / "pruning" / "recordings" / "index.csv").is_file()
