@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from facesiam.config.trial import SETTINGS
+from search import results
 from search.__main__ import COMMANDS
 from search.space import model
 
@@ -157,6 +158,13 @@ def test_each_setting_has_its_row() -> None:
         if setting.type is not bool and name != "net":
             expected = setting.choices or (setting.low, setting.above, setting.high)
             assert all(str(value) in values for value in expected if value is not None), row
+
+
+def test_each_column_is_explained() -> None:
+    page = "\n".join(re.findall(r"^\| (.*?) \|", _text("docs/run-folder.md"), re.MULTILINE))
+    trials, epochs = results.load(ROOT / "ray_results" / "reference" / "cpu")
+    columns = {*trials, *epochs} - {*SETTINGS}
+    assert not [name for name in columns if f"`{name}`" not in page]
 
 
 @pytest.mark.parametrize(("name", "most"), [("README.md", 150), ("CONTRIBUTING.md", 60)])
