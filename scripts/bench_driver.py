@@ -40,7 +40,7 @@ from facesiam.device.cores import cores
 from search.resources.allocation import Allocation, Setup
 from search.results import load as load_frames
 from search.runs.line_format import EPOCHS, TRIALS
-from search.space.model import SearchSpace, load
+from search.space import SearchSpace, load
 from search.tuning import driver, ray_cluster
 from search.tuning.live_table import Board
 from search.tuning.search_state import SearchState

@@ -38,7 +38,7 @@ from scipy.stats import t as student
 
 from facesiam.config.trial import Value, positive
 from search.pruning.scheduler import Scheduler, Stop
-from search.space.model import SearchSpace, load
+from search.space import SearchSpace, load
 from search.tuning.outcomes import progress_of
 from search.tuning.sampler import Sampler
 from search.tuning.untried import key_of

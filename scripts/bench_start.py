@@ -24,7 +24,7 @@ from facesiam.config.trial import TrialConfig, geometry_of
 from facesiam.data.dataset import prepare
 from facesiam.device.cores import cores
 from facesiam.trainable import FaceTrial
-from search.space.model import load
+from search.space import load
 
 WATCHED = {
     "torch": [],
@@ -34,7 +34,7 @@ WATCHED = {
     "pandas": [],
     "scipy.stats": [],
     "tensorboardX": [],
-    "search.space.model": ["load"],
+    "search.space.file_format": ["load"],
     "search.tuning.recorder": [],
     "search.resources.allocation": ["this_machine"],
     "search.tuning.driver": ["connect", "run"],

@@ -7,7 +7,7 @@ import argparse
 from facesiam import cli
 from facesiam.config.settings import number, random_seed
 from facesiam.config.trial import TrialConfig, positive
-from search.space.model import ALGORITHMS
+from search.space.spec import ALGORITHMS
 
 
 def parser() -> argparse.ArgumentParser:

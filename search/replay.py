@@ -33,7 +33,8 @@ from search.pruning import recorded_runs
 from search.pruning.late_start import WITHIN, Odds
 from search.pruning.recorded_runs import Curve
 from search.runs.layout import RunError
-from search.space import model, shipped
+from search.space import load, shipped
+from search.space.constraints import check
 
 if __name__ == "__main__" and (refused := cli.run(cli.needs_docstrings)):
     sys.exit(refused)  # before the simulator imports Ray
@@ -54,7 +55,7 @@ from search.pruning.simulator import (
     simulate,
     top_k,
 )
-from search.space.model import SearchSpace
+from search.space import SearchSpace
 
 KEPT = 0.005
 """The best is kept where the best run that reached its end comes within this of it."""
@@ -262,7 +263,7 @@ def _main(options: argparse.Namespace) -> int:
     for name, suffix in (("json", ""), ("figure", ".png")):
         _check_target(f"--{name}", getattr(options, name), suffix)
     file = shipped.space_file(options.space)
-    searched = model.load(file, strict=True).override(options.set).checked()
+    searched = check(load(file, strict=True).override(options.set))
     found = contests(recorded_runs.read(options.curves), searched)
     if not found:
         raise RunError(f"{options.curves}: no run has a {searched.metric}")

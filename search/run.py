@@ -32,8 +32,8 @@ from search.runs import layout
 from search.runs.journal import read_trials
 from search.runs.lock import locked
 from search.runs.reuse import RunRefused, lent, refuse_changes
-from search.space import contradictions, shipped
-from search.space.model import SearchSpace, load
+from search.space import SearchSpace, contradictions, load, shipped
+from search.space.constraints import check
 from search.tuning import warm_start
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def resolve(options: argparse.Namespace) -> SearchSpace:
     for name in ("trials", "seed"):
         if getattr(options, name) is not None and (why := contradictions.unused(changed, name)):
             raise RunRefused(f"--{name} {getattr(options, name)}: {why}")
-    return (changed.override(options.set) if options.ablate else changed).checked()
+    return check(changed.override(options.set) if options.ablate else changed)
 
 
 def run_folder(options: argparse.Namespace, space: SearchSpace) -> tuple[Path, str | None]:

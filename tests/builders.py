@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from facesiam.config.trial import TrialConfig
-from search.space.model import SearchSpace, load
+from search.space import SearchSpace, load
 
 ROOT = Path(__file__).parent.parent
 SPACES = ROOT / "spaces"

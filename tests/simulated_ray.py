@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from search.space.model import SearchSpace
+from search.space import SearchSpace
 from search.tuning.live_table import Board
 from search.tuning.recorder import EPOCH_FIELDS, Recorder
 from search.tuning.search_state import SearchState

@@ -14,7 +14,7 @@ import pytest
 from facesiam.config.trial import SETTINGS
 from search import results
 from search.__main__ import COMMANDS
-from search.space import model
+from search.space import SpaceError, load
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
@@ -127,7 +127,7 @@ def test_the_example_is_a_space_file(name: str, tmp_path: Path) -> None:
     (example,) = [block for kind, block in FENCE.findall(_text(name)) if kind == "yaml"]
     file = tmp_path / "faces.yaml"
     file.write_text(example, encoding="utf-8")
-    assert model.load(file).algorithm == "tpe"
+    assert load(file).algorithm == "tpe"
 
 
 def test_the_readme_shows_what_a_mistake_looks_like(
@@ -143,8 +143,8 @@ def test_the_readme_shows_what_a_mistake_looks_like(
         example = example.replace(right, wrong)
     (tmp_path / "faces.yaml").write_text(example, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(model.SpaceError) as error:
-        model.load("faces.yaml")
+    with pytest.raises(SpaceError) as error:
+        load("faces.yaml")
     assert f"```text\n{error.value}\n```" in readme
 
 

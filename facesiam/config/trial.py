@@ -129,6 +129,8 @@ Net = Literal[
 ]
 Protocol = Literal["cfp-pairs", "frontal-triplets"]
 Part = Literal["train", "val", "test"]
+Metric = Literal["val_acc", "val_auc", "val_loss", "train_acc", "train_loss"]
+"""What a search may optimise."""
 Geometry = Literal["squeeze", "letterbox", "aligned"]
 
 GEOMETRY: dict[str, Geometry] = {"cfp-pairs": "squeeze", "frontal-triplets": "letterbox"}
@@ -443,8 +445,7 @@ class EpochMetrics:
         return asdict(self)
 
 
-METRICS: tuple[str, ...] = ("val_acc", "val_auc", "val_loss", "train_acc", "train_loss")
-"""What a search may optimise."""
+METRICS: tuple[str, ...] = get_args(Metric)
 
 
 def recorded(settings: Mapping[str, Value]) -> dict[str, Value]:

@@ -16,7 +16,8 @@ from facesiam.files import atomic
 from facesiam.objective import Objective
 from search.analysis.mcnemar import PAIR_SETTINGS, McNemarResult, PairOutcomes, compare
 from search.runs.layout import RunError, folder_of, read
-from search.space import model
+from search.space import SearchSpace
+from search.space import load as load_space
 
 FIELDS = tuple(EpochMetrics.__dataclass_fields__)
 KINDS = {bool: "boolean", int: "Int64", float: "float64", str: "string"}
@@ -80,7 +81,7 @@ def load(run: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
         SpaceError: its space.yaml cannot be read.
     """
     folder, known, measured = read(run)
-    searched = model.load(folder / "space.yaml", of_run=True)
+    searched = load_space(folder / "space.yaml", of_run=True)
     epochs = _epochs_frame(measured)
     names = varied(searched, [line.get("settings") or {} for line in known.values()])
     rows = [
@@ -100,7 +101,7 @@ def objective(run: str | Path) -> Objective:
         RunError: not a run folder.
         SpaceError: its space.yaml cannot be read.
     """
-    return model.load(folder_of(run) / "space.yaml", of_run=True).objective
+    return load_space(folder_of(run) / "space.yaml", of_run=True).objective
 
 
 def write(run: str | Path) -> None:
@@ -117,7 +118,7 @@ def write(run: str | Path) -> None:
             frame.to_parquet(partial, index=False)
 
 
-def varied(searched: model.SearchSpace, ran: Iterable[dict[str, Any]]) -> list[str]:
+def varied(searched: SearchSpace, ran: Iterable[dict[str, Any]]) -> list[str]:
     """Return the settings that the space lets differ, or that do differ, in TrialConfig's order.
 
     Args:

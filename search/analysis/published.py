@@ -10,7 +10,7 @@ import pandas as pd
 
 from facesiam.config.trial import Value
 from search.analysis.overfitting import at_chance
-from search.space import model
+from search.space import SearchSpace, load
 from search.space.shipped import SPACES, whole
 
 CODES = ("code1.yaml", "code2.yaml")
@@ -85,13 +85,13 @@ class PublishedRow:
         return letter(value) if name == "overfit" else str(value)
 
 
-def rows(*searched: model.SearchSpace) -> dict[str, PublishedRow]:
+def rows(*searched: SearchSpace) -> dict[str, PublishedRow]:
     """Return the rows of both codes, and those that only the given spaces have, by id.
 
     Raises:
         SpaceError: a space file that the package brings along is missing or cannot be read.
     """
-    beside = [model.load(SPACES / code) for code in CODES]
+    beside = [load(SPACES / code) for code in CODES]
     found: dict[str, PublishedRow] = {}
     for one in (*beside, *searched):
         for name, row in one.rows.items():

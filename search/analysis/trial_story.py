@@ -19,7 +19,7 @@ from search.pruning.history import LEVEL, History, departure
 from search.pruning.rules import spent_after
 from search.runs.journal import read_trials
 from search.runs.layout import RunError, folder_of, settings
-from search.space import model
+from search.space import load as load_space
 
 VITAL = ("trunk_grad_max", "trunk_grad_zero", "trunk_live", "head_live", "logit_spread")
 INDENT, WIDTH = 13, 99
@@ -96,7 +96,7 @@ def story(run: str | Path, trial: str) -> str:
 
 
 def _level(run: str | Path) -> float:
-    chance = model.load(folder_of(run) / "space.yaml", of_run=True).prune["chance"]
+    chance = load_space(folder_of(run) / "space.yaml", of_run=True).prune["chance"]
     return float(chance["level"]) if chance else LEVEL
 
 

@@ -15,7 +15,7 @@ from search.pruning.late_start import Odds
 from search.pruning.rules import CERTAIN
 
 if TYPE_CHECKING:
-    from search.space.model import SearchSpace
+    from search.space import SearchSpace
 
 
 class Kind(NamedTuple):

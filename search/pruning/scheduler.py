@@ -22,7 +22,7 @@ from search.pruning.history import History, take_off, waited_for
 from search.pruning.late_start import Odds
 from search.pruning.leaders import Leaders
 from search.pruning.rules import CERTAIN, RULES, Reason
-from search.space.model import SearchSpace
+from search.space import SearchSpace
 
 
 class Stop(NamedTuple):

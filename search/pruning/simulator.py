@@ -14,7 +14,7 @@ from search.pruning.asha import Plain
 from search.pruning.late_start import Odds
 from search.pruning.recorded_runs import Curve
 from search.pruning.scheduler import Scheduler, Stop
-from search.space.model import SearchSpace
+from search.space import SearchSpace
 
 THRESHOLD, PATIENCE = 0.53, 5
 """The rule of thumb that ours are compared with."""

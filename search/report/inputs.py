@@ -15,7 +15,8 @@ from search.analysis.frames import load, require_results
 from search.analysis.overfitting import at_chance
 from search.runs import layout
 from search.runs.json_files import read_test
-from search.space import model
+from search.space import SearchSpace
+from search.space import load as load_space
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Run:
     """A run folder, read."""
 
     folder: Path
-    searched: model.SearchSpace
+    searched: SearchSpace
     manifest: dict[str, Any]
     trials: pd.DataFrame
     epochs: pd.DataFrame
@@ -86,7 +87,7 @@ def read(folder: str | Path) -> Run:
     path = layout.folder_of(folder)
     trials, epochs = load(path)
     require_results(path, trials)
-    searched = model.load(path / "space.yaml", of_run=True)
+    searched = load_space(path / "space.yaml", of_run=True)
     noted, configs = layout.manifest(path), layout.settings(path)
     ensembles = sorted(found.name for found in path.glob("retrain/ensemble-*"))
     tests = {name: _read_tests(path / "retrain" / name) for name in [*trials["trial"], *ensembles]}

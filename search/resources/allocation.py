@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 from facesiam.device.cores import cores
 from facesiam.errors import UserError
+from search.space import SearchSpace
 from search.space.domains import Amount
-from search.space.model import SearchSpace
 
 
 class DriverError(UserError, ValueError):

@@ -19,8 +19,8 @@ from pathlib import Path
 from facesiam.config.trial import Value
 from search.runs.journal import read_epochs, read_trials
 from search.runs.line_format import JournalError
+from search.space import SearchSpace
 from search.space.combinations import base
-from search.space.model import SearchSpace
 from search.tuning.live_table import human_seconds
 
 GIGA_MACS = {

@@ -11,7 +11,7 @@ from facesiam.config.trial import Value
 from facesiam.training.throughput import Share, worded
 from search.resources.allocation import Allocation, Node, Setup
 from search.resources.plan import seconds_in_all
-from search.space.model import SearchSpace
+from search.space import SearchSpace
 
 WORTH_SECONDS = 600
 """A search that is reckoned to be over sooner would not earn the measuring back."""

@@ -20,7 +20,7 @@ from facesiam.files import exists, write_text
 from facesiam.fingerprint import trainer_version
 from search.pruning.inactive_rules import cannot_act
 from search.runs.json_files import read_manifest
-from search.space.model import SearchSpace
+from search.space import SearchSpace
 from search.space.spec import SAMPLER
 
 PACKAGES = ("torch", "torchvision", "ray", "optuna", "pandas", "numpy", "pillow", "tensorboardX")

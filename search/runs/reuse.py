@@ -15,8 +15,9 @@ from facesiam.errors import FileError, UserError
 from facesiam.files import exists, own_folder
 from search.runs import layout
 from search.runs.journal import read_trials
-from search.space.contradictions import CERTAIN, unused
-from search.space.model import SearchSpace, load
+from search.space import SearchSpace, load
+from search.space.contradictions import unused
+from search.space.spec import CERTAIN
 
 if TYPE_CHECKING:
     from facesiam.device.numerics import Ran

@@ -1,8 +1,47 @@
-"""Command line: ``python -m search.space``."""
+"""Check space files, or print the JSON schema of their format.
 
+python -m search.space FILE…
+python -m search.space --schema
+"""
+
+from __future__ import annotations
+
+import argparse
 import sys
+from collections.abc import Sequence
 
-from search.space.model import main
+from facesiam import cli
+from search.space import SpaceError, load, shipped
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return the exit code, 2 for a faulty file."""
+    parser = cli.Parser(prog=cli.program("search.space"), description="Check space files.")
+    parser.add_argument("files", nargs="*", metavar="FILE", help="space file to check")
+    parser.add_argument("--schema", action="store_true", help="print the JSON schema instead")
+    options = parser.parse_args(arguments)
+    return cli.run(lambda: _main(options))
+
+
+def _main(options: argparse.Namespace) -> int:
+    if options.schema:
+        from search.space.schema import text
+
+        print(text(), end="")
+        return 0
+    wrong = 0
+    for file in options.files:
+        try:
+            space = load(shipped.space_file(file), strict=True)
+            print(
+                f"{file}: {space.size() or 'infinitely many'} configurations, "
+                f"{len(space.rows)} rows"
+            )
+        except SpaceError as error:
+            cli.say(str(error))
+            wrong = 2
+    return wrong
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from facesiam.config.constraints import CONSTRAINTS, Constraint
 from facesiam.config.trial import SETTINGS, Value
-from search.space.domains import Choice, Domain, active
-from search.space.problems import SpaceError
+from search.space.domains import Choice, Domain, active, written
+from search.space.errors import SpaceError
 
 Search = Mapping[str, Domain]
 Settings = dict[str, Value]
@@ -333,7 +333,7 @@ def _cure(rule: Constraint, broken: _Broken, fixed: Mapping[str, Value], search:
         )
         if good and not _breaks(rule, rest, search, domain, other, good):
             shown = good[0] if len(good) == 1 else list(good)
-            when = f"`when: {{{other}: {_written(shown)}}}`"
+            when = f"`when: {{{other}: {written(shown)}}}`"
             put = f"give {key} " if searched else f"search {key} with its one choice and "
             return f"; {put}{when}"
     return ""
@@ -357,9 +357,3 @@ def _breaks(
 
 def _and(names: list[str]) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
-
-
-def _written(value: object) -> str:
-    if isinstance(value, list):
-        return f"[{', '.join(map(_written, value))}]"
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from search.space.combinations import TooMany, base, clashes, reachable
+from search.space.errors import Finding, Problem, label, report
+from search.space.model import SearchSpace
 from search.space.spec import OPTIONS
 
-if TYPE_CHECKING:
-    from search.space.model import SearchSpace
 
-Finding = tuple[str, str, str]
-"""Where it stands in the file, as a dotted path; the key; the sentence."""
+def check(space: SearchSpace) -> SearchSpace:
+    """Return the space itself, once it is known that its trials can run as they are.
+
+    Raises:
+        SpaceError: what the command line changed does not fit the rest.
+    """
+    if found := problems(space):
+        told = [Problem(0, label(each.place), each.text) for each in found]
+        raise report(f"{space.path}, with the options given", told)
+    return space
 
 
 def problems(space: SearchSpace) -> list[Finding]:
     """List what is wrong with the trials that the space's algorithm would run."""
     found = [
-        (name, name, problem)
+        Finding((name,), problem)
         for name in ("algorithm", "trials", "minutes", "seed", "metric", "mode")
         if (problem := OPTIONS[name].problem(getattr(space, name)))
     ]
@@ -25,7 +31,7 @@ def problems(space: SearchSpace) -> list[Finding]:
     try:
         return found + [finding for part in parts for finding in part(space)]
     except TooMany as error:
-        return [*found, ("search", "search", str(error))]
+        return [*found, Finding(("search",), str(error))]
 
 
 def never_searched(space: SearchSpace) -> list[Finding]:
@@ -35,11 +41,7 @@ def never_searched(space: SearchSpace) -> list[Finding]:
     except TooMany:
         return []  # which ``problems`` says
     return [
-        (
-            f"search.{name}.when",
-            f"{name}.when",
-            "holds in no trial: what it asks for cannot be at once",
-        )
+        Finding(("search", name, "when"), "holds in no trial: what it asks for cannot be at once")
         for name in space.search
         if name not in reached
     ]
@@ -47,9 +49,9 @@ def never_searched(space: SearchSpace) -> list[Finding]:
 
 def _rows(space: SearchSpace) -> list[Finding]:
     if not space.rows:
-        return [("algorithm", "algorithm", "rows, but the space has no rows")]
+        return [Finding(("algorithm",), "rows, but the space has no rows")]
     return [
-        (f"rows.{id}", f"row {id}, {key}", text)
+        Finding(("rows", id, "settings", key), text)
         for id in space.rows
         for key, text in clashes(space.row_settings(id), {})
     ]
@@ -60,14 +62,14 @@ def _grid(space: SearchSpace) -> list[Finding]:
         return []
     text = "a grid cannot list a continuous range; give it a step, or choices"
     found = [
-        (f"search.{name}", name, text)
+        Finding(("search", name), text)
         for name, domain in space.search.items()
         if domain.count() is None
     ]
     most, size = int(OPTIONS["trials"].high or 0), 0 if found else space.size() or 0
     if size > most:
         text = f"a grid of {_short(size)} trials; at most {most:,} are run: list fewer values, or "
-        found.append(("algorithm", "algorithm", text + "take random or tpe, with trials:"))
+        found.append(Finding(("algorithm",), text + "take random or tpe, with trials:"))
     return found
 
 
@@ -85,7 +87,7 @@ def _asha(space: SearchSpace) -> list[Finding]:
     if asha["grace"] <= epochs:
         return []
     text = f"must be at most the {epochs} epochs of the {trial} trial, got {asha['grace']}"
-    return [("prune.asha.grace", "prune.asha.grace", text)]
+    return [Finding(("prune", "asha", "grace"), text)]
 
 
 def _clashes(space: SearchSpace) -> list[Finding]:
@@ -93,5 +95,5 @@ def _clashes(space: SearchSpace) -> list[Finding]:
     found = []
     for key, text in clashes(space.fixed, space.search):
         part = "search" if key in space.search or not space.fixed else "fixed"
-        found.append((f"{part}.{key}", key, text))
+        found.append(Finding((part, key), text))
     return found

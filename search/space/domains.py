@@ -209,3 +209,10 @@ def active(domain: Domain, settings: Mapping[str, Value]) -> bool:
 def plain_when(when: When) -> dict[str, object]:
     """Return conditions as a space file says them."""
     return {name: values[0] if len(values) == 1 else list(values) for name, values in when.items()}
+
+
+def written(value: object) -> str:
+    """Return a value as YAML writes it."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(written, value))}]"
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,192 +1,190 @@
-"""A space file → what a SearchSpace is made of, and every problem of the file with its line."""
+"""A space file → a SearchSpace, and every problem of the file at once, each with its line."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from facesiam.config import SETTINGS
 from facesiam.config.lookalikes import odd
-from facesiam.config.trial import SETTINGS, Setting, Value, did_you_mean
-from search.space import spec
-from search.space.checks import Checks
-from search.space.domains import Amount, Domain, Resources, Row
-from search.space.searched import both_fixed_and_searched, read_search
-from search.space.yaml_lines import Entry, Scalar
-from search.space.yaml_lines import Mapping as MappingNode
+from facesiam.config.settings import did_you_mean
+from facesiam.errors import shown
+from search.space import constraints, contradictions, spec
+from search.space.combinations import circle
+from search.space.domains import Domain, written
+from search.space.errors import Finding, Place, SpaceError, report
+from search.space.model import SearchSpace
+from search.space.parts import Empty, NoMapping
+from search.space.searched import Span
+from search.space.typos import slips
+from search.space.yaml_lines import Document, parse, read_text
 
-NAME = re.compile(r"\w[\w.\-]{0,99}", re.ASCII)
-NOTE = Setting("note", str, "", "")
-SWITCH = Setting("switch", bool, False, "")
+
+def load(path: str | Path, strict: bool = False, of_run: bool = False) -> SearchSpace:
+    """Read a space file.
+
+    Args:
+        path: of the file.
+        strict: what it says and what would do nothing is refused as well, as commands do.
+        of_run: it is the one that a run left: what has run is not refused for contradictions.
+
+    Raises:
+        SpaceError: names every problem of the file, with its line.
+    """
+    path = Path(path)
+    text = read_text(path)
+    try:
+        return _read(text, path, strict, of_run)
+    except SpaceError:
+        meant, found = slips(text)
+        if not found:
+            raise
+    try:
+        _read(meant, path, strict, of_run)
+    except SpaceError as error:
+        found += error.problems
+    raise report(str(path), found)
 
 
-class Reader(Checks):
-    """Reads one file."""
+def _read(text: str, path: Path, strict: bool, of_run: bool) -> SearchSpace:
+    """Return what the text of a space file says, as ``load``."""
+    document = parse(text, path)
+    searched = document.data.get("search")
+    declared = tuple(searched) if isinstance(searched, dict) else ()
+    fields, faults = _validated(document)
+    faults += _conditions(fields.get("search", {}), declared)
+    faults += _both_fixed_and_searched(fields, document)
+    problems = document.problems + document.located(faults)
+    nothing_searched = "rows" if fields.get("rows") else "grid"
+    fields.setdefault("algorithm", "tpe" if fields.get("search") else nothing_searched)
+    fields.setdefault("mode", contradictions.mode_of(fields.get("metric", "")))
+    stem = re.sub(r"[^\w.\-]+", "-", path.stem, flags=re.ASCII).strip("-.")
+    fields.setdefault("name", stem or "space")
+    space = SearchSpace(path=path, **fields)
+    if not any(place[:1] in (("fixed",), ("search",), ("rows",)) for place, *_ in faults):
+        problems += document.located(constraints.problems(space))
+    if not problems and not of_run:
+        said = set(document.lines)
+        wrong = [*constraints.never_searched(space), *contradictions.opposite(space, said)]
+        wrong += contradictions.idle(space, said) if strict else []
+        problems = document.located(wrong)
+    if problems:
+        raise report(str(path), problems)
+    return space
 
-    settings_read = False
-    """Whether fixed, search and rows were read without a problem."""
 
-    def read(self, root: MappingNode) -> dict[str, Any]:
-        """Return what the file says, by SearchSpace's field; the faulty parts are left out."""
-        known = [*spec.PARTS, *spec.OPTIONS]
-        for name, entry in root.entries.items():
-            self.lines[name] = entry.line
-            if name in SETTINGS and name not in known:
-                self.say(entry.line, name, "a setting; put it under fixed: or search:")
-            elif name not in known:
-                near = odd(name) + did_you_mean(name, known)
-                self.say(entry.line, name, f"not a key of a space file{near}")
-        if not {"fixed", "search", "rows"} & set(root.entries):
-            self.say(root.line, "", "nothing to run; a space file has search:, rows: or fixed:")
-        found = self._options(root)
-        for name in ("prune", "resources", "fixed", "search", "rows"):
-            if name == "fixed":
-                before = len(self.problems)
-            if name in root.entries:
-                found[name] = getattr(self, f"_{name}")(root.entries[name])
-        both_fixed_and_searched(self, found)
-        self.settings_read = len(self.problems) == before
-        return found
+def _validated(document: Document) -> tuple[dict[str, Any], list[Finding]]:
+    """Return what is right in a file, by SearchSpace's field, and what is wrong in it.
 
-    def line(self, place: str) -> int:
-        """Return the line of a dotted path, or of the nearest thing above it that has one."""
-        while place and place not in self.lines:
-            place = place.rpartition(".")[0]
-        return self.lines.get(place, 1)
+    Faulty values are taken out and the rest is validated again, so that all of it is checked.
+    """
+    data, faults = document.data, list[Finding]()
+    if not {"fixed", "search", "rows"} & data.keys():
+        faults.append(Finding((), "nothing to run; a space file has search:, rows: or fixed:"))
+    errors: list[ErrorDetails] = []
+    while True:
+        try:
+            return spec.SpaceFile.model_validate(data).fields(), faults
+        except ValidationError as error:
+            first, errors = not errors, error.errors(include_url=False)
+        # What is empty or missing later had something in it that is told already.
+        faults += [_fault(each, document) for each in errors if first or not _is_gap(each)]
+        for *above, last in sorted({_place(each) for each in errors}, key=_depth, reverse=True):
+            del _at(data, above)[last]
 
-    def _options(self, root: MappingNode) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for name, setting in spec.OPTIONS.items():
-            entry = root.entries.get(name)
-            if entry and (value := self.value(entry.node, setting, name)) is not None:
-                found[name] = value
-        if "name" in found and not NAME.fullmatch(found["name"]):
-            text = f"letters, digits, '-', '_' and '.' only, got {found['name']!r}"
-            self.say(self.lines["name"], "name", text)
-        return found
 
-    def _fixed(self, entry: Entry) -> dict[str, Value]:
-        return self.settings(entry, "fixed")
+def _at(data: Any, place: Iterable[str | int]) -> Any:
+    """Return what stands at a place of the data."""
+    for step in place:
+        data = data[step]
+    return data
 
-    def _search(self, entry: Entry) -> dict[str, Domain]:
-        return read_search(self, entry)
 
-    def _rows(self, entry: Entry) -> dict[str, Row]:
-        node, found = entry.node, {}
-        names = node.entries if isinstance(node, MappingNode) else ()
-        for id, each in self.entries(entry, "rows", names).items():
-            self.lines[f"rows.{id}"] = each.line
-            if not NAME.fullmatch(id):
-                text = "letters, digits, '-', '_' and '.' only"
-                self.say(each.line, f"row {id}", text)
-            found[id] = self._row(f"row {id}", each)
-        return found
+def _is_gap(error: ErrorDetails) -> bool:
+    return error["type"] == "missing" or isinstance(error.get("ctx", {}).get("error"), Empty)
 
-    def _row(self, key: str, entry: Entry) -> Row:
-        parts = self.entries(entry, key, spec.ROW, "a key of a row", f"{key}, ", may_be_empty=True)
-        read: dict[str, Callable[[Entry], Any]] = {
-            "settings": lambda e: self.settings(e, f"{key}.settings", f"{key}, "),
-            "printed": lambda e: self.settings(e, f"{key}.printed", f"{key}, printed "),
-            "published": lambda e: self._published(e, f"{key}, published"),
-            "note": lambda e: self.value(e.node, NOTE, f"{key}, note") or "",
-        }
-        return Row(**{name: read[name](each) for name, each in parts.items()})
 
-    def _published(self, entry: Entry, key: str) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        known = spec.PUBLISHED
-        entries = self.entries(entry, key, known, "a published figure", f"{key} ")
-        for name, each in entries.items():
-            if name == "overfit" and isinstance(each.node, Scalar) and each.node.null:
-                found[name] = None
-                continue
-            value = self.value(each.node, known[name], f"{key} {name}")
-            # The documents print 81, not 81.0.
-            whole = isinstance(value, float) and value.is_integer()
-            found[name] = int(value) if whole and value is not None else value
-        return found
+def _depth(place: Place) -> tuple[int, int]:
+    """Sort what is inside of something after it, and the items of a list by their position."""
+    return len(place), place[-1] if isinstance(place[-1], int) else 0
 
-    def _prune(self, entry: Entry) -> dict[str, Any]:
-        known = [*spec.RULES, spec.CONTROL.name]
-        forms = "false (no rule), true (every rule, asha too)"
-        on = self._switch(entry, "prune", forms, known)
-        if on is not None:
-            return spec.pruning(on)
-        found: dict[str, Any] = {}
-        if not isinstance(entry.node, MappingNode):
-            return found
-        owners = {option: name for name, rule in spec.RULES.items() for option in rule.options}
-        for name, each in self.entries(entry, "prune", [*known, *owners]).items():
-            self.lines[f"prune.{name}"] = each.line
-            if name in owners:
-                text = f"a key of prune.{owners[name]}; put it under {owners[name]}:"
-                self.say(each.line, f"prune.{name}", text)
-            elif name in spec.RULES:
-                found[name] = self._rule(name, each)
-            elif (share := self.value(each.node, spec.CONTROL, f"prune.{name}")) is not None:
-                found[name] = share
-        return found
 
-    def _rule(self, name: str, entry: Entry) -> bool | dict[str, Value]:
-        rule, key = spec.RULES[name], f"prune.{name}"
-        on = self._switch(entry, key, "true or false", rule.options)
-        if on is not None or not (rule.options and isinstance(entry.node, MappingNode)):
-            return rule.switched(bool(on))
-        found = {option: setting.default for option, setting in rule.options.items()}
-        for option, each in self.entries(entry, key, rule.options).items():
-            self.lines[f"{key}.{option}"] = each.line
-            value = self.value(each.node, rule.options[option], f"{key}.{option}")
-            if value is not None:
-                found[option] = value
-        return found
+def _place(error: ErrorDetails) -> Place:
+    """Return where the error is: of a missing key, and of a key itself, where it belongs."""
+    place = error["loc"]
+    of_key = place[-1] == "[key]" and error["type"] != "extra_forbidden"
+    return place[:-1] if of_key or error["type"] == "missing" else place
 
-    def _switch(self, entry: Entry, key: str, forms: str, known: Iterable[str]) -> bool | None:
-        """Return a single true or false; None for a mapping, or after saying what is wrong.
 
-        Args:
-            entry: where it stands.
-            key: what it is called in messages.
-            forms: which single values it takes, in messages.
-            known: the keys that it may have instead; without any it takes no mapping.
-        """
-        node, names = entry.node, [f"{name}:" for name in known]
-        if isinstance(node, Scalar) and node.null:
-            self.say(entry.line, key, "has nothing under it" if names else "has no value")
-            return None
-        if isinstance(node, MappingNode) and names:
-            return None
-        got = "a mapping" if isinstance(node, MappingNode) else "a list"
-        if isinstance(node, Scalar):
-            with suppress(ValueError):
-                return bool(SWITCH.parse(node.text))
-            got = repr(node.text)
-        under = f", or have {', '.join(names[:-1])} or {names[-1]} under it" if names else ""
-        self.say(entry.line, key, f"must be {forms}{under}, got {got}")
-        return None
+def _fault(error: ErrorDetails, document: Document) -> Finding:
+    """Return pydantic's error with our sentence for it."""
+    place, value, told = _place(error), error["input"], error.get("ctx", {}).get("error")
+    if error["type"] == "missing":
+        return Finding(place, _incomplete(place))
+    if error["type"] in ("extra_forbidden", "literal_error"):
+        return _unknown(place, document.data)
+    lines = document.lines[place]
+    if isinstance(told, NoMapping) and isinstance(value, str) and lines.value > lines.key:
+        return Finding(place, f"{shown(value, 60)!r} is no `key: value` line", at_value=True)
+    return Finding(place, str(told), at_value=isinstance(value, str) and place == error["loc"])
 
-    def _resources(self, entry: Entry) -> Resources:
-        entries = self.entries(entry, "resources", [*spec.AMOUNTS, "per_net"])
-        per_net = entries.pop("per_net", None)
-        nets = self.entries(per_net, "resources.per_net", spec.NETS, "a net") if per_net else {}
-        own = {
-            net: self._amounts(
-                self.entries(each, f"resources.per_net.{net}", spec.AMOUNTS),
-                f"resources.per_net.{net}",
-            )
-            for net, each in nets.items()
-        }
-        return Resources(**self._amounts(entries, "resources"), per_net=own)
 
-    def _amounts(self, entries: Mapping[str, Entry], key: str) -> dict[str, Amount]:
-        found: dict[str, Amount] = {}
-        for name, each in entries.items():
-            setting, label = spec.AMOUNTS[name], f"{key}.{name}"
-            text = each.node.text if isinstance(each.node, Scalar) else ""
-            if text == "auto":
-                found[name] = "auto"
-            elif text[:1].isalpha():
-                self.say(each.line, label, f"must be auto or a number, got {text!r}")
-            elif (value := self.value(each.node, setting, label)) is not None:
-                found[name] = float(value)
-        return found
+def _unknown(place: Place, data: Any) -> Finding:
+    """Say that there is no such key, with the nearest one, or where it belongs."""
+    above, name = place[:-1], str(place[-1])
+    noun, known = spec.keys_at(above)
+    if not above and name in SETTINGS:
+        return Finding(place, "a setting; put it under fixed: or search:")
+    if above == ("prune",) and name in spec.OWNERS:
+        owner = spec.OWNERS[name]
+        return Finding(place, f"a key of prune.{owner}; put it under {owner}:")
+    if len(above) == 2 and above[0] == "search" and name in known:
+        entry = _at(data, above)
+        if "choices" not in entry:
+            return Finding(above, _incomplete(above))
+        ranged = next(key for key in Span.model_fields if key in entry)
+        return Finding(above, f"has both choices and {ranged}; take one out")
+    return Finding(place, f"not {noun}{odd(name)}{did_you_mean(name, known)}")
+
+
+def _incomplete(place: Place) -> str:
+    """Say what a searched setting needs that has neither choices nor both ends of a range."""
+    setting = SETTINGS[str(place[1])]
+    if setting.type in (int, float):
+        return "needs a list of choices, or low: and high:"
+    example = "false, true" if setting.type is bool else ", ".join(setting.choices[:3])
+    return f"takes a list of choices, such as [{example}]"
+
+
+def _conditions(search: Mapping[str, Domain], declared: Collection[str]) -> Iterator[Finding]:
+    """Yield conditions that ask about what is not searched, or never so; and circles.
+
+    Args:
+        search: the searched settings that are right by themselves.
+        declared: all that the file searches.
+    """
+    for name, domain in search.items():
+        for other, values in domain.when.items():
+            place = ("search", name, "when", other)
+            if other not in declared:
+                yield Finding(place, f"{other} is not searched, so it decides nothing")
+            for value in values if other in search else ():
+                if not search[other].can_be(value) and not search[other].when:
+                    yield Finding(place, f"{other} is never {written(value)}")
+    if ring := circle(search):
+        text = f"conditions go in a circle: {' → '.join(ring)}"
+        yield Finding(("search", ring[0]), text)
+
+
+def _both_fixed_and_searched(fields: Mapping[str, Any], document: Document) -> Iterator[Finding]:
+    """Yield settings that are fixed and also searched in every trial."""
+    for name, domain in fields.get("search", {}).items():
+        if name in fields.get("fixed", {}) and not domain.when:
+            line = document.lines["fixed", name].key
+            text = f"searched, and fixed on line {line}; take one out, or give it a `when:`"
+            yield Finding(("search", name), text)

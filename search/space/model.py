@@ -1,16 +1,8 @@
-"""YAML → SearchSpace: what to search, every problem of a file reported at once with its line.
-
-No torch, no Ray, no Optuna: a mistake in a file is told before anything heavy is imported.
-
-    python -m search.space FILE…        check space files
-    python -m search.space --schema     print the JSON schema of the format
-"""
+"""SearchSpace: the settings that a search varies, its options, the configurations it allows."""
 
 from __future__ import annotations
 
-import argparse
 import random
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,33 +10,14 @@ from typing import Any, Self
 
 import yaml
 
-from facesiam import cli
-from facesiam.config.trial import SETTINGS, Value, did_you_mean, recorded
+from facesiam.config import SETTINGS, Value
+from facesiam.config.settings import did_you_mean
+from facesiam.config.trial import recorded
 from facesiam.objective import Objective
-from search.space import (
-    combinations,
-    constraints,
-    contradictions,
-    overrides,
-    shipped,
-)
-from search.space.domains import Choice, Domain, Range, Resources, Row, TrialLike, active
-from search.space.file_format import Reader
-from search.space.problems import Problem, SpaceError, report
-from search.space.spec import ALGORITHMS, pruning
-from search.space.typos import slips
-from search.space.yaml_lines import parse, read_text
-
-__all__ = [
-    "ALGORITHMS",
-    "Choice",
-    "Range",
-    "Resources",
-    "Row",
-    "SearchSpace",
-    "SpaceError",
-    "load",
-]
+from search.space import combinations, overrides
+from search.space.domains import Choice, Domain, Resources, Row, TrialLike, active
+from search.space.errors import SpaceError
+from search.space.spec import CERTAIN, pruning
 
 EXAMPLES = 2000
 """Most configurations that ``examples`` lists; of larger spaces it draws as many."""
@@ -68,7 +41,7 @@ class SearchSpace:
     metric: str = "val_acc"
     mode: str = "max"
     prune: dict[str, Any] = field(default_factory=pruning)
-    """Each of options.RULES by name: False, or its options by name, or True where it has none;
+    """Each of spec.RULES by name: False, or its options by name, or True where it has none;
     and control, a share."""
     resources: Resources = field(default_factory=Resources)
     data: str | None = None
@@ -190,6 +163,20 @@ class SearchSpace:
         """Return the nets that trials can have."""
         return [str(net) for net in self.possible("net")]
 
+    def all_nets(self) -> list[str]:
+        """Return the nets of the trials that a space describes, its search's and its rows'."""
+        of_rows = (str(self.row_settings(id)["net"]) for id in self.rows)
+        return list(dict.fromkeys([*replace(self, algorithm="tpe").nets(), *of_rows]))
+
+    def uses(self, name: str) -> bool:
+        """Say whether an option does something: `trials` and `seed` choose among trials.
+
+        A grid and rows run all they have; the seed still draws who is in the control group.
+        """
+        chooses = self.algorithm not in ("grid", "rows")
+        draws = name == "seed" and self.prune["control"]
+        return name not in ("trials", "seed") or chooses or bool(draws)
+
     def max_epochs(self) -> int:
         """Return the most epochs that a trial can have."""
         return max(int(epochs) for epochs in self.possible("epochs"))
@@ -208,7 +195,7 @@ class SearchSpace:
         """Return the space with settings pinned by ``KEY=VALUE``, in rows and search alike.
 
         Conditions on a pinned setting are met or not from now on. ASHA's grace is lowered to
-        pinned epochs. Call ``checked`` when all changes are made.
+        pinned epochs. Call ``constraints.check`` when all changes are made.
 
         Raises:
             SpaceError: an unknown setting or an impossible value; a line each.
@@ -220,7 +207,7 @@ class SearchSpace:
             grace = min(prune["asha"]["grace"], int(pinned["epochs"]))
             prune["asha"] = prune["asha"] | {"grace": grace}
         changed = replace(self, fixed=fixed, search=search, rows=rows, prune=prune)
-        left = self.resources.of_nets(contradictions.nets(changed))
+        left = self.resources.of_nets(changed.all_nets())
         return replace(changed, resources=left) if "net" in pinned else changed
 
     def rows_named(self, ids: Sequence[str]) -> dict[str, Row]:
@@ -241,17 +228,6 @@ class SearchSpace:
             )
         return {id: self.rows[id] for id in ids}
 
-    def checked(self) -> Self:
-        """Return the space itself, once it is known that its trials can run as they are.
-
-        Raises:
-            SpaceError: what the command line changed does not fit the rest.
-        """
-        problems = [Problem(0, key, text) for _, key, text in constraints.problems(self)]
-        if problems:
-            raise report(f"{self.path}, with the options given", problems)
-        return self
-
     def dump(self) -> str:
         """Return the space as YAML, which ``load`` reads back to an equal space."""
         plain: dict[str, object] = {"name": self.name}
@@ -263,10 +239,10 @@ class SearchSpace:
             plain["rows"] = {id: row.plain() for id, row in self.rows.items()}
         for name in ("algorithm", "trials", "minutes", "seed", "metric", "mode", "prune"):
             # What does nothing is left out: whoever writes it in a file is told so.
-            if name not in ("trials", "seed") or not contradictions.unused(self, name):
+            if self.uses(name):
                 plain[name] = getattr(self, name)
         if self.algorithm == "rows":
-            kept = (*contradictions.CERTAIN, "control")
+            kept = (*CERTAIN, "control")
             plain["prune"] = {n: on for n, on in self.prune.items() if n in kept or not on}
         plain["resources"] = self.resources.plain()
         plain |= {"keep": self.keep, "report": self.report}
@@ -295,92 +271,8 @@ class SearchSpace:
         return did_you_mean(id, self.rows)
 
 
-def load(path: str | Path, strict: bool = False, of_run: bool = False) -> SearchSpace:
-    """Read a space file.
-
-    Args:
-        path: of the file.
-        strict: what it says and what would do nothing is refused as well, as commands do.
-        of_run: it is the one that a run left: what has run is not refused for contradictions.
-
-    Raises:
-        SpaceError: names every problem of the file, with its line.
-    """
-    path = Path(path)
-    text = read_text(path)
-    try:
-        return _read(text, path, strict, of_run)
-    except SpaceError:
-        meant, found = slips(text)
-        if not found:
-            raise
-    try:
-        _read(meant, path, strict, of_run)
-    except SpaceError as error:
-        found += error.problems
-    raise report(str(path), found)
-
-
-def _read(text: str, path: Path, strict: bool, of_run: bool) -> SearchSpace:
-    """Return what the text of a space file says, as ``load``."""
-    root, problems = parse(text, path)
-    reader = Reader()
-    found = reader.read(root)
-    said = set(found)
-    found["prune"] = pruning() | found.get("prune", {})
-    nothing_searched = "rows" if found.get("rows") else "grid"
-    found.setdefault("algorithm", "tpe" if found.get("search") else nothing_searched)
-    found.setdefault("mode", contradictions.mode_of(found.get("metric", "")))
-    stem = re.sub(r"[^\w.\-]+", "-", path.stem, flags=re.ASCII).strip("-.")
-    found.setdefault("name", stem or "space")
-    space = SearchSpace(path=path, **found)
-    problems += reader.problems
-    if reader.settings_read:
-        problems += [
-            Problem(reader.line(place), key, text)
-            for place, key, text in constraints.problems(space)
-        ]
-    if not problems and not of_run:
-        rules = {place.removeprefix("prune.") for place in reader.lines}
-        wrong = [*constraints.never_searched(space), *contradictions.opposite(space, said)]
-        wrong += contradictions.idle(space, said, rules) if strict else []
-        problems = [Problem(reader.line(place), key, text) for place, key, text in wrong]
-    if problems:
-        raise report(str(path), problems)
-    return space
-
-
 class _Dumper(yaml.SafeDumper):
     """Writes values out instead of referring back to an equal one."""
 
     def ignore_aliases(self, data: object) -> bool:
         return True
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Check space files or print the schema; return the exit code, 2 for a faulty file."""
-    parser = cli.Parser(prog=cli.program("search.space"), description="Check space files.")
-    parser.add_argument("files", nargs="*", metavar="FILE", help="space file to check")
-    parser.add_argument("--schema", action="store_true", help="print the JSON schema instead")
-    options = parser.parse_args(arguments)
-    return cli.run(lambda: _main(options))
-
-
-def _main(options: argparse.Namespace) -> int:
-    if options.schema:
-        from search.space.schema import text
-
-        print(text(), end="")
-        return 0
-    wrong = 0
-    for file in options.files:
-        try:
-            space = load(shipped.space_file(file), strict=True)
-            print(
-                f"{file}: {space.size() or 'infinitely many'} configurations, "
-                f"{len(space.rows)} rows"
-            )
-        except SpaceError as error:
-            cli.say(str(error))
-            wrong = 2
-    return wrong

@@ -8,8 +8,8 @@ from dataclasses import replace
 from facesiam.config.trial import SETTINGS, Value, unknown_setting
 from search.space.combinations import Search, base
 from search.space.domains import Domain, Row
-from search.space.problems import SpaceError
-from search.space.spec import OPTIONS, PARTS
+from search.space.errors import SpaceError
+from search.space.spec import SpaceFile
 
 Settings = dict[str, Value]
 ON_COMMAND_LINE = ("name", "data", "algorithm", "trials", "minutes", "rows", "report")
@@ -44,7 +44,7 @@ def assigned(assignments: Sequence[str]) -> Settings:
 
 def _no_setting(name: str) -> str:
     """Say what a name is that is no setting: a key of the file, or something like a setting."""
-    if name not in (*OPTIONS, *PARTS):
+    if name not in SpaceFile.model_fields:
         return unknown_setting(name)
     instead = f"--{name}" if name in ON_COMMAND_LINE else "the space file"
     return f"{name}: not a setting of a trial; it goes into {instead}"

@@ -1,145 +1,150 @@
-"""The JSON schema of a space file, made from SETTINGS, for editors that complete and check it."""
+"""The JSON schema of a space file, for editors that complete and check it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
-from facesiam.config.trial import SETTINGS, Setting
-from search.space import spec
+from pydantic.json_schema import GenerateJsonSchema
+
+from facesiam.config import SETTINGS
+from facesiam.config.settings import Setting
+from search.space.searched import WHEN
+from search.space.spec import SpaceFile
 
 COMMAND = "python -m search.space --schema > search/space/space.schema.json"
 """Writes the file that is committed."""
+WIDTH = 99
+"""Characters of a line of the committed file, where its values allow."""
 
 Schema = dict[str, Any]
 
 
 def text() -> str:
     """Return the schema as it is committed."""
-    return json.dumps(schema(), indent=1, ensure_ascii=False) + "\n"
+    return _written(schema()) + "\n"
 
 
 def schema() -> Schema:
-    """Return the schema of a space file, draft 7."""
-    settings = {name: _described(_value(s), s) for name, s in SETTINGS.items()}
-    either = {name: _one_or_more(_value(s)) for name, s in SETTINGS.items()}
-    top = {name: _described(_value(option), option) for name, option in spec.OPTIONS.items()}
-    top |= {
-        "fixed": {"$ref": "#/definitions/settings"},
-        "search": _object({name: _searched(setting) for name, setting in SETTINGS.items()}),
-        "rows": {"type": "object", "additionalProperties": {"$ref": "#/definitions/row"}},
-        "prune": _prune(),
-        "resources": _resources(),
-    }
-    for name, help in spec.PARTS.items():
-        top[name] = (
-            {"description": help, "allOf": [top[name]]}
-            if "$ref" in top[name]
-            else {"description": help, **top[name]}
-        )
+    """Return the schema of a space file, draft 7.
+
+    The pydantic models make it, but for the settings, which they read by SETTINGS: a setting
+    stands once among the definitions, and all that takes its values refers to it.
+    """
+    made: Schema = SpaceFile.model_json_schema(
+        ref_template="#/definitions/{model}", schema_generator=_Generator
+    )
+    models: Schema = made.pop("$defs")
+    models["Resources"]["properties"]["per_net"]["propertyNames"] = _ref("net")
+    row = models["Row"]["properties"]
+    for name, holder, refers in (
+        ("fixed", made["properties"], "settings"),
+        ("search", made["properties"], "search"),
+        ("settings", row, "settings"),
+        ("printed", row, "settings"),
+    ):
+        holder[name] |= _ref(refers)
+    one_or_more = {name: _one_or_more(_ref(name)) for name in SETTINGS}
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
+        **made,
         "title": "Space file",
         "description": f"What to search. Written by: {COMMAND}",
-        **_object(top),
         "anyOf": [{"required": [name]} for name in ("search", "rows", "fixed")],
         "definitions": {
-            "settings": _object(settings),
-            "when": {"description": spec.WHEN, **_object(either), "minProperties": 1},
-            "row": _row(),
+            **models,
+            "settings": _object({name: _ref(name) for name in SETTINGS}),
+            "search": _object({name: _searched(each) for name, each in SETTINGS.items()}),
+            "choices": {"anyOf": [CHOICES, CONDITIONAL]},
+            "choices_or_range": {"anyOf": [CHOICES, CONDITIONAL, RANGE]},
+            "when": {"description": WHEN, **_object(one_or_more), "minProperties": 1},
+            **{name: _value(setting) for name, setting in SETTINGS.items()},
         },
     }
 
 
+class _Generator(GenerateJsonSchema):
+    """Leaves out titles of keys, which only repeat their names, and defaults that say nothing."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+    def default_schema(self, schema: Any) -> Schema:
+        empty = schema.get("default") in (None, "", {})
+        return self.generate_inner(schema["schema"]) if empty else super().default_schema(schema)
+
+
 def _value(setting: Setting) -> Schema:
-    if setting.choices:
-        return {"enum": list(setting.choices)}
-    if setting.type in (bool, str):
-        return {"type": "boolean" if setting.type is bool else "string"}
-    bounds = {"exclusiveMinimum": setting.above, "minimum": setting.low, "maximum": setting.high}
-    kind = "integer" if setting.type is int else "number"
-    return {"type": kind} | {name: bound for name, bound in bounds.items() if bound is not None}
+    kinds = {bool: "boolean", str: "string", int: "integer", float: "number"}
+    value: Schema = {"enum": list(setting.choices)}
+    if not setting.choices:
+        bounds = {
+            "exclusiveMinimum": setting.above,
+            "minimum": setting.low,
+            "maximum": setting.high,
+        }
+        value = {"type": kinds[setting.type]}
+        value |= {name: bound for name, bound in bounds.items() if bound is not None}
+    return {"description": setting.help, **value, "default": setting.default}
 
 
-def _described(value: Schema, setting: Setting) -> Schema:
-    default = {} if setting.default == "" else {"default": setting.default}
-    return {"description": setting.help, **value, **default}
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/definitions/{name}"}
 
 
-def _object(properties: Mapping[str, Any], required: list[str] | None = None) -> Schema:
-    found: Schema = {"type": "object", "properties": dict(properties)}
-    found["additionalProperties"] = False
-    return found | ({"required": required} if required else {})
+def _object(properties: Schema, *required: str) -> Schema:
+    found: Schema = {"type": "object", "properties": properties, "additionalProperties": False}
+    return found | ({"required": list(required)} if required else {})
 
 
-def _list(value: Schema) -> Schema:
-    return {"type": "array", "items": value, "minItems": 1, "uniqueItems": True}
+CHOICES: Schema = {"type": "array", "minItems": 1, "uniqueItems": True}
+CONDITIONAL = _object({"choices": CHOICES, "when": _ref("when")}, "choices")
+RANGE = _object(
+    {
+        "low": {"type": "number"},
+        "high": {"type": "number"},
+        "log": {"type": "boolean", "description": "draw uniformly in the logarithm"},
+        "step": {
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "description": "distance of one value from the next",
+        },
+        "when": _ref("when"),
+    },
+    "low",
+    "high",
+)
 
 
 def _one_or_more(value: Schema) -> Schema:
-    return {"anyOf": [value, _list(value)]}
+    return {"anyOf": [value, {"type": "array", "items": value, "minItems": 1}]}
 
 
 def _searched(setting: Setting) -> Schema:
-    """Return the schema of one key of `search:`: choices, conditional choices, or a range."""
-    value, when = _value(setting), {"$ref": "#/definitions/when"}
-    forms = [_list(value), _object({"choices": _list(value), "when": when}, ["choices"])]
-    if setting.type in (int, float) and not setting.choices:
-        kinds: dict[str, Schema] = {
-            "low": value,
-            "high": value,
-            "log": {"type": "boolean", "default": False},
-            "step": {"type": value["type"], "exclusiveMinimum": 0},
-        }
-        parts = {name: {"description": spec.RANGE[name], **kinds[name]} for name in kinds}
-        forms.append(_object({**parts, "when": when}, ["low", "high"]))
-    return {"description": setting.help, "anyOf": forms}
+    """Return the schema of one key of `search:`: one of the shared forms, of its own values."""
+    value = _ref(setting.name)
+    own: Schema = {"choices": {"items": value}}
+    ranged = setting.type in (int, float)
+    own |= {"low": value, "high": value} if ranged else {}
+    own |= {"step": {"type": "integer"}} if setting.type is int else {}
+    form = _ref("choices_or_range" if ranged else "choices")
+    return {"allOf": [form], "items": value, "properties": own}
 
 
-def _row() -> Schema:
-    published = {name: _described(_value(s), s) for name, s in spec.PUBLISHED.items()}
-    for each in published.values():
-        del each["default"]
-    published["overfit"]["type"] = ["boolean", "null"]
-    parts: dict[str, Schema] = {
-        "settings": {"$ref": "#/definitions/settings"},
-        "printed": {"$ref": "#/definitions/settings"},
-        "published": _object(published),
-        "note": {"type": "string"},
-    }
-    return {
-        **_object(
-            {
-                name: {"description": help, "allOf": [parts[name]]}
-                for name, help in spec.ROW.items()
-            }
-        ),
-        "type": ["object", "null"],
-    }
+def _written(value: Any, indent: int = 0, before: int = 0) -> str:
+    """Return JSON with every list and object on one line that fits there.
 
-
-def _prune() -> Schema:
-    rules = {name: _rule(rule) for name, rule in spec.RULES.items()}
-    control = spec.CONTROL
-    return _switch({**rules, control.name: _described(_value(control), control)})
-
-
-def _rule(rule: spec.Rule) -> Schema:
-    settings = {name: _described(_value(s), s) for name, s in rule.options.items()}
-    form = _switch(settings) if settings else {"type": "boolean"}
-    return {"description": rule.help, **form, "default": rule.on}
-
-
-def _switch(properties: Mapping[str, Any]) -> Schema:
-    """Return the schema of what is true, false, or an object that says more."""
-    return {**_object(properties), "type": ["boolean", "object"], "minProperties": 1}
-
-
-def _resources() -> Schema:
-    amounts = {
-        name: {"description": s.help, "anyOf": [{"const": "auto"}, _value(s)], "default": "auto"}
-        for name, s in spec.AMOUNTS.items()
-    }
-    nets = _object({net: _object(amounts) for net in spec.NETS})
-    return _object({**amounts, "per_net": {"description": spec.PER_NET, **nets}})
+    Args:
+        value: of the JSON.
+        indent: of the line on which it begins.
+        before: characters of its key.
+    """
+    line = json.dumps(value, ensure_ascii=False)
+    if indent + before + len(line) < WIDTH or not (isinstance(value, dict | list) and value):
+        return line
+    pad = "\n" + " " * (indent + 1)
+    if isinstance(value, list):
+        return f"[{pad}{(',' + pad).join(_written(v, indent + 1) for v in value)}{pad[:-1]}]"
+    keys = {key: json.dumps(key) + ": " for key in value}
+    parts = [keys[key] + _written(v, indent + 1, len(keys[key])) for key, v in value.items()]
+    return f"{{{pad}{(',' + pad).join(parts)}{pad[:-1]}}}"

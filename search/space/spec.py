@@ -1,233 +1,359 @@
-"""What a space file may say beside its settings: every key, its type, default and bounds."""
+"""The format of a space file as pydantic models: every key, its type, default, bounds, meaning."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+import re
+from collections.abc import Iterable
+from contextlib import suppress
+from functools import partial
+from typing import Annotated, Any, Literal, get_args
 
-from facesiam.config.trial import METRICS, SETTINGS, Setting, Value
+from annotated_types import Ge, Gt
+from pydantic import AfterValidator, BeforeValidator, PlainValidator, model_validator
 
-ALGORITHMS = ("tpe", "random", "grid", "rows")
+from facesiam.config import SETTINGS, Value
+from facesiam.config.settings import Setting
+from facesiam.config.trial import Metric, Net
+from search.space import domains
+from search.space.domains import Domain
+from search.space.errors import Place, label
+from search.space.parts import Part, by_setting, filled, given, key, kind_of, read, single_values
+from search.space.searched import Choices, Span, domain
+
+Algorithm = Literal["tpe", "random", "grid", "rows"]
+ALGORITHMS: tuple[str, ...] = get_args(Algorithm)
 SAMPLER = 2
 """Raised whenever `tpe` suggests otherwise than before for the same trials; 1: Optuna's own order,
 ten trials of start-up."""
+NAME = re.compile(r"\w[\w.\-]{0,99}", re.ASCII)
+SWITCH = Setting("switch", bool, False, "")
 
-OPTIONS: dict[str, Setting] = {
-    option.name: option
-    for option in (
-        Setting("name", str, "", "name of the run and its folder; without it, the file's name"),
-        Setting(
-            "data",
-            str,
-            "",
-            "the CFP zip, its extracted folder, or drawn for drawn faces; --data wins over it",
-        ),
-        Setting(
-            "algorithm",
-            str,
-            "tpe",
-            "how trials are chosen: tpe (Optuna), random, grid (every combination), rows (the "
-            "rows below); without it tpe, or rows or grid where nothing is searched",
-            choices=ALGORITHMS,
-        ),
-        Setting("trials", int, 20, "number of trials, for tpe and random", low=1, high=100_000),
-        Setting(
-            "minutes",
-            float,
-            0.0,
-            "how long the search may take: then no trial starts, those "
-            "that run save their state within their step, and what there is is ranked; "
-            "--resume goes on, for as long again; 0: no limit",
-            low=0,
-            high=1e6,
-        ),
-        Setting("seed", int, 0, "seeds the choice of trials", low=0, high=2**31 - 1),
-        Setting(
-            "metric", str, "val_acc", "what the best epoch and trial are best in", choices=METRICS
-        ),
-        Setting(
-            "mode",
-            str,
-            "max",
-            "whether more (max) or less (min) of the metric is better; "
-            "without it max for accuracies, min for losses",
-            choices=("max", "min"),
-        ),
-        Setting(
-            "keep",
-            int,
-            3,
-            "how many of the best trials keep their weights, best epoch's",
-            low=1,
-            high=100_000,
-        ),
-        Setting("report", bool, False, "write the report when the search is done"),
+Settings = Annotated[dict[str, Value], PlainValidator(partial(by_setting, read))]
+SettingsOrNone = Annotated[
+    dict[str, Value], PlainValidator(lambda said: by_setting(read, said) if said else {})
+]
+
+
+# rows:
+
+
+def _file_name(value: str, got: bool = False) -> str:
+    if not NAME.fullmatch(value):
+        raise ValueError("letters, digits, '-', '_' and '.' only" + f", got {value!r}" * got)
+    return value
+
+
+def _overfit(value: object) -> bool | None:
+    return None if value is None else bool(read(SWITCH, value))
+
+
+class Published(Part):
+    """What the 2019 study reports of a run."""
+
+    val: float = key(None, "best validation accuracy in percent", low=0, high=100)
+    test: float = key(None, "test accuracy of that epoch in percent", low=0, high=100)
+    overfit: Annotated[bool | None, BeforeValidator(_overfit)] = key(
+        None, "the study's verdict; null: none"
     )
-}
-"""Keys with a single value."""
-
-PARTS: dict[str, str] = {
-    "fixed": "settings that are the same in every trial; for a searched setting with a `when:`, "
-    "its value where it is not active",
-    "search": "settings that differ between trials: a list of choices, or a range",
-    "rows": "the documents' runs by id",
-    "prune": "rules that stop a trial early; false: none of them, true: all of them, asha too",
-    "resources": "CPUs and GPUs of a trial",
-}
-"""Keys with more below them."""
+    epoch: int = key(None, "best epoch, from 0", low=0)
 
 
-@dataclass(frozen=True)
-class Rule:
-    """A rule of `prune:`: true or false, or its options where it has any."""
+class Row(Part):
+    """One run of the 2019 study."""
 
-    help: str
-    on: bool = True
-    """Whether it is on where a file does not name it."""
-    options: Mapping[str, Setting] = field(default_factory=dict)
+    settings: SettingsOrNone = key(
+        {}, "what differs from the fixed settings, as the run really ran"
+    )
+    published: Published = key(None, "what the study reports")
+    printed: SettingsOrNone = key({}, "settings that the study's table prints otherwise")
+    note: str = key("", "what a reader of the table should know")
 
-    def switched(self, on: bool) -> bool | dict[str, Value]:
-        """Return what a space holds for it: False; or its options' defaults, True without any."""
-        if on and self.options:
-            return {name: option.default for name, option in self.options.items()}
-        return on
-
-
-def _by_name(*settings: Setting) -> dict[str, Setting]:
-    return {setting.name: setting for setting in settings}
-
-
-RULES: dict[str, Rule] = {
-    "dead": Rule(
-        "stop a trial whose trunk got no gradient for whole epochs of 100 updates and more, and "
-        "whose outputs cannot depend on the input: nothing can change that"
-    ),
-    "diverged": Rule("stop a trial whose loss is not finite"),
-    "chance": Rule(
-        "stop a trial that guesses: neither accuracy nor the metric ever outside the band of "
-        "guessing, and the odds of a late start (learned from recorded curves, an epoch counted "
-        "by its learning rate) not worth its epochs",
-        options=_by_name(
-            Setting(
-                "care",
-                float,
-                16.0,
-                "how many times a lost good trial weighs more than its epochs",
-                above=0,
-            ),
-            Setting(
-                "level",
-                float,
-                0.01,
-                "how likely a net that guesses leaves the band at all, over all its epochs",
-                above=0,
-                high=0.5,
-            ),
-        ),
-    ),
-    "plateau": Rule(
-        "stop a trial whose metric has not improved for `patience` epochs and whose 95 % "
-        "interval lies below the leader's, by more than `within`, where the learning rate has "
-        "fallen and no trial like it has gained as much since; of val_acc and val_auc only",
-        options=_by_name(
-            Setting("patience", int, 20, "epochs without a new best", low=1),
-            Setting(
-                "within",
-                float,
-                0.02,
-                "gap to the leader up to which the trial still goes on",
-                low=0,
-                high=1,
-            ),
-        ),
-    ),
-    "asha": Rule(
-        "successive halving (ASHA): of the trials at a rung, only the best go on",
-        on=False,
-        options=_by_name(
-            Setting(
-                "grace",
-                int,
-                3,
-                "epochs that every trial may run, from its take-off on where "
-                "that is in the first third of its epochs",
-                low=1,
-            ),
-            Setting("factor", int, 4, "one trial in this many goes on from each rung", low=2),
-            Setting(
-                "compare",
-                str,
-                "epoch",
-                "trials with different `epochs` meet at the same "
-                "epoch, or at the same share of their schedule (grace then counts epochs of "
-                "the longest), as they do wherever the learning rate falls",
-                choices=("epoch", "share"),
-            ),
-            Setting(
-                "noise",
-                float,
-                0.5,
-                "a trial this many standard errors below the cutoff still goes on",
-                low=0,
-                high=10,
-            ),
-        ),
-    ),
-}
-"""The rules of `prune:`, in the order of a dumped file."""
-
-CONTROL = Setting(
-    "control",
-    float,
-    0.0,
-    "share of the trials that a rule would stop and that run on to the end "
-    "all the same, to measure how often the rules are wrong",
-    low=0,
-    high=1,
-)
+    def row(self) -> domains.Row:
+        """Return the row of a SearchSpace. The study prints 81, not 81.0, and so does that."""
+        published = given(self.published) if self.published else {}
+        for name, value in published.items():
+            if isinstance(value, float) and value.is_integer():
+                published[name] = int(value)
+        return domains.Row(**given(self) | {"published": published})
 
 
-def pruning(on: bool | None = None) -> dict[str, Any]:
-    """Return SearchSpace.prune where a file says nothing of it, or says `prune: true` or `false`.
+# prune:
+
+
+def _switch(
+    value: object, options: type[Part] | None = None, forms: str = "true or false"
+) -> Part | bool:
+    """Return true, false, or the options that a mapping gives.
 
     Args:
-        on: every rule on (True) or off (False); None: each as by default.
+        value: what the file says.
+        options: the model of such a mapping; without it there must be none.
+        forms: which single values it takes, in messages.
+
+    Raises:
+        ValueError: it is nothing of that.
     """
-    rules = {name: rule.switched(rule.on if on is None else on) for name, rule in RULES.items()}
-    return {**rules, CONTROL.name: CONTROL.default}
+    if options and (value is None or isinstance(value, dict)):
+        return options.model_validate(value)
+    if value is None:
+        raise ValueError("has no value")
+    got = kind_of(value)
+    if isinstance(value, str):
+        with suppress(ValueError):
+            return bool(SWITCH.parse(value))
+        got = repr(value)
+    *keys, last = [f"{key}:" for key in options.model_fields] if options else [""]
+    under = f", or have {', '.join(keys)} or {last} under it" if options else ""
+    raise ValueError(f"must be {forms}{under}, got {got}")
 
 
-RANGE: dict[str, str] = {
-    "low": "lowest value",
-    "high": "highest value, included",
-    "log": "draw uniformly in the logarithm",
-    "step": "distance of one value from the next",
+def _rule(options: type[Part] | None = None) -> BeforeValidator:
+    return BeforeValidator(partial(_switch, options=options))
+
+
+class Chance(Part):
+    """Options of the rule `chance`."""
+
+    care: float = key(
+        16.0, "how many times a lost good trial weighs more than its epochs", above=0
+    )
+    level: float = key(
+        0.01,
+        "how likely a net that guesses leaves the band at all, over all its epochs",
+        above=0,
+        high=0.5,
+    )
+
+
+class Plateau(Part):
+    """Options of the rule `plateau`."""
+
+    patience: int = key(20, "epochs without a new best", low=1)
+    within: float = key(
+        0.02, "gap to the leader up to which the trial still goes on", low=0, high=1
+    )
+
+
+class Asha(Part):
+    """Options of the rule `asha`."""
+
+    grace: int = key(
+        3,
+        "epochs that every trial may run, from its take-off on where that is in the "
+        "first third of its epochs",
+        low=1,
+    )
+    factor: int = key(4, "one trial in this many goes on from each rung", low=2)
+    compare: Literal["epoch", "share"] = key(
+        "epoch",
+        "trials with different `epochs` meet at the same epoch, or at the same share "
+        "of their schedule (grace then counts epochs of the longest), as they do wherever the "
+        "learning rate falls",
+    )
+    noise: float = key(
+        0.5, "a trial this many standard errors below the cutoff still goes on", low=0, high=10
+    )
+
+
+class Prune(Part):
+    """The rules that stop a trial early, each on, off, or on with options."""
+
+    dead: Annotated[bool, _rule()] = key(
+        True,
+        "stop a trial whose trunk got no gradient for whole epochs of 100 updates "
+        "and more, and whose outputs cannot depend on the input: nothing can change that",
+    )
+    diverged: Annotated[bool, _rule()] = key(True, "stop a trial whose loss is not finite")
+    chance: Annotated[Chance | bool, _rule(Chance)] = key(
+        True,
+        "stop a trial that guesses: neither accuracy nor the metric ever outside the "
+        "band of guessing, and the odds of a late start (learned from recorded curves, an epoch "
+        "counted by its learning rate) not worth its epochs",
+    )
+    plateau: Annotated[Plateau | bool, _rule(Plateau)] = key(
+        True,
+        "stop a trial whose metric has not improved for `patience` epochs and whose "
+        "95 % interval lies below the leader's, by more than `within`, where the learning rate "
+        "has fallen and no trial like it has gained as much since; of val_acc and val_auc only",
+    )
+    asha: Annotated[Asha | bool, _rule(Asha)] = key(
+        False, "successive halving (ASHA): of the trials at a rung, only the best go on"
+    )
+    control: float = key(
+        0.0,
+        "share of the trials that a rule would stop and that run on to the end "
+        "all the same, to measure how often the rules are wrong",
+        low=0,
+        high=1,
+    )
+
+
+RULES: dict[str, type[Part] | None] = {
+    name: next((kind for kind in get_args(field.annotation) if kind is not bool), None)
+    for name, field in Prune.model_fields.items()
+    if name != "control"
 }
-"""What a range takes, beside `when`."""
+"""The rules of `prune:`, in the order of a dumped file, each with the model of its options."""
+CERTAIN = ("dead", "diverged")
+"""Rules that hold for rows as well; by others they are not stopped, as they run to their end."""
 
-WHEN = (
-    "searched only in trials where these other searched settings have this value, or one of these"
-)
 
-PUBLISHED: dict[str, Setting] = {
-    "val": Setting("val", float, 0, "best validation accuracy in percent", low=0, high=100),
-    "test": Setting("test", float, 0, "test accuracy of that epoch in percent", low=0, high=100),
-    "overfit": Setting("overfit", bool, False, "the documents' verdict; null: none"),
-    "epoch": Setting("epoch", int, 0, "best epoch, from 0", low=0),
-}
-ROW: dict[str, str] = {
-    "settings": "what differs from the fixed settings, as the run really ran",
-    "published": "what the documents report",
-    "printed": "settings that the documents' table prints otherwise",
-    "note": "what a reader of the table should know",
-}
+def pruning(said: Prune | bool | None = None) -> dict[str, Any]:
+    """Return SearchSpace.prune.
 
-AMOUNTS: dict[str, Setting] = {
-    "cpus": Setting("cpus", float, "auto", "CPUs of a trial; auto: an equal share", above=0),
-    "gpus": Setting(
-        "gpus", float, "auto", "GPUs of a trial, such as 0.5; auto: 1 if there is one", low=0
-    ),
+    Args:
+        said: what a file says under `prune:`: every rule on (True) or off (False), or some of
+            them; None: nothing.
+
+    Returns:
+        Each rule by name: False, or its options by name, or True where it has none; and control.
+    """
+    found = {name: field.default for name, field in Prune.model_fields.items()}
+    found |= dict.fromkeys(RULES, said) if isinstance(said, bool) else given(said) if said else {}
+    for name, options in RULES.items():
+        if isinstance(found[name], Part):
+            found[name] = found[name].model_dump()
+        elif found[name] and options:
+            found[name] = options.model_construct().model_dump()
+    return found
+
+
+# resources:
+
+
+def _amount(value: object, above: float | None = None, low: float | None = None) -> float | str:
+    if isinstance(value, str) and value[:1].isalpha():
+        if value != "auto":
+            raise ValueError(f"must be auto or a number, got {value!r}")
+        return value
+    return float(read(Setting("amount", float, "auto", "", above=above, low=low), value))
+
+
+class Amounts(Part):
+    """CPUs and GPUs of a trial."""
+
+    cpus: Annotated[
+        Annotated[float, Gt(0)] | Literal["auto"], BeforeValidator(partial(_amount, above=0))
+    ] = key("auto", "CPUs of a trial; auto: an equal share")
+    gpus: Annotated[
+        Annotated[float, Ge(0)] | Literal["auto"], BeforeValidator(partial(_amount, low=0))
+    ] = key("auto", "GPUs of a trial, such as 0.5; auto: 1 if there is one")
+
+
+class Resources(Amounts):
+    """CPUs and GPUs of a trial, of every net or of one."""
+
+    per_net: Annotated[dict[Net, Amounts], BeforeValidator(filled)] = key(
+        {}, "the same for one net, where nets differ"
+    )
+
+    def resources(self) -> domains.Resources:
+        """Return the resources of a SearchSpace."""
+        own = {str(net): given(amounts) for net, amounts in self.per_net.items()}
+        return domains.Resources(self.cpus, self.gpus, own)
+
+
+# The whole file
+
+
+class SpaceFile(Part):
+    """What to search."""
+
+    _filled = model_validator(mode="before")(lambda value: value)  # nothing at all is told as such
+
+    name: Annotated[str, AfterValidator(partial(_file_name, got=True))] = key(
+        "", "name of the run and its folder; without it, the file's name"
+    )
+    data: str = key(
+        "", "the CFP zip, its extracted folder, or drawn for drawn faces; --data wins over it"
+    )
+    algorithm: Algorithm = key(
+        "tpe",
+        "how trials are chosen: tpe (Optuna), random, grid (every combination), rows "
+        "(the rows below); without it tpe, or rows or grid where nothing is searched",
+    )
+    trials: int = key(20, "number of trials, for tpe and random", low=1, high=100_000)
+    minutes: float = key(
+        0.0,
+        "how long the search may take: then no trial starts, those that run save "
+        "their state within their step, and what there is is ranked; --resume goes on, for as "
+        "long again; 0: no limit",
+        low=0,
+        high=1e6,
+    )
+    seed: int = key(0, "seeds the choice of trials", low=0, high=2**31 - 1)
+    metric: Metric = key("val_acc", "what the best epoch and trial are best in")
+    mode: Literal["max", "min"] = key(
+        "max",
+        "whether more (max) or less (min) of the metric is better; without it max "
+        "for accuracies, min for losses",
+    )
+    keep: int = key(
+        3, "how many of the best trials keep their weights, best epoch's", low=1, high=100_000
+    )
+    report: bool = key(False, "write the report when the search is done")
+    fixed: Settings = key(
+        {},
+        "settings that are the same in every trial; for a searched setting with a "
+        "`when:`, its value where it is not active",
+    )
+    search: Annotated[dict[str, Domain], PlainValidator(partial(by_setting, domain))] = key(
+        {}, "settings that differ between trials: a list of choices, or a range"
+    )
+    rows: Annotated[
+        dict[
+            Annotated[str, AfterValidator(_file_name)],
+            Annotated[Row | None, BeforeValidator(lambda row: None if row == {} else row)],
+        ],
+        BeforeValidator(filled),
+    ] = key({}, "the 2019 study's runs by id")
+    prune: Annotated[
+        Prune | bool,
+        BeforeValidator(
+            partial(_switch, options=Prune, forms="false (no rule), true (every rule, asha too)")
+        ),
+    ] = key({}, "rules that stop a trial early; false: none of them, true: all of them, asha too")
+    resources: Resources = key({}, "CPUs and GPUs of a trial")
+
+    def fields(self) -> dict[str, Any]:
+        """Return what the file says, by SearchSpace's field."""
+        found = given(self)
+        if "rows" in found:
+            found["rows"] = {
+                id: row.row() if row else domains.Row() for id, row in self.rows.items()
+            }
+        if "resources" in found:
+            found["resources"] = self.resources.resources()
+        return found | {"prune": pruning(found.get("prune"))}
+
+
+OWNERS: dict[str, str] = {
+    option: name for name, kind in RULES.items() if kind for option in kind.model_fields
 }
-PER_NET = "the same for one net, where nets differ"
-NETS = SETTINGS["net"].choices
+"""Options of rules by name, and the rule that each is of."""
+OPTIONS: dict[str, Setting] = single_values(SpaceFile)
+"""Keys of a file with a single value."""
+
+
+def keys_at(place: Place) -> tuple[str, Iterable[str]]:
+    """Return what a key at a place of a file is called, and those that there are."""
+    match place:
+        case ():
+            return "a key of a space file", SpaceFile.model_fields
+        case ("fixed",) | ("search",) | ("rows", _, "settings" | "printed") | (*_, "when"):
+            return "a setting", SETTINGS
+        case ("resources", "per_net"):
+            return "a net", SETTINGS["net"].choices
+        case ("rows", _):
+            return "a key of a row", Row.model_fields
+        case ("rows", _, "published"):
+            return "a published figure", Published.model_fields
+        case ("search", _):
+            known = dict.fromkeys([*Choices.model_fields, *Span.model_fields])
+        case ("prune",):
+            known = dict.fromkeys([*Prune.model_fields, *OWNERS])
+        case ("prune", str(rule)):
+            known = dict.fromkeys(single_values(RULES[rule] or Part))
+        case _:
+            known = dict.fromkeys((Resources if len(place) == 1 else Amounts).model_fields)
+    return f"a key of {label(place)}", known

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from facesiam.config.lookalikes import SPACES, named, plain
-from search.space.problems import Problem
+from search.space.errors import Problem
 
 _QUOTED = re.compile(r""""(?:[^"\\]|\\.)*"|'(?:[^']|'')*'""")
 _COMMENT = re.compile(r"(?:^|(?<=[ \t]))#.*")

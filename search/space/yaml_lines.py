@@ -1,27 +1,29 @@
-"""YAML text → nodes that know their line and their own text; what is odd becomes a Problem.
+"""YAML text → plain data, and the line of every value in it; what is odd becomes a Problem.
 
-PyYAML's values are not used: it reads ``1e-5`` as a string and ``on`` as a boolean. Text is
-converted later, by the type of the setting that it is for. No tag is honoured, so no file builds
-objects.
+PyYAML's values are not used: it reads ``1e-5`` as a string and ``on`` as a boolean. Single values
+stay text and are converted later, by the type of the key that they are for. No tag is honoured, so
+no file builds objects.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
 from search.space import shipped
-from search.space.problems import Problem, SpaceError, report
+from search.space.errors import Finding, Place, Problem, SpaceError, label, report
 
 MAX_BYTES = 200_000
 MAX_NODES = 10_000
 """Values in a file with its aliases written out, which nested aliases multiply without end."""
 MAX_DEPTH = 20
+NULLS = ("", "~", "null", "Null", "NULL")
+"""What is no value, where it stands without quotes."""
 
 PLAIN_WORDS = {
     r"mapping values are not allowed": "a ':' too many in this line, a ':' missing in the line "
@@ -42,40 +44,34 @@ PLAIN_WORDS = {
 """What PyYAML says, and what it means to somebody who writes a space file."""
 
 
-@dataclass(frozen=True)
-class Scalar:
-    """A single value, as it is written, without its quotes."""
+class Lines(NamedTuple):
+    """Where a value stands."""
 
-    line: int
-    text: str
-    null: bool
-
-
-@dataclass(frozen=True)
-class Sequence:
-    """A list."""
-
-    line: int
-    items: tuple[Node, ...]
+    key: int
+    """Line of its key; of an item of a list, that of the item."""
+    value: int
+    """Line on which the value itself begins."""
 
 
-@dataclass(frozen=True)
-class Mapping:
-    """A mapping from keys to entries, in the file's order."""
+class Document(NamedTuple):
+    """What a YAML file says, in plain lists and mappings."""
 
-    line: int
-    entries: dict[str, Entry]
+    data: dict[str, Any]
+    """Single values are text, None where there is none."""
+    lines: dict[Place, Lines]
+    """Of every value that the file holds."""
+    problems: list[Problem]
+    """What is wrong in single lines, whatever they mean."""
 
+    def located(self, findings: Iterable[Finding]) -> list[Problem]:
+        """Return findings with their lines: of what the file does not say, that of what has it."""
+        return [Problem(self._line(each), label(each.place), each.text) for each in findings]
 
-Node = Scalar | Sequence | Mapping
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A key's line and what stands under it."""
-
-    line: int
-    node: Node
+    def _line(self, finding: Finding) -> int:
+        place = finding.place
+        while place not in self.lines:
+            place = place[:-1]
+        return self.lines[place].value if finding.at_value else self.lines[place].key
 
 
 def read_text(path: Path) -> str:
@@ -98,8 +94,8 @@ def read_text(path: Path) -> str:
         raise SpaceError(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def parse(text: str, path: Path) -> tuple[Mapping, list[Problem]]:
-    """Turn the text of a file into nodes; also return what is wrong in single lines.
+def parse(text: str, path: Path) -> Document:
+    """Turn the text of a file into plain data that knows its lines.
 
     Raises:
         SpaceError: the text is empty, not YAML, not a mapping, or grows without bound.
@@ -111,19 +107,19 @@ def parse(text: str, path: Path) -> tuple[Mapping, list[Problem]]:
         raise report(str(path), _explain(text, error)) from None
     if root is None or (isinstance(root, yaml.ScalarNode) and not root.value):
         raise SpaceError(f"{path}: empty; a space file has `search:`, `rows:` or `fixed:`")
-    converter = _Converter()
-    node = converter.convert(root, 0)
-    problems = loader.problems + converter.problems
-    if converter.left <= 0:
+    plain = _Plain()
+    data = plain.convert(root, ())
+    problems = loader.problems + plain.problems
+    if plain.left <= 0:
         raise SpaceError(f"{path}: more than {MAX_NODES:,} values with its aliases written out")
-    if not isinstance(node, Mapping):
-        kind = "a list" if isinstance(node, Sequence) else "a single value"
-        odd = Problem(node.line, "", f"{kind}, where `key: value` lines are expected")
-        raise report(str(path), [*problems, odd])
-    return node, problems
+    if not isinstance(data, dict):
+        kind = "a list" if isinstance(data, list) else "a single value"
+        text = f"{kind}, where `key: value` lines are expected"
+        raise report(str(path), [*problems, Problem(plain.lines[()].value, "", text)])
+    return Document(data, plain.lines, problems)
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.BaseLoader):
     """Composes nodes, notes every tag, and refuses to follow brackets into the depths."""
 
     def __init__(self, text: str) -> None:
@@ -156,31 +152,33 @@ class _Loader(yaml.SafeLoader):
         return node
 
 
-class _Converter:
-    """PyYAML's nodes → ours, as a tree: an alias becomes a copy of what it stands for."""
+class _Plain:
+    """PyYAML's nodes → plain data, as a tree: an alias becomes a copy of what it stands for."""
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
+        self.lines: dict[Place, Lines] = {}
         self.left = MAX_NODES
 
-    def convert(self, node: yaml.Node, depth: int) -> Node:
-        """Return our node for `node`, which is `depth` levels below the root.
+    def convert(self, node: yaml.Node, place: Place, key_line: int = 0) -> Any:
+        """Return what a node says.
 
-        Where there are too many nodes, or a cycle, an empty scalar stands and ``left`` is 0.
+        Where there are too many nodes, or a cycle, None stands and ``left`` is 0.
         """
         self.left -= 1
         line = node.start_mark.line + 1
+        self.lines[place] = Lines(key_line or line, line)
         if isinstance(node, yaml.ScalarNode):
-            return Scalar(line, node.value, node.style is None and _is_null(node.value))
-        if self.left <= 0 or depth > MAX_DEPTH:  # the second: an alias inside its own anchor
+            return None if node.style is None and node.value in NULLS else node.value
+        if self.left <= 0 or len(place) > MAX_DEPTH:  # an alias inside its own anchor
             self.left = 0
-            return Scalar(line, "", True)
+            return None
         if isinstance(node, yaml.SequenceNode):
-            return Sequence(line, tuple(self.convert(item, depth + 1) for item in node.value))
-        return Mapping(line, self._entries(node, depth))
+            return [self.convert(item, (*place, at)) for at, item in enumerate(node.value)]
+        return self._entries(node, place)
 
-    def _entries(self, node: yaml.Node, depth: int) -> dict[str, Entry]:
-        entries: dict[str, Entry] = {}
+    def _entries(self, node: yaml.Node, place: Place) -> dict[str, Any]:
+        entries: dict[str, Any] = {}
         for key, value in node.value:
             line = key.start_mark.line + 1
             if not isinstance(key, yaml.ScalarNode) or not key.value:
@@ -189,15 +187,12 @@ class _Converter:
                 text = "merging with << is not read; write the keys out"
                 self.problems.append(Problem(line, "", text))
             elif key.value in entries:
-                text = f"given twice, first on line {entries[key.value].line}"
+                first = self.lines[*place, key.value].key
+                text = f"given twice, first on line {first}"
                 self.problems.append(Problem(line, key.value, text))
             else:
-                entries[key.value] = Entry(line, self.convert(value, depth + 1))
+                entries[key.value] = self.convert(value, (*place, key.value), line)
         return entries
-
-
-def _is_null(text: str) -> bool:
-    return text in ("", "~", "null", "Null", "NULL")
 
 
 def _explain(text: str, error: yaml.YAMLError) -> list[Problem]:

@@ -14,8 +14,8 @@ from dataclasses import replace
 from facesiam.config.trial import Value, conflicts
 from search.analysis import frames
 from search.runs import layout
+from search.space import SearchSpace
 from search.space.domains import Choice, Row, active
-from search.space.model import SearchSpace
 
 
 def foreign(space: SearchSpace, run: str) -> str | None:

@@ -30,7 +30,7 @@ from search.resources import sharing
 from search.resources.allocation import Allocation, Setup
 from search.runs.remote import Mirror
 from search.runs.reuse import ReusableTrial
-from search.space.model import SearchSpace
+from search.space import SearchSpace
 from search.tuning import failures, ray_watchdog
 from search.tuning.file_server import serve_files
 from search.tuning.live_table import Board

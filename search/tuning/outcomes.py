@@ -36,7 +36,7 @@ import numpy.typing as npt
 from facesiam.objective import Objective
 from search.pruning import schedule_progress
 from search.pruning.history import History, take_off, waited_for
-from search.space.model import SearchSpace
+from search.space import SearchSpace
 
 HOPELESS = ("dead", "chance", "diverged")
 """Rules whose verdict makes a trial the worst there is."""

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from facesiam.config.trial import Value
+from search.space import SearchSpace
 from search.space.combinations import base
-from search.space.model import SearchSpace
 from search.tuning.outcomes import Progress
 from search.tuning.tpe import Points, Tpe
 from search.tuning.untried import DRAWS, Untried

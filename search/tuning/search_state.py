@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from search.pruning.scheduler import Scheduler, Stop
 from search.runs.journal import read_events, read_trials
 from search.runs.line_format import EPOCHS
-from search.space.model import SearchSpace
+from search.space import SearchSpace
 from search.tuning import warm_start
 from search.tuning.outcomes import Progress, progress_of
 from search.tuning.sampler import Sampler, Suggestion

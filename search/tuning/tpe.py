@@ -30,8 +30,8 @@ from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator, _ParzenEstim
 from optuna.samplers._tpe.sampler import default_gamma, default_weights
 
 from facesiam.config.trial import Value
+from search.space import SearchSpace
 from search.space.domains import Domain, active
-from search.space.model import SearchSpace
 from search.tuning.density import log_density
 from search.tuning.outcomes import Progress, Standings
 

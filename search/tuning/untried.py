@@ -11,9 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from facesiam.config.trial import Value
-from search.space import combinations
+from search.space import SearchSpace, combinations
 from search.space.domains import active
-from search.space.model import SearchSpace
 
 FEW = 10_000
 """Most configurations of a space that is listed from the start; TPE then ranks all of them."""

@@ -21,8 +21,8 @@ from facesiam.files import exists, write_text
 from search.pruning.history import History
 from search.runs import layout
 from search.runs.json_files import read_known
+from search.space import SearchSpace, load
 from search.space.domains import active
-from search.space.model import SearchSpace, load
 from search.tuning.outcomes import HOPELESS, progress_of
 
 FILE = "prior.json"

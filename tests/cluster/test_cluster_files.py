@@ -24,7 +24,7 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 
 from facesiam.storage import Bucket
 from search.cli import parser
-from search.space.model import load
+from search.space import load
 from search.tuning import ray_cluster
 
 CLUSTER = ROOT / "scripts" / "cluster"
@@ -525,7 +525,8 @@ def test_all_rules_act_in_the_image_as_they_do_here(tmp_path: Path) -> None:
                 shutil.copytree(ROOT / source, tmp_path / source.rstrip("/"))
     asked = (
         "from search.pruning import inactive_rules as acting\n"
-        "from search.space import model as space, shipped\n"
+        "from search import space\n"
+        "from search.space import shipped\n"
         "from search.pruning.recorded_runs import shipped as runs\n"
         "print(shipped.PACKAGE, len(runs()), acting.cannot_act(space.load('spaces/code2.yaml')))\n"
     )

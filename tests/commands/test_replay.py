@@ -25,7 +25,7 @@ from search.pruning.simulator import (
     top_k,
 )
 from search.replay import contest, contests, main
-from search.space.model import SearchSpace, load
+from search.space import SearchSpace, load
 
 CODE2 = SPACES / "code2.yaml"
 

@@ -29,7 +29,7 @@ from facesiam.data.synthetic.person import Shot, person
 from facesiam.training.loop import epochs
 from search import results
 from search.run import main
-from search.space.model import load
+from search.space import load
 
 SPACE = """
 fixed: {hidden: 64, image_size: 64, batch_size: 4, people: 8, precision: fp32, epochs: 24}

@@ -14,8 +14,7 @@ from search import run
 from search.pruning.inactive_rules import cannot_act
 from search.pruning.late_start import Odds
 from search.runs import manifest
-from search.space import shipped
-from search.space.model import load
+from search.space import load, shipped
 
 
 def said(tmp_path: Path, text: str) -> list[str]:

@@ -19,7 +19,7 @@ from search.pruning.asha import Asha
 from search.pruning.late_start import Odds
 from search.pruning.recorded_runs import shipped
 from search.pruning.scheduler import Scheduler, Stop
-from search.space.model import SearchSpace
+from search.space import SearchSpace
 
 SPACE = """
 fixed: {epochs: 9}

@@ -21,7 +21,7 @@ from facesiam.training.schedules import learning_rate
 from search.pruning.late_start import Odds
 from search.pruning.recorded_runs import shipped
 from search.pruning.scheduler import Scheduler, Stop
-from search.space.model import SearchSpace
+from search.space import SearchSpace
 
 SCHEDULES: dict[str, dict[str, Any]] = {
     "constant": {},

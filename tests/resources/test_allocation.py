@@ -17,7 +17,7 @@ from search.resources.allocation import (
     check_address,
     check_gpus,
 )
-from search.space.model import SearchSpace
+from search.space import SearchSpace
 from search.tuning.failures import reason_of
 
 NETS = "search: {net: [alexnet, vgg16_bn], lr: [1e-3, 1e-4]}\nalgorithm: grid\n"

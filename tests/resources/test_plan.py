@@ -15,7 +15,7 @@ from facesiam.files import write_text
 from facesiam.nets.pretrained import imagenet_url
 from search.resources.plan import describe, who_chooses
 from search.runs.journal_writer import Journal
-from search.space.model import SearchSpace, load
+from search.space import SearchSpace, load
 from search.tuning.sampler import Sampler
 
 OPTIONS = argparse.Namespace(

@@ -22,7 +22,7 @@ from search.runs import json_files, manifest
 from search.runs.journal_writer import Journal
 from search.runs.line_format import EPOCHS, TRIALS
 from search.runs.reuse import refuse_changes
-from search.space.model import load
+from search.space import load
 from search.tuning import warm_start
 
 NOTED: dict[str, Any] = {

@@ -18,7 +18,7 @@ from facesiam.device import numerics
 from facesiam.fingerprint import keys
 from search.runs.journal import read_epochs, read_trials
 from search.runs.reuse import ReusableTrial, RunRefused, lent, refuse_changes
-from search.space.model import load
+from search.space import load
 from search.tuning.recorder import Recorder
 
 GRID = """

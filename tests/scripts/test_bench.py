@@ -19,7 +19,7 @@ from facesiam.config.trial import TrialConfig
 from facesiam.nets import siamese
 from search.analysis.published import SPACES
 from search.resources.plan import seconds_of_rows
-from search.space.model import load
+from search.space import load
 
 SCRIPTS = ROOT / "scripts"
 

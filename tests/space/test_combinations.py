@@ -11,6 +11,7 @@ import pytest
 
 from facesiam.config.constraints import CONSTRAINTS
 from facesiam.config.trial import SETTINGS, TrialConfig, Value
+from search.space import SpaceError, load
 from search.space import combinations as under_test
 from search.space.combinations import (
     assignments,
@@ -22,7 +23,6 @@ from search.space.combinations import (
     reachable,
 )
 from search.space.domains import Choice, Domain
-from search.space.model import SpaceError, load
 
 NAMES = ("epochs", "seed", "people", "hidden", "embedding", "batch_size", "fold")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from search.run import main
-from search.space.model import SpaceError, load
+from search.space import SpaceError, load
 
 SEARCH = "search: {lr: [1e-3, 1e-4], batch_size: [8, 16]}\n"
 ROWS = "rows: {A: {settings: {lr: 1e-3}}, B: }\n"

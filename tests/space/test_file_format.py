@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from search.space.model import SpaceError, load
+from search.space import SpaceError, load
 
 NAN = "the statistics of untrained batch-norm layers mean nothing"
 

@@ -16,7 +16,10 @@ from builders import SPACES
 
 from facesiam.config import trial
 from facesiam.config.trial import SETTINGS, TrialConfig
-from search.space.model import Choice, Range, Resources, Row, SearchSpace, SpaceError, load, main
+from search.space import SearchSpace, SpaceError, load
+from search.space.__main__ import main
+from search.space.constraints import check
+from search.space.domains import Choice, Range, Resources, Row
 
 SHIPPED = sorted(SPACES.glob("*.yaml"))
 
@@ -463,10 +466,10 @@ def test_asha_grace_follows_pinned_epochs(tmp_path: Path) -> None:
     text = "search: {lr: [1, 2]}\nprune: {asha: {grace: 5, compare: share}}"
     space = space_of(tmp_path, text)
     asha = {**ASHA, "compare": "share"}
-    assert space.override(["epochs=4"]).checked().prune["asha"] == {**asha, "grace": 4}
-    assert space.override(["epochs=40"]).checked().prune["asha"] == {**asha, "grace": 5}
+    assert check(space.override(["epochs=4"])).prune["asha"] == {**asha, "grace": 4}
+    assert check(space.override(["epochs=40"])).prune["asha"] == {**asha, "grace": 5}
     off = space_of(tmp_path, "search: {lr: [1, 2]}").override(["epochs=1"])
-    assert off.checked().prune == DEFAULT
+    assert check(off).prune == DEFAULT
 
 
 def test_a_space_made_in_code_prunes_as_a_file_that_says_nothing() -> None:
@@ -514,7 +517,7 @@ rows:
   D: {settings: {pretrained: true, freeze_batchnorm: true, net: vgg16_bn}}
 """
     space = space_of(tmp_path, text)
-    assert space.checked() is space
+    assert check(space) is space
     rule = (
         "true needs pretrained: true (the statistics of untrained batch-norm layers mean nothing)"
     )
@@ -535,7 +538,7 @@ rows:
     ]
     for wrong, text in cases:
         with pytest.raises(SpaceError) as caught:
-            wrong.checked()
+            check(wrong)
         assert str(caught.value) == path + text
 
 
@@ -548,7 +551,7 @@ def test_a_shipped_space_is_sound_with_every_algorithm(path: Path, tmp_path: Pat
     assert space.name == path.stem
     assert space_of(tmp_path, space.dump()) == space
     for algorithm in ("tpe", "random", *(["rows"] if space.rows else [])):
-        replace(space, algorithm=algorithm).checked()
+        check(replace(space, algorithm=algorithm))
     for settings in configurations(space):
         assert TrialConfig.from_dict(settings).to_dict() == settings
 

@@ -12,8 +12,7 @@ import yaml
 from builders import ROOT
 
 from facesiam.config.trial import SETTINGS, Setting
-from search.space import spec
-from search.space.model import SpaceError, load
+from search.space import SpaceError, load, spec
 from search.space.schema import COMMAND, schema, text
 
 
@@ -35,7 +34,8 @@ Editor.add_constructor("tag:yaml.org,2002:float", lambda loader, node: float(str
 def problems(text: str) -> list[str]:
     """Return the paths that the schema complains about."""
     node = as_json(yaml.load(text, Loader=Editor))
-    return [error.json_path for error in jsonschema.Draft7Validator(schema()).iter_errors(node)]
+    found = jsonschema.Draft7Validator(schema()).iter_errors(node)
+    return [jsonschema.exceptions.best_match([error]).json_path for error in found]
 
 
 def as_json(node: Any) -> Any:
@@ -84,7 +84,7 @@ def test_it_takes_the_shipped_spaces(name: str) -> None:
         ("search: {lr: [1]}\nmetric: val", "$.metric"),
         ("search: {lr: [1]}\nprune: {asha: {factor: 1}}", "$.prune.asha.factor"),
         ("search: {lr: [1]}\nresources: {gpus: -1}", "$.resources.gpus"),
-        ("search: {lr: [1]}\nresources: {per_net: {vgg: {}}}", "$.resources.per_net"),
+        ("search: {lr: [1]}\nresources: {per_net: {vgg: {gpus: 1}}}", "$.resources.per_net"),
         ("rows: {1: {published: {val: 120}}}", "$.rows['1'].published.val"),
     ],
 )
@@ -157,10 +157,13 @@ def test_prune_is_taken_and_refused_as_by_the_reader(
 
 
 def test_every_rule_has_its_help_and_default() -> None:
-    made = schema()["properties"]["prune"]
-    assert "false: none of them, true: all of them, asha too" in made["description"]
-    rules = {name: each["default"] for name, each in made["properties"].items()}
-    assert rules == {
+    made = schema()
+    assert (
+        "false: none of them, true: all of them, asha too"
+        in made["properties"]["prune"]["description"]
+    )
+    rules = made["definitions"]["Prune"]["properties"]
+    assert {name: each["default"] for name, each in rules.items()} == {
         "dead": True,
         "diverged": True,
         "chance": True,
@@ -168,25 +171,31 @@ def test_every_rule_has_its_help_and_default() -> None:
         "asha": False,
         "control": 0,
     }
-    for name, rule in spec.RULES.items():
-        inside = made["properties"][name].get("properties", {})
-        assert made["properties"][name]["description"] == rule.help
-        assert {key: each["default"] for key, each in inside.items()} == {
-            key: option.default for key, option in rule.options.items()
-        }
+    assert all(each["description"] for each in rules.values())
+    for name, options in spec.RULES.items():
+        if options is None:
+            assert rules[name]["type"] == "boolean"
+            continue
+        kinds = [{"$ref": f"#/definitions/{options.__name__}"}, {"type": "boolean"}]
+        assert rules[name]["anyOf"] == kinds
+        inside = made["definitions"][options.__name__]["properties"]
+        assert all(each["description"] for each in inside.values())
+        assert {
+            key: each["default"] for key, each in inside.items()
+        } == options.model_construct().model_dump()
 
 
 def test_a_setting_has_its_help_bounds_and_default(monkeypatch: pytest.MonkeyPatch) -> None:
     momentum = Setting("momentum", float, 0.9, "of a later optimizer", low=0, high=1)
     monkeypatch.setitem(SETTINGS, "momentum", momentum)
     made = schema()
-    assert made["definitions"]["settings"]["properties"]["momentum"] == {
+    assert made["definitions"]["momentum"] == {
         "description": "of a later optimizer",
         "type": "number",
         "minimum": 0,
         "maximum": 1,
         "default": 0.9,
     }
-    assert "momentum" in made["properties"]["search"]["properties"]
-    assert "momentum" in made["definitions"]["when"]["properties"]
+    for part in ("settings", "search", "when"):
+        assert "momentum" in made["definitions"][part]["properties"]
     assert "description" in made["properties"]["fixed"]

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from builders import ROOT
 
-from search.space import model, shipped
-from search.space.problems import SpaceError
+from search.space import load, shipped
+from search.space.__main__ import main
+from search.space.errors import SpaceError
 
 NAMES = ["beyond", "code1", "code2", "cpu", "precision", "quickstart"]
 
@@ -23,7 +24,7 @@ def test_a_space_of_the_package_goes_by_its_name(
     assert capsys.readouterr().err == (
         f"{given}: not here, so the package's own is taken: {own}\n"
     )
-    assert model.main([given]) == 0
+    assert main([given]) == 0
     # A file of one's own goes first.
     (tmp_path / given).parent.mkdir(exist_ok=True)
     (tmp_path / given).write_text("search: {lr: [1e-5]}\n")
@@ -44,7 +45,7 @@ def test_what_is_not_there_is_said_with_the_nearest_that_is(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SpaceError) as told:
-        model.load(shipped.space_file(given))
+        load(shipped.space_file(given))
     assert str(told.value) == message
 
 

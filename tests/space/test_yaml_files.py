@@ -12,8 +12,8 @@ import pytest
 from builders import ROOT
 
 from search import run
-from search.space import model as space
-from search.space.model import SpaceError, load
+from search.space import SpaceError, load
+from search.space.__main__ import main
 
 GOOD = "search:\n  lr: [1e-3, 1e-4]\n"
 
@@ -179,7 +179,7 @@ def test_each_is_told_as_what_it_is_by_both_commands(
     content, told = FILES[name]
     path = write(tmp_path, content)
     code = 0 if told is None else 2
-    assert space.main([str(path)]) == code
+    assert main([str(path)]) == code
     out, err = capsys.readouterr()
     if told is None:
         assert out.startswith(f"{path}: ") and err == ""

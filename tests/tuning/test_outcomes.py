@@ -11,7 +11,7 @@ import pytest
 
 from facesiam.objective import Objective
 from search.pruning.history import History
-from search.space.model import SearchSpace
+from search.space import SearchSpace
 from search.tuning.outcomes import Progress, Standings, progress_of
 
 

@@ -22,7 +22,7 @@ from rich.console import Console
 from facesiam.objective import Objective
 from search.resources.allocation import Allocation, Setup
 from search.runs.journal import read_epochs, read_trials
-from search.space.model import load
+from search.space import load
 from search.tuning import (
     driver,
     ray_cluster,

@@ -18,7 +18,7 @@ from search.pruning.scheduler import Stop
 from search.resources.allocation import Allocation, Node, Setup
 from search.runs.journal import read_epochs, read_trials
 from search.runs.reuse import RunRefused, refuse_changes
-from search.space.model import load
+from search.space import load
 from search.tuning.recorder import EPOCH_FIELDS, Recorder
 from search.tuning.sampler import Sampler, Suggestion
 from search.tuning.search_state import SearchState, SearchStop, StopReason, stop_of

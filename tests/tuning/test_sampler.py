@@ -17,7 +17,7 @@ from rich.console import Console
 
 from search.resources.allocation import Allocation, Node, Setup
 from search.run import _say_who_chooses
-from search.space.model import SearchSpace, load
+from search.space import SearchSpace, load
 from search.space.spec import SAMPLER
 from search.tuning.outcomes import Progress
 from search.tuning.sampler import Sampler, Suggestion

@@ -11,7 +11,7 @@ import optuna
 import pytest
 from builders import space
 
-from search.space.model import SearchSpace
+from search.space import SearchSpace
 from search.tuning.sampler import Sampler
 from search.tuning.tpe import Tpe
 

@@ -17,7 +17,7 @@ from search.cli import parser
 from search.run import main, resolve
 from search.runs.journal_writer import Journal
 from search.runs.layout import RunError
-from search.space.model import SearchSpace, load
+from search.space import SearchSpace, load
 from search.tuning import ablation, warm_start
 from search.tuning.sampler import Sampler
 

@@ -1,4 +1,4 @@
-"""What is wrong with a space file, gathered so that all of it is told at once."""
+"""Problems of a space: where each stands, what is wrong there, and the error that lists them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from facesiam.errors import UserError
 MOST_TOLD = 40
 """Problems of a file that are listed."""
 
+Place = tuple[str | int, ...]
+"""Keys and list positions that lead to a value of a space file, such as ("search", "lr", 0)."""
+
 
 class SpaceError(UserError, ValueError):
     """A space that cannot be searched; the text names every problem and is ready to be shown."""
@@ -18,8 +21,17 @@ class SpaceError(UserError, ValueError):
     """Those of single lines."""
 
 
+class Finding(NamedTuple):
+    """What is wrong with one value of a space, whether or not a file says it."""
+
+    place: Place
+    text: str
+    at_value: bool = False
+    """Whether its line is that of the value, which may stand below its key."""
+
+
 class Problem(NamedTuple):
-    """One thing that is wrong. They sort by line."""
+    """One thing that is wrong, as a user is shown it. Problems sort by line."""
 
     line: int
     """From 1; 0 where the problem is in no line of a file."""
@@ -30,6 +42,18 @@ class Problem(NamedTuple):
         place = f"line {self.line}  " if self.line else ""
         key = self.key.replace("\n", "\\n")
         return f"{place}{key}: {self.text}" if key else f"{place}{self.text}"
+
+
+def label(place: Place) -> str:
+    """Return what messages call a place: ``lr.when``, ``row A, lr``, ``prune.asha.grace``."""
+    names = [name for name in place if isinstance(name, str)]
+    if len(names) < len(place) and names[-1] == "choices":
+        names.pop()  # a choice is one of its setting, whichever way it is written
+    if names[:1] == ["rows"] and len(names) > 1:
+        row, inside = f"row {names[1]}", names[2:]
+        inside = inside[1:] if inside[:1] == ["settings"] and len(inside) > 1 else inside
+        return f"{row}, {' '.join(inside)}" if inside else row
+    return ".".join(names[1:] if names[:1] in (["fixed"], ["search"]) and names[1:] else names)
 
 
 def report(title: str, problems: Iterable[Problem]) -> SpaceError:
