@@ -21,9 +21,10 @@ from facesiam.config.settings import random_seed
 from facesiam.config.trial import TrialConfig, positive
 from facesiam.data import alignment, packing
 from facesiam.data.archive import MAX_MEMBER
-from facesiam.data.dataset import Pairs, prepare
+from facesiam.data.dataset import Pairs
 from facesiam.data.lists import text_of
 from facesiam.data.packing import GEOMETRIES, decode
+from facesiam.data.preparation import prepare
 from facesiam.errors import DataError, FileError, WeightsError
 from facesiam.evaluation.metrics import accuracy, wilson
 from facesiam.evaluation.predict import log_odds, predict

@@ -190,10 +190,8 @@ def _digest(path: Path, *stamp: int) -> str:
 def atomic(path: Path) -> Iterator[Path]:
     """Yield the name of a new file beside ``path``, which takes its place once it is written.
 
-    No reader ever sees half of it, and after a power cut there is the old file or the whole new
-    one: the content is on the disk before the name is changed, and then the name.
-    A link at ``path`` is replaced, what it leads to is not touched. Where the block raises,
-    nothing is left.
+    No reader ever sees half of it, nor does one after a power cut; see ``publish``. A link at
+    ``path`` is replaced, what it leads to is not touched. Where the block raises, nothing is left.
 
     Raises:
         OSError: there is no such folder, it cannot be written, or the disk is full.
@@ -201,11 +199,23 @@ def atomic(path: Path) -> Iterator[Path]:
     partial = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
         yield partial
-        sync(partial)
-        os.replace(partial, path)
-        sync(path.parent)
+        publish(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def publish(partial: Path, path: Path) -> None:
+    """Have a file that is complete take the place of ``path``, in the same folder.
+
+    The content is on the disk before the name is changed, and then the name, so that after a power
+    cut there is the old file or the whole new one.
+
+    Raises:
+        OSError: the disk is full, or the folder cannot be written.
+    """
+    sync(partial)
+    os.replace(partial, path)
+    sync(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:

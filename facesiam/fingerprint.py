@@ -14,11 +14,12 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import facesiam
 from facesiam.config.trial import Value
-from facesiam.files import digest
+from facesiam.errors import FileError
+from facesiam.files import digest, read_json
 
 if TYPE_CHECKING:
     from facesiam.device.numerics import Ran
@@ -31,11 +32,12 @@ EXCLUDED = {
     "config/settings": "reads values, which are in the key themselves",
     "data/__main__": "a command",
     "data/archive": "finds and opens files, whose content is in the key",
+    "data/cache_files": "names, replaces and removes files",
     "data/download": "fetches files, whose content is in the key",
     "data/inspection": "reports on a dataset",
     "data/progress": "a progress bar",
+    "data/root": "finds the dataset's folder",
     "data/synthetic": "draws images, whose content is in the key",
-    "data/unfinished": "names and removes unfinished files",
     "device/cores": "counts cores; the number of threads is in the key",
     "device/numerics": "what it resolves is in the key",
     "nets/checkpoint": "stores weights as they are",
@@ -132,3 +134,17 @@ def keys(
         return hashlib.sha256(text.encode()).hexdigest()[:20]
 
     return key
+
+
+def noted_with_key(file: Path, key: str) -> dict[str, Any] | None:
+    """Return what a JSON file says of the work with this key; None where it says nothing of it.
+
+    Args:
+        file: holds an object with a ``key``, or is not there, or is damaged.
+        key: of the work.
+    """
+    try:
+        noted = read_json(file)
+    except FileError:
+        return None  # it is written anew
+    return noted if isinstance(noted, dict) and noted.get("key") == key else None

@@ -32,8 +32,9 @@ from numpy.typing import NDArray
 from ray import tune
 
 from facesiam import cli
+from facesiam.bucket import is_url
 from facesiam.config.trial import TrialConfig, Value, geometry_of
-from facesiam.data import packing
+from facesiam.data import cache_files, packing
 from facesiam.data.dataset import Fetch, cache_root, open_packed
 from facesiam.device import numerics
 from facesiam.device.cuda_graph import free_workspaces
@@ -42,7 +43,7 @@ from facesiam.evaluation import bits
 from facesiam.files import digest
 from facesiam.nets.checkpoint import Writer, model_file
 from facesiam.objective import Objective
-from facesiam.storage import is_url, opened
+from facesiam.storage import opened
 from facesiam.training.loop import Halted, Training, epochs
 from facesiam.training.throughput import Share, share_of
 
@@ -398,7 +399,7 @@ def _cached(path: Path, wanted: str | None, fetch: Fetch) -> Path:
     fetched = fetch(path).tobytes()
     content = hashlib.sha256(fetched).hexdigest()
     if not place(content).exists() or digest(place(content)) != content:
-        with packing.writing(place(content)) as (partial,):
+        with cache_files.writing(place(content)) as (partial,):
             partial.write_bytes(fetched)
     return place(content)
 

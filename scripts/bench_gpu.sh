@@ -39,7 +39,8 @@ trap 'rm -rf "$work"' EXIT
 echo "packing" >&2
 "$python" - "$data" > "$work/packed" <<'PY'
 import sys, time
-from facesiam.data.dataset import DataError, prepare
+from facesiam.data.preparation import prepare
+from facesiam.errors import DataError
 start = time.perf_counter()
 try:
     prepare(sys.argv[1], ["letterbox", "squeeze"])

@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 
 from facesiam.config.trial import TrialConfig, geometry_of
-from facesiam.data.dataset import prepare
+from facesiam.data.preparation import prepare
 from facesiam.device.cores import cores
 from facesiam.trainable import FaceTrial
 from search.space import load
@@ -38,7 +38,8 @@ WATCHED = {
     "search.tuning.recorder": [],
     "search.resources.allocation": ["this_machine"],
     "search.tuning.driver": ["connect", "run"],
-    "facesiam.data.dataset": ["prepare", "open_packed"],
+    "facesiam.data.preparation": ["prepare"],
+    "facesiam.data.dataset": ["open_packed"],
     "facesiam.training.loop": ["epochs"],
     "facesiam.trainable": ["FaceTrial.setup", "FaceTrial.step"],
 }

@@ -34,7 +34,8 @@ from roofline import BYTES_A_WEIGHT, measure_machine, work_of_a_step
 
 from facesiam.config.trial import TrialConfig, positive
 from facesiam.data.archive import Source, open_source
-from facesiam.data.dataset import FaceData, cache_root, open_packed, prepare
+from facesiam.data.dataset import FaceData, cache_root, open_packed
+from facesiam.data.preparation import prepare
 from facesiam.data.synthetic import writer
 from facesiam.device import hardware
 from facesiam.errors import ConfigError, DataError

@@ -28,7 +28,7 @@ from unittest.mock import patch
 import torch
 
 from facesiam.config.trial import TrialConfig, positive
-from facesiam.data.dataset import prepare
+from facesiam.data.preparation import prepare
 from facesiam.errors import DataError
 from facesiam.training import loop
 from facesiam.training.liveness import GradientWatch, LiveUnits

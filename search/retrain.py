@@ -23,21 +23,22 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from facesiam import cli
+from facesiam.bucket import Bucket, is_url
 from facesiam.config.settings import random_seed
 from facesiam.config.trial import EpochMetrics, Geometry, TrialConfig, positive
-from facesiam.data.dataset import FaceData, cache_root, is_packed, open_packed, prepare
+from facesiam.data.dataset import FaceData, cache_root, open_packed
 from facesiam.data.lists import ALL_FOLDS, TEN_FOLD
+from facesiam.data.preparation import is_packed, prepare
 from facesiam.device.hardware import gpu_names
 from facesiam.device.numerics import Arithmetic, Ran, again, here, using
 from facesiam.errors import DataError
-from facesiam.evaluation import protocols as verify
+from facesiam.evaluation import ensemble, protocols, ten_fold
 from facesiam.evaluation.metrics import METRICS
 from facesiam.files import own_folder, write_text
-from facesiam.fingerprint import Key, keys
+from facesiam.fingerprint import Key, keys, noted_with_key
 from facesiam.nets.checkpoint import save_model
 from facesiam.nets.pretrained import find_weights
 from facesiam.objective import Objective
-from facesiam.storage import Bucket, is_url
 from facesiam.training.loop import Training, epochs
 from search.analysis import frames
 from search.analysis.formatting import mean_and_std, measure
@@ -121,8 +122,8 @@ def _train_and_test(
     console: Console,
 ) -> list[dict[str, Any]]:
     """Train each, where that is not done, and test it on every protocol that is asked for."""
-    protocols = list(dict.fromkeys(options.protocol or [ones[0].protocol]))
-    fixed = [protocol for protocol in protocols if protocol != TEN_FOLD]
+    asked = list(dict.fromkeys(options.protocol or [ones[0].protocol]))
+    fixed = [protocol for protocol in asked if protocol != TEN_FOLD]
     objective, tested, place = frames.objective(run), [], own_folder(run, "retrain", trial)
 
     def train_into(one: TrialConfig, folder: Path) -> None:
@@ -138,10 +139,10 @@ def _train_and_test(
                 console.print(f"seed {one.seed}: trained before", highlight=False)
             else:
                 train_into(one, folder)
-            tested += [verify.test(trial, one, data, folder, protocol) for protocol in fixed]
-        if TEN_FOLD in protocols:
+            tested += [protocols.test(trial, one, data, folder, protocol) for protocol in fixed]
+        if TEN_FOLD in asked:
             folder = own_folder(place, TEN_FOLD, f"seed-{one.seed}")
-            summary = verify.ten_folds(
+            summary = ten_fold.ten_folds(
                 trial,
                 one,
                 data,
@@ -198,7 +199,7 @@ def _ensemble(run: Path, options: argparse.Namespace, console: Console) -> list[
     name = f"ensemble-{len(files)}"
     folder = own_folder(run, "retrain", name, "seed-0")
     tested = [
-        verify.ensemble(name, files, data, folder, protocol)
+        ensemble.ensemble(name, files, data, folder, protocol)
         for protocol in dict.fromkeys(options.protocol or [known[0].protocol])
     ]
     console.print(f"wrote {folder}", highlight=False)
@@ -226,7 +227,7 @@ def choose(run: Path, trial: str | None, rank: int) -> str:
 
 def _is_trained(folder: Path, key: str) -> bool:
     """Tell whether a folder has the weights of just this work."""
-    return (folder / "weights.pt").is_file() and verify.known(folder / MADE, key) is not None
+    return (folder / "weights.pt").is_file() and noted_with_key(folder / MADE, key) is not None
 
 
 def train(
@@ -389,9 +390,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--protocol",
         action="append",
-        choices=verify.PROTOCOLS,
+        choices=protocols.PROTOCOLS,
         metavar="NAME",
-        help=f"test on these pairs: {', '.join(verify.PROTOCOLS)}; more than once for several "
+        help=f"test on these pairs: {', '.join(protocols.PROTOCOLS)}; more than once for several "
         "(the trial's own)",
     )
     parser.add_argument(

@@ -176,7 +176,7 @@ def _taken(run: Path) -> bool:
 
 def _behind(options: argparse.Namespace, name: str) -> tuple[Path, str]:
     """Return the folder here and the URL of a run behind a URL, as ``run_folder``."""
-    from facesiam.storage import join
+    from facesiam.bucket import join
     from search.runs.remote import Mirror, fetched, folder_for
 
     if not re.match(r"\w[\w+.-]*://[^/?]|file:///", options.out):
@@ -260,7 +260,7 @@ def _prepare(options: argparse.Namespace, space: SearchSpace, run: Path) -> tupl
         check_gpus(space, options.gpus)
         Allocation(space, setup, this_machine())  # refuses what no trial could get
     index = _index(options, space, run, configs)
-    from facesiam.data.dataset import prepare
+    from facesiam.data.preparation import prepare
     from facesiam.nets.pretrained import find_weights
     from facesiam.nets.trunks import check_net
 
@@ -282,7 +282,7 @@ def _index(
     configs: Sequence[Mapping[str, Value]],
 ) -> FaceData:
     """Open the data's lists and check what they tell, before a download or minutes of packing."""
-    from facesiam.data.dataset import prepare
+    from facesiam.data.preparation import prepare
 
     data = prepare(options.data or space.data, [])
     asked = ("protocol", "people", "pair_seed", "fold")

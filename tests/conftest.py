@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from facesiam.config.trial import TrialConfig
-from facesiam.data.dataset import FaceData, prepare
+from facesiam.data.dataset import FaceData
+from facesiam.data.preparation import prepare
 from facesiam.data.synthetic.writer import draw
 
 # Ray runs its workers at nice 15: beside anything else that computes, a test would wait minutes.

@@ -6,16 +6,17 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
 from builders import ROOT
 
-from facesiam import storage
+from facesiam.bucket import Bucket, join
 from facesiam.data.dataset import FaceData
 from facesiam.errors import StorageError, WeightsError
-from facesiam.storage import Bucket, Folder, Storage, join, opened, sweep
+from facesiam.storage import Folder, Storage, opened, sweep
 from search import results
 from search.runs.journal import read_epochs, read_trials
 
@@ -102,7 +103,7 @@ def test_a_bucket_is_tried_again_and_then_told(
         copy(file, name)
 
     monkeypatch.setattr(bucket, "_copy", flaky)
-    monkeypatch.setattr(storage.time, "sleep", waits.append)
+    monkeypatch.setattr(time, "sleep", waits.append)
     fails = 3
     bucket.save({"x": 1}, NAME)
     assert waits == [1, 2, 4] and bucket.load(NAME) == {"x": 1}

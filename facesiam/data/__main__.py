@@ -1,8 +1,43 @@
-"""Command line: ``python -m facesiam.data``."""
+"""The command ``python -m facesiam.data``: fetch the CFP archive, or check a dataset.
+
+python -m facesiam.data download        fetch the official CFP archive into the cache
+python -m facesiam.data check PATH      what is in a dataset, and what is wrong with it
+"""
+
+from __future__ import annotations
 
 import sys
+from pathlib import Path
 
-from facesiam.data.dataset import main
+from facesiam import cli
+from facesiam.data import download, inspection
+from facesiam.data.archive import open_source
+from facesiam.data.dataset import cache_root
+from facesiam.data.preparation import ARCHIVE, DRAWN, drawn
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run ``download`` or ``check``; returns the exit code (0 fine, 1 flawed data, 2 no data)."""
+    parser = cli.Parser(prog=cli.program("facesiam.data"), description="The CFP dataset.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    fetch = commands.add_parser("download", help="fetch the official archive (research use only)")
+    fetch.add_argument("--url", default=download.URL, help="default: %(default)s")
+    fetch.add_argument("--to", type=Path, metavar="DIR", help="default: the cache, %(default)s")
+    fetch.set_defaults(to=cache_root())
+    look = commands.add_parser("check", help="count what is there and name what is wrong")
+    look.add_argument("path", help="the CFP zip, its extracted folder, or the word drawn")
+    look.add_argument("--all", action="store_true", help="name every problem, however alike")
+    options = parser.parse_args(arguments)
+
+    def work() -> int:
+        if options.command == "download":
+            print(download.download(options.url, options.to / ARCHIVE))
+            return 0
+        path = drawn(cache_root()) if options.path == DRAWN else Path(options.path)
+        return inspection.report(open_source(path), every=options.all)
+
+    return cli.run(work)
+
 
 if __name__ == "__main__":
     sys.exit(main())

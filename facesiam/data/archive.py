@@ -19,16 +19,13 @@ from pathlib import Path
 
 from facesiam import files
 from facesiam.config.trial import did_you_mean
+from facesiam.data.root import parts_of, root_among, root_below
 from facesiam.errors import DataError, FileError, UserError, reason
 
 MAX_MEMBER = 64 * 2**20
 """Bytes of the largest file that is read. The largest of CFP has 0.4 MB."""
 MAX_TOTAL = 4 * 2**30
 """Bytes that an archive may unpack to. CFP has 0.09 GB."""
-DEPTH = 4
-"""Folders down from the one that was given in which the dataset is looked for."""
-_MOST_FOLDERS = 2_000
-"""That are looked into on the way."""
 _DAMAGED = (
     zipfile.BadZipFile,
     zlib.error,
@@ -44,10 +41,6 @@ _DAMAGED = (
 )
 """What zipfile raises of a damaged or unusual archive."""
 _OUTSIDE = re.compile(r"^[/\\]|^[A-Za-z]:|(?:^|[/\\])\.\.(?:[/\\]|$)")
-LAYOUT = (
-    "expected Data/Images/<person>/{frontal,profile}/NN.jpg and Protocol/ with Pair_list_F.txt, "
-    "Pair_list_P.txt and Split/{FF,FP}/01..10/{same,diff}.txt"
-)
 
 
 class ZipSource:
@@ -67,7 +60,7 @@ class ZipSource:
         members = self._zip.infolist()
         _refuse_unsafe(path, members)
         there = {_plain(member.filename): member for member in members if not _is_folder(member)}
-        root = _root(path, there)
+        root = root_among(path, there)
         _refuse_doubles(path, members, root)
         self._members = {
             name[len(root) :]: member for name, member in there.items() if name.startswith(root)
@@ -118,7 +111,7 @@ class FolderSource:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._root = _root_folder(path)
+        self._root = root_below(path)
         self._places: _Cases | None = None
 
     def has(self, name: str) -> bool:
@@ -132,7 +125,7 @@ class FolderSource:
         if self._places is None:  # the folders are only listed where a name needs it
             self._places = _Cases(
                 file.relative_to(self._root).as_posix()
-                for part in _parts(self._root).values()
+                for part in parts_of(self._root).values()
                 for at, _, inside in os.walk(part)
                 for file in (Path(at, one) for one in inside)
             )
@@ -265,65 +258,3 @@ def _refuse_doubles(path: Path, members: list[zipfile.ZipInfo], root: str) -> No
                 f"{path}: member {member.filename!r} is in it twice, with different content; "
                 "refused"
             )
-
-
-def _root(path: Path, names: Iterable[str]) -> str:
-    found: dict[str, set[str]] = {}
-    for folder in {name.rpartition("/")[0] for name in names}:
-        parts = folder.split("/")
-        for depth, part in enumerate(parts):
-            if part.lower() in ("data", "protocol"):
-                root = "".join(f"{p}/" for p in parts[:depth])
-                found.setdefault(root, set()).add(part.lower())
-    roots = [root for root, parts in found.items() if len(parts) == 2 and "__MACOSX" not in root]
-    if not roots:
-        raise DataError(f"{path}: not the CFP dataset; {LAYOUT}")
-    return min(roots, key=lambda root: (root.count("/"), root))
-
-
-def _root_folder(path: Path) -> Path:
-    """Return the first folder, the nearest one, that holds Data and Protocol."""
-    level, looked, archives = [path], 0, []
-    for _ in range(DEPTH + 1):
-        below: list[Path] = []
-        for folder in level:
-            if len(_parts(folder)) == 2:
-                return folder
-            looked += 1
-            try:
-                inside = sorted(folder.iterdir())
-            except OSError as error:
-                if folder == path:
-                    raise DataError(f"{path}: cannot be listed ({reason(error)})") from None
-                continue
-            archives += [file for file in inside if file.suffix.lower() == ".zip"]
-            below += [
-                one
-                for one in inside
-                if one.name != "__MACOSX" and not one.name.startswith(".") and _enters(one)
-            ]
-        level = below[: max(0, _MOST_FOLDERS - looked)]
-    hint = f"; it holds {archives[0].name}: give that" if archives else ""
-    if len(_parts(path.absolute().parent)) == 2:
-        hint = f"; give {path.absolute().parent}"
-    raise DataError(f"{path}: not the CFP dataset{hint}; {LAYOUT}")
-
-
-def _parts(root: Path) -> dict[str, Path]:
-    """Return a folder's Data and Protocol by these names in lower case, where they are there."""
-    try:
-        inside = sorted(root.iterdir(), reverse=True)  # of two, the one in lower case is last
-    except OSError:
-        return {}
-    return {
-        one.name.lower(): one
-        for one in inside
-        if one.name.lower() in ("data", "protocol") and _enters(one)
-    }
-
-
-def _enters(path: Path) -> bool:
-    try:
-        return files.is_dir(path)
-    except FileError:
-        return False

@@ -1,10 +1,8 @@
-"""Faces ready to train on: the packed pixels of a dataset and the frozen pairs of each protocol.
+"""A packed dataset: its pixels, mapped from disk, and the frozen pairs of each protocol.
 
-    python -m facesiam.data download        fetch the official CFP archive into the cache
-    python -m facesiam.data check PATH      what is in a dataset, and what is wrong with it
-
-The driver calls `prepare`, which packs what is not packed yet; workers call `open_packed`, which
-only maps. All processes of a machine share one copy of the pixels, the page cache's.
+The driver calls ``preparation.prepare``, which packs what is not packed yet; workers call
+``open_packed``, which only maps. All processes of a machine share one copy of the pixels, that of
+the page cache.
 """
 
 from __future__ import annotations
@@ -14,7 +12,7 @@ import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -22,14 +20,11 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from facesiam import cli, files
+from facesiam import files
 from facesiam.config.trial import Geometry, Part, Protocol, TrialConfig
-from facesiam.data import cfp, checksums, lists, packing, unfinished
-from facesiam.data.archive import open_source
+from facesiam.data import cfp, packing
 from facesiam.errors import DataError, MissingFileError
 
-DRAWN = "drawn"
-ARCHIVE = "cfp-dataset.zip"
 INDEX = "index.npz"
 _DAMAGED = (
     OSError,
@@ -49,10 +44,6 @@ _DAMAGED = (
 )
 """What NumPy raises of a damaged file."""
 Fetch = Callable[[Path], NDArray[np.uint8]]
-NO_DATA = (
-    "no data: give --data with the CFP zip or its extracted folder (or set $FACESIAM_DATA to it), "
-    "fetch it with `python -m facesiam.data download`, or use --data drawn for drawn faces"
-)
 
 
 @dataclass(frozen=True)
@@ -239,71 +230,6 @@ class FaceData:
         )
 
 
-def prepare(
-    spec: str | None,
-    geometries: Iterable[Geometry],
-    *,
-    cache: Path | None = None,
-    progress: bool = True,
-) -> FaceData:
-    """Find the dataset, pack what is not packed yet, and open it. For the driver, not for workers.
-
-    Args:
-        spec: path of the CFP zip or of its extracted folder, or ``drawn`` for drawn faces; None:
-            ``$FACESIAM_DATA``, then the archive that ``download`` put into the cache.
-        geometries: the packed arrays that will be asked for.
-        cache: folder for what is packed, drawn and downloaded; None: ``cache_root()``.
-        progress: show on stderr what takes time.
-
-    What was packed before is held against its checksum, each time, and packed anew where it is
-    not what it was.
-
-    Raises:
-        DataError: no data, or it cannot be used; names every problem of its lists and splits.
-    """
-    cache = (cache or cache_root()).absolute()
-    spec = spec or os.environ.get("FACESIAM_DATA")
-    if not spec:
-        if not (cache / ARCHIVE).exists():
-            raise DataError(NO_DATA)
-        spec = str(cache / ARCHIVE)
-    source = open_source(_drawn(cache, progress) if spec == DRAWN else Path(spec).expanduser())
-    dataset = cfp.read(source)
-    if dataset.problems:
-        raise DataError(_listed(str(source.path), dataset.problems))
-    stamps = cfp.stamps(source, dataset.files + dataset.names)
-    content = cfp.contents(stamps[len(dataset.files) :])
-    if problems := cfp.twins(dataset, content):
-        raise DataError(_listed(str(source.path), problems))
-    folder = cache / cfp.content_key(dataset, stamps)
-    for other in cache.glob("*/"):
-        unfinished.sweep(other)
-    index = folder / INDEX
-    if not packing.is_sound(index):
-        with packing.writing(index, checksums.seal_of(index)) as (file, seal):
-            with open(file, "wb") as stream:
-                np.savez(
-                    stream,
-                    person=dataset.person,
-                    frontal=dataset.frontal,
-                    pairs=dataset.pairs,
-                    names=np.array(dataset.names),
-                    content=content,
-                    source=np.array(spec),
-                )
-            checksums.write(file, seal, INDEX, folder.name)
-    packing.pack(source, dataset.names, folder, geometries, progress)
-    return FaceData(folder, spec)
-
-
-def is_packed(folder: Path, geometries: Iterable[Geometry]) -> bool:
-    """Say whether a packed folder is there and as it was packed; reads all of it."""
-    return all(
-        packing.is_sound(folder / name)
-        for name in (INDEX, *(f"{geometry}.npy" for geometry in geometries))
-    )
-
-
 def open_packed(folder: str | Path, fetch: Fetch | None = None) -> FaceData:
     """Open what `prepare` packed, once a process. For workers: never packs.
 
@@ -326,12 +252,6 @@ def cache_root() -> Path:
     return Path(os.environ.get("FACESIAM_CACHE") or Path.home() / ".cache" / "facesiam")
 
 
-def _drawn(cache: Path, progress: bool) -> Path:
-    from facesiam.data.synthetic import writer
-
-    return writer.draw(cache / writer.folder_name(), progress=progress)
-
-
 def _draw_triplets(
     images: NDArray[np.int64],
     person: NDArray[np.int64],
@@ -346,36 +266,3 @@ def _draw_triplets(
         if len(positives) and len(negatives):
             triplets.append((anchor, rng.choice(positives), rng.choice(negatives)))
     return np.array(triplets, np.int64).reshape(-1, 3)
-
-
-def _listed(title: str, problems: list[lists.Problem], most: int = 20) -> str:
-    lines = lists.told(problems)
-    if len(lines) == 1:
-        return f"{title}: {lines[0]}"
-    more = [f"and {len(lines) - most} more"] if len(lines) > most else []
-    return "\n  ".join([f"{title}: {len(problems)} problems", *lines[:most], *more])
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run ``download`` or ``check``; returns the exit code (0 fine, 1 flawed data, 2 no data)."""
-    from facesiam.data import download, inspection
-
-    parser = cli.Parser(prog=cli.program("facesiam.data"), description="The CFP dataset.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    fetch = commands.add_parser("download", help="fetch the official archive (research use only)")
-    fetch.add_argument("--url", default=download.URL, help="default: %(default)s")
-    fetch.add_argument("--to", type=Path, metavar="DIR", help="default: the cache, %(default)s")
-    fetch.set_defaults(to=cache_root())
-    look = commands.add_parser("check", help="count what is there and name what is wrong")
-    look.add_argument("path", help="the CFP zip, its extracted folder, or the word drawn")
-    look.add_argument("--all", action="store_true", help="name every problem, however alike")
-    options = parser.parse_args(arguments)
-
-    def work() -> int:
-        if options.command == "download":
-            print(download.download(options.url, options.to / ARCHIVE))
-            return 0
-        path = _drawn(cache_root(), True) if options.path == DRAWN else Path(options.path)
-        return inspection.report(open_source(path), every=options.all)
-
-    return cli.run(work)

@@ -15,6 +15,7 @@ from facesiam.data import cfp
 from facesiam.data.archive import MAX_TOTAL, ZipSource
 from facesiam.data.progress import bar
 from facesiam.errors import DataError
+from facesiam.files import publish
 
 URL = "http://www.cfpw.io/cfp-dataset.zip"
 """The official archive; free for research only."""
@@ -53,7 +54,7 @@ def download(url: str, target: Path, *, progress: bool = True) -> Path:
     except DataError as error:
         part.unlink()
         raise DataError(f"{url}: what came was deleted: {error}") from None
-    os.replace(part, target)
+    publish(part, target)
     return target
 
 

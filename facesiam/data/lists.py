@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from facesiam.data.archive import LAYOUT, Source
+from facesiam.data.archive import Source
+from facesiam.data.root import LAYOUT
 from facesiam.errors import DataError
 
 LISTS = {

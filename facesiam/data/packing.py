@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +19,11 @@ from PIL import Image
 
 from facesiam.cli import say
 from facesiam.config.trial import Geometry
-from facesiam.data import alignment, checksums, images, unfinished
+from facesiam.data import alignment, cache_files, checksums, images
 from facesiam.data.archive import Source
 from facesiam.data.progress import bar
 from facesiam.device.cores import cores
 from facesiam.errors import DataError
-from facesiam.files import sync
 
 SIDE = 224
 """Pixels a side of a packed image: what the ImageNet trunks take."""
@@ -108,7 +106,7 @@ def pack(
     if not wanted:
         return
     paths = [folder / f"{geometry}.npy" for geometry in wanted]
-    with writing(*paths, *map(checksums.seal_of, paths)) as files:
+    with cache_files.writing(*paths, *map(checksums.seal_of, paths)) as files:
         arrays = [_allocate(file, len(names)) for file in files[: len(paths)]]
         starts = range(0, len(names), _CHUNK)
         title = f"packing {len(names):,} images ({', '.join(wanted)}) into {folder}"
@@ -156,35 +154,6 @@ def _landmarks(source: Source, names: list[str]) -> str:
         source.stamp(file) if source.has(file) else None for file in map(alignment.file_of, names)
     ]
     return hashlib.sha256(repr(stamps).encode()).hexdigest()[:16]
-
-
-@contextmanager
-def writing(*paths: Path) -> Iterator[list[Path]]:
-    """Yield a temporary name beside each path; on success they become the paths, else they go.
-
-    The names are of this process alone, so several may write the same paths: the last one stays.
-
-    Raises:
-        DataError: the folder cannot be written or the disk is full.
-    """
-    folder = paths[0].parent
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        unfinished.sweep(folder)
-        files = [unfinished.part_of(path) for path in paths]
-        with ExitStack() as stack:
-            for file in files:
-                stack.enter_context(unfinished.held(file))
-            yield files
-            for file, path in zip(files, paths, strict=True):
-                sync(file)
-                os.replace(file, path)
-            sync(folder)
-    except OSError as error:
-        raise DataError(
-            f"{folder}: cannot be written ({error.strerror or error}); "
-            "FACESIAM_CACHE=DIR puts the cache elsewhere"
-        ) from None
 
 
 def _load(source: Source, name: str) -> tuple[bytes, Image.Image]:

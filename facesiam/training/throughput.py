@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from facesiam.config.trial import Value
+from facesiam.data.cache_files import writing
 from facesiam.data.dataset import cache_root
-from facesiam.data.packing import writing
 from facesiam.errors import FileError
 from facesiam.files import read_json
 from facesiam.fingerprint import trainer_version

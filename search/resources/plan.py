@@ -117,7 +117,8 @@ def _data(given: str | None) -> str:
 
     spec = given or os.environ.get("FACESIAM_DATA")
     if spec is None:
-        from facesiam.data.dataset import ARCHIVE, cache_root
+        from facesiam.data.dataset import cache_root
+        from facesiam.data.preparation import ARCHIVE
 
         there = cache_root() / ARCHIVE
         return str(there) if there.exists() else "none: the start needs --data"

@@ -25,11 +25,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from facesiam.bucket import Bucket, join
 from facesiam.data.dataset import cache_root
 from facesiam.errors import FileError, MissingFileError, StorageError, masked, shown
 from facesiam.files import open_regular, write_bytes
 from facesiam.processes import runs_elsewhere
-from facesiam.storage import Bucket, is_of, join
+from facesiam.storage import is_of
 from search.runs.field_checks import is_whole
 from search.runs.line_format import EPOCHS, TRIALS, JournalError, parsed
 from search.tuning import warm_start

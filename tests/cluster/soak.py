@@ -27,7 +27,7 @@ from typing import Any
 from nodes import Cluster, Node, s3_server
 
 from facesiam.config.trial import positive
-from facesiam.data.dataset import prepare
+from facesiam.data.preparation import prepare
 from facesiam.data.synthetic.writer import draw
 from search.runs.journal import read_events
 from search.runs.line_format import EPOCHS, TRIALS

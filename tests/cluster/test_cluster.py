@@ -15,7 +15,8 @@ from builders import ROOT
 from nodes import Cluster
 from soak import Soak
 
-from facesiam.data.dataset import FaceData, prepare
+from facesiam.data.dataset import FaceData
+from facesiam.data.preparation import prepare
 from facesiam.nets.weight_files import read_weights
 from search.runs.journal import read_epochs, read_trials
 

@@ -22,7 +22,8 @@ import torch
 from PIL import Image
 
 from facesiam.config.trial import TrialConfig
-from facesiam.data.dataset import FaceData, open_packed, prepare
+from facesiam.data.dataset import FaceData, open_packed
+from facesiam.data.preparation import prepare
 from facesiam.data.synthetic import portrait, writer
 from facesiam.data.synthetic.canvas import Pen
 from facesiam.data.synthetic.person import Shot, person

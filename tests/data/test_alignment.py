@@ -13,8 +13,8 @@ from PIL import Image
 
 from facesiam.data import alignment, packing
 from facesiam.data.archive import open_source
-from facesiam.data.dataset import prepare
 from facesiam.data.lists import text_of
+from facesiam.data.preparation import prepare
 from facesiam.errors import DataError
 
 SIDE = 200

@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 import tiny_cfp
 
-from facesiam.data import checksums, packing, unfinished
-from facesiam.data.dataset import FaceData, is_packed, open_packed, prepare
+from facesiam.data import cache_files, checksums, packing
+from facesiam.data.dataset import FaceData, open_packed
+from facesiam.data.preparation import is_packed, prepare
 from facesiam.errors import DataError
 
 
@@ -218,27 +219,27 @@ def test_a_seal_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_what_ended_writers_left_is_swept_and_nothing_else(tmp_path: Path) -> None:
-    mine = unfinished.part_of(tmp_path / "a.npy")
-    with unfinished.held(mine):
-        unfinished.sweep(tmp_path)
+    mine = cache_files.part_of(tmp_path / "a.npy")
+    with cache_files.held(mine):
+        cache_files.sweep(tmp_path)
         assert mine.exists()
     assert not mine.exists()
-    left = unfinished.part_of(tmp_path / "b.npy")
+    left = cache_files.part_of(tmp_path / "b.npy")
     left.write_bytes(b"x")
-    drawn = unfinished.part_of(tmp_path / "drawn")
+    drawn = cache_files.part_of(tmp_path / "drawn")
     (drawn / "Data").mkdir(parents=True)
     other = tmp_path / ".c.npy-elsewhere-12-01234567.part"
     old = tmp_path / ".d-12-01234567.part"
     kept = tmp_path / "cfp-dataset.zip.part"  # a download goes on with it
-    link = unfinished.part_of(tmp_path / "e.npy")
+    link = cache_files.part_of(tmp_path / "e.npy")
     for file in (other, old, kept):
         file.write_bytes(b"x")
     link.symlink_to(kept)
     os.utime(old, (0, 0))
-    unfinished.sweep(tmp_path)
+    cache_files.sweep(tmp_path)
     assert {file for file in tmp_path.iterdir() if not file.is_symlink()} == {other, kept}
     os.utime(other, (time.time() - 3700,) * 2)
-    unfinished.sweep(tmp_path)
+    cache_files.sweep(tmp_path)
     assert not other.exists() and kept.exists()
 
 
@@ -247,20 +248,20 @@ def test_where_every_lock_succeeds_a_writer_that_lives_keeps_its_file(
 ) -> None:
     monkeypatch.setattr(fcntl, "flock", lambda *given: None)
     writer = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    mine = unfinished.part_of(tmp_path / "a.npy")
+    mine = cache_files.part_of(tmp_path / "a.npy")
     file = mine.with_name(mine.name.replace(f"-{os.getpid()}-", f"-{writer.pid}-"))
     file.write_bytes(b"x")
-    with unfinished.held(mine):
-        unfinished.sweep(tmp_path)
+    with cache_files.held(mine):
+        cache_files.sweep(tmp_path)
         assert file.exists() and mine.exists()
     writer.communicate(b"\n")
-    unfinished.sweep(tmp_path)
+    cache_files.sweep(tmp_path)
     assert not file.exists()
 
 
 def test_a_folder_that_is_being_drawn_is_left_alone(tmp_path: Path) -> None:
-    own = unfinished.part_of(tmp_path / "drawn")
-    with unfinished.held(own, folder=True):
-        unfinished.sweep(tmp_path)
+    own = cache_files.part_of(tmp_path / "drawn")
+    with cache_files.held(own, folder=True):
+        cache_files.sweep(tmp_path)
         assert own.is_dir()
     assert not own.exists()

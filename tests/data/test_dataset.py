@@ -22,8 +22,10 @@ from PIL import Image
 
 from facesiam.config.trial import Part
 from facesiam.data import cfp, packing
+from facesiam.data.__main__ import main
 from facesiam.data.archive import open_source
-from facesiam.data.dataset import FaceData, main, open_packed, prepare
+from facesiam.data.dataset import FaceData, open_packed
+from facesiam.data.preparation import prepare
 from facesiam.errors import DataError
 
 REAL = os.environ.get("FACESIAM_DATA", "drawn")
@@ -457,7 +459,7 @@ PACK = """
 import sys, time
 from pathlib import Path
 from facesiam.data import packing
-from facesiam.data.dataset import prepare
+from facesiam.data.preparation import prepare
 decode, pause = packing.decode, float(sys.argv[3])
 packing.decode = lambda content: (time.sleep(pause), decode(content))[1]
 prepare(sys.argv[1], ["squeeze"], cache=Path(sys.argv[2]), progress=False)

@@ -14,7 +14,7 @@ import pytest
 import tiny_cfp
 
 from facesiam.data import download as module
-from facesiam.data.dataset import main
+from facesiam.data.__main__ import main
 from facesiam.data.download import download
 from facesiam.errors import DataError
 

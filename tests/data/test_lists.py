@@ -11,9 +11,11 @@ import pytest
 import tiny_cfp
 
 from facesiam.data import cfp
+from facesiam.data.__main__ import main
 from facesiam.data.archive import open_source
-from facesiam.data.dataset import FaceData, main, prepare
+from facesiam.data.dataset import FaceData
 from facesiam.data.lists import Problem, text_of, told
+from facesiam.data.preparation import prepare
 from facesiam.errors import DataError
 
 

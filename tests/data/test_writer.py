@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from facesiam.data import cfp
 from facesiam.data.archive import open_source
-from facesiam.data.dataset import FaceData, prepare
+from facesiam.data.dataset import FaceData
+from facesiam.data.preparation import prepare
 from facesiam.data.synthetic import writer
 from facesiam.data.synthetic.person import person
 from facesiam.data.synthetic.writer import draw, face

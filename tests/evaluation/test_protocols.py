@@ -16,7 +16,7 @@ from facesiam.data.cfp import FOLDS, folds_of
 from facesiam.data.dataset import FaceData, Pairs
 from facesiam.data.lists import ALL_FOLDS, KINDS
 from facesiam.errors import DataError, WeightsError
-from facesiam.evaluation import protocols
+from facesiam.evaluation import ensemble, protocols, ten_fold
 from facesiam.evaluation.metrics import METRICS, calibration
 from facesiam.evaluation.predict import log_odds, predict
 from facesiam.nets.checkpoint import load_model, save_model
@@ -132,7 +132,7 @@ def test_weights_that_are_not_of_this_training_are_not_tested(
         with pytest.raises(WeightsError, match=said):
             protocols.test("0001", config, data, tmp_path)
         with pytest.raises(WeightsError, match=said):
-            protocols._test_fold(config, data, tmp_path)
+            ten_fold._test_fold(config, data, tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["weights.pt"]
     save_model(file, weights, dataclasses.replace(config, precision="auto"), **noted)
     assert protocols.test("0001", config, data, tmp_path)["epoch"] == 0
@@ -146,7 +146,7 @@ def test_an_ensemble_is_the_mean_of_its_nets_log_odds(
         trained(one, data, tmp_path / name)
     files = {name: tmp_path / name / "weights.pt" for name in nets}
     for protocol in ("cfp-pairs", "frontal-triplets"):
-        figures = protocols.ensemble("both", files, data, tmp_path / "both", protocol)
+        figures = ensemble.ensemble("both", files, data, tmp_path / "both", protocol)
         val, test = (data.pairs(protocol, part) for part in ("val", "test"))  # type: ignore[arg-type]
         odds = {}
         for name, one in nets.items():
@@ -165,15 +165,13 @@ def test_an_ensemble_is_the_mean_of_its_nets_log_odds(
         assert [float(line.split(",")[3]) for line in lines] == pytest.approx(expected, abs=5e-6)
     # Of other pairs each net has another threshold: one net's verdict is then that of a test.
     for protocol in ("cfp-pairs", "frontal-triplets"):
-        alone = protocols.ensemble(
-            "one", {"0001": files["0001"]}, data, tmp_path / "one", protocol
-        )
+        alone = ensemble.ensemble("one", {"0001": files["0001"]}, data, tmp_path / "one", protocol)
         tested = protocols.test("0001", config, data, tmp_path / "0001", protocol)
         for name in ("accuracy", "auc"):
             assert alone[name]["value"] == pytest.approx(tested[name]["value"], abs=1e-9)
     both = {"0001": files["0001"], "0002": files["0002"]}
     kept = tmp_path / "one" / "test-frontal-triplets.json"
-    protocols.ensemble("one", both, data, tmp_path / "one", "cfp-pairs")
+    ensemble.ensemble("one", both, data, tmp_path / "one", "cfp-pairs")
     assert not kept.exists()  # of other members
 
 
@@ -185,11 +183,11 @@ def test_an_ensemble_of_nets_that_mean_other_pairs_is_refused(
         trained(one, data, tmp_path / name)
     files = {name: tmp_path / name / "weights.pt" for name in ("0001", "0002")}
     with pytest.raises(DataError, match="0002 and 0001 are not tested on the same pairs"):
-        protocols.ensemble("both", files, data, tmp_path / "both")
+        ensemble.ensemble("both", files, data, tmp_path / "both")
     # None of its nets may know who is tested.
     monkeypatch.setattr(data, "pairs_of", lambda config, part: data.pairs(config.protocol, "test"))
     with pytest.raises(DataError, match="tests .* people that this trial was trained on"):
-        protocols.ensemble("one", {"0001": files["0001"]}, data, tmp_path / "both")
+        ensemble.ensemble("one", {"0001": files["0001"]}, data, tmp_path / "both")
     assert not (tmp_path / "both").exists()
 
 
@@ -239,9 +237,9 @@ def test_ten_folds_train_ten_nets_and_are_not_trained_twice(
         trained(one, data, folder)
 
     said: list[str] = []
-    part = protocols.ten_folds("0001", config, data, tmp_path, train, (2, 9), said.append)
+    part = ten_fold.ten_folds("0001", config, data, tmp_path, train, (2, 9), said.append)
     assert asked == [2, 9] and part["folds"] == [2, 9]
-    again = protocols.ten_folds("0001", config, data, tmp_path, train, (10,))
+    again = ten_fold.ten_folds("0001", config, data, tmp_path, train, (10,))
     assert asked == [2, 9, 10] and again["folds"] == [2, 9, 10]  # of both commands
     each = [json.loads((tmp_path / f"fold-{n:02d}/fold.json").read_text()) for n in (2, 9, 10)]
     for kind in KINDS:
@@ -255,10 +253,10 @@ def test_ten_folds_train_ten_nets_and_are_not_trained_twice(
     assert "trial 0001, 3 folds" in text and f"{mean:.1f} ± {std:.1f}" in text
     assert "84.9 ± 1.8" in text and "94.6 ± 1.1" in text
     other = dataclasses.replace(config, lr=2e-3)
-    protocols.ten_folds("0001", other, data, tmp_path, train, (2,))
+    ten_fold.ten_folds("0001", other, data, tmp_path, train, (2,))
     assert asked == [2, 9, 10, 2]  # other settings: the old figures do not stand for it
     said.clear()
-    protocols.ten_folds(
+    ten_fold.ten_folds(
         "0001", other, data, tmp_path, train, (2,), said.append, lambda settings: "other weights"
     )
     assert asked == [2, 9, 10, 2, 2] and "fold 2: once more, as settings, data" in said[0]
@@ -266,11 +264,11 @@ def test_ten_folds_train_ten_nets_and_are_not_trained_twice(
         (fingerprint, "trainer_version", lambda: "other"),
         (data, "key", "x"),
     ):
-        protocols.ten_folds("0001", config, data, tmp_path, train, (9,))
+        ten_fold.ten_folds("0001", config, data, tmp_path, train, (9,))
         before = asked.copy()
         with monkeypatch.context() as patch:
             patch.setattr(place, name, value)
-            protocols.ten_folds("0001", config, data, tmp_path, train, (9,))
+            ten_fold.ten_folds("0001", config, data, tmp_path, train, (9,))
         assert asked == [*before, 9]  # nor do those of other code or other data
 
 
@@ -283,7 +281,7 @@ def test_folds_that_are_being_trained_anew_leave_no_old_table(
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        protocols.ten_folds("0001", config, data, tmp_path, train, (2,))
+        ten_fold.ten_folds("0001", config, data, tmp_path, train, (2,))
     assert not (tmp_path / "folds.json").exists()
 
 
@@ -292,7 +290,7 @@ def test_each_kind_of_a_fold_has_the_threshold_of_the_split_that_validates(
 ) -> None:
     one = dataclasses.replace(config, fold=10)
     trained(one, data, tmp_path)
-    figures = protocols._test_fold(one, data, tmp_path)
+    figures = ten_fold._test_fold(one, data, tmp_path)
     for number, kind in enumerate(KINDS):
         net, _, _ = load_model(tmp_path / "weights.pt")
         protocols.calibrate(net, one, data.pixels("squeeze"), data.official(number, 1))
@@ -303,4 +301,4 @@ def test_each_kind_of_a_fold_has_the_threshold_of_the_split_that_validates(
     with monkeypatch.context() as patch:  # as if it had trained on split 10
         patch.setattr(data, "pairs_of", lambda config, part: data.pairs("cfp-pairs", part, fold=1))
         with pytest.raises(DataError, match="cfp-10fold, fold 10: tests .* people"):
-            protocols._test_fold(one, data, tmp_path)
+            ten_fold._test_fold(one, data, tmp_path)

@@ -12,7 +12,7 @@ from builders import SETTINGS, THREE_EPOCHS, epoch
 
 from facesiam import cli
 from facesiam.errors import FileError, WeightsError
-from facesiam.evaluation.protocols import known
+from facesiam.fingerprint import noted_with_key
 from facesiam.nets.checkpoint import save_atomically
 from facesiam.nets.weight_files import read_weights
 from search import results
@@ -274,7 +274,7 @@ def test_pipes_are_not_waited_for(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="not a file"):
         read_weights(tmp_path / "w.pt")
     pipe(tmp_path / "trained.json")
-    assert known(tmp_path / "trained.json", "key") is None
+    assert noted_with_key(tmp_path / "trained.json", "key") is None
     pipe(tmp_path / "index.csv")
     pipe(tmp_path / "x.csv")
     with pytest.raises(results.RunError, match="is a pipe"):

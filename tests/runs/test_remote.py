@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from facesiam.bucket import Bucket
 from facesiam.errors import StorageError
-from facesiam.storage import Bucket
 from search import results
 from search.runs import layout, remote
 from search.runs.journal import read_epochs, read_lines

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFilter
 
-from facesiam.data import unfinished
+from facesiam.data import cache_files
 from facesiam.data.progress import bar
 from facesiam.data.synthetic import portrait
 from facesiam.data.synthetic.canvas import Pen
@@ -66,9 +66,9 @@ def draw(
         )
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.sweep(folder.parent)
-        own = unfinished.part_of(folder)
-        with unfinished.held(own, folder=True):
+        cache_files.sweep(folder.parent)
+        own = cache_files.part_of(folder)
+        with cache_files.held(own, folder=True):
             _write_protocol(own / "Protocol", people, {"F": frontal, "P": profile}, seed)
             _write_images(own, people, {"frontal": frontal, "profile": profile}, seed, progress)
             _publish(own, folder)

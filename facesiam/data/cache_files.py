@@ -1,4 +1,4 @@
-"""Unfinished files and folders: named after who writes them, gone when nobody does.
+"""Files of the cache: unfinished ones are named after their writer, and go when it has ended.
 
 A writer holds a lock on what it writes, which the system takes from it when it ends, however that
 happens; so what a killed one left is known at once. Where there are no locks, and for writers on
@@ -16,9 +16,11 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from facesiam.errors import DataError
+from facesiam.files import publish
 from facesiam.processes import runs_elsewhere
 
 STALE_SECONDS = 3600
@@ -30,6 +32,33 @@ def part_of(path: Path) -> Path:
     """Return a name beside `path` for what will take its place, of this process alone."""
     host = re.sub(r"[^A-Za-z0-9]", "", platform.node()) or "host"
     return path.with_name(f".{path.name}-{host}-{os.getpid()}-{secrets.token_hex(4)}.part")
+
+
+@contextmanager
+def writing(*paths: Path) -> Iterator[list[Path]]:
+    """Yield a temporary name beside each path; on success they become the paths, else they go.
+
+    The names are of this process alone, so several may write the same paths: the last one stays.
+
+    Raises:
+        DataError: the folder cannot be written or the disk is full.
+    """
+    folder = paths[0].parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        sweep(folder)
+        files = [part_of(path) for path in paths]
+        with ExitStack() as stack:
+            for file in files:
+                stack.enter_context(held(file))
+            yield files
+            for file, path in zip(files, paths, strict=True):
+                publish(file, path)
+    except OSError as error:
+        raise DataError(
+            f"{folder}: cannot be written ({error.strerror or error}); "
+            "FACESIAM_CACHE=DIR puts the cache elsewhere"
+        ) from None
 
 
 @contextmanager

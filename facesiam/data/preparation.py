@@ -1,0 +1,117 @@
+"""Preparing a dataset: it is found, checked, packed into the cache and opened."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facesiam.config.trial import Geometry
+from facesiam.data import cache_files, cfp, checksums, lists, packing
+from facesiam.data.archive import open_source
+from facesiam.data.dataset import INDEX, FaceData, cache_root
+from facesiam.errors import DataError
+
+DRAWN = "drawn"
+"""What a user gives instead of a path to have faces drawn."""
+ARCHIVE = "cfp-dataset.zip"
+NO_DATA = (
+    "no data: give --data with the CFP zip or its extracted folder (or set $FACESIAM_DATA to it), "
+    "fetch it with `python -m facesiam.data download`, or use --data drawn for drawn faces"
+)
+
+
+def prepare(
+    spec: str | None,
+    geometries: Iterable[Geometry],
+    *,
+    cache: Path | None = None,
+    progress: bool = True,
+) -> FaceData:
+    """Find the dataset, pack what is not packed yet, and open it. For the driver, not for workers.
+
+    What was packed before is compared with its checksum each time, and packed again where it
+    differs.
+
+    Args:
+        spec: path of the CFP zip or of its extracted folder, or ``drawn`` for drawn faces; None:
+            ``$FACESIAM_DATA``, then the archive that ``download`` put into the cache.
+        geometries: the packed arrays that will be asked for.
+        cache: folder for what is packed, drawn and downloaded; None: ``cache_root()``.
+        progress: show on stderr what takes time.
+
+    Raises:
+        DataError: no data, or it cannot be used; names every problem of its lists and splits.
+    """
+    cache = (cache or cache_root()).absolute()
+    spec = spec or os.environ.get("FACESIAM_DATA")
+    if not spec:
+        if not (cache / ARCHIVE).exists():
+            raise DataError(NO_DATA)
+        spec = str(cache / ARCHIVE)
+    source = open_source(drawn(cache, progress) if spec == DRAWN else Path(spec).expanduser())
+    dataset = cfp.read(source)
+    if dataset.problems:
+        raise DataError(_listed(str(source.path), dataset.problems))
+    stamps = cfp.stamps(source, dataset.files + dataset.names)
+    content = cfp.contents(stamps[len(dataset.files) :])
+    if problems := cfp.twins(dataset, content):
+        raise DataError(_listed(str(source.path), problems))
+    folder = cache / cfp.content_key(dataset, stamps)
+    for other in cache.glob("*/"):
+        cache_files.sweep(other)
+    if not packing.is_sound(folder / INDEX):
+        _write_index(folder / INDEX, dataset, content, spec)
+    packing.pack(source, dataset.names, folder, geometries, progress)
+    return FaceData(folder, spec)
+
+
+def is_packed(folder: Path, geometries: Iterable[Geometry]) -> bool:
+    """Say whether a packed folder is there and as it was packed; reads all of it."""
+    return all(
+        packing.is_sound(folder / name)
+        for name in (INDEX, *(f"{geometry}.npy" for geometry in geometries))
+    )
+
+
+def drawn(cache: Path, progress: bool = True) -> Path:
+    """Return the folder of the drawn faces in a cache; they are drawn where it is not there."""
+    from facesiam.data.synthetic import writer
+
+    return writer.draw(cache / writer.folder_name(), progress=progress)
+
+
+def _write_index(
+    index: Path, dataset: cfp.Dataset, content: NDArray[np.int64], source: str
+) -> None:
+    """Write a packed dataset's index with its seal.
+
+    Args:
+        index: the file, in the folder named after the dataset's key.
+        dataset: what the lists and splits say.
+        content: (N,) a number for each image, the same for byte-identical ones.
+        source: what the user gave.
+    """
+    with cache_files.writing(index, checksums.seal_of(index)) as (file, seal):
+        with open(file, "wb") as stream:
+            np.savez(
+                stream,
+                person=dataset.person,
+                frontal=dataset.frontal,
+                pairs=dataset.pairs,
+                names=np.array(dataset.names),
+                content=content,
+                source=np.array(source),
+            )
+        checksums.write(file, seal, INDEX, index.parent.name)
+
+
+def _listed(title: str, problems: list[lists.Problem], most: int = 20) -> str:
+    lines = lists.told(problems)
+    if len(lines) == 1:
+        return f"{title}: {lines[0]}"
+    more = [f"and {len(lines) - most} more"] if len(lines) > most else []
+    return "\n  ".join([f"{title}: {len(problems)} problems", *lines[:most], *more])

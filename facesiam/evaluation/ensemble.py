@@ -1,0 +1,104 @@
+"""An ensemble of trained nets, tested on the test pairs of a protocol."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facesiam.config.trial import Part
+from facesiam.data.dataset import FaceData, Pairs
+from facesiam.device.hardware import keep_freed_memory
+from facesiam.errors import DataError, FileError
+from facesiam.evaluation import scores
+from facesiam.evaluation.metrics import accuracy, calibration, ties, verification
+from facesiam.evaluation.protocols import calibrate, odds_and_scores, pairs_of, refuse_leak
+from facesiam.files import read_json, write_text
+from facesiam.nets.checkpoint import load_model
+
+
+def ensemble(
+    name: str,
+    files: Mapping[str, Path],
+    data: FaceData,
+    folder: Path,
+    protocol: str | None = None,
+) -> dict[str, Any]:
+    """Test several nets' mean verdict on a protocol's test pairs; write and return the figures.
+
+    Averaged are the log-odds of "same person", each net's under a threshold of its own where it
+    has one; the mean has one more. All are put where the validation pairs are judged best.
+
+    Args:
+        name: what the figures call it.
+        files: weights by trial, the first one's protocol being that of all unless one is given.
+        data: opened data.
+        folder: gets test-PROTOCOL.json and scores-PROTOCOL.csv.
+        protocol: whose pairs.
+
+    Raises:
+        DataError: somebody who is tested was trained on, or the nets mean different pairs.
+        WeightsError: a file is gone, or is no model file.
+    """
+    keep_freed_memory()  # no training has asked for it here
+    protocol, pairs, odds = _log_odds(files, data, protocol)
+    mean = {part: np.mean(known, axis=0) for part, known in odds.items()}
+    if not np.isfinite(mean["val"]).all():
+        raise DataError(f"{', '.join(files)}: verdicts of validation pairs are not all numbers")
+    threshold, slope = calibration(mean["val"], pairs["val"].label)
+    own = {part: (each - threshold) * slope for part, each in mean.items()}
+    figures = {
+        "trial": name,
+        "members": list(files),
+        "protocol": protocol,
+        "seed": 0,
+        "epoch": None,
+        "val_acc": accuracy(own["val"], pairs["val"].label),
+        **verification(own["test"], pairs["test"].label, distinct=data.distinct(pairs["test"])),
+        "ties": ties(own["test"], pairs["test"].label),
+        "data": data.key,
+    }
+    for old in folder.glob("test-*.json"):
+        if _members(old) != figures["members"]:
+            old.unlink()  # the search has gone on since
+    scores.write(folder / f"scores-{protocol}.csv", data.names, pairs["test"], own["test"])
+    write_text(folder / f"test-{protocol}.json", json.dumps(figures, indent=1) + "\n")
+    return figures
+
+
+def _log_odds(
+    files: Mapping[str, Path], data: FaceData, protocol: str | None
+) -> tuple[str, dict[Part, Pairs], dict[Part, list[NDArray[np.float64]]]]:
+    """Return an ensemble's protocol, its pairs to validate and test, and each net's log-odds."""
+    odds: dict[Part, list[NDArray[np.float64]]] = {"val": [], "test": []}
+    pairs: dict[Part, Pairs] = {}
+    for trial, file in files.items():
+        net, config, _ = load_model(file)
+        protocol = protocol or config.protocol
+        mine = {part: pairs_of(data, config, protocol, part) for part in odds}
+        pairs = pairs or mine
+        if not all(
+            np.array_equal(mine[part].left, pairs[part].left)
+            and np.array_equal(mine[part].right, pairs[part].right)
+            for part in odds
+        ):
+            raise DataError(f"{trial} and {next(iter(files))} are not tested on the same pairs")
+        refuse_leak(data, data.pairs_of(config, "train"), pairs["test"], protocol)
+        pixels = data.pixels(config.geometry)
+        odds["val"].append(calibrate(net, config, pixels, pairs["val"]))
+        odds["test"].append(odds_and_scores(net, config, pixels, pairs["test"])[0])
+    assert protocol is not None
+    return protocol, pairs, odds
+
+
+def _members(file: Path) -> Any:
+    """Return whose mean a file of figures says it is; None where it does not."""
+    try:
+        noted = read_json(file)
+    except FileError:
+        return None
+    return noted.get("members") if isinstance(noted, dict) else None

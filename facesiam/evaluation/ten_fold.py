@@ -1,0 +1,110 @@
+"""The ten folds of CFP's own protocol: a net is trained without each split, and tested on it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from facesiam.config.trial import TrialConfig
+from facesiam.data.dataset import FaceData
+from facesiam.data.lists import ALL_FOLDS, KINDS, TEN_FOLD
+from facesiam.evaluation import scores
+from facesiam.evaluation.metrics import METRICS, ties, verification
+from facesiam.evaluation.predict import log_odds
+from facesiam.evaluation.protocols import calibrate, refuse_leak, trained
+from facesiam.files import write_text
+from facesiam.fingerprint import Key, keys, noted_with_key, trainer_version
+
+
+def ten_folds(
+    trial: str,
+    config: TrialConfig,
+    data: FaceData,
+    folder: Path,
+    train: Callable[[TrialConfig, Path], None],
+    folds: tuple[int, ...] = tuple(ALL_FOLDS),
+    say: Callable[[str], None] = lambda line: None,
+    key: Key | None = None,
+) -> dict[str, Any]:
+    """Train without each split in turn and test on it, frontal-frontal and frontal-profile apart.
+
+    Of the nine others one validates: it chooses the epoch and the thresholds, one for each kind.
+    A fold whose figures are there, of the same settings, data, weights and code, is not trained
+    again.
+
+    Args:
+        trial: its id.
+        config: its settings; `fold` is set here.
+        data: opened data.
+        folder: gets fold-01 to fold-10, and folds.json with what is returned.
+        train: trains a config into a folder, leaving weights.pt.
+        folds: which of them.
+        say: told of each fold.
+        key: of the settings of one; by default where no pretrained weights are begun with.
+    """
+    key = key or keys(data.key, {})
+    ones = {fold: dataclasses.replace(config, fold=fold) for fold in ALL_FOLDS}
+    places = {fold: folder / f"fold-{fold:02d}" for fold in ALL_FOLDS}
+    made = {fold: key(one.to_dict()) for fold, one in ones.items()}
+    for fold in folds:
+        one, place = ones[fold], places[fold]
+        figures = noted_with_key(place / "fold.json", made[fold])
+        if figures is None:
+            if (place / "fold.json").exists():
+                say(f"fold {fold}: once more, as settings, data, weights or code are others now")
+            (folder / "folds.json").unlink(missing_ok=True)  # of other settings, data or code
+            train(one, place)
+            figures = {**_test_fold(one, data, place), "key": made[fold]}
+            write_text(place / "fold.json", json.dumps(figures, indent=1) + "\n")
+        shares = (f"{kind} {100 * figures[kind]['accuracy']['value']:.1f}" for kind in KINDS)
+        say(f"fold {fold}: {', '.join(shares)}")
+    done = {  # those of earlier commands as well
+        fold: figures
+        for fold, place in places.items()
+        if (figures := noted_with_key(place / "fold.json", made[fold]))
+    }
+    found = list(done.values())
+    summary = {
+        "trial": trial,
+        "seed": config.seed,
+        "folds": list(done),
+        **{
+            kind: {name: _spread([f[kind][name]["value"] for f in found]) for name in METRICS}
+            for kind in KINDS
+        },
+        "config": config.to_dict(),
+        "data": data.key,
+    }
+    write_text(folder / "folds.json", json.dumps(summary, indent=1) + "\n")
+    return summary
+
+
+def _test_fold(config: TrialConfig, data: FaceData, folder: Path) -> dict[str, Any]:
+    """Test a fold's net on its split; the thresholds are of the split that validated it."""
+    figures: dict[str, Any] = {
+        "fold": config.fold,
+        "config": config.to_dict(),
+        "data": data.key,
+        "trainer": trainer_version(),
+    }
+    pixels = data.pixels(config.geometry)
+    for number, kind in enumerate(KINDS):
+        net, epoch, val_acc = trained(folder / "weights.pt", config)
+        pairs = data.official(number, config.fold)
+        refuse_leak(data, data.pairs_of(config, "train"), pairs, f"{TEN_FOLD}, fold {config.fold}")
+        calibrate(net, config, pixels, data.official(number, config.fold % 10 + 1))
+        odds = log_odds(net, config, pixels, pairs)
+        figures |= {"epoch": epoch, "val_acc": val_acc}
+        figures[kind] = verification(odds, pairs.label, config.seed, data.distinct(pairs))
+        figures[kind]["ties"] = {"n": ties(odds, pairs.label)}
+        scores.write(folder / f"scores-{kind}.csv", data.names, pairs, odds)
+    return figures
+
+
+def _spread(values: list[float]) -> dict[str, float]:
+    deviation = statistics.stdev(values) if len(values) > 1 else float("nan")
+    return {"mean": statistics.mean(values), "std": deviation, "n": len(values)}
