@@ -19,6 +19,8 @@ from search.report.style import BEST, GREY, RANKED, TRAIN, VAL
 
 HIGHEST = 1e6
 """Log-odds beyond are drawn there: infinite ones have no place on an axis."""
+PANEL = 34
+"""Characters that fit under a panel of ``scatter``; longer words are written slantwise."""
 
 
 def scatter(path: Path, trials: pd.DataFrame, names: list[str], log: Collection[str]) -> None:
@@ -177,6 +179,10 @@ def _places(axes: Axes, values: pd.Series, name: str, log: bool) -> list[float]:
     words = [word for word in setting.choices if word in set(distinct)] or sorted(distinct)
     written = [shown_value(word) for word in words]
     axes.set_xticks(range(len(words)), written)
+    if sum(len(text) + 2 for text in written) > PANEL:
+        axes.tick_params("x", rotation=30)
+        for label in axes.get_xticklabels():
+            label.set_horizontalalignment("right")
     axes.set_xlim(-0.6, len(words) - 0.4)
     seen: dict[object, int] = {}
     totals = values.value_counts()

@@ -397,6 +397,13 @@ def test_long_reasons_fold(run: Written) -> None:
     assert run.story("0001")["decision"] == f"dead at epoch 1, value 0: {reason}"
 
 
+def test_of_a_single_trial_the_settings_are_those_that_are_not_the_default(run: Written) -> None:
+    run.add("0001", [0.5])
+    assert run.story("0001")["settings"] == "epochs 10"
+    with pytest.raises(RunError, match="no trial best; its only trial is 0001$"):
+        story(run.folder, "best")
+
+
 def test_a_run_or_a_trial_that_is_not_there(run: Written) -> None:
     with pytest.raises(RunError, match="no trials.jsonl"):
         story(run.folder, "0001")
