@@ -378,9 +378,9 @@ def test_a_trial_is_trained_again_with_what_it_ran_with(
 
     monkeypatch.setattr(retrain, "epochs", watched)
     monkeypatch.setattr(
-        retrain.results,
+        retrain,
         "settings",
-        lambda run, known=retrain.results.settings: {
+        lambda run, known=retrain.settings: {
             name: TrialConfig.from_dict({**one.to_dict(), **settings})
             for name, one in known(run).items()
         },
