@@ -25,6 +25,7 @@ from search.analysis.frames import load, require_results
 from search.analysis.trial_story import story
 from search.analysis.trial_table import table
 from search.runs.layout import RunError, folder_of, manifest, settings
+from search.runs.remote import open_run
 
 __all__ = ["RunError", "load", "main", "manifest", "settings"]
 
@@ -60,7 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _main(options: argparse.Namespace) -> int:
     if options.repair:
         _repair(options.run)
-    elif options.why is not None:
+        return cli.DONE
+    options.run = open_run(options.run)
+    if options.why is not None:
         cli.show(story(options.run, options.why))
     else:
         _show_trials(options)

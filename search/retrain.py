@@ -44,8 +44,9 @@ from search.analysis import frames
 from search.analysis.formatting import mean_and_std, measure
 from search.report import evaluation
 from search.runs.journal import read_trials
-from search.runs.layout import RunError, data_of, folder_of, settings
+from search.runs.layout import RunError, data_of, settings
 from search.runs.lock import locked
+from search.runs.remote import open_run
 
 MADE = "trained.json"
 HEADS = {"tpr_at_fpr_1e-2": "TPR at FPR 1e-2", "tpr_at_fpr_1e-3": "at 1e-3"}
@@ -59,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _main(options: argparse.Namespace) -> int:
-    tested = retrain(folder_of(options.run), options, Console(stderr=True, markup=False))
+    tested = retrain(open_run(options.run), options, Console(stderr=True, markup=False))
     for protocol in dict.fromkeys(row["protocol"] for row in tested):
         _print_table([row for row in tested if row["protocol"] == protocol])
     return 0

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from facesiam.data.dataset import FaceData
     from facesiam.fingerprint import Key
     from search.resources.allocation import Allocation, Setup
-    from search.runs.remote import Mirror
+    from search.runs.mirror import Mirror
     from search.runs.reuse import ReusableTrial
     from search.tuning.live_table import Board
     from search.tuning.warm_start import WarmStartTrial
@@ -177,7 +177,7 @@ def _taken(run: Path) -> bool:
 def _behind(options: argparse.Namespace, name: str) -> tuple[Path, str]:
     """Return the folder here and the URL of a run behind a URL, as ``run_folder``."""
     from facesiam.bucket import join
-    from search.runs.remote import Mirror, fetched, folder_for
+    from search.runs.mirror import Mirror, fetched, folder_for
 
     if not re.match(r"\w[\w+.-]*://[^/?]|file:///", options.out):
         raise RunRefused(f"--out {options.out}: no URL; such as s3://bucket/runs or file:///path")
@@ -308,7 +308,7 @@ def _check_known(options: argparse.Namespace, space: SearchSpace, run: Path) -> 
     """Refuse a warm start that cannot be, before anything is prepared."""
     if not options.warm_start:
         return
-    if options.resume and not exists(run / warm_start.FILE):
+    if options.resume and not exists(run / layout.WARM_START):
         raise RunRefused("--warm-start: this run began without one; leave it out, or start anew")
     if space.algorithm != "tpe":
         raise RunRefused(f"--warm-start: algorithm {space.algorithm} learns of no score; tpe does")
@@ -345,7 +345,7 @@ def _search(
         _say(console, f"of no effect here, but in the environment: {', '.join(unused)}")
     from search.resources import sharing
     from search.resources.allocation import Allocation
-    from search.runs.remote import Mirror
+    from search.runs.mirror import Mirror
     from search.tuning import driver, ray_cluster
     from search.tuning.live_table import Board
 
@@ -449,6 +449,7 @@ def _run(
     mirror: Mirror | None,
 ) -> int:
     from search.analysis import frames
+    from search.pruning.inactive_rules import cannot_act
     from search.runs import manifest
     from search.tuning import driver
     from search.tuning.search_state import StopReason
@@ -456,7 +457,9 @@ def _run(
     console = board.console
     try:
         write_text(setup.run / "space.yaml", space.dump())
-        if manifest.begin(setup.run, space, data, _command(options), shares.nodes):
+        if manifest.begin(
+            setup.run, space, data, _command(options), shares.nodes, cannot_act(space)
+        ):
             _say(
                 console,
                 "the trainer's code or its libraries are not those that this run began "

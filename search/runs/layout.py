@@ -13,7 +13,10 @@ from facesiam.config.trial import TrialConfig, did_you_mean, recorded
 from facesiam.errors import ConfigError, FileError, MissingFileError, UserError
 from facesiam.files import exists, is_dir
 from search.runs import journal, json_files
-from search.runs.line_format import JournalError
+from search.runs.line_format import TRIALS, JournalError
+
+MANIFEST, SPACE, WARM_START = "manifest.json", "space.yaml", "prior.json"
+"""Files of a run besides its journal."""
 
 
 class RunError(UserError, ValueError):
@@ -32,7 +35,7 @@ def settings(run: str | Path) -> dict[str, TrialConfig]:
         try:
             configs[trial] = TrialConfig.from_dict(recorded(line.get("settings") or {}))
         except ConfigError as error:
-            raise RunError(f"{folder / 'trials.jsonl'}: trial {trial}: {error}") from None
+            raise RunError(f"{folder / TRIALS}: trial {trial}: {error}") from None
     return configs
 
 
@@ -42,7 +45,7 @@ def manifest(run: str | Path) -> dict[str, Any]:
     Raises:
         RunError: not a run folder, or its manifest.json is missing or damaged.
     """
-    path = folder_of(run) / "manifest.json"
+    path = folder_of(run) / MANIFEST
     try:
         return json_files.read_manifest(path)
     except MissingFileError:
@@ -59,22 +62,22 @@ def data_of(run: str | Path) -> tuple[str, str]:
     """
     folder = folder_of(run)
     try:
-        return json_files.data_of(manifest(folder), folder / "manifest.json")
+        return json_files.data_of(manifest(folder), folder / MANIFEST)
     except FileError as error:
         raise RunError(str(error)) from None
 
 
 def folder_of(run: str | Path) -> Path:
-    """Return the run's folder once it looks like one; of a run behind a URL, a copy of it here.
+    """Return the run's folder once it looks like one.
 
     Raises:
         RunError: it does not exist (with the nearest run beside it), or holds no run.
     """
-    folder = _fetched(str(run)) if "://" in str(run) else Path(run)
+    folder = Path(run)
     if not exists(folder):
         raise RunError(f"{folder}: no such run folder{_nearest(folder)}")
-    missing = [name for name in ("space.yaml", "trials.jsonl") if not exists(folder / name)]
-    if missing == ["trials.jsonl"] and exists(folder / "manifest.json"):
+    missing = [name for name in (SPACE, TRIALS) if not exists(folder / name)]
+    if missing == [TRIALS] and exists(folder / MANIFEST):
         raise RunError(f"{folder}: no trial has started yet")
     if missing:
         inside = _runs_in(folder)
@@ -99,20 +102,10 @@ def read(run: str | Path) -> tuple[Path, dict[str, Any], dict[str, list[dict[str
     return folder, known, measured
 
 
-def _fetched(url: str) -> Path:
-    from facesiam.errors import StorageError
-    from search.runs.remote import fetched
-
-    try:
-        return fetched(url)
-    except (StorageError, JournalError) as error:
-        raise RunError(str(error)) from None
-
-
 def _runs_in(folder: Path) -> list[str]:
     if not is_dir(folder):
         return []
-    return sorted(path.parent.name for path in folder.glob("*/trials.jsonl"))
+    return sorted(path.parent.name for path in folder.glob(f"*/{TRIALS}"))
 
 
 def _nearest(folder: Path) -> str:

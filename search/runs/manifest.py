@@ -18,8 +18,8 @@ from facesiam.device.cores import cores
 from facesiam.device.hardware import gpu_names
 from facesiam.files import exists, write_text
 from facesiam.fingerprint import trainer_version
-from search.pruning.inactive_rules import cannot_act
 from search.runs.json_files import read_manifest
+from search.runs.layout import MANIFEST
 from search.space import SearchSpace
 from search.space.spec import SAMPLER
 
@@ -27,14 +27,27 @@ PACKAGES = ("torch", "torchvision", "ray", "optuna", "pandas", "numpy", "pillow"
 
 
 def begin(
-    run: Path, space: SearchSpace, data: FaceData, command: str, nodes: Sequence[Sequence[float]]
+    run: Path,
+    space: SearchSpace,
+    data: FaceData,
+    command: str,
+    nodes: Sequence[Sequence[float]],
+    inactive: Sequence[str],
 ) -> bool:
     """Write the manifest of a run that starts, or add a session to that of one that goes on.
+
+    Args:
+        run: its folder.
+        space: what is searched.
+        data: that the trials train on.
+        command: as it was given, without secrets.
+        nodes: CPUs and GPUs of each machine.
+        inactive: a sentence for each pruning rule that can stop no trial of the space.
 
     Returns:
         Whether the trainer is another than the one that the run began with.
     """
-    file, changed = run / "manifest.json", False
+    file, changed = run / MANIFEST, False
     session = {
         "started": _now(),
         "finished": None,
@@ -43,7 +56,7 @@ def begin(
         "trainer": trainer_version(),
         "sampler": SAMPLER,
         "nodes": [{"cpus": cpus, "gpus": gpus} for cpus, gpus in nodes],
-        "cannot_act": cannot_act(space),
+        "cannot_act": list(inactive),
     }
     if exists(file):
         known = read_manifest(file)
@@ -73,14 +86,14 @@ def begin(
 
 def sampler_changed(run: Path) -> bool:
     """Say whether TPE chooses otherwise in this session than in the one before."""
-    sessions = read_manifest(run / "manifest.json")["sessions"][-2:]
+    sessions = read_manifest(run / MANIFEST)["sessions"][-2:]
     known = [session.get("sampler", 1) for session in sessions]  # 1: of before it was noted
     return bool(known[0] != known[-1])
 
 
 def end(run: Path, finished: bool) -> None:
     """Note when the session ended, and the run if it came to its end."""
-    file = run / "manifest.json"
+    file = run / MANIFEST
     known = read_manifest(file)
     known["sessions"][-1]["finished"] = _now()
     known["finished"] = known["sessions"][-1]["finished"] if finished else None

@@ -15,6 +15,7 @@ from facesiam.errors import FileError, UserError
 from facesiam.files import exists, own_folder
 from search.runs import layout
 from search.runs.journal import read_trials
+from search.runs.remote import open_run
 from search.space import SearchSpace, load
 from search.space.contradictions import unused
 from search.space.spec import CERTAIN
@@ -130,7 +131,7 @@ def lent(runs: Iterable[str]) -> dict[str, ReusableTrial]:
     """
     found: dict[str, ReusableTrial] = {}
     for name in runs:
-        run, known, epochs = layout.read(name)
+        run, known, epochs = layout.read(open_run(name))
         for trial, line in known.items():
             rows = epochs.get(trial, [])
             planned = line.get("settings", {}).get("epochs")

@@ -14,6 +14,7 @@ from dataclasses import replace
 from facesiam.config.trial import Value, conflicts
 from search.analysis import frames
 from search.runs import layout
+from search.runs.remote import open_run
 from search.space import SearchSpace
 from search.space.domains import Choice, Row, active
 
@@ -66,8 +67,9 @@ def rows(space: SearchSpace, run: str, rank: int, seeds: int) -> dict[str, Row]:
 
 def _best(run: str, rank: int) -> dict[str, Value]:
     """Return all settings of the trial of this rank."""
-    trials, _ = frames.load(layout.folder_of(run))
+    folder = open_run(run)
+    trials, _ = frames.load(folder)
     chosen = trials[trials["rank"] == rank]
     if chosen.empty:
         raise layout.RunError(f"{run}: no trial of rank {rank}")
-    return layout.settings(run)[str(chosen["trial"].iloc[0])].to_dict()
+    return layout.settings(folder)[str(chosen["trial"].iloc[0])].to_dict()

@@ -28,7 +28,7 @@ from facesiam.trainable import FaceTrial, measured
 from facesiam.training.throughput import Share, Way
 from search.resources import sharing
 from search.resources.allocation import Allocation, Setup
-from search.runs.remote import Mirror
+from search.runs.mirror import Mirror
 from search.runs.reuse import ReusableTrial
 from search.space import SearchSpace
 from search.tuning import failures, ray_watchdog

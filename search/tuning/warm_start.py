@@ -21,11 +21,11 @@ from facesiam.files import exists, write_text
 from search.pruning.history import History
 from search.runs import layout
 from search.runs.json_files import read_known
+from search.runs.remote import open_run
 from search.space import SearchSpace, load
 from search.space.domains import active
 from search.tuning.outcomes import HOPELESS, progress_of
 
-FILE = "prior.json"
 DOCUMENTS = "documents"
 """Stands for the documents' nineteen rows."""
 MUST = ("protocol", "fold", "people", "pair_seed")
@@ -76,8 +76,9 @@ def gather(
     for run in runs:
         why = Counter[str]()
         before = len(taken)
-        other = data is not None and _data_of(run) not in (None, data)
-        for known in _trials(run, space):
+        folder = _folder(run)
+        other = data is not None and folder is not None and _data_of(folder) != data
+        for known in _trials(folder, space):
             if other:
                 why["other data"] += 1
                 continue
@@ -101,12 +102,12 @@ def write(run: Path, known: Iterable[WarmStartTrial]) -> None:
         one._asdict() | {"scores": [s if math.isfinite(s) else None for s in one.scores]}
         for one in known
     ]
-    write_text(run / FILE, json.dumps(lines, indent=1) + "\n")
+    write_text(run / layout.WARM_START, json.dumps(lines, indent=1) + "\n")
 
 
 def read(run: Path) -> list[WarmStartTrial]:
     """Return what ``write`` kept; nothing where it kept nothing."""
-    file = run / FILE
+    file = run / layout.WARM_START
     if not exists(file):
         return []
     more = WarmStartTrial._field_defaults
@@ -118,9 +119,9 @@ def read(run: Path) -> list[WarmStartTrial]:
     ]
 
 
-def _trials(run: str, space: SearchSpace) -> Iterator[WarmStartTrial]:
+def _trials(run: Path | None, space: SearchSpace) -> Iterator[WarmStartTrial]:
     """Yield each trial of a run, its settings as they were, its name there as its source."""
-    if run == DOCUMENTS and not Path(run).exists():
+    if run is None:
         yield from _documents(space)
         return
     _, known, epochs = layout.read(run)
@@ -150,10 +151,13 @@ def _trials(run: str, space: SearchSpace) -> Iterator[WarmStartTrial]:
         )
 
 
-def _data_of(run: str) -> str | None:
-    """Return the key of the data that a run was made with; None of the documents."""
-    if run == DOCUMENTS and not Path(run).exists():
-        return None
+def _folder(run: str) -> Path | None:
+    """Return the folder of a run; None of the documents' rows, which have none."""
+    return None if run == DOCUMENTS and not Path(run).exists() else open_run(run)
+
+
+def _data_of(run: Path) -> str:
+    """Return the key of the data that a run was made with."""
     return str((layout.manifest(run).get("data") or {}).get("key"))
 
 
@@ -199,5 +203,5 @@ def check(run: str) -> None:
     Raises:
         RunError, SpaceError: it is no run folder, or its space cannot be read.
     """
-    if run != DOCUMENTS or Path(run).exists():
-        load(layout.folder_of(run) / "space.yaml", of_run=True)
+    if folder := _folder(run):
+        load(folder / layout.SPACE, of_run=True)

@@ -31,7 +31,7 @@ from facesiam.data.preparation import prepare
 from facesiam.data.synthetic.writer import draw
 from search.runs.journal import read_events
 from search.runs.line_format import EPOCHS, TRIALS
-from search.runs.remote import folder_for
+from search.runs.mirror import folder_for
 
 ROOT = Path(__file__).parents[2]
 

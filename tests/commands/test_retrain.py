@@ -30,7 +30,7 @@ from search.report.page import report
 from search.retrain import main
 from search.runs.journal_writer import Journal
 from search.runs.lock import locked
-from search.runs.remote import Mirror
+from search.runs.mirror import Mirror
 
 
 @pytest.fixture

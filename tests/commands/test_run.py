@@ -24,6 +24,7 @@ from facesiam.nets.checkpoint import load_model
 from facesiam.nets.weight_files import read_weights
 from search import results
 from search.run import main
+from search.runs.remote import open_run
 from search.tuning import warm_start
 
 SPACE = """
@@ -532,7 +533,7 @@ def test_a_run_that_another_command_made_or_changed_while_this_one_started_stays
         assert main([*argv, "--set", "hidden=32"]) == 2
     url = out + "/small" if behind_a_url else str(place / "small")
     assert f"{url} exists, begun by another command since this one" in capsys.readouterr().err
-    run = results.folder_of(url)
+    run = open_run(url)
     assert [config.hidden for config in results.settings(run).values()] == [16]
     assert results.load(run)[0]["status"].tolist() == ["done"]
 

@@ -13,7 +13,7 @@ from facesiam.errors import UserError, masked
 from search import results, run
 from search.report.__main__ import main as report
 from search.runs.journal_writer import Journal
-from search.runs.remote import folder_for
+from search.runs.mirror import folder_for
 from search.tuning import failures
 
 

@@ -18,7 +18,7 @@ from facesiam.nets.weight_files import read_weights
 from search import results
 from search.pruning.recorded_runs import read as read_curves
 from search.report.__main__ import main as report
-from search.runs import json_files, manifest
+from search.runs import json_files, layout, manifest
 from search.runs.journal_writer import Journal
 from search.runs.line_format import EPOCHS, TRIALS
 from search.runs.reuse import refuse_changes
@@ -216,7 +216,7 @@ def test_a_resume_refuses_settings_that_are_no_trials(run: Path) -> None:
     ],
 )
 def test_a_warm_starts_file_is_held_to_its_form(run: Path, held: Any, said: str) -> None:
-    (run / warm_start.FILE).write_text(json.dumps(held))
+    (run / layout.WARM_START).write_text(json.dumps(held))
     with pytest.raises(FileError, match=said):
         warm_start.read(run)
 

@@ -13,11 +13,11 @@ import pytest
 from facesiam.bucket import Bucket
 from facesiam.errors import StorageError
 from search import results
-from search.runs import layout, remote
+from search.runs import layout, lease, mirror
 from search.runs.journal import read_epochs, read_lines
 from search.runs.journal_writer import Journal
 from search.runs.line_format import EPOCHS, TRIALS, JournalError
-from search.runs.remote import Mirror, fetched, folder_for
+from search.runs.mirror import Mirror, fetched, folder_for
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def url(tmp_path: Path) -> str:
 def machine(monkeypatch: pytest.MonkeyPatch, name: str, tmp_path: Path) -> None:
     """Be another machine from now on: with a cache and a name of its own."""
     monkeypatch.setenv("FACESIAM_CACHE", str(tmp_path / name))
-    monkeypatch.setattr(remote, "_host", lambda: name)
+    monkeypatch.setattr(lease, "_host", lambda: name)
 
 
 def noted(url: str, *names: str) -> Mirror:
@@ -195,7 +195,7 @@ def test_a_damaged_part_is_one_sentence(
 def test_what_lies_beside_the_parts_is_nobodys_to_read_or_remove(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote, "PARTS", 2)
+    monkeypatch.setattr(mirror, "PARTS", 2)
     machine(monkeypatch, "one", tmp_path)
     noted(url, "0001").bucket.write("journal/notes.txt", b"mine")
     with Mirror(url, lambda text: None) as here:
@@ -227,9 +227,9 @@ def test_a_damaged_folder_here_is_set_aside(
 def test_a_sign_of_life_that_says_nothing_is_waited_for(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sign: bytes
 ) -> None:
-    monkeypatch.setattr(remote, "SILENCE", 0.05)
+    monkeypatch.setattr(lease, "SILENCE", 0.05)
     machine(monkeypatch, "one", tmp_path)
-    Bucket(url).write(remote.LOCK, sign)
+    Bucket(url).write(lease.LOCK, sign)
     said: list[str] = []
     with Mirror(url, said.append) as here:
         pass
@@ -240,7 +240,7 @@ def test_session_after_session_the_bucket_has_the_journal_as_it_is_here(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On this machine and on others, with parts that become one in between."""
-    monkeypatch.setattr(remote, "PARTS", 5)
+    monkeypatch.setattr(mirror, "PARTS", 5)
     for session in range(6):
         machine(monkeypatch, f"machine{session % 4}", tmp_path)
         with Mirror(url, lambda text: None) as here:
@@ -262,7 +262,7 @@ def test_parts_that_became_one_may_still_be_there(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when a driver was killed before it removed them."""
-    monkeypatch.setattr(remote, "PARTS", 2)
+    monkeypatch.setattr(mirror, "PARTS", 2)
     machine(monkeypatch, "one", tmp_path)
     here = noted(url, "0001")
     part = "journal/000000000001-000000000002.jsonl"
@@ -295,9 +295,9 @@ def test_the_bucket_never_has_an_end_without_its_epochs(
 def test_a_run_is_of_one_driver_until_it_is_silent(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote, "SILENCE", 0.5)
-    monkeypatch.setattr(remote, "SIGNING", 0.05)
-    monkeypatch.setattr(remote, "PERIOD", 0.02)
+    monkeypatch.setattr(lease, "SILENCE", 0.5)
+    monkeypatch.setattr(lease, "SIGNING", 0.05)
+    monkeypatch.setattr(mirror, "PERIOD", 0.02)
     machine(monkeypatch, "one", tmp_path)
     said, lost = [], []
     with Mirror(url, said.append) as first:
@@ -310,17 +310,17 @@ def test_a_run_is_of_one_driver_until_it_is_silent(
 
         # Taken over all the same, as by one that could not see the signs: the first one ends.
         def taken() -> bool:  # more than once: the first may be about to write its sign over it
-            Bucket(url).write(remote.LOCK, b'{"host": "two", "pid": 7, "token": "other"}')
+            Bucket(url).write(lease.LOCK, b'{"host": "two", "pid": 7, "token": "other"}')
             return bool(lost)
 
         wait_for(taken)
         assert "process 7 on two has taken it over" in lost[0]
-        first._token = "other"  # so that it ends in peace
+        first._lease._token = "other"  # so that it ends in peace
     silent = {"host": "three", "pid": 1, "token": "x"}
     dead = {"host": "one", "pid": 2**22 + 1, "token": "x"}
     again = {"host": "one", "pid": os.getpid(), "token": "x"}  # a container that came up again
     for held in (silent, dead, again):
-        Bucket(url).write(remote.LOCK, json.dumps(held).encode())
+        Bucket(url).write(lease.LOCK, json.dumps(held).encode())
         with Mirror(url, said.append):
             pass
 
@@ -330,7 +330,7 @@ def test_what_cannot_be_brought_there_is_told_and_kept_here(
 ) -> None:
     machine(monkeypatch, "one", tmp_path)
     noted(url, "0001")
-    monkeypatch.setattr(remote, "PERIOD", 0.01)
+    monkeypatch.setattr(mirror, "PERIOD", 0.01)
     said: list[str] = []
     with Mirror(url, said.append) as here:
         write = here.bucket.write

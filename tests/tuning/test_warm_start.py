@@ -15,6 +15,7 @@ from builders import SPACES
 from facesiam.config.trial import TrialConfig
 from search.cli import parser
 from search.run import main, resolve
+from search.runs import layout
 from search.runs.journal_writer import Journal
 from search.runs.layout import RunError
 from search.space import SearchSpace, load
@@ -184,7 +185,7 @@ def test_what_it_began_with_is_kept_for_a_resume(space: SearchSpace, tmp_path: P
     assert warm_start.read(tmp_path) == known
     # One of before these fields were there.
     old = {"settings": settings, "value": 0.7, "step": 4, "status": "done", "source": "x/0001"}
-    (tmp_path / warm_start.FILE).write_text(json.dumps([old]))
+    (tmp_path / layout.WARM_START).write_text(json.dumps([old]))
     assert warm_start.read(tmp_path) == [
         warm_start.WarmStartTrial(settings, 0.7, 4, "done", "x/0001")
     ]
