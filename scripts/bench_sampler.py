@@ -37,7 +37,8 @@ import optuna
 from scipy.stats import t as student
 
 from facesiam.config.trial import Value, positive
-from search.pruning.scheduler import Scheduler, Stop
+from search.pruning.scheduler import Scheduler
+from search.pruning.stop_decision import StopDecision
 from search.space import SearchSpace, load
 from search.tuning.outcomes import progress_of
 from search.tuning.sampler import Sampler
@@ -72,7 +73,9 @@ class Suggester(Protocol):
     def epoch(self, trial: str, number: int, score: float) -> None:
         """Report an epoch."""
 
-    def tell(self, trial: str, score: float, stop: Stop | None, scheduler: Scheduler) -> None:
+    def tell(
+        self, trial: str, score: float, stop: StopDecision | None, scheduler: Scheduler
+    ) -> None:
         """Report a trial's end."""
 
 
@@ -91,7 +94,9 @@ class Ours:
     def epoch(self, trial: str, number: int, score: float) -> None:
         """Nothing: it is told of ends."""
 
-    def tell(self, trial: str, score: float, stop: Stop | None, scheduler: Scheduler) -> None:
+    def tell(
+        self, trial: str, score: float, stop: StopDecision | None, scheduler: Scheduler
+    ) -> None:
         """Report a trial's end as the Recorder does."""
         history = scheduler.histories.get(trial)
         went = progress_of(history, self.space) if history else None
@@ -133,7 +138,9 @@ class Optuna:
         """Report an epoch."""
         self.trials[trial].report(score, number)
 
-    def tell(self, trial: str, score: float, stop: Stop | None, scheduler: Scheduler) -> None:
+    def tell(
+        self, trial: str, score: float, stop: StopDecision | None, scheduler: Scheduler
+    ) -> None:
         """Report a trial's end."""
         if stop:
             self.study.tell(self.trials[trial], state=optuna.trial.TrialState.PRUNED)
@@ -169,7 +176,9 @@ class Before(Optuna):
     def epoch(self, trial: str, number: int, score: float) -> None:
         """Nothing: it is told of ends."""
 
-    def tell(self, trial: str, score: float, stop: Stop | None, scheduler: Scheduler) -> None:
+    def tell(
+        self, trial: str, score: float, stop: StopDecision | None, scheduler: Scheduler
+    ) -> None:
         """Report a trial's end: of one that was stopped its best score, at its last step."""
         if stop:
             self.trials[trial].report(score, scheduler.step(trial))
@@ -235,7 +244,7 @@ def search(space: SearchSpace, sampler: Suggester, workers: int) -> list[Setting
         now, number, epoch, name = heapq.heappop(events)
         settings = order[number - 1]
         row, last = measured(settings, epoch, rng), epoch + 1 == settings["epochs"]
-        stop = scheduler.hear(name, row, last)
+        stop = scheduler.observe(name, row, last)
         best[name] = max(row["val_acc"], best.get(name, 0.0))
         sampler.epoch(name, epoch + 1, row["val_acc"])
         if not stop and not last:

@@ -43,12 +43,12 @@ from search.pruning.simulator import (
     PATIENCE,
     THRESHOLD,
     Arrival,
-    Everything,
-    Ours,
+    NoPruning,
     Outcome,
     Policy,
-    RayAsha,
-    Threshold,
+    RayAshaPolicy,
+    SchedulerPolicy,
+    ThresholdPolicy,
     by_first_epoch,
     late,
     order_of,
@@ -119,11 +119,11 @@ def contest(
     ours = replace(searched, prune=searched.prune | {"control": 0.0})
     asha = "ASHA and rules" if searched.prune["asha"] else "rules, no ASHA"
     policies: dict[str, Callable[[], Policy]] = {
-        "everything": Everything,
-        f"below {THRESHOLD} for {PATIENCE}": Threshold,
-        "Ray's ASHA": lambda: RayAsha(searched),
-        "our ASHA, no rules": lambda: Ours(bare, odds),
-        asha: lambda: Ours(ours, odds),
+        "everything": NoPruning,
+        f"below {THRESHOLD} for {PATIENCE}": ThresholdPolicy,
+        "Ray's ASHA": lambda: RayAshaPolicy(searched),
+        "our ASHA, no rules": lambda: SchedulerPolicy(bare, odds),
+        asha: lambda: SchedulerPolicy(ours, odds),
     }
     if not searched.prune["asha"]:
         del policies["our ASHA, no rules"]

@@ -16,7 +16,7 @@ from search.analysis.frames import load, objective
 from search.analysis.rule_audit import decided, lost_by_stopping, near_best
 from search.analysis.trial_table import UNTESTED, differing
 from search.pruning.history import LEVEL, History, departure
-from search.pruning.rules import spent_after
+from search.pruning.rules import momentum_spent_after
 from search.runs.journal import read_trials
 from search.runs.layout import RunError, folder_of, settings
 from search.space import load as load_space
@@ -162,7 +162,7 @@ def _not_dead(record: TrialRecord) -> str:
     """Say why a trial without a gradient was not certified dead for want of updates."""
     still = (record.epochs["trunk_grad_zero"] == 1)[::-1].cumprod()[::-1].astype(bool)
     updates = int(record.epochs["updates"][still].sum())
-    needed = spent_after(_history(record), len(still) - int(still.sum()))
+    needed = momentum_spent_after(_history(record), len(still) - int(still.sum()))
     if not 0 < updates < needed:
         return ""
     return f"; no gradient in {updates} updates, of the {needed} that certify a death"

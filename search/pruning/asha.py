@@ -1,27 +1,9 @@
-"""Successive halving: Ray's ASHA with its rungs and cutoffs, and five things that it lacks.
+"""Successive halving (ASHA): its rungs, a set for each schedule of the learning rate.
 
-- *A trial that a rule stops counts as a peer* with the best it had, in the first rung. Left out,
-  the rung would hold good trials only and its cutoff would stop some of them. Higher rungs it
-  does not reach, as most of its kind would not; where ASHA alone had let one through, for want
-  of peers, the cutoff there is now higher.
-- *Age counts from take-off.* A net that still guesses has learned nothing that could be compared:
-  it is a peer in the first rung, but for a third of its epochs it is for the rule ``chance`` to
-  say whether to wait for it. Once it starts it meets the others at the same age. Without that
-  rule, or after that third, age counts from epoch 0.
-- *A rung is asked again.* Ray judges a trial when it arrives at a rung and never after, so the
-  first to arrive (a fast small net) runs to its end whatever comes behind it. Here a trial is
-  held, after each epoch, against what the cutoff of its last rung has become.
-- *Noise.* An accuracy a on P pairs has a standard error of √(a (1 - a) / P): 0.9 points at 80 % of
-  2,000, and so has an area under the ROC curve. A trial is stopped only where it lies more than
-  ``noise`` of them below the cutoff, so that those that are alike go on together. Losses and
-  training accuracies come without a standard error.
-- *Who goes the leader's way goes on.* A trial that has at a rung what the best of all had there is
-  not stopped, whatever the others had (``as_the_leader``, asked by ``pruners.py``).
-
-Trials with different `epochs` are compared at the same epoch, or at the same share of their own
-(``compare: share``): then age counts in epochs of the longest trial. Each schedule of the learning
-rate has rungs of its own, compared by share where the rate falls; while it rises a trial ages by
-its share of the highest (``pruners.py``).
+It differs from Ray's in five ways: a trial that a rule stops counts as a peer, age counts from
+take-off, a rung is asked again after every epoch, a trial that lies within the noise of the cutoff
+goes on, and so does one that has at a rung what the best of all had there. docs/pruning.md says
+why.
 """
 
 from __future__ import annotations
@@ -29,29 +11,21 @@ from __future__ import annotations
 import bisect
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
-
-from ray.tune.schedulers import ASHAScheduler
+from typing import Any
 
 from facesiam.objective import Objective
-from search.pruning.noise import NOISY, standard_error
+from search.pruning import schedule_progress
+from search.pruning.history import History, take_off, waited_for
+from search.pruning.significance import NOISY, standard_error
+from search.pruning.stop_decision import StopDecision, finite
+from search.space import SearchSpace
 
 WORST = 1e30
 """What a trial without a finite score has in a rung, below all others."""
 
 
-class Cut(NamedTuple):
-    """Why ASHA stops a trial."""
-
-    rung: float
-    """Age at the rung, in epochs."""
-    value: float
-    cutoff: float
-    peers: int
-
-
 class Asha:
-    """The rungs of one search.
+    """The rungs for the trials of one schedule.
 
     Args:
         settings: grace, factor, compare and noise of `prune.asha`.
@@ -72,8 +46,8 @@ class Asha:
             (grace * factor**step, {}) for step in reversed(range(count))
         ]
         """Age and scores by trial, the highest rung first; scores are turned so that more wins."""
-        self.waiting: set[str] = set()
-        """Trials whose place in the first rung is not final: they still guess."""
+        self.provisional: set[str] = set()
+        """Trials whose score in the first rung is not final: they still guess."""
         self._order: dict[float, list[float]] = {at: [] for at, _ in self.rungs}
         """By rung its scores in order: a search may have 10,000 trials, each asked every epoch."""
         self.leader: tuple[float, str] = -math.inf, ""
@@ -84,33 +58,42 @@ class Asha:
         return epochs * self.longest / planned if self.share and planned else float(epochs)
 
     def peer(self, trial: str, score: float, final: bool) -> None:
-        """Enter in the first rung a trial that is not judged there: stopped, or still guessing."""
+        """Enter a trial in the first rung without a decision: it was stopped, or still guesses.
+
+        Args:
+            trial: its id.
+            score: its best score so far.
+            final: it was stopped, so that the score stays.
+        """
         at, first = self.rungs[-1]
         # Short trials that are compared by share may have gone past the first rung unseen.
-        if trial in self.waiting or not any(trial in scores for _, scores in self.rungs):
+        if trial in self.provisional or not any(trial in scores for _, scores in self.rungs):
             self._put(at, first, trial, self._turned(score))
         if final:
-            self.waiting.discard(trial)
+            self.provisional.discard(trial)
         elif not any(trial in scores for _, scores in self.rungs[:-1]):
-            self.waiting.add(trial)
+            self.provisional.add(trial)
 
-    def judge(
+    def decide(
         self, trial: str, age: float, score: float, pairs: int, guesses: bool = False
-    ) -> Cut | None:
-        """Enter a trial's best score so far at its age, and say whether it stops there.
+    ) -> StopDecision | None:
+        """Enter a trial's best score so far at its age; return why it stops there, if it does.
 
         Args:
             trial: its id.
             age: as ``age`` counts it, from take-off.
             score: the best value of the metric so far.
-            pairs: that the score rests on; 0 where it is unknown: no noise then.
-            guesses: it has not taken off, and is waited for no longer: it stays a peer in the
-                first rung.
+            pairs: validation pairs behind the score; 0 where unknown, which means no noise.
+            guesses: it has not taken off, and ASHA waits for that no longer: it stays a peer in
+                the first rung.
+
+        Returns:
+            The decision without a sentence and an epoch; None: it goes on.
         """
         if self._turned(score) > self.leader[0]:
             self.leader = self._turned(score), trial
-        if trial in self.waiting:
-            self.waiting.discard(trial)
+        if trial in self.provisional:
+            self.provisional.discard(trial)
             if not guesses:  # from now on its age counts
                 self._drop(*self.rungs[-1], trial)
         rung = next((rung for rung in self.rungs if age >= rung[0]), None)
@@ -124,13 +107,13 @@ class Asha:
         self._put(at, scores, trial, self._turned(score))
         return self._below(at, scores[trial], cutoff, peers, pairs)
 
-    def as_the_leader(self, trial: str, rung: float, pairs: int) -> bool:
-        """Say whether the best trial of all had no more at this rung, and has gone beyond it.
+    def matches_leader(self, trial: str, rung: float, pairs: int) -> bool:
+        """Say whether a trial has at a rung what the best of all had there, which has gone on.
 
         Args:
             trial: its id, which is at the rung.
             rung: age at the rung.
-            pairs: as in ``judge``.
+            pairs: as in ``decide``.
         """
         best = self.leader[1]
         if not any(best in higher for age, higher in self.rungs if age > rung):
@@ -140,20 +123,25 @@ class Asha:
         return not scores[trial] < known - self._margin(scores[trial], pairs)
 
     def _turned(self, score: float) -> float:
-        # Between two infinities there is no percentile, and a NaN cutoff stops nobody.
+        # Between two infinities there is no percentile, and a NaN cutoff stops no trial.
         return min(WORST, max(-WORST, self.objective.key(score)))
 
-    def _again(self, trial: str, at: float, scores: Mapping[str, float], pairs: int) -> Cut | None:
+    def _again(
+        self, trial: str, at: float, scores: Mapping[str, float], pairs: int
+    ) -> StopDecision | None:
         peers = len(scores) - 1
         if peers == 0:
             return None
         return self._below(at, scores[trial], self._cutoff(at, scores), peers, pairs)
 
-    def _below(self, at: float, score: float, cutoff: float, peers: int, pairs: int) -> Cut | None:
+    def _below(
+        self, at: float, score: float, cutoff: float, peers: int, pairs: int
+    ) -> StopDecision | None:
         if not score < cutoff - self._margin(score, pairs):
             return None
-        value = score if score > -WORST else -math.inf
-        return Cut(at, self.objective.key(value), self.objective.key(cutoff), peers)
+        value = self.objective.key(score if score > -WORST else -math.inf)
+        cutoff = self.objective.key(cutoff)
+        return StopDecision("asha", None, None, at, finite(value), cutoff, peers)
 
     def _margin(self, score: float, pairs: int) -> float:
         score = self.objective.key(score)
@@ -181,38 +169,88 @@ class Asha:
         del ordered[bisect.bisect_left(ordered, scores.pop(trial))]
 
 
-class Plain:
-    """Ray's own ASHAScheduler, each epoch's score as it is: what the comparison in replay is with.
+class AshaBySchedule:
+    """ASHA for trials of different schedules of the learning rate, which have rungs of their own.
+
+    At the same epoch a rate that has yet to fall and one that has fallen are not alike, nor are
+    two at unequal shares of the same fall.
 
     Args:
-        settings: grace and factor of `prune.asha`.
-        objective: what is compared.
-        longest: the most epochs that a trial can have.
+        space: whose `prune.asha` it follows.
+        waits: whether the rule ``chance`` is on, so that age counts from take-off.
     """
 
-    def __init__(self, settings: Mapping[str, Any], objective: Objective, longest: int) -> None:
-        self.metric = objective.metric
-        self.ray: Any = ASHAScheduler(
-            time_attr="age",
-            metric=objective.metric,
-            mode=objective.mode,
-            max_t=longest,
-            stop_last_trials=False,
-            grace_period=settings["grace"],
-            reduction_factor=settings["factor"],
+    def __init__(self, space: SearchSpace, waits: bool) -> None:
+        self.space, self.waits = space, waits
+        schedule = str(space.possible("schedule")[0])
+        self.first = _rungs(space, schedule)
+        """The rungs for trials of the space's first schedule."""
+        self._rungs = {schedule: self.first}
+
+    def decide(self, name: str, history: History, score: float) -> StopDecision | None:
+        """Enter a trial's score after an epoch; return why the trial stops, if it does.
+
+        Args:
+            name: the trial.
+            history: its epochs.
+            score: its best score so far.
+        """
+        asha, guesses = self._of(history), False
+        if self.waits:
+            guesses = take_off(history) is None
+            if guesses and waited_for(history, len(history.rows)):
+                if self._age(history, 0) >= asha.rungs[-1][0]:
+                    asha.peer(name, score, final=False)
+                return None
+        age = self._age(history, self._start(history))
+        stop = asha.decide(name, age, score, history.pairs, guesses)
+        if stop is None or asha.matches_leader(name, stop.rung or 0.0, history.pairs):
+            return None
+        return stop._replace(reason=self._reason(stop, history), epoch=history.epoch)
+
+    def peer(self, name: str, history: History, score: float) -> None:
+        """Enter a trial that a rule has stopped."""
+        self._of(history).peer(name, score, final=True)
+
+    def age(self, history: History) -> float:
+        """Return the age of a trial in epochs, as ASHA compares them, from epoch 0."""
+        return self._of(history).age(len(history.rows), history.planned)
+
+    def _of(self, history: History) -> Asha:
+        schedule = schedule_progress.family(history.settings)
+        if schedule not in self._rungs:
+            self._rungs[schedule] = _rungs(self.space, schedule)
+        return self._rungs[schedule]
+
+    def _start(self, history: History) -> int:
+        """Return the epoch that a trial's age counts from: its take-off, if it was waited for.
+
+        A trial that was compared while it guessed keeps its age: younger, it would come once more
+        to rungs that have its score as a guess.
+        """
+        start = take_off(history) if self.waits else None
+        return start if start is not None and waited_for(history, start) else 0
+
+    def _age(self, history: History, start: int) -> float:
+        """Return a trial's age from an epoch on; while its rate rises it ages more slowly."""
+        epochs = history.warmup_adjusted() - history.warmup_adjusted(start)
+        return self._of(history).age(epochs, history.planned)
+
+    def _reason(self, stop: StopDecision, history: History) -> str:
+        asha, start = self._of(history), self._start(history)
+        value = asha.objective.worst if stop.value is None else stop.value
+        age = f"{stop.rung:g} epochs" + asha.share * f" of {asha.longest}"
+        age += f" from its take-off at epoch {start}" if start else ""
+        return (
+            f"best {asha.objective.metric} {value:.4f} at the rung of {age}, cutoff "
+            f"{stop.cutoff:.4f} of {stop.peers} peers"
         )
 
-    def begin(self, trial: str) -> None:
-        """Take note of a trial."""
-        self.ray.on_trial_add(None, _Named(trial))
 
-    def stops(self, trial: str, epochs: int, score: float) -> bool:
-        """Enter the score after so many epochs, and say whether the trial stops."""
-        result = {"age": epochs, self.metric: score}
-        return bool(self.ray.on_trial_result(None, _Named(trial), result) == ASHAScheduler.STOP)
-
-
-class _Named(NamedTuple):
-    """All that Ray's ASHA wants to know of a trial."""
-
-    trial_id: str
+def _rungs(space: SearchSpace, schedule: str) -> Asha:
+    """Return ASHA's rungs for the trials of a schedule."""
+    settings, epochs = dict(space.prune["asha"]), space.possible("epochs")
+    # Trials of one length are compared by epochs either way, and their reasons say so.
+    if schedule_progress.falls({"schedule": schedule}) and len(epochs) > 1:
+        settings["compare"] = "share"
+    return Asha(settings, space.objective, space.max_epochs())

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from facesiam.config.trial import Value
-from search.pruning import noise, recorded_runs, schedule_progress
+from search.pruning import recorded_runs, schedule_progress, significance
 from search.pruning.history import History
 from search.pruning.late_start import Odds
 from search.pruning.rules import CERTAIN
@@ -96,7 +96,7 @@ def _kind(settings: Mapping[str, Value], odds: Odds) -> Kind:
         odds.pace(settings),
         (protocol, pairs),
         float(settings["weight_decay"]) != 0,
-        bool(History([row], settings).coins),
+        bool(History([row], settings).balanced_pairs),
     )
 
 
@@ -114,7 +114,7 @@ def _chance(space: SearchSpace, kind: Kind, odds: Odds) -> str | None:
     care, planned = float(space.prune["chance"]["care"]), kind.epochs
     for epochs in range(1, planned):
         whole = int(
-            kind.pace * schedule_progress.at_full_rate(kind.settings, epochs, planned) + 1e-9
+            kind.pace * schedule_progress.full_rate_epochs(kind.settings, epochs, planned) + 1e-9
         )
         if not whole or schedule_progress.rises(kind.settings, epochs - 1, planned):
             continue
@@ -131,14 +131,14 @@ def _chance(space: SearchSpace, kind: Kind, odds: Odds) -> str | None:
 
 
 def _plateau(space: SearchSpace, kind: Kind) -> str | None:
-    if not noise.is_known(space.objective):
-        return f"it knows no noise of {space.metric}, only of {' and '.join(noise.NOISY)}"
+    if not significance.is_known(space.objective):
+        return f"it knows no noise of {space.metric}, only of {' and '.join(significance.NOISY)}"
     if space.count() == 1:
         return "there is no other trial"
     patience, planned = int(space.prune["plateau"]["patience"]), kind.epochs
-    first = schedule_progress.climbed(kind.settings, 1, planned)
+    first = schedule_progress.warmup_adjusted(kind.settings, 1, planned)
     for epochs in range(2, planned):
-        still = schedule_progress.climbed(kind.settings, epochs, planned) - first
+        still = schedule_progress.warmup_adjusted(kind.settings, epochs, planned) - first
         if still >= patience - 1e-9 and schedule_progress.settled(kind.settings, epochs, planned):
             return None
     return (
@@ -151,7 +151,7 @@ def _asha(space: SearchSpace, kind: Kind) -> str | None:
         return "there is no other trial"
     asha, planned = space.prune["asha"], kind.epochs
     shares = asha["compare"] == "share" or schedule_progress.falls(kind.settings)
-    before = schedule_progress.climbed(kind.settings, planned - 1, planned)
+    before = schedule_progress.warmup_adjusted(kind.settings, planned - 1, planned)
     age = before * space.max_epochs() / planned if shares else before
     if age >= asha["grace"]:
         return None

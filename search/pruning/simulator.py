@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 from facesiam.config.trial import is_calibrated
-from search.pruning.asha import Plain
 from search.pruning.late_start import Odds
+from search.pruning.ray_asha import RayAsha
 from search.pruning.recorded_runs import Curve
-from search.pruning.scheduler import Scheduler, Stop
+from search.pruning.scheduler import Scheduler
+from search.pruning.stop_decision import StopDecision
 from search.space import SearchSpace
 
 THRESHOLD, PATIENCE = 0.53, 5
@@ -33,7 +34,7 @@ class Policy(Protocol):
     def begin(self, run: Arrival) -> None:
         """Take note of a run that starts."""
 
-    def judge(self, run: Arrival, epoch: int) -> Stop | None:
+    def decide(self, run: Arrival, epoch: int) -> StopDecision | None:
         """Return why the run stops after this epoch, from 0; None: it goes on."""
 
 
@@ -44,7 +45,7 @@ class Outcome:
     epochs: int
     seconds: float
     finished: tuple[Arrival, ...]
-    stops: dict[str, Stop]
+    stops: dict[str, StopDecision]
 
 
 def simulate(runs: Sequence[Arrival], policy: Policy, workers: int) -> Outcome:
@@ -52,7 +53,7 @@ def simulate(runs: Sequence[Arrival], policy: Policy, workers: int) -> Outcome:
     queue, events = list(reversed(runs)), list[tuple[float, int, int, Arrival]]()
     spent, clock, started = 0, 0.0, 0
     finished: list[Arrival] = []
-    stops: dict[str, Stop] = {}
+    stops: dict[str, StopDecision] = {}
 
     def start(at: float) -> None:
         nonlocal started
@@ -67,7 +68,7 @@ def simulate(runs: Sequence[Arrival], policy: Policy, workers: int) -> Outcome:
     while events:
         clock, number, epoch, run = heapq.heappop(events)
         spent += 1
-        stop = policy.judge(run, epoch)
+        stop = policy.decide(run, epoch)
         if stop:
             stops[run.name] = stop
         elif epoch + 1 == len(run.curve.rows):
@@ -80,47 +81,47 @@ def simulate(runs: Sequence[Arrival], policy: Policy, workers: int) -> Outcome:
     return Outcome(spent, clock, tuple(finished), stops)
 
 
-class Everything:
+class NoPruning:
     """Stops nothing."""
 
     def begin(self, run: Arrival) -> None:
         """Nothing to note."""
 
-    def judge(self, run: Arrival, epoch: int) -> Stop | None:
+    def decide(self, run: Arrival, epoch: int) -> StopDecision | None:
         """Let it go on."""
         return None
 
 
-class Threshold(Everything):
+class ThresholdPolicy(NoPruning):
     """The rule of thumb: below 0.53 for five epochs in a row."""
 
-    def judge(self, run: Arrival, epoch: int) -> Stop | None:
+    def decide(self, run: Arrival, epoch: int) -> StopDecision | None:
         """Stop a run whose last PATIENCE epochs all lie below THRESHOLD."""
         last = run.curve.rows[max(0, epoch + 1 - PATIENCE) : epoch + 1]
         below = len(last) == PATIENCE and all(row.get("val_acc", 1) < THRESHOLD for row in last)
-        return Stop("threshold", "", epoch) if below else None
+        return StopDecision("threshold", "", epoch) if below else None
 
 
-class RayAsha(Everything):
+class RayAshaPolicy(NoPruning):
     """Ray's ASHA by itself, with the grace and the factor of the space."""
 
     def __init__(self, searched: SearchSpace) -> None:
         self.metric = searched.metric
-        self.asha = Plain(_asha_of(searched), searched.objective, searched.max_epochs())
+        self.asha = RayAsha(_asha_of(searched), searched.objective, searched.max_epochs())
 
     def begin(self, run: Arrival) -> None:
         """Give the run its place."""
         self.asha.begin(run.name)
 
-    def judge(self, run: Arrival, epoch: int) -> Stop | None:
+    def decide(self, run: Arrival, epoch: int) -> StopDecision | None:
         """Ask Ray."""
         score = run.curve.rows[epoch].get(self.metric)
         if score is None or not self.asha.stops(run.name, epoch + 1, score):
             return None
-        return Stop("asha", "", epoch)
+        return StopDecision("asha", "", epoch)
 
 
-class Ours(Everything):
+class SchedulerPolicy(NoPruning):
     """The scheduler of a search."""
 
     def __init__(self, searched: SearchSpace, odds: Odds) -> None:
@@ -132,21 +133,21 @@ class Ours(Everything):
         known = self.odds.knows(run.curve)
         self.scheduler.histories[run.name].name = run.curve.id if known else ""
 
-    def judge(self, run: Arrival, epoch: int) -> Stop | None:
+    def decide(self, run: Arrival, epoch: int) -> StopDecision | None:
         """Ask the scheduler."""
-        self.scheduler.enter(run.name, run.curve.rows[epoch] | {"epoch": epoch})
+        self.scheduler.add_epoch(run.name, run.curve.rows[epoch] | {"epoch": epoch})
         last = epoch + 1 == len(run.curve.rows)
-        return self.scheduler.verdict(run.name, last)
+        return self.scheduler.decide(run.name, last)
 
 
 def top_k(runs: Sequence[Arrival], k: int, workers: int, searched: SearchSpace) -> Outcome:
     """One epoch for every run, then the best k of them to their end; ties to the first to come."""
     chosen = {run.name for run in by_first_epoch(runs, searched)[:k]}
-    stops = {run.name: Stop("top k", "", 0) for run in runs if run.name not in chosen}
-    first = simulate([_cut(run, 0, 1) for run in runs], Everything(), workers)
+    stops = {run.name: StopDecision("top k", "", 0) for run in runs if run.name not in chosen}
+    first = simulate([_cut(run, 0, 1) for run in runs], NoPruning(), workers)
     ones = tuple(run for run in runs if run.name in chosen and len(run.curve.rows) == 1)
     longer = [run for run in runs if run.name in chosen and len(run.curve.rows) > 1]
-    rest = simulate([_cut(run, 1, None) for run in longer], Everything(), workers)
+    rest = simulate([_cut(run, 1, None) for run in longer], NoPruning(), workers)
     return Outcome(
         first.epochs + rest.epochs, first.seconds + rest.seconds, (*ones, *longer), stops
     )
@@ -193,7 +194,7 @@ def _coins(rng: random.Random, pairs: int) -> float:
 
 
 def _chosen(rng: random.Random, pairs: int) -> float:
-    """Return the accuracy at the best threshold of scores in random order; as ``chosen_edge``."""
+    """Return the accuracy at the best threshold of scores in random order."""
     steps = [1, -1] * (pairs // 2)
     rng.shuffle(steps)
     return 0.5 + max(itertools.accumulate(steps), default=0) / max(pairs, 1)

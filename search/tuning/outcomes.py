@@ -76,7 +76,7 @@ def progress_of(history: History, space: SearchSpace) -> Progress:
     learned = start is not None or history.metric != space.metric
     start = start if start is not None and waited_for(history, start) else 0
     # A history without planned epochs has no schedule to go by.
-    clock = history.climbed if history.planned else float
+    clock = history.warmup_adjusted if history.planned else float
     begun = clock(start)
     best, scores = math.nan, list[float]()
     for epoch, row in enumerate(history.rows):

@@ -17,7 +17,7 @@ from facesiam.config.trial import EpochMetrics
 from facesiam.fingerprint import Key
 from facesiam.storage import Folder, Storage
 from facesiam.storage import sweep as storage_sweep
-from search.pruning.scheduler import Stop
+from search.pruning.stop_decision import StopDecision
 from search.resources.allocation import Allocation
 from search.runs.journal_writer import Journal
 from search.runs.reuse import ReusableTrial
@@ -30,7 +30,7 @@ from search.tuning.tensorboard import TensorBoard
 
 Sweep = Callable[[Callable[[], Mapping[str, set[str]]]], None]
 """Removes the files of the trials that are over, which it asks for, by folder, when it does."""
-INTERRUPTED = Stop("interrupted", "interrupted")
+INTERRUPTED = StopDecision("interrupted", "interrupted")
 EPOCH_FIELDS = tuple(item.name for item in fields(EpochMetrics))
 OF_PAIRS = ("val_distinct", "val_right")
 """Of an epoch's validation pairs: how many are not of the pictures of an earlier one, and which
@@ -173,9 +173,9 @@ class Recorder(tune.Callback):
     def _epoch(self, name: str, metrics: Mapping[str, Any], result: Mapping[str, Any]) -> None:
         """Note an epoch, and what its result has of its validation pairs besides."""
         scheduler = self.state.scheduler
-        scheduler.enter(name, metrics)
+        scheduler.add_epoch(name, metrics)
         self.journal.epoch(name, {**metrics, **{key: result.get(key) for key in OF_PAIRS}})
-        spared = scheduler.spared.get(name)
+        spared = scheduler.controls.get(name)
         if spared and spared.epoch == metrics["epoch"]:
             self._note(name, "running")
         self.events.epoch(name, metrics)
@@ -211,7 +211,7 @@ class Recorder(tune.Callback):
         if self.stop and kind != failures.BUG:
             self._interrupt(name)
             return
-        stop, spared = Stop("error", reason), self.state.scheduler.spared.get(name)
+        stop, spared = StopDecision("error", reason), self.state.scheduler.controls.get(name)
         if spared:  # the decision outlives the failure
             stop = spared._replace(reason=f"failed: {reason}; spared before: {spared.reason}")
         self._end(name, "failed", stop, log=failures.last_lines(self.run / "logs" / f"{name}.log"))
@@ -235,9 +235,9 @@ class Recorder(tune.Callback):
         # Ray pickles the callbacks for its own restore, which nothing here uses.
         return {}
 
-    def _note(self, name: str, status: str, stop: Stop | None = None, **more: Any) -> None:
+    def _note(self, name: str, status: str, stop: StopDecision | None = None, **more: Any) -> None:
         """Note the status of a trial that runs."""
-        suggestion, spared = self.state.running[name], self.state.scheduler.spared.get(name)
+        suggestion, spared = self.state.running[name], self.state.scheduler.controls.get(name)
         if name in self.state.doublings:
             more["larger"] = self.state.doublings[name]
         self.journal.trial(
@@ -250,7 +250,7 @@ class Recorder(tune.Callback):
             **more,
         )
 
-    def _end(self, name: str, status: str, stop: Stop | None, **more: Any) -> None:
+    def _end(self, name: str, status: str, stop: StopDecision | None, **more: Any) -> None:
         self._note(name, status, stop, machine=self.machines.pop(name, None), **more)
         settings = self.state.running[name].settings
         value = self.state.end(name, status, stop.rule if stop else None)
@@ -258,7 +258,7 @@ class Recorder(tune.Callback):
         self.retries.forget(name)
         self._sweep()
         self.events.ended(name, settings, value, self.space.metric)
-        spared = self.state.scheduler.spared.get(name)
+        spared = self.state.scheduler.controls.get(name)
         shown = stop or spared
         reason = shown and (f"{shown.rule}: " * (shown.rule != "error") + str(shown.reason))
         if spared and not stop:
@@ -267,7 +267,7 @@ class Recorder(tune.Callback):
 
     def _interrupt(self, name: str) -> None:
         # What the control group was spared from must outlive the interruption.
-        self._note(name, "interrupted", self.state.scheduler.spared.get(name) or INTERRUPTED)
+        self._note(name, "interrupted", self.state.scheduler.controls.get(name) or INTERRUPTED)
         self.state.interrupt(name)
         self.trials.pop(name, None)
 
@@ -286,7 +286,7 @@ class Recorder(tune.Callback):
         for row in reused.rows:
             metrics = {key: row.get(key, math.nan) for key in EPOCH_FIELDS}
             last = metrics["epoch"] + 1 == suggestion.settings["epochs"]
-            stop = scheduler.hear(name, metrics, last)
+            stop = scheduler.observe(name, metrics, last)
             self._epoch(name, metrics, row)
             if stop:
                 break

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from search.pruning.scheduler import Scheduler, Stop
+from search.pruning.scheduler import Scheduler
+from search.pruning.stop_decision import StopDecision
 from search.runs.journal import read_events, read_trials
 from search.runs.line_format import EPOCHS
 from search.space import SearchSpace
@@ -21,7 +22,7 @@ from search.tuning.outcomes import Progress, progress_of
 from search.tuning.sampler import Sampler, Suggestion
 from search.tuning.warm_start import WarmStartTrial
 
-NO_STOP = Stop(None, None)
+NO_STOP = StopDecision(None, None)
 """Of a trial that nothing has stopped."""
 UNFINISHED = ("pending", "running", "interrupted", "failed")
 """Trials that a resumed run goes on with; a failed one gets another try."""
@@ -194,13 +195,13 @@ class SearchState:
         last_line = {
             (file, row["trial"]): line for line, (file, row) in enumerate(read_events(run))
         }
-        decided: dict[str, Stop | None] = {}
+        decided: dict[str, StopDecision | None] = {}
         for line, (file, row) in enumerate(read_events(run)):
             name = row["trial"]
             end, is_last = known[name], line == last_line[file, name]
             stop, unfinished = stop_of(end), end["status"] in UNFINISHED
             if file == EPOCHS:
-                decided[name] = state.scheduler.replay(
+                decided[name] = state.scheduler.replay_epoch(
                     name, row, stop, bool(end.get("control")), unfinished and is_last
                 )
                 continue
@@ -210,14 +211,16 @@ class SearchState:
                 state.scheduler.begin(name, end["settings"])
             if is_last and not unfinished:
                 if stop:
-                    state.scheduler.replayed(name, stop, bool(end.get("control")))
+                    state.scheduler.replay_decision(name, stop, bool(end.get("control")))
                 state._replay_end(name, end["status"], end)
         for name, end in known.items():
             if end["status"] in UNFINISHED:
                 state._replay_unfinished(name, end, decided[name])
         return state
 
-    def _replay_unfinished(self, name: str, known: Mapping[str, Any], stop: Stop | None) -> None:
+    def _replay_unfinished(
+        self, name: str, known: Mapping[str, Any], stop: StopDecision | None
+    ) -> None:
         """Queue a trial to go on with; end one of which only the end was not noted.
 
         Args:
@@ -228,7 +231,7 @@ class SearchState:
         control = bool(known.get("control"))
         self.doublings |= {name: known["larger"]} if known.get("larger") else {}
         self.ran_with |= {name: known["ran"]} if known.get("ran") else {}
-        self.scheduler.replayed(name, stop_of(known), control)
+        self.scheduler.replay_decision(name, stop_of(known), control)
         if stop:
             fields = {**stop.noted(), "control": False}
             self._replay_end(name, "stopped", {**known, **fields}, fields)
@@ -248,8 +251,8 @@ class SearchState:
         self.past_ends.append(PastEnd(name, status, value, known.get("stop_reason"), missing))
 
 
-def stop_of(known: Mapping[str, Any]) -> Stop | None:
+def stop_of(known: Mapping[str, Any]) -> StopDecision | None:
     """Return what the journal has of why a trial was stopped; None where no rule did it."""
     if known.get("stop_rule") in (None, "error", "interrupted"):
         return None
-    return Stop(**{name: known.get(f"stop_{name}") for name in Stop._fields})
+    return StopDecision(**{name: known.get(f"stop_{name}") for name in StopDecision._fields})

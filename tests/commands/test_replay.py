@@ -12,18 +12,18 @@ from builders import SPACES
 from search import replay
 from search.pruning.late_start import Odds
 from search.pruning.recorded_runs import SHIPPED, Curve, read
-from search.pruning.scheduler import Stop
 from search.pruning.simulator import (
     Arrival,
-    Everything,
-    Ours,
-    RayAsha,
-    Threshold,
+    NoPruning,
+    RayAshaPolicy,
+    SchedulerPolicy,
+    ThresholdPolicy,
     late,
     order_of,
     simulate,
     top_k,
 )
+from search.pruning.stop_decision import StopDecision
 from search.replay import contest, contests, main
 from search.space import SearchSpace, load
 
@@ -49,29 +49,29 @@ def space() -> SearchSpace:
 def test_workers_take_the_next_run_when_one_ends() -> None:
     """Two workers: a takes 2 x 3 s, b 1 x 4 s; c, 3 x 1 s, starts at 4 and ends at 7."""
     runs = [run("a", [0.5, 0.6], 3), run("b", [0.7], 4), run("c", [0.5, 0.6, 0.7], 1)]
-    outcome = simulate(runs, Everything(), workers=2)
+    outcome = simulate(runs, NoPruning(), workers=2)
     assert (outcome.epochs, outcome.seconds) == (6, 7.0)
     assert [arrival.name for arrival in outcome.finished] == ["b", "a", "c"]
-    assert simulate(runs, Everything(), workers=1).seconds == 13.0
+    assert simulate(runs, NoPruning(), workers=1).seconds == 13.0
 
 
-class _After(Everything):
+class _After(NoPruning):
     """Stops every run after its second epoch."""
 
-    def judge(self, run: Arrival, epoch: int) -> Stop | None:
-        return Stop("two", "", epoch) if epoch == 1 else None
+    def decide(self, run: Arrival, epoch: int) -> StopDecision | None:
+        return StopDecision("two", "", epoch) if epoch == 1 else None
 
 
 def test_a_stopped_run_frees_its_worker_and_has_not_finished() -> None:
     outcome = simulate([run("a", [0.5] * 9, 2), run("b", [0.6], 1)], _After(), workers=1)
     assert (outcome.epochs, outcome.seconds) == (3, 5.0)
     assert [arrival.name for arrival in outcome.finished] == ["b"]
-    assert outcome.stops == {"a": Stop("two", "", 1)}
+    assert outcome.stops == {"a": StopDecision("two", "", 1)}
 
 
 def test_the_rule_of_thumb_needs_five_epochs_below_in_a_row() -> None:
     broken = run("a", [0.5, 0.5, 0.53, 0.5, 0.5, 0.5, 0.5, 0.529, 0.9])
-    assert [Threshold().judge(broken, n) is not None for n in range(9)] == [False] * 7 + [
+    assert [ThresholdPolicy().decide(broken, n) is not None for n in range(9)] == [False] * 7 + [
         True,
         False,
     ]
@@ -88,17 +88,17 @@ def test_top_k_keeps_the_best_after_one_epoch_and_the_first_of_equals(space: Sea
 
 def test_rays_own_asha_is_asked_with_the_spaces_grace_and_factor(space: SearchSpace) -> None:
     """Grace 3, factor 4: of 0.6 and 0.8 the top quarter begins at 0.75."""
-    policy = RayAsha(space)
+    policy = RayAshaPolicy(space)
     for name, score, stops in (("a", 0.6, False), ("b", 0.8, False), ("c", 0.74, True)):
         arrival = run(name, [score] * 5)
         policy.begin(arrival)
-        assert [policy.judge(arrival, n) is not None for n in range(3)] == [False, False, stops]
+        assert [policy.decide(arrival, n) is not None for n in range(3)] == [False, False, stops]
 
 
 def test_our_policy_is_the_scheduler_of_a_search(space: SearchSpace) -> None:
     """Three at once: b comes to the rung of 3 epochs after a's 0.9. c guesses for three epochs, so
     it comes there at the end of its sixth, to 0.9 and 0.6: the top quarter begins at 0.825."""
-    policy = Ours(space, Odds((), own=True))
+    policy = SchedulerPolicy(space, Odds((), own=True))
     runs = [run("a", [0.9] * 12), run("b", [0.6] * 12), run("c", [0.5] * 3 + [0.7] * 9)]
     outcome = simulate(runs, policy, workers=3)
     assert [arrival.name for arrival in outcome.finished] == ["a"]
@@ -144,7 +144,10 @@ def test_a_row_is_what_the_orders_say(space: SearchSpace) -> None:
     order = [best, near, far]
     first = replay.Outcome(3, 3600.0, (best, near, far), {})
     second = replay.Outcome(
-        1, 7200.0, (near,), {"best": Stop("chance", "", 0), "far": Stop("asha", "", 0)}
+        1,
+        7200.0,
+        (near,),
+        {"best": StopDecision("chance", "", 0), "far": StopDecision("asha", "", 0)},
     )
     curves = [arrival.curve for arrival in order]
     row = replay._row("x", [first, second], [order, order], curves, space)

@@ -11,7 +11,9 @@ import pytest
 from ray.tune.schedulers import ASHAScheduler
 
 from facesiam.objective import Objective
-from search.pruning.asha import Asha, Cut, Plain
+from search.pruning.asha import Asha
+from search.pruning.ray_asha import RayAsha
+from search.pruning.stop_decision import StopDecision
 
 PAIRS = 2000
 
@@ -28,6 +30,11 @@ def asha(
     """The rungs of a search; 4, 8, 16 and 32 without arguments."""
     settings = {"grace": grace, "factor": factor, "compare": compare, "noise": noise}
     return Asha(settings, Objective(metric, mode), longest)
+
+
+def decision(rung: float, value: float | None, cutoff: Any, peers: int) -> StopDecision:
+    """What the rungs decide; the sentence and the epoch are filled in above them."""
+    return StopDecision("asha", None, None, rung, value, cutoff, peers)
 
 
 def first(halving: Asha) -> dict[str, float]:
@@ -56,7 +63,7 @@ def test_first_arrivals_are_judged_as_ray_judges_them(mode: str, factor: int, se
     when Ray says so."""
     rng, metric = random.Random(f"{mode}/{factor}/{seed}"), "val_acc"
     settings = {"grace": 2, "factor": factor}
-    ours, rays = asha(2, factor, mode=mode), Plain(settings, Objective(metric, mode), 60)
+    ours, rays = asha(2, factor, mode=mode), RayAsha(settings, Objective(metric, mode), 60)
     alive = [f"t{n}" for n in range(20)]
     for name in alive:
         rays.begin(name)
@@ -65,7 +72,7 @@ def test_first_arrivals_are_judged_as_ray_judges_them(mode: str, factor: int, se
     while arrivals:
         name = rng.choice(sorted(arrivals))
         rung, score = arrivals[name].pop(0), round(rng.random(), 1)
-        cut = ours.judge(name, float(rung), score, 0)
+        cut = ours.decide(name, float(rung), score, 0)
         assert (cut is not None) == rays.stops(name, rung, score)
         stops += cut is not None
         if cut or not arrivals[name]:
@@ -80,33 +87,33 @@ def test_a_cut_names_its_numbers() -> None:
     stops is a peer of those that come after it."""
     halving = asha(factor=4)
     for name, score in (("a", 0.6), ("b", 0.9), ("c", 0.7)):
-        halving.judge(name, 4, score, 0)
-    assert halving.judge("d", 5, 0.79, 0) == Cut(4, 0.79, pytest.approx(0.8), 3)
-    assert halving.judge("e", 3, 0.1, 0) is None and "e" not in first(halving)  # too young
+        halving.decide(name, 4, score, 0)
+    assert halving.decide("d", 5, 0.79, 0) == decision(4, 0.79, pytest.approx(0.8), 3)
+    assert halving.decide("e", 3, 0.1, 0) is None and "e" not in first(halving)  # too young
 
 
 def test_the_first_to_arrive_is_asked_again_when_better_ones_have_come() -> None:
     """Ray lets "a", the first, go on for ever. Here it is held against the median of all."""
     halving = asha()
-    assert halving.judge("a", 4, 0.6, 0) is None
-    assert halving.judge("a", 5, 0.6, 0) is None  # nobody else yet
-    assert halving.judge("b", 4, 0.8, 0) is None
-    assert halving.judge("a", 6, 0.6, 0) == Cut(4, 0.6, pytest.approx(0.7), 1)
+    assert halving.decide("a", 4, 0.6, 0) is None
+    assert halving.decide("a", 5, 0.6, 0) is None  # nobody else yet
+    assert halving.decide("b", 4, 0.8, 0) is None
+    assert halving.decide("a", 6, 0.6, 0) == decision(4, 0.6, pytest.approx(0.7), 1)
     # "b" lies above the median of 0.6 and 0.8 and goes on.
-    assert halving.judge("b", 5, 0.8, 0) is None
+    assert halving.decide("b", 5, 0.8, 0) is None
 
 
 def test_what_is_asked_again_is_the_score_of_the_rung() -> None:
     """A better score since then counts at the next rung, against those of the same age."""
     halving = asha()
     for name, score in (("a", 0.6), ("b", 0.8)):
-        halving.judge(name, 4, score, 0)
-    assert halving.judge("a", 7, 0.9, 0) == Cut(4, 0.6, pytest.approx(0.7), 1)
-    assert halving.judge("a", 8, 0.9, 0) is None and halving.rungs[-2][1] == {"a": 0.9}
+        halving.decide(name, 4, score, 0)
+    assert halving.decide("a", 7, 0.9, 0) == decision(4, 0.6, pytest.approx(0.7), 1)
+    assert halving.decide("a", 8, 0.9, 0) is None and halving.rungs[-2][1] == {"a": 0.9}
 
 
 def test_ray_lets_the_first_one_go_on() -> None:
-    rays = Plain({"grace": 4, "factor": 2}, Objective(), 60)
+    rays = RayAsha({"grace": 4, "factor": 2}, Objective(), 60)
     rays.begin("a")
     rays.begin("b")
     assert not rays.stops("a", 4, 0.6) and not rays.stops("b", 4, 0.8)
@@ -118,38 +125,38 @@ def test_half_a_standard_error_below_the_cutoff_goes_on(cutoff: float, stops: bo
     """0.8 of 2,000 pairs: the standard error is √(0.8 · 0.2 / 2000) = 0.00894, half of it 0.00447.
     So 0.8 goes on below a cutoff of up to 0.80447."""
     halving = asha(noise=0.5)
-    halving.judge("a", 4, cutoff, PAIRS)
-    assert (halving.judge("b", 4, 0.8, PAIRS) is not None) == stops
+    halving.decide("a", 4, cutoff, PAIRS)
+    assert (halving.decide("b", 4, 0.8, PAIRS) is not None) == stops
 
 
 @pytest.mark.parametrize(("noise", "stops"), [(0.5, False), (0.4, True)])
 def test_noise_holds_when_a_rung_is_asked_again(noise: float, stops: bool) -> None:
     """The median of a and b, 0.8, lies 0.004 above a, whose standard error is 0.0090."""
     halving = asha(noise=noise)
-    halving.judge("a", 4, 0.796, PAIRS)
-    halving.judge("b", 4, 0.804, PAIRS)
-    assert (halving.judge("a", 5, 0.796, PAIRS) is not None) == stops
+    halving.decide("a", 4, 0.796, PAIRS)
+    halving.decide("b", 4, 0.804, PAIRS)
+    assert (halving.decide("a", 5, 0.796, PAIRS) is not None) == stops
 
 
 def test_without_a_number_of_pairs_there_is_no_noise() -> None:
     halving = asha(noise=0.5)
-    halving.judge("a", 4, 0.801, 0)
-    assert halving.judge("b", 4, 0.8, 0) is not None
+    halving.decide("a", 4, 0.801, 0)
+    assert halving.decide("b", 4, 0.8, 0) is not None
 
 
 def test_losses_have_no_standard_error_and_less_of_them_is_better() -> None:
     halving = asha(noise=9.0, metric="val_loss", mode="min")
-    halving.judge("a", 4, 0.3, PAIRS)
-    assert halving.judge("b", 4, 0.301, PAIRS) == Cut(4, 0.301, pytest.approx(0.3), 1)
-    assert halving.judge("c", 4, 0.2, PAIRS) is None
-    assert halving.judge("a", 5, 0.3, PAIRS) is None  # the median of the three
+    halving.decide("a", 4, 0.3, PAIRS)
+    assert halving.decide("b", 4, 0.301, PAIRS) == decision(4, 0.301, pytest.approx(0.3), 1)
+    assert halving.decide("c", 4, 0.2, PAIRS) is None
+    assert halving.decide("a", 5, 0.3, PAIRS) is None  # the median of the three
     assert first(halving) == {"a": -0.3, "b": -0.301, "c": -0.2}
 
 
 def test_a_loss_that_never_was_finite_is_worse_than_any() -> None:
     halving = asha(metric="val_loss", mode="min")
-    halving.judge("a", 4, 0.3, 0)
-    assert halving.judge("b", 4, math.inf, 0) == Cut(4, math.inf, pytest.approx(0.3), 1)
+    halving.decide("a", 4, 0.3, 0)
+    assert halving.decide("b", 4, math.inf, 0) == decision(4, None, pytest.approx(0.3), 1)
 
 
 def test_shares_of_a_schedule_meet() -> None:
@@ -158,21 +165,21 @@ def test_shares_of_a_schedule_meet() -> None:
     assert by_share.age(5, 10) == by_share.age(30, 60) == 30
     assert by_epoch.age(5, 10) == 5 and by_epoch.age(30, 60) == 30
     assert by_share.age(5, 0) == 5  # nothing is known of its schedule
-    by_share.judge("long", by_share.age(30, 60), 0.8, 0)
-    assert by_share.judge("short", by_share.age(5, 10), 0.7, 0) == Cut(
+    by_share.decide("long", by_share.age(30, 60), 0.8, 0)
+    assert by_share.decide("short", by_share.age(5, 10), 0.7, 0) == decision(
         16, 0.7, pytest.approx(0.8), 1
     )
     # By epochs the short one stands at the rung of 4 and the long one at that of 16.
-    by_epoch.judge("long", by_epoch.age(30, 60), 0.8, 0)
-    assert by_epoch.judge("short", by_epoch.age(5, 10), 0.7, 0) is None
+    by_epoch.decide("long", by_epoch.age(30, 60), 0.8, 0)
+    assert by_epoch.decide("short", by_epoch.age(5, 10), 0.7, 0) is None
 
 
 def test_a_guessing_trial_is_a_peer_in_the_first_rung() -> None:
     """With it the median of 0.8 and 0.5 is 0.65, so 0.7 goes on; without it 0.8 would stop it."""
     halving = asha()
-    halving.judge("a", 4, 0.8, 0)
+    halving.decide("a", 4, 0.8, 0)
     halving.peer("guessing", 0.5, final=False)
-    assert halving.judge("b", 4, 0.7, 0) is None
+    assert halving.decide("b", 4, 0.7, 0) is None
     assert first(halving) == {"a": 0.8, "guessing": 0.5, "b": 0.7}
     halving.peer("guessing", 0.51, final=False)  # its best so far, as long as it waits
     assert first(halving)["guessing"] == 0.51
@@ -180,30 +187,30 @@ def test_a_guessing_trial_is_a_peer_in_the_first_rung() -> None:
 
 def test_a_trial_that_takes_off_gives_its_place_up_and_comes_again_at_its_age() -> None:
     halving = asha()
-    halving.judge("a", 4, 0.8, 0)
+    halving.decide("a", 4, 0.8, 0)
     halving.peer("late", 0.5, final=False)
-    assert halving.judge("late", 1, 0.7, 0) is None  # its first epoch since take-off
-    assert first(halving) == {"a": 0.8} and not halving.waiting
+    assert halving.decide("late", 1, 0.7, 0) is None  # its first epoch since take-off
+    assert first(halving) == {"a": 0.8} and not halving.provisional
     # With its old 0.5 the cutoff of a and itself would have been 0.65.
-    assert halving.judge("b", 4, 0.7, 0) == Cut(4, 0.7, pytest.approx(0.8), 1)
-    assert halving.judge("late", 4, 0.9, 0) is None and first(halving)["late"] == 0.9
+    assert halving.decide("b", 4, 0.7, 0) == decision(4, 0.7, pytest.approx(0.8), 1)
+    assert halving.decide("late", 4, 0.9, 0) is None and first(halving)["late"] == 0.9
 
 
 def test_a_stopped_trial_is_a_peer_for_good() -> None:
     halving = asha()
     halving.peer("dead", 0.5, final=True)
     halving.peer("dead", 0.6, final=True)  # the verdict is not passed twice
-    assert first(halving) == {"dead": 0.5} and not halving.waiting
+    assert first(halving) == {"dead": 0.5} and not halving.provisional
     halving.peer("waited", 0.5, final=False)
     halving.peer("waited", 0.52, final=True)
-    assert first(halving)["waited"] == 0.52 and not halving.waiting
+    assert first(halving)["waited"] == 0.52 and not halving.provisional
 
 
 def test_a_peer_that_was_judged_before_keeps_its_score() -> None:
     """A plateau at a later epoch changes nothing of what it had at the first rung."""
     halving = asha()
-    halving.judge("a", 4, 0.6, 0)
-    halving.judge("a", 8, 0.8, 0)
+    halving.decide("a", 4, 0.6, 0)
+    halving.decide("a", 8, 0.8, 0)
     halving.peer("a", 0.8, final=True)
     assert [scores for _, scores in halving.rungs] == [{}, {}, {"a": 0.8}, {"a": 0.6}]
 
@@ -212,7 +219,7 @@ def test_a_peer_that_went_past_the_first_rung_is_not_put_into_it() -> None:
     """An epoch of 5 is 12 of 60: the trial is judged at the rung of 8 first. When its loss breaks
     at the end, its best is not held against trials of 4 epochs."""
     halving = asha(compare="share")
-    halving.judge("short", halving.age(1, 5), 0.6, 0)
+    halving.decide("short", halving.age(1, 5), 0.6, 0)
     halving.peer("short", 0.85, final=True)
     assert [scores for _, scores in halving.rungs] == [{}, {}, {"short": 0.6}, {}]
 
@@ -232,9 +239,9 @@ def test_the_cutoff_is_that_of_the_scores_as_they_are(mode: str, factor: int) ->
         if what == 0:
             halving.peer(name, score, final=rng.random() < 0.3)
         elif what == 1:
-            halving.judge(name, rng.randrange(1, 60), score, 0, guesses=True)
+            halving.decide(name, rng.randrange(1, 60), score, 0, guesses=True)
         else:
-            halving.judge(name, rng.randrange(1, 60), score, 0)
+            halving.decide(name, rng.randrange(1, 60), score, 0)
         for at, scores in halving.rungs:
             assert sorted(scores.values()) == halving._order[at]
             if scores and n % 10 == 0:
@@ -246,23 +253,23 @@ def test_the_cutoff_is_that_of_the_scores_as_they_are(mode: str, factor: int) ->
 def test_a_peer_that_gets_better_while_it_waits_moves_the_cutoff() -> None:
     """Of 0.6 and 0.5 the median is 0.55, so "a" goes on; once the other has 0.9 it is 0.75."""
     halving = asha()
-    halving.judge("a", 4, 0.6, 0)
+    halving.decide("a", 4, 0.6, 0)
     halving.peer("waiting", 0.5, final=False)
-    assert halving.judge("a", 5, 0.6, 0) is None
+    assert halving.decide("a", 5, 0.6, 0) is None
     halving.peer("waiting", 0.9, final=False)
-    assert halving.judge("a", 6, 0.6, 0) == Cut(4, 0.6, pytest.approx(0.75), 1)
+    assert halving.decide("a", 6, 0.6, 0) == decision(4, 0.6, pytest.approx(0.75), 1)
 
 
 def test_the_last_ones_to_come_to_a_rung_count() -> None:
     """Of 50 scores of 0.6, 50 of 0.7 the median is 0.65, and with two more of 0.7 it is 0.7."""
     halving = asha()
     for n in range(100):
-        halving.judge(f"t{n}", 4, 0.7 if n % 2 else 0.6, 0)
+        halving.decide(f"t{n}", 4, 0.7 if n % 2 else 0.6, 0)
     halving.peer("a", 0.66, final=True)
-    assert halving.judge("a", 5, 0.66, 0) is None
-    halving.judge("b", 4, 0.7, 0)
-    halving.judge("c", 4, 0.7, 0)
-    assert halving.judge("a", 5, 0.66, 0) == Cut(4, 0.66, pytest.approx(0.7), 102)
+    assert halving.decide("a", 5, 0.66, 0) is None
+    halving.decide("b", 4, 0.7, 0)
+    halving.decide("c", 4, 0.7, 0)
+    assert halving.decide("a", 5, 0.66, 0) == decision(4, 0.66, pytest.approx(0.7), 102)
 
 
 def test_trials_without_a_finite_score_leave_the_cutoff_finite() -> None:
@@ -273,6 +280,6 @@ def test_trials_without_a_finite_score_leave_the_cutoff_finite() -> None:
         9,
     )
     for name, loss in (("x", math.inf), ("y", math.inf), ("a", 0.5), ("b", 0.4), ("d", 0.3)):
-        assert asha.judge(name, 1, loss, 0) is None
-    cut = asha.judge("c", 1, 0.6, 0)
+        assert asha.decide(name, 1, loss, 0) is None
+    cut = asha.decide("c", 1, 0.6, 0)
     assert cut and cut.cutoff == pytest.approx(0.4 + 0.1 / 3)

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from facesiam.evaluation.metrics import accuracy, calibration
-from search.pruning.history import History, chosen_edge, edge, take_off
+from search.pruning.history import LEVEL, History, take_off
+from search.pruning.significance import critical_accuracy as edge
+from search.pruning.significance import critical_calibrated_accuracy as chosen_edge
 
 
 def history(scores: list[float], pairs: int | None = 100, epochs: int = 10) -> History:
@@ -46,7 +48,7 @@ def test_a_net_takes_off_on_either_side_of_a_half() -> None:
     """100 pairs and 10 looks at a level of 0.01: the band is 0.34 to 0.66, its edges outside it.
 
     P(67 or more of 100) = 0.00044 is below 0.01 / 20 = 0.0005, P(66 or more) = 0.0009 is not."""
-    assert edge(100, 10) == 0.67
+    assert edge(100, 10, LEVEL) == 0.67
     assert take_off(history([0.5, 0.66, 0.34, 0.5])) is None
     assert take_off(history([0.5, 0.66, 0.67, 0.9])) == 2
     assert take_off(history([0.5, 0.33, 0.5])) == 1  # surely wrong is not guessing either
@@ -139,7 +141,7 @@ def test_pairs_of_cfps_first_people_are_no_fair_coins(
     known.settings = {"epochs": 10, "protocol": protocol}
     if people is not None:
         known.settings |= {"people": people}
-    assert (known.pairs, known.coins) == (100, coins)
+    assert (known.pairs, known.balanced_pairs) == (100, coins)
     # Nothing is known of a band then, so that nobody guesses.
     assert take_off(known) == (2 if coins else 0)
     assert math.isnan(known.band()) == (coins == 0)

@@ -12,7 +12,7 @@ from builders import space
 
 from search.pruning.late_start import Odds
 from search.pruning.recorded_runs import SHIPPED, Curve, shipped
-from search.pruning.simulator import Arrival, Ours
+from search.pruning.simulator import Arrival, SchedulerPolicy
 
 
 def curve(id: str, start: int | None, best: float, protocol: str = "p") -> Curve:
@@ -128,7 +128,7 @@ def test_a_curve_is_known_by_its_name_and_its_accuracies() -> None:
 
 
 def test_replay_leaves_a_run_out_of_the_odds_only_if_they_know_it(tmp_path: Path) -> None:
-    policy = Ours(space(tmp_path, "search: {lr: [1e-5, 1e-4]}\n"), Odds(FOUR, own=True))
+    policy = SchedulerPolicy(space(tmp_path, "search: {lr: [1e-5, 1e-4]}\n"), Odds(FOUR, own=True))
     same, stranger = FOUR[1], curve("b", 2, 0.7)
     for name, run in (("first", same), ("second", stranger)):
         policy.begin(Arrival(name, run))

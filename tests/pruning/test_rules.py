@@ -11,7 +11,8 @@ import pytest
 from search.pruning.history import History
 from search.pruning.late_start import WITHIN, Odds
 from search.pruning.recorded_runs import Curve, shipped
-from search.pruning.rules import RULES, Reason, chance, dead, diverged, plateau
+from search.pruning.rules import RULES, chance, dead, diverged, plateau
+from search.pruning.stop_decision import StopDecision
 from search.space import spec
 
 NAN = math.nan
@@ -50,7 +51,7 @@ def test_the_defaults_of_a_rule_are_those_of_a_space_file(name: str) -> None:
 def test_a_loss_that_is_not_finite_ends_it(train: float, val: float, text: str | None) -> None:
     rows = [{"train_loss": 0.7, "val_loss": 0.7}, {"train_loss": train, "val_loss": val}]
     reason = diverged(History(rows))
-    assert (reason and reason.text) == text
+    assert (reason and reason.reason) == text
 
 
 def test_only_the_last_loss_counts_and_a_loss_that_is_not_recorded_is_none() -> None:
@@ -79,14 +80,14 @@ LIVE = DEAD | {
 }
 
 
-def judged(*rows: dict[str, float], decay: float | None = 0.0) -> Reason | None:
+def judged(*rows: dict[str, float], decay: float | None = 0.0) -> StopDecision | None:
     """The verdict of dead on these epochs."""
     return dead(History(list(rows), {} if decay is None else {"weight_decay": decay}))
 
 
 def test_a_dead_net_is_stopped_with_the_evidence() -> None:
     reason = judged(LIVE, LIVE, DEAD, DEAD)
-    assert reason and reason.text == (
+    assert reason and reason.reason == (
         "no gradient reached the trunk in 100 updates (epochs 2 to 3), and no unit of its last "
         "ReLU is live: the outputs no longer depend on the images (they spread over 0)"
     )
@@ -95,11 +96,11 @@ def test_a_dead_net_is_stopped_with_the_evidence() -> None:
 
 def test_the_text_names_the_epochs_without_a_gradient_and_no_others() -> None:
     one = judged(LIVE, DEAD | {"updates": 100})
-    assert one and "in 100 updates (epoch 1)," in one.text
+    assert one and "in 100 updates (epoch 1)," in one.reason
     all_of_it = judged(DEAD, DEAD, DEAD)
-    assert all_of_it and "in 150 updates (epochs 0 to 2)," in all_of_it.text
+    assert all_of_it and "in 150 updates (epochs 0 to 2)," in all_of_it.reason
     broken = judged(DEAD, DEAD, LIVE, DEAD, DEAD)  # those before the interruption do not count
-    assert broken and "in 100 updates (epochs 3 to 4)," in broken.text
+    assert broken and "in 100 updates (epochs 3 to 4)," in broken.reason
 
 
 @pytest.mark.parametrize(
@@ -195,7 +196,7 @@ def test_nothing_is_certified_under_weight_decay_or_where_it_is_unknown(
 def test_which_layer_is_dead(change: dict[str, float], layer: str | None) -> None:
     reason = judged(*[DEAD | change] * 2)
     assert (layer is None) == (reason is None)
-    assert reason is None or f", and {layer}: " in reason.text
+    assert reason is None or f", and {layer}: " in reason.reason
 
 
 def test_the_best_net_of_a_search_has_no_gradient_either_and_goes_on() -> None:
@@ -254,10 +255,12 @@ def test_chance_weighs_care_times_the_odds_against_the_epochs_left() -> None:
 def test_chance_says_what_it_weighed() -> None:
     odds = Fixed(0.0625)
     reason = chance(guessing(3), care=8, odds=odds)
-    assert reason == Reason(
+    assert reason == StopDecision(
+        "chance",
         "at chance for 3 epochs: accuracy at most 0.5500, where guessing 100 pairs stays below "
         "0.6700; care 8 × odds 0.062 of a good late start (from 7 recorded runs) = 0.50, less "
         "than the 0.70 of its epochs that are left",
+        2,
         value=0.55,
         cutoff=0.67,
         peers=7,
@@ -333,9 +336,11 @@ def test_plateau_stops_what_stands_still_surely_below_the_leader() -> None:
     """Of 100 pairs Wilson's 95 % intervals are: 0.72 up to 0.799, 0.90 from 0.826, and 0.87 from
     0.790, which overlaps."""
     reason = plateau(flat(0.72, 0.90, 20))
-    assert reason == Reason(
+    assert reason == StopDecision(
+        "plateau",
         "no better epoch for 20 epochs: best val_acc 0.7200 (at most 0.7986 with 95 %) of epoch "
         "0, the leader has 0.9000 (at least 0.8256)",
+        20,
         value=0.72,
         cutoff=0.90,
     )

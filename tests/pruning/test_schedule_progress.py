@@ -17,8 +17,8 @@ ONECYCLE: dict[str, Any] = {"schedule": "onecycle"}
 @pytest.mark.parametrize("settings", [{}, {"schedule": "constant", "warmup": 0.0}, {"lr": 1.0}])
 def test_at_a_constant_rate_every_clock_is_the_number_of_epochs(settings: dict[str, Any]) -> None:
     for epochs in range(61):
-        assert schedule_progress.at_full_rate(settings, epochs, 60) == epochs
-        assert schedule_progress.climbed(settings, epochs, 60) == epochs
+        assert schedule_progress.full_rate_epochs(settings, epochs, 60) == epochs
+        assert schedule_progress.warmup_adjusted(settings, epochs, 60) == epochs
     assert schedule_progress.settled(settings, 1, 60) and not schedule_progress.rises(
         settings, 0, 60
     )
@@ -42,13 +42,17 @@ def test_at_a_constant_rate_every_clock_is_the_number_of_epochs(settings: dict[s
 def test_epochs_count_by_their_rate(
     settings: dict[str, Any], epochs: int, full: float, climbed: float
 ) -> None:
-    assert schedule_progress.at_full_rate(settings, epochs, 60) == pytest.approx(full, abs=1e-3)
-    assert schedule_progress.climbed(settings, epochs, 60) == pytest.approx(climbed, abs=1e-3)
+    assert schedule_progress.full_rate_epochs(settings, epochs, 60) == pytest.approx(
+        full, abs=1e-3
+    )
+    assert schedule_progress.warmup_adjusted(settings, epochs, 60) == pytest.approx(
+        climbed, abs=1e-3
+    )
 
 
 def test_without_a_rise_epochs_are_whole_numbers_to_the_last_digit() -> None:
     """ASHA's rungs are at whole numbers, and a hair less would miss one."""
-    assert [schedule_progress.climbed(COSINE, n, 60) for n in range(61)] == list(range(61))
+    assert [schedule_progress.warmup_adjusted(COSINE, n, 60) for n in range(61)] == list(range(61))
 
 
 def test_a_rate_is_settled_at_its_height_or_once_it_has_fallen_to_a_tenth() -> None:

@@ -18,7 +18,8 @@ import pytest
 from search.pruning.asha import Asha
 from search.pruning.late_start import Odds
 from search.pruning.recorded_runs import shipped
-from search.pruning.scheduler import Scheduler, Stop
+from search.pruning.scheduler import Scheduler
+from search.pruning.stop_decision import StopDecision
 from search.space import SearchSpace
 
 SPACE = """
@@ -91,7 +92,7 @@ def test_a_rule_stops_a_trial_and_says_why(tmp_path: Path) -> None:
     assert scheduler.on_trial_result(None, trial, row(0, 0.5)) == "CONTINUE"
     assert scheduler.on_trial_result(None, trial, row(1, 0.5, math.nan)) == "STOP"
     # NaN is no JSON: the value that was judged is left out.
-    assert scheduler.stops == {"0001": Stop("diverged", "train_loss is nan at epoch 1", 1)}
+    assert scheduler.stops == {"0001": StopDecision("diverged", "train_loss is nan at epoch 1", 1)}
 
 
 def test_asha_stops_what_falls_below_the_rungs_cutoff_and_says_why(tmp_path: Path) -> None:
@@ -166,7 +167,7 @@ prune: {{asha: {{grace: 10, factor: 2, compare: {compare}}}, chance: false, plat
 def test_an_epoch_that_is_run_again_replaces_what_it_was(tmp_path: Path) -> None:
     scheduler = Scheduler(space(tmp_path))
     for epoch, score in ((0, 0.5), (1, 0.6), (2, 0.7), (1, 0.65)):
-        scheduler.enter("a", row(epoch, score))
+        scheduler.add_epoch("a", row(epoch, score))
     assert [r["val_acc"] for r in scheduler.histories["a"].rows] == [0.5, 0.65]
 
 
@@ -176,7 +177,7 @@ def test_a_trial_is_held_against_the_best_of_all_others(tmp_path: Path) -> None:
         scheduler.begin(name, {"epochs": 9})
     assert math.isnan(scheduler._leader("a"))
     for name, score in (("a", 0.8), ("b", 0.7), ("c", math.nan), ("a", 0.6), ("d", 0.75)):
-        scheduler.enter(name, row(0, score))
+        scheduler.add_epoch(name, row(0, score))
     assert [scheduler._leader(name) for name in "abc"] == [0.75, 0.8, 0.8]
 
 
@@ -190,7 +191,7 @@ def test_the_leader_is_of_the_trials_own_contest(tmp_path: Path) -> None:
         ("near", "frontal-triplets", 2000, 0.7),
     ):
         scheduler.begin(name, {"epochs": 9, "protocol": protocol})
-        scheduler.enter(name, row(0, score, val_pairs=pairs))
+        scheduler.add_epoch(name, row(0, score, val_pairs=pairs))
     assert (scheduler._leader("near"), scheduler._leader("a")) == (0.8, 0.7)
     assert math.isnan(scheduler._leader("other")) and math.isnan(scheduler._leader("fewer"))
 
@@ -204,8 +205,8 @@ def test_a_rule_holds_a_trial_against_its_own_contest(
     for name, score, of in (("leader", 0.9, protocol), ("a", 0.7, "frontal-triplets")):
         scheduler.begin(name, {"epochs": 60, "protocol": of})
         for epoch in range(3):
-            scheduler.enter(name, row(epoch, score, val_pairs=2000))
-    assert (scheduler.verdict("a") is not None) == stops
+            scheduler.add_epoch(name, row(epoch, score, val_pairs=2000))
+    assert (scheduler.decide("a") is not None) == stops
 
 
 def test_of_a_trial_that_has_ended_only_its_epochs_are_let_go_of(tmp_path: Path) -> None:
@@ -252,9 +253,9 @@ def test_settings_of_a_rule_reach_it(tmp_path: Path) -> None:
     for name, score in (("leader", 0.85), ("a", 0.80), ("near", 0.82)):
         scheduler.begin(name, {"epochs": 60})
         for epoch in range(3):
-            scheduler.enter(name, row(epoch, score, val_pairs=10**5))
-    assert scheduler.verdict("near") is None
-    stop = scheduler.verdict("a")
+            scheduler.add_epoch(name, row(epoch, score, val_pairs=10**5))
+    assert scheduler.decide("near") is None
+    stop = scheduler.decide("a")
     assert stop and (stop.rule, stop.epoch, stop.value, stop.cutoff) == ("plateau", 2, 0.8, 0.85)
 
 
@@ -268,8 +269,8 @@ def test_plateau_is_off_where_accuracies_are_not_what_is_searched_for(tmp_path: 
         for name, score in (("leader", 0.9), ("a", 0.7)):
             scheduler.begin(name, {"epochs": 60})
             for epoch in range(3):
-                scheduler.enter(name, row(epoch, score, 0.5 - epoch / 10, val_pairs=2000))
-        assert (scheduler.verdict("a") is not None) == stops
+                scheduler.add_epoch(name, row(epoch, score, 0.5 - epoch / 10, val_pairs=2000))
+        assert (scheduler.decide("a") is not None) == stops
 
 
 def test_the_noise_of_an_accuracy_is_that_of_the_validation_pairs(tmp_path: Path) -> None:
@@ -290,9 +291,9 @@ def test_the_level_of_chance_is_that_of_the_histories(
     text = f"fixed: {{epochs: 10}}\nsearch: {{lr: [1e-5, 1e-4]}}\nprune: {{chance: {chance}}}\n"
     scheduler = Scheduler(space(tmp_path, text), Hopeless())
     scheduler.begin("a", {"epochs": 10})
-    scheduler.enter("a", row(0, 0.66, val_pairs=100))
+    scheduler.add_epoch("a", row(0, 0.66, val_pairs=100))
     assert scheduler.histories["a"].level == level
-    stop = scheduler.verdict("a")
+    stop = scheduler.decide("a")
     assert (stop and stop.rule) == ("chance" if stops else None)
 
 
@@ -302,7 +303,7 @@ def test_chance_hands_its_evidence_on(tmp_path: Path) -> None:
     text = text.replace("prune: {", "prune: {chance: {care: 8}, ")
     scheduler = Scheduler(space(tmp_path, text))
     scheduler.begin("E", ray_trial("E").config["settings"])
-    scheduler.enter("E", row(0, 0.86, val_pairs=2000))
+    scheduler.add_epoch("E", row(0, 0.86, val_pairs=2000))
     (j,) = (curve for curve in shipped() if curve.id == "J")
     trial = ray_trial("0002", epochs=60)
     scheduler.on_trial_add(None, trial)
@@ -321,7 +322,7 @@ def test_a_loss_that_breaks_in_the_last_epoch_is_not_called_done(tmp_path: Path)
     feed(scheduler, "0001", [0.6] * 8)
     # All that Ray calls then.
     scheduler.on_trial_complete(None, ray_trial("0001"), row(8, 0.5, math.nan))
-    assert scheduler.stops["0001"] == Stop("diverged", "train_loss is nan at epoch 8", 8)
+    assert scheduler.stops["0001"] == StopDecision("diverged", "train_loss is nan at epoch 8", 8)
 
 
 def test_nothing_else_stops_a_trial_after_its_last_epoch(tmp_path: Path) -> None:
@@ -349,8 +350,8 @@ def late(tmp_path: Path, guesses: int, text: str = LATE) -> tuple[Scheduler, lis
     for name in ("a", "b"):
         for epoch in range(2):
             scheduler.begin(name, {"epochs": 18})
-            scheduler.enter(name, row(epoch, 0.8, val_pairs=2000))
-            assert scheduler.verdict(name) is None
+            scheduler.add_epoch(name, row(epoch, 0.8, val_pairs=2000))
+            assert scheduler.decide(name) is None
     trial, decisions = ray_trial("late", epochs=18), list[str]()
     scheduler.on_trial_add(None, trial)
     for epoch in range(12):
@@ -377,7 +378,7 @@ def test_asha_waits_no_longer_than_that(tmp_path: Path) -> None:
     first = {"a": 0.8, "b": 0.8, "late": 0.5}
     assert decisions == ["CONTINUE"] * 12
     assert rungs(scheduler) == {2: first, 4: {"late": 0.5}, 8: {"late": 0.5}}
-    assert scheduler.asha and not scheduler.asha.waiting
+    assert scheduler.asha and not scheduler.asha.provisional
     for guesses in (6, 7):
         scheduler, decisions = late(tmp_path, guesses)
         assert decisions == ["CONTINUE"] * 12
@@ -403,12 +404,12 @@ def test_the_control_group_is_judged_and_runs_on(tmp_path: Path) -> None:
     feed(scheduler, "a", [0.9])
     assert feed(scheduler, "b", [0.6, 0.95, 0.99, 0.5]) == "CONTINUE"
     assert scheduler.stops == {}
-    spared = scheduler.spared["b"]
+    spared = scheduler.controls["b"]
     assert (spared.rule, spared.epoch, spared.rung, spared.value) == ("asha", 0, 1, 0.6)
     assert rungs(scheduler) == {1: {"a": 0.9, "b": 0.6}}
     trial = ray_trial("b")
     assert scheduler.on_trial_result(None, trial, row(4, 0.5, math.nan)) == "CONTINUE"
-    assert scheduler.spared["b"] is spared  # the verdict is passed once
+    assert scheduler.controls["b"] is spared  # the verdict is passed once
     assert scheduler._leader("b") == 0.9 and scheduler._leader("a") == 0.6
 
 
@@ -420,7 +421,7 @@ def test_a_trial_that_is_spared_from_a_rule_is_a_peer_like_one_that_it_stops(
     scheduler.on_trial_add(None, trial)
     for epoch, score in enumerate([0.5, 0.51, 0.9, 0.9, 0.9]):
         scheduler.on_trial_result(None, trial, row(epoch, score, **DEAD))
-    assert scheduler.spared["a"].rule == "dead" and scheduler.spared["a"].epoch == 1
+    assert scheduler.controls["a"].rule == "dead" and scheduler.controls["a"].epoch == 1
     assert rungs(scheduler) == {3: {"a": 0.51}}
 
 
@@ -433,9 +434,9 @@ def test_the_draw_is_the_trials_own(tmp_path: Path, share: str, least: int, most
         scheduler = Scheduler(space(tmp_path, text))
         for n in range(400):
             name = f"{n:04d}"
-            scheduler.enter(name, row(0, 0.5, math.nan))
-            assert (scheduler.verdict(name) is None) == (name in scheduler.spared)
-        return set(scheduler.spared)
+            scheduler.add_epoch(name, row(0, 0.5, math.nan))
+            assert (scheduler.decide(name) is None) == (name in scheduler.controls)
+        return set(scheduler.controls)
 
     text = CONTROL.replace("{}", share)
     first = spared(text)
@@ -448,7 +449,7 @@ def test_a_broken_loss_in_the_last_epoch_is_not_spared(tmp_path: Path) -> None:
     scheduler = Scheduler(space(tmp_path, CONTROL.replace("{}", "1.0")))
     scheduler.on_trial_add(None, ray_trial("a"))
     scheduler.on_trial_complete(None, ray_trial("a"), row(8, 0.5, math.nan))
-    assert scheduler.stops["a"].rule == "diverged" and scheduler.spared == {}
+    assert scheduler.stops["a"].rule == "diverged" and scheduler.controls == {}
 
 
 # What a resumed session knows
@@ -458,12 +459,12 @@ def replayed(live: Scheduler) -> Scheduler:
     """What the journal would give another session."""
     resumed = Scheduler(live.space)
     for name, history in live.histories.items():
-        stop = live.stops.get(name) or live.spared.get(name)
-        control = name in live.spared
+        stop = live.stops.get(name) or live.controls.get(name)
+        control = name in live.controls
         resumed.begin(name, history.settings)
         for metrics in history.rows:
-            resumed.replay(name, metrics, stop, control)
-        resumed.replayed(name, stop, control)
+            resumed.replay_epoch(name, metrics, stop, control)
+        resumed.replay_decision(name, stop, control)
     return resumed
 
 
@@ -505,7 +506,7 @@ def test_the_rungs_of_every_kind_of_end_are_replayed(tmp_path: Path, control: st
         for metrics in rows:
             if live.on_trial_result(None, trial, metrics) == "STOP":
                 break
-    ended = live.spared if control == "1.0" else live.stops
+    ended = live.controls if control == "1.0" else live.stops
     found = {name: (stop.rule, stop.epoch) for name, stop in ended.items()}
     assert found == {"breaks": ("diverged", 3), "dies": ("dead", 1), "cut": ("asha", 1)}
     assert rungs(live) == {
@@ -522,20 +523,24 @@ def test_the_rungs_of_every_kind_of_end_are_replayed(tmp_path: Path, control: st
     }
     resumed = replayed(live)
     assert rungs(resumed) == rungs(live) and resumed._leaders == live._leaders
-    assert live.asha and resumed.asha and resumed.asha.waiting == live.asha.waiting == {"guesses"}
-    assert resumed.spared == live.spared
+    assert (
+        live.asha
+        and resumed.asha
+        and resumed.asha.provisional == live.asha.provisional == {"guesses"}
+    )
+    assert resumed.controls == live.controls
 
 
 def test_what_an_older_journal_does_not_know_of_a_stop_is_no_hindrance(tmp_path: Path) -> None:
     """Before 0.2 it had the rule and the reason only."""
     text = SPACE.replace("grace: 1", "grace: 3")
     scheduler = Scheduler(space(tmp_path, text))
-    stop = Stop("diverged", "x")
+    stop = StopDecision("diverged", "x")
     scheduler.begin("a", {"epochs": 9})
     for metrics in (row(0, 0.5), row(1, 0.6)):
-        scheduler.replay("a", metrics, stop)
-    scheduler.replayed("a", stop)
-    assert rungs(scheduler) == {3: {"a": 0.6}} and scheduler.spared == {}
+        scheduler.replay_epoch("a", metrics, stop)
+    scheduler.replay_decision("a", stop)
+    assert rungs(scheduler) == {3: {"a": 0.6}} and scheduler.controls == {}
 
 
 # Rules and ASHA together: 8 trials that learn nothing, 8 good ones, rungs at 4, 8, ... epochs
@@ -596,9 +601,9 @@ def searched(order: list[str], space: SearchSpace, vital: Mapping[str, float]) -
     for name in order:
         if name not in scheduler.stops:
             signs = vital if name in STALLED else {}
-            scheduler.enter(name, row(done[name], SCORES[name], 0.7, val_pairs=2000, **signs))
+            scheduler.add_epoch(name, row(done[name], SCORES[name], 0.7, val_pairs=2000, **signs))
             done[name] += 1
-            scheduler.verdict(name)
+            scheduler.decide(name)
     return scheduler
 
 

@@ -20,7 +20,8 @@ from facesiam.config.trial import TrialConfig
 from facesiam.training.schedules import learning_rate
 from search.pruning.late_start import Odds
 from search.pruning.recorded_runs import shipped
-from search.pruning.scheduler import Scheduler, Stop
+from search.pruning.scheduler import Scheduler
+from search.pruning.stop_decision import StopDecision
 from search.space import SearchSpace
 
 SCHEDULES: dict[str, dict[str, Any]] = {
@@ -119,16 +120,18 @@ class Runner:
         self.scheduler = Scheduler(searched)
         self.done: dict[str, int] = {}
 
-    def step(self, name: str, config: TrialConfig, level: Level, more: Any = None) -> Stop | None:
+    def step(
+        self, name: str, config: TrialConfig, level: Level, more: Any = None
+    ) -> StopDecision | None:
         """Run the next epoch of a trial, which begins where it is new."""
         epoch = self.done.get(name, 0)
         if not epoch:
             self.scheduler.begin(name, config.to_dict())
         self.done[name] = epoch + 1
         measured = row(epoch, level(epoch, config)) | (more or {})
-        return self.scheduler.hear(name, measured, last=epoch + 1 == config.epochs)
+        return self.scheduler.observe(name, measured, last=epoch + 1 == config.epochs)
 
-    def run(self, name: str, config: TrialConfig, level: Level) -> Stop | None:
+    def run(self, name: str, config: TrialConfig, level: Level) -> StopDecision | None:
         """Run a trial until it is stopped, or ends."""
         steps = (self.step(name, config, level) for _ in range(config.epochs))
         return next((stop for stop in steps if stop), None)

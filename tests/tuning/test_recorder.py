@@ -14,7 +14,7 @@ from builders import space
 from simulated_ray import quiet, started
 
 from search import results
-from search.pruning.scheduler import Stop
+from search.pruning.stop_decision import StopDecision
 from search.resources.allocation import Allocation, Node, Setup
 from search.runs.journal import read_epochs, read_trials
 from search.runs.reuse import RunRefused, refuse_changes
@@ -303,7 +303,7 @@ def test_a_stop_is_noted_with_its_numbers(tmp_path: Path) -> None:
     ran = play(live, [0.8] * 4)
     cut = play(live, [0.6] * 4)
     broken = play(live, [0.9] * 4, train_loss=math.nan)
-    nothing = dict.fromkeys(f"stop_{name}" for name in Stop._fields)
+    nothing = dict.fromkeys(f"stop_{name}" for name in StopDecision._fields)
     assert verdict(tmp_path, ran) == nothing | {"status": "done", "control": False}
     assert verdict(tmp_path, cut) == {
         "status": "stopped",
@@ -376,7 +376,7 @@ def test_a_verdict_survives_an_interruption(tmp_path: Path, killed: bool) -> Non
     status = "running" if killed else "interrupted"
     assert verdict(tmp_path, spared) == SPARED | {"status": status}
     second = recorder(tmp_path, CONTROL)
-    assert second.state.scheduler.spared == first.state.scheduler.spared
+    assert second.state.scheduler.controls == first.state.scheduler.controls
     # Its 0.9 came after the verdict and is in no rung.
     assert rungs(second) == rungs(first) and rungs(second)[2] == {"0001": 0.8}
     assert play(second, [0.7, 0.7], start=2) == spared
@@ -442,7 +442,7 @@ def test_what_no_rule_ended_is_no_stop(rule: str | None) -> None:
 
 
 def test_a_stop_of_an_older_journal_has_no_numbers() -> None:
-    assert stop_of({"stop_rule": "asha", "stop_reason": "x"}) == Stop("asha", "x")
+    assert stop_of({"stop_rule": "asha", "stop_reason": "x"}) == StopDecision("asha", "x")
 
 
 def test_a_failed_trial_says_why_and_keeps_its_state(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from simulated_ray import Workers, metrics, started
 from facesiam.data.dataset import FaceData
 from search import results
 from search.pruning.asha import Asha
-from search.pruning.scheduler import Stop
+from search.pruning.stop_decision import StopDecision
 from search.runs.journal import read_epochs, read_lines, read_trials
 from search.runs.line_format import EPOCHS, TRIALS
 from search.tuning.recorder import Recorder
@@ -50,9 +50,9 @@ def state(recorder: Recorder) -> dict[str, Any]:
     return copy.deepcopy(
         {
             "rungs": [(age, list(scores.items())) for age, scores in scheduler.asha.rungs],
-            "waiting": scheduler.asha.waiting,
+            "waiting": scheduler.asha.provisional,
             "leaders": scheduler._leaders,
-            "spared": scheduler.spared,
+            "spared": scheduler.controls,
             "judged": scheduler._judged,
             "going": going,
             "best": recorder.state.best,
@@ -81,7 +81,7 @@ def test_a_resumed_session_knows_what_the_killed_one_knew(tmp_path: Path, worker
     while ray.go():
         states[live.journal.number] = state(live)
     status = [line["status"] for line in read_trials(run).values()]
-    assert {"done", "stopped"} == set(status) and live.state.scheduler.spared
+    assert {"done", "stopped"} == set(status) and live.state.scheduler.controls
     rules = {line["stop_rule"] for line in read_trials(run).values()}
     assert {"asha", "diverged"} <= rules
     for lines in range(live.journal.number + 1):
@@ -191,7 +191,7 @@ def test_a_death_between_the_last_epoch_and_its_verdict_stops_the_trial_all_the_
     assert second.state.waiting == []
     line = read_trials(tmp_path)[trial.config["trial"]]
     assert line["status"] == "stopped" and line["stop_rule"] == "diverged"
-    assert Stop(*(line[f"stop_{name}"] for name in Stop._fields)).epoch == 0
+    assert StopDecision(*(line[f"stop_{name}"] for name in StopDecision._fields)).epoch == 0
 
 
 DIGITS = """

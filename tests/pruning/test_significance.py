@@ -8,7 +8,7 @@ import random
 import pytest
 
 from facesiam.evaluation.metrics import wilson
-from search.pruning import noise
+from search.pruning import significance
 
 
 def exact_tail(each: int, area: float) -> float:
@@ -31,7 +31,7 @@ def exact_tail(each: int, area: float) -> float:
 @pytest.mark.parametrize("each", [10, 20, 30])
 @pytest.mark.parametrize("level", [0.01, 1e-4])
 def test_guessing_does_not_get_beyond_the_edge_of_the_area(each: int, level: float) -> None:
-    edge = noise.auc_edge(2 * each, 60, level)
+    edge = significance.critical_auc_deviation(2 * each, 60, level)
     assert exact_tail(each, 0.5 + edge) <= level / 120
     if edge < 0.5:  # so few pairs that no order of them is as unlikely
         assert exact_tail(each, 0.5 + 0.8 * edge) > level / 120
@@ -39,12 +39,14 @@ def test_guessing_does_not_get_beyond_the_edge_of_the_area(each: int, level: flo
 
 def test_the_edge_of_2000_pairs_is_worked_out_by_hand() -> None:
     """sqrt(2001 / (12 x 1000²)) = 0.012913; 4.79 of them for 0.0001 / 120 a tail."""
-    assert noise.auc_edge(2000, 60, 1e-4) == pytest.approx(4.7907 * 0.0129132, rel=2e-3)
+    assert significance.critical_auc_deviation(2000, 60, 1e-4) == pytest.approx(
+        4.7907 * 0.0129132, rel=2e-3
+    )
 
 
 def test_guessing_does_not_gain_more_than_the_edge_of_the_loss() -> None:
     """(ln(60 / 0.0001) + ln(sqrt(1000 pi))) / 2000 = (13.3047 + 4.0262) / 2000."""
-    assert noise.loss_edge(2000, 60, 1e-4) == pytest.approx(0.0086655, abs=1e-6)
+    assert significance.critical_loss_gain(2000, 60, 1e-4) == pytest.approx(0.0086655, abs=1e-6)
     rng = random.Random(0)
     pairs, level, over = 100, 0.2, 0
     for _ in range(2000):  # answers of any certainty, the best of them for luck among the tried
@@ -58,23 +60,23 @@ def test_guessing_does_not_gain_more_than_the_edge_of_the_loss() -> None:
             )
             / pairs
         )
-        over += gain >= noise.loss_edge(pairs, 1, level)
+        over += gain >= significance.critical_loss_gain(pairs, 1, level)
     assert over / 2000 <= level
 
 
 def test_standard_errors() -> None:
     """Hanley and McNeil (1982), table II: an area of 0.893 of 51 and 58 images has 0.032; of 54.5
     each by their formula sqrt((0.0956 + 53.5 (0.0093 + 0.0450)) / 2970) = 0.0317."""
-    assert noise.standard_error("val_acc", 0.8, 2000) == pytest.approx(0.0089443, abs=1e-6)
-    assert noise.standard_error("val_auc", 0.893, 109) == pytest.approx(0.0317, abs=5e-4)
-    assert noise.standard_error("val_auc", 1.0, 2000) == 0
+    assert significance.standard_error("val_acc", 0.8, 2000) == pytest.approx(0.0089443, abs=1e-6)
+    assert significance.standard_error("val_auc", 0.893, 109) == pytest.approx(0.0317, abs=5e-4)
+    assert significance.standard_error("val_auc", 1.0, 2000) == 0
     for metric in ("val_loss", "train_acc", "train_loss"):
-        assert noise.standard_error(metric, 0.8, 2000) == 0
-    assert noise.standard_error("val_acc", 0.8, 0) == 0
+        assert significance.standard_error(metric, 0.8, 2000) == 0
+    assert significance.standard_error("val_acc", 0.8, 0) == 0
 
 
 def test_intervals() -> None:
-    assert noise.interval("val_acc", 0.8, 2000) == wilson(1600, 2000)
-    low, high = noise.interval("val_auc", 0.893, 109)
+    assert significance.interval("val_acc", 0.8, 2000) == wilson(1600, 2000)
+    low, high = significance.interval("val_auc", 0.893, 109)
     assert (low, high) == (pytest.approx(0.831, abs=1e-3), pytest.approx(0.955, abs=1e-3))
-    assert noise.interval("val_auc", 0.999, 20)[1] == 1
+    assert significance.interval("val_auc", 0.999, 20)[1] == 1
