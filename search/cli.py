@@ -1,17 +1,34 @@
-"""The options of ``search.run``."""
+"""The command line of ``search.run``."""
 
 from __future__ import annotations
 
 import argparse
+import shlex
+import sys
+from collections.abc import Sequence
 
 from facesiam import cli
 from facesiam.config.settings import number, random_seed
 from facesiam.config.trial import TrialConfig, positive
+from facesiam.errors import masked
+from search.options import RunOptions
 from search.space.spec import ALGORITHMS
 
 
+def read_options(arguments: Sequence[str] | None = None) -> RunOptions:
+    """Return the options of a command line.
+
+    Args:
+        arguments: those of the command line; None: of the process.
+    """
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    # Not sys.argv of a caller: in a notebook that is the kernel's.
+    command = masked(f"{cli.program('search.run')} {shlex.join(given)}")
+    return RunOptions(**vars(parser().parse_args(given)), command=command)
+
+
 def parser() -> argparse.ArgumentParser:
-    """Return what reads the command line."""
+    """Return the parser of the command line."""
     parser = cli.Parser(
         prog=cli.program("search.run"),
         description="Run the search that a space file describes.",

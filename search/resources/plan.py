@@ -7,7 +7,6 @@ is what the trials cost if every one runs to its end.
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import os
@@ -17,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from facesiam.config.trial import Value
+from search.options import RunOptions
 from search.runs.journal import read_epochs, read_trials
 from search.runs.line_format import JournalError
 from search.space import SearchSpace
@@ -76,7 +76,7 @@ SAME = (
 """Settings that decide an epoch's time: trials that agree in them are taken as a measure."""
 
 
-def describe(space: SearchSpace, out: Path, options: argparse.Namespace) -> str:
+def describe(space: SearchSpace, out: Path, options: RunOptions) -> str:
     """Return the plan of a search as text: what would run, with what, for how long."""
     from search.pruning.inactive_rules import cannot_act
 
@@ -173,7 +173,7 @@ def who_chooses(space: SearchSpace, at_once: int | None, known: int = 0) -> tupl
     return text, count - drawn
 
 
-def _resources(space: SearchSpace, options: argparse.Namespace) -> tuple[list[str], int | None]:
+def _resources(space: SearchSpace, options: RunOptions) -> tuple[list[str], int | None]:
     """Say what each trial gets, here or on the cluster, which is not asked.
 
     Returns:

@@ -15,6 +15,7 @@ from search.pruning.inactive_rules import cannot_act
 from search.pruning.late_start import Odds
 from search.runs import manifest
 from search.space import load, shipped
+from search.tuning.preparation import resolve
 
 
 def said(tmp_path: Path, text: str) -> list[str]:
@@ -115,7 +116,7 @@ def test_rows_are_asked_about_what_is_certain_only() -> None:
     """code2.yaml has all rules on."""
     searched = load(SPACES / "code2.yaml")
     assert cannot_act(searched) == []
-    changed = run.resolve(_options(rows="A"))
+    changed = resolve(_options(rows="A"))
     silent = [line.partition(":")[0] for line in cannot_act(changed)]
     assert silent == ["chance", "plateau", "asha"]
 
@@ -164,9 +165,9 @@ def test_a_package_without_its_recordings_is_refused_before_anything_begins(
 
 
 def _options(**more: Any) -> Any:
-    from search.cli import parser
+    from search.cli import read_options
 
     arguments = [str(SPACES / "code2.yaml")]
     for name, value in more.items():
         arguments += [f"--{name}", value]
-    return parser().parse_args(arguments)
+    return read_options(arguments)

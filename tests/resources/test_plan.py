@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,13 @@ from facesiam.config.trial import TrialConfig
 from facesiam.errors import DataError, WeightsError
 from facesiam.files import write_text
 from facesiam.nets.pretrained import imagenet_url
+from search.options import RunOptions
 from search.resources.plan import describe, who_chooses
 from search.runs.journal_writer import Journal
 from search.space import SearchSpace, load
 from search.tuning.sampler import Sampler
 
-OPTIONS = argparse.Namespace(
-    cpus=None, gpus=None, data=None, address=None, concurrent=None, weights=None
-)
+OPTIONS = RunOptions("space.yaml")
 
 
 def test_arithmetic_without_a_measure(tmp_path: Path) -> None:
@@ -62,7 +61,7 @@ def test_the_plan_of_rows_shows_what_runs_and_nothing_else(tmp_path: Path) -> No
 def test_the_plan_refuses_data_that_a_run_would_refuse(tmp_path: Path) -> None:
     file = tmp_path / "space.yaml"
     file.write_text("search: {lr: [1e-3, 1e-4]}\nalgorithm: grid\n")
-    options = argparse.Namespace(**{**vars(OPTIONS), "data": str(tmp_path / "none.zip")})
+    options = dataclasses.replace(OPTIONS, data=str(tmp_path / "none.zip"))
     with pytest.raises(DataError, match="none.zip: does not exist"):
         describe(load(file), tmp_path, options)
 
@@ -81,7 +80,7 @@ def test_the_plan_says_which_pretrained_weights_are_here_and_downloads_none(
     expected = f"vgg16_bn {file}; not here, so the start has to download them: alexnet"
     assert f"pretrained weights: {expected}\n" in said
     assert list(cache.iterdir()) == [file]
-    options = argparse.Namespace(**{**vars(OPTIONS), "weights": str(tmp_path)})
+    options = dataclasses.replace(OPTIONS, weights=str(tmp_path))
     with pytest.raises(WeightsError, match="no file named alexnet"):
         describe(load(space), tmp_path, options)
     space.write_text("search: {net: [alexnet, vgg16_bn]}\n")
@@ -169,7 +168,7 @@ def test_as_many_trials_as_it_says_do_not_depend_on_any_score(
 
 
 def test_the_plan_says_how_many_trials_are_drawn_at_random(tmp_path: Path) -> None:
-    options = argparse.Namespace(**{**vars(OPTIONS), "concurrent": 2})
+    options = dataclasses.replace(OPTIONS, concurrent=2)
     said = describe(searched(tmp_path, "trials: 30"), tmp_path, options)
     assert "\nthe first 10 of 30 trials are drawn at random; TPE chooses the other 20\n" in said
     random = describe(searched(tmp_path, "trials: 30\nalgorithm: random"), tmp_path, options)

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import math
 import random
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import builders
 import pytest
 from builders import SPACES
-from rich.console import Console
 
+from search.options import RunOptions
 from search.resources.allocation import Allocation, Node, Setup
-from search.run import _say_who_chooses
 from search.space import SearchSpace, load
 from search.space.spec import SAMPLER
 from search.tuning.outcomes import Progress
+from search.tuning.preparation import sampler_note
 from search.tuning.sampler import Sampler, Suggestion
 from search.tuning.untried import Untried
 
@@ -324,7 +324,6 @@ def test_rows_come_by_their_ids_with_their_settings(tmp_path: Path) -> None:
 )
 def test_a_start_says_where_tpe_chooses_nothing_or_otherwise_than_before(
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
     at_once: int,
     sessions: list[dict[str, int]],
     expected: str,
@@ -333,7 +332,7 @@ def test_a_start_says_where_tpe_chooses_nothing_or_otherwise_than_before(
     one = dataclasses.replace(space(tmp_path, CONTINUOUS, "tpe"), trials=8)
     (tmp_path / "manifest.json").write_text(json.dumps({"sessions": sessions}))
     setup = Setup(run=tmp_path, data="", concurrent=at_once, cpus=1)
-    options = argparse.Namespace(resume=len(sessions) > 1)
-    _say_who_chooses(Console(), options, one, setup, Allocation(one, setup, [Node(8, 0)]))
-    said = capsys.readouterr().out
+    options = RunOptions("", resume=len(sessions) > 1)
+    search: Any = SimpleNamespace(space=one, setup=setup, options=options)
+    said = sampler_note(search, Allocation(one, setup, [Node(8, 0)]).concurrent) or ""
     assert said.startswith(expected) and bool(said) == bool(expected)

@@ -13,13 +13,14 @@ import pytest
 from builders import SPACES
 
 from facesiam.config.trial import TrialConfig
-from search.cli import parser
-from search.run import main, resolve
+from search.cli import read_options
+from search.run import main
 from search.runs import layout
 from search.runs.journal_writer import Journal
 from search.runs.layout import RunError
 from search.space import SearchSpace, load
 from search.tuning import ablation, warm_start
+from search.tuning.preparation import resolve
 from search.tuning.sampler import Sampler
 
 SPACE = """
@@ -273,5 +274,5 @@ def test_an_ablation_is_not_cut_off_by_the_spaces_minutes(
     file.write_text(SPACE + "\nminutes: 5\n")
     asked = [str(file), "--ablate", run]
     for more, minutes in (([], 0), (["--minutes", "7"], 7)):
-        assert resolve(parser().parse_args([*asked, *more])).minutes == minutes
-    assert resolve(parser().parse_args([str(file)])).minutes == 5
+        assert resolve(read_options([*asked, *more])).minutes == minutes
+    assert resolve(read_options([str(file)])).minutes == 5

@@ -1,0 +1,53 @@
+"""What a user asks of ``search.run`` on its command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """The options of one search, over what its space file says; None: as the file says.
+
+    ``search.cli`` describes each of them, and makes them from the command line.
+    """
+
+    space: str
+    """Path of the space file, or the name of one that is shipped."""
+    data: str | None = None
+    weights: str | None = None
+    name: str | None = None
+    out: str = "ray_results"
+    """Folder or URL of the runs."""
+    algorithm: str | None = None
+    rows: str | None = None
+    """Ids of rows, separated by commas."""
+    trials: int | None = None
+    minutes: float | None = None
+    set: Sequence[str] = ()
+    """Settings to fix, each as KEY=VALUE."""
+    seed: int | None = None
+    concurrent: int | None = None
+    cpus: float | None = None
+    gpus: float | None = None
+    address: str | None = None
+    """Of a Ray cluster; None: a Ray of this machine."""
+    resume: bool = False
+    reuse: Sequence[str] = ()
+    warm_start: Sequence[str] = ()
+    ablate: str | None = None
+    seeds: int = 1
+    dashboard: bool = False
+    dry_run: bool = False
+    report: bool = False
+    command: str = ""
+    """The command line as it was given, without secrets."""
+
+    @property
+    def resume_command(self) -> str:
+        """The command line that goes on with this search."""
+        command = self.command if self.resume else f"{self.command} --resume"
+        if "***" in command:
+            command += "\n(with the secret in place of ***: it is noted nowhere)"
+        return command

@@ -1,0 +1,245 @@
+"""From a user's options to a search that can start: checked, cheapest first, its data packed.
+
+What is heavy (torch, pandas) is imported after the space file and the options have been checked,
+so a mistake is told at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from facesiam.cli import interrupts
+from facesiam.config.trial import Value, geometry_of
+from facesiam.files import exists
+from search.options import RunOptions
+from search.runs import layout
+from search.runs.reuse import ReusableTrial, RunRefused, lent
+from search.space import SearchSpace, contradictions, load, shipped
+from search.space.constraints import check as check_space
+from search.tuning import run_folder, warm_start
+from search.tuning.warm_start import WarmStartTrial
+
+if TYPE_CHECKING:
+    from facesiam.data.dataset import FaceData
+    from search.resources.allocation import Allocation, Setup
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search that can start."""
+
+    options: RunOptions
+    space: SearchSpace
+    setup: Setup
+    data: FaceData
+    reusable: Mapping[str, ReusableTrial]
+    """Finished trials of earlier runs, by key, that are not run again."""
+    known: Sequence[WarmStartTrial]
+    """Trials of earlier runs that TPE begins with; a run that goes on has those that it began
+    with."""
+
+
+def check(options: RunOptions) -> tuple[SearchSpace, Path, str | None]:
+    """Return the space, and the folder and URL of the run, as ``resolve`` and ``choose`` do.
+
+    Raises:
+        UserError: an option is wrong.
+    """
+    space = resolve(options)
+    run, url = run_folder.choose(options, space)
+    if options.weights and not exists(Path(options.weights)):
+        raise RunRefused(f"--weights {options.weights}: no such file or folder")
+    if options.warm_start:
+        _check_warm_start(options, space, run)
+    return space, run, url
+
+
+def resolve(options: RunOptions) -> SearchSpace:
+    """Return the space with what the options change in it.
+
+    Raises:
+        SpaceError: the file, a --set or --rows is wrong.
+        RunRefused: an option does not go with the space or with another option.
+    """
+    space = load(shipped.space_file(options.space), strict=True).override(options.set)
+    changes: dict[str, object] = {}
+    if options.rows:
+        if options.algorithm not in (None, "rows"):
+            raise RunRefused(f"--algorithm {options.algorithm}: --rows runs rows; leave one out")
+        rows = space.rows_named([row for row in options.rows.split(",") if row])
+        changes |= {"rows": rows, "algorithm": "rows"}
+    if options.seeds > 1 and not options.ablate:
+        raise RunRefused("--seeds is of --ablate; search.retrain trains the best trial with more")
+    if options.ablate:
+        from search.tuning import ablation
+
+        if options.rows or options.algorithm not in (None, "rows"):
+            raise RunRefused("--ablate runs rows of its own: leave out --rows and --algorithm")
+        if why := ablation.foreign(space, options.ablate):
+            raise RunRefused(f"--ablate {options.ablate}: not of this space: its best has {why}")
+        rows = ablation.rows(space, options.ablate, 1, options.seeds)
+        changes |= {"rows": rows, "algorithm": "rows", "fixed": {}, "search": {}, "minutes": 0.0}
+    for name in ("algorithm", "trials", "minutes", "seed"):
+        if (value := getattr(options, name)) is not None:
+            changes[name] = value
+    changed = dataclasses.replace(space, **changes)  # type: ignore[arg-type]
+    for name in ("trials", "seed"):
+        if getattr(options, name) is not None and (why := contradictions.unused(changed, name)):
+            raise RunRefused(f"--{name} {getattr(options, name)}: {why}")
+    return check_space(changed.override(options.set) if options.ablate else changed)
+
+
+def prepare(options: RunOptions, space: SearchSpace, run: Path, url: str | None) -> Search:
+    """Check everything that needs the machine, cheapest first; then pack the data.
+
+    Args:
+        options: of the command.
+        space: the space, as the other two returned by ``check``.
+        run: folder of the run.
+        url: of the run, where it lies behind one.
+
+    Raises:
+        UserError: this machine, the data or the weights are not what the search needs.
+    """
+    setup = _setup(options, space, run, url)
+    configs = list(space.examples())
+    index = _open_lists(options, space, run, configs)
+    from facesiam.data.preparation import prepare
+    from facesiam.nets.pretrained import find_weights
+    from facesiam.nets.trunks import check_net
+
+    pretrained = sorted({str(c["net"]) for c in configs if c["pretrained"]})
+    for net in space.nets():
+        check_net(net)
+    weights = {net: str(find_weights(net, options.weights)) for net in pretrained}
+    if options.weights and not pretrained:
+        print(f"--weights {options.weights}: not used, no trial starts from pretrained weights")
+    geometries = sorted({geometry_of(config) for config in configs})
+    data = prepare(index.source, geometries)
+    setup = dataclasses.replace(setup, data=str(data.folder), weights=weights)
+    reusable, known = lent(options.reuse), list[WarmStartTrial]()
+    if options.warm_start and not options.resume:
+        known, lines = warm_start.gather(options.warm_start, space, data.key)
+        for line in lines:
+            print(line)
+    return Search(options, space, setup, data, reusable, known)
+
+
+def allocate(search: Search, say: Callable[[str], None]) -> Allocation:
+    """Start Ray or join a cluster; return what each trial gets, as measured there.
+
+    Args:
+        search: the search.
+        say: shows a line.
+
+    Raises:
+        DriverError: Ray does not start, the cluster is not there, or has nothing for a trial.
+    """
+    from search.tuning import ray_session
+
+    space, setup = search.space, search.setup
+    unused = ray_session.set_environment(local=not setup.address)  # before Ray reads it
+    if unused:
+        say(f"of no effect here, but in the environment: {', '.join(unused)}")
+    from search.resources import sharing
+    from search.resources.allocation import Allocation
+    from search.tuning import driver, ray_cluster
+
+    ray_cluster.connect(setup.address, setup.dashboard)
+    interrupts.check()
+    if setup.dashboard and (address := ray_cluster.dashboard()):
+        say(f"dashboard: http://{address}")
+    nodes = ray_cluster.wait_for_machines(setup.address, say)
+    if setup.address and not setup.storage:
+        ray_cluster.check_shared(setup.run)
+    drawn = (search.options.data or space.data) == "drawn"
+    at_once = sharing.measure(space, setup, nodes, drawn, driver.probe_on(setup), say)
+    interrupts.check()
+    return Allocation(space, setup, nodes, at_once)
+
+
+def sampler_note(search: Search, concurrent: int) -> str | None:
+    """Return a line where `algorithm: tpe` means less than it says; None where it does not.
+
+    Args:
+        search: the search, whose session stands in the manifest.
+        concurrent: how many trials run at once.
+    """
+    from search.resources.plan import who_chooses
+    from search.runs import manifest
+
+    run = search.setup.run
+    if search.space.algorithm != "tpe":
+        return None
+    if not search.options.resume:
+        text, chosen = who_chooses(search.space, concurrent, len(warm_start.read(run)))
+        return None if chosen else text
+    if manifest.sampler_changed(run):
+        return (
+            "TPE has changed since this run was last gone on with: what it chooses "
+            "from now on is not what it would have chosen then"
+        )
+    return None
+
+
+def _setup(options: RunOptions, space: SearchSpace, run: Path, url: str | None) -> Setup:
+    """Return where and on what the search runs; refuse what no machine could give."""
+    from search.resources import allocation
+
+    setup = allocation.Setup(
+        run=run,
+        data="",
+        address=options.address,
+        concurrent=options.concurrent,
+        cpus=options.cpus,
+        gpus=options.gpus,
+        storage=url,
+        dashboard=options.dashboard,
+    )
+    if options.dashboard:
+        _check_dashboard(options)
+    if options.address:
+        allocation.check_address(options.address)
+    else:
+        allocation.check_gpus(space, options.gpus)
+        allocation.Allocation(space, setup, allocation.this_machine())
+    return setup
+
+
+def _open_lists(
+    options: RunOptions, space: SearchSpace, run: Path, configs: Sequence[Mapping[str, Value]]
+) -> FaceData:
+    """Open the data's lists and check what they tell, before a download or minutes of packing."""
+    from facesiam.data.preparation import prepare
+
+    data = prepare(options.data or space.data, [])
+    asked = ("protocol", "people", "pair_seed", "fold")
+    for protocol, people, seed, fold in {tuple(c[name] for name in asked) for c in configs}:
+        for part in ("train", "val", "test"):
+            data.pairs(protocol, part, people=people, seed=seed, fold=fold)  # type: ignore[arg-type]
+    if options.resume:
+        run_folder.refuse_other_data(run, data.source, data.key)
+    return data
+
+
+def _check_warm_start(options: RunOptions, space: SearchSpace, run: Path) -> None:
+    """Refuse a warm start that cannot be, before anything is prepared."""
+    if options.resume and not exists(run / layout.WARM_START):
+        raise RunRefused("--warm-start: this run began without one; leave it out, or start anew")
+    if space.algorithm != "tpe":
+        raise RunRefused(f"--warm-start: algorithm {space.algorithm} learns of no score; tpe does")
+    for earlier in options.warm_start:
+        warm_start.check(earlier)
+
+
+def _check_dashboard(options: RunOptions) -> None:
+    if options.address:
+        raise RunRefused("--dashboard: a cluster's is started with its head, ray start --head")
+    from importlib.util import find_spec
+
+    if not find_spec("aiohttp_cors"):
+        raise RunRefused("--dashboard: its packages are missing; pip install 'ray[default]'")
