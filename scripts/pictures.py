@@ -24,8 +24,8 @@ from typing import Any
 from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 
-from search.analysis.formatting import table
-from search.analysis.frames import goal, load
+from search.analysis.frames import load, objective
+from search.analysis.trial_table import table
 from search.report.page import report
 from search.tuning.live_table import Board
 
@@ -44,8 +44,8 @@ def main() -> None:
     PICTURES.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         run = options.run or _search(Path(folder))
-        _live(run, PICTURES / "live.svg")
-        _ranked(run, PICTURES / "ranked.svg")
+        live(run, PICTURES / "live.svg")
+        ranked(run, PICTURES / "ranked.svg")
         figures = report([run]).parent
         for name in ("overview.png", "settings.png"):
             shutil.copy(figures / name, PICTURES / name)
@@ -57,7 +57,7 @@ def _search(out: Path) -> Path:
     return out / "quickstart"
 
 
-def _live(run: Path, path: Path) -> None:
+def live(run: Path, path: Path) -> None:
     """Replay the first two thirds of the journal into the live table, and draw that."""
     lines = [
         json.loads(line)
@@ -67,7 +67,7 @@ def _live(run: Path, path: Path) -> None:
     lines.sort(key=lambda line: int(line["n"]))
     planned = {line["trial"]: line["settings"]["epochs"] for line in lines if "settings" in line}
     replayed = lines[: 2 * len(lines) // 3]
-    board = Board(len(planned), *goal(run), Console(quiet=True))
+    board = Board(len(planned), objective(run), Console(quiet=True))
     for line in replayed:
         _show(board, line, planned)
     times = [float(line["time"]) for line in replayed if "time" in line]
@@ -89,7 +89,8 @@ def _show(board: Board, line: dict[str, Any], planned: dict[str, int]) -> None:
         board.ended(trial, line["status"], None, line.get("stop_reason"))
 
 
-def _ranked(run: Path, path: Path) -> None:
+def ranked(run: Path, path: Path) -> None:
+    """Draw the ranked table as the command prints it."""
     console = _console(122)
     console.print(
         "$ python -m search.results ray_results/quickstart", style="bold", highlight=False

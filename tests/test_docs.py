@@ -96,7 +96,8 @@ def test_commands_and_their_options_exist(name: str, options: dict[str, set[str]
 
 @pytest.mark.parametrize("name", NAMES)
 def test_options_that_stand_alone_exist(name: str, options: dict[str, set[str]]) -> None:
-    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "scripts").glob("*.py"))
+    scripts = [*(ROOT / "scripts").glob("*.py"), *(ROOT / "tests" / "cluster").glob("*.py")]
+    sources = "".join(path.read_text(encoding="utf-8") for path in scripts)
     known = set().union(*options.values(), OPTION.findall(sources))
     wrong = []
     for code in _code(name):
@@ -110,6 +111,17 @@ def test_options_that_stand_alone_exist(name: str, options: dict[str, set[str]])
 def test_paths_exist(name: str) -> None:
     named = [path for code in _code(name) for path in PLACE.findall(code)]
     assert not [path for path in named if not (ROOT / path).exists()]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_named_tests_exist(name: str) -> None:
+    found = [
+        found for code in _code(name) for found in re.findall(r"pytest (tests\S*) -k (\w+)", code)
+    ]
+    for place, word in found:
+        files = [ROOT / place] if place.endswith(".py") else (ROOT / place).rglob("test_*.py")
+        sources = "".join(file.read_text(encoding="utf-8") for file in files)
+        assert re.search(rf"def test_\w*{word}", sources), f"{place} -k {word}"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -170,6 +182,20 @@ def test_each_column_is_explained() -> None:
 @pytest.mark.parametrize(("name", "most"), [("README.md", 150), ("CONTRIBUTING.md", 60)])
 def test_it_is_short(name: str, most: int) -> None:
     assert len(_text(name).splitlines()) <= most
+
+
+def test_the_live_table_is_drawn_from_a_journal(tmp_path: Path) -> None:
+    spec = importlib.util.spec_from_file_location("pictures", ROOT / "scripts" / "pictures.py")
+    assert spec and spec.loader
+    pictures = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(pictures)
+    run = ROOT / "ray_results" / "reference" / "cpu-ablation"
+    pictures.live(run, tmp_path / "live.svg")
+    pictures.ranked(run, tmp_path / "ranked.svg")
+    drawn = (tmp_path / "live.svg").read_text(encoding="utf-8").replace("&#160;", " ")
+    assert re.search(r"1[678] of 27 ended · 2 running", drawn), drawn
+    assert "@font-face" not in drawn
+    assert "erase-0.5-s2" in (tmp_path / "ranked.svg").read_text(encoding="utf-8")
 
 
 def test_pictures_are_small() -> None:
