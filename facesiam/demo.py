@@ -17,8 +17,8 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy.special import expit
 
 from facesiam import cli, files
-from facesiam.config.settings import random_seed
-from facesiam.config.trial import TrialConfig, positive
+from facesiam.config import TrialConfig
+from facesiam.config.settings import positive, random_seed
 from facesiam.data import alignment, packing
 from facesiam.data.archive import MAX_MEMBER
 from facesiam.data.dataset import Pairs

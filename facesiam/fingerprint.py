@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import facesiam
-from facesiam.config.trial import Value
+from facesiam.config import Value
 from facesiam.errors import FileError
 from facesiam.files import digest, read_json
 

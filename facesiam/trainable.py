@@ -33,7 +33,8 @@ from ray import tune
 
 from facesiam import cli
 from facesiam.bucket import is_url
-from facesiam.config.trial import TrialConfig, Value, geometry_of
+from facesiam.config import TrialConfig, Value
+from facesiam.config.trial import geometry_of
 from facesiam.data import cache_files, packing
 from facesiam.data.dataset import Fetch, cache_root, open_packed
 from facesiam.device import numerics

@@ -35,7 +35,8 @@ import ray
 from ray import tune
 from rich.console import Console
 
-from facesiam.config.trial import EpochMetrics, positive
+from facesiam.config import EpochMetrics
+from facesiam.config.settings import positive
 from facesiam.device.cores import cores
 from search.resources.allocation import Allocation, Setup
 from search.results import load as load_frames

@@ -36,7 +36,8 @@ from typing import Any, Protocol
 import optuna
 from scipy.stats import t as student
 
-from facesiam.config.trial import Value, positive
+from facesiam.config import Value
+from facesiam.config.settings import positive
 from search.pruning.scheduler import Scheduler
 from search.pruning.stop_decision import StopDecision
 from search.space import SearchSpace, load

@@ -20,7 +20,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from facesiam.config.trial import TrialConfig, geometry_of
+from facesiam.config import TrialConfig
+from facesiam.config.trial import geometry_of
 from facesiam.data.preparation import prepare
 from facesiam.device.cores import cores
 from facesiam.trainable import FaceTrial

@@ -32,7 +32,8 @@ import torch
 from reference_loop import Notebook
 from roofline import BYTES_A_WEIGHT, measure_machine, work_of_a_step
 
-from facesiam.config.trial import TrialConfig, positive
+from facesiam.config import TrialConfig
+from facesiam.config.settings import positive
 from facesiam.data.archive import Source, open_source
 from facesiam.data.dataset import FaceData, cache_root, open_packed
 from facesiam.data.preparation import prepare

@@ -27,7 +27,8 @@ from unittest.mock import patch
 
 import torch
 
-from facesiam.config.trial import TrialConfig, positive
+from facesiam.config import TrialConfig
+from facesiam.config.settings import positive
 from facesiam.data.preparation import prepare
 from facesiam.errors import DataError
 from facesiam.training import loop

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facesiam.config.trial import TrialConfig
+from facesiam.config import TrialConfig
 from facesiam.data.archive import Source
 from facesiam.data.dataset import FaceData
 from facesiam.data.packing import GEOMETRIES, decode

@@ -16,7 +16,7 @@ from reference_loop import PlainNet
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from facesiam.config.trial import TrialConfig
+from facesiam.config import TrialConfig
 from facesiam.nets import trunks
 
 BYTES_A_WEIGHT = 28

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Sequence
 
 from facesiam import cli
-from facesiam.config.settings import number, random_seed
-from facesiam.config.trial import TrialConfig, positive
+from facesiam.config import TrialConfig
+from facesiam.config.settings import number, positive, random_seed
 from facesiam.errors import masked
 from search.options import RunOptions
 from search.space.spec import ALGORITHMS

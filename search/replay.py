@@ -24,8 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from facesiam import cli
-from facesiam.config.settings import random_seed
-from facesiam.config.trial import positive
+from facesiam.config.settings import positive, random_seed
 from facesiam.evaluation.metrics import wilson
 from facesiam.files import write_text
 from search.analysis.formatting import aligned

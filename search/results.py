@@ -17,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from facesiam import cli
-from facesiam.config.trial import positive
+from facesiam.config.settings import positive
 from facesiam.errors import reason, shown
 from facesiam.files import atomic
 from search.analysis import rule_audit

@@ -24,8 +24,9 @@ from rich.table import Table
 
 from facesiam import cli
 from facesiam.bucket import Bucket, is_url
-from facesiam.config.settings import random_seed
-from facesiam.config.trial import EpochMetrics, Geometry, TrialConfig, positive
+from facesiam.config import EpochMetrics, TrialConfig
+from facesiam.config.settings import positive, random_seed
+from facesiam.config.trial import Geometry
 from facesiam.data.dataset import FaceData, cache_root, open_packed
 from facesiam.data.lists import ALL_FOLDS, TEN_FOLD
 from facesiam.data.preparation import is_packed, prepare

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from facesiam.config.trial import TrialConfig
+from facesiam.config import TrialConfig
 from search.space import SearchSpace, load
 
 ROOT = Path(__file__).parent.parent

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from facesiam.config.trial import TrialConfig
+from facesiam.config import TrialConfig
 from facesiam.data.dataset import FaceData
 from facesiam.data.preparation import prepare
 from facesiam.data.synthetic.writer import draw

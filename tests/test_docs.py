@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from facesiam.config.trial import SETTINGS
+from facesiam.config import SETTINGS
 from search import results
 from search.__main__ import COMMANDS
 from search.space import SpaceError, load

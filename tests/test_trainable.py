@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from facesiam import trainable
-from facesiam.config.trial import TrialConfig
+from facesiam.config import TrialConfig
 from facesiam.data.dataset import FaceData
 from facesiam.device import numerics
 from facesiam.evaluation.bits import pack

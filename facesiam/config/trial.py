@@ -13,34 +13,12 @@ from typing import Literal, get_args, get_origin, get_type_hints
 
 from facesiam.config.constraints import (
     EMBEDDING_JOINS,
-    EMBEDDING_LOSSES,
     conflicts,
     own_stochastic_depth,
 )
-from facesiam.config.settings import Setting, Value, did_you_mean, positive
+from facesiam.config.settings import Setting, Value, did_you_mean
 from facesiam.config.settings import setting as _setting
 from facesiam.errors import ConfigError
-
-__all__ = [
-    "EMBEDDING_JOINS",
-    "EMBEDDING_LOSSES",
-    "GEOMETRY",
-    "METRICS",
-    "SETTINGS",
-    "EpochMetrics",
-    "Geometry",
-    "Part",
-    "Protocol",
-    "Setting",
-    "TrialConfig",
-    "Value",
-    "conflicts",
-    "did_you_mean",
-    "geometry_of",
-    "is_calibrated",
-    "positive",
-    "unknown_setting",
-]
 
 Net = Literal[
     "alexnet",

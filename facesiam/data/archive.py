@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from facesiam import files
-from facesiam.config.trial import did_you_mean
+from facesiam.config.settings import did_you_mean
 from facesiam.data.root import parts_of, root_among, root_below
 from facesiam.errors import DataError, FileError, UserError, reason
 

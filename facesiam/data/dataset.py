@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facesiam import files
-from facesiam.config.trial import Geometry, Part, Protocol, TrialConfig
+from facesiam.config import TrialConfig
+from facesiam.config.trial import Geometry, Part, Protocol
 from facesiam.data import cfp, packing
 from facesiam.errors import DataError, MissingFileError
 

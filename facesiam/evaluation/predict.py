@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from facesiam.config.trial import TrialConfig
+from facesiam.config import TrialConfig
 from facesiam.data.dataset import Pairs
 from facesiam.device.image_store import ImageStore
 from facesiam.nets.siamese import SiameseNet

@@ -13,7 +13,8 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from facesiam.config.trial import Part, Protocol, TrialConfig
+from facesiam.config import TrialConfig
+from facesiam.config.trial import Part, Protocol
 from facesiam.data.dataset import FaceData, Pairs
 from facesiam.data.lists import TEN_FOLD
 from facesiam.device.image_store import ImageStore

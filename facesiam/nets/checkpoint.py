@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from facesiam import files
-from facesiam.config.trial import TrialConfig
+from facesiam.config import TrialConfig
 from facesiam.errors import ConfigError, WeightsError
 from facesiam.nets.precision import compute_in, dtype_of
 from facesiam.nets.siamese import SiameseNet, widths

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facesiam.config.trial import TrialConfig
+from facesiam.config import TrialConfig
 
 
 def single(logits: Tensor, label: Tensor, smoothing: float = 0.0) -> Tensor:

@@ -14,7 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facesiam.config.trial import EMBEDDING_JOINS, TrialConfig, is_calibrated
+from facesiam.config import TrialConfig
+from facesiam.config.constraints import EMBEDDING_JOINS
+from facesiam.config.trial import is_calibrated
 from facesiam.nets.losses import EMBEDDING_LOSSES
 from facesiam.nets.pretrained import load_trunk
 from facesiam.nets.trunks import (

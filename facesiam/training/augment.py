@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from facesiam.config.trial import TrialConfig
+from facesiam.config import TrialConfig
 
 MAX_ANGLE_DEGREES = 20.0
 MAX_SHIFT = 0.125  # of a side

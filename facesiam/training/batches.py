@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from facesiam.config.trial import TrialConfig
+from facesiam.config import TrialConfig
 from facesiam.data.dataset import FaceData, Pairs
 from facesiam.training.augment import draws_of
 

@@ -22,7 +22,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from facesiam.config.trial import EpochMetrics, TrialConfig, recorded
+from facesiam.config import EpochMetrics, TrialConfig
+from facesiam.config.trial import recorded
 from facesiam.data.dataset import FaceData
 from facesiam.device.cuda_graph import GraphedStep
 from facesiam.device.hardware import keep_freed_memory, peak_memory_mib, reset_peak_memory

@@ -20,7 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from facesiam.config.trial import Value
+from facesiam.config import Value
 from facesiam.data.cache_files import writing
 from facesiam.data.dataset import cache_root
 from facesiam.errors import FileError
@@ -206,7 +206,7 @@ def _serve() -> None:
     task = json.loads(sys.stdin.readline())
     import torch
 
-    from facesiam.config.trial import TrialConfig
+    from facesiam.config import TrialConfig
     from facesiam.data.dataset import open_packed
     from facesiam.device.cuda_graph import WARM_UP
     from facesiam.device.hardware import memory_there_mib, peak_memory_mib

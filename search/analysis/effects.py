@@ -27,7 +27,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from facesiam.config.trial import SETTINGS
+from facesiam.config import SETTINGS
 from search.analysis.formatting import shown_value
 
 LADDER = 6

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from facesiam.config.trial import SETTINGS, EpochMetrics
+from facesiam.config import SETTINGS, EpochMetrics
 from facesiam.evaluation.bits import unpack
 from facesiam.evaluation.metrics import wilson
 from facesiam.files import atomic

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from facesiam.config.trial import Value
+from facesiam.config import Value
 from search.analysis.overfitting import at_chance
 from search.space import SearchSpace, load
 from search.space.shipped import SPACES, whole

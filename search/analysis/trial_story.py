@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from facesiam.config.trial import TrialConfig, Value, did_you_mean
+from facesiam.config import TrialConfig, Value
+from facesiam.config.settings import did_you_mean
 from search.analysis.formatting import counted, interval, number, percent, shown_value
 from search.analysis.frames import load, objective
 from search.analysis.rule_audit import decided, lost_by_stopping, near_best

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from facesiam.config.trial import SETTINGS
+from facesiam.config import SETTINGS
 from search.analysis.formatting import aligned, grid, interval, percent, shown_value
 
 REASON = "stop reason"

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from facesiam.config.trial import Value, is_calibrated
+from facesiam.config import Value
+from facesiam.config.trial import is_calibrated
 from facesiam.objective import Objective
 from search.pruning import schedule_progress, significance
 

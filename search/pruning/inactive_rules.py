@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from facesiam.config.trial import Value
+from facesiam.config import Value
 from search.pruning import recorded_runs, schedule_progress, significance
 from search.pruning.history import History
 from search.pruning.late_start import Odds

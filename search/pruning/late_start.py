@@ -21,7 +21,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from facesiam.config.trial import Value
+from facesiam.config import Value
 from search.pruning.history import History, take_off
 from search.pruning.recorded_runs import Curve
 

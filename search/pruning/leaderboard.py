@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from facesiam.config.trial import Value
+from facesiam.config import Value
 from facesiam.objective import Objective
 from search.pruning import schedule_progress
 from search.pruning.history import History

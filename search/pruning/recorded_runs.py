@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from facesiam.config.trial import SETTINGS, Value
+from facesiam.config import SETTINGS, Value
 from facesiam.errors import FileError
 from facesiam.files import exists, is_dir, is_file, read_text
 from facesiam.objective import Objective

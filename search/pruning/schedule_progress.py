@@ -13,7 +13,7 @@ import functools
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from facesiam.config.trial import TrialConfig, Value
+from facesiam.config import TrialConfig, Value
 from facesiam.training.schedules import learning_rate
 
 PARTS = 2000

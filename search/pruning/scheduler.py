@@ -15,7 +15,7 @@ from typing import Any
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 
-from facesiam.config.trial import Value
+from facesiam.config import Value
 from search.pruning import recorded_runs, significance
 from search.pruning.asha import AshaBySchedule
 from search.pruning.history import History

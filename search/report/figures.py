@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from facesiam.config.trial import SETTINGS
+from facesiam.config import SETTINGS
 from facesiam.evaluation.metrics import roc
 from search.analysis.effects import LADDER
 from search.analysis.formatting import shown_value

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from facesiam.config.trial import TrialConfig
+from facesiam.config import TrialConfig
 from facesiam.evaluation.metrics import METRICS
 from search.analysis.frames import load, require_results
 from search.analysis.overfitting import at_chance

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from facesiam.config.trial import TrialConfig
+from facesiam.config import TrialConfig
 from facesiam.files import own_folder, write_text
 from search.analysis import published
 from search.analysis.formatting import plain

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from facesiam.config.trial import SETTINGS
+from facesiam.config import SETTINGS
 from search.analysis import published, rule_audit, trial_table
 from search.analysis.effects import Effect, ablation_base, effects
 from search.analysis.formatting import NOTHING, grid, plain, shown_value

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from facesiam.config.trial import Value
+from facesiam.config import Value
 from search.analysis import published
 from search.analysis.formatting import (
     NOTHING,

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from facesiam.config.trial import Value
+from facesiam.config import Value
 from search.options import RunOptions
 from search.runs.journal import read_epochs, read_trials
 from search.runs.line_format import JournalError

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from facesiam.config.trial import Value
+from facesiam.config import Value
 from facesiam.training.throughput import Share, worded
 from search.resources.allocation import Allocation, Node, Setup
 from search.resources.plan import seconds_in_all

@@ -9,7 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from facesiam.config.trial import TrialConfig, did_you_mean, recorded
+from facesiam.config import TrialConfig
+from facesiam.config.settings import did_you_mean
+from facesiam.config.trial import recorded
 from facesiam.errors import ConfigError, FileError, MissingFileError, UserError
 from facesiam.files import exists, is_dir
 from search.runs import journal, json_files

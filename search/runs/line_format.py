@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
-from facesiam.config.trial import EpochMetrics
+from facesiam.config import EpochMetrics
 from facesiam.errors import UserError, shown
 from search.runs.field_checks import (
     MAX_WHOLE,

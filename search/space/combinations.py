@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
+from facesiam.config import SETTINGS, Value
 from facesiam.config.constraints import CONSTRAINTS, Constraint
-from facesiam.config.trial import SETTINGS, Value
 from search.space.domains import Choice, Domain, active, written
 from search.space.errors import SpaceError
 

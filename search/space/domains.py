@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Literal, Protocol, cast
 
-from facesiam.config.trial import Value
+from facesiam.config import Value
 
 When = Mapping[str, tuple[Value, ...]]
 """Other settings and the values of each that make a searched setting active, all at once."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from facesiam.config.trial import SETTINGS, Value, unknown_setting
+from facesiam.config import SETTINGS, Value
+from facesiam.config.trial import unknown_setting
 from search.space.combinations import Search, base
 from search.space.domains import Domain, Row
 from search.space.errors import SpaceError

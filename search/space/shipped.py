@@ -10,7 +10,7 @@ from pathlib import Path
 
 import search
 from facesiam import cli
-from facesiam.config.trial import did_you_mean
+from facesiam.config.settings import did_you_mean
 from facesiam.errors import UserError
 from facesiam.files import exists, is_dir, is_file
 

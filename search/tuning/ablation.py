@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from facesiam.config.trial import Value, conflicts
+from facesiam.config import Value
+from facesiam.config.constraints import conflicts
 from search.analysis import frames
 from search.runs import layout
 from search.runs.remote import open_run

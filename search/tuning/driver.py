@@ -20,7 +20,7 @@ from ray.tune.error import TuneError
 from ray.tune.search import Searcher
 
 from facesiam import cli
-from facesiam.config.trial import Value
+from facesiam.config import Value
 from facesiam.errors import masked
 from facesiam.files import digest
 from facesiam.fingerprint import Key

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facesiam.cli import interrupts
-from facesiam.config.trial import Value, geometry_of
+from facesiam.config import Value
+from facesiam.config.trial import geometry_of
 from facesiam.files import exists
 from search.options import RunOptions
 from search.runs import layout

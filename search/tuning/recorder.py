@@ -13,7 +13,7 @@ from typing import Any
 
 from ray import tune
 
-from facesiam.config.trial import EpochMetrics
+from facesiam.config import EpochMetrics
 from facesiam.fingerprint import Key
 from facesiam.storage import Folder, Storage
 from facesiam.storage import sweep as storage_sweep

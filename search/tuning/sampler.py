@@ -12,7 +12,7 @@ import random
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from facesiam.config.trial import Value
+from facesiam.config import Value
 from search.space import SearchSpace
 from search.space.combinations import base
 from search.tuning.outcomes import Progress

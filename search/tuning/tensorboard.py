@@ -15,7 +15,7 @@ from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.record_writer import masked_crc32c
 
 from facesiam import cli
-from facesiam.config.trial import Value
+from facesiam.config import Value
 from facesiam.errors import reason
 
 

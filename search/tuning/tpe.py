@@ -29,7 +29,7 @@ from optuna.distributions import (
 from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator, _ParzenEstimatorParameters
 from optuna.samplers._tpe.sampler import default_gamma, default_weights
 
-from facesiam.config.trial import Value
+from facesiam.config import Value
 from search.space import SearchSpace
 from search.space.domains import Domain, active
 from search.tuning.density import log_density

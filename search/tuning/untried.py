@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from facesiam.config.trial import Value
+from facesiam.config import Value
 from search.space import SearchSpace, combinations
 from search.space.domains import active
 

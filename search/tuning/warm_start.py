@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from facesiam.config.trial import TrialConfig, Value
+from facesiam.config import TrialConfig, Value
 from facesiam.files import exists, write_text
 from search.pruning.history import History
 from search.runs import layout

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from facesiam.config.trial import SETTINGS
+from facesiam.config import SETTINGS
 from search.analysis import published
 from search.analysis.effects import Effect, effects
 from search.report.inputs import log_settings, read, settings_frame

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from facesiam.config.trial import TrialConfig
+from facesiam.config import TrialConfig
 from search.analysis.rule_audit import (
     HEADERS,
     clopper_pearson,

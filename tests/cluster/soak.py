@@ -26,7 +26,7 @@ from typing import Any
 
 from nodes import Cluster, Node, s3_server
 
-from facesiam.config.trial import positive
+from facesiam.config.settings import positive
 from facesiam.data.preparation import prepare
 from facesiam.data.synthetic.writer import draw
 from search.runs.journal import read_events

@@ -14,7 +14,7 @@ import pytest
 from builders import REFERENCE
 from scipy.stats import binomtest
 
-from facesiam.config.trial import TrialConfig
+from facesiam.config import TrialConfig
 from facesiam.evaluation.bits import pack
 from search import results
 from search.analysis import frames

@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 from facesiam import demo
-from facesiam.config.trial import TrialConfig
+from facesiam.config import TrialConfig
 from facesiam.data.dataset import FaceData
 from facesiam.device import numerics
 from facesiam.evaluation.predict import predict

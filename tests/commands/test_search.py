@@ -21,7 +21,7 @@ import pytest
 import torch
 from PIL import Image
 
-from facesiam.config.trial import TrialConfig
+from facesiam.config import TrialConfig
 from facesiam.data.dataset import FaceData, open_packed
 from facesiam.data.preparation import prepare
 from facesiam.data.synthetic import portrait, writer

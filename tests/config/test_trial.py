@@ -7,8 +7,9 @@ from argparse import ArgumentTypeError
 
 import pytest
 
+from facesiam.config import SETTINGS, TrialConfig
 from facesiam.config.settings import number, positive, random_seed, whole
-from facesiam.config.trial import GEOMETRY, SETTINGS, TrialConfig
+from facesiam.config.trial import GEOMETRY
 from facesiam.errors import ConfigError
 from facesiam.nets.losses import EMBEDDING_LOSSES, LOSSES
 from facesiam.nets.siamese import JOINS, SCORES
@@ -107,10 +108,10 @@ def test_what_the_new_nets_ask_for_is_told(settings: dict[str, object], sentence
 
 
 def test_the_losses_of_embeddings_are_listed_once() -> None:
-    from facesiam.config import trial as config
+    from facesiam.config import constraints
 
-    assert set(config.EMBEDDING_LOSSES) == set(EMBEDDING_LOSSES)
-    assert set(config.EMBEDDING_JOINS) == set(SCORES)
+    assert set(constraints.EMBEDDING_LOSSES) == set(EMBEDDING_LOSSES)
+    assert set(constraints.EMBEDDING_JOINS) == set(SCORES)
 
 
 def test_settings_survive_a_dict() -> None:

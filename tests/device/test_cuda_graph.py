@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from facesiam.config.trial import TrialConfig
+from facesiam.config import TrialConfig
 from facesiam.data.dataset import FaceData
 from facesiam.device import cuda_graph, image_store
 from facesiam.device.cuda_graph import WARM_UP, GraphedStep

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from facesiam.config.trial import TrialConfig
+from facesiam.config import TrialConfig
 from facesiam.data.dataset import FaceData
 from facesiam.device.image_store import ImageStore
 from facesiam.evaluation.predict import judged_right, log_odds, odds_of, predict

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from facesiam import fingerprint
-from facesiam.config.trial import TrialConfig
+from facesiam.config import TrialConfig
 from facesiam.data.cfp import FOLDS, folds_of
 from facesiam.data.dataset import FaceData, Pairs
 from facesiam.data.lists import ALL_FOLDS, KINDS

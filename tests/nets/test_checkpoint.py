@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from facesiam import demo
-from facesiam.config.trial import TrialConfig
+from facesiam.config import TrialConfig
 from facesiam.errors import WeightsError
 from facesiam.nets import checkpoint
 from facesiam.nets.checkpoint import Writer, load_model, snapshot

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from facesiam.config.trial import TrialConfig
+from facesiam.config import TrialConfig
 from facesiam.nets.losses import EMBEDDING_LOSSES, pairs_of, single, two
 
 LOGITS = torch.tensor([[0.0, 0.0], [0.0, math.log(3)], [0.0, math.log(3)], [0.0, 0.0]])

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 
-from facesiam.config.trial import TrialConfig
+from facesiam.config import TrialConfig
 from facesiam.errors import NetError, WeightsError
 from facesiam.nets.pretrained import _is_of, find_weights, imagenet_url, load_trunk
 from facesiam.nets.siamese import build

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from facesiam.config.trial import TrialConfig
+from facesiam.config import TrialConfig
 from facesiam.nets.precision import compute_in
 from facesiam.nets.siamese import SiameseNet, build
 from facesiam.nets.trunks import MODELS, stages_of

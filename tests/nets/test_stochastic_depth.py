@@ -11,8 +11,9 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.ops import StochasticDepth
 
-from facesiam.config.constraints import FIXED_SIZE, own_stochastic_depth
-from facesiam.config.trial import Net, TrialConfig, conflicts, recorded
+from facesiam.config import TrialConfig
+from facesiam.config.constraints import FIXED_SIZE, conflicts, own_stochastic_depth
+from facesiam.config.trial import Net, recorded
 from facesiam.nets.siamese import SiameseNet
 from search.runs import layout
 

@@ -16,7 +16,7 @@ from typing import Any
 import builders
 import pytest
 
-from facesiam.config.trial import TrialConfig
+from facesiam.config import TrialConfig
 from facesiam.training.schedules import learning_rate
 from search.pruning.late_start import Odds
 from search.pruning.recorded_runs import shipped

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from facesiam.config.trial import TrialConfig
+from facesiam.config import TrialConfig
 from search.report import figures, style
 
 FILE = Path("never-written.png")

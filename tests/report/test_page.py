@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from facesiam.config.trial import TrialConfig
+from facesiam.config import TrialConfig
 from search.analysis import published
 from search.report import curves, style
 from search.report.__main__ import main

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from builders import SPACES
 
-from facesiam.config.trial import TrialConfig
+from facesiam.config import TrialConfig
 from facesiam.errors import DataError, WeightsError
 from facesiam.files import write_text
 from facesiam.nets.pretrained import imagenet_url

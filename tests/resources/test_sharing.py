@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from builders import space
 
-from facesiam.config.trial import TrialConfig, Value
+from facesiam.config import TrialConfig, Value
 from facesiam.data.dataset import FaceData, cache_root
 from facesiam.training import throughput
 from facesiam.training.throughput import Share, Way, choose, share_of

@@ -13,7 +13,7 @@ import torch
 from builders import space
 from simulated_ray import Workers, metrics, quiet, started
 
-from facesiam.config.trial import TrialConfig
+from facesiam.config import TrialConfig
 from facesiam.device import numerics
 from facesiam.fingerprint import keys
 from search.runs.journal import read_epochs, read_trials

@@ -15,7 +15,7 @@ import pytest
 import torch
 from builders import ROOT
 
-from facesiam.config.trial import TrialConfig
+from facesiam.config import TrialConfig
 from facesiam.nets import siamese
 from search.analysis.published import SPACES
 from search.resources.plan import seconds_of_rows

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from facesiam.config import SETTINGS, TrialConfig, Value
 from facesiam.config.constraints import CONSTRAINTS
-from facesiam.config.trial import SETTINGS, TrialConfig, Value
 from search.space import SpaceError, load
 from search.space import combinations as under_test
 from search.space.combinations import (

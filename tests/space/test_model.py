@@ -14,8 +14,7 @@ import optuna
 import pytest
 from builders import SPACES
 
-from facesiam.config import trial
-from facesiam.config.trial import SETTINGS, TrialConfig
+from facesiam.config import SETTINGS, TrialConfig, trial
 from search.space import SearchSpace, SpaceError, load
 from search.space.__main__ import main
 from search.space.constraints import check

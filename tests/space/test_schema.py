@@ -11,7 +11,8 @@ import pytest
 import yaml
 from builders import ROOT
 
-from facesiam.config.trial import SETTINGS, Setting
+from facesiam.config import SETTINGS
+from facesiam.config.settings import Setting
 from search.space import SpaceError, load, spec
 from search.space.schema import COMMAND, schema, text
 

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from facesiam.config.trial import TrialConfig
+from facesiam.config import TrialConfig
 from facesiam.training.augment import (
     AUGMENTS,
     DRAWS,

@@ -8,7 +8,7 @@ from collections import Counter
 import numpy as np
 import torch
 
-from facesiam.config.trial import TrialConfig
+from facesiam.config import TrialConfig
 from facesiam.data.dataset import FaceData
 from facesiam.training.augment import DRAWS
 from facesiam.training.batches import Batches, _order, _units

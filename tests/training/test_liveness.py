@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from facesiam.config.trial import EpochMetrics, TrialConfig
+from facesiam.config import EpochMetrics, TrialConfig
 from facesiam.data.dataset import FaceData
 from facesiam.evaluation.predict import predict
 from facesiam.nets.siamese import build

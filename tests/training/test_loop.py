@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from facesiam.config.trial import EpochMetrics, Protocol, TrialConfig
+from facesiam.config import EpochMetrics, TrialConfig
+from facesiam.config.trial import Protocol
 from facesiam.data.dataset import FaceData
 from facesiam.device.image_store import ImageStore
 from facesiam.errors import WeightsError

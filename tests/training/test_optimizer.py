@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from facesiam.config.trial import TrialConfig
+from facesiam.config import TrialConfig
 from facesiam.nets.precision import compute_in
 from facesiam.training import optimizer
 from facesiam.training.optimizer import MasterWeightOptimizer

@@ -12,7 +12,7 @@ import builders
 import pytest
 from builders import SPACES
 
-from facesiam.config.trial import TrialConfig
+from facesiam.config import TrialConfig
 from search.cli import read_options
 from search.run import main
 from search.runs import layout
