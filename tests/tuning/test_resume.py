@@ -53,7 +53,7 @@ def state(recorder: Recorder) -> dict[str, Any]:
             "waiting": scheduler.asha.provisional,
             "leaders": scheduler._leaders,
             "spared": scheduler.controls,
-            "judged": scheduler._judged,
+            "decided": scheduler._decided,
             "going": going,
             "best": recorder.state.best,
             "handed out": recorder.state.sampler.handed_out,
@@ -166,13 +166,13 @@ def test_an_epoch_that_was_noted_twice_is_replayed_as_it_was_judged_once(
     for epoch in (0, 1, 2, 1, 2):  # its worker died after the third, and its state was older
         live.on_trial_result(0, [], trial, metrics(name, settings, epoch))
     asked: list[int] = []
-    judge = Asha.judge
+    decide = Asha.decide
 
     def counted(self: Asha, trial: str, age: float, *given: Any) -> Any:
         asked.append(int(age))
-        return judge(self, trial, age, *given)
+        return decide(self, trial, age, *given)
 
-    monkeypatch.setattr(Asha, "judge", counted)
+    monkeypatch.setattr(Asha, "decide", counted)
     second = recorder(tmp_path, text)
     assert asked == [1, 2, 3] and second.state.epochs_noted(name) == 3
 
