@@ -3,8 +3,8 @@
     .venv/bin/python scripts/bench_driver.py                      1,000 trials that train nothing
 
 It runs the real driver on trials whose epochs return at once: Ray, suggestions, rules and
-ASHA, journal, TensorBoard, board. A trial's time is the time from the end of the trial before to
-its own end, as the board is told of it: on the wall clock, in which the workers share the cores,
+ASHA, journal, TensorBoard, live table. A trial's time is the time from the end of the trial before
+to its own end, as the live table has it: on the wall clock, in which the workers share the cores,
 and in CPU seconds of the driver process, all of its threads. Of the single trials' times medians
 are shown, as one of them may hold a garbage collection. The first trial waits for the workers to
 start: that is shown apart, and in nothing else.
@@ -43,7 +43,7 @@ from search.results import load as load_frames
 from search.runs.line_format import EPOCHS, TRIALS
 from search.space import SearchSpace, load
 from search.tuning import driver, ray_cluster
-from search.tuning.live_table import Board
+from search.tuning.live_table import LiveTable
 from search.tuning.search_state import SearchState
 
 SEARCH = """
@@ -92,8 +92,8 @@ class Idle(tune.Trainable):  # type: ignore[misc]
         """Nothing to load."""
 
 
-class Watch(Board):
-    """The board, which also notes when each trial ended and what the driver had used by then."""
+class Watch(LiveTable):
+    """A live table that notes when each trial ended and what the driver had used by then."""
 
     def __init__(self, space: SearchSpace) -> None:
         super().__init__(space.count(), space.objective, Console(file=io.StringIO()))

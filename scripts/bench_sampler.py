@@ -41,9 +41,9 @@ from facesiam.config.settings import positive
 from search.pruning.scheduler import Scheduler
 from search.pruning.stop_decision import StopDecision
 from search.space import SearchSpace, load
-from search.tuning.outcomes import progress_of
+from search.tuning.configuration_pool import key_of
 from search.tuning.sampler import Sampler
-from search.tuning.untried import key_of
+from search.tuning.trial_ranking import progress_of
 
 CODE2 = Path(__file__).parent.parent / "spaces" / "code2.yaml"
 TOO_FAST = 2e-4

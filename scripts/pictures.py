@@ -27,7 +27,7 @@ from rich.console import Console
 from search.analysis.frames import load, objective
 from search.analysis.trial_table import table
 from search.report.page import report
-from search.tuning.live_table import Board
+from search.tuning.live_table import LiveTable
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURES = ROOT / "docs" / "pictures"
@@ -67,26 +67,26 @@ def live(run: Path, path: Path) -> None:
     lines.sort(key=lambda line: int(line["n"]))
     planned = {line["trial"]: line["settings"]["epochs"] for line in lines if "settings" in line}
     replayed = lines[: 2 * len(lines) // 3]
-    board = Board(len(planned), objective(run), Console(quiet=True))
+    live = LiveTable(len(planned), objective(run), Console(quiet=True))
     for line in replayed:
-        _show(board, line, planned)
+        _show(live, line, planned)
     times = [float(line["time"]) for line in replayed if "time" in line]
-    board.began -= max(times) - min(times)  # the time left is that of the run, not of the replay
+    live.began -= max(times) - min(times)  # the time left is that of the run, not of the replay
     console = _console(82)
     console.print(f"$ python -m search.run {SPACE}", style="bold", highlight=False)
-    console.print(board.render())
+    console.print(live.render())
     _save(console, path, "a search at work")
 
 
-def _show(board: Board, line: dict[str, Any], planned: dict[str, int]) -> None:
+def _show(live: LiveTable, line: dict[str, Any], planned: dict[str, int]) -> None:
     """Show one line of the journal."""
     trial = line["trial"]
     if "train_loss" in line:
-        board.epoch(trial, line)
+        live.epoch(trial, line)
     elif line["status"] == "running":
-        board.started(trial, planned[trial])
-    elif line["status"] in board.counts:
-        board.ended(trial, line["status"], None, line.get("stop_reason"))
+        live.started(trial, planned[trial])
+    elif line["status"] in live.counts:
+        live.ended(trial, line["status"], None, line.get("stop_reason"))
 
 
 def ranked(run: Path, path: Path) -> None:

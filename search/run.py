@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from facesiam.fingerprint import Key
     from search.resources.allocation import Allocation
     from search.runs.mirror import Mirror
-    from search.tuning.live_table import Board
+    from search.tuning.live_table import LiveTable
     from search.tuning.search_state import SearchStop
 
 CODES = {"interrupted": cli.INTERRUPTED, "terminated": cli.TERMINATED}
@@ -48,7 +48,7 @@ class Session:
     search: Search
     shares: Allocation
     key: Key
-    board: Board
+    table: LiveTable
     mirror: Mirror | None
 
 
@@ -140,7 +140,7 @@ def begun(search: Search, console: Console) -> Iterator[Session]:
     options, space, setup = search.options, search.space, search.setup
     shares = preparation.allocate(search, lambda line: _say(console, line))
     from search.runs.mirror import Mirror
-    from search.tuning.live_table import Board
+    from search.tuning.live_table import LiveTable
 
     key = keys(
         search.data.key,
@@ -149,18 +149,18 @@ def begun(search: Search, console: Console) -> Iterator[Session]:
         lambda net: max(1, int(shares.of(net)[0])),
     )
     count = space.count()
-    board = Board(count, space.objective, console)
+    table = LiveTable(count, space.objective, console)
     many = "all trials" if count is None else f"{count} trial{'s' * (count != 1)}"
     _say(console, f"{many} into {setup.storage or _short(setup.run)}")
     data = str(options.data or space.data), search.data.key
     with (
         locked(setup.run),
-        Mirror(setup.storage, board.say) if setup.storage else nullcontext() as mirror,
+        Mirror(setup.storage, table.say) if setup.storage else nullcontext() as mirror,
         run_folder.claimed(options, space, setup.run, setup.storage, data),
     ):
         if options.warm_start and not options.resume:
             warm_start.write(setup.run, search.known)
-        yield Session(search, shares, key, board, mirror)
+        yield Session(search, shares, key, table, mirror)
 
 
 def drive(session: Session, trainable: type[Any] | None = None) -> Outcome:
@@ -178,7 +178,7 @@ def drive(session: Session, trainable: type[Any] | None = None) -> Outcome:
     from search.runs import manifest
     from search.tuning import driver
 
-    search, console = session.search, session.board.console
+    search, console = session.search, session.table.console
     run, shares = search.setup.run, session.shares
     write_text(run / "space.yaml", search.space.dump())
     command, inactive = search.options.command, cannot_act(search.space)
@@ -194,7 +194,7 @@ def drive(session: Session, trainable: type[Any] | None = None) -> Outcome:
         search.space,
         search.setup,
         shares,
-        session.board,
+        session.table,
         trainable,
         key=session.key,
         reusable=search.reusable,
@@ -204,7 +204,7 @@ def drive(session: Session, trainable: type[Any] | None = None) -> Outcome:
     manifest.end(run, stop is None)
     if read_trials(run):
         frames.write(run)
-    return Outcome(search, stop, session.board.counts["failed"])
+    return Outcome(search, stop, session.table.counts["failed"])
 
 
 def show(outcome: Outcome, console: Console) -> int:
@@ -253,13 +253,13 @@ def _end_without_ray(session: Session, why: str) -> int:
     from search.runs import manifest
 
     run = session.search.setup.run
-    session.board.__exit__(None, None, None)
+    session.table.__exit__(None, None, None)
     with suppress(OSError, UserError):  # the journal has it all
         manifest.end(run, False)
         frames.write(run)
         if session.mirror:
             session.mirror.__exit__()
-    return _show_failure(session.search, session.board.console, why)
+    return _show_failure(session.search, session.table.console, why)
 
 
 def _show_failure(search: Search, console: Console, why: str) -> int:

@@ -10,19 +10,21 @@ from typing import Any
 from rich.console import Console
 
 from search.space import SearchSpace
-from search.tuning.live_table import Board
+from search.tuning.live_table import LiveTable
 from search.tuning.recorder import EPOCH_FIELDS, Recorder
 from search.tuning.search_state import SearchState
 
 
-def quiet(space: SearchSpace) -> Board:
+def quiet(space: SearchSpace) -> LiveTable:
     """The live table of a search, which shows nothing."""
-    return Board(space.count(), space.objective, Console(quiet=True))
+    return LiveTable(space.count(), space.objective, Console(quiet=True))
 
 
-def started(space: SearchSpace, run: Path, board: Board | None = None, **more: Any) -> Recorder:
+def started(
+    space: SearchSpace, run: Path, table: LiveTable | None = None, **more: Any
+) -> Recorder:
     """A recorder of a run, new or from an earlier session, as the driver starts it."""
-    recorder = Recorder(SearchState.replay(space, run), run, board or quiet(space), **more)
+    recorder = Recorder(SearchState.replay(space, run), run, table or quiet(space), **more)
     recorder.start()
     return recorder
 

@@ -12,7 +12,7 @@ from builders import ROOT, space
 from ray import cloudpickle
 
 from search.resources.allocation import Allocation, Node, Setup
-from search.tuning.driver import placing
+from search.tuning.driver import trial_resources
 
 FILES = sorted(p for package in ("search", "facesiam") for p in (ROOT / package).rglob("*.py"))
 
@@ -31,7 +31,7 @@ def test_the_placing_of_trials_brings_a_worker_nothing_of_the_search(tmp_path: P
     """What Ray sends with each trial is loaded before it starts, by importing what it names."""
     searched = space(tmp_path, "search: {net: [alexnet, vgg16_bn]}\n")
     shares = Allocation(searched, Setup(run=tmp_path, data="", cpus=3), [Node(8, 0)])
-    (tmp_path / "sent").write_bytes(cloudpickle.dumps(placing(shares)))
+    (tmp_path / "sent").write_bytes(cloudpickle.dumps(trial_resources(shares)))
     code = (
         "import pickle, sys; placed = pickle.load(open(sys.argv[1], 'rb'));"
         "print(placed({'settings': {'net': 'vgg16_bn'}, 'larger': 0}).required_resources,"

@@ -21,7 +21,6 @@ from search.runs.journal import read_epochs, read_trials
 from search.runs.line_format import JournalError
 from search.space import SearchSpace
 from search.space.combinations import base
-from search.tuning.live_table import human_seconds
 
 GIGA_MACS = {
     "alexnet": 0.66,
@@ -298,3 +297,12 @@ def _measured(out: Path) -> dict[str, list[float]]:
 
 def _key(settings: Mapping[str, Value]) -> str:
     return json.dumps([base(settings)[name] for name in SAME])  # older runs lack some
+
+
+def human_seconds(seconds: float) -> str:
+    """Return a duration as people say it: 45 s, 12 min, 3.4 h."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

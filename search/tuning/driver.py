@@ -33,7 +33,7 @@ from search.runs.reuse import ReusableTrial
 from search.space import SearchSpace
 from search.tuning import failures, ray_watchdog
 from search.tuning.file_server import serve_files
-from search.tuning.live_table import Board
+from search.tuning.live_table import LiveTable
 from search.tuning.ray_cluster import LOOK_SECONDS, machines
 from search.tuning.recorder import Recorder
 from search.tuning.search_state import SearchState, SearchStop, StopReason
@@ -49,7 +49,7 @@ def run(
     space: SearchSpace,
     setup: Setup,
     shares: Allocation,
-    board: Board,
+    table: LiveTable,
     trainable: type[tune.Trainable] | None = None,
     *,
     key: Key | None = None,
@@ -69,7 +69,7 @@ def run(
         space: what to search.
         setup: where, and on what.
         shares: what each trial gets; ``connect`` comes before it.
-        board: where it is shown.
+        table: where it is shown.
         trainable: what a worker runs for a trial; None: ``FaceTrial``.
         key: what gives each trial its key; None: none has one.
         reusable: finished trials of earlier runs, by key, that are not run again.
@@ -80,7 +80,7 @@ def run(
     recorder = Recorder(
         SearchState.replay(space, setup.run),
         setup.run,
-        board,
+        table,
         shares,
         key,
         reusable,
@@ -90,11 +90,11 @@ def run(
     recorder.start()
     if mirror:
         mirror.on_lost = recorder.lost
-    _keep_private(setup)
+    _make_private_folder(setup)
     tuner = _tuner(recorder, shares, trainable or FaceTrial)
     try:
         with (
-            board,
+            table,
             on_signals(recorder, space.minutes),
             ray_watchdog.watched(recorder, dead_end or _dead_end),
         ):
@@ -102,7 +102,7 @@ def run(
     except KeyboardInterrupt:
         pass
     except OSError as error:  # the disk that the journal is on, or Ray's files
-        recorder.stop = SearchStop(StopReason.FAILED, failures.told(error))
+        recorder.stop = SearchStop(StopReason.FAILED, failures.describe(error))
     except TuneError as error:  # so Ray wraps them, where it is its own
         if os.strerror(errno.ENOSPC) not in str(error):
             raise
@@ -112,13 +112,13 @@ def run(
     try:
         stop = recorder.close()
     except OSError as error:
-        stop = SearchStop(StopReason.FAILED, failures.told(error))
+        stop = SearchStop(StopReason.FAILED, failures.describe(error))
     if recorder.journal.foreign:  # the run is another search's now, its manifest too
         raise recorder.journal.foreign
     return stop
 
 
-def _keep_private(setup: Setup) -> None:
+def _make_private_folder(setup: Setup) -> None:
     """Have a folder for Ray's files that nobody else can enter: the trials' configs are in them,
     and so is the URL of a run, with its key and secret where it has them."""
     folder = setup.run / "ray"
@@ -150,9 +150,9 @@ def _tuner(recorder: Recorder, shares: Allocation, trainable: type[tune.Trainabl
     setup = shares.setup
     server = serve_files(Path(setup.data), setup.weights) if setup.address and setup.data else None
     return tune.Tuner(
-        tune.with_resources(trainable, placing(shares)),
+        tune.with_resources(trainable, trial_resources(shares)),
         tune_config=tune.TuneConfig(
-            search_alg=Searching(recorder, shares, server),
+            search_alg=RaySearcher(recorder, shares, server),
             scheduler=recorder.state.scheduler,
             num_samples=-1,
             reuse_actors=True,
@@ -168,7 +168,7 @@ def _tuner(recorder: Recorder, shares: Allocation, trainable: type[tune.Trainabl
     )
 
 
-def probe_on(setup: Setup) -> sharing.Probe:
+def sharing_probe(setup: Setup) -> sharing.Probe:
     """Return what measures how trials share a machine, on a machine of the cluster."""
 
     def probe(settings: Mapping[str, Value], cores: int, gpu: bool) -> Share:
@@ -190,7 +190,7 @@ def probe_on(setup: Setup) -> sharing.Probe:
     return probe
 
 
-def placing(shares: Allocation) -> Callable[[dict[str, Any]], tune.PlacementGroupFactory]:
+def trial_resources(shares: Allocation) -> Callable[[dict[str, Any]], tune.PlacementGroupFactory]:
     """Return what gives Ray a trial's share, by the trial's config."""
     placed = {
         (net, larger): placement(*shares.of(net, larger))
@@ -216,7 +216,7 @@ def _contents(setup: Setup, settings: Mapping[str, Value]) -> dict[str, str]:
     return {net: digest(Path(setup.weights[net]))}
 
 
-class Searching(Searcher):
+class RaySearcher(Searcher):
     """Ray's view of the suggestions; endings reach the suggester by way of the Recorder."""
 
     def __init__(self, recorder: Recorder, shares: Allocation, server: str | None = None) -> None:
@@ -266,7 +266,7 @@ class Searching(Searcher):
             self.looked = now
             room = self.shares.at_once_on(machines())
             if not room and self.shares.concurrent:
-                self.recorder.board.say("no machine can run a trial now; waiting for one")
+                self.recorder.table.say("no machine can run a trial now; waiting for one")
             self.shares.concurrent = room
 
     def on_trial_complete(

@@ -67,7 +67,7 @@ def reason_of(error: str) -> str:
     return (lines[-1] if lines else UNKNOWN)[:300]
 
 
-def told(error: OSError) -> str:
+def describe(error: OSError) -> str:
     """Say what the system could not do, and to which file where it names one."""
     said = str(error.strerror or error)
     return said if error.filename is None else f"{error.filename}: {said}"
@@ -91,7 +91,7 @@ class Retries:
         self._deaths: dict[str, tuple[int, int]] = {}
         self._not_before: dict[str, float] = {}
 
-    def again(self, trial: str, epochs: int) -> float | None:
+    def next_delay(self, trial: str, epochs: int) -> float | None:
         """Return after how many seconds a trial that died is tried again; None: it is given up.
 
         Args:
@@ -108,7 +108,7 @@ class Retries:
         self._not_before[trial] = time.monotonic() + wait
         return wait
 
-    def ready(self, trial: str) -> bool:
+    def is_ready(self, trial: str) -> bool:
         """Say whether a trial's time has come."""
         return time.monotonic() >= self._not_before.get(trial, 0.0)
 

@@ -15,11 +15,12 @@ from rich.text import Text
 from facesiam.cli import say
 from facesiam.errors import shown
 from facesiam.objective import Objective
+from search.resources.plan import human_seconds
 
 ENDED = ("done", "stopped", "failed")
 
 
-class Board:
+class LiveTable:
     """Counts what runs and what has ended, and shows it."""
 
     def __init__(self, total: int | None, objective: Objective, console: Console) -> None:
@@ -35,7 +36,7 @@ class Board:
         self.off = False
         """Whether it could not be shown, and is shown no more."""
 
-    def __enter__(self) -> Board:
+    def __enter__(self) -> LiveTable:
         self.began = time.monotonic()
         if self.console.is_terminal:
             self.live = Live(
@@ -88,7 +89,7 @@ class Board:
             why = f"  ({reason})" if reason else ""
             self._line(f"trial {name}  {status}  {best}{why}  {self._progress()}")
 
-    def again(self, name: str, why: str) -> None:
+    def requeued(self, name: str, why: str) -> None:
         """Show that a trial goes back into the queue."""
         self.running.pop(name, None)
         self.say(f"trial {name}  again  ({why})")
@@ -159,12 +160,3 @@ class Board:
         except (Exception, SystemExit) as error:  # rich raises the latter for a closed pipe
             self.off = True
             say(f"the search goes on, and is not shown any more: {error}")
-
-
-def human_seconds(seconds: float) -> str:
-    """Return a duration as people say it: 45 s, 12 min, 3.4 h."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 90 * 60:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

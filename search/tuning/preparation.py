@@ -158,7 +158,7 @@ def allocate(search: Search, say: Callable[[str], None]) -> Allocation:
     if setup.address and not setup.storage:
         ray_cluster.check_shared(setup.run)
     drawn = (search.options.data or space.data) == "drawn"
-    at_once = sharing.measure(space, setup, nodes, drawn, driver.probe_on(setup), say)
+    at_once = sharing.measure(space, setup, nodes, drawn, driver.sharing_probe(setup), say)
     interrupts.check()
     return Allocation(space, setup, nodes, at_once)
 

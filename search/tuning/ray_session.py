@@ -57,7 +57,7 @@ QUIET = {
     "TUNE_GLOBAL_CHECKPOINT_S": "inf",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # see shutdown.py
     # Trials that wait for a worker; Ray's own limit is 1, so workers would start one by one. How
-    # many there are at most is Searching's to say.
+    # many there are at most is RaySearcher's to say.
     "TUNE_MAX_PENDING_TRIALS_PG": "1000000",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }

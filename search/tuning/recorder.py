@@ -22,7 +22,7 @@ from search.resources.allocation import Allocation
 from search.runs.journal_writer import Journal
 from search.runs.reuse import ReusableTrial
 from search.tuning import failures
-from search.tuning.live_table import Board
+from search.tuning.live_table import LiveTable
 from search.tuning.ray_cluster import forget_results
 from search.tuning.sampler import Suggestion
 from search.tuning.search_state import NO_STOP, SearchState, SearchStop, StopReason
@@ -50,7 +50,7 @@ def ends_search_on_failure(note: Callable[..., None]) -> Callable[..., None]:
         try:
             note(self, *given, **more)
         except OSError as error:
-            self.stop = SearchStop(StopReason.FAILED, failures.told(error))
+            self.stop = SearchStop(StopReason.FAILED, failures.describe(error))
             self.journal_failed = True
             raise KeyboardInterrupt from error
 
@@ -63,7 +63,7 @@ class Recorder(tune.Callback):
     Args:
         state: what the search knows; that of a resumed run is replayed from its journal.
         run: folder of the run.
-        board: shows the search.
+        table: shows the search.
         shares: what each trial gets; None: one that runs out of memory cannot get more.
         key: gives a trial's key; None: none has one.
         reusable: finished trials of earlier runs, by key, that are not run again.
@@ -75,7 +75,7 @@ class Recorder(tune.Callback):
         self,
         state: SearchState,
         run: Path,
-        board: Board,
+        table: LiveTable,
         shares: Allocation | None = None,
         key: Key | None = None,
         reusable: Mapping[str, ReusableTrial] | None = None,
@@ -83,7 +83,7 @@ class Recorder(tune.Callback):
         sweep: Sweep | None = None,
     ) -> None:
         self.state, self.space = state, state.space
-        self.run, self.board, self.shares = run, board, shares
+        self.run, self.table, self.shares = run, table, shares
         self.key, self.reusable = key, reusable or {}
         self.storage = storage or Folder(run)
         self.sweep = sweep or (lambda over: storage_sweep(self.storage, over()))
@@ -99,7 +99,7 @@ class Recorder(tune.Callback):
         self.trials: dict[str, Any] = {}
         """Ray's trials that run, by our id."""
         self.journal = Journal(run)
-        self.events = TensorBoard(run / "tensorboard", board.say)
+        self.events = TensorBoard(run / "tensorboard", table.say)
         self.session = len(list((run / "ray").glob("session*"))) + 1
 
     def start(self) -> None:
@@ -107,7 +107,7 @@ class Recorder(tune.Callback):
         for past in self.state.past_ends:
             if past.missing is not None:
                 self.journal.trial(past.trial, past.status, **past.missing)
-            self.board.ended(past.trial, past.status, past.value, past.reason, earlier=True)
+            self.table.ended(past.trial, past.status, past.value, past.reason, earlier=True)
         if isinstance(self.storage, Folder):  # of workers that were killed while they wrote
             waiting = {suggestion.trial for suggestion in self.state.waiting}
             self.storage.clear_halves(self.state.ended | waiting)
@@ -115,7 +115,7 @@ class Recorder(tune.Callback):
 
     def next(self) -> Suggestion | None:
         """Return the next trial to run, or None when there is none, or none yet."""
-        while not self.stop and (suggestion := self.state.next_trial(self.retries.ready)):
+        while not self.stop and (suggestion := self.state.next_trial(self.retries.is_ready)):
             name = suggestion.trial
             key = self.key(suggestion.settings) if self.key else None
             if not (reused := self.reusable.get(key or "")):
@@ -147,7 +147,7 @@ class Recorder(tune.Callback):
         if self.stop:  # it had been waiting for room in Ray
             self.terminate([trial])
         self._note(name, "running")
-        self.board.started(name, int(self.state.running[name].settings["epochs"]))
+        self.table.started(name, int(self.state.running[name].settings["epochs"]))
 
     @ends_search_on_failure
     def on_trial_result(
@@ -156,7 +156,7 @@ class Recorder(tune.Callback):
         """Note what an epoch measured."""
         self.machines[trial.config["trial"]] = str(result.get("node_ip"))
         for line in result.get("said") or ():
-            self.board.say(f"{trial.config['trial']}: {line}")
+            self.table.say(f"{trial.config['trial']}: {line}")
         self._note_ran_with(trial.config["trial"], result.get("ran"))
         # A state that an older version saved may lack a field.
         metrics = {k: result.get(k, math.nan) for k in EPOCH_FIELDS}
@@ -179,7 +179,7 @@ class Recorder(tune.Callback):
         if spared and spared.epoch == metrics["epoch"]:
             self._note(name, "running")
         self.events.epoch(name, metrics)
-        self.board.epoch(name, metrics)
+        self.table.epoch(name, metrics)
 
     @ends_search_on_failure
     def on_trial_complete(
@@ -202,7 +202,7 @@ class Recorder(tune.Callback):
             self._again(name, f"{reason}; goes on from there")
             return
         if kind in (failures.LOST, failures.STORAGE) and not self.stop:
-            wait = self.retries.again(name, self.state.epochs_noted(name))
+            wait = self.retries.next_delay(name, self.state.epochs_noted(name))
             if wait is not None:
                 self._again(name, f"{reason}; tried again in {wait:g} s")
                 return
@@ -263,7 +263,7 @@ class Recorder(tune.Callback):
         reason = shown and (f"{shown.rule}: " * (shown.rule != "error") + str(shown.reason))
         if spared and not stop:
             reason = f"ran on as control; {reason}"
-        self.board.ended(name, status, value, reason)
+        self.table.ended(name, status, value, reason)
 
     def _interrupt(self, name: str) -> None:
         # What the control group was spared from must outlive the interruption.
@@ -276,13 +276,13 @@ class Recorder(tune.Callback):
         self._note(name, "pending")
         self.state.requeue(name)
         self.trials.pop(name, None)
-        self.board.again(name, why)
+        self.table.requeued(name, why)
 
     def _reuse(self, suggestion: Suggestion, reused: ReusableTrial) -> None:
         """Take a trial from an earlier run; the rules judge it as if it ran now."""
         name, stop, scheduler = suggestion.trial, None, self.state.scheduler
         scheduler.begin(name, suggestion.settings)
-        self.board.started(name, int(suggestion.settings["epochs"]))
+        self.table.started(name, int(suggestion.settings["epochs"]))
         for row in reused.rows:
             metrics = {key: row.get(key, math.nan) for key in EPOCH_FIELDS}
             last = metrics["epoch"] + 1 == suggestion.settings["epochs"]
@@ -296,7 +296,7 @@ class Recorder(tune.Callback):
             self.storage.put(reused.weights, Path("weights") / f"{name}.pt")
         self._end(name, "stopped" if stop else "done", stop)
         if missing and name in {trial for _, _, trial in self.state.best}:
-            self.board.say(
+            self.table.say(
                 f"{name}: ranked as {reused.run}/{reused.trial} was, but its weights are not "
                 f"kept: {missing}; search.retrain trains it again"
             )

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from facesiam.config import Value
 from search.space import SearchSpace
 from search.space.combinations import base
-from search.tuning.outcomes import Progress
+from search.tuning.configuration_pool import DRAWS, ConfigurationPool
+from search.tuning.configuration_pool import key_of as _key
 from search.tuning.tpe import Points, Tpe
-from search.tuning.untried import DRAWS, Untried
-from search.tuning.untried import key_of as _key
+from search.tuning.trial_ranking import Progress
 from search.tuning.warm_start import WarmStartTrial
 
 __all__ = ["Sampler", "Suggestion", "_key"]
@@ -45,7 +45,7 @@ class Sampler:
     def __init__(self, space: SearchSpace, prior: Iterable[WarmStartTrial] = ()) -> None:
         self.space = space
         self.handed_out = 0
-        self.untried = Untried(space)
+        self.pool = ConfigurationPool(space)
         self.tpe = Tpe(space) if space.algorithm == "tpe" else None
         self._startup = space.startup()
         self._running: Mapping[str, Progress] = {}
@@ -65,7 +65,7 @@ class Sampler:
         self._running = running or {}
         if self._listed is not None:
             suggestion = next(self._listed, None)
-        elif self.handed_out >= self.space.trials or self.untried.none_left():
+        elif self.handed_out >= self.space.trials or self.pool.none_left():
             suggestion = None
         else:
             suggestion = self._draw()
@@ -87,7 +87,7 @@ class Sampler:
         rule: str | None = None,
         progress: Progress | None = None,
     ) -> None:
-        """Report how a trial ended; ``outcomes.py`` says what TPE makes of it.
+        """Report how a trial ended; ``trial_ranking.py`` says what TPE makes of it.
 
         Args:
             trial: its id.
@@ -103,7 +103,7 @@ class Sampler:
 
     def _note(self, trial: str, settings: Mapping[str, Value]) -> None:
         self.handed_out += 1
-        self.untried.take(settings)
+        self.pool.take(settings)
         if self.tpe is not None:
             self.tpe.enter(trial, settings)
 
@@ -128,7 +128,7 @@ class Sampler:
             return (
                 Suggestion(self._name(), settings)
                 for settings in space.grid()
-                if self.untried.new(settings)
+                if self.pool.new(settings)
             )
         return None
 
@@ -147,12 +147,12 @@ class Sampler:
         name = self._name()
         if tpe := self._chooses():
             settings = tpe.suggest(self._rng(0).getrandbits(31))
-            if self.untried.new(settings):
+            if self.pool.new(settings):
                 return Suggestion(name, settings)
             return self._untried(name)
         for attempt in range(DRAWS):
             settings = self.space.sample(self._rng(attempt))
-            if self.untried.new(settings):
+            if self.pool.new(settings):
                 return Suggestion(name, settings)
         return self._untried(name)
 
@@ -161,17 +161,17 @@ class Sampler:
         settings = None
         if tpe := self._chooses():
             settings = self._best(tpe)
-        settings = settings or self.untried.draw(self._rng("untried"))
+        settings = settings or self.pool.draw(self._rng("untried"))
         return Suggestion(name, settings) if settings else None
 
     def _best(self, tpe: Tpe) -> dict[str, Value] | None:
-        untried = self.untried
-        if not untried.few():
+        pool = self.pool
+        if not pool.few():
             draws = tpe.draws(self._rng("draws").getrandbits(31))
-            return next((settings for settings in draws if untried.new(settings)), None)
-        left = untried.left()
+            return next((settings for settings in draws if pool.new(settings)), None)
+        left = pool.left()
         if self._points is None:
-            self._points = tpe.points(untried.names, untried.listed())
+            self._points = tpe.points(pool.names, pool.listed())
         if not left.size:
             return None
-        return untried.settings(int(left[int(tpe.rank(self._points[left]).argmax())]))
+        return pool.settings(int(left[int(tpe.rank(self._points[left]).argmax())]))

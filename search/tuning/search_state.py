@@ -18,8 +18,8 @@ from search.runs.journal import read_events, read_trials
 from search.runs.line_format import EPOCHS
 from search.space import SearchSpace
 from search.tuning import warm_start
-from search.tuning.outcomes import Progress, progress_of
 from search.tuning.sampler import Sampler, Suggestion
+from search.tuning.trial_ranking import Progress, progress_of
 from search.tuning.warm_start import WarmStartTrial
 
 NO_STOP = StopDecision(None, None)

@@ -1,4 +1,4 @@
-"""TPE by Optuna's Parzen estimators, over trials in the order of ``outcomes.py``.
+"""TPE by Optuna's Parzen estimators, over trials in the order of ``trial_ranking.py``.
 
 A tenth of the trials of which something is known are the good ones, of which the density l is
 estimated; all others, those that run included, make the density g. Of 24 configurations drawn
@@ -33,7 +33,7 @@ from facesiam.config import Value
 from search.space import SearchSpace
 from search.space.domains import Domain, active
 from search.tuning.density import log_density
-from search.tuning.outcomes import Progress, Standings
+from search.tuning.trial_ranking import Progress, TrialRanking
 
 CANDIDATES = 24
 """Draws from l of which the best is suggested; Optuna's number."""
@@ -60,7 +60,7 @@ class Tpe:
     """
 
     def __init__(self, space: SearchSpace) -> None:
-        self.space, self.standings = space, Standings(space.objective)
+        self.space, self.ranking = space, TrialRanking(space.objective)
         ordered = [(name, domain) for name, domain in space.ordered() if domain.count() != 1]
         self.domains: dict[str, Domain] = dict(ordered)
         self.shapes = {name: _shape(domain) for name, domain in ordered}
@@ -93,11 +93,11 @@ class Tpe:
         rule: str | None,
         progress: Progress | None,
     ) -> None:
-        """Take note of how a trial ended, as ``Standings.tell`` has it."""
+        """Take note of how a trial ended, as ``TrialRanking.tell`` has it."""
         number = self._numbers.pop(trial, None)
         if number is None:
             return
-        if not self.standings.tell(number, value, step, status, rule, progress):
+        if not self.ranking.tell(number, value, step, status, rule, progress):
             self._forgotten.add(number)
 
     def ready(self, startup: int, running: Mapping[str, Progress]) -> bool:
@@ -113,7 +113,7 @@ class Tpe:
         """
         went = running.items()
         self._running = {self._numbers[name]: it for name, it in went if name in self._numbers}
-        _, known = self.standings.order(self._running)
+        _, known = self.ranking.order(self._running)
         return self._count - len(self._forgotten) >= startup and known > 0
 
     def point(self, settings: Mapping[str, Value]) -> list[float]:
@@ -128,7 +128,7 @@ class Tpe:
     def state(self) -> tuple[Any, ...]:
         """Return all that the suggestions depend on."""
         points = [tuple(map(str, point)) for point in self._points[: self._count]]
-        known = [self.standings.expected().tolist(), self.standings.worst]
+        known = [self.ranking.expected().tolist(), self.ranking.worst]
         return points, sorted(self._numbers.items()), self._forgotten, known
 
     def suggest(self, seed: int) -> dict[str, Value]:
@@ -170,7 +170,7 @@ class Tpe:
 
     def _models(self) -> list[tuple[_ParzenEstimator, _ParzenEstimator]]:
         """Return the estimators of l and g, for each part of the settings."""
-        best, known = self.standings.order(self._running)
+        best, known = self.ranking.order(self._running)
         good = np.zeros(self._count, dtype=np.bool_)
         good[best[: default_gamma(known)]] = True
         bad = ~good

@@ -24,7 +24,7 @@ from search.runs.json_files import read_known
 from search.runs.remote import open_run
 from search.space import SearchSpace, load
 from search.space.domains import active
-from search.tuning.outcomes import HOPELESS, progress_of
+from search.tuning.trial_ranking import HOPELESS, progress_of
 
 DOCUMENTS = "documents"
 """Stands for the documents' nineteen rows."""
@@ -48,7 +48,7 @@ class WarmStartTrial(NamedTuple):
     rule: str | None = None
     """That stopped it."""
     scores: Sequence[float] = ()
-    """The best so far by age, as of ``outcomes.Progress``; what an older prior.json lacks."""
+    """The best so far by age, as of ``trial_ranking.Progress``; what an older prior.json lacks."""
     planned: int | None = None
     learned: bool = True
     schedule: str = ""

@@ -279,11 +279,11 @@ def test_weights_are_taken_only_of_the_epoch_that_is_best_here(
     run.mkdir()
     text = "fixed: {epochs: 3}\nsearch: {lr: [1e-5]}\nalgorithm: grid\nprune: false\n"
     searched = dataclasses.replace(space(run, text + f"metric: {metric}\n"), mode=mode)
-    board = quiet(searched)
-    board.say = told.append  # type: ignore[method-assign]
+    table = quiet(searched)
+    table.say = told.append  # type: ignore[method-assign]
     ran = [{"epoch": 0, "device": "cpu", "threads": 2, "precision": "fp32", "processor": "AVX2"}]
     lent = {"k": ReusableTrial(lender, "0001", rows, ran)}
-    found = started(searched, run, board, key=lambda settings: "k", reusable=lent)
+    found = started(searched, run, table, key=lambda settings: "k", reusable=lent)
     assert found.next() is None and read_trials(run)["0001"]["status"] == "done"
     assert (run / "weights" / "0001.pt").exists() == kept
     assert read_trials(run)["0001"]["ran"] == ran

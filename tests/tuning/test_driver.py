@@ -147,13 +147,13 @@ def test_a_trial_that_runs_out_of_memory_is_tried_again_with_twice_its_share(
     searched = space(tmp_path, SPACE)
     weights: Any = {"hungry": hungry}
     setup = Setup(run=tmp_path, data="", cpus=1, weights=weights)
-    board = quiet(searched)
+    table = quiet(searched)
     shares = Allocation(searched, setup, ray_cluster.machines())
-    assert driver.run(searched, setup, shares, board, Hungry) is None
+    assert driver.run(searched, setup, shares, table, Hungry) is None
     assert [t["stop_reason"] for t in read_trials(tmp_path).values()] == [None] * 3
     trials, epochs = results.load(tmp_path)
     assert trials["val_acc"].tolist() == [0.1, 0.01, 0.001]
-    assert len(epochs) == 6 and not board.running and board.counts["done"] == 3
+    assert len(epochs) == 6 and not table.running and table.counts["done"] == 3
 
 
 @pytest.mark.usefixtures("local_ray")
@@ -165,9 +165,9 @@ def test_the_secret_of_a_runs_url_stays_in_no_file_of_the_run(tmp_path: Path) ->
     told = setup.run / "ray" / "session0" / "experiment_state-of-a-driver-that-was-killed.json"
     told.parent.mkdir(parents=True)
     told.write_text(url)
-    board = quiet(searched)
+    table = quiet(searched)
     shares = Allocation(searched, setup, [Node(2, 0)])
-    assert driver.run(searched, setup, shares, board, Told) is None
+    assert driver.run(searched, setup, shares, table, Told) is None
     assert {line["status"] for line in read_trials(setup.run).values()} == {"done"}
     files = [file for file in setup.run.rglob("*") if file.is_file()]
     assert (setup.run / "ray").stat().st_mode & 0o777 == 0o700
@@ -229,17 +229,17 @@ def test_no_trial_is_suggested_before_there_is_room_for_it(tmp_path: Path) -> No
     )
     shares = Allocation(searched, Setup(run=tmp_path, data="", concurrent=64), [Node(4, 0)])
     running: dict[str, Any] = {}
-    searching = driver.Searching(
+    searcher = driver.RaySearcher(
         SimpleNamespace(state=SimpleNamespace(running=running, doublings={})), shares
     )  # type: ignore[arg-type]
     room = []
     for number in range(5):
-        room.append(searching._room())
+        room.append(searcher._room())
         running[str(number)] = SimpleNamespace(settings={"net": "alexnet"})
     assert room == [True] * 4 + [False]  # four at a core each, whatever --concurrent says
     running.clear()
     running["0"] = SimpleNamespace(settings={"net": "vgg16_bn"})
-    assert not searching._room()
+    assert not searcher._room()
 
 
 @contextmanager
@@ -276,10 +276,10 @@ def test_the_disk_holds_no_more_than_the_readme_says(tmp_path: Path, data: FaceD
         "algorithm: grid\nprune: false\nkeep: 2\n",
     )
     setup = Setup(run=tmp_path, data=str(data.folder), cpus=1)
-    board = quiet(searched)
+    table = quiet(searched)
     with watched(tmp_path / "weights", tmp_path / "state") as seen:
         shares = Allocation(searched, setup, ray_cluster.machines())
-        assert driver.run(searched, setup, shares, board, Saving) is None
+        assert driver.run(searched, setup, shares, table, Saving) is None
     ranked = results.load(tmp_path)[0]["trial"].head(2)
     assert {path.name for path in (tmp_path / "weights").iterdir()} == {f"{t}.pt" for t in ranked}
     assert list((tmp_path / "state").iterdir()) == []

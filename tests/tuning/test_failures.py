@@ -84,18 +84,18 @@ def test_a_trial_is_tried_again_after_longer_and_longer_and_then_given_up(
     now = 100.0
     monkeypatch.setattr(failures.time, "monotonic", lambda: now)
     retries = Retries()
-    assert [retries.again("a", 2) for _ in range(4)] == [2, 4, 8, None]
-    assert retries.again("b", 0) == 2  # another trial's deaths are its own
-    assert not retries.ready("a") and retries.ready("c")
+    assert [retries.next_delay("a", 2) for _ in range(4)] == [2, 4, 8, None]
+    assert retries.next_delay("b", 0) == 2  # another trial's deaths are its own
+    assert not retries.is_ready("a") and retries.is_ready("c")
     now = 108.0
-    assert retries.ready("a")
+    assert retries.is_ready("a")
 
 
 def test_one_that_gets_further_each_time_is_not_given_up() -> None:
     """A machine that is taken away every hour is no fault of the trial."""
     retries = Retries()
-    assert [retries.again("a", epochs) for epochs in (1, 2, 3, 4, 5, 6)] == [2] * 6
-    assert [retries.again("a", 6) for _ in range(3)] == [4, 8, None]
+    assert [retries.next_delay("a", epochs) for epochs in (1, 2, 3, 4, 5, 6)] == [2] * 6
+    assert [retries.next_delay("a", 6) for _ in range(3)] == [4, 8, None]
 
 
 def test_the_last_lines_of_a_log_are_kept(tmp_path: Path) -> None:

@@ -8,21 +8,22 @@ import pytest
 from rich.console import Console
 
 from facesiam.objective import Objective
-from search.tuning.live_table import Board, human_seconds
+from search.resources.plan import human_seconds
+from search.tuning.live_table import LiveTable
 
 
-def board(terminal: bool = False) -> tuple[Board, io.StringIO]:
-    """A board that writes into a string."""
+def table(terminal: bool = False) -> tuple[LiveTable, io.StringIO]:
+    """A live table that writes into a string."""
     text = io.StringIO()
     console = Console(file=text, width=160, force_terminal=terminal, color_system=None)
-    return Board(3, Objective(), console), text
+    return LiveTable(3, Objective(), console), text
 
 
 METRICS = {"epoch": 1, "val_acc": 0.8125, "train_loss": 0.5, "val_loss": 0.4, "seconds": 2.0}
 
 
 def test_without_a_terminal_each_trial_that_ends_is_a_line() -> None:
-    shown, text = board()
+    shown, text = table()
     with shown:
         shown.started("0001", 4)
         shown.epoch("0001", METRICS)
@@ -36,7 +37,7 @@ def test_without_a_terminal_each_trial_that_ends_is_a_line() -> None:
 
 
 def test_the_table_shows_what_runs_and_the_best_so_far() -> None:
-    shown, text = board()
+    shown, text = table()
     shown.started("0001", 4)
     shown.started("0002", 4)
     shown.epoch("0001", METRICS)
@@ -50,13 +51,13 @@ def test_the_table_shows_what_runs_and_the_best_so_far() -> None:
 
 
 def test_trials_of_an_earlier_session_count_without_a_line() -> None:
-    shown, text = board()
+    shown, text = table()
     shown.ended("0001", "done", 0.9, None, earlier=True)
     assert text.getvalue() == "" and shown.counts["done"] == 1 and shown.best == (0.9, "0001")
 
 
 def test_a_live_table_leaves_nothing_behind() -> None:
-    shown, text = board(terminal=True)
+    shown, text = table(terminal=True)
     with shown:
         shown.started("0001", 4)
     assert shown.live is not None and not shown.live.is_started
@@ -88,7 +89,7 @@ def test_a_board_that_cannot_be_shown_says_so_once_and_goes_on_counting(
     broken = Broken()
     broken.error = error
     console = Console(file=broken, width=160, force_terminal=terminal, color_system=None)
-    with Board(2, Objective(), console) as shown:
+    with LiveTable(2, Objective(), console) as shown:
         for name, value in (("0001", 0.75), ("0002", 0.5)):
             shown.started(name, 2)
             shown.epoch(name, METRICS)

@@ -30,7 +30,7 @@ from search.tuning import (
     ray_watchdog,
     shutdown,
 )
-from search.tuning.live_table import Board
+from search.tuning.live_table import LiveTable
 from search.tuning.recorder import EPOCH_FIELDS
 from search.tuning.shutdown import on_signals
 
@@ -73,11 +73,11 @@ def search_without(daemon: str, run: Path) -> None:
         os.kill(node.all_processes[daemon][0].process.pid, signal.SIGKILL)
 
     threading.Thread(target=kill, daemon=True).start()
-    board, shares = (
-        Board(2, Objective(), Console()),
+    table, shares = (
+        LiveTable(2, Objective(), Console()),
         Allocation(space, setup, ray_cluster.machines()),
     )
-    print("returned", driver.run(space, setup, shares, board, Slow), flush=True)
+    print("returned", driver.run(space, setup, shares, table, Slow), flush=True)
     ray_watchdog.leave(3)
 
 

@@ -283,9 +283,9 @@ def test_a_resume_knows_the_rungs_and_what_tpe_was_told(tmp_path: Path) -> None:
     second = recorder(tmp_path, PRUNED)
     assert first.state.sampler.tpe is not None and second.state.sampler.tpe is not None
     assert first.state.sampler.tpe.state() == second.state.sampler.tpe.state()
-    standings = second.state.sampler.tpe.standings
+    ranking = second.state.sampler.tpe.ranking
     # The third was stopped before it had left chance.
-    assert standings.expected().tolist() == [0.7, 0.9] and standings.worst == [2]
+    assert ranking.expected().tolist() == [0.7, 0.9] and ranking.worst == [2]
     # The third was held against the median of 0.6 and 0.8 after its first epoch.
     assert (
         rungs(second)
@@ -346,7 +346,7 @@ def test_a_spared_trial_runs_to_its_end_with_its_verdict(tmp_path: Path) -> None
     assert [row["val_acc"] for row in read_epochs(tmp_path)[spared]] == [0.6, 0.9, 0.95, 0.85]
     assert live.state.best[0][2] == spared  # and its score counts
     tpe = live.state.sampler.tpe
-    assert tpe is not None and tpe.standings.expected().tolist() == [0.8, 0.95]
+    assert tpe is not None and tpe.ranking.expected().tolist() == [0.8, 0.95]
     assert rungs(live)[1] == {"0001": 0.8, "0002": 0.6} and "0002" not in rungs(live)[2]
 
 
@@ -433,7 +433,7 @@ def test_a_trial_that_diverges_at_once_is_the_worst_to_tpe(tmp_path: Path) -> No
     play(live, [math.nan] * 4, train_loss=math.nan)
     tpe = live.state.sampler.tpe
     assert tpe is not None and live.state.best == []
-    assert tpe.standings.worst == [0]
+    assert tpe.ranking.worst == [0]
 
 
 @pytest.mark.parametrize("rule", [None, "error", "interrupted"])
@@ -465,10 +465,10 @@ def test_nothing_is_noted_or_removed_before_the_start(tmp_path: Path) -> None:
     searched = load(tmp_path / "space.yaml")
     made = Recorder(SearchState.replay(searched, tmp_path), tmp_path, quiet(searched))
     assert (tmp_path / "trials.jsonl").read_text() == before
-    assert (tmp_path / "state" / "0001.pt").exists() and made.board.counts["done"] == 0
+    assert (tmp_path / "state" / "0001.pt").exists() and made.table.counts["done"] == 0
     made.start()
     assert read_trials(tmp_path)["0001"]["status"] == "done"
-    assert not (tmp_path / "state" / "0001.pt").exists() and made.board.counts["done"] == 1
+    assert not (tmp_path / "state" / "0001.pt").exists() and made.table.counts["done"] == 1
 
 
 def test_what_still_runs_at_the_end_is_interrupted(tmp_path: Path) -> None:

@@ -18,10 +18,10 @@ from search.options import RunOptions
 from search.resources.allocation import Allocation, Node, Setup
 from search.space import SearchSpace, load
 from search.space.spec import SAMPLER
-from search.tuning.outcomes import Progress
+from search.tuning.configuration_pool import ConfigurationPool
 from search.tuning.preparation import sampler_note
 from search.tuning.sampler import Sampler, Suggestion
-from search.tuning.untried import Untried
+from search.tuning.trial_ranking import Progress
 
 FINITE = """
 search:
@@ -285,8 +285,8 @@ search:
 """,
         "tpe",
     )
-    rng, untried = random.Random(0), Untried(one)
-    drawn = [untried.draw(rng) for _ in range(10)]
+    rng, pool = random.Random(0), ConfigurationPool(one)
+    drawn = [pool.draw(rng) for _ in range(10)]
     assert [settings and settings["batch_size"] for settings in drawn] == [7] * 10
 
 

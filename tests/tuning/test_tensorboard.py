@@ -34,14 +34,14 @@ def scalars(folder: Path) -> list[tuple[str, int, float]]:
 
 
 def test_tensorboard_has_the_epochs_then_the_settings_in_one_file(tmp_path: Path) -> None:
-    board = TensorBoard(tmp_path)
+    table = TensorBoard(tmp_path)
     for epoch, accuracy in enumerate((0.5, 0.75)):
         row = {"epoch": epoch, "val_acc": accuracy, "val_loss": math.nan, "val_pairs": 100}
-        board.epoch("0001", row)
+        table.epoch("0001", row)
         assert scalars(tmp_path / "0001")[epoch:] == [("val_acc", epoch, accuracy)]
-    board.epoch("0002", row)
-    board.ended("0001", {"lr": 0.25, "net": "alexnet", "augment": True}, 0.75, "val_acc")
-    board.ended("0003", {}, None, "val_acc")  # failed before its first epoch
+    table.epoch("0002", row)
+    table.ended("0001", {"lr": 0.25, "net": "alexnet", "augment": True}, 0.75, "val_acc")
+    table.ended("0003", {}, None, "val_acc")  # failed before its first epoch
     assert scalars(tmp_path / "0001") == [
         ("val_acc", 0, 0.5),
         ("val_acc", 1, 0.75),
@@ -72,9 +72,9 @@ def test_an_event_file_is_as_tensorboardx_writes_it(tmp_path: Path) -> None:
 def test_what_cannot_be_written_is_told_once_and_ends_nothing(tmp_path: Path) -> None:
     (tmp_path / "tensorboard").write_text("a file where the folder should be")
     said: list[str] = []
-    board = TensorBoard(tmp_path / "tensorboard", said.append)
+    table = TensorBoard(tmp_path / "tensorboard", said.append)
     for epoch in range(2):
-        board.epoch("0001", {"epoch": epoch, "val_acc": 0.5})
-    board.ended("0001", {"lr": 0.1}, 0.5, "val_acc")
+        table.epoch("0001", {"epoch": epoch, "val_acc": 0.5})
+    table.ended("0001", {"lr": 0.1}, 0.5, "val_acc")
     place = tmp_path / "tensorboard" / "0001"
     assert said == [f"no more is written for TensorBoard: {place}: Not a directory"]

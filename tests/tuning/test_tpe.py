@@ -113,7 +113,7 @@ def test_the_best_ranked_is_what_a_finite_space_goes_on_with(tmp_path: Path) -> 
         suggester.tell(f"{number}", score(settings), 5, "done")
     suggestion, tpe = suggester._untried("x"), suggester.tpe
     assert suggestion and tpe
-    left = [settings for settings in one.grid() if suggester.untried.new(settings)]
+    left = [settings for settings in one.grid() if suggester.pool.new(settings)]
     names = [name for name, _ in one.ordered()]
     ratios = tpe.rank(tpe.points(names, [tuple(s[n] for n in names) for s in left]))
     assert suggestion.settings == left[int(np.argmax(ratios))]

@@ -121,8 +121,8 @@ def test_a_known_trial_comes_with_what_stopped_it_and_how_it_went(
     ]
     assert said.endswith("3 of 4 trials of " + run + "; left out: 1 with no val_acc")
     tpe = Sampler(space, known).tpe
-    assert tpe is not None and tpe.standings.worst == [0, 2]
-    assert tpe.standings.order({})[0].tolist() == [1]
+    assert tpe is not None and tpe.ranking.worst == [0, 2]
+    assert tpe.ranking.order({})[0].tolist() == [1]
 
 
 def test_a_trial_whose_settings_were_lost_is_left_out(space: SearchSpace, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def key_of(settings: Mapping[str, Any]) -> str:
     return json.dumps(settings, sort_keys=True)
 
 
-class Untried:
+class ConfigurationPool:
     """What is left of a space.
 
     Args:

@@ -119,7 +119,7 @@ class _Ladder:
         return found
 
 
-class Standings:
+class TrialRanking:
     """The trials that have ended or run, in their order.
 
     Args:
