@@ -170,7 +170,7 @@ def _configs(config: TrialConfig, options: argparse.Namespace) -> list[TrialConf
 
 
 def _ensemble(run: Path, options: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
-    """Test the mean verdict of the best trials, with the weights that the run kept."""
+    """Test the mean score of the best trials, with the weights that the run kept."""
     given = {
         "--seed": options.seed is not None,
         "--seeds": options.seeds > 1,
@@ -371,7 +371,7 @@ def _parser() -> argparse.ArgumentParser:
         "--ensemble",
         type=positive,
         metavar="N",
-        help="the mean verdict of the N best trials, with the weights that the run kept; 1: the "
+        help="the mean score of the N best trials, with the weights that the run kept; 1: the "
         "best one's own",
     )
     parser.add_argument(

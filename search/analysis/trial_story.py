@@ -12,7 +12,7 @@ import pandas as pd
 
 from facesiam.config import TrialConfig, Value
 from facesiam.config.settings import did_you_mean
-from search.analysis.formatting import counted, interval, number, percent, shown_value
+from search.analysis.formatting import NOTHING, counted, interval, number, percent, shown_value
 from search.analysis.frames import load, objective
 from search.analysis.rule_audit import decided, lost_by_stopping, near_best
 from search.analysis.trial_table import UNTESTED, differing
@@ -57,7 +57,11 @@ class TrialRecord(NamedTuple):
 
 
 def story(run: str | Path, trial: str) -> str:
-    """Tell what one trial was, what it scored, why it ended, what that saved, and its rank.
+    """Return the story of one trial, a labelled paragraph per subject.
+
+    Args:
+        run: folder of the run, or its URL.
+        trial: its id.
 
     Raises:
         RunError: the run cannot be read, or has no such trial (with the nearest one it has).
@@ -160,7 +164,7 @@ def _vital_signs(record: TrialRecord) -> str:
 
 
 def _not_dead(record: TrialRecord) -> str:
-    """Say why a trial without a gradient was not certified dead for want of updates."""
+    """Return how many updates a trial without a gradient is from being certified dead."""
     still = (record.epochs["trunk_grad_zero"] == 1)[::-1].cumprod()[::-1].astype(bool)
     updates = int(record.epochs["updates"][still].sum())
     needed = momentum_spent_after(_history(record), len(still) - int(still.sum()))
@@ -193,7 +197,7 @@ def _decision(record: TrialRecord) -> str:
         "cutoff": number(trial["stop_cutoff"], ".4g"),
         "peers": shown_value(trial["stop_peers"]),
     }
-    known = ", ".join(f"{name} {value}" for name, value in numbers.items() if value != "–")
+    known = ", ".join(f"{name} {value}" for name, value in numbers.items() if value != NOTHING)
     at = f" at {known}" if known else ""
     return f"{trial['stop_rule']}{at}: {shown_value(trial['stop_reason'])}"
 
@@ -251,7 +255,7 @@ def _accuracy(trial: pd.Series) -> str:
 
 
 def _nearest(trial: str, trials: list[str]) -> str:
-    """Name the nearest trial, 0007 for 7 too, or where none is near the first and the last."""
+    """Return a hint at the nearest trial, 0007 for 7 too, or else at the first and the last."""
     padded = trial.zfill(max(map(len, trials))) if trial.isdecimal() else trial
     if padded in trials:
         return f"; did you mean {padded}?"

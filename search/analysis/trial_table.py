@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from facesiam.config import SETTINGS
-from search.analysis.formatting import aligned, grid, interval, percent, shown_value
+from search.analysis.formatting import aligned, counted, grid, interval, percent, shown_value
 
 REASON = "stop reason"
 LEAST = 20
@@ -39,7 +39,8 @@ def table(trials: pd.DataFrame, top: int | None = None, width: int = 120) -> str
     same, headers, cells = _columns(trials, shown)
     lines = [_laid_out(headers, cells, width)]
     if len(shown) < len(trials):
-        lines.append(f"{len(trials) - len(shown)} more trials; --top {len(trials)} shows them")
+        more = counted(len(trials) - len(shown), "more trial")
+        lines.append(f"{more}; --top {len(trials)} shows all")
     return "\n".join([*lines, *_legend(shown, same)])
 
 

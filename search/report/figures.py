@@ -95,43 +95,45 @@ def tradeoff(
         kept: how near to the best counts as having kept it.
     """
     figure = style.new(5.0)
-    for axes, (name, points), line in zip(
-        figure.subplots(1, len(panels), squeeze=False, sharey=True).flat,
-        panels.items(),
-        lines,
-        strict=True,
-    ):
-        axes.plot(
-            [100 * x for x, _ in line],
-            [100 * y for _, y in line],
-            color=GREY,
-            lw=1,
-            ls=(0, (4, 2)),
-            label="one epoch, then top k, each k",
-            zorder=1,
-        )
-        for (policy, spent, chance), mark in zip(points, "sv^Do*P", strict=False):
-            ours = policy == points[-1][0]
-            axes.plot(
-                100 * spent,
-                100 * chance,
-                mark,
-                ms=13 if ours else 8,
-                ls="",
-                mec="white",
-                color=VAL if ours else TRAIN,
-                zorder=4 if ours else 3,
-                label=policy,
-            )
+    grid = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+    for axes, (name, points), line in zip(grid, panels.items(), lines, strict=True):
+        _plot_policies(axes, points, line)
         axes.set_title(name.split(": ")[0], fontsize=9)
-        axes.set_xlabel("epochs spent, % of all")
-        axes.set_xlim(0, 104)
-        axes.set_ylim(-4, 104)
-        axes.legend(
-            fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False
-        )
-    figure.axes[0].set_ylabel(f"orders that keep the best within {100 * kept:g} points, %")
+    grid[0].set_ylabel(f"orders that keep the best within {100 * kept:g} points, %")
     style.save(figure, path, "What each policy spends, and how often it keeps the best run")
+
+
+def _plot_policies(
+    axes: Axes, points: list[tuple[str, float, float]], line: list[tuple[float, float]]
+) -> None:
+    axes.plot(
+        [100 * x for x, _ in line],
+        [100 * y for _, y in line],
+        color=GREY,
+        lw=1,
+        ls=(0, (4, 2)),
+        label="one epoch, then top k, each k",
+        zorder=1,
+    )
+    for (policy, spent, chance), mark in zip(points, "sv^Do*P", strict=False):
+        ours = policy == points[-1][0]
+        axes.plot(
+            100 * spent,
+            100 * chance,
+            mark,
+            ms=13 if ours else 8,
+            ls="",
+            mec="white",
+            color=VAL if ours else TRAIN,
+            zorder=4 if ours else 3,
+            label=policy,
+        )
+    axes.set_xlabel("epochs spent, % of all")
+    axes.set_xlim(0, 104)
+    axes.set_ylim(-4, 104)
+    axes.legend(
+        fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False
+    )
 
 
 def _plot_roc(curve: Axes, tested: Mapping[str, pd.DataFrame]) -> None:

@@ -154,8 +154,8 @@ def _how(trials: pd.DataFrame, ablation: bool) -> str:
         )
     if stopped:
         text += (
-            f" {stopped} of {len(trials)} trials were stopped early; they count with the accuracy "
-            "that they had reached, which is not above what they would have ended with."
+            f" Stopped early: {stopped} of {len(trials)} trials. Each counts with the accuracy "
+            "that it had reached, which is not above what it would have ended with."
         )
     return text
 

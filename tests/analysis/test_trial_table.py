@@ -1,0 +1,51 @@
+"""The ranked trials as a table in the terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ranked_runs import epoch, three_trials, trial, write_run
+
+from search.analysis.trial_table import table
+from search.results import load
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return three_trials(tmp_path)
+
+
+def test_the_table_shows_why_a_trial_was_stopped_and_who_ran_on(tmp_path: Path) -> None:
+    judged: dict[str, Any] = {"stop_rule": "asha", "stop_reason": "below", "stop_epoch": 0}
+    run = write_run(
+        tmp_path / "r",
+        [trial("0001", control=True, **judged), trial("0002", "stopped", control=False, **judged)],
+        [*(epoch("0001", at, 0.7) for at in range(3)), epoch("0002", 0, 0.6)],
+    )
+    lines = table(load(run)[0]).splitlines()
+    assert lines[2].endswith("30  ran on as control; asha: below")
+    assert lines[3].endswith("10  asha: below")
+    assert not any("stop_" in line for line in lines)
+
+
+def test_table_in_the_terminal(run: Path) -> None:
+    lines = table(load(run)[0]).splitlines()
+    assert "82.0 [80.3, 83.6]" in lines[2] and "~" not in lines[2]
+    assert "80.0 [78.2, 81.7] ?" in lines[3]
+    assert "no live unit" in lines[4]
+    assert lines[-1].startswith("? not tested against the best")
+    assert max(map(len, lines)) <= 120
+    shorter = table(load(run)[0], top=1)
+    assert "2 more trials; --top 3" in shorter and "~" not in shorter
+
+
+def test_a_long_reason_folds_and_keeps_every_word(tmp_path: Path) -> None:
+    reason = "the last convolution has no live unit since epoch 2, so nothing can change any more"
+    run = write_run(
+        tmp_path / "r", [trial("0001", "stopped", stop_reason=reason)], [epoch("0001", 0, 0.5)]
+    )
+    text = table(load(run)[0])
+    assert set(reason.split()) <= set(text.split())
+    assert max(map(len, text.splitlines())) <= 120

@@ -1,0 +1,83 @@
+"""Run folders with scores, as tests of frames, tables and the results command need them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import builders
+import numpy as np
+
+from facesiam.config import TrialConfig
+from facesiam.evaluation.bits import pack
+
+SPACE = """\
+fixed:
+  epochs: 3
+search:
+  augment: [false, true]
+  lr: [1e-05, 1e-03]
+metric: {metric}
+mode: {mode}
+"""
+DECISION = ("stop_epoch", "stop_rung", "stop_value", "stop_cutoff", "stop_peers", "control")
+"""What the journal of older runs does not have."""
+
+
+def epoch(trial: str, number: int, val_acc: float, **more: float) -> dict[str, Any]:
+    line = {"train_loss": 0.5, "train_acc": 0.9, "val_loss": 0.6, "val_pairs": 2000}
+    line |= {"seconds": 10.0, "samples_per_second": 100.0, "peak_memory_mib": 500.0}
+    return {"trial": trial, "epoch": number, "val_acc": val_acc} | line | more
+
+
+def trial(
+    name: str, status: str = "done", *, row: str | None = None, **more: Any
+) -> dict[str, Any]:
+    told = {key: more.pop(key, None) for key in ("stop_rule", "stop_reason")}
+    told |= {key: more.pop(key) for key in DECISION if key in more}
+    settings = TrialConfig(epochs=3, **more).to_dict()
+    line = {"trial": name, "row": row, "status": status, "settings": settings, "time": 1.0}
+    return line | told
+
+
+def write_run(
+    folder: Path,
+    trials: list[dict[str, Any]],
+    epochs: list[dict[str, Any]],
+    metric: str = "val_acc",
+    mode: str = "max",
+) -> Path:
+    return builders.write_run(folder, trials, epochs, SPACE.format(metric=metric, mode=mode))
+
+
+def three_trials(folder: Path) -> Path:
+    """A run of three trials: 0002 is best at epoch 1 with 1,640 of 2,000; 0001 ties; 0003 was stopped."""
+    return write_run(
+        folder / "code2",
+        [
+            trial("0001", "running"),
+            trial("0001", augment=False),
+            trial("0002", augment=True),
+            trial("0003", "stopped", lr=1e-3, stop_rule="dead", stop_reason="no live unit"),
+        ],
+        [
+            epoch("0001", 0, 0.70),
+            epoch("0001", 1, 0.80),
+            epoch("0001", 2, 0.80),
+            epoch("0002", 0, 0.75),
+            epoch("0002", 1, 0.82, train_acc=0.85),
+            epoch("0002", 2, 0.81),
+            epoch("0003", 0, 0.50),
+        ],
+    )
+
+
+def which(n: int, right: range | list[int]) -> dict[str, Any]:
+    """The fields of an epoch that say which of n pairs were judged right."""
+    chosen = np.isin(np.arange(n), list(right))
+    return {"val_acc": chosen.mean(), "val_pairs": n, "val_right": pack(chosen)}
+
+
+def ended(name: str, **more: Any) -> dict[str, Any]:
+    """A trial that was stopped after an epoch."""
+    return trial(name, "stopped", stop_rule="asha", stop_reason="not among the best", **more)
