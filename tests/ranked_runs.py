@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import builders
 import numpy as np
+import pandas as pd
 
 from facesiam.config import TrialConfig
 from facesiam.evaluation.bits import pack
+from search.analysis import rule_audit, trial_story
+from search.results import load
 
 SPACE = """\
 fixed:
@@ -81,3 +85,82 @@ def which(n: int, right: range | list[int]) -> dict[str, Any]:
 def ended(name: str, **more: Any) -> dict[str, Any]:
     """A trial that was stopped after an epoch."""
     return trial(name, "stopped", stop_rule="asha", stop_reason="not among the best", **more)
+
+
+TEN_EPOCHS = (
+    "fixed: {{epochs: 10}}\nsearch: {{lr: [1e-05, 1e-03]}}\nmetric: {metric}\nmode: {mode}\n"
+)
+ASHA = {
+    "stop_rule": "asha",
+    "stop_reason": "0.6 under 0.7",
+    "stop_epoch": 3,
+    "stop_rung": 4,
+    "stop_value": 0.6,
+    "stop_cutoff": 0.7,
+    "stop_peers": 5,
+}
+DEAD = {"stop_rule": "dead", "stop_reason": "no live unit", "stop_epoch": 1, "stop_value": 0.0}
+
+
+class WrittenRun:
+    """A run folder: ``add`` a trial of 10 planned epochs with its accuracies."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.space("val_acc", "max")
+
+    def space(self, metric: str, mode: str, more: str = "") -> None:
+        (self.folder / "space.yaml").write_text(TEN_EPOCHS.format(metric=metric, mode=mode) + more)
+
+    def add(
+        self,
+        name: str,
+        accuracies: list[float],
+        status: str = "",
+        *,
+        lr: float = 1e-5,
+        row: str | None = None,
+        last: dict[str, Any] | None = None,
+        people: int = 0,
+        protocol: str = "frontal-triplets",
+        pairs: int = 2000,
+        vitals: list[dict[str, Any]] | None = None,
+        **decision: Any,
+    ) -> None:
+        config = TrialConfig(epochs=10, lr=lr, people=people, protocol=protocol)
+        settings = config.to_dict()
+        status = status or ("done" if len(accuracies) == 10 else "running")
+        line = {"trial": name, "row": row, "status": status, "settings": settings}
+        self._append("trials", {"stop_rule": None, "stop_reason": None} | line | decision)
+        for at, val_acc in enumerate(accuracies):
+            measured = {"trial": name, "epoch": at, "val_acc": val_acc, "val_loss": 1 - val_acc}
+            measured |= {"train_loss": 0.5, "train_acc": 0.9, "val_pairs": pairs, "seconds": 1.0}
+            vital = vitals[at] if vitals else {}
+            vital |= last if last and at == len(accuracies) - 1 else {}
+            self._append("epochs", measured | vital)
+
+    def record(self) -> pd.DataFrame:
+        trials, _ = load(self.folder)
+        return rule_audit.record(trials, rule_audit.planned(self.folder, trials))
+
+    def story(self, trial: str) -> dict[str, str]:
+        """Return the story's lines by their label, unfolded; the title's is ''."""
+        parts: dict[str, str] = {}
+        for line in trial_story.story(self.folder, trial).splitlines():
+            label, said = line[:13].strip(), line[13:]
+            if line.startswith("trial "):
+                parts[""] = line
+            elif label:
+                parts[last := label] = said
+            else:
+                parts[last] += f" {said}"
+        return parts
+
+    def _append(self, name: str, line: dict[str, Any]) -> None:
+        with (self.folder / f"{name}.jsonl").open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+def rising(best: float) -> list[float]:
+    """Ten epochs from 0.6 on, the best one the last but one."""
+    return [0.6] * 8 + [best, 0.6]
