@@ -163,7 +163,7 @@ def contests(runs: Sequence[Curve], searched: SearchSpace) -> dict[tuple[str, in
     found: dict[tuple[str, int], list[Curve]] = {}
     own = searched.possible("protocol")[0]
     for curve in runs:
-        capped = curve.of(str(own)).capped(searched.max_epochs())
+        capped = curve.with_protocol(str(own)).capped(searched.max_epochs())
         if not math.isnan(capped.best(searched.objective)):
             found.setdefault(capped.contest, []).append(capped)
     return found
@@ -389,7 +389,7 @@ def _parser() -> argparse.ArgumentParser:
         "--curves",
         metavar="DIR",
         default=str(recorded_runs.SHIPPED),
-        help="a run folder, or a folder of CSVs; without it the documents' own runs",
+        help="a run folder, or a folder of CSVs; without it the runs of the 2019 study",
     )
     parser.add_argument(
         "--workers", metavar="W", type=positive, default=4, help="runs that go on at once (4)"

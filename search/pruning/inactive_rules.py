@@ -1,6 +1,6 @@
-"""Which rules that are on cannot act in a search, and why: said before it starts, and kept.
+"""Rules that are on but cannot act in a search, with the reason.
 
-A rule that is switched on and never asked is worse than one that is off: somebody relies on it.
+The dry run, the start of a search and its manifest name them, as a user may rely on such a rule.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Kind(NamedTuple):
-    """What trials have in common of which a rule can judge all or none."""
+    """What decides whether a rule can act: it can in all trials of a kind, or in none."""
 
     epochs: int
     schedule: str
@@ -37,8 +37,8 @@ class Kind(NamedTuple):
         return {"schedule": self.schedule, "warmup": self.warmup}
 
 
-Silent = Callable[["SearchSpace", Kind], "str | None"]
-"""Says why a rule of this space never stops a trial of this kind; None: it may."""
+Check = Callable[["SearchSpace", Kind], "str | None"]
+"""Returns why a rule of this space never stops a trial of this kind; None: it may."""
 
 
 def cannot_act(space: SearchSpace, odds: Odds | None = None) -> list[str]:
@@ -46,7 +46,7 @@ def cannot_act(space: SearchSpace, odds: Odds | None = None) -> list[str]:
 
     Args:
         space: of the search.
-        odds: of a late start; without, those that the documents' own runs teach.
+        odds: of a late start; without, those learned from the runs of the 2019 study.
 
     Raises:
         UserError: the recorded runs are missing.
@@ -60,25 +60,25 @@ def cannot_act(space: SearchSpace, odds: Odds | None = None) -> list[str]:
         ]
     odds = odds or Odds(recorded_runs.shipped() if "chance" in on else ())
     kinds = dict.fromkeys(_kind(settings, odds) for settings in space.examples())
-    reasons: dict[str, Silent] = {
+    checks: dict[str, Check] = {
         "dead": _dead,
         "chance": lambda space, kind: _chance(space, kind, odds),
         "plateau": _plateau,
         "asha": _asha,
     }
-    said: list[str] = []
+    sentences: list[str] = []
     for rule in on:
-        found = {kind: reasons[rule](space, kind) for kind in kinds}
-        said += _told(rule, found)
+        found = {kind: checks[rule](space, kind) for kind in kinds}
+        sentences += _sentences(rule, found)
     if float(space.prune.get("control", 0.0)) and not any(
         space.prune.get(rule) for rule in (*on, "diverged")
     ):
-        said.append("control: no rule is on that would stop a trial")
-    return said
+        sentences.append("control: no rule is on that would stop a trial")
+    return sentences
 
 
-def _told(rule: str, found: Mapping[Kind, str | None]) -> Iterable[str]:
-    """Word what was found of a rule: one sentence a reason."""
+def _sentences(rule: str, found: Mapping[Kind, str | None]) -> Iterable[str]:
+    """Return one sentence for each reason why a rule cannot act."""
     why = dict.fromkeys(reason for reason in found.values() if reason)
     everywhere = None not in found.values()
     which = "cannot act" if everywhere else "cannot act in some of the trials"

@@ -1,17 +1,11 @@
 """The odds of a late start, learned from recorded runs.
 
-A net that guesses may still start: of the documents' runs, test 5 left chance at epoch 3, C at 12,
-2 and 1 at 16 and 18, G at 58, and 4, J and K never. Only what comes out of it counts, though:
-those from 12 on ended 3 points and more below the best. What is asked of the recordings is thus
-how much less likely a *good* end is for a run that is still at chance after epoch e than for a
-fresh one:
+A net at chance may still start, but those that start late end below the best. The odds are how
+much less likely a good end is for a run that is still at chance after epoch e:
 
     ratio(e) = P(at chance after e | good) / P(at chance after e)
 
-which is what the chance of a good end has to be multiplied by (Bayes). Both are counted with one
-run added that was seen to do what costs nothing (Laplace's rule of succession). Beyond the latest
-good start on record, M, the count has ended but the next good run may start later yet: there
-P(at chance after e | good) falls on as ((M + SLACK) / (e + SLACK)) ** TAIL.
+docs/pruning.md has the runs behind it and how the two are counted.
 """
 
 from __future__ import annotations
@@ -28,9 +22,8 @@ from search.pruning.recorded_runs import Curve
 WITHIN = 0.02
 """A trial is good when its accuracy comes within this of the best of its contest."""
 TAIL, SLACK = 16.0, 20
-"""How fast late good starts thin out beyond the latest one on record: by half in one epoch beyond
-M = 3, in two beyond 16. Chosen, as `care` and ASHA's settings were, on the recordings themselves,
-each with its own curve left out of the odds; `python -m search.replay` says what they do."""
+"""How fast good starts become rarer beyond M, the epoch of the latest one on record: as
+((M + SLACK) / (e + SLACK)) ** TAIL. Chosen on the recordings, each without its own curve."""
 
 
 class Start(NamedTuple):
@@ -44,7 +37,12 @@ class Start(NamedTuple):
 
 
 class Odds:
-    """The odds that the given curves teach; ``own`` leaves the asking run's own curve out."""
+    """The odds learned from recorded runs.
+
+    Args:
+        curves: the runs.
+        own: leave out the curve of the trial that is asked about.
+    """
 
     def __init__(self, curves: Sequence[Curve], own: bool = False) -> None:
         self.curves, self.own = curves, own
@@ -55,7 +53,7 @@ class Odds:
         """The lowest learning rate on record; 0: none is."""
 
     def knows(self, curve: Curve) -> bool:
-        """Say whether a curve is one of these, so far as both go, and not one of the same name."""
+        """Say whether a curve is one of these epoch by epoch, and not only by its name."""
         own = next((each for each in self.curves if each.id == curve.id), None)
         pairs = zip(own.rows, curve.rows, strict=False) if own else ()
         # As text, so that a NaN equals a NaN.
@@ -67,10 +65,10 @@ class Odds:
         return len(self.curves) - (self.own and any(c.id == without for c in self.curves))
 
     def pace(self, settings: Mapping[str, Value]) -> float:
-        """Return by how much slower than every recorded run a trial learns, in (0, 1].
+        """Return how fast a trial learns compared with the slowest recorded run, in (0, 1].
 
-        By its learning rate, and that of its head, where it is below the lowest on record: of
-        nets that slow nothing is known.
+        It is below 1 where its learning rate, or that of its head, is below the lowest on record:
+        nothing is known of nets that slow.
         """
         slow = float(settings.get("lr", self.lowest)) / self.lowest if self.lowest else 1.0
         return min(1.0, slow) * min(1.0, float(settings.get("head_lr", 1.0)))
@@ -78,14 +76,14 @@ class Odds:
     def ratio(
         self, epoch: int, planned: int, contest: tuple[str, int], leader: float, without: str = ""
     ) -> float | None:
-        """Return how many times less likely a good end is than for a fresh trial; None: no idea.
+        """Return the factor by which a good end is less likely than for a fresh trial, or None.
 
         Args:
             epoch: the trial is still at chance after this epoch, from 0, at a constant rate.
-            planned: its epochs; recorded runs are looked at as if they had as many.
-            contest: its protocol and number of validation pairs. Of recorded runs of the same
-                contest those count as good that came within WITHIN of the leader, or of the best
-                of them where the leader is above it; of others those near the best of their own.
+            planned: its epochs; recorded runs are cut to as many.
+            contest: its protocol and number of validation pairs. A recorded run of the same
+                contest is good if it came within WITHIN of the leader, or of the best of them
+                where the leader is above that; a run of another one within WITHIN of its best.
             leader: the best accuracy in the search so far; NaN where there is none yet.
             without: the trial's id.
         """

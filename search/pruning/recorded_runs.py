@@ -1,4 +1,4 @@
-"""Recorded runs, an epoch at a time: what the odds are learned from and what replay runs over.
+"""Recorded runs by epoch: the odds are learned from them, and ``search.replay`` runs over them.
 
 A folder of CSVs in the form of search/pruning/recordings (``index.csv`` with a line per run,
 ``<id>.csv`` with its epochs), or any run folder of a search.
@@ -25,13 +25,13 @@ from search.space.shipped import RECORDINGS, whole
 
 ACCURACY = Objective("val_acc", "max")
 SHIPPED = RECORDINGS
-"""The documents' own runs."""
+"""The runs of the 2019 study."""
 PROTOCOLS: dict[str, Value] = {"single": "cfp-pairs", "two": "frontal-triplets"}
-"""The documents' protocol by their loss: each of their two codes had one of each."""
+"""The protocol of the 2019 study by its loss: each of its two codes had one of each."""
 PAIRS = {"cfp-pairs": 2800, "frontal-triplets": 2000}
-"""Validation pairs of the whole CFP, which the documents' recordings do not mention."""
+"""Validation pairs of the whole CFP, which the recordings of the study do not have."""
 SECONDS = {"alexnet": 60.0, "vgg16_bn": 240.0}
-"""Seconds an epoch where none were recorded: the documents' rates, one hour and four for 60."""
+"""Seconds an epoch where none were recorded: those of the study, one and four hours for 60."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ class Curve:
         """Return the best score of its epochs; NaN where there is none."""
         return objective.best(row.get(objective.metric, math.nan) for row in self.rows)
 
-    def of(self, protocol: str) -> Curve:
-        """Return the curve as one of this protocol, on all of CFP, if it names none itself."""
+    def with_protocol(self, protocol: str) -> Curve:
+        """Return the curve with this protocol, on all of CFP, where the recording names none."""
         if "protocol" in self.settings:
             return self
         pairs = {"val_pairs": float(PAIRS.get(protocol, 0))}
@@ -96,7 +96,7 @@ def read(path: str | Path) -> list[Curve]:
 
 @functools.cache
 def shipped() -> tuple[Curve, ...]:
-    """Return the documents' own runs, which the package brings along.
+    """Return the runs of the 2019 study, which are data of the package.
 
     Raises:
         UserError: it stands without them, or they are damaged. What rests on them would not act.

@@ -151,10 +151,10 @@ def test_the_best_of_a_metric() -> None:
 
 def test_a_curve_without_a_protocol_becomes_one_of_the_spaces() -> None:
     bare = Curve("x", {"epochs": 2}, ({"val_acc": 0.5, "val_pairs": 0.0}, {"val_pairs": 40.0}))
-    asked = bare.of("cfp-pairs")
+    asked = bare.with_protocol("cfp-pairs")
     assert asked.settings == {"epochs": 2, "protocol": "cfp-pairs"}
     assert [row["val_pairs"] for row in asked.rows] == [2800, 40]  # what is known stays
-    assert asked.of("frontal-triplets") is asked
+    assert asked.with_protocol("frontal-triplets") is asked
 
 
 def test_the_documents_runs() -> None:
