@@ -51,11 +51,16 @@ class Constraint(NamedTuple):
     key: str
     """The setting that is told to be wrong where the rule is broken."""
     fields: tuple[str, ...]
-    """The settings that the rule reads, no others: a search tries the combinations of these."""
+    """The settings that the rule reads, no others: a search tries the combinations of these. The
+    first of them is the one that a search had best make `key` conditional on."""
     broken: Callable[[Settings], bool]
     """Says whether settings, in bounds each by itself, break the rule."""
     text: Callable[[Settings], str]
     """Says in a sentence, without the key, what is wrong with settings that do."""
+
+    def rank(self, name: str) -> int:
+        """Return the position of a setting among the fields; of another one, after all of them."""
+        return self.fields.index(name) if name in self.fields else len(self.fields)
 
 
 def own_stochastic_depth(net: str) -> float:
@@ -75,7 +80,7 @@ def _groups(s: Settings) -> bool:
 CONSTRAINTS: tuple[Constraint, ...] = (
     Constraint(
         "freeze_batchnorm",
-        ("net", "pretrained", "freeze_batchnorm"),
+        ("pretrained", "net", "freeze_batchnorm"),
         lambda s: bool(s["freeze_batchnorm"] and not s["pretrained"] and s["net"] != "alexnet"),
         lambda s: (
             "true needs pretrained: true (the statistics of untrained batch-norm layers "

@@ -1,19 +1,17 @@
-"""All the configurations that a set of searched settings allows: listed, counted, checked.
+"""All the configurations that a set of searched settings allows: listed, counted, projected.
 
 A setting is decided after those that its conditions ask about. One that is not active keeps its
-base value: the fixed one, else TrialConfig's default. Nothing but ``combinations`` lists them:
-what is counted or checked is so by groups of configurations that the conditions tell alike.
+base value: the fixed one, else TrialConfig's default. Only ``combinations`` lists configurations;
+``count``, ``reachable`` and ``assignments`` go through groups of those that the conditions cannot
+tell apart.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
-from typing import NamedTuple
 
 from facesiam.config import SETTINGS, Value
-from facesiam.config.constraints import CONSTRAINTS, Constraint
-from search.space.domains import Choice, Domain, active, written
+from search.space.domains import Domain, active
 from search.space.errors import SpaceError
 
 Search = Mapping[str, Domain]
@@ -23,8 +21,6 @@ Values = Callable[[Domain], Iterable[Value]]
 MOST_STEPS = 300_000
 """Groups of configurations that a count may take: a second or so. Conditions can be woven so that
 no way is known to count without listing nearly all; nobody writes such a space by hand."""
-MOST_TRIED = 100_000
-"""Combinations that a `when:` that would mend a space may be sought among."""
 
 
 class TooMany(SpaceError):
@@ -214,7 +210,7 @@ def _tally(
 
 
 def _too_many(names: list[str]) -> str:
-    shown = _and(names if len(names) <= 6 else [*names[:5], f"{len(names) - 5} more"])
+    shown = listed(names if len(names) <= 6 else [*names[:5], f"{len(names) - 5} more"])
     return (
         f"more combinations of {shown} than can be checked ({MOST_STEPS:,} cases); take values or "
         "conditions (`when:`) out"
@@ -257,103 +253,6 @@ def _independent(search: Search) -> list[dict[str, Domain]]:
     return [{name: search[name] for name in search if name in group} for group in groups]
 
 
-class Clash(NamedTuple):
-    """Combinations that no trial can run with, by one of ``facesiam.config.constraints``."""
-
-    key: str
-    """The setting that the broken rule is about."""
-    text: str
-    """The rule, how many combinations break it, and what would mend it."""
-
-
-class _Broken(NamedTuple):
-    """A rule that some combinations break."""
-
-    text: str
-    """What it says of the first of them."""
-    bad: int
-    total: int
-    names: list[str]
-    """The searched settings that were combined."""
-
-
-def clashes(fixed: Mapping[str, Value], search: Search) -> list[Clash]:
-    """List the rules between settings that combinations of searched values break.
-
-    Every combination of the settings that a rule reads is tried. Ranges stand by their lowest
-    value, those of whole numbers by the lowest two, and by what conditions ask for.
-
-    Raises:
-        TooMany: the conditions allow more cases than can be told in a bounded time.
-    """
-    found = []
-    for rule in CONSTRAINTS:
-        broken = _broken(rule, fixed, search)
-        if broken:
-            text = broken.text
-            if broken.total > 1:
-                verb = "breaks" if broken.bad == 1 else "break"
-                kind = "combinations" if len(broken.names) > 1 else "values"
-                text += (
-                    f"; {broken.bad} of {broken.total} {kind} of {_and(broken.names)} {verb} "
-                    "this" + _cure(rule, broken, fixed, search)
-                )
-            found.append(Clash(rule.key, text))
-    return found
-
-
-def _broken(rule: Constraint, fixed: Mapping[str, Value], search: Search) -> _Broken | None:
-    start, bad, first = base(fixed), 0, ""
-    tally = assignments(start, search, rule.fields)
-    for values, times in tally.items():
-        settings = dict(zip(rule.fields, values, strict=True))
-        if rule.broken(settings):
-            bad += times
-            first = first or rule.text(settings)
-    if not bad:
-        return None
-    return _Broken(first, bad, sum(tally.values()), needed(search, rule.fields))
-
-
-def _cure(rule: Constraint, broken: _Broken, fixed: Mapping[str, Value], search: Search) -> str:
-    """Return the `when:` that leaves no combination which breaks the rule, or ''."""
-    key = rule.key
-    searched = search.get(key)
-    domain: Domain | None = searched or (Choice((fixed[key],)) if key in fixed else None)
-    rest = {name: value for name, value in fixed.items() if searched or name != key}
-    # A setting that the rule itself names is the better advice.
-    for other in sorted(broken.names, key=lambda name: f"{name}:" not in broken.text):
-        asked = search[other]
-        if domain is None or other in (key, *domain.when) or not isinstance(asked, Choice):
-            continue
-        if broken.total * len(asked.choices) > MOST_TRIED:
-            continue
-        good = tuple(
-            v for v in asked.choices if not _breaks(rule, rest, search, domain, other, (v,))
-        )
-        if good and not _breaks(rule, rest, search, domain, other, good):
-            shown = good[0] if len(good) == 1 else list(good)
-            when = f"`when: {{{other}: {written(shown)}}}`"
-            put = f"give {key} " if searched else f"search {key} with its one choice and "
-            return f"; {put}{when}"
-    return ""
-
-
-def _breaks(
-    rule: Constraint,
-    fixed: Mapping[str, Value],
-    search: Search,
-    domain: Domain,
-    other: str,
-    values: tuple[Value, ...],
-) -> bool:
-    """Say whether a rule is still broken if its setting has a condition on ``other``."""
-    when = {**domain.when, other: values}
-    changed = {**search, rule.key: replace(domain, when=when)}
-    return bool(circle(changed)) or any(
-        each.key == rule.key and _broken(each, fixed, changed) for each in CONSTRAINTS
-    )
-
-
-def _and(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
+    """Return names as a sentence lists them."""
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))

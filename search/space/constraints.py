@@ -1,11 +1,30 @@
-"""What no trial of a space could run with, though each line of it is right by itself."""
+"""Checks of a whole space: constraints that combinations break, endless grids, options' bounds."""
 
 from __future__ import annotations
 
-from search.space.combinations import TooMany, base, clashes, reachable
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import NamedTuple
+
+from facesiam.config import Value
+from facesiam.config.constraints import CONSTRAINTS, Constraint
+from search.space.combinations import (
+    Search,
+    TooMany,
+    assignments,
+    base,
+    circle,
+    listed,
+    needed,
+    reachable,
+)
+from search.space.domains import Choice, written
 from search.space.errors import Finding, Problem, label, report
 from search.space.model import SearchSpace
 from search.space.spec import OPTIONS
+
+MOST_TRIED = 100_000
+"""Combinations that a `when:` that would mend a space may be sought among."""
 
 
 def check(space: SearchSpace) -> SearchSpace:
@@ -27,7 +46,7 @@ def problems(space: SearchSpace) -> list[Finding]:
         for name in ("algorithm", "trials", "minutes", "seed", "metric", "mode")
         if (problem := OPTIONS[name].problem(getattr(space, name)))
     ]
-    parts = (_rows,) if space.algorithm == "rows" else (_grid, _asha, _clashes)
+    parts = (_rows,) if space.algorithm == "rows" else (_grid, _asha, _combinations)
     try:
         return found + [finding for part in parts for finding in part(space)]
     except TooMany as error:
@@ -53,7 +72,7 @@ def _rows(space: SearchSpace) -> list[Finding]:
     return [
         Finding(("rows", id, "settings", key), text)
         for id in space.rows
-        for key, text in clashes(space.row_settings(id), {})
+        for key, text in broken_constraints(space.row_settings(id), {})
     ]
 
 
@@ -90,10 +109,84 @@ def _asha(space: SearchSpace) -> list[Finding]:
     return [Finding(("prune", "asha", "grace"), text)]
 
 
-def _clashes(space: SearchSpace) -> list[Finding]:
+def _combinations(space: SearchSpace) -> list[Finding]:
     space.size()  # that it can be counted is asked of every space that is searched
     found = []
-    for key, text in clashes(space.fixed, space.search):
+    for key, text in broken_constraints(space.fixed, space.search):
         part = "search" if key in space.search or not space.fixed else "fixed"
         found.append(Finding((part, key), text))
     return found
+
+
+class _Broken(NamedTuple):
+    """How combinations break a constraint."""
+
+    text: str
+    """What the constraint says of the first of them."""
+    bad: int
+    total: int
+    names: list[str]
+    """The searched settings that were combined."""
+
+
+def broken_constraints(fixed: Mapping[str, Value], search: Search) -> Iterator[tuple[str, str]]:
+    """Yield the constraints that combinations of searched values break: the setting, a sentence.
+
+    Every combination of the settings that a constraint reads is tried. Ranges stand by their
+    lowest value, those of whole numbers by the lowest two, and by what conditions ask for.
+
+    Raises:
+        TooMany: the conditions allow more cases than can be told in a bounded time.
+    """
+    for constraint in CONSTRAINTS:
+        if broken := _broken(constraint, fixed, search):
+            text, bad, total, names = broken
+            if total > 1:
+                verb = "breaks" if bad == 1 else "break"
+                kind = "combinations" if len(names) > 1 else "values"
+                text += f"; {bad} of {total} {kind} of {listed(names)} {verb} this"
+                text += _cure(constraint, broken, fixed, search)
+            yield constraint.key, text
+
+
+def _broken(constraint: Constraint, fixed: Mapping[str, Value], search: Search) -> _Broken | None:
+    bad, first = 0, ""
+    tally = assignments(base(fixed), search, constraint.fields)
+    for values, times in tally.items():
+        settings = dict(zip(constraint.fields, values, strict=True))
+        if constraint.broken(settings):
+            bad += times
+            first = first or constraint.text(settings)
+    names = needed(search, constraint.fields)
+    return _Broken(first, bad, sum(tally.values()), names) if bad else None
+
+
+def _cure(
+    constraint: Constraint, broken: _Broken, fixed: Mapping[str, Value], search: Search
+) -> str:
+    """Return the `when:` that leaves no combination which breaks the constraint, or ''."""
+    key = constraint.key
+    domain = search.get(key) or (Choice((fixed[key],)) if key in fixed else None)
+    if domain is None:
+        return ""
+    rest = {name: value for name, value in fixed.items() if key in search or name != key}
+
+    def mends(other: str, values: tuple[Value, ...]) -> bool:
+        """Say whether nothing about the setting is broken where it is conditional on another."""
+        changed = {**search, key: replace(domain, when={**domain.when, other: values})}
+        return not circle(changed) and not any(
+            each.key == key and _broken(each, rest, changed) for each in CONSTRAINTS
+        )
+
+    for other in sorted(broken.names, key=constraint.rank):
+        asked = search[other]
+        if other in (key, *domain.when) or not isinstance(asked, Choice):
+            continue
+        if broken.total * len(asked.choices) > MOST_TRIED:
+            continue
+        good = tuple(value for value in asked.choices if mends(other, (value,)))
+        if good and mends(other, good):
+            shown = written(good[0] if len(good) == 1 else list(good))
+            put = f"give {key} " if key in search else f"search {key} with its one choice and "
+            return f"; {put}`when: {{{other}: {shown}}}`"
+    return ""

@@ -220,12 +220,9 @@ class SearchSpace:
             raise SpaceError(f"--rows: name at least one; {self._has_rows()}")
         wrong = [id for id in dict.fromkeys(ids) if id not in self.rows]
         if wrong:
-            raise SpaceError(
-                "\n".join(
-                    f"--rows {id}: no such row; {self._has_rows()}{self._row_near(id)}"
-                    for id in wrong
-                )
-            )
+            has = f"no such row; {self._has_rows()}"
+            lines = [f"--rows {id}: {has}{did_you_mean(id, self.rows)}" for id in wrong]
+            raise SpaceError("\n".join(lines))
         return {id: self.rows[id] for id in ids}
 
     def dump(self) -> str:
@@ -263,12 +260,6 @@ class SearchSpace:
 
     def _has_rows(self) -> str:
         return f"{self.path} has {', '.join(self.rows) or 'none'}"
-
-    def _row_near(self, id: str) -> str:
-        upper = {row.upper(): row for row in self.rows}
-        if id.upper() in upper:
-            return f"; did you mean {upper[id.upper()]}?"
-        return did_you_mean(id, self.rows)
 
 
 class _Dumper(yaml.SafeDumper):
