@@ -22,7 +22,7 @@ EMBEDDING_LOSSES = (
 )
 """Losses of embeddings and identities; the others are of two logits."""
 DOCUMENTED = ("alexnet", "vgg16_bn")
-"""Nets of the documents, whose `freeze` is known and whose inputs stay in [0, 1]."""
+"""Nets of the 2019 study, whose `freeze` is known and whose inputs stay in [0, 1]."""
 FIXED_SIZE = ("vit_", "maxvit_")
 """Nets that take 224×224 only, by how their names begin."""
 STOCHASTIC_DEPTH = {

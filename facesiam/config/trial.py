@@ -1,4 +1,4 @@
-"""What goes into a training run and what comes out: TrialConfig and EpochMetrics.
+"""TrialConfig: every setting of a training run, with its meaning, default and bounds.
 
 Free of torch and Ray, so that a space file is checked before anything heavy is imported. A field
 added to TrialConfig is a setting everywhere at once: space files, ``--set``, the JSON schema, the
@@ -21,94 +21,35 @@ from facesiam.config.settings import setting as _setting
 from facesiam.errors import ConfigError
 
 Net = Literal[
-    "alexnet",
-    "vgg16_bn",
-    "convnext_base",
-    "convnext_large",
-    "convnext_small",
-    "convnext_tiny",
-    "densenet121",
-    "densenet161",
-    "densenet169",
-    "densenet201",
-    "efficientnet_b0",
-    "efficientnet_b1",
-    "efficientnet_b2",
-    "efficientnet_b3",
-    "efficientnet_b4",
-    "efficientnet_b5",
-    "efficientnet_b6",
-    "efficientnet_b7",
-    "efficientnet_lite0",
-    "efficientnet_lite1",
-    "efficientnet_lite2",
-    "efficientnet_v2_l",
-    "efficientnet_v2_m",
-    "efficientnet_v2_s",
-    "googlenet",
-    "inception_v3",
-    "maxvit_t",
-    "mnasnet0_5",
-    "mnasnet0_75",
-    "mnasnet1_0",
-    "mnasnet1_3",
-    "mobilenet_v2",
-    "mobilenet_v3_large",
-    "mobilenet_v3_small",
-    "regnet_x_16gf",
-    "regnet_x_1_6gf",
-    "regnet_x_32gf",
-    "regnet_x_3_2gf",
-    "regnet_x_400mf",
-    "regnet_x_800mf",
-    "regnet_x_8gf",
-    "regnet_y_128gf",
-    "regnet_y_16gf",
-    "regnet_y_1_6gf",
-    "regnet_y_32gf",
-    "regnet_y_3_2gf",
-    "regnet_y_400mf",
-    "regnet_y_800mf",
-    "regnet_y_8gf",
-    "resnet101",
-    "resnet152",
-    "resnet18",
-    "resnet34",
-    "resnet50",
-    "resnext101_32x8d",
-    "resnext101_64x4d",
-    "resnext50_32x4d",
-    "shufflenet_v2_x0_5",
-    "shufflenet_v2_x1_0",
-    "shufflenet_v2_x1_5",
-    "shufflenet_v2_x2_0",
-    "squeezenet1_0",
-    "squeezenet1_1",
-    "swin_b",
-    "swin_s",
-    "swin_t",
-    "swin_v2_b",
-    "swin_v2_s",
-    "swin_v2_t",
-    "vgg11",
-    "vgg11_bn",
-    "vgg13",
-    "vgg13_bn",
-    "vgg16",
-    "vgg19",
-    "vgg19_bn",
-    "vit_b_16",
-    "vit_b_32",
-    "vit_h_14",
-    "vit_l_16",
-    "vit_l_32",
-    "wide_resnet101_2",
-    "wide_resnet50_2",
+    Literal["alexnet", "vgg16_bn"],
+    Literal["convnext_base", "convnext_large", "convnext_small", "convnext_tiny"],
+    Literal["densenet121", "densenet161", "densenet169", "densenet201"],
+    Literal["efficientnet_b0", "efficientnet_b1", "efficientnet_b2", "efficientnet_b3"],
+    Literal["efficientnet_b4", "efficientnet_b5", "efficientnet_b6", "efficientnet_b7"],
+    Literal["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"],
+    Literal["efficientnet_v2_l", "efficientnet_v2_m", "efficientnet_v2_s"],
+    Literal["googlenet", "inception_v3", "maxvit_t"],
+    Literal["mnasnet0_5", "mnasnet0_75", "mnasnet1_0", "mnasnet1_3"],
+    Literal["mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_small"],
+    Literal["regnet_x_16gf", "regnet_x_1_6gf", "regnet_x_32gf", "regnet_x_3_2gf"],
+    Literal["regnet_x_400mf", "regnet_x_800mf", "regnet_x_8gf", "regnet_y_128gf"],
+    Literal["regnet_y_16gf", "regnet_y_1_6gf", "regnet_y_32gf", "regnet_y_3_2gf"],
+    Literal["regnet_y_400mf", "regnet_y_800mf", "regnet_y_8gf"],
+    Literal["resnet101", "resnet152", "resnet18", "resnet34", "resnet50"],
+    Literal["resnext101_32x8d", "resnext101_64x4d", "resnext50_32x4d"],
+    Literal[
+        "shufflenet_v2_x0_5", "shufflenet_v2_x1_0", "shufflenet_v2_x1_5", "shufflenet_v2_x2_0"
+    ],
+    Literal["squeezenet1_0", "squeezenet1_1"],
+    Literal["swin_b", "swin_s", "swin_t", "swin_v2_b", "swin_v2_s", "swin_v2_t"],
+    Literal["vgg11", "vgg11_bn", "vgg13", "vgg13_bn", "vgg16", "vgg19", "vgg19_bn"],
+    Literal["vit_b_16", "vit_b_32", "vit_h_14", "vit_l_16", "vit_l_32"],
+    Literal["wide_resnet101_2", "wide_resnet50_2"],
 ]
+"""Trunks by their torchvision names; efficientnet_lite0 to 2 are of the extra `lite`."""
+
 Protocol = Literal["cfp-pairs", "frontal-triplets"]
 Part = Literal["train", "val", "test"]
-Metric = Literal["val_acc", "val_auc", "val_loss", "train_acc", "train_loss"]
-"""What a search may optimise."""
 Geometry = Literal["squeeze", "letterbox", "aligned"]
 
 GEOMETRY: dict[str, Geometry] = {"cfp-pairs": "squeeze", "frontal-triplets": "letterbox"}
@@ -159,7 +100,7 @@ class TrialConfig:
         "auto",
         "values of the input. unit: [0, 1]; weights: by mean and deviation as for the ImageNet "
         "weights; auto: weights where pretrained, but unit for alexnet and vgg16_bn, as the "
-        "documents ran them",
+        "2019 study ran them",
     )
     freeze: bool = _setting(
         False, "no gradient for the first convolutions: 7 of VGG with batch-norm, 3 of AlexNet"
@@ -370,60 +311,6 @@ class TrialConfig:
     def to_dict(self) -> dict[str, Value]:
         """Return every setting by name; ``from_dict`` takes it back."""
         return asdict(self)
-
-
-@dataclass(frozen=True)
-class EpochMetrics:
-    """What one epoch of one trial measured. The names are the tables' columns and the tags."""
-
-    epoch: int
-    """Number of the epoch, from 0."""
-    train_loss: float
-    """Mean loss over the epoch's updates, in nats, as trained (with augmentation and dropout)."""
-    train_acc: float
-    """Share of training pairs judged right during the epoch, in [0, 1], as trained. Of
-    embedding nets: of all pairs in a batch, those of one person and the others having half of
-    the say each, at the threshold of the epoch before."""
-    val_loss: float
-    """Mean cross-entropy over the validation pairs after the epoch, in nats."""
-    val_acc: float
-    """Share of validation pairs judged right after the epoch, in [0, 1]."""
-    val_pairs: int
-    """Number of validation pairs, which the interval of `val_acc` rests on."""
-    seconds: float
-    """Wall-clock time of the epoch, training and validation, in seconds."""
-    samples_per_second: float
-    """Training pairs a second, validation left out; images with images_per_person."""
-    peak_memory_mib: float
-    """Most memory held in the epoch, in MiB: allocated on the GPU, or resident in the process."""
-    updates: int
-    """Optimizer steps of the epoch."""
-    trunk_grad_max: float
-    """Largest absolute entry of the loss gradient over the trunk's trainable parameters, on any
-    step of the epoch, weight decay left out. NaN: the whole trunk is frozen, or an entry was
-    NaN."""
-    trunk_grad_zero: float
-    """Share of the epoch's steps where every one of those entries was exactly 0, in [0, 1]. NaN:
-    the whole trunk is frozen."""
-    trunk_live: float
-    """Share of units (channel × position) of the trunk's deepest ReLU that are positive for at
-    least one validation image, in [0, 1]. NaN: the trunk has no ReLU, or an output was NaN."""
-    head_live: float
-    """The same for the head over the validation pairs: the least over its ReLU layers, in [0, 1].
-    NaN: the head has no ReLU, or an output was NaN."""
-    logit_spread: float
-    """Highest minus lowest difference of the two logits (first minus second) over the validation
-    pairs; 0: every pair gets the same verdict, equally sure. NaN: a logit is NaN."""
-    val_auc: float
-    """Chance that a validation pair of the same person scores above one of different people, in
-    [0, 1], whatever the threshold. NaN: a logit is NaN."""
-
-    def to_dict(self) -> dict[str, float]:
-        """Return the fields by name."""
-        return asdict(self)
-
-
-METRICS: tuple[str, ...] = get_args(Metric)
 
 
 def recorded(settings: Mapping[str, Value]) -> dict[str, Value]:

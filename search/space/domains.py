@@ -162,14 +162,14 @@ Domain = Choice | Range
 
 @dataclass(frozen=True)
 class Row:
-    """One run of the documents: how it ran, and what they report of it."""
+    """One run of the 2019 study: how it ran, and what the study reports of it."""
 
     settings: dict[str, Value] = field(default_factory=dict)
     """What differs from the space's fixed settings, as the run really ran."""
     published: dict[str, Any] = field(default_factory=dict)
     """val and test (accuracy in percent), overfit (None: no verdict), epoch (from 0)."""
     printed: dict[str, Value] = field(default_factory=dict)
-    """Settings that the documents' table prints otherwise."""
+    """Settings that the study's table prints otherwise."""
     note: str = ""
 
     def plain(self) -> dict[str, object]:

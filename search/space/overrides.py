@@ -10,6 +10,7 @@ from facesiam.config.trial import unknown_setting
 from search.space.combinations import Search, base
 from search.space.domains import Domain, Row
 from search.space.errors import SpaceError
+from search.space.parts import read
 from search.space.spec import SpaceFile
 
 Settings = dict[str, Value]
@@ -33,11 +34,9 @@ def assigned(assignments: Sequence[str]) -> Settings:
             problems.append(_no_setting(name))
         else:
             try:
-                pinned[name] = SETTINGS[name].parse(text)
-                problem = SETTINGS[name].problem(pinned[name])
+                pinned[name] = read(SETTINGS[name], text)
             except ValueError as error:
-                problem = str(error)
-            problems += [f"{name}: {problem}"] if problem else []
+                problems.append(f"{name}: {error}")
     if problems:
         raise SpaceError("\n".join(f"--set {problem}" for problem in problems))
     return pinned

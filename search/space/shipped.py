@@ -1,4 +1,4 @@
-"""What the package brings along: the documents' recorded runs, and the space files by name.
+"""What the package brings along: the 2019 study's recorded runs, and the space files by name.
 
 In a checkout, and where it was installed from one to be edited, the spaces stand beside the
 package; a wheel has them within it (pyproject.toml).
@@ -16,7 +16,7 @@ from facesiam.files import exists, is_dir, is_file
 
 PACKAGE = Path(str(search.__file__)).parent
 RECORDINGS = PACKAGE / "pruning" / "recordings"
-"""The documents' own runs, an epoch a line."""
+"""The study's own runs, an epoch a line."""
 PLACES = (PACKAGE / "spaces", PACKAGE.parent / "spaces")
 """Where the space files may be: in a wheel, in a checkout."""
 SPACES = next((place for place in PLACES if is_dir(place)), PLACES[0])

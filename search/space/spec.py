@@ -12,8 +12,9 @@ from annotated_types import Ge, Gt
 from pydantic import AfterValidator, BeforeValidator, PlainValidator, model_validator
 
 from facesiam.config import SETTINGS, Value
+from facesiam.config.metrics import Metric
 from facesiam.config.settings import Setting
-from facesiam.config.trial import Metric, Net
+from facesiam.config.trial import Net
 from search.space import domains
 from search.space.domains import Domain
 from search.space.errors import Place, label

@@ -1,0 +1,61 @@
+"""EpochMetrics: what one epoch of training measures, and which of it a search may optimise."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Literal, get_args
+
+Metric = Literal["val_acc", "val_auc", "val_loss", "train_acc", "train_loss"]
+"""What a search may optimise."""
+METRICS: tuple[str, ...] = get_args(Metric)
+
+
+@dataclass(frozen=True)
+class EpochMetrics:
+    """What one epoch of one trial measured. The names are the tables' columns and the tags."""
+
+    epoch: int
+    """Number of the epoch, from 0."""
+    train_loss: float
+    """Mean loss over the epoch's updates, in nats, as trained (with augmentation and dropout)."""
+    train_acc: float
+    """Share of training pairs judged right during the epoch, in [0, 1], as trained. Of
+    embedding nets: of all pairs in a batch, those of one person and the others having half of
+    the say each, at the threshold of the epoch before."""
+    val_loss: float
+    """Mean cross-entropy over the validation pairs after the epoch, in nats."""
+    val_acc: float
+    """Share of validation pairs judged right after the epoch, in [0, 1]."""
+    val_pairs: int
+    """Number of validation pairs, which the interval of `val_acc` rests on."""
+    seconds: float
+    """Wall-clock time of the epoch, training and validation, in seconds."""
+    samples_per_second: float
+    """Training pairs a second, validation left out; images with images_per_person."""
+    peak_memory_mib: float
+    """Most memory held in the epoch, in MiB: allocated on the GPU, or resident in the process."""
+    updates: int
+    """Optimizer steps of the epoch."""
+    trunk_grad_max: float
+    """Largest absolute entry of the loss gradient over the trunk's trainable parameters, on any
+    step of the epoch, weight decay left out. NaN: the whole trunk is frozen, or an entry was
+    NaN."""
+    trunk_grad_zero: float
+    """Share of the epoch's steps where every one of those entries was exactly 0, in [0, 1]. NaN:
+    the whole trunk is frozen."""
+    trunk_live: float
+    """Share of units (channel × position) of the trunk's deepest ReLU that are positive for at
+    least one validation image, in [0, 1]. NaN: the trunk has no ReLU, or an output was NaN."""
+    head_live: float
+    """The same for the head over the validation pairs: the least over its ReLU layers, in [0, 1].
+    NaN: the head has no ReLU, or an output was NaN."""
+    logit_spread: float
+    """Highest minus lowest difference of the two logits (first minus second) over the validation
+    pairs; 0: every pair gets the same verdict, equally sure. NaN: a logit is NaN."""
+    val_auc: float
+    """Chance that a validation pair of the same person scores above one of different people, in
+    [0, 1], whatever the threshold. NaN: a logit is NaN."""
+
+    def to_dict(self) -> dict[str, float]:
+        """Return the fields by name."""
+        return asdict(self)
