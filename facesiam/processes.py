@@ -1,8 +1,13 @@
-"""Processes of this machine, by their numbers."""
+"""Processes of this machine: which of them run, and where this one writes its output."""
 
 from __future__ import annotations
 
 import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from facesiam import cli
 
 
 def runs_elsewhere(pid: int) -> bool:
@@ -16,3 +21,20 @@ def runs_elsewhere(pid: int) -> bool:
     except PermissionError:  # somebody else's
         pass
     return True
+
+
+def redirect_output(path: Path) -> None:
+    """Have all that this process writes to stdout and stderr in a file, which begins empty.
+
+    Raises:
+        OSError: it cannot be written, or it is a link.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+    file = os.open(path, flags, 0o666)
+    cli.printable()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # a full disk: no reason to lose a trial
+            stream.flush()
+    for standard in (1, 2):
+        os.dup2(file, standard)
+    os.close(file)

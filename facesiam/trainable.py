@@ -13,15 +13,12 @@ from __future__ import annotations
 
 import faulthandler
 import functools
-import hashlib
-import os
 import signal
-import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,25 +32,24 @@ from facesiam import cli
 from facesiam.bucket import is_url
 from facesiam.config import TrialConfig, Value
 from facesiam.config.trial import geometry_of
-from facesiam.data import cache_files, packing
-from facesiam.data.dataset import Fetch, cache_root, open_packed
+from facesiam.data.dataset import Fetch, open_packed
+from facesiam.data.driver_files import local_data, local_weights
 from facesiam.device import numerics
 from facesiam.device.cuda_graph import free_workspaces
+from facesiam.device.hardware import is_out_of_memory
 from facesiam.errors import StorageError, WeightsError
 from facesiam.evaluation import bits
-from facesiam.files import digest
 from facesiam.nets.checkpoint import Writer, model_file
 from facesiam.objective import Objective
+from facesiam.processes import redirect_output
 from facesiam.storage import opened
-from facesiam.training.loop import Halted, Training, epochs
+from facesiam.training.loop import Halted, Training
 from facesiam.training.throughput import Share, share_of
 
 SAVING_SHARE = 0.05
 """State is saved as often as that costs at most this share of the time."""
 ASSUMED_BYTES_PER_SECOND = 500e6
 """What a first save is reckoned with, before one has been timed."""
-
-_LOG = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
 
 
 class OutOfMemory(RuntimeError):
@@ -159,16 +155,9 @@ class FaceTrial(tune.Trainable):
         folder = self.logs
         try:
             folder.mkdir(exist_ok=True)
-            file = os.open(folder / f"{trial}.log", _LOG, 0o666)
+            redirect_output(folder / f"{trial}.log")
         except OSError as error:
             raise StorageError(f"{folder}: {error.strerror}") from None
-        cli.printable()
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(OSError, ValueError):  # a log that is full: nothing to lose a trial for
-                stream.flush()
-        for standard in (1, 2):
-            os.dup2(file, standard)
-        os.close(file)
         faulthandler.enable(2)
 
     def _build(self, config: dict[str, Any], state: Mapping[str, Any]) -> None:
@@ -179,14 +168,14 @@ class FaceTrial(tune.Trainable):
             open_packed(config["data"], fetch),
         )
         self.data_key = data.key
-        weights = _seen(
+        weights = local_weights(
             config["weights"] if settings.pretrained else {}, fetch, config.get("contents")
         )
         threads, ran = max(1, int(config["cpus"])), state.get("ran", ())
         now = numerics.here(settings.net, settings.precision, config["device"], threads)
         now, why = numerics.again(ran, now, -1)
         torch.set_num_threads(now.threads)
-        self.training = epochs(settings, data, weights, config["device"], now.precision)
+        self.training = Training(settings, data, weights, config["device"], now.precision)
         self.ran = numerics.noted(ran, now, int(state.get("epoch", 0)))
         if why:
             epoch = int(state["epoch"])
@@ -219,7 +208,7 @@ class FaceTrial(tune.Trainable):
             self.training.load(state)
             self.unnoted = self.history[config["noted"] :]
         except (WeightsError, ValueError, KeyError, TypeError, RuntimeError) as error:
-            if not state or _of_memory(error) or "cuda" in str(error).lower():
+            if not state or is_out_of_memory(error) or "cuda" in str(error).lower():
                 raise  # that says nothing of the state
             self._build(config, self._starting_over(error))  # it may be half loaded
 
@@ -315,7 +304,7 @@ class FaceTrial(tune.Trainable):
         try:
             yield
         except (MemoryError, RuntimeError) as error:
-            if not _of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             epoch = self.training.epoch if self.training else 0
             first = (str(error) or type(error).__name__).splitlines()[0][:160]
@@ -331,23 +320,15 @@ def measured(
     file_server: str | None,
     contents: Mapping[str, str] | None = None,
 ) -> Share:
-    """Return what ``probe.share_of`` finds on this machine, whether it sees the data or not.
+    """Return what ``throughput.share_of`` finds on this machine, whether it sees the data or not.
 
     Where it does not, images without content stand in for them: what a step costs does not
     depend on what is on them.
     """
     fetch = _fetch(file_server)
-    weights = _seen(weights if settings["pretrained"] else {}, fetch, contents)
-    if fetch is None or (Path(data) / "index.npz").exists():
-        return share_of(settings, data, weights, cpus, gpu)
-    with tempfile.TemporaryDirectory(prefix="siamsearch-") as folder:
-        blank = Path(folder) / Path(data).name
-        blank.mkdir()
-        (blank / "index.npz").write_bytes(fetch(Path(data) / "index.npz").tobytes())
-        shape = (len(open_packed(data, fetch).person), packing.SIDE, packing.SIDE, 3)
-        file = blank / f"{geometry_of(settings)}.npy"
-        np.lib.format.open_memmap(file, "w+", np.uint8, shape)  # sparse: it takes no room
-        return share_of(settings, str(blank), weights, cpus, gpu)
+    weights = local_weights(weights if settings["pretrained"] else {}, fetch, contents)
+    with local_data(data, geometry_of(settings), fetch) as folder:
+        return share_of(settings, folder, weights, cpus, gpu)
 
 
 def _is_worker() -> bool:
@@ -363,61 +344,6 @@ def _fetched(file_server: str, path: Path) -> NDArray[np.uint8]:
     refs: list[Any] = ray.get(ray.get_actor(file_server).file.remote(str(path)))
     array: NDArray[np.uint8] = ray.get(refs[0])
     return array
-
-
-def _seen(
-    weights: Mapping[str, str], fetch: Fetch | None, contents: Mapping[str, str] | None = None
-) -> dict[str, str]:
-    """Return files of pretrained weights that this machine sees, with the driver's content.
-
-    Another machine may have another file under the driver's path, or one of that name from an
-    earlier run: what tells files apart is their content, by which they lie in the cache.
-
-    Args:
-        weights: the driver's file by net.
-        fetch: brings a file's bytes, (n,) uint8, from the driver; None: this is its machine.
-        contents: SHA-256 of the driver's file by net, as far as known.
-    """
-    if fetch is None:
-        return dict(weights)
-    found = {}
-    for net, path in weights.items():
-        file, wanted = Path(path), (contents or {}).get(net)
-        if not file.exists() or (wanted and digest(file) != wanted):
-            file = _cached(file, wanted, fetch)
-        found[net] = str(file)
-    return found
-
-
-def _cached(path: Path, wanted: str | None, fetch: Fetch) -> Path:
-    """Return a copy of the driver's file in this machine's cache, fetched unless it is there."""
-
-    def place(content: str) -> Path:
-        return cache_root() / "weights" / f"{path.stem}-{content[:16]}{path.suffix}"
-
-    if wanted and place(wanted).exists() and digest(place(wanted)) == wanted:
-        return place(wanted)
-    fetched = fetch(path).tobytes()
-    content = hashlib.sha256(fetched).hexdigest()
-    if not place(content).exists() or digest(place(content)) != content:
-        with cache_files.writing(place(content)) as (partial,):
-            partial.write_bytes(fetched)
-    return place(content)
-
-
-def _of_memory(error: Exception) -> bool:
-    """Say whether an error is want of memory, for which torch and CUDA have many words."""
-    said = str(error).lower()
-    return isinstance(error, MemoryError) or any(
-        words in said
-        for words in (
-            "out of memory",
-            "not enough memory",
-            "can't allocate",
-            "cannot allocate memory",
-            "alloc_failed",
-        )
-    )
 
 
 def _size(training: Training) -> int:

@@ -41,7 +41,7 @@ WATCHED = {
     "search.tuning.driver": ["connect", "run"],
     "facesiam.data.preparation": ["prepare"],
     "facesiam.data.dataset": ["open_packed"],
-    "facesiam.training.loop": ["epochs"],
+    "facesiam.training.loop": ["Training"],
     "facesiam.trainable": ["FaceTrial.setup", "FaceTrial.step"],
 }
 """Modules whose imports are noted, and their functions whose calls are."""

@@ -63,7 +63,7 @@ class Ours:
     """The product's trainer."""
 
     def __init__(self, config: TrialConfig, data: FaceData, source: Source, device: str) -> None:
-        self.training = loop.epochs(config, data, device=device)
+        self.training = loop.Training(config, data, device=device)
         self.measure = self.training.measure
 
 

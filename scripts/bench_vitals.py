@@ -159,7 +159,7 @@ def main() -> None:
     if args.cpu_time:
         torch.set_num_threads(1)
     now = time.process_time if args.cpu_time else time.perf_counter
-    training = loop.epochs(config, data)
+    training = loop.Training(config, data)
     found = measure(training, args.steps, args.rounds, now) | {
         "clock": "CPU time" if args.cpu_time else "wall clock",
         "net": args.net,

@@ -8,11 +8,7 @@ trials judge together.
 from __future__ import annotations
 
 import argparse
-import csv
 import dataclasses
-import io
-import json
-import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,7 +16,6 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from facesiam import cli
 from facesiam.bucket import Bucket, is_url
@@ -34,23 +29,18 @@ from facesiam.device.hardware import gpu_names
 from facesiam.device.numerics import Arithmetic, Ran, again, here, using
 from facesiam.errors import DataError
 from facesiam.evaluation import ensemble, protocols, ten_fold
-from facesiam.evaluation.metrics import METRICS
-from facesiam.files import own_folder, write_text
-from facesiam.fingerprint import Key, keys, noted_with_key
-from facesiam.nets.checkpoint import save_model
+from facesiam.files import own_folder
+from facesiam.fingerprint import Key, keys
 from facesiam.nets.pretrained import find_weights
 from facesiam.objective import Objective
-from facesiam.training.loop import Training, epochs
+from facesiam.training.train import is_trained, train
 from search.analysis import frames
-from search.analysis.formatting import mean_and_std, measure
 from search.report import evaluation
+from search.report.test_results import print_table
 from search.runs.journal import read_trials
 from search.runs.layout import RunError, data_of, settings
 from search.runs.lock import locked
 from search.runs.remote import open_run
-
-MADE = "trained.json"
-HEADS = {"tpr_at_fpr_1e-2": "TPR at FPR 1e-2", "tpr_at_fpr_1e-3": "at 1e-3"}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -63,7 +53,7 @@ def main(argv: list[str] | None = None) -> int:
 def _main(options: argparse.Namespace) -> int:
     tested = retrain(open_run(options.run), options, Console(stderr=True, markup=False))
     for protocol in dict.fromkeys(row["protocol"] for row in tested):
-        _print_table([row for row in tested if row["protocol"] == protocol])
+        print_table([row for row in tested if row["protocol"] == protocol])
     return 0
 
 
@@ -130,14 +120,14 @@ def _train_and_test(
 
     def train_into(one: TrialConfig, folder: Path) -> None:
         with locked(folder):
-            if _is_trained(folder, key(one.to_dict())):
+            if is_trained(folder, key(one.to_dict())):
                 return  # by another command, since this one looked
-            train(one, data, weights, folder, console, objective, key(one.to_dict()))
+            _train(one, data, weights, folder, console, objective, key(one.to_dict()))
 
     for one in ones:
         folder = own_folder(place, f"seed-{one.seed}")
         if fixed:
-            if _is_trained(folder, key(one.to_dict())):
+            if is_trained(folder, key(one.to_dict())):
                 console.print(f"seed {one.seed}: trained before", highlight=False)
             else:
                 train_into(one, folder)
@@ -227,12 +217,7 @@ def choose(run: Path, trial: str | None, rank: int) -> str:
     return str(ranked["trial"].iloc[0])
 
 
-def _is_trained(folder: Path, key: str) -> bool:
-    """Tell whether a folder has the weights of just this work."""
-    return (folder / "weights.pt").is_file() and noted_with_key(folder / MADE, key) is not None
-
-
-def train(
+def _train(
     config: TrialConfig,
     data: FaceData,
     weights: Mapping[str, str],
@@ -241,24 +226,7 @@ def train(
     objective: Objective,
     key: str,
 ) -> None:
-    """Train `config` and leave its best epoch's weights, settings and curve in `folder`.
-
-    What another training left there goes first: a folder holds one.
-
-    Args:
-        config: the settings.
-        data: opened data.
-        weights: file of pretrained weights per net.
-        folder: where weights.pt, settings.json and epochs.csv go, each atomically.
-        console: where progress is shown.
-        objective: decides which epoch is best; ties stay with the earlier one.
-        key: of this work; noted last, in trained.json.
-    """
-    for name in (MADE, "weights.pt", "test*.json", "scores*.csv", "epochs.csv", "fold.json"):
-        for file in folder.glob(name):
-            file.unlink()  # of an earlier try, whose settings may differ
-    best, rows = -float("inf"), []
-    training = epochs(config, data, weights)
+    """Train as ``train``, with a progress bar, or a line an epoch without a terminal."""
     columns = (
         TextColumn("seed {task.fields[seed]}  epoch {task.completed}/{task.total}"),
         BarColumn(),
@@ -267,34 +235,16 @@ def train(
     )
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=config.epochs, seed=config.seed, score="")
-        for metrics in training:
-            rows.append(metrics)
-            value = objective.key(float(getattr(metrics, objective.metric)))
-            if value > best:
-                best = value
-                _save(folder / "weights.pt", training, metrics, data.key)
+
+        def show(metrics: EpochMetrics) -> None:
+            """Show an epoch that has ended."""
             score = f"{objective.metric} {getattr(metrics, objective.metric):.4f}"
             progress.update(task, advance=1, score=score)
             if not console.is_terminal:
-                said = f"seed {config.seed} epoch {metrics.epoch}: {score}"
-                console.print(said, highlight=False)
-    if best == -float("inf"):
-        why = f"{objective.metric} was a number in no epoch; nothing to test"
-        raise RunError(f"{folder}: {why}")
-    write_text(folder / "settings.json", json.dumps(config.to_dict(), indent=1) + "\n")
-    write_text(folder / "epochs.csv", _csv(rows))
-    write_text(folder / MADE, json.dumps({"key": key}) + "\n")
+                line = f"seed {config.seed} epoch {metrics.epoch}: {score}"
+                console.print(line, highlight=False)
 
-
-def _save(path: Path, training: Training, metrics: EpochMetrics, data: str) -> None:
-    save_model(
-        path,
-        training.weights(),
-        training.config,
-        epoch=metrics.epoch,
-        val_acc=metrics.val_acc,
-        data=data,
-    )
+        train(config, data, weights, folder, objective, key, show)
 
 
 def _data(run: Path, given: str | None, geometries: Sequence[Geometry]) -> FaceData:
@@ -310,48 +260,6 @@ def _data(run: Path, given: str | None, geometries: Sequence[Geometry]) -> FaceD
             f"(content {data.key[:12]}, the run has {key[:12]})"
         )
     return data
-
-
-def _csv(rows: list[EpochMetrics]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0].to_dict()), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(row.to_dict() for row in rows)
-    return text.getvalue()
-
-
-def _print_table(tested: list[dict[str, Any]]) -> None:
-    table = Table(box=None, pad_edge=False)
-    measures = (f"{HEADS.get(name, name)}, %" for name in METRICS)
-    for head in ("seed", "epoch", "val_acc, %", *measures):
-        table.add_column(head, justify="right", no_wrap=True)
-    for row in tested:
-        table.add_row(
-            str(row["seed"]),
-            "–" if row["epoch"] is None else str(row["epoch"]),
-            f"{100 * row['val_acc']:.1f}",
-            *(measure(row[name]) for name in METRICS),
-        )
-    if len(tested) > 1:
-        table.add_section()
-        table.add_row(f"mean ± std, n = {len(tested)}", "", *_means(tested))
-    # Without a terminal rich takes 80 columns, which the means of several seeds do not fit.
-    width = None if sys.stdout.isatty() else 150
-    console = Console(width=width, markup=False)
-    first = tested[0]
-    console.print(f"test split of {first['protocol']}, trial {first['trial']}, 95 % intervals")
-    console.print(table)
-    for row in tested:
-        if row["ties"]:
-            console.print(
-                evaluation.ties_note(row["ties"], row["accuracy"]["n"], f"seed {row['seed']}")
-            )
-
-
-def _means(tested: list[dict[str, Any]]) -> list[str]:
-    columns = [[row["val_acc"] for row in tested]]
-    columns += [[row[name]["value"] for row in tested] for name in METRICS]
-    return [mean_and_std(statistics.mean(c), statistics.stdev(c)) for c in columns]
 
 
 def _folds(text: str) -> tuple[int, ...]:

@@ -17,6 +17,7 @@ import torch
 from facesiam import trainable
 from facesiam.config import TrialConfig
 from facesiam.data.dataset import FaceData
+from facesiam.data.driver_files import local_weights
 from facesiam.device import numerics
 from facesiam.evaluation.bits import pack
 from facesiam.evaluation.predict import log_odds
@@ -298,7 +299,7 @@ def test_weights_of_one_name_and_another_content_are_others(
     files, asked = {"/one/alexnet.pth": b"first", "/two/alexnet.pth": b"SECOND"}, []
 
     def bytes_of(path: str, **more: Any) -> bytes:
-        found = trainable._seen({"alexnet": path}, fetching(files, asked), **more)["alexnet"]
+        found = local_weights({"alexnet": path}, fetching(files, asked), **more)["alexnet"]
         assert Path(found).suffix == ".pth"
         return Path(found).read_bytes()
 
@@ -321,11 +322,11 @@ def test_another_file_at_the_drivers_path_is_not_taken_for_the_drivers(
     own.write_bytes(b"old")
     fetch = fetching({str(own): b"new"}, asked)
     contents = {"net": hashlib.sha256(b"new").hexdigest()}
-    found = trainable._seen({"net": str(own)}, fetch, contents)["net"]
+    found = local_weights({"net": str(own)}, fetch, contents)["net"]
     assert Path(found).read_bytes() == b"new" and asked == [str(own)]
     own.write_bytes(b"new")  # a folder that both see
-    assert trainable._seen({"net": str(own)}, fetch, contents) == {"net": str(own)}
-    assert trainable._seen({"net": "/of/the/driver"}, None) == {"net": "/of/the/driver"}
+    assert local_weights({"net": str(own)}, fetch, contents) == {"net": str(own)}
+    assert local_weights({"net": "/of/the/driver"}, None) == {"net": "/of/the/driver"}
 
 
 def test_a_damaged_copy_in_the_cache_is_fetched_anew(
@@ -334,10 +335,10 @@ def test_a_damaged_copy_in_the_cache_is_fetched_anew(
     monkeypatch.setenv("FACESIAM_CACHE", str(tmp_path / "cache"))
     fetch = fetching({"/one/a.pth": b"whole"}, [])
     contents = {"a": hashlib.sha256(b"whole").hexdigest()}
-    copy = Path(trainable._seen({"a": "/one/a.pth"}, fetch)["a"])
+    copy = Path(local_weights({"a": "/one/a.pth"}, fetch)["a"])
     for known in (None, contents):
         copy.write_bytes(b"who")
-        found = trainable._seen({"a": "/one/a.pth"}, fetch, known)["a"]
+        found = local_weights({"a": "/one/a.pth"}, fetch, known)["a"]
         assert Path(found) == copy and copy.read_bytes() == b"whole"
 
 

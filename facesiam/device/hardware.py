@@ -94,3 +94,18 @@ def memory_there_mib(device: torch.device) -> float:
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     limit = memory_limit()
     return (there if limit is None else min(there, limit)) / 2**20
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Return whether an error is want of memory, for which torch and CUDA have many words."""
+    said = str(error).lower()
+    return isinstance(error, MemoryError) or any(
+        words in said
+        for words in (
+            "out of memory",
+            "not enough memory",
+            "can't allocate",
+            "cannot allocate memory",
+            "alloc_failed",
+        )
+    )

@@ -15,7 +15,8 @@ from facesiam.data.dataset import FaceData, Pairs
 from facesiam.device.hardware import keep_freed_memory
 from facesiam.errors import DataError, FileError
 from facesiam.evaluation import scores
-from facesiam.evaluation.metrics import accuracy, calibration, ties, verification
+from facesiam.evaluation.calibration import calibration
+from facesiam.evaluation.metrics import accuracy, ties, verification
 from facesiam.evaluation.protocols import calibrate, odds_and_scores, pairs_of, refuse_leak
 from facesiam.files import read_json, write_text
 from facesiam.nets.checkpoint import load_model

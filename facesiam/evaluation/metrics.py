@@ -25,8 +25,6 @@ Ints = NDArray[np.int64]
 FALSE_ACCEPTS = {"tpr_at_fpr_1e-2": 1e-2, "tpr_at_fpr_1e-3": 1e-3}
 """Measures of true accepts, and the false accepts that each allows."""
 METRICS = ("accuracy", "auc", "eer", *FALSE_ACCEPTS)
-STEEPEST = 30.0
-"""Log-odds beyond which no slope is grown."""
 RESAMPLES = 1_000
 CHUNK = 4_000_000
 """Cells of the (resamples, pairs) arrays held at once: 32 MB each."""
@@ -41,7 +39,7 @@ def accuracy(log_odds: ArrayLike, label: ArrayLike) -> float:
     Raises:
         ValueError: the two differ in length, or a label is neither 0 nor 1.
     """
-    score, same = _checked(log_odds, label)
+    score, same = checked(log_odds, label)
     return float(np.mean(_right(score, same))) if len(score) else math.nan
 
 
@@ -74,7 +72,7 @@ def auc(score: ArrayLike, label: ArrayLike) -> float:
     Raises:
         ValueError: as ``accuracy``.
     """
-    scores, same = _checked(score, label)
+    scores, same = checked(score, label)
     if not _ranked(scores, same):
         return math.nan
     return float(_areas(*_roc(*_group_counts(scores, same)))[0])
@@ -89,7 +87,7 @@ def eer(score: ArrayLike, label: ArrayLike) -> float:
     Raises:
         ValueError: as ``accuracy``.
     """
-    scores, same = _checked(score, label)
+    scores, same = checked(score, label)
     if not _ranked(scores, same):
         return math.nan
     return float(_crossings(*_roc(*_group_counts(scores, same)))[0])
@@ -105,7 +103,7 @@ def true_accepts(score: ArrayLike, label: ArrayLike, false_accepts: float) -> fl
     Raises:
         ValueError: as ``accuracy``.
     """
-    scores, same = _checked(score, label)
+    scores, same = checked(score, label)
     if not _ranked(scores, same):
         return math.nan
     return float(_accepted(*_roc(*_group_counts(scores, same)), false_accepts)[0])
@@ -117,7 +115,7 @@ def roc(score: ArrayLike, label: ArrayLike) -> tuple[Floats, Floats]:
     Raises:
         ValueError: as ``accuracy``; a class has no pair; a score is NaN.
     """
-    scores, same = _checked(score, label)
+    scores, same = checked(score, label)
     if not _ranked(scores, same):
         raise ValueError("a curve needs pairs of both kinds, and scores that are numbers")
     false, true = _roc(*_group_counts(scores, same))
@@ -132,46 +130,10 @@ def ties(score: ArrayLike, label: ArrayLike) -> int:
     Raises:
         ValueError: as ``accuracy``.
     """
-    scores, same = _checked(score, label)
+    scores, same = checked(score, label)
     positive, negative = (counts[0] for counts in _group_counts(scores, same))
     both = (positive > 0) & (negative > 0)
     return int((positive + negative)[both].sum())
-
-
-def calibration(score: ArrayLike, label: ArrayLike) -> tuple[float, float]:
-    """Return the threshold that judges most of the P pairs right, and a slope to it.
-
-    The threshold lies between two scores; of several that are equally good, the middle one. The
-    slope makes 1 / (1 + exp(-slope (score - threshold))) as likely as can be a probability of
-    "same" (Platt's scaling with the offset given), at least 1e-3. Where the threshold makes no
-    mistake it would grow without end; it stops where the surest of these pairs has log-odds of 30,
-    so that scores beyond them are still told apart.
-
-    Raises:
-        ValueError: as ``accuracy``; no pair; a score is not finite.
-    """
-    scores, same = _checked(score, label)
-    if not len(scores) or not np.isfinite(scores).all():
-        raise ValueError("calibration needs pairs, and scores that are finite")
-    values = np.unique(scores)  # ascending
-    group = np.searchsorted(values, scores)
-    size = len(values)
-    same_below = np.concatenate([[0], np.cumsum(np.bincount(group[same], minlength=size))])
-    other_below = np.concatenate([[0], np.cumsum(np.bincount(group[~same], minlength=size))])
-    right = other_below + same_below[-1] - same_below  # with the threshold above so many values
-    best = np.flatnonzero(right == right.max())
-    at = int(best[len(best) // 2])
-    ends = np.concatenate([values[:1] - 1e-6, values, values[-1:] + 1e-6])
-    threshold = float((ends[at] + ends[at + 1]) / 2)
-    signed = np.where(same, 1.0, -1.0) * (scores - threshold)
-    farthest = float(np.abs(signed).max())  # not 0: the threshold lies between two scores
-    low, high = math.log(1e-3), math.log(max(2e-3, min(1e4, STEEPEST / farthest)))
-    for _ in range(60):  # the likelihood has one peak: its slope is searched for a change of sign
-        middle = (low + high) / 2
-        # tanh, as exp overflows: 1 / (1 + exp(x)) is (1 - tanh(x / 2)) / 2.
-        rising = float((signed * (1 - np.tanh(math.exp(middle) * signed / 2))).sum())
-        low, high = (middle, high) if rising > 0 else (low, middle)
-    return threshold, math.exp((low + high) / 2)
 
 
 def verification(
@@ -196,7 +158,7 @@ def verification(
     Raises:
         ValueError: as ``accuracy``.
     """
-    score, same = _checked(log_odds, label)
+    score, same = checked(log_odds, label)
     pair = np.arange(len(score)) if distinct is None else np.asarray(distinct, dtype=np.int64)
     n = len(np.unique(pair))
     share = float(_right(score, same).mean()) if n else math.nan
@@ -217,7 +179,12 @@ def verification(
     return result
 
 
-def _checked(given: ArrayLike, label: ArrayLike) -> tuple[Floats, NDArray[np.bool_]]:
+def checked(given: ArrayLike, label: ArrayLike) -> tuple[Floats, NDArray[np.bool_]]:
+    """Return P scores as float64 (P,), and for each whether its pair is of one person (P,).
+
+    Raises:
+        ValueError: the two differ in length, or a label is neither 0 nor 1.
+    """
     score, labels = np.asarray(given, dtype=np.float64), np.asarray(label)
     if score.ndim != 1 or score.shape != labels.shape:
         raise ValueError(

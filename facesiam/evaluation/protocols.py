@@ -20,7 +20,8 @@ from facesiam.data.lists import TEN_FOLD
 from facesiam.device.image_store import ImageStore
 from facesiam.errors import DataError, WeightsError
 from facesiam.evaluation import scores
-from facesiam.evaluation.metrics import accuracy, calibration, ties, verification
+from facesiam.evaluation.calibration import calibration
+from facesiam.evaluation.metrics import accuracy, ties, verification
 from facesiam.evaluation.predict import log_odds, odds_of, pair_logits
 from facesiam.files import write_text
 from facesiam.fingerprint import trainer_version

@@ -1,4 +1,4 @@
-"""The trainer: ``epochs(config, data)`` yields one EpochMetrics after each epoch.
+"""The training loop: ``Training(config, data)`` yields the metrics of one epoch after another.
 
 Everything random in an epoch (order, augmentation, dropout) is drawn from (seed, epoch) alone, so
 a run that is resumed between two epochs goes on exactly as one that was never interrupted, and two
@@ -26,9 +26,11 @@ from facesiam.config import EpochMetrics, TrialConfig
 from facesiam.config.trial import recorded
 from facesiam.data.dataset import FaceData
 from facesiam.device.cuda_graph import GraphedStep
+from facesiam.device.generators import generator_states, set_generator_states
 from facesiam.device.hardware import keep_freed_memory, peak_memory_mib, reset_peak_memory
 from facesiam.device.image_store import ImageStore
-from facesiam.evaluation.metrics import auc, calibration
+from facesiam.evaluation.calibration import calibration
+from facesiam.evaluation.metrics import auc
 from facesiam.evaluation.predict import judged_right, pair_logits
 from facesiam.nets.losses import LOSSES, pairs_of
 from facesiam.nets.precision import DTYPES, dtype_of
@@ -49,6 +51,17 @@ class Training(Iterator[EpochMetrics]):
 
     Set ``halt`` from a signal or another thread to stop it within an epoch: ``next`` then raises
     Halted after the step at hand, and a training that loads its state does the rest of the epoch.
+
+    Args:
+        config: every setting of the run.
+        data: opened, packed data.
+        weights: file of pretrained weights per net; needed where `pretrained`.
+        device: cuda or cpu; None: CUDA where there is one.
+        precision: fp32 or bf16, whatever `auto` in `config` would be here; None: that.
+
+    Raises:
+        WeightsError: pretrained weights are missing or do not fit.
+        DataError: a part has no pairs under these settings.
     """
 
     def __init__(
@@ -197,7 +210,7 @@ class Training(Iterator[EpochMetrics]):
         for _ in range(self.steps):
             next(batches)
         if self.rng is not None:
-            _set_generators(self.rng, self.device)
+            set_generator_states(self.rng, self.device)
         config = self.config
         of_epoch = self.batches.per_epoch
         for chosen, draws in batches:
@@ -212,7 +225,7 @@ class Training(Iterator[EpochMetrics]):
             self.steps += 1
             self.seen += len(chosen) * self.batches.pairs_of_each
             if self.halt.is_set():
-                self.rng = _generators(self.device)
+                self.rng = generator_states(self.device)
                 raise Halted
             # Asking a GPU for the value would make it wait each step; there the epoch runs out.
             if self.device.type == "cpu" and not torch.isfinite(self.total[0]):
@@ -295,38 +308,3 @@ class Training(Iterator[EpochMetrics]):
     def _check(self) -> None:
         if self.halt.is_set():
             raise Halted  # all steps are done: they are not trained again
-
-
-def epochs(
-    config: TrialConfig,
-    data: FaceData,
-    weights: Mapping[str, str] | None = None,
-    device: str | None = None,
-    precision: str | None = None,
-) -> Training:
-    """Train with `config` on `data`, yielding the metrics of each epoch.
-
-    Args:
-        config: every setting of the run.
-        data: opened, packed data.
-        weights: file of pretrained weights per net name; needed where `pretrained`.
-        device: cuda or cpu; None: CUDA where there is one.
-        precision: fp32 or bf16, whatever `auto` in `config` would be here; None: that.
-
-    Raises:
-        WeightsError: pretrained weights are missing or do not fit.
-        DataError: a part has no pairs under these settings.
-    """
-    return Training(config, data, weights, device, precision)
-
-
-def _generators(device: torch.device) -> list[Tensor]:
-    """Return the state of the generators that dropout draws from."""
-    states = [torch.get_rng_state()]
-    return states + ([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])
-
-
-def _set_generators(states: list[Tensor], device: torch.device) -> None:
-    torch.set_rng_state(states[0])
-    if device.type == "cuda" and len(states) > 1:
-        torch.cuda.set_rng_state(states[1], device)

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -211,12 +211,12 @@ def _serve() -> None:
     from facesiam.device.cuda_graph import WARM_UP
     from facesiam.device.hardware import memory_there_mib, peak_memory_mib
     from facesiam.evaluation.predict import EVAL_IMAGES, pair_logits
-    from facesiam.training.loop import epochs
+    from facesiam.training.loop import Training
 
     torch.set_num_threads(task["threads"])
     config = TrialConfig.from_dict(task["settings"])
     device = torch.device("cuda" if task["gpu"] else "cpu")
-    training = epochs(config, open_packed(task["data"]), task["weights"], device.type)
+    training = Training(config, open_packed(task["data"]), task["weights"], device.type)
     training.measure(WARM_UP + 1 if task["gpu"] else 1)  # on a GPU the first are not recorded
     before = time.perf_counter()
     training.measure(1)
@@ -284,21 +284,6 @@ def _machine(gpu: bool) -> list[str]:
         if line.lower().startswith("model")
     ]
     return [*dict.fromkeys(models), version("torch"), trainer_version()]
-
-
-def worded(net: str, share: Share, gpu: bool) -> Sequence[str]:
-    """Say what was measured and what follows, a line a way and one for the choice."""
-    device = "a GPU" if gpu else "the cores"
-    lines = [
-        f"{net}: {way.at_once} on {device}, {way.threads} threads each: "
-        + (
-            f"{way.pairs_per_second:.1f} pairs/s together, {way.memory_mib:.0f} MiB each"
-            if way.pairs_per_second
-            else "did not come up"
-        )
-        for way in share.tried
-    ]
-    return [*lines, f"{net}: {share.best.at_once} at once on {device}"]
 
 
 if __name__ == "__main__":

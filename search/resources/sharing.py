@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from facesiam.config import Value
-from facesiam.training.throughput import Share, worded
+from facesiam.training.throughput import Share
 from search.resources.allocation import Allocation, Node, Setup
 from search.resources.plan import seconds_in_all
 from search.space import SearchSpace
@@ -47,7 +47,7 @@ def measure(
         say(f"{net}: how many trials share {device}? (measured once, kept in the cache)")
         share = probe(settings, max(1, int(cores)), gpu)
         at_once[net] = share.best.at_once
-        for line in worded(net, share, gpu):
+        for line in _lines(net, share, gpu):
             say(line)
     return at_once
 
@@ -68,6 +68,21 @@ def wanted(
         if net in nets and (net not in found or _cost(config) > _cost(found[net])):
             found[net] = config
     return found
+
+
+def _lines(net: str, share: Share, gpu: bool) -> list[str]:
+    """Say what was measured and what follows, a line a way and one for the choice."""
+    device = "a GPU" if gpu else "the cores"
+    lines = [
+        f"{net}: {way.at_once} on {device}, {way.threads} threads each: "
+        + (
+            f"{way.pairs_per_second:.1f} pairs/s together, {way.memory_mib:.0f} MiB each"
+            if way.pairs_per_second
+            else "did not come up"
+        )
+        for way in share.tried
+    ]
+    return [*lines, f"{net}: {share.best.at_once} at once on {device}"]
 
 
 def _cost(config: Mapping[str, Value]) -> tuple[float, ...]:

@@ -24,7 +24,7 @@ from facesiam.device import numerics
 from facesiam.evaluation.predict import predict
 from facesiam.nets.checkpoint import load_model, save_model
 from facesiam.trainable import FaceTrial
-from facesiam.training.loop import epochs
+from facesiam.training.loop import Training
 from search import retrain
 from search.report.page import report
 from search.retrain import main
@@ -69,7 +69,7 @@ def test_the_best_trial_is_trained_again_and_its_best_epoch_tested(
     run: Path, tiny: TrialConfig, data: FaceData, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([str(run), "--epochs", "2", "--seeds", "2"]) == 0
-    expected = list(epochs(dataclasses.replace(tiny, epochs=2), data))
+    expected = list(Training(dataclasses.replace(tiny, epochs=2), data))
     best = max(expected, key=lambda m: m.val_acc)
     folder = run / "retrain" / "0002" / "seed-0"
     figures = json.loads((folder / "test.json").read_text())
@@ -263,7 +263,7 @@ def test_the_best_trials_judge_together_with_the_weights_that_the_run_kept(
     assert main([str(run), "--ensemble", "2"]) == 2
     assert "--ensemble 2 needs the weights of as many" in capsys.readouterr().err
     for name, lr in (("0001", 1e-4), ("0002", 1e-3)):
-        training = epochs(dataclasses.replace(tiny, lr=lr, epochs=1), data)
+        training = Training(dataclasses.replace(tiny, lr=lr, epochs=1), data)
         metrics = next(training)
         file = run / "weights" / f"{name}.pt"
         save_model(
@@ -301,7 +301,7 @@ def test_weights_behind_a_url_are_fetched_to_judge_together(
     here.bring()
     assert main([here.url, "--ensemble", "1"]) == 2
     assert "and 0 are there" in capsys.readouterr().err
-    training = epochs(dataclasses.replace(tiny, lr=1e-3, epochs=1), data)
+    training = Training(dataclasses.replace(tiny, lr=1e-3, epochs=1), data)
     metrics = next(training)
     save_model(
         there / "run" / "weights" / "0002.pt",
@@ -374,9 +374,9 @@ def test_a_trial_is_trained_again_with_what_it_ran_with(
 
     def watched(config: TrialConfig, *given: Any) -> Any:
         seen.append((torch.get_num_threads(), config.precision))
-        return epochs(config, *given)
+        return Training(config, *given)
 
-    monkeypatch.setattr(retrain, "epochs", watched)
+    monkeypatch.setattr("facesiam.training.train.Training", watched)
     monkeypatch.setattr(
         retrain,
         "settings",

@@ -27,7 +27,7 @@ from facesiam.data.preparation import prepare
 from facesiam.data.synthetic import portrait, writer
 from facesiam.data.synthetic.canvas import Pen
 from facesiam.data.synthetic.person import Shot, person
-from facesiam.training.loop import epochs
+from facesiam.training.loop import Training
 from search import results
 from search.run import main
 from search.space import load
@@ -88,7 +88,7 @@ def _to_the_end(settings: dict[str, object], packed: Path) -> list[float]:
     """Train a configuration without Ray and return its validation accuracies."""
     torch.set_num_threads(1)  # as many as a trial gets: then the numbers are the same
     config = TrialConfig.from_dict(settings)  # type: ignore[arg-type]
-    return [metrics.val_acc for metrics in epochs(config, open_packed(packed), device="cpu")]
+    return [metrics.val_acc for metrics in Training(config, open_packed(packed), device="cpu")]
 
 
 @pytest.mark.usefixtures("local_ray")

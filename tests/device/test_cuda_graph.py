@@ -15,7 +15,7 @@ from facesiam.config import TrialConfig
 from facesiam.data.dataset import FaceData
 from facesiam.device import cuda_graph, image_store
 from facesiam.device.cuda_graph import WARM_UP, GraphedStep
-from facesiam.training.loop import epochs
+from facesiam.training.loop import Training
 from search.tuning.ray_cluster import runtime_env
 
 
@@ -135,7 +135,7 @@ def test_all_trials_of_a_process_warm_up_on_one_stream(monkeypatch: pytest.Monke
 
 
 def test_a_step_that_failed_leaves_no_gradient(tiny: TrialConfig, data: FaceData) -> None:
-    training = epochs(tiny, data)
+    training = Training(tiny, data)
     for parameter in training.net.parameters():
         parameter.grad = torch.full_like(parameter, torch.nan)
     training.optimizer.drop_gradients()

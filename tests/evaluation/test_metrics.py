@@ -7,11 +7,11 @@ import math
 import numpy as np
 import pytest
 
+from facesiam.evaluation.calibration import calibration
 from facesiam.evaluation.metrics import (
     METRICS,
     accuracy,
     auc,
-    calibration,
     eer,
     roc,
     ties,

@@ -17,11 +17,12 @@ from facesiam.data.dataset import FaceData, Pairs
 from facesiam.data.lists import ALL_FOLDS, KINDS
 from facesiam.errors import DataError, WeightsError
 from facesiam.evaluation import ensemble, protocols, ten_fold
-from facesiam.evaluation.metrics import METRICS, calibration
+from facesiam.evaluation.calibration import calibration
+from facesiam.evaluation.metrics import METRICS
 from facesiam.evaluation.predict import log_odds, predict
 from facesiam.nets.checkpoint import load_model, save_model
 from facesiam.nets.siamese import build
-from facesiam.training.loop import epochs
+from facesiam.training.loop import Training
 from search.report import evaluation
 
 PEOPLE = {
@@ -45,7 +46,7 @@ def config(tiny: TrialConfig) -> TrialConfig:
 
 def trained(config: TrialConfig, data: FaceData, folder: Path) -> None:
     """Leave the weights of one epoch."""
-    training = epochs(config, data)
+    training = Training(config, data)
     metrics = next(training)
     save_model(
         folder / "weights.pt",

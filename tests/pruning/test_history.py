@@ -8,7 +8,8 @@ import math
 import numpy as np
 import pytest
 
-from facesiam.evaluation.metrics import accuracy, calibration
+from facesiam.evaluation.calibration import calibration
+from facesiam.evaluation.metrics import accuracy
 from search.pruning.history import LEVEL, History, take_off
 from search.pruning.significance import critical_accuracy as edge
 from search.pruning.significance import critical_calibrated_accuracy as chosen_edge

@@ -18,7 +18,7 @@ from facesiam.evaluation.predict import predict
 from facesiam.nets.siamese import build
 from facesiam.training import loop
 from facesiam.training.liveness import GradientWatch, LiveUnits, logit_spread
-from facesiam.training.loop import Training, epochs
+from facesiam.training.loop import Training
 from search.pruning.history import History
 from search.pruning.rules import dead
 
@@ -250,12 +250,12 @@ def test_measuring_changes_nothing(
 ) -> None:
     variant = {"dropout": True, "augment": True, "precision": "bf16"}
     config = dataclasses.replace(tiny, epochs=2, people=4, **variant)
-    measured = epochs(config, data)
+    measured = Training(config, data)
     with_vitals = list(measured)
     monkeypatch.setattr(GradientWatch, "look", lambda self: None)
     monkeypatch.setattr(LiveUnits, "__enter__", lambda self: self)
     monkeypatch.setattr(loop, "logit_spread", lambda logits: math.nan)
-    plain = epochs(config, data)
+    plain = Training(config, data)
     for ours, theirs in zip(with_vitals, plain, strict=True):
         assert ours.trunk_grad_max > 0 and ours.trunk_live > 0  # measured, and here not
         assert theirs.trunk_grad_max == 0 and math.isnan(theirs.trunk_live)
@@ -268,7 +268,7 @@ def test_measuring_changes_nothing(
 def test_who_predicts_does_not_pay(
     small: TrialConfig, data: FaceData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    training = epochs(small, data)
+    training = Training(small, data)
     next(training)
     monkeypatch.setattr(LiveUnits, "_note", lambda *_: pytest.fail("measured outside validation"))
     pairs = data.pairs("frontal-triplets", "val", people=2)
@@ -277,7 +277,7 @@ def test_who_predicts_does_not_pay(
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_dead_trunk_has_exact_zeros(small: TrialConfig, data: FaceData, precision: Any) -> None:
-    training = epochs(dataclasses.replace(small, precision=precision), data)
+    training = Training(dataclasses.replace(small, precision=precision), data)
     kill_trunk(training)
     seen = show(next(training))
     assert 0 < seen.pop("head_live") < 1  # its biases keep some units on
@@ -291,7 +291,7 @@ def test_a_dead_trunk_has_exact_zeros(small: TrialConfig, data: FaceData, precis
 
 
 def test_a_dead_head_is_seen_behind_a_live_trunk(small: TrialConfig, data: FaceData) -> None:
-    training = epochs(small, data)
+    training = Training(small, data)
     kill_head(training)
     seen = show(next(training))
     assert 0 < seen.pop("trunk_live") < 1
@@ -307,7 +307,7 @@ def test_a_dead_head_is_seen_behind_a_live_trunk(small: TrialConfig, data: FaceD
 def test_one_unit_of_the_real_net_for_one_validation_image(
     small: TrialConfig, data: FaceData
 ) -> None:
-    training = epochs(dataclasses.replace(small, lr=1e-12), data)  # stays as it is
+    training = Training(dataclasses.replace(small, lr=1e-12), data)  # stays as it is
     pairs = training.val_pairs
     leave_one_unit(training, np.concatenate([pairs.left, pairs.right]))
     assert next(training).trunk_live == 1 / UNITS
@@ -318,7 +318,7 @@ def test_tiny_gradients_are_not_zero_in_training(
     small: TrialConfig, data: FaceData, precision: Any
 ) -> None:
     config = dataclasses.replace(small, precision=precision, lr=1e-38)
-    training = epochs(config, data)
+    training = Training(config, data)
     with torch.no_grad():
         training.net.head[-1].weight.mul_(1e-28)
     take(training)
@@ -364,7 +364,7 @@ def test_a_net_that_is_born_dead_is_certified_after_100_updates_and_stays_so(
     small: TrialConfig, data: FaceData, kill: Callable[[Training], None], precision: Any
 ) -> None:
     config = dataclasses.replace(small, precision=precision)
-    training = epochs(config, data)
+    training = Training(config, data)
     kill(training)
     born = snapshot(training.net.trunk)
     rows = rows_of(training, 10)
@@ -378,7 +378,7 @@ def test_a_net_that_dies_is_certified_within_two_epochs_and_stays_dead(
     tiny: TrialConfig, data: FaceData
 ) -> None:
     config = dataclasses.replace(tiny, people=9, batch_size=1, epochs=60)  # 54 updates an epoch
-    training = epochs(config, data)
+    training = Training(config, data)
     rows = rows_of(training, 1)
     assert rows[0]["trunk_grad_max"] > 0 and rows[0]["trunk_live"] > 0
     kill_trunk(training)
@@ -399,7 +399,7 @@ def test_a_net_that_dies_is_certified_within_two_epochs_and_stays_dead(
 
 
 def test_no_alarm_for_a_frozen_trunk_whose_head_learns(small: TrialConfig, data: FaceData) -> None:
-    training = epochs(dataclasses.replace(small, join="difference", hidden=64), data)
+    training = Training(dataclasses.replace(small, join="difference", hidden=64), data)
     training.net.trunk.requires_grad_(False)
     rows = rows_of(training, 10)
     assert all(math.isnan(row["trunk_grad_max"] + row["trunk_grad_zero"]) for row in rows)
@@ -411,7 +411,7 @@ def test_no_alarm_for_dropout_that_hides_all_of_a_tiny_head(
     small: TrialConfig, data: FaceData
 ) -> None:
     config = dataclasses.replace(small, dropout=True, hidden=2, lr=1e-6)
-    training = epochs(config, data)
+    training = Training(config, data)
     with torch.no_grad():  # all four units on
         training.net.head[0].bias.fill_(1)
         training.net.head[3].bias.fill_(2)
@@ -427,7 +427,7 @@ def test_no_alarm_for_a_learning_rate_that_moves_nothing(
     small: TrialConfig, data: FaceData
 ) -> None:
     config = dataclasses.replace(small, lr=1e-12)
-    training = epochs(config, data)
+    training = Training(config, data)
     rows = rows_of(training, 9)
     assert len({row["val_loss"] for row in rows}) == 1
     assert alarm(rows, config) is None
@@ -437,13 +437,13 @@ def test_no_alarm_for_a_perfect_net_whose_every_gradient_is_zero(
     small: TrialConfig, data: FaceData
 ) -> None:
     fast = dataclasses.replace(small, join="difference", hidden=64, lr=3e-4, batch_size=4)
-    fitted = epochs(fast, data)
+    fitted = Training(fast, data)
     source, pairs = data.pixels("letterbox"), fitted.train_pairs
     for _ in fitted:
         if ((predict(fitted.net, fast, source, pairs) > 0.5) == (pairs.label == 0)).all():
             break
     config = dataclasses.replace(fast, batch_size=1)
-    training = epochs(config, data)
+    training = Training(config, data)
     training.net.load_state_dict(fitted.net.state_dict())
     with torch.no_grad():  # all differences beyond 104, below which exp does not underflow
         for parameter in training.net.head[-1].parameters():
@@ -459,7 +459,7 @@ def test_no_alarm_for_a_net_that_one_rare_image_brings_back(
     small: TrialConfig, data: FaceData
 ) -> None:
     config = dataclasses.replace(small, join="difference", hidden=64, lr=1e-3)
-    training = epochs(config, data)
+    training = Training(config, data)
     assert training.train_pairs.triplets is not None
     leave_one_unit(training, training.train_pairs.triplets)
     rows = rows_of(training, 1)
@@ -474,7 +474,7 @@ def test_no_alarm_for_a_dead_net_that_weight_decay_revives(
     small: TrialConfig, data: FaceData
 ) -> None:
     config = dataclasses.replace(small, weight_decay=0.01, lr=2.2e-3)
-    training = epochs(config, data)
+    training = Training(config, data)
     with torch.no_grad():
         training.net.trunk[8].weight.zero_()
         training.net.trunk[8].bias.fill_(1)  # the last convolution sees ones, and zeros outside
@@ -493,7 +493,7 @@ def test_no_alarm_for_a_dead_net_that_weight_decay_revives(
 
 def test_no_alarm_for_a_dead_net_that_momentum_revives(small: TrialConfig, data: FaceData) -> None:
     config = dataclasses.replace(small, lr=0.01)
-    training = epochs(config, data)
+    training = Training(config, data)
     bias = last_conv(training).bias
     with torch.no_grad():
         last_conv(training).weight.zero_()

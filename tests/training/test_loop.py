@@ -19,7 +19,7 @@ from facesiam.errors import WeightsError
 from facesiam.evaluation.predict import predict
 from facesiam.nets.checkpoint import load_model, save_atomically, save_model, snapshot
 from facesiam.nets.losses import LOSSES
-from facesiam.training.loop import Halted, Training, epochs
+from facesiam.training.loop import Halted, Training
 
 TIMES = ("seconds", "samples_per_second", "peak_memory_mib")
 
@@ -41,10 +41,10 @@ def test_same_seed_same_numbers_bit_for_bit_and_another_seed_others(
     tiny: TrialConfig, data: FaceData, variant: dict[str, Any]
 ) -> None:
     config = dataclasses.replace(tiny, epochs=2, **variant)
-    first = list(epochs(config, data))
+    first = list(Training(config, data))
     torch.rand(7)  # whatever else draws in this process changes nothing
-    assert numbers(list(epochs(config, data))) == numbers(first)
-    other = list(epochs(dataclasses.replace(config, seed=1), data))
+    assert numbers(list(Training(config, data))) == numbers(first)
+    other = list(Training(dataclasses.replace(config, seed=1), data))
     assert numbers(other) != numbers(first)
 
 
@@ -53,13 +53,13 @@ def test_resumed_equals_uninterrupted(
     tiny: TrialConfig, data: FaceData, tmp_path: Path, stop: int
 ) -> None:
     config = dataclasses.replace(tiny, augment=True, dropout=True)
-    whole = epochs(config, data)
+    whole = Training(config, data)
     expected = list(whole)
-    part = epochs(config, data)
+    part = Training(config, data)
     seen = [next(part) for _ in range(stop)]
     save_atomically(part.state(), tmp_path / "state.pt")
     del part
-    rest = epochs(config, data)
+    rest = Training(config, data)
     rest.load(torch.load(tmp_path / "state.pt", weights_only=True))
     seen += list(rest)
     assert numbers(seen) == numbers(expected)
@@ -68,14 +68,14 @@ def test_resumed_equals_uninterrupted(
 
 
 def test_a_state_of_other_settings_is_refused(tiny: TrialConfig, data: FaceData) -> None:
-    state = epochs(tiny, data).state()
+    state = Training(tiny, data).state()
     with pytest.raises(ValueError, match="other settings: lr"):
-        epochs(dataclasses.replace(tiny, lr=0.5), data).load(state)
+        Training(dataclasses.replace(tiny, lr=0.5), data).load(state)
 
 
 def test_it_learns_to_tell_its_training_people_apart(tiny: TrialConfig, data: FaceData) -> None:
     config = dataclasses.replace(tiny, join="difference", epochs=25, hidden=32, seed=2)
-    run = list(epochs(config, data))
+    run = list(Training(config, data))
     assert run[0].train_acc < 0.65 and run[-1].train_acc > 0.75
     assert run[-1].train_loss < 0.75 * run[0].train_loss
     assert [m.epoch for m in run] == list(range(25))
@@ -84,7 +84,7 @@ def test_it_learns_to_tell_its_training_people_apart(tiny: TrialConfig, data: Fa
 def test_a_loss_that_is_not_finite_ends_the_epoch_and_is_reported(
     tiny: TrialConfig, data: FaceData
 ) -> None:
-    training = epochs(tiny, data)
+    training = Training(tiny, data)
     with torch.no_grad():
         training.net.head[0].weight[0, 0] = math.nan
     metrics = next(training)
@@ -96,7 +96,7 @@ def test_a_loss_that_is_not_finite_ends_the_epoch_and_is_reported(
 
 
 def test_frozen_layers_do_not_move_and_the_rest_does(tiny: TrialConfig, data: FaceData) -> None:
-    training = epochs(dataclasses.replace(tiny, freeze=True), data)
+    training = Training(dataclasses.replace(tiny, freeze=True), data)
     before = {k: v.clone() for k, v in training.net.state_dict().items()}
     next(training)
     moved = {k for k, v in training.net.state_dict().items() if not torch.equal(v, before[k])}
@@ -106,7 +106,7 @@ def test_frozen_layers_do_not_move_and_the_rest_does(tiny: TrialConfig, data: Fa
 
 
 def test_validation_counts_the_right_answers(tiny: TrialConfig, data: FaceData) -> None:
-    training = epochs(dataclasses.replace(tiny, join="difference"), data)
+    training = Training(dataclasses.replace(tiny, join="difference"), data)
     metrics = next(training)
     pairs = data.pairs("frontal-triplets", "val")
     same = predict(training.net, tiny, data.pixels("letterbox"), pairs)
@@ -133,7 +133,7 @@ def test_images_are_scaled_to_the_unit_interval_and_averaged_down(data: FaceData
 def test_a_step_sees_each_image_once_and_judges_the_right_pairs(
     tiny: TrialConfig, data: FaceData, monkeypatch: pytest.MonkeyPatch, protocol: Protocol
 ) -> None:
-    training = epochs(dataclasses.replace(tiny, protocol=protocol), data)
+    training = Training(dataclasses.replace(tiny, protocol=protocol), data)
     seen: dict[str, Any] = {}
     judge, loss_of = training.net.judge, LOSSES["two"]
 
@@ -170,7 +170,7 @@ def test_a_step_sees_each_image_once_and_judges_the_right_pairs(
 def test_a_model_file_gives_back_the_same_judgements(
     tiny: TrialConfig, data: FaceData, tmp_path: Path
 ) -> None:
-    training = epochs(tiny, data)
+    training = Training(tiny, data)
     next(training)
     save_model(tmp_path / "w.pt", training.weights(), tiny, epoch=0, val_acc=0.25)
     net, config, info = load_model(tmp_path / "w.pt")
@@ -257,11 +257,11 @@ def test_a_resumed_embedding_net_goes_on_as_if_it_had_never_stopped(
     tiny: TrialConfig, data: FaceData, optimizer: str
 ) -> None:
     config = people_of(tiny, optimizer=optimizer, epochs=3)
-    whole = [values(metrics) for metrics in epochs(config, data)]
-    first = epochs(config, data)
+    whole = [values(metrics) for metrics in Training(config, data)]
+    first = Training(config, data)
     next(first)
     state = snapshot(first.state())
-    second = epochs(config, data)
+    second = Training(config, data)
     second.load(state)
     assert [values(metrics) for metrics in second] == whole[1:]
 
@@ -270,7 +270,7 @@ def test_an_embedding_net_learns_the_people_that_it_trains_on(
     tiny: TrialConfig, data: FaceData
 ) -> None:
     config = people_of(tiny, loss="logistic", epochs=8, lr=2e-3, erase=0.0, dropout=False)
-    curve = list(epochs(config, data))
+    curve = list(Training(config, data))
     assert curve[-1].train_loss < 0.7 * curve[0].train_loss
     assert curve[-1].train_acc > 0.62  # of chance, 0.5
 
@@ -279,7 +279,7 @@ def test_the_threshold_is_the_validation_pairs_and_goes_into_the_file(
     tiny: TrialConfig, data: FaceData, tmp_path: Path
 ) -> None:
     config = people_of(tiny, epochs=1, flip_average=True)
-    training = epochs(config, data)
+    training = Training(config, data)
     metrics = next(training)
     pairs = data.pairs("frontal-triplets", "val")
     source = data.pixels("letterbox")
@@ -297,7 +297,7 @@ def test_the_rate_follows_its_schedule_from_update_to_update(
     tiny: TrialConfig, data: FaceData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = people_of(tiny, epochs=2, schedule="cosine", lr=1.0, warmup=0.0)
-    training, rates = epochs(config, data), []
+    training, rates = Training(config, data), []
     monkeypatch.setattr(training.optimizer, "step", lambda: rates.append(training.optimizer.lr))
     list(training)
     count = training.batches.per_epoch
@@ -311,7 +311,7 @@ def test_the_pairs_protocols_feed_embedding_losses_too(
     config = people_of(
         tiny, loss="contrastive", images_per_person=0, views="protocol", batch_size=4, epochs=1
     )
-    training, seen = epochs(config, data), []
+    training, seen = Training(config, data), []
     criterion = training.net.criterion
     assert criterion is not None
     monkeypatch.setattr(

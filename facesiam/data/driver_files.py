@@ -1,0 +1,78 @@
+"""Files of the driver's machine, brought to a machine that does not see them."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from facesiam.config.trial import Geometry
+from facesiam.data import cache_files, packing
+from facesiam.data.dataset import INDEX, Fetch, cache_root, open_packed
+from facesiam.files import digest
+
+
+@contextmanager
+def local_data(data: str, geometry: Geometry, fetch: Fetch | None) -> Iterator[str]:
+    """Yield a packed folder that this machine sees: the driver's, or images without content.
+
+    Args:
+        data: the driver's packed folder.
+        geometry: of the images that are wanted.
+        fetch: brings a file's bytes, (n,) uint8, from the driver; None: this is its machine.
+    """
+    if fetch is None or (Path(data) / INDEX).exists():
+        yield data
+        return
+    with tempfile.TemporaryDirectory(prefix="siamsearch-") as folder:
+        blank = Path(folder) / Path(data).name
+        blank.mkdir()
+        (blank / INDEX).write_bytes(fetch(Path(data) / INDEX).tobytes())
+        shape = (len(open_packed(data, fetch).person), packing.SIDE, packing.SIDE, 3)
+        file = blank / f"{geometry}.npy"
+        np.lib.format.open_memmap(file, "w+", np.uint8, shape)  # sparse: it takes no room
+        yield str(blank)
+
+
+def local_weights(
+    weights: Mapping[str, str], fetch: Fetch | None, contents: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Return files of pretrained weights that this machine sees, with the driver's content.
+
+    Another machine may have another file under the driver's path, or one of that name from an
+    earlier run: what tells files apart is their content, by which they lie in the cache.
+
+    Args:
+        weights: the driver's file by net.
+        fetch: brings a file's bytes, (n,) uint8, from the driver; None: this is its machine.
+        contents: SHA-256 of the driver's file by net, as far as known.
+    """
+    if fetch is None:
+        return dict(weights)
+    found = {}
+    for net, path in weights.items():
+        file, wanted = Path(path), (contents or {}).get(net)
+        if not file.exists() or (wanted and digest(file) != wanted):
+            file = _cached(file, wanted, fetch)
+        found[net] = str(file)
+    return found
+
+
+def _cached(path: Path, wanted: str | None, fetch: Fetch) -> Path:
+    """Return a copy of the driver's file in this machine's cache, fetched unless it is there."""
+
+    def place(content: str) -> Path:
+        return cache_root() / "weights" / f"{path.stem}-{content[:16]}{path.suffix}"
+
+    if wanted and place(wanted).exists() and digest(place(wanted)) == wanted:
+        return place(wanted)
+    fetched = fetch(path).tobytes()
+    content = hashlib.sha256(fetched).hexdigest()
+    if not place(content).exists() or digest(place(content)) != content:
+        with cache_files.writing(place(content)) as (partial,):
+            partial.write_bytes(fetched)
+    return place(content)
