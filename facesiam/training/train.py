@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from facesiam.config.trial import EpochMetrics, TrialConfig
+from facesiam.config import EpochMetrics, TrialConfig
 from facesiam.data.dataset import FaceData
 from facesiam.errors import UserError
 from facesiam.files import write_text
