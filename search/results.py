@@ -4,7 +4,7 @@
     python -m search.results RUN --why TRIAL
     python -m search.results RUN --repair
 
-For use from Python it gives on ``load``, ``settings`` and ``manifest``.
+From Python, ``load``, ``settings`` and ``manifest`` read the run that a folder or URL leads to.
 """
 
 from __future__ import annotations
@@ -13,21 +13,38 @@ import argparse
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from facesiam import cli
+from facesiam.config import TrialConfig
 from facesiam.config.settings import positive
 from facesiam.errors import reason, shown
 from facesiam.files import atomic
-from search.analysis import rule_audit
-from search.analysis.frames import load, require_results
+from search.analysis import frames, rule_audit
 from search.analysis.trial_story import story
 from search.analysis.trial_table import table
-from search.runs.layout import RunError, folder_of, manifest, settings
+from search.runs import layout
+from search.runs.layout import RunError, folder_of
 from search.runs.remote import open_run
 
 __all__ = ["RunError", "load", "main", "manifest", "settings"]
+
+
+def load(run: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the ranked trials and the epochs of a run, as ``frames.load``."""
+    return frames.load(open_run(run))
+
+
+def settings(run: str | Path) -> dict[str, TrialConfig]:
+    """Return the settings of each trial of a run, as ``layout.settings``."""
+    return layout.settings(open_run(run))
+
+
+def manifest(run: str | Path) -> dict[str, Any]:
+    """Return what was recorded about a run, as ``layout.manifest``."""
+    return layout.manifest(open_run(run))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -62,11 +79,11 @@ def _main(options: argparse.Namespace) -> int:
     if options.repair:
         _repair(options.run)
         return cli.DONE
-    options.run = open_run(options.run)
+    run = open_run(options.run)
     if options.why is not None:
-        cli.show(story(options.run, options.why))
+        cli.show(story(run, options.why))
     else:
-        _show_trials(options)
+        _show_trials(run, options)
     return cli.DONE
 
 
@@ -78,11 +95,11 @@ def _repair(run: str) -> None:
     print(repair(folder_of(run)))
 
 
-def _show_trials(options: argparse.Namespace) -> None:
-    trials, _ = load(options.run)
-    require_results(options.run, trials)
+def _show_trials(run: Path, options: argparse.Namespace) -> None:
+    trials, _ = frames.load(run)
+    frames.require_results(run, trials)
     shown = trials if options.top is None else trials.head(options.top)
-    rules = rule_audit.record(trials, rule_audit.planned(options.run, trials))
+    rules = rule_audit.record(trials, rule_audit.planned(run, trials))
     if options.csv:
         _write_csv(shown, Path(options.csv))
     if options.json:

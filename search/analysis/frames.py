@@ -52,29 +52,12 @@ def load(run: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     trial with nothing but NaN ranks after all others. A trial without an epoch has no rank.
 
     Args:
-        run: folder of the run, or its URL.
+        run: folder of the run.
 
     Returns:
-        ``trials``, a row each, with the columns
-
-        - ``rank``, ``trial``, ``row``, and one per setting that can differ;
-        - ``val_acc`` at the best epoch, with Wilson's 95 % interval ``val_acc_low`` and
-          ``val_acc_high``, shares in [0, 1];
-        - ``like_best``: McNemar's exact test on the same validation pairs does not tell the trial
-          from the best one; missing where the pairs are others, or were not kept and the counts
-          alone do not say; ``best_p``: its p times the number of trials compared with the best,
-          missing where the test was not made;
-        - ``best_epoch``, ``train_acc`` there, ``epochs_run``, ``status``, and ``seconds`` spent in
-          its epochs;
-        - the decision of the rule that stopped it, missing where that does not apply, and all but
-          the first two missing in older runs: ``stop_rule``, ``stop_reason``, ``stop_epoch`` (from
-          0), ``stop_rung`` (epochs of ASHA's rung), ``stop_value`` (the score), ``stop_cutoff``
-          (what it was compared with), ``stop_peers`` (trials at the rung, or recorded runs behind
-          the odds);
-        - ``control``: a rule would have stopped it, and it ran on so that the rule can be checked.
-
-        ``epochs``, a row per trial and epoch, with ``trial`` and every field of EpochMetrics, the
-        trials in order of start; what an older run did not measure is NaN.
+        ``trials``, a row each, and ``epochs``, a row per trial and epoch, the trials in order of
+        start. docs/run-folder.md says what their columns mean. Shares and intervals are in [0, 1];
+        what does not apply, or was not measured by an older version, is missing.
 
     Raises:
         RunError: no such folder, not a run folder, a damaged file, or no trial has started.

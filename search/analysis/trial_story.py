@@ -60,7 +60,7 @@ def story(run: str | Path, trial: str) -> str:
     """Return the story of one trial, a labelled paragraph per subject.
 
     Args:
-        run: folder of the run, or its URL.
+        run: folder of the run.
         trial: its id.
 
     Raises:

@@ -15,6 +15,7 @@ from search.analysis.frames import load, require_results
 from search.analysis.overfitting import at_chance
 from search.runs import layout
 from search.runs.json_files import read_test
+from search.runs.remote import open_run
 from search.space import SearchSpace
 from search.space import load as load_space
 
@@ -78,13 +79,16 @@ class RunTrial:
         return bool(self.trial["epochs_run"] > 0)
 
 
-def read(folder: str | Path) -> Run:
-    """Return everything that the report needs from a run folder.
+def read(run: str | Path) -> Run:
+    """Return everything that the report needs from a run.
+
+    Args:
+        run: its folder, or its URL.
 
     Raises:
         RunError, SpaceError: as ``frames.load``, or there is nothing to report yet.
     """
-    path = layout.folder_of(folder)
+    path = open_run(run)
     trials, epochs = load(path)
     require_results(path, trials)
     searched = load_space(path / "space.yaml", of_run=True)

@@ -13,6 +13,7 @@ import pytest
 from facesiam.bucket import Bucket
 from facesiam.errors import StorageError
 from search import results
+from search.report.__main__ import main as report
 from search.runs import layout, lease, mirror
 from search.runs.journal import read_epochs, read_lines
 from search.runs.journal_writer import Journal
@@ -372,6 +373,8 @@ def test_the_readers_take_the_url_for_a_folder(
     machine(monkeypatch, "two", tmp_path)
     assert results.load(url)[0]["trial"].tolist() == ["0001"]
     assert results.main([url]) == 0 and "0001" in capsys.readouterr().out
+    assert list(results.settings(url)) == ["0001"]
+    assert report([url]) == 0 and "report.md" in capsys.readouterr().out
     with pytest.raises(layout.RunError, match="nothing/at"):
         layout.folder_of("nothing/at/all")
     assert results.main(["nowhere://x/y"]) == 2
