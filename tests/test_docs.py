@@ -179,6 +179,19 @@ def test_each_column_is_explained() -> None:
     assert not [name for name in columns if f"`{name}`" not in page]
 
 
+@pytest.mark.parametrize("package", ["search", "facesiam"])
+def test_the_readme_has_a_line_for_each_room(package: str) -> None:
+    (tree,) = [block for _, block in FENCE.findall(_text("README.md")) if "\nfacesiam/" in block]
+    part = tree.split("facesiam/")[package == "facesiam"]
+    listed = {*part.split()}
+    found = {
+        path.name + "/" * path.is_dir()
+        for path in (ROOT / package).iterdir()
+        if not path.name.startswith("__") or path.name == "__main__.py"
+    }
+    assert not found - {"py.typed"} - listed
+
+
 @pytest.mark.parametrize(("name", "most"), [("README.md", 150), ("CONTRIBUTING.md", 60)])
 def test_it_is_short(name: str, most: int) -> None:
     assert len(_text(name).splitlines()) <= most
