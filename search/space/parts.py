@@ -39,14 +39,13 @@ class NoMapping(ValueError):
 
 def key(
     default: object,
-    help: str,
     *,
     above: float | None = None,
     low: float | None = None,
     high: float | None = None,
 ) -> Any:
-    """Return the field of a key, with its default, meaning and bounds."""
-    return Field(default, description=help, gt=above, ge=low, le=high)
+    """Return the field of a key, with its default and bounds; its docstring is its meaning."""
+    return Field(default, gt=above, ge=low, le=high)
 
 
 def read(setting: Setting, value: object) -> Value:
@@ -95,7 +94,9 @@ def _control_character(text: str) -> str | None:
 class Part(BaseModel):
     """A mapping of a space file. It takes its fields for keys, and no others."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"minProperties": 1})
+    model_config = ConfigDict(
+        extra="forbid", use_attribute_docstrings=True, json_schema_extra={"minProperties": 1}
+    )
     _filled = model_validator(mode="before")(filled)
 
     @field_validator("*", mode="before")

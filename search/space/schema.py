@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
-from pydantic.json_schema import GenerateJsonSchema
+from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from facesiam.config import SETTINGS
 from facesiam.config.settings import Setting
-from search.space.searched import WHEN
+from search.space.searched import Choices, Span
 from search.space.spec import SpaceFile
 
 COMMAND = "python -m search.space --schema > search/space/space.schema.json"
@@ -31,23 +31,28 @@ def schema() -> Schema:
     The pydantic models make it, but for the settings, which they read by SETTINGS: a setting
     stands once among the definitions, and all that takes its values refers to it.
     """
-    made: Schema = SpaceFile.model_json_schema(
-        ref_template="#/definitions/{model}", schema_generator=_Generator
+    _, made = models_json_schema(
+        [(model, "validation") for model in (SpaceFile, Choices, Span)],
+        ref_template="#/definitions/{model}",
+        schema_generator=_Generator,
     )
-    models: Schema = made.pop("$defs")
-    models["Resources"]["properties"]["per_net"]["propertyNames"] = _ref("net")
-    row = models["Row"]["properties"]
-    for name, holder, refers in (
-        ("fixed", made["properties"], "settings"),
-        ("search", made["properties"], "search"),
-        ("settings", row, "settings"),
-        ("printed", row, "settings"),
+    models: Schema = made["$defs"]
+    keys: Schema = {name: model["properties"] for name, model in models.items()}
+    keys["Resources"]["per_net"]["propertyNames"] = _ref("net")
+    for model, key, definition in (
+        ("SpaceFile", "fixed", "settings"),
+        ("SpaceFile", "search", "search"),
+        ("Row", "settings", "settings"),
+        ("Row", "printed", "settings"),
+        ("Choices", "when", "when"),
+        ("Span", "when", "when"),
     ):
-        holder[name] |= _ref(refers)
-    one_or_more = {name: _one_or_more(_ref(name)) for name in SETTINGS}
-    return {
+        keys[model][key] |= _ref(definition)
+    forms = [keys["Choices"]["choices"], _ref("Choices")]
+    conditions = {name: _one_or_more(_ref(name)) for name in SETTINGS}
+    found = {
         "$schema": "http://json-schema.org/draft-07/schema#",
-        **made,
+        **models.pop("SpaceFile"),
         "title": "Space file",
         "description": f"What to search. Written by: {COMMAND}",
         "anyOf": [{"required": [name]} for name in ("search", "rows", "fixed")],
@@ -55,12 +60,14 @@ def schema() -> Schema:
             **models,
             "settings": _object({name: _ref(name) for name in SETTINGS}),
             "search": _object({name: _searched(each) for name, each in SETTINGS.items()}),
-            "choices": {"anyOf": [CHOICES, CONDITIONAL]},
-            "choices_or_range": {"anyOf": [CHOICES, CONDITIONAL, RANGE]},
-            "when": {"description": WHEN, **_object(one_or_more), "minProperties": 1},
+            "choices": {"anyOf": forms},
+            "choices_or_range": {"anyOf": [*forms, _ref("Span")]},
+            "when": {**_object(conditions), "minProperties": 1},
             **{name: _value(setting) for name, setting in SETTINGS.items()},
         },
     }
+    # A meaning is a docstring, which goes on over several lines.
+    return cast(Schema, json.loads(json.dumps(found).replace(r"\n", " ")))
 
 
 class _Generator(GenerateJsonSchema):
@@ -92,28 +99,8 @@ def _ref(name: str) -> Schema:
     return {"$ref": f"#/definitions/{name}"}
 
 
-def _object(properties: Schema, *required: str) -> Schema:
-    found: Schema = {"type": "object", "properties": properties, "additionalProperties": False}
-    return found | ({"required": list(required)} if required else {})
-
-
-CHOICES: Schema = {"type": "array", "minItems": 1, "uniqueItems": True}
-CONDITIONAL = _object({"choices": CHOICES, "when": _ref("when")}, "choices")
-RANGE = _object(
-    {
-        "low": {"type": "number"},
-        "high": {"type": "number"},
-        "log": {"type": "boolean", "description": "draw uniformly in the logarithm"},
-        "step": {
-            "type": "number",
-            "exclusiveMinimum": 0,
-            "description": "distance of one value from the next",
-        },
-        "when": _ref("when"),
-    },
-    "low",
-    "high",
-)
+def _object(properties: Schema) -> Schema:
+    return {"type": "object", "properties": properties, "additionalProperties": False}
 
 
 def _one_or_more(value: Schema) -> Schema:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated, Any, cast
 
-from pydantic import BeforeValidator, PlainValidator, TypeAdapter, ValidationInfo, model_validator
+from annotated_types import Gt
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    TypeAdapter,
+    ValidationInfo,
+    model_validator,
+)
 
 from facesiam.config import Value
 from facesiam.config.settings import Setting
@@ -14,9 +22,6 @@ from search.space.parts import Empty, Part, by_setting, key, read
 
 MOST_VALUES = 10**9
 """Values of a range with a step. Far more of them could not be told apart as numbers."""
-WHEN = (
-    "searched only in trials where these other searched settings have this value, or one of these"
-)
 Context = tuple[Setting, list[Value]]
 """What pydantic hands on: the setting that is searched, and its choices so far."""
 
@@ -57,9 +62,13 @@ def _one_or_more(setting: Setting, value: object) -> tuple[Value, ...]:
     return tuple(dict.fromkeys(VALUES.validate_python(value, context=(setting, []))))
 
 
-SearchedValue = Annotated[Any, BeforeValidator(_value)]
+SearchedValue = Annotated[Any, PlainValidator(_value, json_schema_input_type=float)]
 VALUES = TypeAdapter(list[SearchedValue])
-ChoiceList = Annotated[list[Annotated[Any, BeforeValidator(_choice)]], BeforeValidator(_listed)]
+ChoiceList = Annotated[
+    list[Annotated[Any, BeforeValidator(_choice)]],
+    BeforeValidator(_listed),
+    Field(min_length=1, json_schema_extra={"uniqueItems": True}),
+]
 CHOICES = TypeAdapter(ChoiceList)
 Conditions = Annotated[When, PlainValidator(partial(by_setting, _one_or_more))]
 
@@ -68,7 +77,9 @@ class Choices(Part):
     """A searched setting with a list of choices, under conditions."""
 
     choices: ChoiceList
-    when: Conditions = key({}, WHEN)
+    when: Conditions = key({})
+    """Searched only in trials where these other searched settings have this value, or one of
+    these."""
 
     def domain(self) -> Domain:
         """Return what the setting may be."""
@@ -78,11 +89,17 @@ class Choices(Part):
 class Span(Part):
     """A searched setting between two numbers."""
 
-    low: SearchedValue = key(..., "lowest value")
-    high: SearchedValue = key(..., "highest value, included")
-    log: bool = key(False, "draw uniformly in the logarithm")
-    step: Annotated[Any, BeforeValidator(_step)] = key(None, "distance of one value from the next")
-    when: Conditions = key({}, WHEN)
+    low: SearchedValue = key(...)
+    """Lowest value."""
+    high: SearchedValue = key(...)
+    """Highest value, included."""
+    log: bool = key(False)
+    """Draw uniformly in the logarithm."""
+    step: Annotated[Any, PlainValidator(_step, json_schema_input_type=Annotated[float, Gt(0)])] = (
+        key(None)
+    )
+    """Distance of one value from the next."""
+    when: Conditions = key({})
 
     @model_validator(mode="after")
     def _sound(self) -> Span:

@@ -51,23 +51,27 @@ def _overfit(value: object) -> bool | None:
 class Published(Part):
     """What the 2019 study reports of a run."""
 
-    val: float = key(None, "best validation accuracy in percent", low=0, high=100)
-    test: float = key(None, "test accuracy of that epoch in percent", low=0, high=100)
-    overfit: Annotated[bool | None, BeforeValidator(_overfit)] = key(
-        None, "the study's verdict; null: none"
-    )
-    epoch: int = key(None, "best epoch, from 0", low=0)
+    val: float = key(None, low=0, high=100)
+    """Best validation accuracy in percent."""
+    test: float = key(None, low=0, high=100)
+    """Test accuracy of that epoch in percent."""
+    overfit: Annotated[bool | None, BeforeValidator(_overfit)] = key(None)
+    """The study's verdict; null: none."""
+    epoch: int = key(None, low=0)
+    """Best epoch, from 0."""
 
 
 class Row(Part):
     """One run of the 2019 study."""
 
-    settings: SettingsOrNone = key(
-        {}, "what differs from the fixed settings, as the run really ran"
-    )
-    published: Published = key(None, "what the study reports")
-    printed: SettingsOrNone = key({}, "settings that the study's table prints otherwise")
-    note: str = key("", "what a reader of the table should know")
+    settings: SettingsOrNone = key({})
+    """What differs from the fixed settings, as the run really ran."""
+    published: Published = key(None)
+    """What the study reports."""
+    printed: SettingsOrNone = key({})
+    """Settings that the study's table prints otherwise."""
+    note: str = key("")
+    """What a reader of the table should know."""
 
     def row(self) -> domains.Row:
         """Return the row of a SearchSpace. The study prints 81, not 81.0, and so does that."""
@@ -115,78 +119,58 @@ def _rule(options: type[Part] | None = None) -> BeforeValidator:
 class Chance(Part):
     """Options of the rule `chance`."""
 
-    care: float = key(
-        16.0, "how many times a lost good trial weighs more than its epochs", above=0
-    )
-    level: float = key(
-        0.01,
-        "how likely a net that guesses leaves the band at all, over all its epochs",
-        above=0,
-        high=0.5,
-    )
+    care: float = key(16.0, above=0)
+    """How many times a lost good trial weighs more than its epochs."""
+    level: float = key(0.01, above=0, high=0.5)
+    """How likely a net that guesses leaves the band at all, over all its epochs."""
 
 
 class Plateau(Part):
     """Options of the rule `plateau`."""
 
-    patience: int = key(20, "epochs without a new best", low=1)
-    within: float = key(
-        0.02, "gap to the leader up to which the trial still goes on", low=0, high=1
-    )
+    patience: int = key(20, low=1)
+    """Epochs without a new best."""
+    within: float = key(0.02, low=0, high=1)
+    """Gap to the leader up to which the trial still goes on."""
 
 
 class Asha(Part):
     """Options of the rule `asha`."""
 
-    grace: int = key(
-        3,
-        "epochs that every trial may run, from its take-off on where that is in the "
-        "first third of its epochs",
-        low=1,
-    )
-    factor: int = key(4, "one trial in this many goes on from each rung", low=2)
-    compare: Literal["epoch", "share"] = key(
-        "epoch",
-        "trials with different `epochs` meet at the same epoch, or at the same share "
-        "of their schedule (grace then counts epochs of the longest), as they do wherever the "
-        "learning rate falls",
-    )
-    noise: float = key(
-        0.5, "a trial this many standard errors below the cutoff still goes on", low=0, high=10
-    )
+    grace: int = key(3, low=1)
+    """Epochs that every trial may run, from its take-off on where that is in the first third of
+    its epochs."""
+    factor: int = key(4, low=2)
+    """One trial in this many goes on from each rung."""
+    compare: Literal["epoch", "share"] = key("epoch")
+    """Trials with different `epochs` meet at the same epoch, or at the same share of their
+    schedule (grace then counts epochs of the longest), as they do wherever the learning rate
+    falls."""
+    noise: float = key(0.5, low=0, high=10)
+    """A trial this many standard errors below the cutoff still goes on."""
 
 
 class Prune(Part):
     """The rules that stop a trial early, each on, off, or on with options."""
 
-    dead: Annotated[bool, _rule()] = key(
-        True,
-        "stop a trial whose trunk got no gradient for whole epochs of 100 updates "
-        "and more, and whose outputs cannot depend on the input: nothing can change that",
-    )
-    diverged: Annotated[bool, _rule()] = key(True, "stop a trial whose loss is not finite")
-    chance: Annotated[Chance | bool, _rule(Chance)] = key(
-        True,
-        "stop a trial that guesses: neither accuracy nor the metric ever outside the "
-        "band of guessing, and the odds of a late start (learned from recorded curves, an epoch "
-        "counted by its learning rate) not worth its epochs",
-    )
-    plateau: Annotated[Plateau | bool, _rule(Plateau)] = key(
-        True,
-        "stop a trial whose metric has not improved for `patience` epochs and whose "
-        "95 % interval lies below the leader's, by more than `within`, where the learning rate "
-        "has fallen and no trial like it has gained as much since; of val_acc and val_auc only",
-    )
-    asha: Annotated[Asha | bool, _rule(Asha)] = key(
-        False, "successive halving (ASHA): of the trials at a rung, only the best go on"
-    )
-    control: float = key(
-        0.0,
-        "share of the trials that a rule would stop and that run on to the end "
-        "all the same, to measure how often the rules are wrong",
-        low=0,
-        high=1,
-    )
+    dead: Annotated[bool, _rule()] = key(True)
+    """Stop a trial whose trunk got no gradient for whole epochs of 100 updates and more, and whose
+    outputs cannot depend on the input: nothing can change that."""
+    diverged: Annotated[bool, _rule()] = key(True)
+    """Stop a trial whose loss is not finite."""
+    chance: Annotated[Chance | bool, _rule(Chance)] = key(True)
+    """Stop a trial that guesses: neither accuracy nor the metric ever outside the band of
+    guessing, and the odds of a late start (learned from recorded curves, an epoch counted by its
+    learning rate) not worth its epochs."""
+    plateau: Annotated[Plateau | bool, _rule(Plateau)] = key(True)
+    """Stop a trial whose metric has not improved for `patience` epochs and whose 95 % interval
+    lies below the leader's, by more than `within`, where the learning rate has fallen and no trial
+    like it has gained as much since; of val_acc and val_auc only."""
+    asha: Annotated[Asha | bool, _rule(Asha)] = key(False)
+    """Successive halving (ASHA): of the trials at a rung, only the best go on."""
+    control: float = key(0.0, low=0, high=1)
+    """Share of the trials that a rule would stop and that run on to the end all the same, to
+    measure how often the rules are wrong."""
 
 
 RULES: dict[str, type[Part] | None] = {
@@ -235,18 +219,19 @@ class Amounts(Part):
 
     cpus: Annotated[
         Annotated[float, Gt(0)] | Literal["auto"], BeforeValidator(partial(_amount, above=0))
-    ] = key("auto", "CPUs of a trial; auto: an equal share")
+    ] = key("auto")
+    """CPUs of a trial; auto: an equal share."""
     gpus: Annotated[
         Annotated[float, Ge(0)] | Literal["auto"], BeforeValidator(partial(_amount, low=0))
-    ] = key("auto", "GPUs of a trial, such as 0.5; auto: 1 if there is one")
+    ] = key("auto")
+    """GPUs of a trial, such as 0.5; auto: 1 if there is one."""
 
 
 class Resources(Amounts):
     """CPUs and GPUs of a trial, of every net or of one."""
 
-    per_net: Annotated[dict[Net, Amounts], BeforeValidator(filled)] = key(
-        {}, "the same for one net, where nets differ"
-    )
+    per_net: Annotated[dict[Net, Amounts], BeforeValidator(filled)] = key({})
+    """The same for one net, where nets differ."""
 
     def resources(self) -> domains.Resources:
         """Return the resources of a SearchSpace."""
@@ -262,59 +247,51 @@ class SpaceFile(Part):
 
     _filled = model_validator(mode="before")(lambda value: value)  # nothing at all is told as such
 
-    name: Annotated[str, AfterValidator(partial(_file_name, got=True))] = key(
-        "", "name of the run and its folder; without it, the file's name"
-    )
-    data: str = key(
-        "", "the CFP zip, its extracted folder, or drawn for drawn faces; --data wins over it"
-    )
-    algorithm: Algorithm = key(
-        "tpe",
-        "how trials are chosen: tpe (Optuna), random, grid (every combination), rows "
-        "(the rows below); without it tpe, or rows or grid where nothing is searched",
-    )
-    trials: int = key(20, "number of trials, for tpe and random", low=1, high=100_000)
-    minutes: float = key(
-        0.0,
-        "how long the search may take: then no trial starts, those that run save "
-        "their state within their step, and what there is is ranked; --resume goes on, for as "
-        "long again; 0: no limit",
-        low=0,
-        high=1e6,
-    )
-    seed: int = key(0, "seeds the choice of trials", low=0, high=2**31 - 1)
-    metric: Metric = key("val_acc", "what the best epoch and trial are best in")
-    mode: Literal["max", "min"] = key(
-        "max",
-        "whether more (max) or less (min) of the metric is better; without it max "
-        "for accuracies, min for losses",
-    )
-    keep: int = key(
-        3, "how many of the best trials keep their weights, best epoch's", low=1, high=100_000
-    )
-    report: bool = key(False, "write the report when the search is done")
-    fixed: Settings = key(
-        {},
-        "settings that are the same in every trial; for a searched setting with a "
-        "`when:`, its value where it is not active",
-    )
-    search: Annotated[dict[str, Domain], PlainValidator(partial(by_setting, domain))] = key(
-        {}, "settings that differ between trials: a list of choices, or a range"
-    )
+    name: Annotated[str, AfterValidator(partial(_file_name, got=True))] = key("")
+    """Name of the run and its folder; without it, the file's name."""
+    data: str = key("")
+    """The CFP zip, its extracted folder, or drawn for drawn faces; --data wins over it."""
+    algorithm: Algorithm = key("tpe")
+    """How trials are chosen: tpe (Optuna), random, grid (every combination), rows (the rows
+    below); without it tpe, or rows or grid where nothing is searched."""
+    trials: int = key(20, low=1, high=100_000)
+    """Number of trials, for tpe and random."""
+    minutes: float = key(0.0, low=0, high=1e6)
+    """How long the search may take: then no trial starts, those that run save their state within
+    their step, and what there is is ranked; --resume goes on, for as long again; 0: no limit."""
+    seed: int = key(0, low=0, high=2**31 - 1)
+    """Seeds the choice of trials."""
+    metric: Metric = key("val_acc")
+    """What the best epoch and trial are best in."""
+    mode: Literal["max", "min"] = key("max")
+    """Whether more (max) or less (min) of the metric is better; without it max for accuracies, min
+    for losses."""
+    keep: int = key(3, low=1, high=100_000)
+    """How many of the best trials keep their weights, best epoch's."""
+    report: bool = key(False)
+    """Write the report when the search is done."""
+    fixed: Settings = key({})
+    """Settings that are the same in every trial; for a searched setting with a `when:`, its value
+    where it is not active."""
+    search: Annotated[dict[str, Domain], PlainValidator(partial(by_setting, domain))] = key({})
+    """Settings that differ between trials: a list of choices, or a range."""
     rows: Annotated[
         dict[
             Annotated[str, AfterValidator(_file_name)],
             Annotated[Row | None, BeforeValidator(lambda row: None if row == {} else row)],
         ],
         BeforeValidator(filled),
-    ] = key({}, "the 2019 study's runs by id")
+    ] = key({})
+    """The 2019 study's runs by id."""
     prune: Annotated[
         Prune | bool,
         BeforeValidator(
             partial(_switch, options=Prune, forms="false (no rule), true (every rule, asha too)")
         ),
-    ] = key({}, "rules that stop a trial early; false: none of them, true: all of them, asha too")
-    resources: Resources = key({}, "CPUs and GPUs of a trial")
+    ] = key({})
+    """Rules that stop a trial early; false: none of them, true: all of them, asha too."""
+    resources: Resources = key({})
+    """CPUs and GPUs of a trial."""
 
     def fields(self) -> dict[str, Any]:
         """Return what the file says, by SearchSpace's field."""
