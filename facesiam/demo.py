@@ -34,12 +34,12 @@ from facesiam.nets.weight_files import not_finite
 
 SIDE, GAP, CAPTION, TITLE = 224, 12, 30, 44
 SAME, DIFFERENT = "The same person", "NOT the same person"
-UNKNOWN = "no verdict: its score is not a number"
+UNKNOWN = "no prediction: its score is not a number"
 GREEN, RED, INK, PAPER = (22, 120, 60), (176, 32, 32), (30, 30, 30), (255, 255, 255)
 
 
 @dataclass(frozen=True)
-class Judged:
+class Prediction:
     """A pair as it is drawn."""
 
     left: Image.Image
@@ -79,14 +79,14 @@ def _main(options: argparse.Namespace) -> int:
     if name := not_finite(net.state_dict()):
         raise WeightsError(
             f"{options.weights}: {name} holds NaN or infinity, as of a trial that "
-            "diverged; such a net judges nothing"
+            "diverged; such a net predicts nothing"
         )
     if options.images:
-        pair = judge_files(net, config, *map(Path, options.images))
+        pair = predict_files(net, config, *map(Path, options.images))
         title, rows = "", [[pair]]
         cli.show(pair.caption)
     else:
-        title, rows = judge_test_pairs(net, config, options, info.get("data"))
+        title, rows = predict_test_pairs(net, config, options, info.get("data"))
         cli.show(title)
     sheet = draw(title, rows)
     try:
@@ -97,7 +97,7 @@ def _main(options: argparse.Namespace) -> int:
     return 0
 
 
-def judge_files(net: SiameseNet, config: TrialConfig, first: Path, second: Path) -> Judged:
+def predict_files(net: SiameseNet, config: TrialConfig, first: Path, second: Path) -> Prediction:
     """Judge two image files, brought to the geometry that the net was trained with.
 
     Raises:
@@ -107,12 +107,12 @@ def judge_files(net: SiameseNet, config: TrialConfig, first: Path, second: Path)
     one, other, unknown = (np.array([n]) for n in (0, 1, 0))
     pair = Pairs(one, other, unknown, None)
     same = predict(net, config, np.stack([np.asarray(left), np.asarray(right)]), pair)
-    return Judged(left, right, float(same[0]), truth=None)
+    return Prediction(left, right, float(same[0]), truth=None)
 
 
-def judge_test_pairs(
+def predict_test_pairs(
     net: SiameseNet, config: TrialConfig, options: argparse.Namespace, trained_on: str | None
-) -> tuple[str, list[list[Judged]]]:
+) -> tuple[str, list[list[Prediction]]]:
     """Judge every test pair; return a title with the accuracy, and the rows to draw.
 
     Raises:
@@ -142,7 +142,7 @@ def judge_test_pairs(
         chosen = rng.choice(of_kind, min(options.pairs, len(of_kind)), replace=False)
         rows.append(
             [
-                Judged(
+                Prediction(
                     Image.fromarray(pixels[pairs.left[n]]),
                     Image.fromarray(pixels[pairs.right[n]]),
                     float(same[n]),
@@ -154,7 +154,7 @@ def judge_test_pairs(
     return title, rows
 
 
-def draw(title: str, rows: list[list[Judged]]) -> Image.Image:
+def draw(title: str, rows: list[list[Prediction]]) -> Image.Image:
     """Draw rows of pairs, each with its verdict under it, and the title above."""
     top = TITLE if title else GAP
     cell_wide, cell_high = 2 * SIDE + 2 * GAP, SIDE + CAPTION + GAP

@@ -22,7 +22,7 @@ from facesiam.errors import FileError
 from facesiam.files import digest, read_json
 
 if TYPE_CHECKING:
-    from facesiam.device.numerics import Ran
+    from facesiam.device.arithmetic import ComputeHistory
 
 PACKAGE = Path(str(facesiam.__file__)).parent
 TRAINER = ("config", "data", "device", "evaluation", "nets", "training")
@@ -40,7 +40,7 @@ EXCLUDED = {
     "data/root": "finds the dataset's folder",
     "data/synthetic": "draws images, whose content is in the key",
     "device/cores": "counts cores; the number of threads is in the key",
-    "device/numerics": "what it resolves is in the key",
+    "device/arithmetic": "what it resolves is in the key",
     "nets/checkpoint": "stores weights as they are",
     "training/throughput": "measures speed and memory",
 }
@@ -100,7 +100,7 @@ def _own(part: ast.stmt) -> bool:
 class Key(Protocol):
     """Gives the key of a trial."""
 
-    def __call__(self, settings: Mapping[str, Value], ran: Ran = ..., /) -> str:
+    def __call__(self, settings: Mapping[str, Value], ran: ComputeHistory = ..., /) -> str:
         """Return the key of a trial with these settings, of what it ran with or would."""
 
 
@@ -119,14 +119,14 @@ def keys(
         threads: how many a trial with a net has on a CPU: nor are those of one thread and of two.
     """
 
-    def key(settings: Mapping[str, Value], ran: Ran | None = None) -> str:
+    def key(settings: Mapping[str, Value], ran: ComputeHistory | None = None) -> str:
         """Return 20 hexadecimal digits; without `ran` of what would be run here."""
-        from facesiam.device import numerics  # torch takes seconds to import
+        from facesiam.device import arithmetic  # torch takes seconds to import
 
         net, auto = str(settings["net"]), str(settings["precision"])
-        now = numerics.here(net, auto, device, threads(net))
-        ran = ran or numerics.noted((), now, 0)
-        parts = [data, trainer_version(), *numerics.for_key(ran)]
+        now = arithmetic.current_arithmetic(net, auto, device, threads(net))
+        ran = ran or arithmetic.extend_history((), now, 0)
+        parts = [data, trainer_version(), *arithmetic.key_parts(ran)]
         if settings["pretrained"] and net in weights:
             parts.append(digest(Path(weights[net])))
         # What auto stands for is in `parts`: bf16 that was asked for is no other work.

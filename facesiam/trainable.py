@@ -34,7 +34,7 @@ from facesiam.config import TrialConfig, Value
 from facesiam.config.trial import geometry_of
 from facesiam.data.dataset import Fetch, open_packed
 from facesiam.data.driver_files import local_data, local_weights
-from facesiam.device import numerics
+from facesiam.device import arithmetic
 from facesiam.device.cuda_graph import free_workspaces
 from facesiam.device.hardware import is_out_of_memory
 from facesiam.errors import StorageError, WeightsError
@@ -172,11 +172,13 @@ class FaceTrial(tune.Trainable):
             config["weights"] if settings.pretrained else {}, fetch, config.get("contents")
         )
         threads, ran = max(1, int(config["cpus"])), state.get("ran", ())
-        now = numerics.here(settings.net, settings.precision, config["device"], threads)
-        now, why = numerics.again(ran, now, -1)
+        now = arithmetic.current_arithmetic(
+            settings.net, settings.precision, config["device"], threads
+        )
+        now, why = arithmetic.reproduce(ran, now, -1)
         torch.set_num_threads(now.threads)
         self.training = Training(settings, data, weights, config["device"], now.precision)
-        self.ran = numerics.noted(ran, now, int(state.get("epoch", 0)))
+        self.ran = arithmetic.extend_history(ran, now, int(state.get("epoch", 0)))
         if why:
             epoch = int(state["epoch"])
             self.training.notes.append(f"epochs before {epoch} {why}: a net that neither gives")
@@ -213,7 +215,7 @@ class FaceTrial(tune.Trainable):
             self._build(config, self._starting_over(error))  # it may be half loaded
 
     def _right(self, metrics: Mapping[str, Any]) -> str | None:
-        """Return which validation pairs were judged right in an epoch that is the best so far.
+        """Return which validation pairs were predicted right in an epoch that is the best so far.
 
         By the metric of the search or by the accuracy: these are the epochs that are compared.
         """

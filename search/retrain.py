@@ -25,8 +25,14 @@ from facesiam.config.trial import Geometry
 from facesiam.data.dataset import FaceData, cache_root, open_packed
 from facesiam.data.lists import ALL_FOLDS, TEN_FOLD
 from facesiam.data.preparation import is_packed, prepare
+from facesiam.device.arithmetic import (
+    Arithmetic,
+    ComputeHistory,
+    current_arithmetic,
+    reproduce,
+    torch_threads,
+)
 from facesiam.device.hardware import gpu_names
-from facesiam.device.numerics import Arithmetic, Ran, again, here, using
 from facesiam.errors import DataError
 from facesiam.evaluation import ensemble, protocols, ten_fold
 from facesiam.files import own_folder
@@ -84,15 +90,19 @@ def retrain(run: Path, options: argparse.Namespace, console: Console) -> list[di
     resolved = {"precision": now.precision}
     ones = [TrialConfig.from_dict({**one.to_dict(), **resolved}) for one in ones]
     key = keys(data.key, weights, now.device, lambda net: now.threads)
-    with using(now.threads):
+    with torch_threads(now.threads):
         return _train_and_test(run, trial, ones, data, weights, key, options, console)
 
 
-def _as_it_ran(ran: Ran, config: TrialConfig, threads: int | None) -> tuple[Arithmetic, str]:
+def _as_it_ran(
+    ran: ComputeHistory, config: TrialConfig, threads: int | None
+) -> tuple[Arithmetic, str]:
     """Return what a trial is trained with, as it ran where this machine can, and what to say."""
-    now = here(config.net, config.precision, "cuda" if gpu_names() else "cpu", threads)
-    now, why = again(ran, now, 0, threads)
-    said = f"trained with {now.told()}"
+    now = current_arithmetic(
+        config.net, config.precision, "cuda" if gpu_names() else "cpu", threads
+    )
+    now, why = reproduce(ran, now, 0, threads)
+    said = f"trained with {now.describe()}"
     if not ran:
         return now, f"{said}; what it ran with was not recorded"
     if len(ran) > 1:

@@ -90,11 +90,11 @@ def test_comments_and_docstrings_are_not_the_trainers_code(
 def test_a_definition_that_moves_is_the_same_code(copy: Path) -> None:
     before = version()
     one, other = copy / "evaluation" / "predict.py", copy / "evaluation" / "metrics.py"
-    head, moved = one.read_text().split("def judged_right")
+    head, moved = one.read_text().split("def is_correct")
     one.write_text(head)
-    other.write_text(other.read_text() + "\n\ndef judged_right" + moved)
+    other.write_text(other.read_text() + "\n\ndef is_correct" + moved)
     assert version() == before
-    one.write_text(head + "def judged_right" + moved)  # and twice it is not
+    one.write_text(head + "def is_correct" + moved)  # and twice it is not
     assert version() != before
 
 

@@ -1,4 +1,4 @@
-"""Which of a net's pairs were judged right, as text that fits into a line of a journal."""
+"""Which of a net's pairs were predicted right, as text that fits into a line of a journal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Bools = NDArray[np.bool_]
 
 
 def pack(right: Sequence[bool] | Bools) -> str:
-    """Write which of n pairs were judged right, (n,): 8 pairs a byte, in base64."""
+    """Write which of n pairs were predicted right, (n,): 8 pairs a byte, in base64."""
     return base64.b64encode(np.packbits(np.asarray(right, dtype=bool)).tobytes()).decode("ascii")
 
 

@@ -17,7 +17,7 @@ from facesiam.errors import DataError, FileError
 from facesiam.evaluation import scores
 from facesiam.evaluation.calibration import calibration
 from facesiam.evaluation.metrics import accuracy, ties, verification
-from facesiam.evaluation.protocols import calibrate, odds_and_scores, pairs_of, refuse_leak
+from facesiam.evaluation.protocols import calibrate, log_odds_and_scores, pairs_of, refuse_leak
 from facesiam.files import read_json, write_text
 from facesiam.nets.checkpoint import load_model
 
@@ -32,7 +32,7 @@ def ensemble(
     """Test several nets' mean verdict on a protocol's test pairs; write and return the figures.
 
     Averaged are the log-odds of "same person", each net's under a threshold of its own where it
-    has one; the mean has one more. All are put where the validation pairs are judged best.
+    has one; the mean has one more. All are put where the validation pairs are predicted best.
 
     Args:
         name: what the figures call it.
@@ -49,7 +49,7 @@ def ensemble(
     protocol, pairs, odds = _log_odds(files, data, protocol)
     mean = {part: np.mean(known, axis=0) for part, known in odds.items()}
     if not np.isfinite(mean["val"]).all():
-        raise DataError(f"{', '.join(files)}: verdicts of validation pairs are not all numbers")
+        raise DataError(f"{', '.join(files)}: predictions of validation pairs are not all numbers")
     threshold, slope = calibration(mean["val"], pairs["val"].label)
     own = {part: (each - threshold) * slope for part, each in mean.items()}
     figures = {
@@ -91,7 +91,7 @@ def _log_odds(
         refuse_leak(data, data.pairs_of(config, "train"), pairs["test"], protocol)
         pixels = data.pixels(config.geometry)
         odds["val"].append(calibrate(net, config, pixels, pairs["val"]))
-        odds["test"].append(odds_and_scores(net, config, pixels, pairs["test"])[0])
+        odds["test"].append(log_odds_and_scores(net, config, pixels, pairs["test"])[0])
     assert protocol is not None
     return protocol, pairs, odds
 

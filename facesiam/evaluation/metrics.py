@@ -31,10 +31,10 @@ CHUNK = 4_000_000
 
 
 def accuracy(log_odds: ArrayLike, label: ArrayLike) -> float:
-    """Return the share of the P pairs judged right, in [0, 1]; NaN without pairs.
+    """Return the share of the P pairs predicted right, in [0, 1]; NaN without pairs.
 
-    A pair is judged "same" where its log-odds are above 0, which is the same as the first logit
-    being higher than the second: exactly 0 is judged "different", NaN is always wrong.
+    A pair is predicted "same" where its log-odds are above 0, which is the same as the first logit
+    being higher than the second: exactly 0 is predicted "different", NaN is always wrong.
 
     Raises:
         ValueError: the two differ in length, or a label is neither 0 nor 1.

@@ -46,26 +46,26 @@ def pair_logits(
         found.append(net.describe(pixels.batch(part, dtype)))
     features = torch.cat(found)
     ends = zip(torch.split(left, EVAL_PAIRS), torch.split(right, EVAL_PAIRS), strict=True)
-    return torch.cat([net.judge(features[a], features[b]).float() for a, b in ends]).cpu()
+    return torch.cat([net.logits(features[a], features[b]).float() for a, b in ends]).cpu()
 
 
 def log_odds(
     net: SiameseNet, config: TrialConfig, source: NDArray[np.uint8], pairs: Pairs
 ) -> NDArray[np.float64]:
-    """Return the log-odds of "same person" for each pair, (P,); above 0 it is judged the same.
+    """Return the log-odds of "same person" for each pair, (P,); above 0 "same" is predicted.
 
     Args:
         net: on the device and in the dtype that it shall run in, as ``load_model`` returns it.
         config: its settings.
         source: (N, 224, 224, 3) the images that `pairs` points into.
-        pairs: the pairs to judge.
+        pairs: the pairs to predict.
     """
     device = next(net.parameters()).device
     logits = pair_logits(net, ImageStore(source, config.image_size, device), pairs)
-    return odds_of(logits)
+    return log_odds_of(logits)
 
 
-def odds_of(logits: Tensor) -> NDArray[np.float64]:
+def log_odds_of(logits: Tensor) -> NDArray[np.float64]:
     """Return the log-odds (P,) of logits (P, 2): their difference, exact in double."""
     same, different = logits.double().unbind(1)
     return (same - different).numpy()
@@ -82,12 +82,12 @@ def predict(
         net: as for ``log_odds``; so are the others.
         config: its settings.
         source: the images.
-        pairs: the pairs to judge.
+        pairs: the pairs to predict.
     """
     return torch.sigmoid(torch.from_numpy(log_odds(net, config, source, pairs))).numpy()
 
 
-def judged_right(logits: Tensor, label: Tensor) -> Tensor:
+def is_correct(logits: Tensor, label: Tensor) -> Tensor:
     """Say per pair whether the verdict is right, (P, 2) and (P,) → (P,) bool.
 
     The verdict is "same" where the first logit is higher, else "different"; NaN is never right.

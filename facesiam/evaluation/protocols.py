@@ -22,7 +22,7 @@ from facesiam.errors import DataError, WeightsError
 from facesiam.evaluation import scores
 from facesiam.evaluation.calibration import calibration
 from facesiam.evaluation.metrics import accuracy, ties, verification
-from facesiam.evaluation.predict import log_odds, odds_of, pair_logits
+from facesiam.evaluation.predict import log_odds, log_odds_of, pair_logits
 from facesiam.files import write_text
 from facesiam.fingerprint import trainer_version
 from facesiam.nets.checkpoint import load_model
@@ -39,7 +39,7 @@ def test(
 
     Leaves test.json and scores.csv, or, of another protocol than the trial's, test-NAME.json and
     scores-NAME.csv; the threshold is then put anew, where that protocol's validation pairs are
-    judged best. The images come to the net as they did when it was trained.
+    predicted best. The images come to the net as they did when it was trained.
 
     Raises:
         DataError: somebody whom that protocol tests was trained on.
@@ -111,7 +111,7 @@ def refuse_leak(data: FaceData, train: Pairs, test: Pairs, protocol: str) -> Non
 def calibrate(
     net: SiameseNet, config: TrialConfig, pixels: NDArray[np.uint8], pairs: Pairs
 ) -> NDArray[np.float64]:
-    """Put the threshold of a net that has one where these pairs are judged best.
+    """Put the threshold of a net that has one where these pairs are predicted best.
 
     Returns:
         The pairs' log-odds of "same person" under it, (P,).
@@ -119,7 +119,7 @@ def calibrate(
     Raises:
         DataError: the scores of a net that has a threshold are not numbers.
     """
-    odds, scores = odds_and_scores(net, config, pixels, pairs)
+    odds, scores = log_odds_and_scores(net, config, pixels, pairs)
     if not net.calibrated:
         return odds
     if not np.isfinite(scores).all():
@@ -129,13 +129,13 @@ def calibrate(
     return (scores - threshold) * slope
 
 
-def odds_and_scores(
+def log_odds_and_scores(
     net: SiameseNet, config: TrialConfig, pixels: NDArray[np.uint8], pairs: Pairs
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the pairs' log-odds of "same person", and their scores before any threshold."""
     device = next(net.parameters()).device
     logits = pair_logits(net, ImageStore(pixels, config.image_size, device), pairs)
-    return odds_of(logits), net.raw(logits).numpy()
+    return log_odds_of(logits), net.scores(logits).numpy()
 
 
 def trained(file: Path, config: TrialConfig) -> tuple[SiameseNet, int, float]:

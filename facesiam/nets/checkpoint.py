@@ -36,7 +36,7 @@ def save_model(
 
 
 def load_model(path: str | Path) -> tuple[SiameseNet, TrialConfig, dict[str, Any]]:
-    """Read a file of ``save_model``: the net, ready to judge, its settings, the rest.
+    """Read a file of ``save_model``: the net, ready to predict, its settings, the rest.
 
     Raises:
         WeightsError: no such file, a damaged one, code in it, or not written by this project.

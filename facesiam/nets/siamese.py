@@ -115,7 +115,7 @@ class SiameseNet(nn.Module):
             return features
         return F.normalize(features + self.embed(images.flip(3)), dim=1)
 
-    def judge(self, left: Tensor, right: Tensor) -> Tensor:
+    def logits(self, left: Tensor, right: Tensor) -> Tensor:
         """Return logits (P, 2) for two (P, F) feature batches; the first is "same person".
 
         Of a calibrated net their difference is 0 at the threshold; but a decision net that is
@@ -123,18 +123,18 @@ class SiameseNet(nn.Module):
         not train computes its last layer in fp32: logits of bf16 are equal for many pairs.
         """
         if self.embeds:
-            return self.judge_cosines((left * right).sum(1))
+            return self.cosine_logits((left * right).sum(1))
         features = JOINS[self.join](left, right).to(next(self.head.parameters()).dtype)
-        logits = self.head(features) if self.training else self._verdict(features)
+        logits = self.head(features) if self.training else self._head_logits(features)
         return self._centred(logits) if self.calibrated and not self.training else logits
 
-    def judge_cosines(self, cosine: Tensor) -> Tensor:
+    def cosine_logits(self, cosine: Tensor) -> Tensor:
         """Return an embedding net's logits (P, 2) for the cosines (P,) of two embeddings each."""
         score = SCORES[self.join](cosine)
         return self._centred(torch.stack([score / 2, -score / 2], 1))
 
     def calibrate(self, threshold: float, slope: float) -> None:
-        """Judge by this threshold from now on, in units of `raw` scores."""
+        """Judge by this threshold from now on, in units of `scores`."""
         self.threshold.fill_(threshold)
         self.slope.fill_(slope)
 
@@ -145,13 +145,13 @@ class SiameseNet(nn.Module):
         assert first is not None
         return first.weight.dtype
 
-    def verdicts(self, scores: Tensor) -> Tensor:
-        """Return the logits (P, 2) float32 of `raw` scores (P,), under the threshold as it is."""
+    def score_logits(self, scores: Tensor) -> Tensor:
+        """Return the logits (P, 2) float32 of `scores` (P,), under the threshold as it is."""
         score = (scores - self.threshold.cpu()) * self.slope.cpu() / 2
         return torch.stack([score, -score], 1).float()
 
-    def raw(self, logits: Tensor) -> Tensor:
-        """Return the scores (P,), before any threshold, of logits that ``judge`` returned."""
+    def scores(self, logits: Tensor) -> Tensor:
+        """Return the scores (P,), before any threshold, of logits that ``logits`` returned."""
         same, different = logits.double().unbind(1)
         score = same - different
         if not self.calibrated:
@@ -168,7 +168,7 @@ class SiameseNet(nn.Module):
             layer.eval()
         return self
 
-    def _verdict(self, features: Tensor) -> Tensor:
+    def _head_logits(self, features: Tensor) -> Tensor:
         """Return a decision head's logits (P, 2) float32 of joined features, (P, F) or (P, 2F)."""
         assert isinstance(self.head, nn.Sequential)
         last = self.head[-1]

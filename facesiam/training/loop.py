@@ -31,7 +31,7 @@ from facesiam.device.hardware import keep_freed_memory, peak_memory_mib, reset_p
 from facesiam.device.image_store import ImageStore
 from facesiam.evaluation.calibration import calibration
 from facesiam.evaluation.metrics import auc
-from facesiam.evaluation.predict import judged_right, pair_logits
+from facesiam.evaluation.predict import is_correct, pair_logits
 from facesiam.nets.losses import LOSSES, pairs_of
 from facesiam.nets.precision import DTYPES, dtype_of
 from facesiam.nets.siamese import SiameseNet, build
@@ -96,11 +96,11 @@ class Training(Iterator[EpochMetrics]):
         self.notes: list[str] = []
         """What whoever runs this should be told, a line each."""
         # The pairs of a batch by identity have no fixed number, which a recorded step needs.
-        self.captured: GraphedStep | None = None
+        self.graphed_step: GraphedStep | None = None
         if graphs and not self.net.embeds:
-            self.captured = GraphedStep(self.optimizer.drop_gradients, self.notes.append)
+            self.graphed_step = GraphedStep(self.optimizer.drop_gradients, self.notes.append)
         self.right: NDArray[np.bool_] | None = None
-        """Whether each validation pair was judged right in the last epoch, (P,)."""
+        """Whether each validation pair was predicted right in the last epoch, (P,)."""
         self.halt = threading.Event()
         self.steps, self.seen, self.spent = 0, 0, 0.0
         """Of the epoch so far: updates, pairs, seconds. Where it was taken up they are not 0."""
@@ -217,8 +217,8 @@ class Training(Iterator[EpochMetrics]):
             if config.schedule != "constant" or config.warmup:
                 done = (self.epoch + self.steps / of_epoch) / config.epochs
                 self.optimizer.learn_at(learning_rate(config, done))
-            if self.captured:
-                self.captured.run(self._update, chosen, draws)
+            if self.graphed_step:
+                self.graphed_step.run(self._update, chosen, draws)
             else:
                 self._update(chosen, draws)
             self.watch.updates += 1
@@ -258,9 +258,9 @@ class Training(Iterator[EpochMetrics]):
         n, label = len(chosen), self.batches.labels[chosen].T.flatten()
         # A triplet's anchor is judged with both others: three images make two pairs.
         left, right = features[:n], features[n:]
-        logits = self.net.judge(left.repeat(len(right) // n, 1), right).float()
+        logits = self.net.logits(left.repeat(len(right) // n, 1), right).float()
         loss = LOSSES[self.config.loss](logits, label, self.config.label_smoothing)
-        return loss, judged_right(logits.detach(), label).sum(), len(label)
+        return loss, is_correct(logits.detach(), label).sum(), len(label)
 
     def _of_people(self, embeddings: Tensor, person: Tensor) -> tuple[Tensor, Tensor, int]:
         """Return the loss of all pairs of a batch, and right answers out of as many as count."""
@@ -268,8 +268,8 @@ class Training(Iterator[EpochMetrics]):
         loss: Tensor = self.net.criterion(embeddings, person)
         with torch.no_grad():
             left, right, same = pairs_of(person)
-            logits = self.net.judge_cosines((embeddings @ embeddings.T)[left, right])
-            answers = judged_right(logits, (~same).long()).double()
+            logits = self.net.cosine_logits((embeddings @ embeddings.T)[left, right])
+            answers = is_correct(logits, (~same).long()).double()
             kinds = [answers[same], answers[~same]]
             share = torch.stack([kind.mean() for kind in kinds if len(kind)]).mean()
         images = 1 if self.config.images_per_person else self.batches.units.shape[1]
@@ -291,11 +291,11 @@ class Training(Iterator[EpochMetrics]):
         with LiveUnits(self.net) as live:
             logits = pair_logits(self.net, self.pixels, self.val_pairs, self._check)
         label = torch.from_numpy(self.val_pairs.label)
-        scores = self.net.raw(logits).numpy()
+        scores = self.net.scores(logits).numpy()
         if self.net.calibrated and np.isfinite(scores).all():
             self.net.calibrate(*calibration(scores, self.val_pairs.label))
-            logits = self.net.verdicts(torch.from_numpy(scores))
-        right = judged_right(logits, label)
+            logits = self.net.score_logits(torch.from_numpy(scores))
+        right = is_correct(logits, label)
         self.right, loss = right.numpy(), F.cross_entropy(logits, label)
         return {
             "val_loss": loss.item(),

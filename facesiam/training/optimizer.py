@@ -89,13 +89,13 @@ class MasterWeightOptimizer:
         compute_in(net, dtype)
         slow = set(trunk.parameters()) if trunk is not None else set()
         moments = len(MOMENTS[self.kind])
-        self.slots = {
-            p: _slot(p.detach(), master, moments, 1.0 if p in slow else config.head_lr)
+        self.param_states = {
+            p: _param_state(p.detach(), master, moments, 1.0 if p in slow else config.head_lr)
             for p, master in zip(net.parameters(), self.masters.values(), strict=True)
             if p.requires_grad
         }
         some = next(iter(self.masters.values()))
-        self.coming = torch.ones((), device=some.device)
+        self.next_step = torch.ones((), device=some.device)
         """Number of the update that comes next, from 1."""
         self.lr: float | Tensor = config.lr
         if some.device.type == "cuda":  # read where a recorded step finds it
@@ -117,17 +117,17 @@ class MasterWeightOptimizer:
     @torch.no_grad()
     def step(self) -> None:
         """Update every parameter that has a gradient, and let go of the gradients."""
-        waiting = [p for p in self.slots if p.grad is not None]
+        waiting = [p for p in self.param_states if p.grad is not None]
         if waiting and waiting[0].is_cuda:
             self._update_together(waiting)
         else:
             for parameter in waiting:
                 self._update(parameter)
-        self.coming += 1
+        self.next_step += 1
 
     def drop_gradients(self) -> None:
         """Let go of the gradients of a step that did not come to its update."""
-        for parameter in self.slots:
+        for parameter in self.param_states:
             parameter.grad = None
 
     def weights(self) -> dict[str, Tensor]:
@@ -138,9 +138,12 @@ class MasterWeightOptimizer:
         """Return what ``load`` takes, besides ``weights``; its tensors are not copies."""
         names = {p: name for name, p in self.net.named_parameters()}
         return {
-            "coming": self.coming,
+            "coming": self.next_step,
             **{
-                moment: {names[p]: slot.moments[at] for p, slot in self.slots.items()}
+                moment: {
+                    names[p]: param_state.moments[at]
+                    for p, param_state in self.param_states.items()
+                }
                 for at, moment in enumerate(MOMENTS[self.kind])
             },
         }
@@ -156,57 +159,63 @@ class MasterWeightOptimizer:
         for name, master in self.masters.items():
             master.copy_(weights[name])
         for name, parameter in self.net.named_parameters():
-            if slot := self.slots.get(parameter):
-                for moment, values in zip(MOMENTS[self.kind], slot.moments, strict=True):
+            if param_state := self.param_states.get(parameter):
+                for moment, values in zip(MOMENTS[self.kind], param_state.moments, strict=True):
                     values.copy_(state[moment][name])
-        self.coming.copy_(state["coming"])
+        self.next_step.copy_(state["coming"])
 
     def _update(self, parameter: nn.Parameter) -> None:
         """Update one parameter on a CPU, and let go of its gradient."""
-        slot, grad = self.slots[parameter], parameter.grad
+        param_state, grad = self.param_states[parameter], parameter.grad
         assert grad is not None
-        if grad.dtype == slot.master.dtype:
-            self._apply([slot.master], [grad], [slot.moments], slot.rate)
+        if grad.dtype == param_state.master.dtype:
+            self._apply([param_state.master], [grad], [param_state.moments], param_state.rate)
         else:
-            self._in_pieces(slot, grad)
+            self._in_pieces(param_state, grad)
         parameter.grad = None
 
-    def _in_pieces(self, slot: ParamState, grad: Tensor) -> None:
+    def _in_pieces(self, param_state: ParamState, grad: Tensor) -> None:
         """Widen the gradient, update the master and round it, a cacheful at a time."""
-        if slot.pieces and grad.is_contiguous():
+        if param_state.pieces and grad.is_contiguous():
             room = torch.empty(min(PIECE, grad.numel()))
             for piece, (weight, master, *moments) in zip(
-                torch.split(grad.view(-1), PIECE), slot.pieces, strict=True
+                torch.split(grad.view(-1), PIECE), param_state.pieces, strict=True
             ):
                 wide = room[: len(piece)].copy_(piece)
-                self._apply([master], [wide], [tuple(moments)], slot.rate)
+                self._apply([master], [wide], [tuple(moments)], param_state.rate)
                 weight.copy_(master)
         else:  # a convolution, channels last
-            wide = torch.empty_like(slot.master).copy_(grad)
-            self._apply([slot.master], [wide], [slot.moments], slot.rate)
-            slot.weight.copy_(slot.master)
+            wide = torch.empty_like(param_state.master).copy_(grad)
+            self._apply([param_state.master], [wide], [param_state.moments], param_state.rate)
+            param_state.weight.copy_(param_state.master)
 
     def _update_together(self, parameters: list[nn.Parameter]) -> None:
         """Update all parameters in a few kernels, on a GPU."""
-        slots = [self.slots[parameter] for parameter in parameters]
+        param_states = [self.param_states[parameter] for parameter in parameters]
         grads = [p.grad for p in parameters if p.grad is not None]
-        rounded = [n for n, slot in enumerate(slots) if slot.weight.dtype != slot.master.dtype]
+        rounded = [
+            n
+            for n, param_state in enumerate(param_states)
+            if param_state.weight.dtype != param_state.master.dtype
+        ]
         if rounded:
-            wide = [torch.empty_like(slots[n].master) for n in rounded]
+            wide = [torch.empty_like(param_states[n].master) for n in rounded]
             torch._foreach_copy_(wide, [grads[n] for n in rounded])
             for n, grad in zip(rounded, wide, strict=True):
                 grads[n] = grad
-        masters = [slot.master for slot in slots]
-        for rate in sorted({slot.rate for slot in slots}):
-            of = [n for n, slot in enumerate(slots) if slot.rate == rate]
+        masters = [param_state.master for param_state in param_states]
+        for rate in sorted({param_state.rate for param_state in param_states}):
+            of = [n for n, param_state in enumerate(param_states) if param_state.rate == rate]
             self._apply(
                 [masters[n] for n in of],
                 [grads[n] for n in of],
-                [slots[n].moments for n in of],
+                [param_states[n].moments for n in of],
                 rate,
             )
         if rounded:
-            torch._foreach_copy_([slots[n].weight for n in rounded], [masters[n] for n in rounded])
+            torch._foreach_copy_(
+                [param_states[n].weight for n in rounded], [masters[n] for n in rounded]
+            )
         for parameter in parameters:
             parameter.grad = None
 
@@ -225,10 +234,10 @@ class MasterWeightOptimizer:
             torch._fused_sgd_(weights, grads, *lists, **options)
         else:
             step: Any = torch._fused_adam_ if self.kind == "adam" else torch._fused_adamw_
-            step(weights, grads, *lists, [], [self.coming] * len(weights), **options)
+            step(weights, grads, *lists, [], [self.next_step] * len(weights), **options)
 
 
-def _slot(weight: Tensor, master: Tensor, moments: int, rate: float) -> ParamState:
+def _param_state(weight: Tensor, master: Tensor, moments: int, rate: float) -> ParamState:
     means = tuple(torch.zeros_like(master) for _ in range(moments))
     values, pieces = (weight, master, *means), []
     rounded = weight.dtype != master.dtype and not weight.is_cuda

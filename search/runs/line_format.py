@@ -56,7 +56,7 @@ def _settings(value: Any) -> bool:
 
 
 def _parts(value: Any) -> bool:
-    """Say whether a value is what a trial ran with, as ``facesiam.device.numerics`` notes it."""
+    """Say whether a value is what a trial ran with, as ``facesiam.device.arithmetic`` notes it."""
     forms: dict[str, Callable[[Any], bool]] = {
         "epoch": is_whole,
         "threads": lambda threads: is_whole(threads, 1),

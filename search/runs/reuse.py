@@ -21,7 +21,7 @@ from search.space.contradictions import unused
 from search.space.spec import CERTAIN
 
 if TYPE_CHECKING:
-    from facesiam.device.numerics import Ran
+    from facesiam.device.arithmetic import ComputeHistory
 
 
 class RunRefused(UserError, ValueError):
@@ -35,7 +35,7 @@ class ReusableTrial(NamedTuple):
     trial: str
     rows: list[dict[str, Any]]
     """Its epochs, in order."""
-    ran: Ran = ()
+    ran: ComputeHistory = ()
     """What it ran with, as far as that was noted."""
 
     @property

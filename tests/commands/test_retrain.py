@@ -20,7 +20,7 @@ from PIL import Image
 from facesiam import demo
 from facesiam.config import TrialConfig
 from facesiam.data.dataset import FaceData
-from facesiam.device import numerics
+from facesiam.device import arithmetic
 from facesiam.evaluation.predict import predict
 from facesiam.nets.checkpoint import load_model, save_model
 from facesiam.trainable import FaceTrial
@@ -220,19 +220,19 @@ def test_the_demo_refuses_what_it_cannot_judge(
 
 def test_the_demos_caption_says_verdict_and_probability() -> None:
     image = Image.fromarray(np.zeros((224, 224, 3), np.uint8))
-    wrong = demo.Judged(image, image, 0.8, False)
+    wrong = demo.Prediction(image, image, 0.8, False)
     assert wrong.caption == "The same person (80%)" and wrong.colour == demo.RED
-    right = demo.Judged(image, image, 0.3, False)
+    right = demo.Prediction(image, image, 0.3, False)
     assert right.caption == "NOT the same person (70%)" and right.colour == demo.GREEN
-    sure = demo.Judged(image, image, 1.0, None)
+    sure = demo.Prediction(image, image, 1.0, None)
     assert sure.caption == "The same person (100%)" and sure.colour == demo.INK
 
 
 @pytest.mark.parametrize("truth", [True, False])
 def test_the_demos_caption_of_a_score_that_is_no_number_is_no_verdict(truth: bool) -> None:
     image = Image.new("RGB", (224, 224))
-    judged = demo.Judged(image, image, math.nan, truth)
-    assert judged.caption == "no verdict: its score is not a number"
+    judged = demo.Prediction(image, image, math.nan, truth)
+    assert judged.caption == "no prediction: its score is not a number"
     assert judged.colour == demo.RED
 
 
@@ -352,7 +352,7 @@ def test_a_trial_is_trained_again_with_what_it_ran_with(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """On a machine of four cores, in a process that would take one thread."""
-    monkeypatch.setattr(numerics, "cores", lambda: 4)
+    monkeypatch.setattr(arithmetic, "cores", lambda: 4)
     processor = torch.backends.cpu.get_cpu_capability()
     if ran is not None:
         Journal(run).trial(
@@ -385,10 +385,10 @@ def test_a_trial_is_trained_again_with_what_it_ran_with(
             for name, one in known(run).items()
         },
     )
-    with numerics.using(1):
+    with arithmetic.torch_threads(1):
         assert main([str(run), "--epochs", "1", "--trial", "0002", *options]) == 0
         assert torch.get_num_threads() == 1
-    precision = ran[0][2] if ran else numerics.precision_of("auto", "alexnet", "cpu")
+    precision = ran[0][2] if ran else arithmetic.precision_of("auto", "alexnet", "cpu")
     assert seen == [(threads, precision)]
     told = " ".join(capsys.readouterr().err.split())
     assert said.replace("THIS", processor) in told
@@ -411,11 +411,11 @@ def test_a_retrained_trial_is_the_ranked_one_to_the_digit(
         "mode": "max",
         "keep_threshold": None,
     }
-    with numerics.using(1):
+    with arithmetic.torch_threads(1):
         worker = FaceTrial(given)
         ranked = [worker.step() for _ in range(3)]
     Journal(run).trial("0002", "running", ran=ranked[0]["ran"])
-    with numerics.using(1):
+    with arithmetic.torch_threads(1):
         assert main([str(run), "--trial", "0002"]) == 0
     with (run / "retrain" / "0002" / "seed-0" / "epochs.csv").open() as file:
         trained = list(csv.DictReader(file))

@@ -12,7 +12,7 @@ import torch
 from facesiam.config import TrialConfig
 from facesiam.data.dataset import FaceData
 from facesiam.device.image_store import ImageStore
-from facesiam.evaluation.predict import judged_right, log_odds, odds_of, predict
+from facesiam.evaluation.predict import is_correct, log_odds, log_odds_of, predict
 from facesiam.nets.precision import compute_in
 from facesiam.nets.siamese import build
 
@@ -26,22 +26,22 @@ def test_predicting_in_one_pass_equals_pair_by_pair(tiny: TrialConfig, data: Fac
     for n in range(0, len(pairs.label), 9):
         sides = [pixels.batch(torch.tensor([int(side[n])])) for side in (pairs.left, pairs.right)]
         with torch.no_grad():
-            logits = net.judge(*(net.embed(side) for side in sides))[0].double()
+            logits = net.logits(*(net.embed(side) for side in sides))[0].double()
         expected = logits.softmax(0)[0].item()
         assert together[n] == pytest.approx(expected, abs=1e-5)
 
 
 def test_the_first_logit_must_be_higher_for_the_same_person() -> None:
     logits = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5], [math.nan, math.nan]])
-    assert judged_right(logits, torch.zeros(4)).tolist() == [True, False, False, False]
-    assert judged_right(logits, torch.ones(4)).tolist() == [False, True, True, False]
+    assert is_correct(logits, torch.zeros(4)).tolist() == [True, False, False, False]
+    assert is_correct(logits, torch.ones(4)).tolist() == [False, True, True, False]
 
 
 def test_log_odds_are_the_exact_difference_of_the_logits() -> None:
     # In float32 30000 + 0.001 is 30000.0: the second pair would be as sure as the first.
     logits = torch.tensor([[30000.0, 0.0], [30000.0, -0.001], [400.0, -400.0], [0.25, 0.5]])
     expected = [30000.0, 30000.0 + float(np.float32(0.001)), 800.0, -0.25]
-    assert odds_of(logits).tolist() == expected
+    assert log_odds_of(logits).tolist() == expected
 
 
 @pytest.mark.parametrize("join", ["concat", "difference", "linear"])

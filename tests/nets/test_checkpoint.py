@@ -152,7 +152,7 @@ def test_weights_of_a_trial_that_diverged_judge_nothing(
     assert demo.main([str(tmp_path / "m.pt"), "a.jpg", "b.jpg"]) == 2
     assert capsys.readouterr().err == (
         f"{tmp_path / 'm.pt'}: head.4.bias holds NaN or infinity, as of a trial that diverged; "
-        "such a net judges nothing\n"
+        "such a net predicts nothing\n"
     )
 
 

@@ -45,9 +45,9 @@ def test_dropout_follows_each_hidden_layer() -> None:
 def test_difference_does_not_mind_the_order_and_concat_does() -> None:
     left, right = torch.rand(2, 5, 9216)
     symmetric = build(TrialConfig(join="difference", hidden=8))
-    assert torch.equal(symmetric.judge(left, right), symmetric.judge(right, left))
+    assert torch.equal(symmetric.logits(left, right), symmetric.logits(right, left))
     ordered = build(TrialConfig(join="concat", hidden=8))
-    assert not torch.equal(ordered.judge(left, right), ordered.judge(right, left))
+    assert not torch.equal(ordered.logits(left, right), ordered.logits(right, left))
 
 
 @pytest.mark.parametrize(("net", "frozen"), [("vgg16_bn", 7), ("alexnet", 3)])
@@ -94,18 +94,18 @@ def test_an_embedding_net_gives_unit_vectors_and_judges_them_by_cosine() -> None
     east, north, back = torch.eye(4)[:1], torch.eye(4)[1:2], -torch.eye(4)[:1]
     net.calibrate(threshold=0.25, slope=8.0)
     for other, cosine in ((east, 1.0), (north, 0.0), (back, -1.0)):
-        logits = net.judge(east, other)
+        logits = net.logits(east, other)
         assert (logits[0, 0] - logits[0, 1]).item() == pytest.approx(8 * (cosine - 0.25))
-        assert net.raw(logits).item() == pytest.approx(cosine)
-        assert torch.allclose(net.verdicts(net.raw(logits)), logits)
+        assert net.scores(logits).item() == pytest.approx(cosine)
+        assert torch.allclose(net.score_logits(net.scores(logits)), logits)
 
 
 def test_a_distance_is_higher_the_nearer_two_vectors_are() -> None:
     net = build(embedding(join="distance", loss="triplet"))
     east, north = torch.eye(4)[:1], torch.eye(4)[1:2]
     net.calibrate(0.0, 1.0)
-    assert net.raw(net.judge(east, north)).item() == pytest.approx(-(2**0.5))
-    assert net.raw(net.judge(east, east)).item() == pytest.approx(0, abs=1e-5)
+    assert net.scores(net.logits(east, north)).item() == pytest.approx(-(2**0.5))
+    assert net.scores(net.logits(east, east)).item() == pytest.approx(0, abs=1e-5)
 
 
 def test_a_decision_net_is_calibrated_only_where_asked() -> None:
@@ -115,14 +115,14 @@ def test_a_decision_net_is_calibrated_only_where_asked() -> None:
     )
     assert "threshold" not in plain.state_dict() and "threshold" in moved.state_dict()
     left, right = torch.rand(2, 5, 9216)
-    assert torch.allclose(plain.judge(left, right), moved.judge(left, right))  # before it is
-    score = moved.raw(moved.judge(left, right)).detach()
+    assert torch.allclose(plain.logits(left, right), moved.logits(left, right))  # before it is
+    score = moved.scores(moved.logits(left, right)).detach()
     moved.calibrate(threshold=score[2].item(), slope=2.0)
-    logits = moved.judge(left, right)
+    logits = moved.logits(left, right)
     assert (logits[2, 0] - logits[2, 1]).item() == pytest.approx(0, abs=1e-5)
-    assert torch.allclose(moved.raw(logits), score, atol=1e-6)
+    assert torch.allclose(moved.scores(logits), score, atol=1e-6)
     moved.train()  # what is trained knows nothing of the validation pairs
-    assert torch.equal(moved.judge(left, right), plain.judge(left, right))
+    assert torch.equal(moved.logits(left, right), plain.logits(left, right))
 
 
 @pytest.mark.parametrize(
@@ -208,4 +208,4 @@ def test_a_trunk_that_mixes_dtypes_is_joined_in_bf16(join: str) -> None:
     net = build(config).eval()
     compute_in(net, torch.bfloat16)
     features = net.embed(torch.rand(2, 3, 64, 64).bfloat16())
-    assert net.judge(features[:1], features[1:]).shape == (1, 2)
+    assert net.logits(features[:1], features[1:]).shape == (1, 2)

@@ -333,7 +333,7 @@ def test_the_relus_of_vgg_are_found() -> None:
         net.trunk[-3].bias.fill_(-1e3)  # the last batch-norm
         net.head[0].bias.fill_(1e3)
     with torch.inference_mode(), LiveUnits(net) as live:
-        net.judge(*net.embed(torch.rand(2, 3, 64, 64)).split(1))
+        net.logits(*net.embed(torch.rand(2, 3, 64, 64)).split(1))
     assert live.report() == {"trunk_live": 0.0, "head_live": 1.0}
 
 
@@ -500,9 +500,9 @@ def test_no_alarm_for_a_dead_net_that_momentum_revives(small: TrialConfig, data:
         # Momentum carries it lr · (0.9 + 0.9² / 0.9995^½ …) = 0.0904 in all, of which 1 % is left
         # after 44 updates: to above 0 in the fourth epoch.
         bias.fill_(-0.0895)
-    training.optimizer.coming.fill_(1e5)
-    training.optimizer.slots[bias].moments[0].fill_(-1)
-    for slot in training.optimizer.slots.values():  # nothing else moves much
+    training.optimizer.next_step.fill_(1e5)
+    training.optimizer.param_states[bias].moments[0].fill_(-1)
+    for slot in training.optimizer.param_states.values():  # nothing else moves much
         slot.moments[1].fill_(1)
     rows = rows_of(training, 4)
     assert all(row["trunk_grad_zero"] == 1 and row["trunk_live"] == 0 for row in rows[:3])

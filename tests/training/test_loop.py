@@ -135,7 +135,7 @@ def test_a_step_sees_each_image_once_and_judges_the_right_pairs(
 ) -> None:
     training = Training(dataclasses.replace(tiny, protocol=protocol), data)
     seen: dict[str, Any] = {}
-    judge, loss_of = training.net.judge, LOSSES["two"]
+    logits_of, loss_of = training.net.logits, LOSSES["two"]
 
     def embed(images: torch.Tensor) -> torch.Tensor:
         """As features the images' own first pixels, which tell them apart."""
@@ -144,14 +144,14 @@ def test_a_step_sees_each_image_once_and_judges_the_right_pairs(
 
     def pairs_of(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
         seen["left"], seen["right"] = left, right
-        return judge(left, right)
+        return logits_of(left, right)
 
     def label_of(logits: torch.Tensor, label: torch.Tensor, smoothing: float) -> torch.Tensor:
         seen["label"] = label
         return loss_of(logits, label, smoothing)
 
     monkeypatch.setattr(training.net, "embed", embed)
-    monkeypatch.setattr(training.net, "judge", pairs_of)
+    monkeypatch.setattr(training.net, "logits", pairs_of)
     monkeypatch.setitem(LOSSES, "two", label_of)
     chosen = torch.tensor([4, 7])
     training._update(chosen, torch.zeros(0, 3))

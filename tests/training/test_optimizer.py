@@ -142,7 +142,7 @@ def test_nothing_keeps_a_net_alive_that_is_let_go() -> None:
     ours = net()
     adam = MasterWeightOptimizer(ours, torch.bfloat16, TrialConfig(lr=1e-3), early=ours[4:])
     train(adam)
-    left = weakref.ref(adam.slots[ours[4].weight].moments[0])
+    left = weakref.ref(adam.param_states[ours[4].weight].moments[0])
     gc.disable()
     try:
         del ours, adam
@@ -158,8 +158,8 @@ def test_the_updates_of_a_gpu_are_the_same(dtype: torch.dtype) -> None:
     for seed in SEEDS:
         loss_of(adam.net(batch(seed).to(dtype))).backward()
         with torch.no_grad():
-            adam._update_together([p for p in adam.slots if p.grad is not None])
-            adam.coming += 1
+            adam._update_together([p for p in adam.param_states if p.grad is not None])
+            adam.next_step += 1
     for name, value in torchs(dtype, adam_of(0.1)).state_dict().items():
         assert torch.equal(adam.weights()[name], value), name
 
@@ -212,8 +212,8 @@ def test_what_is_not_the_trunk_learns_at_its_own_rate(together: bool) -> None:
             loss_of(one(batch(seed))).backward()
         if together:  # as on a GPU
             with torch.no_grad():
-                masters._update_together(list(masters.slots))
-            masters.coming += 1
+                masters._update_together(list(masters.param_states))
+            masters.next_step += 1
         else:
             masters.step()
         reference.step()

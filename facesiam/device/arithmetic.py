@@ -20,7 +20,7 @@ import torch
 from facesiam.device.cores import cores
 from facesiam.device.hardware import precision_of
 
-Ran = Sequence[Mapping[str, Any]]
+ComputeHistory = Sequence[Mapping[str, Any]]
 """What a trial ran with: parts of ``epoch``, its first one, and the fields of Arithmetic."""
 
 
@@ -36,14 +36,16 @@ class Arithmetic(NamedTuple):
     processor: str
     """Instructions that the CPU has for vectors, such as AVX2, or the GPU's name."""
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """Name it in words."""
         some = f"{self.threads} thread{'s' * (self.threads != 1)}, "
         where = f"{self.device} ({self.processor})"
         return f"{some * (self.device == 'cpu')}{self.precision}, {where}"
 
 
-def here(net: str, precision: str, device: str, threads: int | None = None) -> Arithmetic:
+def current_arithmetic(
+    net: str, precision: str, device: str, threads: int | None = None
+) -> Arithmetic:
     """Return what this machine computes with: `precision` as a setting, auto resolved.
 
     Without a number of threads: as many as torch has now.
@@ -56,7 +58,7 @@ def here(net: str, precision: str, device: str, threads: int | None = None) -> A
     return Arithmetic(device, threads, precision_of(precision, net, device), processor)
 
 
-def noted(ran: Ran, now: Arithmetic, epoch: int) -> list[dict[str, Any]]:
+def extend_history(ran: ComputeHistory, now: Arithmetic, epoch: int) -> list[dict[str, Any]]:
     """Return what a trial ran with, once it goes on with `now` from an epoch on."""
     before = [dict(part) for part in ran if part["epoch"] < epoch]
     if before and _of(before[-1]) == now:
@@ -64,8 +66,8 @@ def noted(ran: Ran, now: Arithmetic, epoch: int) -> list[dict[str, Any]]:
     return [*before, {"epoch": epoch, **now._asdict()}]
 
 
-def again(
-    ran: Ran, now: Arithmetic, part: int, threads: int | None = None
+def reproduce(
+    ran: ComputeHistory, now: Arithmetic, part: int, threads: int | None = None
 ) -> tuple[Arithmetic, str | None]:
     """Return what a trial is computed with from here on, as nearly as before as this machine can.
 
@@ -88,10 +90,13 @@ def again(
         kept = kept._replace(threads=threads)
     elif now.device == was.device:  # a GPU's numbers do not depend on the CPU's threads
         kept = kept._replace(threads=was.threads)
-    return kept, None if kept == was else f"ran with {was.told()}, and here with {kept.told()}"
+    return (
+        kept,
+        None if kept == was else f"ran with {was.describe()}, and here with {kept.describe()}",
+    )
 
 
-def for_key(ran: Ran) -> list[list[Any]]:
+def key_parts(ran: ComputeHistory) -> list[list[Any]]:
     """Return what a trial's numbers depend on, of what it ran with.
 
     Not the processor: that of a trial which has not run yet is not known on a cluster, and what is
@@ -104,7 +109,7 @@ def for_key(ran: Ran) -> list[list[Any]]:
 
 
 @contextmanager
-def using(threads: int) -> Iterator[None]:
+def torch_threads(threads: int) -> Iterator[None]:
     """Have torch compute with so many threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
