@@ -1,6 +1,6 @@
-"""Which machines there are, and what each trial gets of them; what is asked and cannot be had.
+"""The machines of a search and what each trial gets of them, in CPUs and GPUs.
 
-Knows nothing of Ray, and imports torch only to count GPUs, so that a mistake is told at once.
+Knows nothing of Ray, and imports torch only to count GPUs, so that a mistake is reported at once.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class DriverError(UserError, ValueError):
 
 @dataclass(frozen=True)
 class Setup:
-    """Where and on what a run runs."""
+    """The folder, data and machines of a run."""
 
     run: Path
     data: str
@@ -43,10 +43,10 @@ class Setup:
 
 
 def check_address(address: str) -> None:
-    """Refuse, within seconds, an address where nobody answers.
+    """Refuse, within seconds, an address where no Ray cluster answers.
 
     Raises:
-        DriverError: not of the form host:port, or nobody there.
+        DriverError: it is not of the form host:port, or nothing answers there.
     """
     if address == "auto":
         return
@@ -85,28 +85,28 @@ def check_gpus(space: SearchSpace, gpus: float | None) -> None:
 
 
 class Node(NamedTuple):
-    """What a machine of the cluster offers."""
+    """The resources of a machine of the cluster."""
 
     cpus: float
     gpus: float
 
 
 def this_machine() -> list[Node]:
-    """Return the same for this machine alone, without Ray."""
+    """Return this machine alone, without Ray."""
     from facesiam.device.hardware import gpu_names  # torch takes seconds to import
 
     return [Node(float(cores()), float(len(gpu_names())))]
 
 
 class Allocation:
-    """What each trial gets, and how many run at once.
+    """The share of the machines that each trial gets, and how many trials run at once.
 
     Args:
-        space: whose `resources:` say what is asked.
-        setup: what the command line says over that.
+        space: whose `resources:` apply.
+        setup: of the command line, which goes before the space.
         nodes: the machines.
         at_once: by net, how many trials share a GPU, or a machine's cores where there are none;
-            for what is `auto`. Without it a trial gets a whole GPU, or an equal share of cores.
+            used for `auto`. Without it a trial gets a whole GPU, or an equal share of cores.
 
     Raises:
         DriverError: a trial asks for more than any machine has.
@@ -144,23 +144,23 @@ class Allocation:
         self.fit = self._fit(nodes)
         return self.setup.concurrent or max(self.fit.values())
 
-    def part(self, net: str, larger: int = 0) -> float:
-        """Return the part of all machines together that a trial with this net takes, in (0, 1].
+    def part(self, net: str, doublings: int = 0) -> float:
+        """Return the part of all machines together that a trial with this net gets, in (0, 1].
 
         Args:
             net: its net.
-            larger: how often its share was doubled.
+            doublings: how often its share was doubled.
         """
-        return min(1.0, float(2**larger) / max(1, self.fit[net]))
+        return min(1.0, float(2**doublings) / max(1, self.fit[net]))
 
-    def of(self, net: str, larger: int = 0) -> tuple[float, float]:
+    def of(self, net: str, doublings: int = 0) -> tuple[float, float]:
         """Return (CPUs, GPUs) of a trial with this net; `auto` is resolved here.
 
         Args:
             net: its net.
-            larger: how often the trial has run out of memory: each time doubles its share.
+            doublings: how often the trial has run out of memory: each time doubles its share.
         """
-        cpus, gpus = self.asked(net)
+        cpus, gpus = self.requested(net)
         if gpus == "auto":
             gpus = 1 / self._on_a_gpu(net) if self.has_gpus else 0.0
         if cpus == "auto":
@@ -168,20 +168,20 @@ class Allocation:
             cpus = min(self._auto_cpus(net, node, gpus) for node in self._usable(gpus))
         cpus, gpus = float(cpus), float(gpus)
         if gpus:
-            return cpus, gpus if gpus >= 1 else min(1.0, gpus * 2**larger)
-        return min(cpus * 2**larger, max(cpus, *(node.cpus for node in self.nodes))), gpus
+            return cpus, gpus if gpus >= 1 else min(1.0, gpus * 2**doublings)
+        return min(cpus * 2**doublings, max(cpus, *(node.cpus for node in self.nodes))), gpus
 
-    def grows(self, net: str, larger: int) -> bool:
+    def can_double(self, net: str, doublings: int) -> bool:
         """Say whether a trial can get more than it has."""
-        return self.of(net, larger + 1) != self.of(net, larger)
+        return self.of(net, doublings + 1) != self.of(net, doublings)
 
-    def told(self, net: str, larger: int = 0) -> str:
-        """Name a share."""
-        cpus, gpus = self.of(net, larger)
+    def describe(self, net: str, doublings: int = 0) -> str:
+        """Return a trial's share in words."""
+        cpus, gpus = self.of(net, doublings)
         return f"{gpus:g} gpus" if gpus else f"{cpus:g} cpus"
 
-    def asked(self, net: str) -> tuple[Amount, Amount]:
-        """Return (CPUs, GPUs) as they were asked for, `auto` among them."""
+    def requested(self, net: str) -> tuple[Amount, Amount]:
+        """Return (CPUs, GPUs) as requested, either of which may be `auto`."""
         cpus, gpus = self.space.resources.for_net(net)
         return (
             self.setup.cpus if self.setup.cpus is not None else cpus,

@@ -1,6 +1,6 @@
-"""How many trials share a GPU, or a machine's cores: measured where the search is long enough.
+"""The number of trials that share a GPU, or a machine's cores, measured for long searches.
 
-Knows nothing of Ray: who measures on which machine is the caller's business.
+Knows nothing of Ray: the caller brings what measures on a machine.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from facesiam.config import Value
 from facesiam.training.throughput import Share
 from search.resources.allocation import Allocation, Node, Setup
-from search.resources.plan import seconds_in_all
+from search.resources.cost import seconds_in_all
 from search.space import SearchSpace
 
 WORTH_SECONDS = 600
-"""A search that is reckoned to be over sooner would not earn the measuring back."""
+"""A search that is estimated to take less is not worth the time that measuring takes."""
 
 Probe = Callable[[Mapping[str, Value], int, bool], Share]
-"""Settings, cores, GPU or not → what ``throughput.share_of`` finds on such a machine."""
+"""Takes settings, cores, and whether on a GPU; returns the result of ``throughput.share_of``."""
 
 
 def measure(
@@ -36,10 +36,10 @@ def measure(
         nodes: the machines; of different ones the first that has what it takes is measured on.
         drawn: whether the data are the drawn faces, which are few.
         probe: measures there.
-        say: told what was measured, line by line.
+        say: is given each line of the result.
     """
     at_once = {}
-    for net, settings in wanted(space, setup, nodes, drawn).items():
+    for net, settings in nets_to_measure(space, setup, nodes, drawn).items():
         gpu = any(node.gpus >= 1 for node in nodes)
         node = next(node for node in nodes if node.gpus >= 1 or not gpu)
         cores = node.cpus // max(1.0, node.gpus if gpu else 1.0)
@@ -52,7 +52,7 @@ def measure(
     return at_once
 
 
-def wanted(
+def nets_to_measure(
     space: SearchSpace, setup: Setup, nodes: Sequence[Node], drawn: bool
 ) -> dict[str, Mapping[str, Value]]:
     """Return, by net that is worth measuring, the settings of its most costly trial."""
@@ -60,18 +60,18 @@ def wanted(
         return {}
     shares = Allocation(space, setup, nodes)
     gpu = shares.has_gpus
-    asked = {net: shares.asked(net) for net in space.nets()}
+    asked = {net: shares.requested(net) for net in space.nets()}
     nets = {net for net, (cpus, gpus) in asked.items() if "auto" == (gpus if gpu else cpus)}
     found: dict[str, Mapping[str, Value]] = {}
     for config in space.examples():
         net = str(config["net"])
-        if net in nets and (net not in found or _cost(config) > _cost(found[net])):
+        if net in nets and (net not in found or _step_cost(config) > _step_cost(found[net])):
             found[net] = config
     return found
 
 
 def _lines(net: str, share: Share, gpu: bool) -> list[str]:
-    """Say what was measured and what follows, a line a way and one for the choice."""
+    """Return a line for each number of trials that was measured, and one for the choice."""
     device = "a GPU" if gpu else "the cores"
     lines = [
         f"{net}: {way.at_once} on {device}, {way.threads} threads each: "
@@ -85,8 +85,8 @@ def _lines(net: str, share: Share, gpu: bool) -> list[str]:
     return [*lines, f"{net}: {share.best.at_once} at once on {device}"]
 
 
-def _cost(config: Mapping[str, Value]) -> tuple[float, ...]:
-    """Order settings by the time and memory of a step."""
+def _step_cost(config: Mapping[str, Value]) -> tuple[float, ...]:
+    """Return a key that orders settings by the time and memory of a step."""
     pixels = int(config["batch_size"]) * int(config["image_size"]) ** 2
     joined = {"concat": 2, "difference": 1, "linear": 1}
     head = joined.get(str(config["join"]), 0) * int(config["hidden"])

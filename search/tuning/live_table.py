@@ -15,7 +15,7 @@ from rich.text import Text
 from facesiam.cli import say
 from facesiam.errors import shown
 from facesiam.objective import Objective
-from search.resources.plan import human_seconds
+from search.resources.cost import human_seconds
 
 ENDED = ("done", "stopped", "failed")
 

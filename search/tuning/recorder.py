@@ -313,8 +313,8 @@ class Recorder(tune.Callback):
         """Queue a trial again with twice its share, where there is more to give; say whether."""
         net = str(self.state.running[name].settings["net"])
         doublings = self.state.doublings.get(name, 0)
-        if self.shares is None or not self.shares.grows(net, doublings):
+        if self.shares is None or not self.shares.can_double(net, doublings):
             return False
         self.state.doublings[name] = doublings + 1
-        self._again(name, f"{reason}; tried again with {self.shares.told(net, doublings + 1)}")
+        self._again(name, f"{reason}; tried again with {self.shares.describe(net, doublings + 1)}")
         return True

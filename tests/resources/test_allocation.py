@@ -161,9 +161,9 @@ def test_a_share_doubles_up_to_the_whole_device(tmp_path: Path) -> None:
     one = space(tmp_path, "search: {net: [alexnet], lr: {low: 0.1, high: 1}}\n", "")
     gpu = Allocation(one, Setup(run=tmp_path, data=""), [Node(8, 1)], {"alexnet": 4})
     assert [gpu.of("alexnet", n)[1] for n in range(4)] == [0.25, 0.5, 1, 1]
-    assert [gpu.grows("alexnet", n) for n in range(3)] == [True, True, False]
+    assert [gpu.can_double("alexnet", n) for n in range(3)] == [True, True, False]
     two = Allocation(one, Setup(run=tmp_path, data="", gpus=2), [Node(8, 4)])
-    assert two.of("alexnet", 3)[1] == 2 and not two.grows("alexnet", 0)
+    assert two.of("alexnet", 3)[1] == 2 and not two.can_double("alexnet", 0)
     cores = Allocation(one, Setup(run=tmp_path, data="", cpus=3), [Node(8, 0), Node(4, 0)])
     assert [cores.of("alexnet", n)[0] for n in range(4)] == [3, 6, 8, 8]
 

@@ -43,7 +43,7 @@ def test_only_what_is_open_in_a_search_that_is_long_enough_is_measured(
     tmp_path: Path, text: str, setup: dict[str, float], nodes: list[Node], expected: set[str]
 ) -> None:
     given = Setup(run=tmp_path, data="", **setup)  # type: ignore[arg-type]
-    found = sharing.wanted(space(tmp_path, NETS + text), given, nodes, drawn=False)
+    found = sharing.nets_to_measure(space(tmp_path, NETS + text), given, nodes, drawn=False)
     assert set(found) == expected
     assert {config["join"] for config in found.values()} <= {"concat"}  # the larger head
 
@@ -51,8 +51,8 @@ def test_only_what_is_open_in_a_search_that_is_long_enough_is_measured(
 def test_a_search_on_drawn_faces_is_shorter(tmp_path: Path) -> None:
     few = space(tmp_path, "fixed: {epochs: 1}\nsearch: {lr: {low: 0.1, high: 1}}\ntrials: 8\n")
     setup = Setup(run=tmp_path, data="")
-    assert len(sharing.wanted(few, setup, CPU, drawn=False)) == 1
-    assert sharing.wanted(few, setup, CPU, drawn=True) == {}
+    assert len(sharing.nets_to_measure(few, setup, CPU, drawn=False)) == 1
+    assert sharing.nets_to_measure(few, setup, CPU, drawn=True) == {}
 
 
 def test_what_was_found_is_said_and_given_by_net(tmp_path: Path) -> None:

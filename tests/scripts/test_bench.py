@@ -18,7 +18,7 @@ from builders import ROOT
 from facesiam.config import TrialConfig
 from facesiam.nets import siamese
 from search.analysis.published import SPACES
-from search.resources.plan import seconds_of_rows
+from search.resources.cost import seconds_of_rows
 from search.space import load
 
 SCRIPTS = ROOT / "scripts"

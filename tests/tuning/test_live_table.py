@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from facesiam.objective import Objective
-from search.resources.plan import human_seconds
+from search.resources.cost import human_seconds
 from search.tuning.live_table import LiveTable
 
 

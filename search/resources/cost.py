@@ -1,0 +1,191 @@
+"""The cost of a search in seconds, from earlier runs on this machine or from arithmetic.
+
+Seconds an epoch come from earlier runs with the same net and data protocol where there are any;
+else from arithmetic with the rates below. Pruning is not predicted: an estimate is what the trials
+cost if each of them runs to its end.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from facesiam.config import Value
+from search.runs.journal import read_epochs, read_trials
+from search.runs.line_format import JournalError
+from search.space import SearchSpace
+from search.space.combinations import base
+
+GIGA_MACS = {
+    "alexnet": 0.66,
+    "vgg16_bn": 15.4,
+    "resnet18": 1.8,
+    "resnet50": 4.1,
+    "resnext50_32x4d": 4.2,
+    "densenet121": 2.8,
+    "googlenet": 1.5,
+    "convnext_tiny": 4.5,
+    "mobilenet_v3_large": 0.22,
+    "efficientnet_b0": 0.39,
+    "efficientnet_lite0": 0.39,
+    "efficientnet_lite1": 0.6,
+    "efficientnet_lite2": 0.86,
+}
+"""Multiply-adds of one 224×224 image through the convolutions, in 1e9; of another net 4 are taken.
+Counted by layer, or as torchvision's documentation has them."""
+SLOW = 8
+"""Factor by which a net of depthwise convolutions is slower on a CPU than its operations say
+(EfficientNet-lite0 at 112 pixels trains 88 images a second on the two cores of RATES, as
+spaces/cpu.yaml measured at its start)."""
+SAMPLES = {
+    ("frontal-triplets", False): 3000,
+    ("cfp-pairs", False): 8400,
+    ("frontal-triplets", True): 600,
+    ("cfp-pairs", True): 840,
+}
+"""Training triplets or pairs by protocol, of the whole CFP dataset and of the drawn one."""
+PEOPLE_IMAGES = {
+    (False, "protocol"): 3000,
+    (False, "all"): 4200,
+    (True, "protocol"): 600,
+    (True, "all"): 840,
+}
+"""Training images by whether they are drawn, and by `views`."""
+RATES = {"CPU": 0.4e12, "GPU": 60e12}
+"""Assumed operations a second of two CPU cores with bf16, and of a GPU of 2020 or later."""
+SAME = (
+    "net",
+    "join",
+    "hidden",
+    "protocol",
+    "fold",
+    "people",
+    "image_size",
+    "batch_size",
+    "images_per_person",
+    "views",
+    "freeze_stages",
+)
+"""Settings that decide the time of an epoch: an earlier trial counts if it agrees in them."""
+
+
+def estimate(space: SearchSpace, out: Path, count: int | None, drawn: bool) -> str:
+    """Return the estimated cost of a search as a sentence.
+
+    Args:
+        space: what is searched.
+        out: folder with earlier runs.
+        count: number of trials; None: as many as the examples of the space.
+        drawn: whether the data are the drawn faces.
+    """
+    examples = list(space.examples())
+    measured = _measured(out)
+    seconds, how = [], set()
+    for config in examples:
+        times = measured.get(_key(config))
+        how.add("earlier runs here" if times else "arithmetic, good to a factor of 3")
+        seconds.append(
+            int(config["epochs"])
+            * (statistics.median(times) if times else _epoch_seconds(config, drawn))
+        )
+    epochs = statistics.mean(int(config["epochs"]) for config in examples)
+    mean, number = statistics.mean(seconds), count or len(examples)
+    limit = f"; it halts after {space.minutes:g} minutes" if space.minutes else ""
+    return (
+        f"estimated cost: trials × epochs = {number} × {epochs:.0f}, "
+        f"{human_seconds(mean)} a trial, "
+        f"{human_seconds(mean * number)} in all, one after the other and none stopped "
+        f"(from {' and '.join(sorted(how))}){limit}"
+    )
+
+
+def seconds_in_all(space: SearchSpace, drawn: bool) -> float:
+    """Return the seconds of a search by arithmetic, one trial after the other and none stopped.
+
+    Args:
+        space: what is searched.
+        drawn: whether the data are the drawn faces, and not the whole of CFP.
+
+    Returns:
+        Seconds; infinity for a search without a last trial.
+    """
+    each = [int(config["epochs"]) * _epoch_seconds(config, drawn) for config in space.examples()]
+    return statistics.mean(each) * (space.count() or math.inf)
+
+
+def seconds_of_rows(spaces: Iterable[SearchSpace], rates: Mapping[str, float]) -> float | None:
+    """Return the seconds that the rows of the 2019 study train at measured rates, one by one.
+
+    Validation is left out.
+
+    Args:
+        spaces: whose rows.
+        rates: pairs of triplets a second, by NET/JOIN. An official pair has two images to itself
+            where a pair of a triplet has one and a half, and takes so much longer.
+
+    Returns:
+        Seconds, or None where the rate of a row's net and join is not known.
+    """
+    seconds = 0.0
+    for space in spaces:
+        for id in space.rows:
+            row = space.row_settings(id)
+            rate = rates.get(f"{row['net']}/{row['join']}")
+            if rate is None:
+                return None
+            protocol = str(row["protocol"])
+            triplets = protocol == "frontal-triplets"
+            pairs = SAMPLES[protocol, False] * (2 if triplets else 1)
+            seconds += int(row["epochs"]) * pairs / (rate if triplets else rate * 1.5 / 2)
+    return seconds
+
+
+def human_seconds(seconds: float) -> str:
+    """Return a duration as people say it: 45 s, 12 min, 3.4 h."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def _epoch_seconds(config: Mapping[str, Value], drawn: bool) -> float:
+    """Return seconds an epoch by arithmetic: operations of forward and backward over the rate."""
+    protocol = str(config["protocol"])
+    images = SAMPLES[protocol, drawn] * (3 if protocol == "frontal-triplets" else 2)
+    if config["images_per_person"]:  # each image once: 300 people with 10 frontal and 4 profiles
+        images = PEOPLE_IMAGES[drawn, str(config["views"])]
+    if people := int(config["people"]):  # of some 300 that train, or 60 drawn ones
+        images = min(images, people * images // (60 if drawn else 300))
+    scale = (int(config["image_size"]) / 224) ** 2
+    operations = images * 3 * 2 * GIGA_MACS.get(str(config["net"]), 4.0) * 1e9 * scale
+    from facesiam.device.hardware import (  # imports torch, so only where it is needed
+        DEPTHWISE,
+        gpu_names,
+    )
+
+    if gpu_names():
+        return operations / RATES["GPU"]
+    slow = SLOW if str(config["net"]).startswith(DEPTHWISE) else 1
+    return slow * operations / RATES["CPU"]
+
+
+def _measured(out: Path) -> dict[str, list[float]]:
+    """Return seconds an epoch of earlier runs under `out`, by the settings that decide them."""
+    times: dict[str, list[float]] = {}
+    for run in sorted(p.parent for p in out.glob("*/manifest.json")):
+        try:
+            epochs = read_epochs(run)
+            for name, trial in read_trials(run).items():
+                seconds = [row["seconds"] for row in epochs.get(name, [])]
+                times.setdefault(_key(trial["settings"]), []).extend(seconds)
+        except (JournalError, KeyError):
+            continue  # a damaged run is no measure, and no reason not to plan
+    return {key: values for key, values in times.items() if values}
+
+
+def _key(settings: Mapping[str, Value]) -> str:
+    return json.dumps([base(settings)[name] for name in SAME])  # older runs lack some
