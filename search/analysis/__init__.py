@@ -1,1 +1,1 @@
-"""What the trials of a run say: effects, overfitting, each rule's record, published figures."""
+"""The data frames of a run, and statistics over its trials."""

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from facesiam.config import Value
+from search.analysis.formatting import NOTHING
 from search.analysis.overfitting import at_chance
 from search.space import SearchSpace, load
 from search.space.shipped import SPACES, whole
@@ -80,13 +81,16 @@ class PublishedRow:
     def figure(self, name: str) -> str:
         """Return a published figure as the study prints it; – where it has none."""
         if name not in self.published:
-            return "–"
+            return NOTHING
         value = self.published[name]
         return letter(value) if name == "overfit" else str(value)
 
 
 def rows(*searched: SearchSpace) -> dict[str, PublishedRow]:
     """Return the rows of both codes, and those that only the given spaces have, by id.
+
+    Args:
+        searched: spaces whose rows are added.
 
     Raises:
         SpaceError: a space file that the package brings along is missing or cannot be read.
@@ -101,18 +105,21 @@ def rows(*searched: SearchSpace) -> dict[str, PublishedRow]:
 
 
 def recorded_curve(row: str) -> pd.DataFrame | None:
-    """Return the recorded curve of a row: epoch, and the losses and accuracies.
+    """Return the recorded epochs of a row: epoch, train_loss, train_acc, val_loss and val_acc.
 
-    None where there is none: row F, or a row that is not of the study.
+    Args:
+        row: its id. Row F left no curve; for it, or a row not of the study, None is returned.
     """
     path = whole() / f"{row}.csv"
     return pd.read_csv(path) if row.isalnum() and path.is_file() else None
 
 
 def recorded_runs() -> pd.DataFrame:
-    """Return the study's own runs: trial, settings as they really ran, val_acc in [0, 1], chance.
+    """Return the study's own runs, a row each, as ``effects`` takes them.
 
-    ``chance`` says that the net never left chance.
+    Returns:
+        ``trial``, settings as they really ran, ``val_acc`` in [0, 1], and ``chance``: the net
+        never left chance.
 
     Raises:
         UserError: the recordings are not there.

@@ -1,4 +1,4 @@
-"""The scores files that tests leave: reading them, and McNemar's test of two on the same pairs."""
+"""The scores of test pairs: their file, read, and McNemar's test of two nets on the same pairs."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def read(path: Path) -> pd.DataFrame:
             f"{shown(', '.join(map(str, frame)))}"
         )
     numbers = frame[["same_person", "log_odds"]].apply(pd.to_numeric, errors="coerce")
-    for column, wrong in (
-        ("same_person", ~numbers["same_person"].isin((0, 1))),
-        ("log_odds", numbers["log_odds"].isna() & ~frame["log_odds"].isna()),
+    for column, wrong, form in (
+        ("same_person", ~numbers["same_person"].isin((0, 1)), "0 or 1"),
+        ("log_odds", numbers["log_odds"].isna() & ~frame["log_odds"].isna(), "a number"),
     ):
         if wrong.any():
             at = int(np.flatnonzero(wrong)[0])
             found = shown(str(frame[column][at]))
-            raise RunError(f"{path}: line {at + 2}: {column}: not one, got {found}")
+            raise RunError(f"{path}: line {at + 2}: {column}: must be {form}, got {found}")
     return frame.assign(
         same_person=numbers["same_person"].astype("int64"),
         log_odds=numbers["log_odds"].astype("float64"),

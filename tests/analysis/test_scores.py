@@ -51,8 +51,14 @@ def test_scores_that_are_no_numbers_come_back(tmp_path: Path) -> None:
     [
         ("left,right,label,same\n0,1,0,1.0\n", "of an older version, with probabilities"),
         ("left,right,score\n0,1,0\n", "must have the columns left, right, same_person, log_odds"),
-        ("left,right,same_person,log_odds\na,b,1,2.5\na,b,2,1.0\n", "line 3: same_person"),
-        ("left,right,same_person,log_odds\na,b,1,much\n", "line 2: log_odds: not one, got much"),
+        (
+            "left,right,same_person,log_odds\na,b,1,2.5\na,b,2,1.0\n",
+            "line 3: same_person: must be 0 or 1, got 2",
+        ),
+        (
+            "left,right,same_person,log_odds\na,b,1,much\n",
+            "line 2: log_odds: must be a number, got much",
+        ),
         ("left,right,same_person,log_odds\na,b,1,1.0\na,b,1,1.0,9,9\n", "not a scores file"),
         ("", "not a scores file"),
     ],
