@@ -13,7 +13,6 @@ import argparse
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -26,6 +25,7 @@ from search.analysis import frames, rule_audit
 from search.analysis.trial_story import story
 from search.analysis.trial_table import table
 from search.runs import layout
+from search.runs.json_files import Manifest
 from search.runs.layout import RunError, folder_of
 from search.runs.remote import open_run
 
@@ -42,7 +42,7 @@ def settings(run: str | Path) -> dict[str, TrialConfig]:
     return layout.settings(open_run(run))
 
 
-def manifest(run: str | Path) -> dict[str, Any]:
+def manifest(run: str | Path) -> Manifest:
     """Return what was recorded about a run, as ``layout.manifest``."""
     return layout.manifest(open_run(run))
 

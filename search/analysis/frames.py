@@ -16,6 +16,7 @@ from facesiam.files import atomic
 from facesiam.objective import Objective
 from search.analysis.mcnemar import PAIR_SETTINGS, McNemarResult, PairOutcomes, compare
 from search.runs.layout import RunError, folder_of, read
+from search.runs.line_format import EpochLine, TrialLine
 from search.space import SearchSpace
 from search.space import load as load_space
 
@@ -141,9 +142,7 @@ def _epochs_frame(measured: dict[str, list[dict[str, Any]]]) -> pd.DataFrame:
     return frame.astype(kinds)
 
 
-def _settings_of(
-    run: Path, trial: str, line: dict[str, Any], names: Iterable[str]
-) -> dict[str, Any]:
+def _settings_of(run: Path, trial: str, line: TrialLine, names: Iterable[str]) -> dict[str, Any]:
     ran = line.get("settings") or {}
     found = {name: ran.get(name) for name in names}
     for name, value in found.items():
@@ -160,9 +159,7 @@ def _fits(value: Any, kind: type) -> bool:
     return kind is float or (value == int(value) and abs(value) < 2**63)
 
 
-def _summary(
-    line: dict[str, Any], epochs: list[dict[str, Any]], objective: Objective
-) -> dict[str, Any]:
+def _summary(line: TrialLine, epochs: list[EpochLine], objective: Objective) -> dict[str, Any]:
     """Return a trial's columns, with the objective and the outcomes of its validation pairs."""
     scores = [_or_nan(epoch.get(objective.metric)) for epoch in epochs]
     position = objective.best_epoch(scores)
@@ -187,9 +184,7 @@ def _summary(
     }
 
 
-def _outcomes(
-    line: dict[str, Any], share: float, n: int, right: str | None
-) -> PairOutcomes | None:
+def _outcomes(line: TrialLine, share: float, n: int, right: str | None) -> PairOutcomes | None:
     """Return what is known of the validation pairs at the best epoch; None without a score."""
     if math.isnan(share):
         return None

@@ -14,7 +14,7 @@ from facesiam.evaluation.metrics import METRICS
 from search.analysis.frames import load, require_results
 from search.analysis.overfitting import at_chance
 from search.runs import layout
-from search.runs.json_files import read_test
+from search.runs.json_files import Manifest, read_test
 from search.runs.remote import open_run
 from search.space import SearchSpace
 from search.space import load as load_space
@@ -48,7 +48,7 @@ class Run:
 
     folder: Path
     searched: SearchSpace
-    manifest: dict[str, Any]
+    manifest: Manifest
     trials: pd.DataFrame
     epochs: pd.DataFrame
     configs: dict[str, TrialConfig]

@@ -13,14 +13,24 @@ import os
 from collections.abc import Iterable, Iterator
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from facesiam.errors import FileError, MissingFileError, shown
 from facesiam.files import open_regular
 from search.runs import line_format
 from search.runs.field_checks import is_whole
 from search.runs.gaps import Watch
-from search.runs.line_format import EPOCHS, LONGEST, REPAIR, TRIALS, Event, JournalError, parsed
+from search.runs.line_format import (
+    EPOCHS,
+    LONGEST,
+    REPAIR,
+    TRIALS,
+    EpochLine,
+    Event,
+    JournalError,
+    TrialLine,
+    parsed,
+)
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
@@ -50,7 +60,7 @@ def read_events(run: Path) -> Iterator[Event]:
     watch.close()
 
 
-def read_trials(run: Path) -> dict[str, dict[str, Any]]:
+def read_trials(run: Path) -> dict[str, TrialLine]:
     """Return the last known line of every trial, by id, in the order in which they started.
 
     Raises:
@@ -59,7 +69,7 @@ def read_trials(run: Path) -> dict[str, dict[str, Any]]:
     return read(run)[0]
 
 
-def read_epochs(run: Path) -> dict[str, list[dict[str, Any]]]:
+def read_epochs(run: Path) -> dict[str, list[EpochLine]]:
     """Return the epochs of every trial, by id, each epoch once and in order.
 
     Raises:
@@ -68,18 +78,18 @@ def read_epochs(run: Path) -> dict[str, list[dict[str, Any]]]:
     return read(run)[1]
 
 
-def read(run: Path) -> tuple[dict[str, dict[str, Any]], dict[str, list[dict[str, Any]]]]:
+def read(run: Path) -> tuple[dict[str, TrialLine], dict[str, list[EpochLine]]]:
     """Return what ``read_trials`` and ``read_epochs`` do, of one moment.
 
     Raises:
         JournalError: as ``read_events``.
     """
-    trials: dict[str, dict[str, Any]] = {}
-    epochs: dict[str, dict[int, dict[str, Any]]] = {}
+    trials: dict[str, TrialLine] = {}
+    epochs: dict[str, dict[int, EpochLine]] = {}
     for name, row in read_events(run):
         trial = row["trial"]
         if name == TRIALS:
-            trials[trial] = {**trials.get(trial, {}), **row}
+            trials.setdefault(trial, {}).update(cast(TrialLine, row))
         else:
             epochs.setdefault(trial, {})[row["epoch"]] = row
     return trials, {trial: [by[n] for n in sorted(by)] for trial, by in epochs.items()}

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, cast
 
 from facesiam.errors import FileError
 from facesiam.files import read_json
@@ -79,7 +79,47 @@ KNOWN = {
 }
 
 
-def read_manifest(path: Path) -> dict[str, Any]:
+class Session(TypedDict, total=False):
+    """One driver's part in a run: from its start, or a --resume, to its end."""
+
+    started: str
+    """In UTC, as ISO 8601; so is the end."""
+    finished: str | None
+    command: str
+    """As it was given, without secrets."""
+    commit: str | None
+    trainer: str
+    """Hash of the trainer's code."""
+    sampler: int
+    """Version of what TPE chooses by; missing: 1."""
+    nodes: list[dict[str, float]]
+    """CPUs and GPUs of each machine."""
+    cannot_act: list[str]
+    """A sentence for each pruning rule that could stop no trial."""
+
+
+class Manifest(TypedDict, total=False):
+    """What a run was made with; a field that an older version did not note is missing."""
+
+    name: str
+    started: str
+    finished: str | None
+    """None unless the search came to its end."""
+    command: str
+    seed: int
+    algorithm: str
+    metric: str
+    mode: str
+    versions: dict[str, str]
+    """Of Python and of the packages that numbers depend on."""
+    commit: str | None
+    machine: dict[str, Any]
+    data: dict[str, str] | None
+    """Their source, and the key of their content."""
+    sessions: list[Session]
+
+
+def read_manifest(path: Path) -> Manifest:
     """Return what a manifest.json holds.
 
     Raises:
@@ -89,10 +129,10 @@ def read_manifest(path: Path) -> dict[str, Any]:
     noted = _read_object(path, MANIFEST)
     if why := invalid_field(noted.get("data") or {}, _DATA):
         raise FileError(f"{path}: data, {why}")
-    return noted
+    return cast(Manifest, noted)
 
 
-def data_of(noted: Mapping[str, Any], path: Path) -> tuple[str, str]:
+def data_of(noted: Manifest, path: Path) -> tuple[str, str]:
     """Return where a run's data came from, and the key of their content.
 
     Args:

@@ -7,7 +7,6 @@ damaged, becomes one sentence.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from facesiam.config import TrialConfig
 from facesiam.config.settings import did_you_mean
@@ -15,7 +14,8 @@ from facesiam.config.trial import recorded
 from facesiam.errors import ConfigError, FileError, MissingFileError, UserError
 from facesiam.files import exists, is_dir
 from search.runs import journal, json_files
-from search.runs.line_format import TRIALS, JournalError
+from search.runs.json_files import Manifest
+from search.runs.line_format import TRIALS, EpochLine, JournalError, TrialLine
 
 MANIFEST, SPACE, WARM_START = "manifest.json", "space.yaml", "prior.json"
 """Files of a run besides its journal."""
@@ -41,7 +41,7 @@ def settings(run: str | Path) -> dict[str, TrialConfig]:
     return configs
 
 
-def manifest(run: str | Path) -> dict[str, Any]:
+def manifest(run: str | Path) -> Manifest:
     """Return what the driver noted about the run: versions, data, machine, seed, command.
 
     Raises:
@@ -88,7 +88,7 @@ def folder_of(run: str | Path) -> Path:
     return folder
 
 
-def read(run: str | Path) -> tuple[Path, dict[str, Any], dict[str, list[dict[str, Any]]]]:
+def read(run: str | Path) -> tuple[Path, dict[str, TrialLine], dict[str, list[EpochLine]]]:
     """Return the folder, each trial's last known line, and its epochs' lines, both by trial.
 
     Raises:

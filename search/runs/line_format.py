@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import fields
-from typing import Any
+from typing import Any, Literal, TypedDict, get_args
 
-from facesiam.config import EpochMetrics
+from facesiam.config import EpochMetrics, Value
 from facesiam.errors import UserError, shown
 from search.runs.field_checks import (
     MAX_WHOLE,
@@ -31,8 +31,51 @@ LONGEST = 2**20
 """Bytes that a line may have: the longest that is written, with a failed trial's log, has 4 kB."""
 Event = tuple[str, dict[str, Any]]
 """The name of a file, and a line of it."""
+Status = Literal["pending", "running", "interrupted", "failed", "done", "stopped"]
+STATUSES: tuple[str, ...] = get_args(Status)
+
+
+class TrialLine(TypedDict, total=False):
+    """A line of trials.jsonl; the last value of each field counts."""
+
+    n: int
+    """Number of the line, from 1, counted over both files."""
+    trial: str
+    status: Status
+    row: str | None
+    """The row of the space that it is, None where the sampler chose it."""
+    settings: dict[str, Value]
+    time: float
+    """Seconds since 1970."""
+    control: bool
+    """A rule would have stopped it, and it runs on so that the rule can be checked."""
+    stop_rule: str | None
+    stop_reason: str | None
+    stop_epoch: int | None
+    """Epoch of the decision, from 0."""
+    stop_rung: float | None
+    """Epochs of ASHA's rung."""
+    stop_value: float | None
+    stop_cutoff: float | None
+    """What the score was compared with."""
+    stop_peers: int | None
+    """Trials at the rung, or recorded runs behind the odds."""
+    machine: str | None
+    key: str | None
+    """Hash of settings, data, weights and the trainer's code."""
+    reused: str | None
+    """The run and the trial that its results were taken from."""
+    larger: int
+    """How often it was given more of a machine after it ran out of memory."""
+    log: list[str]
+    """The end of a failed trial's output."""
+    ran: list[dict[str, Any]]
+    """From which epoch on it ran on which device, with which threads and precision."""
+
+
+EpochLine = dict[str, Any]
+"""A line of epochs.jsonl: ``n``, ``trial``, and by name every field of EpochMetrics."""
 REPAIR = "python -m search.results RUN --repair brings it to what is known for sure"
-STATUSES = ("pending", "running", "interrupted", "failed", "done", "stopped")
 SHARES = ("train_acc", "val_acc", "val_auc", "trunk_grad_zero", "trunk_live", "head_live")
 
 

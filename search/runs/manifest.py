@@ -18,7 +18,7 @@ from facesiam.device.cores import cores
 from facesiam.device.hardware import gpu_names
 from facesiam.files import exists, write_text
 from facesiam.fingerprint import trainer_version
-from search.runs.json_files import read_manifest
+from search.runs.json_files import Manifest, Session, read_manifest
 from search.runs.layout import MANIFEST
 from search.space import SearchSpace
 from search.space.spec import SAMPLER
@@ -48,7 +48,8 @@ def begin(
         Whether the trainer is another than the one that the run began with.
     """
     file, changed = run / MANIFEST, False
-    session = {
+    known: Manifest
+    session: Session = {
         "started": _now(),
         "finished": None,
         "command": command,

@@ -136,10 +136,8 @@ def lent(runs: Iterable[str]) -> dict[str, ReusableTrial]:
             rows = epochs.get(trial, [])
             planned = line.get("settings", {}).get("epochs")
             whole = line["status"] == "done" and len(rows) == planned
-            if line.get("key") and whole:
-                found.setdefault(
-                    line["key"], ReusableTrial(run, trial, rows, line.get("ran") or ())
-                )
+            if whole and (key := line.get("key")):
+                found.setdefault(key, ReusableTrial(run, trial, rows, line.get("ran") or ()))
     return found
 
 
