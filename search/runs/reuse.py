@@ -18,7 +18,7 @@ from search.runs.journal import read_trials
 from search.runs.remote import open_run
 from search.space import SearchSpace, load
 from search.space.contradictions import unused
-from search.space.spec import CERTAIN
+from search.space.prune import CERTAIN
 
 if TYPE_CHECKING:
     from facesiam.device.arithmetic import ComputeHistory

@@ -9,7 +9,7 @@ from collections.abc import Collection
 
 from search.space.errors import Finding, Place
 from search.space.model import SearchSpace
-from search.space.spec import CERTAIN, RULES, pruning
+from search.space.prune import CERTAIN, RULES, pruning
 
 
 def mode_of(metric: str) -> str:

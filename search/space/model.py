@@ -17,7 +17,7 @@ from facesiam.objective import Objective
 from search.space import combinations, overrides
 from search.space.domains import Choice, Domain, Resources, Row, TrialLike, active
 from search.space.errors import SpaceError
-from search.space.spec import CERTAIN, pruning
+from search.space.prune import CERTAIN, pruning
 
 EXAMPLES = 2000
 """Most configurations that ``examples`` lists; of larger spaces it draws as many."""

@@ -44,7 +44,7 @@ def key(
     low: float | None = None,
     high: float | None = None,
 ) -> Any:
-    """Return the field of a key, with its default and bounds; its docstring is its meaning."""
+    """Return the field of a key, with its default and bounds. Its meaning is its docstring."""
     return Field(default, gt=above, ge=low, le=high)
 
 
@@ -94,9 +94,7 @@ def _control_character(text: str) -> str | None:
 class Part(BaseModel):
     """A mapping of a space file. It takes its fields for keys, and no others."""
 
-    model_config = ConfigDict(
-        extra="forbid", use_attribute_docstrings=True, json_schema_extra={"minProperties": 1}
-    )
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"minProperties": 1})
     _filled = model_validator(mode="before")(filled)
 
     @field_validator("*", mode="before")

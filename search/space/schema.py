@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
-from typing import Any, cast
+from itertools import pairwise
+from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from facesiam.config import SETTINGS
 from facesiam.config.settings import Setting
+from search.space.parts import Part
 from search.space.searched import Choices, Span
 from search.space.spec import SpaceFile
 
@@ -50,7 +54,7 @@ def schema() -> Schema:
         keys[model][key] |= _ref(definition)
     forms = [keys["Choices"]["choices"], _ref("Choices")]
     conditions = {name: _one_or_more(_ref(name)) for name in SETTINGS}
-    found = {
+    return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         **models.pop("SpaceFile"),
         "title": "Space file",
@@ -66,12 +70,20 @@ def schema() -> Schema:
             **{name: _value(setting) for name, setting in SETTINGS.items()},
         },
     }
-    # A meaning is a docstring, which goes on over several lines.
-    return cast(Schema, json.loads(json.dumps(found).replace(r"\n", " ")))
 
 
 class _Generator(GenerateJsonSchema):
-    """Leaves out titles of keys, which only repeat their names, and defaults that say nothing."""
+    """Leaves out titles of keys, which only repeat their names, and defaults that say nothing.
+
+    The description of a key is its docstring, which pydantic would look for at each import.
+    """
+
+    def model_schema(self, schema: Any) -> Schema:
+        made = super().model_schema(schema)
+        for part in reversed(schema["cls"].__mro__):
+            for name, meaning in _docstrings(part).items() if issubclass(part, Part) else ():
+                made["properties"][name]["description"] = meaning
+        return made
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
@@ -79,6 +91,20 @@ class _Generator(GenerateJsonSchema):
     def default_schema(self, schema: Any) -> Schema:
         empty = schema.get("default") in (None, "", {})
         return self.generate_inner(schema["schema"]) if empty else super().default_schema(schema)
+
+
+def _docstrings(part: type[Part]) -> dict[str, str]:
+    """Return the docstrings of a class's fields, by field, each as one line."""
+    (definition,) = ast.parse(inspect.getsource(part)).body
+    assert isinstance(definition, ast.ClassDef)
+    return {
+        field.target.id: " ".join(str(text.value.value).split())
+        for field, text in pairwise(definition.body)
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(field.target, ast.Name)
+        and isinstance(text, ast.Expr)
+        and isinstance(text.value, ast.Constant)
+    }
 
 
 def _value(setting: Setting) -> Schema:

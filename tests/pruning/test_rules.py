@@ -13,13 +13,13 @@ from search.pruning.late_start import WITHIN, Odds
 from search.pruning.recorded_runs import Curve, shipped
 from search.pruning.rules import RULES, chance, dead, diverged, plateau
 from search.pruning.stop_decision import StopDecision
-from search.space import spec
+from search.space import prune
 
 NAN = math.nan
 
 
 def test_every_rule_of_a_space_file_is_here_or_is_asha() -> None:
-    assert set(RULES) | {"asha"} == set(spec.RULES) and "asha" not in RULES
+    assert set(RULES) | {"asha"} == set(prune.RULES) and "asha" not in RULES
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -31,7 +31,7 @@ def test_the_defaults_of_a_rule_are_those_of_a_space_file(name: str) -> None:
     }
     if name == "chance":  # the level is the history's, as ASHA waits for the same take-off
         given["level"] = History().level
-    options = spec.RULES[name]
+    options = prune.RULES[name]
     assert given == (options.model_construct().model_dump() if options else {})
     assert bool(given) == (name in ("chance", "plateau"))
 
@@ -390,7 +390,7 @@ def test_plateau_stops_nobody_on_what_is_unknown(history: History) -> None:
 
 def stopped(curve: Curve, leader: float) -> dict[str, int]:
     """Return at which epoch each rule would stop a run that knows the leader from the start."""
-    defaults, odds = spec.pruning(), Odds(shipped(), own=True)
+    defaults, odds = prune.pruning(), Odds(shipped(), own=True)
     found: dict[str, int] = {}
     for rule in (chance, plateau):
         given = dict(defaults[rule.__name__])

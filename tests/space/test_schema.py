@@ -13,7 +13,8 @@ from builders import ROOT
 
 from facesiam.config import SETTINGS
 from facesiam.config.settings import Setting
-from search.space import SpaceError, load, spec
+from search.space import SpaceError, load
+from search.space.prune import RULES
 from search.space.schema import COMMAND, schema, text
 
 
@@ -173,7 +174,7 @@ def test_every_rule_has_its_help_and_default() -> None:
         "control": 0,
     }
     assert all(each["description"] for each in rules.values())
-    for name, options in spec.RULES.items():
+    for name, options in RULES.items():
         if options is None:
             assert rules[name]["type"] == "boolean"
             continue
