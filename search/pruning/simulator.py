@@ -1,4 +1,4 @@
-"""A search over recorded runs, simulated: orders of arrival, workers, and what stops a run."""
+"""A simulated search over recorded runs: orders of arrival, workers and pruning policies."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from search.pruning.stop_decision import StopDecision
 from search.space import SearchSpace
 
 THRESHOLD, PATIENCE = 0.53, 5
-"""The rule of thumb that ours are compared with."""
+"""The rule of thumb with which the rules are compared."""
 
 
 class Arrival(NamedTuple):
@@ -29,10 +29,10 @@ class Arrival(NamedTuple):
 
 
 class Policy(Protocol):
-    """Decides after each epoch."""
+    """Decides after each epoch whether a run stops."""
 
     def begin(self, run: Arrival) -> None:
-        """Take note of a run that starts."""
+        """Add a run that starts."""
 
     def decide(self, run: Arrival, epoch: int) -> StopDecision | None:
         """Return why the run stops after this epoch, from 0; None: it goes on."""
@@ -40,7 +40,7 @@ class Policy(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one simulated search came to."""
+    """The result of one simulated search."""
 
     epochs: int
     seconds: float
@@ -49,7 +49,7 @@ class Outcome:
 
 
 def simulate(runs: Sequence[Arrival], policy: Policy, workers: int) -> Outcome:
-    """Run the recorded runs in their order on so many workers, stopped as the policy says."""
+    """Simulate a search over recorded runs, in their order, at so many workers."""
     queue, events = list(reversed(runs)), list[tuple[float, int, int, Arrival]]()
     spent, clock, started = 0, 0.0, 0
     finished: list[Arrival] = []
@@ -82,13 +82,13 @@ def simulate(runs: Sequence[Arrival], policy: Policy, workers: int) -> Outcome:
 
 
 class NoPruning:
-    """Stops nothing."""
+    """Stops no run."""
 
     def begin(self, run: Arrival) -> None:
-        """Nothing to note."""
+        """Do nothing."""
 
     def decide(self, run: Arrival, epoch: int) -> StopDecision | None:
-        """Let it go on."""
+        """Return None."""
         return None
 
 
@@ -110,11 +110,11 @@ class RayAshaPolicy(NoPruning):
         self.asha = RayAsha(_asha_of(searched), searched.objective, searched.max_epochs())
 
     def begin(self, run: Arrival) -> None:
-        """Give the run its place."""
+        """Add a run that starts."""
         self.asha.begin(run.name)
 
     def decide(self, run: Arrival, epoch: int) -> StopDecision | None:
-        """Ask Ray."""
+        """Return a decision where Ray stops the run."""
         score = run.curve.rows[epoch].get(self.metric)
         if score is None or not self.asha.stops(run.name, epoch + 1, score):
             return None
@@ -122,26 +122,29 @@ class RayAshaPolicy(NoPruning):
 
 
 class SchedulerPolicy(NoPruning):
-    """The scheduler of a search."""
+    """The scheduler of a real search."""
 
     def __init__(self, searched: SearchSpace, odds: Odds) -> None:
         self.scheduler, self.odds = Scheduler(searched, odds), odds
 
     def begin(self, run: Arrival) -> None:
-        """Tell the scheduler of the run; a curve that taught the odds is left out of them."""
+        """Add a run that starts; the odds leave out its own curve."""
         self.scheduler.begin(run.name, run.curve.settings)
         known = self.odds.knows(run.curve)
         self.scheduler.histories[run.name].name = run.curve.id if known else ""
 
     def decide(self, run: Arrival, epoch: int) -> StopDecision | None:
-        """Ask the scheduler."""
+        """Return the decision of the scheduler."""
         self.scheduler.add_epoch(run.name, run.curve.rows[epoch] | {"epoch": epoch})
         last = epoch + 1 == len(run.curve.rows)
         return self.scheduler.decide(run.name, last)
 
 
 def top_k(runs: Sequence[Arrival], k: int, workers: int, searched: SearchSpace) -> Outcome:
-    """One epoch for every run, then the best k of them to their end; ties to the first to come."""
+    """Simulate one epoch for every run, then the best k of them to their end.
+
+    Of equal runs the first to arrive is taken.
+    """
     chosen = {run.name for run in by_first_epoch(runs, searched)[:k]}
     stops = {run.name: StopDecision("top k", "", 0) for run in runs if run.name not in chosen}
     first = simulate([_cut(run, 0, 1) for run in runs], NoPruning(), workers)
@@ -159,7 +162,7 @@ def by_first_epoch(runs: Sequence[Arrival], searched: SearchSpace) -> list[Arriv
     return sorted(runs, key=lambda run: -objective.key(run.curve.rows[0].get(objective.metric)))
 
 
-def order_of(
+def random_order(
     runs: Sequence[Curve], seed: int, number: int, trials: int | None = None
 ) -> list[Arrival]:
     """Return the runs in a random order, always the same for (seed, number).
@@ -177,23 +180,23 @@ def order_of(
     return [Arrival(f"{curve.id}#{place}", curve) for place, curve in enumerate(chosen)]
 
 
-def late(curve: Curve, epochs: int, seed: int = 0) -> Curve:
-    """Return the run as if it had guessed for so many epochs first, and ended when it does.
+def delayed(curve: Curve, epochs: int, seed: int = 0) -> Curve:
+    """Return the run as if it had guessed for so many epochs first, with the same length.
 
-    What it guesses is drawn: so many fair coins as it has validation pairs, or, where the
-    threshold is chosen on them, the best of a random order of them.
+    The guesses are drawn: as many fair coins as it has validation pairs, or, where the threshold
+    is chosen on them, the best threshold for a random order of them.
     """
     rng, pairs = random.Random(f"{seed}/late/{curve.id}"), int(curve.rows[0].get("val_pairs", 0))
-    guess = _chosen if is_calibrated(curve.settings) else _coins
+    guess = _calibrated_guess if is_calibrated(curve.settings) else _guess
     guesses = [curve.rows[0] | {"val_acc": guess(rng, pairs)} for _ in range(epochs)]
     return replace(curve, rows=(*guesses, *curve.rows)[: len(curve.rows)])
 
 
-def _coins(rng: random.Random, pairs: int) -> float:
+def _guess(rng: random.Random, pairs: int) -> float:
     return rng.getrandbits(pairs).bit_count() / pairs if pairs else 0.5
 
 
-def _chosen(rng: random.Random, pairs: int) -> float:
+def _calibrated_guess(rng: random.Random, pairs: int) -> float:
     """Return the accuracy at the best threshold of scores in random order."""
     steps = [1, -1] * (pairs // 2)
     rng.shuffle(steps)

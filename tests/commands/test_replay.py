@@ -9,22 +9,24 @@ from pathlib import Path
 import pytest
 from builders import SPACES
 
-from search import replay
+from search.pruning import comparison
+from search.pruning.comparison import PolicyResult, compare, contests
 from search.pruning.late_start import Odds
 from search.pruning.recorded_runs import SHIPPED, Curve, read
 from search.pruning.simulator import (
     Arrival,
     NoPruning,
+    Outcome,
     RayAshaPolicy,
     SchedulerPolicy,
     ThresholdPolicy,
-    late,
-    order_of,
+    delayed,
+    random_order,
     simulate,
     top_k,
 )
 from search.pruning.stop_decision import StopDecision
-from search.replay import contest, contests, main
+from search.replay import main
 from search.space import SearchSpace, load
 
 CODE2 = SPACES / "code2.yaml"
@@ -111,17 +113,17 @@ def test_our_policy_is_the_scheduler_of_a_search(space: SearchSpace) -> None:
 
 def test_orders_are_random_and_repeat(space: SearchSpace) -> None:
     runs = [run(name, [0.5]).curve for name in "abcdef"]
-    names = [[a.name for a in order_of(runs, 0, number)] for number in range(40)]
-    assert names[0] == [a.name for a in order_of(runs, 0, 0)]
+    names = [[a.name for a in random_order(runs, 0, number)] for number in range(40)]
+    assert names[0] == [a.name for a in random_order(runs, 0, 0)]
     assert all(sorted(order) == list("abcdef") for order in names)
     assert len({tuple(order) for order in names}) > 30
-    drawn = order_of(runs, 0, 0, trials=100)
+    drawn = random_order(runs, 0, 0, trials=100)
     assert len({a.name for a in drawn}) == 100 and {a.curve.id for a in drawn} == set("abcdef")
 
 
 def test_a_late_run_guesses_first_and_ends_when_it_did() -> None:
     curve = run("a", [0.8, 0.9, 0.7], pairs=400).curve
-    shifted = late(curve, 2)
+    shifted = delayed(curve, 2)
     scores = [row["val_acc"] for row in shifted.rows]
     assert len(scores) == 3 and scores[2] == 0.8
     assert all(0.4 < score < 0.6 and (score * 400).is_integer() for score in scores[:2])
@@ -133,7 +135,7 @@ def test_a_late_run_whose_threshold_is_chosen_guesses_above_a_half() -> None:
     400 such 0.7."""
     arrival = run("a", [0.8] * 401)
     arrival.curve.settings["join"] = "cosine"
-    scores = [row["val_acc"] for row in late(arrival.curve, 400).rows[:400]]
+    scores = [row["val_acc"] for row in delayed(arrival.curve, 400).rows[:400]]
     assert min(scores) >= 0.5
     assert sum(scores) / 400 == pytest.approx(0.514, abs=0.0011)
 
@@ -142,15 +144,15 @@ def test_a_row_is_what_the_orders_say(space: SearchSpace) -> None:
     """Of two orders one ends the best; in the other a rule stops it, and 0.01 less ends."""
     best, near, far = run("best", [0.9]), run("near", [0.89]), run("far", [0.5])
     order = [best, near, far]
-    first = replay.Outcome(3, 3600.0, (best, near, far), {})
-    second = replay.Outcome(
+    first = Outcome(3, 3600.0, (best, near, far), {})
+    second = Outcome(
         1,
         7200.0,
         (near,),
         {"best": StopDecision("chance", "", 0), "far": StopDecision("asha", "", 0)},
     )
     curves = [arrival.curve for arrival in order]
-    row = replay._row("x", [first, second], [order, order], curves, space)
+    row = comparison._result("x", [first, second], [order, order], curves, space)
     assert (row.kept, row.kept_best) == (0.5, 0.5)
     assert (row.epochs, row.epochs_low, row.epochs_high) == pytest.approx((2 / 3, 1 / 3, 1))
     assert row.hours == 1.5
@@ -159,15 +161,15 @@ def test_a_row_is_what_the_orders_say(space: SearchSpace) -> None:
 
 
 @pytest.fixture(scope="module")
-def replayed(space: SearchSpace) -> dict[str, list[replay.Row]]:
+def replayed(space: SearchSpace) -> dict[str, list[PolicyResult]]:
     """The documents' runs in 300 orders of arrival at 4 workers, as the README quotes them."""
     found = contests(read(SHIPPED), space)
-    return {key[0]: contest(runs, space, workers=4, orders=300) for key, runs in found.items()}
+    return {key[0]: compare(runs, space, workers=4, orders=300) for key, runs in found.items()}
 
 
 @pytest.mark.parametrize(("protocol", "most"), [("cfp-pairs", 0.42), ("frontal-triplets", 0.35)])
 def test_the_default_rules_keep_the_documents_best_and_stop_no_good_run(
-    replayed: dict[str, list[replay.Row]], protocol: str, most: float
+    replayed: dict[str, list[PolicyResult]], protocol: str, most: float
 ) -> None:
     ours = replayed[protocol][-1]
     assert ours.policy == "ASHA and rules"
@@ -176,13 +178,13 @@ def test_the_default_rules_keep_the_documents_best_and_stop_no_good_run(
     assert ours.false_stops == {}
 
 
-def test_one_epoch_then_top_k_comes_to_our_cost(replayed: dict[str, list[replay.Row]]) -> None:
+def test_one_epoch_then_top_k_comes_to_our_cost(replayed: dict[str, list[PolicyResult]]) -> None:
     for rows in replayed.values():
         top = next(row for row in rows if row.policy.startswith("one epoch"))
         assert top.epochs == pytest.approx(rows[-1].epochs, abs=0.01)
 
 
-def test_the_others_do_what_they_are_known_to_do(replayed: dict[str, list[replay.Row]]) -> None:
+def test_the_others_do_what_they_are_known_to_do(replayed: dict[str, list[PolicyResult]]) -> None:
     by = {key: {row.policy: row for row in rows} for key, rows in replayed.items()}
     for rows in by.values():
         assert rows["everything"].epochs == rows["everything"].kept_best == 1
@@ -196,10 +198,10 @@ def test_the_others_do_what_they_are_known_to_do(replayed: dict[str, list[replay
 
 def test_a_best_run_that_starts_late_is_lost_without_the_rules(space: SearchSpace) -> None:
     runs = [
-        late(curve, 4) if curve.id == "6" else curve
+        delayed(curve, 4) if curve.id == "6" else curve
         for curve in contests(read(SHIPPED), space)["cfp-pairs", 2800]
     ]
-    rows = {row.policy: row for row in contest(runs, space, workers=4, orders=60)}
+    rows = {row.policy: row for row in compare(runs, space, workers=4, orders=60)}
     assert rows["ASHA and rules"].kept >= 0.95
     assert rows["our ASHA, no rules"].kept < 0.7 and rows["Ray's ASHA"].kept < 0.7
 
@@ -220,7 +222,7 @@ def test_the_dead_are_stopped_where_the_recording_has_their_vital_signs(
         else curve
         for curve in runs
     ]
-    before, after = (contest(r, space, workers=4, orders=40)[-1] for r in (runs, signed))
+    before, after = (compare(r, space, workers=4, orders=40)[-1] for r in (runs, signed))
     assert after.stopped["dead"] == 2 and after.epochs < before.epochs and after.kept >= 0.95
 
 

@@ -1,0 +1,211 @@
+"""Pruning policies compared on recorded runs: what each spends, and whether it keeps the best."""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+import math
+import statistics
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from facesiam.evaluation.metrics import wilson
+from search.pruning import recorded_runs
+from search.pruning.late_start import WITHIN, Odds
+from search.pruning.recorded_runs import Curve
+from search.pruning.simulator import (
+    PATIENCE,
+    THRESHOLD,
+    Arrival,
+    NoPruning,
+    Outcome,
+    Policy,
+    RayAshaPolicy,
+    SchedulerPolicy,
+    ThresholdPolicy,
+    by_first_epoch,
+    random_order,
+    simulate,
+    top_k,
+)
+from search.space import SearchSpace
+
+KEPT = 0.005
+"""The best is kept where the best run that reached its end comes within this of it."""
+
+
+@dataclass(frozen=True)
+class PolicyResult:
+    """The result of one policy over all orders of arrival."""
+
+    policy: str
+    kept: float
+    """Share of the orders in which a run that ended came within KEPT of the contest's best."""
+    kept_low: float
+    kept_high: float
+    kept_best: float
+    """The same for the very best."""
+    epochs: float
+    """Mean share of all recorded epochs that it spent, and the least and the most of any order."""
+    epochs_low: float
+    epochs_high: float
+    hours: float
+    """Mean wall-clock time on the workers."""
+    stopped: dict[str, float]
+    """Mean number of runs stopped, by rule."""
+    false_stops: dict[str, int]
+    """By run and rule, the orders in which a rule other than ASHA stopped a run that would have
+    come within WITHIN of the best."""
+
+
+def contests(runs: Sequence[Curve], searched: SearchSpace) -> dict[tuple[str, int], list[Curve]]:
+    """Return the runs that have a score by contest, capped at the space's longest trial.
+
+    Runs of which the recording names no protocol count as of the space's.
+    """
+    found: dict[tuple[str, int], list[Curve]] = {}
+    own = searched.possible("protocol")[0]
+    for curve in runs:
+        capped = curve.with_protocol(str(own)).capped(searched.max_epochs())
+        if not math.isnan(capped.best(searched.objective)):
+            found.setdefault(capped.contest, []).append(capped)
+    return found
+
+
+def best_run(runs: Sequence[Curve], searched: SearchSpace) -> Curve:
+    """Return the run with the best score, the first of equals."""
+    objective = searched.objective
+    return max(runs, key=lambda curve: objective.key(curve.best(objective)))
+
+
+def compare(
+    runs: Sequence[Curve],
+    searched: SearchSpace,
+    *,
+    workers: int,
+    orders: int,
+    seed: int = 0,
+    trials: int | None = None,
+) -> list[PolicyResult]:
+    """Compare the rules of a space with other policies on the runs of one contest.
+
+    Args:
+        runs: recorded runs of one contest.
+        searched: whose `prune:` is tried; its longest trial caps the runs.
+        workers: how many runs go on at once.
+        orders: how many random orders of arrival.
+        seed: of the orders.
+        trials: draw so many runs with replacement for each order; None: each once.
+
+    Returns:
+        A result for each policy, the one of the space last.
+    """
+    drawn = [random_order(runs, seed, number, trials) for number in range(orders)]
+    policies = _policies(searched)
+    found = {
+        name: [simulate(order, make(), workers) for order in drawn]
+        for name, make in policies.items()
+    }
+    own = list(policies)[-1]
+    k = _equal_k(drawn, statistics.mean(outcome.epochs for outcome in found[own]), searched)
+    # k is between two whole numbers: the orders alternate so that the mean cost is the same.
+    top = [
+        top_k(order, int(k + (number + 0.5) / orders), workers, searched)
+        for number, order in enumerate(drawn)
+    ]
+    last = found.pop(own)
+    found |= {f"one epoch, then top {k:.1f}": top, own: last}
+    return [_result(name, outcomes, drawn, runs, searched) for name, outcomes in found.items()]
+
+
+def every_k(
+    runs: Sequence[Curve],
+    searched: SearchSpace,
+    *,
+    workers: int,
+    orders: int,
+    seed: int = 0,
+    trials: int | None = None,
+) -> list[tuple[float, float]]:
+    """Return (epochs, kept) of "one epoch, then top k" for twelve k from few runs to all.
+
+    The arguments are those of ``compare``.
+    """
+    drawn = [random_order(runs, seed, number, trials) for number in range(orders)]
+    count = len(drawn[0])
+    rows = [
+        _result("", [top_k(o, k, workers, searched) for o in drawn], drawn, runs, searched)
+        for k in sorted({max(1, round(count * part / 12)) for part in range(1, 13)})
+    ]
+    return [(row.epochs, row.kept) for row in rows]
+
+
+def _policies(searched: SearchSpace) -> dict[str, Callable[[], Policy]]:
+    """Return what makes each policy, by its name; the last one is that of the space."""
+    odds = Odds(recorded_runs.shipped(), own=True)
+    off = {"dead": False, "diverged": False, "chance": False, "plateau": False, "control": 0.0}
+    bare = replace(searched, prune=searched.prune | off)
+    own = replace(searched, prune=searched.prune | {"control": 0.0})
+    found: dict[str, Callable[[], Policy]] = {
+        "everything": NoPruning,
+        f"below {THRESHOLD} for {PATIENCE}": ThresholdPolicy,
+        "Ray's ASHA": lambda: RayAshaPolicy(searched),
+    }
+    if not searched.prune["asha"]:
+        return found | {"rules, no ASHA": lambda: SchedulerPolicy(own, odds)}
+    found["our ASHA, no rules"] = lambda: SchedulerPolicy(bare, odds)
+    return found | {"ASHA and rules": lambda: SchedulerPolicy(own, odds)}
+
+
+def _equal_k(orders: Sequence[Sequence[Arrival]], epochs: float, searched: SearchSpace) -> float:
+    """Return the k, at least 1, with which "one epoch, then top k" comes to so many epochs."""
+    costs = []  # of every k from 0 on, by order
+    for order in orders:
+        lengths = [len(run.curve.rows) - 1 for run in by_first_epoch(order, searched)]
+        costs.append(list(itertools.accumulate(lengths, initial=len(order))))
+    means = [statistics.fmean(each) for each in zip(*costs, strict=True)]
+    k = max(1, bisect.bisect_right(means, epochs) - 1)
+    if k + 1 >= len(means):
+        return float(len(means) - 1)
+    return k + max(0.0, (epochs - means[k]) / (means[k + 1] - means[k] or 1))
+
+
+def _result(
+    name: str,
+    outcomes: Sequence[Outcome],
+    orders: Sequence[Sequence[Arrival]],
+    runs: Sequence[Curve],
+    searched: SearchSpace,
+) -> PolicyResult:
+    objective = searched.objective
+    scores = {curve.id: objective.key(curve.best(objective)) for curve in runs}
+    kept = exact = 0
+    shares, rules, false = [], Counter[str](), Counter[str]()
+    for order, outcome in zip(orders, outcomes, strict=True):
+        top = max(scores[run.curve.id] for run in order)
+        best = max((scores[run.curve.id] for run in outcome.finished), default=-float("inf"))
+        kept, exact = kept + (best >= top - KEPT), exact + (best >= top)
+        shares.append(outcome.epochs / sum(len(run.curve.rows) for run in order))
+        rules.update(str(stop.rule) for stop in outcome.stops.values())
+        of = {run.name: run.curve.id for run in order}
+        wrong = {
+            f"{of[run]} ({stop.rule})"
+            for run, stop in outcome.stops.items()
+            if stop.rule != "asha" and scores[of[run]] >= top - WITHIN
+        }
+        false.update(wrong)
+    low, high = wilson(kept, len(outcomes))
+    return PolicyResult(
+        name,
+        kept / len(outcomes),
+        low,
+        high,
+        exact / len(outcomes),
+        statistics.mean(shares),
+        min(shares),
+        max(shares),
+        statistics.mean(outcome.seconds for outcome in outcomes) / 3600,
+        {rule: count / len(outcomes) for rule, count in sorted(rules.items())},
+        dict(sorted(false.items())),
+    )
