@@ -138,7 +138,7 @@ def search(args: argparse.Namespace, folder: Path) -> tuple[Watch, dict[str, flo
     watch = Watch(space)
     watch.note()
     shares = Allocation(space, setup, ray_cluster.machines())
-    assert driver.run(space, setup, shares, watch, Idle) is None
+    assert driver.run(shares, watch, Idle) is None
     ray.shutdown()
     return watch, journal(space, setup.run)
 

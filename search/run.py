@@ -191,15 +191,13 @@ def drive(session: Session, trainable: type[Any] | None = None) -> Outcome:
     if note := preparation.sampler_note(search, shares.concurrent):
         _say(console, note)
     stop = driver.run(
-        search.space,
-        search.setup,
         shares,
         session.table,
         trainable,
         key=session.key,
         reusable=search.reusable,
         mirror=session.mirror,
-        dead_end=lambda why: _end_without_ray(session, why),
+        on_ray_death=lambda why: _end_without_ray(session, why),
     )
     manifest.end(run, stop is None)
     if read_trials(run):
@@ -285,5 +283,5 @@ if __name__ == "__main__":
     code = main()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is said and done; Ray takes a second to end
     if (watch := sys.modules.get("search.tuning.ray_watchdog")) and watch.died:
-        watch.leave(code)  # Ray would hang in the interpreter's end, or change the exit code
+        watch.exit_now(code)  # Ray would hang in the interpreter's end, or change the exit code
     sys.exit(code)

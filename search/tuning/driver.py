@@ -1,7 +1,7 @@
-"""SearchSpace → Ray Tune: resources, the trainable, the scheduler, and the journal of a run.
+"""The driver of a search: runs its trials by Ray Tune, from the first or from where it stopped.
 
-Ray is the engine: it places trials on the cluster and moves their results. What a run consists of
-is in our own journal, so resuming reads that and never unpickles anything.
+Ray places trials on the cluster and moves their results. What a run consists of is in our own
+journal: resuming reads that, and never unpickles anything.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ from search.resources import sharing
 from search.resources.allocation import Allocation, Setup
 from search.runs.mirror import Mirror
 from search.runs.reuse import ReusableTrial
-from search.space import SearchSpace
 from search.tuning import failures, ray_watchdog
 from search.tuning.file_server import serve_files
 from search.tuning.live_table import LiveTable
@@ -46,8 +45,6 @@ DOUBLINGS = 12
 
 
 def run(
-    space: SearchSpace,
-    setup: Setup,
     shares: Allocation,
     table: LiveTable,
     trainable: type[tune.Trainable] | None = None,
@@ -55,28 +52,27 @@ def run(
     key: Key | None = None,
     reusable: Mapping[str, ReusableTrial] | None = None,
     mirror: Mirror | None = None,
-    dead_end: Callable[[str], int] | None = None,
+    on_ray_death: Callable[[str], int] | None = None,
 ) -> SearchStop | None:
-    """Run the search, or what is left of it, into ``setup.run``.
+    """Run a search, or what is left of it, into the folder of its run.
+
+    Args:
+        shares: the space, where it is searched, and what each trial gets. Ray runs.
+        table: shows the search.
+        trainable: what a worker runs for a trial; None: ``FaceTrial``.
+        key: gives a trial's key; None: no trial has one.
+        reusable: finished trials of earlier runs, by key, that are not run again.
+        mirror: of a run that lies behind a URL.
+        on_ray_death: called on another thread where Ray has died and this call hangs within it;
+            takes the reason, and returns the exit code with which the process ends.
+
+    Returns:
+        What cut the search short; None: it came to its end.
 
     Raises:
         Foreign: another program writes to the run, so this search has left it.
-
-    Returns:
-        What cut it short; None: it came to its end.
-
-    Args:
-        space: what to search.
-        setup: where, and on what.
-        shares: what each trial gets; ``connect`` comes before it.
-        table: where it is shown.
-        trainable: what a worker runs for a trial; None: ``FaceTrial``.
-        key: what gives each trial its key; None: none has one.
-        reusable: finished trials of earlier runs, by key, that are not run again.
-        mirror: of a run that lies behind a URL.
-        dead_end: what is done, on another thread, where Ray has died and this call hangs within
-            it: told why, it returns the exit code with which the process ends.
     """
+    space, setup = shares.space, shares.setup
     recorder = Recorder(
         SearchState.replay(space, setup.run),
         setup.run,
@@ -96,7 +92,7 @@ def run(
         with (
             table,
             on_signals(recorder, space.minutes),
-            ray_watchdog.watched(recorder, dead_end or _dead_end),
+            ray_watchdog.watched(recorder, on_ray_death or _show_death),
         ):
             tuner.fit()
     except KeyboardInterrupt:
@@ -119,8 +115,10 @@ def run(
 
 
 def _make_private_folder(setup: Setup) -> None:
-    """Have a folder for Ray's files that nobody else can enter: the trials' configs are in them,
-    and so is the URL of a run, with its key and secret where it has them."""
+    """Make a folder for Ray's files that nobody else can enter.
+
+    The files hold the trials' configs, and so the URL of a run, with its key and secret if any.
+    """
     folder = setup.run / "ray"
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
@@ -128,9 +126,9 @@ def _make_private_folder(setup: Setup) -> None:
 
 
 def _remove_secrets(setup: Setup) -> None:
-    """Remove Ray's own copies of the trials' configs where a secret is in them.
+    """Remove Ray's copies of the trials' configs where they hold a secret.
 
-    They serve Ray's restore alone, which is not used here.
+    Only Ray's restore reads them, which is not used here.
     """
     if setup.storage is None or masked(setup.storage) == setup.storage:
         return
@@ -140,8 +138,8 @@ def _remove_secrets(setup: Setup) -> None:
                 file.unlink()
 
 
-def _dead_end(why: str) -> int:
-    """Say why the process ends; return the exit code of storage that failed."""
+def _show_death(why: str) -> int:
+    """Say why the process ends; return its exit code, that of storage that failed."""
     cli.say(why)
     return cli.STORAGE_FAILED
 
@@ -169,10 +167,10 @@ def _tuner(recorder: Recorder, shares: Allocation, trainable: type[tune.Trainabl
 
 
 def sharing_probe(setup: Setup) -> sharing.Probe:
-    """Return what measures how trials share a machine, on a machine of the cluster."""
+    """Return the function that measures, on a machine of the cluster, how trials share it."""
 
     def probe(settings: Mapping[str, Value], cores: int, gpu: bool) -> Share:
-        """Return what a machine of the cluster found; one at once where none is free in time."""
+        """Return what was measured; one trial at once where no machine is free in time."""
         server = serve_files(Path(setup.data), setup.weights) if setup.address else None
         task: Any = ray.remote(num_cpus=cores, num_gpus=float(gpu))(measured)
         contents = _contents(setup, settings) if server else {}
@@ -191,16 +189,16 @@ def sharing_probe(setup: Setup) -> sharing.Probe:
 
 
 def trial_resources(shares: Allocation) -> Callable[[dict[str, Any]], tune.PlacementGroupFactory]:
-    """Return what gives Ray a trial's share, by the trial's config."""
-    placed = {
+    """Return the function that gives Ray the resources of a trial, by its config."""
+    groups = {
         (net, larger): placement(*shares.of(net, larger))
         for net in shares.space.nets()
         for larger in range(DOUBLINGS)
     }
-    # Ray sends this to the workers. It refers to nothing of ours, or they would import all of
-    # this package, optuna and scipy with it, before a trial starts.
+    # Ray sends this function to the workers. It refers to nothing of ours, or they would import
+    # all of this package, optuna and scipy with it, before a trial starts.
     most = DOUBLINGS - 1
-    return lambda config: placed[config["settings"]["net"], min(config["larger"], most)]
+    return lambda config: groups[config["settings"]["net"], min(config["larger"], most)]
 
 
 def placement(cpus: float, gpus: float) -> tune.PlacementGroupFactory:
@@ -217,16 +215,23 @@ def _contents(setup: Setup, settings: Mapping[str, Value]) -> dict[str, str]:
 
 
 class RaySearcher(Searcher):
-    """Ray's view of the suggestions; endings reach the suggester by way of the Recorder."""
+    """Ray's interface to the sampler; how a trial ended reaches the sampler by the Recorder.
+
+    Args:
+        recorder: of the search.
+        shares: what each trial gets.
+        server: name of the actor that has the files which other machines do not see; None: all
+            machines see them.
+    """
 
     def __init__(self, recorder: Recorder, shares: Allocation, server: str | None = None) -> None:
         super().__init__()
         self.recorder, self.shares, self.server = recorder, shares, server
-        self.looked = time.monotonic()
+        self.counted = time.monotonic()
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
-        """Return the next trial's config, None for "not now", or Ray's word for "no more"."""
-        self._look()
+        """Return the config of the next trial; None: there is none yet; FINISHED: there is no more."""
+        self._count_machines()
         suggestion = self.recorder.next() if self._room() or self.recorder.over() else None
         if suggestion is None:
             return self.FINISHED if self.recorder.over() else None
@@ -251,7 +256,7 @@ class RaySearcher(Searcher):
         }
 
     def _room(self) -> bool:
-        """Say whether one more trial could run: what is suggested earlier knows less."""
+        """Say whether one more trial could run: a trial suggested any earlier rests on less."""
         running, doublings = self.recorder.state.running, self.recorder.state.doublings
         taken = sum(
             self.shares.part(str(one.settings["net"]), doublings.get(trial, 0))
@@ -259,11 +264,11 @@ class RaySearcher(Searcher):
         )
         return len(running) < self.shares.concurrent and taken < 1 - 1e-9
 
-    def _look(self) -> None:
-        """See, now and then, whether machines have come or gone: more trials at once, or fewer."""
+    def _count_machines(self) -> None:
+        """Adapt, now and then, how many trials run at once to the machines that are there."""
         now = time.monotonic()
-        if self.shares.setup.address and now - self.looked > LOOK_SECONDS:
-            self.looked = now
+        if self.shares.setup.address and now - self.counted > LOOK_SECONDS:
+            self.counted = now
             room = self.shares.at_once_on(machines())
             if not room and self.shares.concurrent:
                 self.recorder.table.say("no machine can run a trial now; waiting for one")
@@ -272,7 +277,7 @@ class RaySearcher(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Nothing: the Recorder knows more."""
+        """Nothing: the Recorder notes the end, and knows more of it."""
 
     def save(self, checkpoint_path: str) -> None:
         """Write the empty file that Ray asks for: the journal holds the state."""

@@ -1,7 +1,7 @@
-"""Notices that Ray itself has died under a search: a daemon on this machine, a cluster's head.
+"""The watch over the Ray that runs a search: a daemon of this machine or a cluster's head may die.
 
-Ray does not tell its driver. Without a raylet every trial is tried again in vain, and without a
-head the driver's own process is ended after a minute, with nothing noted.
+Ray does not tell its driver. Without a raylet every trial is tried again in vain. Without a head
+Ray ends the driver's process after a minute, with nothing noted.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from search.tuning import ray_session
 from search.tuning.ray_cluster import terminate, this_node
 from search.tuning.recorder import Recorder
 from search.tuning.search_state import SearchStop, StopReason
-from search.tuning.shutdown import SECONDS
+from search.tuning.shutdown import SAVE_SECONDS
 
-LOOK = 2.0
-"""Seconds between two looks."""
-SILENCE = 40.0
-"""Seconds for which a cluster's head may not answer: it may be starting again. After 60 Ray ends
+LOOK_SECONDS = 2.0
+"""Between two looks."""
+SILENCE_SECONDS = 40.0
+"""How long a cluster's head may not answer, as it may be starting again. After 60 seconds Ray ends
 this process."""
-STUCK = 6.0
-"""Seconds after which a search that was told to end hangs within Ray."""
+STUCK_SECONDS = 6.0
+"""How long a search that was asked to end may take before it counts as hanging within Ray."""
 DAEMONS = ("raylet", "gcs_server")
 
 
-class Lost(OSError):
-    """Ray has died; the text says what of it."""
+class RayDied(OSError):
+    """Ray has died; the text says which part of it."""
 
 
-class Watch:
-    """Looks whether the Ray of this process lives."""
+class RayWatch:
+    """Checks whether the Ray of this process is alive."""
 
     def __init__(self) -> None:
         self.node = this_node()
@@ -49,16 +49,16 @@ class Watch:
         self.heard = time.monotonic()
 
     def lost(self) -> str | None:
-        """Return what has died; None while all lives."""
+        """Return a sentence on what has died; None while all is alive."""
         for daemon, process in self.node.dead_processes():  # those that this process started
             if daemon in DAEMONS:
-                return f"Ray's {daemon} has died{_told(process.returncode)}"
+                return f"Ray's {daemon} has died{_exit_text(process.returncode)}"
         if self.raylet and _started(self.raylet[0]) != self.raylet[1]:
             return "the raylet of this machine has died"
         if self._answers():
             self.heard = time.monotonic()
         silent = time.monotonic() - self.heard
-        if silent > SILENCE:
+        if silent > SILENCE_SECONDS:
             return f"Ray's head at {self.node.gcs_address} has not answered for {silent:.0f} s"
         return None
 
@@ -72,7 +72,7 @@ class Watch:
     def _answers(self) -> bool:
         host, _, port = self.node.gcs_address.rpartition(":")
         try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=LOOK).close()
+            socket.create_connection((host.strip("[]"), int(port)), timeout=LOOK_SECONDS).close()
         except OSError:
             return False
         return True
@@ -82,43 +82,44 @@ def get(asked: Any, seconds: float) -> Any:
     """Return what a task returned, as ``ray.get``.
 
     Raises:
-        Lost: Ray has died meanwhile.
+        RayDied: Ray has died meanwhile.
         GetTimeoutError: it has not ended within so many seconds.
     """
-    watch, until = Watch(), time.monotonic() + seconds
-    while not ray.wait([asked], timeout=LOOK)[0] and time.monotonic() < until:
+    watch, until = RayWatch(), time.monotonic() + seconds
+    while not ray.wait([asked], timeout=LOOK_SECONDS)[0] and time.monotonic() < until:
         if why := watch.lost():
             died.append(why)
-            raise Lost(why)
+            raise RayDied(why)
     return ray.get(asked, timeout=0)
 
 
 @contextmanager
-def watched(recorder: Recorder, dead_end: Callable[[str], int]) -> Iterator[None]:
-    """Within this a search whose Ray has died is halted, and then ended.
+def watched(recorder: Recorder, on_ray_death: Callable[[str], int]) -> Iterator[None]:
+    """Within this context a search whose Ray has died is halted, and then ended.
 
-    The trials that still run on this machine save their states first, which they can without a
-    head, and without a raylet cannot.
+    The trials that still run on this machine save their states first. They can do so without a
+    head, and not without a raylet.
 
     Args:
         recorder: of the search.
-        dead_end: told what has died where this thread has to end the process, as the search's own
-            waits within Ray for a head that will never answer; shows it, returns the exit code.
+        on_ray_death: called where the watching thread has to end the process, as the main one
+            waits within Ray for a head that will never answer; takes the sentence on what has
+            died, shows it, and returns the exit code.
     """
-    watch, over = Watch(), threading.Event()
+    watch, over = RayWatch(), threading.Event()
 
     def look() -> None:
-        """Look now and then, on a thread of its own; halt the search once Ray has died."""
-        while not over.wait(LOOK):
+        """Look at Ray until the context ends, on a thread of its own."""
+        while not over.wait(LOOK_SECONDS):
             if why := watch.lost():
                 died.append(why)
                 recorder.stop = SearchStop(StopReason.FAILED, why)
                 terminate(watch.workers())
-                over.wait(SECONDS)
+                over.wait(SAVE_SECONDS)
                 if callable(signal.getsignal(signal.SIGALRM)):  # see shutdown.py
                     os.kill(os.getpid(), signal.SIGALRM)
-                if not over.wait(STUCK):
-                    _end(recorder, dead_end, why)
+                if not over.wait(STUCK_SECONDS):
+                    _end(recorder, on_ray_death, why)
                 return
 
     thread = threading.Thread(target=look, daemon=True, name="watch")
@@ -129,22 +130,22 @@ def watched(recorder: Recorder, dead_end: Callable[[str], int]) -> Iterator[None
         over.set()
 
 
-def _end(recorder: Recorder, dead_end: Callable[[str], int], why: str) -> NoReturn:
+def _end(recorder: Recorder, on_ray_death: Callable[[str], int], why: str) -> NoReturn:
     """End the process in place of a main thread that hangs."""
     code = cli.STORAGE_FAILED
     try:
         recorder.close()
-        code = dead_end(why)
-    finally:  # whatever went wrong on the way: nobody else will end it
-        leave(code)
+        code = on_ray_death(why)
+    finally:  # whatever went wrong on the way: nothing else will end the process
+        exit_now(code)
 
 
 died: list[str] = []
-"""What of this process's Ray has died."""
+"""Sentences on what has died of this process's Ray."""
 
 
-def leave(code: int) -> NoReturn:
-    """End the process of a command whose Ray has died, which it cannot be asked to end itself."""
+def exit_now(code: int) -> NoReturn:
+    """End the process of a command whose Ray has died: Python's own exit would wait for Ray."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()
@@ -172,7 +173,8 @@ def _started(pid: int) -> str | None:
     return None if not fields or fields[0] in "ZX" else fields[19]
 
 
-def _told(code: int) -> str:
+def _exit_text(code: int) -> str:
+    """Return how a daemon ended, in brackets."""
     if code >= 0:
         return f" (exit code {code})"
     more = ", as the system does that runs out of memory" if code == -signal.SIGKILL else ""

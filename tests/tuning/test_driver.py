@@ -149,7 +149,7 @@ def test_a_trial_that_runs_out_of_memory_is_tried_again_with_twice_its_share(
     setup = Setup(run=tmp_path, data="", cpus=1, weights=weights)
     table = quiet(searched)
     shares = Allocation(searched, setup, ray_cluster.machines())
-    assert driver.run(searched, setup, shares, table, Hungry) is None
+    assert driver.run(shares, table, Hungry) is None
     assert [t["stop_reason"] for t in read_trials(tmp_path).values()] == [None] * 3
     trials, epochs = results.load(tmp_path)
     assert trials["val_acc"].tolist() == [0.1, 0.01, 0.001]
@@ -167,7 +167,7 @@ def test_the_secret_of_a_runs_url_stays_in_no_file_of_the_run(tmp_path: Path) ->
     told.write_text(url)
     table = quiet(searched)
     shares = Allocation(searched, setup, [Node(2, 0)])
-    assert driver.run(searched, setup, shares, table, Told) is None
+    assert driver.run(shares, table, Told) is None
     assert {line["status"] for line in read_trials(setup.run).values()} == {"done"}
     files = [file for file in setup.run.rglob("*") if file.is_file()]
     assert (setup.run / "ray").stat().st_mode & 0o777 == 0o700
@@ -185,7 +185,7 @@ def test_two_run_at_once_though_a_worker_takes_longer_to_start_than_a_trial(
     )
     setup = Setup(run=tmp_path, data="", concurrent=2)
     shares = Allocation(searched, setup, ray_cluster.machines())
-    assert driver.run(searched, setup, shares, quiet(searched), Slow) is None
+    assert driver.run(shares, quiet(searched), Slow) is None
     # The one that was starting was not thrown away for the other, which was idle again.
     assert len(list(tmp_path.glob("worker-*"))) == 2
     noted = {
@@ -279,7 +279,7 @@ def test_the_disk_holds_no_more_than_the_readme_says(tmp_path: Path, data: FaceD
     table = quiet(searched)
     with watched(tmp_path / "weights", tmp_path / "state") as seen:
         shares = Allocation(searched, setup, ray_cluster.machines())
-        assert driver.run(searched, setup, shares, table, Saving) is None
+        assert driver.run(shares, table, Saving) is None
     ranked = results.load(tmp_path)[0]["trial"].head(2)
     assert {path.name for path in (tmp_path / "weights").iterdir()} == {f"{t}.pt" for t in ranked}
     assert list((tmp_path / "state").iterdir()) == []

@@ -60,7 +60,8 @@ class Slow(tune.Trainable):
 
 def search_without(daemon: str, run: Path) -> None:
     """Search into `run`, and kill a daemon of this process's own Ray once an epoch is noted."""
-    ray_watchdog.LOOK, ray_watchdog.SECONDS, ray_watchdog.STUCK = 0.2, 2.0, 2.0  # type: ignore[misc]
+    ray_watchdog.LOOK_SECONDS = 0.2  # type: ignore[misc]
+    ray_watchdog.SAVE_SECONDS = ray_watchdog.STUCK_SECONDS = 2.0  # type: ignore[misc]
     space = load(run / "space.yaml")
     setup = Setup(run=run, data="", cpus=1)
     ray_cluster.connect(None)
@@ -77,8 +78,8 @@ def search_without(daemon: str, run: Path) -> None:
         LiveTable(2, Objective(), Console()),
         Allocation(space, setup, ray_cluster.machines()),
     )
-    print("returned", driver.run(space, setup, shares, table, Slow), flush=True)
-    ray_watchdog.leave(3)
+    print("returned", driver.run(shares, table, Slow), flush=True)
+    ray_watchdog.exit_now(3)
 
 
 @pytest.mark.timeout(300)
@@ -127,7 +128,7 @@ def test_a_head_may_be_silent_for_a_while_and_not_for_ever(
 ) -> None:
     now = 100.0
     monkeypatch.setattr(ray_watchdog.time, "monotonic", lambda: now)
-    seen = ray_watchdog.Watch()
+    seen = ray_watchdog.RayWatch()
     now = 1000.0
     assert seen.lost() is None  # it has answered
     alone.server.close()
@@ -152,7 +153,7 @@ def test_a_raylet_that_this_process_did_not_start_is_watched_as_well(
     try:
         while ray_session.name_of(raylet.pid) != "/x/raylet":
             time.sleep(0.01)
-        seen = ray_watchdog.Watch()
+        seen = ray_watchdog.RayWatch()
         assert seen.raylet and seen.raylet[0] == raylet.pid and seen.lost() is None
         raylet.kill()
         os.waitid(os.P_PID, raylet.pid, os.WEXITED | os.WNOWAIT)  # dead, and still in the list
