@@ -44,11 +44,9 @@ def parser() -> argparse.ArgumentParser:
         "--out", default="ray_results", help="folder or URL of the runs (ray_results)"
     )
     parser.add_argument("--algorithm", choices=ALGORITHMS, help="over what the space says")
-    parser.add_argument("--rows", help="run only these of the documents' rows, such as A,B")
+    parser.add_argument("--rows", help="run only these of the space's rows, such as A,B")
     parser.add_argument("--trials", type=positive, help="number of trials, for random and tpe")
-    parser.add_argument(
-        "--minutes", type=_amount, help="halt after so long, to be gone on with by --resume"
-    )
+    parser.add_argument("--minutes", type=_amount, help="halt after so long; --resume goes on")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="fix a setting"
     )
@@ -70,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="RUN",
-        help="have TPE begin with the scores of an earlier run, or of the documents' rows: the "
+        help="have TPE begin with the scores of an earlier run, or of the 2019 study's rows: the "
         "word documents",
     )
     parser.add_argument(

@@ -1,10 +1,10 @@
-"""A trial's settings changed one at a time: what is each of them worth to the best trial.
+"""The ablation of a run's best trial: its settings changed one at a time.
 
     python -m search.run spaces/cpu.yaml --ablate ray_results/cpu --seeds 3
 
-The changed trials are run as rows of the space; ``search.report`` compares each change with the
-best trial of the same seed, and gives the mean difference over the seeds, with intervals that hold
-for all changes together.
+The changed trials run as rows of the space. ``search.report`` compares each change with the best
+trial of the same seed, and gives the mean difference over the seeds, with intervals that hold for
+all changes together.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from search.space import SearchSpace
 from search.space.domains import Choice, Row, active
 
 
-def foreign(space: SearchSpace, run: str) -> str | None:
-    """Say what keeps the best trial of a run out of the space; None where it belongs.
+def misfit(space: SearchSpace, run: str) -> str | None:
+    """Return the setting that keeps the best trial of a run out of the space; None: it fits.
 
     `epochs`, `people` and `seed` may differ: a shorter ablation is one of the same settings.
 
@@ -34,16 +34,16 @@ def foreign(space: SearchSpace, run: str) -> str | None:
 
 
 def rows(space: SearchSpace, run: str, rank: int, seeds: int) -> dict[str, Row]:
-    """Return the trials of an ablation, by name: the best one, and each change of it, per seed.
+    """Return the trials of an ablation by name: the best trial and each change of it, per seed.
 
-    Changed are the settings that the space searches: to every other choice, or, of a range, to
-    its two ends. A change that contradicts the rest is left out.
+    Each setting that the space searches is changed to every other choice or, in a range, to its
+    two ends. A change that contradicts the other settings is left out.
 
     Args:
         space: whose searched settings are changed.
-        run: earlier run whose trial is taken.
-        rank: its place in the ranked table.
-        seeds: how many, from the trial's own.
+        run: earlier run that has the trial.
+        rank: place of the trial in the ranked table.
+        seeds: number of seeds, from the trial's own upwards.
 
     Raises:
         RunError: no such run or trial.

@@ -1,4 +1,4 @@
-"""The configurations of a space that no trial has had: drawn at random, or listed where few."""
+"""The pool of configurations that no trial has had: drawn at random, or listed where few."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from search.space import SearchSpace, combinations
 from search.space.domains import active
 
 FEW = 10_000
-"""Most configurations of a space that is listed from the start; TPE then ranks all of them."""
+"""Most configurations of a space that is listed from the start, so that TPE ranks them all."""
 DRAWS = 200
-"""How often a draw that was tried before is drawn again."""
+"""How often a configuration is drawn again where it was tried before."""
 
 
 def key_of(settings: Mapping[str, Any]) -> str:
-    """Return the settings as a text by which two configurations are told apart."""
+    """Return a text that is the same for equal settings only."""
     return json.dumps(settings, sort_keys=True)
 
 
 class ConfigurationPool:
-    """What is left of a space.
+    """The configurations of a space that are untried.
 
     Args:
         space: the space.
@@ -35,7 +35,7 @@ class ConfigurationPool:
     def __init__(self, space: SearchSpace) -> None:
         self.space, self.size = space, space.size()
         self.seen: set[str] = set()
-        """Keys of what was tried, in this space or in an earlier form of it."""
+        """Keys of the configurations that were tried, in this or an earlier form of the space."""
         self.names = [name for name, _ in space.ordered()]
         self._base = combinations.base(space.fixed)
         self._listed: list[tuple[Value, ...]] | None = None
@@ -43,34 +43,34 @@ class ConfigurationPool:
         self._left = np.zeros(0, dtype=np.bool_)
 
     def take(self, settings: Mapping[str, Value]) -> None:
-        """Take note that a configuration is tried."""
+        """Remove a configuration from the pool."""
         key = key_of(settings)
         self.seen.add(key)
         if (at := self._at.get(key)) is not None:
             self._left[at] = False
 
     def new(self, settings: Mapping[str, Value]) -> bool:
-        """Say whether nobody has tried a configuration."""
+        """Say whether a configuration is untried."""
         return key_of(settings) not in self.seen
 
     def none_left(self) -> bool:
         """Say whether all configurations were tried."""
-        # Of a resumed run some that were tried may lie outside what the space has become.
+        # Some that a resumed run has tried may lie outside the space as it is now.
         if self.size is None or len(self.seen) < self.size:
             return False
         return not self.left().size
 
     def few(self) -> bool:
-        """Say whether what is left can be listed in a moment."""
+        """Say whether the pool can be listed in a moment."""
         return self.size is not None and (self.size <= FEW or self._listed is not None)
 
     def left(self) -> npt.NDArray[np.int64]:
-        """Return which places of ``listed`` are untried; the space is finite."""
+        """Return the positions in ``listed`` that are untried, of a finite space."""
         self.listed()
         return np.flatnonzero(self._left)
 
     def listed(self) -> list[tuple[Value, ...]]:
-        """Return every configuration of a finite space by the values of ``names``."""
+        """Return every configuration of a finite space, as the values of ``names``."""
         if self._listed is None:
             self._listed = []
             for settings in self.space.grid():
@@ -80,14 +80,14 @@ class ConfigurationPool:
         return self._listed
 
     def settings(self, place: int) -> dict[str, Value]:
-        """Return the configuration at a place of ``listed``."""
+        """Return the configuration at a position in ``listed``."""
         return self._base | dict(zip(self.names, self.listed()[place], strict=True))
 
     def draw(self, rng: random.Random) -> dict[str, Value] | None:
-        """Draw one, each as likely as the next; None where there is none.
+        """Return an untried configuration, each as likely as any other; None where none is left.
 
-        Of an infinite space, whatever of it is infinite: so that a search goes on where all that
-        it meets by chance is one branch without a range, which it has been through.
+        Of an infinite space only the infinite branches are drawn from: a search then goes on where
+        random draws keep hitting a finite branch that it has exhausted.
         """
         if self.size is None or (self.size > FEW and 2 * len(self.seen) < self.size):
             for _ in range(DRAWS):
@@ -100,7 +100,7 @@ class ConfigurationPool:
         return self.settings(int(rng.choice(left))) if left.size else None
 
     def _anywhere(self, rng: random.Random) -> dict[str, Value]:
-        """Draw a configuration, each value by how many configurations it leads to."""
+        """Draw a configuration, each value weighted by the number of configurations below it."""
         search, settings = self.space.search, dict(self._base)
         for place, name in enumerate(self.names):
             domain, rest = search[name], self.names[place + 1 :]

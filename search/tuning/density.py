@@ -1,9 +1,8 @@
-"""A Parzen estimator's density at many points of a finite space at once.
+"""The density of Optuna's Parzen estimator at many points of a finite space at once.
 
-Optuna's own ``log_pdf`` takes every point with every kernel, each setting anew: of 1,000 points
-and 1,000 kernels that were 40 ms, for each suggestion. A kernel is a product over settings, so
-here the settings are split in two halves, and the sum over kernels of the products of two halves
-is a product of two matrices.
+Optuna's own ``log_pdf`` computes each setting of each point under each kernel: 40 ms for 1,000
+points and 1,000 kernels, at every suggestion. A kernel is a product over settings. Here the
+settings are split in two halves, so that the sum over kernels is a product of two matrices.
 """
 
 from __future__ import annotations

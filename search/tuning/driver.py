@@ -230,7 +230,7 @@ class RaySearcher(Searcher):
         self.counted = time.monotonic()
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
-        """Return the config of the next trial; None: there is none yet; FINISHED: there is no more."""
+        """Return the next trial's config; None: there is none yet; FINISHED: there are no more."""
         self._count_machines()
         suggestion = self.recorder.next() if self._room() or self.recorder.over() else None
         if suggestion is None:

@@ -1,7 +1,8 @@
-"""What a failure of a trial was, and what follows: tried again, after how long, or given up.
+"""The kinds of failure of a trial, and whether and when the trial is tried again.
 
-What may be gone the next time (a worker or a machine that died, storage that cannot be reached) is
-tried again after a while; what would come again (settings that do not work, a bug) is not.
+A trial is tried again after a cause that may be gone by then: a worker or a machine that died,
+storage that cannot be reached. It is not after one that would return: settings that do not work, a
+bug.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from facesiam.errors import shown
 
 MEMORY, PREEMPTED, STORAGE, LOST, BUG = "memory", "preempted", "storage", "lost", "bug"
 RETRIES = 3
-"""How often a trial is tried again that dies without having got further."""
+"""How often a trial is tried again that dies without having reported another epoch."""
 FIRST_WAIT = 2.0
 """Seconds before the first of them; twice as long before each further one."""
 LOG_LINES = 10
-"""Of a trial's log, what is told of one that failed."""
+"""How many of its log's last lines are kept of a trial that failed."""
 UNKNOWN = "the worker died"
 _KINDS = {
     MEMORY: r"OutOfMemory(Error)?\b",
@@ -28,7 +29,7 @@ _KINDS = {
     LOST: r"The actor (died|is dead|is unavailable)|actor \S+ is unavailable|[Oo]wner\S* .*died"
     r"|node (dying|has died)|runtime environment|Worker exit type|\.Unseen: ",
 }
-"""What tells them in a traceback, or in what Ray says instead of one; the first that is found."""
+"""Pattern of each kind in a traceback, or in what Ray gives instead; the first match counts."""
 
 
 def error_of(trial: Any) -> str:
@@ -44,8 +45,8 @@ def error_of(trial: Any) -> str:
 
 
 def kind_of(error: str) -> str:
-    """Say what kind of failure a traceback tells of."""
-    # With this Ray introduces what a trial's own code did at its start.
+    """Return the kind of failure that a traceback is of."""
+    # Ray puts this sentence in front of an error that the trial's own code raised at its start.
     error = error.replace("The actor died because of an error raised in its creation task", "")
     for kind, words in _KINDS.items():
         if re.search(words, error):
@@ -54,7 +55,7 @@ def kind_of(error: str) -> str:
 
 
 def reason_of(error: str) -> str:
-    """Return the sentence that a user needs from a worker's traceback."""
+    """Return the sentence of a worker's traceback that a user needs."""
     for name in ("OutOfMemory", "OutOfMemoryError", "StorageError", "Preempted", "Unseen"):
         if found := re.search(rf"^(?:\w+\.)*{name}: (.*)$", error, re.MULTILINE):
             return shown(found[1])
@@ -68,7 +69,7 @@ def reason_of(error: str) -> str:
 
 
 def describe(error: OSError) -> str:
-    """Say what the system could not do, and to which file where it names one."""
+    """Return what the system could not do, with the file where the error names one."""
     said = str(error.strerror or error)
     return said if error.filename is None else f"{error.filename}: {said}"
 
@@ -92,12 +93,12 @@ class Retries:
         self._not_before: dict[str, float] = {}
 
     def next_delay(self, trial: str, epochs: int) -> float | None:
-        """Return after how many seconds a trial that died is tried again; None: it is given up.
+        """Return the seconds after which a trial that died is tried again; None: it is given up.
 
         Args:
             trial: its id.
-            epochs: how many it has reported. One that gets further each time may go on dying:
-                machines that are taken away at any time are no fault of it.
+            epochs: how many it has reported. A trial that gets further each time is never given
+                up: it does not die by its own fault, but as machines are taken away.
         """
         deaths, reached = self._deaths.get(trial, (0, -1))
         deaths = 1 if epochs > reached else deaths + 1
@@ -113,6 +114,6 @@ class Retries:
         return time.monotonic() >= self._not_before.get(trial, 0.0)
 
     def forget(self, trial: str) -> None:
-        """Let go of a trial that has ended."""
+        """Forget a trial that has ended."""
         self._deaths.pop(trial, None)
         self._not_before.pop(trial, None)

@@ -1,4 +1,4 @@
-"""What a user sees while a search runs: one live table on a terminal, a line a trial elsewhere."""
+"""The live table of a running search on a terminal; elsewhere a line for each trial."""
 
 from __future__ import annotations
 
@@ -21,7 +21,13 @@ ENDED = ("done", "stopped", "failed")
 
 
 class LiveTable:
-    """Counts what runs and what has ended, and shows it."""
+    """Counts the trials that run and that have ended, and shows them.
+
+    Args:
+        total: how many trials the search has; None: not known.
+        objective: of the search.
+        console: where they are shown.
+    """
 
     def __init__(self, total: int | None, objective: Objective, console: Console) -> None:
         self.total, self.objective, self.console = total, objective, console
@@ -34,7 +40,7 @@ class LiveTable:
         self.began = time.monotonic()
         self.live: Live | None = None
         self.off = False
-        """Whether it could not be shown, and is shown no more."""
+        """Whether the console could not be written, so that nothing more is shown."""
 
     def __enter__(self) -> LiveTable:
         self.began = time.monotonic()
@@ -58,11 +64,11 @@ class LiveTable:
             self._show(self.live.stop)
 
     def started(self, name: str, epochs: int) -> None:
-        """Show a trial that starts."""
+        """Enter a trial that starts."""
         self.running.setdefault(name, {"epochs": epochs, "last": None})
 
     def epoch(self, name: str, metrics: Mapping[str, float]) -> None:
-        """Show what an epoch measured."""
+        """Enter the metrics of an epoch."""
         self.running[name]["last"] = metrics
         self.epoch_seconds.append(metrics["seconds"])
         self._compare(name, metrics[self.metric])
@@ -75,7 +81,15 @@ class LiveTable:
         reason: str | None,
         earlier: bool = False,
     ) -> None:
-        """Show how a trial ended; `earlier` ones are from before a resume."""
+        """Enter the end of a trial.
+
+        Args:
+            name: the trial.
+            status: done, stopped or failed.
+            value: its best score; None: it has none.
+            reason: why it was stopped or failed.
+            earlier: it ended in an earlier session, so it is counted and not shown.
+        """
         known = self.running.pop(name, None)
         self.counts[status] += 1
         if value is not None:
@@ -90,7 +104,7 @@ class LiveTable:
             self._line(f"trial {name}  {status}  {best}{why}  {self._progress()}")
 
     def requeued(self, name: str, why: str) -> None:
-        """Show that a trial goes back into the queue."""
+        """Show that a trial goes back into the queue, and why."""
         self.running.pop(name, None)
         self.say(f"trial {name}  again  ({why})")
 
@@ -134,7 +148,7 @@ class LiveTable:
         return " · ".join(parts)
 
     def _seconds_left(self) -> float | None:
-        """Time left, from the pace so far: epochs that trials have needed, and epochs a second."""
+        """Return the time left by the pace so far: epochs a trial needs, and epochs a second."""
         seconds = time.monotonic() - self.began
         if self.total is None or not self.epoch_seconds:
             return None
@@ -152,7 +166,7 @@ class LiveTable:
         self._show(self.console.print, Text(shown(text)), soft_wrap=True)
 
     def _show(self, show: Callable[..., None], *given: Any, **more: Any) -> None:
-        """Show something, or nothing from the first time on that this cannot be done."""
+        """Show something; after the first failure show nothing more."""
         if self.off:
             return
         try:

@@ -80,7 +80,7 @@ def resolve(options: RunOptions) -> SearchSpace:
 
         if options.rows or options.algorithm not in (None, "rows"):
             raise RunRefused("--ablate runs rows of its own: leave out --rows and --algorithm")
-        if why := ablation.foreign(space, options.ablate):
+        if why := ablation.misfit(space, options.ablate):
             raise RunRefused(f"--ablate {options.ablate}: not of this space: its best has {why}")
         rows = ablation.rows(space, options.ablate, 1, options.seeds)
         changes |= {"rows": rows, "algorithm": "rows", "fixed": {}, "search": {}, "minutes": 0.0}

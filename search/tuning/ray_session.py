@@ -1,9 +1,9 @@
 """The session of a Ray that runs on this machine alone: its folder, its token, its environment.
 
-Ray's own defaults take $TMPDIR as it is, though a socket's path may have no more than 107 bytes,
-open its folders to everybody, leave them there, write a token that everybody may read into HOME,
-and follow some two hundred variables. Here a session has a folder of its own that only its owner
-may enter, and that goes when it ends; what a killed driver left goes when the next one starts.
+By default Ray takes $TMPDIR as it is, though the path of a socket has at most 107 bytes; opens its
+folders to everybody and leaves them there; writes a token that everybody can read into HOME; and
+follows some two hundred variables. Here a session has a folder that only its owner may enter and
+that is removed when the session ends; the folder of a killed driver is removed by the next one.
 
 Knows nothing of Ray: the environment has to be right before Ray is imported.
 """
@@ -28,23 +28,23 @@ from facesiam.processes import runs_elsewhere
 from search.resources.allocation import DriverError
 
 PREFIX = "siam"
-"""With eight more characters the name of a session's folder."""
+"""Begins the name of a session's folder; eight more characters follow."""
 LOCK = "siamsearch.lock"
-"""In it; its driver holds it as long as it lives."""
+"""Lock file in it, which its driver holds until it ends."""
 LONGEST_BASE = 30
-"""Bytes of the folder that a session's is made in. Of the 107 that a socket's path may have, our
+"""Most bytes in the path above a session's folder. Of a socket's 107 bytes our
 name takes 13, /session_2026-11-27_00-00-00_123456_1234567 43 and /sockets/plasma_store 21."""
-ROOM = 64 * 2**20
-"""Bytes that have to be free there: logs, and files of the run's environment."""
-YOUNG = 120.0
-"""Seconds within which a folder without a lock may be one that is being made."""
+ROOM_BYTES = 64 * 2**20
+"""Free bytes that a session needs, for logs and files of the run's environment."""
+YOUNG_SECONDS = 120.0
+"""How long a folder without a lock may be one that is just being made."""
 _FOLLOWED = re.compile("RAY_[a-z]")
-"""Variables that a Ray of this machine follows: the switches of its daemons, such as
-RAY_memory_usage_threshold, which say nothing of where it is and what runs on it."""
+"""Variables that a Ray of this machine follows: switches of its daemons, such as
+RAY_memory_usage_threshold, which do not say where Ray is or what runs on it."""
 _OURS_ON_A_CLUSTER = re.compile(
     "TUNE_|TRAIN_|RAY_TUNE_|RAY_TRAIN_|RAY_AIR_|RAY_STORAGE$|RAY_CHDIR_TO_TRIAL_DIR$"
 )
-"""Variables of Ray Tune, which this process runs even where the rest of Ray is a cluster's."""
+"""Variables of Ray Tune, which runs in this process even where the rest of Ray is a cluster's."""
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -52,16 +52,16 @@ QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    # Ray's own state is written at the start and the end: it has a line for every trial so far and
-    # only Ray's restore reads it, which nothing here uses.
+    # Ray writes its own state at the start and the end only: it has a line for every trial so far,
+    # and nothing but Ray's restore reads it, which is not used here.
     "TUNE_GLOBAL_CHECKPOINT_S": "inf",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # see shutdown.py
-    # Trials that wait for a worker; Ray's own limit is 1, so workers would start one by one. How
-    # many there are at most is RaySearcher's to say.
+    # Trials that wait for a worker. By Ray's own limit of 1 workers would start one by one;
+    # RaySearcher limits how many trials there are.
     "TUNE_MAX_PENDING_TRIALS_PG": "1000000",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
-"""What Ray is told by its environment."""
+"""Variables that every Ray of ours gets."""
 _LOCAL = {
     # On loopback: a run for this machine alone opens no port to others.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
@@ -71,13 +71,13 @@ _LOCAL = {
 
 
 def set_environment(local: bool) -> list[str]:
-    """Have Ray follow what is meant here, and no variable that was meant for another Ray.
+    """Set the variables that Ray needs, and remove those that were meant for another Ray.
 
     Args:
-        local: for a Ray of this machine alone; else of what a cluster needs all stays.
+        local: for a Ray of this machine alone; else what a cluster needs stays.
 
     Returns:
-        The names of the variables that were set and are of no effect.
+        The names of the variables that were removed, without those of authentication.
     """
     meant = QUIET | (_LOCAL if local else {})
     foreign = [
@@ -97,7 +97,7 @@ def set_environment(local: bool) -> list[str]:
 
 
 _set: set[str] = set()
-"""Variables that were set here, in this process."""
+"""Variables that this process has set itself."""
 
 
 def _is_foreign(name: str, local: bool) -> bool:
@@ -107,13 +107,13 @@ def _is_foreign(name: str, local: bool) -> bool:
 
 
 def new_folder() -> Path:
-    """Make the folder of a session, which goes when this process ends; sweep those of the dead.
+    """Make the folder of a session; remove those of sessions whose drivers were killed.
 
     Returns:
         A folder that only its owner may enter, short enough for Ray's sockets.
 
     Raises:
-        DriverError: there is no place for one; the text says what is wrong with each.
+        DriverError: no folder is fit for one; the text says what is wrong with each.
     """
     sweep()
     tried = []
@@ -122,8 +122,8 @@ def new_folder() -> Path:
         try:
             if len(os.fsencode(base)) > LONGEST_BASE:
                 raise OSError(f"has more than {LONGEST_BASE} letters")
-            if base.stat() and _room(base) < ROOM:
-                raise OSError(f"has less than {ROOM >> 20} MiB of room")
+            if base.stat() and _room(base) < ROOM_BYTES:
+                raise OSError(f"has less than {ROOM_BYTES >> 20} MiB of room")
             folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))
             _hold(folder)
             _try_socket(folder)
@@ -135,7 +135,8 @@ def new_folder() -> Path:
         return folder
     raise DriverError(
         "Ray has no folder for its session. Set TMPDIR to one that can be written, has a path of "
-        f"at most {LONGEST_BASE} letters and {ROOM >> 20} MiB of room. Tried:{''.join(tried)}"
+        f"at most {LONGEST_BASE} letters and {ROOM_BYTES >> 20} MiB of room. "
+        f"Tried:{''.join(tried)}"
     )
 
 
@@ -147,7 +148,7 @@ def bases() -> list[Path]:
 
 
 def ends_with_this_process(folder: Path, end: Callable[[], object]) -> None:
-    """Have a session end, and its folder go, when this process does.
+    """End a session, and remove its folder, when this process ends.
 
     Args:
         folder: of the session.
@@ -167,20 +168,20 @@ def ends_with_this_process(folder: Path, end: Callable[[], object]) -> None:
 
 
 _folders: list[Path] = []
-"""Of the sessions of this process."""
+"""Folders of the sessions of this process."""
 
 
 def end() -> None:
-    """End the sessions of this process at once, without a word to Ray."""
+    """End the sessions of this process at once, without Ray's own shutdown."""
     for folder in _folders:
         _clear(folder)
 
 
 def sweep() -> None:
-    """Remove the sessions of drivers of this user that were killed, and end what still runs there.
+    """End the sessions of this user whose drivers were killed, and remove their folders.
 
-    Two of Ray's agents outlive a driver by a minute, as they tell a daemon that is dead that
-    another one is. Whose driver lives, and whatever is not a session's, stays.
+    Two of Ray's agents outlive a driver by a minute, as they report one dead daemon to another.
+    The sessions of drivers that live stay, and so does every folder that is no session's.
     """
     for base in bases():
         for folder in _sessions(base):
@@ -194,7 +195,7 @@ def sweep() -> None:
 
 
 def _clear(folder: Path) -> None:
-    """Remove the folder of a session that is over, and first what might still write there."""
+    """End the processes that may still write to the folder of a session, and remove it."""
     for pid in inhabitants(folder):
         try:
             os.kill(pid, signal.SIGKILL)
@@ -206,8 +207,8 @@ def _clear(folder: Path) -> None:
 def inhabitants(folder: Path) -> Iterator[int]:
     """Yield the processes of this user that Ray started for the session in a folder.
 
-    They are known by what they write into it; they change their command lines. A pager of its
-    logs, or whatever else has a file open there, is not Ray's by its name.
+    They are found by the files that they have open in it, as they change their command lines, and
+    by a name of Ray's: a pager of the logs has a file open there, too.
     """
     inside = f"{folder}/"
     for place in Path("/proc").glob("[0-9]*"):
@@ -223,7 +224,7 @@ def inhabitants(folder: Path) -> Iterator[int]:
 
 
 def children(pid: int) -> Iterator[int]:
-    """Yield the processes that a process of this machine has started and that still run."""
+    """Yield the ids of the running processes that a process of this machine has started."""
     for place in Path("/proc").glob("[0-9]*"):
         fields = status_of(int(place.name))
         if len(fields) > 1 and fields[1] == str(pid):
@@ -231,7 +232,7 @@ def children(pid: int) -> Iterator[int]:
 
 
 def status_of(pid: int) -> list[str]:
-    """Return what the system notes of a process: its state, its parent, …; [] of none."""
+    """Return the fields of /proc/PID/stat from the state on; [] where there is no such process."""
     try:
         return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
     except OSError:
@@ -239,7 +240,7 @@ def status_of(pid: int) -> list[str]:
 
 
 def name_of(pid: int) -> str:
-    """Return the first word of a process's command line; "" of none."""
+    """Return the first word of a process's command line; "" where there is no such process."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").partition("\0")[0]
     except OSError:
@@ -247,7 +248,7 @@ def name_of(pid: int) -> str:
 
 
 _RAYS = re.compile(rb"^ray::|/ray/(_private|core|dashboard)/")
-"""What is in the command lines of Ray's processes."""
+"""Pattern of the command lines of Ray's processes."""
 
 
 def _sessions(base: Path) -> list[Path]:
@@ -267,8 +268,8 @@ def _sessions(base: Path) -> list[Path]:
 
 
 def _lock_of(folder: Path) -> int | None:
-    """Return a descriptor that holds the lock of a session; None where its driver does, or it is
-    no session."""
+    """Return a descriptor that holds the lock of a session; None where its driver holds it, or the
+    folder is no session's."""
     try:
         lock = os.open(folder / LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
@@ -276,8 +277,8 @@ def _lock_of(folder: Path) -> int | None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         written = os.pread(lock, 20, 0).strip()
-        young = time.time() - os.fstat(lock).st_mtime <= YOUNG
-        # Where every lock succeeds, one that is free says nothing of a driver that lives.
+        young = time.time() - os.fstat(lock).st_mtime <= YOUNG_SECONDS
+        # On a file system where every lock succeeds, a free lock does not mean a dead driver.
         own = any(os.path.samestat(os.fstat(lock), os.fstat(held)) for held in _held)
         lives = own or (written.isdigit() and runs_elsewhere(int(written)))
         if not lives and (written or not young):
@@ -292,8 +293,8 @@ def _hold(folder: Path) -> None:
     """Hold a session's lock until this process ends."""
     lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_EXCL, 0o600)
     _held.append(lock)
-    fcntl.flock(lock, fcntl.LOCK_EX)  # a sweep that looks at it lets go at once
-    os.write(lock, f"{os.getpid()}\n".encode())  # from now on nobody holds it who has not ended
+    fcntl.flock(lock, fcntl.LOCK_EX)  # a sweep that holds it releases it at once
+    os.write(lock, f"{os.getpid()}\n".encode())  # from now on a free lock means a dead driver
 
 
 _held: list[int] = []
@@ -305,7 +306,7 @@ def _room(base: Path) -> int:
 
 
 def _try_socket(folder: Path) -> None:
-    """Make a socket, which some file systems know nothing of."""
+    """Make a socket, which some file systems do not support."""
     with socket.socket(socket.AF_UNIX) as end:
         end.bind(str(folder / "socket"))
     (folder / "socket").unlink()

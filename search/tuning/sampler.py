@@ -1,9 +1,9 @@
-"""Which settings to try next: grid, random, TPE or the documents' rows behind one method.
+"""The sampler: chooses the settings of each trial by grid, at random, by TPE or from rows.
 
-Every suggestion depends only on the space, the seed, its own number, the trials told so far and
-the epochs of those that run, all of which the journal has: what is drawn at random is drawn anew
-for each number. A run that is resumed from its journal therefore goes on with the suggestions
-that an uninterrupted one would have made.
+A suggestion depends only on the space, the seed, its own number, the trials that have ended and
+the epochs of those that run, all of which the journal has; random numbers are seeded anew for each
+suggestion. A run that is resumed from its journal therefore goes on with the suggestions that an
+uninterrupted one would have made.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ __all__ = ["Sampler", "Suggestion", "_key"]
 
 @dataclass(frozen=True)
 class Suggestion:
-    """One trial to run."""
+    """A trial to run."""
 
     trial: str
-    """Its id: the row's id, or its number from 0001."""
+    """Id: the row's id, or the trial's number from 0001."""
     settings: dict[str, Value]
     row: str | None = None
 
 
 class Sampler:
-    """Hands out the trials of a search, one after the other, none of them twice.
+    """Suggests the trials of a search, one after the other, no configuration twice.
 
     Args:
-        space: what to search.
-        prior: trials of earlier runs that TPE learns from.
+        space: what is searched.
+        prior: trials of earlier runs that TPE begins with.
     """
 
     def __init__(self, space: SearchSpace, prior: Iterable[WarmStartTrial] = ()) -> None:
@@ -60,7 +60,7 @@ class Sampler:
         """Return the next trial to run, or None when the trials or the space are exhausted.
 
         Args:
-            running: how those trials went so far that run, for TPE.
+            running: progress of the trials that run, by id, for TPE.
         """
         self._running = running or {}
         if self._listed is not None:
@@ -74,7 +74,7 @@ class Sampler:
         return suggestion
 
     def replay(self, trial: str, settings: Mapping[str, Value]) -> None:
-        """Take note of a trial that an earlier session handed out, as if it had just been."""
+        """Enter a trial that an earlier session suggested, as if it had just been."""
         self._rows.add(trial)
         self._note(trial, base(settings))  # older runs lack settings that came since
 
@@ -108,14 +108,14 @@ class Sampler:
             self.tpe.enter(trial, settings)
 
     def _enter(self, name: str, known: WarmStartTrial) -> None:
-        """Enter a trial of an earlier run in the study; it may be run here all the same."""
+        """Enter a trial of an earlier run in TPE's study; it may be suggested all the same."""
         if self.tpe is not None:
             self.tpe.enter(name, known.settings)
             progress = Progress(tuple(known.scores), known.planned, known.learned, known.schedule)
             self.tell(name, known.value, known.step, known.status, known.rule, progress)
 
     def _list(self) -> Iterator[Suggestion] | None:
-        """Return what is left of rows or of a grid: looked up when it is asked for."""
+        """Yield what is left of rows or of a grid; None for the other algorithms."""
         space = self.space
         if space.algorithm == "rows":
             return (
@@ -139,7 +139,7 @@ class Sampler:
         return random.Random(f"{self.space.seed}/{self.handed_out}/{attempt}")
 
     def _chooses(self) -> Tpe | None:
-        """Return TPE where it chooses the next trial, and none is drawn at random."""
+        """Return TPE where it chooses the next trial; None where that is drawn at random."""
         ready = self.tpe is not None and self.tpe.ready(self._startup, self._running)
         return self.tpe if ready else None
 

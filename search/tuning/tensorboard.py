@@ -1,4 +1,4 @@
-"""TensorBoard's event files of a run, appended to as its journal is."""
+"""TensorBoard's event files of a run."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from facesiam.errors import reason
 
 
 class TensorBoard:
-    """Event files, a folder a trial; tags are the metrics' names, with the settings as hparams.
+    """Writes event files, a folder a trial; tags are the metrics' names, settings the hparams.
 
-    They are appended to as the journal is. tensorboardX's SummaryWriter, with two threads a trial
-    and an fsync each epoch, took a fifth of the driver's time.
+    Records are appended, as to the journal. tensorboardX's SummaryWriter, with two threads a trial
+    and an fsync an epoch, took a fifth of the driver's time.
 
     Args:
-        folder: where they go.
-        say: told where they cannot be written.
+        folder: folder of the files.
+        say: shows a line where they cannot be written.
     """
 
     def __init__(self, folder: Path, say: Callable[[str], None] = cli.say) -> None:
         self.folder, self.say = folder, say
-        # One of each session: TensorBoard reads nothing behind a record that a kill left torn.
+        # A file a session: TensorBoard reads nothing behind a record that a kill left torn.
         self.file = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}"
         self.open: set[str] = set()
         self.off = False
-        """Whether they could not be written, and are not any more: a search does not end by it."""
+        """Whether a file could not be written, so that none is any more; the search goes on."""
 
     def epoch(self, name: str, metrics: Mapping[str, float]) -> None:
         """Write the metrics of one epoch."""

@@ -1,16 +1,16 @@
-"""TPE by Optuna's Parzen estimators, over trials in the order of ``trial_ranking.py``.
+"""The TPE sampler: Optuna's Parzen estimators over trials ordered by ``trial_ranking.py``.
 
-A tenth of the trials of which something is known are the good ones, of which the density l is
-estimated; all others, those that run included, make the density g. Of 24 configurations drawn
-from l the one with the greatest l / g is suggested. Where that was tried before, the untried ones
-are ranked by the same ratio: all of a finite space, of a larger one what 512 draws from l hold.
+The best tenth of the trials of which something is known are the good ones, of which the density l
+is estimated. All others, those that run included, make the density g. Of 24 configurations drawn
+from l the one with the greatest l / g is suggested. Where that one was tried before, the untried
+ones are ranked by the same ratio: all of a finite space, or those among 512 draws from l.
 
-Settings without a condition are drawn together, those with one each by itself, of the trials in
-which it was active. The ratio of a configuration is the product of those of its parts.
+Settings without a condition are drawn together. A setting with a condition is drawn by itself,
+from the trials in which it was active. The ratio of a configuration is the product over the parts.
 
-Optuna's own ``TPESampler`` does the same (a test holds them equal) but for three things that it
-cannot be told: the order of the trials, that a trial which learned nothing is no good one for
-want of others, and that a configuration is tried once.
+Optuna's own ``TPESampler`` does the same, and a test holds them equal, but for three things that
+it cannot be told: the order of the trials, that a trial which learned nothing is never a good one,
+and that a configuration is tried once.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ from search.tuning.density import log_density
 from search.tuning.trial_ranking import Progress, TrialRanking
 
 CANDIDATES = 24
-"""Draws from l of which the best is suggested; Optuna's number."""
+"""Draws from l, of which the best is suggested; Optuna's number."""
 MORE = 512
-"""As many more are drawn, of a space that cannot be listed, where that one was tried before."""
+"""Draws from l where that one was tried before and the space cannot be listed."""
 PARAMETERS = _ParzenEstimatorParameters(
     prior_weight=1.0,
     consider_magic_clip=True,
@@ -53,7 +53,7 @@ a setting is not active."""
 
 
 class Tpe:
-    """What has been tried and what came of it.
+    """The trials of a search and their outcomes, from which the next settings are chosen.
 
     Args:
         space: what is searched.
@@ -73,11 +73,11 @@ class Tpe:
         """By trial that has not ended, its row in the points."""
         self._count = 0
         self._forgotten: set[int] = set()
-        """Rows of those that failed so that nothing is known of them."""
+        """Rows of trials that failed before they had a score."""
         self._running: dict[int, Progress] = {}
 
     def enter(self, trial: str, settings: Mapping[str, Value]) -> None:
-        """Take note of a trial that runs."""
+        """Enter a trial that runs."""
         if self._count == len(self._points):
             self._points = np.concatenate([self._points, np.empty_like(self._points)])
         self._points[self._count] = self.point(settings)
@@ -93,7 +93,7 @@ class Tpe:
         rule: str | None,
         progress: Progress | None,
     ) -> None:
-        """Take note of how a trial ended, as ``TrialRanking.tell`` has it."""
+        """Enter the end of a trial; the arguments are those of ``TrialRanking.tell``."""
         number = self._numbers.pop(trial, None)
         if number is None:
             return
@@ -104,12 +104,12 @@ class Tpe:
         """Say whether TPE is to choose the next trial.
 
         Args:
-            startup: how many trials are drawn at random before.
-            running: how those went so far that run; what is suggested next rests on it, too.
+            startup: how many trials are drawn at random first.
+            running: progress of the trials that run; the next suggestion rests on it, too.
 
         Returns:
-            Whether so many have begun, not counted those that failed so that nothing is known of
-            them, and of one at least there is something to go by.
+            Whether so many trials have begun, without those that failed before they had a score,
+            and at least one has a score.
         """
         went = running.items()
         self._running = {self._numbers[name]: it for name, it in went if name in self._numbers}
@@ -117,7 +117,7 @@ class Tpe:
         return self._count - len(self._forgotten) >= startup and known > 0
 
     def point(self, settings: Mapping[str, Value]) -> list[float]:
-        """Return settings as a row of points; what the space does not hold is NaN, as unknown."""
+        """Return settings as a row of points; NaN where a value is not in the space."""
         return [
             float(self.shapes[name].to_internal_repr(settings[name]))
             if active(domain, settings) and domain.holds(settings[name])
@@ -132,7 +132,7 @@ class Tpe:
         return points, sorted(self._numbers.items()), self._forgotten, known
 
     def suggest(self, seed: int) -> dict[str, Value]:
-        """Return the best of some draws from l, part by part, whether it was tried or not."""
+        """Return the best of some draws from l, part by part, tried before or not."""
         rng, models = np.random.RandomState(seed), self._models()
         settings = self._base()
         known: dict[str, float] = {}
@@ -159,7 +159,7 @@ class Tpe:
         return [drawn[place] for place in np.argsort(-ratios, kind="stable")]
 
     def rank(self, points: Points) -> npt.NDArray[np.float64]:
-        """Return log l - log g of each of these configurations of a finite space."""
+        """Return log l - log g, (n,), of configurations of a finite space, (n, settings)."""
         return self._ratios(self._models(), points, log_density)
 
     def points(self, names: Sequence[str], listed: Iterable[Sequence[Value]]) -> Points:
@@ -215,7 +215,7 @@ def _log_pdf(estimator: _ParzenEstimator, points: Points) -> Points:
 
 
 class _Shape:
-    """Stands for a trial that is asked for a setting, and notes how Optuna would draw it."""
+    """A stand-in for Optuna's trial that notes how a setting would be drawn."""
 
     shape: BaseDistribution
 
@@ -240,7 +240,7 @@ class _Shape:
 
 
 class _Given:
-    """Stands for a trial whose values are given, as Optuna counts; the lowest where they lack."""
+    """A stand-in for Optuna's trial with given values; the lowest where one is missing."""
 
     def __init__(self, values: Mapping[str, float]) -> None:
         self.values = values

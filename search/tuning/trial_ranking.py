@@ -1,27 +1,26 @@
-"""How trials compare, for TPE: one order of all, though they have come to different ages.
+"""The ranking of trials for TPE: one order of all, though they ended at different ages.
 
-- *What a rule stopped as dead, at chance or diverged is worst*, and so is what never left chance
-  or never had a finite score. None of it is ever among the good trials that TPE imitates,
-  however few others there are.
-- *All others have learned, and count by what is predicted of them*: the best score so far plus
-  what those that came further gained from that age on. The gain from an age to the next is the
-  mean over all learners of the same schedule that were seen at both; what a trial has to come is
-  their sum up to its planned end (chain ladder, as insurers predict claims). Two that were
-  stopped at the same age therefore count by their scores there; and where one other came
-  further, it is met at the age at which the first was stopped, since all that it gained from
-  there on is granted to both.
-- *A trial that runs* counts by what is predicted of it as soon as it has left chance. Of many
-  at once those that end first are those that were stopped, and the better ones still run.
-- *A trial that ran to its end counts by its score alone.* That is no rank above the others: one
-  that ended at 0.60, as control or because nothing was pruned, lies below one that ASHA stopped
-  at 0.78, which can only have got better, as the best epoch counts.
+- *The worst* are the trials that a rule stopped as dead, at chance or diverged, and those that
+  never left chance or never had a finite score. They are never among the good trials that TPE
+  imitates, however few others there are.
+- *A trial that learned and was stopped* counts by its predicted final score: its best score so far
+  plus the mean gain of other trials from its age to its planned end. The gain from one age to the
+  next is the mean over all learners of the same schedule that were seen at both ages (chain
+  ladder, as insurers predict claims). Two trials that were stopped at the same age therefore
+  compare by their scores there; and a trial that came further compares with a stopped one at the
+  age of the stop, since its later gain is granted to both.
+- *A trial that runs* counts by its prediction as soon as it has left chance: of many trials at
+  once the first to end are those that were stopped, while the better ones still run.
+- *A trial that ran to its end* counts by its score alone, and is not ahead of the others: one that
+  ended at 0.60, as control or because nothing was pruned, ranks below one that ASHA stopped at
+  0.78, which could only have got better, as the best epoch counts.
 
-Optuna by itself puts complete trials first and orders pruned ones by how far they came. Under our
-rules those that guess come further than the learners that ASHA stops, so that it took them for
-the better ones: with 12 trials at once TPE had more of them than a draw at random.
+Optuna itself puts complete trials first and orders pruned ones by how far they came. Under our
+rules trials that guess come further than the learners that ASHA stops, so Optuna took the former
+for the better ones: with 12 trials at once TPE suggested more of them than a draw at random.
 
-A loss counts as exp(-loss), the mean probability that the right answer got: the gains of losses,
-which have no bound, would otherwise be those of the one trial that began with 1e9.
+A loss counts as exp(-loss), the mean probability of the right answer. Losses have no bound, so the
+mean gain would otherwise be that of a single trial which began at 1e9.
 """
 
 from __future__ import annotations
@@ -39,13 +38,13 @@ from search.pruning.history import History, take_off, waited_for
 from search.space import SearchSpace
 
 HOPELESS = ("dead", "chance", "diverged")
-"""Rules whose verdict makes a trial the worst there is."""
+"""Rules that make a trial one of the worst."""
 END = 1 << 40
-"""An age that no trial comes to."""
+"""An age that no trial reaches."""
 
 
 class Progress(NamedTuple):
-    """How a trial went, as far as it ran."""
+    """The progress of a trial, as far as it has run."""
 
     scores: tuple[float, ...] = ()
     """The best score so far at age 1, 2, …; NaN where there was none yet."""
@@ -54,11 +53,11 @@ class Progress(NamedTuple):
     learned: bool = True
     """False: it never left chance."""
     schedule: str = ""
-    """Of its learning rate: what is gained late in a cosine is not gained in a constant one."""
+    """Of its learning rate: gains late in a cosine do not occur in a constant one."""
 
 
 def progress_of(history: History, space: SearchSpace) -> Progress:
-    """Return how a trial went, at the ages at which ASHA compares.
+    """Return the progress of a trial, at the ages at which ASHA compares.
 
     Args:
         history: its epochs and settings.
@@ -95,14 +94,14 @@ def progress_of(history: History, space: SearchSpace) -> Progress:
 
 
 class _Ladder:
-    """By age, from 0 on: all that was gained up to the next, and by how many learners."""
+    """By age, from 0: the summed gain up to the next age, and the number of learners behind it."""
 
     def __init__(self) -> None:
         self.gained: list[float] = []
         self.seen: list[int] = []
 
     def add(self, scores: Sequence[float]) -> None:
-        """Take in the scores of a learner by age, turned so that more is better."""
+        """Add the scores of a learner by age, turned so that more is better."""
         for age in range(1, len(scores)):
             while len(self.seen) <= age:
                 self.gained.append(0.0)
@@ -113,7 +112,7 @@ class _Ladder:
                 self.seen[age] += 1
 
     def means(self, otherwise: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Return the mean gain from each age to the next; ``otherwise`` where none was seen."""
+        """Return the mean gain from each age to the next, (ages,); ``otherwise`` where unknown."""
         seen, found = np.array(self.seen, dtype=np.int64), otherwise.copy()
         np.divide(np.array(self.gained), seen, out=found[: len(seen)], where=seen > 0)
         return found
@@ -157,12 +156,12 @@ class TrialRanking:
             number: of the trial, whichever the caller counts by.
             value: its best score; None: it has no finite one.
             step: its age at the end, in epochs, where ``progress`` does not say it.
-            status: "done", "stopped", or any other of one that nothing judged, as it failed.
+            status: done, stopped, or another of a trial that failed.
             rule: that stopped it.
-            progress: how it went.
+            progress: its scores by age.
 
         Returns:
-            Whether anything is learned of it: nothing of one that failed before it had a score.
+            Whether anything is known of it: nothing is of one that failed before it had a score.
         """
         scored = value is not None and math.isfinite(value)
         went = progress or Progress()

@@ -1,10 +1,10 @@
-"""What is known before a search: scores of earlier runs, or of the documents' rows, for TPE.
+"""The warm start of TPE: scores of earlier runs, or of the rows of the 2019 study.
 
     python -m search.run spaces/code2.yaml --warm-start ray_results/earlier --warm-start documents
 
-A known trial is told to TPE where the space could have suggested it: its searched
-settings are within the space's domains. What the space fixes may have been otherwise, but for the
-settings that decide what is measured. They are kept in the run's prior.json, for --resume.
+TPE begins with the trials that the space could have suggested: their searched settings are within
+the space's domains. The fixed settings may have been others, except those that decide what is
+measured. The trials are kept in the run's prior.json, for --resume.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ from search.space.domains import active
 from search.tuning.trial_ranking import HOPELESS, progress_of
 
 DOCUMENTS = "documents"
-"""Stands for the documents' nineteen rows."""
+"""The word for the 2019 study's nineteen rows, as it is typed."""
 MUST = ("protocol", "fold", "people", "pair_seed")
 """Settings that decide what a score is a score of: they must be the space's own."""
 
 
 class WarmStartTrial(NamedTuple):
-    """A trial of which the score is known."""
+    """A trial of an earlier run, and its score."""
 
     settings: dict[str, Value]
     """All settings, those that the space fixes as the space has them."""
     value: float | None
-    """Best value of the space's metric; None of one that a rule stopped before it had any."""
+    """Best value of the space's metric; None: a rule stopped the trial before it had one."""
     step: int
     """Epochs that it ran."""
     status: str
-    """done, or why not."""
+    """Status in the journal: done, stopped, …"""
     source: str
-    """Its run and its name there."""
+    """Run of the trial, and its name there."""
     rule: str | None = None
-    """That stopped it."""
+    """Rule that stopped it."""
     scores: Sequence[float] = ()
     """The best so far by age, as of ``trial_ranking.Progress``; what an older prior.json lacks."""
     planned: int | None = None
@@ -60,10 +60,10 @@ def gather(
     """Return the trials of earlier runs that the space could have suggested, best first.
 
     Args:
-        runs: run folders, or the word documents.
+        runs: run folders, or the word documents for the rows of the 2019 study.
         space: what is to be searched.
-        data: key of the data's content; runs on other data are left out. The documents' runs were
-            on CFP, and are taken whatever the data is.
+        data: key of the data's content; runs on other data are left out. The rows of the 2019
+            study were run on CFP, and are taken whatever the data are.
 
     Returns:
         The trials, and a line a run that says how many were taken and why others were not.
@@ -97,7 +97,7 @@ def gather(
 
 
 def write(run: Path, known: Iterable[WarmStartTrial]) -> None:
-    """Keep them with the run."""
+    """Write the trials into the folder of a run."""
     lines = [
         one._asdict() | {"scores": [s if math.isfinite(s) else None for s in one.scores]}
         for one in known
@@ -106,7 +106,7 @@ def write(run: Path, known: Iterable[WarmStartTrial]) -> None:
 
 
 def read(run: Path) -> list[WarmStartTrial]:
-    """Return what ``write`` kept; nothing where it kept nothing."""
+    """Return the trials that ``write`` wrote; [] where it wrote none."""
     file = run / layout.WARM_START
     if not exists(file):
         return []
@@ -152,7 +152,7 @@ def _trials(run: Path | None, space: SearchSpace) -> Iterator[WarmStartTrial]:
 
 
 def _folder(run: str) -> Path | None:
-    """Return the folder of a run; None of the documents' rows, which have none."""
+    """Return the folder of a run; None of the 2019 study's rows, which have none."""
     return None if run == DOCUMENTS and not Path(run).exists() else open_run(run)
 
 
@@ -162,7 +162,7 @@ def _data_of(run: Path) -> str:
 
 
 def _documents(space: SearchSpace) -> Iterator[WarmStartTrial]:
-    """Yield the documents' rows, as they really ran, with their published validation accuracy."""
+    """Yield the 2019 study's rows, as they really ran, with the published validation accuracy."""
     from search.analysis import published
 
     for name, row in published.rows().items():
@@ -176,7 +176,7 @@ def _documents(space: SearchSpace) -> Iterator[WarmStartTrial]:
 def _fitted(
     settings: Mapping[str, Value], space: SearchSpace, why: Counter[str]
 ) -> dict[str, Value] | None:
-    """Return the settings that the space would have given the trial; None, and why, without."""
+    """Return the settings that the space would have given the trial; else None, counted in why."""
     if not settings:
         why["no settings"] += 1
         return None

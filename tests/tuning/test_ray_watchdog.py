@@ -91,7 +91,7 @@ def test_a_search_whose_ray_has_lost_a_daemon_ends_and_says_so(tmp_path: Path) -
         run.mkdir()
         (run / "space.yaml").write_text(SPACE)
         command = [sys.executable, __file__, daemon, str(run)]
-        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
         started[daemon] = subprocess.Popen(
             command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )

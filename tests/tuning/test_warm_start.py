@@ -247,9 +247,9 @@ def test_an_ablation_changes_one_searched_setting_at_a_time(
 
 def test_an_ablation_is_of_a_trial_that_the_space_has(space: SearchSpace, tmp_path: Path) -> None:
     run = earlier(tmp_path / "run", ({"lr": 1e-3, "people": 7}, [0.9], "done"))
-    assert ablation.foreign(space, run) is None  # a shorter one is of the same settings
+    assert ablation.misfit(space, run) is None  # a shorter one is of the same settings
     other = earlier(tmp_path / "other", ({"lr": 1e-3, "hidden": 8}, [0.9], "done"))
-    assert ablation.foreign(space, other) == "hidden 8, and it is 4096 now"
+    assert ablation.misfit(space, other) == "hidden 8, and it is 4096 now"
 
 
 def test_runs_on_other_data_are_left_out(space: SearchSpace, tmp_path: Path) -> None:
