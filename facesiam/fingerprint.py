@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from facesiam.device.arithmetic import ComputeHistory
 
 PACKAGE = Path(str(facesiam.__file__)).parent
-TRAINER = ("config", "data", "device", "evaluation", "nets", "training")
-"""The packages that an epoch's or a test's numbers come from."""
+TRAINER = ("config", "data", "device", "evaluation", "nets", "objective.py", "training")
+"""The packages and modules that an epoch's or a test's numbers come from."""
 EXCLUDED = {
     "config/lookalikes": "words error messages",
     "config/settings": "reads values, which are in the key themselves",
@@ -85,7 +85,8 @@ def trainer_files() -> list[Path]:
     """Return the source files that ``trainer_version`` hashes."""
     found = []
     for package in TRAINER:
-        for file in sorted((PACKAGE / package).rglob("*.py")):
+        place = PACKAGE / package
+        for file in [place] if place.is_file() else sorted(place.rglob("*.py")):
             name = file.relative_to(PACKAGE).with_suffix("")
             if not {name.as_posix(), name.parent.as_posix()} & EXCLUDED.keys():
                 found.append(file)
