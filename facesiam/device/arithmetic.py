@@ -1,12 +1,12 @@
-"""How a trial is computed: what decides its numbers besides its settings, its data and the code.
+"""The arithmetic of a trial: device, threads, precision and processor, which change its numbers.
 
-The order of a sum's parts follows from the number of threads, so a net that is trained by two of
-them is another one than by one. What a trial ran with is part of it: noted with its epochs, and
-used again where the trial goes on or is trained anew.
+The number of threads decides the order in which a sum is computed, so one thread and two give two
+different nets. What a trial was computed with is recorded with its epochs, and used again where
+the trial is resumed or trained again.
 
     ran = [{"epoch": 0, "device": "cpu", "threads": 2, "precision": "fp32", "processor": "AVX512"}]
 
-A second part is there where it had to change within a trial: from that epoch on.
+There is a second entry where it had to change within a trial, from that epoch on.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from facesiam.device.cores import cores
 from facesiam.device.hardware import precision_of
 
 ComputeHistory = Sequence[Mapping[str, Any]]
-"""What a trial ran with: parts of ``epoch``, its first one, and the fields of Arithmetic."""
+"""What a trial was computed with: entries of ``epoch``, the first one, and Arithmetic's fields."""
 
 
 class Arithmetic(NamedTuple):
-    """What the numbers of a step depend on, resolved."""
+    """What a step is computed with; nothing is `auto` any more."""
 
     device: str
     """cpu or cuda."""
@@ -37,7 +37,7 @@ class Arithmetic(NamedTuple):
     """Instructions that the CPU has for vectors, such as AVX2, or the GPU's name."""
 
     def describe(self) -> str:
-        """Name it in words."""
+        """Return it in words, for a message."""
         some = f"{self.threads} thread{'s' * (self.threads != 1)}, "
         where = f"{self.device} ({self.processor})"
         return f"{some * (self.device == 'cpu')}{self.precision}, {where}"
@@ -46,9 +46,13 @@ class Arithmetic(NamedTuple):
 def current_arithmetic(
     net: str, precision: str, device: str, threads: int | None = None
 ) -> Arithmetic:
-    """Return what this machine computes with: `precision` as a setting, auto resolved.
+    """Return what this machine would compute a trial with.
 
-    Without a number of threads: as many as torch has now.
+    Args:
+        net: its name.
+        precision: fp32, bf16 or auto.
+        device: cpu or cuda.
+        threads: of torch; None: as many as it has now.
     """
     if device == "cuda":
         processor = torch.cuda.get_device_name() if torch.cuda.is_available() else "unknown"
@@ -59,7 +63,7 @@ def current_arithmetic(
 
 
 def extend_history(ran: ComputeHistory, now: Arithmetic, epoch: int) -> list[dict[str, Any]]:
-    """Return what a trial ran with, once it goes on with `now` from an epoch on."""
+    """Return the history of a trial that goes on with `now` from an epoch on."""
     before = [dict(part) for part in ran if part["epoch"] < epoch]
     if before and _of(before[-1]) == now:
         return before
@@ -69,16 +73,16 @@ def extend_history(ran: ComputeHistory, now: Arithmetic, epoch: int) -> list[dic
 def reproduce(
     ran: ComputeHistory, now: Arithmetic, part: int, threads: int | None = None
 ) -> tuple[Arithmetic, str | None]:
-    """Return what a trial is computed with from here on, as nearly as before as this machine can.
+    """Return the arithmetic of an earlier computation, as far as this machine has it.
 
     Args:
-        ran: what the trial ran with; empty: nothing yet, or it is not known.
-        now: what this machine would compute with.
-        part: of `ran`, which one: 0 to train it anew, -1 to go on.
-        threads: how many it shall have, whatever it had; None: as many as it had.
+        ran: what the trial was computed with; empty: nothing yet, or not known.
+        now: what this machine would compute it with.
+        part: which entry of `ran`: 0 to train it again, -1 to resume it.
+        threads: number of threads whatever it had before; None: as many as before.
 
     Returns:
-        It, and what is not as it was, None where all is.
+        The arithmetic, and a sentence about what differs, or None where nothing does.
     """
     if not ran:
         return now, None
@@ -97,10 +101,10 @@ def reproduce(
 
 
 def key_parts(ran: ComputeHistory) -> list[list[Any]]:
-    """Return what a trial's numbers depend on, of what it ran with.
+    """Return the parts of a trial's history that its key contains.
 
-    Not the processor: that of a trial which has not run yet is not known on a cluster, and what is
-    reused may come from another machine.
+    The processor is not among them: on a cluster it is not known before the trial runs, and
+    results of another machine may be reused.
     """
     return [
         [int(p["epoch"]), p["device"], p["threads"] * (p["device"] == "cpu"), p["precision"]]
@@ -110,7 +114,7 @@ def key_parts(ran: ComputeHistory) -> list[list[Any]]:
 
 @contextmanager
 def torch_threads(threads: int) -> Iterator[None]:
-    """Have torch compute with so many threads."""
+    """Within its ``with``, have torch compute with so many threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

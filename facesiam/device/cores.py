@@ -1,8 +1,8 @@
-"""How much of this machine is ours: what affinity and control groups leave of cores and memory.
+"""The cores and the memory of this machine that affinity masks and control groups allow.
 
-A job on a shared node is given 4 of 64 cores by a mask (taskset, Slurm, cpusets), a container by a
-quota of CPU time (Docker, Kubernetes). ``os.cpu_count`` knows neither, and 64 threads or trials on
-4 cores are slower than 4.
+A job on a shared node has 4 of 64 cores by an affinity mask (taskset, Slurm, cpusets), a container
+by a quota of CPU time (Docker, Kubernetes). ``os.cpu_count`` reports 64 in both cases, and 64
+threads or trials on 4 cores are slower than 4.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ UNLIMITED = 2**60
 def cores(root: Path = ROOT) -> int:
     """Return how many cores this process may keep busy, at least 1.
 
-    Those of its affinity mask, and no more than the CPU time of its control group and of those
-    above it is worth, rounded down: a quota of 2.5 cores is 2, of half a core 1.
+    The number of its affinity mask, bounded by the quotas of its control group and of those above,
+    rounded down: a quota of 2.5 cores is 2, of half a core 1.
     """
     if hasattr(os, "sched_getaffinity"):  # Linux
         there = len(os.sched_getaffinity(0))
@@ -32,7 +32,7 @@ def cores(root: Path = ROOT) -> int:
 
 
 def cpu_quota(root: Path = ROOT) -> float | None:
-    """Return how many cores' time the control groups of this process allow; None: no limit."""
+    """Return the CPU quota of this process's control groups, in cores; None: no limit."""
     limits = []
     for folder in _groups(root, "cpu"):
         for words in (
@@ -49,7 +49,7 @@ def cpu_quota(root: Path = ROOT) -> float | None:
 
 
 def memory_limit(root: Path = ROOT) -> int | None:
-    """Return the bytes that the control groups of this process allow; None: no limit."""
+    """Return the memory limit of this process's control groups, in bytes; None: no limit."""
     limits = []
     for folder in _groups(root, "memory"):
         for name in ("memory.max", "memory.limit_in_bytes"):

@@ -22,13 +22,13 @@ memory by stream, and cuBLAS a workspace."""
 class GraphedStep:
     """Runs a step as a CUDA graph once it is warm; inputs of another shape run one by one.
 
-    What is recorded is the largest batch that has come: an epoch's last one is smaller, and a
-    trial may be taken up just before that. Where a recording fails, the steps of this trial run
-    one by one from then on. FACESIAM_GRAPHS=0 in the environment does without graphs.
+    The largest batch so far is recorded: the last one of an epoch is smaller, and a trial may be
+    resumed just before that one. Where a recording fails, the steps of this trial run one by one
+    from then on. FACESIAM_GRAPHS=0 in the environment turns graphs off.
 
     Args:
-        undo: lets go of the gradients that a recording which failed left half way.
-        say: told in one line why there is no graph.
+        undo: drops the gradients that a failed recording left.
+        say: called with one line on why there is no graph.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class GraphedStep:
             step(*inputs)
 
     def _recorded(self, step: Callable[..., None], *inputs: Tensor) -> bool:
-        """Record a step; say whether that came off, and put back what it left half way if not."""
+        """Record a step and return whether that succeeded; where not, undo what it left."""
         try:
             self._record(step, *inputs)
         except torch.cuda.OutOfMemoryError:
@@ -77,7 +77,7 @@ class GraphedStep:
         return not self.failed
 
     def _aside(self, step: Callable[..., None], *inputs: Tensor) -> None:
-        """Run a step on the stream that is recorded on, as before a recording."""
+        """Run a step on the stream of the recording, to warm up."""
         at = torch.cuda.current_device()
         if at not in _streams:
             _streams[at] = torch.cuda.Stream()  # type: ignore[no-untyped-call]
@@ -102,9 +102,10 @@ class GraphedStep:
 
 
 def free_workspaces() -> None:
-    """Have cuBLAS let go of its workspaces, one for each stream; the next product gets new ones.
+    """Free the workspaces of cuBLAS, one for each stream; the next product allocates new ones.
 
-    Not while a graph is in use: a replay writes into the workspace that it was recorded with.
+    Must not be called while a graph is in use: a replay writes into the workspace of its
+    recording.
     """
     if torch.cuda.is_available():
         torch._C._cuda_clearCublasWorkspaces()
@@ -115,7 +116,7 @@ def _size(shapes: list[torch.Size]) -> int:
 
 
 def _renew_generator(device: torch.device) -> None:
-    """Take a generator out of a recording that has failed; it draws on from where it was."""
+    """Detach a generator from a recording that has failed; it goes on from where it was."""
     at = torch.cuda.current_device() if device.index is None else device.index
     generator = torch.cuda.default_generators[at]
     generator.graphsafe_set_state(generator.clone_state())

@@ -1,4 +1,4 @@
-"""What this machine computes on: its GPUs, its arithmetic, its memory."""
+"""The hardware of this machine: GPUs, precision, memory."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def gpu_names() -> list[str]:
 
 
 def precision_of(precision: str, net: str, device: str) -> str:
-    """Return fp32 or bf16: what layers run in; `auto` asks for hardware that multiplies in bf16.
+    """Return the precision of the layers, fp32 or bf16; `auto` is bf16 where the hardware has it.
 
     Args:
         precision: auto, bf16 or fp32.
         net: its name.
-        device: cpu or cuda. Of a GPU that is not of this machine bf16 is assumed.
+        device: cpu or cuda. A GPU of another machine is assumed to have bf16.
     """
     if precision != "auto":
         return precision
@@ -88,7 +88,7 @@ def peak_memory_mib(device: torch.device) -> float:
 
 
 def memory_there_mib(device: torch.device) -> float:
-    """Return how much memory the GPU has, or this machine, or the container this runs in."""
+    """Return the memory of the GPU, or of this machine or container, in MiB."""
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory / 2**20
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -97,7 +97,7 @@ def memory_there_mib(device: torch.device) -> float:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Return whether an error is want of memory, for which torch and CUDA have many words."""
+    """Return whether an error means that memory ran out; torch and CUDA have many texts for it."""
     said = str(error).lower()
     return isinstance(error, MemoryError) or any(
         words in said

@@ -14,13 +14,13 @@ from torch import Tensor
 class ImageStore:
     """Hands out batches of a dataset's images.
 
-    On a GPU the bytes are resident, once a process; on a CPU they stay in the mapped file, which
-    all processes of the machine share.
+    A GPU holds all bytes, one copy a process; on a CPU they stay in the mapped file, which all
+    processes of the machine share.
 
     Args:
         source: (N, 224, 224, 3) uint8, usually memory-mapped.
-        image_size: side of the images that are handed out; averaged down to it.
-        device: where they are handed out.
+        image_size: side of the returned images, in pixels; larger ones are averaged down.
+        device: of the returned images.
     """
 
     def __init__(self, source: NDArray[np.uint8], image_size: int, device: torch.device) -> None:
@@ -29,9 +29,9 @@ class ImageStore:
         self.resident = _on_gpu(source, device) if device.type == "cuda" else None
 
     def batch(self, indices: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Gather images: (B,) int64 → (B, 3, S, S) in [0, 1], channels last.
+        """Return images: (B,) int64 → (B, 3, S, S) in [0, 1], channels last.
 
-        The value of a byte is byte / 255 rounded to `dtype`, however it is brought there.
+        A byte becomes byte / 255 rounded to `dtype`, on every device.
         """
         if self.resident is not None:
             raw = self.resident.index_select(0, indices)
@@ -52,9 +52,8 @@ written to, and the copy. One geometry a device is kept."""
 def _on_gpu(source: NDArray[np.uint8], device: torch.device) -> Tensor:
     """Copy the packed images to a GPU once a process.
 
-    The source is held as long as its copy: its ``id``, address and file name can only then not
-    come to mean another array, or a part of it. What may be written to is told apart by its
-    content as well; packed images are mapped read-only.
+    The source is kept as long as its copy, so that it can be recognised by identity. An array that
+    may be written to is compared by its content as well; packed images are mapped read-only.
     """
     device = _numbered(device)
     digest = None
@@ -68,7 +67,7 @@ def _on_gpu(source: NDArray[np.uint8], device: torch.device) -> Tensor:
 
 
 def _writable(source: NDArray[np.uint8]) -> bool:
-    """Say whether an array can change: itself, or what it is a view of."""
+    """Return whether an array, or one that it is a view of, can be written to."""
     array: object = source
     while isinstance(array, np.ndarray):
         if array.flags.writeable:
@@ -78,7 +77,7 @@ def _writable(source: NDArray[np.uint8]) -> bool:
 
 
 def _numbered(device: torch.device) -> torch.device:
-    """Return a device with its number: "cuda" and, mostly, "cuda:0" are one."""
+    """Return a device with its number: "cuda" is the current one, mostly "cuda:0"."""
     if device.type != "cuda" or device.index is not None:
         return device
     return torch.device("cuda", torch.cuda.current_device())

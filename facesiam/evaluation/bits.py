@@ -1,4 +1,4 @@
-"""Which of a net's pairs were predicted right, as text that fits into a line of a journal."""
+"""The pairs that a net predicted right, one bit each, as text for a line of a journal."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ Bools = NDArray[np.bool_]
 
 
 def pack(right: Sequence[bool] | Bools) -> str:
-    """Write which of n pairs were predicted right, (n,): 8 pairs a byte, in base64."""
+    """Return as text which of n pairs were predicted right, (n,): 8 pairs a byte, in base64."""
     return base64.b64encode(np.packbits(np.asarray(right, dtype=bool)).tobytes()).decode("ascii")
 
 
 def unpack(text: object, n: int, right: int) -> Bools | None:
-    """Return what ``pack`` wrote, (n,); None where it is no such text, or not of these pairs.
+    """Return what ``pack`` wrote, (n,); None where the text is not of these pairs.
 
     Args:
         text: from a journal.
         n: pairs.
-        right: how many of them are right; a text that says otherwise is of another epoch.
+        right: how many of them are right; a text with another number is of another epoch.
     """
     if not isinstance(text, str):
         return None

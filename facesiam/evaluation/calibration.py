@@ -1,4 +1,4 @@
-"""The threshold of a net whose scores have none, and the slope that makes them log-odds."""
+"""Calibration of scores: the threshold of "same", and the slope that makes them log-odds."""
 
 from __future__ import annotations
 
@@ -10,17 +10,21 @@ from numpy.typing import ArrayLike
 from facesiam.evaluation.metrics import checked
 
 STEEPEST = 30.0
-"""Log-odds beyond which no slope is grown."""
+"""Largest log-odds that the slope gives to a pair where the threshold makes no mistake."""
 
 
 def calibration(score: ArrayLike, label: ArrayLike) -> tuple[float, float]:
-    """Return the threshold that judges most of the P pairs right, and a slope to it.
+    """Return the threshold that predicts most of the P pairs right, and the slope of the scores.
 
-    The threshold lies between two scores; of several that are equally good, the middle one. The
-    slope makes 1 / (1 + exp(-slope (score - threshold))) as likely as can be a probability of
-    "same" (Platt's scaling with the offset given), at least 1e-3. Where the threshold makes no
-    mistake it would grow without end; it stops where the surest of these pairs has log-odds of 30,
-    so that scores beyond them are still told apart.
+    The threshold lies between two scores; of several that are equally good, the middle one is
+    returned. With the slope, 1 / (1 + exp(-slope (score - threshold))) is the probability of
+    "same" of the highest likelihood (Platt's scaling with a given offset); the slope is at least
+    1e-3. Where the threshold makes no mistake, the likelihood grows with the slope without end;
+    the slope then gives log-odds of 30 to the pair that is farthest from the threshold.
+
+    Args:
+        score: (P,) higher where the two images are more alike.
+        label: (P,) 0 same, 1 different.
 
     Raises:
         ValueError: as ``accuracy``; no pair; a score is not finite.

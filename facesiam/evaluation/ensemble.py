@@ -29,21 +29,24 @@ def ensemble(
     folder: Path,
     protocol: str | None = None,
 ) -> dict[str, Any]:
-    """Test several nets' mean verdict on a protocol's test pairs; write and return the figures.
+    """Test the mean prediction of several nets on a protocol's test pairs.
 
-    Averaged are the log-odds of "same person", each net's under a threshold of its own where it
-    has one; the mean has one more. All are put where the validation pairs are predicted best.
+    The log-odds of "same person" are averaged. Each calibrated net has its own threshold, and the
+    mean has another; all thresholds are those that predict the validation pairs best.
 
     Args:
-        name: what the figures call it.
-        files: weights by trial, the first one's protocol being that of all unless one is given.
+        name: of the ensemble, in the figures.
+        files: model file by trial; without a protocol, the first one's is that of all.
         data: opened data.
         folder: gets test-PROTOCOL.json and scores-PROTOCOL.csv.
-        protocol: whose pairs.
+        protocol: whose pairs it is tested on.
+
+    Returns:
+        The figures, as they are in test-PROTOCOL.json.
 
     Raises:
-        DataError: somebody who is tested was trained on, or the nets mean different pairs.
-        WeightsError: a file is gone, or is no model file.
+        DataError: a person who is tested was trained on, or the nets have different pairs.
+        WeightsError: a file is missing, or is no model file.
     """
     keep_freed_memory()  # no training has asked for it here
     protocol, pairs, odds = _log_odds(files, data, protocol)
@@ -97,7 +100,7 @@ def _log_odds(
 
 
 def _members(file: Path) -> Any:
-    """Return whose mean a file of figures says it is; None where it does not."""
+    """Return the members that a file of figures names; None where it names none."""
     try:
         noted = read_json(file)
     except FileError:

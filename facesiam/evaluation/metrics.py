@@ -1,14 +1,14 @@
-"""How well a net verifies: accuracy, AUC, equal error rate, true accepts at few false ones.
+"""Metrics of verification: accuracy, AUC, equal error rate, true accepts at few false accepts.
 
 Everywhere, label 0 (same person) is the positive class and the score is the log-odds of "same":
-0 is the threshold of the accuracy, the others ask for the order alone. Log-odds and not
-probabilities, because a probability of float64 is exactly 1 from log-odds of 37 on, of float32
-from 17 on, and pairs that are equal there cannot be ranked any more: the true accepts at few false
-ones are decided among just these.
+0 is the threshold of the accuracy, the other metrics depend on the order alone. Scores are
+log-odds and not probabilities: a probability in float64 is exactly 1 from log-odds of 37 on, in
+float32 from 17 on, and the pairs beyond, which decide the true accepts at few false accepts, would
+be ties.
 
 Pairs of equal scores are accepted together or not at all, as no threshold lies between them. A NaN
-score is a wrong answer in the accuracy, and leaves AUC and EER undefined (NaN): a net that
-returns NaN has not ranked its pairs. AUC and EER are also NaN where a class has no pair.
+score counts as wrong in the accuracy, and makes AUC and EER NaN, as the pairs have no order. AUC
+and EER are also NaN where a class has no pair.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ CHUNK = 4_000_000
 def accuracy(log_odds: ArrayLike, label: ArrayLike) -> float:
     """Return the share of the P pairs predicted right, in [0, 1]; NaN without pairs.
 
-    A pair is predicted "same" where its log-odds are above 0, which is the same as the first logit
-    being higher than the second: exactly 0 is predicted "different", NaN is always wrong.
+    "Same" is predicted where the log-odds are above 0, that is, where the first logit is higher
+    than the second; exactly 0 is predicted "different", NaN is always wrong.
 
     Raises:
         ValueError: the two differ in length, or a label is neither 0 nor 1.
@@ -94,9 +94,9 @@ def eer(score: ArrayLike, label: ArrayLike) -> float:
 
 
 def true_accepts(score: ArrayLike, label: ArrayLike, false_accepts: float) -> float:
-    """Return the share of same pairs accepted where at most this share of the others is.
+    """Return the true accept rate at a false accept rate of at most ``false_accepts``.
 
-    The threshold is the lowest score that keeps the promise, so where there are fewer than
+    The threshold is the lowest score that keeps this bound, so where there are fewer than
     1 / `false_accepts` different pairs none of them may be accepted. NaN where a class has no
     pair or a score is NaN.
 
@@ -123,9 +123,9 @@ def roc(score: ArrayLike, label: ArrayLike) -> tuple[Floats, Floats]:
 
 
 def ties(score: ArrayLike, label: ArrayLike) -> int:
-    """Return how many of the P pairs have the very score of a pair of the other kind.
+    """Return how many of the P pairs have exactly the score of a pair of the other class.
 
-    What ranks them is not the net: between them no threshold can choose.
+    No threshold separates these.
 
     Raises:
         ValueError: as ``accuracy``.
@@ -139,14 +139,14 @@ def ties(score: ArrayLike, label: ArrayLike) -> int:
 def verification(
     log_odds: ArrayLike, label: ArrayLike, seed: int = 0, distinct: ArrayLike | None = None
 ) -> dict[str, dict[str, float]]:
-    """Measure P pairs: the METRICS as ``{"value", "low", "high"}``, all in [0, 1].
+    """Return the METRICS of P pairs, each as ``{"value", "low", "high"}``, all in [0, 1].
 
     ``accuracy`` also has ``n`` and Wilson's 95 % interval. The intervals of the others are the
     2.5th and 97.5th percentile over 1,000 bootstrap resamples drawn from ``seed``, same and
     different pairs each resampled among themselves: the protocols fix how many there are of each.
 
-    A pair that a protocol has twice counts twice in the values, as the field reports them, but
-    tells nothing more: it is one of ``n``, and is drawn as one.
+    A pair that a protocol lists twice counts twice in the values, as is usual in the literature,
+    but is no further evidence: it counts once in ``n``, and is drawn as one.
 
     Args:
         log_odds: (P,) of "same person".
@@ -276,7 +276,7 @@ def _bootstrap(
 def _resampled(groups: Ints, pair: Ints, rows: int, size: int, rng: np.random.Generator) -> Ints:
     """Draw ``rows`` resamples of ``groups`` (P,) and count each, (rows, size).
 
-    What has the same number in ``pair`` (P,) is drawn together.
+    Entries with the same number in ``pair`` (P,) are drawn together.
     """
     number = np.unique(pair, return_inverse=True)[1].reshape(-1)
     count = int(number.max()) + 1

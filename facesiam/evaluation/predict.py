@@ -1,4 +1,4 @@
-"""A net's verdicts of pairs: what validation, tests and the demo ask."""
+"""The predictions of a net for pairs, as validation, tests and the demo use them."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def pair_logits(
 ) -> Tensor:
     """Return logits (P, 2) float32 on the CPU; each image passes the trunk once.
 
-    Whatever the trunk computes in, the verdict is computed in fp32: bf16 has 8 bits, in which the
-    logits of hundreds of pairs are equal.
+    Whatever the trunk computes in, the last layer computes in fp32: bf16 has 8 bits, in which the
+    logits of hundreds of pairs would be equal.
 
     Args:
-        net: on the device of the pixels.
-        pixels: where the pairs' images are.
+        net: on the device of the images.
+        pixels: the images that the pairs point into.
         pairs: P of them.
-        between: called before each batch of images; may raise to end this.
+        between: called before each batch of images; may raise to end the prediction.
     """
     net.eval()
     dtype = net.dtype
@@ -55,7 +55,7 @@ def log_odds(
     """Return the log-odds of "same person" for each pair, (P,); above 0 "same" is predicted.
 
     Args:
-        net: on the device and in the dtype that it shall run in, as ``load_model`` returns it.
+        net: on its device and in its dtype, as ``load_model`` returns it.
         config: its settings.
         source: (N, 224, 224, 3) the images that `pairs` points into.
         pairs: the pairs to predict.
@@ -76,7 +76,7 @@ def predict(
 ) -> NDArray[np.float64]:
     """Return the probability of "same person" for each pair, (P,) in [0, 1], to be shown.
 
-    To measure with, take ``log_odds``: sure verdicts have equal probabilities, 0 or 1.
+    Metrics need ``log_odds``: probabilities of confident predictions are equal, 0 or 1.
 
     Args:
         net: as for ``log_odds``; so are the others.
@@ -88,9 +88,9 @@ def predict(
 
 
 def is_correct(logits: Tensor, label: Tensor) -> Tensor:
-    """Say per pair whether the verdict is right, (P, 2) and (P,) → (P,) bool.
+    """Return for each pair whether the prediction is right: (P, 2) and (P,) → (P,) bool.
 
-    The verdict is "same" where the first logit is higher, else "different"; NaN is never right.
+    "Same" is predicted where the first logit is higher, else "different"; NaN is never right.
     """
     same, different = logits[:, 0] > logits[:, 1], logits[:, 0] <= logits[:, 1]
     return torch.where(label == 0, same, different)

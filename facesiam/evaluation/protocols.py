@@ -35,15 +35,25 @@ PROTOCOLS = ("cfp-pairs", "frontal-triplets", TEN_FOLD)
 def test(
     trial: str, config: TrialConfig, data: FaceData, folder: Path, protocol: str | None = None
 ) -> dict[str, Any]:
-    """Test the weights in `folder` on a protocol's test pairs; write and return the figures.
+    """Test the weights in a folder on a protocol's test pairs.
 
-    Leaves test.json and scores.csv, or, of another protocol than the trial's, test-NAME.json and
-    scores-NAME.csv; the threshold is then put anew, where that protocol's validation pairs are
-    predicted best. The images come to the net as they did when it was trained.
+    Writes test.json and scores.csv; for another protocol than the trial's, test-NAME.json and
+    scores-NAME.csv, and the threshold is then the one that predicts that protocol's validation
+    pairs best. The images have the geometry that the net was trained with.
+
+    Args:
+        trial: its id, for the figures.
+        config: the trial's settings.
+        data: opened data.
+        folder: holds weights.pt, and gets the files.
+        protocol: whose pairs; None: the trial's own.
+
+    Returns:
+        The figures, as they are in test.json.
 
     Raises:
-        DataError: somebody whom that protocol tests was trained on.
-        WeightsError: the weights are gone, damaged, or of other settings.
+        DataError: a person whom that protocol tests was trained on.
+        WeightsError: the weights are missing, damaged, or of other settings.
     """
     net, epoch, val_acc = trained(folder / "weights.pt", config)
     other = protocol not in (None, config.protocol)
@@ -74,7 +84,7 @@ def test(
 
 
 def pairs_of(data: FaceData, config: TrialConfig, protocol: str | None, part: Part) -> Pairs:
-    """Return the pairs of a part of a protocol, None being the trial's own.
+    """Return the pairs of a part of a protocol; None stands for the trial's own protocol.
 
     Raises:
         DataError: the part has no pairs under these settings.
@@ -111,13 +121,13 @@ def refuse_leak(data: FaceData, train: Pairs, test: Pairs, protocol: str) -> Non
 def calibrate(
     net: SiameseNet, config: TrialConfig, pixels: NDArray[np.uint8], pairs: Pairs
 ) -> NDArray[np.float64]:
-    """Put the threshold of a net that has one where these pairs are predicted best.
+    """Set the threshold of a calibrated net to the one that predicts these pairs best.
 
     Returns:
         The pairs' log-odds of "same person" under it, (P,).
 
     Raises:
-        DataError: the scores of a net that has a threshold are not numbers.
+        DataError: a score of a calibrated net is not finite.
     """
     odds, scores = log_odds_and_scores(net, config, pixels, pairs)
     if not net.calibrated:
@@ -139,10 +149,10 @@ def log_odds_and_scores(
 
 
 def trained(file: Path, config: TrialConfig) -> tuple[SiameseNet, int, float]:
-    """Return the net of a file that a training with these settings left, its epoch and val_acc.
+    """Return the net of a training with these settings, with its epoch and its val_acc.
 
     Raises:
-        WeightsError: it cannot be read, or another file has taken its place.
+        WeightsError: the file cannot be read, or is of another training.
     """
     net, own, info = load_model(file)
     epoch, val_acc = info.get("epoch"), info.get("val_acc")

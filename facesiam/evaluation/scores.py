@@ -6,7 +6,7 @@
 
 `left` and `right` are the images' paths in the dataset, `same_person` is 1 for the same person and
 0 for two people, `log_odds` is the net's score: the log-odds of "same person", higher where the
-two are more alike, above 0 where they are judged the same.
+two are more alike, above 0 where "same" is predicted.
 """
 
 from __future__ import annotations

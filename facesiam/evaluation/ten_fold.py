@@ -30,11 +30,11 @@ def ten_folds(
     say: Callable[[str], None] = lambda line: None,
     key: Key | None = None,
 ) -> dict[str, Any]:
-    """Train without each split in turn and test on it, frontal-frontal and frontal-profile apart.
+    """Train without each split in turn, and test on it; FF and FP pairs are tested apart.
 
-    Of the nine others one validates: it chooses the epoch and the thresholds, one for each kind.
-    A fold whose figures are there, of the same settings, data, weights and code, is not trained
-    again.
+    One of the nine other splits validates: it decides the epoch and the thresholds, one for each
+    kind of pairs. A fold whose figures are there, of the same settings, data, weights and code, is
+    not trained again.
 
     Args:
         trial: its id.
@@ -42,9 +42,12 @@ def ten_folds(
         data: opened data.
         folder: gets fold-01 to fold-10, and folds.json with what is returned.
         train: trains a config into a folder, leaving weights.pt.
-        folds: which of them.
-        say: told of each fold.
-        key: of the settings of one; by default where no pretrained weights are begun with.
+        folds: the numbers of those to train and test.
+        say: called with a line about each fold.
+        key: returns the key of a fold's settings; None: one for nets without pretrained weights.
+
+    Returns:
+        The figures, as they are in folds.json: of all folds that are done.
     """
     key = key or keys(data.key, {})
     ones = {fold: dataclasses.replace(config, fold=fold) for fold in ALL_FOLDS}
@@ -84,7 +87,7 @@ def ten_folds(
 
 
 def _test_fold(config: TrialConfig, data: FaceData, folder: Path) -> dict[str, Any]:
-    """Test a fold's net on its split; the thresholds are of the split that validated it."""
+    """Test a fold's net on its split, with thresholds from the split that validated it."""
     figures: dict[str, Any] = {
         "fold": config.fold,
         "config": config.to_dict(),

@@ -1,4 +1,4 @@
-"""Files of weights: written whole or not at all, read without running code."""
+"""Model files and state files: written whole or not at all, read without running code."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from facesiam.nets.weight_files import read_weights
 def model_file(
     weights: Mapping[str, Tensor], config: TrialConfig, **info: float | str
 ) -> dict[str, Any]:
-    """Return what a model file holds: weights in full precision, settings and `info`."""
+    """Return the content of a model file: weights in full precision, settings and `info`."""
     return {"config": config.to_dict(), "model": dict(weights), **info}
 
 
@@ -36,7 +36,10 @@ def save_model(
 
 
 def load_model(path: str | Path) -> tuple[SiameseNet, TrialConfig, dict[str, Any]]:
-    """Read a file of ``save_model``: the net, ready to predict, its settings, the rest.
+    """Read a file of ``save_model``.
+
+    Returns:
+        The net in evaluation mode, on the GPU where there is one; its settings; the other entries.
 
     Raises:
         WeightsError: no such file, a damaged one, code in it, or not written by this project.
@@ -69,7 +72,7 @@ def _config(path: str | Path, settings: Any) -> TrialConfig:
     """Return the settings of a model file.
 
     Raises:
-        WeightsError: they are none.
+        WeightsError: it has none that can be used.
     """
     if not isinstance(settings, dict) or not all(isinstance(name, str) for name in settings):
         raise WeightsError(f"{path}: not a model file of facesiam (its config is no settings)")
@@ -80,10 +83,10 @@ def _config(path: str | Path, settings: Any) -> TrialConfig:
 
 
 def _weights(path: str | Path, model: Any) -> dict[str, Tensor]:
-    """Return the weights of a model file, without what a loss has learned: it serves no verdict.
+    """Return the weights of a model file, without those of a loss, which predictions do not need.
 
     Raises:
-        WeightsError: they are no tensors by name.
+        WeightsError: they are not tensors by name.
     """
     named = isinstance(model, dict) and all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in model.items()
@@ -96,7 +99,7 @@ def _weights(path: str | Path, model: Any) -> dict[str, Tensor]:
 
 
 def epoch_of(path: Path) -> int:
-    """Return the epoch, from 0, that a model file's weights are of.
+    """Return the epoch, from 0, of a model file's weights.
 
     Raises:
         WeightsError: it cannot be read, or does not say.
@@ -109,7 +112,7 @@ def epoch_of(path: Path) -> int:
 
 
 def save_atomically(state: Mapping[str, Any], path: Path) -> None:
-    """torch.save to `path` by way of a neighbour, so that a kill never leaves half a file."""
+    """Write tensors and plain values with torch.save, as ``files.atomic``; its folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with files.atomic(path) as partial, partial.open("wb") as file:
         try:
@@ -127,8 +130,7 @@ def save_atomically(state: Mapping[str, Any], path: Path) -> None:
 class Writer:
     """Writes files of tensors on a thread of its own, one after the other.
 
-    A state that waits for its turn is replaced by a newer one for the same path, which takes its
-    place in the row: what is asked for first is on the disk first.
+    A newer state for a path replaces one that still waits, at its place in the queue.
 
     Args:
         save: writes a state to a path, or to what a storage has under that name.
@@ -145,7 +147,7 @@ class Writer:
         self._thread: threading.Thread | None = None
 
     def write(self, path: Path, state: Mapping[str, Any]) -> None:
-        """Have `state`, as it is now, written to `path` soon: atomically, but not yet.
+        """Queue a copy of `state` to be written to `path`, atomically.
 
         Raises:
             Exception: what an earlier write failed with.
@@ -162,7 +164,7 @@ class Writer:
             self._changed.notify_all()
 
     def busy(self, path: Path) -> bool:
-        """Say whether an earlier state for `path` is not on the disk yet."""
+        """Return whether an earlier state for `path` is not on the disk yet."""
         return path in self._waiting or self._writing == path
 
     def flush(self) -> None:

@@ -1,4 +1,4 @@
-"""The precision that a net computes in: what its layers are rounded to."""
+"""The precision of a net's layers: fp32, or bf16 for convolutions and linear layers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
 def dtype_of(config: TrialConfig, device: torch.device) -> torch.dtype:
-    """Return what the convolutions and linear layers compute in."""
+    """Return the dtype of the convolutions and linear layers."""
     return DTYPES[precision_of(config.precision, config.net, device.type)]
 
 
@@ -21,8 +21,8 @@ def compute_in(net: nn.Module, dtype: torch.dtype) -> None:
     """Round the weights of convolutions and linear layers to `dtype`, in place.
 
     Those are the layers that autocast runs in bf16. Batch-norm keeps its fp32 parameters and
-    takes inputs of either dtype. A trunk that mixes both is left in fp32, and told to compute
-    under autocast.
+    takes inputs of either dtype. A trunk that mixes both stays in fp32, and computes under
+    autocast.
     """
     mixed = [layer for layer in net.modules() if isinstance(layer, Pooled) and layer.mixed]
     left_alone = {layer for trunk in mixed for layer in trunk.modules()}

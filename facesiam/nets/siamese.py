@@ -1,7 +1,7 @@
-"""The Siamese nets: a trunk that both images share, and what judges two of its outputs.
+"""The Siamese nets: a trunk that both images share, and a head that compares its outputs.
 
 A decision net joins two images' features and has a head of two logits, the first of them "same
-person". An embedding net gives each image a unit vector, and judges two by how near they are. A
+person". An embedding net maps each image to a unit vector, and compares two by their distance. A
 new join is a line in JOINS or SCORES.
 """
 
@@ -41,7 +41,7 @@ SCORES: dict[str, Callable[[Tensor], Tensor]] = {
 }
 """Cosines (P,) of unit vectors → scores (P,), higher where they are more alike."""
 DROPOUT = 0.2
-"""Before an embedding head: of features that are few, unlike the maps of a decision net."""
+"""Rate before an embedding head, whose features are few, unlike those of a decision net."""
 
 
 class SiameseNet(nn.Module):
@@ -49,8 +49,8 @@ class SiameseNet(nn.Module):
 
     Args:
         config: the trial's settings.
-        people: number of identities that train, for losses with weights of their own; 0: none,
-            the net is not going to train.
+        people: number of training identities, for losses with weights of their own; 0 for a net
+            that is not going to train.
     """
 
     threshold: Tensor
@@ -106,9 +106,10 @@ class SiameseNet(nn.Module):
         return F.normalize(self.head(features.to(wanted)).float(), dim=1)
 
     def describe(self, images: Tensor) -> Tensor:
-        """Return the features that verdicts rest on: those of the images, as ``embed``.
+        """Return the features for predictions: those of ``embed``, (B, 3, S, S) → (B, F).
 
-        With `flip_average` the direction between an image's embedding and its mirror image's.
+        With `flip_average`, the normalised mean of the embeddings of an image and of its mirror
+        image.
         """
         features = self.embed(images)
         if not self.flip_average:
@@ -118,9 +119,9 @@ class SiameseNet(nn.Module):
     def logits(self, left: Tensor, right: Tensor) -> Tensor:
         """Return logits (P, 2) for two (P, F) feature batches; the first is "same person".
 
-        Of a calibrated net their difference is 0 at the threshold; but a decision net that is
-        training gives what it trains, in which the validation pairs have no part. One that does
-        not train computes its last layer in fp32: logits of bf16 are equal for many pairs.
+        The difference of a calibrated net's logits is 0 at the threshold, which validation pairs
+        decide; in training mode a decision net's logits are without it. In evaluation mode the
+        last layer computes in fp32, as logits in bf16 are equal for many pairs.
         """
         if self.embeds:
             return self.cosine_logits((left * right).sum(1))
@@ -134,24 +135,24 @@ class SiameseNet(nn.Module):
         return self._centred(torch.stack([score / 2, -score / 2], 1))
 
     def calibrate(self, threshold: float, slope: float) -> None:
-        """Judge by this threshold from now on, in units of `scores`."""
+        """Set the threshold, in units of `scores`, and the slope."""
         self.threshold.fill_(threshold)
         self.slope.fill_(slope)
 
     @property
     def dtype(self) -> torch.dtype:
-        """What images are handed in as."""
+        """The dtype of the images that the net takes."""
         first = next((m for m in self.trunk.modules() if isinstance(m, nn.Conv2d)), None)
         assert first is not None
         return first.weight.dtype
 
     def score_logits(self, scores: Tensor) -> Tensor:
-        """Return the logits (P, 2) float32 of `scores` (P,), under the threshold as it is."""
+        """Return the logits (P, 2) float32 of `scores` (P,), under the present threshold."""
         score = (scores - self.threshold.cpu()) * self.slope.cpu() / 2
         return torch.stack([score, -score], 1).float()
 
     def scores(self, logits: Tensor) -> Tensor:
-        """Return the scores (P,), before any threshold, of logits that ``logits`` returned."""
+        """Return the scores (P,), without any threshold, of what ``logits`` returned, (P, 2)."""
         same, different = logits.double().unbind(1)
         score = same - different
         if not self.calibrated:
@@ -159,9 +160,9 @@ class SiameseNet(nn.Module):
         return score / self.slope.double().cpu() + self.threshold.double().cpu()
 
     def train(self, mode: bool = True) -> SiameseNet:
-        """Switch to training, but have what is frozen compute as it does when it judges.
+        """Set training mode, in which frozen modules stay in evaluation mode.
 
-        Batch-norm keeps its running statistics there, and no branch is left out.
+        Their batch-norm keeps its running statistics, and none of their branches is left out.
         """
         super().train(mode)
         for layer in self.still:
@@ -204,7 +205,7 @@ def build(
 
 
 def widths(config: TrialConfig) -> dict[str, torch.Size]:
-    """Return the shapes of the parameters whose width a setting decides, by name; none is made."""
+    """Return the shapes of the parameters whose width a setting decides, by name."""
     features = features_of(config.net)
     with torch.device("meta"):
         parts = {"reduce": _reduce_of(features, config), "head": _head_of(features, config)}
@@ -216,12 +217,12 @@ def widths(config: TrialConfig) -> dict[str, torch.Size]:
 
 
 def _reduce_of(features: int, config: TrialConfig) -> nn.Module:
-    """Return what each image's features go through before the join."""
+    """Return the layer of each image's features before the join."""
     return nn.Linear(features, config.hidden) if config.join == "linear" else nn.Identity()
 
 
 def _head_of(features: int, config: TrialConfig) -> nn.Module:
-    """Return what judges the joined features of a trunk that gives so many an image."""
+    """Return the head of a net whose trunk gives so many features an image."""
     if config.join in EMBEDDING_JOINS:
         return _embedding_head(features, config)
     embedded = config.hidden if config.join == "linear" else features
@@ -252,7 +253,7 @@ def _embedding_head(features: int, config: TrialConfig) -> nn.Sequential:
 
 
 def _input_scale(config: TrialConfig) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
-    """Return mean and deviation that inputs are brought to, or None where they stay in [0, 1]."""
+    """Return mean and deviation that inputs are normalised by; None: they stay in [0, 1]."""
     kind = MODELS[config.net]
     chosen = config.input_scale
     if chosen == "auto":
@@ -262,8 +263,8 @@ def _input_scale(config: TrialConfig) -> tuple[tuple[float, ...], tuple[float, .
 
 
 def _still(trunk: nn.Module, freeze_batchnorm: bool) -> list[nn.Module]:
-    """Return what never trains: modules whose every parameter is frozen, with all that is in them;
-    and with `freeze_batchnorm` batch-norm, whose scale and shift may train all the same."""
+    """Return the modules that stay in evaluation mode: those with frozen parameters only, and with
+    `freeze_batchnorm` every batch-norm, whose scale and shift may train all the same."""
 
     def stands(layer: nn.Module) -> bool:
         parameters = list(layer.parameters())
