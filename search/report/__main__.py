@@ -18,7 +18,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0, or 2 where a run cannot be read.
     """
-    parser = cli.Parser(prog="python -m search.report", description="Write a run's report page.")
+    parser = cli.Parser(
+        prog=cli.program("search.report"), description="Write a run's report page."
+    )
     which = "run folder; the report goes to the first, the others fill in rows of the tables"
     parser.add_argument("runs", metavar="RUN", nargs="+", help=which)
     runs = parser.parse_args(arguments).runs

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from argparse import Namespace
 from pathlib import Path
 
 import pytest
 from builders import SETTINGS, THREE_EPOCHS, epoch
 
 from facesiam.errors import UserError, masked
-from search import results, run
+from search import results
+from search.cli import read_options
 from search.report.__main__ import main as report
 from search.runs.journal_writer import Journal
 from search.runs.mirror import folder_for
@@ -45,14 +45,12 @@ def test_a_secret_is_masked_and_nothing_else(text: str, said: str | None) -> Non
 
 def test_the_command_that_is_noted_and_the_way_to_go_on_have_no_secret() -> None:
     url = "s3://AKIA:s3cr3t@bucket/runs?secret_key=s3cr3t"
-    secret = Namespace(given=["x.yaml", "--out", url], resume=False)
-    for text in (run._command(secret), run._resume_command(secret)):
+    secret = read_options(["x.yaml", "--out", url])
+    for text in (secret.command, secret.resume_command):
         assert "s3cr3t" not in text and "AKIA" not in text and "***@bucket/runs" in text
-    assert "--resume\n(with the secret in place of ***" in run._resume_command(secret)
-    plain = Namespace(given=["x.yaml", "--out", "s3://bucket/runs"], resume=False)
-    assert run._resume_command(plain) == (
-        "python -m search.run x.yaml --out s3://bucket/runs --resume"
-    )
+    assert "--resume\n(with the secret in place of ***" in secret.resume_command
+    plain = read_options(["x.yaml", "--out", "s3://bucket/runs"])
+    assert plain.resume_command.endswith(" x.yaml --out s3://bucket/runs --resume")
 
 
 def test_another_password_is_the_same_place() -> None:
