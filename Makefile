@@ -1,9 +1,13 @@
-# Two commands: `make demo` and `make test`. Both set up .venv first, once.
+# `make demo`, `make test` and `make test-slow`. Each sets up .venv first, once.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# uv installs in seconds what pip takes minutes for; pip does it where there is no uv.
+INSTALL := $(if $(shell command -v uv),uv pip install --python $(BIN)/python,$(BIN)/python -m pip install --disable-pip-version-check)
+# A file of tests at a time, in the order of tests/conftest.py: the longest first.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 10
 
-.PHONY: demo test setup
+.PHONY: demo test test-slow types pytest setup
 
 demo: setup
 	$(BIN)/python -m search.run spaces/quickstart.yaml --name demo-$$(date +%Y%m%d-%H%M%S)
@@ -12,8 +16,16 @@ test: setup
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
+	$(MAKE) --jobs 2 types pytest
+
+test-slow: setup
+	$(PYTEST) -m slow
+
+types: setup
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2
+
+pytest: setup
+	$(PYTEST) -m "not slow"
 
 setup: $(VENV)/installed
 
@@ -21,6 +33,6 @@ setup: $(VENV)/installed
 $(VENV)/installed: pyproject.toml requirements.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else "Python 3.11 to 3.13 is needed, this is %d.%d; try: make PYTHON=python3.12 ..." % v)'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --requirement requirements.txt
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --editable .
+	$(INSTALL) --quiet --requirement requirements.txt
+	$(INSTALL) --quiet --no-deps --editable .
 	touch $@

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+from filelock import FileLock
 
 from facesiam.config import TrialConfig
 from facesiam.data.dataset import FaceData
@@ -23,19 +23,22 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 torch.set_num_threads(1)
 
-LONG = {
-    "test_cluster.py": "machines",
-    "test_run.py": "Ray",
-    "test_search.py": "Ray",
-    "test_driver.py": "Ray",
-    "test_allocation.py": "Ray",
-    "test_ray_watchdog.py": "watch",
-    "test_protocols.py": "verify",
-    "test_loop.py": "train",
-    "test_storage.py": "storage",
-    "test_resume.py": "resume",
-}
-"""Test files that take minutes, and what those share that must run in one process: a Ray."""
+LONGEST = (
+    "test_cluster.py",
+    "test_run.py",
+    "test_resume.py",
+    "test_search.py",
+    "test_liveness.py",
+    "test_retrain.py",
+    "test_storage.py",
+    "test_replay.py",
+    "test_driver.py",
+    "test_loop.py",
+    "test_trunks.py",
+    "test_sharing.py",
+    "test_trainable.py",
+)
+"""Test files that take a minute or so, the longest first."""
 
 TINY: dict[str, object] = {
     "image_size": 64,
@@ -51,32 +54,23 @@ TINY: dict[str, object] = {
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Have what takes long come first in each process of ``pytest -n``, or all wait for it."""
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: (item.path.name not in LONG, item.path.name))
-
-
-@pytest.hookimpl(optionalhook=True)  # without xdist the tests run all the same
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Give each process of ``pytest -n`` a file at a time, or all files of a group.
-
-    Groups by marks do not work in xdist 3.8 with pytest 9.2: it renames a test by an attribute
-    that is no longer there.
-    """
-    from xdist.scheduler import LoadScopeScheduling
-
-    class ByFile(LoadScopeScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            file = nodeid.partition("::")[0].rpartition("/")[2]
-            return LONG.get(file, file)
-
-    config.option.loadscopereorder = False  # by number of tests, which puts the longest last
-    return ByFile(config, log)
+        order = {name: place for place, name in enumerate(LONGEST)}
+        items.sort(key=lambda item: (order.get(item.path.name, len(order)), item.path.name))
 
 
 @pytest.fixture(scope="session")
-def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def session_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that the processes of ``pytest -n`` share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def faces(session_folder: Path) -> Path:
     """20 drawn people with 6 frontal and 2 profile images, as a folder in the CFP layout."""
-    folder = tmp_path_factory.mktemp("faces") / "drawn"
-    return draw(folder, people=20, frontal=6, profile=2, seed=3, progress=False)
+    with FileLock(session_folder / "faces.lock"):
+        folder = session_folder / "faces" / "drawn"
+        return draw(folder, people=20, frontal=6, profile=2, seed=3, progress=False)
 
 
 @pytest.fixture(scope="session")
@@ -105,11 +99,9 @@ def local_ray() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def clean_environment(
-    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def clean_environment(monkeypatch: pytest.MonkeyPatch, session_folder: Path) -> None:
     """No test reads the user's data, or writes into the user's cache."""
-    monkeypatch.setenv("FACESIAM_CACHE", str(tmp_path_factory.getbasetemp() / "own-cache"))
+    monkeypatch.setenv("FACESIAM_CACHE", str(session_folder / "own-cache"))
     real = os.environ.get("FACESIAM_DATA")
     monkeypatch.delenv("FACESIAM_DATA", raising=False)
     if real:

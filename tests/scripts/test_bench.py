@@ -196,6 +196,7 @@ def test_a_net_that_the_machine_cannot_hold_costs_the_bench_its_line_and_not_the
     assert lived.split(maxsplit=1)[1].startswith("100.0 pairs/s, 160 ms a step")
 
 
+@pytest.mark.slow  # four processes, of which two measure how fast this machine multiplies
 @pytest.mark.timeout(280)
 def test_the_gpu_command_measures_and_runs_and_writes_one_file(
     faces: Path, tmp_path: Path
