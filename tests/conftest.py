@@ -26,7 +26,7 @@ torch.set_num_threads(1)
 LONGEST = (
     "test_cluster.py",
     "test_run.py",
-    "test_resume.py",
+    "test_deaths.py",
     "test_search.py",
     "test_liveness.py",
     "test_retrain.py",

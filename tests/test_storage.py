@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -135,17 +136,15 @@ def test_others_read_what_the_umask_lets_them(tmp_path: Path, mask: int, mode: i
     assert found == {"state": mode | mode >> 2 & 0o111, "0001.pt": mode, "2.pt": mode}
 
 
-FULL = """
-import subprocess, sys
+CODE = """
+import os, subprocess, sys
 from search.run import main
 from search.tuning import failures
 
 failures.FIRST_WAIT, failures.RETRIES = 0.1, 1
-runs, copy, *argv = sys.argv[1:]
-for size, more in (("size=4k", []), ("remount,size=25m", []), ("remount,size=400m", ["--resume"])):
-    subprocess.run(["mount", "-t", "tmpfs", "none", runs, "-o", size], check=True)
-    print("exit code", main([*argv, *more]), flush=True)
-subprocess.run(["cp", "-r", runs + "/full", copy], check=True)
+for size in sys.argv.pop(1).split():
+    subprocess.run(["mount", "-o", f"remount,size={size}", os.environ["RUNS"]], check=True)
+    print("exit code", main(), flush=True)
 """
 
 
@@ -163,15 +162,19 @@ def test_a_full_disk_stops_the_search_with_a_sentence_and_it_goes_on_when_there_
     )
     runs, copy = tmp_path / "runs", tmp_path / "copy"
     runs.mkdir()
-    command = [*unshare, sys.executable, "-c", FULL, str(runs), str(copy)]
-    command += [str(tmp_path / "full.yaml"), "--data", str(faces), "--out", str(runs)]
+    command = [sys.executable, "-c", CODE, "4k 25m", str(tmp_path / "full.yaml")]
+    command += ["--data", str(faces), "--out", str(runs), "--concurrent", "1"]
+    resume = [*command[:3], "400m", *command[4:], "--resume"]
+    small = ["mount", "-t", "tmpfs", "-o", "size=4k", "none", str(runs)]
+    copied = ["cp", "-r", str(runs / "full"), str(copy)]
+    script = " && ".join(map(shlex.join, (small, command, resume, copied)))
     done = subprocess.run(
-        [*command, "--concurrent", "1"],
+        [*unshare, "sh", "-c", script],
         cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=240,
-        env=os.environ | {"FACESIAM_CACHE": str(data.folder.parent)},
+        env=os.environ | {"FACESIAM_CACHE": str(data.folder.parent), "RUNS": str(runs)},
     )
     said = done.stdout + done.stderr
     assert done.returncode == 0 and "Traceback" not in said, said

@@ -21,7 +21,6 @@ from builders import ROOT
 
 from facesiam.data.dataset import FaceData
 from facesiam.nets.checkpoint import load_model
-from facesiam.nets.weight_files import read_weights
 from search import results
 from search.run import main
 from search.runs.remote import open_run
@@ -288,110 +287,6 @@ def test_a_worker_that_is_killed_costs_its_trial_an_epoch_and_one_that_always_di
         assert re.match(r"the worker died \(process \d+ on 127.0.0.1\)", said)
     else:
         assert by_id.loc["A", "epochs_run"] == 3
-
-
-@pytest.fixture(scope="module")
-def whole(
-    faces: Path, data: FaceData, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[list[str], dict[str, str], Path]:
-    """A search that nothing interrupts: its command, its environment and its run."""
-    folder = tmp_path_factory.mktemp("whole")
-    (folder / "small.yaml").write_text(SPACE)
-    environment = os.environ | {"FACESIAM_CACHE": str(data.folder.parent)}
-    (long := folder / ("t" * 50)).mkdir()
-    hostile = {  # nothing of it can be shown, no home, and another Ray is spoken of
-        "PYTHONIOENCODING": "ascii",
-        "HOME": "/proc",
-        "TMPDIR": str(long),
-        "TUNE_RESULT_DIR": "/x",
-        "RAY_ADDRESS": "127.0.0.1:1",
-        "RAY_TMPDIR": "/proc",
-        "RAY_REDIS_ADDRESS": "127.0.0.1:1",
-    }
-    command = [sys.executable, "-m", "search.run", str(folder / "small.yaml"), "--cpus", "1"]
-    command += ["--concurrent", "1", "--data", str(faces)]
-    command += ["--set", "people=8", "--set", "augment=false"]  # two trials
-    command += ["--set", "batch_size=1"]  # so many steps that a signal comes within an epoch
-    shell = ["bash", "-c", '"$@" >/dev/full 2>&- <&-', "-"]
-    subprocess.run(
-        [*shell, *command, "--out", str(folder)],
-        cwd=ROOT,
-        timeout=240,
-        check=True,
-        env=environment | hostile,
-    )
-    return command, environment, folder / "small"
-
-
-@pytest.mark.timeout(600)
-def test_ctrl_c_and_preemption_lose_no_step_and_the_resumed_run_equals_an_uninterrupted_one(
-    whole: tuple[list[str], dict[str, str], Path], tmp_path: Path
-) -> None:
-    command, environment, uninterrupted = whole
-    command = [*command, "--out", str(tmp_path), "--name", "cut"]
-    run = tmp_path / "cut"
-    sessions = Path(tempfile.mkdtemp(prefix="t", dir="/tmp"))
-    environment = {**environment, "TMPDIR": str(sessions)}
-    interrupt(command, environment, run, signal.SIGINT, 1)  # in the first trial
-    interrupt([*command, "--resume"], environment, run, signal.SIGTERM, 4)  # in the second
-    with subprocess.Popen(
-        [*command, "--resume"],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as last:
-        assert last.stdout and last.stderr
-        last.stdout.close()  # as ``| head`` does: the search goes on all the same
-        said = last.stderr.read()
-        assert (last.wait(240), said) == (
-            0,
-            "stdout cannot be written (Broken pipe): nothing more is shown there\n",
-        )
-    for one, other in zip(results.load(run), results.load(uninterrupted), strict=True):
-        clock = [c for c in ("seconds", "samples_per_second", "peak_memory_mib") if c in one]
-        pd.testing.assert_frame_equal(one.drop(columns=clock), other.drop(columns=clock))
-    sessions.rmdir()  # Ray's are gone, each with its driver
-    # No epoch was begun again, and no trial that was done.
-    lines = [json.loads(line) for line in (run / "epochs.jsonl").read_text().splitlines()]
-    assert [(row["trial"], row["epoch"]) for row in lines] == [
-        (trial, epoch) for trial in ("0001", "0002") for epoch in range(3)
-    ]
-
-
-def interrupt(
-    command: list[str], environment: dict[str, str], run: Path, number: signal.Signals, lines: int
-) -> None:
-    """Start the search, send it the signal once so many epochs are noted; assert how it ended."""
-    process = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    journal = run / "epochs.jsonl"
-    deadline = time.monotonic() + 120
-    while process.poll() is None and time.monotonic() < deadline:
-        if journal.exists() and journal.read_text().count("\n") >= lines:
-            break
-        time.sleep(0.05)
-    time.sleep(0.3)
-    os.killpg(process.pid, number)  # as a terminal or `timeout` does: to the whole group
-    asked = time.monotonic()
-    said, noise = process.communicate(timeout=120)
-    print(f"{number.name}: ended after {time.monotonic() - asked:.1f} s")
-    word = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}[number]
-    assert process.returncode == 128 + number, noise
-    assert f"{word}; go on with:\n  python -m search.run" in said and "--resume" in said
-    assert noise == ""
-    assert lines <= journal.read_text().count("\n") < lines + 2
-    (saved,) = (run / "state").glob("*.pt")
-    within = read_weights(saved)["within"]
-    assert within["steps"] == within["watch"]["updates"] > 0
 
 
 @pytest.mark.usefixtures("local_ray")

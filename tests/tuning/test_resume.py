@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import random
 import shutil
-import subprocess
-import sys
-import time
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
-from builders import ROOT, space, write_lines
+from builders import space, write_lines
 from simulated_ray import Workers, metrics, started
 
-from facesiam.data.dataset import FaceData
-from search import results
 from search.pruning.asha import Asha
 from search.pruning.stop_decision import StopDecision
 from search.runs.journal import read_epochs, read_lines, read_trials
@@ -192,66 +184,3 @@ def test_a_death_between_the_last_epoch_and_its_verdict_stops_the_trial_all_the_
     line = read_trials(tmp_path)[trial.config["trial"]]
     assert line["status"] == "stopped" and line["stop_rule"] == "diverged"
     assert StopDecision(*(line[f"stop_{name}"] for name in StopDecision._fields)).epoch == 0
-
-
-DIGITS = """
-fixed: {image_size: 64, hidden: 16, batch_size: 8, precision: fp32, join: difference, epochs: 4,
-  people: 8}
-search: {lr: {low: 1e-5, high: 3e-3, log: true}, augment: [false, true]}
-algorithm: tpe
-trials: 6
-metric: val_loss
-prune: {asha: {grace: 1, factor: 2}, control: 0.2}
-"""
-"""By losses, which always differ: ASHA has something to stop."""
-KILLS = 3
-
-
-@pytest.mark.timeout(600)  # five starts of a search: on busy cores a minute each
-def test_three_kills_later_the_table_is_that_of_an_uninterrupted_run_digit_for_digit(
-    tmp_path: Path, faces: Path, data: FaceData
-) -> None:
-    """The real driver and workers; SIGKILL to the driver, wherever it is."""
-    space = tmp_path / "digits.yaml"
-    space.write_text(DIGITS)
-    environment = os.environ | {"FACESIAM_CACHE": str(data.folder.parent)}
-    command = [sys.executable, "-m", "search.run", str(space), "--data", str(faces)]
-    command += ["--out", str(tmp_path), "--concurrent", "1", "--cpus", "1"]
-    whole = subprocess.run([*command, "--name", "whole"], cwd=ROOT, env=environment, timeout=240)
-    assert whole.returncode == 0
-    rng, deaths, more = random.Random(0), 0, list[str]()
-    while deaths < KILLS:
-        process = subprocess.Popen(
-            [*command, "--name", "cut", *more],
-            cwd=ROOT,
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        before = number_of_lines(tmp_path / "cut")
-        wanted = before + rng.randrange(4, 10)
-        while process.poll() is None and number_of_lines(tmp_path / "cut") < wanted:
-            time.sleep(0.01)
-        time.sleep(rng.random() * 0.2)
-        if process.poll() is not None:
-            break
-        process.kill()
-        process.wait()
-        deaths, more = deaths + 1, ["--resume"]
-    last = subprocess.run([*command, "--name", "cut", *more], cwd=ROOT, env=environment)
-    assert last.returncode == 0 and deaths >= 3
-    tables = [results.load(tmp_path / name) for name in ("whole", "cut")]
-    for one, other in zip(*tables, strict=True):
-        clock = [c for c in ("seconds", "samples_per_second", "peak_memory_mib") if c in one]
-        pd.testing.assert_frame_equal(one.drop(columns=clock), other.drop(columns=clock))
-    ran = Counter((row["trial"], row["epoch"]) for row in read_lines(tmp_path / "cut" / EPOCHS))
-    assert sum(ran.values()) - len(ran) <= deaths  # epochs that were trained twice
-    rules = set(tables[0][0]["stop_rule"].dropna())
-    assert "asha" in rules
-    print(f"{deaths} kills: {sum(ran.values()) - len(ran)} epochs noted twice")
-
-
-def number_of_lines(run: Path) -> int:
-    """How long the journal of a run is."""
-    files = [run / name for name in (TRIALS, EPOCHS)]
-    return sum(file.read_bytes().count(b"\n") for file in files if file.exists())
