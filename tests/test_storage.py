@@ -173,7 +173,7 @@ def test_a_full_disk_stops_the_search_with_a_sentence_and_it_goes_on_when_there_
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=280,
         env=os.environ | {"FACESIAM_CACHE": str(data.folder.parent), "RUNS": str(runs)},
     )
     said = done.stdout + done.stderr

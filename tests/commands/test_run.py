@@ -18,6 +18,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from builders import ROOT
+from stub_trial import StubTrial
 
 from facesiam.data.dataset import FaceData
 from facesiam.nets.checkpoint import load_model
@@ -206,11 +207,10 @@ def test_tpe_and_asha_on_ray_stop_trials_and_say_why(
 ) -> None:
     monkeypatch.setenv("FACESIAM_CACHE", str(data.folder.parent))
     text = SPACE.replace("lr: [1e-3, 1e-4]", "lr: {low: 1e-4, high: 1, log: true}")
-    # Of 48 pairs the noise is 7 points, and nets that know nothing tie: their losses do not.
     prune = "metric: val_loss\nprune: {asha: {grace: 1, factor: 2, noise: 0}}\n"
     space.write_text(text.replace("grid", "tpe") + prune)
     argv = [str(space), "--data", str(faces), "--out", str(tmp_path), "--trials", "7"]
-    assert main([*argv, "--concurrent", "1"]) == 0
+    assert main([*argv, "--concurrent", "1"], StubTrial) == 0
     trials, epochs = results.load(tmp_path / "small")
     assert len(trials) == 7
     stopped = trials[trials["status"] == "stopped"]
@@ -274,9 +274,8 @@ def test_a_worker_that_is_killed_costs_its_trial_an_epoch_and_one_that_always_di
             os.kill(result["pid"], signal.SIGKILL)
 
     after_each_result(monkeypatch, kill_a)
-    # Nothing is saved, so that a killed trial starts over and gets no further than before.
     argv = [str(space), "--data", str(faces), "--out", str(tmp_path / "runs"), "--rows", "A,B"]
-    assert main(argv) == (deaths > 1)
+    assert main(argv, StubTrial) == (deaths > 1)
     trials, epochs = results.load(tmp_path / "runs" / "small")
     by_id = trials.set_index("trial")
     assert dict(by_id["status"]) == {"A": "failed" if deaths > 1 else "done", "B": "done"}
