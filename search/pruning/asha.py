@@ -38,20 +38,20 @@ class Asha:
         self.objective = objective
         self.noise = float(settings["noise"]) if objective.metric in NOISY else 0.0
         grace, factor = settings["grace"], settings["factor"]
-        # Of percent, as Ray and numpy have it: rounded the same.
+        # From percent, as in Ray and numpy, so that it is rounded as there.
         self.quantile = (1 - 1 / float(factor)) * 100 / 100
-        # As Ray's, whose top rung is lost here and there by rounding.
+        # As in Ray, where rounding loses the top rung for some numbers.
         count = int(math.log(longest / grace) / math.log(factor) + 1)
         self.rungs: list[tuple[float, dict[str, float]]] = [
             (grace * factor**step, {}) for step in reversed(range(count))
         ]
-        """Age and scores by trial, the highest rung first; scores are turned so that more wins."""
+        """Age, and by trial its score as ``Objective.key`` has it; the highest rung first."""
         self.provisional: set[str] = set()
         """Trials whose score in the first rung is not final: they still guess."""
         self._order: dict[float, list[float]] = {at: [] for at, _ in self.rungs}
-        """By rung its scores in order: a search may have 10,000 trials, each asked every epoch."""
+        """By rung its scores in order: a search may compare 10,000 trials after every epoch."""
         self.leader: tuple[float, str] = -math.inf, ""
-        """The best score of all, turned, and the trial that has it; the first one of equals."""
+        """The key of the best score of all and its trial, the first one of equals."""
 
     def age(self, epochs: float, planned: int) -> float:
         """Return the age of a trial after so many epochs of so many planned."""
@@ -68,7 +68,7 @@ class Asha:
         at, first = self.rungs[-1]
         # Short trials that are compared by share may have gone past the first rung unseen.
         if trial in self.provisional or not any(trial in scores for _, scores in self.rungs):
-            self._put(at, first, trial, self._turned(score))
+            self._put(at, first, trial, self._key(score))
         if final:
             self.provisional.discard(trial)
         elif not any(trial in scores for _, scores in self.rungs[:-1]):
@@ -90,8 +90,8 @@ class Asha:
         Returns:
             The decision without a sentence and an epoch; None: it goes on.
         """
-        if self._turned(score) > self.leader[0]:
-            self.leader = self._turned(score), trial
+        if self._key(score) > self.leader[0]:
+            self.leader = self._key(score), trial
         if trial in self.provisional:
             self.provisional.discard(trial)
             if not guesses:  # from now on its age counts
@@ -100,18 +100,21 @@ class Asha:
         if rung is None:
             return None
         at, scores = rung
-        if trial in scores:
-            return self._again(trial, at, scores, pairs)
-        peers = len(scores)
-        cutoff = self._cutoff(at, scores) if scores else math.nan
-        self._put(at, scores, trial, self._turned(score))
-        return self._below(at, scores[trial], cutoff, peers, pairs)
+        peers = len(scores) - (trial in scores)
+        cutoff = self._cutoff(at) if peers else math.nan
+        if trial not in scores:
+            self._put(at, scores, trial, self._key(score))
+        if not scores[trial] < cutoff - self._margin(scores[trial], pairs):
+            return None
+        value = self.objective.key(scores[trial] if scores[trial] > -WORST else -math.inf)
+        cutoff = self.objective.key(cutoff)
+        return StopDecision("asha", None, None, at, finite(value), cutoff, peers)
 
     def matches_leader(self, trial: str, rung: float, pairs: int) -> bool:
-        """Say whether a trial has at a rung what the best of all had there, which has gone on.
+        """Say whether a trial has at a rung what the best trial had there, which has passed it.
 
         Args:
-            trial: its id, which is at the rung.
+            trial: one that is at the rung.
             rung: age at the rung.
             pairs: as in ``decide``.
         """
@@ -122,33 +125,16 @@ class Asha:
         known = scores.get(best, math.inf)
         return not scores[trial] < known - self._margin(scores[trial], pairs)
 
-    def _turned(self, score: float) -> float:
+    def _key(self, score: float) -> float:
         # Between two infinities there is no percentile, and a NaN cutoff stops no trial.
         return min(WORST, max(-WORST, self.objective.key(score)))
-
-    def _again(
-        self, trial: str, at: float, scores: Mapping[str, float], pairs: int
-    ) -> StopDecision | None:
-        peers = len(scores) - 1
-        if peers == 0:
-            return None
-        return self._below(at, scores[trial], self._cutoff(at, scores), peers, pairs)
-
-    def _below(
-        self, at: float, score: float, cutoff: float, peers: int, pairs: int
-    ) -> StopDecision | None:
-        if not score < cutoff - self._margin(score, pairs):
-            return None
-        value = self.objective.key(score if score > -WORST else -math.inf)
-        cutoff = self.objective.key(cutoff)
-        return StopDecision("asha", None, None, at, finite(value), cutoff, peers)
 
     def _margin(self, score: float, pairs: int) -> float:
         score = self.objective.key(score)
         return self.noise * standard_error(self.objective.metric, score, pairs)
 
-    def _cutoff(self, at: float, scores: Mapping[str, float]) -> float:
-        """Return the quantile of a rung's scores as numpy's percentile has it, to the last bit."""
+    def _cutoff(self, at: float) -> float:
+        """Return the quantile of a rung's scores, to the last bit that of numpy's percentile."""
         ordered = self._order[at]
         place = (len(ordered) - 1) * self.quantile
         low = math.floor(place)

@@ -140,7 +140,7 @@ def test_without_recordings_there_are_no_odds() -> None:
     assert Odds(()).ratio(0, 10, P, 0.9) is None and Odds(()).runs() == 0
 
 
-def test_the_starts_on_record_are_the_documents_first_escapes() -> None:
+def test_the_starts_on_record_are_those_of_the_study() -> None:
     """`first_escape_epoch` is the first epoch outside 0.47 to 0.53. The band that 60 looks at so
     many pairs need is wider, 0.464 to 0.536 of 2,800 and 0.4575 to 0.5425 of 2,000: test 1 and C
     leave it an epoch later. All others leave both at once, or never."""
@@ -154,7 +154,7 @@ def test_the_starts_on_record_are_the_documents_first_escapes() -> None:
     assert [starts[run] for run in "56CG124JK"] == [3, 1, 12, 58, 18, 16, None, None, None]
 
 
-def test_the_odds_of_the_documents_runs() -> None:
+def test_the_odds_of_the_runs_of_the_study() -> None:
     """Asked in code 1 beside its best, test 6 (0.8268): good are 6 and 5, which started at 1 and
     3, and in code 2, within 2 points of E's 0.86, are B, D, E and H, all at 0. After epoch 0 the
     good ones that wait are 6 and 5, and all that wait 1, 2, 4, 5, 6, C, G, J, K, L and M."""

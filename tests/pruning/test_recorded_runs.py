@@ -38,7 +38,7 @@ def test_csvs_with_an_index(tmp_path: Path) -> None:
         "protocol": "cfp-pairs",
         "epochs": 2,  # of the 60 that were planned, 2 can be run again
     }
-    # What was not recorded is left out; the pairs are those of CFP, the seconds the documents'.
+    # What was not recorded is left out; the pairs are those of CFP, the seconds those of the study.
     known = {"val_pairs": 2800.0, "seconds": 240.0}
     assert one.rows == (
         known | {"epoch": 0.0, "train_loss": 0.7, "val_acc": 0.5},
@@ -157,7 +157,7 @@ def test_a_curve_without_a_protocol_becomes_one_of_the_spaces() -> None:
     assert asked.with_protocol("frontal-triplets") is asked
 
 
-def test_the_documents_runs() -> None:
+def test_the_runs_of_the_study() -> None:
     assert "".join(run.id for run in shipped()) == "123456ABCDEGHIJKLM"
     by = {run.id: run for run in shipped()}
     assert [len(by[run].rows) for run in "13I"] == [60, 48, 240]

@@ -1,4 +1,4 @@
-"""The rules on histories written by hand, and on the documents' own runs."""
+"""The rules on histories written by hand, and on the runs of the 2019 study."""
 
 from __future__ import annotations
 
@@ -385,7 +385,7 @@ def test_plateau_stops_nobody_on_what_is_unknown(history: History) -> None:
     assert plateau(history) is None
 
 
-# The documents' runs
+# The runs of the 2019 study
 
 
 def stopped(curve: Curve, leader: float) -> dict[str, int]:
@@ -404,7 +404,7 @@ def stopped(curve: Curve, leader: float) -> dict[str, int]:
     return found
 
 
-def test_no_good_run_of_the_documents_is_stopped_even_with_its_leader_known() -> None:
+def test_no_good_run_of_the_study_is_stopped_even_with_its_leader_known() -> None:
     """The harshest case: every run is held against the best of its contest from epoch 0 on."""
     runs = [curve.capped(60) for curve in shipped()]
     verdicts, good = {}, set()

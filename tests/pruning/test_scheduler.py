@@ -298,7 +298,7 @@ def test_the_level_of_chance_is_that_of_the_histories(
 
 
 def test_chance_hands_its_evidence_on(tmp_path: Path) -> None:
-    """J of the documents, at chance for 240 epochs, beside E's 0.86: stopped on 18 runs."""
+    """J of the 2019 study, at chance for 240 epochs, beside E's 0.86: stopped on 18 runs."""
     text = SPACE.replace("epochs: 9", "epochs: 60")
     text = text.replace("prune: {", "prune: {chance: {care: 8}, ")
     scheduler = Scheduler(space(tmp_path, text))
