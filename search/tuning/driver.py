@@ -30,7 +30,7 @@ from search.resources import sharing
 from search.resources.allocation import Allocation, Setup
 from search.runs.mirror import Mirror
 from search.runs.reuse import ReusableTrial
-from search.tuning import failures, ray_watchdog
+from search.tuning import ray_watchdog
 from search.tuning.file_server import serve_files
 from search.tuning.live_table import LiveTable
 from search.tuning.ray_cluster import LOOK_SECONDS, machines
@@ -98,7 +98,7 @@ def run(
     except KeyboardInterrupt:
         pass
     except OSError as error:  # the disk that the journal is on, or Ray's files
-        recorder.stop = SearchStop(StopReason.FAILED, failures.describe(error))
+        recorder.stop = SearchStop.failed(error)
     except TuneError as error:  # so Ray wraps them, where it is its own
         if os.strerror(errno.ENOSPC) not in str(error):
             raise
@@ -108,7 +108,7 @@ def run(
     try:
         stop = recorder.close()
     except OSError as error:
-        stop = SearchStop(StopReason.FAILED, failures.describe(error))
+        stop = SearchStop.failed(error)
     if recorder.journal.foreign:  # the run is another search's now, its manifest too
         raise recorder.journal.foreign
     return stop
@@ -146,6 +146,7 @@ def _show_death(why: str) -> int:
 
 def _tuner(recorder: Recorder, shares: Allocation, trainable: type[tune.Trainable]) -> tune.Tuner:
     setup = shares.setup
+    sessions = len(list((setup.run / "ray").glob("session*")))
     server = serve_files(Path(setup.data), setup.weights) if setup.address and setup.data else None
     return tune.Tuner(
         tune.with_resources(trainable, trial_resources(shares)),
@@ -157,7 +158,7 @@ def _tuner(recorder: Recorder, shares: Allocation, trainable: type[tune.Trainabl
             trial_dirname_creator=lambda trial: trial.config["trial"],
         ),
         run_config=tune.RunConfig(
-            name=f"session{recorder.session}",
+            name=f"session{sessions + 1}",
             storage_path=str(setup.run / "ray"),
             verbose=0,
             callbacks=[recorder],

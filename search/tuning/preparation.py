@@ -140,10 +140,10 @@ def allocate(search: Search, say: Callable[[str], None]) -> Allocation:
     Raises:
         DriverError: Ray does not start, the cluster is not there, or has nothing for a trial.
     """
-    from search.tuning import ray_session
+    from search.tuning import ray_environment
 
     space, setup = search.space, search.setup
-    unused = ray_session.set_environment(local=not setup.address)  # before Ray reads it
+    unused = ray_environment.set_environment(local=not setup.address)  # before Ray reads it
     if unused:
         say(f"of no effect here, but in the environment: {', '.join(unused)}")
     from search.resources import sharing

@@ -27,7 +27,7 @@ import facesiam
 import search
 from facesiam.device.cores import cores
 from search.resources.allocation import DriverError, Node, check_address
-from search.tuning import ray_session
+from search.tuning import ray_environment, ray_session
 
 PRIVATE = (
     "ray._common.utils.try_make_directory_shared",
@@ -80,9 +80,9 @@ def connect(address: str | None, dashboard: bool = False) -> None:
     check_private_names()
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the table tells why trials fail
     if ray.is_initialized():
-        ray_session.set_environment(local=False)
+        ray_environment.set_environment(local=False)
         return
-    ray_session.set_environment(local=address is None)
+    ray_environment.set_environment(local=address is None)
     # What its daemons say of each other's deaths, dozens of lines: see ray_watchdog.py.
     ray._private.utils.set_sigterm_handler = lambda handler: None  # this process has its own
     ray._private.worker.print_to_stdstream = lambda *given, **more: None

@@ -25,12 +25,11 @@ from search.tuning import failures
 from search.tuning.live_table import LiveTable
 from search.tuning.ray_cluster import forget_results
 from search.tuning.sampler import Suggestion
-from search.tuning.search_state import NO_STOP, SearchState, SearchStop, StopReason
+from search.tuning.search_state import INTERRUPTED, NO_STOP, SearchState, SearchStop, StopReason
 from search.tuning.tensorboard import TensorBoard
 
 Sweep = Callable[[Callable[[], Mapping[str, set[str]]]], None]
 """Removes the files of the trials that are over, which it asks for, by folder, when it does."""
-INTERRUPTED = StopDecision("interrupted", "interrupted")
 EPOCH_FIELDS = tuple(item.name for item in fields(EpochMetrics))
 OF_PAIRS = ("val_distinct", "val_right")
 """Of an epoch's validation pairs: how many are not of the pictures of an earlier one, and which
@@ -38,10 +37,9 @@ were predicted right. Older runs lack them."""
 
 
 def ends_search_on_failure(note: Callable[..., None]) -> Callable[..., None]:
-    """Have the search end where an event cannot be noted.
+    """Have the search end where an event cannot be noted, and note nothing from then on.
 
-    Nothing is noted from then on: a journal with a gap would tell of a run that never was. Ray
-    would only wrap the error, and print it.
+    A journal with a gap would tell of another run. Ray would only wrap the error, and print it.
     """
 
     @wraps(note)
@@ -50,7 +48,7 @@ def ends_search_on_failure(note: Callable[..., None]) -> Callable[..., None]:
         try:
             note(self, *given, **more)
         except OSError as error:
-            self.stop = SearchStop(StopReason.FAILED, failures.describe(error))
+            self.stop = SearchStop.failed(error)
             self.journal_failed = True
             raise KeyboardInterrupt from error
 
@@ -100,7 +98,6 @@ class Recorder(tune.Callback):
         """Ray's trials that run, by our id."""
         self.journal = Journal(run)
         self.events = TensorBoard(run / "tensorboard", table.say)
-        self.session = len(list((run / "ray").glob("session*"))) + 1
 
     def start(self) -> None:
         """Note what a killed driver had not noted, show what has ended, remove files left over."""
@@ -111,7 +108,7 @@ class Recorder(tune.Callback):
         if isinstance(self.storage, Folder):  # of workers that were killed while they wrote
             waiting = {suggestion.trial for suggestion in self.state.waiting}
             self.storage.clear_halves(self.state.ended | waiting)
-        self._sweep()
+        self.sweep(self.state.removable)
 
     def next(self) -> Suggestion | None:
         """Return the next trial to run, or None when there is none, or none yet."""
@@ -163,7 +160,7 @@ class Recorder(tune.Callback):
         self._epoch(trial.config["trial"], metrics, result)
 
     def _note_ran_with(self, name: str, ran: Any) -> None:
-        """Note what a trial is computed with, where that is not known yet; its key is of that."""
+        """Note what a trial is computed with, if that is new, and its key, which rests on that."""
         if ran and ran != self.state.ran_with.get(name):
             self.state.ran_with[name] = ran
             settings = self.state.running[name].settings
@@ -198,19 +195,19 @@ class Recorder(tune.Callback):
         kind, reason = failures.kind_of(error), failures.reason_of(error)
         if kind == failures.MEMORY and self._give_more(name, reason):
             return
-        if kind == failures.PREEMPTED and not self.stop:
+        if self.stop and kind != failures.BUG:
+            self._interrupt(name)
+            return
+        if kind == failures.PREEMPTED:
             self._again(name, f"{reason}; goes on from there")
             return
-        if kind in (failures.LOST, failures.STORAGE) and not self.stop:
+        if kind in (failures.LOST, failures.STORAGE):
             wait = self.retries.next_delay(name, self.state.epochs_noted(name))
             if wait is not None:
                 self._again(name, f"{reason}; tried again in {wait:g} s")
                 return
             if kind == failures.STORAGE:  # that of all trials
                 raise OSError(0, reason)
-        if self.stop and kind != failures.BUG:
-            self._interrupt(name)
-            return
         stop, spared = StopDecision("error", reason), self.state.scheduler.controls.get(name)
         if spared:  # the decision outlives the failure
             stop = spared._replace(reason=f"failed: {reason}; spared before: {spared.reason}")
@@ -226,7 +223,7 @@ class Recorder(tune.Callback):
         if not self.journal_failed:
             for name in list(self.state.running):
                 self._interrupt(name)
-            self._sweep()  # what is swept is what the journal says is over
+            self.sweep(self.state.removable)  # what is swept is what the journal says is over
         left = self.state.running or self.state.interrupted or self.state.waiting
         ended = self.state.exhausted and not left and not self.journal_failed
         return None if ended else self.stop or SearchStop(StopReason.INTERRUPTED)
@@ -256,7 +253,8 @@ class Recorder(tune.Callback):
         value = self.state.end(name, status, stop.rule if stop else None)
         self.trials.pop(name, None)
         self.retries.forget(name)
-        self._sweep()
+        # Those of all trials: a worker may still have been writing when its trial was stopped.
+        self.sweep(self.state.removable)
         self.events.ended(name, settings, value, self.space.metric)
         spared = self.state.scheduler.controls.get(name)
         shown = stop or spared
@@ -300,14 +298,6 @@ class Recorder(tune.Callback):
                 f"{name}: ranked as {reused.run}/{reused.trial} was, but its weights are not "
                 f"kept: {missing}; search.retrain trains it again"
             )
-
-    def _sweep(self) -> None:
-        """Remove the files of trials that have ended, but for the best ones' weights.
-
-        All of them, not only those of the last one: a worker may still have been writing when its
-        trial was stopped.
-        """
-        self.sweep(self.state.removable)
 
     def _give_more(self, name: str, reason: str) -> bool:
         """Queue a trial again with twice its share, where there is more to give; say whether."""

@@ -17,15 +17,17 @@ from search.pruning.stop_decision import StopDecision
 from search.runs.journal import read_events, read_trials
 from search.runs.line_format import EPOCHS
 from search.space import SearchSpace
-from search.tuning import warm_start
+from search.tuning import failures, warm_start
 from search.tuning.sampler import Sampler, Suggestion
 from search.tuning.trial_ranking import Progress, progress_of
 from search.tuning.warm_start import WarmStartTrial
 
 NO_STOP = StopDecision(None, None)
 """Of a trial that nothing has stopped."""
+INTERRUPTED = StopDecision("interrupted", "interrupted")
+"""Of a trial that --resume goes on with."""
 UNFINISHED = ("pending", "running", "interrupted", "failed")
-"""Trials that a resumed run goes on with; a failed one gets another try."""
+"""Status of trials that a resumed run goes on with; a failed one gets another try."""
 
 
 class StopReason(enum.Enum):
@@ -43,6 +45,11 @@ class SearchStop(NamedTuple):
 
     reason: StopReason
     message: str = ""
+
+    @classmethod
+    def failed(cls, error: OSError) -> SearchStop:
+        """Return that the system refused something: a full disk, storage that is gone."""
+        return cls(StopReason.FAILED, failures.describe(error))
 
     def __str__(self) -> str:
         return self.message or self.reason.value

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from search.resources.allocation import DriverError
-from search.tuning import ray_session
+from search.tuning import ray_environment, ray_session
 
 DRIVER = (
     "from search.tuning import ray_session as session;"
@@ -185,7 +185,7 @@ def test_variables_that_were_meant_for_another_ray_are_put_aside_and_named(
         "TUNE_DISABLE_SIGINT_HANDLER": "1",
         "XRAY_DOSE": "1",
     }
-    monkeypatch.setattr(ray_session, "_set", set())
+    monkeypatch.setattr(ray_environment, "_set", set())
     monkeypatch.setattr(os, "environ", {**known, **given})
     of_tune = [
         "RAY_AIR_LOCAL_CACHE_DIR",
@@ -193,13 +193,13 @@ def test_variables_that_were_meant_for_another_ray_are_put_aside_and_named(
         "TUNE_MAX_LEN_IDENTIFIER",
         "TUNE_RESULT_DIR",
     ]
-    assert ray_session.set_environment(local) == (sorted(FOREIGN) if local else of_tune)
+    assert ray_environment.set_environment(local) == (sorted(FOREIGN) if local else of_tune)
     left = os.environ
     assert left["RAY_memory_usage_threshold"] == "0.9" and left["XRAY_DOSE"] == "1"
-    assert ray_session.QUIET.items() <= left.items() and not set(of_tune) & set(left)
+    assert ray_environment.QUIET.items() <= left.items() and not set(of_tune) & set(left)
     if local:  # the token is this session's, and in no file
         assert left["RAY_AUTH_MODE"] == "token" and "RAY_AUTH_TOKEN_PATH" not in left
         assert re.fullmatch("[0-9a-f]{64}", token := left["RAY_AUTH_TOKEN"])
-        assert ray_session.set_environment(local) == [] and left["RAY_AUTH_TOKEN"] == token
+        assert ray_environment.set_environment(local) == [] and left["RAY_AUTH_TOKEN"] == token
     else:
         assert left["RAY_ADDRESS"] == "/x" and left["RAY_AUTH_MODE"] == "disabled"
