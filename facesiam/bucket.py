@@ -139,15 +139,16 @@ class Bucket:
         return f"{self.root}/{name}" if self.root else name
 
     def _patiently(self, name: str, act: Any) -> Any:
-        for wait in (*self.patience, None):
+        waits = list(self.patience)
+        while True:
             try:
                 return act()
             except FileNotFoundError:
                 raise StorageError(f"{join(self.url, name)}: the bucket is not there") from None
             except (OSError, RuntimeError) as error:
-                if wait is None:
+                if not waits:
                     raise StorageError(f"{join(self.url, name)}: {reason_of(error)}") from None
-                time.sleep(wait)
+                time.sleep(waits.pop(0))
 
 
 def _system(url: str) -> tuple[Any, str]:

@@ -54,8 +54,9 @@ class WeightsError(UserError, ValueError):
 
 
 def shown(text: object, longest: int = LONGEST_LINE) -> str:
-    """Return text that was read from somewhere, safe to print: no control characters, no secrets
-    of URLs, no endless line. Line ends and tabs stay.
+    """Return text that was read from somewhere, safe to print.
+
+    It has no control characters, no secrets of URLs and no endless line. Line ends and tabs stay.
 
     Args:
         text: anything; its str() is shown.

@@ -180,7 +180,7 @@ def digest(path: Path) -> str:
 
 
 @functools.lru_cache(maxsize=64)
-def _digest(path: Path, *stamp: int) -> str:
+def _digest(path: Path, *_stamp: int) -> str:
     """Return the digest of a file as it is with this stamp."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

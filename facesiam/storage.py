@@ -1,5 +1,7 @@
-"""Where a run's weights and states lie: a folder, or a bucket behind any URL that pyarrow or
-fsspec knows (s3://, gs://, abfs://, hdfs://, sftp://, …). The same few operations for both.
+"""Where a run's weights and states lie: a folder, or a bucket behind a URL.
+
+Any URL that pyarrow or fsspec knows (s3://, gs://, abfs://, hdfs://, sftp://, …). Both have the
+same few operations.
 """
 
 from __future__ import annotations

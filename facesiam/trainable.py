@@ -271,10 +271,10 @@ class FaceTrial(tune.Trainable):
         if training is not None and self.stepping and not training.halt.is_set():
             training.halt.set()
             return
-        if training is not None and self.ready and not self.stepping:
-            if 0 < training.epoch < training.config.epochs:
-                self._save()
-                self.writer.flush()
+        between = self.ready and not self.stepping
+        if between and training and 0 < training.epoch < training.config.epochs:
+            self._save()
+            self.writer.flush()
         if callable(self.before):  # what Ray does
             self.before(number, frame)
 

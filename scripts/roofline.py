@@ -97,7 +97,7 @@ def work_of_a_trunk(config: TrialConfig) -> tuple[float, int]:
     """
     convolutions = 0.0
 
-    def count(layer: nn.Module, inputs: Any, output: Tensor) -> None:
+    def count(layer: nn.Module, _inputs: Any, output: Tensor) -> None:
         nonlocal convolutions
         convolutions += 2 * output.numel() * layer.weight[0].numel()  # type: ignore[index, operator]
 

@@ -78,7 +78,7 @@ def metrics(name: str, settings: Any, epoch: int) -> dict[str, float]:
     kind = random.Random(f"{lr:.9f}").randrange(8)
     broken, stalls = kind == 6 and epoch == 1, kind == 1
     level = 0.5 if stalls else 0.6 + 0.04 * kind + 0.02 * epoch
-    row = dict.fromkeys(EPOCH_FIELDS, 0.5) | {
+    return dict.fromkeys(EPOCH_FIELDS, 0.5) | {
         "epoch": epoch,
         "val_acc": round(level + rng.uniform(0, 0.02), 4),
         "val_pairs": 2000,
@@ -86,4 +86,3 @@ def metrics(name: str, settings: Any, epoch: int) -> dict[str, float]:
         "updates": 50,
         "trunk_grad_zero": 0.0,
     }
-    return row

@@ -42,7 +42,7 @@ def while_importing() -> None:
         signal.signal(signal.SIGINT, _leave)
 
 
-def _leave(number: int, frame: Any) -> NoReturn:
+def _leave(_number: int, _frame: Any) -> NoReturn:
     try:
         os.write(2, b"interrupted\n")
     except OSError:
@@ -95,7 +95,7 @@ def check() -> None:
 _seen: list[int] = []
 
 
-def _told(number: int, frame: Any) -> None:
+def _told(number: int, _frame: Any) -> None:
     _seen.append(number)
     if len(_seen) > 1 and number != signal.SIGHUP:  # shell and system may both send one of those
         os._exit(Interrupted(_seen[0]).code)

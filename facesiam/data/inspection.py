@@ -22,8 +22,7 @@ from facesiam.errors import DataError, shown
 
 @dataclass(frozen=True)
 class Look:
-    """One image: its file's SHA-256, whether it is greyscale, whether it is stored turned or
-    mirrored, and why it cannot be read, if so."""
+    """One image: its file's SHA-256, how it is stored, and why it cannot be read, if so."""
 
     digest: bytes
     picture: bytes

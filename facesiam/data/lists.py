@@ -103,8 +103,10 @@ def list_name(source: Source, letter: str) -> str:
 
 
 def text_of(content: bytes) -> str:
-    """Return a text file's text in UTF-8, UTF-16 or UTF-32, with or without its mark, or else in
-    Windows' Western code."""
+    """Return a text file's text: UTF-8, UTF-16 or UTF-32, or else Windows' Western code.
+
+    A byte order mark may stand before it.
+    """
     for mark, code in _MARKS.items():
         if content.startswith(mark):
             return content.decode(code, errors="replace")

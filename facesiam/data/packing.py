@@ -79,11 +79,10 @@ def align_decoded(
 def pack(
     source: Source, names: list[str], folder: Path, geometries: Iterable[Geometry], progress: bool
 ) -> None:
-    """Write ``folder``/<geometry>.npy, (N, 224, 224, 3) uint8, for each geometry that is not there
-    as it was packed, with its seal.
+    """Write ``folder``/<geometry>.npy, (N, 224, 224, 3) uint8, and its seal, for each geometry.
 
-    Each image is decoded once for all of them. A file gets its name only when it is whole. What
-    is packed anew is said on stderr.
+    One that is there as it was packed stays. Each image is decoded once for all of them. A file
+    gets its name only when it is whole. What is packed anew is said on stderr.
 
     Args:
         source: the dataset.

@@ -80,8 +80,10 @@ _NESTED = (
 
 
 def _state_dict(path: Path, read: Any) -> dict[str, Tensor]:
-    """Return the tensors by name of what a file holds, one or two levels down where they are
-    there; beside them, a tensor is as little a weight as the epoch is: it may be the accuracy."""
+    """Return the tensors by name of what a file holds, also one or two levels down.
+
+    Beside them, a tensor is as little a weight as the epoch is: it may be the accuracy.
+    """
     if not isinstance(read, dict):
         raise WeightsError(f"{path}: holds {type(read).__name__}, not a state dict")
     for _ in range(2):

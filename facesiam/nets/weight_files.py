@@ -1,8 +1,8 @@
-"""Files of tensors as people have them: read without running code, and told apart where they are
-something else.
+"""Files of tensors as people have them: read without running code.
 
-A torch file is a zip with a checksum of each of its parts, which torch writes and does not look
-at when it reads; here a flipped bit is told. A safetensors file is JSON and then raw values.
+What is something else is told in a sentence. A torch file is a zip with a checksum of each of its
+parts, which torch writes and does not look at when it reads; here a flipped bit is told. A
+safetensors file is JSON and then raw values.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ class Batches:
         return 1 if self.config.images_per_person else self.labels.shape[1]
 
     def images(self, chosen: Tensor) -> Tensor:
-        """Return the images of a batch, (n,) of ``epoch`` → (B,): all first ones, all second…"""
+        """Return the images of a batch, (n,) of ``epoch`` → (B,): all first, then all second."""
         return chosen if self.config.images_per_person else self.units[chosen].T.flatten()
 
     def epoch(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:

@@ -273,8 +273,10 @@ def _is_share(found: Any) -> bool:
 
 
 def _machine(gpu: bool) -> list[str]:
-    """Return what tells this machine's arithmetic from another's, without importing torch: its
-    processors, torch, the trainer's code."""
+    """Return what tells this machine's arithmetic from another's, without importing torch.
+
+    That is its processors, torch's version and the trainer's code.
+    """
     gpus = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")) if gpu else []
     models = [
         line.split(":", 1)[1].strip()

@@ -126,9 +126,9 @@ def ablation_base(trials: pd.DataFrame, columns: Collection[str]) -> dict[str, A
     common = [set(ones[name].mode()) for name in fixed]
     every = ones.to_dict("records")
     for one in every:
-        if all(one[name] in values for name, values in zip(fixed, common, strict=True)):
-            if all(other is one or _changed(one, other, fixed) for other in every):
-                return {str(name): value for name, value in one.items()}
+        shared = all(one[name] in values for name, values in zip(fixed, common, strict=True))
+        if shared and all(other is one or _changed(one, other, fixed) for other in every):
+            return {str(name): value for name, value in one.items()}
     return None
 
 

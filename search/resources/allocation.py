@@ -196,8 +196,10 @@ class Allocation:
         return min(measured, math.ceil(count / sum(node.gpus for node in self.nodes)))
 
     def _usable(self, gpus: float) -> Sequence[Node]:
-        """Return the machines that have the GPUs, or all where none has; a head often has no CPU
-        to give."""
+        """Return the machines that have the GPUs, or all where none has.
+
+        A cluster's head often has no CPU to give.
+        """
         there = [node for node in self.nodes if node.cpus >= 1] or [
             node for node in self.nodes if node.cpus > 0
         ]

@@ -61,7 +61,7 @@ def nets_to_measure(
     shares = Allocation(space, setup, nodes)
     gpu = shares.has_gpus
     asked = {net: shares.requested(net) for net in space.nets()}
-    nets = {net for net, (cpus, gpus) in asked.items() if "auto" == (gpus if gpu else cpus)}
+    nets = {net for net, (cpus, gpus) in asked.items() if (gpus if gpu else cpus) == "auto"}
     found: dict[str, Mapping[str, Value]] = {}
     for config in space.examples():
         net = str(config["net"])

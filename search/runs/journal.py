@@ -1,5 +1,6 @@
-"""Reading a run's journal: trials.jsonl and epochs.jsonl, which with the manifest are all that is
-needed to rank a run or to resume it.
+"""Reading a run's journal: what trials.jsonl and epochs.jsonl say.
+
+With the manifest they are all that is needed to rank a run or to resume it.
 
 The last line of a trial, or of a trial's epoch, wins. Each line has a number ``n``, counted over
 both files, so that what happened can be gone through again in its order, and so that a line that

@@ -158,9 +158,12 @@ def _written(run: Path, lines: list[tuple[str, dict[str, Any]]]) -> list[Path]:
     for name in (TRIALS, EPOCHS):
         if exists(run / name):
             copy = run / f"{name}.damaged-{stamp}"
-            with open_regular(run / name) as old, atomic(copy) as partial:
-                with partial.open("wb") as new:
-                    shutil.copyfileobj(old, new)
+            with (
+                open_regular(run / name) as old,
+                atomic(copy) as partial,
+                partial.open("wb") as new,
+            ):
+                shutil.copyfileobj(old, new)
             copies.append(copy)
     for name in (TRIALS, EPOCHS):
         text = "".join(json.dumps(row) + "\n" for file, row in lines if file == name)

@@ -95,8 +95,9 @@ def count(start: Settings, search: Search) -> int | None:
 
 
 def reachable(start: Settings, search: Search) -> set[str]:
-    """Return the searched settings that are active in some trial: what their `when:` asks for can
-    be, all at once.
+    """Return the searched settings that are active in some trial.
+
+    What their `when:` asks for can be, all at once.
 
     Raises:
         TooMany: it cannot be told within a bounded time.

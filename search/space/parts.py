@@ -79,6 +79,7 @@ def filled(value: object) -> object:
 
 
 def kind_of(value: object) -> str:
+    """Return what a value that is no single one is, for a message."""
     return "a list" if isinstance(value, list) else "a mapping"
 
 

@@ -170,8 +170,7 @@ def _use_own_process_groups() -> None:
 
 
 def runtime_env() -> dict[str, Any]:
-    """Return the runtime environment that brings both packages to every worker, and the variables
-    of the driver's environment that say how trials run."""
+    """Return Ray's runtime environment: both packages, and variables that say how trials run."""
     places = [str(Path(str(package.__file__)).parent) for package in (facesiam, search)]
     passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     return {"py_modules": places, "excludes": ["__pycache__"], "env_vars": passed_on}

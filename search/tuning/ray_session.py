@@ -187,19 +187,21 @@ def _sessions(base: Path) -> list[Path]:
     try:
         with os.scandir(base) as entries:
             for entry in entries:
-                if re.fullmatch(rf"{PREFIX}\w{{8}}", entry.name) and entry.is_dir(
-                    follow_symlinks=False
-                ):
-                    if entry.stat(follow_symlinks=False).st_uid == os.getuid():
-                        found.append(Path(entry.path))
+                named = re.fullmatch(rf"{PREFIX}\w{{8}}", entry.name)
+                if not named or not entry.is_dir(follow_symlinks=False):
+                    continue
+                if entry.stat(follow_symlinks=False).st_uid == os.getuid():
+                    found.append(Path(entry.path))
     except OSError:
         return []
     return found
 
 
 def _lock_of(folder: Path) -> int | None:
-    """Return a descriptor that holds the lock of a session; None where its driver holds it, or the
-    folder is no session's."""
+    """Return a descriptor that holds a session's lock.
+
+    None where its driver holds it, or the folder is no session's.
+    """
     try:
         lock = os.open(folder / LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:

@@ -32,14 +32,14 @@ def on_signals(recorder: Recorder, minutes: float = 0.0) -> Iterator[None]:
         yield  # only the main thread has signals
         return
 
-    def on_signal(number: int, frame: Any) -> None:
+    def on_signal(number: int, _frame: Any) -> None:
         if recorder.stop:
             if number == signal.SIGHUP:  # the shell and the system may both send one
                 return
             raise KeyboardInterrupt
         halt(StopReason(WORDS[signal.Signals(number)]))
 
-    def on_alarm(number: int, frame: Any) -> None:
+    def on_alarm(_number: int, _frame: Any) -> None:
         if recorder.stop:
             raise KeyboardInterrupt
         halt(StopReason.TIME_UP)

@@ -154,7 +154,18 @@ def test_the_record_in_the_terminal(run: WrittenRun) -> None:
     run.add("0003", [0.5] * 2, "stopped", **DEAD)
     run.add("0004", [0.5] * 4, "running", control=True, **(ASHA | {"stop_rule": "plateau"}))
     lines = text(run.record()).splitlines()
-    assert lines[1].split() == "rule decisions stopped ran on false false, % saved control".split()
+    assert lines[1].split() == [
+        "rule",
+        "decisions",
+        "stopped",
+        "ran",
+        "on",
+        "false",
+        "false,",
+        "%",
+        "saved",
+        "control",
+    ]
     assert lines[2].split("  ")[-1].strip() == "12" and "50.0 [1.3, 98.7]" in lines[2]
     assert lines[3].split() == ["dead", "1", "1", "0", "–", "–", "8", "0"]
     assert lines[5:] == [

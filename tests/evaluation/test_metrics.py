@@ -282,7 +282,7 @@ def test_no_slope_is_so_steep_that_scores_beyond_these_become_equal() -> None:
     threshold, slope = calibration([0.9, 0.52, 0.51, 0.1], label)
     assert threshold == pytest.approx(0.515) and slope == pytest.approx(30 / 0.415)
     probability = 1 / (1 + np.exp(-slope * (np.array([0.95, 0.9, 0.52, 0.0]) - threshold)))
-    assert len(set(probability)) == 4 and 0 < probability.min() and probability.max() < 1
+    assert len(set(probability)) == 4 and probability.min() > 0 and probability.max() < 1
 
 
 def test_a_pair_that_is_there_three_times_says_no_more_than_once() -> None:
