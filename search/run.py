@@ -1,7 +1,7 @@
 """Run a search: ``python -m search.run spaces/code2.yaml``.
 
 This file defines the command and nothing that is sent to a worker. What is heavy (torch, Ray) is
-imported after the space file and the options have been checked, so a mistake is told at once.
+imported after the space file and the options have been checked: a mistake is reported at once.
 """
 
 from __future__ import annotations

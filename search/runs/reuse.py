@@ -121,7 +121,7 @@ def refuse_changes(run: Path, space: SearchSpace) -> None:
         )
 
 
-def lent(runs: Iterable[str]) -> dict[str, ReusableTrial]:
+def reusable_trials(runs: Iterable[str]) -> dict[str, ReusableTrial]:
     """Return the finished trials of earlier runs, by key: the first run that has one lends it.
 
     Those that ran to their end: what was stopped was held against rules and trials of its run.

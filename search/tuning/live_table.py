@@ -173,4 +173,4 @@ class LiveTable:
             show(*given, **more)
         except (Exception, SystemExit) as error:  # rich raises the latter for a closed pipe
             self.off = True
-            say(f"the search goes on, and is not shown any more: {error}")
+            say(f"the search goes on, but can no longer be shown: {error}")

@@ -1,7 +1,7 @@
 """From a user's options to a search that can start: checked, cheapest first, its data packed.
 
 What is heavy (torch, pandas) is imported after the space file and the options have been checked,
-so a mistake is told at once.
+so that a mistake is reported at once.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from facesiam.config.trial import geometry_of
 from facesiam.files import exists
 from search.options import RunOptions
 from search.runs import layout
-from search.runs.reuse import ReusableTrial, RunRefused, lent
+from search.runs.reuse import ReusableTrial, RunRefused, reusable_trials
 from search.space import SearchSpace, contradictions, load, shipped
 from search.space.constraints import check as check_space
 from search.tuning import run_folder, warm_start
@@ -74,14 +74,18 @@ def resolve(options: RunOptions) -> SearchSpace:
         rows = space.rows_named([row for row in options.rows.split(",") if row])
         changes |= {"rows": rows, "algorithm": "rows"}
     if options.seeds > 1 and not options.ablate:
-        raise RunRefused("--seeds is of --ablate; search.retrain trains the best trial with more")
+        raise RunRefused(
+            "--seeds goes with --ablate; search.retrain trains the best trial with more seeds"
+        )
     if options.ablate:
         from search.tuning import ablation
 
         if options.rows or options.algorithm not in (None, "rows"):
             raise RunRefused("--ablate runs rows of its own: leave out --rows and --algorithm")
         if why := ablation.misfit(space, options.ablate):
-            raise RunRefused(f"--ablate {options.ablate}: not of this space: its best has {why}")
+            raise RunRefused(
+                f"--ablate {options.ablate}: does not fit this space: its best trial has {why}"
+            )
         rows = ablation.rows(space, options.ablate, 1, options.seeds)
         changes |= {"rows": rows, "algorithm": "rows", "fixed": {}, "search": {}, "minutes": 0.0}
     for name in ("algorithm", "trials", "minutes", "seed"):
@@ -122,7 +126,7 @@ def prepare(options: RunOptions, space: SearchSpace, run: Path, url: str | None)
     geometries = sorted({geometry_of(config) for config in configs})
     data = prepare(index.source, geometries)
     setup = dataclasses.replace(setup, data=str(data.folder), weights=weights)
-    reusable, known = lent(options.reuse), list[WarmStartTrial]()
+    reusable, known = reusable_trials(options.reuse), list[WarmStartTrial]()
     if options.warm_start and not options.resume:
         known, lines = warm_start.gather(options.warm_start, space, data.key)
         for line in lines:
@@ -145,7 +149,7 @@ def allocate(search: Search, say: Callable[[str], None]) -> Allocation:
     space, setup = search.space, search.setup
     unused = ray_environment.set_environment(local=not setup.address)  # before Ray reads it
     if unused:
-        say(f"of no effect here, but in the environment: {', '.join(unused)}")
+        say(f"environment variables without effect here: {', '.join(unused)}")
     from search.resources import sharing
     from search.resources.allocation import Allocation
     from search.tuning import driver, ray_cluster
@@ -181,8 +185,8 @@ def sampler_note(search: Search, concurrent: int) -> str | None:
         return None if chosen else text
     if manifest.sampler_changed(run):
         return (
-            "TPE has changed since this run was last gone on with: what it chooses "
-            "from now on is not what it would have chosen then"
+            "TPE has changed since the last session of this run: from now on it chooses other "
+            "trials than it would have chosen then"
         )
     return None
 
@@ -232,14 +236,18 @@ def _check_warm_start(options: RunOptions, space: SearchSpace, run: Path) -> Non
     if options.resume and not exists(run / layout.WARM_START):
         raise RunRefused("--warm-start: this run began without one; leave it out, or start anew")
     if space.algorithm != "tpe":
-        raise RunRefused(f"--warm-start: algorithm {space.algorithm} learns of no score; tpe does")
+        raise RunRefused(
+            f"--warm-start: algorithm {space.algorithm} does not learn from scores; tpe does"
+        )
     for earlier in options.warm_start:
         warm_start.check(earlier)
 
 
 def _check_dashboard(options: RunOptions) -> None:
     if options.address:
-        raise RunRefused("--dashboard: a cluster's is started with its head, ray start --head")
+        raise RunRefused(
+            "--dashboard: a cluster's dashboard starts with its head, ray start --head"
+        )
     from importlib.util import find_spec
 
     if not find_spec("aiohttp_cors"):

@@ -132,7 +132,7 @@ def _behind_url(options: RunOptions, name: str) -> tuple[Path, str]:
             raise RunRefused(f"{url} exists; go on with --resume, or give another --name")
         if exists(run / "manifest.json"):
             raise RunRefused(
-                f"{run} has a run of which nothing has come to {url}; go on with --resume, or "
+                f"{run} has a run of which nothing has reached {url}; go on with --resume, or "
                 "give another --name"
             )
     return run, url

@@ -71,7 +71,7 @@ class TensorBoard:
         except OSError as error:
             self.off = True
             self.say(
-                f"no more is written for TensorBoard: {error.filename or self.folder}: "
+                f"nothing more is written for TensorBoard: {error.filename or self.folder}: "
                 f"{reason(error)}"
             )
 

@@ -17,7 +17,7 @@ from facesiam.config import TrialConfig
 from facesiam.device import arithmetic
 from facesiam.fingerprint import keys
 from search.runs.journal import read_epochs, read_trials
-from search.runs.reuse import ReusableTrial, RunRefused, lent, refuse_changes
+from search.runs.reuse import ReusableTrial, RunRefused, refuse_changes, reusable_trials
 from search.space import load
 from search.tuning.recorder import Recorder
 
@@ -43,7 +43,7 @@ def ran(run: Path, text: str, reuse: tuple[str, ...] = ()) -> Recorder:
     run.mkdir(exist_ok=True)
     searched = space(run, text)
     (run / "manifest.json").write_text(json.dumps({"command": "python -m search.run x.yaml"}))
-    found = started(searched, run, key=NO_DATA, reusable=lent(reuse))
+    found = started(searched, run, key=NO_DATA, reusable=reusable_trials(reuse))
     workers = Workers(found, 2)
     while workers.go():
         pass
@@ -284,8 +284,8 @@ def test_weights_are_taken_only_of_the_epoch_that_is_best_here(
     table = quiet(searched)
     table.say = told.append  # type: ignore[method-assign]
     ran = [{"epoch": 0, "device": "cpu", "threads": 2, "precision": "fp32", "processor": "AVX2"}]
-    lent = {"k": ReusableTrial(lender, "0001", rows, ran)}
-    found = started(searched, run, table, key=lambda settings: "k", reusable=lent)
+    reusable = {"k": ReusableTrial(lender, "0001", rows, ran)}
+    found = started(searched, run, table, key=lambda settings: "k", reusable=reusable)
     assert found.next() is None and read_trials(run)["0001"]["status"] == "done"
     assert (run / "weights" / "0001.pt").exists() == kept
     assert read_trials(run)["0001"]["ran"] == ran
@@ -296,13 +296,13 @@ def test_weights_are_taken_only_of_the_epoch_that_is_best_here(
 def test_weights_that_do_not_say_their_epoch_are_not_taken(
     tmp_path: Path, content: object
 ) -> None:
-    lent = ReusableTrial(tmp_path, "0001", [])
-    lent.weights.parent.mkdir()
+    trial = ReusableTrial(tmp_path, "0001", [])
+    trial.weights.parent.mkdir()
     if isinstance(content, bytes):
-        lent.weights.write_bytes(content)
+        trial.weights.write_bytes(content)
     elif content is not None:
-        torch.save(content, lent.weights)
-    assert lent.lacks(0)
+        torch.save(content, trial.weights)
+    assert trial.lacks(0)
 
 
 def test_the_metrics_of_the_stand_in_are_its_own() -> None:

@@ -157,7 +157,7 @@ def test_a_file_that_contradicts_itself_is_refused(
         (
             SEARCH,
             ["--seeds", "3"],
-            "--seeds is of --ablate; search.retrain trains the best trial with more",
+            "--seeds goes with --ablate; search.retrain trains the best trial with more seeds",
         ),
     ],
 )

@@ -97,5 +97,5 @@ def test_a_board_that_cannot_be_shown_says_so_once_and_goes_on_counting(
             shown.say("a line")
     assert shown.counts["done"] == 2 and shown.best == (0.8125, "0001")
     said = capsys.readouterr().err
-    assert said.startswith("the search goes on, and is not shown any more: ")
+    assert said.startswith("the search goes on, but can no longer be shown: ")
     assert said.count("\n") == 1

@@ -318,7 +318,7 @@ def test_rows_come_by_their_ids_with_their_settings(tmp_path: Path) -> None:
     [
         (2, [{"sampler": SAMPLER}], ""),
         (8, [{"sampler": SAMPLER}], "TPE chooses no trial: all 8 are drawn at random, as 8 start"),
-        (2, [{}, {"sampler": SAMPLER}], "TPE has changed since this run was last gone on with"),
+        (2, [{}, {"sampler": SAMPLER}], "TPE has changed since the last session of this run"),
         (8, [{"sampler": SAMPLER}] * 2, ""),  # what a resumed session will choose is told nowhere
     ],
 )

@@ -77,4 +77,4 @@ def test_what_cannot_be_written_is_told_once_and_ends_nothing(tmp_path: Path) ->
         table.epoch("0001", {"epoch": epoch, "val_acc": 0.5})
     table.ended("0001", {"lr": 0.1}, 0.5, "val_acc")
     place = tmp_path / "tensorboard" / "0001"
-    assert said == [f"no more is written for TensorBoard: {place}: Not a directory"]
+    assert said == [f"nothing more is written for TensorBoard: {place}: Not a directory"]
