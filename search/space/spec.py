@@ -195,7 +195,9 @@ def keys_at(place: Place) -> tuple[str, Iterable[str]]:
     match place:
         case ():
             return "a key of a space file", SpaceFile.model_fields
-        case ("fixed",) | ("search",) | ("rows", _, "settings" | "printed") | (*_, "when"):
+        case (
+            ("fixed",) | ("search",) | ("search", _, "when") | ("rows", _, "settings" | "printed")
+        ):
             return "a setting", SETTINGS
         case ("rows", _):
             return "a key of a row", Row.model_fields

@@ -381,6 +381,11 @@ convnext_base, …)
 line 9  row C, note: must be a single value, got a list""",
     ),
     (
+        "a row by the name of a key",
+        "rows: {when: {pretrained: true}}\n",
+        "line 1  row when, pretrained: not a key of a row; did you mean printed?",
+    ),
+    (
         "rows without rows",
         "search: {lr: [1]}\nalgorithm: rows\n",
         "line 2  algorithm: rows, but the space has no rows",
