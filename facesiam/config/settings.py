@@ -21,15 +21,13 @@ FEW = 12
 
 def setting(
     default: Value,
-    help: str,
     *,
     above: float | None = None,
     low: float | None = None,
     high: float | None = None,
 ) -> Any:
-    """Return a dataclass field that is a setting, with its meaning and bounds."""
-    bounds = {"above": above, "low": low, "high": high}
-    return field(default=default, metadata={"help": help, **bounds})
+    """Return the field of a setting, with its bounds; its docstring says what it is."""
+    return field(default=default, metadata={"above": above, "low": low, "high": high})
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,6 @@ class Setting:
     name: str
     type: type
     default: Value
-    help: str
     choices: tuple[str, ...] = ()
     above: float | None = None
     low: float | None = None
@@ -139,25 +136,24 @@ MOST = 1_000_000
 
 def positive(text: str) -> int:
     """Read a whole number from 1, for argparse."""
-    try:
-        read = whole(text)
-    except ValueError as error:
-        raise ArgumentTypeError(str(error)) from None
-    if not 1 <= read <= MOST:
-        bound = "from 1" if read < 1 else f"and at most {MOST:,}"
-        raise ArgumentTypeError(f"must be a whole number {bound}, got {text}")
-    return read
+    return _within(text, 1, MOST, "from 1", f"and at most {MOST:,}")
 
 
 def random_seed(text: str) -> int:
     """Read a seed, for argparse: a whole number that every generator takes."""
+    most = 2**31 - 1
+    return _within(text, 0, most, f"from 0 to {most}", f"from 0 to {most}")
+
+
+def _within(text: str, low: int, high: int, below: str, above: str) -> int:
     try:
         read = whole(text)
     except ValueError as error:
         raise ArgumentTypeError(str(error)) from None
-    if not 0 <= read < 2**31:
-        raise ArgumentTypeError(f"must be a whole number from 0 to {2**31 - 1}, got {text}")
-    return read
+    if low <= read <= high:
+        return read
+    bound = below if read < low else above
+    raise ArgumentTypeError(f"must be a whole number {bound}, got {text}")
 
 
 def _short(value: float) -> str:

@@ -65,56 +65,37 @@ class TrialConfig:
     """
 
     # The net
-    net: Net = _setting(
-        "alexnet",
-        "trunk that both images pass through, by its torchvision name, or efficientnet_lite0 to 2 "
-        "of the extra `lite`",
-    )
-    join: Literal["concat", "difference", "linear", "cosine", "distance"] = _setting(
-        "concat",
-        "how the two images' features meet. Decision nets: concatenated, absolute difference, or "
-        "each through a linear layer of `hidden` units and then concatenated. Embedding nets: the "
-        "cosine or the negative distance of two unit vectors, against a calibrated threshold",
-    )
-    hidden: int = _setting(
-        4096, "width of a decision head's hidden layers, in units", low=2, high=65536
-    )
-    embedding: int = _setting(
-        256, "length of an embedding net's vectors, in units", low=2, high=65536
-    )
-    dropout: bool = _setting(
-        False,
-        "dropout of 0.5 after each hidden ReLU of a decision head; of 0.2 before an "
-        "embedding head",
-    )
-    stochastic_depth: float = _setting(
-        0.0,
-        "chance that training leaves out the trunk's last residual branch for an image, "
-        "rising to that from 0 at the first; none in frozen blocks. ConvNeXt, EfficientNet (lite "
-        "too), MaxViT and Swin have it, by their authors between 0.1 and 0.5",
-        low=0,
-        high=0.9,
-    )
-    pretrained: bool = _setting(False, "start the trunk from its ImageNet weights")
-    input_scale: Literal["auto", "unit", "weights"] = _setting(
-        "auto",
-        "values of the input. unit: [0, 1]; weights: by mean and deviation as for the ImageNet "
-        "weights; auto: weights where pretrained, but unit for alexnet and vgg16_bn, as the "
-        "2019 study ran them",
-    )
-    freeze: bool = _setting(
-        False, "no gradient for the first convolutions: 7 of VGG with batch-norm, 3 of AlexNet"
-    )
-    freeze_stages: int = _setting(
-        0,
-        "no gradient for the trunk's layers before its resolution is below 224 / 2^n: 1 freezes "
-        "what works at 112 pixels, 5 all of most nets; 0: none",
-        low=0,
-        high=8,
-    )
-    freeze_batchnorm: bool = _setting(
-        False, "batch-norm keeps its pretrained statistics; its scale and shift still train"
-    )
+    net: Net = _setting("alexnet")
+    """Trunk that both images pass through, by its torchvision name, or efficientnet_lite0 to 2 of
+    the extra `lite`."""
+    join: Literal["concat", "difference", "linear", "cosine", "distance"] = _setting("concat")
+    """How the two images' features meet. Decision nets: concatenated, absolute difference, or each
+    through a linear layer of `hidden` units and then concatenated. Embedding nets: the cosine or
+    the negative distance of two unit vectors, against a calibrated threshold."""
+    hidden: int = _setting(4096, low=2, high=65536)
+    """Width of a decision head's hidden layers, in units."""
+    embedding: int = _setting(256, low=2, high=65536)
+    """Length of an embedding net's vectors, in units."""
+    dropout: bool = _setting(False)
+    """Dropout of 0.5 after each hidden ReLU of a decision head; of 0.2 before an embedding
+    head."""
+    stochastic_depth: float = _setting(0.0, low=0, high=0.9)
+    """Chance that training leaves out the trunk's last residual branch for an image, rising to
+    that from 0 at the first; none in frozen blocks. ConvNeXt, EfficientNet (lite too), MaxViT and
+    Swin have it, by their authors between 0.1 and 0.5."""
+    pretrained: bool = _setting(False)
+    """Start the trunk from its ImageNet weights."""
+    input_scale: Literal["auto", "unit", "weights"] = _setting("auto")
+    """Values of the input. unit: [0, 1]; weights: by mean and deviation as for the ImageNet
+    weights; auto: weights where pretrained, but unit for alexnet and vgg16_bn, as the 2019 study
+    ran them."""
+    freeze: bool = _setting(False)
+    """No gradient for the first convolutions: 7 of VGG with batch-norm, 3 of AlexNet."""
+    freeze_stages: int = _setting(0, low=0, high=8)
+    """No gradient for the trunk's layers before its resolution is below 224 / 2^n: 1 freezes what
+    works at 112 pixels, 5 all of most nets; 0: none."""
+    freeze_batchnorm: bool = _setting(False)
+    """Batch-norm keeps its pretrained statistics; its scale and shift still train."""
     # The loss
     loss: Literal[
         "single",
@@ -126,160 +107,93 @@ class TrialConfig:
         "supcon",
         "arcface",
         "cosface",
-    ] = _setting(
-        "two",
-        "of decision nets, single: one cross-entropy over the mixed batch; two: mean of the "
-        "positive pairs' and the negative pairs' cross-entropy, half of the batch each. The "
-        "others are of embedding nets, over all pairs or identities of a batch",
-    )
-    margin: float = _setting(
-        0.3,
-        "margin of an embedding loss: a distance (contrastive, triplet), a cosine "
-        "(cosine_embedding, cosface) or an angle in radians (arcface)",
-        low=0,
-        high=4,
-    )
-    loss_scale: float = _setting(
-        16.0,
-        "what cosines are multiplied by in arcface, cosface and supcon (there 1 / "
-        "temperature), and where logistic begins",
-        above=0,
-        high=1000,
-    )
-    mining: Literal["all", "hard", "semihard"] = _setting(
-        "all", "which triplets of a batch the triplet loss takes"
-    )
-    label_smoothing: float = _setting(
-        0.0,
-        "share of the target given to the other classes, in losses that are cross-entropies",
-        low=0,
-        high=0.9,
-    )
+    ] = _setting("two")
+    """Of decision nets, single: one cross-entropy over the mixed batch; two: mean of the positive
+    pairs' and the negative pairs' cross-entropy, half of the batch each. The others are of
+    embedding nets, over all pairs or identities of a batch."""
+    margin: float = _setting(0.3, low=0, high=4)
+    """Margin of an embedding loss: a distance (contrastive, triplet), a cosine (cosine_embedding,
+    cosface) or an angle in radians (arcface)."""
+    loss_scale: float = _setting(16.0, above=0, high=1000)
+    """What cosines are multiplied by in arcface, cosface and supcon (there 1 / temperature), and
+    where logistic begins."""
+    mining: Literal["all", "hard", "semihard"] = _setting("all")
+    """Which triplets of a batch the triplet loss takes."""
+    label_smoothing: float = _setting(0.0, low=0, high=0.9)
+    """Share of the target given to the other classes, in losses that are cross-entropies."""
     # The optimizer
-    optimizer: Literal["adam", "adamw", "sgd"] = _setting(
-        "adam",
-        "Adam with betas 0.9 and 0.999, the same with decoupled weight decay, or SGD with "
-        "`momentum`",
-    )
-    lr: float = _setting(1e-5, "learning rate, the highest of its schedule", above=0, high=10)
-    head_lr: float = _setting(
-        1.0, "what is not the trunk learns at this many times `lr`", above=0, high=1000
-    )
-    momentum: float = _setting(
-        0.9, "momentum of SGD (Nesterov's where above 0)", low=0, high=0.999
-    )
-    weight_decay: float = _setting(
-        0.0,
-        "L2 penalty added to the gradient; with adamw taken off the weights, times lr; of "
-        "all that learns, the loss's own parameters as well",
-        low=0,
-        high=10,
-    )
-    schedule: Literal["constant", "cosine", "onecycle"] = _setting(
-        "constant",
-        "how the learning rate goes, from update to update: cosine falls to 0 over `epochs`; "
-        "onecycle rises from a 25th for 30 % of them, then falls",
-    )
-    warmup: float = _setting(
-        0.0,
-        "share of all updates in which the learning rate rises linearly from 0",
-        low=0,
-        high=0.9,
-    )
+    optimizer: Literal["adam", "adamw", "sgd"] = _setting("adam")
+    """Adam with betas 0.9 and 0.999, the same with decoupled weight decay, or SGD with
+    `momentum`."""
+    lr: float = _setting(1e-5, above=0, high=10)
+    """Learning rate, the highest of its schedule."""
+    head_lr: float = _setting(1.0, above=0, high=1000)
+    """What is not the trunk learns at this many times `lr`."""
+    momentum: float = _setting(0.9, low=0, high=0.999)
+    """Momentum of SGD (Nesterov's where above 0)."""
+    weight_decay: float = _setting(0.0, low=0, high=10)
+    """L2 penalty added to the gradient; with adamw taken off the weights, times lr; of all that
+    learns, the loss's own parameters as well."""
+    schedule: Literal["constant", "cosine", "onecycle"] = _setting("constant")
+    """How the learning rate goes, from update to update: cosine falls to 0 over `epochs`; onecycle
+    rises from a 25th for 30 % of them, then falls."""
+    warmup: float = _setting(0.0, low=0, high=0.9)
+    """Share of all updates in which the learning rate rises linearly from 0."""
     # The batches
-    batch_size: int = _setting(
-        16,
-        "pairs (cfp-pairs) or triplets (frontal-triplets) an update; with images_per_person, "
-        "images",
-        low=1,
-        high=65536,
-    )
-    images_per_person: int = _setting(
-        0,
-        "0: batches are the protocol's pairs or triplets; else `batch_size` images, so many of "
-        "each person, and an epoch meets every image once, some again to fill up a person's last "
-        "group; for embedding nets",
-        low=0,
-        high=64,
-    )
-    views: Literal["protocol", "all"] = _setting(
-        "protocol",
-        "images of the training people that batches of images_per_person draw from: those of the "
-        "protocol's training pairs, or all there are, frontal and profile",
-    )
-    augment: bool = _setting(
-        False,
-        "random flip, with rotation within ±20° (cfp-pairs) or a shift within ±12.5 % of each "
-        "side (frontal-triplets); training images only, as are the next ones",
-    )
-    flip: bool = _setting(
-        False, "mirror half of the images; aligned profiles, which all look right, stay so"
-    )
-    rotate: float = _setting(0.0, "turn by up to so many degrees either way", low=0, high=180)
-    shift: float = _setting(0.0, "move by up to this share of each side", low=0, high=0.5)
-    crop: float = _setting(
-        0.0, "zoom in or out by a factor of up to 1 / (1 - crop)", low=0, high=0.9
-    )
-    colour: float = _setting(
-        0.0, "change brightness, contrast and saturation by up to this share", low=0, high=1
-    )
-    erase: float = _setting(
-        0.0,
-        "chance that a rectangle of 2 to 20 % of the image is filled with its mean colour",
-        low=0,
-        high=1,
-    )
-    epochs: int = _setting(60, "passes over the training pairs", low=1, high=100_000)
-    seed: int = _setting(
-        0, "seeds the weights, the order, augmentation and dropout", low=0, high=2**31 - 1
-    )
+    batch_size: int = _setting(16, low=1, high=65536)
+    """Pairs (cfp-pairs) or triplets (frontal-triplets) an update; with images_per_person,
+    images."""
+    images_per_person: int = _setting(0, low=0, high=64)
+    """0: batches are the protocol's pairs or triplets; else `batch_size` images, so many of each
+    person, and an epoch meets every image once, some again to fill up a person's last group; for
+    embedding nets."""
+    views: Literal["protocol", "all"] = _setting("protocol")
+    """Images of the training people that batches of images_per_person draw from: those of the
+    protocol's training pairs, or all there are, frontal and profile."""
+    augment: bool = _setting(False)
+    """Random flip, with rotation within ±20° (cfp-pairs) or a shift within ±12.5 % of each side
+    (frontal-triplets); training images only, as are the next ones."""
+    flip: bool = _setting(False)
+    """Mirror half of the images; aligned profiles, which all look right, stay so."""
+    rotate: float = _setting(0.0, low=0, high=180)
+    """Turn by up to so many degrees either way."""
+    shift: float = _setting(0.0, low=0, high=0.5)
+    """Move by up to this share of each side."""
+    crop: float = _setting(0.0, low=0, high=0.9)
+    """Zoom in or out by a factor of up to 1 / (1 - crop)."""
+    colour: float = _setting(0.0, low=0, high=1)
+    """Change brightness, contrast and saturation by up to this share."""
+    erase: float = _setting(0.0, low=0, high=1)
+    """Chance that a rectangle of 2 to 20 % of the image is filled with its mean colour."""
+    epochs: int = _setting(60, low=1, high=100_000)
+    """Passes over the training pairs."""
+    seed: int = _setting(0, low=0, high=2**31 - 1)
+    """Seeds the weights, the order, augmentation and dropout."""
     # The data
-    protocol: Protocol = _setting(
-        "frontal-triplets",
-        "cfp-pairs: the official frontal and profile pairs; frontal-triplets: one (anchor, "
-        "positive, negative) per frontal image",
-    )
-    fold: int = _setting(
-        0,
-        "0: the protocol's own split of the people; k from 1 to 10: the people of official split "
-        "k test, those of the next one (1 after 10) validate, the other eight train",
-        low=0,
-        high=10,
-    )
-    pair_seed: int = _setting(
-        0,
-        "draws the triplets, apart from `seed`: trials of different seeds meet the same pairs",
-        low=0,
-        high=2**31 - 1,
-    )
-    people: int = _setting(
-        0, "limit each part to its first N people, for quick runs; 0: everyone", low=0, high=10**6
-    )
-    align: bool = _setting(
-        False,
-        "faces turned, scaled and mirrored onto one template by the data's landmarks, all "
-        "profiles looking right; needs data that has them, as CFP does",
-    )
-    image_size: int = _setting(
-        224,
-        "side of the images that the trunk sees, in pixels; below 224 they are averaged down",
-        low=64,
-        high=224,
-    )
-    # The verdict
-    calibrate: bool = _setting(
-        False,
-        "put a decision net's threshold where the validation pairs are judged best, after "
-        "each epoch; embedding nets always do",
-    )
-    flip_average: bool = _setting(
-        False, "validate and test with the mean embedding of an image and its mirror image"
-    )
-    precision: Literal["auto", "bf16", "fp32"] = _setting(
-        "auto",
-        "arithmetic of the layers; auto: bf16 where the processor multiplies in it, but "
-        "on a CPU fp32 for nets of depthwise convolutions, which are faster so",
-    )
+    protocol: Protocol = _setting("frontal-triplets")
+    """cfp-pairs: the official frontal and profile pairs; frontal-triplets: one (anchor, positive,
+    negative) per frontal image."""
+    fold: int = _setting(0, low=0, high=10)
+    """0: the protocol's own split of the people; k from 1 to 10: the people of official split k
+    test, those of the next one (1 after 10) validate, the other eight train."""
+    pair_seed: int = _setting(0, low=0, high=2**31 - 1)
+    """Draws the triplets, apart from `seed`: trials of different seeds meet the same pairs."""
+    people: int = _setting(0, low=0, high=10**6)
+    """Limit each part to its first N people, for quick runs; 0: everyone."""
+    align: bool = _setting(False)
+    """Faces turned, scaled and mirrored onto one template by the data's landmarks, all profiles
+    looking right; needs data that has them, as CFP does."""
+    image_size: int = _setting(224, low=64, high=224)
+    """Side of the images that the trunk sees, in pixels; below 224 they are averaged down."""
+    # Prediction
+    calibrate: bool = _setting(False)
+    """Put a decision net's threshold where the validation pairs are judged best, after each epoch;
+    embedding nets always do."""
+    flip_average: bool = _setting(False)
+    """Validate and test with the mean embedding of an image and its mirror image."""
+    precision: Literal["auto", "bf16", "fp32"] = _setting("auto")
+    """Arithmetic of the layers; auto: bf16 where the processor multiplies in it, but on a CPU fp32
+    for nets of depthwise convolutions, which are faster so."""
 
     def __post_init__(self) -> None:
         problems = [

@@ -44,7 +44,7 @@ def key(
     low: float | None = None,
     high: float | None = None,
 ) -> Any:
-    """Return the field of a key, with its default and bounds. Its meaning is its docstring."""
+    """Return the field of a key, with its default and bounds; its docstring says what it is."""
     return Field(default, gt=above, ge=low, le=high)
 
 
@@ -120,7 +120,7 @@ def single_values(part: type[Part]) -> dict[str, Setting]:
                 for key, name in BOUNDS.items()
                 if hasattr(item, key)
             }
-            found[name] = Setting(name, kind, field.default, "", choices, **bounds)
+            found[name] = Setting(name, kind, field.default, choices, **bounds)
     return found
 
 

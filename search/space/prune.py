@@ -11,7 +11,7 @@ from pydantic import BeforeValidator
 from facesiam.config.settings import Setting
 from search.space.parts import Part, given, key, kind_of
 
-SWITCH = Setting("switch", bool, False, "")
+SWITCH = Setting("switch", bool, False)
 
 
 def switch(

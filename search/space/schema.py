@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
-from facesiam.config import SETTINGS
+from facesiam.config import SETTINGS, TrialConfig
 from facesiam.config.settings import Setting
 from search.space.parts import Part
 from search.space.searched import Choices, Span
@@ -53,6 +53,7 @@ def schema() -> Schema:
     ):
         keys[model][key] |= _ref(definition)
     forms = [keys["Choices"]["choices"], _ref("Choices")]
+    meanings = _docstrings(TrialConfig)
     conditions = {name: _one_or_more(_ref(name)) for name in SETTINGS}
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
@@ -67,7 +68,10 @@ def schema() -> Schema:
             "choices": {"anyOf": forms},
             "choices_or_range": {"anyOf": [*forms, _ref("Span")]},
             "when": {**_object(conditions), "minProperties": 1},
-            **{name: _value(setting) for name, setting in SETTINGS.items()},
+            **{
+                name: {"description": meanings[name], **_value(setting)}
+                for name, setting in SETTINGS.items()
+            },
         },
     }
 
@@ -93,7 +97,7 @@ class _Generator(GenerateJsonSchema):
         return self.generate_inner(schema["schema"]) if empty else super().default_schema(schema)
 
 
-def _docstrings(part: type[Part]) -> dict[str, str]:
+def _docstrings(part: type) -> dict[str, str]:
     """Return the docstrings of a class's fields, by field, each as one line."""
     (definition,) = ast.parse(inspect.getsource(part)).body
     assert isinstance(definition, ast.ClassDef)
@@ -118,7 +122,7 @@ def _value(setting: Setting) -> Schema:
         }
         value = {"type": kinds[setting.type]}
         value |= {name: bound for name, bound in bounds.items() if bound is not None}
-    return {"description": setting.help, **value, "default": setting.default}
+    return {**value, "default": setting.default}
 
 
 def _ref(name: str) -> Schema:

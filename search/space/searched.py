@@ -42,7 +42,7 @@ def _choice(value: object, info: ValidationInfo) -> Value:
 
 
 def _step(value: object, info: ValidationInfo) -> Value:
-    return read(Setting("step", cast(Context, info.context)[0].type, 1, "", above=0), value)
+    return read(Setting("step", cast(Context, info.context)[0].type, 1, above=0), value)
 
 
 def _listed(value: object) -> object:

@@ -89,7 +89,7 @@ def _amount(value: object, above: float | None = None, low: float | None = None)
         if value != "auto":
             raise ValueError(f"must be auto or a number, got {value!r}")
         return value
-    return float(read(Setting("amount", float, "auto", "", above=above, low=low), value))
+    return float(read(Setting("amount", float, "auto", above=above, low=low), value))
 
 
 class Amounts(Part):

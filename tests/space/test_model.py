@@ -358,7 +358,7 @@ def test_a_field_added_to_the_config_is_searchable(
 ) -> None:
     @dataclass(frozen=True, kw_only=True)
     class Wider(TrialConfig):
-        momentum: float = trial._setting(0.9, "of a later optimizer", low=0, high=1)
+        momentum: float = trial._setting(0.9, low=0, high=1)
 
     monkeypatch.setattr(trial, "TrialConfig", Wider)
     monkeypatch.setitem(SETTINGS, "momentum", trial._settings()["momentum"])

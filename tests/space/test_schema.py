@@ -188,11 +188,11 @@ def test_every_rule_has_its_help_and_default() -> None:
 
 
 def test_a_setting_has_its_help_bounds_and_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    momentum = Setting("momentum", float, 0.9, "of a later optimizer", low=0, high=1)
+    momentum = Setting("momentum", float, 0.9, low=0, high=1)
     monkeypatch.setitem(SETTINGS, "momentum", momentum)
     made = schema()
     assert made["definitions"]["momentum"] == {
-        "description": "of a later optimizer",
+        "description": "Momentum of SGD (Nesterov's where above 0).",
         "type": "number",
         "minimum": 0,
         "maximum": 1,
