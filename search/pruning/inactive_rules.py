@@ -12,7 +12,7 @@ from facesiam.config import Value
 from search.pruning import recorded_runs, schedule_progress, significance
 from search.pruning.history import History
 from search.pruning.late_start import Odds
-from search.pruning.rules import CERTAIN
+from search.space.prune import CERTAIN
 
 if TYPE_CHECKING:
     from search.space import SearchSpace

@@ -100,7 +100,7 @@ def chance(
 
     Args:
         history: of the trial.
-        care: how many times as likely a late start is taken to be.
+        care: how many times a lost good trial weighs more than its epochs.
         odds: of a late start.
     """
     if odds is None or not history.planned or take_off(history) is not None:
@@ -182,8 +182,6 @@ RULES: dict[str, Callable[..., StopDecision | None]] = {
     "plateau": plateau,
 }
 """The rules by their names in `prune:` of a space file, in the order in which they are asked."""
-CERTAIN = ("diverged", "dead")
-"""The rules that rest on no odds: a trial that they stop would not get better."""
 
 
 def _dead_layer(row: Mapping[str, Any]) -> str | None:

@@ -21,9 +21,10 @@ from search.pruning.asha import AshaBySchedule
 from search.pruning.history import History
 from search.pruning.late_start import Odds
 from search.pruning.leaderboard import Leaderboard
-from search.pruning.rules import CERTAIN, RULES
+from search.pruning.rules import RULES
 from search.pruning.stop_decision import StopDecision
 from search.space import SearchSpace
+from search.space.prune import CERTAIN
 
 
 class Scheduler(FIFOScheduler):
