@@ -83,8 +83,8 @@ def test_an_installed_wheel_works_from_any_folder(wheel: Path, tmp_path: Path) -
     code = (
         "from search.pruning.inactive_rules import cannot_act\n"
         "from search.pruning.recorded_runs import shipped as runs\n"
-        "from search.space import model, shipped\n"
-        "space = model.load(shipped.space_file('spaces/code2.yaml'))\n"
+        "from search.space import load, shipped\n"
+        "space = load(shipped.space_file('spaces/code2.yaml'))\n"
         "print(space.path, len(runs()), cannot_act(space), *shipped.names())\n"
     )
     names = " ".join(sorted(path.stem for path in (ROOT / "spaces").glob("*.yaml")))

@@ -263,9 +263,10 @@ def _input_scale(config: TrialConfig) -> tuple[tuple[float, ...], tuple[float, .
 
 
 def _still(trunk: nn.Module, freeze_batchnorm: bool) -> list[nn.Module]:
-    """Return what never trains: modules whose every parameter is frozen, with all that is in them.
+    """Return the modules that stay in evaluation mode.
 
-    With `freeze_batchnorm` also batch-norm, whose scale and shift may train all the same.
+    Those with frozen parameters only, and with `freeze_batchnorm` every batch-norm, whose scale
+    and shift may train all the same.
     """
 
     def stands(layer: nn.Module) -> bool:
