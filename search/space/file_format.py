@@ -16,11 +16,11 @@ from facesiam.config.settings import did_you_mean
 from facesiam.errors import shown
 from search.space import constraints, contradictions, spec
 from search.space.combinations import circle
+from search.space.domain_format import Span
 from search.space.domains import Domain, written
 from search.space.errors import Finding, Place, SpaceError, report
+from search.space.fields import Empty, NoMapping
 from search.space.model import SearchSpace
-from search.space.parts import Empty, NoMapping
-from search.space.searched import Span
 from search.space.typos import slips
 from search.space.yaml_lines import Document, parse, read_text
 

@@ -10,7 +10,7 @@ from facesiam.config.trial import unknown_setting
 from search.space.combinations import Search, base
 from search.space.domains import Domain, Row
 from search.space.errors import SpaceError
-from search.space.parts import read
+from search.space.fields import read
 from search.space.spec import SpaceFile
 
 Settings = dict[str, Value]

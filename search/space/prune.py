@@ -1,4 +1,4 @@
-"""What `prune:` says: which rules stop a trial early, and their options."""
+"""Models of `prune:` in a space file: which rules stop a trial early, and their options."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BeforeValidator
 
 from facesiam.config.settings import Setting
-from search.space.parts import Part, given, key, kind_of
+from search.space.fields import Part, given, key, kind_of
 
 SWITCH = Setting("switch", bool, False)
 

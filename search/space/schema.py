@@ -12,8 +12,8 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from facesiam.config import SETTINGS, TrialConfig
 from facesiam.config.settings import Setting
-from search.space.parts import Part
-from search.space.searched import Choices, Span
+from search.space.domain_format import Choices, Span
+from search.space.fields import Part
 from search.space.spec import SpaceFile
 
 COMMAND = "python -m search.space --schema > search/space/space.schema.json"

@@ -15,11 +15,11 @@ from facesiam.config.metrics import Metric
 from facesiam.config.settings import Setting
 from facesiam.config.trial import Net
 from search.space import domains
+from search.space.domain_format import Choices, Span, domain
 from search.space.domains import Domain
 from search.space.errors import Place, label
-from search.space.parts import Part, by_setting, filled, given, key, read, single_values
+from search.space.fields import Part, by_setting, filled, given, key, read, single_values
 from search.space.prune import RULES, SWITCH, Prune, pruning, switch
-from search.space.searched import Choices, Span, domain
 
 Algorithm = Literal["tpe", "random", "grid", "rows"]
 ALGORITHMS: tuple[str, ...] = get_args(Algorithm)

@@ -1,4 +1,4 @@
-"""What `search:` says of a setting: a list of choices or a range, under conditions."""
+"""Models of what `search:` says of a setting: a list of choices or a range, under conditions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pydantic import (
 from facesiam.config import Value
 from facesiam.config.settings import Setting
 from search.space.domains import Choice, Domain, Range, When, written
-from search.space.parts import Empty, Part, by_setting, key, read
+from search.space.fields import Empty, Part, by_setting, key, read
 
 MOST_VALUES = 10**9
 """Values of a range with a step. Far more of them could not be told apart as numbers."""

@@ -1,4 +1,4 @@
-"""What the models of a space file are made of: keys with a single value, settings by name.
+"""Fields of the models of a space file: keys with a single value, and settings by name.
 
 A file arrives as plain data whose single values are text (yaml_lines.py). A key with a single
 value is read by the Setting of its field, and the settings of trials are read by SETTINGS; so a
