@@ -58,6 +58,7 @@ class Soak:
         storage: folder or s3.
         cores: of each worker.
         lines: of the journal, the most between two deaths.
+        faces: a folder in the CFP layout, packed into ``cache`` beside it; None: drawn here.
     """
 
     def __init__(
@@ -68,12 +69,15 @@ class Soak:
         storage: str = "folder",
         cores: int = 1,
         lines: int = 8,
+        faces: Path | None = None,
     ) -> None:
         self.folder, self.rng, self.cores = folder, random.Random(seed), cores
         self.trials, self.lines = trials, lines
-        self.cache = folder / "cache"
-        faces = draw(folder / "drawn", people=20, frontal=6, profile=2, seed=3, progress=False)
-        prepare(str(faces), ["squeeze", "letterbox"], cache=self.cache, progress=False)
+        self.faces = faces or draw(
+            folder / "drawn", people=20, frontal=6, profile=2, seed=3, progress=False
+        )
+        self.cache = self.faces.parent / "cache"
+        prepare(str(self.faces), ["squeeze", "letterbox"], cache=self.cache, progress=False)
         self.space = folder / "soak.yaml"
         self.space.write_text(SPACE.format(trials=trials))
         hidden = [ROOT / "search", ROOT / "facesiam", self.cache]
@@ -85,7 +89,6 @@ class Soak:
         }
         self.extra: dict[str, str] = {}
         self.storage, self.url = storage, ""
-        self.faces = faces
         self.workers: list[Node] = []
         self.killed: Counter[str] = Counter()
         self.log = folder / "driver.log"

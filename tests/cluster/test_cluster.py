@@ -24,12 +24,12 @@ from search.runs.journal import read_epochs, read_trials
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("storage", "trials", "kills", "kinds"),
-    [("folder", 6, 3, ("driver",)), ("s3", 6, 2, ("machine", "driver"))],
+    [("folder", 4, 2, ("driver",)), ("s3", 4, 2, ("machine", "driver"))],
 )
 def test_whatever_dies_every_trial_ends_once_and_no_more_than_an_epoch_is_lost(
-    tmp_path: Path, storage: str, trials: int, kills: int, kinds: tuple[str, ...]
+    tmp_path: Path, faces: Path, storage: str, trials: int, kills: int, kinds: tuple[str, ...]
 ) -> None:
-    with Soak(tmp_path, trials=trials, seed=1, storage=storage, lines=4) as soak:
+    with Soak(tmp_path, trials=trials, seed=1, storage=storage, lines=4, faces=faces) as soak:
         code = soak.go(kills, kinds)
     found = soak.figures()
     print(found)
@@ -44,8 +44,10 @@ def test_whatever_dies_every_trial_ends_once_and_no_more_than_an_epoch_is_lost(
 
 
 @pytest.mark.timeout(300)
-def test_preemption_saves_the_trials_of_every_machine_within_their_epochs(tmp_path: Path) -> None:
-    with Soak(tmp_path, trials=4, seed=2) as soak:
+def test_preemption_saves_the_trials_of_every_machine_within_their_epochs(
+    tmp_path: Path, faces: Path
+) -> None:
+    with Soak(tmp_path, trials=3, seed=2, faces=faces) as soak:
         driver = soak.start()
         while driver.poll() is None and not two_run(soak.run):
             time.sleep(0.02)

@@ -1,8 +1,7 @@
 """A whole search on drawn faces: the best of a grid that is known, for half of its epochs.
 
-How many epochs it comes to depends on the space's seed, one that meets nets that learn early
-among the two trials that are drawn at random: ``chance`` waits for such a leader, and ASHA
-compares with it. With seed 0, which does not, they were 114 of 192.
+How many epochs it comes to depends on the space's seed: the two trials that are drawn at random
+are one that guesses, which ``chance`` stops, and the best, with which ASHA compares the others.
 """
 
 from __future__ import annotations
@@ -30,16 +29,15 @@ from search.run import main
 from search.space import load
 
 SPACE = """
-fixed: {hidden: 64, image_size: 64, batch_size: 4, people: 8, precision: fp32, epochs: 16,
+fixed: {hidden: 64, image_size: 64, batch_size: 2, people: 8, precision: fp32, epochs: 12,
   join: difference}
-search: {lr: [1e-7, 1e-3, 3e-3, 1]}
+search: {lr: [1e-7, 1e-5, 3e-3, 1]}
 algorithm: tpe
 trials: 4
-seed: 0
-prune: {asha: {grace: 4, factor: 3}}
+seed: 5
+prune: {asha: {grace: 2, factor: 3}}
 """
-"""At 1e-7 nothing moves and at 1 the trunk dies at once; in between `difference` learns in a few
-epochs and `concat` in ten or twenty."""
+"""At 1e-7 and 1e-5 hardly anything moves in the first epochs, and at 1 the head dies at once."""
 PEOPLE, IMAGES = 40, 4
 
 
@@ -103,7 +101,7 @@ def test_tpe_asha_and_rules_find_the_best_of_a_known_grid_for_half_of_its_epochs
         for settings in load(file).grid()
     }
     monkeypatch.setenv("FACESIAM_CACHE", str(data.folder.parent))
-    argv = [str(file), "--data", str(faces), "--out", str(tmp_path), "--concurrent", "2"]
+    argv = [str(file), "--data", str(faces), "--out", str(tmp_path), "--concurrent", "1"]
     assert main([*argv, "--cpus", "1"]) == 0
     trials, ran = results.load(tmp_path / "grid")
     best, whole = max(map(max, truth.values())), sum(map(len, truth.values()))
