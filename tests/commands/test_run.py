@@ -344,7 +344,7 @@ def test_embedding_nets_are_searched_then_ablated_and_warm_start_another_search(
 ) -> None:
     monkeypatch.setenv("FACESIAM_CACHE", str(data.folder.parent))
     space.write_text(EMBEDDING)
-    argv = [str(space), "--data", str(faces), "--out", str(tmp_path)]
+    argv = [str(space), "--data", str(faces), "--out", str(tmp_path), "--concurrent", "1"]
     assert main(argv) == 0
     first, best = tmp_path / "small", results.load(tmp_path / "small")[0].iloc[0]
 
