@@ -31,7 +31,7 @@ LONGEST = (
     "test_liveness.py",
     "test_retrain.py",
     "test_storage.py",
-    "test_replay.py",
+    "test_simulator.py",
     "test_driver.py",
     "test_loop.py",
     "test_trunks.py",
