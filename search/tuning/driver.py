@@ -72,9 +72,9 @@ def run(
     Raises:
         Foreign: another program writes to the run, so this search has left it.
     """
-    space, setup = shares.space, shares.setup
+    setup = shares.setup
     recorder = Recorder(
-        SearchState.replay(space, setup.run),
+        SearchState.replay(shares.space, setup.run),
         setup.run,
         table,
         shares,
@@ -87,12 +87,24 @@ def run(
     if mirror:
         mirror.on_lost = recorder.lost
     _make_private_folder(setup)
-    tuner = _tuner(recorder, shares, trainable or FaceTrial)
+    _fit(_tuner(recorder, shares, trainable or FaceTrial), recorder, on_ray_death or _show_death)
+    _remove_secrets(setup)
+    try:
+        stop = recorder.close()
+    except OSError as error:
+        stop = SearchStop.failed(error)
+    if recorder.journal.foreign:  # the run is another search's now, its manifest too
+        raise recorder.journal.foreign
+    return stop
+
+
+def _fit(tuner: tune.Tuner, recorder: Recorder, on_ray_death: Callable[[str], int]) -> None:
+    """Run Ray Tune until the search ends, and enter in the recorder what cut it short."""
     try:
         with (
-            table,
-            on_signals(recorder, space.minutes),
-            ray_watchdog.watched(recorder, on_ray_death or _show_death),
+            recorder.table,
+            on_signals(recorder, recorder.space.minutes),
+            ray_watchdog.watched(recorder, on_ray_death),
         ):
             tuner.fit()
     except KeyboardInterrupt:
@@ -104,14 +116,6 @@ def run(
             raise
         full = f"Ray's files: {os.strerror(errno.ENOSPC)}"
         recorder.stop = SearchStop(StopReason.FAILED, full)
-    _remove_secrets(setup)
-    try:
-        stop = recorder.close()
-    except OSError as error:
-        stop = SearchStop.failed(error)
-    if recorder.journal.foreign:  # the run is another search's now, its manifest too
-        raise recorder.journal.foreign
-    return stop
 
 
 def _make_private_folder(setup: Setup) -> None:

@@ -16,12 +16,9 @@ from facesiam.config import Value
 from search.space import SearchSpace
 from search.space.combinations import base
 from search.tuning.configuration_pool import DRAWS, ConfigurationPool
-from search.tuning.configuration_pool import key_of as _key
 from search.tuning.tpe import Points, Tpe
 from search.tuning.trial_ranking import Progress
 from search.tuning.warm_start import WarmStartTrial
-
-__all__ = ["Sampler", "Suggestion", "_key"]
 
 
 @dataclass(frozen=True)
