@@ -42,7 +42,6 @@ from facesiam.objective import Objective
 from facesiam.training.train import is_trained, train
 from search.analysis import frames
 from search.report import evaluation
-from search.report.test_results import print_table
 from search.runs.journal import read_trials
 from search.runs.layout import RunError, data_of, settings
 from search.runs.lock import locked
@@ -59,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
 def _main(options: argparse.Namespace) -> int:
     tested = retrain(open_run(options.run), options, Console(stderr=True, markup=False))
     for protocol in dict.fromkeys(row["protocol"] for row in tested):
-        print_table([row for row in tested if row["protocol"] == protocol])
+        evaluation.print_table([row for row in tested if row["protocol"] == protocol])
     return 0
 
 

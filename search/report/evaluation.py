@@ -1,25 +1,31 @@
-"""The report's section on the test split: what search.retrain measured there."""
+"""Results on the test split: the report's section on them, and the table that retrain prints."""
 
 from __future__ import annotations
 
+import statistics
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from rich.console import Console
+from rich.table import Table
 
 from facesiam.data.lists import KINDS, TEN_FOLD
-from facesiam.evaluation.metrics import FALSE_ACCEPTS
+from facesiam.evaluation.metrics import FALSE_ACCEPTS, METRICS
 from facesiam.files import exists
 from search.analysis import scores
-from search.analysis.formatting import NOTHING, grid, mean_and_std, measure
+from search.analysis.formatting import NOTHING, grid, mean_and_std, measure, percent
 from search.report.figures import verification
 from search.report.inputs import Run
 from search.runs.json_files import read_folds
 
 MEASURES = ("accuracy", "auc", "eer")
 """Of the ten folds."""
+HEADS = {"tpr_at_fpr_1e-2": "TPR at FPR 1e-2", "tpr_at_fpr_1e-3": "at 1e-3"}
+"""Column heads of the printed table for metrics whose names are no words."""
 PUBLISHED: dict[str, dict[str, tuple[float, float]]] = {
     "human": {"FF": (96.2, 0.7), "FP": (94.6, 1.1)},
     "deep features": {"FF": (96.4, 0.7), "FP": (84.9, 1.8)},
@@ -136,8 +142,45 @@ def folds(summary: Mapping[str, Any]) -> str:
     return grid(["", *heads], cells, [True] + [False] * len(heads))
 
 
+def print_table(tested: list[dict[str, Any]]) -> None:
+    """Print the test results of one protocol, a row a seed and one of their means.
+
+    Args:
+        tested: what ``protocols.test`` or ``ensemble.ensemble`` returned, of one protocol.
+    """
+    table = Table(box=None, pad_edge=False)
+    measures = (f"{HEADS.get(name, name)}, %" for name in METRICS)
+    for head in ("seed", "epoch", "val_acc, %", *measures):
+        table.add_column(head, justify="right", no_wrap=True)
+    for row in tested:
+        table.add_row(
+            str(row["seed"]),
+            NOTHING if row["epoch"] is None else str(row["epoch"]),
+            percent(row["val_acc"]),
+            *(measure(row[name]) for name in METRICS),
+        )
+    if len(tested) > 1:
+        table.add_section()
+        table.add_row(f"mean ± std, n = {len(tested)}", "", *_means(tested))
+    # Without a terminal rich takes 80 columns, which the means of several seeds do not fit.
+    width = None if sys.stdout.isatty() else 150
+    console = Console(width=width, markup=False)
+    first = tested[0]
+    console.print(f"test split of {first['protocol']}, trial {first['trial']}, 95 % intervals")
+    console.print(table)
+    for row in tested:
+        if row["ties"]:
+            console.print(ties_note(row["ties"], row["accuracy"]["n"], f"seed {row['seed']}"))
+
+
 def _ten_folds(run: Run) -> str:
     """Return the ten-fold tables that search.retrain left; '' without."""
     files = sorted(run.folder.glob(f"retrain/*/{TEN_FOLD}/seed-*/folds.json"))
     found = [folds(read_folds(file, KINDS, MEASURES)) for file in files]
     return "\n\n".join([ABOUT_FOLDS, *found]) if found else ""
+
+
+def _means(tested: list[dict[str, Any]]) -> list[str]:
+    columns = [[row["val_acc"] for row in tested]]
+    columns += [[row[name]["value"] for row in tested] for name in METRICS]
+    return [mean_and_std(statistics.mean(c), statistics.stdev(c)) for c in columns]
