@@ -1,9 +1,9 @@
-"""Faces brought onto one template by the 30 landmarks that CFP has for each image.
+"""Alignment of faces to one template by the 30 landmarks that CFP has for each image.
 
 The landmarks are of one half of the face, in profile the half that is seen: 1 to 9 along the jaw
 from ear to chin, 10 to 12 the eyebrow, 13 to 18 around the eye, 19 to 22 down the nose, 23 to 25
-under it, 26 the corner and 27 to 30 the middle of the mouth. Read off the images; the dataset's
-own pages do not number them.
+under it, 26 the corner and 27 to 30 the middle of the mouth. This numbering was read off the
+images, as the dataset does not document it.
 """
 
 from __future__ import annotations
@@ -72,9 +72,9 @@ def parse(text: str, where: str) -> Floats:
 
 
 def is_frontal(landmarks: Floats) -> bool:
-    """Say whether landmarks are of a frontal face: in profile the nose's tip is off its bridge.
+    """Return whether landmarks are of a frontal face, where the nose's tip is below its bridge.
 
-    By the tip's distance from the line of bridge and chin, against that of the templates.
+    The tip's distance from the line of bridge and chin is compared with that of the templates.
     """
     points = _complex(np.stack([landmarks[start:end].mean(0) for start, end in GROUPS]))
     tip = (points[2] - points[1]) / (points[4] - points[1])  # along and across that line
@@ -82,12 +82,12 @@ def is_frontal(landmarks: Floats) -> bool:
 
 
 def aligned(image: Image.Image, landmarks: Floats, frontal: bool, side: int) -> Image.Image:
-    """Return an RGB image of this side with the face on the template; black where there is none.
+    """Return an RGB image of this side with the face on the template; black outside the image.
 
-    Turned, scaled, moved and, where the landmarks are of the right half, mirrored: the similarity
-    that brings the five points nearest to the template by least squares. Source: S. Umeyama,
-    "Least-squares estimation of transformation parameters between two point patterns", 1991, in
-    the plane, where it is one complex number for turn and scale.
+    The image is turned, scaled, moved and, where the landmarks are of the right half, mirrored by
+    the similarity that brings the five points nearest to the template by least squares. Source: S.
+    Umeyama, "Least-squares estimation of transformation parameters between two point patterns",
+    1991, in the plane, where it is one complex number for turn and scale.
 
     Args:
         image: RGB.

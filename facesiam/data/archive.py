@@ -1,9 +1,9 @@
-"""Where a dataset's files come from: a zip read in place, or its extracted folder.
+"""The files of a dataset: in a zip that is read in place, or in its extracted folder.
 
-Both answer to paths under the dataset's root, such as ``Protocol/Pair_list_F.txt``, in other cases
-(``01.JPG``) as well where that leaves no doubt. Nothing is ever extracted, yet an archive is
-refused as a whole where a member would land outside its folder or where its sizes are beyond any
-dataset of faces.
+Both take paths under the dataset's root, such as ``Protocol/Pair_list_F.txt``; a path in another
+case (``01.JPG``) is found where it is unambiguous. Nothing is ever extracted, yet an archive is
+refused as a whole where a member would be extracted outside its folder, or where its sizes exceed
+those of any dataset of faces.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _DAMAGED = (
     MemoryError,
     struct.error,
 )
-"""What zipfile raises of a damaged or unusual archive."""
+"""Errors that zipfile raises for a damaged or unusual archive."""
 _OUTSIDE = re.compile(r"^[/\\]|^[A-Za-z]:|(?:^|[/\\])\.\.(?:[/\\]|$)")
 
 
@@ -183,7 +183,7 @@ def open_source(path: Path) -> Source:
 
 
 class _Cases:
-    """Finds a path among others whatever its upper and lower case, where that leaves no doubt."""
+    """Finds a path among others in any case, where exactly one matches."""
 
     def __init__(self, paths: Iterable[str]) -> None:
         self._exact = set(paths)
@@ -192,7 +192,7 @@ class _Cases:
             self._folded.setdefault(path.casefold(), []).append(path)
 
     def of(self, path: str) -> str:
-        """Return the one that is meant, else `path`."""
+        """Return the path that matches, else `path`."""
         alike = self._folded.get(path.casefold(), [])
         return alike[0] if len(alike) == 1 and path not in self._exact else path
 
@@ -249,7 +249,7 @@ def _is_folder(member: zipfile.ZipInfo) -> bool:
 
 
 def _refuse_doubles(path: Path, members: list[zipfile.ZipInfo], root: str) -> None:
-    """Refuse two members of one name: which of them is meant depends on who unpacks."""
+    """Refuse two members of one name, which different programs would extract differently."""
     seen: dict[str, tuple[int, int]] = {}
     for member in members:
         name, stamp = _plain(member.filename), (member.file_size, member.CRC)

@@ -1,9 +1,9 @@
-"""Files of the cache: unfinished ones are named after their writer, and go when it has ended.
+"""Files of the cache: unfinished ones are named after their writer, and removed when it has ended.
 
-A writer holds a lock on what it writes, which the system takes from it when it ends, however that
-happens; so what a killed one left is known at once. Where there are no locks, and for writers on
-other machines, by its age. On some file systems every lock succeeds, held or not: so a lock that
-is free says nothing while the process that the name tells of lives.
+A writer holds a lock on its unfinished file. The system releases the lock when the writer ends, so
+what a killed writer left is recognised at once; without locks, and for writers on other machines,
+by its age. On some file systems every lock succeeds, held or not: a free lock therefore counts
+only where the process whose number is in the name does not run.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from facesiam.files import publish
 from facesiam.processes import runs_elsewhere
 
 STALE_SECONDS = 3600
-"""Age at which what cannot be told by its lock counts as left behind; a writer touches its file
-all along."""
+"""Age at which a file without a usable lock counts as left behind; writers touch theirs all the
+time."""
 
 
 def part_of(path: Path) -> Path:
-    """Return a name beside `path` for what will take its place, of this process alone."""
+    """Return the name of the unfinished file for `path`, beside it and unique to this process."""
     host = re.sub(r"[^A-Za-z0-9]", "", platform.node()) or "host"
     return path.with_name(f".{path.name}-{host}-{os.getpid()}-{secrets.token_hex(4)}.part")
 
 
 @contextmanager
 def writing(*paths: Path) -> Iterator[list[Path]]:
-    """Yield a temporary name beside each path; on success they become the paths, else they go.
+    """Yield an unfinished file for each path; they take its place on success, else are removed.
 
-    The names are of this process alone, so several may write the same paths: the last one stays.
+    Several processes may write the same paths at once: the last one's files stay.
 
     Raises:
         DataError: the folder cannot be written or the disk is full.
@@ -63,7 +63,7 @@ def writing(*paths: Path) -> Iterator[list[Path]]:
 
 @contextmanager
 def held(path: Path, folder: bool = False) -> Iterator[None]:
-    """Make an unfinished file, or folder, and hold it until the block ends; then it goes.
+    """Create an unfinished file, or folder, hold its lock until the block ends, and remove it.
 
     Raises:
         OSError: it cannot be made.
@@ -79,11 +79,11 @@ def held(path: Path, folder: bool = False) -> Iterator[None]:
 
 
 _own: set[str] = set()
-"""Names of what this process holds now; they are of one process alone."""
+"""Names of what this process holds now."""
 
 
 def _made(path: Path, folder: bool) -> int:
-    """Make it and return an open, locked descriptor: once more where a sweep came in between."""
+    """Create it and return a locked descriptor; again where a sweep removed it in between."""
     while True:
         if folder:
             path.mkdir()
@@ -128,7 +128,7 @@ def _left_behind(path: Path) -> bool:
 
 
 def _locked(path: Path) -> bool | None:
-    """Return whether somebody holds a file or folder; None where that cannot be told."""
+    """Return whether a file or folder is locked; None where that is not known."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,7 +1,4 @@
-"""The CFP layout: which images there are, of whom, and which pairs the ten splits make of them.
-
-Nothing here looks into an image.
-"""
+"""The CFP dataset: its images, their people, and the pairs of its ten splits. Decodes no image."""
 
 from __future__ import annotations
 
@@ -20,17 +17,17 @@ from facesiam.data.lists import ALL_FOLDS, KINDS, LABELS, LISTS, UNKNOWN, Proble
 from facesiam.device.cores import cores
 
 FORMAT = 1
-"""Counts up whenever packed files of older versions no longer serve."""
+"""Incremented whenever packed files of older versions can no longer be used."""
 FOLDS: dict[Part, tuple[int, ...]] = {"train": (1, 2, 3, 4, 5, 6), "val": (7, 8), "test": (9, 10)}
 PART_OF = {fold: part for part, folds in FOLDS.items() for fold in folds}
 MOST_TWINS = 1 / 500
-"""Share of a kind's same pairs that may be two byte-identical files: no figure is moved by more
-than a tenth of a point. The official FF has 3 of 3,500."""
+"""Largest share of a kind's same pairs that may be of two byte-identical files; it changes an
+accuracy by a tenth of a point at most. The official FF pairs have 3 of 3,500."""
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """What the lists and splits say. N images: the frontal list, then the profile list."""
+    """The content of the lists and splits. N images: the frontal list, then the profile list."""
 
     names: list[str]
     """Path of each image under the dataset's root."""
@@ -45,7 +42,7 @@ class Dataset:
     files: list[str]
     """The lists and split files that this was read from."""
     problems: list[Problem]
-    """Everything that is wrong."""
+    """Everything that is wrong with them."""
 
 
 def folds_of(part: Part, fold: int) -> tuple[int, ...]:
@@ -97,16 +94,16 @@ def read(source: Source) -> Dataset:
 
 
 def contents(stamps_of_names: list[tuple[int, int]]) -> NDArray[np.int64]:
-    """Number the images (N,) by their content: byte-identical ones have the same number."""
+    """Return a number for each image, (N,), the same for byte-identical ones."""
     numbers = np.unique(np.array(stamps_of_names), axis=0, return_inverse=True)[1]
     return np.asarray(numbers, np.int64).reshape(-1)
 
 
 def twins(dataset: Dataset, content: NDArray[np.int64]) -> list[Problem]:
-    """Return pairs of two byte-identical files that may not be.
+    """Return problems about pairs of two byte-identical files.
 
-    A net that compares bytes has such a pair of one person right, and of two people one of the two
-    names is wrong.
+    Such a pair of one person tests nothing, and of two people one name is wrong. A few of the
+    first kind are accepted (MOST_TWINS), none of the second.
 
     Args:
         dataset: as read.
@@ -137,7 +134,7 @@ def twins(dataset: Dataset, content: NDArray[np.int64]) -> list[Problem]:
 def distinct(
     left: NDArray[np.int64], right: NDArray[np.int64], content: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Number pairs (P,) so that those of the same two pictures, either way round, are one."""
+    """Return a number for each pair, (P,), the same for the same two pictures in any order."""
     ends = np.sort(np.stack([content[left], content[right]], axis=1), axis=1)
     return np.asarray(np.unique(ends, axis=0, return_inverse=True)[1], np.int64).reshape(-1)
 
@@ -150,7 +147,7 @@ def stamps(source: Source, names: list[str]) -> list[tuple[int, int]]:
 
 
 def content_key(dataset: Dataset, sizes: list[tuple[int, int]]) -> str:
-    """Return the dataset's content as 16 hex digits, the same for a zip and its extracted folder.
+    """Return a hash of the dataset, 16 hex digits, the same for a zip and its extracted folder.
 
     Args:
         dataset: as read.

@@ -1,8 +1,8 @@
-"""Checksums beside the packed files, so that what is mapped is what was packed.
+"""Seals beside the packed files: their checksums and origin, so that damage is found.
 
-``letterbox.npy.json`` says of ``letterbox.npy`` which dataset it is of, what made it, and a CRC-32
-of each piece. All of it is read at each start of a driver: 0.2 s a GiB on one core where the file
-is in memory, and where it is not, the first epoch would read it anyway.
+``letterbox.npy.json`` holds the dataset of ``letterbox.npy``, the versions that made it, and a
+CRC-32 of each piece. The driver reads the whole file at each start: 0.2 s a GiB on one core where
+it is in memory, and otherwise the first epoch would read it anyway.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from facesiam.device.cores import cores
 from facesiam.errors import FileError, MissingFileError
 
 DECODER = 2
-"""Counts up whenever the same image file gives other pixels than before. 2: upright, 16 bits
+"""Incremented whenever the same image file gives other pixels than before. 2: upright, 16 bits
 scaled, on white."""
 _PIECE = 2**26
 _MOST_BYTES = 2**20
@@ -36,23 +36,23 @@ def write(file: Path, seal: Path, name: str, key: str, landmarks: str = "") -> N
     """Write the seal of a file that is complete.
 
     Args:
-        file: what is sealed, under whatever name it has by now.
-        seal: where to.
-        name: that the file will have.
+        file: the file to be sealed, perhaps under a temporary name.
+        seal: path of the seal.
+        name: the file's final name.
         key: of the dataset.
-        landmarks: what tells the landmarks that it was made with from others.
+        landmarks: hash of the landmarks that it was made with.
     """
     noted = {**_origin(name, key, landmarks), **_measured(file)}
     seal.write_text(json.dumps(noted), encoding="utf-8")
 
 
 def broken(file: Path, key: str, landmarks: str | None = None) -> str | None:
-    """Say why a file cannot be used, None where it is as it was sealed.
+    """Return why a file cannot be used; None where it is as it was sealed.
 
     Args:
         file: packed before, or not there.
         key: of the dataset that it should be of.
-        landmarks: those that it should have been made with; None: whichever.
+        landmarks: hash of those that it should have been made with; None: any.
     """
     try:
         if not files.exists(file):

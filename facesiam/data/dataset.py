@@ -43,7 +43,7 @@ _DAMAGED = (
     zlib.error,
     zipfile.BadZipFile,
 )
-"""What NumPy raises of a damaged file."""
+"""Errors that NumPy raises for a damaged file."""
 Fetch = Callable[[Path], NDArray[np.uint8]]
 
 
@@ -68,8 +68,8 @@ class FaceData:
     Args:
         folder: the packed folder, ``cache/<key>``.
         source: what the user gave; by default what the folder was first packed from.
-        fetch: asked for a file that this machine does not see; returns its array, or for other
-            files than arrays its bytes, (n,) uint8.
+        fetch: returns a file that this machine does not see: its array, or the bytes of another
+            file than an array, (n,) uint8.
 
     Raises:
         DataError: there is no packed dataset in ``folder``.
@@ -107,7 +107,7 @@ class FaceData:
             ) from None
 
     def pixels(self, geometry: Geometry) -> NDArray[np.uint8]:
-        """Map the images read-only: (N, 224, 224, 3) uint8 RGB. Takes milliseconds.
+        """Return the images, mapped read-only within milliseconds: (N, 224, 224, 3) uint8 RGB.
 
         Raises:
             DataError: that geometry has not been packed.
@@ -131,7 +131,7 @@ class FaceData:
     def pairs(
         self, protocol: Protocol, part: Part, *, people: int = 0, seed: int = 0, fold: int = 0
     ) -> Pairs:
-        """Return the frozen pairs of a part: the same for the same arguments, always.
+        """Return the frozen pairs of a part, which depend on nothing but the arguments.
 
         Args:
             protocol: ``cfp-pairs`` takes the official FF and FP pairs of splits 01-06 (train),
@@ -168,20 +168,20 @@ class FaceData:
         return Pairs(left, right, label, None)
 
     def distinct(self, pairs: Pairs) -> NDArray[np.int64]:
-        """Number pairs (P,) so that those of the same two pictures, either way round, are one."""
+        """Return a number for each pair, (P,), the same for the same two pictures in any order."""
         return cfp.distinct(pairs.left, pairs.right, self.content)
 
     def images_of(self, pairs: Pairs, views: str) -> NDArray[np.int64]:
-        """Return the images of the people of `pairs`: those in a pair (protocol), or all."""
+        """Return the images in a pair (`protocol`), or all images of the pairs' people (`all`)."""
         used = np.unique(np.concatenate([pairs.left, pairs.right]))
         if views == "protocol":
             return used
         return np.flatnonzero(np.isin(self.person, np.unique(self.person[used])))
 
     def _open(self, file: Path) -> NDArray[np.uint8]:
-        """Map an array, or take what was fetched: shared memory, once a machine.
+        """Return an array, mapped or fetched into shared memory, once a machine.
 
-        The same object each time, by which a GPU's copy of it is known.
+        It is the same object each time, by which the copy on a GPU is recognised.
         """
         if file not in self._opened:
             if self._fetch and not file.exists():
@@ -232,7 +232,7 @@ class FaceData:
 
 
 def open_packed(folder: str | Path, fetch: Fetch | None = None) -> FaceData:
-    """Open what `prepare` packed, once a process. For workers: never packs.
+    """Return the dataset in a packed folder, opened once a process. For workers: never packs.
 
     Raises:
         DataError: there is no packed dataset in ``folder``.
@@ -249,7 +249,7 @@ _open: dict[Path, FaceData] = {}
 
 
 def cache_root() -> Path:
-    """Return $FACESIAM_CACHE, else ~/.cache/facesiam: for what is packed, drawn and downloaded."""
+    """Return the folder of packed, drawn and downloaded data: $FACESIAM_CACHE or the default."""
     return Path(os.environ.get("FACESIAM_CACHE") or Path.home() / ".cache" / "facesiam")
 
 

@@ -1,4 +1,4 @@
-"""Fetch the official archive: resumed where it broke off, checked, and moved into place whole."""
+"""Download of the official archive: resumable, and in place only when it is whole."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of the driver's machine, brought to a machine that does not see them."""
+"""Files of the driver's machine, for a machine that does not see them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from facesiam.files import digest
 
 @contextmanager
 def local_data(data: str, geometry: Geometry, fetch: Fetch | None) -> Iterator[str]:
-    """Yield a packed folder that this machine sees: the driver's, or images without content.
+    """Yield a packed folder that this machine sees: the driver's, or one of empty images.
 
     Args:
         data: the driver's packed folder.
@@ -43,8 +43,8 @@ def local_weights(
 ) -> dict[str, str]:
     """Return files of pretrained weights that this machine sees, with the driver's content.
 
-    Another machine may have another file under the driver's path, or one of that name from an
-    earlier run: what tells files apart is their content, by which they lie in the cache.
+    A machine may have another file under the driver's path, or one of that name from an earlier
+    run; so files are compared by content, and their names in the cache contain its hash.
 
     Args:
         weights: the driver's file by net.
@@ -63,7 +63,7 @@ def local_weights(
 
 
 def _cached(path: Path, wanted: str | None, fetch: Fetch) -> Path:
-    """Return a copy of the driver's file in this machine's cache, fetched unless it is there."""
+    """Return the copy of the driver's file in this machine's cache; fetch it if need be."""
 
     def place(content: str) -> Path:
         return cache_root() / "weights" / f"{path.stem}-{content[:16]}{path.suffix}"

@@ -1,7 +1,8 @@
-"""An image file as a viewer shows it: the one decoder of packing, ``check`` and the demo.
+"""The decoder of image files: an image as a viewer shows it.
 
-Upright as its EXIF orientation says, in 8 bits a colour, on white where it is transparent. What
-cannot be shown so, or is not whole, is refused by name. Colour profiles are not applied.
+The image is upright by its EXIF orientation, in 8 bits a colour, and on white where it is
+transparent. A file that cannot be shown so, or is not whole, is refused. Colour profiles are not
+applied.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ _CANNOT = (
     zlib.error,
     Image.DecompressionBombError,
 )
-"""What Pillow's readers raise of a damaged file."""
+"""Errors that Pillow's readers raise for a damaged file."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The report of ``python -m facesiam.data check``: what a dataset holds, what is wrong with it."""
+"""The report of ``python -m facesiam.data check``: what a dataset contains, and its problems."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class Look:
 
 
 def report(source: Source, every: bool = False) -> int:
-    """Print what ``source`` holds; returns 0 where it can be used, 1 where something is wrong.
+    """Print what a dataset contains; return 0 where it can be used, 1 where it has problems.
 
     Every image is decoded.
 
     Args:
         source: the dataset.
-        every: name each problem, and not of many that are alike the first.
+        every: print each problem, instead of the first of many that are alike.
 
     Raises:
         DataError: there is no list of images at all.
@@ -74,7 +74,7 @@ def report(source: Source, every: bool = False) -> int:
 
 
 def _numbered(count: int, digests: Mapping[int, bytes]) -> NDArray[np.int64]:
-    """Number the images (N,) by digest; what is missing or cannot be read equals nothing."""
+    """Return a number for each image, (N,), by digest; a missing or unreadable one has its own."""
     numbers: dict[bytes | int, int] = {}
     return np.array([numbers.setdefault(digests.get(at, at), len(numbers)) for at in range(count)])
 
@@ -129,7 +129,7 @@ def _print_pairs(
 
 
 def _print_repeats(pairs: NDArray[np.int64], content: NDArray[np.int64], kind: str) -> None:
-    """Say how many pairs (P, 5) there are of two pictures that an earlier pair has as well."""
+    """Print how many of the pairs, (P, 5), repeat the two pictures of an earlier pair."""
     left, right = pairs[:, 2], pairs[:, 3]
     again, in_all = (
         len(pairs) - len(np.unique(cfp.distinct(left, right, number)))

@@ -1,7 +1,7 @@
-"""Whether a JPEG holds all of its picture.
+"""Completeness of a JPEG: whether its file has all of the picture.
 
-A JPEG that was cut short and closed by an end marker, as recovery tools and some downloads do, is
-no error to libjpeg: what is missing becomes grey, or stays blurred where it came progressively.
+libjpeg accepts a JPEG that was cut short and closed by an end marker, as recovery tools and some
+downloads do: the missing part becomes grey, or stays blurred in a progressive file.
 """
 
 from __future__ import annotations

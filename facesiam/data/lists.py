@@ -1,7 +1,7 @@
-"""CFP's lists of images and of pairs: text → numbers, and every problem of it with file and line.
+"""CFP's lists of images and pairs, read into numbers; every problem with its file and line.
 
-Read to the end whatever is wrong, so that all problems of a copy are named in one go; what editors
-and other systems do to a text file is no problem.
+A list is read to its end in spite of problems, so that all of them are reported at once. Other
+encodings and line ends, as editors and other systems write them, are accepted.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ ALL_FOLDS = range(1, 11)
 TEN_FOLD = "cfp-10fold"
 """The name of CFP's own protocol, which trains ten times."""
 MOST_DIGITS = 9
-"""Of a person's or an image's number; the largest of CFP has four."""
+"""Largest number of digits of a person's or an image's number; CFP has four."""
 UNKNOWN = -1
-"""The person of a line that does not tell it."""
+"""The person of a line that does not name one."""
 _FEW = 3
-"""Problems of one kind that are all told."""
+"""Largest number of problems of one kind that are all reported."""
 _MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF32_LE: "utf-32",
@@ -50,10 +50,10 @@ _PAIR = re.compile(rf"([0-9]{{1,{MOST_DIGITS}}})(?:\s*,\s*|\s+)([0-9]{{1,{MOST_D
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that is wrong with a dataset."""
+    """A problem of a dataset."""
 
     kind: str
-    """Problems of one kind are told once, with their number."""
+    """Of several problems of one kind the first is reported, with their number."""
     said: str
     """A sentence, with file and line."""
 
@@ -72,11 +72,11 @@ class Pair:
 
 
 def told(problems: Iterable[Problem], every: bool = False) -> list[str]:
-    """Return the sentences, of many that are alike the first with the number of the others.
+    """Return the sentences to report: of many alike, the first and the number of the others.
 
     Args:
         problems: in the order in which they were met.
-        every: leave none out.
+        every: report each of them.
     """
     kinds: dict[str, list[str]] = {}
     for problem in problems:
@@ -103,7 +103,7 @@ def list_name(source: Source, letter: str) -> str:
 
 
 def text_of(content: bytes) -> str:
-    """Return a text file's text: UTF-8, UTF-16 or UTF-32, or else Windows' Western code.
+    """Return the text of a file in UTF-8, UTF-16 or UTF-32, or else in Windows-1252.
 
     A byte order mark may stand before it.
     """
@@ -189,7 +189,7 @@ def _image_problem(source: Source, name: str, raw: str, view: str) -> tuple[str,
 def pairs(
     source: Source, files: Iterable[tuple[str, str, int, str]], problems: list[Problem]
 ) -> list[Pair]:
-    """Return the pairs of the splits' files, not yet held against the lists.
+    """Return the pairs of the splits' files, not yet checked with the lists.
 
     Args:
         source: the dataset.
@@ -214,7 +214,7 @@ def pairs(
 
 
 def split_files(source: Source, problems: list[Problem]) -> Iterator[tuple[str, str, int, str]]:
-    """Yield the splits' files that are there, each with its kind, split and label."""
+    """Yield the splits' files that exist, each with its kind, split and label."""
     for kind in KINDS:
         folder = f"Protocol/Split/{kind}"
         files = {
@@ -242,11 +242,11 @@ def checked(
     person: NDArray[np.int64],
     problems: list[Problem],
 ) -> list[tuple[Pair, int, int]]:
-    """Hold pairs against the lists; return those that can be, with their images from 0.
+    """Check pairs with the lists; return the valid ones, with their two images, from 0.
 
     Args:
         rows: of all splits.
-        sides: of F and P, where the list begins among all images, and its length.
+        sides: of F and P: where the list begins among all images, and its length.
         person: (N,) of each image, or UNKNOWN.
         problems: gets what is wrong.
     """

@@ -1,4 +1,4 @@
-"""Images decoded once into one uint8 array per geometry, on disk, for every later run to map.
+"""Packing: images are decoded once into a uint8 array per geometry, which later runs map.
 
 Threads, not processes: Pillow decodes and resizes outside the interpreter lock, so two cores take
 5.9 s for CFP's 7,000 images where processes take 5.1 s, and threads neither import the caller's
@@ -59,7 +59,7 @@ GEOMETRIES: dict[Geometry, Callable[[Image.Image], Image.Image]] = {
     "squeeze": squeeze,
     "letterbox": letterbox,
 }
-"""What needs no more than the image; faces are aligned by their landmarks."""
+"""The geometries that need nothing but the image; `aligned` needs landmarks."""
 
 
 def align_decoded(
@@ -68,9 +68,9 @@ def align_decoded(
     """Align what ``decode`` made of `content`.
 
     Args:
-        image: decoded, so that it may be turned, and smaller than it is stored.
+        image: decoded, and therefore upright and perhaps smaller than it is stored.
         content: the file.
-        landmarks: (30, 2), in pixels as they are stored, which is what CFP's are in.
+        landmarks: (30, 2), in pixels of the image as it is stored, as CFP has them.
         frontal: whether the template is that of a frontal face.
     """
     return alignment.aligned(image, images.upright(landmarks, content, image.size), frontal, SIDE)
@@ -79,10 +79,11 @@ def align_decoded(
 def pack(
     source: Source, names: list[str], folder: Path, geometries: Iterable[Geometry], progress: bool
 ) -> None:
-    """Write ``folder``/<geometry>.npy, (N, 224, 224, 3) uint8, and its seal, for each geometry.
+    """Write ``folder``/<geometry>.npy, (N, 224, 224, 3) uint8, and its seal for each geometry.
 
-    One that is there as it was packed stays. Each image is decoded once for all of them. A file
-    gets its name only when it is whole. What is packed anew is said on stderr.
+    A geometry whose file is there and sound is left out. Each image is decoded once for all
+    geometries. A file gets its name only when it is whole. Packing a file again is reported on
+    stderr.
 
     Args:
         source: the dataset.
@@ -92,7 +93,7 @@ def pack(
         progress: show a bar.
 
     Raises:
-        DataError: an image cannot be read or has no landmarks and shall be aligned, or the folder
+        DataError: an image cannot be read, or is to be aligned and has no landmarks; the folder
             cannot be written.
     """
     marks = {
@@ -135,11 +136,11 @@ def pack(
 
 
 def is_sound(file: Path, landmarks: str | None = None) -> bool:
-    """Say whether a file of a packed folder is what was packed, and on stderr why it is not.
+    """Return whether a file of a packed folder is what was packed; report on stderr why it is not.
 
     Args:
         file: in a folder named after the dataset's key.
-        landmarks: see ``seals.broken``.
+        landmarks: see ``checksums.broken``.
     """
     reason = checksums.broken(file, file.parent.name, landmarks)
     if reason and file.exists():
@@ -148,7 +149,7 @@ def is_sound(file: Path, landmarks: str | None = None) -> bool:
 
 
 def _landmarks(source: Source, names: list[str]) -> str:
-    """Return what tells a dataset's landmarks from others."""
+    """Return a hash of a dataset's landmarks."""
     stamps = [
         source.stamp(file) if source.has(file) else None for file in map(alignment.file_of, names)
     ]

@@ -1,4 +1,4 @@
-"""Preparing a dataset: it is found, checked, packed into the cache and opened."""
+"""Preparation of a dataset: finding, checking, packing into the cache, opening."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from facesiam.data.dataset import INDEX, FaceData, cache_root
 from facesiam.errors import DataError
 
 DRAWN = "drawn"
-"""What a user gives instead of a path to have faces drawn."""
+"""The word that stands for drawn faces, instead of a path."""
 ARCHIVE = "cfp-dataset.zip"
 NO_DATA = (
     "no data: give --data with the CFP zip or its extracted folder (or set $FACESIAM_DATA to it), "
@@ -41,7 +41,7 @@ def prepare(
             ``$FACESIAM_DATA``, then the archive that ``download`` put into the cache.
         geometries: the packed arrays that will be asked for.
         cache: folder for what is packed, drawn and downloaded; None: ``cache_root()``.
-        progress: show on stderr what takes time.
+        progress: show progress bars on stderr.
 
     Raises:
         DataError: no data, or it cannot be used; names every problem of its lists and splits.
@@ -70,7 +70,7 @@ def prepare(
 
 
 def is_packed(folder: Path, geometries: Iterable[Geometry]) -> bool:
-    """Say whether a packed folder is there and as it was packed; reads all of it."""
+    """Return whether a packed folder is there and intact; reads all of it."""
     return all(
         packing.is_sound(folder / name)
         for name in (INDEX, *(f"{geometry}.npy" for geometry in geometries))
@@ -78,7 +78,7 @@ def is_packed(folder: Path, geometries: Iterable[Geometry]) -> bool:
 
 
 def drawn(cache: Path, progress: bool = True) -> Path:
-    """Return the folder of the drawn faces in a cache; they are drawn where it is not there."""
+    """Return the folder of drawn faces in a cache; draw them where it is missing."""
     from facesiam.data.synthetic import writer
 
     return writer.draw(cache / writer.folder_name(), progress=progress)

@@ -45,7 +45,7 @@ def root_below(path: Path) -> Path:
     """Return the nearest folder, this one or below it, that holds Data and Protocol.
 
     Raises:
-        DataError: there is none; says what to give instead where that can be told.
+        DataError: there is none; the text says what to give instead, where that is known.
     """
     level, looked, archives = [path], 0, []
     for _ in range(DEPTH + 1):

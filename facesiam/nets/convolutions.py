@@ -1,4 +1,4 @@
-"""Convolutions that compute the same sums as their libraries' and are faster."""
+"""Convolutions with the values of their libraries' and a faster arrangement."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Losses: of judged pairs, of a batch of embeddings, of identities.
+"""Losses of pairs, of a batch of embeddings, and of identities.
 
-Of pairs, for decision nets: two logits and a class, 0 "same person", 1 "different people".
-Of embeddings: unit vectors (B, E) float32 and who each is of, (B,) int64 from 0; every pair of the
-batch counts. In the equations s is the cosine of two vectors, d = sqrt(2 - 2s) their distance, m
-the setting `margin`, S the setting `loss_scale`.
+Losses of pairs, for decision nets, take two logits and a class, 0 "same person", 1 "different
+people". The others take unit vectors (B, E) float32 and the number of each one's person, (B,)
+int64 from 0; every pair of the batch counts. In the equations s is the cosine of two vectors, d =
+sqrt(2 - 2s) their distance, m the setting `margin`, S the setting `loss_scale`.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ def single(logits: Tensor, label: Tensor, smoothing: float = 0.0) -> Tensor:
 def two(logits: Tensor, label: Tensor, smoothing: float = 0.0) -> Tensor:
     """Return the mean of two cross-entropies, that of the positive and that of the negative pairs.
 
-    Each kind of pair has half of the say, however many there are of it; a kind that the batch
-    lacks is left out. Where both are equally many this equals ``single``. Source: the documents'
-    "decision network with the average of two losses".
+    Each class has half of the weight, whatever its number of pairs; a class that the batch lacks
+    is left out. With equal numbers this equals ``single``. Source: the 2019 study's "decision
+    network with the average of two losses".
 
     Args:
         logits: (P, 2) float.
@@ -179,7 +179,7 @@ EMBEDDING_LOSSES: dict[str, Callable[[TrialConfig, int], nn.Module]] = {
 
 
 class _Mined(nn.Module):
-    """A loss of pytorch-metric-learning with what chooses its triplets."""
+    """A loss of pytorch-metric-learning with the miner of its triplets."""
 
     def __init__(self, loss: nn.Module, miner: nn.Module | None) -> None:
         super().__init__()
@@ -210,9 +210,9 @@ def _pairs(embeddings: Tensor, person: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _mean_of_kinds(each: Tensor, same: Tensor) -> Tensor:
-    """Return the mean of two means, over the pairs of one person and over the others.
+    """Return the mean of two means, over the same pairs and over the different ones.
 
-    A kind that is not there is left out.
+    A class without pairs is left out.
     """
     kinds = torch.stack([same, ~same])  # (2, P)
     counts = kinds.sum(1)

@@ -1,4 +1,4 @@
-"""Pretrained weights: given or downloaded, checked to fit, and read without running code."""
+"""Pretrained weights: given or downloaded, checked to fit the net, loaded into a trunk."""
 
 from __future__ import annotations
 
@@ -17,13 +17,18 @@ from facesiam.nets.weight_files import first, not_finite, read_weights
 
 
 def load_trunk(trunk: nn.Module, name: str, path: Path) -> None:
-    """Load the ImageNet weights of a `name` classifier from `path`, but for its classes.
+    """Load the ImageNet weights of a classifier into its trunk, without those of its last layer.
 
-    They may stand under another name (`state_dict`, `model`), behind a prefix (`module.`,
-    `_orig_mod.`), be of another precision or have other classes.
+    They may be nested in the file (`state_dict`, `model`), have a prefix (`module.`,
+    `_orig_mod.`), another precision, or other classes.
+
+    Args:
+        trunk: gets the weights.
+        name: of the net.
+        path: the file.
 
     Raises:
-        WeightsError: the file is no weights file, that of another net, or has no finite weights.
+        WeightsError: it is no weights file, or that of another net, or a weight is not finite.
     """
     state = _state_dict(path, read_weights(path))
     mine, theirs = ("", "features.") if isinstance(MODELS[name], Convolutions) else ("net.", "")
@@ -75,13 +80,13 @@ _NESTED = (
     "ema_state_dict",
     "checkpoint",
 )
-"""Where training scripts put the weights beside their epoch and optimizer; averages come last."""
+"""Entries in which training scripts store the weights; averaged weights come last."""
 
 
 def _state_dict(path: Path, read: Any) -> dict[str, Tensor]:
-    """Return the tensors by name of what a file holds, also one or two levels down.
+    """Return the tensors by name from the content of a file, one or two levels down if need be.
 
-    Beside them, a tensor is as little a weight as the epoch is: it may be the accuracy.
+    Tensors beside such a level are no weights: one may be the accuracy.
     """
     if not isinstance(read, dict):
         raise WeightsError(f"{path}: holds {type(read).__name__}, not a state dict")
@@ -95,10 +100,10 @@ def _state_dict(path: Path, read: Any) -> dict[str, Tensor]:
 
 
 def _bare(path: Path, state: dict[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return a state dict without what wrappers and larger nets put before each name.
+    """Return a state dict without the prefixes of wrappers and of larger nets.
 
     Raises:
-        WeightsError: two nets of this kind are in it.
+        WeightsError: it has two nets of this kind.
     """
     state = {key.replace("_orig_mod.", ""): value for key, value in state.items()}
     one, needed = next(iter(wanted)), {k for k in wanted if "num_batches_tracked" not in k}
@@ -124,7 +129,7 @@ def find_weights(name: str, given: str | None) -> Path:
     Where ``place_of_weights`` has none, torchvision's are downloaded, and their hash verified.
 
     Raises:
-        WeightsError: they cannot be had or do not fit; says what to do.
+        WeightsError: they are not available or do not fit; the text says what to do.
         NetError: the package with the net is not installed.
     """
     path = place_of_weights(name, given)
@@ -137,11 +142,11 @@ def find_weights(name: str, given: str | None) -> Path:
 def place_of_weights(name: str, given: str | None) -> Path:
     """Return where the ImageNet weights of net `name` are, or will be once downloaded.
 
-    In `given` (a file, or a folder with a file named ``<name>*.pth`` or ``.pt``); without it in
-    the package that has them, or in torchvision's cache, the one place that may be empty.
+    That is `given` (a file, or a folder with a file named ``<name>*.pth`` or ``.pt``), else the
+    package of the net, else torchvision's cache, the only place that may be empty.
 
     Raises:
-        WeightsError: neither here nor for download; says what to do.
+        WeightsError: there are none; the text says what to do.
     """
     package = MODELS[name].package
     if package and not (given and _named(name, Path(given))):
@@ -152,14 +157,14 @@ def place_of_weights(name: str, given: str | None) -> Path:
 
 
 def _named(name: str, given: Path) -> bool:
-    """Say whether a file, or one in a folder, is given for this net."""
+    """Return whether a file, or one in a folder, is given for this net."""
     return not given.is_dir() or any(_is_of(name, file) for file in given.iterdir())
 
 
 def _is_of(name: str, file: Path) -> bool:
-    """Say whether a file is torchvision's own, or its name begins with the net's.
+    """Return whether a file's name is torchvision's for this net, or begins with the net's name.
 
-    And with no longer one's: vgg16_bn.pth is not of vgg16.
+    The longest name counts: vgg16_bn.pth is not of vgg16.
     """
     if MODELS[name].package is None and file.name == Path(imagenet_url(name)).name:
         return True
@@ -196,7 +201,7 @@ _SUFFIXES = (".pth", ".pt", ".safetensors")
 
 
 def imagenet_url(name: str) -> str:
-    """Return where torchvision's ImageNet weights of a net are: the first for 224 pixels."""
+    """Return the URL of torchvision's ImageNet weights of a net, its first for 224 pixels."""
     import torchvision
 
     weights = torchvision.models.get_model_weights(name)

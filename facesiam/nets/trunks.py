@@ -1,7 +1,8 @@
 """The trunks: every classifier of torchvision and EfficientNet-lite, without its last layer.
 
-Two of them, the documents', are bare convolutions arranged to compute fast; of the others the
-whole net but its classes is used, and gives one vector an image. A new one is a line in MODELS.
+Of AlexNet and VGG-16, the nets of the 2019 study, the convolutions alone are used, arranged to
+compute fast; of the others the whole net but its last layer, which gives one vector an image. A
+new trunk is a line in MODELS.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Trunk:
 
 @dataclass(frozen=True, kw_only=True)
 class Convolutions(Trunk):
-    """One of which only ``features``, a chain of layers, is used, and as a map."""
+    """A classifier of which only ``features`` is used, a chain of layers that gives a map."""
 
     fill: Callable[[nn.Conv2d], None]
     """Draws a convolution's first weights as torchvision does."""
@@ -120,9 +121,9 @@ MODELS: dict[str, Trunk] = {
 class Pooled(nn.Module):
     """A whole net without its last layer: (B, 3, S, S) → (B, F).
 
-    The dropout before that layer is gone as well; the head's own is the one that `dropout` means.
-    Nets that normalise layers are computed under autocast where they compute in bf16: their
-    parameters mix with both kinds of values, where batch-norm's do not.
+    The dropout before that layer is removed as well; the setting `dropout` is of the head's own.
+    Nets with layer normalisation compute bf16 under autocast: its parameters meet values of both
+    dtypes, which those of batch-norm do not.
     """
 
     def __init__(self, net: nn.Module) -> None:
@@ -148,8 +149,8 @@ class Pooled(nn.Module):
 def make_trunk(name: str) -> nn.Module:
     """Return the trunk of net `name` with fresh weights.
 
-    Of the documents' nets the convolutions, arranged to compute fast: the values are those of
-    torchvision's ``features``, and so are the names of the parameters. Of the others, Pooled.
+    Of the nets of the 2019 study these are the convolutions, arranged to compute fast, with the
+    values and the parameter names of torchvision's ``features``; of the others it is a Pooled.
 
     Raises:
         NetError: the package that it comes from is not installed.
@@ -176,12 +177,12 @@ def make_trunk(name: str) -> nn.Module:
 
 
 def set_stochastic_depth(trunk: nn.Module, name: str, rate: float) -> None:
-    """Have the trunk of net `name`, as it was made, leave out residual branches at this rate.
+    """Set the rate at which a trunk leaves out residual branches in training.
 
     Args:
-        trunk: of ``make_trunk``, whose blocks have their authors' rates.
-        name: the net's.
-        rate: of the last block; those before it have as much less as they had. 0: none.
+        trunk: from ``make_trunk``, with the rates of its authors.
+        name: of the net.
+        rate: of the last block; the rates of the others keep their proportion to it. 0: none.
     """
     from torchvision.ops import StochasticDepth
 
@@ -196,7 +197,7 @@ def set_stochastic_depth(trunk: nn.Module, name: str, rate: float) -> None:
 
 @functools.cache
 def features_of(name: str) -> int:
-    """Return F, the number of features that the trunk gives of one 224×224 image."""
+    """Return F, the number of features of one 224×224 image."""
     trunk = MODELS[name]
     if isinstance(trunk, Convolutions):
         return math.prod(trunk.shape)
@@ -209,9 +210,9 @@ def features_of(name: str) -> int:
 def stages_of(net: str) -> dict[str, int]:
     """Return the stage of each layer with parameters, by its name in the trunk.
 
-    Stage n works at a resolution of 224 / 2^n: 1 at 112 pixels a side, 5 at 7. What works on
-    pooled values within a block (squeeze and excitation) and what works on a sequence (attention)
-    is of the stage of the layer before it.
+    Stage n works at a resolution of 224 / 2^n: stage 1 at 112 pixels a side, stage 5 at 7. Layers
+    on pooled values within a block (squeeze and excitation) and on sequences (attention) belong to
+    the stage of the layer before them.
     """
     found: dict[str, int] = {}
     stage = 0

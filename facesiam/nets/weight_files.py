@@ -1,8 +1,7 @@
-"""Files of tensors as people have them: read without running code.
+"""Reading files of tensors, of torch or safetensors, without running code.
 
-What is something else is told in a sentence. A torch file is a zip with a checksum of each of its
-parts, which torch writes and does not look at when it reads; here a flipped bit is told. A
-safetensors file is JSON and then raw values.
+A torch file is a zip with a checksum of each part, which torch writes but does not check when it
+reads; here a flipped bit is an error. A safetensors file is JSON followed by raw values.
 """
 
 from __future__ import annotations
@@ -36,9 +35,9 @@ DTYPES = {
     "U8": torch.uint8,
     "BOOL": torch.bool,
 }
-"""What values of a safetensors file may be."""
+"""The types of a safetensors file's values."""
 MOST_HEADER = 100_000_000
-"""Bytes of a safetensors header, as its own library has it."""
+"""Largest safetensors header in bytes, as in its own library."""
 _TEXTS = {
     b"version https://git-lfs": "a pointer of Git LFS, not the file itself; fetch that with: git "
     "lfs pull",
@@ -47,7 +46,7 @@ _TEXTS = {
     b"<?xml": "a web page, not weights: the download gave an error or a form",
     b"\x89hdf": "an HDF5 file, as of Keras; weights of torch are needed",
 }
-"""What a file that is no weights begins with, in small letters."""
+"""The beginnings, in lower case, of files that are something else."""
 
 
 def read_weights(path: Path) -> Any:
@@ -77,7 +76,7 @@ def read_weights(path: Path) -> Any:
 
 
 def _beginning(path: Path) -> bytes:
-    """Return a file's first bytes, once it is known to be one that may be of weights."""
+    """Return a file's first bytes; refuse what cannot be a file of weights."""
     try:
         if not files.is_file(path):
             what = "not a file" if files.exists(path) else "no such weights file"
@@ -97,12 +96,12 @@ def _beginning(path: Path) -> bytes:
 
 
 def _is_pickled(start: bytes) -> bool:
-    """Say whether a file begins as torch's zip or as a bare pickle, and not, say, as a text."""
+    """Return whether a file begins as torch's zip or as a bare pickle."""
     return start.startswith((b"PK", pickle.PROTO))
 
 
 def _refusal(said: str, start: bytes) -> str:
-    """Say why a pickle was refused: what it holds besides tensors, or that it is none."""
+    """Return why a pickle was refused: what it contains besides tensors, or that it is none."""
     if not _is_pickled(start) or not re.search("unsupported|global|not allowed", said, re.I):
         return "not a torch weights file"
     held = re.search(r"GLOBAL ([\w.]+)", said)
@@ -114,10 +113,10 @@ def _refusal(said: str, start: bytes) -> str:
 
 
 def _check_sums(path: Path) -> None:
-    """Refuse a zip of which a part does not have the checksum that was written with it.
+    """Refuse a zip in which the content of a part differs from its checksum.
 
     Raises:
-        WeightsError: names the part; or the file ends too early.
+        WeightsError: names the part, or the file is truncated.
     """
     try:
         with zipfile.ZipFile(path) as parts:
@@ -151,7 +150,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a safetensors file: 8 bytes of length, JSON, values end to end.
 
     Raises:
-        WeightsError: what its header says does not hold.
+        WeightsError: its header is wrong.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -183,7 +182,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return a JSON object, whose names may stand once only."""
+    """Return a JSON object; refuse one with a repeated name."""
     found = dict(pairs)
     if len(found) < len(pairs):
         raise ValueError("a name is given twice")
@@ -204,7 +203,7 @@ def _place(path: Path, name: str, entry: Any) -> tuple[int, int, torch.dtype, li
 
 
 def _counts(numbers: Any) -> bool:
-    """Say whether this is a list of whole numbers that a file may have of bytes or of values."""
+    """Return whether this is a list of whole numbers that can count bytes or values."""
     of_ints = isinstance(numbers, list) and all(type(n) is int for n in numbers)
     return of_ints and all(0 <= n < 2**48 for n in numbers) and math.prod(numbers) < 2**60
 
@@ -228,5 +227,5 @@ def not_finite(tensors: Mapping[str, Tensor]) -> str:
 
 
 def first(error: BaseException) -> str:
-    """Return the beginning of what an error says."""
+    """Return the beginning of an error's text."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:160]

@@ -1,1 +1,1 @@
-"""The training loop and what it is made of: batches, augmentation, optimizers, schedules."""
+"""The training loop and its parts: batches, augmentation, optimizers, schedules."""

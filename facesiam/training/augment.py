@@ -1,8 +1,8 @@
 """Augmentation of whole batches: images and random numbers in, images of the same shape out.
 
 Images are (B, 3, H, W) float in [0, 1], the random numbers uniform in [0, 1) and on the same
-device: (B, 3) for what the documents did, (B, DRAWS) for what settings ask for. Flip and movement
-are one affine resampling, bilinear, black outside.
+device: (B, 3) for the augmentation of the 2019 study, (B, DRAWS) for that of the settings. Flip
+and movement are one affine resampling, bilinear, black outside.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def resample(
         flip: (B,) bool, mirror left and right first.
         angle: (B,) counter-clockwise, in radians.
         shift: (B, 2) to the right and down, as shares of a side.
-        zoom: (B,) how many times larger what is on the image becomes; None: as it is.
+        zoom: (B,) factor by which the content is enlarged; None: 1.
     """
     cos, sin = torch.cos(angle), torch.sin(angle)
     if zoom is not None:
@@ -59,9 +59,9 @@ def flip_shift(images: Tensor, draws: Tensor) -> Tensor:
 
 
 DRAWS = 12
-"""Random numbers an image for ``varied``."""
+"""Number of random numbers an image that ``varied`` takes."""
 SETTINGS = ("flip", "rotate", "shift", "crop", "colour", "erase")
-"""The settings that ask for it."""
+"""The settings that use it."""
 GREY = (0.299, 0.587, 0.114)
 """Shares of red, green and blue in brightness (ITU-R BT.601)."""
 ERASED = (0.02, 0.2)
@@ -69,14 +69,14 @@ ERASED = (0.02, 0.2)
 
 
 def draws_of(config: TrialConfig) -> int:
-    """Return the number of random numbers that an image of a training takes: 0, 3 or DRAWS."""
+    """Return how many random numbers an image takes in training: 0, 3 or DRAWS."""
     if any(getattr(config, name) for name in SETTINGS) or (config.augment and config.align):
-        return DRAWS  # aligned profiles are not mirrored, which the documents' own does
+        return DRAWS  # aligned profiles are not mirrored, which the 2019 study's does
     return 3 if config.augment else 0
 
 
 def varied(images: Tensor, draws: Tensor, turnable: Tensor, config: TrialConfig) -> Tensor:
-    """Return images changed as the settings say, ``augment: true`` adding the documents' own.
+    """Return images changed by the settings; ``augment: true`` adds what the 2019 study did.
 
     Args:
         images: (B, 3, H, W) float in [0, 1], square.

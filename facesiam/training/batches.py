@@ -1,4 +1,4 @@
-"""What an epoch is made of: triplets, pairs, or several images each of some people.
+"""The batches of an epoch: triplets, pairs, or several images each of some people.
 
 The order is drawn from a generator that the trainer seeds by (seed, epoch).
 """
@@ -17,13 +17,13 @@ from facesiam.training.augment import draws_of
 
 
 class Batches:
-    """The training images of a trial, arranged into batches anew for each epoch.
+    """The training images of a trial, in batches that differ from epoch to epoch.
 
     Args:
         config: the trial's settings.
         data: opened data.
         pairs: the protocol's training pairs.
-        device: where the indices go.
+        device: of the indices.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Batches:
 
     @property
     def pairs_of_each(self) -> int:
-        """Pairs that one of a batch's triplets or pairs makes; images count as one."""
+        """Number of pairs of a triplet (2) or of a pair (1); 1 for images by identity."""
         return 1 if self.config.images_per_person else self.labels.shape[1]
 
     def images(self, chosen: Tensor) -> Tensor:
@@ -85,8 +85,8 @@ class Batches:
     def _by_person(self, generator: torch.Generator) -> Tensor:
         """Return images in groups of one person, whole batches of them.
 
-        Each image comes once, but a person's last group is filled up with their images again, and
-        what is left after the last whole batch waits for another epoch's order.
+        Each image comes once, but a person's last group is filled up with other images of theirs,
+        and the images after the last whole batch are left out.
         """
         each, size = self.config.images_per_person, self.config.batch_size
         groups = []
@@ -101,10 +101,10 @@ class Batches:
 
 
 def _units(pairs: Pairs) -> tuple[Tensor, Tensor]:
-    """Return what an update is made of: the images of each triplet or pair, and their labels.
+    """Return the images of each triplet or pair, and their labels.
 
     (T, 3) anchor, positive, negative and (T, 2), where there are triplets; else (P, 2) and (P, 1).
-    Image i > 0 of a unit is judged with its image 0 under label i - 1.
+    Image i > 0 of a row is compared with its image 0 under label i - 1.
     """
     if pairs.triplets is not None:
         labels = torch.arange(2).expand(len(pairs.triplets), 2)

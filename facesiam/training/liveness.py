@@ -1,10 +1,10 @@
-"""Vital signs of a net: does a gradient still reach the trunk, and does any unit still fire.
+"""Vital signs of a net: the gradient that reaches the trunk, and the units that fire.
 
-Measured inside the trainer, on the steps and the validation pass that it makes anyway. Nothing
-here draws a random number or changes one, and a GPU is asked for values once an epoch.
+They are measured on the steps and the validation pass of the training. Nothing here draws a random
+number, and values are fetched from a GPU once an epoch.
 
-A net dies when a layer that everything goes through is off for every image: no gradient passes
-it from then on, and the two logits differ by the same amount for every pair.
+A net dies when a layer without a bypass gives 0 for every image: no gradient passes it from then
+on, and the two logits differ by the same amount for every pair.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from facesiam.nets.siamese import SiameseNet
 
 
 class GradientWatch:
-    """The gradient that reaches the trunk over one epoch; ``look`` at it on every step.
+    """The gradient that reaches the trunk in one epoch; ``look`` measures that of a step.
 
-    ``updates`` counts the steps, and is the caller's to count: a recorded step runs no Python.
+    ``updates`` is the number of steps, and set by the caller, as a recorded step runs no Python.
     """
 
     def __init__(self, trunk: nn.Module, device: torch.device) -> None:
@@ -40,11 +40,11 @@ class GradientWatch:
         self.zero.zero_()
 
     def state(self) -> dict[str, Tensor | int]:
-        """Return what ``load`` goes on from within an epoch."""
+        """Return the state within an epoch, for ``load``."""
         return {"updates": self.updates, "largest": self.largest, "zero": self.zero}
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Go on where another watch was."""
+        """Take the state of another watch."""
         self.updates = int(state["updates"])
         self.largest.copy_(state["largest"])
         self.zero.copy_(state["zero"])
@@ -53,8 +53,8 @@ class GradientWatch:
     def look(self) -> None:
         """Note this step's gradient; call it between ``backward`` and ``optimizer.step``.
 
-        What is in ``.grad`` is the gradient of the loss alone: weight decay is added inside the
-        optimizer. A parameter without one (its ``.grad`` is None) counts as 0.
+        ``.grad`` has the gradient of the loss alone: weight decay is added inside the optimizer. A
+        parameter without one (its ``.grad`` is None) counts as 0.
         """
         grads = [p.grad for p in self.weights if p.grad is not None]
         largest = _largest(grads) if grads else torch.zeros_like(self.largest)
@@ -74,11 +74,10 @@ class GradientWatch:
 
 
 class LiveUnits:
-    """Within its ``with``: which units of the trunk's and the head's ReLUs ever fire.
+    """Counts, within its ``with``, the units of ReLUs in trunk and head that fire at all.
 
-    Looked at are the deepest ReLU of the trunk, which all features go through in a trunk that is
-    one chain of layers, and every ReLU of the head. The hooks are gone after the ``with``, so
-    that nobody else who runs the net pays for them.
+    These are every ReLU of the head and, in a trunk that is one chain of layers, its deepest ReLU,
+    which all features go through. The hooks are removed after the ``with``.
     """
 
     def __init__(self, net: SiameseNet) -> None:
@@ -108,9 +107,9 @@ class LiveUnits:
     def _note(self, relu: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         """Take in one batch: (B, C, H, W) or (B, C).
 
-        Reduced here and now: an in-place layer that follows may write into `output`. Flattened in
-        the order of channels-last memory, where that is a view: a reduction over the strided
-        batch takes thirty times as long on a CPU (8 ms for 64 images of AlexNet, and 0.2 ms).
+        The reduction is done at once, as a following in-place layer may write into `output`. The
+        order of channels-last memory makes the flattening a view: over the strided batch the
+        reduction takes thirty times as long on a CPU (8 ms for 64 images of AlexNet, not 0.2 ms).
         """
         highest = output.detach().movedim(1, -1).flatten(1).amax(0)
         before = self.highest.get(relu, highest)
@@ -122,10 +121,10 @@ class LiveUnits:
 
 
 def logit_spread(logits: Tensor) -> float:
-    """Return how far apart the verdicts are: the range of first minus second logit.
+    """Return the range, over all pairs, of the difference of the two logits.
 
-    Zero exactly where all pairs get the same difference: the standard deviation of equal numbers
-    rounds to some 5e-10 instead. NaN if any logit is.
+    It is exactly 0 where all pairs have the same difference, for which a standard deviation would
+    round to some 5e-10. NaN if any logit is.
 
     Args:
         logits: (P, 2) float.
@@ -138,7 +137,7 @@ def logit_spread(logits: Tensor) -> float:
 def _largest(grads: list[Tensor]) -> Tensor:
     """Return the largest absolute entry of all, (); NaN where one is.
 
-    No squares: below 1e-23 they are 0 in float32, and a tiny gradient is not a dead one.
+    Without squares, as those of entries below 1e-23 are 0 in float32.
     """
     if grads[0].is_cuda:  # one kernel for all of them
         return torch.nn.utils.get_total_norm(grads, math.inf)

@@ -1,10 +1,9 @@
 """The training loop: ``Training(config, data)`` yields the metrics of one epoch after another.
 
 Everything random in an epoch (order, augmentation, dropout) is drawn from (seed, epoch) alone, so
-a run that is resumed between two epochs goes on exactly as one that was never interrupted, and two
-runs in one process do not disturb each other. What an epoch needs is on the device before it
-begins, and what it measured is fetched when it has ended: no step of a decision net waits for the
-host.
+a resumed run is exactly as one without interruption, and two runs in one process do not disturb
+each other. The data of an epoch are on the device before it begins, and its metrics are fetched
+when it has ended: no step of a decision net waits for the host.
 """
 
 from __future__ import annotations
@@ -43,21 +42,21 @@ from facesiam.training.schedules import learning_rate
 
 
 class Halted(Exception):
-    """Training that was told to stop: ``state`` has the epoch as far as it came."""
+    """Raised in a training that was told to stop; its ``state`` has the unfinished epoch."""
 
 
 class Training(Iterator[EpochMetrics]):
     """A training run: iterate for its epochs, ``state`` between two of them to save it.
 
-    Set ``halt`` from a signal or another thread to stop it within an epoch: ``next`` then raises
-    Halted after the step at hand, and a training that loads its state does the rest of the epoch.
+    Set ``halt`` from a signal handler or another thread to stop it within an epoch: ``next`` then
+    raises Halted after the present step, and a training that loads its state finishes the epoch.
 
     Args:
         config: every setting of the run.
         data: opened, packed data.
         weights: file of pretrained weights per net; needed where `pretrained`.
         device: cuda or cpu; None: CUDA where there is one.
-        precision: fp32 or bf16, whatever `auto` in `config` would be here; None: that.
+        precision: fp32 or bf16; None: that of `config`, with `auto` resolved here.
 
     Raises:
         WeightsError: pretrained weights are missing or do not fit.
@@ -91,10 +90,10 @@ class Training(Iterator[EpochMetrics]):
         self.pixels = ImageStore(data.pixels(config.geometry), config.image_size, self.device)
         self.watch = GradientWatch(self.net.trunk, self.device)
         self.total = torch.zeros(2, dtype=torch.float64, device=self.device)
-        """Of the epoch so far: loss times pairs, right answers."""
+        """Sums of the epoch so far: loss times pairs, right predictions."""
         graphs = self.device.type == "cuda" and os.environ.get("FACESIAM_GRAPHS") != "0"
         self.notes: list[str] = []
-        """What whoever runs this should be told, a line each."""
+        """Remarks for the caller, a line each."""
         # The pairs of a batch by identity have no fixed number, which a recorded step needs.
         self.graphed_step: GraphedStep | None = None
         if graphs and not self.net.embeds:
@@ -103,15 +102,14 @@ class Training(Iterator[EpochMetrics]):
         """Whether each validation pair was predicted right in the last epoch, (P,)."""
         self.halt = threading.Event()
         self.steps, self.seen, self.spent = 0, 0, 0.0
-        """Of the epoch so far: updates, pairs, seconds. Where it was taken up they are not 0."""
+        """Updates, pairs and seconds of the epoch so far; not 0 where it was resumed within."""
         self.rng: list[Tensor] | None = None
-        """Generators of dropout, as they were where the epoch is taken up."""
+        """States of dropout's generators at the step where the epoch is resumed."""
 
     def __next__(self) -> EpochMetrics:
         """Train and validate one epoch.
 
-        The first loss that is not finite ends the epoch early; it is reported as it is, and what
-        to do about it is the caller's decision.
+        The first loss that is not finite ends the epoch early on a CPU; it is reported as it is.
 
         Raises:
             Halted: ``halt`` was set.
@@ -142,9 +140,9 @@ class Training(Iterator[EpochMetrics]):
         return metrics
 
     def state(self) -> dict[str, Any]:
-        """Return what ``load`` needs to go on where this is: tensors, plain values.
+        """Return the state of the training, for ``load``: tensors and plain values.
 
-        The tensors are the ones that train: copy or write them before the next step.
+        The tensors are not copies: copy or write them before the next step.
         """
         state = {
             "config": self.config.to_dict(),
@@ -164,7 +162,7 @@ class Training(Iterator[EpochMetrics]):
         return state
 
     def weights(self) -> dict[str, Tensor]:
-        """Return the net's state dict in full precision; the tensors are the ones that train."""
+        """Return the net's state dict in full precision; its tensors are not copies."""
         return self.optimizer.weights()
 
     def load(self, state: Mapping[str, Any]) -> None:
@@ -187,7 +185,7 @@ class Training(Iterator[EpochMetrics]):
             self.watch.load(within["watch"])
 
     def measure(self, steps: int) -> float:
-        """Train so many updates and forget them but for the weights; return pairs a second."""
+        """Train this number of updates without counting them; return pairs a second."""
         start = time.perf_counter()
         with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
             self._train(steps)  # has fetched its metrics: a GPU has finished
@@ -196,7 +194,7 @@ class Training(Iterator[EpochMetrics]):
         return pairs / (time.perf_counter() - start)
 
     def _begin(self) -> None:
-        """Begin an epoch with nothing seen."""
+        """Reset the counters of the epoch."""
         self.steps, self.seen, self.spent, self.rng = 0, 0, 0.0, None
         self.total.zero_()
         self.watch.begin()
@@ -234,7 +232,7 @@ class Training(Iterator[EpochMetrics]):
         return {"train_loss": mean[0], "train_acc": mean[1], **self.watch.report()}
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Return the batches of this epoch, and seed what it draws."""
+        """Return the batches of this epoch, and seed its random numbers."""
         seeds = np.random.SeedSequence([self.config.seed, self.epoch]).generate_state(2)
         torch.manual_seed(int(seeds[0]))  # dropout
         return self.batches.epoch(torch.Generator().manual_seed(int(seeds[1])))
@@ -254,16 +252,16 @@ class Training(Iterator[EpochMetrics]):
             self.total += torch.stack([loss.detach() * pairs, right_answers])
 
     def _of_pairs(self, features: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor, int]:
-        """Return loss, right answers and number of a batch's triplets' or pairs' pairs."""
+        """Return the loss, the right predictions and the number of pairs of a batch."""
         n, label = len(chosen), self.batches.labels[chosen].T.flatten()
-        # A triplet's anchor is judged with both others: three images make two pairs.
+        # A triplet's anchor is compared with both others: three images make two pairs.
         left, right = features[:n], features[n:]
         logits = self.net.logits(left.repeat(len(right) // n, 1), right).float()
         loss = LOSSES[self.config.loss](logits, label, self.config.label_smoothing)
         return loss, is_correct(logits.detach(), label).sum(), len(label)
 
     def _of_people(self, embeddings: Tensor, person: Tensor) -> tuple[Tensor, Tensor, int]:
-        """Return the loss of all pairs of a batch, and right answers out of as many as count."""
+        """Return the same for a batch by identity, of which all pairs of images have a loss."""
         assert self.net.criterion is not None
         loss: Tensor = self.net.criterion(embeddings, person)
         with torch.no_grad():
@@ -277,7 +275,7 @@ class Training(Iterator[EpochMetrics]):
         return loss, share * pairs, pairs
 
     def _images(self, indices: Tensor, draws: Tensor) -> Tensor:
-        """Return training images as the net takes them, augmented where `draws` has numbers."""
+        """Return training images for the net, augmented where `draws` has numbers."""
         if not len(draws):
             return self.pixels.batch(indices, self.dtype)
         images = self.pixels.batch(indices)

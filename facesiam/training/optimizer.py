@@ -36,7 +36,7 @@ class ParamState(NamedTuple):
     moments: tuple[Tensor, ...]
     """fp32: running mean of the gradient and, but for SGD, of its square."""
     rate: float
-    """What its learning rate is multiplied by."""
+    """Factor of its learning rate."""
     pieces: list[tuple[Tensor, ...]]
     """On a CPU, where the weights are rounded: views of weight, master and moments, a cacheful
     each; empty where their layout has none."""
@@ -96,7 +96,7 @@ class MasterWeightOptimizer:
         }
         some = next(iter(self.masters.values()))
         self.next_step = torch.ones((), device=some.device)
-        """Number of the update that comes next, from 1."""
+        """Number of the next update, from 1."""
         self.lr: float | Tensor = config.lr
         if some.device.type == "cuda":  # read where a recorded step finds it
             self.lr = torch.tensor(config.lr, device=some.device)
@@ -108,7 +108,7 @@ class MasterWeightOptimizer:
                 )
 
     def learn_at(self, lr: float) -> None:
-        """Take this learning rate from now on."""
+        """Set the learning rate."""
         if isinstance(self.lr, Tensor):
             self.lr.fill_(lr)
         else:
@@ -116,7 +116,7 @@ class MasterWeightOptimizer:
 
     @torch.no_grad()
     def step(self) -> None:
-        """Update every parameter that has a gradient, and let go of the gradients."""
+        """Update every parameter that has a gradient, and drop the gradients."""
         waiting = [p for p in self.param_states if p.grad is not None]
         if waiting and waiting[0].is_cuda:
             self._update_together(waiting)
@@ -126,7 +126,7 @@ class MasterWeightOptimizer:
         self.next_step += 1
 
     def drop_gradients(self) -> None:
-        """Let go of the gradients of a step that did not come to its update."""
+        """Drop the gradients of a step without its update."""
         for parameter in self.param_states:
             parameter.grad = None
 
@@ -135,7 +135,7 @@ class MasterWeightOptimizer:
         return {**self.net.state_dict(), **self.masters}
 
     def state(self) -> dict[str, Any]:
-        """Return what ``load`` takes, besides ``weights``; its tensors are not copies."""
+        """Return the state for ``load``, without ``weights``; its tensors are not copies."""
         names = {p: name for name, p in self.net.named_parameters()}
         return {
             "coming": self.next_step,
@@ -150,7 +150,7 @@ class MasterWeightOptimizer:
 
     @torch.no_grad()
     def load(self, weights: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
-        """Take up what ``weights`` and ``state`` returned for a net of the same shape.
+        """Load what ``weights`` and ``state`` returned for a net of the same shape.
 
         Raises:
             KeyError, RuntimeError: it is not of this shape.
@@ -165,7 +165,7 @@ class MasterWeightOptimizer:
         self.next_step.copy_(state["coming"])
 
     def _update(self, parameter: nn.Parameter) -> None:
-        """Update one parameter on a CPU, and let go of its gradient."""
+        """Update one parameter on a CPU, and drop its gradient."""
         param_state, grad = self.param_states[parameter], parameter.grad
         assert grad is not None
         if grad.dtype == param_state.master.dtype:

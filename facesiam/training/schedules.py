@@ -1,6 +1,6 @@
-"""How the learning rate goes over a training: a share of its highest, by the share that is done.
+"""Learning rate schedules: the share of the highest rate, by the share of updates that is done.
 
-Without torch: the rules that stop a trial ask, too, how far its schedule has come.
+Without torch, as the pruning rules use the schedules too.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
         else _cosine((done - RISE) / (1 - RISE), 1.0, 1 / 250_000)
     ),
 }
-"""What the learning rate is multiplied by where this share of all updates, in [0, 1), is done.
+"""Factor of the learning rate after this share of all updates, in [0, 1).
 
 Sources: I. Loshchilov and F. Hutter, "SGDR", ICLR 2017, for one cosine without restarts; L. Smith
 and N. Topin, "Super-convergence", 2019, with the numbers of torch.optim.lr_scheduler.OneCycleLR.
@@ -35,5 +35,5 @@ def learning_rate(config: TrialConfig, done: float) -> float:
 
 
 def _cosine(share: float, first: float, last: float) -> float:
-    """Go from `first` to `last` along half a cosine."""
+    """Return the value at this share of half a cosine from `first` to `last`."""
     return last + (first - last) * (1 + math.cos(math.pi * share)) / 2

@@ -1,7 +1,7 @@
-"""What a trial costs on this machine: pairs a second and memory, alone and beside others.
+"""Throughput of trials on this machine: pairs a second and memory, alone and side by side.
 
-Trials share a GPU, or a machine's cores, in several ways; which is best depends on the net and the
-machine, so it is tried: real steps of the real net, in as many processes as would share.
+How many trials should share a GPU, or a machine's cores, depends on the net and the machine, so it
+is measured: with steps of the net itself, in as many processes as would share.
 
     python -m facesiam.training.throughput    one of those processes: JSON on stdin and stdout
 """
@@ -31,11 +31,11 @@ SECONDS = 3.0
 """Training that is timed, after a warm-up."""
 COMMAND = [sys.executable, "-m", "facesiam.training.throughput"]
 MOST_SECONDS = 300.0
-"""A way to share that takes longer to measure is given up."""
+"""Time limit of one measurement."""
 GAIN = 1.05
-"""More trials at once must bring at least this much more, all together."""
+"""Factor by which more trials at once must raise the total throughput."""
 MEMORY_SHARE = 0.85
-"""Of the memory, what trials may fill: validation and a save need some more for a while."""
+"""Share of the memory that trials may use; validation and saving need more for a while."""
 COSTLY = (
     "net",
     "join",
@@ -63,18 +63,18 @@ COSTLY = (
 )
 """Settings that decide what a step costs."""
 CUDA_CONTEXT_MIB = 600
-"""What a process holds on a GPU beside its tensors: the CUDA context and its libraries."""
+"""GPU memory of a process besides its tensors: the CUDA context and its libraries."""
 
 
 class Way(NamedTuple):
-    """One way to share: measured, or given up."""
+    """A number of trials that share a device, with their measurement."""
 
     at_once: int
     """Trials that share the device."""
     threads: int
     """CPU threads of each."""
     pairs_per_second: float
-    """Of all of them together; 0 where they did not come up, for want of memory or another."""
+    """Of all of them together; 0 where they did not start, as for want of memory."""
     memory_mib: float
     """Of each."""
     there_mib: float
@@ -82,7 +82,7 @@ class Way(NamedTuple):
 
 
 class Share(NamedTuple):
-    """The way that was chosen, and those it was chosen from."""
+    """The best way to share, and all that were measured."""
 
     best: Way
     tried: list[Way]
@@ -91,9 +91,14 @@ class Share(NamedTuple):
 def share_of(
     settings: Mapping[str, Value], data: str, weights: Mapping[str, str], cpus: int, gpu: bool
 ) -> Share:
-    """Return what ``choose`` finds, or found before on this machine with settings of this cost.
+    """Return what ``choose`` returns, from this machine's cache where it was measured before.
 
-    Runs on the machine that it is asked about; what it found is kept in that machine's cache.
+    Args:
+        settings: of the trial; those that do not change the cost of a step are ignored.
+        data: folder of the packed data.
+        weights: file of pretrained weights per net.
+        cpus: cores that the trials share.
+        gpu: whether they share a GPU.
     """
     file = cache_root() / "shares.json"
     known = _read(file)
@@ -113,10 +118,10 @@ def share_of(
 def choose(
     settings: Mapping[str, Value], data: str, weights: Mapping[str, str], cpus: int, gpu: bool
 ) -> Share:
-    """Find how many trials with `settings` should share a GPU, or a machine's cores.
+    """Measure how many trials with `settings` should share a GPU, or a machine's cores.
 
-    Their number is doubled for as long as that trains more pairs a second in all and the memory
-    holds; with each doubling a trial has half of the cores.
+    Their number is doubled as long as that raises the pairs a second in all and the memory
+    suffices; with each doubling a trial has half of the cores.
 
     Args:
         settings: of the trial, as TrialConfig has them.
@@ -138,7 +143,7 @@ def choose(
 
 
 def measure(task: Mapping[str, Any], at_once: int, threads: int) -> Way:
-    """Train in `at_once` processes at the same time; return what they reached together."""
+    """Train in `at_once` processes at the same time; return their throughput together."""
     children = [_start({**task, "threads": threads}) for _ in range(at_once)]
     late = threading.Timer(MOST_SECONDS, _end, [children])
     late.start()  # then they count as not having fitted, instead of being waited for without end
@@ -188,12 +193,12 @@ def _end(children: list[subprocess.Popen[str]]) -> None:
 
 
 def _path() -> str:
-    """Return where this package is found, for a child with no other way to know."""
+    """Return the PYTHONPATH with which a child finds this package."""
     return os.pathsep.join(entry for entry in sys.path if entry)
 
 
 def _told(child: subprocess.Popen[str]) -> dict[str, Any] | None:
-    """Return the next thing a process says; None where it has died or says something else."""
+    """Return the next JSON line of a process; None where it has died or wrote something else."""
     assert child.stdout is not None
     try:
         return json.loads(child.stdout.readline())  # type: ignore[no-any-return]
@@ -202,7 +207,7 @@ def _told(child: subprocess.Popen[str]) -> dict[str, Any] | None:
 
 
 def _serve() -> None:
-    """Train as the standard input says, in a process of its own."""
+    """Train by the task on stdin, in a process of its own."""
     task = json.loads(sys.stdin.readline())
     import torch
 
@@ -239,7 +244,7 @@ def _serve() -> None:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    """Return what was measured before, by key; what is no such measurement is left out."""
+    """Return earlier measurements by key; entries of another form are left out."""
     try:
         known = read_json(file)
     except FileError:
@@ -252,7 +257,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _is_share(found: Any) -> bool:
-    """Say whether this is a Share as JSON has it."""
+    """Return whether this is a Share as JSON has it."""
 
     def is_way(way: Any) -> bool:
         return (
@@ -273,9 +278,9 @@ def _is_share(found: Any) -> bool:
 
 
 def _machine(gpu: bool) -> list[str]:
-    """Return what tells this machine's arithmetic from another's, without importing torch.
+    """Return what identifies this machine's speed: its processors, torch, the trainer's code.
 
-    That is its processors, torch's version and the trainer's code.
+    Torch is not imported for it.
     """
     gpus = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")) if gpu else []
     models = [

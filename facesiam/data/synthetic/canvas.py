@@ -1,4 +1,4 @@
-"""A pen that draws in face coordinates, and the few shapes that faces are made of."""
+"""A pen that draws in face coordinates, and the shapes that faces consist of."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who a drawn face is, and what differs from one image of it to the next.
+"""The traits of a drawn person, and those that differ from image to image.
 
 Lengths are in half-heights of the head, with its centre as the origin, x to the right and y down.
 """
@@ -31,7 +31,7 @@ BEARDS = ("none", "none", "none", "moustache", "full")
 
 @dataclass(frozen=True)
 class Person:
-    """What does not change from one image of a person to the next."""
+    """The lasting traits of a person."""
 
     skin: Colour
     hair: Colour
@@ -65,7 +65,7 @@ class Person:
 
 @dataclass(frozen=True)
 class Shot:
-    """What changes from one image of a person to the next. Angles in radians."""
+    """The traits of one image of a person. Angles in radians."""
 
     yaw: float
     pitch: float

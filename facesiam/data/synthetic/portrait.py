@@ -1,7 +1,6 @@
-"""A face in some forty shapes, from the front and from the side.
+"""Portraits: a face of some forty shapes, from the front or from the side.
 
-The numbers are by eye, in half-heights of the head; contact sheets were looked at until they
-passed for faces.
+Lengths are in half-heights of the head, and were chosen by eye on contact sheets.
 """
 
 from __future__ import annotations

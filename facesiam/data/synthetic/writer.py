@@ -1,8 +1,8 @@
-"""Drawn faces in the CFP layout: the data set that needs no download.
+"""A dataset of drawn faces in the CFP layout, which needs no download.
 
-Who a face is fixes its geometry and colours: head, jaw, skin, hair, eyes, brows, nose, mouth,
-glasses, beard, freckles. Each image varies the rest: pose, light, expression, clothes, background,
-size, noise. Everything follows from the seed, whatever the number of cores.
+A person has geometry and colours: head, jaw, skin, hair, eyes, brows, nose, mouth, glasses, beard,
+freckles. Each image has its own pose, light, expression, clothes, background, size and noise.
+Everything depends on the seed alone, and not on the number of cores.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from facesiam.device.cores import cores
 from facesiam.errors import DataError
 
 VERSION = 1
-"""Counts up whenever the same seed draws other images or pairs than before."""
+"""Incremented whenever the same seed draws other images or pairs than before."""
 CANVAS = 320
-"""Side in pixels that a face is drawn at, before it shrinks to its image's size."""
+"""Side in pixels at which a face is drawn, before it is resized."""
 _WORKER = "import sys; from facesiam.data.synthetic.writer import _work; _work(*sys.argv[1:])"
 
 
@@ -47,11 +47,11 @@ def draw(
     seed: int = 0,
     progress: bool = True,
 ) -> Path:
-    """Draw a data set into ``folder`` in the CFP layout and return it; at once where it is there.
+    """Draw a dataset into a folder in the CFP layout, unless it is there; return the folder.
 
     Ten splits of disjoint people, each with FF and FP pairs in CFP's proportions: 3.5 of the same
-    and 3.5 of different people for each person of the split. The folder appears under its name
-    only when it is whole.
+    and 3.5 of different people for each person of the split. The folder gets its name only
+    when it is whole.
 
     Raises:
         DataError: fewer than 20 people or 2 images of a view (a split needs two people), or the
@@ -81,7 +81,7 @@ def draw(
 
 
 def face(seed: int, number: int, view: View, shot_number: int) -> Image.Image:
-    """Draw one image of a person: RGB, 110 to 210 pixels a side, the same whenever asked again."""
+    """Return one image of a person: RGB, 110 to 210 pixels a side; the arguments decide it."""
     rng = np.random.default_rng([seed, number, 1 + (view == "profile"), shot_number])
     passing = shot(rng, view)
     image = _backdrop(rng)
@@ -102,9 +102,9 @@ def _publish(own: Path, folder: Path) -> None:
 def _write_images(
     root: Path, people: int, counts: dict[View, int], seed: int, progress: bool
 ) -> None:
-    """Draw on all cores: Pillow's drawing holds the interpreter lock, so processes, not threads.
+    """Draw on all cores, in processes, as Pillow's drawing holds the interpreter lock.
 
-    Plain ones: multiprocessing would run the caller's script again in each.
+    The processes are plain ones: multiprocessing would run the caller's script again in each.
     """
     each = sum(counts.values())
     at_once = min(cores(), people)
