@@ -90,7 +90,7 @@ class Ours:
         """Return the next trial, as the Recorder does."""
         going = scheduler.histories.items()
         found = self.suggester.next({name: progress_of(it, self.space) for name, it in going})
-        return found and (found.trial, found.settings)
+        return (found.trial, found.settings) if found else None
 
     def epoch(self, trial: str, number: int, score: float) -> None:
         """Nothing: it is told of ends."""

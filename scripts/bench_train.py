@@ -70,7 +70,9 @@ class Ours:
 WITHOUT: dict[str, Callable[[], Any]] = {
     "allocator": lambda: patch.object(loop, "keep_freed_memory", lambda: None),
     "early": lambda: patch.object(
-        loop, "MasterWeightOptimizer", lambda *a, trunk, early: MasterWeightOptimizer(*a, trunk)
+        loop,
+        "MasterWeightOptimizer",
+        lambda *a, trunk, early: MasterWeightOptimizer(*a, trunk=trunk),
     ),
     "blocks": lambda: patch.object(trunks, "in_blocks", lambda conv: conv),
     "bf16": lambda: patch.object(loop, "dtype_of", lambda *a: torch.float32),

@@ -49,8 +49,10 @@ class Notebook:
             losses = [self._loss(a, b, torch.full((size,), kind)) for a, b, kind in kinds]
         else:
             chosen = self.order.choice(len(self.pairs.label), size)
-            sides = [self._load(side[chosen]) for side in (self.pairs.left, self.pairs.right)]
-            losses = [self._loss(*sides, torch.from_numpy(self.pairs.label[chosen]))]
+            left, right = (
+                self._load(side[chosen]) for side in (self.pairs.left, self.pairs.right)
+            )
+            losses = [self._loss(left, right, torch.from_numpy(self.pairs.label[chosen]))]
         loss = torch.stack(losses).mean()
         self.adam.zero_grad()
         loss.backward()

@@ -222,7 +222,7 @@ def test_the_last_trials_net_is_gone_when_the_next_begins_and_its_pixels_stay(
             trial.training,
             trial.training.net,
             trial.training.optimizer,
-            next(iter(trial.training.optimizer.slots.values())).moments[0],
+            next(iter(trial.training.optimizer.param_states.values())).moments[0],
         )
     ]
     pairs = trial.training.train_pairs
@@ -256,7 +256,7 @@ def test_a_worker_that_is_told_to_end_saves_where_it_is(
             update(*given)
             trial._told_to_end(15, None)
 
-        trial.training._update = told_within  # type: ignore[method-assign]
+        trial.training._update = told_within  # type: ignore[method-assign, assignment]
         with pytest.raises(Preempted, match="told to end in epoch 1: its state is saved"):
             trial.step()
         assert told == []

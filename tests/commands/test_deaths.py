@@ -17,7 +17,7 @@ import pytest
 from builders import ROOT
 
 from facesiam.data.dataset import FaceData
-from facesiam.nets.pretrained import read_weights
+from facesiam.nets.weight_files import read_weights
 from search import results
 from search.runs.journal import read_epochs, read_lines, read_trials
 from search.runs.line_format import EPOCHS, TRIALS

@@ -21,6 +21,7 @@ from facesiam import demo
 from facesiam.config import TrialConfig
 from facesiam.data.dataset import FaceData
 from facesiam.device import arithmetic
+from facesiam.device.hardware import precision_of
 from facesiam.evaluation.predict import predict
 from facesiam.nets.checkpoint import load_model, save_model
 from facesiam.trainable import FaceTrial
@@ -28,6 +29,7 @@ from facesiam.training.loop import Training
 from search import retrain
 from search.report.page import report
 from search.retrain import main
+from search.runs import layout
 from search.runs.journal_writer import Journal
 from search.runs.lock import locked
 from search.runs.mirror import Mirror
@@ -380,7 +382,7 @@ def test_a_trial_is_trained_again_with_what_it_ran_with(
     monkeypatch.setattr(
         retrain,
         "settings",
-        lambda run, known=retrain.settings: {
+        lambda run, known=layout.settings: {
             name: TrialConfig.from_dict({**one.to_dict(), **settings})
             for name, one in known(run).items()
         },
@@ -388,7 +390,7 @@ def test_a_trial_is_trained_again_with_what_it_ran_with(
     with arithmetic.torch_threads(1):
         assert main([str(run), "--epochs", "1", "--trial", "0002", *options]) == 0
         assert torch.get_num_threads() == 1
-    precision = ran[0][2] if ran else arithmetic.precision_of("auto", "alexnet", "cpu")
+    precision = ran[0][2] if ran else precision_of("auto", "alexnet", "cpu")
     assert seen == [(threads, precision)]
     told = " ".join(capsys.readouterr().err.split())
     assert said.replace("THIS", processor) in told

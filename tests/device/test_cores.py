@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from facesiam.device import cores as module
 from facesiam.device.cores import cores, cpu_quota, memory_limit
 
 
@@ -100,18 +99,18 @@ def test_without_control_groups_there_is_no_quota(tmp_path: Path) -> None:
 def test_cores_are_those_of_the_mask_and_of_the_quota(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: int, quota: str, ours: int
 ) -> None:
-    monkeypatch.setattr(module.os, "sched_getaffinity", lambda process: set(range(there)))
-    monkeypatch.setattr(module.os, "cpu_count", lambda: 128)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(there)))
+    monkeypatch.setattr(os, "cpu_count", lambda: 128)
     assert cores(tree(tmp_path, "0::/\n", {"cpu.max": f"{quota} 100000"})) == ours
 
 
 def test_without_masks_cores_are_those_of_the_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr(module.os, "sched_getaffinity")
-    monkeypatch.setattr(module.os, "cpu_count", lambda: 12)
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 12)
     assert cores(tmp_path) == 12
-    monkeypatch.setattr(module.os, "cpu_count", lambda: None)
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert cores(tmp_path) == 1
 
 

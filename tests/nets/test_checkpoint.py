@@ -76,7 +76,12 @@ def test_a_write_that_failed_is_told_once_and_the_writer_goes_on(tmp_path: Path)
 
 
 def test_a_snapshot_shares_nothing() -> None:
-    state = {"a": torch.zeros(2), "deep": {"b": torch.zeros(2)}, "rows": [{"x": 1.0}], "n": 3}
+    state: dict[str, Any] = {
+        "a": torch.zeros(2),
+        "deep": {"b": torch.zeros(2)},
+        "rows": [{"x": 1.0}],
+        "n": 3,
+    }
     copy = snapshot(state)
     state["a"].fill_(1)
     state["deep"]["b"].fill_(1)

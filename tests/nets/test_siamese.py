@@ -38,7 +38,10 @@ def test_the_five_nets_have_the_documents_sizes(
 
 
 def test_dropout_follows_each_hidden_layer() -> None:
-    kinds = [type(layer).__name__ for layer in build(TrialConfig(hidden=8, dropout=True)).head]
+    kinds = [
+        type(layer).__name__
+        for layer in build(TrialConfig(hidden=8, dropout=True)).head.children()
+    ]
     assert kinds == ["Linear", "ReLU", "Dropout", "Linear", "ReLU", "Dropout", "Linear"]
 
 
@@ -53,10 +56,10 @@ def test_difference_does_not_mind_the_order_and_concat_does() -> None:
 @pytest.mark.parametrize(("net", "frozen"), [("vgg16_bn", 7), ("alexnet", 3)])
 def test_freeze_stops_the_first_convolutions_and_their_batchnorm(net: str, frozen: int) -> None:
     model = build(TrialConfig.from_dict({"net": net, "freeze": True, "hidden": 8})).train()
-    convs = [layer for layer in model.trunk if isinstance(layer, nn.Conv2d)]
+    convs = [layer for layer in model.trunk.children() if isinstance(layer, nn.Conv2d)]
     trains = [conv.weight.requires_grad for conv in convs]
     assert trains == [False] * frozen + [True] * (len(convs) - frozen)
-    norms = [layer for layer in model.trunk if isinstance(layer, nn.BatchNorm2d)]
+    norms = [layer for layer in model.trunk.children() if isinstance(layer, nn.BatchNorm2d)]
     assert [norm.training for norm in norms] == [False] * min(frozen, len(norms)) + [True] * (
         len(norms) - min(frozen, len(norms))
     )
@@ -68,7 +71,7 @@ def test_freeze_batchnorm_fixes_statistics_and_leaves_scale_and_shift(tmp_path: 
     torch.save(MODELS["vgg16_bn"].make().state_dict(), path)
     config = TrialConfig(net="vgg16_bn", hidden=8, pretrained=True, freeze_batchnorm=True)
     model = build(config, {"vgg16_bn": str(path)}).train()
-    norms = [layer for layer in model.trunk if isinstance(layer, nn.BatchNorm2d)]
+    norms = [layer for layer in model.trunk.children() if isinstance(layer, nn.BatchNorm2d)]
     assert len(norms) == 13 and not any(norm.training for norm in norms)
     assert all(norm.weight.requires_grad for norm in norms)
 

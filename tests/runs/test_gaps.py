@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -247,7 +248,7 @@ def test_what_a_status_says_is_on_the_disk_before_anything_follows_from_it(
     synced: list[str] = []
     monkeypatch.setattr(journal_writer, "sync", lambda path: synced.append(path.name))
     clock = [100.0]
-    monkeypatch.setattr(journal_writer.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     live = Journal(run)
     live.epoch("0003", epoch(1))
     assert synced == []

@@ -17,9 +17,9 @@ from builders import ROOT
 
 from facesiam.config import TrialConfig
 from facesiam.nets import siamese
-from search.analysis.published import SPACES
 from search.resources.cost import seconds_of_rows
 from search.space import load
+from search.space.shipped import SPACES
 
 SCRIPTS = ROOT / "scripts"
 

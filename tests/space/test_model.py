@@ -14,7 +14,8 @@ import optuna
 import pytest
 from builders import SPACES
 
-from facesiam.config import SETTINGS, TrialConfig, trial
+from facesiam.config import SETTINGS, TrialConfig, Value, trial
+from facesiam.config.settings import setting
 from search.space import SearchSpace, SpaceError, load
 from search.space.__main__ import main
 from search.space.constraints import check
@@ -358,7 +359,7 @@ def test_a_field_added_to_the_config_is_searchable(
 ) -> None:
     @dataclass(frozen=True, kw_only=True)
     class Wider(TrialConfig):
-        momentum: float = trial._setting(0.9, low=0, high=1)
+        momentum: float = setting(0.9, low=0, high=1)
 
     monkeypatch.setattr(trial, "TrialConfig", Wider)
     monkeypatch.setitem(SETTINGS, "momentum", trial._settings()["momentum"])
@@ -563,7 +564,7 @@ def test_a_shipped_space_says_why_how_how_long_and_how_well(path: Path) -> None:
     assert f"python -m search.run spaces/{path.name}" in "\n".join(comments)
 
 
-def configurations(space: SearchSpace) -> Iterator[dict[str, trial.Value]]:
+def configurations(space: SearchSpace) -> Iterator[dict[str, Value]]:
     yield from (space.sample(random.Random(seed)) for seed in range(100))
     yield from (space.row_settings(id) for id in space.rows)
     yield from space.examples()

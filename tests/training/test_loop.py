@@ -209,7 +209,7 @@ def test_an_epoch_that_is_halted_and_taken_up_gives_the_same_numbers(
         first.halt.set()
         return validate()
 
-    first._update = counted  # type: ignore[method-assign]
+    first._update = counted  # type: ignore[method-assign, assignment]
     if at == "validation":
         first._validate = halted  # type: ignore[method-assign]
     with pytest.raises(Halted):

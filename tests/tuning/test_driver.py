@@ -202,7 +202,7 @@ def test_a_head_without_workers_is_waited_for(monkeypatch: pytest.MonkeyPatch) -
     said: list[str] = []
     slept: list[float] = []
     monkeypatch.setattr(ray_cluster, "machines", lambda: next(joining))
-    monkeypatch.setattr(ray_cluster.time, "sleep", slept.append)
+    monkeypatch.setattr(time, "sleep", slept.append)
     assert ray_cluster.wait_for_machines("HEAD:6379", said.append) == [Node(0, 0), Node(4, 0)]
     assert len(slept) == 2 and len(said) == 1 and "waiting up to 10 minutes" in said[0]
 
@@ -212,7 +212,7 @@ def test_a_head_without_workers_is_not_waited_for_for_ever(
 ) -> None:
     slept: list[float] = []
     monkeypatch.setattr(ray_cluster, "machines", lambda: [Node(0, 0)])
-    monkeypatch.setattr(ray_cluster.time, "sleep", slept.append)
+    monkeypatch.setattr(time, "sleep", slept.append)
     with pytest.raises(DriverError, match="within 10 minutes no machine joined that has a core"):
         ray_cluster.wait_for_machines("HEAD:6379", lambda line: None)
     assert sum(slept) >= 600

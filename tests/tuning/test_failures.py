@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
-from search.tuning import failures
 from search.tuning.failures import (
     BUG,
     LOST,
@@ -82,7 +82,7 @@ def test_a_trial_is_tried_again_after_longer_and_longer_and_then_given_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = 100.0
-    monkeypatch.setattr(failures.time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     retries = Retries()
     assert [retries.next_delay("a", 2) for _ in range(4)] == [2, 4, 8, None]
     assert retries.next_delay("b", 0) == 2  # another trial's deaths are its own

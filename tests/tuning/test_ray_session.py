@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -132,7 +133,8 @@ def test_what_a_killed_driver_left_goes_and_all_else_stays(base: Path) -> None:
         assert not dead.exists() and alive.exists()
         assert all(folder.exists() for folder in [*foreign, base / "thesis" / ray_session.LOCK])
     finally:
-        for process in (*started, agent, reader, other):
+        processes: list[subprocess.Popen[Any]] = [*started, agent, reader, other]
+        for process in processes:
             process.kill()
             process.communicate()
 

@@ -61,7 +61,8 @@ class Slow(tune.Trainable):
 def search_without(daemon: str, run: Path) -> None:
     """Search into `run`, and kill a daemon of this process's own Ray once an epoch is noted."""
     ray_watchdog.LOOK_SECONDS = 0.2  # type: ignore[misc]
-    ray_watchdog.SAVE_SECONDS = ray_watchdog.STUCK_SECONDS = 2.0  # type: ignore[misc]
+    ray_watchdog.STUCK_SECONDS = 2.0  # type: ignore[misc]
+    ray_watchdog.SAVE_SECONDS = 2.0  # type: ignore[attr-defined]
     space = load(run / "space.yaml")
     setup = Setup(run=run, data="", cpus=1)
     ray_cluster.connect(None)
@@ -127,7 +128,7 @@ def test_a_head_may_be_silent_for_a_while_and_not_for_ever(
     alone: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 100.0
-    monkeypatch.setattr(ray_watchdog.time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     seen = ray_watchdog.RayWatch()
     now = 1000.0
     assert seen.lost() is None  # it has answered
