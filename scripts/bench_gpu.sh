@@ -4,7 +4,7 @@
 #     scripts/bench_gpu.sh cfp-dataset.zip gpu.json
 #
 # Packs the data, benches the trainer against the reference and the roofline for each net and join,
-# then runs the documents' rows that need no pretrained weights in full: A, B, I, J, K, L, M of code 2
+# then runs the 2019 study's rows that need no pretrained weights in full: A, B, I, J, K, L, M of code 2
 # (1,320 epochs of AlexNet, less what is certified dead and stopped).
 set -euo pipefail
 usage="usage: scripts/bench_gpu.sh DATA OUT.json [search.run arguments]
@@ -80,11 +80,11 @@ for trial, ran in epochs.groupby("trial"):
         "pairs_per_second": statistics.median(ran["samples_per_second"]),
         "peak_memory_mib": float(ran["peak_memory_mib"].max()),
     }
-documents = [load(SPACES / f"code{number}.yaml") for number in (1, 2)]
+study = [load(SPACES / f"code{number}.yaml") for number in (1, 2)]
 rates = {case["case"]: case["ours_pairs_per_second"] for case in train["cases"] if "died" not in case}
 print(json.dumps({
     "packing_seconds": float((work / "packed").read_text()), "train": train, "rows": rows,
-    "rows_seconds": end - start, "all_19_rows_seconds_estimated": seconds_of_rows(documents, rates),
+    "rows_seconds": end - start, "all_19_rows_seconds_estimated": seconds_of_rows(study, rates),
     "manifest": results.manifest(work / "rows"),
 }, indent=1, default=str))
 PY

@@ -1,15 +1,15 @@
-"""How fast we train, beside a notebook's loop, and beside what the hardware allows.
+"""The speed of training, beside a plain loop and beside what the hardware allows.
 
     python scripts/bench_train.py                          drawn faces, AlexNet, both joins
     python scripts/bench_train.py --data cfp-dataset.zip --cases alexnet/difference --rounds 10
-    python scripts/bench_train.py --without allocator      what one of our measures brings
+    python scripts/bench_train.py --without allocator      what one of the measures brings
     python scripts/bench_train.py --device cuda --cases all --json
     python scripts/bench_train.py --cases nets --steps 2 --rounds 3       other nets, embeddings
 
-The reference is the documents' loop, in reference_loop.py; roofline.py works out what the
-hardware allows. The reference and ours live in processes of their own, as allocator settings are
-a process's, and take turns, a block of steps each, so that both meet the same machine. Both are
-timed end to end, data included, without validation.
+The reference is the loop of the 2019 study (docs/results.md), in reference_loop.py; roofline.py
+works out what the hardware allows. The two loops run in processes of their own, because allocator
+settings belong to a process, and take turns, a block of steps each, so that both meet the same
+machine. Both are timed end to end, data included, without validation.
 """
 
 from __future__ import annotations
@@ -205,7 +205,7 @@ def measure_case(
 
 
 def case_config(case: str, options: argparse.Namespace) -> TrialConfig:
-    """Return the settings of NET/JOIN, as the documents' rows have them."""
+    """Return the settings of NET/JOIN, as the 2019 study's rows have them."""
     net, _, join = case.partition("/")
     if join == "cosine":
         return TrialConfig.from_dict(

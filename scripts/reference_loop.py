@@ -1,4 +1,4 @@
-"""The documents' training loop, which ours is timed beside: a notebook's, on torch as it comes.
+"""The training loop of the 2019 study's notebooks, in plain torch: the reference of bench_train.py.
 
 fp32, contiguous tensors, each image of a pair through the net on its own, every JPEG decoded at
 each access, Adam parameter by parameter, the loss fetched at every step.
@@ -22,7 +22,7 @@ from facesiam.nets import siamese, trunks
 
 
 class Notebook:
-    """The documents' training loop."""
+    """The notebooks' training loop."""
 
     def __init__(self, config: TrialConfig, data: FaceData, source: Source, device: str) -> None:
         self.config, self.data, self.source, self.device = config, data, source, device
@@ -78,7 +78,7 @@ class Notebook:
 
 
 class PlainNet(nn.Module):
-    """Torchvision's trunk, run on each image of a pair, and the documents' head."""
+    """Torchvision's trunk, run on each image of a pair, and the notebooks' head."""
 
     def __init__(self, config: TrialConfig) -> None:
         super().__init__()
