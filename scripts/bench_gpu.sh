@@ -64,7 +64,7 @@ import json, statistics, sys
 from pathlib import Path
 from search import results
 from search.analysis.published import SPACES
-from search.resources.plan import seconds_of_rows
+from search.resources.cost import seconds_of_rows
 from search.space import load
 
 work, start, end = Path(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])

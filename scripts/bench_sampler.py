@@ -1,12 +1,12 @@
-"""The sampler on simulated searches: trials spent on nets that never learn, and the distance to the
-best of a finite space.
+"""The sampler on simulated searches: trials spent on nets that never learn, and the distance
+to the best of a finite space.
 
     .venv/bin/python scripts/bench_sampler.py                     both, 20 seeds, some minutes
     .venv/bin/python scripts/bench_sampler.py --seeds 5 --workers 12
 
 *Never learning.* The search of spaces/code2.yaml under its own rules and ASHA, simulated: nets
-with a learning rate of 2e-4 and more stay at chance, as the 2019 study's did, all others learn; VGG
-takes four times as long an epoch as AlexNet. Shown is the share of never-learning nets among
+with a learning rate of 2e-4 and more stay at chance, as the 2019 study's did, all others learn;
+VGG takes four times as long an epoch as AlexNet. Shown is the share of never-learning nets among
 trials 11 to 30, by how many trials run at once.
 
 *Finite.* 30 trials of the 160 of a space whose score is a sum of its settings', so that the best

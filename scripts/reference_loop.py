@@ -1,4 +1,4 @@
-"""The training loop of the 2019 study's notebooks, in plain torch: the reference of bench_train.py.
+"""The training loop of the 2019 study's notebooks, in plain torch: the benchmarks' reference.
 
 fp32, contiguous tensors, each image of a pair through the net on its own, every JPEG decoded at
 each access, Adam parameter by parameter, the loss fetched at every step.

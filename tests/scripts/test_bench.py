@@ -104,7 +104,7 @@ def test_the_reference_computes_what_ours_computes() -> None:
     ours.head.load_state_dict(plain.head.state_dict())
     a, b = torch.rand(2, 2, 3, 224, 224)
     with torch.no_grad():
-        assert torch.allclose(plain(a, b), ours.judge(ours.embed(a), ours.embed(b)), atol=1e-5)
+        assert torch.allclose(plain(a, b), ours.logits(ours.embed(a), ours.embed(b)), atol=1e-5)
 
 
 def test_the_estimate_of_the_19_rows_is_that_worked_out_by_hand() -> None:
