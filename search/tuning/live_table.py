@@ -101,7 +101,7 @@ class LiveTable:
         if not self.live:
             best = f"best {self.metric} {value:.4f}" if value is not None else "no score"
             why = f"  ({reason})" if reason else ""
-            self._line(f"trial {name}  {status}  {best}{why}  {self._progress()}")
+            self.say(f"trial {name}  {status}  {best}{why}  {self._progress()}")
 
     def requeued(self, name: str, why: str) -> None:
         """Show that a trial goes back into the queue, and why."""
@@ -161,9 +161,6 @@ class LiveTable:
         waiting = max(0, self.total - sum(self.counts.values()) - len(self.running))
         remaining += waiting * sum(usual) / max(1, len(usual))
         return float(remaining * seconds / len(self.epoch_seconds))
-
-    def _line(self, text: str) -> None:
-        self._show(self.console.print, Text(shown(text)), soft_wrap=True)
 
     def _show(self, show: Callable[..., None], *given: Any, **more: Any) -> None:
         """Show something; after the first failure show nothing more."""

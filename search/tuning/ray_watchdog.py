@@ -24,7 +24,7 @@ from search.tuning import ray_session
 from search.tuning.ray_cluster import terminate, this_node
 from search.tuning.recorder import Recorder
 from search.tuning.search_state import SearchStop, StopReason
-from search.tuning.shutdown import SAVE_SECONDS
+from search.tuning.shutdown import SAVE_SECONDS, end_now
 
 LOOK_SECONDS = 2.0
 """Between two looks."""
@@ -116,8 +116,7 @@ def watched(recorder: Recorder, on_ray_death: Callable[[str], int]) -> Iterator[
                 recorder.stop = SearchStop(StopReason.FAILED, why)
                 terminate(watch.workers())
                 over.wait(SAVE_SECONDS)
-                if callable(signal.getsignal(signal.SIGALRM)):  # see shutdown.py
-                    os.kill(os.getpid(), signal.SIGALRM)
+                end_now()
                 if not over.wait(STUCK_SECONDS):
                     _end(recorder, on_ray_death, why)
                 return

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import signal
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from functools import wraps
@@ -26,6 +24,7 @@ from search.tuning.live_table import LiveTable
 from search.tuning.ray_cluster import forget_results
 from search.tuning.sampler import Suggestion
 from search.tuning.search_state import INTERRUPTED, NO_STOP, SearchState, SearchStop, StopReason
+from search.tuning.shutdown import end_now
 from search.tuning.tensorboard import TensorBoard
 
 Sweep = Callable[[Callable[[], Mapping[str, set[str]]]], None]
@@ -133,8 +132,7 @@ class Recorder(tune.Callback):
     def lost(self, why: str) -> None:
         """End at once, from any thread: another driver has the run, so nothing may be noted."""
         self.journal_failed, self.stop = True, SearchStop(StopReason.FAILED, why)
-        if callable(signal.getsignal(signal.SIGALRM)):  # see shutdown.py
-            os.kill(os.getpid(), signal.SIGALRM)
+        end_now()
 
     @ends_search_on_failure
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

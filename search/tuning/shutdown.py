@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from facesiam.cli.interrupts import WORDS
 from search.tuning.ray_cluster import terminate_workers
-from search.tuning.recorder import Recorder
 from search.tuning.search_state import SearchStop, StopReason
 
 SAVE_SECONDS = 8.5
 """How long the trials have to save their states. A preempted machine has not much more than 10."""
 
 
+class Stoppable(Protocol):
+    """A search that can be asked to end, as by its ``Recorder``."""
+
+    stop: SearchStop | None
+    trials: dict[str, Any]
+    terminate: Callable[[list[Any]], None]
+
+
+def end_now() -> None:
+    """End, from any thread, a search whose ``stop`` is set, as a second signal would."""
+    if callable(signal.getsignal(signal.SIGALRM)):
+        os.kill(os.getpid(), signal.SIGALRM)
+
+
 @contextmanager
-def on_signals(recorder: Recorder, minutes: float = 0.0) -> Iterator[None]:
+def on_signals(recorder: Stoppable, minutes: float = 0.0) -> Iterator[None]:
     """Within this context a first signal halts the search, and a second one ends it at once.
 
     No trial of a halted search starts. Each that runs saves its state after its current step, and
