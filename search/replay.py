@@ -90,8 +90,8 @@ def _main(options: argparse.Namespace) -> int:
         _check_target(f"--{name}", getattr(options, name), suffix)
     file = shipped.space_file(options.space)
     searched = check(load(file, strict=True).override(options.set))
-    found = contests(recorded_runs.read(options.curves), searched)
-    if not found:
+    by_contest = contests(recorded_runs.read(options.curves), searched)
+    if not by_contest:
         raise RunError(f"{options.curves}: no run has a {searched.metric}")
     if options.late >= searched.max_epochs():
         raise RunError(
@@ -99,12 +99,12 @@ def _main(options: argparse.Namespace) -> int:
             "epochs of the longest trial"
         )
     if options.late:
-        found = {key: _late_best(runs, searched, options) for key, runs in found.items()}
-    results = _replayed(found, searched, options)
+        by_contest = {key: _late_best(runs, searched, options) for key, runs in by_contest.items()}
+    results = _replayed(by_contest, searched, options)
     if options.json:
         write_text(Path(options.json), json.dumps(_plain(results, options), indent=1))
     if options.figure:
-        _draw(results, list(found.values()), searched, options)
+        _draw(results, list(by_contest.values()), searched, options)
     return 0
 
 
@@ -131,13 +131,13 @@ def _late_best(
 
 
 def _replayed(
-    found: Mapping[tuple[str, int], list[Curve]],
+    by_contest: Mapping[tuple[str, int], list[Curve]],
     searched: SearchSpace,
     options: argparse.Namespace,
 ) -> dict[str, tuple[int, list[PolicyResult]]]:
     """Run and print each contest; return the number of its runs and its rows by its title."""
     results = {}
-    for key, runs in found.items():
+    for key, runs in by_contest.items():
         rows = compare(runs, searched, **_orders(options))
         results[title(key, runs, searched)] = len(runs), rows
         cli.show(f"{title(key, runs, searched)}\n{table(rows)}\n")
@@ -160,8 +160,8 @@ def _plain(
     results: Mapping[str, tuple[int, list[PolicyResult]]], options: argparse.Namespace
 ) -> dict[str, Any]:
     names = ("orders", "workers", "seed", "trials", "late")
-    asked = {name: getattr(options, name) for name in names}
-    return asked | {
+    given = {name: getattr(options, name) for name in names}
+    return given | {
         "contests": [
             {"contest": name, "runs": runs, "policies": [asdict(row) for row in rows]}
             for name, (runs, rows) in results.items()

@@ -64,13 +64,13 @@ def contests(runs: Sequence[Curve], searched: SearchSpace) -> dict[tuple[str, in
 
     Runs of which the recording names no protocol count as of the space's.
     """
-    found: dict[tuple[str, int], list[Curve]] = {}
+    by_contest: dict[tuple[str, int], list[Curve]] = {}
     own = searched.possible("protocol")[0]
     for curve in runs:
         capped = curve.with_protocol(str(own)).capped(searched.max_epochs())
         if not math.isnan(capped.best(searched.objective)):
-            found.setdefault(capped.contest, []).append(capped)
-    return found
+            by_contest.setdefault(capped.contest, []).append(capped)
+    return by_contest
 
 
 def best_run(runs: Sequence[Curve], searched: SearchSpace) -> Curve:
@@ -103,20 +103,21 @@ def compare(
     """
     drawn = [random_order(runs, seed, number, trials) for number in range(orders)]
     policies = _policies(searched)
-    found = {
+    outcomes = {
         name: [simulate(order, make(), workers) for order in drawn]
         for name, make in policies.items()
     }
     own = list(policies)[-1]
-    k = _equal_k(drawn, statistics.mean(outcome.epochs for outcome in found[own]), searched)
+    spent = statistics.mean(outcome.epochs for outcome in outcomes[own])
+    k = _equal_k(drawn, spent, searched)
     # k is between two whole numbers: the orders alternate so that the mean cost is the same.
     top = [
         top_k(order, int(k + (number + 0.5) / orders), workers, searched)
         for number, order in enumerate(drawn)
     ]
-    last = found.pop(own)
-    found |= {f"one epoch, then top {k:.1f}": top, own: last}
-    return [_result(name, outcomes, drawn, runs, searched) for name, outcomes in found.items()]
+    last = outcomes.pop(own)
+    outcomes |= {f"one epoch, then top {k:.1f}": top, own: last}
+    return [_result(name, each, drawn, runs, searched) for name, each in outcomes.items()]
 
 
 def every_k(
@@ -147,15 +148,15 @@ def _policies(searched: SearchSpace) -> dict[str, Callable[[], Policy]]:
     off = {"dead": False, "diverged": False, "chance": False, "plateau": False, "control": 0.0}
     bare = replace(searched, prune=searched.prune | off)
     own = replace(searched, prune=searched.prune | {"control": 0.0})
-    found: dict[str, Callable[[], Policy]] = {
+    policies: dict[str, Callable[[], Policy]] = {
         "everything": NoPruning,
         f"below {THRESHOLD} for {PATIENCE}": ThresholdPolicy,
         "Ray's ASHA": lambda: RayAshaPolicy(searched),
     }
     if not searched.prune["asha"]:
-        return found | {"rules, no ASHA": lambda: SchedulerPolicy(own, odds)}
-    found["our ASHA, no rules"] = lambda: SchedulerPolicy(bare, odds)
-    return found | {"ASHA and rules": lambda: SchedulerPolicy(own, odds)}
+        return policies | {"rules, no ASHA": lambda: SchedulerPolicy(own, odds)}
+    policies["our ASHA, no rules"] = lambda: SchedulerPolicy(bare, odds)
+    return policies | {"ASHA and rules": lambda: SchedulerPolicy(own, odds)}
 
 
 def _equal_k(orders: Sequence[Sequence[Arrival]], epochs: float, searched: SearchSpace) -> float:

@@ -122,8 +122,8 @@ def take_off(history: History) -> int | None:
     bound = history.band()
     if not bound <= 1:
         return 0
-    found = departure(history, bound)
-    return found and found[0]
+    first = departure(history, bound)
+    return first[0] if first else None
 
 
 def departure(history: History, bound: float) -> tuple[int, str] | None:

@@ -68,8 +68,8 @@ def cannot_act(space: SearchSpace, odds: Odds | None = None) -> list[str]:
     }
     sentences: list[str] = []
     for rule in on:
-        found = {kind: checks[rule](space, kind) for kind in kinds}
-        sentences += _sentences(rule, found)
+        reasons = {kind: checks[rule](space, kind) for kind in kinds}
+        sentences += _sentences(rule, reasons)
     if float(space.prune.get("control", 0.0)) and not any(
         space.prune.get(rule) for rule in (*on, "diverged")
     ):
@@ -77,12 +77,12 @@ def cannot_act(space: SearchSpace, odds: Odds | None = None) -> list[str]:
     return sentences
 
 
-def _sentences(rule: str, found: Mapping[Kind, str | None]) -> Iterable[str]:
+def _sentences(rule: str, reasons: Mapping[Kind, str | None]) -> Iterable[str]:
     """Return one sentence for each reason why a rule cannot act."""
-    why = dict.fromkeys(reason for reason in found.values() if reason)
-    everywhere = None not in found.values()
+    distinct = dict.fromkeys(reason for reason in reasons.values() if reason)
+    everywhere = None not in reasons.values()
     which = "cannot act" if everywhere else "cannot act in some of the trials"
-    return [f"{rule}: {which}: {reason}" for reason in why]
+    return [f"{rule}: {which}: {reason}" for reason in distinct]
 
 
 def _kind(settings: Mapping[str, Value], odds: Odds) -> Kind:
@@ -105,7 +105,7 @@ def _dead(space: SearchSpace, kind: Kind) -> str | None:
 
 
 def _chance(space: SearchSpace, kind: Kind, odds: Odds) -> str | None:
-    """Say why no trial of a kind is stopped as guessing, with the best leader there can be."""
+    """Return why no trial of a kind is stopped at chance, even below a perfect leader."""
     if not kind.banded:
         return (
             "of cfp-pairs with people the pairs of each kind are unequal, and how far guessing "

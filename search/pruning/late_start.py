@@ -114,9 +114,9 @@ class Odds:
         return still / ((waiting + 1) / (len(starts) + 1))
 
     def _start_of_each(self, planned: int) -> tuple[Start, ...]:
-        found = []
+        starts = []
         for curve in self.curves:
             seen = curve.capped(planned)
             history = History(list(seen.rows), seen.settings)
-            found.append(Start(curve.id, curve.contest, take_off(history), seen.best()))
-        return tuple(found)
+            starts.append(Start(curve.id, curve.contest, take_off(history), seen.best()))
+        return tuple(starts)

@@ -40,11 +40,11 @@ class Curve:
 
     id: str
     settings: dict[str, Value]
-    """What is known of them; `epochs` are those that it would run."""
+    """Those that were recorded; `epochs` are the planned ones."""
     rows: tuple[dict[str, float], ...]
     """EpochMetrics as far as they were recorded, from epoch 0 on."""
     cut_off: bool = False
-    """Its run was stopped or broke off before its end: what would have come is not known."""
+    """The run was stopped or ended before its last planned epoch."""
 
     @property
     def contest(self) -> tuple[str, int]:
@@ -83,15 +83,15 @@ def read(path: str | Path) -> list[Curve]:
     if not is_dir(path):
         raise RunError(f"{path}: no such folder of recorded curves")
     if exists(path / "trials.jsonl"):
-        found = _of_run(path)
+        curves = _of_run(path)
     elif any(path.glob("*.csv")):
-        found = _of_csvs(path)
+        curves = _of_csvs(path)
     else:
         raise RunError(f"{path}: holds neither curves (index.csv, <id>.csv) nor a run")
-    found = [curve for curve in found if curve.rows]
-    if not found:
+    curves = [curve for curve in curves if curve.rows]
+    if not curves:
         raise RunError(f"{path}: no epoch is recorded in it")
-    return found
+    return curves
 
 
 @functools.cache
@@ -105,24 +105,24 @@ def shipped() -> tuple[Curve, ...]:
 
 
 def _of_run(path: Path) -> list[Curve]:
-    _, known, measured = layout.read(path)
-    found = []
-    for trial, line in known.items():
+    _, trials, measured = layout.read(path)
+    curves = []
+    for trial, line in trials.items():
         settings, rows = dict(line.get("settings") or {}), tuple(measured.get(trial, ()))
         cut_off = len(rows) < int(settings.get("epochs", 0))
         # What was not recorded cannot be run again.
-        found.append(Curve(trial, settings | {"epochs": len(rows)}, rows, cut_off))
-    return found
+        curves.append(Curve(trial, settings | {"epochs": len(rows)}, rows, cut_off))
+    return curves
 
 
 def _of_csvs(path: Path) -> list[Curve]:
     files = sorted(file for file in path.glob("*.csv") if file.name != "index.csv")
     index = {row["id"]: (row, line) for line, row in _lines(path / "index.csv", "id")}
-    found = []
+    curves = []
     for file in files:
         about, line = index.get(file.stem, ({}, 0))
-        found.append(_of_csv(file, _settings(about, f"{path / 'index.csv'}: line {line}")))
-    return found
+        curves.append(_of_csv(file, _settings(about, f"{path / 'index.csv'}: line {line}")))
+    return curves
 
 
 def _of_csv(file: Path, settings: dict[str, Value]) -> Curve:
@@ -146,7 +146,7 @@ def _of_csv(file: Path, settings: dict[str, Value]) -> Curve:
 
 
 def _problem(row: Mapping[str, float]) -> str | None:
-    """Say what no epoch can have measured, or None."""
+    """Return what is impossible in an epoch, or None."""
     for name in ("train_acc", "val_acc"):
         if not 0 <= row.get(name, 0.0) <= 1:
             return f"{name} must be a share from 0 to 1, got {row[name]:g}"
@@ -157,27 +157,24 @@ def _problem(row: Mapping[str, float]) -> str | None:
 
 def _settings(about: Mapping[str, str], where: str) -> dict[str, Value]:
     """Turn a line of index.csv into settings; flags are 0 and 1 there."""
-    found: dict[str, Value] = {}
+    settings: dict[str, Value] = {}
     for name, text in about.items():
         setting = SETTINGS.get(name)
         if setting is None or not text:
             continue
         try:
-            found[name] = (
-                text == "1"
-                if text in ("0", "1") and setting.type is bool
-                else (setting.parse(text))
-            )
+            is_flag = setting.type is bool and text in ("0", "1")
+            settings[name] = text == "1" if is_flag else setting.parse(text)
         except ValueError as error:
             raise RunError(f"{where}, {name} {error}") from None
-    # Other nets and losses than those that can be trained here may well have been recorded; but a
-    # protocol with a typing mistake would be a contest of its own.
-    protocol = found.get("protocol")
+    # Nets and losses that cannot be trained here may have been recorded, but a protocol with a
+    # typing mistake would be a contest of its own.
+    protocol = settings.get("protocol")
     if protocol is not None and (wrong := SETTINGS["protocol"].problem(protocol)):
         raise RunError(f"{where}, protocol {wrong}")
-    if "protocol" not in found and found.get("loss") in PROTOCOLS:
-        found["protocol"] = PROTOCOLS[str(found["loss"])]
-    return found
+    if "protocol" not in settings and settings.get("loss") in PROTOCOLS:
+        settings["protocol"] = PROTOCOLS[str(settings["loss"])]
+    return settings
 
 
 def _lines(file: Path, needed: str) -> list[tuple[int, dict[str, Any]]]:

@@ -106,14 +106,12 @@ def same_point(
         others: epochs that the other would run.
     """
     if falls(one):
-        found = epochs * others // planned if planned and others else epochs
-    elif _schedule_of(one, planned) is None and _schedule_of(other, others) is None:
-        found = epochs
-    else:
-        here = warmup_adjusted(one, epochs, planned) + 1e-9
-        ages = [warmup_adjusted(other, n, others) for n in range(1, max(others, epochs) + 1)]
-        found = bisect.bisect_right(ages, here)
-    return max(1, found)
+        return max(1, epochs * others // planned if planned and others else epochs)
+    if _schedule_of(one, planned) is None and _schedule_of(other, others) is None:
+        return max(1, epochs)
+    here = warmup_adjusted(one, epochs, planned) + 1e-9
+    ages = [warmup_adjusted(other, n, others) for n in range(1, max(others, epochs) + 1)]
+    return max(1, bisect.bisect_right(ages, here))
 
 
 def _schedule_of(settings: Mapping[str, Value], planned: int) -> _Schedule | None:

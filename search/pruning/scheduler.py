@@ -244,7 +244,7 @@ def _rules(space: SearchSpace, odds: Odds) -> dict[str, Callable[[History], Stop
     Rows are run to compare them with published figures, so nothing ends them but the certainty
     that no epoch would change their best one.
     """
-    found: dict[str, Callable[[History], StopDecision | None]] = {}
+    rules: dict[str, Callable[[History], StopDecision | None]] = {}
     for name, rule in RULES.items():
         settings = space.prune.get(name)
         if not settings or (space.algorithm == "rows" and name not in CERTAIN):
@@ -254,5 +254,5 @@ def _rules(space: SearchSpace, odds: Odds) -> dict[str, Callable[[History], Stop
         given = dict(settings) if isinstance(settings, Mapping) else {}
         if name == "chance":
             given = {"care": given["care"], "odds": odds}
-        found[name] = functools.partial(rule, **given)
-    return found
+        rules[name] = functools.partial(rule, **given)
+    return rules

@@ -35,7 +35,7 @@ class Setup:
     address: str | None = None
     concurrent: int | None = None
     cpus: float | None = None
-    """CPUs a trial, over what the space says."""
+    """CPUs a trial, instead of the space's."""
     gpus: float | None = None
     storage: str | None = None
     """URL of the run where it lies behind one; `run` is then its folder on this machine."""
@@ -62,7 +62,7 @@ def check_address(address: str) -> None:
         socket.create_connection((match[1], int(match[2])), timeout=3).close()
     except OSError as error:
         raise DriverError(
-            f"--address {address}: nobody answers there ({error.strerror or error}); start a "
+            f"--address {address}: nothing answers there ({error.strerror or error}); start a "
             "head with: ray start --head"
         ) from None
 
@@ -75,11 +75,11 @@ def check_gpus(space: SearchSpace, gpus: float | None) -> None:
     """
     there = int(this_machine()[0].gpus)
     for net in space.nets():
-        asked = gpus if gpus is not None else space.resources.for_net(net)[1]
-        if asked != "auto" and asked > there:
+        requested = gpus if gpus is not None else space.resources.for_net(net)[1]
+        if requested != "auto" and requested > there:
             given = "--gpus" if gpus is not None else f"resources of {net}: gpus"
             raise DriverError(
-                f"{given} {asked:g}: more than the {there} GPUs of this machine; use --gpus "
+                f"{given} {requested:g}: more than the {there} GPUs of this machine; use --gpus "
                 f"{min(there, 1)}, or --address for a cluster"
             )
 
@@ -214,7 +214,7 @@ class Allocation:
         else:
             slots = min(node.cpus, self.space.count() or node.cpus)
         slots = max(1.0, min(slots, self.setup.concurrent or slots))
-        # Of a machine that has less than a core to give a trial gets what there is.
+        # On a machine with less than a core to give, a trial gets all of it.
         return max(min(1.0, node.cpus), node.cpus // slots)
 
     def _fit(self, nodes: Sequence[Node]) -> dict[str, int]:

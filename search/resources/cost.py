@@ -36,7 +36,7 @@ GIGA_MACS = {
 }
 """Multiply-adds of one 224×224 image through the convolutions, in 1e9; of another net 4 are taken.
 Counted by layer, or as torchvision's documentation has them."""
-SLOW = 8
+DEPTHWISE_FACTOR = 8
 """Factor by which a net of depthwise convolutions is slower on a CPU than its operations say
 (EfficientNet-lite0 at 112 pixels trains 88 images a second on the two cores of RATES, as
 spaces/cpu.yaml measured at its start)."""
@@ -56,7 +56,7 @@ PEOPLE_IMAGES = {
 """Training images by whether they are drawn, and by `views`."""
 RATES = {"CPU": 0.4e12, "GPU": 60e12}
 """Assumed operations a second of two CPU cores with bf16, and of a GPU of 2020 or later."""
-SAME = (
+EPOCH_TIME_SETTINGS = (
     "net",
     "join",
     "hidden",
@@ -169,7 +169,7 @@ def _epoch_seconds(config: Mapping[str, Value], drawn: bool) -> float:
 
     if gpu_names():
         return operations / RATES["GPU"]
-    slow = SLOW if str(config["net"]).startswith(DEPTHWISE) else 1
+    slow = DEPTHWISE_FACTOR if str(config["net"]).startswith(DEPTHWISE) else 1
     return slow * operations / RATES["CPU"]
 
 
@@ -188,4 +188,6 @@ def _measured(out: Path) -> dict[str, list[float]]:
 
 
 def _key(settings: Mapping[str, Value]) -> str:
-    return json.dumps([base(settings)[name] for name in SAME])  # older runs lack some
+    return json.dumps(
+        [base(settings)[name] for name in EPOCH_TIME_SETTINGS]
+    )  # older runs lack some

@@ -94,9 +94,9 @@ def who_chooses(space: SearchSpace, at_once: int | None, known: int = 0) -> tupl
         A sentence, and the number of trials that TPE chooses.
     """
     count, startup = space.count() or 0, max(0, space.startup() - known)
-    blind = 0 if known else at_once or 1  # that start before there is any score to learn from
-    drawn = min(count, max(startup, blind))
-    why = f", as {at_once} start before any has a score" if blind > startup and at_once else ""
+    unscored = 0 if known else at_once or 1  # that start before any score is known
+    drawn = min(count, max(startup, unscored))
+    why = f", as {at_once} start before any has a score" if unscored > startup and at_once else ""
     if drawn == count:
         return (
             f"TPE chooses no trial: all {count} are drawn at random{why}; with more trials, or "

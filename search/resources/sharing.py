@@ -33,7 +33,7 @@ def measure(
     Args:
         space: what is searched.
         setup: whose --cpus, --gpus and --concurrent leave nothing to measure.
-        nodes: the machines; of different ones the first that has what it takes is measured on.
+        nodes: the machines; of different ones the first suitable one is measured.
         drawn: whether the data are the drawn faces, which are few.
         probe: measures there.
         say: is given each line of the result.
@@ -62,12 +62,12 @@ def nets_to_measure(
     gpu = shares.has_gpus
     asked = {net: shares.requested(net) for net in space.nets()}
     nets = {net for net, (cpus, gpus) in asked.items() if (gpus if gpu else cpus) == "auto"}
-    found: dict[str, Mapping[str, Value]] = {}
+    costliest: dict[str, Mapping[str, Value]] = {}
     for config in space.examples():
         net = str(config["net"])
-        if net in nets and (net not in found or _step_cost(config) > _step_cost(found[net])):
-            found[net] = config
-    return found
+        if net in nets:
+            costliest[net] = max(costliest.get(net, config), config, key=_step_cost)
+    return costliest
 
 
 def _lines(net: str, share: Share, gpu: bool) -> list[str]:

@@ -66,7 +66,7 @@ def refused(argv: list[str], out: Path, capsys: pytest.CaptureFixture[str]) -> s
         (["--name", "../up"], "--name ../up: letters, digits, '-', '_' and '.' only"),
         (["--data", "nowhere.zip"], "nowhere.zip: does not exist"),
         (["--gpus", "64"], "--gpus 64: more than the"),
-        (["--address", "127.0.0.1:1"], "--address 127.0.0.1:1: nobody answers there"),
+        (["--address", "127.0.0.1:1"], "--address 127.0.0.1:1: nothing answers there"),
         (["--address", "nonsense"], "--address nonsense: write auto or HOST:PORT"),
         (["--out", "s3://"], "--out s3://: no URL; such as s3://bucket/runs or file:///path"),
         (["--out", "file:/x"], "--out file:/x: no URL; such as s3://bucket/runs or file:///path"),

@@ -128,7 +128,7 @@ def test_an_address_is_tried_before_ray_is(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         check_address(f"127.0.0.1:{server.getsockname()[1]}")
         port = server.getsockname()[1]
-    with pytest.raises(DriverError, match="nobody answers there"):
+    with pytest.raises(DriverError, match="nothing answers there"):
         check_address(f"127.0.0.1:{port}")
 
 
