@@ -1,11 +1,13 @@
 # `make demo`, `make test` and `make test-slow`. Each sets up .venv first, once.
 PYTHON ?= python3
 VENV := .venv
+# Processes of tests: many wait for Ray to start, so three of them keep two cores busy.
+PROCESSES ?= 3
 BIN := $(VENV)/bin
 # uv installs in seconds what pip takes minutes for; pip does it where there is no uv.
 INSTALL := $(if $(shell command -v uv),uv pip install --python $(BIN)/python,$(BIN)/python -m pip install --disable-pip-version-check)
 # A file of tests at a time, in the order of tests/conftest.py: the longest first.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 10
+PYTEST := $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder --durations 10
 
 .PHONY: demo test test-slow types pytest setup
 
