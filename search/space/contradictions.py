@@ -1,4 +1,4 @@
-"""What is asked for and would do nothing, or the opposite of what is meant: refused, not ignored.
+"""Checks for options of a space that would do nothing, or the opposite of what is meant.
 
 Only what somebody wrote is held against the rest: a default contradicts nothing.
 """

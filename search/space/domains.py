@@ -1,4 +1,4 @@
-"""The parts of a space: what a setting may be (Choice, Range), a Row, the Resources of a trial."""
+"""The parts of a space: the domain of a setting (Choice, Range), a Row, a trial's Resources."""
 
 from __future__ import annotations
 

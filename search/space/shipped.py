@@ -1,4 +1,4 @@
-"""What the package brings along: the 2019 study's recorded runs, and the space files by name.
+"""Files that the package ships: the 2019 study's recorded runs, and the space files by name.
 
 In a checkout, and where it was installed from one to be edited, the spaces stand beside the
 package; a wheel has them within it (pyproject.toml).

@@ -1,4 +1,4 @@
-"""Slips of the hand and of word processors that make YAML mean something else than it looks like.
+"""Typing mistakes that YAML reads as something else: missing spaces, look-alike characters.
 
 ``lr:[1]`` is one word to YAML, and a no-break space is a letter. What it then complains of stands
 lines away, so a file that is refused is searched for these, and read again without them.

@@ -54,7 +54,7 @@ class Lines(NamedTuple):
 
 
 class Document(NamedTuple):
-    """What a YAML file says, in plain lists and mappings."""
+    """A YAML file as plain lists and mappings, with its lines."""
 
     data: dict[str, Any]
     """Single values are text, None where there is none."""
@@ -64,7 +64,7 @@ class Document(NamedTuple):
     """What is wrong in single lines, whatever they mean."""
 
     def located(self, findings: Iterable[Finding]) -> list[Problem]:
-        """Return findings with their lines: of what the file does not say, that of what has it."""
+        """Return findings with their lines: where a key is not there, the nearest one above it."""
         return [Problem(self._line(each), label(each.place), each.text) for each in findings]
 
     def _line(self, finding: Finding) -> int:
