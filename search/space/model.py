@@ -41,7 +41,7 @@ class SearchSpace:
     metric: str = "val_acc"
     mode: str = "max"
     prune: dict[str, Any] = field(default_factory=pruning)
-    """Each of spec.RULES by name: False, or its options by name, or True where it has none;
+    """Each of prune.RULES by name: False, or its options by name, or True where it has none;
     and control, a share."""
     resources: Resources = field(default_factory=Resources)
     data: str | None = None
