@@ -13,7 +13,7 @@ import pandas as pd
 from facesiam.config import TrialConfig, Value
 from facesiam.config.settings import did_you_mean
 from search.analysis.formatting import NOTHING, counted, interval, number, percent, shown_value
-from search.analysis.frames import load, objective
+from search.analysis.frames import load
 from search.analysis.rule_audit import decided, lost_by_stopping, near_best
 from search.analysis.trial_table import UNTESTED, differing
 from search.pruning.history import LEVEL, History, departure
@@ -71,13 +71,15 @@ def story(run: str | Path, trial: str) -> str:
     names = list(trials["trial"])
     if trial not in names:
         raise RunError(f"{run}: no trial {trial}{_nearest(trial, names)}")
+    space = load_space(folder_of(run) / "space.yaml", of_run=True)
+    chance = space.prune["chance"]
     record = TrialRecord(
         trials,
         names.index(trial),
         epochs[epochs["trial"] == trial],
         settings(run)[trial].to_dict(),
-        objective(run).metric,
-        _level(run),
+        space.metric,
+        float(chance["level"]) if chance else LEVEL,
     )
     line = read_trials(folder_of(run))[trial]
     parts = {
@@ -98,11 +100,6 @@ def story(run: str | Path, trial: str) -> str:
     if log := line.get("log"):
         lines += ["its log ended with", *(f"    {text}" for text in log)]
     return "\n".join([f"{title}: {record.trial['status']}", *lines])
-
-
-def _level(run: str | Path) -> float:
-    chance = load_space(folder_of(run) / "space.yaml", of_run=True).prune["chance"]
-    return float(chance["level"]) if chance else LEVEL
 
 
 def _settings(record: TrialRecord) -> str:
