@@ -73,19 +73,9 @@ def run(
         Foreign: another program writes to the run, so this search has left it.
     """
     setup = shares.setup
-    recorder = Recorder(
-        SearchState.replay(shares.space, setup.run),
-        setup.run,
-        table,
-        shares,
-        key,
-        reusable,
-        storage=mirror.bucket if mirror else None,
-        sweep=mirror.sweep if mirror else None,
-    )
+    state = SearchState.replay(shares.space, setup.run)
+    recorder = Recorder(state, setup.run, table, shares, key, reusable, mirror)
     recorder.start()
-    if mirror:
-        mirror.on_lost = recorder.lost
     _make_private_folder(setup)
     _fit(_tuner(recorder, shares, trainable or FaceTrial), recorder, on_ray_death or _show_death)
     _remove_secrets(setup)

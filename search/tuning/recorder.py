@@ -13,11 +13,11 @@ from ray import tune
 
 from facesiam.config import EpochMetrics
 from facesiam.fingerprint import Key
-from facesiam.storage import Folder, Storage
-from facesiam.storage import sweep as storage_sweep
+from facesiam.storage import Folder, sweep
 from search.pruning.stop_decision import StopDecision
 from search.resources.allocation import Allocation
 from search.runs.journal_writer import Journal
+from search.runs.mirror import Mirror
 from search.runs.reuse import ReusableTrial
 from search.tuning import failures
 from search.tuning.live_table import LiveTable
@@ -27,8 +27,6 @@ from search.tuning.search_state import INTERRUPTED, NO_STOP, SearchState, Search
 from search.tuning.shutdown import end_now
 from search.tuning.tensorboard import TensorBoard
 
-Sweep = Callable[[Callable[[], Mapping[str, set[str]]]], None]
-"""Removes the files of the trials that are over, which it asks for, by folder, when it does."""
 EPOCH_FIELDS = tuple(item.name for item in fields(EpochMetrics))
 OF_PAIRS = ("val_distinct", "val_right")
 """Of an epoch's validation pairs: how many are not of the pictures of an earlier one, and which
@@ -64,8 +62,7 @@ class Recorder(tune.Callback):
         shares: what each trial gets; None: one that runs out of memory cannot get more.
         key: gives a trial's key; None: none has one.
         reusable: finished trials of earlier runs, by key, that are not run again.
-        storage: where weights and states lie; None: in the run's folder.
-        sweep: removes files; None: at once, from the storage.
+        mirror: brings the run to where it lies; None: it lies in its folder.
     """
 
     def __init__(
@@ -76,14 +73,12 @@ class Recorder(tune.Callback):
         shares: Allocation | None = None,
         key: Key | None = None,
         reusable: Mapping[str, ReusableTrial] | None = None,
-        storage: Storage | None = None,
-        sweep: Sweep | None = None,
+        mirror: Mirror | None = None,
     ) -> None:
         self.state, self.space = state, state.space
         self.run, self.table, self.shares = run, table, shares
         self.key, self.reusable = key, reusable or {}
-        self.storage = storage or Folder(run)
-        self.sweep = sweep or (lambda over: storage_sweep(self.storage, over()))
+        self.mirror, self.storage = mirror, mirror.bucket if mirror else Folder(run)
         self.retries = failures.Retries()
         self.stop: SearchStop | None = None
         """Why no trial starts any more; None: nothing keeps them."""
@@ -104,10 +99,12 @@ class Recorder(tune.Callback):
             if past.missing is not None:
                 self.journal.trial(past.trial, past.status, **past.missing)
             self.table.ended(past.trial, past.status, past.value, past.reason, earlier=True)
+        if self.mirror:
+            self.mirror.on_lost = self.lost
         if isinstance(self.storage, Folder):  # of workers that were killed while they wrote
             waiting = {suggestion.trial for suggestion in self.state.waiting}
             self.storage.clear_halves(self.state.ended | waiting)
-        self.sweep(self.state.removable)
+        self._sweep()
 
     def next(self) -> Suggestion | None:
         """Return the next trial to run, or None when there is none, or none yet."""
@@ -177,9 +174,7 @@ class Recorder(tune.Callback):
         self.table.epoch(name, metrics)
 
     @ends_search_on_failure
-    def on_trial_complete(
-        self, iteration: int, trials: list[Any], trial: Any, **info: Any
-    ) -> None:
+    def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """Note that a trial ran to its end, or why it was stopped."""
         forget_results(trial)
         stop = self.state.scheduler.stops.get(trial.config["trial"])
@@ -221,7 +216,7 @@ class Recorder(tune.Callback):
         if not self.journal_failed:
             for name in list(self.state.running):
                 self._interrupt(name)
-            self.sweep(self.state.removable)  # what is swept is what the journal says is over
+            self._sweep()  # what is swept is what the journal says is over
         left = self.state.running or self.state.interrupted or self.state.waiting
         ended = self.state.exhausted and not left and not self.journal_failed
         return None if ended else self.stop or SearchStop(StopReason.INTERRUPTED)
@@ -251,8 +246,7 @@ class Recorder(tune.Callback):
         value = self.state.end(name, status, stop.rule if stop else None)
         self.trials.pop(name, None)
         self.retries.forget(name)
-        # Those of all trials: a worker may still have been writing when its trial was stopped.
-        self.sweep(self.state.removable)
+        self._sweep()
         self.events.ended(name, settings, value, self.space.metric)
         spared = self.state.scheduler.controls.get(name)
         shown = stop or spared
@@ -296,6 +290,13 @@ class Recorder(tune.Callback):
                 f"{name}: ranked as {reused.run}/{reused.trial} was, but its weights are not "
                 f"kept: {missing}; search.retrain trains it again"
             )
+
+    def _sweep(self) -> None:
+        """Remove the files of all trials that have ended, as a worker may have written since."""
+        if self.mirror:
+            self.mirror.sweep(self.state.removable)
+        else:
+            sweep(self.storage, self.state.removable())
 
     def _give_more(self, name: str, reason: str) -> bool:
         """Queue a trial again with twice its share, where there is more to give; say whether."""
