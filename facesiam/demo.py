@@ -1,6 +1,6 @@
 """Are these two faces the same person: ``python -m facesiam.demo WEIGHTS [IMAGE_A IMAGE_B]``.
 
-With two images it judges them. Without, it draws pairs of the test split as the documents' demo
+With two images it judges them. Without, it draws pairs of the test split as the 2019 study's demo
 does, a row of different people and then a row of the same person, with the test accuracy above.
 """
 
