@@ -65,7 +65,7 @@ Settings = dict[str, Value]
 Row = dict[str, Any]
 
 
-class Suggester(Protocol):
+class SamplerUnderTest(Protocol):
     """What a search asks of a sampler."""
 
     def ask(self, scheduler: Scheduler) -> tuple[str, Settings] | None:
@@ -84,12 +84,12 @@ class Ours:
     """search.tuning.sampler, with the space's algorithm."""
 
     def __init__(self, space: SearchSpace) -> None:
-        self.space, self.suggester = space, Sampler(space)
+        self.space, self.sampler = space, Sampler(space)
 
     def ask(self, scheduler: Scheduler) -> tuple[str, Settings] | None:
         """Return the next trial, as the Recorder does."""
         going = scheduler.histories.items()
-        found = self.suggester.next({name: progress_of(it, self.space) for name, it in going})
+        found = self.sampler.next({name: progress_of(it, self.space) for name, it in going})
         return (found.trial, found.settings) if found else None
 
     def epoch(self, trial: str, number: int, score: float) -> None:
@@ -101,7 +101,7 @@ class Ours:
         """Report a trial's end as the Recorder does."""
         history = scheduler.histories.get(trial)
         went = progress_of(history, self.space) if history else None
-        self.suggester.tell(
+        self.sampler.tell(
             trial,
             score,
             scheduler.step(trial) if history else 1,
@@ -192,7 +192,7 @@ class Before(Optuna):
         return name, settings
 
 
-SAMPLERS: dict[str, Callable[[SearchSpace], Suggester]] = {
+SAMPLERS: dict[str, Callable[[SearchSpace], SamplerUnderTest]] = {
     "ours": Ours,
     "before": Before,
     "optuna": Optuna,
@@ -226,7 +226,7 @@ def measured(settings: Settings, epoch: int, rng: random.Random) -> Row:
     }
 
 
-def search(space: SearchSpace, sampler: Suggester, workers: int) -> list[Settings]:
+def search(space: SearchSpace, sampler: SamplerUnderTest, workers: int) -> list[Settings]:
     """Run a search of simulated nets; return the settings of its trials in their order."""
     scheduler, rng, order = Scheduler(space), random.Random(space.seed), list[Settings]()
     events: list[tuple[float, int, int, str]] = []  # time, trial's number, its epoch, its name

@@ -152,13 +152,13 @@ def test_as_many_trials_as_it_says_do_not_depend_on_any_score(
     space = searched(tmp_path, f"trials: {trials}")
     found = []
     for sign in (1, -1):
-        suggester, settings, running = Sampler(space), list[Any](), list[Any]()
-        while suggestion := suggester.next():
+        sampler, settings, running = Sampler(space), list[Any](), list[Any]()
+        while suggestion := sampler.next():
             settings.append(suggestion.settings)
             running.append(suggestion)
             if len(running) == at_once:
                 ended = running.pop(0)
-                suggester.tell(ended.trial, sign * float(ended.settings["lr"]), 5, "done")
+                sampler.tell(ended.trial, sign * float(ended.settings["lr"]), 5, "done")
         found.append(settings)
     same = [a == b for a, b in zip(*found, strict=True)]
     chosen = who_chooses(space, at_once)[1]

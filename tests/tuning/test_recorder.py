@@ -1,4 +1,4 @@
-"""The recorder, told by hand what Ray would tell it: which weights stay, what is taken up."""
+"""The recorder under Ray's events, sent by hand: which weights stay, what a resumed run goes on with."""
 
 from __future__ import annotations
 

@@ -50,12 +50,12 @@ def score(suggestion: Suggestion) -> float:
     return 0.9 - 0.1 * abs(math.log10(float(suggestion.settings["lr"])) + 3)
 
 
-def drain(suggester: Sampler, most: int = 1000) -> list[Suggestion]:
+def drain(sampler: Sampler, most: int = 1000) -> list[Suggestion]:
     """Run a search of made-up trials to its end, or to `most` trials."""
     found = []
-    while len(found) < most and (suggestion := suggester.next()):
+    while len(found) < most and (suggestion := sampler.next()):
         found.append(suggestion)
-        suggester.tell(suggestion.trial, score(suggestion), 5, "done")
+        sampler.tell(suggestion.trial, score(suggestion), 5, "done")
     return found
 
 
@@ -104,14 +104,14 @@ def test_tpe_does_not_imitate_what_a_rule_has_stopped(tmp_path: Path) -> None:
 
     def above(rule: str | None) -> int:
         one = dataclasses.replace(space(tmp_path, CONTINUOUS, "tpe"), trials=60)
-        suggester, high = Sampler(one), list[bool]()
-        while suggestion := suggester.next():
+        sampler, high = Sampler(one), list[bool]()
+        while suggestion := sampler.next():
             lr = math.log10(float(suggestion.settings["lr"]))
             high.append(lr > -3)
             if high[-1]:
-                suggester.tell(suggestion.trial, 0.95, 2, "stopped", rule)
+                sampler.tell(suggestion.trial, 0.95, 2, "stopped", rule)
             else:
-                suggester.tell(suggestion.trial, 0.8 - 0.1 * abs(lr + 4), 60, "done")
+                sampler.tell(suggestion.trial, 0.8 - 0.1 * abs(lr + 4), 60, "done")
         return sum(high[20:])
 
     assert [above(rule) <= 8 for rule in ("diverged", "dead", "chance")] == [True] * 3
@@ -120,18 +120,18 @@ def test_tpe_does_not_imitate_what_a_rule_has_stopped(tmp_path: Path) -> None:
 
 def in_the_dead_region(one: SearchSpace, seed: int) -> float:
     """The share of trials 13 to 24 with lr >= 2e-4, where nets guess until a rule stops them."""
-    suggester, later = Sampler(dataclasses.replace(one, seed=seed)), list[bool]()
+    sampler, later = Sampler(dataclasses.replace(one, seed=seed)), list[bool]()
     for number in range(24):
-        suggestion = suggester.next()
+        suggestion = sampler.next()
         assert suggestion
         lr = float(suggestion.settings["lr"])
         if number >= 12:
             later.append(lr >= 2e-4)
         if lr >= 2e-4:
-            suggester.tell(suggestion.trial, 0.50, 7, "stopped")
+            sampler.tell(suggestion.trial, 0.50, 7, "stopped")
         else:
             value = 0.78 + 0.01 * (math.log10(2e-4) - math.log10(lr))
-            suggester.tell(suggestion.trial, value, 3, "stopped")
+            sampler.tell(suggestion.trial, value, 3, "stopped")
     return sum(later) / len(later)
 
 
@@ -148,10 +148,10 @@ def test_the_start_up_leaves_tpe_most_of_the_trials(tmp_path: Path, trials: int)
     one = dataclasses.replace(space(tmp_path, CONTINUOUS, "tpe"), trials=trials)
     found = []
     for sign in (1, -1):
-        suggester, settings = Sampler(one), list[Any]()
-        while suggestion := suggester.next():
+        sampler, settings = Sampler(one), list[Any]()
+        while suggestion := sampler.next():
             settings.append(suggestion.settings)
-            suggester.tell(suggestion.trial, sign * float(suggestion.settings["lr"]), 5, "done")
+            sampler.tell(suggestion.trial, sign * float(suggestion.settings["lr"]), 5, "done")
         found.append(settings)
     same = [a == b for a, b in zip(*found, strict=True)]
     assert all(same[: one.startup()]) and not any(same[one.startup() + 1 :])
@@ -177,14 +177,14 @@ def test_trials_that_run_count_for_what_they_have_reached(tmp_path: Path) -> Non
     one = dataclasses.replace(space(tmp_path, CONTINUOUS, "tpe"), trials=60)
     rates, blind = list[float](), list[float]()
     for seed in range(10):
-        suggester, running = Sampler(dataclasses.replace(one, seed=seed)), dict[str, Progress]()
+        sampler, running = Sampler(dataclasses.replace(one, seed=seed)), dict[str, Progress]()
         for number in range(20):
             learns, name = number < 5, f"{number:04d}"
-            suggester.replay(name, {"lr": 1e-5 if learns else 1e-4 * 1.6**number})
+            sampler.replay(name, {"lr": 1e-5 if learns else 1e-4 * 1.6**number})
             scores = (0.5, 0.7) if learns else (0.5, 0.51)
             running[name] = Progress(scores, 60, learned=learns)
         for seen, found in ((running, rates), ({}, blind)):
-            suggestion = suggester.next(seen)
+            suggestion = sampler.next(seen)
             assert suggestion
             found.append(math.log10(float(suggestion.settings["lr"])))
     assert sum(rates) / 10 < -4.5 < -4 < sum(blind) / 10
@@ -229,10 +229,10 @@ def test_in_a_finite_space_tpe_goes_on_by_scores_where_its_draws_were_tried(
     middle = sorted(worth(settings) for settings in whole.grid())[120]
     for seed in range(3):
         called.clear()
-        suggester, scores = Sampler(dataclasses.replace(whole, seed=seed)), dict[str, float]()
-        while suggestion := suggester.next():
+        sampler, scores = Sampler(dataclasses.replace(whole, seed=seed)), dict[str, float]()
+        while suggestion := sampler.next():
             scores[suggestion.trial] = worth(suggestion.settings)
-            suggester.tell(suggestion.trial, scores[suggestion.trial], 5, "done")
+            sampler.tell(suggestion.trial, scores[suggestion.trial], 5, "done")
         fallbacks = [scores[name] for name in called]
         assert len(fallbacks) >= 5 and sum(fallbacks) / len(fallbacks) > middle + 0.015
         assert max(scores.values()) == max(map(worth, whole.grid()))
@@ -244,10 +244,10 @@ def test_near_exhaustion_random_draws_any_of_what_is_left(tmp_path: Path) -> Non
     left = list(one.grid())[-3:]
     counts = [0, 0, 0]
     for seed in range(60):
-        suggester = Sampler(dataclasses.replace(one, seed=seed))
+        sampler = Sampler(dataclasses.replace(one, seed=seed))
         for number, settings in enumerate(list(one.grid())[:-3]):
-            suggester.replay(f"{number}", settings)
-        suggestion = suggester._untried("x")
+            sampler.replay(f"{number}", settings)
+        suggestion = sampler._untried("x")
         assert suggestion
         counts[left.index(suggestion.settings)] += 1
     # Binomial (60, 1/3) lies within 8 and 33 in all but 4 of 10,000 cases.
@@ -265,11 +265,11 @@ search:
   lr: {low: 1e-6, high: 1e-1, log: true, when: {net: vgg16_bn}}
 trials: 30
 """
-    suggester, found = Sampler(space(tmp_path, text, algorithm)), list[Suggestion]()
-    while suggestion := suggester.next():
+    sampler, found = Sampler(space(tmp_path, text, algorithm)), list[Suggestion]()
+    while suggestion := sampler.next():
         found.append(suggestion)
         good = suggestion.settings["net"] == "alexnet"
-        suggester.tell(suggestion.trial, 0.9 if good else 0.6, 5, "done")
+        sampler.tell(suggestion.trial, 0.9 if good else 0.6, 5, "done")
     assert len({json.dumps(s.settings) for s in found}) == len(found) == 30
     assert sum(s.settings["net"] == "alexnet" for s in found) == 1
 
@@ -293,10 +293,10 @@ search:
 def test_what_was_tried_elsewhere_does_not_end_a_finite_space_early(tmp_path: Path) -> None:
     """A resumed run has trials of before its space was narrowed."""
     one = space(tmp_path, FINITE, "tpe")
-    suggester = Sampler(one)
+    sampler = Sampler(one)
     for number in range(5):
-        suggester.replay(f"{number}", {"lr": 0.5 + number})
-    assert len({json.dumps(s.settings) for s in drain(suggester)}) == 12
+        sampler.replay(f"{number}", {"lr": 0.5 + number})
+    assert len({json.dumps(s.settings) for s in drain(sampler)}) == 12
 
 
 def test_rows_come_by_their_ids_with_their_settings(tmp_path: Path) -> None:

@@ -45,10 +45,10 @@ def score(settings: dict[str, Any]) -> float:
 def test_suggestions_are_those_of_optunas_own_sampler(tmp_path: Path) -> None:
     """Where every trial ends or fails, three at a time: to the last digit."""
     one = space(tmp_path, CONDITIONAL)
-    suggester, study = Sampler(one), optuna.create_study(direction="maximize")
+    sampler, study = Sampler(one), optuna.create_study(direction="maximize")
     asked: list[optuna.Trial] = []
     chosen = 0
-    while suggestion := suggester.next():
+    while suggestion := sampler.next():
         number = len(asked)
         if number > 15:
             seed = random.Random(f"4/{number}/0").getrandbits(31)
@@ -62,10 +62,10 @@ def test_suggestions_are_those_of_optunas_own_sampler(tmp_path: Path) -> None:
             ended = f"{number - 2:04d}"
             settings = one.suggest(asked[number - 3])
             if number % 7:
-                suggester.tell(ended, score(settings), 5, "done")
+                sampler.tell(ended, score(settings), 5, "done")
                 study.tell(asked[number - 3], score(settings))
             else:
-                suggester.tell(ended, None, 0, "failed", "error")
+                sampler.tell(ended, None, 0, "failed", "error")
                 study.tell(asked[number - 3], state=optuna.trial.TrialState.FAIL)
     assert chosen == 44
 
@@ -107,13 +107,13 @@ def test_configurations_are_ranked_by_the_ratio_of_optunas_densities(
 
 def test_the_best_ranked_is_what_a_finite_space_goes_on_with(tmp_path: Path) -> None:
     one = space(tmp_path, FINITE + "trials: 90")
-    suggester = Sampler(one)
+    sampler = Sampler(one)
     for number, settings in enumerate(random.Random(0).sample(list(one.grid()), 80)):
-        suggester.replay(f"{number}", settings)
-        suggester.tell(f"{number}", score(settings), 5, "done")
-    suggestion, tpe = suggester._untried("x"), suggester.tpe
+        sampler.replay(f"{number}", settings)
+        sampler.tell(f"{number}", score(settings), 5, "done")
+    suggestion, tpe = sampler._untried("x"), sampler.tpe
     assert suggestion and tpe
-    left = [settings for settings in one.grid() if suggester.pool.new(settings)]
+    left = [settings for settings in one.grid() if sampler.pool.new(settings)]
     names = [name for name, _ in one.ordered()]
     ratios = tpe.rank(tpe.points(names, [tuple(s[n] for n in names) for s in left]))
     assert suggestion.settings == left[int(np.argmax(ratios))]
@@ -125,14 +125,14 @@ def test_where_nothing_has_learned_what_was_tried_is_avoided(tmp_path: Path) -> 
     text = "search: {lr: {low: 1e-6, high: 1e-1, log: true}}\nalgorithm: tpe\ntrials: 90\n"
     near = 0
     for seed in range(20):
-        suggester = Sampler(space(tmp_path, text + f"seed: {seed}"))
+        sampler = Sampler(space(tmp_path, text + f"seed: {seed}"))
         for number in range(10):
-            suggester.replay(f"{number}", {"lr": 1e-2 * 1.1**number})
-            suggester.tell(f"{number}", 0.5, 7 + number, "stopped", "chance")
-        assert suggester.tpe
-        for good, bad in suggester.tpe._models():
+            sampler.replay(f"{number}", {"lr": 1e-2 * 1.1**number})
+            sampler.tell(f"{number}", 0.5, 7 + number, "stopped", "chance")
+        assert sampler.tpe
+        for good, bad in sampler.tpe._models():
             assert len(good._mixture_distribution.weights) == 1  # the prior alone
             assert len(bad._mixture_distribution.weights) == 11
-        suggestion = suggester.next()
+        suggestion = sampler.next()
         near += bool(suggestion) and 5e-3 < float(suggestion.settings["lr"]) < 5e-2  # type: ignore[union-attr]
     assert near <= 4  # a fifth of the range, in which a draw at random has 4

@@ -165,8 +165,8 @@ def test_tpe_suggests_near_what_is_known_to_be_good(space: SearchSpace) -> None:
     wide = dataclasses.replace(space, trials=30)
     warm, cold = Sampler(wide, known), Sampler(wide)
     far = []
-    for suggester in (warm, cold):
-        first = [one for _ in range(8) if (one := suggester.next())]
+    for sampler in (warm, cold):
+        first = [one for _ in range(8) if (one := sampler.next())]
         away = [abs(math.log10(float(one.settings["lr"]) / 1.4e-3)) for one in first]
         far.append(sum(away) / len(away))
     assert far[0] < 0.6 < far[1]  # decades; a draw by chance is 1.1 away
