@@ -1,4 +1,4 @@
-"""A bucket, or another place behind a URL that pyarrow or fsspec knows, as a run's storage."""
+"""The storage of a run in a bucket, or behind another URL that pyarrow or fsspec knows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PATIENCE = (1, 2, 4, 8)
 
 
 def is_url(where: str | Path) -> bool:
-    """Say whether this names something else than a path of this machine."""
+    """Return whether this is a URL, and not a path of this machine."""
     return "://" in str(where)
 
 
@@ -29,12 +29,12 @@ def join(url: str, name: str) -> str:
 
 
 class Bucket:
-    """A place behind a URL. What is written appears when it is complete.
+    """A place behind a URL. A written file appears when it is complete.
 
     Args:
         url: such as s3://bucket/runs/code2; options of the file system as its query, such as
             ?endpoint_override=http://127.0.0.1:9000 for a server of one's own.
-        patience: seconds between attempts.
+        patience: seconds between the attempts.
 
     Raises:
         StorageError: no such kind of URL.
@@ -78,7 +78,7 @@ class Bucket:
             self._patiently(str(name), lambda: self.system.delete_file(self._at(str(name))))
 
     def exists(self, name: str) -> bool:
-        """Say whether there is a file of this name."""
+        """Return whether there is a file of this name."""
         (info,) = self._patiently(name, lambda: self.system.get_file_info([self._at(name)]))
         return bool(info.is_file)
 
@@ -87,7 +87,7 @@ class Bucket:
         self._patiently(str(name), lambda: self._copy(file, str(name)))
 
     def download(self, name: str, file: Path) -> bool:
-        """Copy a file from there, if it is there; say whether it is."""
+        """Copy a file to this machine, if it exists; return whether it does."""
         from pyarrow.fs import LocalFileSystem, copy_files
 
         if not self.exists(name):
@@ -170,7 +170,7 @@ def _system(url: str) -> tuple[Any, str]:
 
 
 def reason_of(error: BaseException) -> str:
-    """Return what the system said: torch hides that of a full disk behind an error of its own."""
+    """Return the system's text, which torch hides behind an error of its own."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.strerror:

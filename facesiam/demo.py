@@ -1,7 +1,7 @@
-"""Are these two faces the same person: ``python -m facesiam.demo WEIGHTS [IMAGE_A IMAGE_B]``.
+"""Predict whether two faces are one person: ``python -m facesiam.demo WEIGHTS [IMAGE_A IMAGE_B]``.
 
-With two images it judges them. Without, it draws pairs of the test split as the 2019 study's demo
-does, a row of different people and then a row of the same person, with the test accuracy above.
+With two images, their prediction is drawn. Without, pairs of the test split are, as in the 2019
+study: a row of different people, then a row of the same person, with the test accuracy above.
 """
 
 from __future__ import annotations
@@ -51,17 +51,17 @@ class Prediction:
 
     @property
     def caption(self) -> str:
-        """The verdict and how sure the net is of it."""
+        """The prediction and its probability."""
         if math.isnan(self.same):
             return UNKNOWN
         return f"{SAME if self.same > 0.5 else DIFFERENT} ({max(self.same, 1 - self.same):.0%})"
 
     @property
     def colour(self) -> tuple[int, int, int]:
-        """Green for a right verdict, red for a wrong one, black where the truth is not known."""
+        """Green for a right prediction, red for a wrong one, black for unknown truth."""
         if self.truth is None:
             return INK
-        if math.isnan(self.same):  # no verdict is no right one
+        if math.isnan(self.same):  # no prediction counts as wrong
             return RED
         return GREEN if (self.same > 0.5) == self.truth else RED
 
@@ -98,7 +98,7 @@ def _main(options: argparse.Namespace) -> int:
 
 
 def predict_files(net: SiameseNet, config: TrialConfig, first: Path, second: Path) -> Prediction:
-    """Judge two image files, brought to the geometry that the net was trained with.
+    """Predict for two image files, brought to the geometry that the net was trained with.
 
     Raises:
         DataError: a file is missing or is no image.
@@ -113,11 +113,11 @@ def predict_files(net: SiameseNet, config: TrialConfig, first: Path, second: Pat
 def predict_test_pairs(
     net: SiameseNet, config: TrialConfig, options: argparse.Namespace, trained_on: str | None
 ) -> tuple[str, list[list[Prediction]]]:
-    """Judge every test pair; return a title with the accuracy, and the rows to draw.
+    """Predict for every test pair; return a title with the accuracy, and the rows to draw.
 
     Raises:
-        DataError: no data, or other data than the net was trained on: of that, the test people
-            may be ones that it has seen.
+        DataError: no data, or other data than the net was trained on, whose test people it may
+            have seen.
     """
     data = prepare(options.data, [config.geometry])
     if trained_on not in (None, data.key):
@@ -155,7 +155,7 @@ def predict_test_pairs(
 
 
 def draw(title: str, rows: list[list[Prediction]]) -> Image.Image:
-    """Draw rows of pairs, each with its verdict under it, and the title above."""
+    """Draw rows of pairs, each above its prediction, under a title."""
     top = TITLE if title else GAP
     cell_wide, cell_high = 2 * SIDE + 2 * GAP, SIDE + CAPTION + GAP
     size = (GAP + cell_wide * max(map(len, rows)), top + cell_high * len(rows))

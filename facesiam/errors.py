@@ -1,4 +1,4 @@
-"""UserError: what is wrong with a user's input or files, in one sentence ready to be shown."""
+"""The errors that a user can mend, and text made safe to print."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 LONGEST_LINE = 600
-"""Characters of one line of a message; a value of 100,000 letters is no help to anybody."""
+"""Largest number of characters of a line of a message."""
 _CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f"
     "\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
@@ -15,7 +15,7 @@ _CONTROL = re.compile(
 
 
 class UserError(Exception):
-    """Something that the user can mend. A command prints its text and exits with 2.
+    """An error that the user can mend. A command prints its text and exits with 2.
 
     Each domain has a subclass of its own. The text is made safe when it is shown: control
     characters of whatever was read are written as escapes, and endless lines are shortened.
@@ -38,7 +38,7 @@ class FileError(UserError, ValueError):
 
 
 class MissingFileError(FileError):
-    """There is no such file."""
+    """A file that does not exist."""
 
 
 class NetError(UserError, ValueError):
@@ -46,11 +46,11 @@ class NetError(UserError, ValueError):
 
 
 class StorageError(UserError, OSError):
-    """What could not be written or read; the text names it and says why."""
+    """Storage that cannot be written or read; the text names the file and says why."""
 
 
 class WeightsError(UserError, ValueError):
-    """Weights that cannot be had or do not fit; the text says what to do."""
+    """Weights that are not available or do not fit; the text says what to do."""
 
 
 def shown(text: object, longest: int = LONGEST_LINE) -> str:

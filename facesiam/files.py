@@ -1,8 +1,7 @@
-"""Reading files that may be damaged, and writing files that must not be.
+"""Reading files that may be damaged, and writing files whole or not at all.
 
-``read_bytes``, ``read_json`` and ``exists`` are for every file that a user, a crash or another
-program may have changed: whatever is there, a UserError says in one sentence why it cannot be
-used.
+``read_bytes``, ``read_json`` and ``exists`` are for files that a user, a crash or another program
+may have changed: where one cannot be used, a UserError says why in one sentence.
 ``atomic`` is the one way in which a whole file is written.
 """
 
@@ -22,15 +21,15 @@ from typing import Any, BinaryIO
 from facesiam.errors import FileError, MissingFileError, reason
 
 MOST_BYTES = 2**30
-"""Of a file that is read whole. Nothing that these packages write comes near it, weights apart."""
+"""Largest file in bytes that is read whole. These packages write none near it, except weights."""
 
 
 def exists(path: Path) -> bool:
-    """Return whether something is at a path; a link that leads nowhere is something.
+    """Return whether anything is at a path, be it a broken link.
 
     Raises:
-        FileError: that cannot be told: the name is too long, a folder on the way may not be
-            entered, or links lead round in a circle.
+        FileError: that is not known, as the name is too long, a folder on the way may not be
+            entered, or links form a circle.
     """
     return _lstat(path) is not None
 
@@ -75,8 +74,8 @@ def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
     """Return the content of a regular file.
 
     Args:
-        path: of the file; a link to a regular file will do.
-        most: bytes that it may have.
+        path: of the file, or of a link to one.
+        most: largest size in bytes.
 
     Raises:
         MissingFileError: there is none.
@@ -116,7 +115,7 @@ def own_folder(root: Path, *parts: str) -> Path:
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Open a regular file to be read, never waiting.
+    """Open a regular file for reading, without ever waiting for another process.
 
     Raises:
         MissingFileError: there is none.
@@ -167,7 +166,7 @@ def read_json(path: Path, most: int = MOST_BYTES) -> Any:
 
 
 def digest(path: Path) -> str:
-    """Return the SHA-256 of a file's content, 64 hexadecimal digits, read once while it stays.
+    """Return the SHA-256 of a file, 64 hexadecimal digits; an unchanged file is read once.
 
     Raises:
         FileError: it cannot be read; the text says why.
@@ -181,7 +180,7 @@ def digest(path: Path) -> str:
 
 @functools.lru_cache(maxsize=64)
 def _digest(path: Path, *_stamp: int) -> str:
-    """Return the digest of a file as it is with this stamp."""
+    """Return the digest of a file; the stamp makes a changed file another one."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -205,7 +204,7 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 def publish(partial: Path, path: Path) -> None:
-    """Have a file that is complete take the place of ``path``, in the same folder.
+    """Put a complete file at ``path``, in the same folder.
 
     The content is on the disk before the name is changed, and then the name, so that after a power
     cut there is the old file or the whole new one.
@@ -231,7 +230,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def sync(path: Path) -> None:
-    """Have a file's or a folder's content on the disk before this returns."""
+    """Flush the content of a file or folder to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

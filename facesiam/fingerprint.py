@@ -1,7 +1,7 @@
-"""Hashes of what decides a trial's numbers: the trainer's code, and everything about one trial.
+"""Fingerprints: a hash of the trainer's code, and the key of a trial.
 
-Two trials with the same key are the same work: the same settings, data, trainer and pretrained
-weights.
+Two trials with the same key give the same numbers: they have the same settings, data, trainer,
+arithmetic and pretrained weights.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(str(facesiam.__file__)).parent
 TRAINER = ("config", "data", "device", "evaluation", "nets", "objective.py", "training")
-"""The packages and modules that an epoch's or a test's numbers come from."""
+"""The packages and modules that compute the numbers of an epoch or a test."""
 EXCLUDED = {
     "config/lookalikes": "words error messages",
     "config/settings": "reads values, which are in the key themselves",
@@ -44,7 +44,7 @@ EXCLUDED = {
     "nets/checkpoint": "stores weights as they are",
     "training/throughput": "measures speed and memory",
 }
-"""Modules and packages of these that cannot change a number, and why not."""
+"""Those parts of them that cannot change a number, each with the reason."""
 LIBRARIES = ("torch", "torchvision", "numpy", "pillow", "pytorch-metric-learning")
 
 
@@ -52,7 +52,7 @@ LIBRARIES = ("torch", "torchvision", "numpy", "pillow", "pytorch-metric-learning
 def trainer_version() -> str:
     """Return a hash of the trainer: its code without comments and docstrings, its libraries.
 
-    Where a definition stands, in which module and after which other, does not count.
+    The module and the place of a definition do not count.
 
     Returns:
         16 hexadecimal digits.
@@ -99,7 +99,7 @@ def _own(part: ast.stmt) -> bool:
 
 
 class Key(Protocol):
-    """Gives the key of a trial."""
+    """A function that returns the key of a trial."""
 
     def __call__(self, settings: Mapping[str, Value], ran: ComputeHistory = ..., /) -> str:
         """Return the key of a trial with these settings, of what it ran with or would."""
@@ -111,13 +111,13 @@ def keys(
     device: str = "cpu",
     threads: Callable[[str], int] = lambda net: 1,
 ) -> Key:
-    """Return what gives a trial's key.
+    """Return the function that computes a trial's key.
 
     Args:
         data: key of the data's content.
         weights: file of pretrained weights per net.
-        device: cpu or cuda: the numbers of one are not those of the other.
-        threads: how many a trial with a net has on a CPU: nor are those of one thread and of two.
+        device: cpu or cuda.
+        threads: returns the number of threads of a trial with a net, on a CPU.
     """
 
     def key(settings: Mapping[str, Value], ran: ComputeHistory | None = None) -> str:

@@ -11,7 +11,7 @@ from facesiam import cli
 
 
 def runs_elsewhere(pid: int) -> bool:
-    """Return whether another process of this machine than this one has a number and runs."""
+    """Return whether a process with this number, other than this one, runs on this machine."""
     if pid == os.getpid() or not 0 < pid < 2**31:
         return False
     try:
@@ -24,7 +24,7 @@ def runs_elsewhere(pid: int) -> bool:
 
 
 def redirect_output(path: Path) -> None:
-    """Have all that this process writes to stdout and stderr in a file, which begins empty.
+    """Write all further output of this process, stdout and stderr, to a new file.
 
     Raises:
         OSError: it cannot be written, or it is a link.

@@ -22,7 +22,7 @@ from facesiam.nets.checkpoint import save_atomically
 from facesiam.nets.weight_files import read_weights
 
 ENDINGS = {"weights": ".pt", "state": ".pt", "logs": ".log"}
-"""Of what is written for each trial, by the folder of the run that it lies in."""
+"""Suffix of a trial's file, by the folder of the run."""
 
 
 class Storage(Protocol):
@@ -63,9 +63,9 @@ def opened(where: str | Path) -> Storage:
 
 
 def sweep(storage: Storage, over: Mapping[str, Collection[str]]) -> None:
-    """Remove, from each folder named, the files of the trials named, and nothing else.
+    """Remove the files of some trials from some folders, and nothing else.
 
-    What else lies there is somebody's: a trial's of another journal, or no trial's at all.
+    Other files there may belong to a trial of another journal, or to no trial at all.
     """
     for folder, trials in over.items():
         for name in storage.names(folder):
@@ -74,7 +74,7 @@ def sweep(storage: Storage, over: Mapping[str, Collection[str]]) -> None:
 
 
 def is_of(name: str, folder: str, trials: Collection[str]) -> bool:
-    """Say whether a file of this name in a run's folder was written for one of the trials."""
+    """Return whether a file of this name in a run's folder is of one of the trials."""
     stem, dot, ending = name.rpartition(".")
     return dot + ending == ENDINGS[folder] and stem in trials
 
@@ -114,7 +114,7 @@ class Folder:
             raise StorageError(f"{target}: {reason_of(error)}") from None
 
     def names(self, folder: str) -> list[str]:
-        """See Storage; a link to a folder has none, as what it leads to is not the run's."""
+        """See Storage; a link to a folder counts as empty, as its target is not the run's."""
         with self._opened(folder) as opened:
             found = [] if opened is None else os.listdir(opened)
         return sorted(name for name in found if not name.startswith("."))
@@ -126,9 +126,9 @@ class Folder:
                 os.unlink(name.name, dir_fd=opened)
 
     def clear_halves(self, trials: Collection[str]) -> None:
-        """Remove what workers that were killed had begun to write for these trials.
+        """Remove the unfinished files of killed workers for these trials.
 
-        Only where no worker runs.
+        To be called only while no worker runs.
         """
         for folder in ("weights", "state"):
             with self._opened(folder) as opened:
@@ -154,7 +154,7 @@ class Folder:
 
 
 _HALF = re.compile(r"\.(?P<trial>.+)\.pt\.\d+-[0-9a-f]+")
-"""How ``files.atomic`` names what is not whole yet."""
+"""The names of ``files.atomic`` for unfinished files."""
 
 
 def _is_plain(name: str, folder: int | None) -> bool:

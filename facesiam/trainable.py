@@ -1,12 +1,12 @@
-"""One trial as Ray Tune runs it: the only file of this package that knows Ray.
+"""A trial as a Ray Tune trainable: the only module of this package that uses Ray.
 
-The worker is reused from trial to trial. State to resume from and the best epoch's weights go into
-the run's storage, on a thread of their own, so they outlive the worker, the driver and Ray's
-session. The weights of an epoch come before the state that follows it: a state that is there has
+A worker runs one trial after another. The state to resume from and the best epoch's weights are
+written to the run's storage by a thread of their own, and outlive the worker, the driver and Ray's
+session. The weights of an epoch are written before the state that follows it, so a saved state has
 its best epoch's weights beside it.
 
-A worker that is told to end (SIGTERM: preemption, or the driver is) saves its state within the
-epoch, after the step at hand.
+A worker that receives SIGTERM (preemption, or the driver ends) saves its state within the epoch,
+after the present step.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ from facesiam.training.loop import Halted, Training
 from facesiam.training.throughput import Share, share_of
 
 SAVING_SHARE = 0.05
-"""State is saved as often as that costs at most this share of the time."""
+"""Largest share of the time that saving the state may cost."""
 ASSUMED_BYTES_PER_SECOND = 500e6
-"""What a first save is reckoned with, before one has been timed."""
+"""Assumed speed of the first save, before one has been timed."""
 
 
 class OutOfMemory(RuntimeError):
@@ -57,25 +57,25 @@ class OutOfMemory(RuntimeError):
 
 
 class Unseen(RuntimeError):
-    """This machine does not see the run's folder: another one may."""
+    """This machine does not see the run's folder; another one may."""
 
 
 class Preempted(RuntimeError):
-    """The worker was told to end; the trial's state is saved, within its epoch."""
+    """The worker received SIGTERM; the trial's state is saved, within its epoch."""
 
 
 class FaceTrial(tune.Trainable):
-    """A trial.
+    """A trial in a Ray worker.
 
-    Its Ray config: trial, settings, data, weights, run (folder or URL), cpus, device, metric,
-    mode; `file_server`, the name of the actor that has the files which this machine does not see,
-    or None; `contents`, the SHA-256 of the weights by net, where there is such an actor; `noted`,
-    the number of its epochs that the driver has in its journal; and `keep_threshold`, the score
-    that makes its weights worth keeping, or None.
+    Its Ray config has trial, settings, data, weights, run (folder or URL), cpus, device, metric
+    and mode; `file_server`, the name of the actor that serves files which this machine does not
+    see, or None; `contents`, the SHA-256 of the weights by net, where there is such an actor;
+    `noted`, the number of its epochs in the driver's journal; and `keep_threshold`, the score from
+    which on its weights are kept, or None.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
-        """Open the data, build the net, and go on from a saved state where there is one."""
+        """Open the data, build the net, and resume from a saved state where there is one."""
         self.training: Training | None = None
         self.stepping = self.ready = False
         self.logs: Path | None = None
@@ -87,12 +87,12 @@ class FaceTrial(tune.Trainable):
         self._start(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Take the next trial: of the last one only the pixels stay, which all trials share."""
+        """Start the next trial; of the last one only the images stay, which all trials share."""
         self._start(new_config)
         return True
 
     def step(self) -> dict[str, Any]:
-        """Train one epoch, or report one that was trained before the driver could note it."""
+        """Train one epoch, or report again one that is not in the driver's journal."""
         if self.unnoted:
             return {**self.unnoted.pop(0), "done": False, "ran": self.ran, **self._said()}
         assert self.training is not None
@@ -122,7 +122,7 @@ class FaceTrial(tune.Trainable):
         """Nothing to do: ``setup`` finds the state in the run's storage."""
 
     def cleanup(self) -> None:
-        """Let go of the net."""
+        """Free the net."""
         self._forget()
 
     def _start(self, config: dict[str, Any]) -> None:
@@ -140,7 +140,7 @@ class FaceTrial(tune.Trainable):
         self.ready = True
 
     def _log(self, trial: str) -> None:
-        """Have all that this process says in a file of the trial: a crash leaves its trace there.
+        """Write the output of this process, a crash's traceback too, to the log of the trial.
 
         Raises:
             Unseen: this machine does not see the run's folder.
@@ -161,7 +161,7 @@ class FaceTrial(tune.Trainable):
         faulthandler.enable(2)
 
     def _build(self, config: dict[str, Any], state: Mapping[str, Any]) -> None:
-        """Make the trial, computed as it was before as far as this machine can."""
+        """Make the training, with the arithmetic of its earlier epochs as far as possible."""
         fetch = _fetch(config.get("file_server"))
         settings, data = (
             TrialConfig.from_dict(config["settings"]),
@@ -187,7 +187,7 @@ class FaceTrial(tune.Trainable):
         self.unnoted: list[dict[str, Any]] = []
 
     def _saved_state(self) -> dict[str, Any]:
-        """Return the state to go on from; empty: there is none, or none that can be read."""
+        """Return the state to resume from; empty where there is none, or none that can be read."""
         try:
             state: dict[str, Any] | None = self.storage.load(self.state_file)
         except WeightsError as error:
@@ -195,12 +195,12 @@ class FaceTrial(tune.Trainable):
         return state or {}
 
     def _starting_over(self, error: Exception) -> dict[str, Any]:
-        """A state that cannot be used costs its epochs, not the trial."""
+        """Report a state that cannot be used, and return an empty one."""
         print(f"{self.state_file}: starting over ({error})", flush=True)
         return {}
 
     def _resume(self, config: dict[str, Any], state: dict[str, Any]) -> None:
-        """Build the trial and have it where its state was."""
+        """Make the training and load its state."""
         try:
             self._build(config, state)
             if not state:
@@ -215,9 +215,9 @@ class FaceTrial(tune.Trainable):
             self._build(config, self._starting_over(error))  # it may be half loaded
 
     def _right(self, metrics: Mapping[str, Any]) -> str | None:
-        """Return which validation pairs were predicted right in an epoch that is the best so far.
+        """Return the validation pairs that were predicted right, if the epoch is the best so far.
 
-        By the metric of the search or by the accuracy: these are the epochs that are compared.
+        Best by the search's metric or by the accuracy: the analysis compares these epochs.
         """
         assert self.training is not None and self.training.right is not None
         before = max((row["val_acc"] for row in self.history), default=-1.0)
@@ -259,14 +259,14 @@ class FaceTrial(tune.Trainable):
         self.writer.write(self.state_file, {**self.training.state(), **kept})
 
     def _saved(self) -> Preempted:
-        """Save the state of a trial that is to end here, and return what says so."""
+        """Save the state of a trial that must end, and return the error that says so."""
         self._save()
         self.writer.flush()
         assert self.training is not None
         return Preempted(f"told to end in epoch {self.training.epoch}: its state is saved")
 
     def _told_to_end(self, number: int, frame: Any) -> None:
-        """Save the state: after the step at hand, or at once where no epoch is being trained."""
+        """Handle SIGTERM: save the state, after the present step or, between epochs, at once."""
         training = self.training
         if training is not None and self.stepping and not training.halt.is_set():
             training.halt.set()
@@ -279,7 +279,7 @@ class FaceTrial(tune.Trainable):
             self.before(number, frame)
 
     def _said(self) -> dict[str, list[str]]:
-        """Return for the driver, and have in the trial's log, what its training said of late."""
+        """Return the training's new notes for the driver, and print them to the trial's log."""
         assert self.training is not None
         said = self.training.notes.copy()
         self.training.notes.clear()  # the list itself is what a captured step writes into
@@ -288,7 +288,7 @@ class FaceTrial(tune.Trainable):
         return {"said": said} if said else {}
 
     def _forget(self) -> None:
-        """Let go of the trial, once what it has to leave is on the disk."""
+        """Free the trial, once its files are written."""
         self.ready = False
         try:
             self.writer.flush()
@@ -302,7 +302,7 @@ class FaceTrial(tune.Trainable):
 
     @contextmanager
     def _telling_memory(self) -> Iterator[None]:
-        """Turn every form of want of memory into OutOfMemory."""
+        """Within its ``with``, turn every error of missing memory into OutOfMemory."""
         try:
             yield
         except (MemoryError, RuntimeError) as error:
@@ -322,10 +322,9 @@ def measured(
     file_server: str | None,
     contents: Mapping[str, str] | None = None,
 ) -> Share:
-    """Return what ``throughput.share_of`` finds on this machine, whether it sees the data or not.
+    """Return what ``throughput.share_of`` measures on this machine.
 
-    Where it does not, images without content stand in for them: what a step costs does not
-    depend on what is on them.
+    Where it does not see the data, empty images take their place, which cost the same.
     """
     fetch = _fetch(file_server)
     weights = local_weights(weights if settings["pretrained"] else {}, fetch, contents)
@@ -342,12 +341,12 @@ def _fetch(file_server: str | None) -> Fetch | None:
 
 
 def _fetched(file_server: str, path: Path) -> NDArray[np.uint8]:
-    """Return a file that the driver's machine has: in shared memory, once a machine."""
+    """Return a file of the driver's machine, in shared memory, once a machine."""
     refs: list[Any] = ray.get(ray.get_actor(file_server).file.remote(str(path)))
     array: NDArray[np.uint8] = ray.get(refs[0])
     return array
 
 
 def _size(training: Training) -> int:
-    """Bytes of weights and of Adam's two moments."""
+    """Return the bytes of the weights and of Adam's two moments."""
     return 3 * sum(master.nbytes for master in training.optimizer.masters.values())

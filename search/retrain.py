@@ -1,8 +1,8 @@
-"""Train one trial of a run again and test its best epoch: ``python -m search.retrain RUN``.
+"""Train a trial of a run again and test its best epoch: ``python -m search.retrain RUN``.
 
 With `--protocol` it is tested on other pairs as well, cfp-10fold being CFP's own ten folds: ten
-trainings. With `--ensemble N` nothing is trained: the weights that the run kept of its N best
-trials judge together.
+trainings. With `--ensemble N` nothing is trained: the scores of the N best trials, with the
+weights that the run kept, are averaged.
 """
 
 from __future__ import annotations
@@ -63,14 +63,22 @@ def _main(options: argparse.Namespace) -> int:
 
 
 def retrain(run: Path, options: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
-    """Train the chosen trial once per seed, and test each; return what ``test.json`` holds.
+    """Train the chosen trial once per seed, and test each net.
 
     A seed that is done, of the same settings, data, weights and code, is not trained again.
 
+    Args:
+        run: its folder.
+        options: of the command line.
+        console: for progress.
+
+    Returns:
+        The figures of each test, as in test.json; those of the ten folds are printed only.
+
     Raises:
         RunError: no such run or trial.
-        DataError: the data is gone or is not what the run was made with.
-        WeightsError: pretrained weights cannot be had.
+        DataError: the data is missing or is not what the run was made with.
+        WeightsError: pretrained weights are not available.
         ConfigError: --epochs or --seed out of bounds.
         JournalError: another command is training the same.
     """
@@ -96,7 +104,7 @@ def retrain(run: Path, options: argparse.Namespace, console: Console) -> list[di
 def _as_it_ran(
     ran: ComputeHistory, config: TrialConfig, threads: int | None
 ) -> tuple[Arithmetic, str]:
-    """Return what a trial is trained with, as it ran where this machine can, and what to say."""
+    """Return the arithmetic to train with, that of the trial if possible, and a sentence on it."""
     now = current_arithmetic(
         config.net, config.precision, "cuda" if gpu_names() else "cpu", threads
     )
@@ -122,7 +130,7 @@ def _train_and_test(
     options: argparse.Namespace,
     console: Console,
 ) -> list[dict[str, Any]]:
-    """Train each, where that is not done, and test it on every protocol that is asked for."""
+    """Train each seed that is not done, and test it on every protocol of the options."""
     asked = list(dict.fromkeys(options.protocol or [ones[0].protocol]))
     fixed = [protocol for protocol in asked if protocol != TEN_FOLD]
     objective, tested, place = frames.objective(run), [], own_folder(run, "retrain", trial)
@@ -159,7 +167,7 @@ def _train_and_test(
 
 
 def _configs(config: TrialConfig, options: argparse.Namespace) -> list[TrialConfig]:
-    """Return what is to be trained, a seed each; what cannot be is refused before it starts."""
+    """Return the settings to train, a seed each; invalid ones are refused before it starts."""
     if options.epochs is not None:
         config = dataclasses.replace(config, epochs=options.epochs)
     if TEN_FOLD in (options.protocol or ()):
@@ -257,7 +265,7 @@ def _train(
 
 
 def _data(run: Path, given: str | None, geometries: Sequence[Geometry]) -> FaceData:
-    """Open the run's data, where it was packed or from `given`; refuse other data."""
+    """Open the run's data, packed already or from `given`; refuse other data."""
     source, key = data_of(run)
     packed = cache_root() / key
     if given is None and is_packed(packed, geometries):
