@@ -10,13 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from builders import ROOT
 
 from facesiam.config import SETTINGS
 from search import results
 from search.__main__ import COMMANDS
 from search.space import SpaceError, load
 
-ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
 PAGES += sorted((ROOT / "docs").glob("*.md"))
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]

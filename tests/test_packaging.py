@@ -11,9 +11,9 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+from builders import ROOT
 from setuptools import find_namespace_packages
 
-ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 VERSION = PYPROJECT["project"]["version"]
 COMMANDS = ["run", "results", "retrain", "report", "replay", "space", "data", "demo"]

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from builders import SPACES
+from builders import REFERENCE, SPACES
 
 from search.pruning.recorded_runs import SHIPPED
 from search.replay import main
@@ -55,7 +55,7 @@ def test_wrong_input_is_told_in_a_sentence(
 
 
 def test_a_run_folder_is_as_good_as_a_folder_of_csvs(capsys: pytest.CaptureFixture[str]) -> None:
-    run_folder = CODE2.parent.parent / "ray_results" / "reference" / "code2-rows-AJK"
+    run_folder = REFERENCE / "code2-rows-AJK"
     assert main([str(CODE2), "--curves", str(run_folder), "--orders", "2"]) == 0
     assert "3 runs, 12 epochs, best val_acc 0.7345 (A)" in capsys.readouterr().out
 

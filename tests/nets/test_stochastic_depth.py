@@ -30,6 +30,17 @@ HAVE = [
     "swin_v2_t",
 ]
 
+KINDS = {*HAVE, "alexnet", "vgg11", "resnet18", "densenet121", "googlenet", "inception_v3"} | {
+    *("squeezenet1_1", "shufflenet_v2_x0_5", "mobilenet_v2", "mobilenet_v3_small", "mnasnet0_5"),
+    *("regnet_x_400mf", "resnext50_32x4d", "wide_resnet50_2", "vit_b_32"),
+}
+"""One net of each kind, the smallest; the others differ in size alone."""
+
+
+def _marked(nets: list[str]) -> list[Any]:
+    """All nets; half a second each, so those that differ in size alone are slow."""
+    return [net if net in KINDS else pytest.param(net, marks=pytest.mark.slow) for net in nets]
+
 
 class Draws(TorchDispatchMode):
     """Counts what is drawn from a generator."""
@@ -69,7 +80,7 @@ def draws(net: str, **more: Any) -> list[str]:
     return drawn.seen
 
 
-@pytest.mark.parametrize("net", NETS)
+@pytest.mark.parametrize("net", _marked(NETS))
 def test_without_dropout_and_stochastic_depth_nothing_is_drawn(net: str) -> None:
     assert draws(net) == []
 
@@ -121,11 +132,14 @@ def test_two_passes_are_equal_to_the_digit_unless_branches_are_left_out(net: str
 
 @pytest.mark.parametrize(
     "net",
-    [
-        net
-        for net in NETS
-        if own_stochastic_depth(net) and not net.startswith("efficientnet_lite")  # of its package
-    ],
+    _marked(
+        [
+            net
+            for net in NETS
+            if own_stochastic_depth(net)
+            and not net.startswith("efficientnet_lite")  # of its package
+        ]
+    ),
 )
 def test_the_rates_are_the_authors(net: str) -> None:
     """The last block's; EfficientNet's n blocks have 0, 1/n, … (n - 1)/n of theirs."""

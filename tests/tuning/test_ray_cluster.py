@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 import ray
+from builders import ROOT
 from ray.tune.experiment import Trial
 
 from search.resources.allocation import DriverError
 from search.tuning import ray_cluster
 
-ROOT = Path(__file__).parents[2]
 OWNER = ROOT / "search" / "tuning" / "ray_cluster.py"
 
 
