@@ -1,4 +1,4 @@
-"""What a journal lacks: numbers that no line has, and epochs that a trial must have had."""
+"""Gaps in a journal: line numbers that are missing, and epochs that a trial must have had."""
 
 from __future__ import annotations
 
@@ -8,41 +8,41 @@ from typing import Any
 
 from search.runs.line_format import EPOCHS, REPAIR, TRIALS, JournalError
 
-NAMED = 5
-"""So many trials are named in a message, and so many ranges of numbers."""
+MAX_NAMED = 5
+"""The most trials, and ranges of numbers, that a message names."""
 NO_RULE = (None, "error", "interrupted")
-"""What stands for the rule where none stopped a trial."""
+"""Values of `stop_rule` of trials that no rule stopped."""
 
 
-class Watch:
-    """Sees the lines of a journal pass by, in their order, and says at the end what is missing."""
+class GapDetector:
+    """Looks at the lines of a journal in order, and says at the end what is missing."""
 
     def __init__(self, run: Path) -> None:
         self.run = run
         self.number = 0
         self.lines: list[tuple[int, int]] = []
-        """Ranges of numbers that no line has."""
+        """Ranges of missing numbers, first and last."""
         self.trials: dict[str, dict[str, Any]] = {}
-        """Of each trial the fields that say how many epochs it must have."""
+        """By trial the fields that say how many epochs it must have."""
         self.epochs: dict[str, int] = {}
-        """How many of each trial are there without a hole."""
+        """By trial the number after its last epoch."""
         self.holes: dict[str, set[int]] = {}
         self.strays: dict[str, None] = {}
-        """Trials of which only epochs are there, in their order."""
+        """Trials that have epochs and no line of their own, in order."""
 
     def over(
         self, events: Iterable[tuple[str, dict[str, Any]]]
     ) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield the events, having seen each."""
+        """Yield the events unchanged, after looking at each."""
         for name, row in events:
             self._see(name, row)
             yield name, row
 
     def close(self) -> None:
-        """Say what is missing.
+        """Raise an error where something is missing.
 
         Raises:
-            JournalError: something is; the text says what, and how to go on.
+            JournalError: says what is missing, and what to do.
         """
         missing = {trial: lost for trial in self.trials if (lost := self._lost(trial))}
         if not self.lines and not missing and not self.strays:
@@ -90,13 +90,13 @@ class Watch:
         self.epochs[trial] = max(have, epoch + 1)
 
     def _lost(self, trial: str) -> list[int]:
-        """Return the epochs that a trial must have had, and that are not there."""
+        """Return the missing epochs of a trial."""
         have = self.epochs.get(trial, 0)
-        return [*sorted(self.holes.get(trial, ())), *range(have, due(self.trials[trial]))]
+        return [*sorted(self.holes.get(trial, ())), *range(have, epochs_due(self.trials[trial]))]
 
 
-def due(known: Mapping[str, Any]) -> int:
-    """Return how many epochs a trial must have, by what is noted of it.
+def epochs_due(known: Mapping[str, Any]) -> int:
+    """Return how many epochs the journal must have of a trial.
 
     Args:
         known: `status`, `planned` epochs, `stop_rule` and `stop_epoch`, as far as they are known.
@@ -123,5 +123,5 @@ def _range(first: int, last: int) -> str:
 
 
 def _listed(parts: list[str]) -> str:
-    more = f" and {len(parts) - NAMED} more" if len(parts) > NAMED else ""
-    return ", ".join(parts[:NAMED]) + more
+    more = f" and {len(parts) - MAX_NAMED} more" if len(parts) > MAX_NAMED else ""
+    return ", ".join(parts[:MAX_NAMED]) + more

@@ -20,7 +20,7 @@ from facesiam.errors import FileError, MissingFileError, shown
 from facesiam.files import open_regular
 from search.runs import line_format
 from search.runs.field_checks import is_whole
-from search.runs.gaps import Watch
+from search.runs.gaps import GapDetector
 from search.runs.line_format import (
     EPOCHS,
     LONGEST,
@@ -46,15 +46,15 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 def read_events(run: Path) -> Iterator[Event]:
     """Yield every line with the name of its file, in the order in which they were written.
 
-    Those of before they had numbers come first, trial by trial: its first line, epochs, others.
-    What a driver writes while this reads is left out.
+    Lines without a number, of older versions, come first, trial by trial: its first line, its
+    epochs, its other lines. Lines that a driver writes during the call are left out.
 
     Raises:
         JournalError: a file cannot be read, a line is no record of a trial, or, at the end, lines
             are missing; the text says which.
     """
     # Numbers are given in order: when the last one was seen, all lines before it are there.
-    last, watch = last_number(run), Watch(run)
+    last, watch = last_number(run), GapDetector(run)
     yield from watch.over(_unnumbered(run))
     numbered = (_numbered(run, name, last) for name in (TRIALS, EPOCHS))
     yield from watch.over(heapq.merge(*numbered, key=lambda event: event[1]["n"]))
@@ -80,7 +80,7 @@ def read_epochs(run: Path) -> dict[str, list[EpochLine]]:
 
 
 def read(run: Path) -> tuple[dict[str, TrialLine], dict[str, list[EpochLine]]]:
-    """Return what ``read_trials`` and ``read_epochs`` do, of one moment.
+    """Return what ``read_trials`` and ``read_epochs`` return, both of the same moment.
 
     Raises:
         JournalError: as ``read_events``.
@@ -131,9 +131,9 @@ def last_number(run: Path) -> int:
 
 def _records(run: Path, name: str) -> Iterator[dict[str, Any]]:
     for number, row in json_lines(run / name):
-        if why := line_format.problem(row, name == EPOCHS):
+        if why := line_format.invalid_line(row, name == EPOCHS):
             raise JournalError(f"{run / name}: line {number}, {why}; {REPAIR}")
-        yield row if name == EPOCHS else line_format.harmless(row)
+        yield row if name == EPOCHS else line_format.displayable(row)
 
 
 def _numbered(run: Path, name: str, last: int) -> Iterator[Event]:

@@ -1,7 +1,7 @@
 """The journal of a run behind a URL: parts of it, each an object named by its lines' numbers.
 
-Nothing can be appended to an object, so each part has the lines since the last one, of both files
-of the journal. Whatever is there at any moment is the journal as it was at some moment.
+An object cannot be appended to, so each part has the lines since the one before, of both files of
+the journal. The parts that are there at any moment are the journal as it was at some moment.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from search.runs.line_format import EPOCHS, TRIALS, JournalError, parsed
 
 FOLDER = "journal"
 PART = re.compile(r"(?P<first>\d{12})-(?P<last>\d{12})\.jsonl", re.ASCII)
-"""A part's name; what else lies beside the parts is not this program's."""
+"""A part's name; other objects beside the parts are left alone."""
 Line = tuple[str, str]
 """The name of a line's file, and its text."""
 
 
 def part_names(bucket: Bucket) -> list[str]:
-    """Return the names of the parts that are there, in order."""
+    """Return the names of all parts, in order."""
     return [name for name in bucket.names(FOLDER) if PART.fullmatch(name)]
 
 
@@ -33,9 +33,9 @@ def write_part(bucket: Bucket, first: int, lines: Sequence[Line]) -> str:
     """Write lines as a part; return its name.
 
     Args:
-        bucket: of the run.
-        first: the number of the first line.
-        lines: all of the part.
+        bucket: where the run is.
+        first: number of the first line.
+        lines: in order of their numbers.
     """
     name = f"{first:012d}-{first + len(lines) - 1:012d}.jsonl"
     bucket.write(f"{FOLDER}/{name}", "".join(line for _, line in lines).encode())

@@ -1,8 +1,7 @@
-"""Writing a run's journal: a line is appended as things happen, whole or not at all.
+"""Writing a run's journal: each event is appended as a line, completely or not at all.
 
-What a trial's status says is on the disk before anything follows from it; epochs are brought there
-at most once a second, so that a machine without power loses one second of them, and the states of
-their trials make up for it.
+A trial's status is synced to the disk before the search acts on it. Epochs are synced at most once
+a second: a power cut loses one second of them, which are trained again from the trials' states.
 """
 
 from __future__ import annotations
@@ -21,15 +20,15 @@ from search.runs.journal import last_number, read_events
 from search.runs.line_format import EPOCHS, LONGEST, TRIALS, parsed
 
 SYNC_SECONDS = 1.0
-"""At least so much is between two times that epochs are brought to the disk."""
+"""Least time between two syncs of epochs to the disk."""
 
 
-class NotWritten(OSError):
-    """A line that the disk did not take; what was there before is whole."""
+class JournalWriteError(OSError):
+    """A line could not be written; the lines before it are complete."""
 
 
-class Foreign(NotWritten):
-    """Another program has written to the journal, so this search may not go on with it."""
+class ForeignWriteError(JournalWriteError):
+    """Another program has written to the journal, so this search must end."""
 
 
 class Journal:
@@ -44,45 +43,47 @@ class Journal:
         for _ in read_events(run):
             pass
         for name in (TRIALS, EPOCHS):
-            mend(run / name)
+            cut_torn_line(run / name)
         self.number = last_number(run)
         self.sizes = {name: _size(run / name) for name in (TRIALS, EPOCHS)}
-        """Bytes of each file as this search has left it."""
-        self.foreign: Foreign | None = None
-        """What says that another program writes to the run, once it was seen to."""
+        """Size of each file after this search's last write, in bytes."""
+        self.foreign: ForeignWriteError | None = None
+        """The error that every write raises once another program's write was seen."""
         self._unsynced: set[str] = set()
         self._synced = time.monotonic()
 
     def trial(self, trial: str, status: str, **fields: Any) -> None:
-        """Note that a trial changed its status."""
+        """Append a trial's new status, and sync it."""
         line = {"trial": trial, "status": status, **fields, "time": round(time.time(), 3)}
         self._append(TRIALS, line)
         self.sync()
 
     def epoch(self, trial: str, metrics: Mapping[str, Any]) -> None:
-        """Note what one epoch of a trial measured."""
+        """Append what one epoch of a trial measured."""
         self._append(EPOCHS, {"trial": trial, **metrics})
         if time.monotonic() - self._synced > SYNC_SECONDS:
             self.sync()
 
     def sync(self) -> None:
-        """Have what was noted on the disk; the epochs first, which a trial's line may rest on.
+        """Sync both files to the disk; the epochs first, as a trial's line may depend on them.
 
         Raises:
-            NotWritten: the disk is full or gone.
+            JournalWriteError: the disk is full or gone.
         """
         for name in sorted(self._unsynced):
             try:
                 sync(self.run / name)
             except OSError as error:
-                raise NotWritten(error.errno, f"{self.run / name}: {reason(error)}") from None
+                raise JournalWriteError(
+                    error.errno, f"{self.run / name}: {reason(error)}"
+                ) from None
         self._unsynced.clear()
         self._synced = time.monotonic()
 
     def _append(self, name: str, line: Mapping[str, Any]) -> None:
         try:
             self._append_own(name, line)
-        except Foreign as error:
+        except ForeignWriteError as error:
             self.foreign = error
             raise
 
@@ -91,7 +92,7 @@ class Journal:
             raise self.foreign
         for other, size in self.sizes.items():  # where locks do not work, two may write to a run
             if (now := _size(self.run / other)) != size:
-                raise foreign(self.run / other, size, now)
+                raise foreign_write(self.run / other, size, now)
         new, line = not self.sizes[name], {**line, "n": self.number + 1}
         self.sizes[name] = append(self.run / name, line, self.sizes[name])
         self.number += 1  # now that it is there: a number that no line has would be a gap
@@ -100,9 +101,9 @@ class Journal:
             sync(self.run)  # the file's name
 
 
-def foreign(path: Path, size: int, now: int) -> Foreign:
-    """Return what says that a file is not as this search has left it."""
-    return Foreign(
+def foreign_write(path: Path, size: int, now: int) -> ForeignWriteError:
+    """Return the error for a file whose size is not what this search has left."""
+    return ForeignWriteError(
         errno.EBUSY,
         f"{path}: has {now:,} bytes where this search had left {size:,}: another "
         "search runs in this folder, or it was changed by hand, and only one may write to it",
@@ -110,19 +111,19 @@ def foreign(path: Path, size: int, now: int) -> Foreign:
 
 
 def append(path: Path, line: Mapping[str, Any], size: int | None = None) -> int:
-    """Append one JSON line, whole or not at all, and hand it to the system.
+    """Append one JSON line, completely or not at all.
 
     Args:
-        path: of the file.
-        line: what is appended.
-        size: bytes that the file must have; None: whatever it has.
+        path: the file.
+        line: the record to append.
+        size: expected size of the file in bytes; None: any.
 
     Returns:
-        The bytes that it has now.
+        The new size in bytes.
 
     Raises:
-        NotWritten: the disk is full or gone; the text names the file.
-        Foreign: it has another size, or had while it was written to.
+        JournalWriteError: the disk is full or gone; the text names the file.
+        ForeignWriteError: the size is another.
     """
     try:
         made = 0 if size else os.O_CREAT
@@ -130,7 +131,7 @@ def append(path: Path, line: Mapping[str, Any], size: int | None = None) -> int:
         try:
             before, text = os.fstat(file).st_size, (json.dumps(line) + "\n").encode()
             if size not in (None, before):
-                raise foreign(path, size or 0, before)
+                raise foreign_write(path, size or 0, before)
             try:
                 if os.write(file, text) != len(text):  # all but the last bytes found room
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -140,16 +141,16 @@ def append(path: Path, line: Mapping[str, Any], size: int | None = None) -> int:
             return before + len(text)
         finally:
             os.close(file)
-    except NotWritten:
+    except JournalWriteError:
         raise
     except OSError as error:
-        raise NotWritten(error.errno, f"{path}: {error.strerror or error}") from None
+        raise JournalWriteError(error.errno, f"{path}: {error.strerror or error}") from None
 
 
-def mend(path: Path) -> None:
-    """Cut off a last line that a killed writer left torn, so that the next one starts cleanly.
+def cut_torn_line(path: Path) -> None:
+    """Remove an incomplete last line, which a killed writer leaves.
 
-    One that lacks nothing but its end, as an editor may leave it, is read as a line, so it stays.
+    One that lacks only its newline, as an editor may leave it, is completed.
     """
     if not exists(path):
         return

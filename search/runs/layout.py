@@ -1,7 +1,6 @@
-"""A run folder as it lies on disk: is it one, what ran in it, and what each trial noted.
+"""A run folder on disk: the names of its files, and reading what they hold.
 
-Half-written files are the journal's business; here a folder that is no run, or a file that was
-damaged, becomes one sentence.
+A folder that is no run, or a damaged file, is a RunError of one sentence.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The sign of life behind a run's URL, which says which driver has the run."""
+"""The lease of a run behind a URL: an object there that names the driver that writes to it."""
 
 from __future__ import annotations
 
@@ -15,44 +15,43 @@ from facesiam.bucket import Bucket
 from facesiam.processes import runs_elsewhere
 from search.runs.line_format import JournalError, parsed
 
-SIGNING, SILENCE = 10.0, 60.0
-"""Seconds between a driver's signs of life, and without one until another may take over."""
+RENEWAL_SECONDS, EXPIRY_SECONDS = 10.0, 60.0
+"""Seconds between two renewals, and without one until another driver may take over."""
 LOCK = "lock.json"
 
 
 class Lease:
-    """Says behind a run's URL that this driver has the run, for as long as it renews that.
+    """Reserves a run behind a URL for this driver, as long as it is renewed.
 
     Args:
         bucket: of the run.
-        say: told when another driver's sign is waited for.
+        say: shows the user that another driver's renewal is waited for.
     """
 
     def __init__(self, bucket: Bucket, say: Callable[[str], None]) -> None:
         self._bucket, self._say = bucket, say
         self._token = uuid.uuid4().hex
-        self._written = -SIGNING
+        self._written = -RENEWAL_SECONDS
 
     def take(self) -> None:
-        """Take the run, after a driver that has it was silent for SILENCE.
+        """Take the run, but wait until another driver's lease has expired.
 
         Raises:
-            JournalError: another driver has it, and lives.
+            JournalError: another driver renewed its lease meanwhile.
             StorageError: the URL cannot be reached.
         """
         held = self._bucket.read(LOCK)
         if held:
-            sign = _signed_by(held)
+            sign = _holder(held)
             mine = sign["host"] == _host()
             dead = mine and not runs_elsewhere(sign["pid"])
             who = f"process {sign['pid']} on {sign['host']}"
             if not dead:
-                self._say(
-                    f"{self._bucket.url}: {who} had it; {SILENCE:.0f} s for a sign of life from it"
-                )
+                wait = f"{EXPIRY_SECONDS:.0f} s for a sign of life from it"
+                self._say(f"{self._bucket.url}: {who} had it; {wait}")
             began = time.monotonic()
-            while not dead and time.monotonic() - began < SILENCE:
-                time.sleep(min(1.0, SILENCE / 10))
+            while not dead and time.monotonic() - began < EXPIRY_SECONDS:
+                time.sleep(min(1.0, EXPIRY_SECONDS / 10))
                 now = self._bucket.read(LOCK)
                 if now is None:
                     break  # it has ended
@@ -63,16 +62,16 @@ class Lease:
         self._write()
 
     def renew(self) -> None:
-        """Give a sign of life where it is time.
+        """Renew the lease where it is time.
 
         Raises:
             JournalError: another driver has taken the run over.
             StorageError: the URL cannot be reached.
         """
-        if time.monotonic() - self._written < SIGNING:
+        if time.monotonic() - self._written < RENEWAL_SECONDS:
             return
         sign = self._bucket.read(LOCK)
-        held = _signed_by(sign) if sign else {}
+        held = _holder(sign) if sign else {}
         if held and held["token"] != self._token:
             raise JournalError(
                 f"{self._bucket.url}: process {held['pid']} on {held['host']} has taken it over"
@@ -85,12 +84,12 @@ class Lease:
         self._bucket.write(LOCK, json.dumps(sign).encode())
 
     def release(self) -> None:
-        """Let another driver have the run at once."""
+        """Give the run up, so that another driver need not wait."""
         self._bucket.remove(Path(LOCK))
 
 
-def _signed_by(held: bytes) -> dict[str, Any]:
-    """Return host, pid and token of a sign of life; of one that says none, that nobody has."""
+def _holder(held: bytes) -> dict[str, Any]:
+    """Return host, pid and token of a lease; of a damaged one those of no process."""
     sign, why = parsed(held)
     forms = {"host": str, "pid": int, "token": str}
     if (

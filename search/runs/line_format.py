@@ -1,7 +1,8 @@
 """The lines of a journal: which fields a line has, and what each may hold.
 
-What another version of this project noted besides is left as it is; what is known is checked, so
-that no reader meets a text where it needs a number, or a trial's name that leads out of the run.
+Fields that another version of this project added are left as they are. Known fields are checked,
+so that no reader finds a text where it needs a number, or a trial's name that is a path out of
+the run.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def _share(value: Any) -> bool:
 
 
 def _count(value: Any) -> bool:
-    """Whole, also where it was written as a float; NaN where a state of before lacks it."""
+    """Whole, also where it was written as a float; NaN where an older state lacks it."""
     return is_number(value) and (
         value != value or (0 <= value <= MAX_WHOLE and value == int(value))
     )
@@ -165,12 +166,12 @@ EPOCH: dict[str, FieldCheck] = {
 NEEDED = {"trial": TRIAL.keys() & {"trial", "status"}, "epoch": {"trial", "epoch"}}
 
 
-def problem(row: object, epoch: bool) -> str | None:
-    """Say what keeps a line from being a record of a trial, or of an epoch; None: nothing does.
+def invalid_line(row: object, epoch: bool) -> str | None:
+    """Return why a line is no valid record of a trial, or of an epoch; None where it is one.
 
     Args:
         row: what the line holds.
-        epoch: of an epoch; else of a trial.
+        epoch: whether it shall be a record of an epoch.
     """
     if not isinstance(row, dict):
         return "is not a record of a trial"
@@ -186,8 +187,8 @@ def problem(row: object, epoch: bool) -> str | None:
     return invalid_field(row, form)
 
 
-def harmless(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a trial's line whose texts, a worker's own words among them, are safe to be shown."""
+def displayable(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a trial's line whose texts, some of them a worker's, are safe to be printed."""
     for name in ("stop_rule", "stop_reason", "machine", "reused"):
         if isinstance(row.get(name), str):
             row[name] = " ".join(shown(row[name]).splitlines())
@@ -201,7 +202,7 @@ class JournalError(UserError, ValueError):
 
 
 def parsed(line: bytes) -> tuple[Any, str | None]:
-    """Return what a line of JSON holds, and None or what is wrong with it: '' where it is none."""
+    """Return what a line of JSON holds, and why it cannot be read: '' where it is no JSON."""
     try:
         return json.loads(line.decode("utf-8")), None
     except UnicodeDecodeError:

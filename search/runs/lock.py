@@ -12,10 +12,10 @@ from search.runs.line_format import JournalError
 
 @contextmanager
 def locked(run: Path) -> Iterator[None]:
-    """Hold a folder, made if need be, for one command; the system lets go however that ends.
+    """Hold a folder's lock, which is released however the process ends; make the folder.
 
     Raises:
-        JournalError: another command has it, or its .lock is no plain file.
+        JournalError: another command holds it, or .lock is no plain file.
     """
     from filelock import FileLock, Timeout  # takes longer to import than a journal does to read
 

@@ -1,4 +1,4 @@
-"""manifest.json of a run: what it was made with, so that its numbers can be repeated."""
+"""The manifest of a run: code, versions, data, machine and command, to repeat its numbers."""
 
 from __future__ import annotations
 
@@ -86,14 +86,14 @@ def begin(
 
 
 def sampler_changed(run: Path) -> bool:
-    """Say whether TPE chooses otherwise in this session than in the one before."""
+    """Return whether TPE chooses by another version in this session than in the one before."""
     sessions = read_manifest(run / MANIFEST)["sessions"][-2:]
     known = [session.get("sampler", 1) for session in sessions]  # 1: of before it was noted
     return bool(known[0] != known[-1])
 
 
 def end(run: Path, finished: bool) -> None:
-    """Note when the session ended, and the run if it came to its end."""
+    """Record the end of the session, and of the run where it came to its end."""
     file = run / MANIFEST
     known = read_manifest(file)
     known["sessions"][-1]["finished"] = _now()

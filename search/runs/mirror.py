@@ -1,8 +1,8 @@
-"""The mirror of a run's folder behind a URL: what is new is brought there every few seconds.
+"""The mirror of a run's folder behind a URL: new lines and files are uploaded every few seconds.
 
-The journal goes there in parts (``journal_parts``). A driver on another machine fetches the parts
-and goes on. What is removed there, such as the state of a trial that has ended, is removed only
-after the lines are there that say why.
+The journal is uploaded in parts (``journal_parts``). A driver on another machine downloads them
+and resumes the run. A file that is no longer needed, such as the state of a trial that has ended,
+is removed there only after the lines that say so are uploaded.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from facesiam.bucket import Bucket
 from facesiam.data.dataset import cache_root
 from facesiam.errors import FileError, MissingFileError, StorageError, masked
-from facesiam.files import open_regular, write_bytes
+from facesiam.files import open_regular, write_bytes, write_text
 from facesiam.storage import is_of
 from search.runs import layout
 from search.runs.journal_parts import (
@@ -32,25 +32,25 @@ from search.runs.journal_parts import (
 from search.runs.lease import Lease
 from search.runs.line_format import EPOCHS, TRIALS, JournalError
 
-PERIOD = 5.0
-"""Seconds between two looks for what is new: what the loss of the driver's machine can cost."""
-PARTS = 100
-"""So many parts become one."""
-HERE_ONLY = ("weights", "state", "logs", "ray")
-"""What is not copied: the workers bring their own, the rest is of this machine."""
-Over = Mapping[str, set[str]]
-"""By folder the trials whose files are needed no more."""
+UPLOAD_SECONDS = 5.0
+"""Seconds between two uploads: the most that is lost with the driver's machine."""
+MAX_PARTS = 100
+"""Number of parts that are merged into one."""
+LOCAL_ONLY = ("weights", "state", "logs", "ray")
+"""Folders that are not uploaded: workers upload their own, the rest is of this machine only."""
+Finished = Mapping[str, set[str]]
+"""By folder the trials whose files are no longer needed."""
 
 
 def folder_for(url: str) -> Path:
-    """Return the folder on this machine for a run behind a URL."""
-    place = masked(url).partition("?")[0].rstrip("/")  # another password, the same place
+    """Return the folder on this machine that mirrors a URL; it does not depend on its secrets."""
+    place = masked(url).partition("?")[0].rstrip("/")
     name = place.rsplit("/", 1)[-1]
     return cache_root() / "runs" / hashlib.sha256(place.encode()).hexdigest()[:12] / name
 
 
 def fetched(url: str) -> Path:
-    """Return a folder with a run's files as they are behind the URL now, but for the weights.
+    """Download a run's files, except weights and states; return their folder.
 
     Raises:
         StorageError: it cannot be reached.
@@ -61,11 +61,11 @@ def fetched(url: str) -> Path:
 
 
 class Mirror:
-    """Brings what is new in a run's folder to its URL, on a thread of its own.
+    """Uploads what is new in a run's folder to its URL, on a thread of its own.
 
     Args:
         url: of the run.
-        say: told when the URL cannot be reached, and when it can again.
+        say: shows the user when the URL cannot be reached, and when it can again.
     """
 
     def __init__(self, url: str, say: Callable[[str], None]) -> None:
@@ -73,18 +73,18 @@ class Mirror:
         self.run, self.bucket = folder_for(url), Bucket(url)
         self.trouble: str | None = None
         self.on_lost: Callable[[str], None] = say
-        """Told when another driver has taken the run over."""
+        """Called with the reason when another driver has taken the run over."""
         self._lease = Lease(self.bucket, self.say)
-        self._sent, self._at = 0, {TRIALS: 0, EPOCHS: 0}
-        """Number of the last line that is there, and where in each file the next one begins."""
+        self._sent, self._offsets = 0, {TRIALS: 0, EPOCHS: 0}
+        """Number of the last uploaded line, and the offset of the next one in each file."""
         self._parts: list[str] = []
         self._seen: dict[str, tuple[int, int]] = {}
-        self._ending: Callable[[], Over] | None = None
-        self._over = threading.Event()
+        self._finished: Callable[[], Finished] | None = None
+        self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
     def say(self, text: str) -> None:
-        """Tell the user, but no secret of the URL."""
+        """Show the user a text, without the URL's secrets."""
         self._say(masked(text))
 
     def exists(self) -> bool:
@@ -92,11 +92,11 @@ class Mirror:
         return self.bucket.exists(layout.MANIFEST)
 
     def fetch(self) -> None:
-        """Make the folder here what is behind the URL, and know what is there already.
+        """Bring the folder here up to date with the URL.
 
-        Lines that are only here stay, if they continue what is there. If they do not, another
-        machine went on in the meantime: the folder here is set aside, and nothing in it lost. So
-        is one whose journal cannot be read.
+        Lines that are only here stay where they continue those behind the URL. Where they do not,
+        another machine resumed the run meanwhile: the folder here is renamed, so that nothing in
+        it is lost. So is one whose journal cannot be read.
 
         Raises:
             JournalError: a part is damaged or missing.
@@ -104,23 +104,22 @@ class Mirror:
         """
         self._parts = part_names(self.bucket)
         there = list(read_parts(self.bucket, self._parts))
-        self._sent, self._at = 0, dict.fromkeys(self._at, 0)
-        here, damaged = self._here()
+        self._sent, self._offsets = 0, dict.fromkeys(self._offsets, 0)
+        here, damaged = self._local_lines()
         if damaged or [line for _, line in here][: len(there)] != [line for _, line in there]:
             if here or damaged:
                 aside = f"{self.run.name}-aside-{time.time_ns()}"
                 shutil.move(self.run, self.run.with_name(aside))
-            self.run.mkdir(parents=True, exist_ok=True)
             for name in (TRIALS, EPOCHS):
                 text = "".join(line for file, line in there if file == name)
-                (self.run / name).write_text(text, encoding="utf-8")
+                write_text(self.run / name, text)
         self._count_sent(there)
         for name in (layout.MANIFEST, layout.SPACE, layout.WARM_START):
             if (found := self.bucket.read(name)) is not None:
                 write_bytes(self.run / name, found)  # whoever reads it says what it lacks
 
     def __enter__(self) -> Mirror:
-        """Take the run for this driver, and begin.
+        """Take the lease, download what is there, and start the thread.
 
         Raises:
             JournalError: another driver has it, or a part is missing.
@@ -134,8 +133,8 @@ class Mirror:
         return self
 
     def __exit__(self, *of_an_error: object) -> None:
-        """End, once what is new is there, or cannot be brought there: see ``trouble``."""
-        self._over.set()
+        """Upload what is left and release the lease; ``trouble`` says why that failed."""
+        self._stopping.set()
         self.bucket.patience = (1,)  # a machine that is taken away does not wait for long
         assert self._thread is not None
         self._thread.join()
@@ -145,57 +144,62 @@ class Mirror:
         except (StorageError, JournalError, OSError) as error:
             self.trouble = str(error)
 
-    def sweep(self, ending: Callable[[], Over]) -> None:
-        """Remove what is over, as ``ending`` then says, once the journal is there."""
-        self._ending = ending
-
-    def bring(self, everything: bool = False) -> None:
-        """Bring there what is new.
+    def sweep(self, ending: Callable[[], Finished]) -> None:
+        """Have files removed with the next upload, after the journal is there.
 
         Args:
-            everything: TensorBoard's files too.
+            ending: returns which, each time it is called.
+        """
+        self._finished = ending
+
+    def bring(self, everything: bool = False) -> None:
+        """Upload what is new.
+
+        Args:
+            everything: TensorBoard's files too, which are left out while the search runs.
 
         Raises:
-            StorageError: it cannot be reached; what is new is still new.
+            StorageError: it cannot be reached; the next call tries the same again.
             JournalError: another driver has taken the run over.
         """
         if self._thread:
             self._lease.renew()
-        ending, self._ending = self._ending, None
+        ending, self._finished = self._finished, None
         over = ending() if ending else {}
         try:
             self._bring_lines()
             if ending:
                 self._remove(ending, over)
         except BaseException:
-            self._ending = self._ending or ending
+            self._finished = self._finished or ending
             raise
         self._bring_files(everything)
 
     def _bring_lines(self) -> None:
-        if new := self._new():
+        if new := self._unsent_lines():
             self._parts.append(write_part(self.bucket, self._sent + 1, new))
             self._count_sent(new)
-        if len(self._parts) >= PARTS:
-            old, self._parts, at = self._parts, [], (self._sent, self._at)
-            self._sent, self._at = 0, dict.fromkeys(self._at, 0)
-            whole = self._new()[: at[0]]
-            self._sent, self._at = at
+        if len(self._parts) >= MAX_PARTS:
+            old, self._parts, at = self._parts, [], (self._sent, self._offsets)
+            self._sent, self._offsets = 0, dict.fromkeys(self._offsets, 0)
+            whole = self._unsent_lines()[: at[0]]
+            self._sent, self._offsets = at
             self._parts.append(write_part(self.bucket, 1, whole))
             for part in old:
                 remove_part(self.bucket, part)
 
-    def _new(self) -> list[Line]:
-        """Return file and text of the whole lines here that are not there, in their order.
+    def _unsent_lines(self) -> list[Line]:
+        """Return the complete lines that are not uploaded yet, in order of their numbers.
 
-        Up to the first that is missing: the other file may have been read before it was written.
+        They end before the first number that is missing: its file may have been read before the
+        line was written.
 
         Raises:
             JournalError: what is here is no journal.
             FileError: it cannot be read.
         """
         found = []
-        for name, at in self._at.items():
+        for name, at in self._offsets.items():
             try:
                 with open_regular(self.run / name) as file:
                     file.seek(at)
@@ -213,21 +217,21 @@ class Mirror:
             if number == place
         ]
 
-    def _here(self) -> tuple[list[Line], bool]:
-        """Return what ``_new`` does, and whether that cannot be told."""
+    def _local_lines(self) -> tuple[list[Line], bool]:
+        """Return all complete lines here, and whether the journal is damaged."""
         try:
-            return self._new(), False
+            return self._unsent_lines(), False
         except (JournalError, FileError) as error:
             self.say(f"{error}; the folder is set aside, and that of {self.url} taken")
             return [], True
 
     def _count_sent(self, lines: list[Line]) -> None:
-        """Count lines as present behind the URL."""
+        """Count lines as uploaded."""
         self._sent += len(lines)
         for name, line in lines:
-            self._at[name] += len(line.encode())
+            self._offsets[name] += len(line.encode())
 
-    def _remove(self, ending: Callable[[], Over], before: Over) -> None:
+    def _remove(self, ending: Callable[[], Finished], before: Finished) -> None:
         # Listed before it is asked who goes on now: what starts later is not in the list. Who went
         # on before the lines were read may have ended since, which they do not say.
         there = {folder: self.bucket.names(folder) for folder in before if folder != "logs"}
@@ -240,7 +244,7 @@ class Mirror:
     def _bring_files(self, everything: bool) -> None:
         for place, folders, names in os.walk(self.run):
             if Path(place) == self.run:
-                skipped = (*HERE_ONLY, *(() if everything else ("tensorboard",)))
+                skipped = (*LOCAL_ONLY, *(() if everything else ("tensorboard",)))
                 folders[:] = [name for name in folders if name not in skipped]
             for path in (Path(place) / name for name in sorted(names)):
                 name = str(path.relative_to(self.run))
@@ -253,7 +257,7 @@ class Mirror:
                     self._seen[name] = stamp
 
     def _work(self) -> None:
-        while not self._over.wait(PERIOD):
+        while not self._stopping.wait(UPLOAD_SECONDS):
             try:
                 self.bring()
             except JournalError as error:

@@ -1,9 +1,9 @@
-"""A damaged journal brought to what is known for sure; the damaged files are kept as copies.
+"""Repair of a damaged journal; the damaged files are kept as copies.
 
-Every line that is whole stays, in its order and with a new number. Of a trial whose epochs have a
-hole, or one of which a figure was lost, only those before it stay; if it had ended, it is
-interrupted now, and --resume goes on with it, from its state or from the start. Epochs of a trial
-that no line tells of are left out.
+Every complete line stays, in order and with a new number. Where an epoch of a trial is missing, or
+lacks a field, only the epochs before it stay; a trial that had ended is interrupted then, and
+--resume continues it from its state or from the start. Epochs of a trial that has no line of its
+own are left out.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from facesiam.files import atomic, exists, open_regular, write_text
 from search.runs import line_format
-from search.runs.gaps import due
+from search.runs.gaps import epochs_due
 from search.runs.journal import in_old_order
 from search.runs.line_format import EPOCHS, LONGEST, TRIALS, Event, parsed
 from search.runs.lock import locked
@@ -58,7 +58,7 @@ class Repair(NamedTuple):
 
 
 def repair(run: Path) -> Repair:
-    """Bring the journal of a run that nobody is writing to what is known for sure.
+    """Repair the journal of a run in which no command is running.
 
     Raises:
         JournalError: a search is running in it.
@@ -94,14 +94,14 @@ def repair(run: Path) -> Repair:
 
 
 def _rows(path: Path, name: str, broken: Counter[str]) -> list[dict[str, Any]]:
-    """Return the lines of a file that are records, and count the others."""
+    """Return the valid lines of a file, and count the others in ``broken``."""
     rows: list[dict[str, Any]] = []
     if not exists(path):
         return rows
     with open_regular(path) as file:
         while line := file.readline(LONGEST + 1):
             row, why = parsed(line)
-            if why is None and line_format.problem(row, name == EPOCHS) is None:
+            if why is None and line_format.invalid_line(row, name == EPOCHS) is None:
                 rows.append(row)
             elif line.strip():
                 broken[name] += 1
@@ -111,7 +111,7 @@ def _rows(path: Path, name: str, broken: Counter[str]) -> list[dict[str, Any]]:
 
 
 def _consistent(rows: list[Event]) -> tuple[list[Event], dict[str, int]]:
-    """Return the lines that can stay, in order, and the trials that had ended too early."""
+    """Return the lines that stay, in order, and the trials that lost epochs, with those left."""
     known: dict[str, dict[str, Any]] = {}
     for name, row in rows:
         if name == TRIALS:
@@ -131,7 +131,7 @@ def _consistent(rows: list[Event]) -> tuple[list[Event], dict[str, int]]:
     return kept, {
         trial: epochs.get(trial, 0)
         for trial, line in known.items()
-        if epochs.get(trial, 0) < due({**line, "planned": line["settings"].get("epochs")})
+        if epochs.get(trial, 0) < epochs_due({**line, "planned": line["settings"].get("epochs")})
     }
 
 

@@ -1,7 +1,7 @@
-"""What was trained before: may a run go on with an edited space, and whose trials can be taken.
+"""Reuse of what was trained: resuming a run with an edited space, and trials of earlier runs.
 
-A finished trial is known by its key: a hash of its settings, the data, the trainer's code and,
-where it starts from pretrained weights, those. Two trials with the same key are the same work.
+A finished trial is identified by its key: a hash of its settings, the data, the trainer's code and
+the pretrained weights that it starts from. Two trials with the same key are the same work.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class RunRefused(UserError, ValueError):
-    """A run that cannot start as it was asked for; the text says why and what to do."""
+    """A run cannot start with these options; the text says why and what to do."""
 
 
 class ReusableTrial(NamedTuple):
@@ -36,15 +36,15 @@ class ReusableTrial(NamedTuple):
     rows: list[dict[str, Any]]
     """Its epochs, in order."""
     ran: ComputeHistory = ()
-    """What it ran with, as far as that was noted."""
+    """Device, threads and precision that it ran with, as far as they were recorded."""
 
     @property
     def weights(self) -> Path:
-        """Where the weights are of the epoch that was best for its search, if they were kept."""
+        """Path of the weights of its best epoch, which may not have been kept."""
         return self.run / "weights" / f"{self.trial}.pt"
 
     def lacks(self, epoch: int | None) -> str | None:
-        """Say why it has no weights of an epoch, None where it has.
+        """Return why its weights are not those of an epoch; None where they are.
 
         Its own search may have had another metric, and so another best epoch.
         """
@@ -63,14 +63,14 @@ class ReusableTrial(NamedTuple):
 
 
 OWN = ("weights", "state", "logs", "ray", "tensorboard", "report")
-"""Folders of a run that a search or a report writes to, and removes files from."""
+"""Folders of a run that searches and reports write to and remove files from."""
 
 
 def refuse_links(run: Path) -> None:
-    """Refuse to go on with a run whose own folders are links.
+    """Refuse to resume a run whose own folders are links.
 
     Raises:
-        RunRefused: names the first.
+        RunRefused: a folder is; the text names it.
     """
     for name in OWN:
         try:
@@ -80,12 +80,12 @@ def refuse_links(run: Path) -> None:
 
 
 def refuse_changes(run: Path, space: SearchSpace) -> None:
-    """Refuse to go on with a space in which what has run would not have its place.
+    """Refuse to resume a run with a space that its trials could not have come from.
 
-    Additions are welcome: more trials, rows, choices, a wider range.
+    Additions are allowed: more trials, rows, choices, a wider range.
 
     Raises:
-        RunRefused: says what changed, and how the run was started.
+        RunRefused: the text says what changed, and how the run was started.
     """
     refuse_links(run)
     was = load(run / "space.yaml", of_run=True)
@@ -122,9 +122,9 @@ def refuse_changes(run: Path, space: SearchSpace) -> None:
 
 
 def reusable_trials(runs: Iterable[str]) -> dict[str, ReusableTrial]:
-    """Return the finished trials of earlier runs, by key: the first run that has one lends it.
+    """Return the finished trials of earlier runs, by key; of equal ones the first run's.
 
-    Those that ran to their end: what was stopped was held against rules and trials of its run.
+    Stopped trials are left out, as their stop depended on the rules and trials of their run.
 
     Raises:
         RunError: no such run, or it cannot be read.

@@ -70,7 +70,7 @@ def run(
         What cut the search short; None: it came to its end.
 
     Raises:
-        Foreign: another program writes to the run, so this search has left it.
+        ForeignWriteError: another program writes to the run, so this search has left it.
     """
     setup = shares.setup
     state = SearchState.replay(shares.space, setup.run)

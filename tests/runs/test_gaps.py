@@ -14,7 +14,7 @@ from builders import REFERENCE, SETTINGS, THREE_EPOCHS, epoch, write_lines
 from search import results
 from search.runs import journal, journal_writer
 from search.runs.journal import read_epochs, read_events, read_lines, read_trials
-from search.runs.journal_writer import Foreign, Journal
+from search.runs.journal_writer import ForeignWriteError, Journal
 from search.runs.line_format import EPOCHS, TRIALS, JournalError
 from search.runs.repair import repair
 
@@ -221,7 +221,9 @@ def test_whoever_sees_a_foreign_line_writes_no_more(run: Path) -> None:
     second.epoch("0003", epoch(1))
     content = {name: (run / name).read_bytes() for name in (TRIALS, EPOCHS)}
     for write in (lambda: first.trial("0003", "done"), lambda: first.epoch("0003", epoch(1))):
-        with pytest.raises(Foreign, match=r"epochs.jsonl: has [\d,]+ bytes where this search had"):
+        with pytest.raises(
+            ForeignWriteError, match=r"epochs.jsonl: has [\d,]+ bytes where this search had"
+        ):
             write()
     assert content == {name: (run / name).read_bytes() for name in (TRIALS, EPOCHS)}
     second.epoch("0003", epoch(2))  # the other goes on
@@ -235,9 +237,9 @@ def test_a_file_that_was_emptied_or_removed_is_foreign_and_not_begun_anew(
 ) -> None:
     live = Journal(run)
     (run / name).unlink()
-    with pytest.raises(Foreign, match=f"{name}: has 0 bytes where"):
+    with pytest.raises(ForeignWriteError, match=f"{name}: has 0 bytes where"):
         live.trial("0003", "done")
-    with pytest.raises(Foreign):
+    with pytest.raises(ForeignWriteError):
         live.epoch("0003", epoch(1))
     assert not (run / name).exists()
 

@@ -77,14 +77,14 @@ def test_files_follow_the_umask(tmp_path: Path) -> None:
 FULL = """
 import resource, sys
 from pathlib import Path
-from search.runs.journal_writer import Journal, NotWritten
+from search.runs.journal_writer import Journal, JournalWriteError
 journal = Journal(Path(sys.argv[1]))
 journal.epoch("0001", {"epoch": 0})
 size = (Path(sys.argv[1]) / "epochs.jsonl").stat().st_size
 resource.setrlimit(resource.RLIMIT_FSIZE, (size + 10, size + 10))
 try:
     journal.epoch("0001", {"epoch": 1})
-except NotWritten as error:
+except JournalWriteError as error:
     print(error.strerror)
 print(journal.number)
 """

@@ -196,7 +196,7 @@ def test_a_damaged_part_is_one_sentence(
 def test_what_lies_beside_the_parts_is_nobodys_to_read_or_remove(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mirror, "PARTS", 2)
+    monkeypatch.setattr(mirror, "MAX_PARTS", 2)
     machine(monkeypatch, "one", tmp_path)
     noted(url, "0001").bucket.write("journal/notes.txt", b"mine")
     with Mirror(url, lambda text: None) as here:
@@ -228,7 +228,7 @@ def test_a_damaged_folder_here_is_set_aside(
 def test_a_sign_of_life_that_says_nothing_is_waited_for(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sign: bytes
 ) -> None:
-    monkeypatch.setattr(lease, "SILENCE", 0.05)
+    monkeypatch.setattr(lease, "EXPIRY_SECONDS", 0.05)
     machine(monkeypatch, "one", tmp_path)
     Bucket(url).write(lease.LOCK, sign)
     said: list[str] = []
@@ -241,7 +241,7 @@ def test_session_after_session_the_bucket_has_the_journal_as_it_is_here(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On this machine and on others, with parts that become one in between."""
-    monkeypatch.setattr(mirror, "PARTS", 5)
+    monkeypatch.setattr(mirror, "MAX_PARTS", 5)
     for session in range(6):
         machine(monkeypatch, f"machine{session % 4}", tmp_path)
         with Mirror(url, lambda text: None) as here:
@@ -263,7 +263,7 @@ def test_parts_that_became_one_may_still_be_there(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when a driver was killed before it removed them."""
-    monkeypatch.setattr(mirror, "PARTS", 2)
+    monkeypatch.setattr(mirror, "MAX_PARTS", 2)
     machine(monkeypatch, "one", tmp_path)
     here = noted(url, "0001")
     part = "journal/000000000001-000000000002.jsonl"
@@ -296,9 +296,9 @@ def test_the_bucket_never_has_an_end_without_its_epochs(
 def test_a_run_is_of_one_driver_until_it_is_silent(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lease, "SILENCE", 0.5)
-    monkeypatch.setattr(lease, "SIGNING", 0.05)
-    monkeypatch.setattr(mirror, "PERIOD", 0.02)
+    monkeypatch.setattr(lease, "EXPIRY_SECONDS", 0.5)
+    monkeypatch.setattr(lease, "RENEWAL_SECONDS", 0.05)
+    monkeypatch.setattr(mirror, "UPLOAD_SECONDS", 0.02)
     machine(monkeypatch, "one", tmp_path)
     said, lost = [], []
     with Mirror(url, said.append) as first:
@@ -331,7 +331,7 @@ def test_what_cannot_be_brought_there_is_told_and_kept_here(
 ) -> None:
     machine(monkeypatch, "one", tmp_path)
     noted(url, "0001")
-    monkeypatch.setattr(mirror, "PERIOD", 0.01)
+    monkeypatch.setattr(mirror, "UPLOAD_SECONDS", 0.01)
     said: list[str] = []
     with Mirror(url, said.append) as here:
         write = here.bucket.write
