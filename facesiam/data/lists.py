@@ -103,10 +103,7 @@ def list_name(source: Source, letter: str) -> str:
 
 
 def text_of(content: bytes) -> str:
-    """Return the text of a file in UTF-8, UTF-16 or UTF-32, or else in Windows-1252.
-
-    A byte order mark may stand before it.
-    """
+    """Return the text of a file: UTF-8, -16 or -32, with or without a mark, or Windows-1252."""
     for mark, code in _MARKS.items():
         if content.startswith(mark):
             return content.decode(code, errors="replace")

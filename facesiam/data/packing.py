@@ -118,12 +118,9 @@ def pack(
                     content, image = _load(source, name)
                     for geometry, array in zip(wanted, arrays, strict=True):
                         if geometry == "aligned":
-                            landmarks = alignment.read(source, name)
-                            frontal = "/frontal/" in name.lower()
-                            shaped = align_decoded(image, content, landmarks, frontal)
+                            array[at] = np.asarray(_aligned(source, name, content, image))
                         else:
-                            shaped = GEOMETRIES[geometry](image)
-                        array[at] = np.asarray(shaped)
+                            array[at] = np.asarray(GEOMETRIES[geometry](image))
                     advance(1)
 
             with ThreadPoolExecutor(cores()) as pool:
@@ -154,6 +151,12 @@ def _landmarks(source: Source, names: list[str]) -> str:
         source.stamp(file) if source.has(file) else None for file in map(alignment.file_of, names)
     ]
     return hashlib.sha256(repr(stamps).encode()).hexdigest()[:16]
+
+
+def _aligned(source: Source, name: str, content: bytes, image: Image.Image) -> Image.Image:
+    """Return a decoded image of the dataset, aligned by its landmarks."""
+    landmarks = alignment.read(source, name)
+    return align_decoded(image, content, landmarks, "/frontal/" in name.lower())
 
 
 def _load(source: Source, name: str) -> tuple[bytes, Image.Image]:

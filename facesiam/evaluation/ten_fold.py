@@ -70,18 +70,8 @@ def ten_folds(
         for fold, place in places.items()
         if (figures := noted_with_key(place / "fold.json", made[fold]))
     }
-    found = list(done.values())
-    summary = {
-        "trial": trial,
-        "seed": config.seed,
-        "folds": list(done),
-        **{
-            kind: {name: _spread([f[kind][name]["value"] for f in found]) for name in METRICS}
-            for kind in KINDS
-        },
-        "config": config.to_dict(),
-        "data": data.key,
-    }
+    own = {"config": config.to_dict(), "data": data.key}
+    summary = {"trial": trial, "seed": config.seed, "folds": list(done), **_spreads(done), **own}
     write_text(folder / "folds.json", json.dumps(summary, indent=1) + "\n")
     return summary
 
@@ -106,6 +96,17 @@ def _test_fold(config: TrialConfig, data: FaceData, folder: Path) -> dict[str, A
         figures[kind]["ties"] = {"n": ties(odds, pairs.label)}
         scores.write(folder / f"scores-{kind}.csv", data.names, pairs, odds)
     return figures
+
+
+def _spreads(folds: dict[int, dict[str, Any]]) -> dict[str, Any]:
+    """Return by kind of pairs and metric its mean and deviation over some folds' figures."""
+    return {
+        kind: {
+            name: _spread([figures[kind][name]["value"] for figures in folds.values()])
+            for name in METRICS
+        }
+        for kind in KINDS
+    }
 
 
 def _spread(values: list[float]) -> dict[str, float]:
