@@ -22,7 +22,7 @@ from facesiam.errors import FileError
 from facesiam.files import digest, read_json
 
 if TYPE_CHECKING:
-    from facesiam.device.arithmetic import ComputeHistory
+    from facesiam.device.reproducibility import ComputeHistory
 
 PACKAGE = Path(str(facesiam.__file__)).parent
 TRAINER = ("config", "data", "device", "evaluation", "nets", "objective.py", "training")
@@ -34,13 +34,14 @@ EXCLUDED = {
     "data/archive": "finds and opens files, whose content is in the key",
     "data/cache_files": "names, replaces and removes files",
     "data/download": "fetches files, whose content is in the key",
-    "data/driver_files": "copies files, whose content is in the key",
+    "data/fetched_files": "copies files, whose content is in the key",
     "data/inspection": "reports on a dataset",
     "data/progress": "a progress bar",
     "data/root": "finds the dataset's folder",
     "data/synthetic": "draws images, whose content is in the key",
+    "device/processes": "finds processes and redirects output",
     "device/cores": "counts cores; the number of threads is in the key",
-    "device/arithmetic": "what it resolves is in the key",
+    "device/reproducibility": "what it resolves is in the key",
     "nets/checkpoint": "stores weights as they are",
     "training/throughput": "measures speed and memory",
 }
@@ -122,12 +123,12 @@ def keys(
 
     def key(settings: Mapping[str, Value], ran: ComputeHistory | None = None) -> str:
         """Return 20 hexadecimal digits; without `ran` of what would be run here."""
-        from facesiam.device import arithmetic  # torch takes seconds to import
+        from facesiam.device import reproducibility  # torch takes seconds to import
 
         net, auto = str(settings["net"]), str(settings["precision"])
-        now = arithmetic.current_arithmetic(net, auto, device, threads(net))
-        ran = ran or arithmetic.extend_history((), now, 0)
-        parts = [data, trainer_version(), *arithmetic.key_parts(ran)]
+        now = reproducibility.current_arithmetic(net, auto, device, threads(net))
+        ran = ran or reproducibility.extend_history((), now, 0)
+        parts = [data, trainer_version(), *reproducibility.key_parts(ran)]
         if settings["pretrained"] and net in weights:
             parts.append(digest(Path(weights[net])))
         # What auto stands for is in `parts`: bf16 that was asked for is no other work.

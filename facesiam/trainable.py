@@ -29,20 +29,20 @@ from numpy.typing import NDArray
 from ray import tune
 
 from facesiam import cli
-from facesiam.bucket import is_url
 from facesiam.config import TrialConfig, Value
 from facesiam.config.trial import geometry_of
 from facesiam.data.dataset import Fetch, open_packed
-from facesiam.data.driver_files import local_data, local_weights
-from facesiam.device import arithmetic
+from facesiam.data.fetched_files import local_data, local_weights
+from facesiam.device import reproducibility
 from facesiam.device.cuda_graph import free_workspaces
 from facesiam.device.hardware import is_out_of_memory
+from facesiam.device.processes import redirect_output
 from facesiam.errors import StorageError, WeightsError
-from facesiam.evaluation import bits
+from facesiam.evaluation import right_pairs
 from facesiam.nets.checkpoint import Writer, model_file
 from facesiam.objective import Objective
-from facesiam.processes import redirect_output
 from facesiam.storage import opened
+from facesiam.storage.bucket import is_url
 from facesiam.training.loop import Halted, Training
 from facesiam.training.throughput import Share, share_of
 
@@ -172,13 +172,13 @@ class FaceTrial(tune.Trainable):
             config["weights"] if settings.pretrained else {}, fetch, config.get("contents")
         )
         threads, ran = max(1, int(config["cpus"])), state.get("ran", ())
-        now = arithmetic.current_arithmetic(
+        now = reproducibility.current_arithmetic(
             settings.net, settings.precision, config["device"], threads
         )
-        now, why = arithmetic.reproduce(ran, now, -1)
+        now, why = reproducibility.reproduce(ran, now, -1)
         torch.set_num_threads(now.threads)
         self.training = Training(settings, data, weights, config["device"], now.precision)
-        self.ran = arithmetic.extend_history(ran, now, int(state.get("epoch", 0)))
+        self.ran = reproducibility.extend_history(ran, now, int(state.get("epoch", 0)))
         if why:
             epoch = int(state["epoch"])
             self.training.notes.append(f"epochs before {epoch} {why}: a net that neither gives")
@@ -222,7 +222,7 @@ class FaceTrial(tune.Trainable):
         assert self.training is not None and self.training.right is not None
         before = max((row["val_acc"] for row in self.history), default=-1.0)
         is_best = self._key(metrics) > self.best or metrics["val_acc"] > before
-        return bits.pack(self.training.right) if is_best else None
+        return right_pairs.pack(self.training.right) if is_best else None
 
     def _key(self, metrics: Mapping[str, Any]) -> float:
         return self.objective.key(metrics[self.objective.metric])

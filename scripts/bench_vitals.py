@@ -32,7 +32,7 @@ from facesiam.config.settings import positive
 from facesiam.data.preparation import prepare
 from facesiam.errors import DataError
 from facesiam.training import loop
-from facesiam.training.liveness import GradientWatch, LiveUnits
+from facesiam.training.gradient_health import GradientWatch, LiveUnits
 
 
 class Clock:

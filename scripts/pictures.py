@@ -24,7 +24,7 @@ from typing import Any
 from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 
-from search.analysis.frames import load, objective
+from search.analysis.ranked_trials import load, objective
 from search.analysis.trial_table import table
 from search.report.page import report
 from search.tuning.live_table import LiveTable

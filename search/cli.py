@@ -11,8 +11,8 @@ from facesiam import cli
 from facesiam.config import TrialConfig
 from facesiam.config.settings import number, positive, random_seed
 from facesiam.errors import masked
-from search.options import RunOptions
-from search.space.spec import ALGORITHMS
+from search.space.file_models import ALGORITHMS
+from search.space.run_options import RunOptions
 
 
 def read_options(arguments: Sequence[str] | None = None) -> RunOptions:

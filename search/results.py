@@ -21,7 +21,7 @@ from facesiam.config import TrialConfig
 from facesiam.config.settings import positive
 from facesiam.errors import reason, shown
 from facesiam.files import atomic
-from search.analysis import frames, rule_audit
+from search.analysis import ranked_trials, rule_audit
 from search.analysis.trial_story import story
 from search.analysis.trial_table import table
 from search.runs import layout
@@ -33,8 +33,8 @@ __all__ = ["RunError", "load", "main", "manifest", "settings"]
 
 
 def load(run: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the ranked trials and the epochs of a run, as ``frames.load``."""
-    return frames.load(open_run(run))
+    """Return the ranked trials and the epochs of a run, as ``ranked_trials.load``."""
+    return ranked_trials.load(open_run(run))
 
 
 def settings(run: str | Path) -> dict[str, TrialConfig]:
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print records as JSON instead")
     why = "tell one trial's story instead: what it scored, why it ended, what that saved"
     parser.add_argument("--why", metavar="TRIAL", help=why)
-    mend = "bring a journal that has lost lines to what is known for sure; keeps copies of it"
+    mend = "keep the certain lines of a damaged journal, and a copy of the old one"
     parser.add_argument("--repair", action="store_true", help=mend)
     options = parser.parse_args(arguments)
     if options.repair and (options.why or options.top or options.csv or options.json):
@@ -91,13 +91,13 @@ def _repair(run: str) -> None:
     from search.runs.repair import repair
 
     if "://" in run:
-        raise RunError(f"{run}: --repair is of a folder; copy the run to this machine")
+        raise RunError(f"{run}: --repair needs a local folder; copy the run to this machine")
     print(repair(folder_of(run)))
 
 
 def _show_trials(run: Path, options: argparse.Namespace) -> None:
-    trials, _ = frames.load(run)
-    frames.require_results(run, trials)
+    trials, _ = ranked_trials.load(run)
+    ranked_trials.require_results(run, trials)
     shown = trials if options.top is None else trials.head(options.top)
     rules = rule_audit.record(trials, rule_audit.planned(run, trials))
     if options.csv:

@@ -18,29 +18,29 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from facesiam import cli
-from facesiam.bucket import Bucket, is_url
 from facesiam.config import EpochMetrics, TrialConfig
 from facesiam.config.settings import positive, random_seed
 from facesiam.config.trial import Geometry
 from facesiam.data.dataset import FaceData, cache_root, open_packed
 from facesiam.data.lists import ALL_FOLDS, TEN_FOLD
 from facesiam.data.preparation import is_packed, prepare
-from facesiam.device.arithmetic import (
+from facesiam.device.hardware import gpu_names
+from facesiam.device.reproducibility import (
     Arithmetic,
     ComputeHistory,
     current_arithmetic,
     reproduce,
     torch_threads,
 )
-from facesiam.device.hardware import gpu_names
 from facesiam.errors import DataError
 from facesiam.evaluation import ensemble, protocols, ten_fold
 from facesiam.files import own_folder
 from facesiam.fingerprint import Key, keys
 from facesiam.nets.pretrained import find_weights
 from facesiam.objective import Objective
+from facesiam.storage.bucket import Bucket, is_url
 from facesiam.training.train import is_trained, train
-from search.analysis import frames
+from search.analysis import ranked_trials
 from search.report import evaluation
 from search.runs.journal import read_trials
 from search.runs.layout import RunError, data_of, settings
@@ -133,7 +133,7 @@ def _train_and_test(
     """Train each seed that is not done, and test it on every protocol of the options."""
     asked = list(dict.fromkeys(options.protocol or [ones[0].protocol]))
     fixed = [protocol for protocol in asked if protocol != TEN_FOLD]
-    objective, tested, place = frames.objective(run), [], own_folder(run, "retrain", trial)
+    objective, tested, place = ranked_trials.objective(run), [], own_folder(run, "retrain", trial)
 
     def train_into(one: TrialConfig, folder: Path) -> None:
         with locked(folder):
@@ -188,7 +188,7 @@ def _ensemble(run: Path, options: argparse.Namespace, console: Console) -> list[
     }
     if refused := ", ".join(name for name, is_given in given.items() if is_given):
         raise RunError(f"--ensemble trains nothing: no {refused} with it")
-    trials, _ = frames.load(run)
+    trials, _ = ranked_trials.load(run)
     ranked = trials[trials["rank"].notna()].sort_values("rank")["trial"].head(options.ensemble)
     files = {str(trial): run / "weights" / f"{trial}.pt" for trial in ranked}
     if is_url(options.run):  # the folder here has all but them
@@ -221,7 +221,7 @@ def choose(run: Path, trial: str | None, rank: int) -> str:
     Raises:
         RunError: there is none.
     """
-    trials, _ = frames.load(run)
+    trials, _ = ranked_trials.load(run)
     if trial is not None:
         if trial not in set(trials["trial"]):
             known = ", ".join(trials["trial"].head(8))

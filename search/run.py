@@ -21,10 +21,10 @@ from facesiam.errors import UserError, shown
 from facesiam.files import write_text
 from facesiam.fingerprint import keys
 from search.cli import read_options
-from search.options import RunOptions
 from search.runs.journal import read_trials
 from search.runs.lock import locked
 from search.space import SearchSpace
+from search.space.run_options import RunOptions
 from search.tuning import preparation, run_folder, warm_start
 from search.tuning.preparation import Search
 
@@ -43,7 +43,7 @@ CODES = {"interrupted": cli.INTERRUPTED, "terminated": cli.TERMINATED}
 
 @dataclass(frozen=True)
 class Session:
-    """A search that has begun: Ray runs, and the run's folder is this search's alone."""
+    """A search that has begun: Ray runs, and no other search may use the run's folder."""
 
     search: Search
     shares: Allocation
@@ -173,7 +173,7 @@ def drive(session: Session, trainable: type[Any] | None = None) -> Outcome:
     Raises:
         OSError: the run's folder cannot be written, or another program writes to it.
     """
-    from search.analysis import frames
+    from search.analysis import ranked_trials
     from search.pruning.inactive_rules import cannot_act
     from search.runs import manifest
     from search.tuning import driver
@@ -201,7 +201,7 @@ def drive(session: Session, trainable: type[Any] | None = None) -> Outcome:
     )
     manifest.end(run, stop is None)
     if read_trials(run):
-        frames.write(run)
+        ranked_trials.write(run)
     return Outcome(search, stop, session.table.counts["failed"])
 
 
@@ -228,12 +228,12 @@ def show(outcome: Outcome, console: Console) -> int:
 
 def _show_results(search: Search, console: Console) -> None:
     """Show the ranked trials, and what the pruning rules did."""
-    from search.analysis import frames, rule_audit
+    from search.analysis import ranked_trials, rule_audit
     from search.analysis.trial_table import table
 
     run = search.setup.run
     if known := read_trials(run):
-        trials, _ = frames.load(run)
+        trials, _ = ranked_trials.load(run)
         _say(console, table(trials, 20))
         if text := rule_audit.text(rule_audit.record(trials, rule_audit.planned(run, trials))):
             _say(console, f"\n{text}\n")
@@ -247,14 +247,14 @@ def _show_results(search: Search, console: Console) -> None:
 
 def _end_without_ray(session: Session, why: str) -> int:
     """Leave the run's folder as at any other end, where Ray has died and holds this command."""
-    from search.analysis import frames
+    from search.analysis import ranked_trials
     from search.runs import manifest
 
     run = session.search.setup.run
     session.table.__exit__(None, None, None)
     with suppress(OSError, UserError):  # the journal has it all
         manifest.end(run, False)
-        frames.write(run)
+        ranked_trials.write(run)
         if session.mirror:
             session.mirror.__exit__()
     return _show_failure(session.search, session.table.console, why)

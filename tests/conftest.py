@@ -28,7 +28,7 @@ LONGEST = (
     "test_run.py",
     "test_deaths.py",
     "test_search.py",
-    "test_liveness.py",
+    "test_gradient_health.py",
     "test_retrain.py",
     "test_storage.py",
     "test_simulator.py",

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from facesiam.config import TrialConfig
-from facesiam.evaluation.bits import pack
+from facesiam.evaluation.right_pairs import pack
 from search.analysis import rule_audit, trial_story
 from search.results import load
 

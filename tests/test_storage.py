@@ -15,10 +15,10 @@ import pytest
 import torch
 from builders import ROOT
 
-from facesiam.bucket import Bucket, join
 from facesiam.data.dataset import FaceData
 from facesiam.errors import StorageError, WeightsError
 from facesiam.storage import Folder, Storage, opened, sweep
+from facesiam.storage.bucket import Bucket, join
 from search import results
 from search.runs.journal import read_epochs, read_trials
 

@@ -17,10 +17,10 @@ import torch
 from facesiam import trainable
 from facesiam.config import TrialConfig
 from facesiam.data.dataset import FaceData
-from facesiam.data.driver_files import local_weights
-from facesiam.device import arithmetic
-from facesiam.evaluation.bits import pack
+from facesiam.data.fetched_files import local_weights
+from facesiam.device import reproducibility
 from facesiam.evaluation.predict import log_odds
+from facesiam.evaluation.right_pairs import pack
 from facesiam.nets.checkpoint import load_model
 from facesiam.nets.weight_files import read_weights
 from facesiam.trainable import FaceTrial, OutOfMemory, Preempted
@@ -346,7 +346,7 @@ def test_a_damaged_copy_in_the_cache_is_fetched_anew(
 def saving(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Every epoch's state is saved; torch's threads are put back."""
     monkeypatch.setattr(trainable, "SAVING_SHARE", 1e9)
-    with arithmetic.torch_threads(1):
+    with reproducibility.torch_threads(1):
         yield
 
 
@@ -355,7 +355,7 @@ def test_a_trial_goes_on_with_the_threads_that_it_began_with(
     tiny: TrialConfig, data: FaceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever its share is now: grown after it ran out of memory, or of another machine."""
-    monkeypatch.setattr(arithmetic, "cores", lambda: 4)
+    monkeypatch.setattr(reproducibility, "cores", lambda: 4)
     first = FaceTrial(config(tmp_path, data, tiny) | {"cpus": 2})
     ran = step(first)["ran"]
     first.writer.flush()
@@ -374,7 +374,7 @@ def test_a_trial_that_cannot_go_on_as_it_ran_says_so(
     first.ran[0]["threads"] = 2  # as on a machine of two cores
     step(first)
     first.writer.flush()
-    monkeypatch.setattr(arithmetic, "cores", lambda: 1)
+    monkeypatch.setattr(reproducibility, "cores", lambda: 1)
     for _ in range(2):  # taken up twice, it has changed once
         again = FaceTrial(config(tmp_path, data, tiny) | {"cpus": 1, "noted": 1})
         row = step(again)
@@ -389,7 +389,7 @@ def test_a_trial_goes_on_in_the_precision_that_auto_was_where_it_began(
 ) -> None:
     auto = dataclasses.replace(tiny, precision="auto")
     here = {"is": "fp32"}
-    monkeypatch.setattr(arithmetic, "precision_of", lambda *of: here["is"])
+    monkeypatch.setattr(reproducibility, "precision_of", lambda *of: here["is"])
     for began, dtype in (("bf16", torch.bfloat16), ("fp32", torch.float32)):
         here["is"] = began
         first = FaceTrial(config(tmp_path / began, data, auto))

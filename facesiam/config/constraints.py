@@ -1,6 +1,6 @@
 """Rules between settings: what no trial can run with, though each setting by itself is in bounds.
 
-Free of torch and Ray, as config.py, which checks every TrialConfig with them.
+Imports neither torch nor Ray. TrialConfig checks itself against them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a setting is: one named value with its meaning, type and bounds, and how it is read.
 
-Free of torch and Ray, as config.py.
+Imports neither torch nor Ray. The settings themselves are the fields of TrialConfig (trial.py).
 """
 
 from __future__ import annotations

@@ -19,9 +19,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from facesiam.device.processes import runs_elsewhere
 from facesiam.errors import DataError
 from facesiam.files import publish
-from facesiam.processes import runs_elsewhere
 
 STALE_SECONDS = 3600
 """Age at which a file without a usable lock counts as left behind; writers touch theirs all the

@@ -1,4 +1,4 @@
-"""Preparation of a dataset: finding, checking, packing into the cache, opening."""
+"""Preparation of a dataset: finding, reading (cfp.py), checking, packing, opening."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ from facesiam.nets.precision import DTYPES, dtype_of
 from facesiam.nets.siamese import SiameseNet, build
 from facesiam.training.augment import AUGMENTS, varied
 from facesiam.training.batches import Batches
-from facesiam.training.liveness import GradientWatch, LiveUnits, logit_spread
+from facesiam.training.gradient_health import GradientWatch, LiveUnits, logit_spread
 from facesiam.training.optimizer import MasterWeightOptimizer
 from facesiam.training.schedules import learning_rate
 

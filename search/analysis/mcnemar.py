@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from facesiam.evaluation.bits import Bools
+from facesiam.evaluation.right_pairs import Bools
 
 ALPHA = 0.05
 """Two nets differ where p, times the number of comparisons, is below."""

@@ -13,7 +13,7 @@ import pandas as pd
 from facesiam.config import TrialConfig, Value
 from facesiam.config.settings import did_you_mean
 from search.analysis.formatting import NOTHING, counted, interval, number, percent, shown_value
-from search.analysis.frames import load
+from search.analysis.ranked_trials import load
 from search.analysis.rule_audit import decided, lost_by_stopping, near_best
 from search.analysis.trial_table import UNTESTED, differing
 from search.pruning.history import LEVEL, History, departure

@@ -2,8 +2,8 @@
 
 It differs from Ray's in five ways: a trial that a rule stops counts as a peer, age counts from
 take-off, a rung is asked again after every epoch, a trial that lies within the noise of the cutoff
-goes on, and so does one that has at a rung what the best of all had there. docs/pruning.md says
-why.
+goes on, and so does one that is level, at its rung, with the best trial's score there.
+docs/pruning.md says why.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class Asha:
         return StopDecision("asha", None, None, at, finite(value), cutoff, peers)
 
     def matches_leader(self, trial: str, rung: float, pairs: int) -> bool:
-        """Say whether a trial has at a rung what the best trial had there, which has passed it.
+        """Return whether a trial is level, at a rung, with what the best trial had there.
 
         Args:
             trial: one that is at the rung.

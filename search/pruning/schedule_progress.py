@@ -1,9 +1,10 @@
 """Progress of a trial on its learning-rate schedule, which is not the number of its epochs.
 
-Three measures, each the number of epochs where the rate is constant: ``full_rate_epochs`` (epochs
-weighted by the rate, the time that a net has had to start learning), ``warmup_adjusted`` (only
-those before the highest rate weighted) and the share of the schedule that is done (where the rate
-falls, trials are alike at the same share). docs/pruning.md says which rule uses which.
+Three measures of it; where the rate is constant the first two equal the number of epochs:
+``full_rate_epochs`` (epochs weighted by the rate: the time that a net has had to start learning),
+``warmup_adjusted`` (only those before the highest rate weighted) and the share of the schedule
+that is done (where the rate falls, trials are alike at the same share). docs/pruning.md says which
+rule uses which.
 """
 
 from __future__ import annotations

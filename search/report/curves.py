@@ -13,10 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from facesiam.nets.losses import LOSSES
-from search.analysis import frames, published
+from search.analysis import published, ranked_trials
 from search.analysis.published import PublishedRow
 from search.report import figures, style
-from search.report.inputs import Run, RunTrial, log_settings, settings_frame
+from search.report.report_data import Run, RunTrial, log_settings, settings_frame
 from search.report.style import BEST, GREY, RANKED, TRAIN, VAL
 
 SHOWN = 3
@@ -164,7 +164,7 @@ def _overviews(run: Run, folder: Path) -> list[str]:
     draw_overview(folder / "overview.png", run.trials, run.epochs)
     parts = ["![Validation accuracy of every trial](overview.png)"]
     frame = settings_frame(run)
-    names = [name for name in frames.varied(run.searched, []) if frame[name].nunique() > 1]
+    names = [name for name in ranked_trials.varied(run.searched, []) if frame[name].nunique() > 1]
     if names:
         figures.scatter(folder / "settings.png", frame, names, log_settings([run]))
         parts.append("![Best validation accuracy against each setting](settings.png)")

@@ -19,7 +19,7 @@ from facesiam.files import exists
 from search.analysis import scores
 from search.analysis.formatting import NOTHING, grid, mean_and_std, measure, percent
 from search.report.figures import verification
-from search.report.inputs import Run
+from search.report.report_data import Run
 from search.runs.json_files import read_folds
 
 MEASURES = ("accuracy", "auc", "eer")
@@ -85,8 +85,8 @@ def ties_note(ties: int, n: int, whose: str) -> str:
         whose: what the test is called.
     """
     return (
-        f"{whose}: {ties} of {n} pairs have the very score of a pair of the other kind; they are "
-        "accepted together or not at all, and count half in the AUC"
+        f"{whose}: {ties} of {n} pairs have exactly the score of a pair of the other kind; they "
+        "are accepted together or not at all, and count half in the AUC"
     )
 
 

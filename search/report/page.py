@@ -16,8 +16,8 @@ from facesiam.config import TrialConfig
 from facesiam.files import own_folder, write_text
 from search.analysis import published
 from search.analysis.formatting import plain
-from search.report import curves, evaluation, sections, study
-from search.report.inputs import log_settings, read, row_trials, settings_frame
+from search.report import curves, evaluation, sections, study_2019
+from search.report.report_data import log_settings, read, row_trials, settings_frame
 
 OWN = re.compile(r"(curves-|roc-).+\.png|overview\.png|settings\.png")
 """The names of a report's pictures."""
@@ -52,11 +52,13 @@ def report(runs: Sequence[str | Path]) -> Path:
     effects = sections.effect_table(everything, names, log_settings(given))
     parts = {
         "What ran": sections.what_ran(given),
-        "Tables of the 2019 study": study.tables(about, ran),
+        "Tables of the 2019 study": study_2019.tables(about, ran),
         "Curves": curves.section(first, rows, ran, page.parent),
-        "Overfit": study.overfit(about, measured),
-        "What each setting is worth": effects if about else f"{study.INTRODUCTION}\n\n{effects}",
-        "Overfit by net": study.overfit_by_net(about, measured),
+        "Overfit": study_2019.overfit(about, measured),
+        "What each setting is worth": effects
+        if about
+        else f"{study_2019.INTRODUCTION}\n\n{effects}",
+        "Overfit by net": study_2019.overfit_by_net(about, measured),
         "Training time": sections.training_time(everything),
         "Early stopping": sections.early_stopping(given),
         "Ranked trials": sections.ranked(given),

@@ -12,9 +12,9 @@ from facesiam.config import SETTINGS
 from search.analysis import published, rule_audit, trial_table
 from search.analysis.effects import Effect, ablation_base, effects
 from search.analysis.formatting import NOTHING, grid, plain, shown_value
-from search.analysis.frames import states
 from search.analysis.published import CLAIMS
-from search.report.inputs import Run
+from search.analysis.ranked_trials import states
+from search.report.report_data import Run
 
 TIME_CLAIM = (
     "The 2019 study: AlexNet runs 60 epochs in under an hour, VGG needs four (on a shared GPU); "

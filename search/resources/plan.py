@@ -7,11 +7,11 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from search.options import RunOptions
 from search.pruning.inactive_rules import cannot_act
 from search.resources import cost, sharing
 from search.resources.allocation import Allocation, Setup, this_machine
 from search.space import SearchSpace
+from search.space.run_options import RunOptions
 
 
 def describe(space: SearchSpace, out: Path, options: RunOptions) -> str:
@@ -132,8 +132,8 @@ def _resources(space: SearchSpace, options: RunOptions) -> tuple[list[str], int 
         drawn = (options.data or space.data) == "drawn"
         if open_ := sharing.nets_to_measure(space, setup, this_machine(), drawn):
             at_once += (
-                f"; how many with {' and '.join(open_)} is best the start will measure, a minute "
-                "or so once a machine (--concurrent does without)"
+                f"; the start measures how many with {' and '.join(open_)} are best, about a "
+                "minute, once per machine (--concurrent N skips it)"
             )
     text = [f"a trial with {net}: cpus {c}, gpus {g}" for net, (c, g) in shares.items()]
     return [*text, at_once], number

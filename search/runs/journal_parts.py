@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from facesiam.bucket import Bucket, join
 from facesiam.errors import shown
+from facesiam.storage.bucket import Bucket, join
 from search.runs.field_checks import is_whole
 from search.runs.line_format import EPOCHS, TRIALS, JournalError, parsed
 

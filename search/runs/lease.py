@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from facesiam.bucket import Bucket
-from facesiam.processes import runs_elsewhere
+from facesiam.device.processes import runs_elsewhere
+from facesiam.storage.bucket import Bucket
 from search.runs.line_format import JournalError, parsed
 
 RENEWAL_SECONDS, EXPIRY_SECONDS = 10.0, 60.0

@@ -100,7 +100,7 @@ def _settings(value: Any) -> bool:
 
 
 def _parts(value: Any) -> bool:
-    """Say whether a value is what a trial ran with, as ``facesiam.device.arithmetic`` notes it."""
+    """Return whether a value is what a trial ran with, as ``reproducibility.py`` notes it."""
     forms: dict[str, Callable[[Any], bool]] = {
         "epoch": is_whole,
         "threads": lambda threads: is_whole(threads, 1),

@@ -21,7 +21,7 @@ from facesiam.fingerprint import trainer_version
 from search.runs.json_files import Manifest, Session, read_manifest
 from search.runs.layout import MANIFEST
 from search.space import SearchSpace
-from search.space.spec import SAMPLER
+from search.space.file_models import SAMPLER
 
 PACKAGES = ("torch", "torchvision", "ray", "optuna", "pandas", "numpy", "pillow", "tensorboardX")
 

@@ -15,11 +15,11 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from facesiam.bucket import Bucket
 from facesiam.data.dataset import cache_root
 from facesiam.errors import FileError, MissingFileError, StorageError, masked
 from facesiam.files import open_regular, write_bytes, write_text
 from facesiam.storage import is_of
+from facesiam.storage.bucket import Bucket
 from search.runs import layout
 from search.runs.journal_parts import (
     Line,

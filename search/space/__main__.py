@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _main(options: argparse.Namespace) -> int:
     if options.schema:
-        from search.space.schema import text
+        from search.space.json_schema import text
 
         print(text(), end="")
         return 0

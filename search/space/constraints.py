@@ -1,4 +1,4 @@
-"""Checks of a whole space: constraints that combinations break, endless grids, options' bounds."""
+"""Checks of a whole space: impossible combinations, endless grids, options out of bounds."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from search.space.combinations import (
 )
 from search.space.domains import Choice, written
 from search.space.errors import Finding, Problem, label, report
+from search.space.file_models import OPTIONS
 from search.space.model import SearchSpace
-from search.space.spec import OPTIONS
 
 MOST_TRIED = 100_000
 """Combinations that a `when:` that would mend a space may be sought among."""

@@ -1,4 +1,4 @@
-"""A space file → a SearchSpace, and every problem of the file at once, each with its line."""
+"""Reads and validates a space file: YAML → SearchSpace, or all its problems with their lines."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from facesiam.config import SETTINGS
 from facesiam.config.lookalikes import odd
 from facesiam.config.settings import did_you_mean
 from facesiam.errors import shown
-from search.space import constraints, contradictions, spec
+from search.space import constraints, contradictions, file_models
 from search.space.combinations import circle
 from search.space.domain_format import Span
 from search.space.domains import Domain, written
@@ -30,8 +30,8 @@ def load(path: str | Path, strict: bool = False, of_run: bool = False) -> Search
 
     Args:
         path: of the file.
-        strict: what it says and what would do nothing is refused as well, as commands do.
-        of_run: it is the one that a run left: what has run is not refused for contradictions.
+        strict: also refuse options that would have no effect, as the commands do.
+        of_run: the file comes from a run folder; contradictions are not refused, as it has run.
 
     Raises:
         SpaceError: names every problem of the file, with its line.
@@ -89,7 +89,7 @@ def _validated(document: Document) -> tuple[dict[str, Any], list[Finding]]:
     errors: list[ErrorDetails] = []
     while True:
         try:
-            return spec.SpaceFile.model_validate(data).fields(), faults
+            return file_models.SpaceFile.model_validate(data).fields(), faults
         except ValidationError as error:
             first, errors = not errors, error.errors(include_url=False)
         # What is empty or missing later had something in it that is told already.
@@ -137,11 +137,11 @@ def _fault(error: ErrorDetails, document: Document) -> Finding:
 def _unknown(place: Place, data: Any) -> Finding:
     """Say that there is no such key, with the nearest one, or where it belongs."""
     above, name = place[:-1], str(place[-1])
-    noun, known = spec.keys_at(above)
+    noun, known = file_models.keys_at(above)
     if not above and name in SETTINGS:
         return Finding(place, "a setting; put it under fixed: or search:")
-    if above == ("prune",) and name in spec.OWNERS:
-        owner = spec.OWNERS[name]
+    if above == ("prune",) and name in file_models.OWNERS:
+        owner = file_models.OWNERS[name]
         return Finding(place, f"a key of prune.{owner}; put it under {owner}:")
     if len(above) == 2 and above[0] == "search" and name in known:
         entry = _at(data, above)

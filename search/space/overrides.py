@@ -11,7 +11,7 @@ from search.space.combinations import Search, base
 from search.space.domains import Domain, Row
 from search.space.errors import SpaceError
 from search.space.fields import read
-from search.space.spec import SpaceFile
+from search.space.file_models import SpaceFile
 
 Settings = dict[str, Value]
 ON_COMMAND_LINE = ("name", "data", "algorithm", "trials", "minutes", "rows", "report")

@@ -109,7 +109,7 @@ RULES: dict[str, type[Part] | None] = {
 }
 """The rules of `prune:`, in the order of a dumped file, each with the model of its options."""
 CERTAIN = ("dead", "diverged")
-"""Rules that hold for rows as well; by others they are not stopped, as they run to their end."""
+"""The rules that may stop a published row; the other rules let rows run to their end."""
 
 
 def pruning(said: Prune | bool | None = None) -> dict[str, Any]:

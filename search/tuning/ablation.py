@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from facesiam.config import Value
 from facesiam.config.constraints import conflicts
-from search.analysis import frames
+from search.analysis import ranked_trials
 from search.runs import layout
 from search.runs.remote import open_run
 from search.space import SearchSpace
@@ -69,7 +69,7 @@ def rows(space: SearchSpace, run: str, rank: int, seeds: int) -> dict[str, Row]:
 def _best(run: str, rank: int) -> dict[str, Value]:
     """Return all settings of the trial of this rank."""
     folder = open_run(run)
-    trials, _ = frames.load(folder)
+    trials, _ = ranked_trials.load(folder)
     chosen = trials[trials["rank"] == rank]
     if chosen.empty:
         raise layout.RunError(f"{run}: no trial of rank {rank}")

@@ -16,11 +16,11 @@ from facesiam.cli import interrupts
 from facesiam.config import Value
 from facesiam.config.trial import geometry_of
 from facesiam.files import exists
-from search.options import RunOptions
 from search.runs import layout
 from search.runs.reuse import ReusableTrial, RunRefused, reusable_trials
 from search.space import SearchSpace, contradictions, load, shipped
 from search.space.constraints import check as check_space
+from search.space.run_options import RunOptions
 from search.tuning import run_folder, warm_start
 from search.tuning.warm_start import WarmStartTrial
 

@@ -19,8 +19,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from facesiam.device.processes import runs_elsewhere
 from facesiam.errors import reason
-from facesiam.processes import runs_elsewhere
 from search.resources.allocation import DriverError
 
 PREFIX = "siam"

@@ -1,4 +1,4 @@
-"""The folder that a search writes its run to: free or to be resumed, and this search's alone."""
+"""The folder of a run: chosen, checked to be new or resumable, locked against other searches."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from facesiam.files import exists, is_dir
-from search.options import RunOptions
 from search.runs import layout
 from search.runs.reuse import RunRefused, refuse_changes
 from search.space import SearchSpace
+from search.space.run_options import RunOptions
 
 
 def choose(options: RunOptions, space: SearchSpace) -> tuple[Path, str | None]:
@@ -116,7 +116,7 @@ def _is_taken(run: Path) -> bool:
 
 def _behind_url(options: RunOptions, name: str) -> tuple[Path, str]:
     """Return the folder here and the URL of a run behind a URL, as ``choose``."""
-    from facesiam.bucket import join
+    from facesiam.storage.bucket import join
     from search.runs.mirror import Mirror, fetched, folder_for
 
     if not re.match(r"\w[\w+.-]*://[^/?]|file:///", options.out):

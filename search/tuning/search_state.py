@@ -1,4 +1,4 @@
-"""What a search knows: the trials that run, wait and have ended, and what the next one rests on.
+"""SearchState: the trials that run, wait and have ended, with the sampler and the scheduler.
 
 The state writes nothing. The recorder notes each change in the journal, and ``SearchState.replay``
 comes from there to the same state, with the code that ran live: what was decided stays decided,
@@ -94,7 +94,7 @@ class SearchState:
         self.doublings: dict[str, int] = {}
         """How often a trial's share was doubled, as it ran out of memory."""
         self.ran_with: dict[str, Any] = {}
-        """What a trial that has not ended was computed with: see facesiam.device.arithmetic."""
+        """What a trial that has not ended was computed with (facesiam.device.reproducibility)."""
         self.exhausted = False
         """Whether the sampler has no more trials."""
         self.past_ends: list[PastEnd] = []

@@ -1,4 +1,4 @@
-"""The orderly end of a search by a signal, or when its time is up: trials save their states."""
+"""The orderly end of a search by Ctrl-C, SIGTERM or its time limit: trials save their states."""
 
 from __future__ import annotations
 

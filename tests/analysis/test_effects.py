@@ -11,7 +11,7 @@ import pytest
 from facesiam.config import SETTINGS
 from search.analysis import published
 from search.analysis.effects import Effect, effects
-from search.report.inputs import log_settings, read, settings_frame
+from search.report.report_data import log_settings, read, settings_frame
 
 NAMES = list(SETTINGS)
 

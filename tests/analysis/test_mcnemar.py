@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from facesiam.evaluation.bits import pack, unpack
+from facesiam.evaluation.right_pairs import pack, unpack
 from search.analysis.mcnemar import PairOutcomes, compare, p_bounds, p_value
 
 

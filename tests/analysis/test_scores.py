@@ -15,7 +15,7 @@ from facesiam.evaluation.metrics import METRICS
 from facesiam.evaluation.scores import write
 from search.analysis import scores
 from search.report import evaluation
-from search.report.inputs import Evaluation
+from search.report.report_data import Evaluation
 from search.runs.layout import RunError
 
 NAMES = ["a/01.jpg", "a/02.jpg", "b, c/01.jpg"]
@@ -87,7 +87,7 @@ def test_ties_are_said_where_a_test_has_them() -> None:
     for ties, said in ((12, True), (0, False)):
         run = SimpleNamespace(tests={"0001": [an_evaluation("cfp-pairs", Path(), ties)]})
         text = evaluation.tested([run])  # type: ignore[list-item]
-        line = "Trial 0001, cfp-pairs, seed 0: 12 of 200 pairs have the very score of a pair"
+        line = "Trial 0001, cfp-pairs, seed 0: 12 of 200 pairs have exactly the score of a pair"
         assert (line in text) == said
 
 

@@ -22,7 +22,7 @@ import yaml
 from builders import ROOT
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-from facesiam.bucket import Bucket
+from facesiam.storage.bucket import Bucket
 from search.cli import parser
 from search.space import load
 from search.tuning import ray_cluster

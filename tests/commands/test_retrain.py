@@ -20,7 +20,7 @@ from PIL import Image
 from facesiam import demo
 from facesiam.config import TrialConfig
 from facesiam.data.dataset import FaceData
-from facesiam.device import arithmetic
+from facesiam.device import reproducibility
 from facesiam.device.hardware import precision_of
 from facesiam.evaluation.predict import predict
 from facesiam.nets.checkpoint import load_model, save_model
@@ -354,7 +354,7 @@ def test_a_trial_is_trained_again_with_what_it_ran_with(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """On a machine of four cores, in a process that would take one thread."""
-    monkeypatch.setattr(arithmetic, "cores", lambda: 4)
+    monkeypatch.setattr(reproducibility, "cores", lambda: 4)
     processor = torch.backends.cpu.get_cpu_capability()
     if ran is not None:
         Journal(run).trial(
@@ -387,7 +387,7 @@ def test_a_trial_is_trained_again_with_what_it_ran_with(
             for name, one in known(run).items()
         },
     )
-    with arithmetic.torch_threads(1):
+    with reproducibility.torch_threads(1):
         assert main([str(run), "--epochs", "1", "--trial", "0002", *options]) == 0
         assert torch.get_num_threads() == 1
     precision = ran[0][2] if ran else precision_of("auto", "alexnet", "cpu")
@@ -413,11 +413,11 @@ def test_a_retrained_trial_is_the_ranked_one_to_the_digit(
         "mode": "max",
         "keep_threshold": None,
     }
-    with arithmetic.torch_threads(1):
+    with reproducibility.torch_threads(1):
         worker = FaceTrial(given)
         ranked = [worker.step() for _ in range(3)]
     Journal(run).trial("0002", "running", ran=ranked[0]["ran"])
-    with arithmetic.torch_threads(1):
+    with reproducibility.torch_threads(1):
         assert main([str(run), "--trial", "0002"]) == 0
     with (run / "retrain" / "0002" / "seed-0" / "epochs.csv").open() as file:
         trained = list(csv.DictReader(file))

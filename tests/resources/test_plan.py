@@ -13,10 +13,10 @@ from facesiam.config import TrialConfig
 from facesiam.errors import DataError, WeightsError
 from facesiam.files import write_text
 from facesiam.nets.pretrained import imagenet_url
-from search.options import RunOptions
 from search.resources.plan import describe, who_chooses
 from search.runs.journal_writer import Journal
 from search.space import SearchSpace, load
+from search.space.run_options import RunOptions
 from search.tuning.sampler import Sampler
 
 OPTIONS = RunOptions("space.yaml")

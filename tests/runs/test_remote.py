@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from facesiam.bucket import Bucket
 from facesiam.errors import StorageError
+from facesiam.storage.bucket import Bucket
 from search import results
 from search.report.__main__ import main as report
 from search.runs import layout, lease, mirror

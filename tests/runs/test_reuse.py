@@ -14,7 +14,7 @@ from builders import space
 from simulated_ray import Workers, metrics, quiet, started
 
 from facesiam.config import TrialConfig
-from facesiam.device import arithmetic
+from facesiam.device import reproducibility
 from facesiam.fingerprint import keys
 from search.runs.journal import read_epochs, read_trials
 from search.runs.reuse import ReusableTrial, RunRefused, refuse_changes, reusable_trials
@@ -204,7 +204,7 @@ def test_a_key_is_of_threads_and_of_what_auto_stands_for(monkeypatch: pytest.Mon
     made: dict[str, dict[str, str]] = {}
     for has in ("fp32", "bf16"):
         monkeypatch.setattr(
-            arithmetic,
+            reproducibility,
             "precision_of",
             lambda asked, *of, has=has: has if asked == "auto" else asked,
         )

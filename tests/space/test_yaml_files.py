@@ -136,7 +136,7 @@ line 4  '\u2013' is U+2013 EN DASH; write -""",
     "33 windows path": (
         'fixed: {lr: 1}\ndata: "C:\\faces"\n',
         "line 2  data: has a control "
-        "character (\\x0c); within double quotes a \\ begins one, so take ''",
+        "character (\\x0c); in double quotes \\ starts an escape: use single quotes",
     ),
     "34 case": (
         "fixed: {net: AlexNet}\n",

@@ -14,10 +14,10 @@ import builders
 import pytest
 from builders import SPACES
 
-from search.options import RunOptions
 from search.resources.allocation import Allocation, Node, Setup
 from search.space import SearchSpace, load
-from search.space.spec import SAMPLER
+from search.space.file_models import SAMPLER
+from search.space.run_options import RunOptions
 from search.tuning.configuration_pool import ConfigurationPool
 from search.tuning.preparation import sampler_note
 from search.tuning.sampler import Sampler, Suggestion

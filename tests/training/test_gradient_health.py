@@ -17,7 +17,7 @@ from facesiam.data.dataset import FaceData
 from facesiam.evaluation.predict import predict
 from facesiam.nets.siamese import build
 from facesiam.training import loop
-from facesiam.training.liveness import GradientWatch, LiveUnits, logit_spread
+from facesiam.training.gradient_health import GradientWatch, LiveUnits, logit_spread
 from facesiam.training.loop import Training
 from search.pruning.history import History
 from search.pruning.rules import dead

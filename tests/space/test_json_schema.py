@@ -14,8 +14,8 @@ from builders import ROOT
 from facesiam.config import SETTINGS
 from facesiam.config.settings import Setting
 from search.space import SpaceError, load
+from search.space.json_schema import COMMAND, schema, text
 from search.space.prune import RULES
-from search.space.schema import COMMAND, schema, text
 
 
 class Editor(yaml.SafeLoader):

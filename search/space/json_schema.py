@@ -14,7 +14,7 @@ from facesiam.config import SETTINGS, TrialConfig
 from facesiam.config.settings import Setting
 from search.space.domain_format import Choices, Span
 from search.space.fields import Part
-from search.space.spec import SpaceFile
+from search.space.file_models import SpaceFile
 
 COMMAND = "python -m search.space --schema > search/space/space.schema.json"
 """Writes the file that is committed."""

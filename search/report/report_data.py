@@ -1,4 +1,4 @@
-"""The data of a report: whole runs, and the trial that was run for each published row."""
+"""The data of a report: its runs, and the trial that repeats each row of the 2019 study."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pandas as pd
 
 from facesiam.config import TrialConfig
 from facesiam.evaluation.metrics import METRICS
-from search.analysis.frames import load, require_results
 from search.analysis.overfitting import at_chance
+from search.analysis.ranked_trials import load, require_results
 from search.runs import layout
 from search.runs.json_files import Manifest, read_test
 from search.runs.remote import open_run

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from facesiam import files
-from facesiam.bucket import Bucket, is_url, reason_of
 from facesiam.errors import FileError, MissingFileError, StorageError
 from facesiam.nets.checkpoint import save_atomically
 from facesiam.nets.weight_files import read_weights
+from facesiam.storage.bucket import Bucket, is_url, reason_of
 
 ENDINGS = {"weights": ".pt", "state": ".pt", "logs": ".log"}
 """Suffix of a trial's file, by the folder of the run."""

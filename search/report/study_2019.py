@@ -19,7 +19,7 @@ from search.analysis.formatting import (
 )
 from search.analysis.overfitting import RULE, detect_overfit
 from search.analysis.published import COLUMNS, CONTRADICTIONS, TITLES, PublishedRow
-from search.report.inputs import Evaluation, RunTrial
+from search.report.report_data import Evaluation, RunTrial
 
 INTRODUCTION = (
     "The 2019 study is what this project began with: 19 trainings of Siamese AlexNets and VGGs on "

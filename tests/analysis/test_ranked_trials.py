@@ -14,7 +14,7 @@ from scipy.stats import binomtest
 
 from facesiam.config import TrialConfig
 from search import results
-from search.analysis import frames
+from search.analysis import ranked_trials
 from search.analysis.trial_table import table
 from search.results import RunError, load
 
@@ -174,7 +174,7 @@ def test_a_decision_to_stop_has_its_numbers_in_columns(tmp_path: Path) -> None:
     assert trials["stop_value"].isna().tolist() == [True, False, False]
     kinds = [str(trials[name].dtype) for name in DECISION]
     assert kinds == ["Int64", "float64", "float64", "float64", "Int64", "bool"]
-    frames.write(run)
+    ranked_trials.write(run)
     pd.testing.assert_frame_equal(pd.read_parquet(run / "trials.parquet"), trials)
 
 
@@ -267,7 +267,7 @@ def test_running_trials_of_a_dead_driver_are_shown_as_recorded(tmp_path: Path) -
 
 
 def test_write_leaves_csv_and_parquet_that_read_back_alike(run: Path) -> None:
-    frames.write(run)
+    ranked_trials.write(run)
     trials, epochs = load(run)
     pd.testing.assert_frame_equal(pd.read_parquet(run / "trials.parquet"), trials)
     pd.testing.assert_frame_equal(pd.read_parquet(run / "epochs.parquet"), epochs)

@@ -1,4 +1,4 @@
-"""Files of the driver's machine, for a machine that does not see them."""
+"""The driver's data and weights, copied to a worker that has no access to the driver's disk."""
 
 from __future__ import annotations
 

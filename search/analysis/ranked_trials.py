@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from facesiam.config import SETTINGS, EpochMetrics
-from facesiam.evaluation.bits import unpack
 from facesiam.evaluation.metrics import wilson
+from facesiam.evaluation.right_pairs import unpack
 from facesiam.files import atomic
 from facesiam.objective import Objective
 from search.analysis.mcnemar import PAIR_SETTINGS, McNemarResult, PairOutcomes, compare
