@@ -89,7 +89,10 @@ def _control_character(text: str) -> str | None:
     if (found := next(odd_ones, None)) is None:
         return None
     escape = found.encode("unicode_escape").decode()
-    return f"has a control character ({escape}); in double quotes \\ starts an escape: use single quotes"
+    return (
+        f"has a control character ({escape}); in double quotes \\ starts an escape: "
+        "use single quotes"
+    )
 
 
 class Part(BaseModel):
