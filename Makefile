@@ -1,8 +1,8 @@
 # `make demo`, `make test` and `make test-slow`. Each sets up .venv first, once.
 PYTHON ?= python3
 VENV := .venv
-# Processes of tests: many wait for Ray to start, so three of them keep two cores busy.
-PROCESSES ?= 3
+# Processes of tests: many wait for Ray to start, so four of them keep two cores busy.
+PROCESSES ?= 4
 BIN := $(VENV)/bin
 # uv installs in seconds what pip takes minutes for; pip does it where there is no uv.
 INSTALL := $(if $(shell command -v uv),uv pip install --python $(BIN)/python,$(BIN)/python -m pip install --disable-pip-version-check)

@@ -87,7 +87,7 @@ begun() {
     *://*)
         python -c '
 import sys
-from facesiam.storage import Bucket, join
+from facesiam.storage.bucket import Bucket, join
 sys.exit(not Bucket(join(sys.argv[1], sys.argv[2])).exists("manifest.json"))' "$out" "$name"
         ;;
     *) [ -e "$out/$name/manifest.json" ] ;;
