@@ -119,12 +119,13 @@ def predict_test_pairs(
         DataError: no data, or other data than the net was trained on, whose test people it may
             have seen.
     """
-    data = prepare(options.data, [config.geometry])
+    data = prepare(options.data, [])  # packs nothing yet: it may be refused
     if trained_on not in (None, data.key):
         raise DataError(
             f"{data.source}: not the data that {options.weights} was trained on (content "
             f"{data.key[:12]}, the weights say {str(trained_on)[:12]}); give that with --data"
         )
+    data = prepare(options.data, [config.geometry])
     pairs = data.pairs_of(config, "test")
     pixels = data.pixels(config.geometry)
     odds = log_odds(net, config, pixels, pairs)

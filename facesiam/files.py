@@ -10,9 +10,14 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import lzma
 import os
 import secrets
 import stat
+import struct
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +27,24 @@ from facesiam.errors import FileError, MissingFileError, reason
 
 MOST_BYTES = 2**30
 """Largest file in bytes that is read whole. These packages write none near it, except weights."""
+DAMAGED = (
+    OSError,  # cannot be read; a place before the file's beginning; bzip2's decoder
+    EOFError,  # cut short
+    ValueError,  # a number out of its range, text that is not UTF-8
+    LookupError,  # a part that is not there, a codec that does not exist
+    TypeError,  # an archive was expected, and the file is a single array
+    RuntimeError,  # zipfile: an encrypted part, or by NotImplementedError, a kind of RuntimeError,
+    # a compression or version of zip that it does not know
+    OverflowError,  # a length beyond those that the machine can count
+    MemoryError,  # or beyond its memory
+    SyntaxError,  # the header of a NumPy file is written in Python
+    tokenize.TokenError,  # the same: a bracket or quote of it is never closed
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+)
+"""What zipfile, NumPy and their decoders raise for a damaged file, apart from its content."""
 
 
 def exists(path: Path) -> bool:

@@ -34,7 +34,7 @@ EXCLUDED = {
     "data/archive": "finds and opens files, whose content is in the key",
     "data/cache_files": "names, replaces and removes files",
     "data/download": "fetches files, whose content is in the key",
-    "data/fetched_files": "copies files, whose content is in the key",
+    "data/fetched_files": "copies files, whose content is in the key; blank images are only timed",
     "data/inspection": "reports on a dataset",
     "data/progress": "a progress bar",
     "data/root": "finds the dataset's folder",

@@ -270,13 +270,13 @@ def _data(run: Path, given: str | None, geometries: Sequence[Geometry]) -> FaceD
     packed = cache_root() / key
     if given is None and is_packed(packed, geometries):
         return open_packed(packed)
-    data = prepare(given or source, geometries)
+    data = prepare(given or source, [])  # packs nothing yet: it may be refused
     if data.key != key:
         raise DataError(
             f"{given or source}: not the data that {run} was made with "
             f"(content {data.key[:12]}, the run has {key[:12]})"
         )
-    return data
+    return prepare(given or source, geometries)
 
 
 def _folds(text: str) -> tuple[int, ...]:

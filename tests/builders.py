@@ -14,6 +14,13 @@ ROOT = Path(__file__).parent.parent
 SPACES = ROOT / "spaces"
 REFERENCE = ROOT / "ray_results" / "reference"
 
+
+def unknown_compression(archive: bytes) -> bytes:
+    """Return a zip whose directory says of every part that it is compressed in a way 99."""
+    parts = archive.split(b"PK\x01\x02")
+    return b"PK\x01\x02".join([parts[0], *(part[:6] + b"\x63\0" + part[8:] for part in parts[1:])])
+
+
 THREE_EPOCHS = "fixed: {epochs: 3}\nsearch: {lr: {low: 1e-5, high: 1e-1, log: true}}\n"
 SETTINGS: dict[str, Any] = TrialConfig(epochs=3).to_dict()
 """Of a trial of this space."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import re
-import struct
 import threading
 import zipfile
 import zlib
@@ -26,20 +25,6 @@ MAX_MEMBER = 64 * 2**20
 """Bytes of the largest file that is read. The largest of CFP has 0.4 MB."""
 MAX_TOTAL = 4 * 2**30
 """Bytes that an archive may unpack to. CFP has 0.09 GB."""
-_DAMAGED = (
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    OSError,
-    RuntimeError,
-    NotImplementedError,
-    ValueError,
-    IndexError,
-    OverflowError,
-    MemoryError,
-    struct.error,
-)
-"""Errors that zipfile raises for a damaged or unusual archive."""
 _OUTSIDE = re.compile(r"^[/\\]|^[A-Za-z]:|(?:^|[/\\])\.\.(?:[/\\]|$)")
 
 
@@ -55,7 +40,7 @@ class ZipSource:
         self._lock = threading.Lock()
         try:
             self._zip = zipfile.ZipFile(path)
-        except _DAMAGED as error:
+        except files.DAMAGED as error:
             raise DataError(_broken(path, error)) from None
         members = self._zip.infolist()
         _refuse_unsafe(path, members)
@@ -92,7 +77,7 @@ class ZipSource:
             # size bounds what zlib may produce; read() without one inflates first and cuts after.
             with self._lock, self._zip.open(member) as stream:
                 content = stream.read(member.file_size + 1)
-        except _DAMAGED as error:
+        except files.DAMAGED as error:
             raise DataError(f"{self.path}: member {name} is damaged ({error})") from None
         if len(content) != member.file_size:
             raise DataError(

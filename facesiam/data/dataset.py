@@ -9,9 +9,6 @@ from __future__ import annotations
 
 import io
 import os
-import struct
-import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,23 +24,6 @@ from facesiam.data import cfp, packing
 from facesiam.errors import DataError, MissingFileError
 
 INDEX = "index.npz"
-_DAMAGED = (
-    OSError,
-    ValueError,
-    KeyError,
-    TypeError,
-    EOFError,
-    IndexError,
-    SyntaxError,
-    OverflowError,
-    MemoryError,
-    NotImplementedError,
-    RuntimeError,
-    struct.error,
-    zlib.error,
-    zipfile.BadZipFile,
-)
-"""Errors that NumPy raises for a damaged file."""
 Fetch = Callable[[Path], NDArray[np.uint8]]
 
 
@@ -100,7 +80,7 @@ class FaceData:
                 f"{folder}: no packed data here ({error}); a worker needs the driver's cache "
                 "folder under the same path: share it, and set FACESIAM_CACHE to it"
             ) from None
-        except _DAMAGED as error:
+        except files.DAMAGED as error:
             raise DataError(
                 f"{self.folder / INDEX}: is damaged ({error}); the next start with this data "
                 "makes it anew"
@@ -117,7 +97,7 @@ class FaceData:
             array = self._open(file)
         except FileNotFoundError as error:
             raise DataError(f"{file}: not packed ({error}); prepare() packs it") from None
-        except _DAMAGED as error:
+        except files.DAMAGED as error:
             raise DataError(
                 f"{file}: is damaged ({error}); the next start with this data packs it anew"
             ) from None

@@ -253,8 +253,11 @@ def _without_values(trunk: Trunk) -> nn.Module:
     try:
         with torch.device("meta"):
             return trunk.make()
-    except NotImplementedError:  # RegNet computes its widths with tensors
-        with torch.random.fork_rng(devices=[]):  # asked for once a process: nobody counts on it
+    except NotImplementedError:
+        # torchvision's RegNet computes its widths as tensors and reads their values, which tensors
+        # without values do not have. It is made whole instead, and its values are thrown away; the
+        # random numbers that they took are given back.
+        with torch.random.fork_rng(devices=[]):
             return trunk.make().to("meta")
 
 

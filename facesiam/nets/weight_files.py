@@ -122,15 +122,7 @@ def _check_sums(path: Path) -> None:
         with zipfile.ZipFile(path) as parts:
             summed = any(part.CRC for part in parts.infolist())  # torch can be told to write none
             damaged = parts.testzip() if summed else None
-    except (
-        zipfile.BadZipFile,
-        EOFError,
-        OSError,
-        NotImplementedError,
-        RuntimeError,
-        ValueError,
-        struct.error,
-    ) as error:
+    except files.DAMAGED as error:
         raise WeightsError(
             f"{path}: cannot be read as torch weights, it is cut short or damaged: half a "
             f"download? ({first(error)})"

@@ -19,11 +19,12 @@ from PIL import Image
 
 from facesiam import demo
 from facesiam.config import TrialConfig
-from facesiam.data.dataset import FaceData
+from facesiam.data.dataset import FaceData, cache_root
 from facesiam.device import reproducibility
 from facesiam.device.hardware import precision_of
 from facesiam.evaluation.predict import predict
 from facesiam.nets.checkpoint import load_model, save_model
+from facesiam.nets.siamese import build
 from facesiam.trainable import FaceTrial
 from facesiam.training.loop import Training
 from search import retrain
@@ -180,12 +181,16 @@ def test_other_data_than_the_runs_is_refused(
 ) -> None:
     import shutil
 
+    packed = set(cache_root().iterdir())
     other = tmp_path / "other"
     shutil.copytree(faces, other)
     picture = next(other.glob("Data/Images/*/frontal/*.jpg"))
     Image.new("RGB", (60, 60), "red").save(picture)
     assert main([str(run), "--data", str(other)]) == 2
-    assert f"{other}: not the data that {run} was made with" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"{other}: not the data that {run} was made with" in said and "packing" not in said
+    index = next(file for file in cache_root().glob("*/index.npz") if file.parent not in packed)
+    assert not list(index.parent.glob("*.npy"))
 
 
 def test_the_demo_judges_test_pairs_and_two_files(
@@ -208,12 +213,25 @@ def test_the_demo_judges_test_pairs_and_two_files(
     assert "same person (" in capsys.readouterr().out
 
 
+def test_the_demo_refuses_other_data_before_it_packs_them(
+    tiny: TrialConfig,
+    faces: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("FACESIAM_CACHE", str(tmp_path / "cache"))
+    save_model(tmp_path / "w.pt", build(tiny).state_dict(), tiny, data="0" * 64)
+    assert demo.main([str(tmp_path / "w.pt"), "--data", str(faces)]) == 2
+    said = capsys.readouterr().err
+    assert f"{faces}: not the data that {tmp_path / 'w.pt'} was trained on" in said
+    assert "packing" not in said and not list((tmp_path / "cache").rglob("*.npy"))
+
+
 @pytest.mark.parametrize("images", [["only-one.jpg"], ["no.jpg", "no.jpg"]])
 def test_the_demo_refuses_what_it_cannot_judge(
     tiny: TrialConfig, tmp_path: Path, images: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from facesiam.nets.siamese import build
-
     save_model(tmp_path / "w.pt", build(tiny).state_dict(), tiny)
     assert demo.main([str(tmp_path / "w.pt"), *images]) == 2
     said = capsys.readouterr().err

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+import tokenize
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny_cfp
+from builders import unknown_compression
 
 from facesiam.data import cache_files, checksums, packing
 from facesiam.data.dataset import FaceData, open_packed
@@ -183,6 +185,25 @@ def test_a_worker_that_meets_a_damaged_file_says_so(cache: Path, size: int) -> N
     os.truncate(cache / "index.npz", size)
     with pytest.raises(DataError, match="index.npz: is damaged .*the next start with this data"):
         FaceData(cache)
+
+
+def test_a_worker_that_meets_an_unknown_compression_says_so(cache: Path) -> None:
+    index = cache / "index.npz"
+    index.write_bytes(unknown_compression(index.read_bytes()))
+    with np.load(index) as parts, pytest.raises(NotImplementedError):
+        parts["person"]
+    with pytest.raises(DataError, match="index.npz: is damaged .*compression method"):
+        FaceData(cache)
+
+
+def test_a_worker_that_meets_a_header_with_an_open_bracket_says_so(cache: Path) -> None:
+    file = cache / "squeeze.npy"
+    content = file.read_bytes()
+    file.write_bytes(content[:128].replace(b")", b"(") + content[128:])
+    with pytest.raises(tokenize.TokenError):
+        np.load(file)
+    with pytest.raises(DataError, match="squeeze.npy: is damaged .*the next start with this data"):
+        open_packed(cache).pixels("squeeze")
 
 
 def test_other_landmarks_are_packed_anew(

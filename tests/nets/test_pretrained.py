@@ -7,6 +7,7 @@ import os
 import pickle
 import re
 import struct
+import zipfile
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 import torch
+from builders import unknown_compression
 
 from facesiam.config import TrialConfig
 from facesiam.errors import NetError, WeightsError
@@ -335,6 +337,11 @@ def test_weights_that_no_net_could_start_from_are_refused(
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(WeightsError, match="cut short or damaged: half a download"):
+        loaded(path)
+    path.write_bytes(unknown_compression(whole))
+    with zipfile.ZipFile(path) as parts, pytest.raises(NotImplementedError):
+        parts.testzip()
+    with pytest.raises(WeightsError, match="cut short or damaged: .*compression method"):
         loaded(path)
     for at in (len(whole) // 2, len(whole) // 3, 3000):
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x40]) + whole[at + 1 :])

@@ -7,7 +7,15 @@ import torch
 import torchvision.models as tv
 from torch import nn
 
-from facesiam.nets.trunks import HALVES, MODELS, Pooled, features_of, make_trunk, stages_of
+from facesiam.nets.trunks import (
+    HALVES,
+    MODELS,
+    Pooled,
+    features_of,
+    make_trunk,
+    stages_of,
+    without_values,
+)
 
 
 @pytest.mark.parametrize(
@@ -72,6 +80,14 @@ def test_every_classifier_of_torchvision_is_there_and_one_of_a_kind_gives_a_vect
         "regnet_x_400mf": 400,
     }
     assert {net: features_of(net) for net in known} == known
+
+
+@pytest.mark.parametrize("net", ["resnet18", "regnet_x_400mf"])
+def test_the_shapes_of_a_net_take_no_random_numbers_and_hold_no_values(net: str) -> None:
+    before = torch.random.get_rng_state()
+    trunk = without_values(net)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert {value.device.type for value in trunk.state_dict().values()} == {"meta"}
 
 
 @pytest.mark.slow  # 80 nets are built, RegNet's largest in 6 s
