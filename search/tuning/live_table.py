@@ -99,7 +99,7 @@ class LiveTable:
         last = known["last"] if known else None
         self.epochs_ended.append(int(last["epoch"]) + 1 if last else 0)
         if not self.live:
-            best = f"best {self.metric} {value:.4f}" if value is not None else "no score"
+            best = f"best {self.metric} {_figure(value)}" if value is not None else "no score"
             why = f"  ({reason})" if reason else ""
             self.say(f"trial {name}  {status}  {best}{why}  {self._progress()}")
 
@@ -126,7 +126,7 @@ class LiveTable:
             table.add_row(
                 name,
                 f"{int(last['epoch']) + 1}/{known['epochs']}",
-                *(f"{last[key]:.4f}" for key in (self.metric, "train_loss", "val_loss")),
+                *(_figure(last[key]) for key in (self.metric, "train_loss", "val_loss")),
                 f"{last['seconds']:.1f}",
             )
         return Group(Text(self._progress()), table)
@@ -141,7 +141,7 @@ class LiveTable:
         parts += [f"{len(self.running)} running"]
         parts += [f"{count} {name}" for name, count in self.counts.items() if count]
         if self.best:
-            parts.append(f"best {self.metric} {self.best[0]:.4f} ({self.best[1]})")
+            parts.append(f"best {self.metric} {_figure(self.best[0])} ({self.best[1]})")
         left = self._seconds_left()
         if left is not None:
             parts.append(f"about {human_seconds(left)} left")
@@ -171,3 +171,8 @@ class LiveTable:
         except (Exception, SystemExit) as error:  # rich raises the latter for a closed pipe
             self.off = True
             say(f"the search goes on, but can no longer be shown: {error}")
+
+
+def _figure(value: float) -> str:
+    """Return a score or a loss in few characters, so that its column stays narrow."""
+    return f"{value:.4f}" if abs(value) < 1000 else f"{value:.4g}"

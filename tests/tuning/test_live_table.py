@@ -50,6 +50,16 @@ def test_the_table_shows_what_runs_and_the_best_so_far() -> None:
     ]
 
 
+def test_a_huge_loss_does_not_widen_the_table() -> None:
+    shown, text = table()
+    shown.started("0001", 4)
+    shown.epoch("0001", METRICS | {"train_loss": 20970750.6, "val_loss": float("nan")})
+    shown.console.print(shown.render())
+    assert text.getvalue().splitlines()[2].split() == [
+        *("0001", "2/4", "0.8125", "2.097e+07", "nan", "2.0")
+    ]
+
+
 def test_trials_of_an_earlier_session_count_without_a_line() -> None:
     shown, text = table()
     shown.ended("0001", "done", 0.9, None, earlier=True)
