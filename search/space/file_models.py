@@ -30,7 +30,8 @@ NAME = re.compile(r"\w[\w.\-]{0,99}", re.ASCII)
 
 Settings = Annotated[dict[str, Value], PlainValidator(partial(by_setting, read))]
 SettingsOrNone = Annotated[
-    dict[str, Value], PlainValidator(lambda said: by_setting(read, said) if said else {})
+    dict[str, Value],
+    PlainValidator(lambda said: {} if said in (None, {}) else by_setting(read, said)),
 ]
 
 

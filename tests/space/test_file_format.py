@@ -381,6 +381,27 @@ convnext_base, …)
 line 9  row C, note: must be a single value, got a list""",
     ),
     (
+        "parts of rows and of searched settings that are none, or empty",
+        """\
+rows:
+  A: {settings: ""}
+  B: {settings: [], printed: 3}
+  C: {settings: {}, printed:, published: {}}
+search:
+  lr: {}
+  net: {}
+  hidden: {choices: []}
+""",
+        """\
+line 2  row A, settings: must be a mapping, with `key: value` lines under it
+line 3  row B, printed: must be a mapping, with `key: value` lines under it
+line 3  row B, settings: must be a mapping, with `key: value` lines under it
+line 4  row C, published: has nothing under it
+line 6  lr: has nothing under it
+line 7  net: has nothing under it
+line 8  hidden.choices: an empty list; name at least one choice""",
+    ),
+    (
         "a row by the name of a key",
         "rows: {when: {pretrained: true}}\n",
         "line 1  row when, pretrained: not a key of a row; did you mean printed?",
