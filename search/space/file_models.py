@@ -8,7 +8,7 @@ from functools import partial
 from typing import Annotated, Any, Literal, get_args
 
 from annotated_types import Ge, Gt
-from pydantic import AfterValidator, BeforeValidator, PlainValidator, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, PlainValidator, model_validator
 
 from facesiam.config import SETTINGS, Value
 from facesiam.config.metrics import Metric
@@ -63,6 +63,8 @@ class Published(Part):
 
 class Row(Part):
     """One run of the 2019 study."""
+
+    model_config = ConfigDict(json_schema_extra={})  # an empty one is as the fixed settings say
 
     settings: SettingsOrNone = key({})
     """What differs from the fixed settings, as the run really ran."""

@@ -88,6 +88,8 @@ def test_it_takes_the_shipped_spaces(name: str) -> None:
         ("search: {lr: [1]}\nresources: {gpus: -1}", "$.resources.gpus"),
         ("search: {lr: [1]}\nresources: {per_net: {vgg: {gpus: 1}}}", "$.resources.per_net"),
         ("rows: {1: {published: {val: 120}}}", "$.rows['1'].published.val"),
+        ("rows: {1: {published: {}}}", "$.rows['1'].published"),
+        ("fixed: {lr: 1}\nresources: {}", "$.resources"),
     ],
 )
 def test_it_refuses(wrong: str, where: str) -> None:
@@ -100,6 +102,7 @@ def test_it_refuses(wrong: str, where: str) -> None:
         "search: {lr: {low: 1e-5, high: 1e-3, log: true, when: {net: [alexnet], pretrained: true}}}",
         "search: {hidden: {low: 8, high: 64, step: 8}, lr: [1e-5, .5]}",
         "rows: {1: , A: {published: {overfit: null, val: 80.5}}}",
+        "rows: {1: {}, A: {settings: {}, printed: {}}}",
         "fixed: {lr: 1}\nprune: {asha: false}\nresources: {cpus: auto, gpus: 0.5}",
     ],
 )
