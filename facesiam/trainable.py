@@ -41,8 +41,8 @@ from facesiam.errors import StorageError, WeightsError
 from facesiam.evaluation import right_pairs
 from facesiam.nets.checkpoint import Writer, model_file
 from facesiam.objective import Objective
-from facesiam.storage import opened
 from facesiam.storage.bucket import is_url
+from facesiam.storage.folder import opened
 from facesiam.training.loop import Halted, Training
 from facesiam.training.throughput import Share, share_of
 

@@ -17,8 +17,8 @@ from builders import ROOT
 
 from facesiam.data.dataset import FaceData
 from facesiam.errors import StorageError, WeightsError
-from facesiam.storage import Folder, Storage, opened, sweep
 from facesiam.storage.bucket import Bucket, join
+from facesiam.storage.folder import Folder, Storage, opened, sweep
 from search import results
 from search.runs.journal import read_epochs, read_trials
 

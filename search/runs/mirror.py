@@ -18,8 +18,8 @@ from pathlib import Path
 from facesiam.data.dataset import cache_root
 from facesiam.errors import FileError, MissingFileError, StorageError, masked
 from facesiam.files import open_regular, write_bytes, write_text
-from facesiam.storage import is_of
 from facesiam.storage.bucket import Bucket
+from facesiam.storage.folder import is_of
 from search.runs import layout
 from search.runs.journal_parts import (
     Line,

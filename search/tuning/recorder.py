@@ -13,7 +13,7 @@ from ray import tune
 
 from facesiam.config import EpochMetrics
 from facesiam.fingerprint import Key
-from facesiam.storage import Folder, sweep
+from facesiam.storage.folder import Folder, sweep
 from search.pruning.stop_decision import StopDecision
 from search.resources.allocation import Allocation
 from search.runs.journal_writer import Journal
