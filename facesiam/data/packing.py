@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -107,29 +107,39 @@ def pack(
         return
     paths = [folder / f"{geometry}.npy" for geometry in wanted]
     with cache_files.writing(*paths, *map(checksums.seal_of, paths)) as files:
-        arrays = [_allocate(file, len(names)) for file in files[: len(paths)]]
-        starts = range(0, len(names), _CHUNK)
+        arrays = {
+            geometry: _allocate(file, len(names))
+            for geometry, file in zip(wanted, files, strict=False)
+        }
         title = f"packing {len(names):,} images ({', '.join(wanted)}) into {folder}"
         with bar(title, len(names), show=progress) as advance:
-
-            def fill(start: int) -> None:
-                """Decode a chunk of images from `start` on into every array."""
-                for at, name in enumerate(names[start : start + _CHUNK], start):
-                    content, image = _load(source, name)
-                    for geometry, array in zip(wanted, arrays, strict=True):
-                        if geometry == "aligned":
-                            array[at] = np.asarray(_aligned(source, name, content, image))
-                        else:
-                            array[at] = np.asarray(GEOMETRIES[geometry](image))
-                    advance(1)
-
-            with ThreadPoolExecutor(cores()) as pool:
-                for _ in pool.map(fill, starts):
-                    pass
-        for array in arrays:
-            array.flush()
+            _decode_all(source, names, arrays, advance)
         for geometry, file, seal in zip(wanted, files, files[len(paths) :], strict=False):
+            arrays[geometry].flush()
             checksums.write(file, seal, f"{geometry}.npy", folder.name, marks[geometry])
+
+
+def _decode_all(
+    source: Source,
+    names: list[str],
+    arrays: Mapping[Geometry, np.memmap[Any, np.dtype[np.uint8]]],
+    advance: Callable[[int], None],
+) -> None:
+    """Decode every image once, on all cores, into the array of each geometry."""
+
+    def fill(start: int) -> None:
+        for at, name in enumerate(names[start : start + _CHUNK], start):
+            content, image = _load(source, name)
+            for geometry, array in arrays.items():
+                if geometry == "aligned":
+                    array[at] = np.asarray(_aligned(source, name, content, image))
+                else:
+                    array[at] = np.asarray(GEOMETRIES[geometry](image))
+            advance(1)
+
+    with ThreadPoolExecutor(cores()) as pool:
+        for _ in pool.map(fill, range(0, len(names), _CHUNK)):
+            pass
 
 
 def is_sound(file: Path, landmarks: str | None = None) -> bool:

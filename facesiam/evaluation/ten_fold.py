@@ -49,31 +49,46 @@ def ten_folds(
     Returns:
         The figures, as they are in folds.json: of all folds that are done.
     """
-    key = key or keys(data.key, {})
-    ones = {fold: dataclasses.replace(config, fold=fold) for fold in ALL_FOLDS}
-    places = {fold: folder / f"fold-{fold:02d}" for fold in ALL_FOLDS}
-    made = {fold: key(one.to_dict()) for fold, one in ones.items()}
-    for fold in folds:
-        one, place = ones[fold], places[fold]
-        figures = noted_with_key(place / "fold.json", made[fold])
-        if figures is None:
-            if (place / "fold.json").exists():
-                say(f"fold {fold}: once more, as settings, data, weights or code are others now")
-            (folder / "folds.json").unlink(missing_ok=True)  # of other settings, data or code
-            train(one, place)
-            figures = {**_test_fold(one, data, place), "key": made[fold]}
-            write_text(place / "fold.json", json.dumps(figures, indent=1) + "\n")
-        shares = (f"{kind} {100 * figures[kind]['accuracy']['value']:.1f}" for kind in KINDS)
-        say(f"fold {fold}: {', '.join(shares)}")
-    done = {  # those of earlier commands as well
-        fold: figures
-        for fold, place in places.items()
-        if (figures := noted_with_key(place / "fold.json", made[fold]))
+    every = {
+        number: _Fold(config, number, folder, key or keys(data.key, {})) for number in ALL_FOLDS
     }
+    for number in folds:
+        fold = every[number]
+        figures = fold.figures()
+        if figures is None:
+            if fold.file.exists():
+                say(f"fold {number}: once more, as settings, data, weights or code are others now")
+            (folder / "folds.json").unlink(missing_ok=True)  # of other settings, data or code
+            train(fold.config, fold.folder)
+            figures = fold.test(data)
+        shares = (f"{kind} {100 * figures[kind]['accuracy']['value']:.1f}" for kind in KINDS)
+        say(f"fold {number}: {', '.join(shares)}")
+    # Those of earlier commands are among them.
+    done = {number: figures for number, fold in every.items() if (figures := fold.figures())}
     own = {"config": config.to_dict(), "data": data.key}
     summary = {"trial": trial, "seed": config.seed, "folds": list(done), **_spreads(done), **own}
     write_text(folder / "folds.json", json.dumps(summary, indent=1) + "\n")
     return summary
+
+
+class _Fold:
+    """One of the folds: its settings, its folder and the file of its figures."""
+
+    def __init__(self, config: TrialConfig, number: int, folder: Path, key: Key) -> None:
+        self.config = dataclasses.replace(config, fold=number)
+        self.folder = folder / f"fold-{number:02d}"
+        self.file = self.folder / "fold.json"
+        self.key = key(self.config.to_dict())
+
+    def figures(self) -> dict[str, Any] | None:
+        """Return the figures in the file; None where they are of other work, or not there."""
+        return noted_with_key(self.file, self.key)
+
+    def test(self, data: FaceData) -> dict[str, Any]:
+        """Test the trained net; write its figures and return them."""
+        figures = {**_test_fold(self.config, data, self.folder), "key": self.key}
+        write_text(self.file, json.dumps(figures, indent=1) + "\n")
+        return figures
 
 
 def _test_fold(config: TrialConfig, data: FaceData, folder: Path) -> dict[str, Any]:
