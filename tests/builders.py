@@ -13,6 +13,17 @@ from search.space import SearchSpace, load
 ROOT = Path(__file__).parent.parent
 SPACES = ROOT / "spaces"
 REFERENCE = ROOT / "ray_results" / "reference"
+DEAD = {
+    "updates": 50,
+    "trunk_grad_zero": 1.0,
+    "trunk_grad_max": 0.0,
+    "trunk_live": 0.0,
+    "head_live": 0.5,
+    "logit_spread": 0.0,
+    "train_loss": 0.7,
+}
+"""An epoch of a net whose trunk's last ReLU is dead; two of them have 100 updates. Its training
+loss is a bit more than ln 2 = 0.693, which it would have if it called every pair even."""
 
 
 def unknown_compression(archive: bytes) -> bytes:

@@ -6,21 +6,20 @@ Imports neither torch nor Ray. TrialConfig checks itself against them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from facesiam.config.settings import Value
 
-EMBEDDING_JOINS = ("cosine", "distance")
-EMBEDDING_LOSSES = (
-    "contrastive",
-    "triplet",
-    "cosine_embedding",
-    "logistic",
-    "supcon",
-    "arcface",
-    "cosface",
-)
-"""Losses of embeddings and identities; the others are of two logits."""
+EmbeddingJoin = Literal["cosine", "distance"]
+EMBEDDING_JOINS: tuple[str, ...] = get_args(EmbeddingJoin)
+PairLoss = Literal["single", "two"]
+PAIR_LOSSES: tuple[str, ...] = get_args(PairLoss)
+"""Losses of two logits, which are ln 2 for a guess; those of embeddings have other scales."""
+EmbeddingLoss = Literal[
+    "contrastive", "triplet", "cosine_embedding", "logistic", "supcon", "arcface", "cosface"
+]
+EMBEDDING_LOSSES: tuple[str, ...] = get_args(EmbeddingLoss)
+"""Losses of embeddings and identities."""
 DOCUMENTED = ("alexnet", "vgg16_bn")
 """Nets of the 2019 study, whose `freeze` is known and whose inputs stay in [0, 1]."""
 FIXED_SIZE = ("vit_", "maxvit_")

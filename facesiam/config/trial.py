@@ -13,6 +13,9 @@ from typing import Literal, get_args, get_origin, get_type_hints
 
 from facesiam.config.constraints import (
     EMBEDDING_JOINS,
+    EmbeddingJoin,
+    EmbeddingLoss,
+    PairLoss,
     conflicts,
     own_stochastic_depth,
 )
@@ -68,7 +71,7 @@ class TrialConfig:
     net: Net = _setting("alexnet")
     """Trunk that both images pass through, by its torchvision name, or efficientnet_lite0 to 2 of
     the extra `lite`."""
-    join: Literal["concat", "difference", "linear", "cosine", "distance"] = _setting("concat")
+    join: Literal["concat", "difference", "linear", EmbeddingJoin] = _setting("concat")
     """How the two images' features meet. Decision nets: concatenated, absolute difference, or each
     through a linear layer of `hidden` units and then concatenated. Embedding nets: the cosine or
     the negative distance of two unit vectors, against a calibrated threshold."""
@@ -97,17 +100,7 @@ class TrialConfig:
     freeze_batchnorm: bool = _setting(False)
     """Batch-norm keeps its pretrained statistics; its scale and shift still train."""
     # The loss
-    loss: Literal[
-        "single",
-        "two",
-        "contrastive",
-        "triplet",
-        "cosine_embedding",
-        "logistic",
-        "supcon",
-        "arcface",
-        "cosface",
-    ] = _setting("two")
+    loss: Literal[PairLoss, EmbeddingLoss] = _setting("two")
     """Of decision nets, single: one cross-entropy over the mixed batch; two: mean of the positive
     pairs' and the negative pairs' cross-entropy, half of the batch each. The others are of
     embedding nets, over all pairs or identities of a batch."""

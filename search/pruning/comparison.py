@@ -14,6 +14,7 @@ from facesiam.evaluation.metrics import wilson
 from search.pruning import recorded_runs
 from search.pruning.late_start import WITHIN, Odds
 from search.pruning.recorded_runs import Curve
+from search.pruning.rules import RULES
 from search.pruning.simulator import (
     PATIENCE,
     THRESHOLD,
@@ -145,9 +146,8 @@ def every_k(
 def _policies(searched: SearchSpace) -> dict[str, Callable[[], Policy]]:
     """Return what makes each policy, by its name; the last one is that of the space."""
     odds = Odds(recorded_runs.shipped(), own=True)
-    off = {"dead": False, "diverged": False, "chance": False, "plateau": False, "control": 0.0}
-    bare = replace(searched, prune=searched.prune | off)
     own = replace(searched, prune=searched.prune | {"control": 0.0})
+    bare = replace(own, prune=own.prune | dict.fromkeys(RULES, False))
     policies: dict[str, Callable[[], Policy]] = {
         "everything": NoPruning,
         f"below {THRESHOLD} for {PATIENCE}": ThresholdPolicy,

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from facesiam.config import Value
+from facesiam.config.constraints import PAIR_LOSSES
 from facesiam.config.trial import is_calibrated
 from facesiam.objective import Objective
 from search.pruning import schedule_progress, significance
+from search.space.prune import pruning
 
-LEVEL = 0.01
+LEVEL: float = pruning(True)["chance"]["level"]
 """Probability that a net that guesses leaves the chance band in any of its epochs."""
 REST = 0.01
 """Share of that level which the area under the curve and the loss each add to it."""
@@ -22,8 +24,6 @@ FITTED = 0.6
 """Training loss, in nats, that a net cannot reach if its answers do not depend on the images."""
 WAIT = 1 / 3
 """Share of a trial's epochs for which ASHA waits for its take-off."""
-PAIR_LOSSES = ("single", "two")
-"""Losses that are ln 2 for a guess; those of embeddings and identities have other scales."""
 
 
 @dataclass

@@ -12,7 +12,7 @@ from facesiam.config import Value
 from search.pruning import recorded_runs, schedule_progress, significance
 from search.pruning.history import History
 from search.pruning.late_start import Odds
-from search.space.prune import CERTAIN
+from search.space.prune import RULE_OPTIONS, UNCERTAIN
 
 if TYPE_CHECKING:
     from search.space import SearchSpace
@@ -51,16 +51,17 @@ def cannot_act(space: SearchSpace, odds: Odds | None = None) -> list[str]:
     Raises:
         UserError: the recorded runs are missing.
     """
-    on = [rule for rule in ("dead", "chance", "plateau", "asha") if space.prune.get(rule)]
+    on = [rule for rule in RULE_OPTIONS if space.prune.get(rule)]
     if space.algorithm == "rows":
         return [
             f"{rule}: not asked about rows, which are run to compare them with published figures"
             for rule in on
-            if rule not in CERTAIN
+            if rule in UNCERTAIN
         ]
     odds = odds or Odds(recorded_runs.shipped() if "chance" in on else ())
     kinds = dict.fromkeys(_kind(settings, odds) for settings in space.examples())
     checks: dict[str, Check] = {
+        "diverged": lambda space, kind: None,
         "dead": _dead,
         "chance": lambda space, kind: _chance(space, kind, odds),
         "plateau": _plateau,
@@ -70,9 +71,7 @@ def cannot_act(space: SearchSpace, odds: Odds | None = None) -> list[str]:
     for rule in on:
         reasons = {kind: checks[rule](space, kind) for kind in kinds}
         sentences += _sentences(rule, reasons)
-    if float(space.prune.get("control", 0.0)) and not any(
-        space.prune.get(rule) for rule in (*on, "diverged")
-    ):
+    if float(space.prune.get("control", 0.0)) and not on:
         sentences.append("control: no rule is on that would stop a trial")
     return sentences
 

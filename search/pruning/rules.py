@@ -17,9 +17,12 @@ from search.pruning.history import FITTED, History, take_off
 from search.pruning.late_start import WITHIN, Odds
 from search.pruning.significance import NOISY, interval
 from search.pruning.stop_decision import StopDecision, finite
+from search.space.prune import pruning
 
 MOMENTUM = 100
 """Updates without a gradient after which Adam's momentum is spent: 0.90 ** 100 = 3e-5."""
+DEFAULTS = pruning(True)
+"""Options of the rules where a space file gives none."""
 BETA = 0.9
 """Of Adam's first moment, what an update leaves of it."""
 
@@ -87,7 +90,7 @@ def momentum_spent_after(history: History, since: int) -> int:
 
 
 def chance(
-    history: History, *, care: float = 16.0, odds: Odds | None = None
+    history: History, *, care: float = DEFAULTS["chance"]["care"], odds: Odds | None = None
 ) -> StopDecision | None:
     """Stop a trial at chance once a good late start is too unlikely for the epochs it would cost.
 
@@ -134,7 +137,10 @@ def chance(
 
 
 def plateau(
-    history: History, *, patience: int = 20, within: float = WITHIN
+    history: History,
+    *,
+    patience: int = DEFAULTS["plateau"]["patience"],
+    within: float = DEFAULTS["plateau"]["within"],
 ) -> StopDecision | None:
     """Stop a trial that has left chance and stands still well below the leader.
 

@@ -24,7 +24,7 @@ from search.pruning.leaderboard import Leaderboard
 from search.pruning.rules import RULES
 from search.pruning.stop_decision import StopDecision
 from search.space import SearchSpace
-from search.space.prune import CERTAIN
+from search.space.prune import UNCERTAIN
 
 
 class Scheduler(FIFOScheduler):
@@ -247,7 +247,7 @@ def _rules(space: SearchSpace, odds: Odds) -> dict[str, Callable[[History], Stop
     rules: dict[str, Callable[[History], StopDecision | None]] = {}
     for name, rule in RULES.items():
         settings = space.prune.get(name)
-        if not settings or (space.algorithm == "rows" and name not in CERTAIN):
+        if not settings or (space.algorithm == "rows" and name in UNCERTAIN):
             continue
         if name == "plateau" and not significance.is_known(space.objective):
             continue  # it needs to know what is noise

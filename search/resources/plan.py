@@ -11,6 +11,7 @@ from search.pruning.inactive_rules import cannot_act
 from search.resources import cost, sharing
 from search.resources.allocation import Allocation, Setup, this_machine
 from search.space import SearchSpace
+from search.space.prune import UNCERTAIN
 from search.space.run_options import RunOptions
 
 
@@ -18,7 +19,7 @@ def describe(space: SearchSpace, out: Path, options: RunOptions) -> str:
     """Return the plan of a search as text: what would run, with what, for how long."""
     inactive = cannot_act(space)
     if space.algorithm == "rows":  # of the rest nothing is run, and rows run to their end
-        prune = space.prune | {"asha": False, "chance": False, "plateau": False}
+        prune = space.prune | dict.fromkeys(UNCERTAIN, False)
         space = replace(space, search={}, trials=len(space.rows), prune=prune)
         distinct = [json.dumps(space.row_settings(id), sort_keys=True) for id in space.rows]
         size: int | None = len(set(distinct))

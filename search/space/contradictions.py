@@ -9,7 +9,7 @@ from collections.abc import Collection
 
 from search.space.errors import Finding, Place
 from search.space.model import SearchSpace
-from search.space.prune import CERTAIN, RULES, pruning
+from search.space.prune import RULE_OPTIONS, UNCERTAIN, pruning
 
 
 def mode_of(metric: str) -> str:
@@ -58,7 +58,7 @@ def unused(space: SearchSpace, name: str) -> str:
 
 def _rules(space: SearchSpace, said: Collection[Place]) -> list[Finding]:
     found = []
-    on = [name for name in RULES if space.prune[name]]
+    on = [name for name in RULE_OPTIONS if space.prune[name]]
     if space.prune["control"] and not on:
         text = "no rule is on, so none stops a trial that could run on"
         found.append(Finding(("prune", "control"), text))
@@ -67,7 +67,7 @@ def _rules(space: SearchSpace, said: Collection[Place]) -> list[Finding]:
         found += [
             Finding(("prune", name), text)
             for name in on
-            if ("prune", name) in said and name not in CERTAIN
+            if ("prune", name) in said and name in UNCERTAIN
         ]
     plateau, most, place = (
         space.prune["plateau"],

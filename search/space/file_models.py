@@ -19,7 +19,7 @@ from search.space.domain_format import Choices, Span, domain
 from search.space.domains import Domain
 from search.space.errors import Place, label
 from search.space.fields import Part, by_setting, filled, given, key, read, single_values
-from search.space.prune import RULES, SWITCH, Prune, pruning, switch
+from search.space.prune import RULE_OPTIONS, SWITCH, Prune, pruning, switch
 
 Algorithm = Literal["tpe", "random", "grid", "rows"]
 ALGORITHMS: tuple[str, ...] = get_args(Algorithm)
@@ -185,7 +185,7 @@ class SpaceFile(Part):
 
 
 OWNERS: dict[str, str] = {
-    option: name for name, kind in RULES.items() if kind for option in kind.model_fields
+    option: name for name, kind in RULE_OPTIONS.items() if kind for option in kind.model_fields
 }
 """Options of rules by name, and the rule that each is of."""
 OPTIONS: dict[str, Setting] = single_values(SpaceFile)

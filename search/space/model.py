@@ -17,7 +17,7 @@ from facesiam.objective import Objective
 from search.space import combinations, overrides
 from search.space.domains import Choice, Domain, Resources, Row, TrialLike, active
 from search.space.errors import SpaceError
-from search.space.prune import CERTAIN, pruning
+from search.space.prune import UNCERTAIN, pruning
 
 EXAMPLES = 2000
 """Most configurations that ``examples`` lists; of larger spaces it draws as many."""
@@ -41,7 +41,7 @@ class SearchSpace:
     metric: str = "val_acc"
     mode: str = "max"
     prune: dict[str, Any] = field(default_factory=pruning)
-    """Each of prune.RULES by name: False, or its options by name, or True where it has none;
+    """Each of prune.RULE_OPTIONS by name: False, its options by name, or True where it has none;
     and control, a share."""
     resources: Resources = field(default_factory=Resources)
     data: str | None = None
@@ -239,8 +239,7 @@ class SearchSpace:
             if self.uses(name):
                 plain[name] = getattr(self, name)
         if self.algorithm == "rows":
-            kept = (*CERTAIN, "control")
-            plain["prune"] = {n: on for n, on in self.prune.items() if n in kept or not on}
+            plain["prune"] = {n: on for n, on in self.prune.items() if not (on and n in UNCERTAIN)}
         plain["resources"] = self.resources.plain()
         plain |= {"keep": self.keep, "report": self.report}
         return yaml.dump(

@@ -102,14 +102,16 @@ class Prune(Part):
     measure how often the rules are wrong."""
 
 
-RULES: dict[str, type[Part] | None] = {
+RULE_OPTIONS: dict[str, type[Part] | None] = {
     name: next((kind for kind in get_args(field.annotation) if kind is not bool), None)
     for name, field in Prune.model_fields.items()
     if name != "control"
 }
 """The rules of `prune:`, in the order of a dumped file, each with the model of its options."""
 CERTAIN = ("dead", "diverged")
-"""The rules that may stop a published row; the other rules let rows run to their end."""
+"""The rules that may stop a published row."""
+UNCERTAIN = tuple(name for name in RULE_OPTIONS if name not in CERTAIN)
+"""The other rules, which let rows run to their end."""
 
 
 def pruning(said: Prune | bool | None = None) -> dict[str, Any]:
@@ -123,8 +125,14 @@ def pruning(said: Prune | bool | None = None) -> dict[str, Any]:
         Each rule by name: False, or its options by name, or True where it has none; and control.
     """
     found = {name: field.default for name, field in Prune.model_fields.items()}
-    found |= dict.fromkeys(RULES, said) if isinstance(said, bool) else given(said) if said else {}
-    for name, options in RULES.items():
+    found |= (
+        dict.fromkeys(RULE_OPTIONS, said)
+        if isinstance(said, bool)
+        else given(said)
+        if said
+        else {}
+    )
+    for name, options in RULE_OPTIONS.items():
         if isinstance(found[name], Part):
             found[name] = found[name].model_dump()
         elif found[name] and options:

@@ -7,6 +7,7 @@ import math
 from typing import Any, cast
 
 import pytest
+from builders import DEAD
 
 from search.pruning.history import History
 from search.pruning.late_start import WITHIN, Odds
@@ -19,7 +20,7 @@ NAN = math.nan
 
 
 def test_every_rule_of_a_space_file_is_here_or_is_asha() -> None:
-    assert set(RULES) | {"asha"} == set(prune.RULES) and "asha" not in RULES
+    assert set(RULES) | {"asha"} == set(prune.RULE_OPTIONS) and "asha" not in RULES
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -31,7 +32,7 @@ def test_the_defaults_of_a_rule_are_those_of_a_space_file(name: str) -> None:
     }
     if name == "chance":  # the level is the history's, as ASHA waits for the same take-off
         given["level"] = History().level
-    options = prune.RULES[name]
+    options = prune.RULE_OPTIONS[name]
     assert given == (options.model_construct().model_dump() if options else {})
     assert bool(given) == (name in ("chance", "plateau"))
 
@@ -61,17 +62,6 @@ def test_only_the_last_loss_counts_and_a_loss_that_is_not_recorded_is_none() -> 
 
 # dead
 
-DEAD = {
-    "updates": 50,
-    "trunk_grad_zero": 1.0,
-    "trunk_grad_max": 0.0,
-    "trunk_live": 0.0,
-    "head_live": 0.5,
-    "logit_spread": 0.0,
-    "train_loss": 0.7,
-}
-"""An epoch of a net whose trunk's last ReLU is dead; two of them have 100 updates. Its training
-loss is a bit more than ln 2 = 0.693, which it would have if it called every pair even."""
 LIVE = DEAD | {
     "trunk_grad_zero": 0.0,
     "trunk_grad_max": 1e-3,

@@ -14,6 +14,7 @@ from typing import Any
 
 import builders
 import pytest
+from builders import DEAD
 
 from search.pruning.asha import Asha
 from search.pruning.late_start import Odds
@@ -27,16 +28,6 @@ fixed: {epochs: 9}
 search: {lr: {low: 1e-6, high: 1e-2, log: true}}
 prune: {asha: {grace: 1, factor: 3}, diverged: true}
 """
-DEAD = {
-    "updates": 50,
-    "trunk_grad_zero": 1.0,
-    "trunk_grad_max": 0.0,
-    "trunk_live": 0.0,
-    "head_live": 0.5,
-    "logit_spread": 0.0,
-    "train_loss": 0.7,
-}
-"""Vital signs of a dead net; after two such epochs it is certain."""
 
 
 class Hopeless(Odds):

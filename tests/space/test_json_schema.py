@@ -15,7 +15,7 @@ from facesiam.config import SETTINGS
 from facesiam.config.settings import Setting
 from search.space import SpaceError, load
 from search.space.json_schema import COMMAND, schema, text
-from search.space.prune import RULES
+from search.space.prune import RULE_OPTIONS
 
 
 class Editor(yaml.SafeLoader):
@@ -177,7 +177,7 @@ def test_every_rule_has_its_help_and_default() -> None:
         "control": 0,
     }
     assert all(each["description"] for each in rules.values())
-    for name, options in RULES.items():
+    for name, options in RULE_OPTIONS.items():
         if options is None:
             assert rules[name]["type"] == "boolean"
             continue
