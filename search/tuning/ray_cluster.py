@@ -9,6 +9,7 @@ imports are light.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import pkgutil
@@ -80,6 +81,7 @@ def connect(address: str | None, dashboard: bool = False) -> None:
     check_private_names()
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the table tells why trials fail
     if ray.is_initialized():
+        gc.collect()  # until then Ray Tune of a search that was cut short holds its trials' cores
         ray_environment.set_environment(local=False)
         return
     ray_environment.set_environment(local=address is None)

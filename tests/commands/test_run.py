@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import gc
 import json
 import os
 import re
@@ -24,6 +26,7 @@ from facesiam.data.dataset import FaceData
 from facesiam.nets.checkpoint import load_model
 from search import results
 from search.run import main
+from search.runs.journal_writer import Journal
 from search.runs.remote import open_run
 from search.tuning import warm_start
 
@@ -321,6 +324,35 @@ def test_when_its_time_is_up_a_search_halts_and_goes_on_later(
     assert set(trials["status"]) == {"done"} and list(trials["epochs_run"]) == [3, 3]
     assert sorted(epochs["epoch"]) == [0, 0, 1, 1, 2, 2]  # none was lost or run twice
     assert "minutes are over" not in capsys.readouterr().out
+
+
+@pytest.mark.timeout(120)  # where the cores are not free again, the second search waits for ever
+@pytest.mark.usefixtures("local_ray")
+def test_a_search_that_a_full_disk_ends_frees_its_cores_for_the_next_one_of_the_process(
+    space: Path,
+    faces: Path,
+    data: FaceData,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("FACESIAM_CACHE", str(data.folder.parent))
+    argv = [str(space), "--data", str(faces), "--out", str(tmp_path / "runs"), "--rows", "A,B"]
+    argv += ["--concurrent", "1"]
+
+    def full(*given: Any, **more: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    gc.disable()  # or it depends on chance whether Ray Tune is collected in between
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(Journal, "epoch", full)
+            assert main(argv, StubTrial) == 3
+        assert "stopped: No space left on device" in capsys.readouterr().out
+        assert main([*argv, "--resume"], StubTrial) == 0
+    finally:
+        gc.enable()
+    assert set(results.load(tmp_path / "runs" / "small")[0]["status"]) == {"done"}
 
 
 EMBEDDING = """
