@@ -48,14 +48,7 @@ def manifest(run: str | Path) -> Manifest:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command.
-
-    Args:
-        arguments: the command line; None: that of the process.
-
-    Returns:
-        The exit code: 0, or 2 where there is nothing to print.
-    """
+    """Run the command; return its exit code: 0, or 2 where there is nothing to print."""
     parser = cli.Parser(
         prog=cli.program("search.results"), description="The ranked trials of a run."
     )

@@ -59,7 +59,7 @@ def record(trials: pd.DataFrame, planned: Mapping[str, int]) -> pd.DataFrame:
     """Return what each rule did in a run, a row per rule that decided on a trial, by name.
 
     Args:
-        trials: the ranked trials, as ``frames.load`` returns them.
+        trials: the ranked trials, as ``ranked_trials.load`` returns them.
         planned: epochs that each trial would run.
 
     Returns:

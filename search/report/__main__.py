@@ -10,14 +10,7 @@ from search.report.page import report
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the report of a run and print its path.
-
-    Args:
-        arguments: the command line; None: that of the process.
-
-    Returns:
-        The exit code: 0, or 2 where a run cannot be read.
-    """
+    """Run the command; return its exit code: 0, or 2 where a run cannot be read."""
     parser = cli.Parser(
         prog=cli.program("search.report"), description="Write a run's report page."
     )

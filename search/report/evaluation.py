@@ -128,7 +128,7 @@ def folds(summary: Mapping[str, Any]) -> str:
     """Return the ten-fold measures of a trial beside published ones.
 
     Args:
-        summary: what ``protocols.ten_folds`` returns.
+        summary: what ``ten_fold.ten_folds`` returns.
     """
     heads = [f"{kind} {name}" for kind in KINDS for name in ("accuracy, %", "AUC, %", "EER, %")]
     found = [summary[kind][name] for kind in KINDS for name in MEASURES]

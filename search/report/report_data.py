@@ -86,7 +86,7 @@ def read(run: str | Path) -> Run:
         run: its folder, or its URL.
 
     Raises:
-        RunError, SpaceError: as ``frames.load``, or there is nothing to report yet.
+        RunError, SpaceError: as ``ranked_trials.load``, or there is nothing to report yet.
     """
     path = open_run(run)
     trials, epochs = load(path)

@@ -94,12 +94,7 @@ def overfit(rows: Mapping[str, PublishedRow], measured: Mapping[str, pd.DataFram
 
 
 def overfit_by_net(rows: Mapping[str, PublishedRow], measured: Mapping[str, pd.DataFrame]) -> str:
-    """Return the counts of overfit results by net, in the study's tables, its curves and ours.
-
-    Args:
-        rows: the published rows by id; '' without.
-        measured: the epochs of every row that was run, by id.
-    """
+    """Return the counts of overfit results by net; the arguments are those of ``overfit``."""
     if not rows:
         return ""
     cells = []

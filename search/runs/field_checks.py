@@ -54,6 +54,9 @@ def or_none(check: FieldCheck) -> FieldCheck:
 
 
 TEXT = FieldCheck(lambda value: isinstance(value, str), "a text")
+TRUTH = FieldCheck(lambda value: isinstance(value, bool), "true or false")
+NUMBER = FieldCheck(is_number, "a number")
+WHOLE = FieldCheck(is_whole, "a whole number from 0")
 
 
 def invalid_field(row: Mapping[str, Any], checks: Mapping[str, FieldCheck]) -> str | None:

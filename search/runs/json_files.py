@@ -11,7 +11,10 @@ from typing import Any, TypedDict, cast
 from facesiam.errors import FileError
 from facesiam.files import read_json
 from search.runs.field_checks import (
+    NUMBER,
     TEXT,
+    TRUTH,
+    WHOLE,
     FieldCheck,
     invalid_field,
     is_name,
@@ -32,17 +35,13 @@ def _object(value: Any) -> bool:
 
 
 def _command(value: Any) -> bool:
-    return isinstance(value, str) or (isinstance(value, list) and all(map(_is_text, value)))
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
+    return TEXT.holds(value) or (isinstance(value, list) and all(map(TEXT.holds, value)))
 
 
 _OBJECT = FieldCheck(_object, "an object")
 _DATA = {
     "source": TEXT,
-    "key": FieldCheck(lambda v: _is_text(v) and bool(KEY.fullmatch(v)), "the key of data"),
+    "key": FieldCheck(lambda v: TEXT.holds(v) and bool(KEY.fullmatch(v)), "the key of data"),
 }
 _SESSIONS = FieldCheck(
     lambda value: isinstance(value, list) and bool(value) and all(map(_object, value)),
@@ -62,14 +61,14 @@ KNOWN = {
         lambda value: _object(value) and all(map(is_plain, value.values())),
         "settings with plain values",
     ),
-    "value": or_none(FieldCheck(is_number, "a number")),
+    "value": or_none(NUMBER),
     "status": TEXT,
     "source": TEXT,
     "rule": or_none(TEXT),
     "schedule": TEXT,
-    "learned": FieldCheck(lambda value: isinstance(value, bool), "true or false"),
-    "planned": or_none(FieldCheck(is_whole, "a whole number from 0")),
-    "step": FieldCheck(is_whole, "a whole number from 0"),
+    "learned": TRUTH,
+    "planned": or_none(WHOLE),
+    "step": WHOLE,
     "scores": FieldCheck(
         lambda value: (
             isinstance(value, list) and all(score is None or is_number(score) for score in value)

@@ -28,7 +28,7 @@ def settings(run: str | Path) -> dict[str, TrialConfig]:
     """Return the settings that each trial ran with, by trial.
 
     Raises:
-        RunError: as ``load``, or a trial's settings are not those of this version.
+        RunError: as ``read``, or a trial's settings are not those of this version.
     """
     folder, known, _ = read(run)
     configs = {}

@@ -16,7 +16,10 @@ from facesiam.config import EpochMetrics, Value
 from facesiam.errors import UserError, shown
 from search.runs.field_checks import (
     MAX_WHOLE,
+    NUMBER,
     TEXT,
+    TRUTH,
+    WHOLE,
     FieldCheck,
     invalid_field,
     is_name,
@@ -119,7 +122,6 @@ def _parts(value: Any) -> bool:
 
 
 _NAME = FieldCheck(is_name, "a name of letters, digits, '-', '_', '.' and '+'")
-_NUMBER = FieldCheck(is_number, "a number")
 _COUNT = FieldCheck(_count, f"a whole number from 0 to {MAX_WHOLE:,}")
 _SHARE = FieldCheck(_share, "a share from 0 to 1, or NaN")
 _SECONDS = FieldCheck(
@@ -133,25 +135,25 @@ TRIAL: dict[str, FieldCheck] = {
     "status": FieldCheck(lambda value: value in STATUSES, f"one of {', '.join(STATUSES)}"),
     "row": or_none(_NAME),
     "settings": FieldCheck(_settings, "settings with plain values"),
-    "time": _NUMBER,
-    "control": FieldCheck(lambda value: isinstance(value, bool), "true or false"),
+    "time": NUMBER,
+    "control": TRUTH,
     "stop_rule": or_none(TEXT),
     "stop_reason": or_none(TEXT),
     "stop_epoch": or_none(FieldCheck(is_whole, "an epoch from 0")),
-    "stop_rung": or_none(_NUMBER),
-    "stop_value": or_none(_NUMBER),
-    "stop_cutoff": or_none(_NUMBER),
-    "stop_peers": or_none(FieldCheck(is_whole, "a whole number from 0")),
+    "stop_rung": or_none(NUMBER),
+    "stop_value": or_none(NUMBER),
+    "stop_cutoff": or_none(NUMBER),
+    "stop_peers": or_none(WHOLE),
     "machine": or_none(TEXT),
     "key": or_none(TEXT),
     "reused": or_none(TEXT),
-    "larger": FieldCheck(is_whole, "a whole number from 0"),
+    "larger": WHOLE,
     "log": FieldCheck(_texts, "a list of texts"),
     "ran": FieldCheck(_parts, "parts of epoch, device, threads, precision and processor"),
 }
 EPOCH: dict[str, FieldCheck] = {
     **_BOTH,
-    **{item.name: _NUMBER for item in fields(EpochMetrics)},
+    **{item.name: NUMBER for item in fields(EpochMetrics)},
     **dict.fromkeys(SHARES, _SHARE),
     "updates": _COUNT,
     "seconds": _SECONDS,
@@ -159,11 +161,12 @@ EPOCH: dict[str, FieldCheck] = {
         lambda value: is_number(value) and value == value and _count(value),
         f"a whole number from 0 to {MAX_WHOLE:,}",
     ),
-    "epoch": FieldCheck(is_whole, "a whole number from 0"),
-    "val_distinct": or_none(FieldCheck(is_whole, "a whole number from 0")),
+    "epoch": WHOLE,
+    "val_distinct": or_none(WHOLE),
     "val_right": or_none(TEXT),  # which validation pairs were judged right
 }
-NEEDED = {"trial": TRIAL.keys() & {"trial", "status"}, "epoch": {"trial", "epoch"}}
+NEEDED = {False: {"trial", "status"}, True: {"trial", "epoch"}}
+"""Fields that each line has, by whether it is one of an epoch."""
 
 
 def invalid_line(row: object, epoch: bool) -> str | None:
@@ -176,14 +179,9 @@ def invalid_line(row: object, epoch: bool) -> str | None:
     if not isinstance(row, dict):
         return "is not a record of a trial"
     form = EPOCH if epoch else TRIAL
-    kind = "epoch" if epoch else "trial"
-    if missing := NEEDED[kind] - row.keys():
-        named = " and no ".join(sorted(missing))
-        return (
-            f"is not a record of a trial: no {named}"
-            if not epoch
-            else (f"is not a record of an epoch: no {named}")
-        )
+    if missing := NEEDED[epoch] - row.keys():
+        kind = "an epoch" if epoch else "a trial"
+        return f"is not a record of {kind}: no {' and no '.join(sorted(missing))}"
     return invalid_field(row, form)
 
 

@@ -27,9 +27,9 @@ from facesiam.nets.checkpoint import load_model, save_model
 from facesiam.nets.siamese import build
 from facesiam.trainable import FaceTrial
 from facesiam.training.loop import Training
-from search import retrain
 from search.report.page import report
-from search.retrain import main
+from search.retrain import seeds
+from search.retrain.__main__ import main
 from search.runs import layout
 from search.runs.journal_writer import Journal
 from search.runs.lock import locked
@@ -133,13 +133,13 @@ def test_a_seed_that_another_command_trained_while_this_one_waited_is_not_traine
 
     @contextmanager
     def late(folder: Path) -> Iterator[None]:
-        monkeypatch.setattr(retrain, "locked", locked)
+        monkeypatch.setattr(seeds, "locked", locked)
         assert main(argv) == 0
         seen.append(weights.stat().st_mtime_ns)
         with locked(folder):
             yield
 
-    monkeypatch.setattr(retrain, "locked", late)
+    monkeypatch.setattr(seeds, "locked", late)
     assert main(argv) == 0
     assert seen == [weights.stat().st_mtime_ns]
 
@@ -398,7 +398,7 @@ def test_a_trial_is_trained_again_with_what_it_ran_with(
 
     monkeypatch.setattr("facesiam.training.train.Training", watched)
     monkeypatch.setattr(
-        retrain,
+        seeds,
         "settings",
         lambda run, known=layout.settings: {
             name: TrialConfig.from_dict({**one.to_dict(), **settings})

@@ -1,0 +1,102 @@
+"""Train a trial of a run again and test its best epoch: ``python -m search.retrain RUN``.
+
+With `--protocol` it is tested on other pairs as well, cfp-10fold being CFP's own ten folds: ten
+trainings. With `--ensemble N` nothing is trained: the scores of the N best trials, with the
+weights that the run kept, are averaged.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from rich.console import Console
+
+from facesiam import cli
+from facesiam.config.settings import positive, random_seed
+from facesiam.data.lists import ALL_FOLDS, TEN_FOLD
+from facesiam.evaluation import protocols
+from search.report import evaluation
+from search.retrain import ensemble, seeds
+from search.retrain.options import RetrainOptions
+from search.runs.layout import RunError
+from search.runs.remote import open_run
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; return its exit code: 0 done, 2 wrong input, 130 interrupted."""
+    options = RetrainOptions(**vars(_parser().parse_args(argv)))
+    said = "interrupted; seeds that were finished are kept"
+    return cli.run(lambda: _main(options), said, goes_on=True)
+
+
+def _main(options: RetrainOptions) -> int:
+    run, console = open_run(options.run), Console(stderr=True, markup=False)
+    if options.folds and TEN_FOLD not in options.protocols:
+        raise RunError(f"--folds is of --protocol {TEN_FOLD}")
+    work = ensemble.evaluate if options.ensemble else seeds.retrain
+    tested = work(run, options, console)
+    for protocol in dict.fromkeys(row["protocol"] for row in tested):
+        evaluation.print_table([row for row in tested if row["protocol"] == protocol])
+    return 0
+
+
+def _folds(text: str) -> tuple[int, ...]:
+    numbers = text.split(",")
+    if not set(numbers) <= set(map(str, ALL_FOLDS)):
+        raise argparse.ArgumentTypeError(f"must be numbers from 1 to 10 as in 1,2, got {text}")
+    return tuple(dict.fromkeys(int(n) for n in numbers))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = cli.Parser(prog=cli.program("search.retrain"), description=__doc__)
+    parser.add_argument("run", help="run folder, such as ray_results/code2")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--rank", type=positive, default=1, help="place in the table (1)")
+    which.add_argument("--trial", help="id of the trial, instead of its rank")
+    which.add_argument(
+        "--ensemble",
+        type=positive,
+        metavar="N",
+        help="the mean score of the N best trials, with the weights that the run kept; 1: the "
+        "best one's own",
+    )
+    parser.add_argument(
+        "--seeds",
+        type=positive,
+        default=1,
+        help="how many, from its own (1); those that are done are not trained again",
+    )
+    parser.add_argument("--seed", type=random_seed, help="the first of them, instead of its own")
+    parser.add_argument("--epochs", type=positive, help="epochs, instead of the trial's own")
+    parser.add_argument(
+        "--threads",
+        type=positive,
+        metavar="N",
+        help="threads of torch, instead of those that the trial ran with; another number of them "
+        "gives another net",
+    )
+    parser.add_argument(
+        "--protocol",
+        dest="protocols",
+        action="append",
+        default=[],
+        choices=protocols.PROTOCOLS,
+        metavar="NAME",
+        help=f"test on these pairs: {', '.join(protocols.PROTOCOLS)}; more than once for several "
+        "(the trial's own)",
+    )
+    parser.add_argument(
+        "--folds",
+        type=_folds,
+        default=(),
+        metavar="N,…",
+        help="which of the ten folds (all); those that are done are not trained again",
+    )
+    parser.add_argument("--data", help="the run's data, if it has moved")
+    parser.add_argument("--weights", help="file or folder with pretrained weights")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

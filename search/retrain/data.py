@@ -1,0 +1,36 @@
+"""The data of a run, opened once more to train or test on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from facesiam.config.trial import Geometry
+from facesiam.data.dataset import FaceData, cache_root, open_packed
+from facesiam.data.preparation import is_packed, prepare
+from facesiam.errors import DataError
+from search.runs.layout import data_of
+
+
+def open_data(run: Path, given: str | None, geometries: Sequence[Geometry]) -> FaceData:
+    """Open the data that a run was made with, packed already or from `given`.
+
+    Args:
+        run: its folder.
+        given: where the data is now; None: where it was.
+        geometries: that the images are packed in.
+
+    Raises:
+        DataError: the data is missing, or is other data.
+    """
+    source, key = data_of(run)
+    packed = cache_root() / key
+    if given is None and is_packed(packed, geometries):
+        return open_packed(packed)
+    data = prepare(given or source, [])  # packs nothing yet: it may be refused
+    if data.key != key:
+        raise DataError(
+            f"{given or source}: not the data that {run} was made with "
+            f"(content {data.key[:12]}, the run has {key[:12]})"
+        )
+    return prepare(given or source, geometries)

@@ -1,0 +1,70 @@
+"""An ensemble of a run's best trials, tested with the weights that the run kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from facesiam.data.lists import TEN_FOLD
+from facesiam.evaluation import ensemble
+from facesiam.files import own_folder
+from facesiam.storage.bucket import Bucket, is_url
+from search.analysis import ranked_trials
+from search.retrain.data import open_data
+from search.retrain.options import RetrainOptions
+from search.runs.layout import RunError, settings
+
+
+def evaluate(run: Path, options: RetrainOptions, console: Console) -> list[dict[str, Any]]:
+    """Test the mean score of the best trials, with the weights that the run kept.
+
+    Args:
+        run: its folder.
+        options: of the command line, with the size of the ensemble.
+        console: gets the path of what is written.
+
+    Returns:
+        The figures of each protocol's test.
+
+    Raises:
+        RunError: an option that only a training has, or too few weights.
+        DataError: as ``open_data``.
+    """
+    size = options.ensemble or 0
+    given = {
+        "--seed": options.seed is not None,
+        "--seeds": options.seeds > 1,
+        "--epochs": options.epochs is not None,
+        "--weights": options.weights is not None,
+        "--threads": options.threads is not None,
+        f"--protocol {TEN_FOLD}": TEN_FOLD in options.protocols,
+    }
+    if refused := ", ".join(name for name, is_given in given.items() if is_given):
+        raise RunError(f"--ensemble trains nothing: no {refused} with it")
+    trials, _ = ranked_trials.load(run)
+    ranked = trials[trials["rank"].notna()].sort_values("rank")["trial"].head(size)
+    files = {str(trial): run / "weights" / f"{trial}.pt" for trial in ranked}
+    if is_url(options.run):  # the folder here has all but them
+        bucket = Bucket(options.run)
+        for trial, file in files.items():
+            file.parent.mkdir(exist_ok=True)
+            bucket.download(f"weights/{trial}.pt", file)
+    there = sum(file.is_file() for file in files.values())
+    if there < size:
+        raise RunError(
+            f"{run}: --ensemble {size} needs the weights of as many of its best "
+            f"trials, and {there} are there; a space's `keep` says how many a run keeps"
+        )
+    configs = settings(run)
+    known = [configs[trial] for trial in files]
+    data = open_data(run, options.data, sorted({config.geometry for config in known}))
+    name = f"ensemble-{len(files)}"
+    folder = own_folder(run, "retrain", name, "seed-0")
+    tested = [
+        ensemble.ensemble(name, files, data, folder, protocol)
+        for protocol in dict.fromkeys(options.protocols or [known[0].protocol])
+    ]
+    console.print(f"wrote {folder}", highlight=False)
+    return tested
