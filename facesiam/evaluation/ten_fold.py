@@ -49,9 +49,8 @@ def ten_folds(
     Returns:
         The figures, as they are in folds.json: of all folds that are done.
     """
-    every = {
-        number: _Fold(config, number, folder, key or keys(data.key, {})) for number in ALL_FOLDS
-    }
+    key = key or keys(data.key, {})
+    every = {number: _Fold(config, number, folder, key) for number in ALL_FOLDS}
     for number in folds:
         fold = every[number]
         figures = fold.figures()
