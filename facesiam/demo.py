@@ -25,7 +25,7 @@ from facesiam.data.dataset import Pairs
 from facesiam.data.lists import text_of
 from facesiam.data.packing import GEOMETRIES, decode
 from facesiam.data.preparation import prepare
-from facesiam.errors import DataError, FileError, WeightsError
+from facesiam.errors import DataError, FileError, WeightsError, reason
 from facesiam.evaluation.metrics import accuracy, wilson
 from facesiam.evaluation.predict import log_odds, predict
 from facesiam.nets.checkpoint import load_model
@@ -92,7 +92,7 @@ def _main(options: argparse.Namespace) -> int:
     try:
         sheet.save(options.out)
     except (OSError, ValueError) as error:
-        raise DataError(f"--out {options.out}: cannot be written ({error})") from None
+        raise DataError(f"--out {options.out}: cannot be written ({reason(error)})") from None
     cli.show(options.out)
     return 0
 
