@@ -9,7 +9,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn, TextIO, cast
 
 from facesiam.cli import interrupts
@@ -151,10 +151,8 @@ def needs_docstrings() -> int:
 
 def say(text: str) -> None:
     """Print to stderr where that is still possible."""
-    try:
+    with suppress(OSError, ValueError):  # closed, or on a full disk: there is nobody to tell
         print(text, file=sys.stderr, flush=True)
-    except (OSError, ValueError):  # closed, or on a full disk: there is nobody to tell
-        pass
 
 
 def show(text: object) -> None:

@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 WORDS = {
@@ -43,10 +43,8 @@ def while_importing() -> None:
 
 
 def _leave(_number: int, _frame: Any) -> NoReturn:
-    try:
+    with suppress(OSError):
         os.write(2, b"interrupted\n")
-    except OSError:
-        pass
     os._exit(CODES["interrupted"])
 
 

@@ -8,6 +8,7 @@ enter and that is removed when the session ends; the next driver removes that of
 from __future__ import annotations
 
 import atexit
+import contextlib
 import fcntl
 import os
 import re
@@ -127,10 +128,8 @@ def sweep() -> None:
 def _clear(folder: Path) -> None:
     """End the processes that may still write to the folder of a session, and remove it."""
     for pid in inhabitants(folder):
-        try:
+        with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGKILL)
-        except OSError:
-            pass
     shutil.rmtree(folder, ignore_errors=True)
 
 

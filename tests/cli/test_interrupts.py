@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
 import sys
@@ -15,10 +16,8 @@ from facesiam.cli import interrupts
 
 def swallows(number: signal.Signals) -> int:
     """Work that catches whatever a signal raises, as a library may."""
-    try:
+    with contextlib.suppress(BaseException):
         signal.raise_signal(number)
-    except BaseException:
-        pass
     return 0
 
 

@@ -6,6 +6,7 @@ that leads nowhere else; elsewhere the nodes are raylets side by side on the loo
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import shutil
@@ -295,10 +296,8 @@ def _end(process: subprocess.Popen[Any], space: str = "") -> None:
     until = time.monotonic() + 10
     while found and time.monotonic() < until:
         for pid in found:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
         time.sleep(0.02)
         found = _pids(process, space)  # and what they started meanwhile
     process.wait(timeout=10)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -252,10 +253,9 @@ def watched(*folders: Path) -> Iterator[list[list[int]]]:
         while not over.wait(0.003):
             sizes = []
             for path in (path for folder in folders for path in folder.glob("*")):
-                try:
+                # It may be renamed or removed between the two looks.
+                with contextlib.suppress(FileNotFoundError):
                     sizes.append(path.stat().st_size)
-                except FileNotFoundError:
-                    pass  # renamed or removed between the two looks
             seen.append(sizes)
 
     thread = threading.Thread(target=look)
