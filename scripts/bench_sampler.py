@@ -29,21 +29,16 @@ import random
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import optuna
+from samplers import SAMPLERS, SamplerUnderTest, Settings
 from scipy.stats import t as student
 
-from facesiam.config import Value
 from facesiam.config.settings import positive
 from search.pruning.scheduler import Scheduler
-from search.pruning.stop_decision import StopDecision
 from search.space import SearchSpace, load
-from search.tuning.configuration_pool import key_of
-from search.tuning.sampler import Sampler
-from search.tuning.trial_ranking import progress_of
 
 CODE2 = Path(__file__).parent.parent / "spaces" / "code2.yaml"
 TOO_FAST = 2e-4
@@ -61,143 +56,7 @@ search:
 algorithm: tpe
 trials: 30
 """
-Settings = dict[str, Value]
 Row = dict[str, Any]
-
-
-class SamplerUnderTest(Protocol):
-    """What a search asks of a sampler."""
-
-    def ask(self, scheduler: Scheduler) -> tuple[str, Settings] | None:
-        """Return the next trial."""
-
-    def epoch(self, trial: str, number: int, score: float) -> None:
-        """Report an epoch."""
-
-    def tell(
-        self, trial: str, score: float, stop: StopDecision | None, scheduler: Scheduler
-    ) -> None:
-        """Report a trial's end."""
-
-
-class Ours:
-    """search.tuning.sampler, with the space's algorithm."""
-
-    def __init__(self, space: SearchSpace) -> None:
-        self.space, self.sampler = space, Sampler(space)
-
-    def ask(self, scheduler: Scheduler) -> tuple[str, Settings] | None:
-        """Return the next trial, as the Recorder does."""
-        going = scheduler.histories.items()
-        found = self.sampler.next({name: progress_of(it, self.space) for name, it in going})
-        return (found.trial, found.settings) if found else None
-
-    def epoch(self, trial: str, number: int, score: float) -> None:
-        """Nothing: it is told of ends."""
-
-    def tell(
-        self, trial: str, score: float, stop: StopDecision | None, scheduler: Scheduler
-    ) -> None:
-        """Report a trial's end as the Recorder does."""
-        history = scheduler.histories.get(trial)
-        went = progress_of(history, self.space) if history else None
-        self.sampler.tell(
-            trial,
-            score,
-            scheduler.step(trial) if history else 1,
-            "stopped" if stop else "done",
-            stop.rule if stop else None,
-            went,
-        )
-
-
-def random_of(space: SearchSpace) -> Ours:
-    """Return random search."""
-    return Ours(dataclasses.replace(space, algorithm="random"))
-
-
-class Optuna:
-    """Optuna's own study and sampler, used as its tutorials use it."""
-
-    def __init__(self, space: SearchSpace) -> None:
-        self.space = space
-        self.study = optuna.create_study(
-            direction="maximize", sampler=optuna.samplers.TPESampler(seed=space.seed)
-        )
-        self.trials: dict[str, optuna.Trial] = {}
-
-    def ask(self, scheduler: Scheduler) -> tuple[str, Settings] | None:
-        """Return the next trial."""
-        if len(self.trials) == self.space.trials:
-            return None
-        trial = self.study.ask()
-        name = f"{len(self.trials) + 1:04d}"
-        self.trials[name] = trial
-        return name, self.space.suggest(trial)
-
-    def epoch(self, trial: str, number: int, score: float) -> None:
-        """Report an epoch."""
-        self.trials[trial].report(score, number)
-
-    def tell(
-        self, trial: str, score: float, stop: StopDecision | None, scheduler: Scheduler
-    ) -> None:
-        """Report a trial's end."""
-        if stop:
-            self.study.tell(self.trials[trial], state=optuna.trial.TrialState.PRUNED)
-        else:
-            self.study.tell(self.trials[trial], score)
-
-
-class Before(Optuna):
-    """What search.tuning.sampler did before it had an order of its own."""
-
-    def __init__(self, space: SearchSpace) -> None:
-        super().__init__(space)
-        self.seen: set[str] = set()
-
-    def ask(self, scheduler: Scheduler) -> tuple[str, Settings] | None:
-        """Return the next trial: of 200 draws the first that is new, or the file's first."""
-        number = len(self.trials)
-        if number == self.space.trials:
-            return None
-        for attempt in range(200):
-            rng = random.Random(f"{self.space.seed}/{number}/{attempt}")
-            self.study.sampler = optuna.samplers.TPESampler(seed=rng.getrandbits(31))
-            trial = self.study.ask()
-            settings = self.space.suggest(trial)
-            if key_of(settings) not in self.seen:
-                return self._take(trial, settings)
-            self.study.tell(trial, state=optuna.trial.TrialState.FAIL)
-        settings = next(s for s in self.space.grid() if key_of(s) not in self.seen)
-        self.study.enqueue_trial(dict(settings))
-        trial = self.study.ask()
-        return self._take(trial, self.space.suggest(trial))
-
-    def epoch(self, trial: str, number: int, score: float) -> None:
-        """Nothing: it is told of ends."""
-
-    def tell(
-        self, trial: str, score: float, stop: StopDecision | None, scheduler: Scheduler
-    ) -> None:
-        """Report a trial's end: of one that was stopped its best score, at its last step."""
-        if stop:
-            self.trials[trial].report(score, scheduler.step(trial))
-        super().tell(trial, score, stop, scheduler)
-
-    def _take(self, trial: optuna.Trial, settings: Settings) -> tuple[str, Settings]:
-        name = f"{len(self.trials) + 1:04d}"
-        self.trials[name] = trial
-        self.seen.add(key_of(settings))
-        return name, settings
-
-
-SAMPLERS: dict[str, Callable[[SearchSpace], SamplerUnderTest]] = {
-    "ours": Ours,
-    "before": Before,
-    "optuna": Optuna,
-    "random": random_of,
-}
 
 
 def measured(settings: Settings, epoch: int, rng: random.Random) -> Row:
@@ -293,8 +152,10 @@ def worth(settings: Settings) -> float:
 
 
 def shown(values: list[float], unit: float) -> str:
-    """Return the mean and its 95 % interval."""
+    """Return the mean, and its 95 % interval where there are several values."""
     each = [value * unit for value in values]
+    if len(each) == 1:
+        return f"{each[0]:5.1f}"
     half = float(student.ppf(0.975, len(each) - 1)) * statistics.stdev(each) / len(each) ** 0.5
     return f"{statistics.mean(each):5.1f} ± {half:3.1f}"
 

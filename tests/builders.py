@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from facesiam.config import TrialConfig
+from facesiam.data.dataset import FaceData
 from search.space import SearchSpace, load
 
 ROOT = Path(__file__).parent.parent
@@ -32,6 +34,9 @@ def unknown_compression(archive: bytes) -> bytes:
     return b"PK\x01\x02".join([parts[0], *(part[:6] + b"\x63\0" + part[8:] for part in parts[1:])])
 
 
+CFP = os.environ.get("FACESIAM_DATA", "")
+"""The zip of the real CFP, or nothing."""
+
 THREE_EPOCHS = "fixed: {epochs: 3}\nsearch: {lr: {low: 1e-5, high: 1e-1, log: true}}\n"
 SETTINGS: dict[str, Any] = TrialConfig(epochs=3).to_dict()
 """Of a trial of this space."""
@@ -42,6 +47,25 @@ def space(folder: Path, text: str) -> SearchSpace:
     file = folder / "space.yaml"
     file.write_text(text)
     return load(file)
+
+
+def worker_config(
+    run: Path, data: FaceData, settings: TrialConfig, trial: str = "0001"
+) -> dict[str, Any]:
+    """What Ray hands to a trial."""
+    return {
+        "trial": trial,
+        "settings": settings.to_dict(),
+        "data": str(data.folder),
+        "weights": {},
+        "run": str(run),
+        "cpus": 2,
+        "device": "cpu",
+        "noted": 0,
+        "metric": "val_acc",
+        "mode": "max",
+        "keep_threshold": None,
+    }
 
 
 def epoch(number: int, score: float = 0.5) -> dict[str, float]:

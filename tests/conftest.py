@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from builders import CFP
 from filelock import FileLock
 
 from facesiam.config import TrialConfig
@@ -81,6 +82,14 @@ def data(faces: Path) -> FaceData:
 
 
 @pytest.fixture
+def real_faces() -> str:
+    """The zip of the real CFP."""
+    if not CFP:
+        pytest.skip("needs the real CFP: set FACESIAM_DATA to its zip, cfp-dataset.zip")
+    return str(CFP)
+
+
+@pytest.fixture
 def tiny() -> TrialConfig:
     """A trial of seconds."""
     return TrialConfig.from_dict(TINY)  # type: ignore[arg-type]
@@ -102,7 +111,4 @@ def local_ray() -> Iterator[None]:
 def clean_environment(monkeypatch: pytest.MonkeyPatch, session_folder: Path) -> None:
     """No test reads the user's data, or writes into the user's cache."""
     monkeypatch.setenv("FACESIAM_CACHE", str(session_folder / "own-cache"))
-    real = os.environ.get("FACESIAM_DATA")
-    monkeypatch.delenv("FACESIAM_DATA", raising=False)
-    if real:
-        monkeypatch.setenv("REAL_FACES", real)
+    monkeypatch.delenv("FACESIAM_DATA", raising=False)  # the tests that need it: builders.CFP

@@ -155,7 +155,10 @@ def test_a_full_disk_stops_the_search_with_a_sentence_and_it_goes_on_when_there_
     unshare = ["unshare", "--mount"] if os.getuid() == 0 else ["unshare", "-rm"]
     probe = ["sh", "-c", f"mount -t tmpfs none {tmp_path}"]
     if not shutil.which("unshare") or subprocess.run([*unshare, *probe]).returncode:
-        pytest.skip("no mount namespace here, so no small disk of its own")
+        pytest.skip(
+            "needs a mount namespace for a small disk of its own: run as root (a container with "
+            "--cap-add SYS_ADMIN), or allow user namespaces (sysctl user.max_user_namespaces=9999)"
+        )
     (tmp_path / "full.yaml").write_text(
         "fixed: {image_size: 64, hidden: 16, batch_size: 8, epochs: 2, people: 4}\n"
         "search: {lr: [1e-4, 1e-3]}\nprune: false\n"

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from builders import worker_config
 
 from facesiam import trainable
 from facesiam.config import TrialConfig
@@ -28,23 +29,6 @@ from facesiam.trainable import FaceTrial, OutOfMemory, Preempted
 CLOCK = ("seconds", "samples_per_second", "peak_memory_mib")
 
 
-def config(run: Path, data: FaceData, tiny: TrialConfig, trial: str = "0001") -> dict[str, Any]:
-    """What Ray hands to a trial."""
-    return {
-        "trial": trial,
-        "settings": tiny.to_dict(),
-        "data": str(data.folder),
-        "weights": {},
-        "run": str(run),
-        "cpus": 2,
-        "device": "cpu",
-        "noted": 0,
-        "metric": "val_acc",
-        "mode": "max",
-        "keep_threshold": None,
-    }
-
-
 def step(trial: FaceTrial) -> dict[str, Any]:
     """One epoch's numbers, the clock's left out."""
     return {key: value for key, value in trial.step().items() if key not in CLOCK}
@@ -53,12 +37,12 @@ def step(trial: FaceTrial) -> dict[str, Any]:
 def test_a_reused_worker_gives_the_numbers_of_a_fresh_one(
     tiny: TrialConfig, data: FaceData, tmp_path: Path
 ) -> None:
-    fresh = FaceTrial(config(tmp_path / "a", data, tiny))
+    fresh = FaceTrial(worker_config(tmp_path / "a", data, tiny))
     expected = [step(fresh) for _ in range(3)]
     assert [row["done"] for row in expected] == [False, False, True]
-    reused = FaceTrial(config(tmp_path / "b", data, tiny, "0001"))
+    reused = FaceTrial(worker_config(tmp_path / "b", data, tiny, "0001"))
     step(reused)
-    assert reused.reset_config(config(tmp_path / "b", data, tiny, "0002"))
+    assert reused.reset_config(worker_config(tmp_path / "b", data, tiny, "0002"))
     assert [step(reused) for _ in range(3)] == expected
 
 
@@ -66,17 +50,19 @@ def test_a_trial_goes_on_from_its_saved_state(
     tiny: TrialConfig, data: FaceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trainable, "SAVING_SHARE", 1e9)  # save after every epoch
-    whole = FaceTrial(config(tmp_path / "whole", data, tiny))
+    whole = FaceTrial(worker_config(tmp_path / "whole", data, tiny))
     expected = [step(whole) for _ in range(3)]
-    first = FaceTrial(config(tmp_path / "cut", data, tiny))
+    first = FaceTrial(worker_config(tmp_path / "cut", data, tiny))
     seen = [step(first), step(first)]
     first.writer.flush()
     state = tmp_path / "cut" / "state" / "0001.pt"
     assert state.exists()
-    second = FaceTrial(config(tmp_path / "cut", data, tiny) | {"noted": 2})  # as after a kill
+    second = FaceTrial(
+        worker_config(tmp_path / "cut", data, tiny) | {"noted": 2}
+    )  # as after a kill
     assert seen + [step(second)] == expected
     # A driver that was stopped before it noted the second epoch is told of it.
-    third = FaceTrial(config(tmp_path / "cut", data, tiny) | {"noted": 1})
+    third = FaceTrial(worker_config(tmp_path / "cut", data, tiny) | {"noted": 1})
     assert seen[:1] + [step(third), step(third)] == expected
     ours, theirs = (load_model(tmp_path / run / "weights" / "0001.pt") for run in ("cut", "whole"))
     assert ours[2] == theirs[2]
@@ -90,14 +76,14 @@ def test_a_state_that_cannot_be_used_costs_epochs_and_not_the_trial(
     state = tmp_path / "state" / "0001.pt"
     state.parent.mkdir()
     state.write_bytes(b"half a file")
-    assert step(FaceTrial(config(tmp_path, data, tiny)))["epoch"] == 0
+    assert step(FaceTrial(worker_config(tmp_path, data, tiny)))["epoch"] == 0
 
 
 def test_state_is_saved_only_as_often_as_it_is_cheap(
     tiny: TrialConfig, data: FaceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trainable, "ASSUMED_BYTES_PER_SECOND", 1.0)  # a year a save
-    step(FaceTrial(config(tmp_path, data, tiny)))
+    step(FaceTrial(worker_config(tmp_path, data, tiny)))
     assert not (tmp_path / "state").exists()
 
 
@@ -106,7 +92,7 @@ def test_of_its_best_epochs_a_trial_tells_which_pairs_it_judged_right(
 ) -> None:
     trial = FaceTrial(
         {
-            **config(tmp_path, data, tiny),
+            **worker_config(tmp_path, data, tiny),
             "cpus": 1,
             "metric": "val_loss",
             "mode": "min",
@@ -133,7 +119,7 @@ def test_of_its_best_epochs_a_trial_tells_which_pairs_it_judged_right(
 def test_the_weights_kept_are_those_of_the_best_epoch(
     tiny: TrialConfig, data: FaceData, tmp_path: Path
 ) -> None:
-    trial = FaceTrial(config(tmp_path, data, tiny))
+    trial = FaceTrial(worker_config(tmp_path, data, tiny))
     scores = [step(trial)["val_acc"] for _ in range(3)]
     _, _, info = load_model(tmp_path / "weights" / "0001.pt")
     best = scores.index(max(scores))
@@ -155,7 +141,7 @@ def test_running_out_of_memory_says_so_and_when(
     error: Exception,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    trial = FaceTrial(config(tmp_path, data, tiny))
+    trial = FaceTrial(worker_config(tmp_path, data, tiny))
     trial.step()
 
     def fail(self: object) -> None:
@@ -169,7 +155,7 @@ def test_running_out_of_memory_says_so_and_when(
 def test_another_error_is_not_taken_for_one_of_memory(
     tiny: TrialConfig, data: FaceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trial = FaceTrial(config(tmp_path, data, tiny))
+    trial = FaceTrial(worker_config(tmp_path, data, tiny))
 
     def fail(self: object) -> None:
         raise RuntimeError("shapes differ")
@@ -183,8 +169,8 @@ def test_weights_below_the_bar_are_not_written(
     tiny: TrialConfig, data: FaceData, tmp_path: Path
 ) -> None:
     """The run has as many better trials as it keeps: what could be written would be deleted."""
-    low = FaceTrial(config(tmp_path, data, tiny) | {"keep_threshold": 1.01})
-    high = FaceTrial(config(tmp_path, data, tiny, "0002") | {"keep_threshold": 0.0})
+    low = FaceTrial(worker_config(tmp_path, data, tiny) | {"keep_threshold": 1.01})
+    high = FaceTrial(worker_config(tmp_path, data, tiny, "0002") | {"keep_threshold": 0.0})
     for trial in (low, high):
         step(trial)
         trial.writer.flush()
@@ -194,9 +180,11 @@ def test_weights_below_the_bar_are_not_written(
 def test_a_trial_that_is_let_go_leaves_its_weights_whole(
     tiny: TrialConfig, data: FaceData, tmp_path: Path
 ) -> None:
-    trial = FaceTrial(config(tmp_path, data, tiny))
+    trial = FaceTrial(worker_config(tmp_path, data, tiny))
     score = step(trial)["val_acc"]
-    trial.reset_config(config(tmp_path, data, tiny, "0002"))  # as when a rule has stopped it
+    trial.reset_config(
+        worker_config(tmp_path, data, tiny, "0002")
+    )  # as when a rule has stopped it
     assert load_model(tmp_path / "weights" / "0001.pt")[2]["val_acc"] == score
 
 
@@ -204,7 +192,7 @@ def test_a_disk_that_takes_nothing_fails_the_trial(
     tiny: TrialConfig, data: FaceData, tmp_path: Path
 ) -> None:
     (tmp_path / "weights").touch()  # no folder can be there
-    trial = FaceTrial(config(tmp_path, data, tiny))
+    trial = FaceTrial(worker_config(tmp_path, data, tiny))
     with pytest.raises(OSError, match="weights"):
         for _ in range(3):
             trial.step()
@@ -213,7 +201,7 @@ def test_a_disk_that_takes_nothing_fails_the_trial(
 def test_the_last_trials_net_is_gone_when_the_next_begins_and_its_pixels_stay(
     tiny: TrialConfig, data: FaceData, tmp_path: Path
 ) -> None:
-    trial = FaceTrial(config(tmp_path, data, tiny))
+    trial = FaceTrial(worker_config(tmp_path, data, tiny))
     trial.step()
     assert trial.training is not None
     left = [
@@ -228,7 +216,7 @@ def test_the_last_trials_net_is_gone_when_the_next_begins_and_its_pixels_stay(
     pairs = trial.training.train_pairs
     gc.disable()
     try:
-        trial.reset_config(config(tmp_path, data, tiny, "0002"))
+        trial.reset_config(worker_config(tmp_path, data, tiny, "0002"))
         assert [ref() for ref in left] == [None] * 4
     finally:
         gc.enable()
@@ -239,10 +227,10 @@ def test_the_last_trials_net_is_gone_when_the_next_begins_and_its_pixels_stay(
 def test_a_worker_that_is_told_to_end_saves_where_it_is(
     tiny: TrialConfig, data: FaceData, tmp_path: Path, idle: bool
 ) -> None:
-    whole = FaceTrial(config(tmp_path / "whole", data, tiny))
+    whole = FaceTrial(worker_config(tmp_path / "whole", data, tiny))
     expected = [step(whole) for _ in range(3)]
     told: list[int] = []
-    trial = FaceTrial(config(tmp_path / "cut", data, tiny))
+    trial = FaceTrial(worker_config(tmp_path / "cut", data, tiny))
     trial.before = lambda number, frame: told.append(number)
     assert step(trial) == expected[0]
     if idle:
@@ -262,7 +250,7 @@ def test_a_worker_that_is_told_to_end_saves_where_it_is(
         assert told == []
     state = read_weights(tmp_path / "cut" / "state" / "0001.pt")
     assert ("within" in state) == (not idle)
-    again = FaceTrial(config(tmp_path / "cut", data, tiny) | {"noted": 1})
+    again = FaceTrial(worker_config(tmp_path / "cut", data, tiny) | {"noted": 1})
     assert [step(again), step(again)] == expected[1:]
 
 
@@ -271,7 +259,7 @@ def test_a_worker_that_is_told_to_end_before_it_has_an_epoch_leaves_nothing(
 ) -> None:
     monkeypatch.setattr(trainable, "ASSUMED_BYTES_PER_SECOND", 1.0)  # no state is saved by itself
     told: list[int] = []
-    trial = FaceTrial(config(tmp_path, data, tiny))
+    trial = FaceTrial(worker_config(tmp_path, data, tiny))
     trial.before = lambda number, frame: told.append(number)
     trial._told_to_end(15, None)
     trial.ready = False  # as while a state is being loaded
@@ -356,13 +344,13 @@ def test_a_trial_goes_on_with_the_threads_that_it_began_with(
 ) -> None:
     """Whatever its share is now: grown after it ran out of memory, or of another machine."""
     monkeypatch.setattr(reproducibility, "cores", lambda: 4)
-    first = FaceTrial(config(tmp_path, data, tiny) | {"cpus": 2})
+    first = FaceTrial(worker_config(tmp_path, data, tiny) | {"cpus": 2})
     ran = step(first)["ran"]
     first.writer.flush()
     assert [(part["epoch"], part["threads"]) for part in ran] == [(0, 2)]
     for cpus in (1, 3):
         torch.set_num_threads(cpus)
-        again = FaceTrial(config(tmp_path, data, tiny) | {"cpus": cpus, "noted": 1})
+        again = FaceTrial(worker_config(tmp_path, data, tiny) | {"cpus": cpus, "noted": 1})
         assert torch.get_num_threads() == 2 and again.ran == ran
 
 
@@ -370,13 +358,13 @@ def test_a_trial_goes_on_with_the_threads_that_it_began_with(
 def test_a_trial_that_cannot_go_on_as_it_ran_says_so(
     tiny: TrialConfig, data: FaceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = FaceTrial(config(tmp_path, data, tiny) | {"cpus": 1})
+    first = FaceTrial(worker_config(tmp_path, data, tiny) | {"cpus": 1})
     first.ran[0]["threads"] = 2  # as on a machine of two cores
     step(first)
     first.writer.flush()
     monkeypatch.setattr(reproducibility, "cores", lambda: 1)
     for _ in range(2):  # taken up twice, it has changed once
-        again = FaceTrial(config(tmp_path, data, tiny) | {"cpus": 1, "noted": 1})
+        again = FaceTrial(worker_config(tmp_path, data, tiny) | {"cpus": 1, "noted": 1})
         row = step(again)
         assert [(part["epoch"], part["threads"]) for part in row["ran"]] == [(0, 2), (1, 1)]
         (said,) = row["said"]
@@ -392,10 +380,10 @@ def test_a_trial_goes_on_in_the_precision_that_auto_was_where_it_began(
     monkeypatch.setattr(reproducibility, "precision_of", lambda *of: here["is"])
     for began, dtype in (("bf16", torch.bfloat16), ("fp32", torch.float32)):
         here["is"] = began
-        first = FaceTrial(config(tmp_path / began, data, auto))
+        first = FaceTrial(worker_config(tmp_path / began, data, auto))
         step(first)
         first.writer.flush()
         here["is"] = "fp32" if began == "bf16" else "bf16"  # another processor
-        again = FaceTrial(config(tmp_path / began, data, auto) | {"noted": 1})
+        again = FaceTrial(worker_config(tmp_path / began, data, auto) | {"noted": 1})
         assert again.training is not None and again.training.dtype == dtype
         assert [part["precision"] for part in again.ran] == [began]

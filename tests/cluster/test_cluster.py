@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from builders import ROOT
+from builders import CFP, ROOT
 from nodes import Cluster
 from soak import Soak
 
@@ -24,7 +24,12 @@ from search.runs.journal import read_epochs, read_trials
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("storage", "trials", "kills", "kinds"),
-    [("folder", 4, 2, ("driver",)), ("s3", 4, 2, ("machine", "driver"))],
+    [
+        ("folder", 4, 2, ("driver",)),
+        ("s3", 4, 2, ("machine", "driver")),
+        pytest.param("folder", 6, 3, ("driver",), marks=pytest.mark.slow),
+        pytest.param("s3", 6, 2, ("machine", "driver"), marks=pytest.mark.slow),
+    ],
 )
 def test_whatever_dies_every_trial_ends_once_and_no_more_than_an_epoch_is_lost(
     tmp_path: Path, faces: Path, storage: str, trials: int, kills: int, kinds: tuple[str, ...]
@@ -165,8 +170,7 @@ print(repr((touched, memory)))
 def test_three_trials_on_a_machine_without_the_data_share_one_copy_of_the_pixels(
     tmp_path: Path, data: FaceData
 ) -> None:
-    real = os.environ.get("REAL_FACES")
-    packed = prepare(real, ["squeeze"], progress=False) if real else data
+    packed = prepare(CFP, ["squeeze"], progress=False) if CFP else data
     size = packed.pixels("squeeze").nbytes
     hidden = [ROOT / "search", ROOT / "facesiam", packed.folder]
     with Cluster(tmp_path, hidden=hidden, store=int(1.2 * size) + 200 * 2**20) as cluster:

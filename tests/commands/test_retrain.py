@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from builders import worker_config
 from PIL import Image
 
 from facesiam import demo
@@ -418,19 +419,7 @@ def test_a_retrained_trial_is_the_ranked_one_to_the_digit(
     run: Path, tiny: TrialConfig, data: FaceData, tmp_path: Path
 ) -> None:
     """As a worker trains it with two threads, and search.retrain in a process of one."""
-    given = {
-        "trial": "0002",
-        "settings": dataclasses.replace(tiny, lr=1e-3).to_dict(),
-        "data": str(data.folder),
-        "weights": {},
-        "run": str(tmp_path / "worker"),
-        "cpus": 2,
-        "device": "cpu",
-        "noted": 0,
-        "metric": "val_acc",
-        "mode": "max",
-        "keep_threshold": None,
-    }
+    given = worker_config(tmp_path / "worker", data, dataclasses.replace(tiny, lr=1e-3), "0002")
     with reproducibility.torch_threads(1):
         worker = FaceTrial(given)
         ranked = [worker.step() for _ in range(3)]

@@ -406,12 +406,9 @@ def test_embedding_nets_are_searched_then_ablated_and_warm_start_another_search(
 
 @pytest.mark.usefixtures("local_ray")
 def test_a_tiny_search_on_the_real_faces(
-    space: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    real_faces: str, space: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    real = os.environ.get("REAL_FACES")
-    if not real:
-        pytest.skip("the CFP dataset is not here: FACESIAM_DATA is not set")
-    argv = [str(space), "--data", real, "--out", str(tmp_path), "--set", "people=8"]
+    argv = [str(space), "--data", real_faces, "--out", str(tmp_path), "--set", "people=8"]
     assert main([*argv, "--rows", "A"]) == 0
     trials, epochs = results.load(tmp_path / "small")
     assert list(trials["status"]) == ["done"] and set(epochs["val_pairs"]) == {160}

@@ -38,6 +38,15 @@ seed: 5
 prune: {asha: {grace: 2, factor: 3}}
 """
 """At 1e-7 and 1e-5 hardly anything moves in the first epochs, and at 1 the head dies at once."""
+EIGHT = """
+fixed: {hidden: 64, image_size: 64, batch_size: 4, people: 8, precision: fp32, epochs: 24}
+search: {join: [difference, concat], lr: [1e-7, 1e-3, 3e-3, 1]}
+algorithm: tpe
+trials: 8
+seed: 27
+prune: {asha: {grace: 2, factor: 3}}
+"""
+"""Twice as many configurations for twice as long."""
 PEOPLE, IMAGES = 40, 4
 
 
@@ -87,7 +96,9 @@ def _to_the_end(settings: dict[str, object], packed: Path) -> list[float]:
 
 @pytest.mark.usefixtures("local_ray")
 @pytest.mark.timeout(900)
+@pytest.mark.parametrize("text", [SPACE, pytest.param(EIGHT, marks=pytest.mark.slow)])
 def test_tpe_asha_and_rules_find_the_best_of_a_known_grid_for_half_of_its_epochs(
+    text: str,
     painted: tuple[Path, FaceData],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -95,7 +106,7 @@ def test_tpe_asha_and_rules_find_the_best_of_a_known_grid_for_half_of_its_epochs
 ) -> None:
     faces, data = painted
     file = tmp_path / "grid.yaml"
-    file.write_text(SPACE)
+    file.write_text(text)
     truth = {
         json.dumps(dict(settings), sort_keys=True): _to_the_end(dict(settings), data.folder)
         for settings in load(file).grid()

@@ -28,9 +28,6 @@ from facesiam.data.dataset import FaceData, open_packed
 from facesiam.data.preparation import prepare
 from facesiam.errors import DataError
 
-REAL = os.environ.get("FACESIAM_DATA", "drawn")
-needs_real = pytest.mark.skipif(REAL == "drawn", reason="$FACESIAM_DATA does not name the CFP")
-
 
 @pytest.fixture(scope="module")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -571,9 +568,8 @@ def test_check_of_something_else_exits_2(
     assert capsys.readouterr().err.startswith(f"{tmp_path}: not the CFP dataset; expected Data/")
 
 
-@needs_real
-def test_real_cfp_is_as_published(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["check", REAL]) == 0
+def test_real_cfp_is_as_published(real_faces: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", real_faces]) == 0
     out = capsys.readouterr().out
     assert "people      500" in out
     assert "7,000: 5,000 frontal, 2,000 profile; 13 of them greyscale" in out
@@ -584,13 +580,14 @@ def test_real_cfp_is_as_published(capsys: pytest.CaptureFixture[str]) -> None:
     assert "27 sets of byte-identical images (29 pairs); 0 pairs cross people" in out
 
 
-@needs_real
-def test_real_cfp_gives_the_protocols_sizes(tmp_path: Path) -> None:
-    dataset = cfp.read(open_source(Path(REAL)))
+def test_real_cfp_gives_the_protocols_sizes(real_faces: str, tmp_path: Path) -> None:
+    dataset = cfp.read(open_source(Path(real_faces)))
     assert dataset.problems == []
     counts = np.bincount(dataset.pairs[:, 1], minlength=11)
     assert counts[1:7].sum() == 8400 and counts[7:9].sum() == counts[9:].sum() == 2800
-    data = prepare(REAL, [], cache=tmp_path, progress=False)  # no geometry: nothing is decoded
+    data = prepare(
+        real_faces, [], cache=tmp_path, progress=False
+    )  # no geometry: nothing is decoded
     test = data.pairs("cfp-pairs", "test")
     # 1,379 + 1,400: 21 of split 09's and 10's FF pairs are there in reverse as well
     assert len(test.label) == 2800 and len(np.unique(data.distinct(test))) == 2779

@@ -35,7 +35,7 @@ def script(name: str) -> ModuleType:
 
 
 sys.path.insert(0, str(SCRIPTS))  # as for a script that is run: they import each other
-bench = script("bench_train")
+bench, bench_sampler = script("bench_train"), script("bench_sampler")
 reference_loop, roofline = sys.modules["reference_loop"], sys.modules["roofline"]
 
 
@@ -141,6 +141,21 @@ def test_the_best_of_some_tries_is_found_within_a_time(monkeypatch: pytest.Monke
     assert len(calls) == 4  # 0.5 + 0.25 + 1 is enough
 
 
+class DeadPipe:
+    def send(self, what: object) -> None: ...
+
+    def recv(self) -> object:
+        raise EOFError
+
+
+class KilledProcess:
+    exitcode = -9
+
+    def join(self, seconds: float) -> None: ...
+
+    def kill(self) -> None: ...
+
+
 def test_a_net_that_the_machine_cannot_hold_costs_the_bench_its_line_and_not_the_table(
     faces: Path,
     tmp_path: Path,
@@ -149,21 +164,8 @@ def test_a_net_that_the_machine_cannot_hold_costs_the_bench_its_line_and_not_the
 ) -> None:
     """A killed process is what too little memory looks like; the other case is measured."""
 
-    class Pipe:
-        def send(self, what: object) -> None: ...
-
-        def recv(self) -> object:
-            raise EOFError
-
-    class Process:
-        exitcode = -9
-
-        def join(self, seconds: float) -> None: ...
-
-        def kill(self) -> None: ...
-
     def start(self: Any, kind: str, config: TrialConfig, *args: Any) -> None:
-        self.pipe, self.process = Pipe(), Process()
+        self.pipe, self.process = DeadPipe(), KilledProcess()
         if config.net == "resnet18":
             self.ask = lambda what: 100.0
             self.stop = lambda: None
@@ -175,21 +177,8 @@ def test_a_net_that_the_machine_cannot_hold_costs_the_bench_its_line_and_not_the
         lambda device: dict.fromkeys(("bf16_product", "fp32_product", "copy", "update"), 1e12),
     )
     monkeypatch.setenv("FACESIAM_CACHE", str(tmp_path))
-    monkeypatch.setattr(
-        sys,
-        "argv",
-        [
-            "bench_train.py",
-            "--data",
-            str(faces),
-            "--cases",
-            "vit_b_32/cosine,resnet18/cosine",
-            "--rounds",
-            "1",
-            "--device",
-            "cpu",
-        ],
-    )
+    argv = ["bench_train.py", "--data", str(faces), "--cases", "vit_b_32/cosine,resnet18/cosine"]
+    monkeypatch.setattr(sys, "argv", [*argv, "--rounds", "1", "--device", "cpu"])
     assert bench.main() == 1
     died, lived = capsys.readouterr().out.splitlines()[-2:]
     assert died.split(maxsplit=1) == ["vit_b_32/cosine", "killed, most likely for memory"]
@@ -243,3 +232,15 @@ def test_the_gpu_command_says_how_it_is_called() -> None:
     assert code == 2 and "set PYTHON to one that has" in err
     code, _, err = said("/nowhere.zip", "out.json")
     assert code == 2 and err.endswith("/nowhere.zip: does not exist\n") and "Trace" not in err
+
+
+def test_of_one_seed_the_bench_of_samplers_shows_no_interval(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["bench_sampler.py", "--seeds", "1", "--samplers", "random", "--workers"]
+    monkeypatch.setattr(sys, "argv", argv)
+    bench_sampler.main()
+    title, row = capsys.readouterr().out.splitlines()
+    assert "n = 1 seeds" in title and row.split()[0] == "random" and len(row.split()) == 3
+    # sd √2, t(1) = 12.706, so half the width is 12.706 · √2 / √2
+    assert bench_sampler.shown([0.0, 0.02], 100) == "  1.0 ± 12.7"

@@ -298,6 +298,17 @@ def test_a_resume_knows_the_rungs_and_what_tpe_was_told(tmp_path: Path) -> None:
     )
 
 
+BY_ASHA = {
+    "stop_rule": "asha",
+    "stop_epoch": 0,
+    "stop_rung": 1,
+    "stop_value": 0.6,
+    "stop_cutoff": 0.8,
+    "stop_peers": 1,
+    "stop_reason": "best val_acc 0.6000 at the rung of 1 epochs, cutoff 0.8000 of 1 peers",
+}
+
+
 def test_a_stop_is_noted_with_its_numbers(tmp_path: Path) -> None:
     live = recorder(tmp_path, PRUNED)
     ran = play(live, [0.8] * 4)
@@ -305,17 +316,7 @@ def test_a_stop_is_noted_with_its_numbers(tmp_path: Path) -> None:
     broken = play(live, [0.9] * 4, train_loss=math.nan)
     nothing = dict.fromkeys(f"stop_{name}" for name in StopDecision._fields)
     assert verdict(tmp_path, ran) == nothing | {"status": "done", "control": False}
-    assert verdict(tmp_path, cut) == {
-        "status": "stopped",
-        "stop_rule": "asha",
-        "stop_epoch": 0,
-        "stop_rung": 1,
-        "stop_value": 0.6,
-        "stop_cutoff": 0.8,
-        "stop_peers": 1,
-        "control": False,
-        "stop_reason": "best val_acc 0.6000 at the rung of 1 epochs, cutoff 0.8000 of 1 peers",
-    }
+    assert verdict(tmp_path, cut) == BY_ASHA | {"status": "stopped", "control": False}
     # The value that was judged is NaN, which is no JSON.
     assert verdict(tmp_path, broken) == nothing | {
         "status": "stopped",
@@ -326,23 +327,11 @@ def test_a_stop_is_noted_with_its_numbers(tmp_path: Path) -> None:
     }
 
 
-SPARED = {
-    "stop_rule": "asha",
-    "stop_epoch": 0,
-    "stop_rung": 1,
-    "stop_value": 0.6,
-    "stop_cutoff": 0.8,
-    "stop_peers": 1,
-    "control": True,
-    "stop_reason": "best val_acc 0.6000 at the rung of 1 epochs, cutoff 0.8000 of 1 peers",
-}
-
-
 def test_a_spared_trial_runs_to_its_end_with_its_verdict(tmp_path: Path) -> None:
     live = recorder(tmp_path, CONTROL)
     play(live, [0.8] * 4)
     spared = play(live, [0.6, 0.9, 0.95, 0.85])
-    assert verdict(tmp_path, spared) == SPARED | {"status": "done"}
+    assert verdict(tmp_path, spared) == BY_ASHA | {"control": True} | {"status": "done"}
     assert [row["val_acc"] for row in read_epochs(tmp_path)[spared]] == [0.6, 0.9, 0.95, 0.85]
     assert live.state.best[0][2] == spared  # and its score counts
     tpe = live.state.sampler.tpe
@@ -374,13 +363,13 @@ def test_a_verdict_survives_an_interruption(tmp_path: Path, killed: bool) -> Non
     spared = play(first, [0.6, 0.9], end="")
     assert killed or first.close() == SearchStop(StopReason.INTERRUPTED)
     status = "running" if killed else "interrupted"
-    assert verdict(tmp_path, spared) == SPARED | {"status": status}
+    assert verdict(tmp_path, spared) == BY_ASHA | {"control": True} | {"status": status}
     second = recorder(tmp_path, CONTROL)
     assert second.state.scheduler.controls == first.state.scheduler.controls
     # Its 0.9 came after the verdict and is in no rung.
     assert rungs(second) == rungs(first) and rungs(second)[2] == {"0001": 0.8}
     assert play(second, [0.7, 0.7], start=2) == spared
-    assert verdict(tmp_path, spared) == SPARED | {"status": "done"}
+    assert verdict(tmp_path, spared) == BY_ASHA | {"control": True} | {"status": "done"}
     assert rungs(second) == rungs(first)
 
 
@@ -391,7 +380,7 @@ def test_a_spared_trial_that_was_killed_after_its_last_epoch_keeps_its_verdict(
     play(first, [0.8] * 4)
     spared = play(first, [0.6] * 4, end="")
     recorder(tmp_path, CONTROL)
-    assert verdict(tmp_path, spared) == SPARED | {"status": "done"}
+    assert verdict(tmp_path, spared) == BY_ASHA | {"control": True} | {"status": "done"}
 
 
 def test_an_epoch_that_lacks_a_metric_has_it_as_nan(tmp_path: Path) -> None:
