@@ -51,6 +51,12 @@ def parser() -> argparse.ArgumentParser:
         "--set", action="append", default=[], metavar="KEY=VALUE", help="fix a setting"
     )
     parser.add_argument("--seed", type=random_seed, help="seed of the search")
+    _add_execution(parser)
+    return parser
+
+
+def _add_execution(parser: argparse.ArgumentParser) -> None:
+    """Add what the trials run on, and the earlier runs that they go on from."""
     parser.add_argument("--concurrent", type=positive, help="trials at once (as many as fit)")
     parser.add_argument("--cpus", type=positive, help="CPUs a trial")
     parser.add_argument("--gpus", type=_amount, help="GPUs a trial, such as 0.5")
@@ -82,7 +88,6 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--dry-run", action="store_true", help="show the plan, start nothing")
     parser.add_argument("--report", action="store_true", help="write the report at the end")
-    return parser
 
 
 def _amount(text: str) -> float:

@@ -84,15 +84,12 @@ def main(argv: list[str] | None = None, trainable: type[Any] | None = None) -> i
 
 
 def _main(options: RunOptions, trainable: type[Any] | None) -> int:
-    from search.pruning.inactive_rules import cannot_act
-
     space, run, url = preparation.check(options)
     if options.dry_run:
         return _plan(options, space)
     cli.needs_docstrings()
-    inactive = cannot_act(space)
     search = preparation.prepare(options, space, run, url)
-    for line in inactive:
+    for line in search.inactive:
         print(f"rule {line}")
     try:
         return _run(search, trainable)
@@ -174,15 +171,14 @@ def drive(session: Session, trainable: type[Any] | None = None) -> Outcome:
         OSError: the run's folder cannot be written, or another program writes to it.
     """
     from search.analysis import ranked_trials
-    from search.pruning.inactive_rules import cannot_act
     from search.runs import manifest
     from search.tuning import driver
 
     search, console = session.search, session.table.console
     run, shares = search.setup.run, session.shares
     write_text(run / "space.yaml", search.space.dump())
-    command, inactive = search.options.command, cannot_act(search.space)
-    if manifest.begin(run, search.space, search.data, command, shares.nodes, inactive):
+    command = search.options.command
+    if manifest.begin(run, search.space, search.data, command, shares.nodes, search.inactive):
         _say(
             console,
             "the trainer's code or its libraries are not those that this run began "

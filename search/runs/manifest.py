@@ -48,8 +48,22 @@ def begin(
         Whether the trainer is another than the one that the run began with.
     """
     file, changed = run / MANIFEST, False
-    known: Manifest
-    session: Session = {
+    session = _session(command, nodes, inactive)
+    if exists(file):
+        known = read_manifest(file)
+        began = known.setdefault("sessions", [session])[0].get("trainer")
+        changed = began not in (None, session["trainer"])
+        known["sessions"].append(session)
+        known["finished"] = None
+    else:
+        known = _first(run.name, space, data, session)
+    write_text(file, json.dumps(known, indent=1) + "\n")
+    return changed
+
+
+def _session(command: str, nodes: Sequence[Sequence[float]], inactive: Sequence[str]) -> Session:
+    """Return the entry of a session that starts."""
+    return {
         "started": _now(),
         "finished": None,
         "command": command,
@@ -59,30 +73,25 @@ def begin(
         "nodes": [{"cpus": cpus, "gpus": gpus} for cpus, gpus in nodes],
         "cannot_act": list(inactive),
     }
-    if exists(file):
-        known = read_manifest(file)
-        began = known.setdefault("sessions", [session])[0].get("trainer")
-        changed = began not in (None, session["trainer"])
-        known["sessions"].append(session)
-        known["finished"] = None
-    else:
-        known = {
-            "name": run.name,
-            "started": session["started"],
-            "finished": None,
-            "command": command,
-            "seed": space.seed,
-            "algorithm": space.algorithm,
-            "metric": space.metric,
-            "mode": space.mode,
-            "versions": versions(),
-            "commit": commit(),
-            "machine": machine(),
-            "data": {"source": data.source, "key": data.key},
-            "sessions": [session],
-        }
-    write_text(file, json.dumps(known, indent=1) + "\n")
-    return changed
+
+
+def _first(name: str, space: SearchSpace, data: FaceData, session: Session) -> Manifest:
+    """Return the manifest of a run that starts with this session."""
+    return {
+        "name": name,
+        "started": session["started"],
+        "finished": None,
+        "command": session["command"],
+        "seed": space.seed,
+        "algorithm": space.algorithm,
+        "metric": space.metric,
+        "mode": space.mode,
+        "versions": versions(),
+        "commit": session["commit"],
+        "machine": machine(),
+        "data": {"source": data.source, "key": data.key},
+        "sessions": [session],
+    }
 
 
 def sampler_changed(run: Path) -> bool:

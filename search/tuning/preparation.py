@@ -42,6 +42,8 @@ class Search:
     known: Sequence[WarmStartTrial]
     """Trials of earlier runs that TPE begins with; a run that goes on has those that it began
     with."""
+    inactive: Sequence[str]
+    """A sentence for each pruning rule that can stop no trial of the space."""
 
 
 def check(options: RunOptions) -> tuple[SearchSpace, Path, str | None]:
@@ -110,6 +112,9 @@ def prepare(options: RunOptions, space: SearchSpace, run: Path, url: str | None)
     Raises:
         UserError: this machine, the data or the weights are not what the search needs.
     """
+    from search.pruning.inactive_rules import cannot_act
+
+    inactive = cannot_act(space)
     setup = _setup(options, space, run, url)
     configs = list(space.examples())
     index = _open_lists(options, space, run, configs)
@@ -131,7 +136,7 @@ def prepare(options: RunOptions, space: SearchSpace, run: Path, url: str | None)
         known, lines = warm_start.gather(options.warm_start, space, data.key)
         for line in lines:
             print(line)
-    return Search(options, space, setup, data, reusable, known)
+    return Search(options, space, setup, data, reusable, known, inactive)
 
 
 def allocate(search: Search, say: Callable[[str], None]) -> Allocation:
