@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from facesiam.evaluation.metrics import wilson
 from search.pruning import recorded_runs
 from search.pruning.late_start import WITHIN, Odds
+from search.pruning.ray_asha import RayAsha
 from search.pruning.recorded_runs import Curve
 from search.pruning.rules import RULES
 from search.pruning.simulator import (
@@ -22,7 +23,6 @@ from search.pruning.simulator import (
     NoPruning,
     Outcome,
     Policy,
-    RayAshaPolicy,
     SchedulerPolicy,
     ThresholdPolicy,
     by_first_epoch,
@@ -148,10 +148,11 @@ def _policies(searched: SearchSpace) -> dict[str, Callable[[], Policy]]:
     odds = Odds(recorded_runs.shipped(), own=True)
     own = replace(searched, prune=searched.prune | {"control": 0.0})
     bare = replace(own, prune=own.prune | dict.fromkeys(RULES, False))
+    asha = searched.prune["asha"] or {"grace": 1, "factor": 2}
     policies: dict[str, Callable[[], Policy]] = {
         "everything": NoPruning,
         f"below {THRESHOLD} for {PATIENCE}": ThresholdPolicy,
-        "Ray's ASHA": lambda: RayAshaPolicy(searched),
+        "Ray's ASHA": lambda: RayAsha(asha, searched.objective, searched.max_epochs()),
     }
     if not searched.prune["asha"]:
         return policies | {"rules, no ASHA": lambda: SchedulerPolicy(own, odds)}

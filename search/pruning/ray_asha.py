@@ -8,10 +8,12 @@ from typing import Any, NamedTuple
 from ray.tune.schedulers import ASHAScheduler
 
 from facesiam.objective import Objective
+from search.pruning.simulator import Arrival
+from search.pruning.stop_decision import StopDecision
 
 
 class RayAsha:
-    """Ray's own ASHAScheduler, given the score of each epoch.
+    """Ray's own ASHAScheduler as a policy, given the score of each epoch.
 
     Args:
         settings: grace and factor of `prune.asha`.
@@ -31,7 +33,18 @@ class RayAsha:
             reduction_factor=settings["factor"],
         )
 
-    def begin(self, trial: str) -> None:
+    def begin(self, run: Arrival) -> None:
+        """Add a run that starts."""
+        self.add(run.name)
+
+    def decide(self, run: Arrival, epoch: int) -> StopDecision | None:
+        """Return a decision where Ray stops the run."""
+        score = run.curve.rows[epoch].get(self.metric)
+        if score is None or not self.stops(run.name, epoch + 1, score):
+            return None
+        return StopDecision("asha", "", epoch)
+
+    def add(self, trial: str) -> None:
         """Take note of a trial."""
         self.ray.on_trial_add(None, _Named(trial))
 

@@ -7,11 +7,10 @@ import itertools
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from facesiam.config.trial import is_calibrated
 from search.pruning.late_start import Odds
-from search.pruning.ray_asha import RayAsha
 from search.pruning.recorded_runs import Curve
 from search.pruning.scheduler import Scheduler
 from search.pruning.stop_decision import StopDecision
@@ -102,25 +101,6 @@ class ThresholdPolicy(NoPruning):
         return StopDecision("threshold", "", epoch) if below else None
 
 
-class RayAshaPolicy(NoPruning):
-    """Ray's ASHA by itself, with the grace and the factor of the space."""
-
-    def __init__(self, searched: SearchSpace) -> None:
-        self.metric = searched.metric
-        self.asha = RayAsha(_asha_of(searched), searched.objective, searched.max_epochs())
-
-    def begin(self, run: Arrival) -> None:
-        """Add a run that starts."""
-        self.asha.begin(run.name)
-
-    def decide(self, run: Arrival, epoch: int) -> StopDecision | None:
-        """Return a decision where Ray stops the run."""
-        score = run.curve.rows[epoch].get(self.metric)
-        if score is None or not self.asha.stops(run.name, epoch + 1, score):
-            return None
-        return StopDecision("asha", "", epoch)
-
-
 class SchedulerPolicy(NoPruning):
     """The scheduler of a real search."""
 
@@ -205,7 +185,3 @@ def _calibrated_guess(rng: random.Random, pairs: int) -> float:
 
 def _cut(run: Arrival, start: int, end: int | None) -> Arrival:
     return Arrival(run.name, replace(run.curve, rows=run.curve.rows[start:end]))
-
-
-def _asha_of(searched: SearchSpace) -> dict[str, Any]:
-    return dict(searched.prune["asha"] or {"grace": 1, "factor": 2})

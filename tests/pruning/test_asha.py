@@ -66,7 +66,7 @@ def test_first_arrivals_are_judged_as_ray_judges_them(mode: str, factor: int, se
     ours, rays = asha(2, factor, mode=mode), RayAsha(settings, Objective(metric, mode), 60)
     alive = [f"t{n}" for n in range(20)]
     for name in alive:
-        rays.begin(name)
+        rays.add(name)
     stops = 0
     arrivals = {name: [rung for rung, _ in reversed(ours.rungs)] for name in alive}
     while arrivals:
@@ -114,8 +114,8 @@ def test_what_is_asked_again_is_the_score_of_the_rung() -> None:
 
 def test_ray_lets_the_first_one_go_on() -> None:
     rays = RayAsha({"grace": 4, "factor": 2}, Objective(), 60)
-    rays.begin("a")
-    rays.begin("b")
+    rays.add("a")
+    rays.add("b")
     assert not rays.stops("a", 4, 0.6) and not rays.stops("b", 4, 0.8)
     assert not rays.stops("a", 6, 0.6)
 

@@ -10,12 +10,12 @@ from builders import SPACES
 from search.pruning import comparison
 from search.pruning.comparison import PolicyResult, compare, contests
 from search.pruning.late_start import Odds
+from search.pruning.ray_asha import RayAsha
 from search.pruning.recorded_runs import SHIPPED, Curve, read
 from search.pruning.simulator import (
     Arrival,
     NoPruning,
     Outcome,
-    RayAshaPolicy,
     SchedulerPolicy,
     ThresholdPolicy,
     delayed,
@@ -87,7 +87,7 @@ def test_top_k_keeps_the_best_after_one_epoch_and_the_first_of_equals(space: Sea
 
 def test_rays_own_asha_is_asked_with_the_spaces_grace_and_factor(space: SearchSpace) -> None:
     """Grace 3, factor 4: of 0.6 and 0.8 the top quarter begins at 0.75."""
-    policy = RayAshaPolicy(space)
+    policy = RayAsha(space.prune["asha"], space.objective, space.max_epochs())
     for name, score, stops in (("a", 0.6, False), ("b", 0.8, False), ("c", 0.74, True)):
         arrival = run(name, [score] * 5)
         policy.begin(arrival)
