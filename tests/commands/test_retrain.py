@@ -432,3 +432,12 @@ def test_a_retrained_trial_is_the_ranked_one_to_the_digit(
     for mine, theirs in zip(trained, ranked, strict=True):
         for name, value in mine.items():
             assert name in clock or repr(float(value)) == repr(float(theirs[name])), name
+
+
+def test_folds_without_their_protocol_are_refused(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for more in ([], ["--protocol", "cfp-pairs"], ["--ensemble", "1"]):
+        assert main([str(run), "--folds", "1,2", *more]) == 2
+        assert capsys.readouterr().err == "--folds is of --protocol cfp-10fold\n"
+    assert not (run / "retrain").exists()
