@@ -15,7 +15,7 @@ from search.pruning.stop_decision import StopDecision
 from search.space import SearchSpace
 from search.tuning.configuration_pool import key_of
 from search.tuning.sampler import Sampler
-from search.tuning.trial_ranking import progress_of
+from search.tuning.trial_ranking import TrialEnd, progress_of
 
 Settings = dict[str, Value]
 
@@ -56,14 +56,8 @@ class Ours:
         """Report a trial's end as the Recorder does."""
         history = scheduler.histories.get(trial)
         went = progress_of(history, self.space) if history else None
-        self.sampler.tell(
-            trial,
-            score,
-            scheduler.step(trial) if history else 1,
-            "stopped" if stop else "done",
-            stop.rule if stop else None,
-            went,
-        )
+        step, status = scheduler.step(trial) if history else 1, "stopped" if stop else "done"
+        self.sampler.tell(trial, TrialEnd(score, step, status, stop.rule if stop else None, went))
 
 
 def random_of(space: SearchSpace) -> Ours:

@@ -17,7 +17,7 @@ from search.space import SearchSpace
 from search.space.combinations import base
 from search.tuning.configuration_pool import DRAWS, ConfigurationPool
 from search.tuning.tpe import Points, Tpe
-from search.tuning.trial_ranking import Progress
+from search.tuning.trial_ranking import Progress, TrialEnd
 from search.tuning.warm_start import WarmStartTrial
 
 
@@ -75,28 +75,10 @@ class Sampler:
         self._rows.add(trial)
         self._note(trial, base(settings))  # older runs lack settings that came since
 
-    def tell(
-        self,
-        trial: str,
-        value: float | None,
-        step: int,
-        status: str,
-        rule: str | None = None,
-        progress: Progress | None = None,
-    ) -> None:
-        """Report how a trial ended; ``trial_ranking.py`` says what TPE makes of it.
-
-        Args:
-            trial: its id.
-            value: its best value of the space's metric, or None where it reported no finite one.
-            step: how far it came, in epochs.
-            status: "done" for one that ran to its end, "stopped" or "failed". Of one that failed
-                before it had a score, nothing is learned.
-            rule: that stopped it.
-            progress: its scores by age; without, its value counts as of ``step``.
-        """
+    def tell(self, trial: str, end: TrialEnd) -> None:
+        """Report how a trial ended; ``trial_ranking.py`` says what TPE makes of it."""
         if self.tpe is not None:
-            self.tpe.tell(trial, value, step, status, rule, progress)
+            self.tpe.tell(trial, end)
 
     def _note(self, trial: str, settings: Mapping[str, Value]) -> None:
         self.handed_out += 1
@@ -109,7 +91,8 @@ class Sampler:
         if self.tpe is not None:
             self.tpe.enter(name, known.settings)
             progress = Progress(tuple(known.scores), known.planned, known.learned, known.schedule)
-            self.tell(name, known.value, known.step, known.status, known.rule, progress)
+            end = TrialEnd(known.value, known.step, known.status, known.rule, progress)
+            self.tpe.tell(name, end)
 
     def _list(self) -> Iterator[Suggestion] | None:
         """Yield what is left of rows or of a grid; None for the other algorithms."""

@@ -19,7 +19,7 @@ from search.runs.line_format import EPOCHS
 from search.space import SearchSpace
 from search.tuning import failures, warm_start
 from search.tuning.sampler import Sampler, Suggestion
-from search.tuning.trial_ranking import Progress, progress_of
+from search.tuning.trial_ranking import Progress, TrialEnd, progress_of
 from search.tuning.warm_start import WarmStartTrial
 
 NO_STOP = StopDecision(None, None)
@@ -163,7 +163,8 @@ class SearchState:
         epoch = objective.best_epoch(values)
         value = None if epoch is None else values[epoch]
         went = progress_of(history, self.space) if history else None
-        self.sampler.tell(trial, value, self.scheduler.step(trial), status, rule, went)
+        step = self.scheduler.step(trial)
+        self.sampler.tell(trial, TrialEnd(value, step, status, rule, went))
         if epoch is not None:
             # The order of the ranked table, so that the weights kept are those of its first rows.
             self.best.append((-objective.key(value), epoch, trial))

@@ -33,7 +33,7 @@ from facesiam.config import Value
 from search.space import SearchSpace
 from search.space.domains import Domain, active
 from search.tuning.density import log_density
-from search.tuning.trial_ranking import Progress, TrialRanking
+from search.tuning.trial_ranking import Progress, TrialEnd, TrialRanking
 
 CANDIDATES = 24
 """Draws from l, of which the best is suggested; Optuna's number."""
@@ -84,20 +84,12 @@ class Tpe:
         self._numbers[trial] = self._count
         self._count += 1
 
-    def tell(
-        self,
-        trial: str,
-        value: float | None,
-        step: int,
-        status: str,
-        rule: str | None,
-        progress: Progress | None,
-    ) -> None:
-        """Enter the end of a trial; the arguments are those of ``TrialRanking.tell``."""
+    def tell(self, trial: str, end: TrialEnd) -> None:
+        """Enter the end of a trial."""
         number = self._numbers.pop(trial, None)
         if number is None:
             return
-        if not self.ranking.tell(number, value, step, status, rule, progress):
+        if not self.ranking.tell(number, end):
             self._forgotten.add(number)
 
     def ready(self, startup: int, running: Mapping[str, Progress]) -> bool:

@@ -56,6 +56,21 @@ class Progress(NamedTuple):
     """Of its learning rate: gains late in a cosine do not occur in a constant one."""
 
 
+class TrialEnd(NamedTuple):
+    """The end of a trial."""
+
+    value: float | None
+    """Its best value of the space's metric; None: it has no finite one."""
+    step: int
+    """Its age in epochs, where ``progress`` does not say it."""
+    status: str
+    """done, stopped, or another of a trial that failed."""
+    rule: str | None = None
+    """Rule that stopped it."""
+    progress: Progress | None = None
+    """Its scores by age; None: its value counts as of ``step``."""
+
+
 def progress_of(history: History, space: SearchSpace) -> Progress:
     """Return the progress of a trial, at the ages at which ASHA compares.
 
@@ -141,28 +156,13 @@ class TrialRanking:
         self._ladders: dict[str, _Ladder] = {}
         """By schedule."""
 
-    def tell(
-        self,
-        number: int,
-        value: float | None,
-        step: int,
-        status: str,
-        rule: str | None = None,
-        progress: Progress | None = None,
-    ) -> bool:
-        """Enter a trial that has ended.
-
-        Args:
-            number: of the trial, whichever the caller counts by.
-            value: its best score; None: it has no finite one.
-            step: its age at the end, in epochs, where ``progress`` does not say it.
-            status: done, stopped, or another of a trial that failed.
-            rule: that stopped it.
-            progress: its scores by age.
+    def tell(self, number: int, end: TrialEnd) -> bool:
+        """Enter the end of a trial, whose number is whichever the caller counts by.
 
         Returns:
             Whether anything is known of it: nothing is of one that failed before it had a score.
         """
+        value, step, status, rule, progress = end
         scored = value is not None and math.isfinite(value)
         went = progress or Progress()
         judged = status in ("done", "stopped")

@@ -18,6 +18,7 @@ from search.runs.journal_writer import Journal
 from search.space import SearchSpace, load
 from search.space.run_options import RunOptions
 from search.tuning.sampler import Sampler
+from search.tuning.trial_ranking import TrialEnd
 
 OPTIONS = RunOptions("space.yaml")
 
@@ -158,7 +159,7 @@ def test_as_many_trials_as_it_says_do_not_depend_on_any_score(
             running.append(suggestion)
             if len(running) == at_once:
                 ended = running.pop(0)
-                sampler.tell(ended.trial, sign * float(ended.settings["lr"]), 5, "done")
+                sampler.tell(ended.trial, TrialEnd(sign * float(ended.settings["lr"]), 5, "done"))
         found.append(settings)
     same = [a == b for a, b in zip(*found, strict=True)]
     chosen = who_chooses(space, at_once)[1]

@@ -21,7 +21,7 @@ from search.space.run_options import RunOptions
 from search.tuning.configuration_pool import ConfigurationPool
 from search.tuning.preparation import sampler_note
 from search.tuning.sampler import Sampler, Suggestion
-from search.tuning.trial_ranking import Progress
+from search.tuning.trial_ranking import Progress, TrialEnd
 
 FINITE = """
 search:
@@ -55,7 +55,7 @@ def drain(sampler: Sampler, most: int = 1000) -> list[Suggestion]:
     found = []
     while len(found) < most and (suggestion := sampler.next()):
         found.append(suggestion)
-        sampler.tell(suggestion.trial, score(suggestion), 5, "done")
+        sampler.tell(suggestion.trial, TrialEnd(score(suggestion), 5, "done"))
     return found
 
 
@@ -85,7 +85,7 @@ def test_a_resumed_search_goes_on_as_an_uninterrupted_one(
     resumed = Sampler(one)
     for suggestion in whole[:cut]:
         resumed.replay(suggestion.trial, suggestion.settings)
-        resumed.tell(suggestion.trial, score(suggestion), 5, "done")
+        resumed.tell(suggestion.trial, TrialEnd(score(suggestion), 5, "done"))
     assert drain(resumed) == whole[cut:]
 
 
@@ -109,9 +109,9 @@ def test_tpe_does_not_imitate_what_a_rule_has_stopped(tmp_path: Path) -> None:
             lr = math.log10(float(suggestion.settings["lr"]))
             high.append(lr > -3)
             if high[-1]:
-                sampler.tell(suggestion.trial, 0.95, 2, "stopped", rule)
+                sampler.tell(suggestion.trial, TrialEnd(0.95, 2, "stopped", rule))
             else:
-                sampler.tell(suggestion.trial, 0.8 - 0.1 * abs(lr + 4), 60, "done")
+                sampler.tell(suggestion.trial, TrialEnd(0.8 - 0.1 * abs(lr + 4), 60, "done"))
         return sum(high[20:])
 
     assert [above(rule) <= 8 for rule in ("diverged", "dead", "chance")] == [True] * 3
@@ -128,10 +128,10 @@ def in_the_dead_region(one: SearchSpace, seed: int) -> float:
         if number >= 12:
             later.append(lr >= 2e-4)
         if lr >= 2e-4:
-            sampler.tell(suggestion.trial, 0.50, 7, "stopped")
+            sampler.tell(suggestion.trial, TrialEnd(0.50, 7, "stopped"))
         else:
             value = 0.78 + 0.01 * (math.log10(2e-4) - math.log10(lr))
-            sampler.tell(suggestion.trial, value, 3, "stopped")
+            sampler.tell(suggestion.trial, TrialEnd(value, 3, "stopped"))
     return sum(later) / len(later)
 
 
@@ -151,7 +151,9 @@ def test_the_start_up_leaves_tpe_most_of_the_trials(tmp_path: Path, trials: int)
         sampler, settings = Sampler(one), list[Any]()
         while suggestion := sampler.next():
             settings.append(suggestion.settings)
-            sampler.tell(suggestion.trial, sign * float(suggestion.settings["lr"]), 5, "done")
+            sampler.tell(
+                suggestion.trial, TrialEnd(sign * float(suggestion.settings["lr"]), 5, "done")
+            )
         found.append(settings)
     same = [a == b for a, b in zip(*found, strict=True)]
     assert all(same[: one.startup()]) and not any(same[one.startup() + 1 :])
@@ -232,7 +234,7 @@ def test_in_a_finite_space_tpe_goes_on_by_scores_where_its_draws_were_tried(
         sampler, scores = Sampler(dataclasses.replace(whole, seed=seed)), dict[str, float]()
         while suggestion := sampler.next():
             scores[suggestion.trial] = worth(suggestion.settings)
-            sampler.tell(suggestion.trial, scores[suggestion.trial], 5, "done")
+            sampler.tell(suggestion.trial, TrialEnd(scores[suggestion.trial], 5, "done"))
         fallbacks = [scores[name] for name in called]
         assert len(fallbacks) >= 5 and sum(fallbacks) / len(fallbacks) > middle + 0.015
         assert max(scores.values()) == max(map(worth, whole.grid()))
@@ -269,7 +271,7 @@ trials: 30
     while suggestion := sampler.next():
         found.append(suggestion)
         good = suggestion.settings["net"] == "alexnet"
-        sampler.tell(suggestion.trial, 0.9 if good else 0.6, 5, "done")
+        sampler.tell(suggestion.trial, TrialEnd(0.9 if good else 0.6, 5, "done"))
     assert len({json.dumps(s.settings) for s in found}) == len(found) == 30
     assert sum(s.settings["net"] == "alexnet" for s in found) == 1
 

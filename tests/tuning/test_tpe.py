@@ -14,6 +14,7 @@ from builders import space
 from search.space import SearchSpace
 from search.tuning.sampler import Sampler
 from search.tuning.tpe import Tpe
+from search.tuning.trial_ranking import TrialEnd
 
 CONDITIONAL = """
 search:
@@ -62,10 +63,10 @@ def test_suggestions_are_those_of_optunas_own_sampler(tmp_path: Path) -> None:
             ended = f"{number - 2:04d}"
             settings = one.suggest(asked[number - 3])
             if number % 7:
-                sampler.tell(ended, score(settings), 5, "done")
+                sampler.tell(ended, TrialEnd(score(settings), 5, "done"))
                 study.tell(asked[number - 3], score(settings))
             else:
-                sampler.tell(ended, None, 0, "failed", "error")
+                sampler.tell(ended, TrialEnd(None, 0, "failed", "error"))
                 study.tell(asked[number - 3], state=optuna.trial.TrialState.FAIL)
     assert chosen == 44
 
@@ -75,7 +76,7 @@ def tried(one: SearchSpace, count: int) -> Tpe:
     tpe, rng = Tpe(one), random.Random(0)
     for number, settings in enumerate(rng.sample(list(one.grid()), count)):
         tpe.enter(str(number), settings)
-        tpe.tell(str(number), score(settings) + rng.random(), 5, "done", None, None)
+        tpe.tell(str(number), TrialEnd(score(settings) + rng.random(), 5, "done", None, None))
     return tpe
 
 
@@ -110,7 +111,7 @@ def test_the_best_ranked_is_what_a_finite_space_goes_on_with(tmp_path: Path) -> 
     sampler = Sampler(one)
     for number, settings in enumerate(random.Random(0).sample(list(one.grid()), 80)):
         sampler.replay(f"{number}", settings)
-        sampler.tell(f"{number}", score(settings), 5, "done")
+        sampler.tell(f"{number}", TrialEnd(score(settings), 5, "done"))
     suggestion, tpe = sampler._untried("x"), sampler.tpe
     assert suggestion and tpe
     left = [settings for settings in one.grid() if sampler.pool.new(settings)]
@@ -128,7 +129,7 @@ def test_where_nothing_has_learned_what_was_tried_is_avoided(tmp_path: Path) -> 
         sampler = Sampler(space(tmp_path, text + f"seed: {seed}"))
         for number in range(10):
             sampler.replay(f"{number}", {"lr": 1e-2 * 1.1**number})
-            sampler.tell(f"{number}", 0.5, 7 + number, "stopped", "chance")
+            sampler.tell(f"{number}", TrialEnd(0.5, 7 + number, "stopped", "chance"))
         assert sampler.tpe
         for good, bad in sampler.tpe._models():
             assert len(good._mixture_distribution.weights) == 1  # the prior alone

@@ -12,7 +12,7 @@ import pytest
 from facesiam.objective import Objective
 from search.pruning.history import History
 from search.space import SearchSpace
-from search.tuning.trial_ranking import Progress, TrialRanking, progress_of
+from search.tuning.trial_ranking import Progress, TrialEnd, TrialRanking, progress_of
 
 
 def order(ranking: TrialRanking, running: dict[int, Progress] | None = None) -> list[int]:
@@ -39,7 +39,7 @@ def test_what_learned_is_ordered_by_its_score_and_nothing_else_is_ever_good(mode
     ]
     ranking = TrialRanking(Objective(mode=mode))
     learned = [
-        ranking.tell(number, value and (value if mode == "max" else 1 - value), *rest)
+        ranking.tell(number, TrialEnd(value and (value if mode == "max" else 1 - value), *rest))
         for number, (value, *rest) in enumerate(ends)
     ]
     assert learned == [number != 7 for number in range(13)]
@@ -51,9 +51,9 @@ def test_what_learned_is_ordered_by_its_score_and_nothing_else_is_ever_good(mode
 def test_one_that_ended_at_chance_is_none_of_those_that_learned() -> None:
     """With few pairs its best of 60 epochs may well be above what a good one has after 3."""
     ranking = TrialRanking(Objective())
-    ranking.tell(0, 0.66, 60, "done", None, Progress((0.66,) * 60, 60, learned=False))
-    ranking.tell(1, 0.64, 3, "stopped", "asha", Progress((0.5, 0.6, 0.64), 60))
-    ranking.tell(2, 0.52, 2, "failed", None, Progress((0.5, 0.52), 60, learned=False))
+    ranking.tell(0, TrialEnd(0.66, 60, "done", None, Progress((0.66,) * 60, 60, learned=False)))
+    ranking.tell(1, TrialEnd(0.64, 3, "stopped", "asha", Progress((0.5, 0.6, 0.64), 60)))
+    ranking.tell(2, TrialEnd(0.52, 2, "failed", None, Progress((0.5, 0.52), 60, learned=False)))
     assert order(ranking) == [1, 2] and ranking.worst == [0]  # of a failed one it is not known
 
 
@@ -62,10 +62,12 @@ def test_those_of_different_ages_meet_at_the_younger_ones() -> None:
     from 3 to 4 only the first was seen: 0.10 each. So 0.64 at age 2 becomes 0.84, and 0.55 at age
     1 becomes 0.82: both were better than the first was at their age, and are now."""
     ranking = TrialRanking(Objective())
-    ranking.tell(0, 0.80, 4, "done", None, Progress((0.5, 0.6, 0.7, 0.8), 4))
-    ranking.tell(1, 0.64, 2, "stopped", "asha", Progress((0.6, 0.64), 4))
-    ranking.tell(2, 0.55, 1, "stopped", "asha", Progress((0.55,), 4))
-    ranking.tell(3, 0.57, 1, "stopped", "dead", Progress((0.1, 0.57), 4))  # nobody's measure
+    ranking.tell(0, TrialEnd(0.80, 4, "done", None, Progress((0.5, 0.6, 0.7, 0.8), 4)))
+    ranking.tell(1, TrialEnd(0.64, 2, "stopped", "asha", Progress((0.6, 0.64), 4)))
+    ranking.tell(2, TrialEnd(0.55, 1, "stopped", "asha", Progress((0.55,), 4)))
+    ranking.tell(
+        3, TrialEnd(0.57, 1, "stopped", "dead", Progress((0.1, 0.57), 4))
+    )  # nobody's measure
     assert ranking.expected().tolist() == pytest.approx([0.80, 0.84, 0.82])
     assert order(ranking) == [1, 2, 0]
     # One that runs, at age 3: 0.79 + 0.10. One that has not left chance is not ranked.
@@ -78,26 +80,28 @@ def test_those_of_different_ages_meet_at_the_younger_ones() -> None:
 
 def test_what_a_short_trial_has_at_its_end_is_all_that_it_will_have() -> None:
     ranking = TrialRanking(Objective())
-    ranking.tell(0, 0.80, 4, "done", None, Progress((0.5, 0.6, 0.7, 0.8), 4))
-    ranking.tell(1, 0.62, 2, "done", None, Progress((0.5, 0.62), 2))
-    ranking.tell(2, 0.61, 1, "stopped", "asha", Progress((0.61,), 2))
+    ranking.tell(0, TrialEnd(0.80, 4, "done", None, Progress((0.5, 0.6, 0.7, 0.8), 4)))
+    ranking.tell(1, TrialEnd(0.62, 2, "done", None, Progress((0.5, 0.62), 2)))
+    ranking.tell(2, TrialEnd(0.61, 1, "stopped", "asha", Progress((0.61,), 2)))
     # 0.61 + (0.10 + 0.12) / 2, up to its own two epochs.
     assert ranking.expected().tolist() == pytest.approx([0.80, 0.62, 0.72])
 
 
 def test_one_that_ended_and_of_which_only_the_value_is_known_gains_no_more() -> None:
     ranking = TrialRanking(Objective())
-    ranking.tell(0, 0.80, 4, "done", None, Progress((0.5, 0.6, 0.7, 0.8), 4))
-    ranking.tell(1, 0.70, 2, "done")
-    ranking.tell(2, 0.62, 2, "stopped")  # it may come as far as any has: 0.62 + 0.10 + 0.10
+    ranking.tell(0, TrialEnd(0.80, 4, "done", None, Progress((0.5, 0.6, 0.7, 0.8), 4)))
+    ranking.tell(1, TrialEnd(0.70, 2, "done"))
+    ranking.tell(
+        2, TrialEnd(0.62, 2, "stopped")
+    )  # it may come as far as any has: 0.62 + 0.10 + 0.10
     assert ranking.expected().tolist() == pytest.approx([0.80, 0.70, 0.82])
 
 
 def test_a_loss_counts_as_the_probability_of_the_right_answer() -> None:
     """One that began with a loss of 1e9 gained 0.5 and not a milliard."""
     ranking = TrialRanking(Objective(mode="min"))
-    ranking.tell(0, math.log(2), 2, "done", None, Progress((1e9, math.log(2)), 2))
-    ranking.tell(1, math.log(4), 1, "stopped", "asha", Progress((math.log(4),), 2))
+    ranking.tell(0, TrialEnd(math.log(2), 2, "done", None, Progress((1e9, math.log(2)), 2)))
+    ranking.tell(1, TrialEnd(math.log(4), 1, "stopped", "asha", Progress((math.log(4),), 2)))
     assert ranking.expected().tolist() == pytest.approx([0.5, 0.25 + 0.5])
 
 
@@ -150,11 +154,11 @@ def test_a_falling_rate_is_met_at_the_same_share_of_its_schedule(tmp_path: Path)
 def test_what_is_gained_late_in_one_schedule_is_not_expected_of_another() -> None:
     """Cosines gain 0.20 from age 1 to 2, constant ones 0.02: 0.59 there is more than 0.69 here."""
     ranking = TrialRanking(Objective())
-    ranking.tell(0, 0.8, 2, "done", None, Progress((0.6, 0.8), 2, True, "cosine"))
-    ranking.tell(1, 0.72, 2, "done", None, Progress((0.7, 0.72), 2, True, "constant"))
-    ranking.tell(2, 0.59, 1, "stopped", "asha", Progress((0.59,), 2, True, "cosine"))
-    ranking.tell(3, 0.69, 1, "stopped", "asha", Progress((0.69,), 2, True, "constant"))
-    ranking.tell(4, 0.60, 1, "stopped", "asha", Progress((0.60,), 2, True, "onecycle"))
+    ranking.tell(0, TrialEnd(0.8, 2, "done", None, Progress((0.6, 0.8), 2, True, "cosine")))
+    ranking.tell(1, TrialEnd(0.72, 2, "done", None, Progress((0.7, 0.72), 2, True, "constant")))
+    ranking.tell(2, TrialEnd(0.59, 1, "stopped", "asha", Progress((0.59,), 2, True, "cosine")))
+    ranking.tell(3, TrialEnd(0.69, 1, "stopped", "asha", Progress((0.69,), 2, True, "constant")))
+    ranking.tell(4, TrialEnd(0.60, 1, "stopped", "asha", Progress((0.60,), 2, True, "onecycle")))
     # Of a schedule that nothing is known of, the mean of all: 0.11.
     assert ranking.expected().tolist() == pytest.approx([0.8, 0.72, 0.79, 0.71, 0.71])
 
