@@ -37,6 +37,7 @@ from search.tuning.ray_cluster import LOOK_SECONDS, machines
 from search.tuning.recorder import Recorder
 from search.tuning.search_state import SearchState, SearchStop, StopReason
 from search.tuning.shutdown import on_signals
+from search.tuning.worker_termination import stand_ready
 
 PROBE_SECONDS = 1800
 """How long a search waits for a machine to be free and measured."""
@@ -77,6 +78,8 @@ def run(
     recorder = Recorder(state, setup.run, table, shares, key, reusable, mirror)
     recorder.start()
     _make_private_folder(setup)
+    if setup.address:
+        stand_ready()
     _fit(_tuner(recorder, shares, trainable or FaceTrial), recorder, on_ray_death or _show_death)
     _remove_secrets(setup)
     try:
@@ -264,6 +267,7 @@ class RaySearcher(Searcher):
         now = time.monotonic()
         if self.shares.setup.address and now - self.counted > LOOK_SECONDS:
             self.counted = now
+            stand_ready()
             room = self.shares.at_once_on(machines())
             if not room and self.shares.concurrent:
                 self.recorder.table.say("no machine can run a trial now; waiting for one")

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from search.tuning.ray_cluster import here, standing_actor
 
 
 class FileServer:
@@ -56,14 +57,7 @@ def serve_files(data: Path, weights: Mapping[str, str]) -> str:
     if files in _started:
         return _started[files][0]
     name = f"file-server-{uuid.uuid4().hex[:8]}"
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    actor = (
-        ray.remote(FileServer)
-        .options(
-            name=name, num_cpus=0, scheduling_strategy=here, max_restarts=-1, max_task_retries=-1
-        )
-        .remote(files)
-    )
+    actor = standing_actor(FileServer, here(), files, name=name)
     _started[files] = name, actor  # the actor lives as long as this reference to it
     return name
 

@@ -2,9 +2,6 @@
 
 Ray promises nothing of a name that begins with an underscore. Each one in use is listed in
 ``PRIVATE``, ``connect`` refuses a Ray that lacks one, and pyproject.toml bounds Ray's version.
-
-Workers import this file to run ``terminate``, within the seconds that a preempted machine has: its
-imports are light.
 """
 
 from __future__ import annotations
@@ -13,11 +10,9 @@ import gc
 import logging
 import os
 import pkgutil
-import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -191,7 +186,7 @@ def this_node() -> Any:
 
 def machines() -> list[Node]:
     """Return the machines of the cluster that this process is connected to."""
-    offers = [node["Resources"] for node in _alive()]
+    offers = [node["Resources"] for node in alive()]
     return [Node(offer.get("CPU", 0.0), offer.get("GPU", 0.0)) for offer in offers]
 
 
@@ -223,7 +218,8 @@ def wait_for_machines(address: str | None, say: Callable[[str], None]) -> list[N
     )
 
 
-def _alive() -> list[dict[str, Any]]:
+def alive() -> list[dict[str, Any]]:
+    """Return Ray's records of the cluster's machines that are up."""
     nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
     return [node for node in nodes if node["Alive"]]
 
@@ -234,7 +230,7 @@ def check_shared(out: Path) -> None:
     Raises:
         DriverError: names the machine, and says what to do.
     """
-    nodes = _alive()
+    nodes = alive()
     if len(nodes) < 2:
         return
     nearest = next(place for place in (out, *out.parents) if place.exists())
@@ -265,28 +261,31 @@ def _on(node: str) -> NodeAffinitySchedulingStrategy:
     return NodeAffinitySchedulingStrategy(node, soft=False)
 
 
-def terminate_workers(trials: Iterable[Any]) -> None:
-    """Send SIGTERM to the workers of Ray's trials, on whichever machine they are."""
-    here, pids = ray.get_runtime_context().get_node_id(), dict[str, list[int]]()
-    for trial in trials:
-        actor = trial.temporary_state.ray_actor
-        found = ray._private.state.actors(actor._actor_id.hex()) if actor else {}
-        if found.get("Pid"):
-            pids.setdefault(found["Address"]["NodeID"], []).append(int(found["Pid"]))
-    for node, processes in pids.items():
-        if node == here:
-            terminate(processes)
-        else:
-            ray.remote(terminate).options(num_cpus=0, scheduling_strategy=_on(node)).remote(
-                processes
-            )
+def here() -> str:
+    """Return Ray's id of this machine."""
+    node: str = ray.get_runtime_context().get_node_id()
+    return node
 
 
-def terminate(pids: Iterable[int]) -> None:
-    """Send SIGTERM to processes of this machine."""
-    for pid in pids:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM)
+def standing_actor(kind: type, node: str, *given: Any, **options: Any) -> Any:
+    """Start an actor that needs no core, on one machine; Ray starts it again where it dies.
+
+    Args:
+        kind: its class.
+        node: Ray's id of the machine.
+        given: to the class.
+        options: of Ray, such as a name.
+    """
+    options |= {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1}
+    actor: Any = ray.remote(kind).options(scheduling_strategy=_on(node), **options)
+    return actor.remote(*given)
+
+
+def worker_of(trial: Any) -> tuple[str, int] | None:
+    """Return the machine, by Ray's id, and the process of a trial's worker; None: it has none."""
+    actor = trial.temporary_state.ray_actor
+    found = ray._private.state.actors(actor._actor_id.hex()) if actor else {}
+    return (found["Address"]["NodeID"], int(found["Pid"])) if found.get("Pid") else None
 
 
 def forget_results(trial: Any) -> None:

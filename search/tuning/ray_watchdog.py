@@ -21,10 +21,11 @@ import ray
 
 from facesiam import cli
 from search.tuning import ray_session
-from search.tuning.ray_cluster import terminate, this_node
+from search.tuning.ray_cluster import this_node
 from search.tuning.recorder import Recorder
 from search.tuning.search_state import SearchStop, StopReason
 from search.tuning.shutdown import SAVE_SECONDS, end_now
+from search.tuning.worker_termination import terminate
 
 LOOK_SECONDS = 2.0
 """Between two looks."""

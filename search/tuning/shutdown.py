@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from facesiam.cli.interrupts import WORDS
-from search.tuning.ray_cluster import terminate_workers
 from search.tuning.search_state import SearchStop, StopReason
+from search.tuning.worker_termination import terminate_workers
 
 SAVE_SECONDS = 8.5
 """How long the trials have to save their states. A preempted machine has not much more than 10."""
