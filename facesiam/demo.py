@@ -22,9 +22,9 @@ from facesiam.config.settings import positive, random_seed
 from facesiam.data import alignment, packing
 from facesiam.data.archive import MAX_MEMBER
 from facesiam.data.dataset import Pairs
-from facesiam.data.lists import text_of
 from facesiam.data.packing import GEOMETRIES, decode
 from facesiam.data.preparation import prepare
+from facesiam.data.text_files import text_of
 from facesiam.errors import DataError, FileError, WeightsError, reason
 from facesiam.evaluation.metrics import accuracy, wilson
 from facesiam.evaluation.predict import log_odds, predict

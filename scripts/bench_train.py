@@ -34,8 +34,9 @@ from roofline import BYTES_A_WEIGHT, measure_machine, work_of_a_step
 
 from facesiam.config import TrialConfig
 from facesiam.config.settings import positive
-from facesiam.data.archive import Source, open_source
+from facesiam.data.archive import Source
 from facesiam.data.dataset import FaceData, cache_root, open_packed
+from facesiam.data.formats import open_dataset
 from facesiam.data.preparation import prepare
 from facesiam.data.synthetic import writer
 from facesiam.device import hardware
@@ -96,7 +97,7 @@ def serve(
     torch.set_num_threads(threads)
     side = {"ours": Ours, "reference": Notebook}[kind]
     with WITHOUT[without if kind == "ours" else "nothing"]():
-        trainer = side(config, open_packed(folder), open_source(Path(source)), device)
+        trainer = side(config, open_packed(folder), open_dataset(Path(source)).source, device)
     target = torch.device(device)
     while steps := pipe.recv():
         if isinstance(steps, int):

@@ -51,11 +51,15 @@ Net = Literal[
 ]
 """Trunks by their torchvision names; efficientnet_lite0 to 2 are of the extra `lite`."""
 
-Protocol = Literal["cfp-pairs", "frontal-triplets"]
+Protocol = Literal["cfp-pairs", "dataset-pairs", "frontal-triplets"]
 Part = Literal["train", "val", "test"]
 Geometry = Literal["squeeze", "letterbox", "aligned"]
 
-GEOMETRY: dict[str, Geometry] = {"cfp-pairs": "squeeze", "frontal-triplets": "letterbox"}
+GEOMETRY: dict[str, Geometry] = {
+    "cfp-pairs": "squeeze",
+    "dataset-pairs": "squeeze",
+    "frontal-triplets": "letterbox",
+}
 """How each protocol brings an image to 224×224, where faces are not aligned."""
 
 
@@ -134,7 +138,7 @@ class TrialConfig:
     """Share of all updates in which the learning rate rises linearly from 0."""
     # The batches
     batch_size: int = _setting(16, low=1, high=65536)
-    """Pairs (cfp-pairs) or triplets (frontal-triplets) an update; with images_per_person,
+    """Pairs or triplets (frontal-triplets) an update; with images_per_person,
     images."""
     images_per_person: int = _setting(0, low=0, high=64)
     """0: batches are the protocol's pairs or triplets; else `batch_size` images, so many of each
@@ -144,7 +148,7 @@ class TrialConfig:
     """Images of the training people that batches of images_per_person draw from: those of the
     protocol's training pairs, or all there are, frontal and profile."""
     augment: bool = _setting(False)
-    """Random flip, with rotation within ±20° (cfp-pairs) or a shift within ±12.5 % of each side
+    """Random flip, with rotation within ±20° (pairs) or a shift within ±12.5 % of each side
     (frontal-triplets); training images only, as are the next ones."""
     flip: bool = _setting(False)
     """Mirror half of the images; aligned profiles, which all look right, stay so."""
@@ -164,11 +168,12 @@ class TrialConfig:
     """Seeds the weights, the order, augmentation and dropout."""
     # The data
     protocol: Protocol = _setting("frontal-triplets")
-    """cfp-pairs: the official frontal and profile pairs; frontal-triplets: one (anchor, positive,
-    negative) per frontal image."""
+    """cfp-pairs: CFP's official frontal and profile pairs; dataset-pairs: the pairs that the data
+    lists, or as many of one person as of two, drawn; frontal-triplets: one (anchor, positive,
+    negative) per frontal image, or per image of data without views."""
     fold: int = _setting(0, low=0, high=10)
-    """0: the protocol's own split of the people; k from 1 to 10: the people of official split k
-    test, those of the next one (1 after 10) validate, the other eight train."""
+    """0: the protocol's own split of the people; k from 1 to 10: the people of fold k (CFP: of its
+    official split k) test, those of the next one (1 after 10) validate, the other eight train."""
     pair_seed: int = _setting(0, low=0, high=2**31 - 1)
     """Draws the triplets, apart from `seed`: trials of different seeds meet the same pairs."""
     people: int = _setting(0, low=0, high=10**6)

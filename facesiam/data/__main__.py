@@ -11,9 +11,9 @@ from pathlib import Path
 
 from facesiam import cli
 from facesiam.data import download, inspection
-from facesiam.data.archive import open_source
 from facesiam.data.dataset import cache_root
-from facesiam.data.preparation import ARCHIVE, DRAWN, drawn
+from facesiam.data.formats import FORMATS
+from facesiam.data.preparation import ARCHIVE, open_given
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -26,6 +26,9 @@ def main(arguments: list[str] | None = None) -> int:
     fetch.set_defaults(to=cache_root())
     look = commands.add_parser("check", help="count what is there and name what is wrong")
     look.add_argument("path", help="the CFP zip, its extracted folder, or the word drawn")
+    look.add_argument(
+        "--format", choices=FORMATS, metavar="NAME", help=f"of {', '.join(FORMATS)}: recognised"
+    )
     look.add_argument("--all", action="store_true", help="name every problem, however alike")
     options = parser.parse_args(arguments)
 
@@ -33,8 +36,8 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command == "download":
             print(download.download(options.url, options.to / ARCHIVE))
             return 0
-        path = drawn(cache_root()) if options.path == DRAWN else Path(options.path)
-        return inspection.report(open_source(path), every=options.all)
+        opened = open_given(options.path, cache_root(), options.format)
+        return inspection.report(opened, every=options.all)
 
     return cli.run(work)
 

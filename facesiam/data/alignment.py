@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from facesiam.data.archive import Source
-from facesiam.data.lists import text_of
+from facesiam.data.text_files import text_of
 from facesiam.errors import DataError
 
 Floats = NDArray[np.float64]

@@ -1,38 +1,40 @@
 """The files of a dataset: in a zip that is read in place, or in its extracted folder.
 
-Both take paths under the dataset's root, such as ``Protocol/Pair_list_F.txt``; a path in another
-case (``01.JPG``) is found where it is unambiguous. Nothing is ever extracted, yet an archive is
-refused as a whole where a member would be extracted outside its folder, or where its sizes exceed
-those of any dataset of faces.
+Both take paths under a root, at first the folder or archive itself, such as
+``Protocol/Pair_list_F.txt``; a path in another case (``01.JPG``) is found where it is unambiguous.
+Nothing is ever extracted, yet an archive is refused as a whole where a member would be extracted
+outside its folder, or where its sizes exceed those of any dataset of faces.
 """
 
 from __future__ import annotations
 
+import copy
 import os
 import re
 import threading
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from facesiam import files
 from facesiam.config.settings import did_you_mean
-from facesiam.data.root import parts_of, root_among, root_below
 from facesiam.errors import DataError, FileError, UserError, reason
 
 MAX_MEMBER = 64 * 2**20
 """Bytes of the largest file that is read. The largest of CFP has 0.4 MB."""
 MAX_TOTAL = 4 * 2**30
 """Bytes that an archive may unpack to. CFP has 0.09 GB."""
+DESCRIPTIONS = (".csv", ".tsv", ".bin")
+"""Suffixes of files that describe a dataset, or hold one, and are opened with their folder."""
 _OUTSIDE = re.compile(r"^[/\\]|^[A-Za-z]:|(?:^|[/\\])\.\.(?:[/\\]|$)")
 
 
 class ZipSource:
-    """A CFP archive, read in place. Reading is safe from several threads.
+    """A zip archive, read in place. Reading is safe from several threads.
 
     Raises:
-        DataError: not a whole zip, no CFP layout inside, a member outside its folder, or a bomb.
+        DataError: not a whole zip, a member outside its folder, or a bomb.
     """
 
     def __init__(self, path: Path) -> None:
@@ -44,13 +46,26 @@ class ZipSource:
             raise DataError(_broken(path, error)) from None
         members = self._zip.infolist()
         _refuse_unsafe(path, members)
-        there = {_plain(member.filename): member for member in members if not _is_folder(member)}
-        root = root_among(path, there)
-        _refuse_doubles(path, members, root)
+        _refuse_doubles(path, members)
         self._members = {
-            name[len(root) :]: member for name, member in there.items() if name.startswith(root)
+            _plain(member.filename): member for member in members if not _is_folder(member)
         }
         self._place = _Cases(self._members)
+
+    def enter(self, root: str) -> ZipSource:
+        """Return the same archive with another root: a folder of it, "" or ending with a slash."""
+        inner = copy.copy(self)
+        inner._members = {
+            name[len(root) :]: member
+            for name, member in self._members.items()
+            if name.startswith(root)
+        }
+        inner._place = _Cases(inner._members)
+        return inner
+
+    def names(self) -> list[str]:
+        """Return the path of every file under the root, in order."""
+        return sorted(self._members)
 
     def has(self, name: str) -> bool:
         """Whether there is a file of this path under the root."""
@@ -88,16 +103,29 @@ class ZipSource:
 
 
 class FolderSource:
-    """An extracted CFP archive: the folder that holds Data/ and Protocol/, or one above it.
+    """A folder of files.
 
-    Raises:
-        DataError: neither the folder nor one inside it has that layout.
+    Args:
+        path: the folder, or a file in it that describes the dataset.
+        root: the folder; None: `path`.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, root: Path | None = None) -> None:
         self.path = path
-        self._root = root_below(path)
+        self.root = path if root is None else root
         self._places: _Cases | None = None
+
+    def enter(self, root: str) -> FolderSource:
+        """Return the same source with another root: a folder of it, "" or ending with a slash."""
+        return FolderSource(self.path, self.root / root)
+
+    def names(self) -> list[str]:
+        """Return the path of every file under the root, in order; links to folders are followed.
+
+        Raises:
+            DataError: a folder cannot be listed, or a link leads back to one above it.
+        """
+        return sorted(_walk(self.root))
 
     def has(self, name: str) -> bool:
         """Whether there is a file of this path under the root."""
@@ -108,12 +136,7 @@ class FolderSource:
         if _leaves(name) or self._is_file(name):
             return name
         if self._places is None:  # the folders are only listed where a name needs it
-            self._places = _Cases(
-                file.relative_to(self._root).as_posix()
-                for part in parts_of(self._root).values()
-                for at, _, inside in os.walk(part)
-                for file in (Path(at, one) for one in inside)
-            )
+            self._places = _Cases(_walk(self.root))
         return self._places.of(name)
 
     def stamp(self, name: str) -> tuple[int, int]:
@@ -128,13 +151,13 @@ class FolderSource:
             DataError: it cannot be read, or is larger than any image of faces.
         """
         try:
-            return files.read_bytes(self._root / self.place(name), MAX_MEMBER)
+            return files.read_bytes(self.root / self.place(name), MAX_MEMBER)
         except FileError as error:
             raise DataError(str(error)) from None
 
     def _is_file(self, name: str) -> bool:
         try:
-            return files.is_file(self._root / name)
+            return files.is_file(self.root / name)
         except FileError:  # a name of 300 letters, a folder that may not be entered
             return False
 
@@ -143,7 +166,7 @@ Source = ZipSource | FolderSource
 
 
 def open_source(path: Path) -> Source:
-    """Open a CFP zip or folder.
+    """Open a zip, a folder, or the folder of a file that describes a dataset.
 
     Raises:
         DataError: the path does not exist (with the nearest name that does), or is no dataset.
@@ -152,6 +175,8 @@ def open_source(path: Path) -> Source:
         if files.is_dir(path):
             return FolderSource(path)
         if files.is_file(path):
+            if path.suffix.lower() in DESCRIPTIONS:
+                return FolderSource(path, path.parent)
             return ZipSource(path)
         if files.exists(path):
             raise DataError(f"{path}: neither a folder nor a zip archive")
@@ -195,7 +220,7 @@ def _broken(path: Path, error: Exception) -> str:
             f"{path}: a truncated or damaged zip ({error}); "
             "`python -m facesiam.data download` fetches it again"
         )
-    return f"{path}: not a zip archive; give the CFP zip or its extracted folder"
+    return f"{path}: not a zip archive; give a zip of a dataset, or its folder"
 
 
 def _refuse_unsafe(path: Path, members: list[zipfile.ZipInfo]) -> None:
@@ -220,6 +245,25 @@ def _refuse_unsafe(path: Path, members: list[zipfile.ZipInfo]) -> None:
         raise DataError(f"{path}: unpacks to {total:,} bytes; refused above {MAX_TOTAL:,}")
 
 
+def _walk(root: Path) -> Iterator[str]:
+    """Yield the path of every file under a folder, relative to it."""
+
+    def unreadable(error: OSError) -> None:
+        raise DataError(f"{error.filename}: cannot be listed ({reason(error)})")
+
+    above = {root: frozenset([os.path.realpath(root)])}
+    for at, folders, inside in os.walk(root, onerror=unreadable, followlinks=True):
+        here = Path(at)
+        known = above.pop(here)
+        for name in folders:
+            real = os.path.realpath(here / name) if (here / name).is_symlink() else None
+            if real in known:
+                raise DataError(f"{here / name}: a link to a folder above it")
+            above[here / name] = known | {real} if real else known
+        for name in inside:
+            yield (here / name).relative_to(root).as_posix()
+
+
 def _leaves(name: str) -> bool:
     return _OUTSIDE.search(name) is not None
 
@@ -233,12 +277,12 @@ def _is_folder(member: zipfile.ZipInfo) -> bool:
     return member.filename.endswith(("/", "\\"))
 
 
-def _refuse_doubles(path: Path, members: list[zipfile.ZipInfo], root: str) -> None:
+def _refuse_doubles(path: Path, members: list[zipfile.ZipInfo]) -> None:
     """Refuse two members of one name, which different programs would extract differently."""
     seen: dict[str, tuple[int, int]] = {}
     for member in members:
         name, stamp = _plain(member.filename), (member.file_size, member.CRC)
-        if name.startswith(root) and seen.setdefault(name, stamp) != stamp:
+        if seen.setdefault(name, stamp) != stamp:
             raise DataError(
                 f"{path}: member {member.filename!r} is in it twice, with different content; "
                 "refused"

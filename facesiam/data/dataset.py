@@ -20,10 +20,13 @@ from numpy.typing import NDArray
 from facesiam import files
 from facesiam.config import TrialConfig
 from facesiam.config.trial import Geometry, Part, Protocol
-from facesiam.data import cfp, packing
+from facesiam.data import drawing, packing
+from facesiam.data.listing import distinct
+from facesiam.data.split import folds_of
 from facesiam.errors import DataError, MissingFileError
 
-INDEX = "index.npz"
+INDEX = "index-2.npz"
+"""The number is incremented whenever the index holds something more."""
 Fetch = Callable[[Path], NDArray[np.uint8]]
 
 
@@ -43,7 +46,7 @@ class Pairs:
 
 
 class FaceData:
-    """A packed dataset of N images: the frontal list, then the profile list.
+    """A packed dataset of N images, in the order of its reader (``formats``).
 
     Args:
         folder: the packed folder, ``cache/<key>``.
@@ -70,7 +73,10 @@ class FaceData:
             with np.load(io.BytesIO(content), allow_pickle=False) as index:
                 self.person: NDArray[np.int64] = index["person"]
                 self.frontal: NDArray[np.bool_] = index["frontal"]
+                self.fold: NDArray[np.int64] = index["fold"]
+                self.format = str(index["format"])
                 self.names: list[str] = index["names"].tolist()
+                self._people: list[str] = index["people"].tolist()
                 self.source = source or str(index["source"])
                 self._pairs: NDArray[np.int64] = index["pairs"]
                 self.content: NDArray[np.int64] = index["content"]
@@ -114,19 +120,22 @@ class FaceData:
         """Return the frozen pairs of a part, which depend on nothing but the arguments.
 
         Args:
-            protocol: ``cfp-pairs`` takes the official FF and FP pairs of splits 01-06 (train),
-                07-08 (val), 09-10 (test). ``frontal-triplets`` cuts the sorted people at 60 % and
-                80 %, and draws for each frontal image another one of the person and one of another
-                person of the part. Images whose only companions are byte-identical copies of
-                themselves get no triplet.
+            protocol: ``dataset-pairs`` takes the pairs that the dataset lists, or draws as many
+                of one person as of two where it lists none (``drawing``); people are split by
+                ``split``. ``cfp-pairs`` takes the official FF and FP pairs of CFP's splits 01-06
+                (train), 07-08 (val), 09-10 (test). ``frontal-triplets`` draws for each frontal
+                image another one of the person and one of another person of the part; CFP's sorted
+                people are cut at 60 % and 80 % for it. Images whose only companions are
+                byte-identical copies of themselves get no triplet.
             part: no identity is in two of them.
             people: keep only the first so many people of the part, in order of number; 0 or more
                 than there are: everyone.
-            seed: of the triplets. The official pairs have nothing to draw.
-            fold: 0, or the official split whose people test; see ``cfp.folds_of``.
+            seed: of what is drawn.
+            fold: 0, or the fold whose people test; see ``split.folds_of``.
 
         Raises:
-            DataError: no pair of the same person, or none of different people, is left.
+            DataError: no pair of the same person, or none of different people, is left; or the
+                protocol is not one of this data.
         """
         key = (protocol, part, people, seed, fold)
         if key not in self._made:
@@ -147,9 +156,13 @@ class FaceData:
         left, right, label = rows[:, 2:].T.copy()
         return Pairs(left, right, label, None)
 
+    def name_of(self, person: int) -> str:
+        """Return the name of a person, given by number."""
+        return self._people[person] if self._people else str(person)
+
     def distinct(self, pairs: Pairs) -> NDArray[np.int64]:
         """Return a number for each pair, (P,), the same for the same two pictures in any order."""
-        return cfp.distinct(pairs.left, pairs.right, self.content)
+        return distinct(pairs.left, pairs.right, self.content)
 
     def images_of(self, pairs: Pairs, views: str) -> NDArray[np.int64]:
         """Return the images in a pair (`protocol`), or all images of the pairs' people (`all`)."""
@@ -171,7 +184,16 @@ class FaceData:
         return self._opened[file]
 
     def _checked(self, protocol: Protocol, part: Part, people: int, seed: int, fold: int) -> Pairs:
-        make = {"cfp-pairs": self._official, "frontal-triplets": self._triplets}[protocol]
+        if protocol == "cfp-pairs" and self.format != "cfp":
+            raise DataError(
+                f"{self.source}: protocol cfp-pairs takes CFP's own pairs, and this is "
+                f"{self.format}; use protocol: dataset-pairs, or frontal-triplets"
+            )
+        make = {
+            "cfp-pairs": self._listed,
+            "dataset-pairs": self._listed if len(self._pairs) else self._drawn,
+            "frontal-triplets": self._triplets,
+        }[protocol]
         pairs = make(part, people, seed, fold)
         for label, what in enumerate(("the same person", "different people")):
             if not (pairs.label == label).any():
@@ -182,26 +204,39 @@ class FaceData:
                 )
         return pairs
 
-    def _official(self, part: Part, people: int, seed: int, fold: int) -> Pairs:
-        pairs = self._pairs[np.isin(self._pairs[:, 1], cfp.folds_of(part, fold))]
+    def _listed(self, part: Part, people: int, seed: int, fold: int) -> Pairs:
+        pairs = self._pairs[np.isin(self._pairs[:, 1], folds_of(part, fold))]
         who = self.person[pairs[:, 2:4]]
         if people:
             pairs = pairs[np.isin(who, np.unique(who)[:people]).all(axis=1)]
         left, right, label = pairs[:, 2:].T.copy()
         return Pairs(left, right, label, None)
 
+    def _drawn(self, part: Part, people: int, seed: int, fold: int) -> Pairs:
+        images = np.flatnonzero(np.isin(self.person, self._people_of(part, people, fold)))
+        wanted = drawing.number_of_pairs(len(images), part)
+        left, right, label = drawing.draw_pairs(
+            images, self.person, self.content, wanted, drawing.generator(seed, part)
+        )
+        return Pairs(left, right, label, None)
+
+    def _people_of(self, part: Part, people: int, fold: int) -> NDArray[np.int64]:
+        """Return the numbers of a part's people, sorted; `people` limits them."""
+        chosen = np.unique(self.person[np.isin(self.fold, folds_of(part, fold))])
+        return chosen[:people] if people else chosen
+
     def _triplets(self, part: Part, people: int, seed: int, fold: int) -> Pairs:
-        everyone = np.unique(self.person[self.frontal])
-        cuts = [0, len(everyone) * 6 // 10, len(everyone) * 8 // 10, len(everyone)]
-        number = get_args(Part).index(part)
-        chosen = everyone[cuts[number] : cuts[number + 1]]
-        if fold:
-            rows = self._pairs[np.isin(self._pairs[:, 1], cfp.folds_of(part, fold))]
-            chosen = np.unique(self.person[rows[:, 2:4]])
-        chosen = chosen[:people] if people else chosen
-        rng = np.random.Generator(np.random.PCG64([seed, number]))
+        if self.format == "cfp" and not fold:  # who would otherwise be in another part
+            everyone = np.unique(self.person[self.frontal])
+            cuts = [0, len(everyone) * 6 // 10, len(everyone) * 8 // 10, len(everyone)]
+            number = get_args(Part).index(part)
+            chosen = everyone[cuts[number] : cuts[number + 1]]
+            chosen = chosen[:people] if people else chosen
+        else:
+            chosen = self._people_of(part, people, fold)
         images = np.flatnonzero(self.frontal & np.isin(self.person, chosen))
-        triplets = _draw_triplets(images, self.person, self.content, rng)
+        rng = drawing.generator(seed, part)
+        triplets = drawing.draw_triplets(images, self.person, self.content, rng)
         anchor, positive, negative = triplets.T
         return Pairs(
             left=np.concatenate([anchor, anchor]),
@@ -231,19 +266,3 @@ _open: dict[Path, FaceData] = {}
 def cache_root() -> Path:
     """Return the folder of packed, drawn and downloaded data: $FACESIAM_CACHE or the default."""
     return Path(os.environ.get("FACESIAM_CACHE") or Path.home() / ".cache" / "facesiam")
-
-
-def _draw_triplets(
-    images: NDArray[np.int64],
-    person: NDArray[np.int64],
-    content: NDArray[np.int64],
-    rng: np.random.Generator,
-) -> NDArray[np.int64]:
-    triplets = []
-    for anchor in images:
-        same = person[images] == person[anchor]
-        positives = images[same & (content[images] != content[anchor])]
-        negatives = images[~same]
-        if len(positives) and len(negatives):
-            triplets.append((anchor, rng.choice(positives), rng.choice(negatives)))
-    return np.array(triplets, np.int64).reshape(-1, 3)

@@ -11,8 +11,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from facesiam.data import cfp
-from facesiam.data.archive import MAX_TOTAL, ZipSource
+from facesiam.data.archive import MAX_TOTAL
+from facesiam.data.formats import open_dataset
 from facesiam.data.progress import bar
 from facesiam.errors import DataError
 from facesiam.files import publish
@@ -136,10 +136,10 @@ def _is_whole(archive: Path) -> bool:
 
 
 def _verify(path: Path) -> None:
-    source = ZipSource(path)
-    dataset = cfp.read(source)
+    opened = open_dataset(path, "cfp")
+    dataset = opened.read()
     if dataset.problems:
         problems = dataset.problems
         raise DataError(f"{path}: {len(problems)} problems, first: {problems[0].said}")
     for name in dataset.files + dataset.names:
-        source.read(name)  # checks the CRC
+        opened.source.read(name)  # checks the CRC

@@ -12,10 +12,14 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from facesiam.data import cfp, images, lists, packing
+from facesiam.data import duplicates, images, packing
 from facesiam.data.archive import Source
-from facesiam.data.lists import Problem
+from facesiam.data.formats import Opened
+from facesiam.data.formats.cfp_lists import KINDS
+from facesiam.data.listing import Listing, distinct
+from facesiam.data.problems import Problem, told
 from facesiam.data.progress import bar
+from facesiam.data.split import FOLDS, PART_OF
 from facesiam.device.cores import cores
 from facesiam.errors import DataError, shown
 
@@ -32,19 +36,19 @@ class Look:
     problem: str | None = None
 
 
-def report(source: Source, every: bool = False) -> int:
+def report(opened: Opened, every: bool = False) -> int:
     """Print what a dataset contains; return 0 where it can be used, 1 where it has problems.
 
     Every image is decoded.
 
     Args:
-        source: the dataset.
+        opened: the dataset.
         every: print each problem, instead of the first of many that are alike.
 
     Raises:
         DataError: there is no list of images at all.
     """
-    dataset = cfp.read(source)
+    source, dataset = opened.source, opened.read()
     there = [at for at, name in enumerate(dataset.names) if source.has(name)]
     with (
         bar(f"decoding {len(there):,} images", len(there)) as advance,
@@ -59,13 +63,14 @@ def report(source: Source, every: bool = False) -> int:
     content = _numbered(len(dataset.names), {at: look.digest for at, look in looks.items()})
     pictures = _numbered(len(dataset.names), {at: look.picture for at, look in looks.items()})
     unreadable = [Problem("image", look.problem) for look in looks.values() if look.problem]
-    problems = dataset.problems + cfp.twins(dataset, content) + unreadable
+    problems = dataset.problems + duplicates.problems(dataset, content) + unreadable
     print(shown(source.path))
+    print(f"  format      {opened.name} ({opened.why})")
     _print_counts(dataset, list(looks.values()))
     _print_pairs(dataset, content, pictures)
     _print_duplicates(dataset, looks)
     print(f"  problems    {len(problems) or 'none'}")
-    lines = lists.told(problems, every)
+    lines = told(problems, every)
     for line in lines:
         print(f"    {shown(line)}")
     if len(lines) < len(problems):
@@ -95,7 +100,7 @@ def _look(source: Source, name: str) -> Look:
         return unread(f"{name} is not a readable image ({error})")
 
 
-def _print_counts(dataset: cfp.Dataset, looks: list[Look]) -> None:
+def _print_counts(dataset: Listing, looks: list[Look]) -> None:
     frontal = int(dataset.frontal.sum())
     grey, turned = sum(look.grey for look in looks), sum(look.turned for look in looks)
     print(f"  people      {len(np.unique(dataset.person)):,}")
@@ -107,12 +112,12 @@ def _print_counts(dataset: cfp.Dataset, looks: list[Look]) -> None:
 
 
 def _print_pairs(
-    dataset: cfp.Dataset, content: NDArray[np.int64], pictures: NDArray[np.int64]
+    dataset: Listing, content: NDArray[np.int64], pictures: NDArray[np.int64]
 ) -> None:
-    for number, kind in enumerate(lists.KINDS):
+    for number, kind in enumerate(KINDS):
         mine = dataset.pairs[dataset.pairs[:, 0] == number]
         parts = []
-        for part, folds in cfp.FOLDS.items():
+        for part, folds in FOLDS.items():
             chosen = mine[np.isin(mine[:, 1], folds)]
             parts.append(f"{part} {len(chosen):,} ({int((chosen[:, 4] == 0).sum()):,} same)")
         each = np.bincount(mine[:, 1], minlength=11)[1:]
@@ -132,7 +137,7 @@ def _print_repeats(pairs: NDArray[np.int64], content: NDArray[np.int64], kind: s
     """Print how many of the pairs, (P, 5), repeat the two pictures of an earlier pair."""
     left, right = pairs[:, 2], pairs[:, 3]
     again, in_all = (
-        len(pairs) - len(np.unique(cfp.distinct(left, right, number)))
+        len(pairs) - len(np.unique(distinct(left, right, number)))
         for number in (np.arange(len(content)), content)
     )
     twins = int(((pairs[:, 4] == 0) & (content[left] == content[right])).sum())
@@ -146,14 +151,14 @@ def _print_repeats(pairs: NDArray[np.int64], content: NDArray[np.int64], kind: s
         print(f"              {twins:,} same pairs of {kind} are two byte-identical files")
 
 
-def _print_duplicates(dataset: cfp.Dataset, looks: dict[int, Look]) -> None:
+def _print_duplicates(dataset: Listing, looks: dict[int, Look]) -> None:
     groups: dict[bytes, list[int]] = defaultdict(list)
     for at, look in looks.items():
         groups[look.digest].append(at)
     groups = {digest: group for digest, group in groups.items() if len(group) > 1}
     part_of = {
-        int(person): cfp.PART_OF[fold]
-        for fold in cfp.PART_OF
+        int(person): PART_OF[fold]
+        for fold in PART_OF
         for person in np.unique(dataset.person[dataset.pairs[dataset.pairs[:, 1] == fold, 2:4]])
     }
     pairs = [pair for group in groups.values() for pair in combinations(group, 2)]

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facesiam.config.trial import Geometry
-from facesiam.data import cache_files, cfp, checksums, lists, packing
-from facesiam.data.archive import open_source
+from facesiam.data import cache_files, checksums, duplicates, listing, packing
 from facesiam.data.dataset import INDEX, FaceData, cache_root
+from facesiam.data.formats import Opened, open_dataset
+from facesiam.data.listing import Listing
+from facesiam.data.problems import listed
 from facesiam.errors import DataError
 
 DRAWN = "drawn"
@@ -28,6 +30,7 @@ def prepare(
     spec: str | None,
     geometries: Iterable[Geometry],
     *,
+    format: str | None = None,
     cache: Path | None = None,
     progress: bool = True,
 ) -> FaceData:
@@ -37,9 +40,10 @@ def prepare(
     differs.
 
     Args:
-        spec: path of the CFP zip or of its extracted folder, or ``drawn`` for drawn faces; None:
+        spec: path of a dataset (``formats``), or ``drawn`` for drawn faces; None:
             ``$FACESIAM_DATA``, then the archive that ``download`` put into the cache.
         geometries: the packed arrays that will be asked for.
+        format: what the dataset is to be read as; None: recognised.
         cache: folder for what is packed, drawn and downloaded; None: ``cache_root()``.
         progress: show progress bars on stderr.
 
@@ -52,15 +56,15 @@ def prepare(
         if not (cache / ARCHIVE).exists():
             raise DataError(NO_DATA)
         spec = str(cache / ARCHIVE)
-    source = open_source(drawn(cache, progress) if spec == DRAWN else Path(spec).expanduser())
-    dataset = cfp.read(source)
+    opened = open_given(spec, cache, format, progress)
+    source, dataset = opened.source, opened.read()
     if dataset.problems:
-        raise DataError(_listed(str(source.path), dataset.problems))
-    stamps = cfp.stamps(source, dataset.files + dataset.names)
-    content = cfp.contents(stamps[len(dataset.files) :])
-    if problems := cfp.twins(dataset, content):
-        raise DataError(_listed(str(source.path), problems))
-    folder = cache / cfp.content_key(dataset, stamps)
+        raise DataError(listed(str(source.path), dataset.problems))
+    stamps = listing.stamps(source, dataset.files + dataset.names)
+    content = listing.contents(stamps[len(dataset.files) :])
+    if problems := duplicates.problems(dataset, content):
+        raise DataError(listed(str(source.path), problems))
+    folder = cache / listing.content_key(dataset, stamps)
     for other in cache.glob("*/"):
         cache_files.sweep(other)
     if not packing.is_sound(folder / INDEX):
@@ -77,6 +81,16 @@ def is_packed(folder: Path, geometries: Iterable[Geometry]) -> bool:
     )
 
 
+def open_given(spec: str, cache: Path, format: str | None = None, progress: bool = True) -> Opened:
+    """Open what a user gave as data: a path, or the word ``drawn``.
+
+    Raises:
+        DataError: it is not there, or is no dataset.
+    """
+    path = drawn(cache, progress) if spec == DRAWN else Path(spec).expanduser()
+    return open_dataset(path, format)
+
+
 def drawn(cache: Path, progress: bool = True) -> Path:
     """Return the folder of drawn faces in a cache; draw them where it is missing."""
     from facesiam.data.synthetic import writer
@@ -84,9 +98,7 @@ def drawn(cache: Path, progress: bool = True) -> Path:
     return writer.draw(cache / writer.folder_name(), progress=progress)
 
 
-def _write_index(
-    index: Path, dataset: cfp.Dataset, content: NDArray[np.int64], source: str
-) -> None:
+def _write_index(index: Path, dataset: Listing, content: NDArray[np.int64], source: str) -> None:
     """Write a packed dataset's index with its seal.
 
     Args:
@@ -100,18 +112,13 @@ def _write_index(
             np.savez(
                 stream,
                 person=dataset.person,
+                people=np.array(dataset.people, str),
                 frontal=dataset.frontal,
+                fold=dataset.fold,
+                format=np.array(dataset.format),
                 pairs=dataset.pairs,
                 names=np.array(dataset.names),
                 content=content,
                 source=np.array(source),
             )
         checksums.write(file, seal, INDEX, index.parent.name)
-
-
-def _listed(title: str, problems: list[lists.Problem], most: int = 20) -> str:
-    lines = lists.told(problems)
-    if len(lines) == 1:
-        return f"{title}: {lines[0]}"
-    more = [f"and {len(lines) - most} more"] if len(lines) > most else []
-    return "\n  ".join([f"{title}: {len(problems)} problems", *lines[:most], *more])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from facesiam.config import TrialConfig
 from facesiam.config.trial import Part, Protocol
 from facesiam.data.dataset import FaceData, Pairs
-from facesiam.data.lists import TEN_FOLD
+from facesiam.data.formats.cfp_lists import TEN_FOLD
 from facesiam.device.image_store import ImageStore
 from facesiam.errors import DataError, WeightsError
 from facesiam.evaluation import scores
@@ -28,7 +28,7 @@ from facesiam.fingerprint import trainer_version
 from facesiam.nets.checkpoint import load_model
 from facesiam.nets.siamese import SiameseNet
 
-PROTOCOLS = ("cfp-pairs", "frontal-triplets", TEN_FOLD)
+PROTOCOLS = (*get_args(Protocol), TEN_FOLD)
 """What a user may test on; the last one is ``ten_fold``'s."""
 
 
@@ -105,7 +105,7 @@ def refuse_leak(data: FaceData, train: Pairs, test: Pairs, protocol: str) -> Non
     everyone = np.flatnonzero(np.isin(data.person, data.person[trained]))
     both = np.intersect1d(data.person[everyone], data.person[tested])
     if len(both):
-        some = ", ".join(map(str, both[:5].tolist()))
+        some = ", ".join(map(data.name_of, both[:5].tolist()))
         raise DataError(
             f"{protocol}: tests {len(both)} people that this trial was trained on: {some}"
         )

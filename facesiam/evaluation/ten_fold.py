@@ -11,7 +11,8 @@ from typing import Any
 
 from facesiam.config import TrialConfig
 from facesiam.data.dataset import FaceData
-from facesiam.data.lists import ALL_FOLDS, KINDS, TEN_FOLD
+from facesiam.data.formats.cfp_lists import KINDS, TEN_FOLD
+from facesiam.data.split import ALL_FOLDS
 from facesiam.evaluation import scores
 from facesiam.evaluation.metrics import METRICS, ties, verification
 from facesiam.evaluation.predict import log_odds

@@ -85,7 +85,7 @@ def varied(images: Tensor, draws: Tensor, turnable: Tensor, config: TrialConfig)
         config: the SETTINGS, `augment` and `protocol`.
     """
     turn, move, mirror = config.rotate, config.shift, config.flip or config.augment
-    if config.augment and config.protocol == "cfp-pairs":
+    if config.augment and AUGMENTS[config.protocol] is flip_rotate:
         turn = max(turn, MAX_ANGLE_DEGREES)
     elif config.augment:
         move = max(move, MAX_SHIFT)
@@ -139,6 +139,7 @@ def _erased(images: Tensor, draws: Tensor, chance: float) -> Tensor:
 
 AUGMENTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "cfp-pairs": flip_rotate,
+    "dataset-pairs": flip_rotate,
     "frontal-triplets": flip_shift,
 }
 """What `augment: true` means under each protocol."""

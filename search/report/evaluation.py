@@ -13,7 +13,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from facesiam.data.lists import KINDS, TEN_FOLD
+from facesiam.data.formats.cfp_lists import KINDS, TEN_FOLD
 from facesiam.evaluation.metrics import FALSE_ACCEPTS, METRICS
 from facesiam.files import exists
 from search.analysis import scores

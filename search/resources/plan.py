@@ -50,7 +50,7 @@ def _data(given: str | None) -> str:
     Raises:
         DataError: it is not there, or is not a dataset.
     """
-    from facesiam.data.archive import open_source
+    from facesiam.data.formats import open_dataset
 
     spec = given or os.environ.get("FACESIAM_DATA")
     if spec is None:
@@ -60,7 +60,7 @@ def _data(given: str | None) -> str:
         there = cache_root() / ARCHIVE
         return str(there) if there.exists() else "none: the start needs --data"
     if spec != "drawn":
-        open_source(Path(spec).expanduser())
+        open_dataset(Path(spec).expanduser())
     return spec
 
 

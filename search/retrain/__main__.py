@@ -14,7 +14,8 @@ from rich.console import Console
 
 from facesiam import cli
 from facesiam.config.settings import positive, random_seed
-from facesiam.data.lists import ALL_FOLDS, TEN_FOLD
+from facesiam.data.formats.cfp_lists import TEN_FOLD
+from facesiam.data.split import ALL_FOLDS
 from facesiam.evaluation import protocols
 from search.report import evaluation
 from search.retrain import ensemble, seeds

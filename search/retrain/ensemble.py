@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from facesiam.data.lists import TEN_FOLD
+from facesiam.data.formats.cfp_lists import TEN_FOLD
 from facesiam.evaluation import ensemble
 from facesiam.files import own_folder
 from facesiam.storage.bucket import Bucket, is_url

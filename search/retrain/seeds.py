@@ -12,7 +12,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from facesiam.config import EpochMetrics, TrialConfig
 from facesiam.data.dataset import FaceData
-from facesiam.data.lists import ALL_FOLDS, TEN_FOLD
+from facesiam.data.formats.cfp_lists import TEN_FOLD
+from facesiam.data.split import ALL_FOLDS
 from facesiam.device.hardware import gpu_names
 from facesiam.device.reproducibility import (
     Arithmetic,

@@ -12,9 +12,9 @@ import tiny_cfp
 from PIL import Image
 
 from facesiam.data import alignment, packing
-from facesiam.data.archive import open_source
-from facesiam.data.lists import text_of
+from facesiam.data.formats import open_dataset
 from facesiam.data.preparation import prepare
+from facesiam.data.text_files import text_of
 from facesiam.errors import DataError
 
 SIDE = 200
@@ -117,7 +117,7 @@ def test_data_without_landmarks_is_refused_and_nothing_is_left(tmp_path: Path) -
     with pytest.raises(DataError, match=r"align: true needs landmarks, and Data/Fiducials/001"):
         prepare(str(folder), ["aligned"], cache=cache, progress=False)
     assert not list(cache.rglob("aligned*"))
-    assert open_source(folder).has("Protocol/Pair_list_F.txt")
+    assert open_dataset(folder).source.has("Protocol/Pair_list_F.txt")
 
 
 def test_a_dataset_is_packed_aligned_beside_its_other_geometries(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ import pytest
 import tiny_cfp
 
 from facesiam.data import archive
-from facesiam.data.archive import FolderSource, ZipSource, open_source
+from facesiam.data.archive import FolderSource, ZipSource
+from facesiam.data.formats import open_dataset
 from facesiam.errors import DataError
 
 
@@ -40,14 +41,14 @@ def test_the_copy_that_macos_leaves_is_not_the_data(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "a") as out:
         out.writestr("__MACOSX/Data/._1.jpg", "x")
         out.writestr("__MACOSX/Protocol/._Pair_list_F.txt", "x")
-    assert ZipSource(path).has("Protocol/Pair_list_F.txt")
+    assert open_dataset(path).source.has("Protocol/Pair_list_F.txt")
 
 
 def test_names_with_dots_that_stay_inside_are_fine(tiny_zip: Path) -> None:
     with zipfile.ZipFile(tiny_zip, "a") as out:
         out.writestr("cfp-dataset/notes..txt", "x")
         out.writestr("cfp-dataset/..hidden", "x")
-    assert ZipSource(tiny_zip).has("..hidden")
+    assert open_dataset(tiny_zip).source.has("..hidden")
 
 
 def test_a_large_member_is_refused_by_name(tiny_zip: Path) -> None:
@@ -79,7 +80,7 @@ def test_no_more_is_unpacked_than_declared(tiny_zip: Path) -> None:
         at = content.rfind(signature) if signature == b"PK\x01\x02" else at
         struct.pack_into("<I", content, at + offset, 5)
     tiny_zip.write_bytes(content)
-    source = ZipSource(tiny_zip)
+    source = open_dataset(tiny_zip).source
     assert source.stamp("lie")[0] == 5
     with pytest.raises(DataError, match="member lie is damaged .Bad CRC-32"):
         source.read("lie")
@@ -96,7 +97,7 @@ def test_an_unusual_compression_is_refused(tiny_zip: Path) -> None:
 def test_a_truncated_zip_says_how_to_get_it_again(tiny_zip: Path) -> None:
     tiny_zip.write_bytes(tiny_zip.read_bytes()[:-500])
     with pytest.raises(DataError, match="cfp.zip: a truncated or damaged zip .*download` fetches"):
-        open_source(tiny_zip)
+        open_dataset(tiny_zip)
 
 
 def test_a_zip_of_an_unknown_version_is_damaged(tiny_zip: Path) -> None:
@@ -106,7 +107,7 @@ def test_a_zip_of_an_unknown_version_is_damaged(tiny_zip: Path) -> None:
     with pytest.raises(NotImplementedError):
         zipfile.ZipFile(tiny_zip)
     with pytest.raises(DataError, match="cfp.zip: a truncated or damaged zip .zip file version"):
-        open_source(tiny_zip)
+        open_dataset(tiny_zip)
 
 
 def test_a_damaged_member_is_named(tiny_zip: Path) -> None:
@@ -117,17 +118,17 @@ def test_a_damaged_member_is_named(tiny_zip: Path) -> None:
     content[start : start + 20] = bytes(20)
     tiny_zip.write_bytes(content)
     with pytest.raises(DataError, match="member Data/Images/001/frontal/01.jpg is damaged"):
-        ZipSource(tiny_zip).read("Data/Images/001/frontal/01.jpg")
+        open_dataset(tiny_zip).source.read("Data/Images/001/frontal/01.jpg")
 
 
 def test_a_zip_of_something_else_says_what_is_expected(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as out:
         out.writestr("readme.txt", "x")
     with pytest.raises(DataError, match="other.zip: not the CFP dataset; expected Data/Images"):
-        open_source(tmp_path / "other.zip")
+        open_dataset(tmp_path / "other.zip")
     (tmp_path / "notes.txt").write_text("x")
-    with pytest.raises(DataError, match="notes.txt: not a zip archive; give the CFP zip or"):
-        open_source(tmp_path / "notes.txt")
+    with pytest.raises(DataError, match="notes.txt: not a zip archive; give a zip of a dataset"):
+        open_dataset(tmp_path / "notes.txt")
 
 
 def test_a_folder_does_not_answer_for_what_is_outside_it(tmp_path: Path) -> None:
@@ -139,7 +140,9 @@ def test_a_folder_does_not_answer_for_what_is_outside_it(tmp_path: Path) -> None
 
 
 def test_zip_and_folder_stamp_alike(tiny_zip: Path) -> None:
-    inside, outside = ZipSource(tiny_zip), FolderSource(tiny_zip.parent / "tiny")
+    inside, outside = (
+        open_dataset(tiny_zip.parent / name).source for name in (tiny_zip.name, "tiny")
+    )
     for name in ("Protocol/Pair_list_F.txt", "Data/Images/020/profile/01.jpg"):
         assert inside.stamp(name) == outside.stamp(name)
         assert inside.read(name) == outside.read(name)
@@ -167,7 +170,7 @@ def test_archives_of_other_systems_are_the_same_data(
                 name += "\\" if "\\" in name else "/"
             info.filename = info.orig_filename = name
             out.writestr(info, b"" if file.is_dir() else file.read_bytes())
-    source = open_source(tmp_path / "other.zip")
+    source = open_dataset(tmp_path / "other.zip").source
     for name in ("Protocol/Split/FF/01/same.txt", "Data/Images/020/profile/01.jpg"):
         assert source.read(name) == plain.read(name) and source.stamp(name) == plain.stamp(name)
     assert not source.has("Data/Images") and not source.has("Data/Images/020/profile/02.jpg")
@@ -175,10 +178,10 @@ def test_archives_of_other_systems_are_the_same_data(
 
 def test_two_members_of_one_name_are_refused_unless_they_are_alike(tiny_zip: Path) -> None:
     name = "cfp-dataset/Protocol/Split/FF/01/same.txt"
-    content = ZipSource(tiny_zip).read("Protocol/Split/FF/01/same.txt")
+    content = open_dataset(tiny_zip).source.read("Protocol/Split/FF/01/same.txt")
     with zipfile.ZipFile(tiny_zip, "a") as out, pytest.warns(UserWarning, match="Duplicate"):
         out.writestr(name, content)
-    assert ZipSource(tiny_zip).read("Protocol/Split/FF/01/same.txt") == content
+    assert open_dataset(tiny_zip).source.read("Protocol/Split/FF/01/same.txt") == content
     with zipfile.ZipFile(tiny_zip, "a") as out:
         out.writestr(name.replace("/", "\\"), "1,1")
     with pytest.raises(DataError, match="same.txt' is in it twice, with different content"):
@@ -189,14 +192,14 @@ def test_the_dataset_is_found_some_folders_down_and_the_nearest_counts(tmp_path:
     for down in ("a", "a/b/c/d"):
         folder = tiny_cfp.write(tmp_path / down.replace("/", "-") / down)
         above = tmp_path / down.replace("/", "-")
-        assert FolderSource(above).read(LIST) == (folder / LIST).read_bytes()
+        assert open_dataset(above).source.read(LIST) == (folder / LIST).read_bytes()
     with pytest.raises(DataError, match="deep: not the CFP dataset; expected Data/Images"):
         tiny_cfp.write(tmp_path / "deep/a/b/c/d/e")
-        open_source(tmp_path / "deep")
+        open_dataset(tmp_path / "deep")
     near = tiny_cfp.write(tmp_path / "two/z")
     far = tiny_cfp.write(tmp_path / "two/a/b")
     (far / LIST).write_text("1 other\n")
-    assert FolderSource(tmp_path / "two").read(LIST) == (near / LIST).read_bytes()
+    assert open_dataset(tmp_path / "two").source.read(LIST) == (near / LIST).read_bytes()
 
 
 LIST = "Protocol/Pair_list_F.txt"
@@ -206,16 +209,17 @@ def test_a_folder_that_is_not_the_dataset_says_what_to_give(tiny_zip: Path) -> N
     (tiny_zip.parent / "unzipped").mkdir()
     shutil.move(tiny_zip, tiny_zip.parent / "unzipped")
     with pytest.raises(DataError, match="unzipped: not the CFP dataset; it holds cfp.zip: give"):
-        open_source(tiny_zip.parent / "unzipped")
+        open_dataset(tiny_zip.parent / "unzipped")
     with pytest.raises(DataError, match="Protocol: not the CFP dataset; give .*tiny; expected"):
-        open_source(tiny_zip.parent / "tiny/Protocol")
+        open_dataset(tiny_zip.parent / "tiny/Protocol")
 
 
 def test_two_files_that_differ_in_case_alone_are_told_apart(tmp_path: Path) -> None:
     folder = tiny_cfp.write(tmp_path / "tiny")
     images = folder / "Data/Images/001/frontal"
     (images / "01.JPG").write_bytes(b"another")
-    for source in (FolderSource(folder), ZipSource(tiny_cfp.zipped(folder, tmp_path / "x.zip"))):
+    for path in (folder, tiny_cfp.zipped(folder, tmp_path / "x.zip")):
+        source = open_dataset(path).source
         assert source.read("Data/Images/001/frontal/01.JPG") == b"another"
         assert source.read("Data/Images/001/frontal/01.jpg") != b"another"
         assert not source.has("Data/Images/001/frontal/01.Jpg")  # which of them?
@@ -230,7 +234,7 @@ def test_paths_that_are_no_data_get_a_sentence(tmp_path: Path) -> None:
         (tmp_path / "a\0b", "null byte"),
     ):
         with pytest.raises(DataError, match=said):
-            open_source(path)
+            open_dataset(path)
 
 
 def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
@@ -259,7 +263,7 @@ def test_nothing_but_a_sentence_comes_of_any_damage_to_an_archive(tiny_zip: Path
             del content[rng.randrange(1, len(content)) :]
         tiny_zip.write_bytes(content)
         try:
-            source = open_source(tiny_zip)
+            source = open_dataset(tiny_zip).source
             for name in filter(source.has, names):
                 source.read(name)
         except DataError as error:

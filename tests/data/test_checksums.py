@@ -74,10 +74,10 @@ def swap_images(folder: Path) -> None:
 
 
 def swap_pairs(folder: Path) -> None:
-    with np.load(folder / "index.npz") as index:
+    with np.load(folder / "index-2.npz") as index:
         arrays = dict(index)
     arrays["pairs"][:, 4] ^= 1
-    with open(folder / "index.npz", "wb") as stream:
+    with open(folder / "index-2.npz", "wb") as stream:
         np.savez(stream, **arrays)
 
 
@@ -109,15 +109,15 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
         ),
         ("squeeze",),
     ),
-    "labels changed round": (swap_pairs, ("index",)),
-    "another dataset under this key": (other_dataset, ("index", "squeeze", "letterbox")),
-    "a bit of the index": (lambda f: flip(f / "index.npz", 100), ("index",)),
+    "labels changed round": (swap_pairs, ("index-2",)),
+    "another dataset under this key": (other_dataset, ("index-2", "squeeze", "letterbox")),
+    "a bit of the index": (lambda f: flip(f / "index-2.npz", 100), ("index-2",)),
     "cut pixels": (lambda f: os.truncate(f / "letterbox.npy", 20_000), ("letterbox",)),
     "empty pixels": (lambda f: os.truncate(f / "letterbox.npy", 0), ("letterbox",)),
     "longer pixels": (lambda f: os.truncate(f / "letterbox.npy", 10**6), ("letterbox",)),
-    "a cut index": (lambda f: os.truncate(f / "index.npz", 500), ("index",)),
-    "an empty index": (lambda f: os.truncate(f / "index.npz", 0), ("index",)),
-    "an empty seal": (lambda f: os.truncate(f / "index.npz.json", 0), ("index",)),
+    "a cut index": (lambda f: os.truncate(f / "index-2.npz", 500), ("index-2",)),
+    "an empty index": (lambda f: os.truncate(f / "index-2.npz", 0), ("index-2",)),
+    "an empty seal": (lambda f: os.truncate(f / "index-2.npz.json", 0), ("index-2",)),
     "a seal that is a list": (lambda f: (f / "squeeze.npy.json").write_text("[1]"), ("squeeze",)),
     "a seal with other types": (
         lambda f: (f / "squeeze.npy.json").write_text('{"key": [], "crc32": {}}'),
@@ -125,7 +125,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
     ),
     "no seals, as before there were any": (
         lambda f: [file.unlink() for file in f.glob("*.json")],
-        ("index", "squeeze", "letterbox"),
+        ("index-2", "squeeze", "letterbox"),
     ),
     "an earlier decoder's": (lambda f: noted(f, decoder=1), ("squeeze",)),
     "another Pillow's": (lambda f: noted(f, pillow="1.0"), ("squeeze",)),
@@ -163,8 +163,8 @@ def test_damage_is_noticed_said_and_packed_anew(
 def test_what_is_sound_is_not_packed_again(faces: Path, cache: Path) -> None:
     before = {file.name: file.stat().st_mtime_ns for file in cache.iterdir()}
     assert before.keys() == {
-        "index.npz",
-        "index.npz.json",
+        "index-2.npz",
+        "index-2.npz.json",
         "squeeze.npy",
         "squeeze.npy.json",
         "letterbox.npy",
@@ -182,17 +182,17 @@ def test_a_worker_that_meets_a_damaged_file_says_so(cache: Path, size: int) -> N
     os.truncate(cache / "squeeze.npy", size)
     with pytest.raises(DataError, match="squeeze.npy: is damaged .*the next start with this data"):
         open_packed(cache).pixels("squeeze")
-    os.truncate(cache / "index.npz", size)
-    with pytest.raises(DataError, match="index.npz: is damaged .*the next start with this data"):
+    os.truncate(cache / "index-2.npz", size)
+    with pytest.raises(DataError, match="index-2.npz: is damaged .*the next start with this data"):
         FaceData(cache)
 
 
 def test_a_worker_that_meets_an_unknown_compression_says_so(cache: Path) -> None:
-    index = cache / "index.npz"
+    index = cache / "index-2.npz"
     index.write_bytes(unknown_compression(index.read_bytes()))
     with np.load(index) as parts, pytest.raises(NotImplementedError):
         parts["person"]
-    with pytest.raises(DataError, match="index.npz: is damaged .*compression method"):
+    with pytest.raises(DataError, match="index-2.npz: is damaged .*compression method"):
         FaceData(cache)
 
 

@@ -21,10 +21,10 @@ from builders import ROOT
 from PIL import Image
 
 from facesiam.config.trial import Part
-from facesiam.data import cfp, packing
+from facesiam.data import packing
 from facesiam.data.__main__ import main
-from facesiam.data.archive import open_source
 from facesiam.data.dataset import FaceData, open_packed
+from facesiam.data.formats import open_dataset
 from facesiam.data.preparation import prepare
 from facesiam.errors import DataError
 
@@ -124,6 +124,17 @@ def test_images_are_packed_upright_and_in_8_bits(copy: Path) -> None:
     assert (pixels[1] == pixels[0]).all()
     assert (pixels[0, 0, 0] == (200, 10, 10)).all() and (pixels[0, -1, 0] == (10, 10, 200)).all()
     assert (pixels[2] == 77).all()
+
+
+@pytest.mark.parametrize("fold", [0, 3])
+def test_the_pairs_that_a_dataset_lists_are_those_of_its_own_protocol(
+    packed: FaceData, fold: int
+) -> None:
+    for part in get_args(Part):
+        ours, theirs = (packed.pairs(p, part, fold=fold) for p in ("dataset-pairs", "cfp-pairs"))
+        assert np.stack([ours.left, ours.right, ours.label]).tolist() == (
+            np.stack([theirs.left, theirs.right, theirs.label]).tolist()
+        )
 
 
 def test_official_pairs_by_hand(packed: FaceData) -> None:
@@ -581,7 +592,7 @@ def test_real_cfp_is_as_published(real_faces: str, capsys: pytest.CaptureFixture
 
 
 def test_real_cfp_gives_the_protocols_sizes(real_faces: str, tmp_path: Path) -> None:
-    dataset = cfp.read(open_source(Path(real_faces)))
+    dataset = open_dataset(Path(real_faces)).read()
     assert dataset.problems == []
     counts = np.bincount(dataset.pairs[:, 1], minlength=11)
     assert counts[1:7].sum() == 8400 and counts[7:9].sum() == counts[9:].sum() == 2800

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from facesiam.data import cfp
-from facesiam.data.archive import open_source
 from facesiam.data.dataset import FaceData
+from facesiam.data.formats import open_dataset
 from facesiam.data.preparation import prepare
 from facesiam.data.synthetic import writer
 from facesiam.data.synthetic.person import person
@@ -50,7 +49,7 @@ def test_an_image_does_not_depend_on_the_others() -> None:
 
 def test_it_is_a_cfp_data_set(faces: Path) -> None:
     # 20 people with 6 frontal and 2 profile images: two people a split, 7 pairs a file
-    dataset = cfp.read(open_source(faces))
+    dataset = open_dataset(faces).read()
     assert dataset.problems == []
     assert dataset.frontal.sum() == 120 and len(dataset.names) == 160
     assert np.unique(dataset.person).tolist() == list(range(1, 21))

@@ -12,9 +12,9 @@ import pytest
 
 from facesiam import fingerprint
 from facesiam.config import TrialConfig
-from facesiam.data.cfp import FOLDS, folds_of
 from facesiam.data.dataset import FaceData, Pairs
-from facesiam.data.lists import ALL_FOLDS, KINDS
+from facesiam.data.formats.cfp_lists import KINDS
+from facesiam.data.split import ALL_FOLDS, FOLDS, folds_of
 from facesiam.errors import DataError, WeightsError
 from facesiam.evaluation import ensemble, protocols, ten_fold
 from facesiam.evaluation.calibration import calibration

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 import tiny_cfp
 
-from facesiam.data import cfp
 from facesiam.data.__main__ import main
-from facesiam.data.archive import open_source
 from facesiam.data.dataset import FaceData
-from facesiam.data.lists import Problem, text_of, told
+from facesiam.data.duplicates import twins
+from facesiam.data.formats import open_dataset
+from facesiam.data.listing import Listing, distinct
 from facesiam.data.preparation import prepare
+from facesiam.data.problems import Problem, told
+from facesiam.data.text_files import text_of
 from facesiam.errors import DataError
 
 
@@ -93,7 +95,7 @@ def test_the_same_lists_in_another_dress(
 ) -> None:
     DRESSES[dress](copy)
     path = tiny_cfp.zipped(copy, tmp_path / "x.zip") if zipped else copy
-    found, expected = (cfp.read(open_source(each)) for each in (path, tiny))
+    found, expected = (open_dataset(each).read() for each in (path, tiny))
     assert found.problems == []
     assert found.person.tolist() == expected.person.tolist()
     assert found.pairs.tolist() == expected.pairs.tolist()
@@ -267,8 +269,18 @@ def test_one_same_pair_in_500_may_be_byte_identical_files() -> None:
         content[1 : 1 + identical] = 0
         names = [str(n) for n in range(1001)]
         nobody = np.zeros(1001, np.int64)
-        dataset = cfp.Dataset(names, nobody, nobody == 0, pairs, [""] * 1000, [], [])
-        return len(cfp.twins(dataset, content))
+        dataset = Listing(
+            format="cfp",
+            names=names,
+            person=nobody,
+            frontal=nobody == 0,
+            fold=nobody,
+            pairs=pairs,
+            places=[""] * 1000,
+            files=[],
+            problems=[],
+        )
+        return len(twins(dataset, content))
 
     assert (found(2, 0), found(3, 0), found(1, 1), found(0, 1)) == (0, 3, 1, 0)
 
@@ -286,7 +298,7 @@ def test_repeated_pairs_are_counted(copy: Path, capsys: pytest.CaptureFixture[st
 def test_pairs_of_the_same_two_pictures_have_one_number() -> None:
     content = np.array([0, 1, 2, 0])  # images 0 and 3 are byte-identical
     left, right = np.array([0, 1, 3, 0, 2]), np.array([1, 0, 1, 2, 1])
-    number = cfp.distinct(left, right, content)
+    number = distinct(left, right, content)
     assert len(set(number.tolist())) == 3
     assert number[0] == number[1] == number[2] and number[3] != number[4]
 

@@ -6,7 +6,6 @@ encodings and line ends, as editors and other systems write them, are accepted.
 
 from __future__ import annotations
 
-import codecs
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,7 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facesiam.data.archive import Source
-from facesiam.data.root import LAYOUT
+from facesiam.data.formats.cfp_root import LAYOUT
+from facesiam.data.listing import UNKNOWN
+from facesiam.data.problems import Problem
+from facesiam.data.split import ALL_FOLDS
+from facesiam.data.text_files import lines_of
 from facesiam.errors import DataError
 
 LISTS = {
@@ -25,37 +28,13 @@ LISTS = {
 VIEWS = {"F": "frontal", "P": "profile"}
 KINDS = ("FF", "FP")
 LABELS = ("same", "diff")
-ALL_FOLDS = range(1, 11)
 TEN_FOLD = "cfp-10fold"
 """The name of CFP's own protocol, which trains ten times."""
 MOST_DIGITS = 9
 """Largest number of digits of a person's or an image's number; CFP has four."""
-UNKNOWN = -1
-"""The person of a line that does not name one."""
-_FEW = 3
-"""Largest number of problems of one kind that are all reported."""
-_MARKS = {
-    codecs.BOM_UTF8: "utf-8-sig",
-    codecs.BOM_UTF32_LE: "utf-32",
-    codecs.BOM_UTF32_BE: "utf-32",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
-}
-"""UTF-32's little-endian mark begins with UTF-16's, so it comes first."""
-_INVISIBLE = "\ufeff\u200b\u2060\x1a\0 \t\xa0"
 _ENTRY = re.compile(rf"([0-9]{{1,{MOST_DIGITS}}})\s+(.+)")
 _PERSON = re.compile(r"(?:.*/)?([0-9]+)/(frontal|profile)/[^/]+", re.IGNORECASE)
 _PAIR = re.compile(rf"([0-9]{{1,{MOST_DIGITS}}})(?:\s*,\s*|\s+)([0-9]{{1,{MOST_DIGITS}}})")
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A problem of a dataset."""
-
-    kind: str
-    """Of several problems of one kind the first is reported, with their number."""
-    said: str
-    """A sentence, with file and line."""
 
 
 @dataclass(frozen=True)
@@ -71,25 +50,6 @@ class Pair:
     """File and line."""
 
 
-def told(problems: Iterable[Problem], every: bool = False) -> list[str]:
-    """Return the sentences to report: of many alike, the first and the number of the others.
-
-    Args:
-        problems: in the order in which they were met.
-        every: report each of them.
-    """
-    kinds: dict[str, list[str]] = {}
-    for problem in problems:
-        kinds.setdefault(problem.kind, []).append(problem.said)
-    shown = []
-    for said in kinds.values():
-        if every or len(said) <= _FEW:
-            shown += said
-        else:
-            shown.append(f"{said[0]}, and {len(said) - 1:,} more like it")
-    return shown
-
-
 def list_name(source: Source, letter: str) -> str:
     """Return the name of the frontal (F) or profile (P) list.
 
@@ -102,19 +62,6 @@ def list_name(source: Source, letter: str) -> str:
     raise DataError(f"{source.path}: Protocol/{LISTS[letter][0]} is missing; {LAYOUT}")
 
 
-def text_of(content: bytes) -> str:
-    """Return the text of a file: UTF-8, -16 or -32, with or without a mark, or Windows-1252."""
-    for mark, code in _MARKS.items():
-        if content.startswith(mark):
-            return content.decode(code, errors="replace")
-    if b"\0" in content[:4]:  # digits and commas in UTF-16: each second byte is 0
-        return content.decode("utf-16-be" if content[:1] == b"\0" else "utf-16-le", "replace")
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError:
-        return content.decode("cp1252", errors="replace")
-
-
 def images(
     source: Source, file: str, letter: str, problems: list[Problem]
 ) -> list[tuple[str, int]]:
@@ -123,7 +70,7 @@ def images(
     Raises:
         DataError: it has no line.
     """
-    entries = list(_lines(source, file))
+    entries = list(lines_of(source.read(file)))
     if not entries:
         raise DataError(f"{source.path}: {file} lists no images; {LAYOUT}")
     numbers = [int(entry[1]) if (entry := _ENTRY.fullmatch(text)) else -1 for _, text in entries]
@@ -196,7 +143,7 @@ def pairs(
     found: list[Pair] = []
     for file, kind, fold, label in files:
         before = len(found), len(problems)
-        for line, text in _lines(source, file):
+        for line, text in lines_of(source.read(file)):
             place = f"{file} line {line}"
             numbers = _PAIR.fullmatch(text)
             if numbers:
@@ -289,10 +236,3 @@ def _pair_problem(
         one, other = row.numbers
         return "label", f"{one},{other} are of person {left} and person {right} in {row.label}.txt"
     return None
-
-
-def _lines(source: Source, file: str) -> Iterator[tuple[int, str]]:
-    # Not splitlines(), which ends lines where no editor does, at a form feed for one.
-    for number, line in enumerate(re.split(r"\r\n|\r|\n", text_of(source.read(file))), 1):
-        if text := line.strip(_INVISIBLE):
-            yield number, text

@@ -1,0 +1,85 @@
+"""Byte-identical images: pairs of two copies, and copies that people of two parts have."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facesiam.data.listing import Listing
+from facesiam.data.problems import Problem
+from facesiam.data.split import PART_OF
+
+MOST_TWINS = 1 / 500
+"""Largest share of a kind's same pairs that may be of two byte-identical files; it changes an
+accuracy by a tenth of a point at most. The official FF pairs of CFP have 3 of 3,500."""
+
+
+def problems(listing: Listing, content: NDArray[np.int64]) -> list[Problem]:
+    """Return what byte-identical images make unusable.
+
+    Args:
+        listing: as read.
+        content: (N,) a number for each image, the same for byte-identical ones.
+    """
+    return twins(listing, content) + across_parts(listing, content)
+
+
+def twins(listing: Listing, content: NDArray[np.int64]) -> list[Problem]:
+    """Return problems about pairs of two byte-identical files.
+
+    Such a pair of one person tests nothing, and of two people one name is wrong. A few of the
+    first kind are accepted (MOST_TWINS), none of the second.
+
+    Args:
+        listing: as read.
+        content: (N,) a number for each image, the same for byte-identical ones.
+    """
+    found_problems = []
+    equal = content[listing.pairs[:, 2]] == content[listing.pairs[:, 3]]
+    for number in np.unique(listing.pairs[:, 0]).tolist():
+        mine = listing.pairs[:, 0] == number
+        for label, whose in enumerate(("one person", "different people")):
+            of_label = mine & (listing.pairs[:, 4] == label)
+            found = np.flatnonzero(of_label & equal)
+            if len(found) > (MOST_TWINS * of_label.sum() if label == 0 else 0):
+                for at in found.tolist():
+                    left, right = (listing.names[n] for n in listing.pairs[at, 2:4])
+                    if left == right:  # listed twice, or paired with itself: said elsewhere
+                        continue
+                    found_problems.append(
+                        Problem(
+                            f"{number} twins {label}",
+                            f"{listing.places[at]}: a pair of {whose}, but "
+                            f"{left} and {right} are byte-identical",
+                        )
+                    )
+    return found_problems
+
+
+def across_parts(listing: Listing, content: NDArray[np.int64]) -> list[Problem]:
+    """Return problems about one image that people of two parts have: a net could learn it.
+
+    CFP has a few such images outside its pairs; it is held to them by ``twins``.
+
+    Args:
+        listing: as read.
+        content: (N,) a number for each image, the same for byte-identical ones.
+    """
+    if listing.format == "cfp":
+        return []
+    part = np.zeros(len(content), np.int64)
+    for number, folds in enumerate(dict.fromkeys(PART_OF.values()), 1):
+        part[np.isin(listing.fold, [n for n, of in PART_OF.items() if of == folds])] = number
+    order = np.lexsort((part, content))
+    order = order[part[order] > 0]
+    same, other = order[:-1], order[1:]
+    found = (content[same] == content[other]) & (part[same] != part[other])
+    names = list(dict.fromkeys(PART_OF.values()))
+    return [
+        Problem(
+            "copy in two parts",
+            f"{listing.names[one]} ({names[part[one] - 1]}) and {listing.names[two]} "
+            f"({names[part[two] - 1]}) are byte-identical; the parts may not share an image",
+        )
+        for one, two in zip(same[found].tolist(), other[found].tolist(), strict=True)
+    ]

@@ -1,0 +1,79 @@
+"""The data formats: which one a path holds, and a reader of each.
+
+A new format is a module with ``find`` and ``read`` and a line in FORMATS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from facesiam.config.settings import did_you_mean
+from facesiam.data.archive import Source, open_source
+from facesiam.data.formats import cfp, cfp_root
+from facesiam.data.formats.found import Found
+from facesiam.data.listing import Listing
+from facesiam.errors import DataError
+
+
+@dataclass(frozen=True)
+class Format:
+    """A data format."""
+
+    title: str
+    """What it is, in a few words."""
+    find: Callable[[Source], Found | None]
+    """Says where the format is in a source; None: it is not in there. Opens no image."""
+    read: Callable[[Source], Listing]
+    """Reads the images, people and pairs of a source whose root ``find`` gave."""
+
+
+FORMATS: dict[str, Format] = {
+    "cfp": Format("CFP: Data/Images and Protocol", cfp.find, cfp.read),
+}
+"""Every format by the name that ``--format`` takes, in the order in which they are tried."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A dataset that was recognised, not yet read."""
+
+    name: str
+    """Of the format."""
+    why: str
+    """What the format was recognised by; for a format that was asked for, that."""
+    source: Source
+    """The files under the dataset's root."""
+
+    def read(self) -> Listing:
+        """Return what the lists say; decodes no image.
+
+        Raises:
+            DataError: there is no image at all. What else is wrong is in its ``problems``.
+        """
+        return FORMATS[self.name].read(self.source)
+
+
+def open_dataset(path: Path, format: str | None = None) -> Opened:
+    """Open a dataset and recognise its format.
+
+    Args:
+        path: a zip, a folder, or a file that describes a dataset.
+        format: a name of FORMATS that it has to be; None: the first that fits.
+
+    Raises:
+        DataError: it is not there, or holds no dataset, or none of that format.
+    """
+    if format is not None and format not in FORMATS:
+        raise DataError(
+            f"format: {format!r} is not one of {', '.join(FORMATS)}{did_you_mean(format, FORMATS)}"
+        )
+    source = open_source(path)
+    for name, kind in FORMATS.items():
+        if format in (None, name) and (found := kind.find(source)):
+            why = found.why if format is None else f"asked for; {found.why}"
+            return Opened(name, why, source.enter(found.root))
+    if format not in (None, "cfp"):
+        raise DataError(f"{path}: not in the format {format} ({FORMATS[format].title})")
+    raise DataError(f"{path}: not the CFP dataset{cfp_root.hint(source)}; {cfp_root.LAYOUT}")

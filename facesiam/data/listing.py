@@ -1,0 +1,86 @@
+"""What a format's reader finds in a dataset: images, their people, pairs, folds; no pixels."""
+
+from __future__ import annotations
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import chain
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facesiam.data.archive import Source
+from facesiam.data.problems import Problem
+from facesiam.device.cores import cores
+
+FORMAT = 1
+"""Incremented whenever packed files of older versions can no longer be used."""
+UNKNOWN = -1
+"""The person of an image that does not name one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """The content of a dataset of N images and P listed pairs."""
+
+    format: str
+    """Name of the format, as in ``formats.FORMATS``."""
+    names: list[str]
+    """Path of each image under the dataset's root."""
+    person: NDArray[np.int64]
+    """(N,) number of the person: its place in `people`, or CFP's own number, from 1."""
+    people: list[str] = field(default_factory=list)
+    """Name of each person by number; empty where the numbers are the names, as in CFP."""
+    frontal: NDArray[np.bool_]
+    """(N,) False for images that are known to be profiles."""
+    fold: NDArray[np.int64]
+    """(N,) fold of the image's person, 1 to 10 (``split``); 0: the person is in no part."""
+    pairs: NDArray[np.int64]
+    """(P, 5) kind (0; CFP: 0 FF, 1 FP), fold (1 to 10), left and right image (from 0), label (0
+    same). No rows where the dataset lists no pairs: they are drawn."""
+    places: list[str]
+    """(P,) file and line of each pair."""
+    files: list[str]
+    """Files under the root that this was read from, beside the images."""
+    problems: list[Problem]
+    """Everything that is wrong; a dataset with a problem is not packed."""
+    notes: list[str] = field(default_factory=list)
+    """What a user should know though nothing is wrong, a sentence each."""
+    landmarks: str | None = None
+    """File under the root with five landmarks an image; None: none, or CFP's own 30."""
+
+
+def contents(stamps_of_names: list[tuple[int, int]]) -> NDArray[np.int64]:
+    """Return a number for each image, (N,), the same for byte-identical ones."""
+    numbers = np.unique(np.array(stamps_of_names), axis=0, return_inverse=True)[1]
+    return np.asarray(numbers, np.int64).reshape(-1)
+
+
+def distinct(
+    left: NDArray[np.int64], right: NDArray[np.int64], content: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return a number for each pair, (P,), the same for the same two pictures in any order."""
+    ends = np.sort(np.stack([content[left], content[right]], axis=1), axis=1)
+    return np.asarray(np.unique(ends, axis=0, return_inverse=True)[1], np.int64).reshape(-1)
+
+
+def stamps(source: Source, names: list[str]) -> list[tuple[int, int]]:
+    """Return (bytes, CRC-32) of each file, in order, on all cores."""
+    chunks = [names[at : at + 256] for at in range(0, len(names), 256)]
+    with ThreadPoolExecutor(cores()) as pool:
+        return list(chain(*pool.map(lambda chunk: [source.stamp(n) for n in chunk], chunks)))
+
+
+def content_key(listing: Listing, sizes: list[tuple[int, int]]) -> str:
+    """Return a hash of the dataset, 16 hex digits, the same for a zip and its extracted folder.
+
+    Args:
+        listing: as read.
+        sizes: the stamps of ``listing.files + listing.names``.
+    """
+    named = zip(listing.files + listing.names, sizes, strict=True)
+    lines = sorted({f"{name} {size} {crc:08x}" for name, (size, crc) in named})
+    # The same files read as another format are other data; CFP came before there was another.
+    title = f"facesiam {FORMAT}" + (f" {listing.format}" if listing.format != "cfp" else "")
+    return hashlib.sha256("\n".join([title, *lines]).encode()).hexdigest()[:16]
