@@ -38,7 +38,8 @@ def test_table_in_the_terminal(run: Path) -> None:
     assert lines[-1].startswith("? not tested against the best")
     assert max(map(len, lines)) <= 120
     shorter = table(load(run)[0], top=1)
-    assert "2 more trials; --top 3" in shorter and "~" not in shorter
+    assert "\n2 more trials; --top 3 shows all" in shorter and "~" not in shorter
+    assert "\n1 more trial; --top 3 shows all" in table(load(run)[0], top=2)
 
 
 def test_a_long_reason_folds_and_keeps_every_word(tmp_path: Path) -> None:

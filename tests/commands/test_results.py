@@ -81,6 +81,23 @@ def test_why_stands_alone(run: Path, more: list[str], capsys: pytest.CaptureFixt
     assert "--why tells of one trial: leave out --top, --csv" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("more", [["--json"], ["--top", "1"], ["--csv", "x"], ["--why", "1"]])
+def test_repair_stands_alone(
+    run: Path, more: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        results.main([str(run), "--repair", *more])
+    assert stopped.value.code == 2 and "--repair stands alone" in capsys.readouterr().err
+
+
+def test_a_run_behind_a_url_is_not_repaired(capsys: pytest.CaptureFixture[str]) -> None:
+    assert results.main(["s3://bucket/run", "--repair"]) == 2
+    assert capsys.readouterr() == (
+        "",
+        "s3://bucket/run: --repair needs a local folder; copy the run to this machine\n",
+    )
+
+
 def test_json_is_valid_and_has_no_nan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = write_run(
         tmp_path / "r",

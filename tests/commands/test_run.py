@@ -19,7 +19,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from builders import ROOT
+from builders import REFERENCE, ROOT
 from stub_trial import StubTrial
 
 from facesiam.data.dataset import FaceData
@@ -71,6 +71,15 @@ def refused(argv: list[str], out: Path, capsys: pytest.CaptureFixture[str]) -> s
         (["--gpus", "64"], "--gpus 64: more than the"),
         (["--address", "127.0.0.1:1"], "--address 127.0.0.1:1: nothing answers there"),
         (["--address", "nonsense"], "--address nonsense: write auto or HOST:PORT"),
+        (
+            ["--dashboard", "--address", "auto"],
+            "--dashboard: a cluster's dashboard starts with its head, ray start --head",
+        ),
+        (
+            ["--ablate", f"{REFERENCE / 'cpu'}"],
+            f"--ablate {REFERENCE / 'cpu'}: does not fit this space: its best trial has",
+        ),
+        (["--ablate", "x", "--rows", "A"], "--ablate runs rows of its own: leave out --rows"),
         (["--out", "s3://"], "--out s3://: no URL; such as s3://bucket/runs or file:///path"),
         (["--out", "file:/x"], "--out file:/x: no URL; such as s3://bucket/runs or file:///path"),
         (["--set", "people=1", "--data", "{faces}"], "people: 1 leaves no pair of the same"),
