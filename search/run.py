@@ -21,6 +21,7 @@ from facesiam.errors import UserError, shown
 from facesiam.files import write_text
 from facesiam.fingerprint import keys
 from search.cli import read_options
+from search.runs import layout
 from search.runs.journal import read_trials
 from search.runs.lock import locked
 from search.space import SearchSpace
@@ -94,7 +95,7 @@ def _main(options: RunOptions, trainable: type[Any] | None) -> int:
     try:
         return _run(search, trainable)
     except KeyboardInterrupt as error:
-        if not (run / "manifest.json").exists():
+        if not (run / layout.MANIFEST).exists():
             raise
         word = error.word if isinstance(error, interrupts.Interrupted) else "interrupted"
         print(f"{word}; go on with:\n  {options.resume_command}", file=sys.stderr)
@@ -176,7 +177,7 @@ def drive(session: Session, trainable: type[Any] | None = None) -> Outcome:
 
     search, console = session.search, session.table.console
     run, shares = search.setup.run, session.shares
-    write_text(run / "space.yaml", search.space.dump())
+    write_text(run / layout.SPACE, search.space.dump())
     command = search.options.command
     if manifest.begin(run, search.space, search.data, command, shares.nodes, search.inactive):
         _say(
@@ -258,7 +259,7 @@ def _end_without_ray(session: Session, why: str) -> int:
 
 def _show_failure(search: Search, console: Console, why: str) -> int:
     """Say why the search ended and how to go on with it."""
-    if (search.setup.run / "manifest.json").exists():
+    if (search.setup.run / layout.MANIFEST).exists():
         more = f"Nothing that was noted is lost. Go on with:\n  {search.options.resume_command}"
     else:
         more = "Nothing had begun."

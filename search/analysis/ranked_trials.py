@@ -15,10 +15,10 @@ from facesiam.evaluation.right_pairs import unpack
 from facesiam.files import atomic
 from facesiam.objective import Objective
 from search.analysis.mcnemar import PAIR_SETTINGS, McNemarResult, PairOutcomes, compare
+from search.runs import layout
 from search.runs.layout import RunError, folder_of, read
 from search.runs.line_format import EpochLine, TrialLine
 from search.space import SearchSpace
-from search.space import load as load_space
 
 FIELDS = tuple(EpochMetrics.__dataclass_fields__)
 KINDS = {bool: "boolean", int: "Int64", float: "float64", str: "string"}
@@ -65,7 +65,7 @@ def load(run: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
         SpaceError: its space.yaml cannot be read.
     """
     folder, known, measured = read(run)
-    searched = load_space(folder / "space.yaml", of_run=True)
+    searched = layout.space(folder)
     epochs = _epochs_frame(measured)
     names = varied(searched, [line.get("settings") or {} for line in known.values()])
     rows = [
@@ -85,7 +85,7 @@ def objective(run: str | Path) -> Objective:
         RunError: not a run folder.
         SpaceError: its space.yaml cannot be read.
     """
-    return load_space(folder_of(run) / "space.yaml", of_run=True).objective
+    return layout.space(folder_of(run)).objective
 
 
 def write(run: str | Path) -> None:

@@ -18,9 +18,9 @@ from search.analysis.rule_audit import decided, lost_by_stopping, near_best
 from search.analysis.trial_table import UNTESTED, differing
 from search.pruning.history import LEVEL, History, departure
 from search.pruning.rules import momentum_spent_after
+from search.runs import layout
 from search.runs.journal import read_trials
 from search.runs.layout import RunError, folder_of, settings
-from search.space import load as load_space
 
 VITAL = ("trunk_grad_max", "trunk_grad_zero", "trunk_live", "head_live", "logit_spread")
 INDENT, WIDTH = 13, 99
@@ -71,7 +71,7 @@ def story(run: str | Path, trial: str) -> str:
     names = list(trials["trial"])
     if trial not in names:
         raise RunError(f"{run}: no trial {trial}{_nearest(trial, names)}")
-    space = load_space(folder_of(run) / "space.yaml", of_run=True)
+    space = layout.space(folder_of(run))
     chance = space.prune["chance"]
     record = TrialRecord(
         trials,

@@ -21,6 +21,7 @@ from facesiam.files import exists, is_dir, is_file, read_text
 from facesiam.objective import Objective
 from search.runs import layout
 from search.runs.layout import RunError
+from search.runs.line_format import TRIALS
 from search.space.shipped import RECORDINGS, whole
 
 ACCURACY = Objective("val_acc", "max")
@@ -82,7 +83,7 @@ def read(path: str | Path) -> list[Curve]:
         raise RunError(f"{path}: a file; recorded curves are given by their folder")
     if not is_dir(path):
         raise RunError(f"{path}: no such folder of recorded curves")
-    if exists(path / "trials.jsonl"):
+    if exists(path / TRIALS):
         curves = _of_run(path)
     elif any(path.glob("*.csv")):
         curves = _of_csvs(path)

@@ -17,7 +17,6 @@ from search.runs import layout
 from search.runs.json_files import Manifest, read_test
 from search.runs.remote import open_run
 from search.space import SearchSpace
-from search.space import load as load_space
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ def read(run: str | Path) -> Run:
     path = open_run(run)
     trials, epochs = load(path)
     require_results(path, trials)
-    searched = load_space(path / "space.yaml", of_run=True)
+    searched = layout.space(path)
     noted, configs = layout.manifest(path), layout.settings(path)
     ensembles = sorted(found.name for found in path.glob("retrain/ensemble-*"))
     tests = {name: _read_tests(path / "retrain" / name) for name in [*trials["trial"], *ensembles]}

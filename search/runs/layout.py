@@ -15,6 +15,7 @@ from facesiam.files import exists, is_dir
 from search.runs import journal, json_files
 from search.runs.json_files import Manifest
 from search.runs.line_format import TRIALS, EpochLine, JournalError, TrialLine
+from search.space import SearchSpace, load
 
 MANIFEST, SPACE, WARM_START = "manifest.json", "space.yaml", "prior.json"
 """Files of a run besides its journal."""
@@ -53,6 +54,15 @@ def manifest(run: str | Path) -> Manifest:
         raise RunError(f"{path}: missing, so what ran here is not known") from None
     except FileError as error:
         raise RunError(str(error)) from None
+
+
+def space(run: Path) -> SearchSpace:
+    """Return the space that a run searches, or searched.
+
+    Raises:
+        SpaceError: its space.yaml is missing or cannot be read.
+    """
+    return load(run / SPACE, of_run=True)
 
 
 def data_of(run: str | Path) -> tuple[str, str]:

@@ -16,7 +16,7 @@ from facesiam.files import exists, own_folder
 from search.runs import layout
 from search.runs.journal import read_trials
 from search.runs.remote import open_run
-from search.space import SearchSpace, load
+from search.space import SearchSpace
 from search.space.contradictions import unused
 from search.space.prune import CERTAIN
 
@@ -88,7 +88,7 @@ def refuse_changes(run: Path, space: SearchSpace) -> None:
         RunRefused: the text says what changed, and how the run was started.
     """
     refuse_links(run)
-    was = load(run / "space.yaml", of_run=True)
+    was = layout.space(run)
     changes = [
         f"{name} was {getattr(was, name)} and is {getattr(space, name)}"
         for name in ("algorithm", "metric", "mode", "seed")

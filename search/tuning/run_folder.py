@@ -78,7 +78,7 @@ def claimed(
     try:
         yield
     finally:
-        if not options.resume and not (run / "manifest.json").exists():
+        if not options.resume and not (run / layout.MANIFEST).exists():
             shutil.rmtree(run, ignore_errors=True)  # nothing but what this start made
 
 
@@ -103,7 +103,7 @@ def refuse_other_data(run: Path, source: str, key: str) -> None:
 
 def _refuse_other_space(space: SearchSpace, run: Path, url: str | None) -> None:
     """Refuse to go on with a run that is not there, or is not of this space."""
-    if not exists(run / "manifest.json"):
+    if not exists(run / layout.MANIFEST):
         near = "" if url else _near(run.name, run.parent)
         raise RunRefused(f"--resume: there is no run at {url or run}{near}")
     refuse_changes(run, space)
@@ -130,7 +130,7 @@ def _behind_url(options: RunOptions, name: str) -> tuple[Path, str]:
         mirror.bucket.patience = ()  # somebody waits for an answer
         if mirror.exists():
             raise RunRefused(f"{url} exists; go on with --resume, or give another --name")
-        if exists(run / "manifest.json"):
+        if exists(run / layout.MANIFEST):
             raise RunRefused(
                 f"{run} has a run of which nothing has reached {url}; go on with --resume, or "
                 "give another --name"

@@ -22,7 +22,7 @@ from search.pruning.history import History
 from search.runs import layout
 from search.runs.json_files import read_known
 from search.runs.remote import open_run
-from search.space import SearchSpace, load
+from search.space import SearchSpace
 from search.space.domains import active
 from search.tuning.trial_ranking import HOPELESS, progress_of
 
@@ -204,4 +204,4 @@ def check(run: str) -> None:
         RunError, SpaceError: it is no run folder, or its space cannot be read.
     """
     if folder := _folder(run):
-        load(folder / layout.SPACE, of_run=True)
+        layout.space(folder)
