@@ -17,7 +17,8 @@ from facesiam.errors import DataError, FileError
 from facesiam.evaluation import scores
 from facesiam.evaluation.calibration import calibration
 from facesiam.evaluation.metrics import accuracy, ties, verification
-from facesiam.evaluation.protocols import calibrate, log_odds_and_scores, pairs_of, refuse_leak
+from facesiam.evaluation.predict import log_odds
+from facesiam.evaluation.protocols import calibrate, pairs_of, refuse_leak
 from facesiam.files import read_json, write_text
 from facesiam.nets.checkpoint import load_model
 
@@ -94,7 +95,7 @@ def _log_odds(
         refuse_leak(data, data.pairs_of(config, "train"), pairs["test"], protocol)
         pixels = data.pixels(config.geometry)
         odds["val"].append(calibrate(net, config, pixels, pairs["val"]))
-        odds["test"].append(log_odds_and_scores(net, config, pixels, pairs["test"])[0])
+        odds["test"].append(log_odds(net, config, pixels, pairs["test"]))
     assert protocol is not None
     return protocol, pairs, odds
 

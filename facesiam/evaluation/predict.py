@@ -60,9 +60,15 @@ def log_odds(
         source: (N, 224, 224, 3) the images that `pairs` points into.
         pairs: the pairs to predict.
     """
+    return log_odds_of(logits_of(net, config, source, pairs))
+
+
+def logits_of(
+    net: SiameseNet, config: TrialConfig, source: NDArray[np.uint8], pairs: Pairs
+) -> Tensor:
+    """Return the logits (P, 2) float32 of pairs of packed images; arguments as ``log_odds``."""
     device = next(net.parameters()).device
-    logits = pair_logits(net, ImageStore(source, config.image_size, device), pairs)
-    return log_odds_of(logits)
+    return pair_logits(net, ImageStore(source, config.image_size, device), pairs)
 
 
 def log_odds_of(logits: Tensor) -> NDArray[np.float64]:

@@ -17,12 +17,11 @@ from facesiam.config import TrialConfig
 from facesiam.config.trial import Part, Protocol
 from facesiam.data.dataset import FaceData, Pairs
 from facesiam.data.formats.cfp_lists import TEN_FOLD
-from facesiam.device.image_store import ImageStore
 from facesiam.errors import DataError, WeightsError
 from facesiam.evaluation import scores
 from facesiam.evaluation.calibration import calibration
 from facesiam.evaluation.metrics import accuracy, ties, verification
-from facesiam.evaluation.predict import log_odds, log_odds_of, pair_logits
+from facesiam.evaluation.predict import log_odds, log_odds_of, logits_of
 from facesiam.files import write_text
 from facesiam.fingerprint import trainer_version
 from facesiam.nets.checkpoint import load_model
@@ -129,23 +128,15 @@ def calibrate(
     Raises:
         DataError: a score of a calibrated net is not finite.
     """
-    odds, scores = log_odds_and_scores(net, config, pixels, pairs)
+    logits = logits_of(net, config, pixels, pairs)
     if not net.calibrated:
-        return odds
+        return log_odds_of(logits)
+    scores = net.scores(logits).numpy()
     if not np.isfinite(scores).all():
         raise DataError("the net's scores of the validation pairs are not all numbers")
     threshold, slope = calibration(scores, pairs.label)
     net.calibrate(threshold, slope)
     return (scores - threshold) * slope
-
-
-def log_odds_and_scores(
-    net: SiameseNet, config: TrialConfig, pixels: NDArray[np.uint8], pairs: Pairs
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the pairs' log-odds of "same person", and their scores before any threshold."""
-    device = next(net.parameters()).device
-    logits = pair_logits(net, ImageStore(pixels, config.image_size, device), pairs)
-    return log_odds_of(logits), net.scores(logits).numpy()
 
 
 def trained(file: Path, config: TrialConfig) -> tuple[SiameseNet, int, float]:
