@@ -102,3 +102,8 @@ def _shortened(line: str, longest: int) -> str:
 def reason(error: Any) -> str:
     """Return what the system says of an OSError, without its number; else the error's text."""
     return str(getattr(error, "strerror", None) or error)
+
+
+def first_line(error: BaseException, most: int = 160) -> str:
+    """Return the beginning of an error's text; the error's kind where it has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:most]

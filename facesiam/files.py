@@ -54,7 +54,7 @@ def exists(path: Path) -> bool:
         FileError: that is not known, as the name is too long, a folder on the way may not be
             entered, or links form a circle.
     """
-    return _lstat(path) is not None
+    return _stat(path, follow=False) is not None
 
 
 def is_dir(path: Path) -> bool:
@@ -63,7 +63,8 @@ def is_dir(path: Path) -> bool:
     Raises:
         FileError: as ``exists``.
     """
-    return _kind(path, stat.S_ISDIR)
+    found = _stat(path)
+    return found is not None and stat.S_ISDIR(found.st_mode)
 
 
 def is_file(path: Path) -> bool:
@@ -72,24 +73,16 @@ def is_file(path: Path) -> bool:
     Raises:
         FileError: as ``exists``.
     """
-    return _kind(path, stat.S_ISREG)
+    found = _stat(path)
+    return found is not None and stat.S_ISREG(found.st_mode)
 
 
-def _kind(path: Path, asked: Any) -> bool:
+def _stat(path: Path, follow: bool = True) -> os.stat_result | None:
     try:
-        return bool(asked(os.stat(path).st_mode))
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise FileError(f"{path}: {reason(error)}") from None
-
-
-def _lstat(path: Path) -> os.stat_result | None:
-    try:
-        return os.lstat(path)
+        return os.stat(path, follow_symlinks=follow)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise FileError(f"{path}: {reason(error)}") from None
 
 
@@ -128,7 +121,7 @@ def own_folder(root: Path, *parts: str) -> Path:
     path = root
     for part in parts:
         path = path / part
-        found = _lstat(path)
+        found = _stat(path, follow=False)
         if found is not None and stat.S_ISLNK(found.st_mode):
             raise FileError(
                 f"{path}: is a link to {os.readlink(path)}; a run's own folders must "
@@ -186,6 +179,18 @@ def read_json(path: Path, most: int = MOST_BYTES) -> Any:
         raise FileError(f"{path}: not JSON (nested too deeply)") from None
     except ValueError as error:
         raise FileError(f"{path}: not JSON ({error})") from None
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Return the object that a JSON file of notes holds; {} where it is missing or damaged.
+
+    For what is made anew where it cannot be read.
+    """
+    try:
+        held = read_json(path)
+    except FileError:
+        return {}
+    return held if isinstance(held, dict) else {}
 
 
 def digest(path: Path) -> str:

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import facesiam
 from facesiam.config import Value
-from facesiam.errors import FileError
-from facesiam.files import digest, read_json
+from facesiam.files import digest, read_object
 
 if TYPE_CHECKING:
     from facesiam.device.reproducibility import ComputeHistory
@@ -146,8 +145,5 @@ def noted_with_key(file: Path, key: str) -> dict[str, Any] | None:
         file: holds an object with a ``key``, or is not there, or is damaged.
         key: of the work.
     """
-    try:
-        noted = read_json(file)
-    except FileError:
-        return None  # it is written anew
-    return noted if isinstance(noted, dict) and noted.get("key") == key else None
+    noted = read_object(file)
+    return noted if noted.get("key") == key else None

@@ -37,7 +37,7 @@ from facesiam.device import reproducibility
 from facesiam.device.cuda_graph import free_workspaces
 from facesiam.device.hardware import is_out_of_memory
 from facesiam.device.processes import redirect_output
-from facesiam.errors import StorageError, WeightsError
+from facesiam.errors import StorageError, WeightsError, first_line
 from facesiam.evaluation import right_pairs
 from facesiam.nets.checkpoint import Writer, model_file
 from facesiam.objective import Objective
@@ -309,8 +309,7 @@ class FaceTrial(tune.Trainable):
             if not is_out_of_memory(error):
                 raise
             epoch = self.training.epoch if self.training else 0
-            first = (str(error) or type(error).__name__).splitlines()[0][:160]
-            raise OutOfMemory(f"out of memory in epoch {epoch}: {first}") from None
+            raise OutOfMemory(f"out of memory in epoch {epoch}: {first_line(error)}") from None
 
 
 def measured(

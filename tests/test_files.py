@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from facesiam import cli, files
-from facesiam.errors import FileError, UserError, shown
+from facesiam.errors import FileError, UserError, first_line, shown
 
 
 def test_control_characters_are_shown_as_escapes_and_long_lines_shortened() -> None:
@@ -66,8 +66,28 @@ def test_what_is_no_json(content: bytes, said: str, tmp_path: Path) -> None:
         files.read_json(tmp_path / "x.json")
 
 
+@pytest.mark.parametrize("content", [None, "", "{", "[1]", "null"])
+def test_notes_that_are_missing_or_damaged_are_an_empty_object(
+    content: str | None, tmp_path: Path
+) -> None:
+    file = tmp_path / "x.json"
+    if content is not None:
+        file.write_text(content)
+    assert files.read_object(file) == {}
+    file.write_text('{"key": 1}')
+    assert files.read_object(file) == {"key": 1}
+
+
+def test_the_first_line_of_an_error_is_never_empty() -> None:
+    assert first_line(ValueError("\n half a sentence\nand more")) == "half a sentence"
+    assert first_line(ValueError("x" * 300)) == "x" * 160
+    assert first_line(MemoryError()) == "MemoryError"
+
+
 def test_questions_about_paths_that_have_no_answer(tmp_path: Path) -> None:
     assert not files.exists(tmp_path / "none") and files.is_dir(tmp_path)
+    (tmp_path / "broken").symlink_to("none")
+    assert files.exists(tmp_path / "broken") and not files.is_file(tmp_path / "broken")
     for ask in (files.exists, files.is_dir, files.is_file):
         with pytest.raises(FileError, match="too long"):
             ask(tmp_path / ("x" * 300))

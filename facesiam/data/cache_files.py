@@ -20,7 +20,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from facesiam.device.processes import runs_elsewhere
-from facesiam.errors import DataError
+from facesiam.errors import DataError, reason
 from facesiam.files import publish
 
 STALE_SECONDS = 3600
@@ -30,8 +30,7 @@ time."""
 
 def part_of(path: Path) -> Path:
     """Return the name of the unfinished file for `path`, beside it and unique to this process."""
-    host = re.sub(r"[^A-Za-z0-9]", "", platform.node()) or "host"
-    return path.with_name(f".{path.name}-{host}-{os.getpid()}-{secrets.token_hex(4)}.part")
+    return path.with_name(f".{path.name}-{_host()}-{os.getpid()}-{secrets.token_hex(4)}.part")
 
 
 @contextmanager
@@ -56,7 +55,7 @@ def writing(*paths: Path) -> Iterator[list[Path]]:
                 publish(file, path)
     except OSError as error:
         raise DataError(
-            f"{folder}: cannot be written ({error.strerror or error}); "
+            f"{folder}: cannot be written ({reason(error)}); "
             "FACESIAM_CACHE=DIR puts the cache elsewhere"
         ) from None
 
@@ -120,8 +119,7 @@ def _left_behind(path: Path) -> bool:
         return False
     if time.time() - path.lstat().st_mtime > STALE_SECONDS:
         return not _locked(path)
-    host = re.sub(r"[^A-Za-z0-9]", "", platform.node()) or "host"
-    named = re.search(rf"-{host}-(\d+)-[0-9a-f]{{8}}\.part$", path.name)
+    named = re.search(rf"-{_host()}-(\d+)-[0-9a-f]{{8}}\.part$", path.name)
     if not named:
         return False  # another machine's, whose locks may not be seen here
     return _locked(path) is False and not runs_elsewhere(int(named[1]))
@@ -139,6 +137,11 @@ def _locked(path: Path) -> bool | None:
         return None
     finally:
         os.close(descriptor)
+
+
+def _host() -> str:
+    """Return this machine's name as it stands in the names of its files."""
+    return re.sub(r"[^A-Za-z0-9]", "", platform.node()) or "host"
 
 
 def _remove(path: Path) -> None:

@@ -11,6 +11,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from facesiam.errors import first_line
+
 WARM_UP = 3
 """Steps run one by one before the recording, as torch asks for: libraries choose kernels there."""
 
@@ -72,8 +74,7 @@ class GraphedStep:
             self.undo()
             if inputs[0].is_cuda:
                 _renew_generator(inputs[0].device)
-            first = (str(error) or type(error).__name__).splitlines()[0][:160]
-            self.say(f"no CUDA graph, steps are launched one by one: {first}")
+            self.say(f"no CUDA graph, steps are launched one by one: {first_line(error)}")
         return not self.failed
 
     def _aside(self, step: Callable[..., None], *inputs: Tensor) -> None:

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from facesiam.config.trial import Part
 from facesiam.data.dataset import FaceData, Pairs
 from facesiam.device.hardware import keep_freed_memory
-from facesiam.errors import DataError, FileError
+from facesiam.errors import DataError
 from facesiam.evaluation import scores
 from facesiam.evaluation.calibration import calibration
 from facesiam.evaluation.metrics import accuracy, ties, verification
 from facesiam.evaluation.predict import log_odds
 from facesiam.evaluation.protocols import calibrate, pairs_of, refuse_leak
-from facesiam.files import read_json, write_text
+from facesiam.files import read_object, write_text
 from facesiam.nets.checkpoint import load_model
 
 
@@ -68,7 +68,7 @@ def ensemble(
         "data": data.key,
     }
     for old in folder.glob("test-*.json"):
-        if _members(old) != figures["members"]:
+        if read_object(old).get("members") != figures["members"]:
             old.unlink()  # the search has gone on since
     scores.write(folder / f"scores-{protocol}.csv", data.names, pairs["test"], own["test"])
     write_text(folder / f"test-{protocol}.json", json.dumps(figures, indent=1) + "\n")
@@ -98,12 +98,3 @@ def _log_odds(
         odds["test"].append(log_odds(net, config, pixels, pairs["test"]))
     assert protocol is not None
     return protocol, pairs, odds
-
-
-def _members(file: Path) -> Any:
-    """Return the members that a file of figures names; None where it names none."""
-    try:
-        noted = read_json(file)
-    except FileError:
-        return None
-    return noted.get("members") if isinstance(noted, dict) else None

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from facesiam.errors import WeightsError
+from facesiam.errors import WeightsError, first_line
 from facesiam.nets.trunks import MODELS, Convolutions, last_layer, make_trunk
-from facesiam.nets.weight_files import first, not_finite, read_weights
+from facesiam.nets.weight_files import not_finite, read_weights
 
 
 def load_trunk(trunk: nn.Module, name: str, path: Path) -> None:
@@ -221,6 +221,6 @@ def _download(name: str, path: Path) -> None:
     except (urllib.error.URLError, OSError, RuntimeError) as error:
         raise WeightsError(
             f"pretrained: true needs the ImageNet weights of {name}, and downloading them failed "
-            f"({first(error)}). Download {url} on a machine that can, and give the file "
+            f"({first_line(error)}). Download {url} on a machine that can, and give the file "
             "or its folder with --weights; or set pretrained: false."
         ) from None

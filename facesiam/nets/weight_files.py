@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from facesiam import files
-from facesiam.errors import FileError, WeightsError
+from facesiam.errors import FileError, WeightsError, first_line
 
 DTYPES = {
     "F64": torch.float64,
@@ -72,7 +72,9 @@ def read_weights(path: Path) -> Any:
     except Exception as error:  # what a broken file makes the unpickler raise is not bounded
         if not _is_pickled(start):
             raise WeightsError(f"{path}: not a torch weights file") from None
-        raise WeightsError(f"{path}: cannot be read as torch weights ({first(error)})") from None
+        raise WeightsError(
+            f"{path}: cannot be read as torch weights ({first_line(error)})"
+        ) from None
 
 
 def _beginning(path: Path) -> bytes:
@@ -125,7 +127,7 @@ def _check_sums(path: Path) -> None:
     except files.DAMAGED as error:
         raise WeightsError(
             f"{path}: cannot be read as torch weights, it is cut short or damaged: half a "
-            f"download? ({first(error)})"
+            f"download? ({first_line(error)})"
         ) from None
     if damaged:
         raise WeightsError(f"{path}: damaged: {damaged} does not match its checksum")
@@ -153,7 +155,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
             header = json.loads(file.read(length), object_pairs_hook=_once)
         except (ValueError, RecursionError) as error:
             raise WeightsError(
-                f"{path}: no safetensors file: its header is not JSON ({first(error)})"
+                f"{path}: no safetensors file: its header is not JSON ({first_line(error)})"
             ) from None
         entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
         places = [(_place(path, name, entry), name) for name, entry in entries.items()]
@@ -216,8 +218,3 @@ def not_finite(tensors: Mapping[str, Tensor]) -> str:
         ),
         "",
     )
-
-
-def first(error: BaseException) -> str:
-    """Return the beginning of an error's text."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:160]

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from facesiam.errors import StorageError
+from facesiam.errors import StorageError, first_line
 from facesiam.nets.weight_files import read_weights
 
 PATIENCE = (1, 2, 4, 8)
@@ -176,4 +176,4 @@ def reason_of(error: BaseException) -> str:
         if isinstance(cause, OSError) and cause.strerror:
             return cause.strerror
         cause = cause.__cause__ or cause.__context__
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+    return first_line(error, 200)

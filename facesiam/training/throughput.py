@@ -23,8 +23,7 @@ from typing import Any, NamedTuple
 from facesiam.config import Value
 from facesiam.data.cache_files import writing
 from facesiam.data.dataset import cache_root
-from facesiam.errors import FileError
-from facesiam.files import read_json
+from facesiam.files import read_object
 from facesiam.fingerprint import trainer_version
 
 SECONDS = 3.0
@@ -245,15 +244,7 @@ def _serve() -> None:
 
 def _read(file: Path) -> dict[str, Any]:
     """Return earlier measurements by key; entries of another form are left out."""
-    try:
-        known = read_json(file)
-    except FileError:
-        return {}
-    return (
-        {key: found for key, found in known.items() if _is_share(found)}
-        if isinstance(known, dict)
-        else {}
-    )
+    return {key: found for key, found in read_object(file).items() if _is_share(found)}
 
 
 def _is_share(found: Any) -> bool:
