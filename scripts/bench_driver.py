@@ -62,7 +62,7 @@ trials: {trials}
 LR = "{low: 1e-5, high: 1e-3, log: true}"
 
 
-class Idle(tune.Trainable):  # type: ignore[misc]
+class Idle(tune.Trainable):
     """A trial that trains nothing: each epoch returns at once what its settings give."""
 
     def setup(self, config: dict[str, Any]) -> None:

@@ -321,7 +321,7 @@ def main() -> int:
         for case in options.cases if options.cases != list(NETS) else ():
             case_config(case, options)  # of those asked for by name a fault comes now
         geometries = ["letterbox" if "triplets" in options.protocol else "squeeze"]
-        data = prepare(options.data, geometries, progress=not options.json)  # type: ignore[arg-type]
+        data = prepare(options.data, geometries, progress=not options.json)
         source = options.data
         if source == "drawn":
             source = str(writer.draw(cache_root() / writer.folder_name(), progress=False))

@@ -105,9 +105,7 @@ def measure(
 ) -> dict[str, Any]:
     """Time blocks of `steps` steps, and validations, with and without in turn."""
     batches = training._batches
-    whole = math.ceil(
-        len(training.train_pairs.triplets) / training.config.batch_size  # type: ignore[arg-type]
-    )
+    whole = math.ceil(len(training.train_pairs.triplets) / training.config.batch_size)
     training._batches = (  # type: ignore[method-assign]
         lambda: itertools.islice(batches(), steps)
     )

@@ -64,7 +64,7 @@ def best_product(dtype: torch.dtype, device: str) -> float:
     for side in (1024, 2048, 4096) if device == "cpu" else (4096, 8192):
         a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
         out = torch.empty_like(a)
-        seconds = best(lambda a=a, b=b, out=out: torch.mm(a, b, out=out), device)  # type: ignore[misc]
+        seconds = best(lambda a=a, b=b, out=out: torch.mm(a, b, out=out), device)
         found = max(found, 2 * side**3 / seconds)
         if seconds > 1:
             break
@@ -81,11 +81,11 @@ def work_of_a_step(config: TrialConfig) -> tuple[float, int]:
         size, images = config.batch_size, 3 if triplets else 2
         batch = torch.empty(images * size, 3, config.image_size, config.image_size)
         with FlopCounterMode(display=False) as counter:
-            features = net.reduce(net.trunk(batch).flatten(1))  # type: ignore[operator]
+            features = net.reduce(net.trunk(batch).flatten(1))
             pairs = size * (images - 1)
             left, right = features[:size].repeat(images - 1, 1), features[size:]
             assert len(right) == pairs
-            net.head(net.join(left, right)).sum().backward()  # type: ignore[operator]
+            net.head(net.join(left, right)).sum().backward()
     return float(counter.get_total_flops()), sum(p.numel() for p in net.parameters())
 
 
@@ -99,7 +99,7 @@ def work_of_a_trunk(config: TrialConfig) -> tuple[float, int]:
 
     def count(layer: nn.Module, _inputs: Any, output: Tensor) -> None:
         nonlocal convolutions
-        convolutions += 2 * output.numel() * layer.weight[0].numel()  # type: ignore[index, operator]
+        convolutions += 2 * output.numel() * layer.weight[0].numel()
 
     trunk = trunks.without_values(config.net)
     for layer in trunk.modules():

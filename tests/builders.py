@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from facesiam.config import TrialConfig
+from facesiam.config import TrialConfig, Value
 from facesiam.data.dataset import FaceData
 from search.space import SearchSpace, load
 
@@ -38,7 +38,7 @@ CFP = os.environ.get("FACESIAM_DATA", "")
 """The zip of the real CFP, or nothing."""
 
 THREE_EPOCHS = "fixed: {epochs: 3}\nsearch: {lr: {low: 1e-5, high: 1e-1, log: true}}\n"
-SETTINGS: dict[str, Any] = TrialConfig(epochs=3).to_dict()
+SETTINGS: dict[str, Value] = TrialConfig(epochs=3).to_dict()
 """Of a trial of this space."""
 
 
@@ -73,15 +73,15 @@ def epoch(number: int, score: float = 0.5) -> dict[str, float]:
     return {"epoch": number, "val_acc": score, "val_pairs": 100, "seconds": 1.0}
 
 
-def write_lines(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+def write_lines(file: Path, rows: Sequence[Mapping[str, object]]) -> None:
     """Write JSON lines."""
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def write_run(
     folder: Path,
-    trials: Sequence[Mapping[str, Any]],
-    epochs: Sequence[Mapping[str, Any]],
+    trials: Sequence[Mapping[str, object]],
+    epochs: Sequence[Mapping[str, object]],
     space: str = "",
 ) -> Path:
     """Write a run's two journal files, and its space file if there is a text; return the folder."""

@@ -11,7 +11,7 @@ import torch
 from builders import CFP
 from filelock import FileLock
 
-from facesiam.config import TrialConfig
+from facesiam.config import TrialConfig, Value
 from facesiam.data.dataset import FaceData
 from facesiam.data.preparation import prepare
 from facesiam.data.synthetic.writer import draw
@@ -41,7 +41,7 @@ LONGEST = (
 )
 """Test files that take a minute or so, the longest first."""
 
-TINY: dict[str, object] = {
+TINY: dict[str, Value] = {
     "image_size": 64,
     "hidden": 16,
     "lr": 1e-3,
@@ -92,7 +92,7 @@ def real_faces() -> str:
 @pytest.fixture
 def tiny() -> TrialConfig:
     """A trial of seconds."""
-    return TrialConfig.from_dict(TINY)  # type: ignore[arg-type]
+    return TrialConfig.from_dict(TINY)
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,7 @@ DECISION = ("stop_epoch", "stop_rung", "stop_value", "stop_cutoff", "stop_peers"
 """What the journal of older runs does not have."""
 
 
-def epoch(trial: str, number: int, val_acc: float, **more: float) -> dict[str, Any]:
+def epoch(trial: str, number: int, val_acc: float, **more: float) -> dict[str, object]:
     line = {"train_loss": 0.5, "train_acc": 0.9, "val_loss": 0.6, "val_pairs": 2000}
     line |= {"seconds": 10.0, "samples_per_second": 100.0, "peak_memory_mib": 500.0}
     return {"trial": trial, "epoch": number, "val_acc": val_acc} | line | more
@@ -36,7 +36,7 @@ def epoch(trial: str, number: int, val_acc: float, **more: float) -> dict[str, A
 
 def trial(
     name: str, status: str = "done", *, row: str | None = None, **more: Any
-) -> dict[str, Any]:
+) -> dict[str, object]:
     told = {key: more.pop(key, None) for key in ("stop_rule", "stop_reason")}
     told |= {key: more.pop(key) for key in DECISION if key in more}
     settings = TrialConfig(epochs=3, **more).to_dict()
@@ -46,8 +46,8 @@ def trial(
 
 def write_run(
     folder: Path,
-    trials: list[dict[str, Any]],
-    epochs: list[dict[str, Any]],
+    trials: list[dict[str, object]],
+    epochs: list[dict[str, object]],
     metric: str = "val_acc",
     mode: str = "max",
 ) -> Path:
@@ -76,13 +76,13 @@ def three_trials(folder: Path) -> Path:
     )
 
 
-def which(n: int, right: range | list[int]) -> dict[str, Any]:
+def which(n: int, right: range | list[int]) -> dict[str, float | str]:
     """The fields of an epoch that say which of n pairs were judged right."""
     chosen = np.isin(np.arange(n), list(right))
     return {"val_acc": chosen.mean(), "val_pairs": n, "val_right": pack(chosen)}
 
 
-def ended(name: str, **more: Any) -> dict[str, Any]:
+def ended(name: str, **more: Any) -> dict[str, object]:
     """A trial that was stopped after an epoch."""
     return trial(name, "stopped", stop_rule="asha", stop_reason="not among the best", **more)
 
@@ -120,11 +120,11 @@ class WrittenRun:
         *,
         lr: float = 1e-5,
         row: str | None = None,
-        last: dict[str, Any] | None = None,
+        last: dict[str, float] | None = None,
         people: int = 0,
         protocol: str = "frontal-triplets",
         pairs: int = 2000,
-        vitals: list[dict[str, Any]] | None = None,
+        vitals: list[dict[str, float]] | None = None,
         **decision: Any,
     ) -> None:
         config = TrialConfig(epochs=10, lr=lr, people=people, protocol=protocol)
@@ -156,7 +156,7 @@ class WrittenRun:
                 parts[last] += f" {said}"
         return parts
 
-    def _append(self, name: str, line: dict[str, Any]) -> None:
+    def _append(self, name: str, line: dict[str, object]) -> None:
         with (self.folder / f"{name}.jsonl").open("a") as file:
             file.write(json.dumps(line) + "\n")
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from rich.console import Console
 
+from facesiam.config import Value
 from search.space import SearchSpace
 from search.tuning.live_table import LiveTable
 from search.tuning.recorder import EPOCH_FIELDS, Recorder
@@ -35,7 +37,7 @@ class Workers:
     def __init__(self, recorder: Recorder, count: int, seed: int = 0) -> None:
         self.recorder, self.count = recorder, count
         self.rng = random.Random(seed)
-        self.trials: dict[str, Any] = {}
+        self.trials: dict[str, SimpleNamespace] = {}
         self.ran: list[tuple[str, int]] = []
 
     def go(self) -> bool:
@@ -54,7 +56,7 @@ class Workers:
         self.report(self.trials[self.rng.choice(sorted(self.trials))])
         return True
 
-    def report(self, trial: Any) -> None:
+    def report(self, trial: SimpleNamespace) -> None:
         """Report an epoch of a trial as Ray does, and its end where there is one."""
         name, settings, recorder = trial.config["trial"], trial.config["settings"], self.recorder
         row = metrics(name, settings, trial.epoch)
@@ -71,7 +73,7 @@ class Workers:
             recorder.on_trial_complete(0, [], trial)
 
 
-def metrics(name: str, settings: Any, epoch: int) -> dict[str, float]:
+def metrics(name: str, settings: Mapping[str, Value], epoch: int) -> dict[str, float]:
     """What an epoch of a trial measures, whenever it is trained: some learn, some break."""
     rng = random.Random(f"{name}/{epoch}")
     lr = float(settings["lr"])

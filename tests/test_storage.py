@@ -152,12 +152,15 @@ def test_a_full_disk_stops_the_search_with_a_sentence_and_it_goes_on_when_there_
     tmp_path: Path, faces: Path, data: FaceData
 ) -> None:
     """Full for everything, then for the state of a trial."""
+    if not shutil.which("unshare"):
+        pytest.skip("needs Linux's unshare, of util-linux, for a small disk of its own")
     unshare = ["unshare", "--mount"] if os.getuid() == 0 else ["unshare", "-rm"]
-    probe = ["sh", "-c", f"mount -t tmpfs none {tmp_path}"]
-    if not shutil.which("unshare") or subprocess.run([*unshare, *probe]).returncode:
+    mount = ["mount", "-t", "tmpfs", "none", str(tmp_path)]
+    probe = subprocess.run([*unshare, *mount], capture_output=True, text=True)
+    if probe.returncode:
         pytest.skip(
-            "needs a mount namespace for a small disk of its own: run as root (a container with "
-            "--cap-add SYS_ADMIN), or allow user namespaces (sysctl user.max_user_namespaces=9999)"
+            f"needs a mount namespace, for a small disk of its own ({probe.stderr.strip()}): run as "
+            "root (a container with --cap-add SYS_ADMIN), or where users may make namespaces"
         )
     (tmp_path / "full.yaml").write_text(
         "fixed: {image_size: 64, hidden: 16, batch_size: 8, epochs: 2, people: 4}\n"

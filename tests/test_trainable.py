@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 import torch
 from builders import worker_config
+from numpy.typing import NDArray
 
 from facesiam import trainable
 from facesiam.config import TrialConfig
-from facesiam.data.dataset import FaceData
+from facesiam.data.dataset import FaceData, Fetch
 from facesiam.data.fetched_files import local_weights
 from facesiam.device import reproducibility
 from facesiam.evaluation.predict import log_odds
@@ -270,10 +271,10 @@ def test_a_worker_that_is_told_to_end_before_it_has_an_epoch_leaves_nothing(
     assert not (tmp_path / "state").exists()
 
 
-def fetching(files: dict[str, bytes], asked: list[str]) -> Any:
+def fetching(files: dict[str, bytes], asked: list[str]) -> Fetch:
     """Hand out what the driver's machine has, and note what was asked for."""
 
-    def fetch(path: Path) -> Any:
+    def fetch(path: Path) -> NDArray[np.uint8]:
         asked.append(str(path))
         return np.frombuffer(files[str(path)], np.uint8)
 

@@ -305,7 +305,7 @@ def test_the_interval_of_two_pairs() -> None:
 def test_augmentation_on_the_studys_own_runs() -> None:
     # 1→2 +2.03, A→B +2.71, D→E +0.71: mean 1.82 points, not “close to 4”
     runs = published.recorded_runs()
-    effect = found(runs.to_dict("records"))["augment", "F → T"]  # type: ignore[arg-type]
+    effect = found(runs.to_dict("records"))["augment", "F → T"]
     assert effect.n == 3
     assert effect.mean == pytest.approx((0.0203 + 0.0271 + 0.0071) / 3, abs=1e-4)
     alone = effect.among(1)

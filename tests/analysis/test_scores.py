@@ -78,7 +78,7 @@ def test_the_report_says_why_it_draws_no_curve_of_older_scores(tmp_path: Path) -
     write(newer, NAMES, PAIRS, np.array([2.0, -1.0]))
     scored = {"frontal-triplets": older, "cfp-pairs": newer}
     tests = [an_evaluation(name, file) for name, file in scored.items()]
-    page = evaluation.roc_curves(SimpleNamespace(tests={"0001": tests}), tmp_path)  # type: ignore[arg-type]
+    page = evaluation.roc_curves(SimpleNamespace(tests={"0001": tests}), tmp_path)
     assert page.startswith(f"No ROC curve of trial 0001: {older}: of an older version")
     assert page.endswith("(roc-0001.png)") and (tmp_path / "roc-0001.png").is_file()
 
@@ -116,5 +116,5 @@ def test_tests_on_the_same_pairs_are_compared_pair_by_pair(tmp_path: Path) -> No
     run = SimpleNamespace(
         tests={name: [an_evaluation("cfp-pairs", tmp_path / f"{name}.csv")] for name in "ab"}
     )
-    page = evaluation.comparisons(run)  # type: ignore[arg-type]
+    page = evaluation.comparisons(run)
     assert page.startswith("- cfp-pairs: b, seed 0 beside a, seed 0, the best of 2 on the same")

@@ -6,6 +6,7 @@ import contextlib
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 from builders import ROOT
@@ -47,14 +48,16 @@ def called_back(number: signal.Signals) -> int:
 @pytest.mark.parametrize("work", [swallows, turns_into_another_error, called_back])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_a_command_whoever_catches_it(
-    work: object, number: signal.Signals, capsys: pytest.CaptureFixture[str]
+    work: Callable[[signal.Signals], int],
+    number: signal.Signals,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     if work is called_back:
         number = signal.SIGINT
     before = [signal.getsignal(each) for each in interrupts.WORDS]
     code, word = (130, "interrupted") if number == signal.SIGINT else (143, "terminated")
     said = "interrupted before the search began"
-    assert cli.run(lambda: work(number), said, goes_on=True) == code  # type: ignore[operator]
+    assert cli.run(lambda: work(number), said, goes_on=True) == code
     assert capsys.readouterr().err == f"{word} before the search began\n"
     assert [signal.getsignal(each) for each in interrupts.WORDS] == before
 

@@ -318,7 +318,7 @@ def pods(manifests: Manifests) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def amount(text: str) -> float:
     """A quantity of Kubernetes: 500m, 2, 16Gi."""
-    number, unit = re.fullmatch(r"([\d.]+)(m|[KMGT]i)?", str(text)).groups()  # type: ignore[union-attr]
+    number, unit = re.fullmatch(r"([\d.]+)(m|[KMGT]i)?", str(text)).groups()
     scale = {None: 1.0, "m": 1e-3, "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40}
     return float(number) * scale[unit]
 

@@ -154,7 +154,7 @@ def test_the_test_people_decide_nothing(
     def watched(self: FaceData, protocol: str, part: str, **limits: int) -> object:
         written = (run / "retrain" / "0002" / "seed-0" / "epochs.csv").exists()
         asked.append((part, written))
-        return pairs_of(self, protocol, part, **limits)  # type: ignore[arg-type]
+        return pairs_of(self, protocol, part, **limits)
 
     monkeypatch.setattr(FaceData, "pairs", watched)
     assert main([str(run), "--epochs", "1"]) == 0

@@ -90,7 +90,7 @@ def _paint(who: object, turn: float) -> Image.Image:
 def _to_the_end(settings: dict[str, object], packed: Path) -> list[float]:
     """Train a configuration without Ray and return its validation accuracies."""
     torch.set_num_threads(1)  # as many as a trial gets: then the numbers are the same
-    config = TrialConfig.from_dict(settings)  # type: ignore[arg-type]
+    config = TrialConfig.from_dict(settings)
     return [metrics.val_acc for metrics in Training(config, open_packed(packed), device="cpu")]
 
 

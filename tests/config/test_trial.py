@@ -7,7 +7,7 @@ from argparse import ArgumentTypeError
 
 import pytest
 
-from facesiam.config import SETTINGS, TrialConfig
+from facesiam.config import SETTINGS, TrialConfig, Value
 from facesiam.config.settings import number, positive, random_seed, whole
 from facesiam.config.trial import GEOMETRY
 from facesiam.errors import ConfigError
@@ -60,11 +60,11 @@ def test_a_value_out_of_bounds_is_told_in_a_sentence(
 ) -> None:
     assert SETTINGS[name].problem(value) == sentence
     with pytest.raises(ConfigError) as refused:
-        TrialConfig.from_dict({name: value})  # type: ignore[dict-item]
+        TrialConfig.from_dict({name: value})
     assert str(refused.value) == f"{name}: {sentence}"
 
 
-EMBEDS: dict[str, object] = {"join": "cosine", "loss": "logistic"}
+EMBEDS: dict[str, Value] = {"join": "cosine", "loss": "logistic"}
 
 
 def test_all_problems_are_told_at_once() -> None:
@@ -102,9 +102,9 @@ def test_settings_that_contradict_each_other_are_refused() -> None:
         ({"fold": 3, "people": 9}, "people: limits the protocol's own split, not a fold"),
     ],
 )
-def test_what_the_new_nets_ask_for_is_told(settings: dict[str, object], sentence: str) -> None:
+def test_what_the_new_nets_ask_for_is_told(settings: dict[str, Value], sentence: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(sentence)):
-        TrialConfig.from_dict(settings)  # type: ignore[arg-type]
+        TrialConfig.from_dict(settings)
 
 
 def test_the_losses_of_embeddings_are_listed_once() -> None:

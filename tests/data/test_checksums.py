@@ -151,9 +151,9 @@ def test_damage_is_noticed_said_and_packed_anew(
     assert all(line.endswith("; it is packed anew") for line in said)
     assert data.key == sound.key
     for geometry in ("squeeze", "letterbox"):
-        assert (data.pixels(geometry) == sound.pixels(geometry)).all()  # type: ignore[arg-type]
+        assert (data.pixels(geometry) == sound.pixels(geometry)).all()
     for part in ("train", "val", "test"):
-        ours, theirs = (d.pairs("cfp-pairs", part) for d in (data, sound))  # type: ignore[arg-type]
+        ours, theirs = (d.pairs("cfp-pairs", part) for d in (data, sound))
         assert ours.label.tolist() == theirs.label.tolist()
         assert ours.left.tolist() == theirs.left.tolist()
     again(faces, cache)

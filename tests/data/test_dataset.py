@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ import tiny_cfp
 from builders import ROOT
 from PIL import Image
 
-from facesiam.config.trial import Part
+from facesiam.config.trial import Part, Protocol
 from facesiam.data import packing
 from facesiam.data.__main__ import main
 from facesiam.data.dataset import FaceData, open_packed
@@ -46,9 +46,8 @@ def copy(tiny_folder: Path, tmp_path: Path) -> Path:
     return shutil.copytree(tiny_folder, tmp_path / "cfp-dataset")
 
 
-def load(path: Path, **settings: Any) -> FaceData:
-    cache = path.parent / "cache"
-    return prepare(str(path), ["squeeze"], cache=cache, progress=False, **settings)
+def load(path: Path) -> FaceData:
+    return prepare(str(path), ["squeeze"], cache=path.parent / "cache", progress=False)
 
 
 def test_images_are_the_frontal_list_then_the_profile_list(packed: FaceData) -> None:
@@ -148,7 +147,7 @@ def test_official_pairs_by_hand(packed: FaceData) -> None:
     assert train.label.tolist() == [0, 0, 1] * 12
     assert train.triplets is None
     for part, first, last in (("train", 1, 12), ("val", 13, 16), ("test", 17, 20)):
-        pairs = packed.pairs("cfp-pairs", part)  # type: ignore[arg-type]
+        pairs = packed.pairs("cfp-pairs", part)
         people = set(packed.person[np.concatenate([pairs.left, pairs.right])].tolist())
         assert people == set(range(first, last + 1))
         assert len(pairs.label) == 3 * (last - first + 1)
@@ -156,7 +155,7 @@ def test_official_pairs_by_hand(packed: FaceData) -> None:
 
 def test_triplets_by_hand(packed: FaceData) -> None:
     for part, images in (("train", range(24)), ("val", range(24, 32)), ("test", range(32, 40))):
-        pairs = packed.pairs("frontal-triplets", part)  # type: ignore[arg-type]
+        pairs = packed.pairs("frontal-triplets", part)
         assert pairs.triplets is not None
         anchor, positive, negative = pairs.triplets.T
         assert anchor.tolist() == list(images)
@@ -170,7 +169,7 @@ def test_triplets_by_hand(packed: FaceData) -> None:
 
 
 def test_triplets_are_frozen_by_the_seed(packed: FaceData) -> None:
-    def draw(part: Any, seed: int) -> list[list[int]]:
+    def draw(part: Part, seed: int) -> list[list[int]]:
         triplets = packed.pairs("frontal-triplets", part, seed=seed).triplets
         assert triplets is not None
         return [list(triplet) for triplet in triplets.tolist()]
@@ -218,7 +217,7 @@ def test_people_limits_a_part_to_its_first(packed: FaceData) -> None:
     ],
 )
 def test_people_must_leave_both_kinds_of_pair(
-    packed: FaceData, protocol: Any, sentence: str
+    packed: FaceData, protocol: Protocol, sentence: str
 ) -> None:
     with pytest.raises(DataError, match=sentence):
         packed.pairs(protocol, "val", people=1)
@@ -272,7 +271,7 @@ def test_two_swapped_images_of_one_size_are_another_key(copy: Path, packed: Face
     assert load(copy).key != packed.key
 
 
-BREAKS: dict[str, tuple[Callable[[Path], Any], str]] = {
+BREAKS: dict[str, tuple[Callable[[Path], object], str]] = {
     "list line at nothing": (
         lambda f: (f / "Data/Images/002/frontal/01.jpg").unlink(),
         "cfp-dataset: Protocol/Pair_list_F.txt line 3: points at Data/Images/002/frontal/01.jpg, "
@@ -508,7 +507,10 @@ sys.stdin.read()
 """
 
 
-@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="needs Linux's /proc/PID/smaps")
+@pytest.mark.skipif(
+    not Path("/proc/self/smaps").exists(),
+    reason="needs Linux: /proc/PID/smaps says what is shared",
+)
 def test_two_processes_share_one_copy_of_the_pixels(data: FaceData) -> None:
     size = data.pixels("letterbox").nbytes
     with start(TOUCH, data.folder) as one, start(TOUCH, data.folder) as other:
@@ -596,13 +598,12 @@ def test_real_cfp_gives_the_protocols_sizes(real_faces: str, tmp_path: Path) -> 
     assert dataset.problems == []
     counts = np.bincount(dataset.pairs[:, 1], minlength=11)
     assert counts[1:7].sum() == 8400 and counts[7:9].sum() == counts[9:].sum() == 2800
-    data = prepare(
-        real_faces, [], cache=tmp_path, progress=False
-    )  # no geometry: nothing is decoded
+    # No geometry: nothing is decoded.
+    data = prepare(real_faces, [], cache=tmp_path, progress=False)
     test = data.pairs("cfp-pairs", "test")
     # 1,379 + 1,400: 21 of split 09's and 10's FF pairs are there in reverse as well
     assert len(test.label) == 2800 and len(np.unique(data.distinct(test))) == 2779
     for part, people, size in (("train", 300, 3000), ("val", 100, 1000), ("test", 100, 1000)):
-        triplets = data.pairs("frontal-triplets", part).triplets  # type: ignore[arg-type]
+        triplets = data.pairs("frontal-triplets", part).triplets
         assert triplets is not None and len(triplets) == size
         assert len(np.unique(data.person[triplets])) == people

@@ -181,7 +181,7 @@ STORED = {  # from EXIF 2.32: where the picture's top and left are in the stored
 def stored(orientation: int, kind: str, image: Image.Image | None = None) -> bytes:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    array = np.ascontiguousarray(STORED[orientation](np.asarray(image or corners())))  # type: ignore[no-untyped-call]
+    array = np.ascontiguousarray(STORED[orientation](np.asarray(image or corners())))
     how = {
         "PNG": {},
         "WEBP": {"lossless": True},

@@ -51,15 +51,15 @@ def test_a_bf16_nets_verdict_is_computed_in_fp32(
     config = dataclasses.replace(tiny, join=join)
     net = build(config).eval()
     compute_in(net, torch.bfloat16)
-    net.head[-1].bias.data += 8  # type: ignore[index]  # where bf16 has steps of 1 / 16
+    net.head[-1].bias.data += 8  # where bf16 has steps of 1 / 16
     pairs, source = data.pairs("cfp-pairs", "val"), data.pixels("letterbox")
     seen: list[torch.Tensor] = []
-    net.head[-2].register_forward_hook(lambda *call: seen.append(call[-1]))  # type: ignore[index]
+    net.head[-2].register_forward_hook(lambda *call: seen.append(call[-1]))
     odds = log_odds(net, config, source, pairs)
-    last = net.head[-1]  # type: ignore[index]
+    last = net.head[-1]
     hidden, weight, bias = (part.detach().double() for part in (seen[0], last.weight, last.bias))
     expected = (hidden @ weight.T + bias) @ torch.tensor([1.0, -1.0], dtype=torch.float64)
     assert odds == pytest.approx(expected.numpy(), abs=1e-5)
     assert predict(net, config, source, pairs) == pytest.approx(1 / (1 + np.exp(-odds)))
-    rounded = net.head(torch.zeros(1, net.head[0].in_features, dtype=torch.bfloat16))  # type: ignore[index]
+    rounded = net.head(torch.zeros(1, net.head[0].in_features, dtype=torch.bfloat16))
     assert rounded.dtype == torch.bfloat16  # so that is what it would have been

@@ -69,10 +69,7 @@ def test_folds_are_train_validation_and_test_without_overlap() -> None:
 @pytest.mark.parametrize("protocol", ["cfp-pairs", "frontal-triplets"])
 @pytest.mark.parametrize("fold", [0, 1, 10])
 def test_no_person_is_in_two_parts(data: FaceData, protocol: str, fold: int) -> None:
-    parts = [
-        data.pairs(protocol, part, fold=fold)
-        for part in ("train", "val", "test")  # type: ignore[arg-type]
-    ]
+    parts = [data.pairs(protocol, part, fold=fold) for part in ("train", "val", "test")]
     people = [
         set(data.person[np.concatenate([pairs.left, pairs.right])].tolist()) for pairs in parts
     ]
@@ -148,7 +145,7 @@ def test_an_ensemble_is_the_mean_of_its_nets_log_odds(
     files = {name: tmp_path / name / "weights.pt" for name in nets}
     for protocol in ("cfp-pairs", "frontal-triplets"):
         figures = ensemble.ensemble("both", files, data, tmp_path / "both", protocol)
-        val, test = (data.pairs(protocol, part) for part in ("val", "test"))  # type: ignore[arg-type]
+        val, test = (data.pairs(protocol, part) for part in ("val", "test"))
         odds = {}
         for name, one in nets.items():
             net, _, _ = load_model(files[name])

@@ -14,7 +14,7 @@ def test_lites_own_padding_gives_its_packages_values_and_gradients(net: str, sid
     from efficientnet_lite_pytorch import EfficientNet
 
     package = EfficientNet.from_name(net.replace("_", "-")).double().eval()
-    ours = make_trunk(net).net.double().eval()  # type: ignore[union-attr, operator]
+    ours = make_trunk(net).net.double().eval()
     ours.load_state_dict(
         {name: value for name, value in package.state_dict().items() if "_fc" not in name}
     )

@@ -87,7 +87,7 @@ def test_the_seed_decides_the_weights_and_leaves_torch_alone() -> None:
 def embedding(**settings: object) -> TrialConfig:
     """An embedding net that is small to build."""
     more = {"net": "resnet18", "join": "cosine", "loss": "logistic", "embedding": 4, **settings}
-    return TrialConfig.from_dict(more)  # type: ignore[arg-type]
+    return TrialConfig.from_dict(more)
 
 
 def test_an_embedding_net_gives_unit_vectors_and_judges_them_by_cosine() -> None:

@@ -62,7 +62,7 @@ class Draws(TorchDispatchMode):
 def embedding(net: str, **more: Any) -> TrialConfig:
     """An embedding net without dropout, of images as small as it takes."""
     side = 224 if net.startswith(FIXED_SIZE) else 75
-    return TrialConfig(net=net, join="cosine", loss="supcon", image_size=side, **more)  # type: ignore[arg-type]
+    return TrialConfig(net=net, join="cosine", loss="supcon", image_size=side, **more)
 
 
 def without_values(given: TrialConfig) -> SiameseNet:

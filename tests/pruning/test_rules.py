@@ -159,7 +159,7 @@ def test_momentum_is_spent_after_as_many_updates_as_it_takes(
     for number, certain in ((updates - 1, False), (updates, True)):
         each = [number // 20 + (epoch < number % 20) for epoch in range(20)]
         rows = [LIVE] * 10 + [DEAD | {"updates": count} for count in each]
-        history = History(rows, {"weight_decay": 0.0, **settings})  # type: ignore[arg-type]
+        history = History(rows, {"weight_decay": 0.0, **settings})
         assert (dead(history) is not None) == certain
     never = History([DEAD] * 2, {"weight_decay": 0.0, **settings})
     assert dead(never) is not None

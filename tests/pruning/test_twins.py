@@ -59,7 +59,7 @@ def space(
 @functools.cache
 def shares(schedule: str, warmup: float, epochs: int) -> list[float]:
     """The rate at the end of each epoch, as a share of `lr`."""
-    config = TrialConfig(schedule=schedule, warmup=warmup, lr=1.0)  # type: ignore[arg-type]
+    config = TrialConfig(schedule=schedule, warmup=warmup, lr=1.0)
     return [learning_rate(config, (epoch + 0.999) / epochs) for epoch in range(epochs)]
 
 

@@ -47,7 +47,7 @@ def test_the_scores_of_a_net_that_hardly_learned_have_room_for_their_numbers(
 
 def test_long_names_of_nets_have_room_too(drawn: list[Figure]) -> None:
     nets = ["alexnet", "vgg16_bn", "efficientnet_lite0", "resnet18", "mobilenet_v3_large"]
-    rows = [TrialConfig(net=net).to_dict() for net in nets]  # type: ignore[arg-type]
+    rows = [TrialConfig(net=net).to_dict() for net in nets]
     trials = pd.DataFrame(rows).assign(trial=nets, val_acc=0.8, val_acc_low=0.7, val_acc_high=0.9)
     figures.scatter(FILE, trials, ["net", "dropout", "loss"], set())
     FigureCanvasAgg(drawn[0]).draw()

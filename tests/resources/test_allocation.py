@@ -31,7 +31,7 @@ def shares(
     **options: float,
 ) -> Allocation:
     """The shares of a small search on a machine with so many CPUs and GPUs, or on several."""
-    setup = Setup(run=tmp_path, data="", **options)  # type: ignore[arg-type]
+    setup = Setup(run=tmp_path, data="", **options)
     nodes = [Node(*there)] if isinstance(there, tuple) else there
     return Allocation(space(tmp_path, text, resources), setup, nodes)
 

@@ -42,7 +42,7 @@ NETS = "search: {net: [alexnet, vgg16_bn], join: [difference, concat], lr: [1e-3
 def test_only_what_is_open_in_a_search_that_is_long_enough_is_measured(
     tmp_path: Path, text: str, setup: dict[str, float], nodes: list[Node], expected: set[str]
 ) -> None:
-    given = Setup(run=tmp_path, data="", **setup)  # type: ignore[arg-type]
+    given = Setup(run=tmp_path, data="", **setup)
     found = sharing.nets_to_measure(space(tmp_path, NETS + text), given, nodes, drawn=False)
     assert set(found) == expected
     assert {config["join"] for config in found.values()} <= {"concat"}  # the larger head

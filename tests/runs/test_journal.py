@@ -61,7 +61,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> 
     file = tmp_path / "manifest.json"
     write_text(file, "old")
     with pytest.raises(TypeError):
-        write_bytes(file, None)  # type: ignore[arg-type]
+        write_bytes(file, None)
     assert file.read_text() == "old" and os.listdir(tmp_path) == ["manifest.json"]
 
 

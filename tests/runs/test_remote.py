@@ -361,7 +361,7 @@ def test_what_cannot_be_brought_there_is_told_and_kept_here(
 def wait_for(condition: object) -> None:
     """Wait until a condition holds, 10 s at most."""
     deadline = time.monotonic() + 10
-    while not condition() and time.monotonic() < deadline:  # type: ignore[operator]
+    while not condition() and time.monotonic() < deadline:
         time.sleep(0.01)
 
 

@@ -47,7 +47,7 @@ def ran(run: Path, text: str, reuse: tuple[str, ...] = ()) -> Recorder:
     workers = Workers(found, 2)
     while workers.go():
         pass
-    found.ran = workers.ran  # type: ignore[attr-defined]
+    found.ran = workers.ran
     return found
 
 
@@ -234,13 +234,13 @@ def test_what_a_trial_ran_with_is_noted_once_and_decides_its_key(tmp_path: Path)
     class Two(Workers):
         def report(self, trial: Any) -> None:
             told = self.recorder.on_trial_result
-            self.recorder.on_trial_result = (  # type: ignore[method-assign]
-                lambda n, trials, trial, row: told(n, trials, trial, {**row, "ran": ran})
+            self.recorder.on_trial_result = lambda n, trials, trial, row: told(
+                n, trials, trial, {**row, "ran": ran}
             )
             try:
                 super().report(trial)
             finally:
-                self.recorder.on_trial_result = told  # type: ignore[method-assign]
+                self.recorder.on_trial_result = told
 
     workers = Two(started(searched, tmp_path / "run", key=NO_DATA), 1)
     for _ in range(4):  # A starts, and reports all of its three epochs
@@ -282,7 +282,7 @@ def test_weights_are_taken_only_of_the_epoch_that_is_best_here(
     text = "fixed: {epochs: 3}\nsearch: {lr: [1e-5]}\nalgorithm: grid\nprune: false\n"
     searched = dataclasses.replace(space(run, text + f"metric: {metric}\n"), mode=mode)
     table = quiet(searched)
-    table.say = told.append  # type: ignore[method-assign]
+    table.say = told.append
     ran = [{"epoch": 0, "device": "cpu", "threads": 2, "precision": "fp32", "processor": "AVX2"}]
     reusable = {"k": ReusableTrial(lender, "0001", rows, ran)}
     found = started(searched, run, table, key=lambda settings: "k", reusable=reusable)

@@ -109,7 +109,7 @@ def test_angles_stay_within_twenty_degrees() -> None:
 
 def ask(**settings: object) -> TrialConfig:
     """A trial with these settings."""
-    return TrialConfig.from_dict(settings)  # type: ignore[arg-type]
+    return TrialConfig.from_dict(settings)
 
 
 def numbers(images: int, **at: float) -> torch.Tensor:

@@ -113,7 +113,7 @@ def test_a_profile_is_turned_only_where_it_has_no_side_of_its_own(data: FaceData
 def test_each_image_has_its_own_random_numbers(data: FaceData) -> None:
     generator = torch.Generator().manual_seed(0)
     for settings, width in (({}, 3), ({"augment": True}, 3), ({"colour": 0.2}, DRAWS)):
-        made = batches(dataclasses.replace(PEOPLE, **settings), data)  # type: ignore[arg-type]
+        made = batches(dataclasses.replace(PEOPLE, **settings), data)
         chosen, draws = next(made.epoch(generator))
         assert draws.shape == ((12 if settings else 0), width)
         assert len(draws.unique()) == draws.numel() and len(chosen) == 12

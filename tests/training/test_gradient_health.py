@@ -138,7 +138,7 @@ def test_one_unit_that_fires_for_one_image_is_one_of_eight(
 ) -> None:
     # 2 channels × 4 positions; the bright pixel gives 4 · 0.25 · 1 - 0.5 > 0 in the first channel.
     net = Toy(nn.MaxPool2d(2))
-    with torch.inference_mode(), LiveUnits(net) as live:  # type: ignore[arg-type]
+    with torch.inference_mode(), LiveUnits(net) as live:
         for part in images_with_one_bright_pixel().contiguous(memory_format=layout).split(batch):
             net.trunk(part)
     assert live.report()["trunk_live"] == 1 / 8
@@ -146,7 +146,7 @@ def test_one_unit_that_fires_for_one_image_is_one_of_eight(
 
 def test_an_in_place_layer_that_follows_does_not_hide_a_unit() -> None:
     net = Toy(nn.Threshold(100, 0, inplace=True))  # sets to 0 all that is not above 100
-    with torch.inference_mode(), LiveUnits(net) as live:  # type: ignore[arg-type]
+    with torch.inference_mode(), LiveUnits(net) as live:
         assert net.trunk(images_with_one_bright_pixel()).amax() == 0
     assert live.report()["trunk_live"] == 1 / 8
 
@@ -162,10 +162,10 @@ def test_of_the_head_the_layer_with_the_least_live_units_is_told() -> None:
     pairs = torch.tensor([[1.0], [-2.0]])
     # First ReLU: unit 0 fires for the first pair, 1 for the second, 2 for both, 3 never: 3/4.
     # Their sums are 2 and 3, so of the second ReLU unit 2 fires for both and 1 for the second.
-    with torch.inference_mode(), LiveUnits(net) as live:  # type: ignore[arg-type]
+    with torch.inference_mode(), LiveUnits(net) as live:
         net.head(pairs[:1])
     assert live.report()["head_live"] == 1 / 4
-    with torch.inference_mode(), LiveUnits(net) as live:  # type: ignore[arg-type]
+    with torch.inference_mode(), LiveUnits(net) as live:
         for pair in pairs:
             net.head(pair[None])
     assert live.report()["head_live"] == 2 / 4
@@ -175,7 +175,7 @@ def test_an_output_that_is_nan_is_neither_live_nor_dead() -> None:
     images = images_with_one_bright_pixel()
     images[0, 0, 0, 0] = math.nan
     net = Toy()
-    with torch.inference_mode(), LiveUnits(net) as live:  # type: ignore[arg-type]
+    with torch.inference_mode(), LiveUnits(net) as live:
         for image in images:
             net.trunk(image[None])
     assert math.isnan(live.report()["trunk_live"])
@@ -183,7 +183,7 @@ def test_an_output_that_is_nan_is_neither_live_nor_dead() -> None:
 
 def test_without_a_relu_the_share_is_nan_and_the_hooks_go_with_the_with() -> None:
     net = Toy()
-    with pytest.raises(ZeroDivisionError), LiveUnits(net) as live:  # type: ignore[arg-type]
+    with pytest.raises(ZeroDivisionError), LiveUnits(net) as live:
         assert len(net.trunk[3]._forward_hooks) == 1 and not net.trunk[1]._forward_hooks
         net.trunk(images_with_one_bright_pixel())
         raise ZeroDivisionError

@@ -243,7 +243,7 @@ def people_of(tiny: TrialConfig, **settings: object) -> TrialConfig:
         "erase": 0.3,
         "dropout": True,
     }
-    return TrialConfig.from_dict({**tiny.to_dict(), **more, **settings})  # type: ignore[arg-type]
+    return TrialConfig.from_dict({**tiny.to_dict(), **more, **settings})
 
 
 def values(metrics: EpochMetrics) -> str:

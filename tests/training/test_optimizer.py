@@ -34,7 +34,7 @@ def net() -> nn.Sequential:
             nn.Linear(8 * 36, 40),
             nn.ReLU(),
             nn.Linear(40, 2),
-        ).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        ).to(memory_format=torch.channels_last)
 
 
 def batch(seed: int) -> torch.Tensor:

@@ -232,7 +232,7 @@ def test_no_trial_is_suggested_before_there_is_room_for_it(tmp_path: Path) -> No
     running: dict[str, Any] = {}
     searcher = driver.RaySearcher(
         SimpleNamespace(state=SimpleNamespace(running=running, doublings={})), shares
-    )  # type: ignore[arg-type]
+    )
     room = []
     for number in range(5):
         room.append(searcher._room())

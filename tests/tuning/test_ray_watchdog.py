@@ -60,8 +60,8 @@ class Slow(tune.Trainable):
 
 def search_without(daemon: str, run: Path) -> None:
     """Search into `run`, and kill a daemon of this process's own Ray once an epoch is noted."""
-    ray_watchdog.LOOK_SECONDS = 0.2  # type: ignore[misc]
-    ray_watchdog.STUCK_SECONDS = 2.0  # type: ignore[misc]
+    ray_watchdog.LOOK_SECONDS = 0.2
+    ray_watchdog.STUCK_SECONDS = 2.0
     ray_watchdog.SAVE_SECONDS = 2.0  # type: ignore[attr-defined]
     space = load(run / "space.yaml")
     setup = Setup(run=run, data="", cpus=1)

@@ -135,5 +135,5 @@ def test_where_nothing_has_learned_what_was_tried_is_avoided(tmp_path: Path) -> 
             assert len(good._mixture_distribution.weights) == 1  # the prior alone
             assert len(bad._mixture_distribution.weights) == 11
         suggestion = sampler.next()
-        near += bool(suggestion) and 5e-3 < float(suggestion.settings["lr"]) < 5e-2  # type: ignore[union-attr]
+        near += bool(suggestion) and 5e-3 < float(suggestion.settings["lr"]) < 5e-2
     assert near <= 4  # a fifth of the range, in which a draw at random has 4

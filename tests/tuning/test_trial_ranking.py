@@ -17,7 +17,7 @@ from search.tuning.trial_ranking import Progress, TrialEnd, TrialRanking, progre
 
 def order(ranking: TrialRanking, running: dict[int, Progress] | None = None) -> list[int]:
     """The numbers of those that learned, the best first."""
-    return ranking.order(running or {})[0].tolist()  # type: ignore[no-any-return]
+    return ranking.order(running or {})[0].tolist()
 
 
 @pytest.mark.parametrize("mode", ["max", "min"])
@@ -170,5 +170,5 @@ def test_a_net_that_ranks_the_pairs_has_learned_though_it_calls_all_of_them_the_
     went = history([0.5] * 6)
     went.metric = "val_auc"
     for row in went.rows:
-        row["val_auc"] = 0.97  # type: ignore[index]
+        row["val_auc"] = 0.97
     assert progress_of(went, one) == Progress((0.97,) * 6, 12, True, "constant")
