@@ -11,7 +11,7 @@ import pytest
 
 from facesiam import fingerprint
 
-BELOW = {"cli", "errors", "files", "fingerprint", "processes"}
+BELOW = {"cli", "errors", "files", "fingerprint"}
 """What stands below the trainer's packages, or is not of its numbers."""
 
 

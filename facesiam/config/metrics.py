@@ -51,7 +51,7 @@ class EpochMetrics:
     NaN: the head has no ReLU, or an output was NaN."""
     logit_spread: float
     """Highest minus lowest difference of the two logits (first minus second) over the validation
-    pairs; 0: every pair gets the same verdict, equally sure. NaN: a logit is NaN."""
+    pairs; 0: every pair gets the same prediction, equally sure. NaN: a logit is NaN."""
     val_auc: float
     """Chance that a validation pair of the same person scores above one of different people, in
     [0, 1], whatever the threshold. NaN: a logit is NaN."""

@@ -2,7 +2,8 @@
 
 Of AlexNet and VGG-16, the nets of the 2019 study, the convolutions alone are used, arranged to
 compute fast; of the others the whole net but its last layer, which gives one vector an image. A
-new trunk is a line in MODELS.
+new trunk is a name in the type Net of the settings and, where it is not torchvision's, a line in
+MODELS.
 """
 
 from __future__ import annotations

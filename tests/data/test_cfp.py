@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,16 +18,6 @@ from facesiam.data.preparation import prepare
 from facesiam.data.problems import Problem, told
 from facesiam.data.text_files import text_of
 from facesiam.errors import DataError
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_cfp.write(tmp_path_factory.mktemp("tiny") / "cfp-dataset")
-
-
-@pytest.fixture
-def copy(tiny: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(tiny, tmp_path / "cfp-dataset")
 
 
 def load(path: Path) -> FaceData:
@@ -91,11 +80,11 @@ def upper(folder: Path, pattern: str) -> None:
 @pytest.mark.parametrize("dress", DRESSES)
 @pytest.mark.parametrize("zipped", [False, True])
 def test_the_same_lists_in_another_dress(
-    tiny: Path, copy: Path, dress: str, zipped: bool, tmp_path: Path
+    tiny_folder: Path, copy: Path, dress: str, zipped: bool, tmp_path: Path
 ) -> None:
     DRESSES[dress](copy)
     path = tiny_cfp.zipped(copy, tmp_path / "x.zip") if zipped else copy
-    found, expected = (open_dataset(each).read() for each in (path, tiny))
+    found, expected = (open_dataset(each).read() for each in (path, tiny_folder))
     assert found.problems == []
     assert found.person.tolist() == expected.person.tolist()
     assert found.pairs.tolist() == expected.pairs.tolist()

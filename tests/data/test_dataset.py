@@ -30,20 +30,9 @@ from facesiam.errors import DataError
 
 
 @pytest.fixture(scope="module")
-def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_cfp.write(tmp_path_factory.mktemp("tiny") / "cfp-dataset")
-
-
-@pytest.fixture(scope="module")
 def packed(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> FaceData:
     cache = tmp_path_factory.mktemp("cache")
     return prepare(str(tiny_folder), ["squeeze", "letterbox"], cache=cache, progress=False)
-
-
-@pytest.fixture
-def copy(tiny_folder: Path, tmp_path: Path) -> Path:
-    """A copy to break."""
-    return shutil.copytree(tiny_folder, tmp_path / "cfp-dataset")
 
 
 def load(path: Path) -> FaceData:
