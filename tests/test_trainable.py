@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-import hashlib
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from builders import worker_config
-from numpy.typing import NDArray
 
 from facesiam import trainable
 from facesiam.config import TrialConfig
-from facesiam.data.dataset import FaceData, Fetch
-from facesiam.data.fetched_files import local_weights
+from facesiam.data.dataset import FaceData
 from facesiam.device import reproducibility
 from facesiam.evaluation.predict import log_odds
 from facesiam.evaluation.right_pairs import pack
@@ -269,66 +265,6 @@ def test_a_worker_that_is_told_to_end_before_it_has_an_epoch_leaves_nothing(
     assert told == [15, 15]
     trial.writer.flush()
     assert not (tmp_path / "state").exists()
-
-
-def fetching(files: dict[str, bytes], asked: list[str]) -> Fetch:
-    """Hand out what the driver's machine has, and note what was asked for."""
-
-    def fetch(path: Path) -> NDArray[np.uint8]:
-        asked.append(str(path))
-        return np.frombuffer(files[str(path)], np.uint8)
-
-    return fetch
-
-
-def test_weights_of_one_name_and_another_content_are_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("FACESIAM_CACHE", str(tmp_path / "cache"))
-    files, asked = {"/one/alexnet.pth": b"first", "/two/alexnet.pth": b"SECOND"}, []
-
-    def bytes_of(path: str, **more: Any) -> bytes:
-        found = local_weights({"alexnet": path}, fetching(files, asked), **more)["alexnet"]
-        assert Path(found).suffix == ".pth"
-        return Path(found).read_bytes()
-
-    for path, content in [*files.items(), *files.items()]:
-        assert bytes_of(path) == content
-    assert len(list((tmp_path / "cache" / "weights").iterdir())) == 2  # a trial may still read one
-    files["/one/alexnet.pth"] = b"third"  # as after the file was replaced, at the same path
-    assert bytes_of("/one/alexnet.pth") == b"third"
-    asked.clear()  # with the driver's digest nothing is sent that is there already
-    digest = hashlib.sha256(b"third").hexdigest()
-    assert bytes_of("/one/alexnet.pth", contents={"alexnet": digest}) == b"third" and not asked
-
-
-def test_another_file_at_the_drivers_path_is_not_taken_for_the_drivers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A worker has its own site-packages at the driver's path, of another version."""
-    monkeypatch.setenv("FACESIAM_CACHE", str(tmp_path / "cache"))
-    own, asked = tmp_path / "lite0.pth", list[str]()
-    own.write_bytes(b"old")
-    fetch = fetching({str(own): b"new"}, asked)
-    contents = {"net": hashlib.sha256(b"new").hexdigest()}
-    found = local_weights({"net": str(own)}, fetch, contents)["net"]
-    assert Path(found).read_bytes() == b"new" and asked == [str(own)]
-    own.write_bytes(b"new")  # a folder that both see
-    assert local_weights({"net": str(own)}, fetch, contents) == {"net": str(own)}
-    assert local_weights({"net": "/of/the/driver"}, None) == {"net": "/of/the/driver"}
-
-
-def test_a_damaged_copy_in_the_cache_is_fetched_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("FACESIAM_CACHE", str(tmp_path / "cache"))
-    fetch = fetching({"/one/a.pth": b"whole"}, [])
-    contents = {"a": hashlib.sha256(b"whole").hexdigest()}
-    copy = Path(local_weights({"a": "/one/a.pth"}, fetch)["a"])
-    for known in (None, contents):
-        copy.write_bytes(b"who")
-        found = local_weights({"a": "/one/a.pth"}, fetch, known)["a"]
-        assert Path(found) == copy and copy.read_bytes() == b"whole"
 
 
 @pytest.fixture

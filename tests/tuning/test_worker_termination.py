@@ -45,7 +45,7 @@ def test_another_machines_workers_are_signalled_by_the_actor_that_stands_there(
     with subprocess.Popen([sys.executable, "-c", WORKER], stdout=-1, text=True) as worker:
         assert worker.stdout and worker.stdout.readline() == "runs\n"
         monkeypatch.setattr(worker_termination, "worker_of", lambda trial: trial)
-        worker_termination.terminate_workers([None, (node, worker.pid)])  # type: ignore[list-item]
+        worker_termination.terminate_workers([None, (node, worker.pid)])
         assert int(worker.stdout.readline()) == sender
     assert worker.returncode == 0
 
