@@ -43,8 +43,10 @@ spaces/cpu.yaml measured at its start)."""
 SAMPLES = {
     ("frontal-triplets", False): 3000,
     ("cfp-pairs", False): 8400,
+    ("dataset-pairs", False): 8400,
     ("frontal-triplets", True): 600,
     ("cfp-pairs", True): 840,
+    ("dataset-pairs", True): 840,
 }
 """Training triplets or pairs by protocol, of the whole CFP dataset and of the drawn one."""
 PEOPLE_IMAGES = {

@@ -17,6 +17,7 @@ from facesiam.nets.trunks import MODELS
 from facesiam.training.augment import AUGMENTS
 from facesiam.training.optimizer import MOMENTS
 from facesiam.training.schedules import SCHEDULES
+from search.resources.cost import SAMPLES
 
 
 @pytest.mark.parametrize(
@@ -127,6 +128,7 @@ def test_settings_survive_a_dict() -> None:
         ("loss", LOSSES | EMBEDDING_LOSSES),
         ("protocol", AUGMENTS),
         ("protocol", GEOMETRY),
+        ("protocol", dict.fromkeys(protocol for protocol, _ in SAMPLES)),
         ("optimizer", MOMENTS),
         ("schedule", SCHEDULES),
     ],
