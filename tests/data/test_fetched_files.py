@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from facesiam.data.dataset import FaceData, Fetch
+from facesiam.data.dataset import INDEX, FaceData, Fetch
 from facesiam.data.fetched_files import local_data, local_weights
 
 
@@ -28,8 +28,8 @@ def test_images_that_this_machine_does_not_see_are_empty_ones_of_their_number(
     data: FaceData,
 ) -> None:
     unseen, asked = Path("/of/the/driver") / data.key, list[str]()
-    index = str(unseen / "index.npz")
-    fetch = fetching({index: (data.folder / "index.npz").read_bytes()}, asked)
+    index = str(unseen / INDEX)
+    fetch = fetching({index: (data.folder / INDEX).read_bytes()}, asked)
     with local_data(str(unseen), "squeeze", fetch) as folder:
         blank = FaceData(Path(folder))
         assert blank.key == data.key and blank.names == data.names
