@@ -14,7 +14,8 @@ _MARKS = {
     codecs.BOM_UTF16_BE: "utf-16",
 }
 """UTF-32's little-endian mark begins with UTF-16's, so it comes first."""
-_INVISIBLE = "\ufeff\u200b\u2060\x1a\0 \t\xa0"
+INVISIBLE = "\ufeff\u200b\u2060\x1a\0 \t\xa0"
+"""What is no text at a line's or a cell's ends: blanks, marks, a last Ctrl-Z."""
 
 
 def text_of(content: bytes) -> str:
@@ -34,5 +35,5 @@ def lines_of(content: bytes) -> Iterator[tuple[int, str]]:
     """Yield (number from 1, text without blanks around it) of each line that is not empty."""
     # Not splitlines(), which ends lines where no editor does, at a form feed for one.
     for number, line in enumerate(re.split(r"\r\n|\r|\n", text_of(content)), 1):
-        if text := line.strip(_INVISIBLE):
+        if text := line.strip(INVISIBLE):
             yield number, text
