@@ -88,6 +88,8 @@ def test_questions_about_paths_that_have_no_answer(tmp_path: Path) -> None:
     assert not files.exists(tmp_path / "none") and files.is_dir(tmp_path)
     (tmp_path / "broken").symlink_to("none")
     assert files.exists(tmp_path / "broken") and not files.is_file(tmp_path / "broken")
+    (tmp_path / "folder").symlink_to(tmp_path)
+    assert files.is_dir(tmp_path / "folder") and not files.is_file(tmp_path / "folder")
     for ask in (files.exists, files.is_dir, files.is_file):
         with pytest.raises(FileError, match="too long"):
             ask(tmp_path / ("x" * 300))
