@@ -44,6 +44,10 @@ def test_epochs_of_the_space_cap_the_runs(capsys: pytest.CaptureFixture[str]) ->
         ([str(CODE2), "--figure", "replay.xyz"], "--figure replay.xyz: must end in .png"),
         ([str(CODE2), "--figure", "/none/r.png"], "--figure /none/r.png: cannot be written"),
         ([str(CODE2), "--json", "/"], "--json /: is a folder"),
+        (
+            [str(CODE2), "--set", "epochs=10", "--late", "10"],
+            "--late 10: must be below the 10 epochs of the longest trial",
+        ),
     ],
 )
 def test_wrong_input_is_told_in_a_sentence(

@@ -136,6 +136,15 @@ def test_no_epoch_yet_is_said_but_failures_are_shown(
     assert "out of memory" in capsys.readouterr().out
 
 
+def test_a_run_whose_first_trial_has_not_started_is_said_to_be_one(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (run / "manifest.json").write_text("{}")
+    (run / "trials.jsonl").unlink()
+    assert results.main([str(run)]) == 2
+    assert capsys.readouterr().err == f"{run}: no trial has started yet\n"
+
+
 @pytest.mark.parametrize("top", ["0", "-1", "many", "1.5"])
 def test_top_must_count(run: Path, top: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:

@@ -243,6 +243,25 @@ def test_no_trial_is_suggested_before_there_is_room_for_it(tmp_path: Path) -> No
     assert not searcher._room()
 
 
+def test_a_machine_that_joins_gets_trials_and_somebody_who_can_end_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched = space(tmp_path, "search: {lr: {low: 1e-4, high: 1e-2}}\nresources: {cpus: 1}\n")
+    setup = Setup(run=tmp_path, data="", address="auto")
+    searcher = driver.RaySearcher(
+        SimpleNamespace(),
+        Allocation(searched, setup, [Node(4, 0)]),
+    )
+    stood: list[str] = []
+    monkeypatch.setattr(driver, "stand_ready", lambda: stood.append("ready"))
+    monkeypatch.setattr(driver, "machines", lambda: [Node(4, 0), Node(2, 0)])
+    searcher._count_machines()
+    assert (searcher.shares.concurrent, stood) == (4, [])  # it has just been counted
+    searcher.counted -= 60
+    searcher._count_machines()
+    assert (searcher.shares.concurrent, stood) == (6, ["ready"])
+
+
 @contextmanager
 def watched(*folders: Path) -> Iterator[list[list[int]]]:
     """The sizes of the files in these folders, again and again while the block runs."""
