@@ -96,7 +96,7 @@ def _fit(tuner: tune.Tuner, recorder: Recorder, on_ray_death: Callable[[str], in
     try:
         with (
             recorder.table,
-            on_signals(recorder, recorder.space.minutes),
+            on_signals(recorder, recorder.space.minutes, recorder.table.say),
             ray_watchdog.watched(recorder, on_ray_death),
         ):
             tuner.fit()

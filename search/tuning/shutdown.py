@@ -32,7 +32,9 @@ def end_now() -> None:
 
 
 @contextmanager
-def on_signals(recorder: Stoppable, minutes: float = 0.0) -> Iterator[None]:
+def on_signals(
+    recorder: Stoppable, minutes: float = 0.0, say: Callable[[str], None] | None = None
+) -> Iterator[None]:
     """Within this context a first signal halts the search, and a second one ends it at once.
 
     No trial of a halted search starts. Each that runs saves its state after its current step, and
@@ -41,6 +43,8 @@ def on_signals(recorder: Stoppable, minutes: float = 0.0) -> Iterator[None]:
     Args:
         recorder: of the search.
         minutes: time after which the search is halted as by a signal; 0: never.
+        say: is told of a first signal, on a thread of its own: a signal may come while the main
+            one writes; None: nobody is.
     """
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread has signals
@@ -51,7 +55,14 @@ def on_signals(recorder: Stoppable, minutes: float = 0.0) -> Iterator[None]:
             if number == signal.SIGHUP:  # the shell and the system may both send one
                 return
             raise KeyboardInterrupt
-        halt(StopReason(WORDS[signal.Signals(number)]))
+        word = WORDS[signal.Signals(number)]
+        halt(StopReason(word))
+        if say:
+            text = (
+                f"{word}: the running trials save their states, in {SAVE_SECONDS:g} s at most; "
+                "a second Ctrl-C ends at once"
+            )
+            threading.Thread(target=say, args=(text,), daemon=True).start()
 
     def on_alarm(_number: int, _frame: Any) -> None:
         if recorder.stop:

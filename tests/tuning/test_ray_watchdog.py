@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import queue
 import signal
 import socket
 import subprocess
@@ -190,6 +191,15 @@ def test_a_dropped_connection_halts_as_a_sigterm_does(monkeypatch: pytest.Monkey
         assert signal.getsignal(hup) is signal.SIG_IGN
     finally:
         signal.signal(hup, before)
+
+
+def test_a_first_signal_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The states are saved for seconds, in which the user would press Ctrl-C again."""
+    monkeypatch.setattr(shutdown, "terminate_workers", lambda trials: None)
+    said: queue.Queue[str] = queue.Queue()
+    with on_signals(SimpleNamespace(stop=None, trials={}), say=said.put):  # type: ignore[arg-type]
+        signal.raise_signal(signal.SIGINT)
+    assert said.get(timeout=60).startswith("interrupted: the running trials save their states")
 
 
 if __name__ == "__main__":
