@@ -100,7 +100,9 @@ def _kind(settings: Mapping[str, Value], odds: Odds) -> Kind:
 
 
 def _dead(space: SearchSpace, kind: Kind) -> str | None:
-    return "nothing is certain under weight_decay" if kind.decays else None
+    if not kind.decays:
+        return None
+    return "weight_decay changes a net without a gradient too, so none is certain to stay dead"
 
 
 def _chance(space: SearchSpace, kind: Kind, odds: Odds) -> str | None:
@@ -124,8 +126,8 @@ def _chance(space: SearchSpace, kind: Kind, odds: Odds) -> str | None:
                 return None
     slow = ", at a learning rate below all that are on record" if kind.pace < 1 else ""
     return (
-        f"{planned} epoch{'s' * (planned != 1)}{_course(kind)} tell too little for the recorded "
-        f"runs' odds{slow}"
+        f"a net at chance may begin to learn in any of {planned} epoch{'s' * (planned != 1)}"
+        f"{_course(kind)}, by the recorded runs' odds{slow}"
     )
 
 
@@ -141,7 +143,7 @@ def _plateau(space: SearchSpace, kind: Kind) -> str | None:
         if still >= patience - 1e-9 and schedule_progress.settled(kind.settings, epochs, planned):
             return None
     return (
-        f"a patience of {patience} epochs is not over before the last of {planned}{_course(kind)}"
+        f"a trial of {planned} epochs{_course(kind)} ends before a patience of {patience} is over"
     )
 
 
@@ -154,10 +156,8 @@ def _asha(space: SearchSpace, kind: Kind) -> str | None:
     age = before * space.max_epochs() / planned if shares else before
     if age >= asha["grace"]:
         return None
-    return (
-        f"a grace of {asha['grace']} epochs is not over before the last of {planned}"
-        f"{_course(kind)}"
-    )
+    grace = asha["grace"]
+    return f"a trial of {planned} epochs{_course(kind)} ends before a grace of {grace} is over"
 
 
 def _course(kind: Kind) -> str:
