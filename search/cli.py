@@ -12,7 +12,7 @@ from facesiam.config import TrialConfig
 from facesiam.config.settings import number, positive, random_seed
 from facesiam.errors import masked
 from search.space.file_models import ALGORITHMS
-from search.space.run_options import RunOptions
+from search.space.run_options import RESULTS, RunOptions
 
 
 def read_options(arguments: Sequence[str] | None = None) -> RunOptions:
@@ -33,22 +33,32 @@ def parser() -> argparse.ArgumentParser:
         prog=cli.program("search.run"),
         description="Run the search that a space file describes.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="settings for --set:\n"
+        epilog="settings for --set, with their defaults (meanings: docs/space-file.md):\n"
         + "\n".join(f"  {name} ({default})" for name, default in TrialConfig().to_dict().items()),
     )
-    parser.add_argument("space", help="space file, such as spaces/code2.yaml")
-    parser.add_argument("--data", help="CFP zip, its folder, or the word drawn")
-    parser.add_argument("--weights", help="file or folder of ImageNet weights, no download")
-    parser.add_argument("--name", help="name of the run (the space's)")
     parser.add_argument(
-        "--out", default="ray_results", help="folder or URL of the runs (ray_results)"
+        "space",
+        metavar="SPACE",
+        help="space file, such as spaces/code2.yaml, or code2 for that one",
     )
-    parser.add_argument("--algorithm", choices=ALGORITHMS, help="over what the space says")
+    parser.add_argument("--data", help="CFP zip, its folder, or the word drawn")
+    parser.add_argument(
+        "--weights", help="file or folder of ImageNet weights, instead of a download"
+    )
+    parser.add_argument("--name", help="name of the run and its folder (that of the space file)")
+    parser.add_argument("--out", default=RESULTS, help="folder or URL of the runs (ray_results)")
+    parser.add_argument("--algorithm", choices=ALGORITHMS, help="instead of the space file's")
     parser.add_argument("--rows", help="run only these of the space's rows, such as A,B")
     parser.add_argument("--trials", type=positive, help="number of trials, for random and tpe")
-    parser.add_argument("--minutes", type=_amount, help="halt after so long; --resume goes on")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="fix a setting"
+        "--minutes", type=_amount, help="stop after so many minutes; --resume goes on for as many"
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="fix a setting, such as lr=1e-4; may be repeated",
     )
     parser.add_argument("--seed", type=random_seed, help="seed of the search")
     _add_execution(parser)
@@ -57,11 +67,18 @@ def parser() -> argparse.ArgumentParser:
 
 def _add_execution(parser: argparse.ArgumentParser) -> None:
     """Add what the trials run on, and the earlier runs that they go on from."""
-    parser.add_argument("--concurrent", type=positive, help="trials at once (as many as fit)")
-    parser.add_argument("--cpus", type=positive, help="CPUs a trial")
-    parser.add_argument("--gpus", type=_amount, help="GPUs a trial, such as 0.5")
-    parser.add_argument("--address", help="Ray cluster: auto or HOST:PORT (a Ray of its own)")
-    parser.add_argument("--resume", action="store_true", help="go on with a run of this name")
+    parser.add_argument(
+        "--concurrent", type=positive, help="trials that run at once (as many as fit)"
+    )
+    parser.add_argument("--cpus", type=positive, help="CPUs of each trial")
+    parser.add_argument("--gpus", type=_amount, help="GPUs of each trial, such as 0.5")
+    parser.add_argument(
+        "--address",
+        help="Ray cluster: auto or HOST:PORT (without it, Ray is started on this machine)",
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with the run of this name, or extend it"
+    )
     parser.add_argument(
         "--reuse",
         action="append",
@@ -74,8 +91,8 @@ def _add_execution(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="RUN",
-        help="have TPE begin with the scores of an earlier run, or of the 2019 study's rows: the "
-        "word documents",
+        help="have TPE begin with the scores of an earlier run, or, with the word documents "
+        "instead of RUN, of the 2019 study's rows",
     )
     parser.add_argument(
         "--ablate",

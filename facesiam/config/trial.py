@@ -249,8 +249,20 @@ def is_calibrated(settings: Mapping[str, Value]) -> bool:
     return settings.get("join") in EMBEDDING_JOINS or bool(settings.get("calibrate"))
 
 
+_USUAL_NAMES = {
+    "backbone": "net",
+    "learning_rate": "lr",
+    "model": "net",
+    "scheduler": "schedule",
+    "wd": "weight_decay",
+}
+"""Settings by what other programs call them, where the spelling alone does not tell."""
+
+
 def unknown_setting(name: str) -> str:
     """Say that ``name`` is no setting, with the nearest one that is."""
+    if name in _USUAL_NAMES:
+        return f"{name}: not a setting; did you mean {_USUAL_NAMES[name]}?"
     return f"{name}: not a setting" + did_you_mean(name, SETTINGS)
 
 

@@ -82,6 +82,7 @@ def _beginning(path: Path) -> bytes:
     try:
         if not files.is_file(path):
             what = "not a file" if files.exists(path) else "no such weights file"
+            what = "a folder; give a file of weights in it" if files.is_dir(path) else what
             raise WeightsError(f"{path}: {what}")
         with path.open("rb") as file:
             start = file.read(64)

@@ -5,10 +5,10 @@ A folder that is no run, or a damaged file, is a RunError of one sentence.
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 
 from facesiam.config import TrialConfig
-from facesiam.config.settings import did_you_mean
 from facesiam.config.trial import recorded
 from facesiam.errors import ConfigError, FileError, MissingFileError, UserError
 from facesiam.files import exists, is_dir
@@ -16,6 +16,7 @@ from search.runs import journal, json_files
 from search.runs.json_files import Manifest
 from search.runs.line_format import TRIALS, EpochLine, JournalError, TrialLine
 from search.space import SearchSpace, load
+from search.space.run_options import RESULTS
 
 MANIFEST, SPACE, WARM_START = "manifest.json", "space.yaml", "prior.json"
 """Files of a run besides its journal."""
@@ -120,4 +121,13 @@ def _runs_in(folder: Path) -> list[str]:
 
 
 def _nearest(folder: Path) -> str:
-    return did_you_mean(folder.name, _runs_in(folder.parent))
+    """Return a hint at a run of that name in the default folder, or of a similar name."""
+    inside = folder.parent / RESULTS
+    if folder.name in _runs_in(inside):
+        return f"; did you mean {inside / folder.name}?"
+    for place in (folder.parent, inside):
+        runs = _runs_in(place)
+        later = [run for run in runs if run.startswith(f"{folder.name}-")]  # named by time
+        if near := later[-1:] or get_close_matches(folder.name, runs, n=1):
+            return f"; did you mean {near[0] if place == folder.parent else place / near[0]}?"
+    return ""

@@ -20,6 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("files", nargs="*", metavar="FILE", help="space file to check")
     parser.add_argument("--schema", action="store_true", help="print the JSON schema instead")
     options = parser.parse_args(arguments)
+    if not (options.files or options.schema):
+        parser.error("give a FILE to check, or --schema")
     return cli.run(lambda: _main(options))
 
 
@@ -33,10 +35,8 @@ def _main(options: argparse.Namespace) -> int:
     for file in options.files:
         try:
             space = load(shipped.space_file(file), strict=True)
-            print(
-                f"{file}: {space.size() or 'infinitely many'} configurations, "
-                f"{len(space.rows)} rows"
-            )
+            rows = f", {len(space.rows)} rows" if space.rows else ""
+            print(f"{file}: fine; {space.size() or 'infinitely many'} configurations{rows}")
         except SpaceError as error:
             cli.say(str(error))
             wrong = 2

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+RESULTS = "ray_results"
+"""The folder of the runs where a command names none."""
+
 
 @dataclass(frozen=True)
 class RunOptions:
@@ -18,7 +21,7 @@ class RunOptions:
     data: str | None = None
     weights: str | None = None
     name: str | None = None
-    out: str = "ray_results"
+    out: str = RESULTS
     """Folder or URL of the runs."""
     algorithm: str | None = None
     rows: str | None = None

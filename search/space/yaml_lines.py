@@ -242,6 +242,6 @@ def _holds(folder: Path) -> str:
 def _nearest(path: Path) -> str:
     if not path.parent.is_dir():
         return shipped.near(path) or f"; there is no folder {path.parent}"
-    there = {p.name: p for p in (*path.parent.glob("spaces/*.yaml"), *path.parent.glob("*.y*ml"))}
-    near = get_close_matches(path.name, there, n=1)
+    there = {p.stem: p for p in (*path.parent.glob("spaces/*.yaml"), *path.parent.glob("*.y*ml"))}
+    near = get_close_matches(path.stem, there, n=1)  # `.yaml` alone would make all names alike
     return f"; did you mean {there[near[0]]}?" if near else shipped.near(path)

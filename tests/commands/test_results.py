@@ -125,6 +125,21 @@ def test_a_missing_run_is_one_sentence_and_exit_2(
     assert err == f"{run.parent / 'code3'}: no such run folder; did you mean code2?\n"
 
 
+@pytest.mark.parametrize("given", ["demo-2", "demo", "dem0-2"])
+def test_a_bare_name_leads_to_the_run_in_the_default_folder(
+    tmp_path: Path,
+    given: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("demo-1", "demo-2"):
+        write_run(tmp_path / "ray_results" / name, [trial("0001", "running")], [])
+    monkeypatch.chdir(tmp_path)
+    assert results.main([given]) == 2
+    said = f"{given}: no such run folder; did you mean ray_results/demo-2?\n"
+    assert capsys.readouterr().err == said
+
+
 def test_no_epoch_yet_is_said_but_failures_are_shown(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

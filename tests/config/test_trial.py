@@ -76,6 +76,8 @@ def test_all_problems_are_told_at_once() -> None:
 def test_an_unknown_setting_names_the_nearest() -> None:
     with pytest.raises(ConfigError, match="optimiser: not a setting; did you mean optimizer?"):
         TrialConfig.from_dict({"optimiser": "adam"})
+    with pytest.raises(ConfigError, match=r"learning_rate: not a setting; did you mean lr\?"):
+        TrialConfig.from_dict({"learning_rate": 0.1})
 
 
 def test_settings_that_contradict_each_other_are_refused() -> None:

@@ -253,7 +253,7 @@ def test_what_a_file_is_instead_is_said(tmp_path: Path, raw: bytes, sentence: st
     (tmp_path / "w.pth").write_bytes(raw)
     with pytest.raises(WeightsError, match=re.escape(sentence)):
         read_weights(tmp_path / "w.pth")
-    with pytest.raises(WeightsError, match="not a file"):
+    with pytest.raises(WeightsError, match="a folder; give a file of weights in it"):
         read_weights(tmp_path)
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(WeightsError, match="not a file"):  # and does not wait for a writer

@@ -643,6 +643,8 @@ def test_a_path_that_is_no_file_names_the_nearest(
         "spaces/cod2.yaml: no such file; did you mean spaces/code2.yaml?"
     )
     assert message("code1.yaml") == "code1.yaml: no such file; did you mean spaces/code1.yaml?"
+    lone = tmp_path / "spaces" / "c.yaml"  # no name but its ending is like it
+    assert message(lone) == f"{lone}: no such file"
     assert message("spaces/other.txt") == "spaces/other.txt: no such file"
     assert message("spacez/a.yaml") == "spacez/a.yaml: no such file; there is no folder spacez"
     assert message("spaces") == (

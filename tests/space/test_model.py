@@ -654,6 +654,10 @@ def test_checking_from_the_command_line(
     bad.write_text("serach: 1\nfixed: {lr: 1}\n")
     assert main([str(good), str(bad)]) == 2
     out, err = capsys.readouterr()
-    assert out == f"{good}: 2 configurations, 0 rows\n"
+    assert out == f"{good}: fine; 2 configurations\n"
     assert err.startswith(f"{bad}: 1 problem\n  line 1  serach:")
     assert main([str(good)]) == 0
+    with pytest.raises(SystemExit) as nothing:
+        main([])
+    assert nothing.value.code == 2
+    assert "give a FILE to check, or --schema" in capsys.readouterr().err

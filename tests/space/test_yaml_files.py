@@ -231,7 +231,7 @@ def test_odd_surroundings_make_no_traceback(tmp_path: Path, around: str, end: st
     assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
     assert done.returncode == 2
     if end in ("", "no stdin"):
-        assert done.stdout == f"{good}: 2 configurations, 0 rows\n"
+        assert done.stdout == f"{good}: fine; 2 configurations\n"
     if end == "full":
         assert done.stderr == "No space left on device\n"
     elif end != "closed":
