@@ -7,6 +7,7 @@ imported after the space file and the options have been checked: a mistake is re
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Iterator
@@ -220,6 +221,9 @@ def show(outcome: Outcome, console: Console) -> int:
         from search.report.page import report
 
         _say(console, f"report: {_short(report([search.setup.run]))}")
+    if not stop and not outcome.failed:
+        where = search.setup.storage or _short(search.setup.run)
+        _say(console, f"test its best trial: python -m search.retrain {shlex.quote(where)}")
     return cli.SOME_FAILED if outcome.failed else cli.DONE
 
 
@@ -238,7 +242,7 @@ def _show_results(search: Search, console: Console) -> None:
         _say(console, "no trial has started")
     if (size := search.space.size()) is not None and search.space.algorithm != "rows":
         ended = [trial for trial in known.values() if trial["status"] in ("done", "stopped")]
-        _say(console, f"explored {len(ended)} of {size}")
+        _say(console, f"explored {len(ended)} of {size} configurations")
     _say(console, f"run: {search.setup.storage or _short(run)}")
 
 

@@ -44,7 +44,10 @@ def measure(
         node = next(node for node in nodes if node.gpus >= 1 or not gpu)
         cores = node.cpus // max(1.0, node.gpus if gpu else 1.0)
         device = "a GPU" if gpu else "the cores"
-        say(f"{net}: how many trials share {device}? (measured once, kept in the cache)")
+        say(
+            f"{net}: how many trials at once are best on {device}? (measured once, in about a "
+            "minute; then known from the cache)"
+        )
         share = probe(settings, max(1, int(cores)), gpu)
         at_once[net] = share.best.at_once
         for line in _lines(net, share, gpu):

@@ -143,7 +143,7 @@ class LiveTable:
         if self.best:
             parts.append(f"best {self.metric} {_figure(self.best[0])} ({self.best[1]})")
         left = self._seconds_left()
-        if left is not None:
+        if left:
             parts.append(f"about {human_seconds(left)} left")
         return " · ".join(parts)
 

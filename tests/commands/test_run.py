@@ -551,7 +551,7 @@ def test_minutes_that_are_over_before_a_trial_starts_leave_a_run_to_go_on_with(
     argv = [str(space), "--data", str(faces), "--out", str(tmp_path), "--minutes", "0.0001"]
     assert main(argv) == 0
     said = capsys.readouterr().out
-    assert "no trial has started\nexplored 0 of 4\n" in said
+    assert "no trial has started\nexplored 0 of 4 configurations\n" in said
     assert f"go on with:\n  python -m search.run {' '.join(argv)} --resume\n" in said
     noted = json.loads((tmp_path / "small" / "manifest.json").read_text())
     assert noted["command"] == f"python -m search.run {' '.join(argv)}"
