@@ -1,7 +1,9 @@
-"""Predict whether two faces are one person: ``python -m facesiam.demo WEIGHTS [IMAGE_A IMAGE_B]``.
+"""Predict whether two faces are one person.
 
-With two images, their prediction is drawn. Without, pairs of the test split are, as in the 2019
-study: a row of different people, then a row of the same person, with the test accuracy above.
+With two images, a picture of both with the prediction is written. Without, a picture of pairs of
+the test split is, as in the 2019 study: a row of different people, then a row of the same person,
+with the test accuracy above. A net knows such faces as it was trained on: one of drawn faces
+cannot tell people on photographs apart.
 """
 
 from __future__ import annotations
@@ -134,7 +136,7 @@ def predict_test_pairs(
     low, high = wilson(round(right * count), count)
     title = (
         f"Test accuracy {100 * right:.1f} % [{100 * low:.1f}, {100 * high:.1f}] of {len(odds)} "
-        "pairs" + (f", {count} of them different" if count < len(odds) else "")
+        "pairs" + (f", {count} of them distinct" if count < len(odds) else "")
     )
     rng = np.random.default_rng(options.seed)
     rows = []
@@ -202,7 +204,12 @@ def _fitted(path: Path, config: TrialConfig) -> Image.Image:
 
 def _parser() -> argparse.ArgumentParser:
     parser = cli.Parser(prog=cli.program("facesiam.demo"), description=__doc__)
-    parser.add_argument("weights", help="weights.pt of search.retrain, or of a run's best trial")
+    parser.add_argument(
+        "weights",
+        metavar="WEIGHTS",
+        help="file of weights: weights/TRIAL.pt in a run folder, or the weights.pt that "
+        "search.retrain wrote",
+    )
     parser.add_argument("images", nargs="*", metavar="IMAGE", help="two images to compare")
     parser.add_argument("--data", help="CFP zip, its folder, or the word drawn, for test pairs")
     parser.add_argument("--pairs", type=positive, default=4, help="pairs a row (4)")

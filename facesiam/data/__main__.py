@@ -25,7 +25,9 @@ def main(arguments: list[str] | None = None) -> int:
     fetch.add_argument("--to", type=Path, metavar="DIR", help="default: the cache, %(default)s")
     fetch.set_defaults(to=cache_root())
     look = commands.add_parser("check", help="count what is there and name what is wrong")
-    look.add_argument("path", help="the CFP zip, its extracted folder, or the word drawn")
+    look.add_argument(
+        "path", metavar="ZIP", help="the CFP zip, its extracted folder, or the word drawn"
+    )
     look.add_argument(
         "--format", choices=FORMATS, metavar="NAME", help=f"of {', '.join(FORMATS)}: recognised"
     )

@@ -1,4 +1,4 @@
-"""Train a trial of a run again and test its best epoch: ``python -m search.retrain RUN``.
+"""Train a trial of a run again and test its best epoch.
 
 With `--protocol` it is tested on other pairs as well, cfp-10fold being CFP's own ten folds: ten
 trainings. With `--ensemble N` nothing is trained: the scores of the N best trials, with the
@@ -51,7 +51,7 @@ def _folds(text: str) -> tuple[int, ...]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = cli.Parser(prog=cli.program("search.retrain"), description=__doc__)
-    parser.add_argument("run", help="run folder, such as ray_results/code2")
+    parser.add_argument("run", metavar="RUN", help="run folder, such as ray_results/code2")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--rank", type=positive, default=1, help="place in the table (1)")
     which.add_argument("--trial", help="id of the trial, instead of its rank")
