@@ -179,6 +179,7 @@ def test_a_search_leaves_everything_and_its_name_is_taken(
     said = capsys.readouterr().out
     run = out / "small"
     assert "rank" in said and f"report: {run / 'report' / 'report.md'}" in said
+    assert said.endswith(f"\ntest its best trial: python -m search.retrain {run}\n")
     for name in (
         "space.yaml",
         "manifest.json",
