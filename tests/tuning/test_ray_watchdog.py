@@ -197,7 +197,7 @@ def test_a_first_signal_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     """The states are saved for seconds, in which the user would press Ctrl-C again."""
     monkeypatch.setattr(shutdown, "terminate_workers", lambda trials: None)
     said: queue.Queue[str] = queue.Queue()
-    with on_signals(SimpleNamespace(stop=None, trials={}), say=said.put):  # type: ignore[arg-type]
+    with on_signals(SimpleNamespace(stop=None, trials={}), say=said.put):
         signal.raise_signal(signal.SIGINT)
     assert said.get(timeout=60).startswith("interrupted: the running trials save their states")
 
