@@ -6,7 +6,6 @@ import importlib.util
 import re
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -55,14 +54,22 @@ def _anchors(page: Path) -> set[str]:
 def options() -> dict[str, set[str]]:
     """The options of each command, by its module, as its --help has them."""
 
-    def asked(module: str) -> set[str]:
-        command = [sys.executable, "-m", module, "--help"]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-        return set(OPTION.findall(done.stdout))
-
     modules = ["search", *(module for module, _ in COMMANDS.values())]
-    with ThreadPoolExecutor(2) as pool:
-        return dict(zip(modules, pool.map(asked, modules), strict=True))
+    # In one process, as what they import takes seconds.
+    code = (
+        "import runpy, sys\n"
+        "for module in sys.argv[1:]:\n"
+        "    sys.argv = [module, '--help']\n"
+        "    print('\\0')\n"
+        "    try:\n"
+        "        runpy.run_module(module, run_name='__main__')\n"
+        "    except SystemExit as ended:\n"
+        "        assert not ended.code, module\n"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", code, *modules]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    texts = done.stdout.split("\0\n")[1:]
+    return {module: set(OPTION.findall(text)) for module, text in zip(modules, texts, strict=True)}
 
 
 @pytest.mark.parametrize("name", NAMES)
