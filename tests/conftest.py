@@ -89,7 +89,7 @@ def real_faces() -> str:
     return str(CFP)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny() -> TrialConfig:
     """A trial of seconds."""
     return TrialConfig.from_dict(TINY)
