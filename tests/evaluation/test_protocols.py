@@ -26,7 +26,7 @@ from facesiam.training.loop import Training
 from search.report import evaluation
 
 PEOPLE = {
-    "net": "resnet18",
+    "net": "squeezenet1_1",
     "join": "cosine",
     "loss": "logistic",
     "embedding": 8,
