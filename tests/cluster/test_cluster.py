@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from builders import CFP, ROOT
+from builders import ROOT
 from nodes import Cluster
 from soak import Soak
 
@@ -25,7 +25,7 @@ from search.runs.journal import read_epochs, read_trials
 @pytest.mark.parametrize(
     ("storage", "trials", "kills", "kinds"),
     [
-        ("folder", 4, 2, ("driver",)),
+        ("folder", 3, 1, ("driver",)),
         ("s3", 4, 2, ("machine", "driver")),
         pytest.param("folder", 6, 3, ("driver",), marks=pytest.mark.slow),
         pytest.param("s3", 6, 2, ("machine", "driver"), marks=pytest.mark.slow),
@@ -52,9 +52,10 @@ def test_whatever_dies_every_trial_ends_once_and_no_more_than_an_epoch_is_lost(
 def test_preemption_saves_the_trials_of_every_machine_within_their_epochs(
     tmp_path: Path, faces: Path
 ) -> None:
-    with Soak(tmp_path, trials=3, seed=2, faces=faces) as soak:
+    with Soak(tmp_path, trials=2, seed=2, faces=faces) as soak:
         text = soak.space.read_text()  # on busy cores the signal comes late: into long epochs
-        soak.space.write_text(text.replace("batch_size: 4", "batch_size: 1"))
+        text = text.replace("batch_size: 4", "batch_size: 1, people: 8")
+        soak.space.write_text(text.replace("epochs: 6", "epochs: 4"))
         driver = soak.start()
         while driver.poll() is None and not two_run(soak.run):
             time.sleep(0.02)
@@ -83,10 +84,10 @@ def two_run(run: Path) -> bool:
 
 UNEQUAL = """
 fixed: {image_size: 64, hidden: 16, batch_size: 8, people: 4, epochs: 1, protocol: cfp-pairs}
-search: {net: [alexnet, vgg16_bn], lr: [1e-4, 1e-3]}
+search: {net: [alexnet, squeezenet1_1], lr: [1e-4, 1e-3]}
 algorithm: grid
 prune: false
-resources: {cpus: 1, per_net: {vgg16_bn: {cpus: 2}}}
+resources: {cpus: 1, per_net: {squeezenet1_1: {cpus: 2}}}
 """
 
 
@@ -124,7 +125,7 @@ def test_unequal_machines_run_what_fits_them_and_a_folder_of_ones_own_is_refused
     assert runs[-1].returncode == 0, said[-1]
     lines = read_trials(tmp_path / "shared" / "unequal").values()
     assert [line["status"] for line in lines] == ["done"] * 4
-    wide = {line["machine"] for line in lines if line["settings"]["net"] == "vgg16_bn"}
+    wide = {line["machine"] for line in lines if line["settings"]["net"] == "squeezenet1_1"}
     assert wide == {two.address}
 
 
@@ -167,10 +168,13 @@ print(repr((touched, memory)))
 
 
 @pytest.mark.timeout(400)
+@pytest.mark.parametrize("real", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_three_trials_on_a_machine_without_the_data_share_one_copy_of_the_pixels(
-    tmp_path: Path, data: FaceData
+    tmp_path: Path, data: FaceData, request: pytest.FixtureRequest, real: bool
 ) -> None:
-    packed = prepare(CFP, ["squeeze"], progress=False) if CFP else data
+    packed = data
+    if real:  # a gigabyte of them
+        packed = prepare(request.getfixturevalue("real_faces"), ["squeeze"], progress=False)
     size = packed.pixels("squeeze").nbytes
     hidden = [ROOT / "search", ROOT / "facesiam", packed.folder]
     with Cluster(tmp_path, hidden=hidden, store=int(1.2 * size) + 200 * 2**20) as cluster:
