@@ -173,6 +173,7 @@ def test_a_search_leaves_everything_and_its_name_is_taken(
     monkeypatch.setenv("FACESIAM_CACHE", str(data.folder.parent))
     out = tmp_path / "runs"
     argv = [str(space), "--data", str(faces), "--out", str(out), "--set", "epochs=2"]
+    argv += ["--set", "people=8"]
     # 1e9 is above lr's bound, so the trial that diverges comes by its loss: Adam at lr 10.
     space.write_text(SPACE.replace("1e-4]", "10]"))
     assert main([*argv, "--report"]) == 0
@@ -320,7 +321,7 @@ def test_when_its_time_is_up_a_search_halts_and_goes_on_later(
 
     after_each_result(monkeypatch, soon)
     argv = [str(space), "--data", str(faces), "--out", str(tmp_path / "runs"), "--rows", "A,B"]
-    argv += ["--minutes", "60", "--concurrent", "1"]
+    argv += ["--minutes", "60", "--concurrent", "1", "--set", "people=8"]
     assert main(argv) == 0
     assert 3500 < left[0] < 3600
     said = capsys.readouterr().out
@@ -367,7 +368,7 @@ def test_a_search_that_a_full_disk_ends_frees_its_cores_for_the_next_one_of_the_
 
 EMBEDDING = """
 fixed: {net: mobilenet_v3_small, image_size: 64, epochs: 1, batch_size: 16, join: cosine,
-  images_per_person: 4, views: all, embedding: 8, precision: fp32, lr: 1e-3}
+  images_per_person: 4, views: all, embedding: 8, precision: fp32, lr: 1e-3, people: 8}
 search:
   loss: [logistic, arcface]
   margin: {choices: [0.1, 0.3], when: {loss: arcface}}
@@ -419,6 +420,7 @@ def test_a_tiny_search_on_the_real_faces(
     real_faces: str, space: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     argv = [str(space), "--data", real_faces, "--out", str(tmp_path), "--set", "people=8"]
+    argv += ["--set", "epochs=1"]
     assert main([*argv, "--rows", "A"]) == 0
     trials, epochs = results.load(tmp_path / "small")
     assert list(trials["status"]) == ["done"] and set(epochs["val_pairs"]) == {160}
