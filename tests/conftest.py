@@ -28,18 +28,20 @@ LONGEST = (
     "test_cluster.py",
     "test_run.py",
     "test_deaths.py",
+    "test_storage.py",
     "test_search.py",
     "test_gradient_health.py",
-    "test_retrain.py",
-    "test_storage.py",
-    "test_simulator.py",
     "test_driver.py",
+    "test_retrain.py",
     "test_loop.py",
-    "test_trunks.py",
-    "test_sharing.py",
+    "test_resume.py",
     "test_trainable.py",
+    "test_ray_watchdog.py",
+    "test_sharing.py",
+    "test_trunks.py",
+    "test_packaging.py",
 )
-"""Test files that take a minute or so, the longest first."""
+"""Test files that take half a minute or more, the longest first."""
 
 TINY: dict[str, Value] = {
     "image_size": 64,
