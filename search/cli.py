@@ -6,10 +6,12 @@ import argparse
 import shlex
 import sys
 from collections.abc import Sequence
+from typing import get_args
 
 from facesiam import cli
 from facesiam.config import TrialConfig
 from facesiam.config.settings import number, positive, random_seed
+from facesiam.config.trial import DataFormat
 from facesiam.errors import masked
 from search.space.file_models import ALGORITHMS
 from search.space.run_options import RESULTS, RunOptions
@@ -41,7 +43,15 @@ def parser() -> argparse.ArgumentParser:
         metavar="SPACE",
         help="space file, such as spaces/code2.yaml, or code2 for that one",
     )
-    parser.add_argument("--data", help="CFP zip, its folder, or the word drawn")
+    parser.add_argument(
+        "--data", help="a dataset: zip, folder or a file that lists it; or the word drawn"
+    )
+    parser.add_argument(
+        "--format",
+        choices=get_args(DataFormat),
+        metavar="NAME",
+        help=f"what the data are read as: {', '.join(get_args(DataFormat))} (recognised)",
+    )
     parser.add_argument(
         "--weights", help="file or folder of ImageNet weights, instead of a download"
     )

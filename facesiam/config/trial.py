@@ -52,6 +52,8 @@ Net = Literal[
 """Trunks by their torchvision names; efficientnet_lite0 to 2 are of the extra `lite`."""
 
 Protocol = Literal["cfp-pairs", "dataset-pairs", "frontal-triplets"]
+DataFormat = Literal["cfp", "lfw", "pairs", "images", "bin", "folders"]
+"""What a dataset can be read as; ``facesiam.data.formats`` has a reader of each."""
 Part = Literal["train", "val", "test"]
 Geometry = Literal["squeeze", "letterbox", "aligned"]
 

@@ -75,6 +75,8 @@ class FaceData:
                 self.frontal: NDArray[np.bool_] = index["frontal"]
                 self.fold: NDArray[np.int64] = index["fold"]
                 self.format = str(index["format"])
+                self.notes: list[str] = index["notes"].tolist()
+                """What a user should know of the data, a sentence each."""
                 self.names: list[str] = index["names"].tolist()
                 self._people: list[str] = index["people"].tolist()
                 self.source = source or str(index["source"])

@@ -116,6 +116,7 @@ def _write_index(index: Path, dataset: Listing, content: NDArray[np.int64], sour
                 frontal=dataset.frontal,
                 fold=dataset.fold,
                 format=np.array(dataset.format),
+                notes=np.array(dataset.notes, str),
                 pairs=dataset.pairs,
                 names=np.array(dataset.names),
                 content=content,

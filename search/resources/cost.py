@@ -11,13 +11,18 @@ import json
 import math
 import statistics
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from facesiam.config import Value
 from search.runs.journal import read_epochs, read_trials
 from search.runs.line_format import JournalError
 from search.space import SearchSpace
 from search.space.combinations import base
+
+if TYPE_CHECKING:
+    from facesiam.data.dataset import FaceData
 
 GIGA_MACS = {
     "alexnet": 0.66,
@@ -40,22 +45,6 @@ DEPTHWISE_FACTOR = 8
 """Factor by which a net of depthwise convolutions is slower on a CPU than its operations say
 (EfficientNet-lite0 at 112 pixels trains 88 images a second on the two cores of RATES, as
 spaces/cpu.yaml measured at its start)."""
-SAMPLES = {
-    ("frontal-triplets", False): 3000,
-    ("cfp-pairs", False): 8400,
-    ("dataset-pairs", False): 8400,
-    ("frontal-triplets", True): 600,
-    ("cfp-pairs", True): 840,
-    ("dataset-pairs", True): 840,
-}
-"""Training triplets or pairs by protocol, of the whole CFP dataset and of the drawn one."""
-PEOPLE_IMAGES = {
-    (False, "protocol"): 3000,
-    (False, "all"): 4200,
-    (True, "protocol"): 600,
-    (True, "all"): 840,
-}
-"""Training images by whether they are drawn, and by `views`."""
 RATES = {"CPU": 0.4e12, "GPU": 60e12}
 """Assumed operations a second of two CPU cores with bf16, and of a GPU of 2020 or later."""
 EPOCH_TIME_SETTINGS = (
@@ -74,7 +63,46 @@ EPOCH_TIME_SETTINGS = (
 """Settings that decide the time of an epoch: an earlier trial counts if it agrees in them."""
 
 
-def estimate(space: SearchSpace, out: Path, count: int | None, drawn: bool) -> str:
+@dataclass(frozen=True)
+class Samples:
+    """What an epoch trains on."""
+
+    units: Mapping[str, int]
+    """Training pairs or triplets by protocol."""
+    images: Mapping[str, int]
+    """Training images by `views`."""
+    people: int
+    """That train."""
+
+
+_PAIRS = ("cfp-pairs", "dataset-pairs")
+CFP = Samples(
+    {**dict.fromkeys(_PAIRS, 8400), "frontal-triplets": 3000}, {"protocol": 3000, "all": 4200}, 300
+)
+DRAWN = Samples(
+    {**dict.fromkeys(_PAIRS, 840), "frontal-triplets": 600}, {"protocol": 600, "all": 840}, 60
+)
+
+
+def samples_of(space: SearchSpace, data: FaceData) -> Samples:
+    """Return what an epoch trains on with these data, for each protocol of the space."""
+    units, images, people = {}, {}, 0
+    for protocol in space.possible("protocol"):
+        pairs = data.pairs(str(protocol), "train")  # type: ignore[arg-type]
+        units[str(protocol)] = len(pairs.label if pairs.triplets is None else pairs.triplets)
+        for views in ("protocol", "all"):
+            images[views] = len(data.images_of(pairs, views))
+        people = len(set(data.person[pairs.left].tolist()))
+    return Samples(units, images, people)
+
+
+def estimate(
+    space: SearchSpace,
+    out: Path,
+    count: int | None,
+    drawn: bool,
+    samples: Samples | None = None,
+) -> str:
     """Return the estimated cost of a search as a sentence.
 
     Args:
@@ -82,7 +110,9 @@ def estimate(space: SearchSpace, out: Path, count: int | None, drawn: bool) -> s
         out: folder with earlier runs.
         count: number of trials; None: as many as the examples of the space.
         drawn: whether the data are the drawn faces.
+        samples: what an epoch trains on; None: as of the drawn faces, or of CFP.
     """
+    samples = samples or (DRAWN if drawn else CFP)
     examples = list(space.examples())
     measured = _measured(out)
     seconds, how = [], set()
@@ -91,7 +121,7 @@ def estimate(space: SearchSpace, out: Path, count: int | None, drawn: bool) -> s
         how.add("earlier runs here" if times else "arithmetic, good to a factor of 3")
         seconds.append(
             int(config["epochs"])
-            * (statistics.median(times) if times else _epoch_seconds(config, drawn))
+            * (statistics.median(times) if times else _epoch_seconds(config, samples))
         )
     epochs = statistics.mean(int(config["epochs"]) for config in examples)
     mean, number = statistics.mean(seconds), count or len(examples)
@@ -114,7 +144,10 @@ def seconds_in_all(space: SearchSpace, drawn: bool) -> float:
     Returns:
         Seconds; infinity for a search without a last trial.
     """
-    each = [int(config["epochs"]) * _epoch_seconds(config, drawn) for config in space.examples()]
+    each = [
+        int(config["epochs"]) * _epoch_seconds(config, DRAWN if drawn else CFP)
+        for config in space.examples()
+    ]
     return statistics.mean(each) * (space.count() or math.inf)
 
 
@@ -140,7 +173,7 @@ def seconds_of_rows(spaces: Iterable[SearchSpace], rates: Mapping[str, float]) -
                 return None
             protocol = str(row["protocol"])
             triplets = protocol == "frontal-triplets"
-            pairs = SAMPLES[protocol, False] * (2 if triplets else 1)
+            pairs = CFP.units[protocol] * (2 if triplets else 1)
             seconds += int(row["epochs"]) * pairs / (rate if triplets else rate * 1.5 / 2)
     return seconds
 
@@ -154,14 +187,14 @@ def human_seconds(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
-def _epoch_seconds(config: Mapping[str, Value], drawn: bool) -> float:
+def _epoch_seconds(config: Mapping[str, Value], samples: Samples) -> float:
     """Return seconds an epoch by arithmetic: operations of forward and backward over the rate."""
     protocol = str(config["protocol"])
-    images = SAMPLES[protocol, drawn] * (3 if protocol == "frontal-triplets" else 2)
-    if config["images_per_person"]:  # each image once: 300 people with 10 frontal and 4 profiles
-        images = PEOPLE_IMAGES[drawn, str(config["views"])]
-    if people := int(config["people"]):  # of some 300 that train, or 60 drawn ones
-        images = min(images, people * images // (60 if drawn else 300))
+    images = samples.units[protocol] * (3 if protocol == "frontal-triplets" else 2)
+    if config["images_per_person"]:  # each image once
+        images = samples.images[str(config["views"])]
+    if people := int(config["people"]):
+        images = min(images, people * images // max(1, samples.people))
     scale = (int(config["image_size"]) / 224) ** 2
     operations = images * 3 * 2 * GIGA_MACS.get(str(config["net"]), 4.0) * 1e9 * scale
     from facesiam.device.hardware import (  # imports torch, so only where it is needed

@@ -6,13 +6,17 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from search.pruning.inactive_rules import cannot_act
-from search.resources import cost, sharing
+from search.resources import cost, sharing, validation
 from search.resources.allocation import Allocation, Setup, this_machine
 from search.space import SearchSpace
 from search.space.prune import UNCERTAIN
 from search.space.run_options import RunOptions
+
+if TYPE_CHECKING:
+    from facesiam.data.dataset import FaceData
 
 
 def describe(space: SearchSpace, out: Path, options: RunOptions) -> str:
@@ -38,30 +42,45 @@ def describe(space: SearchSpace, out: Path, options: RunOptions) -> str:
     text += resources
     if space.algorithm == "tpe":
         text.append(who_chooses(space, at_once)[0])
-    text.append(f"data: {_data(options.data or space.data)}")
+    data = _open_data(options.data or space.data, options.format or space.format)
+    text += _data_lines(space, options.data or space.data, data)
     text += _weights(space, options.weights)
     drawn = (options.data or space.data) == "drawn"
-    return "\n".join([*text, cost.estimate(space, out, count or size, drawn)])
+    samples = cost.samples_of(space, data) if data and data.format != "cfp" else None
+    return "\n".join([*text, cost.estimate(space, out, count or size, drawn, samples)])
 
 
-def _data(given: str | None) -> str:
-    """Name the data that a run would take; a path is opened and refused as in a run.
+def _open_data(given: str | None, format: str | None) -> FaceData | None:
+    """Open the lists of the data that a run would take; nothing is packed.
+
+    Returns:
+        The data; None: there are none yet, or they would first have to be drawn.
 
     Raises:
-        DataError: it is not there, or is not a dataset.
+        DataError: they are not there, or cannot be used.
     """
-    from facesiam.data.formats import open_dataset
+    from facesiam.data.dataset import cache_root
+    from facesiam.data.preparation import ARCHIVE, prepare
 
     spec = given or os.environ.get("FACESIAM_DATA")
-    if spec is None:
-        from facesiam.data.dataset import cache_root
-        from facesiam.data.preparation import ARCHIVE
+    if spec == "drawn" or (spec is None and not (cache_root() / ARCHIVE).exists()):
+        return None
+    return prepare(spec, [], format=format, progress=False)
 
-        there = cache_root() / ARCHIVE
-        return str(there) if there.exists() else "none: the start needs --data"
-    if spec != "drawn":
-        open_dataset(Path(spec).expanduser())
-    return spec
+
+def _data_lines(space: SearchSpace, given: str | None, data: FaceData | None) -> list[str]:
+    """Name the data that a run would take, and say what their validation pairs can tell."""
+    if data is None:
+        spec = given or os.environ.get("FACESIAM_DATA")
+        return [f"data: {spec or 'none: the start needs --data'}"]
+    people = len(set(data.person.tolist()))
+    text = [
+        f"data: {data.source} ({data.format}: {people:,} people, {len(data.names):,} images)",
+        *(f"data: {note}" for note in data.notes),
+    ]
+    text += validation.precision(space, data)
+    _, changed = validation.with_metric(space, data)
+    return [*text, changed] if changed else text
 
 
 def _weights(space: SearchSpace, given: str | None) -> list[str]:

@@ -23,14 +23,14 @@ def open_data(run: Path, given: str | None, geometries: Sequence[Geometry]) -> F
     Raises:
         DataError: the data is missing, or is other data.
     """
-    source, key = data_of(run)
+    source, key, format = data_of(run)
     packed = cache_root() / key
     if given is None and is_packed(packed, geometries):
         return open_packed(packed)
-    data = prepare(given or source, [])  # packs nothing yet: it may be refused
+    data = prepare(given or source, [], format=format)  # packs nothing yet: it may be refused
     if data.key != key:
         raise DataError(
             f"{given or source}: not the data that {run} was made with "
             f"(content {data.key[:12]}, the run has {key[:12]})"
         )
-    return prepare(given or source, geometries)
+    return prepare(given or source, geometries, format=format)

@@ -131,8 +131,8 @@ def read_manifest(path: Path) -> Manifest:
     return cast(Manifest, noted)
 
 
-def data_of(noted: Manifest, path: Path) -> tuple[str, str]:
-    """Return where a run's data came from, and the key of their content.
+def data_of(noted: Manifest, path: Path) -> tuple[str, str, str]:
+    """Return where a run's data came from, the key of their content, and their format.
 
     Args:
         noted: its manifest.
@@ -144,7 +144,7 @@ def data_of(noted: Manifest, path: Path) -> tuple[str, str]:
     data = noted.get("data") or {}
     if not {"source", "key"} <= data.keys():
         raise FileError(f"{path}: has no data with source and key, so what ran here is not known")
-    return data["source"], data["key"]
+    return data["source"], data["key"], data.get("format", "cfp")  # before there was another
 
 
 def read_known(path: Path, needed: Collection[str], more: Collection[str]) -> list[dict[str, Any]]:

@@ -66,8 +66,8 @@ def space(run: Path) -> SearchSpace:
     return load(run / SPACE, of_run=True)
 
 
-def data_of(run: str | Path) -> tuple[str, str]:
-    """Return where a run's data came from, and the key of their content.
+def data_of(run: str | Path) -> tuple[str, str, str]:
+    """Return where a run's data came from, the key of their content, and their format.
 
     Raises:
         RunError: as ``manifest``, or it does not tell.

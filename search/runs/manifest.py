@@ -89,7 +89,7 @@ def _first(name: str, space: SearchSpace, data: FaceData, session: Session) -> M
         "versions": versions(),
         "commit": session["commit"],
         "machine": machine(),
-        "data": {"source": data.source, "key": data.key},
+        "data": {"source": data.source, "key": data.key, "format": data.format},
         "sessions": [session],
     }
 

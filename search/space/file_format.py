@@ -62,6 +62,7 @@ def _read(text: str, path: Path, strict: bool, of_run: bool) -> SearchSpace:
     problems = document.problems + document.located(faults)
     nothing_searched = "rows" if fields.get("rows") else "grid"
     fields.setdefault("algorithm", "tpe" if fields.get("search") else nothing_searched)
+    fields["metric_given"] = "metric" in fields
     fields.setdefault("mode", contradictions.mode_of(fields.get("metric", "")))
     stem = re.sub(r"[^\w.\-]+", "-", path.stem, flags=re.ASCII).strip("-.")
     fields.setdefault("name", stem or "space")

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, PlainValidator
 from facesiam.config import SETTINGS, Value
 from facesiam.config.metrics import Metric
 from facesiam.config.settings import Setting
-from facesiam.config.trial import Net
+from facesiam.config.trial import DataFormat, Net
 from search.space import domains
 from search.space.domain_format import Choices, Span, domain
 from search.space.domains import Domain
@@ -131,7 +131,10 @@ class SpaceFile(Part):
     name: Annotated[str, AfterValidator(partial(_file_name, got=True))] = key("")
     """Name of the run and its folder; without it, the file's name."""
     data: str = key("")
-    """The CFP zip, its extracted folder, or drawn for drawn faces; --data wins over it."""
+    """A dataset: a zip, a folder or a file that lists it, or drawn for drawn faces; --data wins
+    over it."""
+    format: DataFormat = key("")
+    """What the data are read as; without it that is recognised; --format wins over it."""
     algorithm: Algorithm = key("tpe")
     """How trials are chosen: tpe (Optuna), random, grid (every combination), rows (the rows
     below); without it tpe, or rows or grid where nothing is searched."""

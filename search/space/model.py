@@ -39,12 +39,16 @@ class SearchSpace:
     """After which the search halts; 0: never."""
     seed: int = 0
     metric: str = "val_acc"
+    metric_given: bool = field(default=True, compare=False)
+    """Whether the file says it; else it is val_auc where the data's pairs are unbalanced."""
     mode: str = "max"
     prune: dict[str, Any] = field(default_factory=pruning)
     """Each of prune.RULE_OPTIONS by name: False, its options by name, or True where it has none;
     and control, a share."""
     resources: Resources = field(default_factory=Resources)
     data: str | None = None
+    format: str | None = None
+    """What the data are read as, by name; None: recognised."""
     keep: int = 3
     report: bool = False
 
@@ -229,6 +233,7 @@ class SearchSpace:
         """Return the space as YAML, which ``load`` reads back to an equal space."""
         plain: dict[str, object] = {"name": self.name}
         plain |= {"data": self.data} if self.data else {}
+        plain |= {"format": self.format} if self.format else {}
         plain |= {"fixed": self.fixed} if self.fixed else {}
         if self.search:
             plain["search"] = {name: part.plain() for name, part in self.search.items()}

@@ -19,6 +19,8 @@ class RunOptions:
     space: str
     """Path of the space file, or the name of one that is shipped."""
     data: str | None = None
+    format: str | None = None
+    """What the data are read as; None: as the file says, or recognised."""
     weights: str | None = None
     name: str | None = None
     out: str = RESULTS

@@ -16,6 +16,7 @@ from facesiam.cli import interrupts
 from facesiam.config import Value
 from facesiam.config.trial import geometry_of
 from facesiam.files import exists
+from search.resources import validation
 from search.runs import layout
 from search.runs.reuse import ReusableTrial, RunRefused, reusable_trials
 from search.space import SearchSpace, contradictions, load, shipped
@@ -114,10 +115,15 @@ def prepare(options: RunOptions, space: SearchSpace, run: Path, url: str | None)
     """
     from search.pruning.inactive_rules import cannot_act
 
-    inactive = cannot_act(space)
     setup = _setup(options, space, run, url)
     configs = list(space.examples())
     index = _open_lists(options, space, run, configs)
+    for line in index.notes:
+        print(f"data: {line}")
+    space, changed = validation.with_metric(space, index)
+    if changed:
+        print(changed)
+    inactive = cannot_act(space)
     from facesiam.data.preparation import prepare
     from facesiam.nets.pretrained import find_weights
     from facesiam.nets.trunks import check_net
@@ -129,7 +135,7 @@ def prepare(options: RunOptions, space: SearchSpace, run: Path, url: str | None)
     if options.weights and not pretrained:
         print(f"--weights {options.weights}: not used, no trial starts from pretrained weights")
     geometries = sorted({geometry_of(config) for config in configs})
-    data = prepare(index.source, geometries)
+    data = prepare(index.source, geometries, format=index.format)
     setup = dataclasses.replace(setup, data=str(data.folder), weights=weights)
     reusable, known = reusable_trials(options.reuse), list[WarmStartTrial]()
     if options.warm_start and not options.resume:
@@ -226,7 +232,7 @@ def _open_lists(
     """Open the data's lists and check what they tell, before a download or minutes of packing."""
     from facesiam.data.preparation import prepare
 
-    data = prepare(options.data or space.data, [])
+    data = prepare(options.data or space.data, [], format=options.format or space.format)
     asked = ("protocol", "people", "pair_seed", "fold")
     for protocol, people, seed, fold in {tuple(c[name] for name in asked) for c in configs}:
         for part in ("train", "val", "test"):

@@ -93,7 +93,7 @@ def refuse_other_data(run: Path, source: str, key: str) -> None:
     Raises:
         RunRefused: names both data.
     """
-    first_source, first_key = layout.data_of(run)
+    first_source, first_key, _ = layout.data_of(run)
     if first_key != key:
         raise RunRefused(
             f"--resume: {run} was started on other data ({first_source}, content "

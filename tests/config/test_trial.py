@@ -17,7 +17,7 @@ from facesiam.nets.trunks import MODELS
 from facesiam.training.augment import AUGMENTS
 from facesiam.training.optimizer import MOMENTS
 from facesiam.training.schedules import SCHEDULES
-from search.resources.cost import SAMPLES
+from search.resources.cost import CFP, DRAWN
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,8 @@ def test_settings_survive_a_dict() -> None:
         ("loss", LOSSES | EMBEDDING_LOSSES),
         ("protocol", AUGMENTS),
         ("protocol", GEOMETRY),
-        ("protocol", dict.fromkeys(protocol for protocol, _ in SAMPLES)),
+        ("protocol", CFP.units),
+        ("protocol", DRAWN.units),
         ("optimizer", MOMENTS),
         ("schedule", SCHEDULES),
     ],

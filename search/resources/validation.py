@@ -1,0 +1,70 @@
+"""What the validation pairs of a dataset can tell: how finely, and by which metric."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from search.space import SearchSpace
+
+if TYPE_CHECKING:
+    from facesiam.data.dataset import FaceData, Pairs
+
+UNBALANCED = 0.4
+"""Least share of either kind of pairs at which accuracy still ranks nets: below it, a net that
+always gives the same answer is right in over 60 % of them."""
+ASSUMED_ACCURACY = 0.9
+
+
+def with_metric(space: SearchSpace, data: FaceData) -> tuple[SearchSpace, str]:
+    """Return a space that ranks by AUC where accuracy would mislead, unless its file says by what.
+
+    Args:
+        space: as read.
+        data: opened.
+
+    Returns:
+        The space, and a line that says what was changed, or "".
+    """
+    settings = next(space.examples())
+    if space.metric_given or settings["protocol"] != "dataset-pairs":
+        return space, ""
+    pairs = _validation(settings, data)
+    share = float((pairs.label == 0).mean())
+    if UNBALANCED <= share <= 1 - UNBALANCED:
+        return space, ""
+    text = (
+        f"metric: val_auc, as {100 * share:.0f} % of the validation pairs are of one person, and "
+        f"a net that always gives one answer would have an accuracy of "
+        f"{100 * max(share, 1 - share):.0f} %; a space file's metric: decides otherwise"
+    )
+    return replace(space, metric="val_auc", metric_given=True, mode="max"), text
+
+
+def precision(space: SearchSpace, data: FaceData) -> list[str]:
+    """Return how finely each protocol's validation pairs tell nets apart, a line for each."""
+    lines = []
+    for protocol in space.possible("protocol"):
+        settings = next(one for one in space.examples() if one["protocol"] == protocol)
+        pairs = _validation(settings, data)
+        count = len(pairs.label)
+        distinct = len(set(data.distinct(pairs).tolist()))
+        people = len(set(data.person[pairs.left]) | set(data.person[pairs.right]))
+        half = 196 * math.sqrt(ASSUMED_ACCURACY * (1 - ASSUMED_ACCURACY) / distinct)
+        more = f" ({distinct:,} different)" if distinct < count else ""
+        lines.append(
+            f"{protocol}: {count:,} validation pairs{more} of {people:,} people: an accuracy of "
+            f"{100 * ASSUMED_ACCURACY:.0f} % is good to ±{half:.1f} points with 95 %"
+        )
+    return lines
+
+
+def _validation(settings: Any, data: FaceData) -> Pairs:
+    return data.pairs(
+        settings["protocol"],
+        "val",
+        people=int(settings["people"]),
+        seed=int(settings["pair_seed"]),
+        fold=int(settings["fold"]),
+    )

@@ -1,0 +1,67 @@
+"""What validation pairs can tell, and the metric that follows from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from facesiam.data.dataset import Pairs
+from search.resources import validation
+from search.space import load
+
+
+class Data:
+    """Data whose validation pairs have a share of the same person."""
+
+    person = np.arange(1000) // 10
+
+    def __init__(self, same: int, different: int) -> None:
+        self.label = np.repeat([0, 1], [same, different])
+
+    def pairs(self, protocol: str, part: str, **asked: Any) -> Pairs:
+        assert part == "val"
+        left = np.arange(len(self.label)) % 990
+        return Pairs(left, left + self.label * 10, self.label, None)
+
+    def distinct(self, pairs: Pairs) -> Any:
+        return np.arange(len(pairs.label))
+
+
+def space(folder: Path, more: str) -> Any:
+    file = folder / "s.yaml"
+    file.write_text(f"search: {{lr: [1e-4, 1e-3]}}\n{more}\n")
+    return load(file)
+
+
+@pytest.mark.parametrize(
+    ("same", "different", "metric"),
+    [(39, 61, "val_auc"), (40, 60, "val_acc"), (61, 39, "val_auc")],
+)
+def test_pairs_out_of_balance_are_ranked_by_auc(
+    tmp_path: Path, same: int, different: int, metric: str
+) -> None:
+    data: Any = Data(same, different)
+    found, said = validation.with_metric(space(tmp_path, "fixed: {protocol: dataset-pairs}"), data)
+    assert (found.metric, found.mode) == (metric, "max")
+    assert said.startswith(f"metric: val_auc, as {same} % of the") == (metric == "val_auc")
+    assert f"{found.dump()}".count(f"metric: {metric}") == 1
+
+
+def test_a_file_that_says_its_metric_and_balanced_protocols_keep_it(tmp_path: Path) -> None:
+    data: Any = Data(1, 9)
+    asked = space(tmp_path, "fixed: {protocol: dataset-pairs}\nmetric: val_acc")
+    assert validation.with_metric(asked, data) == (asked, "")
+    study = space(tmp_path, "fixed: {protocol: cfp-pairs}")
+    assert validation.with_metric(study, data) == (study, "")
+
+
+def test_the_precision_is_that_of_a_share_of_so_many_pairs(tmp_path: Path) -> None:
+    data: Any = Data(390, 390)
+    found = validation.precision(space(tmp_path, "fixed: {protocol: dataset-pairs}"), data)
+    assert found == [
+        "dataset-pairs: 780 validation pairs of 79 people: an accuracy of 90 % is good to "
+        "±2.1 points with 95 %"
+    ]
