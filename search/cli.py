@@ -53,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
         help=f"what the data are read as: {', '.join(get_args(DataFormat))} (recognised)",
     )
     parser.add_argument(
-        "--weights", help="file or folder of ImageNet weights, instead of a download"
+        "--weights", help="file or folder of pretrained weights, instead of a download"
     )
     parser.add_argument("--name", help="name of the run and its folder (that of the space file)")
     parser.add_argument("--out", default=RESULTS, help="folder or URL of the runs (ray_results)")

@@ -32,6 +32,7 @@ Net = Literal[
     Literal["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"],
     Literal["efficientnet_v2_l", "efficientnet_v2_m", "efficientnet_v2_s"],
     Literal["googlenet", "inception_v3", "maxvit_t"],
+    Literal["iresnet100", "iresnet18", "iresnet34", "iresnet50"],
     Literal["mnasnet0_5", "mnasnet0_75", "mnasnet1_0", "mnasnet1_3"],
     Literal["mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_small"],
     Literal["regnet_x_16gf", "regnet_x_1_6gf", "regnet_x_32gf", "regnet_x_3_2gf"],
@@ -49,7 +50,8 @@ Net = Literal[
     Literal["vit_b_16", "vit_b_32", "vit_h_14", "vit_l_16", "vit_l_32"],
     Literal["wide_resnet101_2", "wide_resnet50_2"],
 ]
-"""Trunks by their torchvision names; efficientnet_lite0 to 2 are of the extra `lite`."""
+"""Trunks by their torchvision names; efficientnet_lite0 to 2 are of the extra `lite`, and iresnet
+are ArcFace's."""
 
 Protocol = Literal["cfp-pairs", "dataset-pairs", "frontal-triplets"]
 DataFormat = Literal["cfp", "lfw", "pairs", "images", "bin", "folders"]
@@ -75,8 +77,8 @@ class TrialConfig:
 
     # The net
     net: Net = _setting("alexnet")
-    """Trunk that both images pass through, by its torchvision name, or efficientnet_lite0 to 2 of
-    the extra `lite`."""
+    """Trunk that both images pass through, by its torchvision name; efficientnet_lite0 to 2 of
+    the extra `lite`; or ArcFace's iresnet18 to 100."""
     join: Literal["concat", "difference", "linear", EmbeddingJoin] = _setting("concat")
     """How the two images' features meet. Decision nets: concatenated, absolute difference, or each
     through a linear layer of `hidden` units and then concatenated. Embedding nets: the cosine or
@@ -93,11 +95,11 @@ class TrialConfig:
     that from 0 at the first; none in frozen blocks. ConvNeXt, EfficientNet (lite too), MaxViT and
     Swin have it, by their authors between 0.1 and 0.5."""
     pretrained: bool = _setting(False)
-    """Start the trunk from its ImageNet weights."""
+    """Start the trunk from its ImageNet weights; of iresnet from those that --weights gives."""
     input_scale: Literal["auto", "unit", "weights"] = _setting("auto")
-    """Values of the input. unit: [0, 1]; weights: by mean and deviation as for the ImageNet
-    weights; auto: weights where pretrained, but unit for alexnet and vgg16_bn, as the 2019 study
-    ran them."""
+    """Values of the input. unit: [0, 1]; weights: by mean and deviation as for the pretrained
+    weights, of iresnet [-1, 1]; auto: weights where pretrained, but unit for alexnet and vgg16_bn,
+    as the 2019 study ran them."""
     freeze: bool = _setting(False)
     """No gradient for the first convolutions: 7 of VGG with batch-norm, 3 of AlexNet."""
     freeze_stages: int = _setting(0, low=0, high=8)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import urllib.error
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from facesiam.errors import WeightsError, first_line
-from facesiam.nets.trunks import MODELS, Convolutions, last_layer, make_trunk
+from facesiam.nets.trunks import MODELS, Convolutions, Embedder, Trunk, last_layer, make_trunk
 from facesiam.nets.weight_files import not_finite, read_weights
 
 
 def load_trunk(trunk: nn.Module, name: str, path: Path) -> None:
-    """Load the ImageNet weights of a classifier into its trunk, without those of its last layer.
+    """Load the pretrained weights of a net into its trunk, without those of a layer of classes.
 
     They may be nested in the file (`state_dict`, `model`), have a prefix (`module.`,
-    `_orig_mod.`), another precision, or other classes.
+    `_orig_mod.`, `backbone.`), another precision, or other classes.
 
     Args:
         trunk: gets the weights.
@@ -30,30 +30,18 @@ def load_trunk(trunk: nn.Module, name: str, path: Path) -> None:
     Raises:
         WeightsError: it is no weights file, or that of another net, or a weight is not finite.
     """
+    kind = MODELS[name]
     state = _state_dict(path, read_weights(path))
-    mine, theirs = ("", "features.") if isinstance(MODELS[name], Convolutions) else ("net.", "")
+    mine, theirs = ("", "features.") if isinstance(kind, Convolutions) else ("net.", "")
     wanted = {theirs + key.removeprefix(mine): value for key, value in trunk.state_dict().items()}
     state = _bare(path, state, wanted)
-    if isinstance(MODELS[name], Convolutions):
-        unused = {key for key in state if not key.startswith(theirs)}
-    else:  # its classes, and classifiers on the side
-        classes = last_layer(MODELS[name]) + "."
-        unused = {key for key in state if key.startswith((classes, "aux", "AuxLogits"))}
-    found = {key: value for key, value in state.items() if key not in unused}
-    # Files saved before torch 1.0 lack the batch-norm counters, which nothing here reads.
-    missing = {key for key in wanted.keys() - found.keys() if "num_batches_tracked" not in key}
-    differ = sorted(
-        missing
-        | (found.keys() - wanted.keys())
-        | {key for key in wanted.keys() & found.keys() if wanted[key].shape != found[key].shape}
-    )
-    if differ:
-        shown = ", ".join(differ[:6]) + (f" and {len(differ) - 6} more" if len(differ) > 6 else "")
-        raise WeightsError(f"{path}: not the weights of {name}; these keys differ: {shown}")
+    found = {key: value for key, value in state.items() if not _is_unused(kind, key)}
+    if differ := _differences(wanted, found):
+        raise WeightsError(f"{path}: not the weights of {name}: {differ}")
     for key, value in found.items():
         if value.layout != torch.strided or value.is_meta:
-            kind = "no values, only a shape" if value.is_meta else "sparse values"
-            raise WeightsError(f"{path}: {key} holds {kind}; save a plain state_dict")
+            what = "no values, only a shape" if value.is_meta else "sparse values"
+            raise WeightsError(f"{path}: {key} holds {what}; save a plain state_dict")
         if wanted[key].is_floating_point() and not value.is_floating_point():
             raise WeightsError(
                 f"{path}: {key} is {value.dtype}, as in a quantised net; floating point is needed"
@@ -64,6 +52,37 @@ def load_trunk(trunk: nn.Module, name: str, path: Path) -> None:
     trunk.load_state_dict(
         {mine + key.removeprefix(theirs): value for key, value in found.items()}, strict=False
     )
+
+
+def _is_unused(kind: Trunk, key: str) -> bool:
+    """Return whether a weight of the whole net is not one of its trunk: of classes, or beside."""
+    if isinstance(kind, Embedder):
+        return False
+    if isinstance(kind, Convolutions):
+        return not key.startswith("features.")
+    return key.startswith((f"{last_layer(kind)}.", "aux", "AuxLogits"))
+
+
+def _differences(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
+    """Say what a file lacks, has besides, and has in another shape; "" where all is as wanted."""
+    # Files saved before torch 1.0 lack the batch-norm counters, which nothing here reads.
+    missing = sorted(k for k in wanted.keys() - found.keys() if "num_batches_tracked" not in k)
+    shapes = [
+        f"{key} {tuple(found[key].shape)} instead of {tuple(value.shape)}"
+        for key, value in wanted.items()
+        if key in found and found[key].shape != value.shape
+    ]
+    kinds = {
+        "lacks": missing,
+        "has besides": sorted(found.keys() - wanted.keys()),
+        "other shapes": shapes,
+    }
+    return "; ".join(f"{kind}: {_listed(names)}" for kind, names in kinds.items() if names)
+
+
+def _listed(names: Sequence[str], most: int = 4) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 _NESTED = (
@@ -79,6 +98,7 @@ _NESTED = (
     "ema",
     "ema_state_dict",
     "checkpoint",
+    "state_dict_backbone",
 )
 """Entries in which training scripts store the weights; averaged weights come last."""
 
@@ -106,25 +126,29 @@ def _bare(path: Path, state: dict[str, Tensor], wanted: Mapping[str, Tensor]) ->
         WeightsError: it has two nets of this kind.
     """
     state = {key.replace("_orig_mod.", ""): value for key, value in state.items()}
-    one, needed = next(iter(wanted)), {k for k in wanted if "num_batches_tracked" not in k}
+    needed = {k for k in wanted if "num_batches_tracked" not in k}
+    one = next(key for key in wanted if key in needed)
     before = [key.removesuffix(one) for key in state if key.endswith(one)]
-    whole = [
-        prefix
+    there = {
+        prefix: sum(prefix + key in state for key in needed)
         for prefix in before
-        if (not prefix or prefix.endswith(".")) and all(prefix + key in state for key in needed)
-    ]
-    if not whole or "" in whole:
+        if not prefix or prefix.endswith(".")
+    }
+    whole = [prefix for prefix, count in there.items() if count == len(needed)]
+    if "" in whole or not there:
         return state
     if len(whole) > 1:
         raise WeightsError(
             f"{path}: holds more than one such net ({', '.join(whole)}); save the "
             "state_dict of one of them"
         )
-    return {k.removeprefix(whole[0]): v for k, v in state.items() if k.startswith(whole[0])}
+    # Where none is whole, what the one with the most of it lacks is told.
+    prefix = whole[0] if whole else max(there, key=lambda prefix: there[prefix])
+    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
 
 
 def find_weights(name: str, given: str | None) -> Path:
-    """Return the file with the ImageNet weights of net `name`, checked to fit it.
+    """Return the file with the pretrained weights of net `name`, checked to fit it.
 
     Where ``place_of_weights`` has none, torchvision's are downloaded, and their hash verified.
 
@@ -140,19 +164,26 @@ def find_weights(name: str, given: str | None) -> Path:
 
 
 def place_of_weights(name: str, given: str | None) -> Path:
-    """Return where the ImageNet weights of net `name` are, or will be once downloaded.
+    """Return where the pretrained weights of net `name` are, or will be once downloaded.
 
-    That is `given` (a file, or a folder with a file named ``<name>*.pth`` or ``.pt``), else the
-    package of the net, else torchvision's cache, the only place that may be empty.
+    That is `given` (a file, or a folder with a file named ``<name>*.pth``, ``.pt`` or
+    ``.safetensors``, of IResNet also ``backbone.pth``), else the package of the net, else
+    torchvision's cache, the only place that may be empty.
 
     Raises:
         WeightsError: there are none; the text says what to do.
     """
-    package = MODELS[name].package
-    if package and not (given and _named(name, Path(given))):
-        return _packaged_weights(name, package)
+    kind = MODELS[name]
+    if kind.package and not (given and _named(name, Path(given))):
+        return _packaged_weights(name, kind.package)
     if given:
         return _given_weights(name, Path(given))
+    if isinstance(kind, Embedder):
+        raise WeightsError(
+            f"pretrained: true: there are no weights of {name} to download, as the licences of "
+            "those that are published do not let others pass them on; give a file of yours, such "
+            "as insightface's backbone.pth, with --weights, or set pretrained: false"
+        )
     return Path(torch.hub.get_dir()) / "checkpoints" / Path(imagenet_url(name)).name
 
 
@@ -166,7 +197,9 @@ def _is_of(name: str, file: Path) -> bool:
 
     The longest name counts: vgg16_bn.pth is not of vgg16.
     """
-    if MODELS[name].package is None and file.name == Path(imagenet_url(name)).name:
+    kind = MODELS[name]
+    hub = kind.package is None and not isinstance(kind, Embedder)
+    if hub and file.name == Path(imagenet_url(name)).name:
         return True
     nets = [net for net in MODELS if file.name.startswith(net)]
     return file.suffix in _SUFFIXES and bool(nets) and max(nets, key=len) == name
@@ -191,6 +224,8 @@ def _given_weights(name: str, given: Path) -> Path:
     if not given.is_dir():
         raise WeightsError(f"--weights {given}: no such file or folder")
     files = sorted(file for file in given.iterdir() if _is_of(name, file))
+    if not files and isinstance(MODELS[name], Embedder):  # as insightface's training names it
+        files = sorted(file for file in given.iterdir() if file.name == "backbone.pth")
     if not files:
         names = ", ".join(sorted(p.name for p in given.iterdir())[:5]) or "nothing"
         raise WeightsError(f"--weights {given}: no file named {name}*.pth in it; it holds {names}")

@@ -1,9 +1,9 @@
-"""The trunks: every classifier of torchvision and EfficientNet-lite, without its last layer.
+"""The trunks: torchvision's classifiers and EfficientNet-lite without their last layer, IResNet.
 
 Of AlexNet and VGG-16, the nets of the 2019 study, the convolutions alone are used, arranged to
-compute fast; of the others the whole net but its last layer, which gives one vector an image. A
-new trunk is a name in the type Net of the settings and, where it is not torchvision's, a line in
-MODELS.
+compute fast; of the other classifiers the whole net but its last layer, which gives one vector an
+image; of nets that give embeddings, IResNet, all of it. A new trunk is a name in the type Net of
+the settings and, where it is not torchvision's, a line in MODELS.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from facesiam.config import trial
 from facesiam.config.constraints import own_stochastic_depth
 from facesiam.errors import NetError
 from facesiam.nets.convolutions import PaddedConv2d, in_blocks
+from facesiam.nets.iresnet import BLOCKS, IResNet
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """Mean and deviation of red, green and blue that torchvision's weights are for."""
@@ -41,14 +42,19 @@ def _kaiming_normal(conv: nn.Conv2d) -> None:
 
 @dataclass(frozen=True)
 class Trunk:
-    """A classifier whose features are used."""
+    """A net whose features are used."""
 
     make: Callable[[], nn.Module]
-    """Makes the whole classifier, with fresh weights."""
+    """Makes the whole net, with fresh weights."""
     scale: tuple[tuple[float, ...], tuple[float, ...]] = IMAGENET
-    """Mean and deviation of the inputs that its ImageNet weights are for."""
+    """Mean and deviation of the inputs that its pretrained weights are for."""
     package: str | None = None
-    """Python package that has the weights; None: torchvision's hub."""
+    """Python package that has the weights; None: torchvision's hub, if it is of ImageNet."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Embedder(Trunk):
+    """A net that gives embeddings, not classes: all of it is used, and no weights come with it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +119,7 @@ def _convolutions(
 
 MODELS: dict[str, Trunk] = {
     **{name: _torchvision(name) for name in get_args(trial.Net)},
+    **{name: Embedder(functools.partial(IResNet, n), HALVES) for name, n in BLOCKS.items()},
     "alexnet": _convolutions("alexnet", _kaiming_uniform, shape=(256, 6, 6), frozen_convs=3),
     "vgg16_bn": _convolutions("vgg16_bn", _kaiming_normal, shape=(512, 7, 7), frozen_convs=7),
     **{f"efficientnet_lite{number}": _lite(number) for number in range(3)},
@@ -120,17 +127,22 @@ MODELS: dict[str, Trunk] = {
 
 
 class Pooled(nn.Module):
-    """A whole net without its last layer: (B, 3, S, S) → (B, F).
+    """A whole net, without its last layer where that gives classes: (B, 3, S, S) → (B, F).
 
     The dropout before that layer is removed as well; the setting `dropout` is of the head's own.
     Nets with layer normalisation compute bf16 under autocast: its parameters meet values of both
     dtypes, which those of batch-norm do not.
+
+    Args:
+        net: the net.
+        classes: whether its last layer gives classes.
     """
 
-    def __init__(self, net: nn.Module) -> None:
+    def __init__(self, net: nn.Module, classes: bool = True) -> None:
         super().__init__()
         self.net = net
-        _replace(net, _last_layer(net), nn.Identity())
+        if classes:
+            _replace(net, _last_layer(net), nn.Identity())
         for layer in net.modules():
             if isinstance(layer, nn.modules.dropout._DropoutNd):
                 layer.p = 0.0
@@ -158,7 +170,7 @@ def make_trunk(name: str) -> nn.Module:
     """
     trunk = MODELS[name]
     if not isinstance(trunk, Convolutions):
-        return Pooled(trunk.make())
+        return _pooled(trunk, trunk.make())
     with torch.device("meta"):  # the classifier, most of the weights, is never made
         layers = list(trunk.make().features.children())  # type: ignore[union-attr]
     for at in range(len(layers) - 1):
@@ -246,7 +258,11 @@ def without_values(net: str) -> nn.Module:
     """Return the trunk of a net with shapes only: its layers, in torchvision's order."""
     kind = MODELS[net]
     made: Any = _without_values(kind)
-    return nn.Sequential(*made.features) if isinstance(kind, Convolutions) else Pooled(made)
+    return nn.Sequential(*made.features) if isinstance(kind, Convolutions) else _pooled(kind, made)
+
+
+def _pooled(trunk: Trunk, net: nn.Module) -> Pooled:
+    return Pooled(net, classes=not isinstance(trunk, Embedder))
 
 
 def _without_values(trunk: Trunk) -> nn.Module:

@@ -38,6 +38,10 @@ GIGA_MACS = {
     "efficientnet_lite0": 0.39,
     "efficientnet_lite1": 0.6,
     "efficientnet_lite2": 0.86,
+    "iresnet18": 10.4,
+    "iresnet34": 17.8,
+    "iresnet50": 25.2,
+    "iresnet100": 48.3,
 }
 """Multiply-adds of one 224×224 image through the convolutions, in 1e9; of another net 4 are taken.
 Counted by layer, or as torchvision's documentation has them."""

@@ -84,7 +84,7 @@ def _data_lines(space: SearchSpace, given: str | None, data: FaceData | None) ->
 
 
 def _weights(space: SearchSpace, given: str | None) -> list[str]:
-    """Say where the ImageNet weights are that a run would take; nothing is downloaded.
+    """Say where the pretrained weights are that a run would take; nothing is downloaded.
 
     Raises:
         WeightsError: there are none where they have to be.

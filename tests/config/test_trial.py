@@ -50,7 +50,7 @@ def test_text_becomes_the_settings_own_type(name: str, text: str, value: object)
         (
             "net",
             "alexnt",
-            "'alexnt' is not one of the 83 that there are (alexnet, vgg16_bn, "
+            "'alexnt' is not one of the 87 that there are (alexnet, vgg16_bn, "
             "convnext_base, …); did you mean alexnet?",
         ),
         ("augment", "maybe", "must be true or false, got 'maybe'"),

@@ -61,7 +61,8 @@ def test_every_classifier_of_torchvision_is_there_and_one_of_a_kind_gives_a_vect
     """By shapes alone: no weight is drawn."""
     torchvisions = set(tv.list_models(module=tv))
     assert torchvisions <= set(MODELS)
-    assert set(MODELS) - torchvisions == {f"efficientnet_lite{n}" for n in (0, 1, 2)}
+    lites = {f"efficientnet_lite{n}" for n in (0, 1, 2)}
+    assert set(MODELS) - torchvisions == lites | {f"iresnet{n}" for n in (18, 34, 50, 100)}
     known = {
         "resnet18": 512,
         "resnet50": 2048,
@@ -78,6 +79,7 @@ def test_every_classifier_of_torchvision_is_there_and_one_of_a_kind_gives_a_vect
         "efficientnet_lite0": 1280,
         "mobilenet_v3_large": 1280,
         "regnet_x_400mf": 400,
+        "iresnet18": 512,
     }
     assert {net: features_of(net) for net in known} == known
 

@@ -67,7 +67,7 @@ fixed:
 line 2  epochs: must be a whole number, got 'ten'
 line 3  dropout: must be true or false, got '1'
 line 4  lr: must be a single value, got a list
-line 5  net: 'vgg16bn' is not one of the 83 that there are (alexnet, vgg16_bn, \
+line 5  net: 'vgg16bn' is not one of the 87 that there are (alexnet, vgg16_bn, \
 convnext_base, …); did you mean vgg16_bn?
 line 6  hidden: must be a whole number, got 3.5
 line 7  seed: must be a single value, got a mapping
@@ -376,7 +376,7 @@ line 6  row C, optimiser: not a setting; did you mean optimizer?
 line 7  row C, published eopch: not a published figure; did you mean epoch?
 line 7  row C, published overfit: must be true or false, got 'maybe'
 line 7  row C, published val: must be 100 or less, got 120
-line 8  row C, printed net: 'VGG' is not one of the 83 that there are (alexnet, vgg16_bn, \
+line 8  row C, printed net: 'VGG' is not one of the 87 that there are (alexnet, vgg16_bn, \
 convnext_base, …)
 line 9  row C, note: must be a single value, got a list""",
     ),

@@ -485,7 +485,7 @@ def test_every_wrong_set_has_its_line(tmp_path: Path) -> None:
         "--set lr: must be above 0, got -1",
         "--set epochs: must be KEY=VALUE, such as epochs=10",
         "--set epochs: must be a whole number, got 'ten'",
-        "--set net: 'vgg' is not one of the 83 that there are (alexnet, vgg16_bn, convnext_base, "
+        "--set net: 'vgg' is not one of the 87 that there are (alexnet, vgg16_bn, convnext_base, "
         "…); did you mean vgg19?",
     ]
 

@@ -17,7 +17,7 @@ from search.space.__main__ import main
 
 GOOD = "search:\n  lr: [1e-3, 1e-4]\n"
 
-NOT_ONE = "' is not one of the 83 that there are (alexnet, vgg16_bn, convnext_base, …)"
+NOT_ONE = "' is not one of the 87 that there are (alexnet, vgg16_bn, convnext_base, …)"
 
 # Each: the file, and what is told below the first line, or after the path; None: it is read.
 FILES: dict[str, tuple[str | bytes, str | None]] = {
@@ -45,7 +45,7 @@ FILES: dict[str, tuple[str | bytes, str | None]] = {
         """\
 line 2  lr: must be a number, got '1e\u22123' ('\u2212' is U+2212 MINUS SIGN; write -); did you \
 mean 1e-3?
-line 3  net: '\u201calexnet\u201d' is not one of the 83 that there are (alexnet, vgg16_bn, \
+line 3  net: '\u201calexnet\u201d' is not one of the 87 that there are (alexnet, vgg16_bn, \
 convnext_base, …) ('\u201c' is U+201C LEFT DOUBLE QUOTATION MARK; write "); did you mean \
 alexnet?""",
     ),
@@ -140,7 +140,7 @@ line 4  '\u2013' is U+2013 EN DASH; write -""",
     ),
     "34 case": (
         "fixed: {net: AlexNet}\n",
-        "line 1  net: 'AlexNet' is not one of the 83 that "
+        "line 1  net: 'AlexNet' is not one of the 87 that "
         "there are (alexnet, vgg16_bn, convnext_base, …); did you mean alexnet?",
     ),
     "35 zero width": (
