@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import copy
 import os
-import re
+import stat
 import threading
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from facesiam import files
 from facesiam.config.settings import did_you_mean
+from facesiam.data.paths import Cases, Tree, below, leaves, list_tree
 from facesiam.errors import DataError, FileError, UserError, reason
 
 MAX_MEMBER = 64 * 2**20
@@ -27,7 +28,8 @@ MAX_TOTAL = 4 * 2**30
 """Bytes that an archive may unpack to. CFP has 0.09 GB."""
 DESCRIPTIONS = (".csv", ".tsv", ".bin")
 """Suffixes of files that describe a dataset, or hold one, and are opened with their folder."""
-_OUTSIDE = re.compile(r"^[/\\]|^[A-Za-z]:|(?:^|[/\\])\.\.(?:[/\\]|$)")
+_ENCRYPTED, _SAYS_UTF_8 = 0x1, 0x800
+"""Flags of a zip's member."""
 
 
 class ZipSource:
@@ -47,10 +49,9 @@ class ZipSource:
         members = self._zip.infolist()
         _refuse_unsafe(path, members)
         _refuse_doubles(path, members)
-        self._members = {
-            _plain(member.filename): member for member in members if not _is_folder(member)
-        }
-        self._place = _Cases(self._members)
+        self._members = {_name(member): member for member in members if not _is_folder(member)}
+        self._folders = [_name(member) for member in members if _is_folder(member)]
+        self._place = Cases(self._members)
 
     def enter(self, root: str) -> ZipSource:
         """Return the same archive with another root: a folder of it, "" or ending with a slash."""
@@ -60,12 +61,25 @@ class ZipSource:
             for name, member in self._members.items()
             if name.startswith(root)
         }
-        inner._place = _Cases(inner._members)
+        inner._folders = below(root, self._folders)
+        inner._place = Cases(inner._members)
         return inner
 
     def names(self) -> list[str]:
         """Return the path of every file under the root, in order."""
         return sorted(self._members)
+
+    def folders(self) -> list[str]:
+        """Return the path of every folder under the root that the archive has an entry for."""
+        return sorted(self._folders)
+
+    def links(self) -> dict[str, str]:
+        """Return the target of each link under the root; an archive's links are never followed."""
+        return {
+            name: self.read(name).decode("utf-8", "replace")
+            for name, member in self._members.items()
+            if stat.S_ISLNK(member.external_attr >> 16)
+        }
 
     def has(self, name: str) -> bool:
         """Whether there is a file of this path under the root."""
@@ -113,11 +127,15 @@ class FolderSource:
     def __init__(self, path: Path, root: Path | None = None) -> None:
         self.path = path
         self.root = path if root is None else root
-        self._places: _Cases | None = None
+        self._listed: Tree | None = None
+        self._places: Cases | None = None
 
     def enter(self, root: str) -> FolderSource:
         """Return the same source with another root: a folder of it, "" or ending with a slash."""
-        return FolderSource(self.path, self.root / root)
+        inner = FolderSource(self.path, self.root / root)
+        if self._listed:
+            inner._listed = self._listed.below(root)
+        return inner
 
     def names(self) -> list[str]:
         """Return the path of every file under the root, in order; links to folders are followed.
@@ -125,18 +143,37 @@ class FolderSource:
         Raises:
             DataError: a folder cannot be listed, or a link leads back to one above it.
         """
-        return sorted(_walk(self.root))
+        return self._tree().files
+
+    def folders(self) -> list[str]:
+        """Return the path of every folder under the root, in order."""
+        return self._tree().folders
+
+    def links(self) -> dict[str, str]:
+        """Return the target of each link under the root that is broken or leads out of `path`."""
+        given = os.path.realpath(self.path if self.path.is_dir() else self.path.parent)
+        found = {name: os.path.realpath(self.root / name) for name in self._tree().links}
+        return {
+            name: target
+            for name, target in found.items()
+            if not (os.path.exists(target) and Path(target).is_relative_to(given))
+        }
+
+    def _tree(self) -> Tree:
+        if self._listed is None:  # once: a large set takes seconds
+            self._listed = list_tree(self.root)
+        return self._listed
 
     def has(self, name: str) -> bool:
         """Whether there is a file of this path under the root."""
-        return not _leaves(name) and self._is_file(self.place(name))
+        return not leaves(name) and self._is_file(self.place(name))
 
     def place(self, name: str) -> str:
         """Return the path of this file as the folder writes it; `name` where there is none."""
-        if _leaves(name) or self._is_file(name):
+        if leaves(name) or self._is_file(name):
             return name
         if self._places is None:  # the folders are only listed where a name needs it
-            self._places = _Cases(_walk(self.root))
+            self._places = Cases(self.names())
         return self._places.of(name)
 
     def stamp(self, name: str) -> tuple[int, int]:
@@ -192,21 +229,6 @@ def open_source(path: Path) -> Source:
     raise DataError(f"{path}: does not exist{where}{did_you_mean(path.name, listed or [])}")
 
 
-class _Cases:
-    """Finds a path among others in any case, where exactly one matches."""
-
-    def __init__(self, paths: Iterable[str]) -> None:
-        self._exact = set(paths)
-        self._folded: dict[str, list[str]] = {}
-        for path in self._exact:
-            self._folded.setdefault(path.casefold(), []).append(path)
-
-    def of(self, path: str) -> str:
-        """Return the path that matches, else `path`."""
-        alike = self._folded.get(path.casefold(), [])
-        return alike[0] if len(alike) == 1 and path not in self._exact else path
-
-
 def _broken(path: Path, error: Exception) -> str:
     if isinstance(error, PermissionError):
         return f"{path}: cannot be read ({error.strerror})"
@@ -227,7 +249,7 @@ def _refuse_unsafe(path: Path, members: list[zipfile.ZipInfo]) -> None:
     for member in members:
         # orig_filename: zipfile cuts the name at a NUL and rewrites separators
         names = {member.orig_filename, member.filename}
-        if any(_leaves(name) for name in names):
+        if any(leaves(name) for name in names):
             raise DataError(
                 f"{path}: member {member.orig_filename!r} would land outside its folder; refused"
             )
@@ -235,6 +257,11 @@ def _refuse_unsafe(path: Path, members: list[zipfile.ZipInfo]) -> None:
             raise DataError(
                 f"{path}: member {member.filename!r} unpacks to {member.file_size:,} bytes; "
                 f"refused above {MAX_MEMBER:,}"
+            )
+        if member.flag_bits & _ENCRYPTED:
+            raise DataError(
+                f"{path}: member {member.filename!r} is encrypted; unpack the archive with its "
+                "password and give the folder"
             )
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise DataError(
@@ -245,31 +272,12 @@ def _refuse_unsafe(path: Path, members: list[zipfile.ZipInfo]) -> None:
         raise DataError(f"{path}: unpacks to {total:,} bytes; refused above {MAX_TOTAL:,}")
 
 
-def _walk(root: Path) -> Iterator[str]:
-    """Yield the path of every file under a folder, relative to it."""
-
-    def unreadable(error: OSError) -> None:
-        raise DataError(f"{error.filename}: cannot be listed ({reason(error)})")
-
-    above = {root: frozenset([os.path.realpath(root)])}
-    for at, folders, inside in os.walk(root, onerror=unreadable, followlinks=True):
-        here = Path(at)
-        known = above.pop(here)
-        for name in folders:
-            real = os.path.realpath(here / name) if (here / name).is_symlink() else None
-            if real in known:
-                raise DataError(f"{here / name}: a link to a folder above it")
-            above[here / name] = known | {real} if real else known
-        for name in inside:
-            yield (here / name).relative_to(root).as_posix()
-
-
-def _leaves(name: str) -> bool:
-    return _OUTSIDE.search(name) is not None
-
-
-def _plain(name: str) -> str:
+def _name(member: zipfile.ZipInfo) -> str:
     """Return a member's path with slashes, whatever wrote the archive, and without "./"."""
+    name = member.filename
+    if not name.isascii() and not member.flag_bits & _SAYS_UTF_8:  # macOS does not set the flag
+        with suppress(UnicodeError):
+            name = name.encode("cp437").decode("utf-8")
     return "/".join(part for part in name.replace("\\", "/").split("/") if part not in ("", "."))
 
 
@@ -281,7 +289,7 @@ def _refuse_doubles(path: Path, members: list[zipfile.ZipInfo]) -> None:
     """Refuse two members of one name, which different programs would extract differently."""
     seen: dict[str, tuple[int, int]] = {}
     for member in members:
-        name, stamp = _plain(member.filename), (member.file_size, member.CRC)
+        name, stamp = _name(member), (member.file_size, member.CRC)
         if seen.setdefault(name, stamp) != stamp:
             raise DataError(
                 f"{path}: member {member.filename!r} is in it twice, with different content; "

@@ -38,22 +38,50 @@ def folds_of(part: Part, fold: int) -> tuple[int, ...]:
     return {"train": rest, "val": (after,), "test": (fold,)}[part]
 
 
-def deal(people: Sequence[str], part: Part | None = None) -> NDArray[np.int64]:
+def deal(people: Sequence[str], *parts: Part) -> NDArray[np.int64]:
     """Return the fold of each person, (P,), by a hash of the name.
 
     Args:
         people: their names, each once.
-        part: deal them among the folds of this part only; None: among all ten.
+        parts: deal them among the folds of these parts only; none: among all ten.
     """
-    folds = FOLDS[part] if part else tuple(ALL_FOLDS)
+    folds = [fold for part in parts for fold in FOLDS[part]] or list(ALL_FOLDS)
     numbers = [int.from_bytes(_hash(name)[:8], "big") for name in people]
-    if len(people) >= FEW_PEOPLE or part:
+    if len(people) >= FEW_PEOPLE or len(parts) == 1:
         return np.array([folds[number % len(folds)] for number in numbers], np.int64)
     found = np.zeros(len(people), np.int64)
     order = sorted(range(len(people)), key=lambda at: (numbers[at], people[at]))
     for rank, at in enumerate(order, 1):
-        found[at] = -(-rank * len(folds) // len(people))
+        found[at] = folds[-(-rank * len(folds) // len(people)) - 1]
     return found
+
+
+def deal_parts(
+    people: Sequence[str], parts: Sequence[Part | None]
+) -> tuple[NDArray[np.int64], list[str]]:
+    """Return the fold of each person, (P,), where the data names parts, and notes.
+
+    A part that the data does not name gets people of the training part, and everyone is dealt out
+    anew where it names one part only.
+
+    Args:
+        people: their names, each once.
+        parts: (P,) what the data says of each; None: nothing. Of such people, where others have a
+            part, the fold is 0.
+    """
+    named = [part for part in FOLDS if part in parts]
+    missing = [part for part in FOLDS if part not in named]
+    if len(named) < 2 or "train" in missing:
+        said = f"{' and '.join(named)} alone cannot be split: everyone is split anew, by name"
+        return deal(people), [said] if named else []
+    fold = np.zeros(len(people), np.int64)
+    for part in named:
+        at = [n for n, of in enumerate(parts) if of == part]
+        fold[at] = deal([people[n] for n in at], part, *(missing if part == "train" else ()))
+    return fold, [
+        f"there is no {part} part: a quarter of train's people, by a hash of the name, are in it"
+        for part in missing
+    ]
 
 
 def _hash(name: str) -> bytes:

@@ -124,7 +124,9 @@ def test_a_damaged_member_is_named(tiny_zip: Path) -> None:
 def test_a_zip_of_something_else_says_what_is_expected(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as out:
         out.writestr("readme.txt", "x")
-    with pytest.raises(DataError, match="other.zip: not the CFP dataset; expected Data/Images"):
+    with pytest.raises(
+        DataError, match="other.zip: not a dataset; it holds no image, and 1 other file "
+    ):
         open_dataset(tmp_path / "other.zip")
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(DataError, match="notes.txt: not a zip archive; give a zip of a dataset"):
@@ -193,7 +195,9 @@ def test_the_dataset_is_found_some_folders_down_and_the_nearest_counts(tmp_path:
         folder = tiny_cfp.write(tmp_path / down.replace("/", "-") / down)
         above = tmp_path / down.replace("/", "-")
         assert open_dataset(above).source.read(LIST) == (folder / LIST).read_bytes()
-    with pytest.raises(DataError, match="deep: not the CFP dataset; expected Data/Images"):
+    with pytest.raises(
+        DataError, match="deep: not a dataset; .* not its lists; expected Data/Images"
+    ):
         tiny_cfp.write(tmp_path / "deep/a/b/c/d/e")
         open_dataset(tmp_path / "deep")
     near = tiny_cfp.write(tmp_path / "two/z")
@@ -208,10 +212,11 @@ LIST = "Protocol/Pair_list_F.txt"
 def test_a_folder_that_is_not_the_dataset_says_what_to_give(tiny_zip: Path) -> None:
     (tiny_zip.parent / "unzipped").mkdir()
     shutil.move(tiny_zip, tiny_zip.parent / "unzipped")
-    with pytest.raises(DataError, match="unzipped: not the CFP dataset; it holds cfp.zip: give"):
+    with pytest.raises(DataError, match="unzipped: not a dataset; it holds cfp.zip: give that"):
         open_dataset(tiny_zip.parent / "unzipped")
-    with pytest.raises(DataError, match="Protocol: not the CFP dataset; give .*tiny; expected"):
-        open_dataset(tiny_zip.parent / "tiny/Protocol")
+    for part in ("Protocol", "Data", "Data/Images"):
+        with pytest.raises(DataError, match=f"{part}: not a dataset; give .*tiny; it holds"):
+            open_dataset(tiny_zip.parent / "tiny" / part)
 
 
 def test_two_files_that_differ_in_case_alone_are_told_apart(tmp_path: Path) -> None:

@@ -325,7 +325,7 @@ BREAKS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "no Protocol": (
         lambda f: shutil.rmtree(f / "Protocol"),
-        "cfp-dataset: not the CFP dataset; expected Data/Images/<person>/{frontal,profile}/NN.jpg",
+        "cfp-dataset: not a dataset; it holds images of CFP and not its lists; expected Data/Images/",
     ),
 }
 
@@ -567,7 +567,7 @@ def test_check_of_something_else_exits_2(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["check", str(tmp_path)]) == 2
-    assert capsys.readouterr().err.startswith(f"{tmp_path}: not the CFP dataset; expected Data/")
+    assert capsys.readouterr().err.startswith(f"{tmp_path}: not a dataset; it is empty; known ")
 
 
 def test_real_cfp_is_as_published(real_faces: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from facesiam.config.settings import did_you_mean
 from facesiam.data.archive import Source, open_source
-from facesiam.data.formats import cfp, cfp_root
+from facesiam.data.formats import cfp, cfp_root, folders, images, unknown
 from facesiam.data.formats.found import Found
+from facesiam.data.formats.tables import Columns
 from facesiam.data.listing import Listing
 from facesiam.errors import DataError
 
@@ -27,10 +28,16 @@ class Format:
     """Says where the format is in a source; None: it is not in there. Opens no image."""
     read: Callable[[Source], Listing]
     """Reads the images, people and pairs of a source whose root ``find`` gave."""
+    columns: Columns | None = None
+    """The columns of the table that describes it, where it has one."""
 
 
 FORMATS: dict[str, Format] = {
-    "cfp": Format("CFP: Data/Images and Protocol", cfp.find, cfp.read),
+    "cfp": Format("CFP (Data/Images and Protocol)", cfp.find, cfp.read),
+    "images": Format(
+        f"a CSV of images ({images.COLUMNS.title})", images.find, images.read, images.COLUMNS
+    ),
+    "folders": Format(folders.LAYOUT, folders.find, folders.read),
 }
 """Every format by the name that ``--format`` takes, in the order in which they are tried."""
 
@@ -72,8 +79,8 @@ def open_dataset(path: Path, format: str | None = None) -> Opened:
     source = open_source(path)
     for name, kind in FORMATS.items():
         if format in (None, name) and (found := kind.find(source)):
+            if (format, name) == (None, "folders") and cfp_root.are_its_images(source, found.root):
+                break  # CFP's own pairs are wanted
             why = found.why if format is None else f"asked for; {found.why}"
             return Opened(name, why, source.enter(found.root))
-    if format not in (None, "cfp"):
-        raise DataError(f"{path}: not in the format {format} ({FORMATS[format].title})")
-    raise DataError(f"{path}: not the CFP dataset{cfp_root.hint(source)}; {cfp_root.LAYOUT}")
+    raise DataError(f"{path}: {unknown.said(source, FORMATS, format)}")

@@ -37,12 +37,34 @@ def root_of(source: Source) -> str | None:
     return None
 
 
+def are_its_images(source: Source, folder: str) -> bool:
+    """Return whether a folder of images is that of a CFP dataset whose lists were not found.
+
+    Args:
+        source: the files.
+        folder: path of the folder that the people's folders are in, "" or ending with a slash.
+    """
+    name = folder.lower()
+    return around(source) is not None or (
+        name.endswith("data/images/")
+        and any(f.lower().startswith(name) and "/frontal/" in f.lower() for f in source.names())
+    )
+
+
+def around(source: Source) -> Path | None:
+    """Return the CFP dataset that a folder is in, one folder up or two; None: it is in none."""
+    if isinstance(source, ZipSource):
+        return None
+    above = source.root.absolute().parents[:2]
+    return next((folder for folder in above if len(parts_of(folder)) == 2), None)
+
+
 def hint(source: Source) -> str:
     """Return what to give instead of a source without a dataset, as "; give X", if known."""
     if isinstance(source, ZipSource):
         return ""
-    if len(parts_of(source.root.absolute().parent)) == 2:
-        return f"; give {source.root.absolute().parent}"
+    if whole := around(source):
+        return f"; give {whole}"
     for folder in _below(source.root):
         archives = [one for one in _inside(folder) if one.suffix.lower() == ".zip"]
         if archives:
