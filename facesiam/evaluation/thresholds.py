@@ -1,0 +1,147 @@
+"""Thresholds for a false-accept rate, chosen on validation pairs, and the rates that they give.
+
+A pair is accepted as "same person" where its score is above the threshold, as everywhere. The
+false-accept rate (FAR) is the share of the different pairs that are accepted, the true-accept rate
+(TAR) that of the same pairs; the false-reject rate is 1 less the TAR.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple, TypedDict
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from facesiam.evaluation.metrics import checked, wilson
+
+
+class Judged(NamedTuple):
+    """P pairs with their scores."""
+
+    score: NDArray[np.float64]
+    """(P,) higher where the two images are more alike."""
+    label: NDArray[np.int64]
+    """(P,) 0 same, 1 different."""
+    distinct: NDArray[np.int64] | None = None
+    """(P,) a number for each pair, the same for the same two pictures; None: all differ."""
+
+
+class Rate(TypedDict):
+    """A share of pairs with its 95 % Wilson interval, all in [0, 1]."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    """Pairs that it is a share of; those of the same two pictures count once."""
+
+
+class AtFar(TypedDict):
+    """A threshold, and the rates of the validation and test pairs at it."""
+
+    asked: float
+    """The false-accept rate that the validation pairs may have at most."""
+    threshold: float
+    """A pair is accepted where its score is above it."""
+    different: int
+    """Different pairs of validation that it was chosen from, each as often as listed."""
+    val_far: Rate
+    val_tar: Rate
+    test_far: Rate
+    test_tar: Rate
+
+
+def threshold_at(score: ArrayLike, label: ArrayLike, far: float) -> float:
+    """Return the smallest threshold whose false-accept rate is at most ``far``.
+
+    It is the score of a different pair: of n of them, floor(far n) may lie above it. Fewer than
+    1 / ``far`` of them allow none, and the threshold is the largest score of a different pair.
+
+    Args:
+        score: (P,) higher where the two images are more alike.
+        label: (P,) 0 same, 1 different.
+        far: above 0 and below 1.
+
+    Raises:
+        ValueError: as ``metrics.checked``; ``far`` is out of bounds; no pair is of two people, or
+            the score of one is NaN.
+    """
+    if not 0 < far < 1:
+        raise ValueError(f"a false-accept rate must be above 0 and below 1, got {far:g}")
+    scores, same = checked(score, label)
+    different = np.sort(scores[~same])
+    if not len(different) or np.isnan(different).any():
+        raise ValueError("a threshold needs different pairs, and scores that are numbers")
+    return float(different[-1 - math.floor(far * len(different) + 1e-9)])
+
+
+def fewest_pairs(far: float) -> int:
+    """Return how many different pairs it takes for one to be accepted at a false-accept rate."""
+    return math.ceil(1 / far - 1e-9)
+
+
+def rates_at(judged: Judged, threshold: float) -> tuple[Rate, Rate]:
+    """Return the false-accept and the true-accept rate of P pairs at a threshold.
+
+    A pair that is listed twice counts twice in the shares and once in ``n``, as in
+    ``metrics.verification``. A NaN score is not accepted. A rate of no pairs is NaN.
+
+    Raises:
+        ValueError: as ``metrics.checked``.
+    """
+    scores, same = checked(judged.score, judged.label)
+    pair = np.arange(len(scores)) if judged.distinct is None else judged.distinct
+    accepted = scores > threshold
+    return _rate(accepted[~same], pair[~same]), _rate(accepted[same], pair[same])
+
+
+def at_far(val: Judged, test: Judged, asked: Sequence[float]) -> list[AtFar]:
+    """Choose a threshold for each false-accept rate on validation pairs, and test it.
+
+    Args:
+        val: validation pairs, which decide the thresholds.
+        test: test pairs, of the same net under the same calibration.
+        asked: false-accept rates, each above 0 and below 1.
+
+    Raises:
+        ValueError: as ``threshold_at``.
+    """
+    found = []
+    for far in asked:
+        threshold = threshold_at(val.score, val.label, far)
+        (val_far, val_tar), (test_far, test_tar) = (
+            rates_at(pairs, threshold) for pairs in (val, test)
+        )
+        found.append(
+            AtFar(
+                asked=far,
+                threshold=threshold,
+                different=int((val.label == 1).sum()),
+                val_far=val_far,
+                val_tar=val_tar,
+                test_far=test_far,
+                test_tar=test_tar,
+            )
+        )
+    return found
+
+
+def too_few(row: AtFar) -> str:
+    """Return a sentence where validation has too few different pairs for a rate, else ``""``."""
+    fewest = fewest_pairs(row["asked"])
+    if row["different"] >= fewest:
+        return ""
+    return (
+        f"FAR {row['asked']:g} needs {fewest:,} validation pairs of two people, and there are "
+        f"{row['different']:,}: the threshold is the largest score of these, which says little of "
+        "that rate"
+    )
+
+
+def _rate(accepted: NDArray[np.bool_], pair: NDArray[np.int64]) -> Rate:
+    n = len(np.unique(pair))
+    share = float(accepted.mean()) if n else math.nan
+    low, high = wilson(round(share * n) if n else 0, n)
+    return Rate(value=share, low=low, high=high, n=n)
