@@ -24,7 +24,7 @@ from facesiam.config.settings import positive, random_seed
 from facesiam.data import alignment, packing
 from facesiam.data.archive import MAX_MEMBER
 from facesiam.data.dataset import Pairs
-from facesiam.data.packing import GEOMETRIES, decode
+from facesiam.data.geometry import GEOMETRIES, decode
 from facesiam.data.preparation import prepare
 from facesiam.data.text_files import text_of
 from facesiam.errors import DataError, FileError, WeightsError, reason
@@ -100,7 +100,7 @@ def _main(options: argparse.Namespace) -> int:
 
 
 def predict_files(net: SiameseNet, config: TrialConfig, first: Path, second: Path) -> Prediction:
-    """Predict for two image files, brought to the geometry that the net was trained with.
+    """Predict for two image files, brought to the form that the net was trained with.
 
     Raises:
         DataError: a file is missing or is no image.
@@ -127,9 +127,9 @@ def predict_test_pairs(
             f"{data.source}: not the data that {options.weights} was trained on (content "
             f"{data.key[:12]}, the weights say {str(trained_on)[:12]}); give that with --data"
         )
-    data = prepare(options.data, [config.geometry])
+    data = prepare(options.data, [config.packing])
     pairs = data.pairs_of(config, "test")
-    pixels = data.pixels(config.geometry)
+    pixels = data.pixels(config.packing)
     odds = log_odds(net, config, pixels, pairs)
     right, same = accuracy(odds, pairs.label), expit(odds)
     count = len(np.unique(data.distinct(pairs)))
@@ -168,8 +168,8 @@ def draw(title: str, rows: list[list[Prediction]]) -> Image.Image:
     for down, row in enumerate(rows):
         for across, pair in enumerate(row):
             x, y = GAP + across * cell_wide, top + down * cell_high
-            sheet.paste(pair.left, (x, y))
-            sheet.paste(pair.right, (x + SIDE, y))
+            sheet.paste(_shown(pair.left), (x, y))
+            sheet.paste(_shown(pair.right), (x + SIDE, y))
             pen.text(
                 (x + SIDE, y + SIDE + 4),
                 pair.caption,
@@ -180,15 +180,21 @@ def draw(title: str, rows: list[list[Prediction]]) -> Image.Image:
     return sheet
 
 
+def _shown(image: Image.Image) -> Image.Image:
+    """Return a packed image in the size in which it is drawn."""
+    return image if image.width == SIDE else image.resize((SIDE, SIDE))
+
+
 def _fitted(path: Path, config: TrialConfig) -> Image.Image:
-    """Bring an image file to 224×224 as the net's training images were."""
+    """Bring an image file to a square as the net's training images were."""
+    geometry, side = config.packing
     content = files.read_bytes(path, MAX_MEMBER)
     try:
-        image = decode(content)
+        image = decode(content, side)
     except ValueError as error:
         raise DataError(f"{path}: not an image that can be read ({error})") from None
-    if config.geometry != "aligned":
-        return GEOMETRIES[config.geometry](image)
+    if geometry != "aligned":
+        return GEOMETRIES[geometry](image, side)
     file = path.with_suffix(".txt")
     try:
         text = text_of(files.read_bytes(file, MAX_MEMBER))
@@ -199,7 +205,7 @@ def _fitted(path: Path, config: TrialConfig) -> Image.Image:
         ) from None
     landmarks = alignment.parse(text, str(file))
     frontal = alignment.is_frontal(landmarks)
-    return packing.align_decoded(image, content, landmarks, frontal)
+    return packing.align_decoded(image, content, landmarks, frontal, side)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -30,7 +30,7 @@ from ray import tune
 
 from facesiam import cli
 from facesiam.config import TrialConfig, Value
-from facesiam.config.trial import geometry_of
+from facesiam.config.trial import packing_of
 from facesiam.data.dataset import Fetch, open_packed
 from facesiam.data.fetched_files import local_data, local_weights
 from facesiam.device import reproducibility
@@ -327,7 +327,7 @@ def measured(
     """
     fetch = _fetch(file_server)
     weights = local_weights(weights if settings["pretrained"] else {}, fetch, contents)
-    with local_data(data, geometry_of(settings), fetch) as folder:
+    with local_data(data, packing_of(settings), fetch) as folder:
         return share_of(settings, folder, weights, cpus, gpu)
 
 

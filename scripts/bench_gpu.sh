@@ -40,10 +40,11 @@ echo "packing" >&2
 "$python" - "$data" > "$work/packed" <<'PY'
 import sys, time
 from facesiam.data.preparation import prepare
+from facesiam.config.trial import Packing
 from facesiam.errors import DataError
 start = time.perf_counter()
 try:
-    prepare(sys.argv[1], ["letterbox", "squeeze"])
+    prepare(sys.argv[1], [Packing("letterbox", 224), Packing("squeeze", 224)])
 except DataError as error:
     print(error, file=sys.stderr)
     sys.exit(2)

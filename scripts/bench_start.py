@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 
 from facesiam.config import TrialConfig
-from facesiam.config.trial import geometry_of
+from facesiam.config.trial import Packing, packing_of
 from facesiam.data.preparation import prepare
 from facesiam.device.cores import cores
 from facesiam.trainable import FaceTrial
@@ -94,8 +94,8 @@ Stamp = tuple[float, str, str]
 def start() -> list[Stamp]:
     """Run a small search by its command; return the time stamps up to its first step's end."""
     root = Path(__file__).parent.parent
-    space = load(root / "spaces" / "quickstart.yaml").override(["epochs=1"])
-    prepare(space.data, sorted({geometry_of(config) for config in space.examples()}))
+    space = load(root / "spaces" / "quickstart.yaml").override(["epochs=1"]).packed()
+    prepare(space.data, sorted({packing_of(config) for config in space.examples()}))
     folder = Path(tempfile.mkdtemp())
     try:
         file = folder / "stamps"
@@ -144,7 +144,7 @@ def first_step(stamps: list[Stamp]) -> float:
 
 def next_trials() -> dict[str, list[float]]:
     """Return, by join of AlexNet, the seconds until a reused worker can begin its first step."""
-    data, found = prepare("drawn", ["letterbox"], progress=False), {}
+    data, found = prepare("drawn", [Packing("letterbox", 224)], progress=False), {}
     for join in ("difference", "concat"):
         settings = TrialConfig.from_dict({"net": "alexnet", "join": join}).to_dict()
         with tempfile.TemporaryDirectory() as run:

@@ -34,6 +34,7 @@ from roofline import BYTES_A_WEIGHT, measure_machine, work_of_a_step
 
 from facesiam.config import TrialConfig
 from facesiam.config.settings import positive
+from facesiam.config.trial import GEOMETRY, Packing
 from facesiam.data.archive import Source
 from facesiam.data.dataset import FaceData, cache_root, open_packed
 from facesiam.data.formats import open_dataset
@@ -320,8 +321,8 @@ def main() -> int:
     try:
         for case in options.cases if options.cases != list(NETS) else ():
             case_config(case, options)  # of those asked for by name a fault comes now
-        geometries = ["letterbox" if "triplets" in options.protocol else "squeeze"]
-        data = prepare(options.data, geometries, progress=not options.json)
+        packings = [Packing(GEOMETRY[options.protocol], 224)]
+        data = prepare(options.data, packings, progress=not options.json)
         source = options.data
         if source == "drawn":
             source = str(writer.draw(cache_root() / writer.folder_name(), progress=False))

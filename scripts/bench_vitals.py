@@ -151,7 +151,7 @@ def main() -> None:
         {"net": args.net, "join": "difference", "batch_size": 16, "people": args.people}
     )
     try:
-        data = prepare(args.data, ["letterbox"], progress=not args.json)
+        data = prepare(args.data, [config.packing], progress=not args.json)
     except DataError as error:
         parser.exit(2, f"{error}\n")
     if args.cpu_time:

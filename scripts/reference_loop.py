@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from facesiam.config import TrialConfig
 from facesiam.data.archive import Source
 from facesiam.data.dataset import FaceData
-from facesiam.data.packing import GEOMETRIES, decode
+from facesiam.data.geometry import GEOMETRIES, decode
 from facesiam.nets import siamese, trunks
 
 
@@ -64,10 +64,13 @@ class Notebook:
         return F.cross_entropy(self.net(left, right), label.to(self.device))
 
     def _load(self, indices: np.ndarray[Any, np.dtype[np.int64]]) -> Tensor:
-        """Decode, fit and scale each image, (B, 3, 224, 224)."""
-        fit = GEOMETRIES[self.config.geometry]
+        """Decode, fit and scale each image, (B, 3, S, S)."""
+        geometry, side = self.config.packing
+        fit = GEOMETRIES[geometry]
         images = [
-            torch.from_numpy(np.array(fit(decode(self.source.read(self.data.names[i])))))
+            torch.from_numpy(
+                np.array(fit(decode(self.source.read(self.data.names[i]), side), side))
+            )
             .permute(2, 0, 1)
             .contiguous()
             .float()
@@ -87,6 +90,6 @@ class PlainNet(nn.Module):
         self.reduce, self.join, self.head = net.reduce, siamese.JOINS[net.join], net.head
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
-        """(B, 3, 224, 224) twice → (B, 2)."""
+        """(B, 3, S, S) twice → (B, 2)."""
         features = [self.reduce(self.trunk(images).flatten(1)) for images in (left, right)]
         return self.head(self.join(*features))

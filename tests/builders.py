@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from facesiam.config import TrialConfig, Value
+from facesiam.config.trial import Packing
 from facesiam.data.dataset import FaceData
 from search.space import SearchSpace, load
 
@@ -33,6 +34,11 @@ def unknown_compression(archive: bytes) -> bytes:
     parts = archive.split(b"PK\x01\x02")
     return b"PK\x01\x02".join([parts[0], *(part[:6] + b"\x63\0" + part[8:] for part in parts[1:])])
 
+
+SQUEEZE, LETTERBOX, ALIGNED = (
+    Packing(geometry, 224) for geometry in ("squeeze", "letterbox", "aligned")
+)
+"""The packings of the default `packed_size`."""
 
 CFP = os.environ.get("FACESIAM_DATA", "")
 """The zip of the real CFP, or nothing."""

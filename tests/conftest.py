@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from builders import CFP
+from builders import CFP, LETTERBOX, SQUEEZE
 from filelock import FileLock
 
 from facesiam.config import TrialConfig, Value
@@ -80,7 +80,7 @@ def faces(session_folder: Path) -> Path:
 def data(faces: Path) -> FaceData:
     """The same, packed."""
     cache = faces.parent / "cache"
-    return prepare(str(faces), ["squeeze", "letterbox"], cache=cache, progress=False)
+    return prepare(str(faces), [SQUEEZE, LETTERBOX], cache=cache, progress=False)
 
 
 @pytest.fixture

@@ -104,7 +104,7 @@ def test_of_its_best_epochs_a_trial_tells_which_pairs_it_judged_right(
     assert trial.training is not None
     pairs = data.pairs_of(tiny, "val")
     row = step(trial)
-    odds = log_odds(trial.training.net, tiny, data.pixels(tiny.geometry), pairs)
+    odds = log_odds(trial.training.net, tiny, data.pixels(tiny.packing), pairs)
     right = (odds > 0) == (pairs.label == 0)
     ends = zip(pairs.left.tolist(), pairs.right.tolist(), strict=True)
     different = {frozenset(data.content[list(both)].tolist()) for both in ends}

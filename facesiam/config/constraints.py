@@ -163,6 +163,15 @@ CONSTRAINTS: tuple[Constraint, ...] = (
         lambda s: f"inception_v3 takes 75 and more, got {s['image_size']}",
     ),
     Constraint(
+        "packed_size",
+        ("image_size", "packed_size"),
+        lambda s: int(s["packed_size"]) < int(s["image_size"]),
+        lambda s: (
+            f"must be image_size ({s['image_size']}) or more, got {s['packed_size']}; packed "
+            "images are averaged down to it, never enlarged"
+        ),
+    ),
+    Constraint(
         "people",
         ("fold", "people"),
         lambda s: bool(s["fold"]) and bool(s["people"]),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Literal, get_args, get_origin, get_type_hints
+from typing import Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 from facesiam.config.constraints import (
     EMBEDDING_JOINS,
@@ -64,7 +64,21 @@ GEOMETRY: dict[str, Geometry] = {
     "dataset-pairs": "squeeze",
     "frontal-triplets": "letterbox",
 }
-"""How each protocol brings an image to 224×224, where faces are not aligned."""
+"""How each protocol brings an image to a square, where faces are not aligned."""
+
+
+class Packing(NamedTuple):
+    """How a dataset's images are packed."""
+
+    geometry: Geometry
+    """How an image comes to a square."""
+    side: int
+    """Of the square, in pixels."""
+
+    @property
+    def file(self) -> str:
+        """Name of the packed file, in the folder of its dataset."""
+        return f"{self.geometry}-{self.side}.npy"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,7 +200,11 @@ class TrialConfig:
     """Faces turned, scaled and mirrored onto one template by the data's landmarks, all profiles
     looking right; needs data that has them, as CFP does."""
     image_size: int = _setting(224, low=64, high=224)
-    """Side of the images that the trunk sees, in pixels; below 224 they are averaged down."""
+    """Side of the images that the trunk sees, in pixels; below `packed_size` they are averaged
+    down."""
+    packed_size: int = _setting(224, low=64, high=224)
+    """Side of the packed images, in pixels; a search packs at the largest `image_size` of its
+    trials unless this says otherwise."""
     # Prediction
     calibrate: bool = _setting(False)
     """Put a decision net's threshold where the validation pairs are judged best, after each epoch;
@@ -208,9 +226,9 @@ class TrialConfig:
             raise ConfigError("; ".join(problems))
 
     @property
-    def geometry(self) -> Geometry:
-        """How images come to 224×224."""
-        return geometry_of(asdict(self))
+    def packing(self) -> Packing:
+        """How the images are packed."""
+        return packing_of(asdict(self))
 
     @classmethod
     def from_dict(cls, settings: Mapping[str, Value]) -> TrialConfig:
@@ -240,9 +258,10 @@ def recorded(settings: Mapping[str, Value]) -> dict[str, Value]:
     return {**{name: item.default for name, item in SETTINGS.items()}, **before, **settings}
 
 
-def geometry_of(settings: Mapping[str, Value]) -> Geometry:
-    """Return how images come to 224×224 under these settings: aligned, or as the protocol says."""
-    return "aligned" if settings["align"] else GEOMETRY[str(settings["protocol"])]
+def packing_of(settings: Mapping[str, Value]) -> Packing:
+    """Return how images are packed under these settings: aligned, or as the protocol says."""
+    geometry = "aligned" if settings["align"] else GEOMETRY[str(settings["protocol"])]
+    return Packing(geometry, int(settings["packed_size"]))
 
 
 def is_calibrated(settings: Mapping[str, Value]) -> bool:

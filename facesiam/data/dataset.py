@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from facesiam import files
 from facesiam.config import TrialConfig
-from facesiam.config.trial import Geometry, Part, Protocol
-from facesiam.data import drawing, packing
+from facesiam.config.trial import Packing, Part, Protocol
+from facesiam.data import drawing
 from facesiam.data.listing import distinct
 from facesiam.data.split import folds_of
 from facesiam.errors import DataError, MissingFileError
@@ -94,13 +94,13 @@ class FaceData:
                 "makes it anew"
             ) from None
 
-    def pixels(self, geometry: Geometry) -> NDArray[np.uint8]:
-        """Return the images, mapped read-only within milliseconds: (N, 224, 224, 3) uint8 RGB.
+    def pixels(self, packing: Packing) -> NDArray[np.uint8]:
+        """Return the images, mapped read-only within milliseconds: (N, S, S, 3) uint8 RGB.
 
         Raises:
-            DataError: that geometry has not been packed.
+            DataError: they have not been packed so.
         """
-        file = self.folder / f"{geometry}.npy"
+        file = self.folder / packing.file
         try:
             array = self._open(file)
         except FileNotFoundError as error:
@@ -109,7 +109,7 @@ class FaceData:
             raise DataError(
                 f"{file}: is damaged ({error}); the next start with this data packs it anew"
             ) from None
-        expected = (len(self.person), packing.SIDE, packing.SIDE, 3)
+        expected = (len(self.person), packing.side, packing.side, 3)
         if array.shape != expected or array.dtype != np.uint8:
             raise DataError(
                 f"{file}: has shape {array.shape}; the next start with this data packs it anew"

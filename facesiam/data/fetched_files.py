@@ -10,19 +10,19 @@ from pathlib import Path
 
 import numpy as np
 
-from facesiam.config.trial import Geometry
-from facesiam.data import cache_files, packing
+from facesiam.config.trial import Packing
+from facesiam.data import cache_files
 from facesiam.data.dataset import INDEX, Fetch, cache_root, open_packed
 from facesiam.files import digest
 
 
 @contextmanager
-def local_data(data: str, geometry: Geometry, fetch: Fetch | None) -> Iterator[str]:
+def local_data(data: str, packing: Packing, fetch: Fetch | None) -> Iterator[str]:
     """Yield a packed folder that this machine sees: the driver's, or one of empty images.
 
     Args:
         data: the driver's packed folder.
-        geometry: of the images that are wanted.
+        packing: of the images that are wanted.
         fetch: brings a file's bytes, (n,) uint8, from the driver; None: this is its machine.
     """
     if fetch is None or (Path(data) / INDEX).exists():
@@ -32,8 +32,8 @@ def local_data(data: str, geometry: Geometry, fetch: Fetch | None) -> Iterator[s
         blank = Path(folder) / Path(data).name
         blank.mkdir()
         (blank / INDEX).write_bytes(fetch(Path(data) / INDEX).tobytes())
-        shape = (len(open_packed(data, fetch).person), packing.SIDE, packing.SIDE, 3)
-        file = blank / f"{geometry}.npy"
+        shape = (len(open_packed(data, fetch).person), packing.side, packing.side, 3)
+        file = blank / packing.file
         np.lib.format.open_memmap(file, "w+", np.uint8, shape)  # sparse: it takes no room
         yield str(blank)
 

@@ -12,7 +12,8 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from facesiam.data import duplicates, images, packing
+from facesiam.config import SETTINGS
+from facesiam.data import duplicates, images
 from facesiam.data.archive import Source
 from facesiam.data.formats import Opened
 from facesiam.data.formats.cfp_lists import KINDS
@@ -22,6 +23,9 @@ from facesiam.data.progress import bar
 from facesiam.data.split import FOLDS, PART_OF
 from facesiam.device.cores import cores
 from facesiam.errors import DataError, shown
+
+_MOST_PIXELS = int(SETTINGS["packed_size"].high or 0)
+"""A side of the largest packed images."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,7 @@ def _look(source: Source, name: str) -> Look:
 
     try:
         content = source.read(name)
-        picture = images.read(content, 2 * packing.SIDE)
+        picture = images.read(content, 2 * _MOST_PIXELS)
         shows = hashlib.sha256(repr(picture.image.size).encode() + picture.image.tobytes())
         digest = hashlib.sha256(content).digest()
         return Look(digest, shows.digest(), picture.grey, picture.orientation != 1)

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from facesiam.config.trial import Geometry
-from facesiam.data import cache_files, checksums, duplicates, listing, packing
+from facesiam.config.trial import Packing
+from facesiam.data import cache_files, checksums, duplicates, listing
 from facesiam.data.dataset import INDEX, FaceData, cache_root
 from facesiam.data.formats import Opened, open_dataset
 from facesiam.data.listing import Listing
+from facesiam.data.packing import is_sound, pack
 from facesiam.data.problems import listed
 from facesiam.errors import DataError
 
@@ -28,7 +29,7 @@ NO_DATA = (
 
 def prepare(
     spec: str | None,
-    geometries: Iterable[Geometry],
+    packings: Iterable[Packing],
     *,
     format: str | None = None,
     cache: Path | None = None,
@@ -42,7 +43,7 @@ def prepare(
     Args:
         spec: path of a dataset (``formats``), or ``drawn`` for drawn faces; None:
             ``$FACESIAM_DATA``, then the archive that ``download`` put into the cache.
-        geometries: the packed arrays that will be asked for.
+        packings: the packed arrays that will be asked for.
         format: what the dataset is to be read as; None: recognised.
         cache: folder for what is packed, drawn and downloaded; None: ``cache_root()``.
         progress: show progress bars on stderr.
@@ -67,17 +68,16 @@ def prepare(
     folder = cache / listing.content_key(dataset, stamps)
     for other in cache.glob("*/"):
         cache_files.sweep(other)
-    if not packing.is_sound(folder / INDEX):
+    if not is_sound(folder / INDEX):
         _write_index(folder / INDEX, dataset, content, spec)
-    packing.pack(source, dataset.names, folder, geometries, progress)
+    pack(source, dataset.names, folder, packings, progress)
     return FaceData(folder, spec)
 
 
-def is_packed(folder: Path, geometries: Iterable[Geometry]) -> bool:
+def is_packed(folder: Path, packings: Iterable[Packing]) -> bool:
     """Return whether a packed folder is there and intact; reads all of it."""
     return all(
-        packing.is_sound(folder / name)
-        for name in (INDEX, *(f"{geometry}.npy" for geometry in geometries))
+        is_sound(folder / name) for name in (INDEX, *(packing.file for packing in packings))
     )
 
 

@@ -18,7 +18,7 @@ class ImageStore:
     processes of the machine share.
 
     Args:
-        source: (N, 224, 224, 3) uint8, usually memory-mapped.
+        source: (N, S, S, 3) uint8, usually memory-mapped.
         image_size: side of the returned images, in pixels; larger ones are averaged down.
         device: of the returned images.
     """

@@ -93,7 +93,7 @@ def _log_odds(
         ):
             raise DataError(f"{trial} and {next(iter(files))} are not tested on the same pairs")
         refuse_leak(data, data.pairs_of(config, "train"), pairs["test"], protocol)
-        pixels = data.pixels(config.geometry)
+        pixels = data.pixels(config.packing)
         odds["val"].append(calibrate(net, config, pixels, pairs["val"]))
         odds["test"].append(log_odds(net, config, pixels, pairs["test"]))
     assert protocol is not None

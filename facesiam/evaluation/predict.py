@@ -57,7 +57,7 @@ def log_odds(
     Args:
         net: on its device and in its dtype, as ``load_model`` returns it.
         config: its settings.
-        source: (N, 224, 224, 3) the images that `pairs` points into.
+        source: (N, S, S, 3) the images that `pairs` points into.
         pairs: the pairs to predict.
     """
     return log_odds_of(logits_of(net, config, source, pairs))

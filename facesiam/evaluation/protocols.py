@@ -38,7 +38,7 @@ def test(
 
     Writes test.json and scores.csv; for another protocol than the trial's, test-NAME.json and
     scores-NAME.csv, and the threshold is then the one that predicts that protocol's validation
-    pairs best. The images have the geometry that the net was trained with.
+    pairs best. The images are packed as those that the net was trained with.
 
     Args:
         trial: its id, for the figures.
@@ -59,7 +59,7 @@ def test(
     pairs = pairs_of(data, config, protocol, "test")
     asked = protocol or config.protocol
     refuse_leak(data, data.pairs_of(config, "train"), pairs, asked)
-    pixels = data.pixels(config.geometry)
+    pixels = data.pixels(config.packing)
     if other:
         val = pairs_of(data, config, protocol, "val")
         val_acc = accuracy(calibrate(net, config, pixels, val), val.label)

@@ -99,7 +99,7 @@ def _test_fold(config: TrialConfig, data: FaceData, folder: Path) -> dict[str, A
         "data": data.key,
         "trainer": trainer_version(),
     }
-    pixels = data.pixels(config.geometry)
+    pixels = data.pixels(config.packing)
     for number, kind in enumerate(KINDS):
         net, epoch, val_acc = trained(folder / "weights.pt", config)
         pairs = data.official(number, config.fold)

@@ -87,7 +87,7 @@ class Training(Iterator[EpochMetrics]):
         self.optimizer = MasterWeightOptimizer(
             self.net, self.dtype, config, trunk=self.net.trunk, early=self.net.head
         )
-        self.pixels = ImageStore(data.pixels(config.geometry), config.image_size, self.device)
+        self.pixels = ImageStore(data.pixels(config.packing), config.image_size, self.device)
         self.watch = GradientWatch(self.net.trunk, self.device)
         self.total = torch.zeros(2, dtype=torch.float64, device=self.device)
         """Sums of the epoch so far: loss times pairs, right predictions."""

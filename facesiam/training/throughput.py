@@ -58,6 +58,7 @@ COSTLY = (
     "erase",
     "protocol",
     "image_size",
+    "packed_size",
     "precision",
 )
 """Settings that decide what a step costs."""

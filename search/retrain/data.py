@@ -5,27 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from facesiam.config.trial import Geometry
+from facesiam.config.trial import Packing
 from facesiam.data.dataset import FaceData, cache_root, open_packed
 from facesiam.data.preparation import is_packed, prepare
 from facesiam.errors import DataError
 from search.runs.layout import data_of
 
 
-def open_data(run: Path, given: str | None, geometries: Sequence[Geometry]) -> FaceData:
+def open_data(run: Path, given: str | None, packings: Sequence[Packing]) -> FaceData:
     """Open the data that a run was made with, packed already or from `given`.
 
     Args:
         run: its folder.
         given: where the data is now; None: where it was.
-        geometries: that the images are packed in.
+        packings: of the images that are wanted.
 
     Raises:
         DataError: the data is missing, or is other data.
     """
     source, key, format = data_of(run)
     packed = cache_root() / key
-    if given is None and is_packed(packed, geometries):
+    if given is None and is_packed(packed, packings):
         return open_packed(packed)
     data = prepare(given or source, [], format=format)  # packs nothing yet: it may be refused
     if data.key != key:
@@ -33,4 +33,4 @@ def open_data(run: Path, given: str | None, geometries: Sequence[Geometry]) -> F
             f"{given or source}: not the data that {run} was made with "
             f"(content {data.key[:12]}, the run has {key[:12]})"
         )
-    return prepare(given or source, geometries, format=format)
+    return prepare(given or source, packings, format=format)

@@ -59,7 +59,7 @@ def evaluate(run: Path, options: RetrainOptions, console: Console) -> list[dict[
         )
     configs = settings(run)
     known = [configs[trial] for trial in files]
-    data = open_data(run, options.data, sorted({config.geometry for config in known}))
+    data = open_data(run, options.data, sorted({config.packing for config in known}))
     name = f"ensemble-{len(files)}"
     folder = own_folder(run, "retrain", name, "seed-0")
     tested = [

@@ -59,7 +59,7 @@ def retrain(run: Path, options: RetrainOptions, console: Console) -> list[dict[s
     """
     trial = choose(run, options.trial, options.rank)
     ones = _configs(settings(run)[trial], options)
-    data = open_data(run, options.data, [ones[0].geometry])
+    data = open_data(run, options.data, [ones[0].packing])
     weights: dict[str, str] = {}
     if ones[0].pretrained:
         weights = {ones[0].net: str(find_weights(ones[0].net, options.weights))}

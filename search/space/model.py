@@ -214,6 +214,16 @@ class SearchSpace:
         left = self.resources.of_nets(changed.all_nets())
         return replace(changed, resources=left) if "net" in pinned else changed
 
+    def packed(self) -> Self:
+        """Return the space with its `packed_size` fixed: the largest `image_size` of its trials.
+
+        A space that says it stays as it is.
+        """
+        if "packed_size" in {*self.fixed, *self.search}:
+            return self
+        largest = max(self.possible("image_size"), key=int)
+        return replace(self, fixed={**self.fixed, "packed_size": largest})
+
     def rows_named(self, ids: Sequence[str]) -> dict[str, Row]:
         """Return some of the rows, in the order asked for.
 

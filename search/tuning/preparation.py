@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from facesiam.cli import interrupts
 from facesiam.config import Value
-from facesiam.config.trial import geometry_of
+from facesiam.config.trial import packing_of
 from facesiam.files import exists
 from search.resources import validation
 from search.runs import layout
@@ -85,11 +85,11 @@ def resolve(options: RunOptions) -> SearchSpace:
 
         if options.rows or options.algorithm not in (None, "rows"):
             raise RunRefused("--ablate runs rows of its own: leave out --rows and --algorithm")
-        if why := ablation.misfit(space, options.ablate):
+        if why := ablation.misfit(space.packed(), options.ablate):
             raise RunRefused(
                 f"--ablate {options.ablate}: does not fit this space: its best trial has {why}"
             )
-        rows = ablation.rows(space, options.ablate, 1, options.seeds)
+        rows = ablation.rows(space.packed(), options.ablate, 1, options.seeds)
         changes |= {"rows": rows, "algorithm": "rows", "fixed": {}, "search": {}, "minutes": 0.0}
     for name in ("algorithm", "trials", "minutes", "seed"):
         if (value := getattr(options, name)) is not None:
@@ -98,7 +98,7 @@ def resolve(options: RunOptions) -> SearchSpace:
     for name in ("trials", "seed"):
         if getattr(options, name) is not None and (why := contradictions.unused(changed, name)):
             raise RunRefused(f"--{name} {getattr(options, name)}: {why}")
-    return check_space(changed.override(options.set) if options.ablate else changed)
+    return check_space(changed.override(options.set) if options.ablate else changed.packed())
 
 
 def prepare(options: RunOptions, space: SearchSpace, run: Path, url: str | None) -> Search:
@@ -134,8 +134,8 @@ def prepare(options: RunOptions, space: SearchSpace, run: Path, url: str | None)
     weights = {net: str(find_weights(net, options.weights)) for net in pretrained}
     if options.weights and not pretrained:
         print(f"--weights {options.weights}: not used, no trial starts from pretrained weights")
-    geometries = sorted({geometry_of(config) for config in configs})
-    data = prepare(index.source, geometries, format=index.format)
+    packings = sorted({packing_of(config) for config in configs})
+    data = prepare(index.source, packings, format=index.format)
     setup = dataclasses.replace(setup, data=str(data.folder), weights=weights)
     reusable, known = reusable_trials(options.reuse), list[WarmStartTrial]()
     if options.warm_start and not options.resume:

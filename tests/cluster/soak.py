@@ -24,6 +24,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from builders import LETTERBOX, SQUEEZE
 from nodes import Cluster, Node, s3_server
 
 from facesiam.config.settings import positive
@@ -77,7 +78,7 @@ class Soak:
             folder / "drawn", people=20, frontal=6, profile=2, seed=3, progress=False
         )
         self.cache = self.faces.parent / "cache"
-        prepare(str(self.faces), ["squeeze", "letterbox"], cache=self.cache, progress=False)
+        prepare(str(self.faces), [SQUEEZE, LETTERBOX], cache=self.cache, progress=False)
         self.space = folder / "soak.yaml"
         self.space.write_text(SPACE.format(trials=trials))
         hidden = [ROOT / "search", ROOT / "facesiam", self.cache]

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from builders import ROOT
+from builders import ROOT, SQUEEZE
 from nodes import Cluster
 from soak import Soak
 
@@ -145,7 +145,7 @@ class Look:
         there = Path(folder)  # on the driver's machine; this one sees nothing where it looks
         elsewhere = Path("/nowhere") / there.name
         fetch = lambda path: _fetched(server, there / path.name)
-        self.pixels = open_packed(elsewhere, fetch).pixels("squeeze")
+        self.pixels = open_packed(elsewhere, fetch).pixels(SQUEEZE)
 
     def touch(self):
         pixels = self.pixels
@@ -174,8 +174,8 @@ def test_three_trials_on_a_machine_without_the_data_share_one_copy_of_the_pixels
 ) -> None:
     packed = data
     if real:  # a gigabyte of them
-        packed = prepare(request.getfixturevalue("real_faces"), ["squeeze"], progress=False)
-    size = packed.pixels("squeeze").nbytes
+        packed = prepare(request.getfixturevalue("real_faces"), [SQUEEZE], progress=False)
+    size = packed.pixels(SQUEEZE).nbytes
     hidden = [ROOT / "search", ROOT / "facesiam", packed.folder]
     with Cluster(tmp_path, hidden=hidden, store=int(1.2 * size) + 200 * 2**20) as cluster:
         cluster.head()
@@ -188,7 +188,7 @@ def test_three_trials_on_a_machine_without_the_data_share_one_copy_of_the_pixels
         said, noise = driver.communicate(timeout=300)
     assert driver.returncode == 0, noise[-3000:]
     touched, memory = ast.literal_eval(said.splitlines()[-1])
-    expected = int(packed.pixels("squeeze")[:, ::16, ::16].sum())
+    expected = int(packed.pixels(SQUEEZE)[:, ::16, ::16].sum())
     assert touched == [(expected, size, False)] * 3
     rss, pss = ([one[kind] for one in memory] for kind in ("Rss", "Pss"))
     print(

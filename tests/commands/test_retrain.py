@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from builders import worker_config
+from builders import LETTERBOX, worker_config
 from PIL import Image
 
 from facesiam import demo
@@ -83,7 +83,7 @@ def test_the_best_trial_is_trained_again_and_its_best_epoch_tested(
     assert json.loads((folder / "settings.json").read_text()) == config.to_dict()
     assert len((folder / "epochs.csv").read_text().splitlines()) == 3
     pairs = data.pairs("frontal-triplets", "test")
-    same = predict(net, config, data.pixels("letterbox"), pairs)
+    same = predict(net, config, data.pixels(LETTERBOX), pairs)
     right = ((same > 0.5) == (pairs.label == 0)).mean()
     assert figures["accuracy"]["value"] == pytest.approx(right)
     assert figures["accuracy"]["n"] == len(np.unique(data.distinct(pairs)))

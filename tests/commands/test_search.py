@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from builders import LETTERBOX
 from PIL import Image
 
 from facesiam.config import TrialConfig
@@ -66,7 +67,7 @@ def painted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, FaceData]:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 _paint(who, float(turn)).save(path, quality=90)
     cache = folder.parent / "cache"
-    return folder, prepare(str(folder), ["letterbox"], cache=cache, progress=False)
+    return folder, prepare(str(folder), [LETTERBOX], cache=cache, progress=False)
 
 
 def _paint(who: object, turn: float) -> Image.Image:

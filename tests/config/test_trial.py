@@ -102,6 +102,7 @@ def test_settings_that_contradict_each_other_are_refused() -> None:
         ({"flip_average": True}, "flip_average: true needs join: cosine or distance"),
         ({"net": "vit_b_16", "image_size": 112}, "image_size: vit_b_16 takes 224 only, got 112"),
         ({"net": "inception_v3", "image_size": 64}, "image_size: inception_v3 takes 75 and more"),
+        ({"packed_size": 112}, "packed_size: must be image_size (224) or more, got 112"),
         ({"fold": 3, "people": 9}, "people: limits the protocol's own split, not a fold"),
     ],
 )

@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny_cfp
+from builders import ALIGNED, SQUEEZE
 from PIL import Image
 
 from facesiam.data import alignment, packing
 from facesiam.data.formats import open_dataset
+from facesiam.data.geometry import decode
 from facesiam.data.preparation import prepare
 from facesiam.data.text_files import text_of
 from facesiam.errors import DataError
@@ -115,7 +117,7 @@ def test_the_file_is_beside_the_images() -> None:
 def test_data_without_landmarks_is_refused_and_nothing_is_left(tmp_path: Path) -> None:
     folder, cache = tiny_cfp.write(tmp_path / "cfp"), tmp_path / "cache"
     with pytest.raises(DataError, match=r"align: true needs landmarks, and Data/Fiducials/001"):
-        prepare(str(folder), ["aligned"], cache=cache, progress=False)
+        prepare(str(folder), [ALIGNED], cache=cache, progress=False)
     assert not list(cache.rglob("aligned*"))
     assert open_dataset(folder).source.has("Protocol/Pair_list_F.txt")
 
@@ -127,10 +129,10 @@ def test_a_dataset_is_packed_aligned_beside_its_other_geometries(tmp_path: Path)
         points = moved(landmarks(frontal), 0, 4, (3, 1))
         file = folder / alignment.file_of(image.relative_to(folder).as_posix())
         tiny_cfp.text(file, [f"{x:.3f},{y:.3f}" for x, y in points])
-    data = prepare(str(folder), ["aligned", "squeeze"], cache=tmp_path / "cache", progress=False)
-    packed = data.pixels("aligned")
+    data = prepare(str(folder), [ALIGNED, SQUEEZE], cache=tmp_path / "cache", progress=False)
+    packed = data.pixels(ALIGNED)
     assert packed.shape == (60, 224, 224, 3)
-    assert (packed[5, 90, 112] == data.pixels("squeeze")[5, 0, 0]).all()  # of one colour
+    assert (packed[5, 90, 112] == data.pixels(SQUEEZE)[5, 0, 0]).all()  # of one colour
     assert (packed[5, 0, 0] == 0).all()  # the small image ends there
 
 
@@ -145,6 +147,6 @@ def test_landmarks_of_an_image_that_lies_on_its_side_are_those_of_its_stored_pix
     seen = []
     for file, marks in zip(files, (points, there), strict=True):
         content = file.getvalue()
-        shaped = packing.align_decoded(packing.decode(content), content, marks, True)
+        shaped = packing.align_decoded(decode(content, 224), content, marks, True, 224)
         seen.append(np.asarray(shaped))
     assert seen[0].any() and np.abs(seen[0].astype(int) - seen[1]).max() <= 1

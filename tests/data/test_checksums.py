@@ -11,7 +11,7 @@ import sys
 import time
 import tokenize
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,22 +19,20 @@ import pytest
 import tiny_cfp
 from builders import unknown_compression
 
-from facesiam.data import cache_files, checksums, packing
+from facesiam.config.trial import Packing
+from facesiam.data import cache_files, checksums
 from facesiam.data.dataset import FaceData, open_packed
 from facesiam.data.preparation import is_packed, prepare
 from facesiam.errors import DataError
 
-
-@pytest.fixture(scope="module", autouse=True)
-def small_images() -> Iterator[None]:
-    """Pack 16×16: what is held here does not depend on the size."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(packing, "SIDE", 16)
-        yield
+SQUEEZE, LETTERBOX, ALIGNED = (
+    Packing(geometry, 16)  # what is held here does not depend on the size
+    for geometry in ("squeeze", "letterbox", "aligned")
+)
 
 
 @pytest.fixture(scope="module")
-def faces(small_images: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tiny_cfp.write(tmp_path_factory.mktemp("tiny") / "cfp-dataset")
     for image in sorted((folder / "Data/Images").rglob("*.jpg")):
         file = Path(str(image).replace("/Images/", "/Fiducials/")).with_suffix(".txt")
@@ -45,7 +43,7 @@ def faces(small_images: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def packed(faces: Path) -> Path:
     cache = faces.parent / "cache"
-    return prepare(str(faces), ["squeeze", "letterbox"], cache=cache, progress=False).folder
+    return prepare(str(faces), [SQUEEZE, LETTERBOX], cache=cache, progress=False).folder
 
 
 @pytest.fixture
@@ -56,7 +54,7 @@ def cache(packed: Path, tmp_path: Path) -> Path:
 
 
 def again(faces: Path, folder: Path) -> FaceData:
-    return prepare(str(faces), ["squeeze", "letterbox"], cache=folder.parent, progress=False)
+    return prepare(str(faces), [SQUEEZE, LETTERBOX], cache=folder.parent, progress=False)
 
 
 def flip(file: Path, at: int, bit: int = 1) -> None:
@@ -69,7 +67,7 @@ def flip(file: Path, at: int, bit: int = 1) -> None:
 
 
 def swap_images(folder: Path) -> None:
-    pixels = np.load(folder / "squeeze.npy", mmap_mode="r+")
+    pixels = np.load(folder / "squeeze-16.npy", mmap_mode="r+")
     pixels[[3, 4]] = pixels[[4, 3]]
 
 
@@ -86,54 +84,58 @@ def other_dataset(folder: Path) -> None:
     other = tiny_cfp.write(folder.parent / "other")
     tiny_cfp.image(other / "Data/Images/001/frontal/01.jpg", (9, 9, 9))
     tiny_cfp.text(other / "Protocol/Split/FF/01/diff.txt", ["2,4"])
-    theirs = prepare(
-        str(other), ["squeeze", "letterbox"], cache=folder.parent, progress=False
-    ).folder
+    theirs = prepare(str(other), [SQUEEZE, LETTERBOX], cache=folder.parent, progress=False).folder
     assert theirs != folder
     shutil.rmtree(folder)
     theirs.rename(folder)
 
 
 DAMAGES: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
-    "a bit of an image": (lambda f: flip(f / "squeeze.npy", 5000), ("squeeze",)),
-    "the last bit of the last image": (lambda f: flip(f / "squeeze.npy", -1, 128), ("squeeze",)),
-    "two images changed round": (swap_images, ("squeeze",)),
+    "a bit of an image": (lambda f: flip(f / "squeeze-16.npy", 5000), ("squeeze-16",)),
+    "the last bit of the last image": (
+        lambda f: flip(f / "squeeze-16.npy", -1, 128),
+        ("squeeze-16",),
+    ),
+    "two images changed round": (swap_images, ("squeeze-16",)),
     "the other geometry's pixels": (
-        lambda f: shutil.copy(f / "letterbox.npy", f / "squeeze.npy"),
-        ("squeeze",),
+        lambda f: shutil.copy(f / "letterbox-16.npy", f / "squeeze-16.npy"),
+        ("squeeze-16",),
     ),
     "the other geometry's pixels with their seal": (
         lambda f: (
-            [shutil.copy(f / f"letterbox.{end}", f / f"squeeze.{end}") for end in ("npy",)]
-            and shutil.copy(f / "letterbox.npy.json", f / "squeeze.npy.json")
+            [shutil.copy(f / f"letterbox-16.{end}", f / f"squeeze-16.{end}") for end in ("npy",)]
+            and shutil.copy(f / "letterbox-16.npy.json", f / "squeeze-16.npy.json")
         ),
-        ("squeeze",),
+        ("squeeze-16",),
     ),
     "labels changed round": (swap_pairs, ("index-2",)),
-    "another dataset under this key": (other_dataset, ("index-2", "squeeze", "letterbox")),
+    "another dataset under this key": (other_dataset, ("index-2", "squeeze-16", "letterbox-16")),
     "a bit of the index": (lambda f: flip(f / "index-2.npz", 100), ("index-2",)),
-    "cut pixels": (lambda f: os.truncate(f / "letterbox.npy", 20_000), ("letterbox",)),
-    "empty pixels": (lambda f: os.truncate(f / "letterbox.npy", 0), ("letterbox",)),
-    "longer pixels": (lambda f: os.truncate(f / "letterbox.npy", 10**6), ("letterbox",)),
+    "cut pixels": (lambda f: os.truncate(f / "letterbox-16.npy", 20_000), ("letterbox-16",)),
+    "empty pixels": (lambda f: os.truncate(f / "letterbox-16.npy", 0), ("letterbox-16",)),
+    "longer pixels": (lambda f: os.truncate(f / "letterbox-16.npy", 10**6), ("letterbox-16",)),
     "a cut index": (lambda f: os.truncate(f / "index-2.npz", 500), ("index-2",)),
     "an empty index": (lambda f: os.truncate(f / "index-2.npz", 0), ("index-2",)),
     "an empty seal": (lambda f: os.truncate(f / "index-2.npz.json", 0), ("index-2",)),
-    "a seal that is a list": (lambda f: (f / "squeeze.npy.json").write_text("[1]"), ("squeeze",)),
+    "a seal that is a list": (
+        lambda f: (f / "squeeze-16.npy.json").write_text("[1]"),
+        ("squeeze-16",),
+    ),
     "a seal with other types": (
-        lambda f: (f / "squeeze.npy.json").write_text('{"key": [], "crc32": {}}'),
-        ("squeeze",),
+        lambda f: (f / "squeeze-16.npy.json").write_text('{"key": [], "crc32": {}}'),
+        ("squeeze-16",),
     ),
     "no seals, as before there were any": (
         lambda f: [file.unlink() for file in f.glob("*.json")],
-        ("index-2", "squeeze", "letterbox"),
+        ("index-2", "squeeze-16", "letterbox-16"),
     ),
-    "an earlier decoder's": (lambda f: noted(f, decoder=1), ("squeeze",)),
-    "another Pillow's": (lambda f: noted(f, pillow="1.0"), ("squeeze",)),
+    "an earlier decoder's": (lambda f: noted(f, decoder=1), ("squeeze-16",)),
+    "another Pillow's": (lambda f: noted(f, pillow="1.0"), ("squeeze-16",)),
 }
 
 
 def noted(folder: Path, **other: object) -> None:
-    seal = folder / "squeeze.npy.json"
+    seal = folder / "squeeze-16.npy.json"
     seal.write_text(json.dumps({**json.loads(seal.read_text()), **other}))
 
 
@@ -150,8 +152,8 @@ def test_damage_is_noticed_said_and_packed_anew(
     assert named == list(files)
     assert all(line.endswith("; it is packed anew") for line in said)
     assert data.key == sound.key
-    for geometry in ("squeeze", "letterbox"):
-        assert (data.pixels(geometry) == sound.pixels(geometry)).all()
+    for packing in (SQUEEZE, LETTERBOX):
+        assert (data.pixels(packing) == sound.pixels(packing)).all()
     for part in ("train", "val", "test"):
         ours, theirs = (d.pairs("cfp-pairs", part) for d in (data, sound))
         assert ours.label.tolist() == theirs.label.tolist()
@@ -165,23 +167,25 @@ def test_what_is_sound_is_not_packed_again(faces: Path, cache: Path) -> None:
     assert before.keys() == {
         "index-2.npz",
         "index-2.npz.json",
-        "squeeze.npy",
-        "squeeze.npy.json",
-        "letterbox.npy",
-        "letterbox.npy.json",
+        "squeeze-16.npy",
+        "squeeze-16.npy.json",
+        "letterbox-16.npy",
+        "letterbox-16.npy.json",
     }
     again(faces, cache)
     assert {file.name: file.stat().st_mtime_ns for file in cache.iterdir()} == before
-    assert is_packed(cache, ["squeeze"]) and not is_packed(cache, ["aligned"])
-    flip(cache / "squeeze.npy", 999)
-    assert is_packed(cache, ["letterbox"]) and not is_packed(cache, ["squeeze"])
+    assert is_packed(cache, [SQUEEZE]) and not is_packed(cache, [ALIGNED])
+    flip(cache / "squeeze-16.npy", 999)
+    assert is_packed(cache, [LETTERBOX]) and not is_packed(cache, [SQUEEZE])
 
 
 @pytest.mark.parametrize("size", [0, 1, 100, 500])
 def test_a_worker_that_meets_a_damaged_file_says_so(cache: Path, size: int) -> None:
-    os.truncate(cache / "squeeze.npy", size)
-    with pytest.raises(DataError, match="squeeze.npy: is damaged .*the next start with this data"):
-        open_packed(cache).pixels("squeeze")
+    os.truncate(cache / "squeeze-16.npy", size)
+    with pytest.raises(
+        DataError, match="squeeze-16.npy: is damaged .*the next start with this data"
+    ):
+        open_packed(cache).pixels(SQUEEZE)
     os.truncate(cache / "index-2.npz", size)
     with pytest.raises(DataError, match="index-2.npz: is damaged .*the next start with this data"):
         FaceData(cache)
@@ -197,26 +201,30 @@ def test_a_worker_that_meets_an_unknown_compression_says_so(cache: Path) -> None
 
 
 def test_a_worker_that_meets_a_header_with_an_open_bracket_says_so(cache: Path) -> None:
-    file = cache / "squeeze.npy"
+    file = cache / "squeeze-16.npy"
     content = file.read_bytes()
     file.write_bytes(content[:128].replace(b")", b"(") + content[128:])
     with pytest.raises(tokenize.TokenError):
         np.load(file)
-    with pytest.raises(DataError, match="squeeze.npy: is damaged .*the next start with this data"):
-        open_packed(cache).pixels("squeeze")
+    with pytest.raises(
+        DataError, match="squeeze-16.npy: is damaged .*the next start with this data"
+    ):
+        open_packed(cache).pixels(SQUEEZE)
 
 
 def test_other_landmarks_are_packed_anew(
     faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     copy = shutil.copytree(faces, tmp_path / "copy")
-    first = prepare(str(copy), ["aligned"], cache=tmp_path / "cache", progress=False)
-    before = np.array(first.pixels("aligned")[5])
+    first = prepare(str(copy), [ALIGNED], cache=tmp_path / "cache", progress=False)
+    before = np.array(first.pixels(ALIGNED)[5])
     file = copy / "Data/Fiducials/003/frontal/02.txt"
     tiny_cfp.text(file, [f"{100 + at % 5},{at / 6}" for at in range(30)])
-    after = prepare(str(copy), ["aligned"], cache=tmp_path / "cache", progress=False)
-    assert "aligned.npy: was packed with other landmarks; it is packed" in capsys.readouterr().err
-    assert (after.pixels("aligned")[5] != before).any()
+    after = prepare(str(copy), [ALIGNED], cache=tmp_path / "cache", progress=False)
+    assert (
+        "aligned-16.npy: was packed with other landmarks; it is packed" in capsys.readouterr().err
+    )
+    assert (after.pixels(ALIGNED)[5] != before).any()
 
 
 def test_a_seal_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,14 +17,15 @@ from typing import get_args
 import numpy as np
 import pytest
 import tiny_cfp
-from builders import ROOT
+from builders import LETTERBOX, ROOT, SQUEEZE
 from PIL import Image
 
-from facesiam.config.trial import Part, Protocol
+from facesiam.config.trial import Packing, Part, Protocol
 from facesiam.data import packing
 from facesiam.data.__main__ import main
 from facesiam.data.dataset import FaceData, open_packed
 from facesiam.data.formats import open_dataset
+from facesiam.data.geometry import decode, letterbox, squeeze
 from facesiam.data.preparation import prepare
 from facesiam.errors import DataError
 
@@ -32,11 +33,11 @@ from facesiam.errors import DataError
 @pytest.fixture(scope="module")
 def packed(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> FaceData:
     cache = tmp_path_factory.mktemp("cache")
-    return prepare(str(tiny_folder), ["squeeze", "letterbox"], cache=cache, progress=False)
+    return prepare(str(tiny_folder), [SQUEEZE, LETTERBOX], cache=cache, progress=False)
 
 
 def load(path: Path) -> FaceData:
-    return prepare(str(path), ["squeeze"], cache=path.parent / "cache", progress=False)
+    return prepare(str(path), [SQUEEZE], cache=path.parent / "cache", progress=False)
 
 
 def test_images_are_the_frontal_list_then_the_profile_list(packed: FaceData) -> None:
@@ -48,7 +49,7 @@ def test_images_are_the_frontal_list_then_the_profile_list(packed: FaceData) -> 
 
 
 def test_pixels_are_each_image_in_its_place(packed: FaceData) -> None:
-    pixels = packed.pixels("squeeze")
+    pixels = packed.pixels(SQUEEZE)
     assert pixels.shape == (60, 224, 224, 3) and pixels.dtype == np.uint8
     expected = np.array([(4 * at, 255 - 4 * at, 100) for at in range(60)])
     assert (pixels == expected[:, None, None]).all()
@@ -57,38 +58,38 @@ def test_pixels_are_each_image_in_its_place(packed: FaceData) -> None:
 
 def test_letterbox_centres_on_black(packed: FaceData) -> None:
     # 8×6 → 224×168, so 28 black rows above and below
-    image = packed.pixels("letterbox")[5]
+    image = packed.pixels(LETTERBOX)[5]
     assert (image[28:196] == (20, 235, 100)).all()
     assert not image[:28].any() and not image[196:].any()
     # 10×20 → 112×224, so 56 black columns on the left and on the right
-    tall = np.asarray(packing.letterbox(Image.new("RGB", (10, 20), (200, 100, 50))))
+    tall = np.asarray(letterbox(Image.new("RGB", (10, 20), (200, 100, 50)), 224))
     assert (tall[:, 56:168] == (200, 100, 50)).all()
     assert not tall[:, :56].any() and not tall[:, 168:].any()
-    sliver = np.asarray(packing.letterbox(Image.new("RGB", (1, 2000), (9, 9, 9))))
+    sliver = np.asarray(letterbox(Image.new("RGB", (1, 2000), (9, 9, 9)), 224))
     assert sliver.any(axis=(0, 2)).sum() == 1
 
 
 def test_squeeze_ignores_the_aspect_and_averages_where_it_shrinks() -> None:
     half = Image.new("RGB", (20, 10))
     half.paste((255, 255, 255), (10, 0, 20, 10))
-    wide = np.asarray(packing.squeeze(half))
+    wide = np.asarray(squeeze(half, 224))
     assert wide.shape == (224, 224, 3)
     assert not wide[:, :100].any() and (wide[:, 124:] == 255).all()
     stripes = np.zeros((448, 448, 3), np.uint8)
     stripes[:, ::2] = 200
-    assert abs(np.asarray(packing.squeeze(Image.fromarray(stripes))).astype(int) - 100).max() <= 34
+    assert abs(np.asarray(squeeze(Image.fromarray(stripes), 224)).astype(int) - 100).max() <= 34
 
 
 def test_a_large_jpeg_is_decoded_at_a_fraction_never_below_twice_the_side() -> None:
     stream = io.BytesIO()
     Image.new("RGB", (3000, 2000), (200, 100, 50)).save(stream, "JPEG")
     # a quarter; an eighth would be 375×250, less than 448 a side
-    assert packing.decode(stream.getvalue()).size == (750, 500)
+    assert decode(stream.getvalue(), 224).size == (750, 500)
 
 
 def test_greyscale_becomes_three_equal_channels(copy: Path) -> None:
     Image.new("L", (9, 9), 77).save(copy / "Data/Images/003/frontal/01.jpg", "PNG")
-    assert (load(copy).pixels("squeeze")[4] == 77).all()
+    assert (load(copy).pixels(SQUEEZE)[4] == 77).all()
 
 
 def lay_on_its_side(file: Path) -> None:
@@ -108,7 +109,7 @@ def test_images_are_packed_upright_and_in_8_bits(copy: Path) -> None:
     lay_on_its_side(images / "001/frontal/02.jpg")
     deep = np.full((6, 8), 77 * 257, np.uint16)
     Image.fromarray(deep).save(images / "002/frontal/01.jpg", "PNG")
-    pixels = load(copy).pixels("squeeze")
+    pixels = load(copy).pixels(SQUEEZE)
     assert (pixels[1] == pixels[0]).all()
     assert (pixels[0, 0, 0] == (200, 10, 10)).all() and (pixels[0, -1, 0] == (10, 10, 200)).all()
     assert (pixels[2] == 77).all()
@@ -219,9 +220,9 @@ def test_zip_folder_and_parent_are_the_same_data(
     monkeypatch.setattr(packing, "decode", None)  # nothing may be decoded again
     for prefix in ("cfp-dataset/", "", "a/b/"):
         archive = tiny_cfp.zipped(tiny_folder, tmp_path / "tiny.zip", prefix)
-        data = prepare(str(archive), ["squeeze"], cache=cache, progress=False)
+        data = prepare(str(archive), [SQUEEZE], cache=cache, progress=False)
         assert data.folder == packed.folder and data.source == str(archive)
-    parent = prepare(str(tiny_folder.parent), ["letterbox"], cache=cache, progress=False)
+    parent = prepare(str(tiny_folder.parent), [LETTERBOX], cache=cache, progress=False)
     assert parent.key == packed.key
 
 
@@ -347,7 +348,7 @@ def test_bad_data_is_named(copy: Path, fault: str) -> None:
     damage(copy)
     with pytest.raises(DataError, match=sentence):
         load(copy)
-    assert not list(copy.parent.glob("cache/*/squeeze.npy"))
+    assert not list(copy.parent.glob("cache/*/squeeze-224.npy"))
     assert not list(copy.parent.rglob("*.part"))
 
 
@@ -410,19 +411,19 @@ def test_without_data_the_three_ways_are_named(
 def test_open_packed_never_packs(packed: FaceData, copy: Path, tmp_path: Path) -> None:
     same = open_packed(str(packed.folder))
     assert same.key == packed.key and same.source == packed.source
-    assert (same.pixels("letterbox") == packed.pixels("letterbox")).all()
+    assert (same.pixels(LETTERBOX) == packed.pixels(LETTERBOX)).all()
     with pytest.raises(DataError, match="nowhere: no packed data here .*share it, and set FACES"):
         open_packed(tmp_path / "nowhere")
     only_squeezed = open_packed(load(copy).folder)
-    with pytest.raises(DataError, match=r"letterbox.npy: not packed .*prepare\(\) packs it"):
-        only_squeezed.pixels("letterbox")
+    with pytest.raises(DataError, match=r"letterbox-224.npy: not packed .*prepare\(\) packs it"):
+        only_squeezed.pixels(LETTERBOX)
 
 
 def test_pixels_of_other_data_are_refused(packed: FaceData, tmp_path: Path) -> None:
     folder = shutil.copytree(packed.folder, tmp_path / "copy")
-    np.save(folder / "squeeze.npy", np.zeros((3, 224, 224, 3), np.uint8))
+    np.save(folder / "squeeze-224.npy", np.zeros((3, 224, 224, 3), np.uint8))
     with pytest.raises(DataError, match=r"shape \(3, 224, 224, 3\); the next start with this d"):
-        open_packed(folder).pixels("squeeze")
+        open_packed(folder).pixels(SQUEEZE)
 
 
 def test_a_cache_that_cannot_be_written_is_named(
@@ -454,11 +455,12 @@ def start(code: str, *arguments: object) -> subprocess.Popen[str]:
 PACK = """
 import sys, time
 from pathlib import Path
+from facesiam.config.trial import Packing
 from facesiam.data import packing
 from facesiam.data.preparation import prepare
 decode, pause = packing.decode, float(sys.argv[3])
-packing.decode = lambda content: (time.sleep(pause), decode(content))[1]
-prepare(sys.argv[1], ["squeeze"], cache=Path(sys.argv[2]), progress=False)
+packing.decode = lambda content, side: (time.sleep(pause), decode(content, side))[1]
+prepare(sys.argv[1], [Packing("squeeze", 224)], cache=Path(sys.argv[2]), progress=False)
 """
 
 
@@ -466,31 +468,32 @@ def test_a_kill_while_packing_leaves_nothing_that_counts(copy: Path) -> None:
     cache = copy.parent / "cache"
     with start(PACK, copy, cache, 60) as process:
         deadline = time.monotonic() + 20
-        while not list(cache.rglob(".squeeze.npy-*.part")) and time.monotonic() < deadline:
+        while not list(cache.rglob(".squeeze-224.npy-*.part")) and time.monotonic() < deadline:
             time.sleep(0.02)
-        (left,) = cache.rglob(".squeeze.npy-*.part")
+        (left,) = cache.rglob(".squeeze-224.npy-*.part")
         prepare(str(copy), [], cache=cache, progress=False)  # it is at work: left alone
         assert left.exists()
         process.send_signal(signal.SIGKILL)
-    assert left.exists() and not list(cache.rglob("squeeze.npy"))
+    assert left.exists() and not list(cache.rglob("squeeze-224.npy"))
     prepare(str(copy), [], cache=cache, progress=False)  # at once, not after an hour
     assert not list(cache.rglob("*.part"))
-    assert (load(copy).pixels("squeeze")[59] == (236, 19, 100)).all()
+    assert (load(copy).pixels(SQUEEZE)[59] == (236, 19, 100)).all()
 
 
 def test_two_that_pack_at_once_do_not_disturb_each_other(copy: Path) -> None:
     cache = copy.parent / "cache"
     with start(PACK, copy, cache, 0.005) as one, start(PACK, copy, cache, 0.005) as other:
         assert one.wait() == 0 and other.wait() == 0
-    pixels = load(copy).pixels("squeeze")
+    pixels = load(copy).pixels(SQUEEZE)
     assert [image[0, 0, 0] for image in pixels] == [4 * at for at in range(60)]
     assert not list(cache.rglob(".*"))
 
 
 TOUCH = """
 import sys
+from facesiam.config.trial import Packing
 from facesiam.data.dataset import open_packed
-pixels = open_packed(sys.argv[1]).pixels("letterbox")
+pixels = open_packed(sys.argv[1]).pixels(Packing("letterbox", 224))
 print(pixels.sum(), flush=True)
 sys.stdin.read()
 """
@@ -501,7 +504,7 @@ sys.stdin.read()
     reason="needs Linux: /proc/PID/smaps says what is shared",
 )
 def test_two_processes_share_one_copy_of_the_pixels(data: FaceData) -> None:
-    size = data.pixels("letterbox").nbytes
+    size = data.pixels(LETTERBOX).nbytes
     with start(TOUCH, data.folder) as one, start(TOUCH, data.folder) as other:
         for process in (one, other):
             assert process.stdout is not None
@@ -519,7 +522,7 @@ def mapped(pid: int) -> tuple[int, int]:
     for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
         words = line.split()
         if "-" in words[0] and not words[0].endswith(":"):
-            ours = line.endswith("letterbox.npy")
+            ours = line.endswith("letterbox-224.npy")
         elif ours and words[0] in sizes:
             sizes[words[0]] += 1024 * int(words[1])
     return sizes["Rss:"], sizes["Pss:"]
@@ -596,3 +599,20 @@ def test_real_cfp_gives_the_protocols_sizes(real_faces: str, tmp_path: Path) -> 
         triplets = data.pairs("frontal-triplets", part).triplets
         assert triplets is not None and len(triplets) == size
         assert len(np.unique(data.person[triplets])) == people
+
+
+def test_images_are_packed_at_the_side_asked_for(tmp_path: Path, tiny_folder: Path) -> None:
+    sizes = [Packing("letterbox", side) for side in (64, 112)]
+    data = prepare(str(tiny_folder), sizes, cache=tmp_path, progress=False)
+    content = open_dataset(tiny_folder).source.read(data.names[5])
+    for packing_ in sizes:
+        image = letterbox(decode(content, packing_.side), packing_.side)
+        pixels = data.pixels(packing_)
+        assert pixels.shape == (60, packing_.side, packing_.side, 3)
+        assert (pixels[5] == np.asarray(image)).all()
+    assert sorted(file.name for file in data.folder.glob("*.npy")) == [
+        "letterbox-112.npy",
+        "letterbox-64.npy",
+    ]
+    with pytest.raises(DataError, match=r"letterbox-224\.npy: not packed"):
+        data.pixels(LETTERBOX)

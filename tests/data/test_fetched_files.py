@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from builders import SQUEEZE
 from numpy.typing import NDArray
 
 from facesiam.data.dataset import INDEX, FaceData, Fetch
@@ -30,14 +31,14 @@ def test_images_that_this_machine_does_not_see_are_empty_ones_of_their_number(
     unseen, asked = Path("/of/the/driver") / data.key, list[str]()
     index = str(unseen / INDEX)
     fetch = fetching({index: (data.folder / INDEX).read_bytes()}, asked)
-    with local_data(str(unseen), "squeeze", fetch) as folder:
+    with local_data(str(unseen), SQUEEZE, fetch) as folder:
         blank = FaceData(Path(folder))
         assert blank.key == data.key and blank.names == data.names
-        pixels = blank.pixels("squeeze")
-        assert pixels.shape == data.pixels("squeeze").shape and not pixels.any()
+        pixels = blank.pixels(SQUEEZE)
+        assert pixels.shape == data.pixels(SQUEEZE).shape and not pixels.any()
     assert set(asked) == {index} and not Path(folder).exists()
     for known in (None, fetch):  # the driver's machine, and one that sees its folder
-        with local_data(str(data.folder), "squeeze", known) as folder:
+        with local_data(str(data.folder), SQUEEZE, known) as folder:
             assert folder == str(data.folder)
 
 

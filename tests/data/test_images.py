@@ -11,8 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facesiam.data import images, packing
-from facesiam.data.packing import decode
+from facesiam.data import geometry, images
+
+
+def decode(content: bytes) -> Image.Image:
+    """Decode a file as for packing at 224 pixels."""
+    return geometry.decode(content, 224)
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **how: Any) -> bytes:
@@ -313,4 +317,4 @@ def test_nothing_but_a_sentence_comes_of_any_damage() -> None:
 
 def test_the_side_is_twice_that_of_a_packed_image() -> None:
     content = encoded(corners((3000, 2000)), "JPEG")
-    assert images.read(content, 2 * packing.SIDE).image.size == decode(content).size == (750, 500)
+    assert images.read(content, 2 * 224).image.size == decode(content).size == (750, 500)

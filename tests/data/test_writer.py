@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from builders import LETTERBOX, SQUEEZE
 from numpy.typing import NDArray
 
 from facesiam.data.dataset import FaceData
@@ -87,8 +88,8 @@ def test_too_few_people_are_refused(tmp_path: Path) -> None:
 
 def test_the_word_drawn_is_a_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "draw", partial(draw, people=20, frontal=2, profile=2))
-    data = prepare("drawn", ["squeeze"], cache=tmp_path, progress=False)
-    assert data.source == "drawn" and data.pixels("squeeze").shape == (80, 224, 224, 3)
+    data = prepare("drawn", [SQUEEZE], cache=tmp_path, progress=False)
+    assert data.source == "drawn" and data.pixels(SQUEEZE).shape == (80, 224, 224, 3)
     assert (tmp_path / writer.folder_name()).is_dir()
 
 
@@ -109,7 +110,7 @@ def test_colour_and_raw_pixels_do_not_solve_it(data: FaceData) -> None:
     # measured: mean colour 0.54 to 0.57 and coarse pixels 0.59 to 0.61 on the default 100 people,
     # where AlexNet at 64 pixels (difference, lr 3e-4) validates at 0.79 after six epochs
     pairs = data.pairs("frontal-triplets", "train")
-    pixels = data.pixels("letterbox").astype(np.float32)
+    pixels = data.pixels(LETTERBOX).astype(np.float32)
     coarse = pixels.reshape(len(pixels), 28, 8, 28, 8, 3).mean((2, 4))
     for feature in (coarse.mean((1, 2)), coarse.reshape(len(coarse), -1)):
         distance = np.linalg.norm(feature[pairs.left] - feature[pairs.right], axis=1)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from builders import LETTERBOX
 
 from facesiam.config import TrialConfig
 from facesiam.data.dataset import FaceData
@@ -193,4 +194,4 @@ def test_what_is_written_into_an_array_is_brought_again() -> None:
 
 def test_the_mapped_pixels_of_a_dataset_are_one_object(data: FaceData) -> None:
     """By which they are known to be on a GPU already, for the next trial."""
-    assert data.pixels("letterbox") is data.pixels("letterbox")
+    assert data.pixels(LETTERBOX) is data.pixels(LETTERBOX)

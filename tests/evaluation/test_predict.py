@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from builders import LETTERBOX
 
 from facesiam.config import TrialConfig
 from facesiam.data.dataset import FaceData
@@ -20,7 +21,7 @@ from facesiam.nets.siamese import build
 def test_predicting_in_one_pass_equals_pair_by_pair(tiny: TrialConfig, data: FaceData) -> None:
     net = build(dataclasses.replace(tiny, join="concat")).eval()
     pairs = data.pairs("cfp-pairs", "val")
-    source = data.pixels("letterbox")
+    source = data.pixels(LETTERBOX)
     pixels = ImageStore(source, tiny.image_size, torch.device("cpu"))
     together = predict(net, tiny, source, pairs)
     for n in range(0, len(pairs.label), 9):
@@ -52,7 +53,7 @@ def test_a_bf16_nets_verdict_is_computed_in_fp32(
     net = build(config).eval()
     compute_in(net, torch.bfloat16)
     net.head[-1].bias.data += 8  # where bf16 has steps of 1 / 16
-    pairs, source = data.pairs("cfp-pairs", "val"), data.pixels("letterbox")
+    pairs, source = data.pairs("cfp-pairs", "val"), data.pixels(LETTERBOX)
     seen: list[torch.Tensor] = []
     net.head[-2].register_forward_hook(lambda *call: seen.append(call[-1]))
     odds = log_odds(net, config, source, pairs)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from builders import SQUEEZE
 
 from facesiam import fingerprint
 from facesiam.config import TrialConfig
@@ -97,7 +98,7 @@ def test_a_net_is_tested_on_another_protocol_with_a_threshold_of_its_own(
     assert (own["protocol"], other["protocol"]) == ("cfp-pairs", "frontal-triplets")
     net, _, info = load_model(tmp_path / "weights.pt")
     # The pairs are that protocol's, the images as they were in training.
-    pixels, val = data.pixels("squeeze"), data.pairs("frontal-triplets", "val")
+    pixels, val = data.pixels(SQUEEZE), data.pairs("frontal-triplets", "val")
     protocols.calibrate(net, config, pixels, val)
     pairs = data.pairs("frontal-triplets", "test")
     same = predict(net, config, pixels, pairs)
@@ -149,9 +150,9 @@ def test_an_ensemble_is_the_mean_of_its_nets_log_odds(
         odds = {}
         for name, one in nets.items():
             net, _, _ = load_model(files[name])
-            protocols.calibrate(net, one, data.pixels("squeeze"), val)
+            protocols.calibrate(net, one, data.pixels(SQUEEZE), val)
             for part in (val, test):
-                odds[name, part is test] = log_odds(net, one, data.pixels("squeeze"), part)
+                odds[name, part is test] = log_odds(net, one, data.pixels(SQUEEZE), part)
         mean = {part: (odds["0001", part] + odds["0002", part]) / 2 for part in (False, True)}
         threshold, slope = calibration(mean[False], val.label)
         right = (mean[True] > threshold) == (test.label == 0)
@@ -194,7 +195,7 @@ def test_a_threshold_is_where_the_given_pairs_are_judged_best(
 ) -> None:
     trained(config, data, tmp_path)
     net, _, _ = load_model(tmp_path / "weights.pt")
-    pixels, val = data.pixels("squeeze"), data.pairs_of(config, "val")
+    pixels, val = data.pixels(SQUEEZE), data.pairs_of(config, "val")
     protocols.calibrate(net, config, pixels, val)
     same = predict(net, config, pixels, val)
     right = np.mean((same > 0.5) == (val.label == 0))
@@ -291,9 +292,9 @@ def test_each_kind_of_a_fold_has_the_threshold_of_the_split_that_validates(
     figures = ten_fold._test_fold(one, data, tmp_path)
     for number, kind in enumerate(KINDS):
         net, _, _ = load_model(tmp_path / "weights.pt")
-        protocols.calibrate(net, one, data.pixels("squeeze"), data.official(number, 1))
+        protocols.calibrate(net, one, data.pixels(SQUEEZE), data.official(number, 1))
         pairs = data.official(number, 10)
-        same = predict(net, one, data.pixels("squeeze"), pairs)
+        same = predict(net, one, data.pixels(SQUEEZE), pairs)
         expected = np.mean((same > 0.5) == (pairs.label == 0))
         assert figures[kind]["accuracy"]["value"] == expected
     with monkeypatch.context() as patch:  # as if it had trained on split 10

@@ -661,3 +661,29 @@ def test_checking_from_the_command_line(
         main([])
     assert nothing.value.code == 2
     assert "give a FILE to check, or --schema" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("fixed: {image_size: 112}\nsearch: {lr: [1e-4, 1e-3]}\n", 112),
+        ("search: {image_size: [64, 160, 96]}\n", 160),
+        ("search: {image_size: {low: 64, high: 128}}\n", 128),
+        ("search: {lr: [1e-4, 1e-3]}\n", 224),
+        ("fixed: {image_size: 64, packed_size: 128}\nsearch: {lr: [1e-4, 1e-3]}\n", 128),
+        (
+            "fixed: {image_size: 96}\nrows: {a: {settings: {}}, b: {settings: {image_size: 64}}}\n",
+            96,
+        ),
+    ],
+)
+def test_a_space_is_packed_at_its_largest_image_size(tmp_path: Path, text: str, size: int) -> None:
+    packed = space_of(tmp_path, text).packed()
+    assert packed.fixed["packed_size"] == size
+    assert {example["packed_size"] for example in packed.examples()} == {size}
+    assert space_of(tmp_path, packed.dump()).packed() == packed
+
+
+def test_a_searched_packed_size_stays_searched(tmp_path: Path) -> None:
+    searched = space_of(tmp_path, "fixed: {image_size: 64}\nsearch: {packed_size: [64, 224]}\n")
+    assert searched.packed() == searched

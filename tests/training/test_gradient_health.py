@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from builders import LETTERBOX
 from torch import Tensor, nn
 
 from facesiam.config import EpochMetrics, TrialConfig
@@ -272,7 +273,7 @@ def test_who_predicts_does_not_pay(
     next(training)
     monkeypatch.setattr(LiveUnits, "_note", lambda *_: pytest.fail("measured outside validation"))
     pairs = data.pairs("frontal-triplets", "val", people=2)
-    predict(training.net, small, data.pixels("letterbox"), pairs)
+    predict(training.net, small, data.pixels(LETTERBOX), pairs)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -438,7 +439,7 @@ def test_no_alarm_for_a_perfect_net_whose_every_gradient_is_zero(
 ) -> None:
     fast = dataclasses.replace(small, join="difference", hidden=64, lr=3e-4, batch_size=4)
     fitted = Training(fast, data)
-    source, pairs = data.pixels("letterbox"), fitted.train_pairs
+    source, pairs = data.pixels(LETTERBOX), fitted.train_pairs
     for _ in fitted:
         if ((predict(fitted.net, fast, source, pairs) > 0.5) == (pairs.label == 0)).all():
             break

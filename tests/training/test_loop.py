@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from builders import LETTERBOX
 
 from facesiam.config import EpochMetrics, TrialConfig
 from facesiam.config.trial import Protocol
@@ -122,7 +123,7 @@ def test_validation_counts_the_right_answers(tiny: TrialConfig, data: FaceData) 
     training = Training(dataclasses.replace(tiny, join="difference"), data)
     metrics = next(training)
     pairs = data.pairs("frontal-triplets", "val")
-    same = predict(training.net, tiny, data.pixels("letterbox"), pairs)
+    same = predict(training.net, tiny, data.pixels(LETTERBOX), pairs)
     right = loss = 0.0
     for probability, label in zip(same, pairs.label, strict=True):  # one pair at a time
         right += (probability > 0.5) == (label == 0)
@@ -133,7 +134,7 @@ def test_validation_counts_the_right_answers(tiny: TrialConfig, data: FaceData) 
 
 
 def test_images_are_scaled_to_the_unit_interval_and_averaged_down(data: FaceData) -> None:
-    source = data.pixels("letterbox")
+    source = data.pixels(LETTERBOX)
     raw = source[3].astype(np.float64) / 255
     full = ImageStore(source, 224, torch.device("cpu")).batch(torch.tensor([3]))
     assert np.allclose(full[0].permute(1, 2, 0).numpy(), raw, atol=1e-6)
@@ -189,7 +190,7 @@ def test_a_model_file_gives_back_the_same_judgements(
     net, config, info = load_model(tmp_path / "w.pt")
     pairs = data.pairs("frontal-triplets", "test")
     assert config == tiny and info == {"epoch": 0, "val_acc": 0.25}
-    source = data.pixels("letterbox")
+    source = data.pixels(LETTERBOX)
     ours, theirs = (predict(n, tiny, source, pairs) for n in (training.net, net))
     assert np.array_equal(ours, theirs)
     assert [p.name for p in tmp_path.iterdir()] == ["w.pt"]  # no half-written neighbour
@@ -294,7 +295,7 @@ def test_the_threshold_is_the_validation_pairs_and_goes_into_the_file(
     training = Training(config, data)
     metrics = next(training)
     pairs = data.pairs("frontal-triplets", "val")
-    source = data.pixels("letterbox")
+    source = data.pixels(LETTERBOX)
     same = predict(training.net, config, source, pairs)
     assert np.mean((same > 0.5) == (pairs.label == 0)) == metrics.val_acc
     tried = [np.mean((same > cut) == (pairs.label == 0)) for cut in np.unique(same)]
