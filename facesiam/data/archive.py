@@ -20,14 +20,15 @@ from pathlib import Path
 from facesiam import files
 from facesiam.config.settings import did_you_mean
 from facesiam.data.paths import Cases, Tree, below, leaves, list_tree
+from facesiam.data.pickled_pairs import BinSource
 from facesiam.errors import DataError, FileError, UserError, reason
 
 MAX_MEMBER = 64 * 2**20
 """Bytes of the largest file that is read. The largest of CFP has 0.4 MB."""
 MAX_TOTAL = 4 * 2**30
 """Bytes that an archive may unpack to. CFP has 0.09 GB."""
-DESCRIPTIONS = (".csv", ".tsv", ".bin")
-"""Suffixes of files that describe a dataset, or hold one, and are opened with their folder."""
+DESCRIPTIONS = (".csv", ".tsv")
+"""Suffixes of files that describe a dataset and are opened with their folder."""
 _ENCRYPTED, _SAYS_UTF_8 = 0x1, 0x800
 """Flags of a zip's member."""
 
@@ -199,11 +200,11 @@ class FolderSource:
             return False
 
 
-Source = ZipSource | FolderSource
+Source = ZipSource | FolderSource | BinSource
 
 
 def open_source(path: Path) -> Source:
-    """Open a zip, a folder, or the folder of a file that describes a dataset.
+    """Open a zip, a folder, an insightface .bin, or the folder of a file that describes a dataset.
 
     Raises:
         DataError: the path does not exist (with the nearest name that does), or is no dataset.
@@ -212,6 +213,8 @@ def open_source(path: Path) -> Source:
         if files.is_dir(path):
             return FolderSource(path)
         if files.is_file(path):
+            if path.suffix.lower() == ".bin":
+                return BinSource(path)
             if path.suffix.lower() in DESCRIPTIONS:
                 return FolderSource(path, path.parent)
             return ZipSource(path)

@@ -186,6 +186,11 @@ class FaceData:
         return self._opened[file]
 
     def _checked(self, protocol: Protocol, part: Part, people: int, seed: int, fold: int) -> Pairs:
+        if self.format == "bin":
+            raise DataError(
+                f"{self.source}: an insightface .bin names no people, so no part could be kept "
+                "apart from another: it is to evaluate on; train on data that names its people"
+            )
         if protocol == "cfp-pairs" and self.format != "cfp":
             raise DataError(
                 f"{self.source}: protocol cfp-pairs takes CFP's own pairs, and this is "
@@ -207,7 +212,11 @@ class FaceData:
         return pairs
 
     def _listed(self, part: Part, people: int, seed: int, fold: int) -> Pairs:
-        pairs = self._pairs[np.isin(self._pairs[:, 1], folds_of(part, fold))]
+        folds = folds_of(part, fold)
+        chosen = np.isin(self._pairs[:, 1], folds)
+        if self.format != "cfp":  # the two people may be in two folds of one part
+            chosen &= np.isin(self.fold[self._pairs[:, 2:4]], folds).all(axis=1)
+        pairs = self._pairs[chosen]
         who = self.person[pairs[:, 2:4]]
         if people:
             pairs = pairs[np.isin(who, np.unique(who)[:people]).all(axis=1)]

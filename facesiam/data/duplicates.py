@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from facesiam.data.listing import Listing
 from facesiam.data.problems import Problem
-from facesiam.data.split import PART_OF
+from facesiam.data.split import FOLDS, part_numbers
 
 MOST_TWINS = 1 / 500
 """Largest share of a kind's same pairs that may be of two byte-identical files; it changes an
@@ -67,14 +67,12 @@ def across_parts(listing: Listing, content: NDArray[np.int64]) -> list[Problem]:
     """
     if listing.format == "cfp":
         return []
-    part = np.zeros(len(content), np.int64)
-    for number, folds in enumerate(dict.fromkeys(PART_OF.values()), 1):
-        part[np.isin(listing.fold, [n for n, of in PART_OF.items() if of == folds])] = number
+    part = part_numbers(listing.fold)
     order = np.lexsort((part, content))
     order = order[part[order] > 0]
     same, other = order[:-1], order[1:]
     found = (content[same] == content[other]) & (part[same] != part[other])
-    names = list(dict.fromkeys(PART_OF.values()))
+    names = list(FOLDS)
     return [
         Problem(
             "copy in two parts",

@@ -84,5 +84,23 @@ def deal_parts(
     ]
 
 
+def halves(people: Sequence[str], fifth: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the fold of each person, (P,), who is in one of five: f is folds 2f - 1 and 2f.
+
+    Args:
+        people: their names.
+        fifth: (P,) the fold of each among five, from 1.
+    """
+    odd = np.array([_hash(name)[0] % 2 for name in people], np.int64)
+    return np.asarray(2 * fifth - odd, np.int64)
+
+
+def part_numbers(fold: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the part of each fold as a number: 0 none, 1 train, 2 val, 3 test."""
+    parts = list(FOLDS)
+    number = np.array([0, *(parts.index(PART_OF[each]) + 1 for each in ALL_FOLDS)])
+    return np.asarray(number[fold], np.int64)
+
+
 def _hash(name: str) -> bytes:
     return hashlib.sha256(f"facesiam {name}".encode("utf-8", "surrogateescape")).digest()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from facesiam.config.settings import did_you_mean
 from facesiam.data.archive import Source, open_source
-from facesiam.data.formats import cfp, cfp_root, folders, images, unknown
+from facesiam.data.formats import bin_file, cfp, cfp_root, folders, images, lfw, unknown
 from facesiam.data.formats.found import Found
 from facesiam.data.formats.tables import Columns
 from facesiam.data.listing import Listing
@@ -34,6 +34,8 @@ class Format:
 
 FORMATS: dict[str, Format] = {
     "cfp": Format("CFP (Data/Images and Protocol)", cfp.find, cfp.read),
+    "bin": Format("an insightface .bin, to evaluate on", bin_file.find, bin_file.read),
+    "lfw": Format("LFW (pairs.txt, PERSON/PERSON_0001.jpg)", lfw.find, lfw.read),
     "images": Format(
         f"a CSV of images ({images.COLUMNS.title})", images.find, images.read, images.COLUMNS
     ),

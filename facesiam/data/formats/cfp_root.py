@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from facesiam import files
-from facesiam.data.archive import Source, ZipSource
+from facesiam.data.archive import FolderSource, Source
 from facesiam.errors import DataError, FileError, reason
 
 LAYOUT = (
@@ -28,7 +28,7 @@ def root_of(source: Source) -> str | None:
     Raises:
         DataError: the source's folder cannot be listed.
     """
-    if isinstance(source, ZipSource):
+    if not isinstance(source, FolderSource):
         return _root_among(source.names())
     for folder in _below(source.root):
         if len(parts_of(folder)) == 2:
@@ -61,7 +61,7 @@ def around(source: Source) -> Path | None:
 
 def hint(source: Source) -> str:
     """Return what to give instead of a source without a dataset, as "; give X", if known."""
-    if isinstance(source, ZipSource):
+    if not isinstance(source, FolderSource):
         return ""
     if whole := around(source):
         return f"; give {whole}"
