@@ -38,9 +38,9 @@ class _Dtype:
 
     def __init__(self, name: object, *_: object) -> None:
         text = name.decode("ascii") if isinstance(name, bytes) else str(name)
-        if text.lstrip("|<>=") not in ("b1", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "O"):
-            raise ValueError(f"a NumPy array of the type {text[:20]!r}")
         self.name, self.order = text.lstrip("|<>="), ""
+        if self.name not in ("b1", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "O4", "O8"):
+            raise ValueError(f"a NumPy array of the type {text[:20]!r}")
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         order = state[1].decode("ascii") if isinstance(state[1], bytes) else str(state[1])
@@ -48,7 +48,7 @@ class _Dtype:
 
     def array(self, raw: Any, shape: Any) -> NDArray[Any] | list[Any]:
         """Return an array of these bytes; of objects the list of them."""
-        if self.name == "O":
+        if self.name[0] == "O":
             return list(raw)
         content = raw.encode("latin-1") if isinstance(raw, str) else bytes(raw)
         return np.frombuffer(content, np.dtype(self.order + self.name)).reshape(shape)

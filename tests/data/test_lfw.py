@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny_cfp
-import tiny_pairs
-from tiny_pairs import lfw_name
+import tiny_datasets
+from tiny_datasets import lfw_name
 
 from facesiam.data.__main__ import main
 from facesiam.data.formats import open_dataset
@@ -25,7 +25,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """20 people of three images, two in each of ten folds."""
     folder = tmp_path_factory.mktemp("lfw")
     cfp = open_dataset(tiny_cfp.write(folder / "cfp"))
-    return tiny_pairs.lfw(cfp, folder / "lfw_home")
+    return tiny_datasets.lfw(cfp, folder / "lfw_home")
 
 
 @pytest.fixture

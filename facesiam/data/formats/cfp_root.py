@@ -53,7 +53,7 @@ def are_its_images(source: Source, folder: str) -> bool:
 
 def around(source: Source) -> Path | None:
     """Return the CFP dataset that a folder is in, one folder up or two; None: it is in none."""
-    if isinstance(source, ZipSource):
+    if not isinstance(source, FolderSource):
         return None
     above = source.root.absolute().parents[:2]
     return next((folder for folder in above if len(parts_of(folder)) == 2), None)
