@@ -17,7 +17,7 @@ from facesiam.data import duplicates, images
 from facesiam.data.archive import Source
 from facesiam.data.formats import Opened
 from facesiam.data.formats.cfp_lists import KINDS
-from facesiam.data.listing import Listing, distinct
+from facesiam.data.listing import UNKNOWN, Listing, distinct
 from facesiam.data.problems import Problem, told
 from facesiam.data.progress import bar
 from facesiam.data.split import FOLDS, PART_OF
@@ -73,6 +73,8 @@ def report(opened: Opened, every: bool = False) -> int:
     _print_counts(dataset, list(looks.values()))
     _print_pairs(dataset, content, pictures)
     _print_duplicates(dataset, looks)
+    for note in dataset.notes:
+        print(f"  note        {shown(note)}")
     print(f"  problems    {len(problems) or 'none'}")
     lines = told(problems, every)
     for line in lines:
@@ -107,7 +109,8 @@ def _look(source: Source, name: str) -> Look:
 def _print_counts(dataset: Listing, looks: list[Look]) -> None:
     frontal = int(dataset.frontal.sum())
     grey, turned = sum(look.grey for look in looks), sum(look.turned for look in looks)
-    print(f"  people      {len(np.unique(dataset.person)):,}")
+    named = len(np.unique(dataset.person[dataset.person != UNKNOWN]))
+    print(f"  people      {f'{named:,}' if named else 'not named'}")
     print(
         f"  images      {len(dataset.names):,}: {frontal:,} frontal, "
         f"{len(dataset.names) - frontal:,} profile; {grey} of them greyscale"
@@ -118,7 +121,10 @@ def _print_counts(dataset: Listing, looks: list[Look]) -> None:
 def _print_pairs(
     dataset: Listing, content: NDArray[np.int64], pictures: NDArray[np.int64]
 ) -> None:
-    for number, kind in enumerate(KINDS):
+    if dataset.format != "cfp" and not len(dataset.pairs):
+        print("  pairs       none listed: they are drawn from the images, by pair_seed")
+        return
+    for number, kind in enumerate(KINDS if dataset.format == "cfp" else ("All",)):
         mine = dataset.pairs[dataset.pairs[:, 0] == number]
         parts = []
         for part, folds in FOLDS.items():
@@ -126,7 +132,7 @@ def _print_pairs(
             parts.append(f"{part} {len(chosen):,} ({int((chosen[:, 4] == 0).sum()):,} same)")
         each = np.bincount(mine[:, 1], minlength=11)[1:]
         spread = f"{each.min()}" if each.min() == each.max() else f"{each.min()}–{each.max()}"
-        print(f"  {kind} pairs    {', '.join(parts)}; {spread} in each of the 10 splits")
+        print(f"  {f'{kind} pairs':12}{', '.join(parts)}; {spread} in each of the 10 splits")
         _print_repeats(mine, content, kind)
         ends = mine[:, 2:4].T
         again = int((np.equal(*pictures[ends]) & ~np.equal(*content[ends])).sum())

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import tiny_cfp
 import tiny_datasets
+from builders import SQUEEZE
 from PIL import Image
 
 from facesiam.data.__main__ import main
@@ -84,8 +85,8 @@ def test_the_pairs_are_the_same_whatever_wrote_it(writer: str, tmp_path: Path) -
 
 def test_its_colours_are_red_green_and_blue(tmp_path: Path) -> None:
     file = write(tmp_path / "x.bin", pickle.dumps((IMAGES, LABELS)))
-    data = prepare(str(file), ["squeeze"], cache=tmp_path / "cache", progress=False)
-    assert data.pixels("squeeze")[3, 100, 100].tolist() == [30, 225, 100]
+    data = prepare(str(file), [SQUEEZE], cache=tmp_path / "cache", progress=False)
+    assert data.pixels(SQUEEZE)[3, 100, 100].tolist() == [30, 225, 100]
 
 
 def test_the_same_bytes_in_several_pairs_are_one_image(tmp_path: Path) -> None:
@@ -204,3 +205,6 @@ def test_check_says_what_is_in_it(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main(["check", str(file)]) == 0
     out = capsys.readouterr().out
     assert "bin (a pickle of 120 images and 60 labels)" in out
+    assert "people      not named" in out
+    assert "All pairs   train 36 (24 same), val 12 (8 same), test 12 (8 same); 6 in each" in out
+    assert "note        it names no people: it can be evaluated on, and not be trained on" in out
