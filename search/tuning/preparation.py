@@ -115,6 +115,7 @@ def prepare(options: RunOptions, space: SearchSpace, run: Path, url: str | None)
     """
     from search.pruning.inactive_rules import cannot_act
 
+    inactive = cannot_act(space)
     setup = _setup(options, space, run, url)
     configs = list(space.examples())
     index = _open_lists(options, space, run, configs)
@@ -123,7 +124,7 @@ def prepare(options: RunOptions, space: SearchSpace, run: Path, url: str | None)
     space, changed = validation.with_metric(space, index)
     if changed:
         print(changed)
-    inactive = cannot_act(space)
+        inactive = cannot_act(space)
     from facesiam.data.preparation import prepare
     from facesiam.nets.pretrained import find_weights
     from facesiam.nets.trunks import check_net

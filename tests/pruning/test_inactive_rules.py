@@ -142,7 +142,7 @@ def test_the_dry_run_and_the_manifest_have_it(
     assert run.main([str(file), "--dry-run", "--data", "drawn", "--out", str(tmp_path)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if line.startswith("rule ")] == [f"rule {e}" for e in expected]
-    data: Any = SimpleNamespace(source="drawn", key="k")
+    data: Any = SimpleNamespace(source="drawn", key="k", format="cfp")
     manifest.begin(tmp_path, load(file), data, "command", [], cannot_act(load(file)))
     (session,) = json.loads((tmp_path / "manifest.json").read_text())["sessions"]
     assert session["cannot_act"] == expected
