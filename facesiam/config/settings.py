@@ -145,6 +145,17 @@ def random_seed(text: str) -> int:
     return _within(text, 0, most, f"from 0 to {most}", f"from 0 to {most}")
 
 
+def rate(text: str) -> float:
+    """Read a rate such as ``1e-3``, above 0 and below 1, for argparse."""
+    try:
+        read = number(text)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from None
+    if not 0 < read < 1:
+        raise ArgumentTypeError(f"must be above 0 and below 1, got {text}")
+    return read
+
+
 def _within(text: str, low: int, high: int, below: str, above: str) -> int:
     try:
         read = whole(text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from facesiam.evaluation.calibration import calibration
 from facesiam.evaluation.metrics import accuracy, ties, verification
 from facesiam.evaluation.predict import log_odds
 from facesiam.evaluation.protocols import calibrate, pairs_of, refuse_leak
+from facesiam.evaluation.thresholds import Judged, at_far
 from facesiam.files import read_object, write_text
 from facesiam.nets.checkpoint import load_model
 
@@ -29,6 +30,7 @@ def ensemble(
     data: FaceData,
     folder: Path,
     protocol: str | None = None,
+    far: Sequence[float] = (),
 ) -> dict[str, Any]:
     """Test the mean prediction of several nets on a protocol's test pairs.
 
@@ -41,6 +43,7 @@ def ensemble(
         data: opened data.
         folder: gets test-PROTOCOL.json and scores-PROTOCOL.csv.
         protocol: whose pairs it is tested on.
+        far: false-accept rates, at whose thresholds the pairs are tested too (``thresholds``).
 
     Returns:
         The figures, as they are in test-PROTOCOL.json.
@@ -56,7 +59,7 @@ def ensemble(
         raise DataError(f"{', '.join(files)}: predictions of validation pairs are not all numbers")
     threshold, slope = calibration(mean["val"], pairs["val"].label)
     own = {part: (each - threshold) * slope for part, each in mean.items()}
-    figures = {
+    figures: dict[str, Any] = {
         "trial": name,
         "members": list(files),
         "protocol": protocol,
@@ -67,6 +70,11 @@ def ensemble(
         "ties": ties(own["test"], pairs["test"].label),
         "data": data.key,
     }
+    if far:
+        val, test = (
+            Judged(own[part], pairs[part].label, data.distinct(pairs[part])) for part in own
+        )
+        figures["at_far"] = at_far(val, test, far)
     for old in folder.glob("test-*.json"):
         if read_object(old).get("members") != figures["members"]:
             old.unlink()  # the search has gone on since

@@ -7,6 +7,7 @@ everything has been chosen, and nowhere before.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -22,6 +23,7 @@ from facesiam.evaluation import scores
 from facesiam.evaluation.calibration import calibration
 from facesiam.evaluation.metrics import accuracy, ties, verification
 from facesiam.evaluation.predict import log_odds, log_odds_of, logits_of
+from facesiam.evaluation.thresholds import Judged, at_far
 from facesiam.files import write_text
 from facesiam.fingerprint import trainer_version
 from facesiam.nets.checkpoint import load_model
@@ -32,7 +34,12 @@ PROTOCOLS = (*get_args(Protocol), TEN_FOLD)
 
 
 def test(
-    trial: str, config: TrialConfig, data: FaceData, folder: Path, protocol: str | None = None
+    trial: str,
+    config: TrialConfig,
+    data: FaceData,
+    folder: Path,
+    protocol: str | None = None,
+    far: Sequence[float] = (),
 ) -> dict[str, Any]:
     """Test the weights in a folder on a protocol's test pairs.
 
@@ -46,12 +53,14 @@ def test(
         data: opened data.
         folder: holds weights.pt, and gets the files.
         protocol: whose pairs; None: the trial's own.
+        far: false-accept rates, at whose thresholds the pairs are tested too (``thresholds``).
 
     Returns:
         The figures, as they are in test.json.
 
     Raises:
-        DataError: a person whom that protocol tests was trained on.
+        DataError: a person whom that protocol tests was trained on; a score of a validation pair
+            that decides a threshold is no number.
         WeightsError: the weights are missing, damaged, or of other settings.
     """
     net, epoch, val_acc = trained(folder / "weights.pt", config)
@@ -60,8 +69,8 @@ def test(
     asked = protocol or config.protocol
     refuse_leak(data, data.pairs_of(config, "train"), pairs, asked)
     pixels = data.pixels(config.packing)
-    if other:
-        val = pairs_of(data, config, protocol, "val")
+    val = pairs_of(data, config, protocol, "val") if other or far else None
+    if other and val:
         val_acc = accuracy(calibrate(net, config, pixels, val), val.label)
     odds = log_odds(net, config, pixels, pairs)
     figures = {
@@ -76,6 +85,9 @@ def test(
         "data": data.key,
         "trainer": trainer_version(),
     }
+    if far and val:
+        judged = Judged(log_odds(net, config, pixels, val), val.label, data.distinct(val))
+        figures["at_far"] = at_far(judged, Judged(odds, pairs.label, data.distinct(pairs)), far)
     suffix = f"-{protocol}" if other else ""
     scores.write(folder / f"scores{suffix}.csv", data.names, pairs, odds)
     write_text(folder / f"test{suffix}.json", json.dumps(figures, indent=1) + "\n")

@@ -14,6 +14,7 @@ from typing import NamedTuple, TypedDict
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from facesiam.errors import DataError
 from facesiam.evaluation.metrics import checked, wilson
 
 
@@ -106,8 +107,11 @@ def at_far(val: Judged, test: Judged, asked: Sequence[float]) -> list[AtFar]:
         asked: false-accept rates, each above 0 and below 1.
 
     Raises:
+        DataError: the score of a validation pair of two people is NaN.
         ValueError: as ``threshold_at``.
     """
+    if np.isnan(val.score[val.label == 1]).any():
+        raise DataError("the net's scores of the validation pairs are not all numbers")
     found = []
     for far in asked:
         threshold = threshold_at(val.score, val.label, far)

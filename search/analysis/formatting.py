@@ -38,11 +38,19 @@ def percent(share: float) -> str:
     return number(100 * share, ".1f")
 
 
-def interval(value: float, low: float, high: float) -> str:
-    """Return a share with its interval in percent: ``81.4 [79.7, 83.1]``; – for NaN."""
+def interval(value: float, low: float, high: float, digits: int = 1) -> str:
+    """Return a share with its interval in percent: ``81.4 [79.7, 83.1]``; – for NaN.
+
+    Args:
+        value: the share.
+        low: lower end of its interval.
+        high: upper end.
+        digits: after the point.
+    """
     if math.isnan(value):
         return NOTHING
-    return f"{100 * value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+    share, least, most = (f"{100 * part:.{digits}f}" for part in (value, low, high))
+    return f"{share} [{least}, {most}]"
 
 
 def measure(figure: Mapping[str, float]) -> str:

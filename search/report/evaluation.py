@@ -15,9 +15,18 @@ from rich.table import Table
 
 from facesiam.data.formats.cfp_lists import KINDS, TEN_FOLD
 from facesiam.evaluation.metrics import FALSE_ACCEPTS, METRICS
+from facesiam.evaluation.thresholds import AtFar, Rate, too_few
 from facesiam.files import exists
 from search.analysis import scores
-from search.analysis.formatting import NOTHING, grid, mean_and_std, measure, percent
+from search.analysis.formatting import (
+    NOTHING,
+    aligned,
+    grid,
+    interval,
+    mean_and_std,
+    measure,
+    percent,
+)
 from search.report.figures import verification
 from search.report.report_data import Run
 from search.runs.json_files import read_folds
@@ -173,11 +182,44 @@ def print_table(tested: list[dict[str, Any]]) -> None:
             console.print(ties_note(row["ties"], row["accuracy"]["n"], f"seed {row['seed']}"))
 
 
+def print_rates(tested: list[dict[str, Any]]) -> None:
+    """Print the rates at the thresholds that ``--far`` asked for, a row a seed and rate.
+
+    Args:
+        tested: as for ``print_table``.
+    """
+    headers = ["seed", "FAR asked", "threshold", "FAR of validation, %", "FAR of test, %"]
+    headers += ["n", "TAR of test, %", "n"]
+    rows: list[tuple[int, AtFar]] = [(one["seed"], row) for one in tested for row in one["at_far"]]
+    cells = [
+        [
+            str(seed),
+            f"{row['asked']:g}",
+            f"{row['threshold']:.3f}",
+            _rate(row["val_far"], digits=2),
+            _rate(row["test_far"], digits=2),
+            f"{row['test_far']['n']:,}",
+            _rate(row["test_tar"]),
+            f"{row['test_tar']['n']:,}",
+        ]
+        for seed, row in rows
+    ]
+    print("\nat thresholds of log-odds that were chosen on validation pairs, 95 % intervals")
+    print(aligned(headers, cells, [False] * len(headers)))
+    for said in dict.fromkeys(too_few(row) for _, row in rows):
+        if said:
+            print(said)
+
+
 def _ten_folds(run: Run) -> str:
     """Return the ten-fold tables that search.retrain left; '' without."""
     files = sorted(run.folder.glob(f"retrain/*/{TEN_FOLD}/seed-*/folds.json"))
     found = [folds(read_folds(file, KINDS, MEASURES)) for file in files]
     return "\n\n".join([ABOUT_FOLDS, *found]) if found else ""
+
+
+def _rate(rate: Rate, digits: int = 1) -> str:
+    return interval(rate["value"], rate["low"], rate["high"], digits)
 
 
 def _means(tested: list[dict[str, Any]]) -> list[str]:

@@ -13,7 +13,7 @@ import sys
 from rich.console import Console
 
 from facesiam import cli
-from facesiam.config.settings import positive, random_seed
+from facesiam.config.settings import positive, random_seed, rate
 from facesiam.data.formats.cfp_lists import TEN_FOLD
 from facesiam.data.split import ALL_FOLDS
 from facesiam.evaluation import protocols
@@ -33,12 +33,17 @@ def main(argv: list[str] | None = None) -> int:
 
 def _main(options: RetrainOptions) -> int:
     run, console = open_run(options.run), Console(stderr=True, markup=False)
+    if options.far and TEN_FOLD in options.protocols:
+        raise RunError(f"--far: not with --protocol {TEN_FOLD}, whose folds have thresholds each")
     if options.folds and TEN_FOLD not in options.protocols:
         raise RunError(f"--folds is of --protocol {TEN_FOLD}")
     work = ensemble.evaluate if options.ensemble else seeds.retrain
     tested = work(run, options, console)
     for protocol in dict.fromkeys(row["protocol"] for row in tested):
-        evaluation.print_table([row for row in tested if row["protocol"] == protocol])
+        mine = [row for row in tested if row["protocol"] == protocol]
+        evaluation.print_table(mine)
+        if options.far:
+            evaluation.print_rates(mine)
     return 0
 
 
@@ -47,6 +52,10 @@ def _folds(text: str) -> tuple[int, ...]:
     if not set(numbers) <= set(map(str, ALL_FOLDS)):
         raise argparse.ArgumentTypeError(f"must be numbers from 1 to 10 as in 1,2, got {text}")
     return tuple(dict.fromkeys(int(n) for n in numbers))
+
+
+def _rates(text: str) -> list[float]:
+    return [rate(part) for part in text.split(",")]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -86,6 +95,16 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help=f"test on these pairs: {', '.join(protocols.PROTOCOLS)}; more than once for several "
         "(the trial's own)",
+    )
+    parser.add_argument(
+        "--far",
+        type=_rates,
+        action="extend",
+        default=[],
+        metavar="RATE,…",
+        help="also choose the threshold whose false-accept rate on validation pairs is at most "
+        "this, such as 1e-3, and give the rates of the test pairs at it; more than once for "
+        "several",
     )
     parser.add_argument(
         "--folds",

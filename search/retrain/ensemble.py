@@ -63,7 +63,7 @@ def evaluate(run: Path, options: RetrainOptions, console: Console) -> list[dict[
     name = f"ensemble-{len(files)}"
     folder = own_folder(run, "retrain", name, "seed-0")
     tested = [
-        ensemble.ensemble(name, files, data, folder, protocol)
+        ensemble.ensemble(name, files, data, folder, protocol, options.far)
         for protocol in dict.fromkeys(options.protocols or [known[0].protocol])
     ]
     console.print(f"wrote {folder}", highlight=False)

@@ -25,6 +25,8 @@ class RetrainOptions:
     epochs: int | None = None
     threads: int | None = None
     protocols: Sequence[str] = ()
+    far: Sequence[float] = ()
+    """False-accept rates, at whose thresholds the test pairs are judged too."""
     folds: tuple[int, ...] = ()
     """Numbers of CFP's folds; empty: all ten."""
     data: str | None = None

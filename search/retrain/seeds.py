@@ -119,7 +119,10 @@ def _train_and_test(
                 console.print(f"seed {one.seed}: trained before", highlight=False)
             else:
                 train_into(one, folder)
-            tested += [protocols.test(trial, one, data, folder, protocol) for protocol in fixed]
+            tested += [
+                protocols.test(trial, one, data, folder, protocol, options.far)
+                for protocol in fixed
+            ]
         if TEN_FOLD in asked:
             folder = own_folder(place, TEN_FOLD, f"seed-{one.seed}")
             summary = ten_fold.ten_folds(

@@ -278,6 +278,34 @@ def test_other_protocols_and_the_report_on_them(
     assert "(roc-0002.png)" in page and (run / "report" / "roc-0002.png").stat().st_size > 10_000
 
 
+def test_rates_at_the_thresholds_for_false_accepts_are_printed(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(run), "--epochs", "1", "--far", "0.25,0.5", "--far", "1e-3"]) == 0
+    said = capsys.readouterr().out
+    figures = json.loads((run / "retrain" / "0002" / "seed-0" / "test.json").read_text())
+    rows = figures["at_far"]
+    assert [row["asked"] for row in rows] == [0.25, 0.5, 1e-3]
+    lines = [line.split() for line in said.splitlines()]
+    for row in rows:
+        (line,) = [line for line in lines if line[:2] == ["0", f"{row['asked']:g}"]]
+        rate, n = row["test_far"], row["test_far"]["n"]
+        place = line.index(f"[{100 * rate['low']:.2f},", 6)  # after that of validation
+        assert line[2] == f"{row['threshold']:.3f}"
+        assert line[place - 1] == f"{100 * rate['value']:.2f}" and line[place + 2] == str(n)
+    assert (
+        said.count("FAR 0.001 needs 1,000 validation pairs of two people, and there are 24") == 1
+    )
+    assert "FAR 0.5 needs" not in said
+    assert "| 0002 | frontal-triplets | 0 |" in report([run]).read_text()
+    assert main([str(run), "--far", "0.1", "--protocol", "cfp-10fold"]) == 2
+    assert "--far: not with --protocol cfp-10fold" in capsys.readouterr().err
+    for wrong, why in (("0.1,1", "got 1"), ("x", "must be a number, got 'x'"), ("0", "above 0")):
+        with pytest.raises(SystemExit, match="2"):
+            main([str(run), "--far", wrong])
+        assert why in capsys.readouterr().err
+
+
 def test_the_best_trials_judge_together_with_the_weights_that_the_run_kept(
     run: Path, tiny: TrialConfig, data: FaceData, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -296,8 +324,10 @@ def test_the_best_trials_judge_together_with_the_weights_that_the_run_kept(
             data=data.key,
         )
     asked = ["--protocol", "frontal-triplets", "--protocol", "cfp-pairs"]
-    assert main([str(run), "--ensemble", "2", *asked]) == 0
-    assert "test split of cfp-pairs, trial ensemble-2" in capsys.readouterr().out
+    assert main([str(run), "--ensemble", "2", "--far", "0.1", *asked]) == 0
+    said = capsys.readouterr().out
+    assert "test split of cfp-pairs, trial ensemble-2" in said
+    assert said.count("at thresholds of log-odds that were chosen on validation pairs") == 2
     folder = run / "retrain" / "ensemble-2" / "seed-0"
     figures = json.loads((folder / "test-frontal-triplets.json").read_text())
     assert figures["members"] == ["0002", "0001"]  # the best first

@@ -115,6 +115,32 @@ def test_a_net_is_tested_on_another_protocol_with_a_threshold_of_its_own(
         assert line.split(",") == [*paths, str(1 - label), repr(float(expected))]
 
 
+def test_thresholds_for_false_accepts_come_from_that_protocols_validation_pairs(
+    config: TrialConfig, data: FaceData, tmp_path: Path
+) -> None:
+    trained(config, data, tmp_path)
+    rates, pixels = (0.1, 1e-3), data.pixels(config.packing)
+    assert "at_far" not in protocols.test("0001", config, data, tmp_path)
+    for protocol in (None, "frontal-triplets"):
+        figures = protocols.test("0001", config, data, tmp_path, protocol, rates)
+        net, _, _ = load_model(tmp_path / "weights.pt")
+        val, test = (data.pairs(protocol or "cfp-pairs", part) for part in ("val", "test"))
+        if protocol:
+            protocols.calibrate(net, config, pixels, val)
+        scores = [log_odds(net, config, pixels, pairs) for pairs in (val, test)]
+        for row, rate in zip(figures["at_far"], rates, strict=True):
+            different = np.sort(scores[0][val.label == 1])
+            expected = different[-1 - int(rate * len(different))]
+            assert (row["asked"], row["threshold"]) == (rate, expected)
+            for label, name in ((1, "test_far"), (0, "test_tar")):
+                assert row[name]["value"] == (scores[1][test.label == label] > expected).mean()
+                pairs = data.distinct(test)[test.label == label]
+                assert row[name]["n"] == len(np.unique(pairs))
+            assert row["val_far"]["value"] <= rate
+        suffix = f"-{protocol}" if protocol else ""
+        assert json.loads((tmp_path / f"test{suffix}.json").read_text()) == figures
+
+
 def test_weights_that_are_not_of_this_training_are_not_tested(
     config: TrialConfig, data: FaceData, tmp_path: Path
 ) -> None:
@@ -145,7 +171,7 @@ def test_an_ensemble_is_the_mean_of_its_nets_log_odds(
         trained(one, data, tmp_path / name)
     files = {name: tmp_path / name / "weights.pt" for name in nets}
     for protocol in ("cfp-pairs", "frontal-triplets"):
-        figures = ensemble.ensemble("both", files, data, tmp_path / "both", protocol)
+        figures = ensemble.ensemble("both", files, data, tmp_path / "both", protocol, (0.25,))
         val, test = (data.pairs(protocol, part) for part in ("val", "test"))
         odds = {}
         for name, one in nets.items():
@@ -160,6 +186,10 @@ def test_an_ensemble_is_the_mean_of_its_nets_log_odds(
         assert figures["val_acc"] == ((mean[False] > threshold) == (val.label == 0)).mean()
         assert figures == json.loads((tmp_path / "both" / f"test-{protocol}.json").read_text())
         lines = (tmp_path / "both" / f"scores-{protocol}.csv").read_text().splitlines()[1:]
+        (row,) = figures["at_far"]
+        strangers = np.sort(slope * (mean[False] - threshold)[val.label == 1])
+        assert row["threshold"] == pytest.approx(strangers[-1 - len(strangers) // 4], abs=5e-6)
+        assert row["test_tar"]["n"] == len(np.unique(data.distinct(test)[test.label == 0]))
         expected = slope * (mean[True] - threshold)
         assert [float(line.split(",")[3]) for line in lines] == pytest.approx(expected, abs=5e-6)
     # Of other pairs each net has another threshold: one net's verdict is then that of a test.
