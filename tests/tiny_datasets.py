@@ -24,9 +24,12 @@ def names(people: int = 10, each: int = 3) -> list[str]:
     return [f"p{p:02d}/{n}.png" for p in range(people) for n in range(1, each + 1)]
 
 
-def images(root: Path, paths: Iterable[str]) -> Path:
-    """Write an image for each path under a root, no two alike, and return the root."""
-    for at, path in enumerate(paths):
+def images(root: Path, paths: Iterable[str], first: int = 0) -> Path:
+    """Write an image for each path under a root, and return the root.
+
+    No two are alike, nor like those of another call whose colours begin elsewhere.
+    """
+    for at, path in enumerate(paths, first):
         tiny_cfp.image(root / path, (at % 200, at // 200, 100))
     return root
 

@@ -1,4 +1,4 @@
-"""Byte-identical images: pairs of two copies, and copies that people of two parts have."""
+"""Byte-identical images: pairs of two copies, and copies that two people or two parts have."""
 
 from __future__ import annotations
 
@@ -13,6 +13,13 @@ MOST_TWINS = 1 / 500
 """Largest share of a kind's same pairs that may be of two byte-identical files; it changes an
 accuracy by a tenth of a point at most. The official FF pairs of CFP have 3 of 3,500."""
 
+MOST_COPIES = 1 / 500
+"""Largest share of the images that may also be there under another person's name, in the same
+part. Large collections have some, which training bears; with more of them a person has two
+folders, or folders were mixed up."""
+
+_PARTS = list(FOLDS)
+
 
 def problems(listing: Listing, content: NDArray[np.int64]) -> list[Problem]:
     """Return what byte-identical images make unusable.
@@ -21,7 +28,27 @@ def problems(listing: Listing, content: NDArray[np.int64]) -> list[Problem]:
         listing: as read.
         content: (N,) a number for each image, the same for byte-identical ones.
     """
-    return twins(listing, content) + across_parts(listing, content)
+    found = twins(listing, content) + across_parts(listing, content)
+    copies = across_people(listing, content)
+    return found + (copies if _many(copies, listing) else [])
+
+
+def notes(listing: Listing, content: NDArray[np.int64]) -> list[str]:
+    """Return what is to be said of byte-identical images that are no problem, as few as they are.
+
+    Args:
+        listing: as read.
+        content: (N,) a number for each image, the same for byte-identical ones.
+    """
+    copies = across_people(listing, content)
+    if not copies or _many(copies, listing):
+        return []
+    more = f"; {len(copies) - 1:,} more like it" if copies[1:] else ""
+    return [f"{copies[0].said}{more}"]
+
+
+def _many(copies: list[Problem], listing: Listing) -> bool:
+    return len(copies) > MOST_COPIES * len(listing.names)
 
 
 def twins(listing: Listing, content: NDArray[np.int64]) -> list[Problem]:
@@ -72,12 +99,40 @@ def across_parts(listing: Listing, content: NDArray[np.int64]) -> list[Problem]:
     order = order[part[order] > 0]
     same, other = order[:-1], order[1:]
     found = (content[same] == content[other]) & (part[same] != part[other])
-    names = list(FOLDS)
     return [
         Problem(
             "copy in two parts",
-            f"{listing.names[one]} ({names[part[one] - 1]}) and {listing.names[two]} "
-            f"({names[part[two] - 1]}) are byte-identical; the parts may not share an image",
+            f"{listing.names[one]} ({_PARTS[part[one] - 1]}) and {listing.names[two]} "
+            f"({_PARTS[part[two] - 1]}) are byte-identical; the parts may not share an image",
         )
         for one, two in zip(same[found].tolist(), other[found].tolist(), strict=True)
+    ]
+
+
+def across_people(listing: Listing, content: NDArray[np.int64]) -> list[Problem]:
+    """Return problems about one image that two people of a part have: a name of it is wrong.
+
+    Where a dataset lists its pairs, it is held to them by ``twins``; one that names nobody says
+    nothing wrong.
+
+    Args:
+        listing: as read.
+        content: (N,) a number for each image, the same for byte-identical ones.
+    """
+    if len(listing.pairs) or not listing.people:
+        return []
+    part, person = part_numbers(listing.fold), listing.person
+    order = np.lexsort((person, part, content))
+    one, two = order[:-1], order[1:]
+    found = (
+        (content[one] == content[two]) & (part[one] == part[two]) & (person[one] != person[two])
+    )
+    return [
+        Problem(
+            "copy of two people",
+            f"{listing.names[left]} ({listing.people[person[left]]}) and {listing.names[right]} "
+            f"({listing.people[person[right]]}) are byte-identical, so one of the two names is "
+            "wrong; remove that image",
+        )
+        for left, right in zip(one[found].tolist(), two[found].tolist(), strict=True)
     ]

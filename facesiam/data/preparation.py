@@ -65,6 +65,7 @@ def prepare(
     content = listing.contents(stamps[len(dataset.files) :])
     if problems := duplicates.problems(dataset, content):
         raise DataError(listed(str(source.path), problems))
+    dataset.notes.extend(duplicates.notes(dataset, content))
     folder = cache / listing.content_key(dataset, stamps)
     for other in cache.glob("*/"):
         cache_files.sweep(other)

@@ -255,3 +255,26 @@ def test_other_formats_are_refused_by_name(root: Path) -> None:
         DataError, match=r"not in the format images \(a CSV of images .*10 folders"
     ):
         open_dataset(root, "images")
+
+
+def test_one_image_of_two_people_is_refused_by_name_and_rare_ones_are_noted(
+    root: Path, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    shutil.copy(root / "p03/1.png", root / "p04/9.png")  # both train
+    with pytest.raises(
+        DataError,
+        match=r"p03/1.png \(p03\) and p04/9.png \(p04\) are byte-identical, so one of the two",
+    ):
+        prepare(str(root), [], cache=cache)
+    assert not cache.exists()
+    tiny_datasets.images(root, [f"p05/more{n}.png" for n in range(500)], first=100)
+    notes = prepare(str(root), [], cache=cache).notes
+    assert len(notes) == 1 and notes[0].endswith(
+        "one of the two names is wrong; remove that image"
+    )
+    shutil.copy(root / "p03/1.png", root / "p00/9.png")  # test
+    with pytest.raises(
+        DataError, match=r"p04/9.png \(train\) and p00/9.png \(test\) .* parts may not share"
+    ):
+        prepare(str(root), [], cache=cache)
