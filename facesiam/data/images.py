@@ -25,7 +25,7 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 
 MAX_PIXELS = 50_000_000
 """Largest image that is decoded. The largest of CFP has 5.4 million pixels."""
-FORMATS = ("JPEG", "PNG", "WEBP")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 WHITE = (255, 255, 255, 255)
 """What is behind transparent pixels, as in most viewers."""
 _ORIENTATION = 0x0112
@@ -43,7 +43,6 @@ _GREY = {"1", "L", "LA", "I", "I;16", "I;16L", "I;16B", "I;16N"}
 _DEEP = _GREY - {"1", "L", "LA"}
 _MAGIC = {
     b"GIF8": "a GIF",
-    b"BM": "a BMP",
     b"II*\0": "a TIFF",
     b"MM\0*": "a TIFF",
     b"\0\0\0\x0cjP": "a JPEG 2000",
@@ -84,10 +83,12 @@ class Picture:
     """As EXIF numbers it, 1 to 8; 1: upright as stored."""
     grey: bool
     """Whether the file has no colours."""
+    size: tuple[int, int]
+    """Width and height in the file, before it was made smaller or turned."""
 
 
 def read(content: bytes, side: int) -> Picture:
-    """Decode a JPEG (of an MPO its first picture), PNG or WebP.
+    """Decode a JPEG (of an MPO its first picture), PNG, WebP or BMP.
 
     Args:
         content: the file.
@@ -101,6 +102,7 @@ def read(content: bytes, side: int) -> Picture:
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             _check(image)
+            size = image.size
             image.draft("RGB", (side, side))
             orientation = _orientation(image)
             flat = _flat(image, content)
@@ -108,9 +110,9 @@ def read(content: bytes, side: int) -> Picture:
                 _check_whole(content, image.size, image.mode, image.tobytes(), side)
             turn = _TURNS.get(orientation)
             turned = flat if turn is None else flat.transpose(turn)
-            return Picture(turned, orientation, image.mode in _GREY)
+            return Picture(turned, orientation, image.mode in _GREY, size)
     except UnidentifiedImageError:  # its text is the address of a buffer
-        raise ValueError(f"neither JPEG nor PNG nor WebP{_guess(content)}") from None
+        raise ValueError(f"neither JPEG nor PNG nor WebP nor BMP{_guess(content)}") from None
     except _CANNOT as error:
         raise ValueError(str(error) or type(error).__name__) from None
 

@@ -54,6 +54,8 @@ def grey(*values: int) -> list[list[int]]:
 
 GREY16 = struct.pack(">B5H", 0, 0, 257, 32768, 65278, 65535)
 KINDS: dict[str, tuple[bytes, list[list[int]]]] = {
+    "BMP": (encoded(Image.new("RGB", (2, 2), (10, 20, 30)), "BMP"), [[10, 20, 30]] * 2),
+    "BMP of two colours": (encoded(Image.new("1", (2, 2), 1), "BMP"), grey(255, 255)),
     # value / 65535 × 255: 32768 → 127.502, 65278 → 254.0
     "16-bit grey": (png(5, 1, 16, 0, GREY16), grey(0, 1, 128, 254, 255)),
     "16-bit grey, a value transparent": (
@@ -134,12 +136,13 @@ ANIMATED: dict[str, Any] = {"save_all": True, "append_images": OTHERS}
     [
         (encoded(FIRST, "PNG", **ANIMATED), "an animation of 3 pictures; give one of them"),
         (encoded(FIRST, "WEBP", **ANIMATED), "an animation of 3 pictures; give one of them"),
-        (encoded(FIRST, "GIF", **ANIMATED), "WebP, but a GIF$"),
-        (encoded(FIRST, "BMP"), "neither JPEG nor PNG nor WebP, but a BMP$"),
-        (encoded(Image.new("F", (4, 4), 0.5), "TIFF"), "WebP, but a TIFF$"),
-        (encoded(Image.new("LAB", (4, 4)), "TIFF"), "WebP, but a TIFF$"),
-        (encoded(Image.new("I;16B", (4, 4)), "TIFF"), "WebP, but a TIFF$"),
-        (b"", "neither JPEG nor PNG nor WebP, but an empty file$"),
+        (encoded(FIRST, "GIF", **ANIMATED), "BMP, but a GIF$"),
+        (encoded(FIRST, "BMP")[:50], "Truncated File Read"),
+        (encoded(FIRST, "BMP")[:-9], "truncated"),
+        (encoded(Image.new("F", (4, 4), 0.5), "TIFF"), "BMP, but a TIFF$"),
+        (encoded(Image.new("LAB", (4, 4)), "TIFF"), "BMP, but a TIFF$"),
+        (encoded(Image.new("I;16B", (4, 4)), "TIFF"), "BMP, but a TIFF$"),
+        (b"", "neither JPEG nor PNG nor WebP nor BMP, but an empty file$"),
         (bytes(500), "but nothing but zeros$"),
         (b"\r\n<!DOCTYPE html><html>403", "but a page of HTML or XML$"),
         (b"version https://git-lfs.github.com/spec/v1\n", "but a pointer of Git LFS"),
