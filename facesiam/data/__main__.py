@@ -18,15 +18,17 @@ from facesiam.data.preparation import ARCHIVE, open_given
 
 def main(arguments: list[str] | None = None) -> int:
     """Run ``download`` or ``check``; returns the exit code (0 fine, 1 flawed data, 2 no data)."""
-    parser = cli.Parser(prog=cli.program("facesiam.data"), description="The CFP dataset.")
+    parser = cli.Parser(prog=cli.program("facesiam.data"), description="A dataset of faces.")
     commands = parser.add_subparsers(dest="command", required=True)
-    fetch = commands.add_parser("download", help="fetch the official archive (research use only)")
+    fetch = commands.add_parser(
+        "download", help="fetch the official archive of CFP (research use only)"
+    )
     fetch.add_argument("--url", default=download.URL, help="default: %(default)s")
     fetch.add_argument("--to", type=Path, metavar="DIR", help="default: the cache, %(default)s")
     fetch.set_defaults(to=cache_root())
     look = commands.add_parser("check", help="count what is there and name what is wrong")
     look.add_argument(
-        "path", metavar="ZIP", help="the CFP zip, its extracted folder, or the word drawn"
+        "path", metavar="ZIP", help="a zip, a folder or a file of faces, or the word drawn"
     )
     look.add_argument(
         "--format", choices=FORMATS, metavar="NAME", help=f"of {', '.join(FORMATS)}: recognised"

@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facesiam.config import SETTINGS
-from facesiam.data import duplicates, images
+from facesiam.data import drawing, duplicates, images
 from facesiam.data.archive import Source
 from facesiam.data.formats import Opened
 from facesiam.data.formats.cfp_lists import KINDS
 from facesiam.data.listing import UNKNOWN, Listing, distinct
 from facesiam.data.problems import Problem, told
 from facesiam.data.progress import bar
-from facesiam.data.split import FOLDS, PART_OF
+from facesiam.data.split import FOLDS, part_numbers
 from facesiam.device.cores import cores
 from facesiam.errors import DataError, shown
 
@@ -37,6 +37,8 @@ class Look:
     """Its name where it cannot be read, else the SHA-256 of what it shows."""
     grey: bool = False
     turned: bool = False
+    size: tuple[int, int] | None = None
+    """Width and height in the file."""
     problem: str | None = None
 
 
@@ -71,9 +73,16 @@ def report(opened: Opened, every: bool = False) -> int:
     print(shown(source.path))
     print(f"  format      {opened.name} ({opened.why})")
     _print_counts(dataset, list(looks.values()))
-    _print_pairs(dataset, content, pictures)
+    _print_parts(dataset)
+    if dataset.format == "cfp":
+        for number, kind in enumerate(KINDS):
+            _print_pairs(dataset, number, f" of {kind}", content, pictures)
+    elif len(dataset.pairs):
+        _print_pairs(dataset, 0, "", content, pictures)
+    else:
+        _print_drawn(dataset, content)
     _print_duplicates(dataset, looks)
-    for note in dataset.notes:
+    for note in dataset.notes + duplicates.notes(dataset, content):
         print(f"  note        {shown(note)}")
     print(f"  problems    {len(problems) or 'none'}")
     lines = told(problems, every)
@@ -99,7 +108,7 @@ def _look(source: Source, name: str) -> Look:
         picture = images.read(content, 2 * _MOST_PIXELS)
         shows = hashlib.sha256(repr(picture.image.size).encode() + picture.image.tobytes())
         digest = hashlib.sha256(content).digest()
-        return Look(digest, shows.digest(), picture.grey, picture.orientation != 1)
+        return Look(digest, shows.digest(), picture.grey, picture.orientation != 1, picture.size)
     except DataError as error:
         return unread(str(error))
     except ValueError as error:
@@ -109,41 +118,90 @@ def _look(source: Source, name: str) -> Look:
 def _print_counts(dataset: Listing, looks: list[Look]) -> None:
     frontal = int(dataset.frontal.sum())
     grey, turned = sum(look.grey for look in looks), sum(look.turned for look in looks)
-    named = len(np.unique(dataset.person[dataset.person != UNKNOWN]))
-    print(f"  people      {f'{named:,}' if named else 'not named'}")
+    each = np.unique(dataset.person[dataset.person != UNKNOWN], return_counts=True)[1]
+    single = int((each == 1).sum())
+    print(f"  people      {f'{len(each):,}' if len(each) else 'not named'}")
+    if len(each):
+        more = (
+            f"; {single:,} {'person has' if single == 1 else 'people have'} one image"
+            if single
+            else ""
+        )
+        print(f"  images each {_spread(each)}{more}")
     print(
         f"  images      {len(dataset.names):,}: {frontal:,} frontal, "
         f"{len(dataset.names) - frontal:,} profile; {grey} of them greyscale"
         + (f", {turned} stored turned or mirrored and brought upright" if turned else "")
     )
+    if sizes := [look.size for look in looks if look.size]:
+        shorter, longer = np.sort(sizes, axis=1).T
+        print(f"  pixels      shorter side {_spread(shorter)}; longer side {_spread(longer)}")
+
+
+def _spread(counts: NDArray[np.int64]) -> str:
+    low, middle, high = (int(n) for n in (counts.min(), np.median(counts), counts.max()))
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}, median {middle:,}"
+
+
+def _print_parts(dataset: Listing) -> None:
+    if not (dataset.fold > 0).any():
+        return
+    parts = []
+    for part, folds in FOLDS.items():
+        mine = np.isin(dataset.fold, folds)
+        people = len(np.unique(dataset.person[mine]))
+        parts.append(f"{part} {people:,} people, {int(mine.sum()):,} images")
+    none = int((dataset.fold == 0).sum())
+    print(f"  parts       {'; '.join(parts)}" + (f"; {none:,} images in none" if none else ""))
+
+
+def _print_drawn(dataset: Listing, content: NDArray[np.int64]) -> None:
+    parts = []
+    for part, folds in FOLDS.items():
+        images = np.flatnonzero(np.isin(dataset.fold, folds))
+        wanted = drawing.number_of_pairs(len(images), part)
+        rng = drawing.generator(0, part)
+        label = drawing.draw_pairs(images, dataset.person, content, wanted, rng)[2]
+        parts.append(f"{part} {len(label):,} ({int((label == 0).sum()):,} same)")
+    print(f"  drawn pairs {', '.join(parts)}; with pair_seed: 0")
 
 
 def _print_pairs(
-    dataset: Listing, content: NDArray[np.int64], pictures: NDArray[np.int64]
+    dataset: Listing,
+    number: int,
+    of_kind: str,
+    content: NDArray[np.int64],
+    pictures: NDArray[np.int64],
 ) -> None:
-    if dataset.format != "cfp" and not len(dataset.pairs):
-        print("  pairs       none listed: they are drawn from the images, by pair_seed")
-        return
-    for number, kind in enumerate(KINDS if dataset.format == "cfp" else ("All",)):
-        mine = dataset.pairs[dataset.pairs[:, 0] == number]
-        parts = []
-        for part, folds in FOLDS.items():
-            chosen = mine[np.isin(mine[:, 1], folds)]
-            parts.append(f"{part} {len(chosen):,} ({int((chosen[:, 4] == 0).sum()):,} same)")
-        each = np.bincount(mine[:, 1], minlength=11)[1:]
-        spread = f"{each.min()}" if each.min() == each.max() else f"{each.min()}–{each.max()}"
-        print(f"  {f'{kind} pairs':12}{', '.join(parts)}; {spread} in each of the 10 splits")
-        _print_repeats(mine, content, kind)
-        ends = mine[:, 2:4].T
-        again = int((np.equal(*pictures[ends]) & ~np.equal(*content[ends])).sum())
-        if again:
-            print(
-                f"              {again:,} pairs of {kind} are one picture in two files that "
-                "differ otherwise: no net is needed to judge them"
-            )
+    """Print the number of listed pairs of a kind, and what is special about them.
+
+    Args:
+        dataset: as read.
+        number: of the kind.
+        of_kind: " of " and its name, or "" where there are no kinds.
+        content: (N,) a number for each image, the same for byte-identical ones.
+        pictures: (N,) a number for each image, the same for those that show the same.
+    """
+    mine = dataset.pairs[dataset.pairs[:, 0] == number]
+    parts = []
+    for part, folds in FOLDS.items():
+        chosen = mine[np.isin(mine[:, 1], folds)]
+        parts.append(f"{part} {len(chosen):,} ({int((chosen[:, 4] == 0).sum()):,} same)")
+    each = np.bincount(mine[:, 1], minlength=11)[1:]
+    spread = f"{each.min()}" if each.min() == each.max() else f"{each.min()}–{each.max()}"
+    title = f"{of_kind.removeprefix(' of ')} pairs".lstrip()
+    print(f"  {title:11} {', '.join(parts)}; {spread} in each of the 10 splits")
+    _print_repeats(mine, content, of_kind)
+    ends = mine[:, 2:4].T
+    again = int((np.equal(*pictures[ends]) & ~np.equal(*content[ends])).sum())
+    if again:
+        print(
+            f"              {again:,} pairs{of_kind} are one picture in two files that "
+            "differ otherwise: no net is needed to judge them"
+        )
 
 
-def _print_repeats(pairs: NDArray[np.int64], content: NDArray[np.int64], kind: str) -> None:
+def _print_repeats(pairs: NDArray[np.int64], content: NDArray[np.int64], of_kind: str) -> None:
     """Print how many of the pairs, (P, 5), repeat the two pictures of an earlier pair."""
     left, right = pairs[:, 2], pairs[:, 3]
     again, in_all = (
@@ -154,11 +212,11 @@ def _print_repeats(pairs: NDArray[np.int64], content: NDArray[np.int64], kind: s
     if in_all:
         copies = f", {in_all - again:,} more as byte-identical copies" if in_all > again else ""
         print(
-            f"              {again:,} pairs of {kind} come again, as they are or the other way "
+            f"              {again:,} pairs{of_kind} come again, as they are or the other way "
             f"round{copies}: n counts them once"
         )
     if twins:
-        print(f"              {twins:,} same pairs of {kind} are two byte-identical files")
+        print(f"              {twins:,} same pairs{of_kind} are two byte-identical files")
 
 
 def _print_duplicates(dataset: Listing, looks: dict[int, Look]) -> None:
@@ -166,18 +224,14 @@ def _print_duplicates(dataset: Listing, looks: dict[int, Look]) -> None:
     for at, look in looks.items():
         groups[look.digest].append(at)
     groups = {digest: group for digest, group in groups.items() if len(group) > 1}
-    part_of = {
-        int(person): PART_OF[fold]
-        for fold in PART_OF
-        for person in np.unique(dataset.person[dataset.pairs[dataset.pairs[:, 1] == fold, 2:4]])
-    }
+    part = part_numbers(dataset.fold).tolist()
     pairs = [pair for group in groups.values() for pair in combinations(group, 2)]
     who = dataset.person.tolist()
     people = [(left, right) for left, right in pairs if who[left] != who[right]]
-    parts = [pair for pair in people if len({part_of.get(who[at]) for at in pair}) == 2]
+    parts = [pair for pair in people if part[pair[0]] != part[pair[1]]]
     print(
         f"  duplicates  {len(groups)} sets of byte-identical images ({len(pairs)} pairs); "
-        f"{len(people)} pairs cross people, {len(parts)} cross parts of cfp-pairs"
+        f"{len(people)} pairs cross people, {len(parts)} cross parts"
     )
     for left, right in people:
         print(f"    {shown(dataset.names[left])} = {shown(dataset.names[right])}")

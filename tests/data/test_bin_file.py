@@ -206,5 +206,5 @@ def test_check_says_what_is_in_it(tmp_path: Path, capsys: pytest.CaptureFixture[
     out = capsys.readouterr().out
     assert "bin (a pickle of 120 images and 60 labels)" in out
     assert "people      not named" in out
-    assert "All pairs   train 36 (24 same), val 12 (8 same), test 12 (8 same); 6 in each" in out
+    assert "  pairs       train 36 (24 same), val 12 (8 same), test 12 (8 same); 6 in each" in out
     assert "note        it names no people: it can be evaluated on, and not be trained on" in out

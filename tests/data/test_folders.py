@@ -14,6 +14,7 @@ import pytest
 import tiny_cfp
 import tiny_datasets
 
+from facesiam.data.__main__ import main
 from facesiam.data.formats import open_dataset
 from facesiam.data.listing import Listing
 from facesiam.data.preparation import prepare
@@ -246,6 +247,32 @@ def test_images_without_people(tmp_path: Path) -> None:
         r"person's images into a folder that has the person's name; known formats are CFP ",
     ):
         open_dataset(tmp_path / "heap")
+
+
+def test_check_says_what_is_there(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tiny_cfp.image(root / "p00/profile/wide.png", (250, 1, 1), (30, 10))
+    for name in ("p03/1.png", "p03/2.png", "p04/5.txt"):
+        (root / name).unlink() if name.startswith("p03") else tiny_cfp.text(root / name, ["x"])
+    assert main(["check", str(root)]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        str(root),
+        "  format      folders (10 folders of a person's images)",
+        "  people      10",
+        "  images each 1 to 4, median 3; 1 person has one image",
+        "  images      29: 28 frontal, 1 profile; 0 of them greyscale",
+        "  pixels      shorter side 6 to 10, median 6; longer side 8 to 30, median 8",
+        "  parts       train 6 people, 16 images; val 2 people, 6 images; test 2 people, 7 images",
+        "  drawn pairs train 30 (15 same), val 12 (6 same), test 18 (9 same); with pair_seed: 0",
+        "  duplicates  0 sets of byte-identical images (0 pairs); 0 pairs cross people, 0 cross "
+        "parts",
+        "  note        1 of 10 people has one image, which is only in pairs of different people",
+        "  note        1 file is not .jpg, .jpeg, .png, .webp, .bmp and left out: 1 .txt (first "
+        "p04/5.txt)",
+        "  problems    none",
+    ]
+    shutil.copy(root / "p05/1.png", root / "p06/7.png")
+    assert main(["check", str(root)]) == 1
+    assert "p05/1.png (p05) and p06/7.png (p06) are byte-identical" in capsys.readouterr().out
 
 
 def test_other_formats_are_refused_by_name(root: Path) -> None:
