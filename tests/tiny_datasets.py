@@ -54,12 +54,17 @@ def copy_images(cfp: Opened, folder: Path, names: Sequence[str]) -> None:
         (folder / new).write_bytes(cfp.source.read(old))
 
 
-def pair_csv(cfp: Opened, folder: Path, columns: Sequence[str] = PAIR_COLUMNS) -> Path:
-    """Write a dataset as its images and pairs.csv, the pairs in its order; return the file."""
+def pair_csv(
+    cfp: Opened,
+    folder: Path,
+    columns: Sequence[str] = PAIR_COLUMNS,
+    pairs: NDArray[np.int64] | None = None,
+) -> Path:
+    """Write a dataset as its images and pairs.csv, its pairs or these; return the file."""
     listing = cfp.read()
     copy_images(cfp, folder, listing.names)
     lines = [",".join(columns)]
-    for _, fold, left, right, label in listing.pairs.tolist():
+    for _, fold, left, right, label in (listing.pairs if pairs is None else pairs).tolist():
         person = [f"{listing.person[at]:03d}" for at in (left, right)]
         cells = (listing.names[left], listing.names[right], str(1 - label), str(fold), *person)
         row = dict(zip(PAIR_COLUMNS, cells, strict=True))

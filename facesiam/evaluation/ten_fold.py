@@ -117,13 +117,14 @@ def _spreads(folds: dict[int, dict[str, Any]]) -> dict[str, Any]:
     """Return by kind of pairs and metric its mean and deviation over some folds' figures."""
     return {
         kind: {
-            name: _spread([figures[kind][name]["value"] for figures in folds.values()])
+            name: spread([figures[kind][name]["value"] for figures in folds.values()])
             for name in METRICS
         }
         for kind in KINDS
     }
 
 
-def _spread(values: list[float]) -> dict[str, float]:
+def spread(values: list[float]) -> dict[str, float]:
+    """Return mean, standard deviation (of one value NaN) and number of some values."""
     deviation = statistics.stdev(values) if len(values) > 1 else float("nan")
     return {"mean": statistics.mean(values), "std": deviation, "n": len(values)}

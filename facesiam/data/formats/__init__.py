@@ -11,7 +11,7 @@ from pathlib import Path
 
 from facesiam.config.settings import did_you_mean
 from facesiam.data.archive import Source, open_source
-from facesiam.data.formats import bin_file, cfp, cfp_root, folders, images, lfw, unknown
+from facesiam.data.formats import bin_file, cfp, cfp_root, folders, images, lfw, pairs, unknown
 from facesiam.data.formats.found import Found
 from facesiam.data.formats.tables import Columns
 from facesiam.data.listing import Listing
@@ -36,6 +36,9 @@ FORMATS: dict[str, Format] = {
     "cfp": Format("CFP (Data/Images and Protocol)", cfp.find, cfp.read),
     "bin": Format("an insightface .bin, to evaluate on", bin_file.find, bin_file.read),
     "lfw": Format("LFW (pairs.txt, PERSON/PERSON_0001.jpg)", lfw.find, lfw.read),
+    "pairs": Format(
+        f"a CSV of pairs ({pairs.COLUMNS.title})", pairs.find, pairs.read, pairs.COLUMNS
+    ),
     "images": Format(
         f"a CSV of images ({images.COLUMNS.title})", images.find, images.read, images.COLUMNS
     ),
