@@ -33,6 +33,7 @@ from facesiam.evaluation.predict import log_odds, predict
 from facesiam.nets.checkpoint import load_model
 from facesiam.nets.siamese import SiameseNet
 from facesiam.nets.weight_files import not_finite
+from facesiam.plugins import loading
 
 SIDE, GAP, CAPTION, TITLE = 224, 12, 30, 44
 SAME, DIFFERENT = "The same person", "NOT the same person"
@@ -77,6 +78,7 @@ def main(argv: list[str] | None = None) -> int:
 def _main(options: argparse.Namespace) -> int:
     if len(options.images) not in (0, 2):
         raise DataError(f"give two images or none, got {len(options.images)}")
+    loading.load_all(options.plugin)
     net, config, info = load_model(options.weights)
     if name := not_finite(net.state_dict()):
         raise WeightsError(
@@ -220,6 +222,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", help="CFP zip, its folder, or the word drawn, for test pairs")
     parser.add_argument("--pairs", type=positive, default=4, help="pairs a row (4)")
     parser.add_argument("--seed", type=random_seed, default=0, help="chooses the pairs (0)")
+    loading.add_option(parser)
     parser.add_argument("--out", default="demo.png", help="picture to write (demo.png)")
     return parser
 

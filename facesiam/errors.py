@@ -45,6 +45,10 @@ class NetError(UserError, ValueError):
     """A net that cannot be made on this machine; the text says what to do."""
 
 
+class PluginError(UserError, ValueError):
+    """A plugin that cannot be used; the text has its file and line."""
+
+
 class StorageError(UserError, OSError):
     """Storage that cannot be written or read; the text names the file and says why."""
 

@@ -1,7 +1,7 @@
 """Fingerprints: a hash of the trainer's code, and the key of a trial.
 
 Two trials with the same key give the same numbers: they have the same settings, data, trainer,
-arithmetic and pretrained weights.
+plugins, arithmetic and pretrained weights.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import facesiam
 from facesiam.config import Value
 from facesiam.files import digest, read_object
+from facesiam.plugins import registry
 
 if TYPE_CHECKING:
     from facesiam.device.reproducibility import ComputeHistory
@@ -127,7 +128,7 @@ def keys(
         net, auto = str(settings["net"]), str(settings["precision"])
         now = reproducibility.current_arithmetic(net, auto, device, threads(net))
         ran = ran or reproducibility.extend_history((), now, 0)
-        parts = [data, trainer_version(), *reproducibility.key_parts(ran)]
+        parts = [data, trainer_version(), *reproducibility.key_parts(ran), *registry.hashes()]
         if settings["pretrained"] and net in weights:
             parts.append(digest(Path(weights[net])))
         # What auto stands for is in `parts`: bf16 that was asked for is no other work.

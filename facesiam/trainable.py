@@ -17,7 +17,7 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ from facesiam.errors import StorageError, WeightsError, first_line
 from facesiam.evaluation import right_pairs
 from facesiam.nets.checkpoint import Writer, model_file
 from facesiam.objective import Objective
+from facesiam.plugins import loading
 from facesiam.storage.bucket import is_url
 from facesiam.storage.folder import opened
 from facesiam.training.loop import Halted, Training
@@ -68,10 +69,10 @@ class FaceTrial(tune.Trainable):
     """A trial in a Ray worker.
 
     Its Ray config has trial, settings, data, weights, run (folder or URL), cpus, device, metric
-    and mode; `file_server`, the name of the actor that serves files which this machine does not
-    see, or None; `contents`, the SHA-256 of the weights by net, where there is such an actor;
-    `noted`, the number of its epochs in the driver's journal; and `keep_threshold`, the score from
-    which on its weights are kept, or None.
+    and mode; `plugins`, the text of each by its file; `file_server`, the name of the actor that
+    serves files which this machine does not see, or None; `contents`, the SHA-256 of the weights
+    by net, where there is such an actor; `noted`, the number of its epochs in the journal;
+    and `keep_threshold`, the score from which on its weights are kept, or None.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -130,6 +131,7 @@ class FaceTrial(tune.Trainable):
         self.run, trial = config["run"], config["trial"]
         if self.worker:
             self._log(trial)
+        loading.take(config.get("plugins", ()))
         self.state_file = Path("state") / f"{trial}.pt"
         self.weights_file = Path("weights") / f"{trial}.pt"
         self.objective = Objective(config["metric"], config["mode"])
@@ -320,11 +322,13 @@ def measured(
     gpu: bool,
     file_server: str | None,
     contents: Mapping[str, str] | None = None,
+    plugins: Sequence[tuple[str, str]] = (),
 ) -> Share:
     """Return what ``throughput.share_of`` measures on this machine.
 
     Where it does not see the data, empty images take their place, which cost the same.
     """
+    loading.take(plugins)
     fetch = _fetch(file_server)
     weights = local_weights(weights if settings["pretrained"] else {}, fetch, contents)
     with local_data(data, packing_of(settings), fetch) as folder:

@@ -42,7 +42,7 @@ from facesiam.data.preparation import prepare
 from facesiam.data.synthetic import writer
 from facesiam.device import hardware
 from facesiam.errors import ConfigError, DataError
-from facesiam.nets import trunks
+from facesiam.nets import models, trunks
 from facesiam.nets.precision import dtype_of
 from facesiam.training import loop
 from facesiam.training.optimizer import MasterWeightOptimizer
@@ -54,7 +54,7 @@ CASES = (
     "vgg16_bn/concat",
     "vgg16_bn/linear",
 )
-NETS = tuple(f"{net}/cosine" for net in trunks.MODELS)
+NETS = tuple(f"{net}/cosine" for net in models.MODELS)
 """Embedding nets that `--cases nets` times, ours alone: ArcFace on batches of four images each of
 some people, one image counting as a pair."""
 WARM_UP = 2

@@ -18,7 +18,7 @@ from facesiam.config import TrialConfig
 from facesiam.data.archive import Source
 from facesiam.data.dataset import FaceData
 from facesiam.data.geometry import GEOMETRIES, decode
-from facesiam.nets import siamese, trunks
+from facesiam.nets import models, siamese
 
 
 class Notebook:
@@ -86,7 +86,7 @@ class PlainNet(nn.Module):
     def __init__(self, config: TrialConfig) -> None:
         super().__init__()
         net = siamese.SiameseNet(config)
-        self.trunk = trunks.MODELS[config.net].make().features
+        self.trunk = models.MODELS[config.net].make().features
         self.reduce, self.join, self.head = net.reduce, siamese.JOINS[net.join], net.head
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:

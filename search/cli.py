@@ -13,6 +13,7 @@ from facesiam.config import TrialConfig
 from facesiam.config.settings import number, positive, random_seed
 from facesiam.config.trial import DataFormat
 from facesiam.errors import masked
+from facesiam.plugins import loading
 from search.space.file_models import ALGORITHMS
 from search.space.run_options import RESULTS, RunOptions
 
@@ -55,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--weights", help="file or folder of pretrained weights, instead of a download"
     )
+    loading.add_option(parser)
     parser.add_argument("--name", help="name of the run and its folder (that of the space file)")
     parser.add_argument("--out", default=RESULTS, help="folder or URL of the runs (ray_results)")
     parser.add_argument("--algorithm", choices=ALGORITHMS, help="instead of the space file's")

@@ -183,7 +183,7 @@ def drive(session: Session, trainable: type[Any] | None = None) -> Outcome:
     if manifest.begin(run, search.space, search.data, command, shares.nodes, search.inactive):
         _say(
             console,
-            "the trainer's code or its libraries are not those that this run began "
+            "the trainer's code, its libraries or plugins are not those that this run began "
             "with: its trials may not be comparable",
         )
     if note := preparation.sampler_note(search, shares.concurrent):

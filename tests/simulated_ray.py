@@ -11,9 +11,10 @@ from typing import Any
 from rich.console import Console
 
 from facesiam.config import Value
+from facesiam.config.metrics import FIELDS
 from search.space import SearchSpace
 from search.tuning.live_table import LiveTable
-from search.tuning.recorder import EPOCH_FIELDS, Recorder
+from search.tuning.recorder import Recorder
 from search.tuning.search_state import SearchState
 
 
@@ -80,7 +81,7 @@ def metrics(name: str, settings: Mapping[str, Value], epoch: int) -> dict[str, f
     kind = random.Random(f"{lr:.9f}").randrange(8)
     broken, stalls = kind == 6 and epoch == 1, kind == 1
     level = 0.5 if stalls else 0.6 + 0.04 * kind + 0.02 * epoch
-    return dict.fromkeys(EPOCH_FIELDS, 0.5) | {
+    return dict.fromkeys(FIELDS, 0.5) | {
         "epoch": epoch,
         "val_acc": round(level + rng.uniform(0, 0.02), 4),
         "val_pairs": 2000,

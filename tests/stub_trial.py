@@ -8,7 +8,7 @@ from typing import Any
 
 from ray import cloudpickle, tune
 
-from search.tuning.recorder import EPOCH_FIELDS
+from facesiam.config.metrics import FIELDS
 
 
 class StubTrial(tune.Trainable):
@@ -32,7 +32,7 @@ class StubTrial(tune.Trainable):
         away = abs(math.log10(self.settings["lr"]) + 3) + 0.1 * self.settings["augment"]
         loss = 0.3 + 0.1 * away - 0.01 * self.epoch
         return {
-            **dict.fromkeys(EPOCH_FIELDS, 0.5),
+            **dict.fromkeys(FIELDS, 0.5),
             "epoch": self.epoch,
             "val_acc": 1 - loss / 2,
             "val_loss": loss,

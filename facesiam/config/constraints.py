@@ -105,7 +105,7 @@ CONSTRAINTS: tuple[Constraint, ...] = (
     Constraint(
         "loss",
         ("join", "loss"),
-        lambda s: _embeds(s) != (s["loss"] in EMBEDDING_LOSSES),
+        lambda s: _embeds(s) == (s["loss"] in PAIR_LOSSES),
         lambda s: (
             f"{s['loss']} does not go with join: {s['join']}; {', '.join(EMBEDDING_LOSSES)} "
             f"go with {' and '.join(EMBEDDING_JOINS)}, single and two with the others"

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Literal, get_args
 
 Metric = Literal["val_acc", "val_auc", "val_loss", "train_acc", "train_loss"]
 """What a search may optimise."""
 METRICS: tuple[str, ...] = get_args(Metric)
+Mode = Literal["max", "min"]
+OWN: dict[str, str] = {}
+"""Metrics of plugins that a search may optimise as well, and whether more (max) or less (min) of
+each is better."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,15 @@ class EpochMetrics:
     """Chance that a validation pair of the same person scores above one of different people, in
     [0, 1], whatever the threshold. NaN: a logit is NaN."""
 
+    own: Mapping[str, float] = field(default_factory=dict)
+    """Metrics of plugins by name."""
+
     def to_dict(self) -> dict[str, float]:
-        """Return the fields by name."""
-        return asdict(self)
+        """Return the metrics by name, those of plugins last."""
+        known = asdict(self)
+        own: dict[str, float] = known.pop("own")
+        return known | own
+
+
+FIELDS = tuple(name for name in EpochMetrics.__dataclass_fields__ if name != "own")
+"""The metrics of every epoch."""

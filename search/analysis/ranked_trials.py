@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from facesiam.config import SETTINGS, EpochMetrics
+from facesiam.config import SETTINGS
 from facesiam.evaluation.metrics import wilson
 from facesiam.evaluation.right_pairs import unpack
 from facesiam.files import atomic
@@ -20,7 +20,6 @@ from search.runs.layout import RunError, folder_of, read
 from search.runs.line_format import EpochLine, TrialLine
 from search.space import SearchSpace
 
-FIELDS = tuple(EpochMetrics.__dataclass_fields__)
 KINDS = {bool: "boolean", int: "Int64", float: "float64", str: "string"}
 MEASURED = {
     "val_acc": "float64",
@@ -66,15 +65,17 @@ def load(run: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """
     folder, known, measured = read(run)
     searched = layout.space(folder)
-    epochs = _epochs_frame(measured)
+    epochs = _epochs_frame(measured, searched.metrics())
+    own = [name for plugin in searched.plugins for name in plugin.metrics]
     names = varied(searched, [line.get("settings") or {} for line in known.values()])
     rows = [
         {"trial": trial, "row": line.get("row"), **_settings_of(folder, trial, line, names)}
-        | _summary(line, measured.get(trial, []), searched.objective)
+        | _summary(line, measured.get(trial, []), searched.objective, own)
         for trial, line in known.items()
     ]
     kinds = {"trial": "string", "row": "string"}
     kinds |= {name: KINDS[SETTINGS[name].type] for name in names} | MEASURED
+    kinds |= dict.fromkeys(own, "float64")
     return _ranked(pd.DataFrame(rows), searched.objective, kinds), epochs
 
 
@@ -134,11 +135,13 @@ def require_results(run: str | Path, trials: pd.DataFrame) -> None:
         raise RunError(f"{run}: no epoch has finished yet (trials: {states(trials)})")
 
 
-def _epochs_frame(measured: dict[str, list[dict[str, Any]]]) -> pd.DataFrame:
+def _epochs_frame(
+    measured: dict[str, list[dict[str, Any]]], metrics: Iterable[str]
+) -> pd.DataFrame:
     lines = [{"trial": trial, **line} for trial, rows in measured.items() for line in rows]
-    frame = pd.DataFrame(lines, columns=["trial", *FIELDS])
+    frame = pd.DataFrame(lines, columns=["trial", *metrics])
     frame["val_pairs"] = frame["val_pairs"].fillna(0)  # not known
-    kinds = {"trial": "string"} | {name: WHOLE.get(name, "float64") for name in FIELDS}
+    kinds = {"trial": "string"} | {name: WHOLE.get(name, "float64") for name in metrics}
     return frame.astype(kinds)
 
 
@@ -159,7 +162,9 @@ def _fits(value: Any, kind: type) -> bool:
     return kind is float or (value == int(value) and abs(value) < 2**63)
 
 
-def _summary(line: TrialLine, epochs: list[EpochLine], objective: Objective) -> dict[str, Any]:
+def _summary(
+    line: TrialLine, epochs: list[EpochLine], objective: Objective, own: Iterable[str]
+) -> dict[str, Any]:
     """Return a trial's columns, with the objective and the outcomes of its validation pairs."""
     scores = [_or_nan(epoch.get(objective.metric)) for epoch in epochs]
     position = objective.best_epoch(scores)
@@ -180,6 +185,7 @@ def _summary(line: TrialLine, epochs: list[EpochLine], objective: Objective) -> 
         "status": line.get("status"),
         **{name: line.get(name) for name in MEASURED if name.startswith("stop_")},
         "control": bool(line.get("control")),
+        **{name: _or_nan(best.get(name)) for name in own},
         "seconds": float(sum(_or_nan(epoch.get("seconds")) for epoch in epochs)),
     }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from rich.console import Console
 
@@ -17,9 +18,11 @@ from facesiam.config.settings import positive, random_seed, rate
 from facesiam.data.formats.cfp_lists import TEN_FOLD
 from facesiam.data.split import ALL_FOLDS
 from facesiam.evaluation import protocols
+from facesiam.plugins import loading
 from search.report import evaluation
 from search.retrain import ensemble, seeds
 from search.retrain.options import RetrainOptions
+from search.runs import layout
 from search.runs.layout import RunError
 from search.runs.remote import open_run
 
@@ -33,6 +36,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _main(options: RetrainOptions) -> int:
     run, console = open_run(options.run), Console(stderr=True, markup=False)
+    _load_plugins(options, run, console)
     if options.far and TEN_FOLD in options.protocols:
         raise RunError(f"--far: not with --protocol {TEN_FOLD}, whose folds have thresholds each")
     if options.folds and TEN_FOLD not in options.protocols:
@@ -45,6 +49,14 @@ def _main(options: RetrainOptions) -> int:
         if options.far:
             evaluation.print_rates(mine)
     return 0
+
+
+def _load_plugins(options: RetrainOptions, run: Path, console: Console) -> None:
+    """Run the plugins that are given, and say which are not those of the run."""
+    known = {plugin.sha256 for plugin in layout.space(layout.folder_of(run)).plugins}
+    for plugin in loading.load_all(options.plugin):
+        if plugin.sha256 not in known:
+            console.print(f"{plugin.file} is no plugin of {run}, or has changed since")
 
 
 def _folds(text: str) -> tuple[int, ...]:
@@ -115,6 +127,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--data", help="the run's data, if it has moved")
     parser.add_argument("--weights", help="file or folder with pretrained weights")
+    loading.add_option(parser)
     return parser
 
 

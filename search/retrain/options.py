@@ -31,3 +31,5 @@ class RetrainOptions:
     """Numbers of CFP's folds; empty: all ten."""
     data: str | None = None
     weights: str | None = None
+    plugin: Sequence[str] = ()
+    """Files of plugins that the run was made with."""

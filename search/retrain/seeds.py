@@ -27,6 +27,7 @@ from facesiam.files import own_folder
 from facesiam.fingerprint import Key, keys
 from facesiam.nets.pretrained import find_weights
 from facesiam.objective import Objective
+from facesiam.plugins import registry
 from facesiam.training.train import is_trained, train
 from search.analysis import ranked_trials
 from search.report import evaluation
@@ -52,6 +53,7 @@ def retrain(run: Path, options: RetrainOptions, console: Console) -> list[dict[s
 
     Raises:
         RunError: no such run or trial.
+        PluginError: a plugin of the run was not given.
         DataError: the data is missing or is not what the run was made with.
         WeightsError: pretrained weights are not available.
         ConfigError: --epochs or --seed out of bounds.
@@ -59,6 +61,7 @@ def retrain(run: Path, options: RetrainOptions, console: Console) -> list[dict[s
     """
     trial = choose(run, options.trial, options.rank)
     ones = _configs(settings(run)[trial], options)
+    registry.need(ones[0].net, ones[0].loss, ranked_trials.objective(run).metric)
     data = open_data(run, options.data, [ones[0].packing])
     weights: dict[str, str] = {}
     if ones[0].pretrained:
@@ -190,7 +193,7 @@ def _train(
 
         def show(metrics: EpochMetrics) -> None:
             """Show an epoch that has ended."""
-            score = f"{objective.metric} {getattr(metrics, objective.metric):.4f}"
+            score = f"{objective.metric} {metrics.to_dict()[objective.metric]:.4f}"
             progress.update(task, advance=1, score=score)
             if not console.is_terminal:
                 line = f"seed {config.seed} epoch {metrics.epoch}: {score}"

@@ -91,6 +91,8 @@ class Session(TypedDict, total=False):
     """Hash of the trainer's code."""
     sampler: int
     """Version of what TPE chooses by; missing: 1."""
+    plugins: list[dict[str, Any]]
+    """File, SHA-256 and parts of each plugin; missing: none."""
     nodes: list[dict[str, float]]
     """CPUs and GPUs of each machine."""
     cannot_act: list[str]

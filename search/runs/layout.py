@@ -8,7 +8,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from pathlib import Path
 
-from facesiam.config import TrialConfig
+from facesiam.config import SETTINGS, TrialConfig
 from facesiam.config.trial import recorded
 from facesiam.errors import ConfigError, FileError, MissingFileError, UserError
 from facesiam.files import exists, is_dir
@@ -33,6 +33,8 @@ def settings(run: str | Path) -> dict[str, TrialConfig]:
         RunError: as ``read``, or a trial's settings are not those of this version.
     """
     folder, known, _ = read(run)
+    if any(_has_own_parts(line) for line in known.values()):
+        space(folder)  # which declares them
     configs = {}
     for trial, line in known.items():
         try:
@@ -40,6 +42,12 @@ def settings(run: str | Path) -> dict[str, TrialConfig]:
         except ConfigError as error:
             raise RunError(f"{folder / TRIALS}: trial {trial}: {error}") from None
     return configs
+
+
+def _has_own_parts(line: TrialLine) -> bool:
+    """Return whether a trial has a net or a loss that is not known: that of a plugin."""
+    ran = line.get("settings") or {}
+    return any(ran.get(name) not in (None, *SETTINGS[name].choices) for name in ("net", "loss"))
 
 
 def manifest(run: str | Path) -> Manifest:

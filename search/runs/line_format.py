@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import fields
 from typing import Any, Literal, TypedDict, get_args
 
-from facesiam.config import EpochMetrics, Value
+from facesiam.config import Value, metrics
 from facesiam.errors import UserError, shown
 from search.runs.field_checks import (
     MAX_WHOLE,
@@ -153,7 +152,7 @@ TRIAL: dict[str, FieldCheck] = {
 }
 EPOCH: dict[str, FieldCheck] = {
     **_BOTH,
-    **{item.name: NUMBER for item in fields(EpochMetrics)},
+    **dict.fromkeys(metrics.FIELDS, NUMBER),
     **dict.fromkeys(SHARES, _SHARE),
     "updates": _COUNT,
     "seconds": _SECONDS,
@@ -182,7 +181,7 @@ def invalid_line(row: object, epoch: bool) -> str | None:
     if missing := NEEDED[epoch] - row.keys():
         kind = "an epoch" if epoch else "a trial"
         return f"is not a record of {kind}: no {' and no '.join(sorted(missing))}"
-    return invalid_field(row, form)
+    return invalid_field(row, form | dict.fromkeys(metrics.OWN, NUMBER) if epoch else form)
 
 
 def displayable(row: dict[str, Any]) -> dict[str, Any]:

@@ -45,14 +45,15 @@ def begin(
         inactive: a sentence for each pruning rule that can stop no trial of the space.
 
     Returns:
-        Whether the trainer is another than the one that the run began with.
+        Whether the trainer or a plugin is another than that which the run began with.
     """
     file, changed = run / MANIFEST, False
-    session = _session(command, nodes, inactive)
+    session = _session(space, command, nodes, inactive)
     if exists(file):
         known = read_manifest(file)
-        began = known.setdefault("sessions", [session])[0].get("trainer")
-        changed = began not in (None, session["trainer"])
+        began = known.setdefault("sessions", [session])[0]
+        changed = began.get("trainer") not in (None, session["trainer"])
+        changed |= _hashes(began) != _hashes(session)
         known["sessions"].append(session)
         known["finished"] = None
     else:
@@ -61,7 +62,9 @@ def begin(
     return changed
 
 
-def _session(command: str, nodes: Sequence[Sequence[float]], inactive: Sequence[str]) -> Session:
+def _session(
+    space: SearchSpace, command: str, nodes: Sequence[Sequence[float]], inactive: Sequence[str]
+) -> Session:
     """Return the entry of a session that starts."""
     return {
         "started": _now(),
@@ -70,9 +73,15 @@ def _session(command: str, nodes: Sequence[Sequence[float]], inactive: Sequence[
         "commit": commit(),
         "trainer": trainer_version(),
         "sampler": SAMPLER,
+        "plugins": [plugin.plain() for plugin in space.plugins],
         "nodes": [{"cpus": cpus, "gpus": gpus} for cpus, gpus in nodes],
         "cannot_act": list(inactive),
     }
+
+
+def _hashes(session: Session) -> list[str]:
+    """Return the SHA-256 of each plugin of a session, sorted."""
+    return sorted(str(plugin.get("sha256")) for plugin in session.get("plugins", []))
 
 
 def _first(name: str, space: SearchSpace, data: FaceData, session: Session) -> Manifest:

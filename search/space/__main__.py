@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from facesiam import cli
+from facesiam.plugins import loading
 from search.space import SpaceError, load, shipped
 
 
@@ -19,6 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = cli.Parser(prog=cli.program("search.space"), description="Check space files.")
     parser.add_argument("files", nargs="*", metavar="FILE", help="space file to check")
     parser.add_argument("--schema", action="store_true", help="print the JSON schema instead")
+    loading.add_option(parser)
     options = parser.parse_args(arguments)
     if not (options.files or options.schema):
         parser.error("give a FILE to check, or --schema")
@@ -31,6 +33,7 @@ def _main(options: argparse.Namespace) -> int:
 
         print(text(), end="")
         return 0
+    loading.load_all(options.plugin)
     wrong = 0
     for file in options.files:
         try:

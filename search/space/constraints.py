@@ -20,7 +20,7 @@ from search.space.combinations import (
 )
 from search.space.domains import Choice, written
 from search.space.errors import Finding, Problem, label, report
-from search.space.file_models import OPTIONS
+from search.space.file_models import OPTIONS, metric_setting
 from search.space.model import SearchSpace
 
 MOST_TRIED = 100_000
@@ -41,10 +41,11 @@ def check(space: SearchSpace) -> SearchSpace:
 
 def problems(space: SearchSpace) -> list[Finding]:
     """List what is wrong with the trials that the space's algorithm would run."""
+    options = {**OPTIONS, "metric": metric_setting()}
     found = [
         Finding((name,), problem)
         for name in ("algorithm", "trials", "minutes", "seed", "metric", "mode")
-        if (problem := OPTIONS[name].problem(getattr(space, name)))
+        if (problem := options[name].problem(getattr(space, name)))
     ]
     parts = (_rows,) if space.algorithm == "rows" else (_grid, _asha, _combinations)
     try:

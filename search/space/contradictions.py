@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from facesiam.config import metrics
 from search.space.errors import Finding, Place
 from search.space.model import SearchSpace
 from search.space.prune import RULE_OPTIONS, UNCERTAIN, pruning
@@ -14,7 +15,7 @@ from search.space.prune import RULE_OPTIONS, UNCERTAIN, pruning
 
 def mode_of(metric: str) -> str:
     """Return whether more (max) or less (min) of a metric is better."""
-    return "min" if "loss" in metric else "max"
+    return metrics.OWN.get(metric) or ("min" if "loss" in metric else "max")
 
 
 def opposite(space: SearchSpace, said: Collection[Place]) -> list[Finding]:

@@ -13,7 +13,9 @@ from pydantic_core import ErrorDetails
 from facesiam.config import SETTINGS
 from facesiam.config.lookalikes import odd
 from facesiam.config.settings import did_you_mean
-from facesiam.errors import shown
+from facesiam.errors import PluginError, shown
+from facesiam.plugins import loading, registry
+from facesiam.plugins.registry import Plugin
 from search.space import constraints, contradictions, file_models
 from search.space.combinations import circle
 from search.space.domain_format import Span
@@ -54,6 +56,7 @@ def load(path: str | Path, strict: bool = False, of_run: bool = False) -> Search
 def _read(text: str, path: Path, strict: bool, of_run: bool) -> SearchSpace:
     """Return what the text of a space file says, as ``load``."""
     document = parse(text, path)
+    plugins = _plugins(document, path, of_run)  # whose names the settings then have
     searched = document.data.get("search")
     declared = tuple(searched) if isinstance(searched, dict) else ()
     fields, faults = _validated(document)
@@ -66,6 +69,7 @@ def _read(text: str, path: Path, strict: bool, of_run: bool) -> SearchSpace:
     fields.setdefault("mode", contradictions.mode_of(fields.get("metric", "")))
     stem = re.sub(r"[^\w.\-]+", "-", path.stem, flags=re.ASCII).strip("-.")
     fields.setdefault("name", stem or "space")
+    fields["plugins"] = plugins
     space = SearchSpace(path=path, **fields)
     if not any(place[:1] in (("fixed",), ("search",), ("rows",)) for place, *_ in faults):
         problems += document.located(constraints.problems(space))
@@ -77,6 +81,31 @@ def _read(text: str, path: Path, strict: bool, of_run: bool) -> SearchSpace:
     if problems:
         raise report(str(path), problems)
     return space
+
+
+def _plugins(document: Document, path: Path, of_run: bool) -> tuple[Plugin, ...]:
+    """Run the plugins that a file names, or declare what a run's file notes of them.
+
+    What is no list of files is told where the file is validated.
+
+    Raises:
+        SpaceError: one cannot be used.
+    """
+    given = document.data.get("plugins")
+    found: list[Plugin] = []
+    for number, said in enumerate(given if isinstance(given, list) else ()):
+        file = said.get("file") if isinstance(said, dict) else said
+        try:
+            if of_run and isinstance(said, dict):
+                found.append(registry.noted(said))
+            elif isinstance(file, str) and not of_run:
+                found.append(loading.load(path.parent / Path(file).expanduser()))
+        except PluginError as error:
+            wrong = [Finding(("plugins", number), str(error))]
+            raise report(str(path), document.located(wrong)) from None
+    if of_run and found:
+        registry.declare(found)
+    return tuple(found)
 
 
 def _validated(document: Document) -> tuple[dict[str, Any], list[Finding]]:

@@ -8,12 +8,21 @@ from functools import partial
 from typing import Annotated, Any, Literal, get_args
 
 from annotated_types import Ge, Gt
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, PlainValidator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    PlainValidator,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from facesiam.config import SETTINGS, Value
-from facesiam.config.metrics import Metric
+from facesiam.config.metrics import METRICS, OWN
 from facesiam.config.settings import Setting
-from facesiam.config.trial import DataFormat, Net
+from facesiam.config.trial import DataFormat
+from facesiam.plugins.registry import Plugin
 from search.space import domains
 from search.space.domain_format import Choices, Span, domain
 from search.space.domains import Domain
@@ -108,10 +117,18 @@ class Amounts(Part):
     """GPUs of a trial, such as 0.5; auto: 1 if there is one."""
 
 
+def _net(name: str) -> str:
+    if name not in SETTINGS["net"].choices:
+        raise PydanticCustomError("literal_error", "no net")
+    return name
+
+
 class Resources(Amounts):
     """CPUs and GPUs of a trial, of every net or of one."""
 
-    per_net: Annotated[dict[Net, Amounts], BeforeValidator(filled)] = key({})
+    per_net: Annotated[
+        dict[Annotated[str, AfterValidator(_net)], Amounts], BeforeValidator(filled)
+    ] = key({})
     """The same for one net, where nets differ."""
 
     def resources(self) -> domains.Resources:
@@ -120,7 +137,43 @@ class Resources(Amounts):
         return domains.Resources(self.cpus, self.gpus, own)
 
 
+# plugins:
+
+
+class PluginFile(Part):
+    """A plugin: its file, and what a run notes of it."""
+
+    file: str = key("")
+    """Path of the file, from the folder of the space file."""
+    sha256: str = key("")
+    """Of its content."""
+    nets: list[str] = key([])
+    """Values of `net` that it registers."""
+    losses: list[str] = key([])
+    """Values of `loss` that it registers."""
+    metrics: dict[str, Literal["max", "min"]] = key({})
+    """Metrics that it registers, and which of them are better."""
+
+    def plugin(self) -> Plugin:
+        """Return it as it is noted."""
+        names = {"nets": tuple(self.nets), "losses": tuple(self.losses)}
+        return Plugin(self.file, self.sha256, **names, metrics=self.metrics)
+
+
+def _plugin(value: object) -> object:
+    return value if isinstance(value, dict) else {"file": value}
+
+
 # The whole file
+
+
+def metric_setting() -> Setting:
+    """Return the key `metric`, whose choices grow with the metrics of plugins."""
+    return Setting("metric", str, "val_acc", (*METRICS, *OWN))
+
+
+def _metric(value: object) -> Value:
+    return read(metric_setting(), value)
 
 
 class SpaceFile(Part):
@@ -135,6 +188,10 @@ class SpaceFile(Part):
     over it."""
     format: DataFormat = key("")
     """What the data are read as; without it that is recognised; --format wins over it."""
+    plugins: list[
+        Annotated[PluginFile, BeforeValidator(_plugin, json_schema_input_type=str | PluginFile)]
+    ] = key([])
+    """Files that register nets, losses and metrics of your own, from the space file's folder."""
     algorithm: Algorithm = key("tpe")
     """How trials are chosen: tpe (Optuna), random, grid (every combination), rows (the rows
     below); without it tpe, or rows or grid where nothing is searched."""
@@ -145,7 +202,9 @@ class SpaceFile(Part):
     their step, and what there is is ranked; --resume goes on, for as long again; 0: no limit."""
     seed: int = key(0, low=0, high=2**31 - 1)
     """Seeds the choice of trials."""
-    metric: Metric = key("val_acc")
+    metric: Annotated[
+        str, BeforeValidator(_metric), WithJsonSchema({"enum": list(METRICS), "type": "string"})
+    ] = key("val_acc")
     """What the best epoch and trial are best in."""
     mode: Literal["max", "min"] = key("max")
     """Whether more (max) or less (min) of the metric is better; without it max for accuracies, min
@@ -184,6 +243,8 @@ class SpaceFile(Part):
             found["rows"] = {id: row.row() if row else domains.Row() for id, row in rows.items()}
         if resources := found.get("resources"):
             found["resources"] = resources.resources()
+        if plugins := found.get("plugins"):
+            found["plugins"] = tuple(each.plugin() for each in plugins)
         return found | {"prune": pruning(found.get("prune"))}
 
 

@@ -11,9 +11,11 @@ from typing import Any, Self
 import yaml
 
 from facesiam.config import SETTINGS, Value
+from facesiam.config.metrics import FIELDS
 from facesiam.config.settings import did_you_mean
 from facesiam.config.trial import recorded
 from facesiam.objective import Objective
+from facesiam.plugins.registry import Plugin
 from search.space import combinations, overrides
 from search.space.domains import Choice, Domain, Resources, Row, TrialLike, active
 from search.space.errors import SpaceError
@@ -51,6 +53,8 @@ class SearchSpace:
     """What the data are read as, by name; None: recognised."""
     keep: int = 3
     report: bool = False
+    plugins: tuple[Plugin, ...] = ()
+    """Files that register nets, losses and metrics of the user's own."""
 
     # Which configurations there are
 
@@ -62,6 +66,10 @@ class SearchSpace:
     def objective(self) -> Objective:
         """What the best epoch and the best trial are best in."""
         return Objective(self.metric, self.mode)
+
+    def metrics(self) -> tuple[str, ...]:
+        """Return what each epoch of a trial measures, metrics of plugins last."""
+        return (*FIELDS, *(name for plugin in self.plugins for name in plugin.metrics))
 
     def count(self) -> int | None:
         """Return the number of trials to run; None where a grid has no end."""
@@ -243,6 +251,8 @@ class SearchSpace:
         """Return the space as YAML, which ``load`` reads back to an equal space."""
         plain: dict[str, object] = {"name": self.name}
         plain |= {"data": self.data} if self.data else {}
+        if self.plugins:
+            plain["plugins"] = [plugin.plain() for plugin in self.plugins]
         plain |= {"format": self.format} if self.format else {}
         plain |= {"fixed": self.fixed} if self.fixed else {}
         if self.search:

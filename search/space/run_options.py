@@ -22,6 +22,8 @@ class RunOptions:
     format: str | None = None
     """What the data are read as; None: as the file says, or recognised."""
     weights: str | None = None
+    plugin: Sequence[str] = ()
+    """Files of plugins, besides those that the space file names."""
     name: str | None = None
     out: str = RESULTS
     """Folder or URL of the runs."""

@@ -24,6 +24,7 @@ from facesiam.config import Value
 from facesiam.errors import masked
 from facesiam.files import digest
 from facesiam.fingerprint import Key
+from facesiam.plugins import loading
 from facesiam.trainable import FaceTrial, measured
 from facesiam.training.throughput import Share, Way
 from search.resources import sharing
@@ -173,7 +174,14 @@ def sharing_probe(setup: Setup) -> sharing.Probe:
         task: Any = ray.remote(num_cpus=cores, num_gpus=float(gpu))(measured)
         contents = _contents(setup, settings) if server else {}
         asked = task.remote(
-            settings, setup.data, dict(setup.weights), cores, gpu, server, contents
+            settings,
+            setup.data,
+            dict(setup.weights),
+            cores,
+            gpu,
+            server,
+            contents,
+            loading.sources(),
         )
         try:
             found: Share = ray_watchdog.get(asked, PROBE_SECONDS)
@@ -251,6 +259,7 @@ class RaySearcher(Searcher):
             "contents": _contents(setup, suggestion.settings) if self.server else {},
             "keep_threshold": self.recorder.state.keep_threshold(),
             "larger": larger,
+            "plugins": loading.sources(),
         }
 
     def _room(self) -> bool:

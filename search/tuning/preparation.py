@@ -16,6 +16,7 @@ from facesiam.cli import interrupts
 from facesiam.config import Value
 from facesiam.config.trial import packing_of
 from facesiam.files import exists
+from facesiam.plugins import loading, registry
 from search.resources import validation
 from search.runs import layout
 from search.runs.reuse import ReusableTrial, RunRefused, reusable_trials
@@ -66,11 +67,13 @@ def resolve(options: RunOptions) -> SearchSpace:
     """Return the space with what the options change in it.
 
     Raises:
+        PluginError: a --plugin cannot be used.
         SpaceError: the file, a --set or --rows is wrong.
         RunRefused: an option does not go with the space or with another option.
     """
+    own = loading.load_all(options.plugin)
     space = load(shipped.space_file(options.space), strict=True).override(options.set)
-    changes: dict[str, object] = {}
+    changes: dict[str, object] = {"plugins": tuple(dict.fromkeys((*space.plugins, *own)))}
     if options.rows:
         if options.algorithm not in (None, "rows"):
             raise RunRefused(f"--algorithm {options.algorithm}: --rows runs rows; leave one out")
@@ -127,11 +130,9 @@ def prepare(options: RunOptions, space: SearchSpace, run: Path, url: str | None)
         inactive = cannot_act(space)
     from facesiam.data.preparation import prepare
     from facesiam.nets.pretrained import find_weights
-    from facesiam.nets.trunks import check_net
 
+    _check_parts(space)
     pretrained = sorted({str(c["net"]) for c in configs if c["pretrained"]})
-    for net in space.nets():
-        check_net(net)
     weights = {net: str(find_weights(net, options.weights)) for net in pretrained}
     if options.weights and not pretrained:
         print(f"--weights {options.weights}: not used, no trial starts from pretrained weights")
@@ -144,6 +145,25 @@ def prepare(options: RunOptions, space: SearchSpace, run: Path, url: str | None)
         for line in lines:
             print(line)
     return Search(options, space, setup, data, reusable, known, inactive)
+
+
+def _check_parts(space: SearchSpace) -> None:
+    """Try the nets, losses and metrics that come from elsewhere.
+
+    Raises:
+        NetError: the package of a net is not installed.
+        PluginError: what a plugin registers does not do what it should.
+    """
+    import numpy as np
+
+    from facesiam.nets.losses import check_loss
+    from facesiam.nets.trunks import check_net
+
+    for net in space.nets():
+        check_net(net)
+    for loss in space.possible("loss"):
+        check_loss(str(loss))
+    registry.measure(np.array([0.9, 0.1, 0.2, -0.3]), np.array([True, True, False, False]))
 
 
 def allocate(search: Search, say: Callable[[str], None]) -> Allocation:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
 from ray import tune
 
-from facesiam.config import EpochMetrics
 from facesiam.fingerprint import Key
 from facesiam.storage.folder import Folder, sweep
 from search.pruning.stop_decision import StopDecision
@@ -27,7 +25,6 @@ from search.tuning.search_state import INTERRUPTED, NO_STOP, SearchState, Search
 from search.tuning.shutdown import end_now
 from search.tuning.tensorboard import TensorBoard
 
-EPOCH_FIELDS = tuple(item.name for item in fields(EpochMetrics))
 OF_PAIRS = ("val_distinct", "val_right")
 """Of an epoch's validation pairs: how many are not of the pictures of an earlier one, and which
 were predicted right. Older runs lack them."""
@@ -151,7 +148,7 @@ class Recorder(tune.Callback):
             self.table.say(f"{trial.config['trial']}: {line}")
         self._note_ran_with(trial.config["trial"], result.get("ran"))
         # A state that an older version saved may lack a field.
-        metrics = {k: result.get(k, math.nan) for k in EPOCH_FIELDS}
+        metrics = {k: result.get(k, math.nan) for k in self.space.metrics()}
         self._epoch(trial.config["trial"], metrics, result)
 
     def _note_ran_with(self, name: str, ran: Any) -> None:
@@ -274,7 +271,7 @@ class Recorder(tune.Callback):
         scheduler.begin(name, suggestion.settings)
         self.table.started(name, int(suggestion.settings["epochs"]))
         for row in reused.rows:
-            metrics = {key: row.get(key, math.nan) for key in EPOCH_FIELDS}
+            metrics = {key: row.get(key, math.nan) for key in self.space.metrics()}
             last = metrics["epoch"] + 1 == suggestion.settings["epochs"]
             stop = scheduler.observe(name, metrics, last)
             self._epoch(name, metrics, row)

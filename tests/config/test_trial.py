@@ -12,8 +12,8 @@ from facesiam.config.settings import number, positive, random_seed, whole
 from facesiam.config.trial import GEOMETRY
 from facesiam.errors import ConfigError
 from facesiam.nets.losses import EMBEDDING_LOSSES, LOSSES
+from facesiam.nets.models import MODELS
 from facesiam.nets.siamese import JOINS, SCORES
-from facesiam.nets.trunks import MODELS
 from facesiam.training.augment import AUGMENTS
 from facesiam.training.optimizer import MOMENTS
 from facesiam.training.schedules import SCHEDULES

@@ -19,9 +19,10 @@ from builders import unknown_compression
 
 from facesiam.config import TrialConfig
 from facesiam.errors import NetError, WeightsError
+from facesiam.nets.models import MODELS, Embedder
 from facesiam.nets.pretrained import _is_of, find_weights, imagenet_url, load_trunk
 from facesiam.nets.siamese import build
-from facesiam.nets.trunks import MODELS, Embedder, make_trunk
+from facesiam.nets.trunks import make_trunk
 from facesiam.nets.weight_files import read_weights
 
 
@@ -126,7 +127,7 @@ def test_lites_weights_come_from_its_package_or_are_told_how_to_be_had(
     monkeypatch.setattr("facesiam.nets.pretrained.find_spec", lambda name: None)
     with pytest.raises(WeightsError, match=r"pip install 'siamsearch\[lite\]'"):
         find_weights("efficientnet_lite0", None)
-    monkeypatch.setattr("facesiam.nets.trunks.find_spec", lambda name: None)
+    monkeypatch.setattr("facesiam.nets.models.find_spec", lambda name: None)
     with pytest.raises(NetError, match=r"needs the extra `lite`: pip install"):
         make_trunk("efficientnet_lite0")
 

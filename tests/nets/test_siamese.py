@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from facesiam.config import TrialConfig
+from facesiam.nets.models import MODELS
 from facesiam.nets.precision import compute_in
 from facesiam.nets.siamese import SiameseNet, build
-from facesiam.nets.trunks import MODELS, stages_of
+from facesiam.nets.trunks import stages_of
 
 
 def linears(module: nn.Module) -> list[tuple[int, int]]:

@@ -7,9 +7,8 @@ import torch
 import torchvision.models as tv
 from torch import nn
 
+from facesiam.nets.models import HALVES, MODELS
 from facesiam.nets.trunks import (
-    HALVES,
-    MODELS,
     Pooled,
     features_of,
     make_trunk,

@@ -20,13 +20,13 @@ from ray import cloudpickle, tune
 from simulated_ray import quiet
 
 from facesiam import trainable
+from facesiam.config.metrics import FIELDS
 from facesiam.data.dataset import FaceData
 from facesiam.trainable import FaceTrial
 from search import results
 from search.resources.allocation import Allocation, DriverError, Node, Setup
 from search.runs.journal import read_trials
 from search.tuning import driver, ray_cluster
-from search.tuning.recorder import EPOCH_FIELDS
 
 SPACE = """
 fixed: {epochs: 2}
@@ -60,7 +60,7 @@ class Hungry(tune.Trainable):
         assert given == self.given["cpus"]  # what Ray gave, and what it was told
         if self.epoch == 1 and lr >= self.given["weights"]["hungry"] and given < 2:
             raise OutOfMemory("out of memory in epoch 1: 9 GiB asked for")
-        row = dict.fromkeys(EPOCH_FIELDS, 0.5) | {"epoch": self.epoch, "val_acc": lr, "updates": 9}
+        row = dict.fromkeys(FIELDS, 0.5) | {"epoch": self.epoch, "val_acc": lr, "updates": 9}
         return {**row, "val_pairs": 100, "done": self.epoch == 1}
 
 
@@ -80,7 +80,7 @@ class Told(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """Report an epoch."""
         self.epoch += 1
-        row = dict.fromkeys(EPOCH_FIELDS, 0.5) | {"epoch": self.epoch, "updates": 9}
+        row = dict.fromkeys(FIELDS, 0.5) | {"epoch": self.epoch, "updates": 9}
         return {**row, "val_pairs": 100, "done": self.epoch == 1}
 
 
@@ -113,7 +113,7 @@ class Slow(tune.Trainable):
             (self.folder / name).touch()
             self._wait_for(other)
         (self.folder / f"done-{self.trials}").touch()
-        return dict.fromkeys(EPOCH_FIELDS, 0.5) | {
+        return dict.fromkeys(FIELDS, 0.5) | {
             "epoch": 0,
             "updates": 9,
             "val_pairs": 100,

@@ -20,6 +20,7 @@ from builders import ROOT
 from ray import tune
 from rich.console import Console
 
+from facesiam.config.metrics import FIELDS
 from facesiam.objective import Objective
 from search.resources.allocation import Allocation, Setup
 from search.runs.journal import read_epochs, read_trials
@@ -32,7 +33,6 @@ from search.tuning import (
     shutdown,
 )
 from search.tuning.live_table import LiveTable
-from search.tuning.recorder import EPOCH_FIELDS
 from search.tuning.shutdown import on_signals
 
 SPACE = """
@@ -56,7 +56,7 @@ class Slow(tune.Trainable):
         self.epoch += 1
         time.sleep(0.1)
         counts = {"epoch": self.epoch, "updates": 9, "val_pairs": 9}
-        return {**dict.fromkeys(EPOCH_FIELDS, 0.5), **counts, "done": False}
+        return {**dict.fromkeys(FIELDS, 0.5), **counts, "done": False}
 
 
 def search_without(daemon: str, run: Path) -> None:

@@ -13,13 +13,14 @@ import pytest
 from builders import space
 from simulated_ray import quiet, started
 
+from facesiam.config.metrics import FIELDS
 from search import results
 from search.pruning.stop_decision import StopDecision
 from search.resources.allocation import Allocation, Node, Setup
 from search.runs.journal import read_epochs, read_trials
 from search.runs.reuse import RunRefused, refuse_changes
 from search.space import load
-from search.tuning.recorder import EPOCH_FIELDS, Recorder
+from search.tuning.recorder import Recorder
 from search.tuning.sampler import Sampler, Suggestion
 from search.tuning.search_state import SearchState, SearchStop, StopReason, stop_of
 
@@ -73,7 +74,7 @@ def play(
         weights = recorder.run / "weights" / f"{suggestion.trial}.pt"
         weights.parent.mkdir(exist_ok=True)
         weights.touch()
-        row = dict.fromkeys(EPOCH_FIELDS, 0.5) | {
+        row = dict.fromkeys(FIELDS, 0.5) | {
             "epoch": epoch,
             "val_acc": score,
             "val_loss": 1 - score,
@@ -398,8 +399,8 @@ def test_an_epoch_that_lacks_a_metric_has_it_as_nan(tmp_path: Path) -> None:
         read_epochs(tmp_path)["0001"][0],
         live.state.scheduler.histories["0001"].rows[0],
     ):
-        missing = {name for name in EPOCH_FIELDS if math.isnan(known[name])}
-        assert missing == set(EPOCH_FIELDS) - set(row)
+        missing = {name for name in FIELDS if math.isnan(known[name])}
+        assert missing == set(FIELDS) - set(row)
         assert {name: known[name] for name in row} == row
 
 
