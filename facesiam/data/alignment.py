@@ -1,9 +1,9 @@
-"""Alignment of faces to one template by the 30 landmarks that CFP has for each image.
+"""Alignment of faces to one template: by CFP's 30 landmarks of an image, or by five of any data.
 
-The landmarks are of one half of the face, in profile the half that is seen: 1 to 9 along the jaw
-from ear to chin, 10 to 12 the eyebrow, 13 to 18 around the eye, 19 to 22 down the nose, 23 to 25
-under it, 26 the corner and 27 to 30 the middle of the mouth. This numbering was read off the
-images, as the dataset does not document it.
+The 30 are of one half of the face, in profile the half that is seen: 1 to 9 along the jaw from ear
+to chin, 10 to 12 the eyebrow, 13 to 18 around the eye, 19 to 22 down the nose, 23 to 25 under it,
+26 the corner and 27 to 30 the middle of the mouth. This numbering was read off the images, as the
+dataset does not document it.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from facesiam.data.archive import Source
-from facesiam.data.text_files import text_of
 from facesiam.errors import DataError
 
 Floats = NDArray[np.float64]
@@ -33,6 +31,18 @@ LENGTH = 0.58
 """Distance from bridge to chin, as a share of the image's side."""
 BRIDGE = {True: (0.5, 0.36), False: (0.78, 0.36)}
 """Where the bridge of the nose is put, as shares of the side: a profile keeps its ear."""
+FIVE = (
+    (38.2946, 51.6963),
+    (73.5318, 51.5014),
+    (56.0252, 71.7366),
+    (41.5493, 92.3655),
+    (70.7299, 92.2041),
+)
+"""Where the left eye in the image, the right one, the tip of the nose and the corners of the mouth
+are put, in pixels of an image of FIVE_SIDE. Source: the reference points of ArcFace
+(Deng et al., "ArcFace: Additive Angular Margin Loss for Deep Face Recognition", CVPR 2019), on
+which insightface's weights were trained."""
+FIVE_SIDE = 112
 
 
 def file_of(name: str) -> str:
@@ -40,23 +50,8 @@ def file_of(name: str) -> str:
     return name.replace("/Images/", "/Fiducials/").rpartition(".")[0] + ".txt"
 
 
-def read(source: Source, name: str) -> Floats:
-    """Return the landmarks (30, 2) of an image, x and y in pixels.
-
-    Raises:
-        DataError: they are missing, or not 30 pairs of numbers.
-    """
-    file = file_of(name)
-    if not source.has(file):
-        raise DataError(
-            f"{source.path}: align: true needs landmarks, and {file} does not exist; CFP has them "
-            "in Data/Fiducials"
-        )
-    return parse(text_of(source.read(file)), f"{source.path}: {file}")
-
-
 def parse(text: str, where: str) -> Floats:
-    """Return the landmarks (30, 2) of a text of 30 lines "x,y".
+    """Return the landmarks (30, 2) or (5, 2) of a text of so many lines "x,y".
 
     Raises:
         DataError: it is something else; begins with `where`.
@@ -66,8 +61,11 @@ def parse(text: str, where: str) -> Floats:
         points = np.array([line.replace(",", " ").split() for line in lines], np.float64)
     except ValueError:
         points = np.empty(0)
-    if points.shape != (POINTS, 2) or not np.isfinite(points).all():
-        raise DataError(f"{where}: expected {POINTS} lines with two numbers as in 27.5,63.0")
+    if points.shape not in ((POINTS, 2), (len(FIVE), 2)) or not np.isfinite(points).all():
+        raise DataError(
+            f"{where}: expected {POINTS} lines with two numbers as in 27.5,63.0, or {len(FIVE)}: "
+            "eyes, nose, corners of the mouth"
+        )
     return points
 
 
@@ -91,19 +89,33 @@ def aligned(image: Image.Image, landmarks: Floats, frontal: bool, side: int) -> 
 
     Args:
         image: RGB.
-        landmarks: (30, 2), in pixels of `image`.
-        frontal: whether the template is that of a frontal face.
+        landmarks: (30, 2), or (5, 2) as FIVE, in pixels of `image`.
+        frontal: whether the template is that of a frontal face; does nothing with five landmarks.
         side: in pixels.
     """
+    if len(landmarks) == len(FIVE):
+        turn, start = _similarity(landmarks, np.array(FIVE) * side / FIVE_SIDE)
+        return _warped(image, 1 / turn, -start / turn, 1.0, side)
     points = np.stack([landmarks[start:end].mean(0) for start, end in GROUPS])
     # A face's middle is right of its eye in the template; one annotated on its other half is not.
     mirror = -1.0 if points[0, 0] > points[1:4, 0].mean() else 1.0
     there = side * (np.array(BRIDGE[frontal]) + LENGTH * np.array(SHAPES[frontal]))
-    # Pillow asks where each output pixel comes from, so this maps the template to the image.
-    here, goal = _complex(there), _complex(points * (mirror, 1.0))
+    turn, start = _similarity(there, points * (mirror, 1.0))
+    return _warped(image, turn, start, mirror, side)
+
+
+def _similarity(points: Floats, goal: Floats) -> tuple[complex, complex]:
+    """Return what complex `points` are multiplied by, and then moved by, to be near `goal`."""
+    here, there = _complex(points), _complex(goal)
     offset = here - here.mean()
-    turn = (offset.conj() * goal).sum() / (abs(offset) ** 2).sum()
-    start = goal.mean() - turn * here.mean()
+    turn = complex((offset.conj() * there).sum() / (abs(offset) ** 2).sum())
+    return turn, complex(there.mean() - turn * here.mean())
+
+
+def _warped(
+    image: Image.Image, turn: complex, start: complex, mirror: float, side: int
+) -> Image.Image:
+    """Return the image of this side whose pixel z comes from turn · z + start, mirrored by -1."""
     matrix = np.array(
         [
             [mirror * turn.real, -mirror * turn.imag, mirror * start.real],

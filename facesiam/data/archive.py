@@ -26,7 +26,11 @@ from facesiam.errors import DataError, FileError, UserError, reason
 MAX_MEMBER = 64 * 2**20
 """Bytes of the largest file that is read. The largest of CFP has 0.4 MB."""
 MAX_TOTAL = 4 * 2**30
-"""Bytes that an archive may unpack to. CFP has 0.09 GB."""
+"""Bytes that any archive may unpack to; CFP has 0.09 GB. More is of a large set of images, which
+compress little: such an archive may unpack to MAX_RATIO times its own size."""
+MAX_RATIO = 20
+"""Encoded images shrink by a few percent in a zip, uncompressed ones to a third, a bomb to a
+thousandth."""
 DESCRIPTIONS = (".csv", ".tsv")
 """Suffixes of files that describe a dataset and are opened with their folder."""
 _ENCRYPTED, _SAYS_UTF_8 = 0x1, 0x800
@@ -52,7 +56,7 @@ class ZipSource:
         _refuse_doubles(path, members)
         self._members = {_name(member): member for member in members if not _is_folder(member)}
         self._folders = [_name(member) for member in members if _is_folder(member)]
-        self._place = Cases(self._members)
+        self._cases: Cases | None = None
 
     def enter(self, root: str) -> ZipSource:
         """Return the same archive with another root: a folder of it, "" or ending with a slash."""
@@ -63,7 +67,7 @@ class ZipSource:
             if name.startswith(root)
         }
         inner._folders = below(root, self._folders)
-        inner._place = Cases(inner._members)
+        inner._cases = None
         return inner
 
     def names(self) -> list[str]:
@@ -88,7 +92,11 @@ class ZipSource:
 
     def place(self, name: str) -> str:
         """Return the path of this file as the archive writes it; `name` where there is none."""
-        return self._place.of(name)
+        if name in self._members:
+            return name
+        if self._cases is None:  # only built where a name needs it
+            self._cases = Cases(self._members)
+        return self._cases.of(name)
 
     def stamp(self, name: str) -> tuple[int, int]:
         """Return size in bytes and CRC-32 as the archive's directory declares them."""
@@ -128,6 +136,7 @@ class FolderSource:
     def __init__(self, path: Path, root: Path | None = None) -> None:
         self.path = path
         self.root = path if root is None else root
+        self._at = str(self.root)
         self._listed: Tree | None = None
         self._places: Cases | None = None
 
@@ -137,6 +146,21 @@ class FolderSource:
         if self._listed:
             inner._listed = self._listed.below(root)
         return inner
+
+    def state(self, name: str) -> tuple[int, int, int]:
+        """Return a file's bytes, and when its content and its status changed, in nanoseconds.
+
+        Raises:
+            DataError: there is no such file.
+        """
+        try:
+            try:
+                found = os.stat(f"{self._at}/{name}")
+            except OSError:
+                found = os.stat(self.root / self.place(name))
+        except OSError as error:
+            raise DataError(f"{self.root / name}: cannot be read ({reason(error)})") from None
+        return found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
     def names(self) -> list[str]:
         """Return the path of every file under the root, in order; links to folders are followed.
@@ -271,8 +295,12 @@ def _refuse_unsafe(path: Path, members: list[zipfile.ZipInfo]) -> None:
                 f"{path}: member {member.filename!r} is neither stored nor deflated; refused"
             )
     total = sum(member.file_size for member in members)
-    if total > MAX_TOTAL:
-        raise DataError(f"{path}: unpacks to {total:,} bytes; refused above {MAX_TOTAL:,}")
+    size = path.stat().st_size  # of the file: members may overlap in it
+    if total > max(MAX_TOTAL, MAX_RATIO * size):
+        raise DataError(
+            f"{path}: unpacks to {total:,} bytes, {total // max(size, 1):,} times its size; above "
+            f"{MAX_TOTAL:,} bytes refused beyond {MAX_RATIO} times"
+        )
 
 
 def _name(member: zipfile.ZipInfo) -> str:

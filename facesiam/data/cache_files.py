@@ -43,16 +43,22 @@ def writing(*paths: Path) -> Iterator[list[Path]]:
         DataError: the folder cannot be written or the disk is full.
     """
     folder = paths[0].parent
-    try:
+    with cannot_be_written(folder), ExitStack() as stack:
         folder.mkdir(parents=True, exist_ok=True)
         sweep(folder)
         files = [part_of(path) for path in paths]
-        with ExitStack() as stack:
-            for file in files:
-                stack.enter_context(held(file))
-            yield files
-            for file, path in zip(files, paths, strict=True):
-                publish(file, path)
+        for file in files:
+            stack.enter_context(held(file))
+        yield files
+        for file, path in zip(files, paths, strict=True):
+            publish(file, path)
+
+
+@contextmanager
+def cannot_be_written(folder: Path) -> Iterator[None]:
+    """Turn errors of the system within this into a DataError that a folder cannot be written."""
+    try:
+        yield
     except OSError as error:
         raise DataError(
             f"{folder}: cannot be written ({reason(error)}); "

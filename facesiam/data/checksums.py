@@ -2,7 +2,9 @@
 
 ``letterbox.npy.json`` holds the dataset of ``letterbox.npy``, the versions that made it, and a
 CRC-32 of each piece. The driver reads the whole file at each start: 0.2 s a GiB on one core where
-it is in memory, and otherwise the first epoch would read it anyway.
+it is in memory, and otherwise the first epoch would read it anyway. A file above LARGE is read
+once, and from then on only where its size or the time of its last change is another than when it
+was read, which ``letterbox.npy.read`` says. Without that note it is read again.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import json
 import os
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,8 @@ from facesiam.errors import FileError, MissingFileError
 DECODER = 2
 """Incremented whenever the same image file gives other pixels than before. 2: upright, 16 bits
 scaled, on white."""
+LARGE = 2**31
+"""Bytes above which a file is not read at each start."""
 _PIECE = 2**26
 _MOST_BYTES = 2**20
 
@@ -42,7 +47,7 @@ def write(file: Path, seal: Path, name: str, key: str, landmarks: str = "") -> N
         key: of the dataset.
         landmarks: hash of the landmarks that it was made with.
     """
-    noted = {**_origin(name, key, landmarks), **_measured(file)}
+    noted = {**origin(name, key, landmarks), **_measured(file)}
     seal.write_text(json.dumps(noted), encoding="utf-8")
 
 
@@ -62,21 +67,59 @@ def broken(file: Path, key: str, landmarks: str | None = None) -> str | None:
         return "was packed by an earlier version, without a checksum"
     except FileError as error:
         return f"its checksum cannot be read: {error}"
-    origin = _origin(file.name, key, landmarks or "")
+    expected = origin(file.name, key, landmarks or "")
     if landmarks is None:
-        origin.pop("landmarks")
+        expected.pop("landmarks")
     if not isinstance(noted, dict):
         return "its checksum is damaged"
-    for name, value in origin.items():
+    for name, value in expected.items():
         if noted.get(name) != value:
             return _DIFFERS[name]
+    if _is_trusted(file):
+        return None
     try:
         found = _measured(file)
     except OSError as error:
         return f"cannot be read ({error.strerror})"
     if any(noted.get(name) != value for name, value in found.items()):
         return "is damaged: it is not what was packed"
+    trust(file)
     return None
+
+
+def trust(file: Path) -> None:
+    """Note of a large file that it is as it was sealed, and need not be read at the next start."""
+    if (state := _state(file)) and state["bytes"] > LARGE:
+        with suppress(OSError):  # then it is read again
+            _read_note(file).write_text(json.dumps(state), encoding="utf-8")
+
+
+def _is_trusted(file: Path) -> bool:
+    """Return whether a large file has not changed since it was read."""
+    try:
+        noted: Any = files.read_json(_read_note(file), _MOST_BYTES)
+    except FileError:
+        return False
+    state = _state(file)
+    return state is not None and state["bytes"] > LARGE and noted == state
+
+
+def _read_note(file: Path) -> Path:
+    return file.with_name(f"{file.name}.read")
+
+
+def _state(file: Path) -> dict[str, int] | None:
+    """Return the bytes of a file, its inode, when it changed, and when its seal did."""
+    try:
+        found, seal = os.stat(file), os.stat(seal_of(file))
+    except OSError:
+        return None
+    return {
+        "bytes": found.st_size,
+        "inode": found.st_ino,
+        "changed": found.st_mtime_ns,
+        "sealed": seal.st_mtime_ns,
+    }
 
 
 _DIFFERS = {
@@ -88,7 +131,8 @@ _DIFFERS = {
 }
 
 
-def _origin(name: str, key: str, landmarks: str) -> dict[str, Any]:
+def origin(name: str, key: str, landmarks: str) -> dict[str, Any]:
+    """Return what a file is made of: the dataset, its landmarks, and who decoded them."""
     return {
         "name": name,
         "key": key,

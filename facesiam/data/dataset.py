@@ -23,9 +23,10 @@ from facesiam.config.trial import Packing, Part, Protocol
 from facesiam.data import drawing
 from facesiam.data.listing import distinct
 from facesiam.data.split import folds_of
+from facesiam.data.stamps import parted
 from facesiam.errors import DataError, MissingFileError
 
-INDEX = "index-2.npz"
+INDEX = "index-3.npz"
 """The number is incremented whenever the index holds something more."""
 Fetch = Callable[[Path], NDArray[np.uint8]]
 
@@ -77,8 +78,8 @@ class FaceData:
                 self.format = str(index["format"])
                 self.notes: list[str] = index["notes"].tolist()
                 """What a user should know of the data, a sentence each."""
-                self.names: list[str] = index["names"].tolist()
-                self._people: list[str] = index["people"].tolist()
+                self.names: list[str] = parted(index["names"])
+                self._people: list[str] = parted(index["people"])
                 self.source = source or str(index["source"])
                 self._pairs: NDArray[np.int64] = index["pairs"]
                 self.content: NDArray[np.int64] = index["content"]

@@ -91,8 +91,9 @@ def _rounds(
         pairs = images[at]
         pairs = pairs[content[pairs[:, 0]] != content[pairs[:, 1]]]
         found = np.concatenate([found, pairs])
-        keys = np.sort(content[found], axis=1)
-        once = np.unique(keys, axis=0, return_index=True)[1]
+        one, other = np.sort(content[found], axis=1).T
+        keys = one * (int(content.max(initial=0)) + 1) + other
+        once = np.unique(keys, return_index=True)[1]
         found = found[np.sort(once)]
         if len(found) >= wanted or not len(at):
             break
@@ -114,19 +115,46 @@ def draw_triplets(
         (T, 3) anchor, positive, negative. An image whose person has no other picture gets none.
     """
     who = person[images]
-    order = np.argsort(who, kind="stable")
-    starts = np.unique(who[order], return_index=True)[1][1:]
-    groups = {int(who[places[0]]): places for places in np.split(order, starts) if len(places)}
-    triplets = []
-    for anchor, whose in zip(images, who.tolist(), strict=True):
-        places = groups[whose]
-        mine = images[places]
-        positives = mine[content[mine] != content[anchor]]
-        others = len(images) - len(mine)
-        if len(positives) and others:
-            positive = positives[rng.integers(len(positives))]
-            # The k-th image that is not among the person's.
-            k = rng.integers(others)
-            before = np.searchsorted(places - np.arange(len(places)), k, side="right")
-            triplets.append((anchor, positive, images[k + before]))
-    return np.array(triplets, np.int64).reshape(-1, 3)
+    order = np.argsort(who, kind="stable")  # places in `images`, person by person
+    _, first, size = np.unique(who[order], return_index=True, return_counts=True)
+    number = np.repeat(np.arange(len(first)), size)
+    rank = np.empty(len(images), np.int64)
+    rank[order] = np.arange(len(images)) - first[number]
+    whose = np.empty(len(images), np.int64)
+    whose[order] = number
+    same, alone = _other_pictures(content[images], whose, size)
+    others = len(images) - size[whose]
+    anchors = np.flatnonzero((same > 0) & (others > 0))
+    # One number after the other, as if each anchor drew its own two.
+    drawn = rng.integers(np.stack([same[anchors], others[anchors]], axis=1).ravel())
+    positive, k = drawn.reshape(-1, 2).T
+    mine = whose[anchors]
+    # The k-th other image of the person; and the k-th image that is not the person's, before which
+    # so many are whose place, less their rank, is at most k.
+    shifted = positive + (positive >= rank[anchors])
+    positives = images[order[first[mine] + shifted]]
+    for at in np.flatnonzero(~alone[anchors]).tolist():
+        places = order[first[mine[at]] : first[mine[at]] + size[mine[at]]]
+        pictures = content[images[places]]
+        others_of = places[pictures != content[images[anchors[at]]]]
+        positives[at] = images[others_of[positive[at]]]
+    span = len(images) + 1
+    keys = number * span + order - (np.arange(len(images)) - first[number])
+    before = np.searchsorted(keys, mine * span + k, side="right") - first[mine]
+    return np.stack([images[anchors], positives, images[k + before]], axis=1)
+
+
+def _other_pictures(
+    content: Numbers, whose: Numbers, size: Numbers
+) -> tuple[Numbers, NDArray[np.bool_]]:
+    """Return how many other pictures of the person each image has, and whether it has no copy.
+
+    Args:
+        content: (n,) a number for each image, the same for byte-identical ones.
+        whose: (n,) number of its person, from 0.
+        size: number of images by person.
+    """
+    keys = whose * (int(content.max(initial=0)) + 1) + content
+    _, inverse, copies = np.unique(keys, return_inverse=True, return_counts=True)
+    same = copies[inverse]
+    return size[whose] - same, same == 1

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facesiam.data.archive import Source
 from facesiam.data.problems import Problem
-from facesiam.device.cores import cores
 
 FORMAT = 1
 """Incremented whenever packed files of older versions can no longer be used."""
@@ -53,23 +49,17 @@ class Listing:
 
 def contents(stamps_of_names: list[tuple[int, int]]) -> NDArray[np.int64]:
     """Return a number for each image, (N,), the same for byte-identical ones."""
-    numbers = np.unique(np.array(stamps_of_names), axis=0, return_inverse=True)[1]
-    return np.asarray(numbers, np.int64).reshape(-1)
+    size, crc = np.array(stamps_of_names, np.int64).reshape(-1, 2).T
+    return np.asarray(np.unique((size << 32) + crc, return_inverse=True)[1], np.int64)
 
 
 def distinct(
     left: NDArray[np.int64], right: NDArray[np.int64], content: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """Return a number for each pair, (P,), the same for the same two pictures in any order."""
-    ends = np.sort(np.stack([content[left], content[right]], axis=1), axis=1)
-    return np.asarray(np.unique(ends, axis=0, return_inverse=True)[1], np.int64).reshape(-1)
-
-
-def stamps(source: Source, names: list[str]) -> list[tuple[int, int]]:
-    """Return (bytes, CRC-32) of each file, in order, on all cores."""
-    chunks = [names[at : at + 256] for at in range(0, len(names), 256)]
-    with ThreadPoolExecutor(cores()) as pool:
-        return list(chain(*pool.map(lambda chunk: [source.stamp(n) for n in chunk], chunks)))
+    one, other = np.sort(np.stack([content[left], content[right]]), axis=0)
+    count = int(content.max(initial=0)) + 1
+    return np.asarray(np.unique(one * count + other, return_inverse=True)[1], np.int64)
 
 
 def content_key(listing: Listing, sizes: list[tuple[int, int]]) -> str:

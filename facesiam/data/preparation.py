@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facesiam.config.trial import Packing
-from facesiam.data import cache_files, checksums, duplicates, listing
+from facesiam.data import cache_files, checksums, duplicates, listing, unfinished
 from facesiam.data.dataset import INDEX, FaceData, cache_root
 from facesiam.data.formats import Opened, open_dataset
 from facesiam.data.listing import Listing
 from facesiam.data.packing import is_sound, pack
 from facesiam.data.problems import listed
+from facesiam.data.stamps import joined, stamps
 from facesiam.errors import DataError
 
 DRAWN = "drawn"
@@ -61,17 +62,18 @@ def prepare(
     source, dataset = opened.source, opened.read()
     if dataset.problems:
         raise DataError(listed(str(source.path), dataset.problems))
-    stamps = listing.stamps(source, dataset.files + dataset.names)
-    content = listing.contents(stamps[len(dataset.files) :])
+    found = stamps(source, dataset.files + dataset.names, cache)
+    content = listing.contents(found[len(dataset.files) :])
     if problems := duplicates.problems(dataset, content):
         raise DataError(listed(str(source.path), problems))
     dataset.notes.extend(duplicates.notes(dataset, content))
-    folder = cache / listing.content_key(dataset, stamps)
+    folder = cache / listing.content_key(dataset, found)
     for other in cache.glob("*/"):
         cache_files.sweep(other)
+        unfinished.sweep(other)
     if not is_sound(folder / INDEX):
         _write_index(folder / INDEX, dataset, content, spec)
-    pack(source, dataset.names, folder, packings, progress)
+    pack(source, dataset, folder, packings, progress)
     return FaceData(folder, spec)
 
 
@@ -113,13 +115,13 @@ def _write_index(index: Path, dataset: Listing, content: NDArray[np.int64], sour
             np.savez(
                 stream,
                 person=dataset.person,
-                people=np.array(dataset.people, str),
+                people=joined(dataset.people),
                 frontal=dataset.frontal,
                 fold=dataset.fold,
                 format=np.array(dataset.format),
                 notes=np.array(dataset.notes, str),
                 pairs=dataset.pairs,
-                names=np.array(dataset.names),
+                names=joined(dataset.names),
                 content=content,
                 source=np.array(source),
             )

@@ -41,15 +41,18 @@ class Batches:
         turnable = torch.from_numpy(data.frontal.copy())
         self.turnable = turnable.to(device) | (not config.align)
         """(N,) whether an image may be mirrored."""
-        self._of_person = [torch.from_numpy(images[number == n]) for n in range(len(people))]
+        by_person = images[np.argsort(number, kind="stable")]
+        ends = np.cumsum(np.bincount(number, minlength=len(people)))
+        self._of_person = [torch.from_numpy(part) for part in np.split(by_person, ends[:-1])]
+        each = config.images_per_person
+        self._groups = sum(-(-len(part) // each) for part in self._of_person) if each else 0
 
     @property
     def per_epoch(self) -> int:
         """Number of updates of an epoch."""
         size, each = self.config.batch_size, self.config.images_per_person
         if each:
-            groups = sum(-(-len(images) // each) for images in self._of_person)
-            return max(1, groups * each // size)
+            return max(1, self._groups * each // size)
         return -(-self._length() // size)
 
     @property

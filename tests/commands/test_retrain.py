@@ -190,7 +190,7 @@ def test_other_data_than_the_runs_is_refused(
     assert main([str(run), "--data", str(other)]) == 2
     said = capsys.readouterr().err
     assert f"{other}: not the data that {run} was made with" in said and "packing" not in said
-    index = next(file for file in cache_root().glob("*/index-2.npz") if file.parent not in packed)
+    index = next(file for file in cache_root().glob("*/index-3.npz") if file.parent not in packed)
     assert not list(index.parent.glob("*.npy"))
 
 

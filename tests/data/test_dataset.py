@@ -458,31 +458,68 @@ from pathlib import Path
 from facesiam.config.trial import Packing
 from facesiam.data import packing
 from facesiam.data.preparation import prepare
-decode, pause = packing.decode, float(sys.argv[3])
-packing.decode = lambda content, side: (time.sleep(pause), decode(content, side))[1]
+decode, pause, stop = packing.decode, float(sys.argv[3]), int(sys.argv[4])
+packing._CHUNK, seen = 8, []
+packing.cores = lambda: 1
+def slow(content, side):
+    seen.append(time.sleep(60 if len(seen) == stop else pause))
+    return decode(content, side)
+packing.decode = slow
 prepare(sys.argv[1], [Packing("squeeze", 224)], cache=Path(sys.argv[2]), progress=False)
+print(len(seen))
 """
 
 
-def test_a_kill_while_packing_leaves_nothing_that_counts(copy: Path) -> None:
+def test_a_packing_that_was_killed_goes_on_with_the_chunks_that_are_whole(copy: Path) -> None:
     cache = copy.parent / "cache"
-    with start(PACK, copy, cache, 60) as process:
+    with start(PACK, copy, cache, 0, 27) as process:  # three chunks of 8, and a part of one
         deadline = time.monotonic() + 20
-        while not list(cache.rglob(".squeeze-224.npy-*.part")) and time.monotonic() < deadline:
+        while len(noted(cache)) < 4 and time.monotonic() < deadline:
             time.sleep(0.02)
-        (left,) = cache.rglob(".squeeze-224.npy-*.part")
         prepare(str(copy), [], cache=cache, progress=False)  # it is at work: left alone
-        assert left.exists()
         process.send_signal(signal.SIGKILL)
-    assert left.exists() and not list(cache.rglob("squeeze-224.npy"))
-    prepare(str(copy), [], cache=cache, progress=False)  # at once, not after an hour
-    assert not list(cache.rglob("*.part"))
-    assert (load(copy).pixels(SQUEEZE)[59] == (236, 19, 100)).all()
+    assert [line.split()[0] for line in noted(cache)[1:]] == ["0", "8", "16"]
+    assert not list(cache.rglob("squeeze-224.npy"))
+    (array,) = cache.rglob(".squeeze-224.npy.unfinished")
+    with open(array, "r+b") as stream:  # what a power cut may leave of the second chunk
+        stream.seek(128 + 9 * 224 * 224 * 3)
+        stream.write(b"\xff")
+    with start(PACK, copy, cache, 0, -1) as process:
+        assert process.communicate()[0] == "44\n"  # 60 less two chunks of 8
+    pixels = load(copy).pixels(SQUEEZE)
+    assert [image[0, 0, 0] for image in pixels] == [4 * at for at in range(60)]
+    assert not list(cache.rglob(".*"))
+
+
+def noted(cache: Path) -> list[str]:
+    """The lines on the chunks of an unfinished array."""
+    found = list(cache.rglob(".squeeze-224.npy.unfinished.chunks"))
+    return found[0].read_text().splitlines() if found else []
+
+
+def test_an_unfinished_packing_of_other_things_begins_anew(copy: Path) -> None:
+    cache = copy.parent / "cache"
+    folder = prepare(str(copy), [], cache=cache, progress=False).folder
+    (folder / ".squeeze-224.npy.unfinished.chunks").write_text("{}\n0 00000000\n")
+    (folder / ".squeeze-224.npy.unfinished").write_bytes(bytes(5000))
+    pixels = load(copy).pixels(SQUEEZE)
+    assert [image[0, 0, 0] for image in pixels] == [4 * at for at in range(60)]
+
+
+def test_an_unfinished_packing_is_given_up_after_a_month(copy: Path) -> None:
+    cache = copy.parent / "cache"
+    folder = prepare(str(copy), [], cache=cache, progress=False).folder
+    kept, old = (folder / f".{name}-224.npy.unfinished" for name in ("squeeze", "letterbox"))
+    for file in (kept, old):
+        file.write_bytes(b"x")
+    os.utime(old, (time.time() - 31 * 86_400,) * 2)
+    prepare(str(copy), [], cache=cache, progress=False)
+    assert kept.exists() and not old.exists()
 
 
 def test_two_that_pack_at_once_do_not_disturb_each_other(copy: Path) -> None:
     cache = copy.parent / "cache"
-    with start(PACK, copy, cache, 0.005) as one, start(PACK, copy, cache, 0.005) as other:
+    with start(PACK, copy, cache, 0.005, -1) as one, start(PACK, copy, cache, 0.005, -1) as other:
         assert one.wait() == 0 and other.wait() == 0
     pixels = load(copy).pixels(SQUEEZE)
     assert [image[0, 0, 0] for image in pixels] == [4 * at for at in range(60)]
