@@ -95,7 +95,9 @@ def aligned(image: Image.Image, landmarks: Floats, frontal: bool, side: int) -> 
     """
     if len(landmarks) == len(FIVE):
         turn, start = _similarity(landmarks, np.array(FIVE) * side / FIVE_SIDE)
-        return _warped(image, 1 / turn, -start / turn, 1.0, side)
+        # Detectors count from a pixel's centre, Pillow from its corner.
+        half = (0.5 + 0.5j) * (1 - 1 / turn)
+        return _warped(image, 1 / turn, half - start / turn, 1.0, side)
     points = np.stack([landmarks[start:end].mean(0) for start, end in GROUPS])
     # A face's middle is right of its eye in the template; one annotated on its other half is not.
     mirror = -1.0 if points[0, 0] > points[1:4, 0].mean() else 1.0

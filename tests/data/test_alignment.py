@@ -12,7 +12,9 @@ import tiny_cfp
 from builders import ALIGNED, SQUEEZE
 from PIL import Image
 
+from facesiam.config.trial import Packing
 from facesiam.data import alignment, packing
+from facesiam.data.dataset import FaceData
 from facesiam.data.formats import open_dataset
 from facesiam.data.geometry import decode
 from facesiam.data.preparation import prepare
@@ -97,7 +99,9 @@ def test_a_large_image_is_averaged_and_not_sampled() -> None:
     "text", ["1,2\n" * 29, "1,2\n" * 31, "1,2,3\n" * 30, "a,b\n" * 30, "nan,1\n" * 30, ""]
 )
 def test_landmarks_that_are_none_get_a_sentence(text: str) -> None:
-    with pytest.raises(DataError, match=r"x\.txt: expected 30 lines with two numbers as in 27"):
+    with pytest.raises(
+        DataError, match=r"x\.txt: expected 30 lines with two numbers as in 27.5,63.0, or 5"
+    ):
         alignment.parse(text, "x.txt")
 
 
@@ -150,3 +154,105 @@ def test_landmarks_of_an_image_that_lies_on_its_side_are_those_of_its_stored_pix
         shaped = packing.align_decoded(decode(content, 224), content, marks, True, 224)
         seen.append(np.asarray(shaped))
     assert seen[0].any() and np.abs(seen[0].astype(int) - seen[1]).max() <= 1
+
+
+def five_of(image: str, turn: float, scale: float) -> str:
+    """A row of the table: the template's points, turned and scaled about (100, 80)."""
+    points = np.array(alignment.FIVE) @ np.array([1, 1j]) - (56 + 56j)
+    there = points * scale * np.exp(1j * turn) + (100 + 80j)
+    return ",".join([image, *(f"{value:.4f}" for z in there for value in (z.real, z.imag))])
+
+
+HEADER = "path,x1,y1,x2,y2,x3,y3,x4,y4,x5,y5"
+
+
+@pytest.mark.parametrize("side", [112, 224])
+def test_five_landmarks_bring_a_face_onto_arcfaces_template(side: int) -> None:
+    points = np.array(five_of("x", 0.4, 1.5).split(",")[1:], np.float64).reshape(5, 2)
+    image = Image.new("RGB", (200, 160))
+    for x, y in np.rint(points).astype(int).tolist():
+        image.paste((255, 255, 255), (x - 2, y - 2, x + 3, y + 3))
+    seen = np.asarray(alignment.aligned(image, points, True, side))[..., 0]
+    for x, y in np.array(alignment.FIVE) * side / 112:
+        left, upper = round(x) - 6, round(y) - 6
+        there = seen[upper : upper + 13, left : left + 13].astype(float)
+        rows, columns = np.indices(there.shape)
+        centre = (
+            left + (columns * there).sum() / there.sum(),
+            upper + (rows * there).sum() / there.sum(),
+        )
+        assert np.abs(np.subtract(centre, (x, y))).max() < 0.7  # a spot lies on whole pixels
+    assert (seen > 100).sum() == pytest.approx(5 * (5 / 1.5 * side / 112) ** 2, rel=0.25)
+    # Upright as it is, on the template already: nothing is turned, scaled or moved.
+    noise = Image.effect_noise((112, 112), 90).convert("RGB")
+    same = alignment.aligned(noise, np.array(alignment.FIVE), True, 112)
+    assert np.abs(np.asarray(same).astype(int) - np.asarray(noise)).max() <= 1
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> Path:
+    """A folder of ten people with two images each, and their landmarks."""
+    rows = [HEADER]
+    for who in range(10):
+        for at in range(2):
+            name = f"p{who}/{at}.png"
+            (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+            noise = Image.effect_noise((200, 160), 50 + who + at).convert("RGB")
+            noise.save(tmp_path / "set" / name)
+            rows.append(five_of(name, 0.1 * who, 1.0))
+    (tmp_path / "set/landmarks.csv").write_text("\n".join(rows) + "\n")
+    return tmp_path / "set"
+
+
+def pack(folder: Path) -> FaceData:
+    packing = [Packing("aligned", 112)]
+    return prepare(str(folder), packing, cache=folder.parent / "cache", progress=False)
+
+
+def test_a_folder_with_a_table_of_landmarks_is_packed_aligned(people: Path) -> None:
+    data = pack(people)
+    name = data.names[5]
+    row = next(
+        line
+        for line in people.joinpath("landmarks.csv").read_text().split("\n")
+        if line.startswith(name)
+    )
+    points = np.array(row.split(",")[1:], np.float64).reshape(5, 2)
+    expected = alignment.aligned(Image.open(people / name).convert("RGB"), points, True, 112)
+    assert (data.pixels(Packing("aligned", 112))[5] == np.asarray(expected)).all()
+    table = people / "landmarks.csv"
+    table.write_text(table.read_text().replace("p3/1.png,", "p3/1.png,9"))
+    assert (
+        pack(people).pixels(Packing("aligned", 112)) != data.pixels(Packing("aligned", 112))
+    ).any()
+
+
+FAULTS = {
+    "no table": (
+        lambda text: None,
+        r"align: true needs landmarks, and there is no landmarks\.csv",
+    ),
+    "an image is missing": (
+        lambda text: text.replace("p3/1.png", "p3/7.png").replace("p4/0.png", "x"),
+        "landmarks.csv has no row for 2 of 20 images, the first of them p3/1.png",
+    ),
+    "no number": (
+        lambda text: text.replace("p0/1.png,", "p0/1.png,a"),
+        "landmarks.csv line 3: expected a number of pixels as in 27.5, got 'a",
+    ),
+    "no column": (
+        lambda text: text.replace(",y5", ",z5"),
+        "landmarks.csv line 1: no column y5 in the header",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_landmarks_that_cannot_be_used_get_a_sentence(people: Path, fault: str) -> None:
+    change, sentence = FAULTS[fault]
+    table = people / "landmarks.csv"
+    text = change(table.read_text())
+    table.write_text(text) if text else table.unlink()
+    with pytest.raises(DataError, match=sentence):
+        pack(people)
+    assert not list(people.parent.rglob("*.npy"))

@@ -294,3 +294,30 @@ def test_a_folder_that_is_being_drawn_is_left_alone(tmp_path: Path) -> None:
         cache_files.sweep(tmp_path)
         assert own.is_dir()
     assert not own.exists()
+
+
+def test_a_large_file_is_read_once_and_again_where_it_changed(
+    faces: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, measured, measure = cache / "squeeze-16.npy", list[str](), checksums._measured
+    monkeypatch.setattr(checksums, "LARGE", file.stat().st_size - 1)
+    monkeypatch.setattr(
+        checksums, "_measured", lambda file: measured.append(file.name) or measure(file)
+    )
+
+    def read() -> bool:
+        """Whether a start reads all of the file."""
+        measured.clear()
+        again(faces, cache)
+        return file.name in measured
+
+    assert read() and not read()
+    before = file.stat()
+    os.utime(file)
+    assert read() and not read()
+    (cache / "squeeze-16.npy.read").unlink()
+    assert read() and not read()
+    flip(file, 5000)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+    assert read() and "squeeze-16.npy: is damaged" in capsys.readouterr().err
+    assert not read()  # it was packed anew just now

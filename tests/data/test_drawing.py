@@ -60,3 +60,30 @@ def test_nobody_to_compare_with_gives_nothing() -> None:
     one = np.zeros(4, np.int64)
     assert len(draw_pairs(np.arange(4), one, np.arange(4), 10, rng())[2]) == 0
     assert draw_triplets(np.arange(4), one, np.arange(4), rng()).shape == (0, 3)
+
+
+def one_by_one(
+    images: Numbers, person: Numbers, content: Numbers, rng: np.random.Generator
+) -> list[list[int]]:
+    """The triplets of ``draw_triplets``, drawn anchor by anchor."""
+    triplets = []
+    for anchor in images.tolist():
+        mine = images[person[images] == person[anchor]]
+        positives = mine[content[mine] != content[anchor]]
+        negatives = images[person[images] != person[anchor]]
+        if len(positives) and len(negatives):
+            positive = positives[rng.integers(len(positives))]
+            triplets.append([anchor, positive, negatives[rng.integers(len(negatives))]])
+    return triplets
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_triplets_are_those_that_are_drawn_one_by_one(seed: int) -> None:
+    """Published figures hold for these pairs, so whatever draws them faster draws the same."""
+    choose = np.random.default_rng(seed)
+    n = int(choose.integers(1, 60))
+    person = choose.integers(0, int(choose.integers(1, 12)), n)
+    content = choose.integers(0, n if seed % 3 else max(1, n // 3), n)
+    images = np.flatnonzero(choose.random(n) < 0.8)
+    drawn = draw_triplets(images, person, content, rng(seed))
+    assert drawn.tolist() == one_by_one(images, person, content, rng(seed))
