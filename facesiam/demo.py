@@ -22,11 +22,11 @@ from facesiam import cli, files
 from facesiam.config import TrialConfig
 from facesiam.config.settings import positive, random_seed
 from facesiam.data import alignment, packing
-from facesiam.data.archive import MAX_MEMBER
 from facesiam.data.dataset import Pairs
 from facesiam.data.geometry import GEOMETRIES, decode
 from facesiam.data.preparation import prepare
 from facesiam.data.text_files import text_of
+from facesiam.data.zip_members import MAX_MEMBER
 from facesiam.errors import DataError, FileError, WeightsError, reason
 from facesiam.evaluation.metrics import accuracy, wilson
 from facesiam.evaluation.predict import log_odds, predict

@@ -11,9 +11,9 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from facesiam.data.archive import MAX_TOTAL
 from facesiam.data.formats import open_dataset
 from facesiam.data.progress import bar
+from facesiam.data.zip_members import MAX_TOTAL
 from facesiam.errors import DataError
 from facesiam.files import publish
 

@@ -16,7 +16,7 @@ from facesiam.data.formats import Opened, open_dataset
 from facesiam.data.listing import Listing
 from facesiam.data.packing import is_sound, pack
 from facesiam.data.problems import listed
-from facesiam.data.stamps import joined, stamps
+from facesiam.data.stamps import StampMemory, joined
 from facesiam.errors import DataError
 
 DRAWN = "drawn"
@@ -62,12 +62,14 @@ def prepare(
     source, dataset = opened.source, opened.read()
     if dataset.problems:
         raise DataError(listed(str(source.path), dataset.problems))
-    found = stamps(source, dataset.files + dataset.names, cache)
+    memory = StampMemory(source, cache)
+    found = memory.of(dataset.files + dataset.names)
     content = listing.contents(found[len(dataset.files) :])
     if problems := duplicates.problems(dataset, content):
         raise DataError(listed(str(source.path), problems))
     dataset.notes.extend(duplicates.notes(dataset, content))
     folder = cache / listing.content_key(dataset, found)
+    memory.write()
     for other in cache.glob("*/"):
         cache_files.sweep(other)
         unfinished.sweep(other)

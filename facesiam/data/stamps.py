@@ -33,30 +33,58 @@ _SETTLED_SECONDS = 2
 system's clock; it is not remembered."""
 
 
-def stamps(source: Source, names: list[str], cache: Path | None = None) -> list[Stamp]:
-    """Return the stamp of each file, in order, read on all cores.
+class StampMemory:
+    """The stamps of a dataset's files, with those that are remembered of a folder's.
 
     Args:
         source: the dataset.
-        names: of files under its root.
-        cache: folder in which a folder's stamps are remembered; None: nowhere.
+        cache: folder in which they are remembered; None: nowhere.
     """
-    if not isinstance(source, FolderSource):
-        return [source.stamp(name) for name in names]
-    file = cache and cache / "stamps" / f"{_digest(source)}.npz"
-    known = _read(file) if file else {}
-    settled = (time.time() - _SETTLED_SECONDS) * 1e9
-    chunks = [names[at : at + 256] for at in range(0, len(names), 256)]
-    with ThreadPoolExecutor(cores()) as pool:
-        found = list(
-            chain(*pool.map(lambda chunk: [_stamp(source, n, known) for n in chunk], chunks))
-        )
-    if file and any(known.get(name) != one for name, one in zip(names, found, strict=True)):
-        fresh = {
-            name: one for name, one in zip(names, found, strict=True) if max(one[0][1:]) < settled
-        }
-        _write(file, {**known, **fresh})
-    return [stamp for _, stamp in found]
+
+    def __init__(self, source: Source, cache: Path | None = None) -> None:
+        self.source = source
+        self._file: Path | None = None
+        self._known: dict[str, tuple[_State, Stamp]] = {}
+        self._fresh: dict[str, tuple[_State, Stamp]] = {}
+        if cache and isinstance(source, FolderSource):
+            self._file = cache / "stamps" / f"{_digest(source)}.npz"
+            self._known = _read(self._file)
+
+    def of(self, names: list[str]) -> list[Stamp]:
+        """Return the stamp of each file, in order, read on all cores."""
+        chunks = [names[at : at + 256] for at in range(0, len(names), 256)]
+        with ThreadPoolExecutor(cores()) as pool:
+            return list(chain(*pool.map(self._some, chunks)))
+
+    def write(self) -> None:
+        """Remember what was read.
+
+        Raises:
+            DataError: the cache cannot be written.
+        """
+        if self._file and self._fresh:
+            _write(self._file, {**self._known, **self._fresh})
+
+    def _some(self, names: list[str]) -> list[Stamp]:
+        if not isinstance(self.source, FolderSource):
+            return [self.source.stamp(name) for name in names]
+        found = []
+        for name in names:
+            state = self.source.state(name)
+            known = self._known.get(name)
+            if known and known[0] == state:
+                found.append(known[1])
+                continue
+            settled = (time.time() - _SETTLED_SECONDS) * 1e9
+            found.append(self.source.stamp(name))
+            if max(state[1:]) < settled:
+                self._fresh[name] = state, found[-1]
+        return found
+
+
+def stamps(source: Source, names: list[str]) -> list[Stamp]:
+    """Return the stamp of each file, in order, all of them read."""
+    return StampMemory(source).of(names)
 
 
 def joined(names: list[str]) -> NDArray[np.uint8]:
@@ -68,14 +96,6 @@ def parted(content: NDArray[np.uint8]) -> list[str]:
     """Return the paths of ``joined``."""
     text = content.tobytes().decode("utf-8", "surrogateescape")
     return text.split("\0") if text else []
-
-
-def _stamp(
-    source: FolderSource, name: str, known: dict[str, tuple[_State, Stamp]]
-) -> tuple[_State, Stamp]:
-    state = source.state(name)
-    had = known.get(name)
-    return had if had and had[0] == state else (state, source.stamp(name))
 
 
 def _digest(source: FolderSource) -> str:

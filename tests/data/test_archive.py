@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import tiny_cfp
 
-from facesiam.data import archive
+from facesiam.data import zip_members
 from facesiam.data.archive import FolderSource, ZipSource
 from facesiam.data.formats import open_dataset
 from facesiam.errors import DataError
@@ -53,7 +53,7 @@ def test_names_with_dots_that_stay_inside_are_fine(tiny_zip: Path) -> None:
 
 def test_a_large_member_is_refused_by_name(tiny_zip: Path) -> None:
     with zipfile.ZipFile(tiny_zip, "a", zipfile.ZIP_DEFLATED) as out:
-        out.writestr("cfp-dataset/Data/zeros.jpg", bytes(archive.MAX_MEMBER + 1))
+        out.writestr("cfp-dataset/Data/zeros.jpg", bytes(zip_members.MAX_MEMBER + 1))
     assert tiny_zip.stat().st_size < 10**6
     with pytest.raises(DataError, match="zeros.jpg' unpacks to 67,108,865 bytes; refused"):
         ZipSource(tiny_zip)
@@ -69,16 +69,16 @@ def test_many_members_together_are_refused(
     with zipfile.ZipFile(tiny_zip, "a", zipfile.ZIP_DEFLATED) as out:
         out.writestr("zeros", bytes(30 * size))
     total, size = total + 30 * size, tiny_zip.stat().st_size
-    monkeypatch.setattr(archive, "MAX_TOTAL", total)
+    monkeypatch.setattr(zip_members, "MAX_TOTAL", total)
     ZipSource(tiny_zip)
-    monkeypatch.setattr(archive, "MAX_TOTAL", total - 1)
+    monkeypatch.setattr(zip_members, "MAX_TOTAL", total - 1)
     said = f"unpacks to {total:,} bytes, {total // size} times its size; .* beyond 20 times"
     with pytest.raises(DataError, match=said):
         ZipSource(tiny_zip)
 
 
 def test_a_large_set_of_images_is_no_bomb(tiny_zip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive, "MAX_TOTAL", 1)
+    monkeypatch.setattr(zip_members, "MAX_TOTAL", 1)
     assert open_dataset(tiny_zip).source.has("Protocol/Pair_list_F.txt")
 
 

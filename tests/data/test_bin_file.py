@@ -18,8 +18,9 @@ from PIL import Image
 
 from facesiam.data.__main__ import main
 from facesiam.data.formats import open_dataset
-from facesiam.data.listing import content_key, stamps
+from facesiam.data.listing import content_key
 from facesiam.data.preparation import prepare
+from facesiam.data.stamps import stamps
 from facesiam.errors import DataError
 from search.run import main as search
 

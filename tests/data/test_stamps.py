@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from facesiam.data.archive import FolderSource
-from facesiam.data.stamps import joined, parted, stamps
+from facesiam.data.stamps import StampMemory, joined, parted
 
 OLD = time.time_ns() - 60 * 10**9
 """A minute ago: settled."""
@@ -46,7 +46,10 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def found(folder: Path, cache: Path) -> list[tuple[int, int]]:
-    return stamps(FolderSource(folder), ["a.jpg", "b/ü.jpg"], cache)
+    memory = StampMemory(FolderSource(folder), cache)
+    stamps = memory.of(["a.jpg", "b/ü.jpg"])
+    memory.write()
+    return stamps
 
 
 def age(*paths: Path) -> None:
