@@ -202,6 +202,8 @@ def test_who_is_not_named_is_who_pairs_of_the_same_person_connect(copy: Path) ->
     assert listing.notes[0] == (
         "pairs.csv: names nobody; its pairs of the same person make 20 people of 60 images"
     )
+    change(copy, lambda rows: [rows[0], *([r[1], r[0], *r[2:]] for r in reversed(rows[1:]))])
+    assert open_dataset(copy).read().people == listing.people, "whatever the order of the rows"
 
 
 def test_repeated_and_mirrored_pairs_and_unbalanced_kinds_are_told(copy: Path) -> None:

@@ -66,7 +66,8 @@ def read(source: Source) -> Listing:
         fold = claims.folds(people, _parts)
     else:
         fold = claims.folds(people, halves if folds == 5 else lambda _, listed: listed)
-    person = np.array([people.index(of) for of in images.person], np.int64)
+    place = {name: at for at, name in enumerate(people)}
+    person = np.array([place[of] for of in images.person], np.int64)
     rows, places = _rows(pairs, images, fold[person], problems)
     parts = part_numbers(fold[person])
     within = parts[rows[:, 2]] == parts[rows[:, 3]]
