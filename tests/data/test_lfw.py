@@ -215,6 +215,13 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
         "line 1: expected the number of folds and of pairs of each kind, as in `10 300`, got "
         "'Person_002 1 2'$",
     ),
+    "an empty list": (
+        lambda f: (f / "pairs.txt").write_text("\n"), "pairs.txt line 1: the list is empty$"
+    ),
+    "no pair at all": (
+        lambda f: (f / "pairs.txt").write_text("0\n"),
+        "line 1: says 1 folds of 0 pairs of each kind, 0 in all, and 0 lines follow$",
+    ),
     "seven folds": (
         lambda f: change(f, lambda lines: ["7\t2", *lines[1:]]),
         "pairs.txt line 1: 7 folds of 2 pairs of each kind; expected 10, 5 or 1$",

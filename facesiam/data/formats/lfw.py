@@ -111,6 +111,9 @@ class _Images:
                 f"{source.path}: no folder beside {file} is called after one of its people; "
                 f"expected {example}/{example}_0001.jpg, or the same in a folder such as lfw"
             )
+        if not pairs:  # what is wrong with the list is told, beside what there is
+            every = Counter(match[1] or "" for _, match in found)
+            folders = Counter(dict(every.most_common(1)))
         if len(folders) > 1:
             one, other = (name or "./" for name, _ in folders.most_common(2))
             raise DataError(

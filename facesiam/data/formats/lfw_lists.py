@@ -42,9 +42,9 @@ class Pair:
 
 
 def is_list(content: bytes) -> bool:
-    """Whether a file's first lines are those of a list of pairs, with or without its header."""
+    """Whether a file begins as a list of pairs, with or without its header, or is empty."""
     lines = [_cells(text) for _, text in lines_of(content)][:2]
-    return any(_numbers(cells) or _ends(cells) for cells in lines)
+    return not lines or any(_numbers(cells) or _ends(cells) for cells in lines)
 
 
 def pairs(source: Source, file: str, problems: list[Problem]) -> tuple[int, list[Pair]]:
@@ -67,7 +67,7 @@ def pairs(source: Source, file: str, problems: list[Problem]) -> tuple[int, list
         said = f"{folds:,} folds of {each:,} pairs of each kind; expected 10, 5 or 1"
         problems.append(Problem("folds", f"{place}: {said}"))
         return 1, []
-    if len(rows) != 2 * each * folds:
+    if not each or len(rows) != 2 * each * folds:
         said = (
             f"says {folds} folds of {each:,} pairs of each kind, {2 * each * folds:,} in all, and "
             f"{len(rows):,} lines follow"
