@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     fetch.set_defaults(to=cache_root())
     look = commands.add_parser("check", help="count what is there and name what is wrong")
     look.add_argument(
-        "path", metavar="ZIP", help="a zip, a folder or a file of faces, or the word drawn"
+        "path", metavar="DATA", help="a zip, a folder or a file of faces, or the word drawn"
     )
     look.add_argument(
         "--format", choices=FORMATS, metavar="NAME", help=f"of {', '.join(FORMATS)}: recognised"

@@ -23,8 +23,8 @@ DRAWN = "drawn"
 """The word that stands for drawn faces, instead of a path."""
 ARCHIVE = "cfp-dataset.zip"
 NO_DATA = (
-    "no data: give --data with the CFP zip or its extracted folder (or set $FACESIAM_DATA to it), "
-    "fetch it with `python -m facesiam.data download`, or use --data drawn for drawn faces"
+    "no data: give --data with the CFP zip or faces of your own (or set $FACESIAM_DATA to them), "
+    "fetch CFP with `python -m facesiam.data download`, or use --data drawn for drawn faces"
 )
 
 

@@ -214,11 +214,27 @@ def test_a_table_that_is_none(table: Path) -> None:
     with pytest.raises(
         DataError,
         match=r"faces.csv: not a dataset; faces.csv line 1: no column path in the header "
-        r"\(pth, person\); .*; did you mean path\?; known formats are CFP ",
+        r"\(pth, person\); .*; did you mean path\?$",
     ):
         open_dataset(table)
+    rows(table, lambda lines: lines, "file,who")
+    with pytest.raises(
+        DataError, match="has to name the columns, left,right,same or path,person; it is file, who"
+    ):
+        open_dataset(table)
+    assert open_dataset(table.parent).name == "folders"
+    rows(table, lambda lines: lines, "pth,person")
     with pytest.raises(DataError, match=r"not in the format images .*no column path .* mean path"):
         open_dataset(table.parent, "images")
+
+
+def test_a_table_is_not_what_lies_beside_it(table: Path) -> None:
+    tiny_cfp.write(table.parent / "cfp")
+    assert open_dataset(table.parent).name == "cfp"
+    assert open_dataset(table).name == "images"
+    table.write_text("pth,person\na,b\n")
+    with pytest.raises(DataError, match=r"faces.csv: not a dataset; .* no column path"):
+        open_dataset(table)
 
 
 def test_of_two_tables_one_has_to_be_given(table: Path) -> None:

@@ -234,7 +234,7 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "no header": (
         lambda f: change(f, lambda rows: rows[1:]),
-        "pairs.csv line 1: no column left or right or same in the header",
+        "pairs.csv line 1: the first line has to name the columns, left,right,same or",
     ),
     "an unknown word": (
         lambda f: change(f, cell(3, "same", "treu")),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facesiam.config.settings import did_you_mean
-from facesiam.data.archive import Source, open_source
+from facesiam.data.archive import FolderSource, Source, open_source
 from facesiam.data.formats import bin_file, cfp, cfp_root, folders, images, lfw, pairs, unknown
 from facesiam.data.formats.found import Found
 from facesiam.data.formats.tables import Columns
@@ -34,15 +34,18 @@ class Format:
 
 FORMATS: dict[str, Format] = {
     "cfp": Format("CFP (Data/Images and Protocol)", cfp.find, cfp.read),
-    "bin": Format("an insightface .bin, to evaluate on", bin_file.find, bin_file.read),
+    "bin": Format("insightface's .bin (to evaluate on)", bin_file.find, bin_file.read),
     "lfw": Format("LFW (pairs.txt, PERSON/PERSON_0001.jpg)", lfw.find, lfw.read),
     "pairs": Format(
-        f"a CSV of pairs ({pairs.COLUMNS.title})", pairs.find, pairs.read, pairs.COLUMNS
+        f"a CSV of pairs ({','.join(pairs.COLUMNS.needed)})", pairs.find, pairs.read, pairs.COLUMNS
     ),
     "images": Format(
-        f"a CSV of images ({images.COLUMNS.title})", images.find, images.read, images.COLUMNS
+        f"a CSV of images ({','.join(images.COLUMNS.needed)})",
+        images.find,
+        images.read,
+        images.COLUMNS,
     ),
-    "folders": Format(folders.LAYOUT, folders.find, folders.read),
+    "folders": Format("folders of people (PERSON/*.jpg)", folders.find, folders.read),
 }
 """Every format by the name that ``--format`` takes, in the order in which they are tried."""
 
@@ -82,7 +85,10 @@ def open_dataset(path: Path, format: str | None = None) -> Opened:
             f"format: {format!r} is not one of {', '.join(FORMATS)}{did_you_mean(format, FORMATS)}"
         )
     source = open_source(path)
+    given_file = isinstance(source, FolderSource) and source.root != source.path
     for name, kind in FORMATS.items():
+        if given_file and not kind.columns:
+            continue  # what else is in the folder of a table is not asked for
         if format in (None, name) and (found := kind.find(source)):
             if (format, name) == (None, "folders") and cfp_root.are_its_images(source, found.root):
                 break  # CFP's own pairs are wanted

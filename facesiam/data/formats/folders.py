@@ -14,7 +14,6 @@ from functools import cached_property
 
 import numpy as np
 
-from facesiam import files
 from facesiam.config.trial import Part
 from facesiam.data.archive import Source, ZipSource
 from facesiam.data.formats import people
@@ -23,7 +22,6 @@ from facesiam.data.listing import Listing
 from facesiam.data.problems import Problem
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
-LAYOUT = "a folder of images for each person, PERSON/*.jpg"
 _LITTER = {"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin"}
 """Files and folders that systems leave behind, in lower case, beside hidden ones."""
 
@@ -123,8 +121,6 @@ def find(source: Source) -> Found | None:
     Raises:
         DataError: the source's folder cannot be listed.
     """
-    if not isinstance(source, ZipSource) and files.is_file(source.path):
-        return None  # the folder of a file that was given
     layout = Layout(source.names())
     if not layout.images:
         return None
