@@ -6,6 +6,7 @@ the GPU waiting for the host.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import torch
@@ -16,6 +17,8 @@ from facesiam.errors import first_line
 WARM_UP = 3
 """Steps run one by one before the recording, as torch asks for: libraries choose kernels there."""
 
+recording = threading.Lock()
+"""Held while a step is recorded: another thread that asks the GPU for memory then breaks it."""
 _streams: dict[int, torch.cuda.Stream] = {}
 """By device the stream that steps warm up and are recorded on. One a process: the allocator keeps
 memory by stream, and cuBLAS a workspace."""
@@ -91,7 +94,7 @@ class GraphedStep:
     def _record(self, step: Callable[..., None], *inputs: Tensor) -> None:
         self.inputs = [value.clone() for value in inputs]
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, stream=self.stream):  # recorded, not run
+        with recording, torch.cuda.graph(graph, stream=self.stream):  # recorded, not run
             step(*self.inputs)
         self.graph = graph
 

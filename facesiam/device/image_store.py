@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Generator, Iterable
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -10,12 +12,17 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from facesiam.device.gathering import gathered
+
+Item = TypeVar("Item")
+
 
 class ImageStore:
     """Hands out batches of a dataset's images.
 
-    A GPU holds all bytes, one copy a process; on a CPU they stay in the mapped file, which all
-    processes of the machine share.
+    A GPU holds all bytes, one copy a process; where they are more than HELD_SHARE of its free
+    memory, they are gathered ahead of the steps (``gathering``). On a CPU they stay in the mapped
+    file, which all processes of the machine share.
 
     Args:
         source: (N, S, S, 3) uint8, usually memory-mapped.
@@ -26,22 +33,60 @@ class ImageStore:
     def __init__(self, source: NDArray[np.uint8], image_size: int, device: torch.device) -> None:
         self.source = source
         self.image_size, self.device = image_size, device
-        self.resident = _on_gpu(source, device) if device.type == "cuda" else None
+        self.streams = device.type == "cuda" and not _fits(source, device)
+        """Whether the images are gathered ahead of the steps."""
+        held = device.type == "cuda" and not self.streams
+        self.resident = _on_gpu(source, device) if held else None
 
-    def batch(self, indices: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    def ahead(
+        self, batches: Iterable[tuple[Item, Tensor]]
+    ) -> Generator[tuple[Item, tuple[Tensor, ...]], None, None]:
+        """Yield each item with the bytes of its images where they are gathered ahead, else ().
+
+        Args:
+            batches: items with the indices of their images, (B,) on the CPU.
+        """
+        if self.streams:
+            for item, raw in gathered(self.source, batches, self.device):
+                yield item, (raw,)
+        else:
+            for item, _ in batches:
+                yield item, ()
+
+    def batch(
+        self, indices: Tensor, dtype: torch.dtype = torch.float32, raw: Tensor | None = None
+    ) -> Tensor:
         """Return images: (B,) int64 → (B, 3, S, S) in [0, 1], channels last.
 
         A byte becomes byte / 255 rounded to `dtype`, on every device.
+
+        Args:
+            indices: of the images.
+            dtype: of the result.
+            raw: their bytes, (B, S, S, 3), where they were gathered ahead.
         """
-        if self.resident is not None:
+        if raw is None and self.resident is not None:
             raw = self.resident.index_select(0, indices)
-        else:
-            raw = torch.from_numpy(self.source[indices.numpy()])
+        elif raw is None:
+            raw = torch.from_numpy(self.source[indices.cpu().numpy()]).to(self.device)
         images = raw.permute(0, 3, 1, 2)  # already channels last in memory
         if self.image_size == images.shape[-1]:
             return images.to(dtype).div_(255)  # bytes are whole numbers that bf16 has
         images = F.interpolate(images.float().div_(255), size=self.image_size, mode="area")
         return images.to(dtype, memory_format=torch.channels_last)
+
+
+HELD_SHARE = 0.6
+"""Share of a GPU's free memory that images may take; the rest is for the trials."""
+
+
+def _fits(source: NDArray[np.uint8], device: torch.device) -> bool:
+    """Return whether a GPU holds the images already, or has room for them."""
+    held = _gpu_pixels.get(_numbered(device))
+    if held and held[0] is source:
+        return True
+    free: int = torch.cuda.mem_get_info(device)[0]
+    return source.nbytes <= HELD_SHARE * (free + (held[2].nbytes if held else 0))
 
 
 _gpu_pixels: dict[torch.device, tuple[NDArray[np.uint8], str | None, Tensor]] = {}

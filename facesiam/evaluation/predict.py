@@ -38,12 +38,11 @@ def pair_logits(
     dtype = net.dtype
     images, where = np.unique(np.concatenate([pairs.left, pairs.right]), return_inverse=True)
     left, right = torch.from_numpy(where.reshape(2, -1)).to(pixels.device)
-    wanted = torch.from_numpy(images).to(pixels.device)
-    parts = torch.split(wanted, EVAL_IMAGES[pixels.device.type])
+    parts = torch.split(torch.from_numpy(images), EVAL_IMAGES[pixels.device.type])
     found = []
-    for part in parts:
+    for part, raw in pixels.ahead((part, part) for part in parts):
         between()
-        found.append(net.describe(pixels.batch(part, dtype)))
+        found.append(net.describe(pixels.batch(part.to(pixels.device), dtype, *raw)))
     features = torch.cat(found)
     ends = zip(torch.split(left, EVAL_PAIRS), torch.split(right, EVAL_PAIRS), strict=True)
     return torch.cat([net.logits(features[a], features[b]).float() for a, b in ends]).cpu()

@@ -30,7 +30,8 @@ class Batches:
         self, config: TrialConfig, data: FaceData, pairs: Pairs, device: torch.device
     ) -> None:
         self.config, self.pairs, self.device = config, pairs, device
-        self.units, self.labels = (t.to(device) for t in _units(pairs))
+        self._units, labels = _units(pairs)
+        self.units, self.labels = self._units.to(device), labels.to(device)
         images = data.images_of(pairs, config.views)
         people, number = np.unique(data.person[images], return_inverse=True)
         person = torch.full((len(data.person),), -1, dtype=torch.int64)
@@ -65,7 +66,11 @@ class Batches:
         return chosen if self.config.images_per_person else self.units[chosen].T.flatten()
 
     def epoch(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield for each update its triplets, pairs or images, (n,), and random draws.
+        """Yield for each update its triplets, pairs or images, (n,), and random draws."""
+        return (batch for batch, _ in self.plan(generator))
+
+    def plan(self, generator: torch.Generator) -> Iterator[tuple[tuple[Tensor, Tensor], Tensor]]:
+        """Yield for each update what ``epoch`` yields, and its images, (B,) on the CPU.
 
         The draws are (images, D) in [0, 1), or (0, 3) where images stay as they are.
         """
@@ -75,10 +80,12 @@ class Batches:
         else:
             order, images = _order(self.pairs, self.config.loss, generator), self.units.shape[1]
         draws = torch.rand(len(order) * images * (wanted > 0), max(wanted, 3), generator=generator)
-        order, draws = order.to(self.device), draws.to(self.device)
+        there, draws = order.to(self.device), draws.to(self.device)
         parts = torch.split(draws, size * images) if wanted else ()
-        for at, chosen in enumerate(torch.split(order, size)):
-            yield chosen, parts[at] if wanted else draws
+        both = zip(torch.split(there, size), torch.split(order, size), strict=True)
+        for at, (chosen, known) in enumerate(both):
+            ends = known if self.config.images_per_person else self._units[known].T.flatten()
+            yield (chosen, parts[at] if wanted else draws), ends
 
     def _length(self) -> int:
         if self.pairs.triplets is not None or self.config.loss != "two":

@@ -13,6 +13,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -212,36 +213,40 @@ class Training(Iterator[EpochMetrics]):
             set_generator_states(self.rng, self.device)
         config = self.config
         of_epoch = self.batches.per_epoch
-        for chosen, draws in batches:
-            if config.schedule != "constant" or config.warmup:
-                done = (self.epoch + self.steps / of_epoch) / config.epochs
-                self.optimizer.learn_at(learning_rate(config, done))
-            if self.graphed_step:
-                self.graphed_step.run(self._update, chosen, draws)
-            else:
-                self._update(chosen, draws)
-            self.watch.updates += 1
-            self.steps += 1
-            self.seen += len(chosen) * self.batches.pairs_of_each
-            if self.halt.is_set():
-                self.rng = generator_states(self.device)
-                raise Halted
-            # Asking a GPU for the value would make it wait each step; there the epoch runs out.
-            if self.device.type == "cpu" and not torch.isfinite(self.total[0]):
-                break
+        with closing(self.pixels.ahead(batches)) as ahead:
+            for (chosen, draws), raw in ahead:
+                if config.schedule != "constant" or config.warmup:
+                    done = (self.epoch + self.steps / of_epoch) / config.epochs
+                    self.optimizer.learn_at(learning_rate(config, done))
+                if self.graphed_step:
+                    self.graphed_step.run(self._update, chosen, draws, *raw)
+                else:
+                    self._update(chosen, draws, *raw)
+                self.watch.updates += 1
+                self.steps += 1
+                self.seen += len(chosen) * self.batches.pairs_of_each
+                if self.halt.is_set():
+                    self.rng = generator_states(self.device)
+                    raise Halted
+                # Asking a GPU for the value would make it wait; there the epoch runs out.
+                if self.device.type == "cpu" and not torch.isfinite(self.total[0]):
+                    break
         mean = (self.total / self.seen).tolist()
         return {"train_loss": mean[0], "train_acc": mean[1], **self.watch.report()}
 
-    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Return the batches of this epoch, and seed its random numbers."""
+    def _batches(self) -> Iterator[tuple[tuple[Tensor, Tensor], Tensor]]:
+        """Return the batches of this epoch with their images, and seed its random numbers."""
         seeds = np.random.SeedSequence([self.config.seed, self.epoch]).generate_state(2)
         torch.manual_seed(int(seeds[0]))  # dropout
-        return self.batches.epoch(torch.Generator().manual_seed(int(seeds[1])))
+        return self.batches.plan(torch.Generator().manual_seed(int(seeds[1])))
 
-    def _update(self, chosen: Tensor, draws: Tensor) -> None:
-        """Train on one batch of ``Batches.epoch``: (n,) and (images, D) draws or (0, 3)."""
+    def _update(self, chosen: Tensor, draws: Tensor, raw: Tensor | None = None) -> None:
+        """Train on one batch of ``Batches.epoch``: (n,) and (images, D) draws or (0, 3).
+
+        `raw` are the bytes of its images, where they were gathered ahead.
+        """
         indices = self.batches.images(chosen)
-        features = self.net.embed(self._images(indices, draws))
+        features = self.net.embed(self._images(indices, draws, raw))
         if self.net.embeds:
             loss, right_answers, pairs = self._of_people(features, self.batches.person[indices])
         else:
@@ -275,11 +280,11 @@ class Training(Iterator[EpochMetrics]):
         pairs = len(person) // images * self.batches.pairs_of_each
         return loss, share * pairs, pairs
 
-    def _images(self, indices: Tensor, draws: Tensor) -> Tensor:
+    def _images(self, indices: Tensor, draws: Tensor, raw: Tensor | None) -> Tensor:
         """Return training images for the net, augmented where `draws` has numbers."""
         if not len(draws):
-            return self.pixels.batch(indices, self.dtype)
-        images = self.pixels.batch(indices)
+            return self.pixels.batch(indices, self.dtype, raw)
+        images = self.pixels.batch(indices, raw=raw)
         if draws.shape[1] == 3:
             images = AUGMENTS[self.config.protocol](images, draws)
         else:
