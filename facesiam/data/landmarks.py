@@ -11,11 +11,11 @@ from facesiam.data import alignment
 from facesiam.data.alignment import FIVE, Floats
 from facesiam.data.archive import Source
 from facesiam.data.formats import tables
-from facesiam.data.listing import Listing
+from facesiam.data.listing import LANDMARKS, Listing
 from facesiam.data.text_files import text_of
 from facesiam.errors import DataError
 
-FILE = "landmarks.csv"
+FILE = LANDMARKS
 """Table under a dataset's root with five landmarks an image."""
 COLUMNS = tables.Columns(("path", *(f"{axis}{n}" for n in range(1, 6) for axis in "xy")))
 

@@ -12,6 +12,8 @@ from facesiam.data.problems import Problem
 
 FORMAT = 1
 """Incremented whenever packed files of older versions can no longer be used."""
+LANDMARKS = "landmarks.csv"
+"""Name of the table of landmarks at a dataset's root."""
 UNKNOWN = -1
 """The person of an image that does not name one."""
 

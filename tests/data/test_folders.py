@@ -96,7 +96,13 @@ def test_a_part_that_is_missing_is_taken_from_train(root: Path) -> None:
 
 
 def test_litter_is_ignored_quietly_and_other_files_are_counted(root: Path) -> None:
-    for name in ("p00/.DS_Store", "__MACOSX/p00/._1.png", "p01/Thumbs.db", ".git/p/x.jpg"):
+    for name in (
+        "p00/.DS_Store",
+        "__MACOSX/p00/._1.png",
+        "p01/Thumbs.db",
+        ".git/p/x.jpg",
+        "landmarks.csv",
+    ):
         tiny_cfp.text(root / name, ["litter"])
     assert read(root).notes == []
     for name in ("notes.txt", "p00/4.heic", "p01/4.heic"):

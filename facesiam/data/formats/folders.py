@@ -18,7 +18,7 @@ from facesiam.config.trial import Part
 from facesiam.data.archive import Source, ZipSource
 from facesiam.data.formats import people
 from facesiam.data.formats.found import Found
-from facesiam.data.listing import Listing
+from facesiam.data.listing import LANDMARKS, Listing
 from facesiam.data.problems import Problem
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
@@ -50,8 +50,12 @@ class Layout:
     def __init__(self, names: Iterable[str]) -> None:
         seen = [name for name in names if not is_litter(name)]
         self.files = [name for name in seen if name.lower().endswith(SUFFIXES)]
-        self.others = [name for name in seen if not name.lower().endswith(SUFFIXES)]
-        """Files that are no images."""
+        self.others = [
+            name
+            for name in seen
+            if not name.lower().endswith(SUFFIXES) and os.path.basename(name) != LANDMARKS
+        ]
+        """Files that are neither images nor the table of landmarks."""
         placed = {name: _placed(name) for name in self.files}
         images = [image for image in placed.values() if image]
         people_in = Counter(base for base, _ in {(image.base, image.folder) for image in images})
