@@ -17,8 +17,9 @@ from facesiam.errors import UserError, reason, shown
 
 DONE, SOME_FAILED, WRONG_INPUT, STORAGE_FAILED, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
 BROKEN = 70
-"""Exit codes. 1 says that some trial failed, and nothing else; 70 (EX_SOFTWARE of sysexits.h) that
-this program is at fault, which leaves a traceback."""
+"""Exit codes. 1 says that some trial failed, of search.compare that the candidate is worse, and
+nothing else; 70 (EX_SOFTWARE of sysexits.h) that this program is at fault, which leaves a
+traceback."""
 LIBRARIES = (
     "torch",
     "torchvision",

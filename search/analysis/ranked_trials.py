@@ -79,6 +79,25 @@ def load(run: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     return _ranked(pd.DataFrame(rows), searched.objective, kinds), epochs
 
 
+def choose(run: Path, trial: str | None, rank: int) -> str:
+    """Return the id of the trial that was named, or of the one at `rank`.
+
+    Raises:
+        RunError: there is none.
+    """
+    trials, _ = load(run)
+    if trial is not None:
+        if trial not in set(trials["trial"]):
+            known = ", ".join(trials["trial"].head(8))
+            raise RunError(f"{run}: no trial {trial}; it has {known}")
+        return trial
+    ranked = trials[trials["rank"] == rank]
+    if ranked.empty:
+        most = int(trials["rank"].max()) if trials["rank"].notna().any() else 0
+        raise RunError(f"{run}: no trial of rank {rank}; {most} trials have a rank")
+    return str(ranked["trial"].iloc[0])
+
+
 def objective(run: str | Path) -> Objective:
     """Return what decides which epoch and which trial of a run is best.
 

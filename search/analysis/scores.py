@@ -1,4 +1,4 @@
-"""The scores of test pairs: their file, read, and McNemar's test of two nets on the same pairs."""
+"""The scores of test pairs: their file, read, and two nets compared on the same pairs."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import numpy as np
 import pandas as pd
 
 from facesiam.errors import shown
+from facesiam.evaluation.right_pairs import Bools
 from facesiam.evaluation.scores import COLUMNS
 from facesiam.files import read_text
-from search.analysis.mcnemar import ALPHA, p_value
+from search.analysis.mcnemar import ALPHA
+from search.analysis.paired_difference import PairedDifference, difference
 from search.runs.layout import RunError
 
 OLDER = ("left", "right", "label", "same")
@@ -61,31 +63,77 @@ def read(path: Path) -> pd.DataFrame:
     )
 
 
+def by_pair(frame: pd.DataFrame, name: object) -> pd.DataFrame:
+    """Return the scores with each pair of the same two pictures once, whatever their order.
+
+    A pair that is listed more than once has the mean of its log-odds, NaN where one of them is.
+
+    Args:
+        frame: what ``read`` returns.
+        name: of the scores, for messages.
+
+    Returns:
+        ``same_person`` and ``log_odds`` by the two paths, sorted.
+
+    Raises:
+        RunError: there is no pair, or one is of the same person and of two.
+    """
+    if frame.empty:
+        raise RunError(f"{name}: has no pairs")
+    left, right = frame["left"].astype(str), frame["right"].astype(str)
+    turned = left > right
+    keys = [left.where(~turned, right), right.where(~turned, left)]
+    pairs = frame.groupby([keys[0].rename("first"), keys[1].rename("second")])
+    label = pairs["same_person"].agg(["min", "max"])
+    if (both := label["min"] != label["max"]).any():
+        one, other = label.index[both][0]
+        raise RunError(f"{name}: {one} and {other} are of the same person and of two people")
+    return pd.DataFrame(
+        {"same_person": label["min"], "log_odds": pairs["log_odds"].mean(skipna=False)}
+    )
+
+
+def paired(a: pd.DataFrame, b: pd.DataFrame) -> PairedDifference | None:
+    """Return what two nets' scores, of ``by_pair``, say of their accuracies on the same pairs.
+
+    Returns:
+        The difference; None where the pairs are not the same.
+    """
+    if not a["same_person"].equals(b["same_person"]):  # the paths are compared too
+        return None
+    return difference(_right(a), _right(b))
+
+
 def compare_tests(protocol: str, tested: Mapping[str, pd.DataFrame]) -> list[str]:
     """Return a sentence for each test on the same pairs as the best one: is it told from it?
 
     Args:
         protocol: whose pairs.
         tested: what ``read`` returns, by what the net is called.
+
+    Raises:
+        RunError: as ``by_pair``.
     """
-    right = {
-        name: ((frame["log_odds"] > 0) == (frame["same_person"] == 1)) & frame["log_odds"].notna()
-        for name, frame in tested.items()
+    scored = {name: by_pair(frame, name) for name, frame in tested.items()}
+    right = {name: _right(frame).mean() for name, frame in scored.items()}
+    best = max(right, key=right.__getitem__, default="")
+    compared = {
+        name: found
+        for name in scored
+        if name != best and (found := paired(scored[best], scored[name]))
     }
-    best = max(right, key=lambda name: right[name].mean(), default="")
-    known = list(COLUMNS[:3])
-    others = [
-        name for name in tested if name != best and tested[name][known].equals(tested[best][known])
-    ]
     lines = []
-    for name in others:
-        only_best = int((right[best] & ~right[name]).sum())
-        only_other = int((right[name] & ~right[best]).sum())
-        p = min(1.0, len(others) * p_value(only_best, only_other))
+    for name, found in compared.items():
+        p = min(1.0, len(compared) * found.p)
         lines.append(
-            f"{protocol}: {name} beside {best}, the best of {len(others) + 1} on the same "
-            f"{len(right[best]):,} pairs: {only_best} that only the best has right, {only_other} "
+            f"{protocol}: {name} beside {best}, the best of {len(compared) + 1} on the same "
+            f"{found.n:,} pairs: {found.only_a} that only the best has right, {found.only_b} "
             f"that only {name} has; exact McNemar p {p:.2g} after all comparisons with the best, "
             f"{'told apart' if p < ALPHA else 'not told apart'}."
         )
     return lines
+
+
+def _right(frame: pd.DataFrame) -> Bools:
+    odds = frame["log_odds"]
+    return (((odds > 0) == (frame["same_person"] == 1)) & odds.notna()).to_numpy(dtype=bool)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from facesiam.config import TrialConfig
 from facesiam.evaluation.metrics import METRICS
+from search.analysis.kept_tests import scores_beside
 from search.analysis.overfitting import at_chance
 from search.analysis.ranked_trials import load, require_results
 from search.runs import layout
@@ -144,7 +145,7 @@ def _read_test(path: Path) -> Evaluation:
         measures={name: test[name] for name in METRICS if name in test},
         pairs=test["accuracy"]["n"],
         own=path.name == "test.json",
-        scores=path.with_name(path.name.replace("test", "scores", 1)).with_suffix(".csv"),
+        scores=scores_beside(path),
         work={"config": {**test["config"], "seed": None}, "trainer": test.get("trainer")},
         ties=test.get("ties", 0),
     )

@@ -34,7 +34,7 @@ from search.report import evaluation
 from search.retrain.data import open_data
 from search.retrain.options import RetrainOptions
 from search.runs.journal import read_trials
-from search.runs.layout import RunError, settings
+from search.runs.layout import settings
 from search.runs.lock import locked
 
 
@@ -59,7 +59,7 @@ def retrain(run: Path, options: RetrainOptions, console: Console) -> list[dict[s
         ConfigError: --epochs or --seed out of bounds.
         JournalError: another command is training the same.
     """
-    trial = choose(run, options.trial, options.rank)
+    trial = ranked_trials.choose(run, options.trial, options.rank)
     ones = _configs(settings(run)[trial], options)
     registry.need(ones[0].net, ones[0].loss, ranked_trials.objective(run).metric)
     data = open_data(run, options.data, [ones[0].packing])
@@ -151,25 +151,6 @@ def _configs(config: TrialConfig, options: RetrainOptions) -> list[TrialConfig]:
         dataclasses.replace(config, fold=1)
     first = config.seed if options.seed is None else options.seed
     return [dataclasses.replace(config, seed=first + n) for n in range(options.seeds)]
-
-
-def choose(run: Path, trial: str | None, rank: int) -> str:
-    """Return the id of the trial that was named, or of the one at `rank`.
-
-    Raises:
-        RunError: there is none.
-    """
-    trials, _ = ranked_trials.load(run)
-    if trial is not None:
-        if trial not in set(trials["trial"]):
-            known = ", ".join(trials["trial"].head(8))
-            raise RunError(f"{run}: no trial {trial}; it has {known}")
-        return trial
-    ranked = trials[trials["rank"] == rank]
-    if ranked.empty:
-        most = int(trials["rank"].max()) if trials["rank"].notna().any() else 0
-        raise RunError(f"{run}: no trial of rank {rank}; {most} trials have a rank")
-    return str(ranked["trial"].iloc[0])
 
 
 def _train(

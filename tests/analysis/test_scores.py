@@ -93,13 +93,14 @@ def test_ties_are_said_where_a_test_has_them() -> None:
 
 def test_tests_on_the_same_pairs_are_compared_pair_by_pair(tmp_path: Path) -> None:
     n = 100
-    pairs = Pairs(np.zeros(n, int), np.ones(n, int), np.arange(n) % 2, None)
+    pairs = Pairs(np.arange(n), np.arange(n) + 1, np.arange(n) % 2, None)
+    names = [f"{number:03}.jpg" for number in range(n + 1)]
     sure = np.where(pairs.label == 0, 3.0, -3.0)
 
     def net(name: str, wrong: range, label: np.ndarray = pairs.label) -> pd.DataFrame:
         odds = np.where(np.isin(np.arange(n), wrong), -sure, sure)
         one = Pairs(pairs.left, pairs.right, label, None)
-        write(tmp_path / f"{name}.csv", NAMES, one, odds)
+        write(tmp_path / f"{name}.csv", names, one, odds)
         return scores.read(tmp_path / f"{name}.csv")
 
     tested = {"a": net("a", range(10)), "b": net("b", range(17)), "c": net("c", range(10, 24))}
