@@ -112,6 +112,12 @@ CONSTRAINTS: tuple[Constraint, ...] = (
         ),
     ),
     Constraint(
+        "embedding",
+        ("embedding",),
+        lambda s: s["embedding"] == 1,
+        lambda s: "1 leaves two directions; 0 (the trunk's own features), or 2 and more",
+    ),
+    Constraint(
         "images_per_person",
         ("join", "images_per_person"),
         lambda s: bool(s["images_per_person"]) and not _embeds(s),

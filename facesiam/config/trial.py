@@ -99,8 +99,9 @@ class TrialConfig:
     the negative distance of two unit vectors, against a calibrated threshold."""
     hidden: int = _setting(4096, low=2, high=65536)
     """Width of a decision head's hidden layers, in units."""
-    embedding: int = _setting(256, low=2, high=65536)
-    """Length of an embedding net's vectors, in units."""
+    embedding: int = _setting(256, low=0, high=65536)
+    """Length of an embedding net's vectors, in units; 0: the trunk's own features are the vector,
+    as of face weights that are to stay what they are."""
     dropout: bool = _setting(False)
     """Dropout of 0.5 after each hidden ReLU of a decision head; of 0.2 before an embedding
     head."""

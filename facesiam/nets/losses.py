@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facesiam.config import TrialConfig
+from facesiam.nets.trunks import features_of
 from facesiam.plugins import registry
 
 
@@ -140,6 +141,11 @@ def _supcon(config: TrialConfig, people: int) -> nn.Module:
     return _Mined(losses.SupConLoss(1 / config.loss_scale), None)
 
 
+def _length(config: TrialConfig) -> int:
+    """Return the length of an embedding."""
+    return config.embedding or features_of(config.net)
+
+
 def _arcface(config: TrialConfig, people: int) -> nn.Module:
     """Return the cross-entropy over the training people of S·cos(angle + m·[own class]).
 
@@ -149,7 +155,7 @@ def _arcface(config: TrialConfig, people: int) -> nn.Module:
     from pytorch_metric_learning import losses
 
     made = losses.ArcFaceLoss(
-        people, config.embedding, margin=math.degrees(config.margin), scale=config.loss_scale
+        people, _length(config), margin=math.degrees(config.margin), scale=config.loss_scale
     )
     return _of_identities(made, config)
 
@@ -163,7 +169,7 @@ def _cosface(config: TrialConfig, people: int) -> nn.Module:
     from pytorch_metric_learning import losses
 
     made = losses.CosFaceLoss(
-        people, config.embedding, margin=config.margin, scale=config.loss_scale
+        people, _length(config), margin=config.margin, scale=config.loss_scale
     )
     return _of_identities(made, config)
 

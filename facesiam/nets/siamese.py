@@ -96,8 +96,8 @@ class SiameseNet(nn.Module):
         features = self.reduce(features)
         if not self.embeds:
             return features  # type: ignore[no-any-return]
-        wanted = self.head[1].weight.dtype  # type: ignore[index]
-        return F.normalize(self.head(features.to(wanted)).float(), dim=1)
+        own = next(self.head.parameters(), features)  # a head without a layer takes any dtype
+        return F.normalize(self.head(features.to(own.dtype)).float(), dim=1)
 
     def describe(self, images: Tensor) -> Tensor:
         """Return the features for predictions: those of ``embed``, (B, 3, S, S) → (B, F).
@@ -236,11 +236,16 @@ def _head(width: int, hidden: int, depth: int, dropout: bool) -> nn.Sequential:
 def _embedding_head(features: int, config: TrialConfig) -> nn.Sequential:
     """Return dropout, linear layer and batch-norm, as ArcFace's authors end their nets.
 
+    With `embedding: 0` dropout alone: the trunk's features are the embedding.
+
     Source: J. Deng et al., "ArcFace: additive angular margin loss for deep face recognition",
     CVPR 2019, section 3.2 (their last batch-norm and the dropout before the layer).
     """
+    dropout = nn.Dropout(DROPOUT if config.dropout else 0.0)
+    if not config.embedding:
+        return nn.Sequential(dropout)
     return nn.Sequential(
-        nn.Dropout(DROPOUT if config.dropout else 0.0),
+        dropout,
         nn.Linear(features, config.embedding, bias=False),
         nn.BatchNorm1d(config.embedding),
     )

@@ -12,7 +12,7 @@ from facesiam.config import TrialConfig
 from facesiam.nets.models import MODELS
 from facesiam.nets.precision import compute_in
 from facesiam.nets.siamese import SiameseNet, build
-from facesiam.nets.trunks import stages_of
+from facesiam.nets.trunks import features_of, stages_of
 
 
 def linears(module: nn.Module) -> list[tuple[int, int]]:
@@ -213,3 +213,30 @@ def test_a_trunk_that_mixes_dtypes_is_joined_in_bf16(join: str) -> None:
     compute_in(net, torch.bfloat16)
     features = net.embed(torch.rand(2, 3, 64, 64).bfloat16())
     assert net.logits(features[:1], features[1:]).shape == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("loss", "dtype"), [("arcface", torch.bfloat16), ("triplet", torch.float32)]
+)
+def test_without_a_length_of_its_own_the_embedding_is_the_trunks_features(
+    loss: str, dtype: torch.dtype
+) -> None:
+    config = TrialConfig.from_dict(
+        {"net": "squeezenet1_1", "join": "cosine", "loss": loss, "embedding": 0, "image_size": 64}
+    )
+    net = build(config, people=3)
+    compute_in(net, dtype)
+    images = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(0)).to(dtype)
+    net.eval()
+    features = net.trunk(images).flatten(1).float()
+    expected = torch.nn.functional.normalize(features, dim=1)
+    assert features.shape == (4, features_of("squeezenet1_1"))
+    assert torch.equal(net.embed(images), expected)
+    assert not list(net.head.parameters())
+    net.train()
+    assert net.criterion is not None
+    value = net.criterion(net.embed(images), torch.tensor([0, 0, 1, 2]))
+    value.backward()
+    assert value.isfinite() and all(
+        p.grad is not None for p in net.trunk.parameters() if p.requires_grad
+    )
