@@ -24,6 +24,8 @@ from facesiam.errors import DataError, FileError, UserError, reason
 
 DESCRIPTIONS = (".csv", ".tsv")
 """Suffixes of files that describe a dataset and are opened with their folder."""
+SPREADSHEETS = (".xlsx", ".xls", ".ods", ".numbers")
+"""Suffixes of tables that are not read."""
 
 
 class ZipSource:
@@ -225,6 +227,8 @@ def open_source(path: Path) -> Source:
                 return BinSource(path)
             if path.suffix.lower() in DESCRIPTIONS:
                 return FolderSource(path, path.parent)
+            if path.suffix.lower() in SPREADSHEETS:
+                raise DataError(f"{path}: a spreadsheet; save it as CSV and give that")
             return ZipSource(path)
         if files.exists(path):
             raise DataError(f"{path}: neither a folder nor a zip archive")

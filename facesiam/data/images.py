@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from facesiam.data import jpeg
+from facesiam.data.file_kinds import kind_of
 
 # Of a damaged EXIF or a huge picture; what matters of it is said by an error. For the process, as
 # the images are read by threads.
@@ -41,20 +42,6 @@ _TURNS = {
 """What brings an image of this EXIF orientation upright; Pillow turns anticlockwise."""
 _GREY = {"1", "L", "LA", "I", "I;16", "I;16L", "I;16B", "I;16N"}
 _DEEP = _GREY - {"1", "L", "LA"}
-_MAGIC = {
-    b"GIF8": "a GIF",
-    b"II*\0": "a TIFF",
-    b"MM\0*": "a TIFF",
-    b"\0\0\0\x0cjP": "a JPEG 2000",
-    b"\xff\x0a": "a JPEG XL",
-    b"8BPS": "a Photoshop file",
-    b"%PDF": "a PDF",
-    b"<": "a page of HTML or XML",
-    b"version https://git-lfs": "a pointer of Git LFS, fetch the file itself",
-    b"\xff\xd8": "a JPEG with a damaged header",
-    b"\x89PNG": "a PNG with a damaged header",
-    b"RIFF": "a WebP with a damaged header",
-}
 _CANNOT = (
     OSError,
     SyntaxError,
@@ -206,12 +193,7 @@ def _on_white(grey: NDArray[np.uint8], clear: NDArray[np.bool_]) -> NDArray[np.u
 
 
 def _guess(content: bytes) -> str:
-    if not content:
-        return ", but an empty file"
-    if content[4:8] == b"ftyp":
-        return ", but a HEIC or AVIF"
-    if not content.strip(b"\0"):
-        return ", but nothing but zeros"
-    head = content[:64].lstrip(b"\xef\xbb\xbf \t\r\n") if b"<" in content[:64] else content
-    found = next((what for start, what in _MAGIC.items() if head.startswith(start)), None)
-    return f", but {found}" if found else ""
+    kind = kind_of(content)
+    if kind in ("a JPEG", "a PNG", "a WebP", "a BMP"):
+        kind += " with a damaged header"
+    return f", but {kind}" if kind else ""

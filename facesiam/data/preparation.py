@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -75,7 +76,11 @@ def prepare(
         unfinished.sweep(other)
     if not is_sound(folder / INDEX):
         _write_index(folder / INDEX, dataset, content, spec)
-    pack(source, dataset, folder, packings, progress)
+    try:
+        pack(source, dataset, folder, packings, progress)
+    except DataError:
+        _remove_index_alone(folder)
+        raise
     return FaceData(folder, spec)
 
 
@@ -101,6 +106,16 @@ def drawn(cache: Path, progress: bool = True) -> Path:
     from facesiam.data.synthetic import writer
 
     return writer.draw(cache / writer.folder_name(), progress=progress)
+
+
+def _remove_index_alone(folder: Path) -> None:
+    """Remove a folder in which nothing but the index is: an image of the dataset is damaged.
+
+    The images are part of the folder's name, so what is mended has another.
+    """
+    index = folder / INDEX
+    if set(folder.iterdir()) <= {index, checksums.seal_of(index)}:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _write_index(index: Path, dataset: Listing, content: NDArray[np.int64], source: str) -> None:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from facesiam import files
+from facesiam.data.file_kinds import ENOUGH, kind_of
 from facesiam.data.paths import leaves
 from facesiam.errors import DataError, reason
 
@@ -42,15 +43,19 @@ def _broken(path: Path, error: Exception) -> str:
         return f"{path}: cannot be read ({error.strerror})"
     try:
         with open(path, "rb") as stream:
-            begins_as_zip = stream.read(2) == b"PK"
+            head = stream.read(ENOUGH)
     except OSError as unreadable:
         return f"{path}: cannot be read ({reason(unreadable)})"
-    if begins_as_zip:
+    if head.startswith(b"PK"):
         return (
-            f"{path}: a truncated or damaged zip ({error}); "
-            "`python -m facesiam.data download` fetches it again"
+            f"{path}: a truncated or damaged zip ({error}); fetch it again, CFP with "
+            "`python -m facesiam.data download`"
         )
-    return f"{path}: not a zip archive; give a zip of a dataset, or its folder"
+    kind = kind_of(head)
+    return (
+        f"{path}: {f'{kind}, ' * bool(kind)}not a zip archive; give a zip of a dataset, or its "
+        "folder"
+    )
 
 
 def _refuse_unsafe(path: Path, members: list[zipfile.ZipInfo]) -> None:

@@ -164,7 +164,7 @@ PROBLEMS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "in no part": (
         lambda f: in_parts(f, train=range(6), val=range(6, 8), test=range(8, 9)),
-        "p09: p09 is in no part, as others are",
+        "p09: p09 is in no part, and others are in train, val or test; give everyone a part",
     ),
     "names in another case": (
         lambda f: tiny_cfp.image(f / "P04/9.png", (1, 1, 1)),

@@ -170,7 +170,7 @@ PROBLEMS: dict[str, tuple[Callable[[Path], object], list[str]]] = {
     ),
     "a person in no part": (
         lambda f: with_parts(f, {"train": range(6), "test": range(6, 9)}),
-        ["faces.csv line 29: p09 is in no part, as others are"],
+        ["faces.csv line 29: p09 is in no part, and others are in train, val or test"],
     ),
     "a slip in the header": (
         lambda f: rows(f, lambda r: [f"{line},train" for line in r], "path,person,splt"),

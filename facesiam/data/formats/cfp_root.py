@@ -65,10 +65,6 @@ def hint(source: Source) -> str:
         return ""
     if whole := around(source):
         return f"; give {whole}"
-    for folder in _below(source.root):
-        archives = [one for one in _inside(folder) if one.suffix.lower() == ".zip"]
-        if archives:
-            return f"; it holds {archives[0].name}: give that"
     return ""
 
 
@@ -101,13 +97,14 @@ def _below(root: Path) -> Iterator[Path]:
         below = [
             one
             for folder in level
-            for one in _inside(folder)
+            for one in inside(folder)
             if one.name != "__MACOSX" and not one.name.startswith(".") and _enters(one)
         ]
         level = below[: max(0, _MOST_FOLDERS - looked)]
 
 
-def _inside(folder: Path) -> list[Path]:
+def inside(folder: Path) -> list[Path]:
+    """Return what is in a folder, in order; nothing where it cannot be listed."""
     try:
         return sorted(folder.iterdir())
     except OSError:
@@ -118,7 +115,7 @@ def parts_of(root: Path) -> dict[str, Path]:
     """Return a folder's Data and Protocol by these names in lower case, where they are there."""
     return {
         one.name.lower(): one
-        for one in reversed(_inside(root))  # of two, the one in lower case is last
+        for one in reversed(inside(root))  # of two, the one in lower case is last
         if one.name.lower() in ("data", "protocol") and _enters(one)
     }
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
+from facesiam.config.settings import did_you_mean
 from facesiam.config.trial import Part
 from facesiam.data.archive import Source, ZipSource
 from facesiam.data.formats import people
@@ -79,20 +80,26 @@ class Layout:
         """Return what is wrong with folders of images that are no person's, each once."""
         above = {self.base, *(os.path.dirname(folder) for folder in self.folders)}
         first = {os.path.dirname(name): name for name in reversed(self.left_out)}
-        found = []
+        parts = sorted({os.path.dirname(image.folder) for image in self.images if image.part})
+        where = " and ".join(f"{part}/" for part in parts or [self.base] if part) or "the root"
+        found: dict[str, Problem] = {}
         for folder, name in sorted(first.items()):
             if _holds(self.folders, folder):
                 said = "is in a folder below a person's that is neither frontal nor profile"
-                found.append(
-                    Problem("below", f"{name}: {said}; move it up, or out of the dataset")
-                )
+                said = f"{name}: {said}; move it up, or out of the dataset"
+                found[folder] = Problem("below", said)
             elif not any(_is_in(there, folder) for there in above):
-                where = f"{self.base}/" if self.base else "the root"
-                said = f"people's folders are in {where}, and this one is elsewhere"
-                found.append(
-                    Problem("elsewhere", f"{folder}/: {said}; put all of them into one folder")
-                )
-        return found
+                group = os.path.dirname(folder)
+                word = os.path.basename(group).lower()
+                if parts and os.path.dirname(group) == self.base and word:
+                    near = did_you_mean(word, people.PARTS)
+                    said = f"{group}/: beside {where}, and neither train nor val nor test{near}"
+                    found[group] = Problem("part", said)
+                else:
+                    said = f"{folder}/: people's folders are in {where}, and this one is elsewhere"
+                    said += "; put all of them into one folder, or into train/, val/ and test/"
+                    found[folder] = Problem("elsewhere", said)
+        return list(found.values())
 
     def notes(self) -> list[str]:
         """Return what is left out though nothing is wrong with it."""
@@ -105,13 +112,18 @@ class Layout:
                 f"left out (first {loose[0]})"
             )
         if self.others:
-            suffixes = Counter(os.path.splitext(n)[1].lower() or "no suffix" for n in self.others)
-            kinds = ", ".join(f"{count:,} {kind}" for kind, count in suffixes.most_common(4))
             notes.append(
                 f"{len(self.others):,} file{'s are' if self.others[1:] else ' is'} not "
-                f"{', '.join(SUFFIXES)} and left out: {kinds} (first {self.others[0]})"
+                f"{', '.join(SUFFIXES)} and left out: {kinds_of(self.others)}"
             )
         return notes
+
+
+def kinds_of(files: Sequence[str]) -> str:
+    """Return how many of these files have which suffix, and the first of them."""
+    suffixes = Counter(os.path.splitext(name)[1].lower() or "no suffix" for name in files)
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in suffixes.most_common(4))
+    return f"{kinds} (first {files[0]})"
 
 
 def is_litter(name: str) -> bool:
@@ -139,14 +151,15 @@ def find(source: Source) -> Found | None:
 
 def read(source: Source) -> Listing:
     """Read the people of ``source``."""
-    layout = Layout(source.names())
+    links = {name: to for name, to in source.links().items() if not is_litter(name)}
+    layout = Layout(name for name in source.names() if name not in links)
     images = layout.images
     found = people.of_images(
         [os.path.basename(image.folder) for image in images],
         [image.part for image in images],
         [image.folder for image in images],
     )
-    problems = [*layout.problems(), *_links(source), *found.problems]
+    problems = [*layout.problems(), *_links(source, links), *found.problems]
     problems += [
         Problem(
             "alike",
@@ -190,11 +203,9 @@ def _placed(name: str) -> Image | None:
     return Image(name, base, part, folder, view == "profile")
 
 
-def _links(source: Source) -> list[Problem]:
+def _links(source: Source, links: Mapping[str, str]) -> list[Problem]:
     problems = []
-    for name, target in source.links().items():
-        if is_litter(name):
-            continue
+    for name, target in links.items():
         if isinstance(source, ZipSource):
             said = f"is a link to {target} in the zip; zip what it leads to"
         elif os.path.exists(target):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 
 from facesiam.config.settings import did_you_mean
 from facesiam.config.trial import Part
-from facesiam.data.archive import Source
+from facesiam.data.archive import FolderSource, Source
 from facesiam.data.formats import people, tables
 from facesiam.data.formats.found import Found
 from facesiam.data.formats.tables import Columns, Table
@@ -89,8 +91,18 @@ def path_problem(source: Source, path: str) -> tuple[str, str] | None:
             "table, and the images below it"
         )
     if not source.has(path):
-        return "no image", f"points at {path[:200]}, which does not exist"
+        return "no image", f"points at {path[:200]}, which does not exist{_above(source, path)}"
     return None
+
+
+def _above(source: Source, path: str) -> str:
+    """Return what to do where a path is meant from a folder above the table's, if it is."""
+    if not isinstance(source, FolderSource):
+        return ""
+    for folder in source.root.absolute().parents[:2]:
+        if os.path.exists(folder / path[:200]):
+            return f", but does in {folder}; move the table there"
+    return ""
 
 
 def _rows(source: Source, table: Table, problems: list[Problem]) -> list[int]:
@@ -100,8 +112,9 @@ def _rows(source: Source, table: Table, problems: list[Problem]) -> list[int]:
     for row, person in enumerate(table.column("person")):
         path = _path(table, row)
         problem = path_problem(source, path)
-        if problem is None and not person:
-            problem = "no person", f"{path} has no person"
+        if problem is None and (not person or person in people.NOBODY):
+            found = f" but {person}, an empty cell of another program" if person else ""
+            problem = "no person", f"{path} has no person{found}"
         if problem is None:
             first = lines.setdefault(source.place(path), table.lines[row])
             if first != table.lines[row]:

@@ -25,6 +25,8 @@ PARTS: dict[str, Part] = {
 }
 """What the parts are called, in lower case."""
 VIEWS = ("frontal", "profile")
+NOBODY = ("nan", "NaN", "<NA>", "None", "NULL", "null")
+"""What programs write for an empty cell. Nan is a name."""
 FEWEST = 2
 """People that a part needs, as there is no pair of two people otherwise."""
 
@@ -76,7 +78,11 @@ def of_images(whose: Sequence[str], parts: Sequence[Part | None], places: Sequen
     found = list(problems.values())
     if any(part_of):
         found += [
-            Problem("no part", f"{places[first[name]]}: {name} is in no part, as others are")
+            Problem(
+                "no part",
+                f"{places[first[name]]}: {name} is in no part, and others are in train, val or "
+                "test; give everyone a part, or no one",
+            )
             for name, part in zip(names, part_of, strict=True)
             if part is None and name not in problems
         ]
@@ -109,14 +115,12 @@ def too_few(people: People) -> list[Problem]:
                 "people can be drawn: 8 people in all, or more",
             )
         ]
-    return [
-        Problem(
-            f"no pair {part}",
-            f"nobody of the {part} part has two images, so there is no pair of the same person",
-        )
-        for part, mine in parts.items()
-        if np.bincount(mine).max() < 2
-    ]
+    lacking = [part for part, mine in parts.items() if np.bincount(mine).max() < 2]
+    if not lacking:
+        return []
+    who = f" of the {' and the '.join(lacking)} part" if len(lacking) < len(parts) else ""
+    said = f"nobody{who} has two images, so there is no pair of the same person"
+    return [Problem("no pair", said)]
 
 
 def notes_of(people: People) -> list[str]:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from facesiam.config.settings import did_you_mean
-from facesiam.data.archive import Source
+from facesiam.data.archive import FolderSource, Source
 from facesiam.data.formats import cfp_root, tables
-from facesiam.data.formats.folders import Layout
+from facesiam.data.formats.folders import SUFFIXES, Layout, is_litter, kinds_of
 from facesiam.data.formats.tables import Columns
+
+_ARCHIVES = (".zip", ".rar", ".7z", ".tar", ".tgz", ".gz", ".xz", ".bz2")
+_LOOKED_AT = 50
+"""Files and folders beside one that may be a person's."""
 
 
 class Kind(Protocol):
@@ -36,22 +41,25 @@ def said(source: Source, formats: Mapping[str, Kind], asked: str | None) -> str:
         DataError: a file or folder cannot be read.
     """
     if asked == "cfp":
-        return f"not the CFP dataset{cfp_root.hint(source)}; {cfp_root.LAYOUT}"
-    kinds = [kind.columns for kind in formats.values() if kind.columns]
+        archive = _archive(source, source.names())
+        where = cfp_root.hint(source) + (f"; {archive}" if archive else "")
+        return f"not the CFP dataset{where}; {cfp_root.LAYOUT}"
+    kinds = [kind.columns for name, kind in formats.items() if asked in (None, name)]
+    columns = [kind for kind in kinds if kind]
+    advice = _advice(source, columns)
     if asked:
-        columns = formats[asked].columns
-        there = _table(source, [columns] if columns else []) or _there(source)
+        there = advice or _held(source)
         return f"not in the format {asked} ({formats[asked].title}): {there}"
-    if table := _table(source, kinds):
-        return f"not a dataset; {table}"
+    if advice:
+        return f"not a dataset{cfp_root.hint(source)}; {advice}"
     known = [kind.title for kind in formats.values()]
     return (
-        f"not a dataset{cfp_root.hint(source)}; {_there(source)}; known formats are "
+        f"not a dataset{cfp_root.hint(source)}; {_held(source)}; known formats are "
         f"{', '.join(known[:-1])} and {known[-1]}"
     )
 
 
-def _table(source: Source, kinds: list[Columns]) -> str:
+def _table(source: Source, kinds: Sequence[Columns]) -> str:
     """Return what is missing in the header of a source's table; "": it is not meant to be one."""
     files = tables.files_of(source)
     if not files or not kinds:
@@ -72,13 +80,22 @@ def _table(source: Source, kinds: list[Columns]) -> str:
         return tables.misfit(files[0], header, nearest, missing)
     if source.path.name == files[0]:
         said = ", ".join(name[:40] for name in header[:6]) or "empty"
+        if "\0" in said:
+            return f"{files[0]} is not text; save it as CSV"
         named = " or ".join(",".join(kind.needed) for kind in kinds)
         return f"{files[0]} line 1: the first line has to name the columns, {named}; it is {said}"
     return ""
 
 
-def _there(source: Source) -> str:
-    """Return what a source holds, in a few words, and what to do with it."""
+def _advice(source: Source, kinds: Sequence[Columns]) -> str:
+    """Return what a user has to do with what a source holds; "" where that is not clear.
+
+    Args:
+        source: the files.
+        kinds: the tables that are looked for.
+    """
+    if table := _table(source, kinds):
+        return table
     names = source.names()
     layout = Layout(names)
     if layout.images and cfp_root.are_its_images(source, f"{layout.base}/"):
@@ -86,16 +103,52 @@ def _there(source: Source) -> str:
             f"it holds images of CFP and not its lists; {cfp_root.LAYOUT} (--format folders takes "
             "the images alone)"
         )
+    if layout.left_out and not layout.images and (people := _people_above(source)):
+        return f"{_held(source)}; if it is one person's, give {people}"
+    return "" if layout.files else _archive(source, names)
+
+
+def _held(source: Source) -> str:
+    """Return what a source holds, in a few words."""
+    names = source.names()
+    layout = Layout(names)
     if layout.images:
         return f"it holds images in {len(layout.folders):,} folders of people"
     if layout.left_out:
+        count = len(layout.left_out)
         return (
-            f"it holds {len(layout.left_out):,} images and no folder of a person; put each "
-            f"person's images into a folder that has the person's name"
+            f"it holds {count:,} image{'s' * (count > 1)} and no folder of a person; put each "
+            "person's images into a folder that has the person's name"
         )
     if not names:
         return "it is empty"
-    first = (layout.others or names)[0]
+    others = layout.others or names
     return (
-        f"it holds no image, and {len(names):,} other file{'s' * (len(names) > 1)} (first {first})"
+        f"it holds no image ({', '.join(SUFFIXES)}), and {len(others):,} other "
+        f"file{'s' * (len(others) > 1)}: {kinds_of(others)}"
     )
+
+
+def _archive(source: Source, names: Sequence[str]) -> str:
+    """Return what to do with an archive among the files of a source, if there is one."""
+    found = next((name for name in names if name.lower().endswith(_ARCHIVES)), "")
+    if not found:
+        return ""
+    can_be_given = isinstance(source, FolderSource) and found.lower().endswith(".zip")
+    return (
+        f"it holds {found}: {'give that' if can_be_given else 'unpack that and give its folder'}"
+    )
+
+
+def _people_above(source: Source) -> Path | None:
+    """Return the folder that the given one is in, if that looks like people's folders."""
+    if not isinstance(source, FolderSource):
+        return None
+    above = source.root.absolute().parent
+    beside = [one for one in cfp_root.inside(above) if not is_litter(one.name)][:_LOOKED_AT]
+    people = [one for one in beside if any(map(_is_image, cfp_root.inside(one)))]
+    return above if len(people) > 1 and 2 * len(people) >= len(beside) else None
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES
