@@ -18,16 +18,13 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy.special import expit
 
-from facesiam import cli, files
+from facesiam import cli
 from facesiam.config import TrialConfig
 from facesiam.config.settings import positive, random_seed
-from facesiam.data import alignment, packing
+from facesiam.data import input_images
 from facesiam.data.dataset import Pairs
-from facesiam.data.geometry import GEOMETRIES, decode
-from facesiam.data.preparation import prepare
-from facesiam.data.text_files import text_of
-from facesiam.data.zip_members import MAX_MEMBER
-from facesiam.errors import DataError, FileError, WeightsError, reason
+from facesiam.data.preparation import prepare_known
+from facesiam.errors import DataError, WeightsError, reason
 from facesiam.evaluation.metrics import accuracy, wilson
 from facesiam.evaluation.predict import log_odds, predict
 from facesiam.nets.checkpoint import load_model
@@ -107,7 +104,7 @@ def predict_files(net: SiameseNet, config: TrialConfig, first: Path, second: Pat
     Raises:
         DataError: a file is missing or is no image.
     """
-    left, right = (_fitted(path, config) for path in (first, second))
+    left, right = (input_images.of_file(path, config.packing) for path in (first, second))
     one, other, unknown = (np.array([n]) for n in (0, 1, 0))
     pair = Pairs(one, other, unknown, None)
     same = predict(net, config, np.stack([np.asarray(left), np.asarray(right)]), pair)
@@ -123,13 +120,7 @@ def predict_test_pairs(
         DataError: no data, or other data than the net was trained on, whose test people it may
             have seen.
     """
-    data = prepare(options.data, [])  # packs nothing yet: it may be refused
-    if trained_on not in (None, data.key):
-        raise DataError(
-            f"{data.source}: not the data that {options.weights} was trained on (content "
-            f"{data.key[:12]}, the weights say {str(trained_on)[:12]}); give that with --data"
-        )
-    data = prepare(options.data, [config.packing])
+    data = prepare_known(options.data, config.packing, trained_on, Path(options.weights))
     pairs = data.pairs_of(config, "test")
     pixels = data.pixels(config.packing)
     odds = log_odds(net, config, pixels, pairs)
@@ -185,29 +176,6 @@ def draw(title: str, rows: list[list[Prediction]]) -> Image.Image:
 def _shown(image: Image.Image) -> Image.Image:
     """Return a packed image in the size in which it is drawn."""
     return image if image.width == SIDE else image.resize((SIDE, SIDE))
-
-
-def _fitted(path: Path, config: TrialConfig) -> Image.Image:
-    """Bring an image file to a square as the net's training images were."""
-    geometry, side = config.packing
-    content = files.read_bytes(path, MAX_MEMBER)
-    try:
-        image = decode(content, side)
-    except ValueError as error:
-        raise DataError(f"{path}: not an image that can be read ({error})") from None
-    if geometry != "aligned":
-        return GEOMETRIES[geometry](image, side)
-    file = path.with_suffix(".txt")
-    try:
-        text = text_of(files.read_bytes(file, MAX_MEMBER))
-    except FileError as error:
-        raise DataError(
-            f"{error}; the net was trained on aligned faces, so it needs the image's 30 "
-            "landmarks, as CFP has them, in a .txt beside it"
-        ) from None
-    landmarks = alignment.parse(text, str(file))
-    frontal = alignment.is_frontal(landmarks)
-    return packing.align_decoded(image, content, landmarks, frontal, side)
 
 
 def _parser() -> argparse.ArgumentParser:

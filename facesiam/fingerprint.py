@@ -36,6 +36,7 @@ EXCLUDED = {
     "data/download": "fetches files, whose content is in the key",
     "data/fetched_files": "copies files, whose content is in the key; blank images are only timed",
     "data/formats/cfp_root": "finds the dataset's folder",
+    "data/input_images": "prepares images that are predicted, not trained on or tested",
     "data/inspection": "reports on a dataset",
     "data/progress": "a progress bar",
     "data/synthetic": "draws images, whose content is in the key",

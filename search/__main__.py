@@ -20,7 +20,9 @@ COMMANDS = {
     "replay": ("search.replay", "try pruning rules on recorded runs"),
     "space": ("search.space", "check space files, print their schema"),
     "data": ("facesiam.data", "download or check the CFP dataset"),
-    "demo": ("facesiam.demo", "verify faces with a net that is trained here"),
+    "demo": ("facesiam.demo", "a picture of pairs with what a net says of them"),
+    "verify": ("facesiam.verify", "say whether images show the same person"),
+    "export": ("facesiam.export", "write a net as ONNX and safetensors, with a model card"),
 }
 """By name the module of a command, and what it does."""
 

@@ -16,7 +16,19 @@ from setuptools import find_namespace_packages
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 VERSION = PYPROJECT["project"]["version"]
-COMMANDS = ["run", "results", "retrain", "report", "replay", "space", "data", "demo"]
+COMMANDS = [
+    "run",
+    "results",
+    "retrain",
+    "compare",
+    "report",
+    "replay",
+    "space",
+    "data",
+    "demo",
+    "verify",
+    "export",
+]
 PACKAGES = ("search", "facesiam")
 
 

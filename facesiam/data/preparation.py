@@ -84,6 +84,30 @@ def prepare(
     return FaceData(folder, spec)
 
 
+def prepare_known(
+    spec: str | None, packing: Packing, key: str | None, weights: Path, format: str | None = None
+) -> FaceData:
+    """Prepare the data that weights were trained on, as ``prepare``.
+
+    Args:
+        spec: as for ``prepare``.
+        packing: that will be asked for.
+        key: of the data, as the weights have it; None: not known, any data is taken.
+        weights: their path, for the error.
+        format: as for ``prepare``.
+
+    Raises:
+        DataError: as ``prepare``, or it is other data, whose test people the net may have seen.
+    """
+    data = prepare(spec, [], format=format)  # packs nothing yet: it may be refused
+    if key not in (None, data.key):
+        raise DataError(
+            f"{data.source}: not the data that {weights} was trained on (content "
+            f"{data.key[:12]}, the weights say {str(key)[:12]}); give that with --data"
+        )
+    return prepare(spec, [packing], format=format)
+
+
 def is_packed(folder: Path, packings: Iterable[Packing]) -> bool:
     """Return whether a packed folder is there and intact; reads all of it."""
     return all(

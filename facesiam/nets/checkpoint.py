@@ -39,8 +39,14 @@ def save_model(
     save_atomically(model_file(weights, config, **info), path)
 
 
-def load_model(path: str | Path) -> tuple[SiameseNet, TrialConfig, dict[str, Any]]:
+def load_model(
+    path: str | Path, dtype: torch.dtype | None = None
+) -> tuple[SiameseNet, TrialConfig, dict[str, Any]]:
     """Read a file of ``save_model``.
+
+    Args:
+        path: the file.
+        dtype: of the layers; None: as the settings say.
 
     Returns:
         The net in evaluation mode, on the GPU where there is one; its settings; the other entries.
@@ -49,7 +55,13 @@ def load_model(path: str | Path) -> tuple[SiameseNet, TrialConfig, dict[str, Any
         WeightsError: no such file, a damaged one, code in it, not written by this project, or
             its net is of a plugin that was not loaded.
     """
-    state = read_weights(Path(path))
+    return model_of(path, read_weights(Path(path)), dtype)
+
+
+def model_of(
+    path: str | Path, state: Any, dtype: torch.dtype | None = None
+) -> tuple[SiameseNet, TrialConfig, dict[str, Any]]:
+    """Return what ``load_model`` does, of what `path` holds: the entries of ``model_file``."""
     if not isinstance(state, dict) or not {"config", "model"} <= state.keys():
         raise WeightsError(f"{path}: not a model file of facesiam (it lacks config and model)")
     _declare_plugins(path, state.pop("plugins", []))
@@ -70,7 +82,7 @@ def load_model(path: str | Path) -> tuple[SiameseNet, TrialConfig, dict[str, Any
         said = " ".join(str(error).split())
         raise WeightsError(f"{path}: weights and settings disagree ({said})") from None
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    compute_in(net, dtype_of(config, device))
+    compute_in(net, dtype or dtype_of(config, device))
     return net.to(device, memory_format=torch.channels_last).eval(), config, state  # type: ignore[call-overload]
 
 

@@ -1,0 +1,1 @@
+"""Export of a trained net for use elsewhere: ONNX, safetensors, thresholds and a model card."""

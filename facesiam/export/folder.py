@@ -1,0 +1,133 @@
+"""An exported folder, and the other places that a trained net is loaded from.
+
+These are a file of weights, a run folder or one below it, and a folder of ``facesiam.export``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from facesiam import files
+from facesiam.config import TrialConfig
+from facesiam.errors import FileError, WeightsError
+from facesiam.nets.checkpoint import load_model, model_of
+from facesiam.nets.siamese import SiameseNet
+from facesiam.nets.weight_files import not_finite, read_weights
+
+EMBEDDER, VERDICT, MODEL = "embedder.onnx", "verdict.onnx", "model.safetensors"
+SETTINGS, PREPROCESS, THRESHOLDS = "config.json", "preprocess.json", "thresholds.json"
+CARD = "README.md"
+TRAINED = ("retrain/*/seed-*/weights.pt", "weights/*.pt")
+"""Weights in a run folder: of trials that were trained again, else those that the search kept."""
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A trained net with what is known of it."""
+
+    path: Path
+    """The file of weights, or the exported folder."""
+    net: SiameseNet
+    """In evaluation mode and fp32, on the GPU where there is one."""
+    config: TrialConfig
+    info: Mapping[str, Any]
+    """The `epoch`, its `val_acc`, and `data`, the key of the data that it was trained on."""
+    thresholds: Mapping[float, float]
+    """By false-accept rate on validation pairs the threshold of the scores; empty: none stored."""
+
+
+def load(place: str | Path) -> Stored:
+    """Load a trained net in fp32, in which its ONNX files compute as well.
+
+    Args:
+        place: a file of weights, an exported folder, or a run folder; of several nets in a run
+            that with the highest validation accuracy.
+
+    Raises:
+        WeightsError: there is none, or it cannot be used.
+    """
+    path = Path(place).expanduser()
+    try:
+        if files.is_dir(path) and not files.is_file(path / SETTINGS):
+            path = best_weights(path)
+        exported = files.is_dir(path)
+        net, config, info = _exported(path) if exported else load_model(path, torch.float32)
+        thresholds = _thresholds(path / THRESHOLDS) if exported else _tested(path, net)
+    except FileError as error:
+        raise WeightsError(str(error)) from None
+    if name := not_finite(net.state_dict()):
+        raise WeightsError(
+            f"{path}: {name} holds NaN or infinity, as of a trial that diverged; such a net "
+            "predicts nothing"
+        )
+    return Stored(path, net, config, info, thresholds)
+
+
+def best_weights(run: Path) -> Path:
+    """Return the file of weights in a folder with the highest validation accuracy.
+
+    Of a run folder those of ``search.retrain`` are taken, where there are any.
+
+    Raises:
+        WeightsError: there is none, or one cannot be read.
+    """
+    if files.is_file(run / "weights.pt"):
+        return run / "weights.pt"
+    for pattern in TRAINED:
+        found = sorted(run.glob(pattern))
+        if len(found) == 1:
+            return found[0]
+        if found:
+            return max(found, key=_validated)
+    there = ", ".join(sorted(path.name for path in run.iterdir())[:_SHOWN]) or "nothing"
+    raise WeightsError(
+        f"{run}: holds no weights ({' or '.join(TRAINED)}) and is not an exported folder, which "
+        f"has a {SETTINGS}; it holds {there}"
+    )
+
+
+def _validated(file: Path) -> float:
+    state = read_weights(file)
+    known = state.get("val_acc") if isinstance(state, dict) else None
+    if not isinstance(known, int | float) or math.isnan(known):
+        raise WeightsError(f"{file}: does not say how it validated; give the file to use")
+    return float(known)
+
+
+def _exported(folder: Path) -> tuple[SiameseNet, TrialConfig, dict[str, Any]]:
+    """Return what ``load_model`` does, of an exported folder."""
+    if not files.is_file(folder / MODEL):
+        raise WeightsError(
+            f"{folder}: has no {MODEL}, as it was exported with --onnx alone; export it with "
+            "--safetensors too, or use its ONNX files with onnxruntime"
+        )
+    noted = files.read_json(folder / SETTINGS)
+    if not isinstance(noted, dict):
+        raise WeightsError(f"{folder / SETTINGS}: not the settings of an exported net")
+    return model_of(folder, {**noted, "model": read_weights(folder / MODEL)}, torch.float32)
+
+
+def _thresholds(file: Path, rows: str = "rows") -> dict[float, float]:
+    """Return the thresholds by false-accept rate in a JSON file; none where it has none."""
+    if not files.is_file(file):
+        return {}
+    noted = files.read_json(file)
+    try:
+        return {float(row["asked"]): float(row["threshold"]) for row in noted.get(rows, ())}
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise WeightsError(f"{file}: its thresholds ({rows}) cannot be read") from None
+
+
+def _tested(weights: Path, net: SiameseNet) -> dict[float, float]:
+    """Return the thresholds that ``search.retrain --far`` left beside weights, as scores."""
+    of_log_odds = _thresholds(weights.with_name("test.json"), "at_far")
+    odds = torch.tensor(list(of_log_odds.values()), dtype=torch.float64)
+    scores = net.scores(torch.stack([odds / 2, -odds / 2], 1))
+    return dict(zip(of_log_odds, scores.tolist(), strict=True))

@@ -1,0 +1,257 @@
+"""Verify faces: are two images, or the pairs of a table, the same person?
+
+A and B are two image files. With --csv, a table with the columns left,right and, where it is
+known, same is judged, and a table of scores written. With --pairs, the net as it is is tested on a
+dataset that lists pairs, by the ten-fold accuracy of LFW. Images are cropped faces: there is no
+face detector.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facesiam import cli, files
+from facesiam.config.settings import rate
+from facesiam.data.archive import FolderSource
+from facesiam.data.formats import FORMATS, pairs, tables
+from facesiam.data.formats.tables import Columns
+from facesiam.data.preparation import prepare
+from facesiam.data.problems import Problem, listed
+from facesiam.errors import DataError, reason
+from facesiam.evaluation.fixed_folds import fixed_folds
+from facesiam.evaluation.metrics import wilson
+from facesiam.evaluation.thresholds import Judged, rates_at
+from facesiam.export import folder
+from facesiam.plugins import loading
+from facesiam.verifier import Comparison, Verifier
+
+TABLE = Columns(
+    ("left", "right"), ("same", *pairs.COLUMNS.optional), dict(pairs.COLUMNS.other_names)
+)
+SCORES = ("left", "right", "same_person", "score", "probability", "same")
+"""Columns of the table that is written."""
+FOLDED = {
+    "accuracy": "accuracy",
+    "tpr_at_fpr_1e-2": "true accepts at 1 % false accepts",
+    "fpr_1e-2": "false accepts there",
+    "tpr_at_fpr_1e-3": "true accepts at 0.1 % false accepts",
+    "fpr_1e-3": "false accepts there",
+}
+"""The figures of the ten folds, as they are printed."""
+_AT_ONCE = 1024
+
+
+@dataclass(frozen=True)
+class Table:
+    """The P pairs of a table of images."""
+
+    left: list[str]
+    right: list[str]
+    same: list[bool | None]
+    """Whether it is one person; None where the table does not say."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; return its exit code: 0 done, 2 wrong input."""
+    options = _parser().parse_args(argv)
+    return cli.run(lambda: _main(options))
+
+
+def _main(options: argparse.Namespace) -> int:
+    asked = (bool(options.images), options.csv is not None, options.pairs is not None)
+    if sum(asked) != 1 or len(options.images) not in (0, 2):
+        raise DataError("give two images, or --csv FILE, or --pairs DATA")
+    for name, whose, needed in (
+        ("folder", "csv", options.csv),
+        ("format", "pairs", options.pairs),
+    ):
+        if getattr(options, name) and not needed:
+            raise DataError(f"--{name} goes with --{whose}")
+    if options.pairs and options.far:
+        raise DataError("--far: not with --pairs, whose folds have thresholds each")
+    loading.load_all(options.plugin)
+    stored = folder.load(options.weights)
+    if options.pairs:
+        data = prepare(options.pairs, [stored.config.packing], format=options.format)
+        known = stored.info.get("data")
+        for line in folds_told(fixed_folds(stored.net, stored.config, data, known)):
+            cli.show(line)
+        return 0
+    verifier = Verifier(stored.net, stored.config, stored.thresholds, str(stored.path))
+    verifier.threshold(options.far)  # refused before anything is computed
+    if options.images:
+        one, other = options.images
+        cli.show(told(verifier.compare(one, other, options.far), verifier, options.far))
+        return 0
+    table = read(options.csv)
+    root = Path(options.folder).expanduser() if options.folder else options.csv.parent
+    judged = judge(verifier, table, root, options.far)
+    try:
+        files.write_text(options.out, _scores(table, judged))
+    except OSError as error:
+        raise DataError(f"--out {options.out}: cannot be written ({reason(error)})") from None
+    for line in rates(verifier, table, judged, options.far):
+        cli.show(line)
+    cli.show(f"wrote {options.out}")
+    return 0
+
+
+def told(found: Comparison, verifier: Verifier, far: float | None) -> str:
+    """Return the answer for one pair in a line."""
+    answer = "the same person" if found.same else "NOT the same person"
+    return (
+        f"{answer}: score {found.score:.4f}, probability of the same {found.probability:.4f}, "
+        f"threshold {verifier.own_threshold if far is None else verifier.threshold(far):.4f}"
+        + ("" if far is None else f" (of a false-accept rate of {far:g} on validation pairs)")
+    )
+
+
+def read(file: Path) -> Table:
+    """Read a table of pairs.
+
+    Raises:
+        DataError: it cannot be read, a column is missing, or a cell is wrong; names the line.
+    """
+    table = tables.read(FolderSource(file, file.parent), file.name, TABLE)
+    problems = list(table.problems)
+    same = []
+    for row, cell in enumerate(table.column("same")):
+        same.append(pairs.SAME.get(cell.lower()))
+        if cell and same[-1] is None:
+            said = f"same {cell[:40]!r} is neither 1 (true, same) nor 0 (false, different)"
+            problems.append(Problem("same", f"{table.place(row)}: {said}"))
+        for end in ("left", "right"):
+            if not table.column(end)[row]:
+                problems.append(Problem(end, f"{table.place(row)}: no image in {end}"))
+    if problems:
+        raise DataError(listed(str(file), problems))
+    left, right = (
+        [name.replace("\\", "/") for name in table.column(end)] for end in ("left", "right")
+    )
+    return Table(left, right, same)
+
+
+def judge(verifier: Verifier, table: Table, root: Path, far: float | None) -> Comparison:
+    """Compare every pair of a table; each image is read once.
+
+    Raises:
+        DataError: images are missing, with their number and the first, or one is no image.
+    """
+    names = sorted({*table.left, *table.right})
+    missing = [name for name in names if not files.is_file(root / name)]
+    if missing:
+        more = f", and {len(missing) - 1:,} more of {len(names):,}" if missing[1:] else ""
+        raise DataError(f"{root / missing[0]}: no such file{more}")
+    features = verifier.embed([root / name for name in names])
+    place = {name: at for at, name in enumerate(names)}
+    left, right = (np.array([place[name] for name in ends]) for ends in (table.left, table.right))
+    parts = [
+        verifier.compare_embedded(
+            features[left[at : at + _AT_ONCE]], features[right[at : at + _AT_ONCE]], far
+        )
+        for at in range(0, len(left), _AT_ONCE)
+    ]
+    return Comparison(
+        np.concatenate([part.score for part in parts]),
+        np.concatenate([part.probability for part in parts]),
+        np.concatenate([part.same for part in parts]),
+    )
+
+
+def rates(verifier: Verifier, table: Table, judged: Comparison, far: float | None) -> list[str]:
+    """Return the accuracy and the rates of the pairs of which the truth is known, a line each."""
+    known = [at for at, same in enumerate(table.same) if same is not None]
+    if not known:
+        return []
+    truth = np.array([table.same[at] for at in known])
+    said, score = np.asarray(judged.same)[known], np.asarray(judged.score)[known]
+    distinct = _distinct(table, known)
+    n, right = len(np.unique(distinct)), float((said == truth).mean())
+    low, high = wilson(round(right * n), n)
+    lines = [f"accuracy {_share(right, low, high)}, n {n:,}"]
+    threshold = verifier.own_threshold if far is None else verifier.threshold(far)
+    assert threshold is not None
+    found = rates_at(Judged(score, np.where(truth, 0, 1), distinct), threshold)
+    for what, share in zip(("false accepts", "true accepts"), found, strict=True):
+        if share["n"]:
+            shown = _share(share["value"], share["low"], share["high"])
+            lines.append(f"{what} {shown}, n {share['n']:,}")
+    return lines
+
+
+def folds_told(found: Mapping[str, Any]) -> list[str]:
+    """Return what ``fixed_folds`` found, a line each."""
+    lines = [f"{found['pairs']:,} pairs, mean ± standard deviation over the ten folds"]
+    for name, title in FOLDED.items():
+        mean, std = found[name]["mean"], found[name]["std"]
+        lines.append(f"{title} {100 * mean:.2f} ± {100 * std:.2f} %")
+    for name, title in (("auc", "AUC"), ("eer", "equal error rate")):
+        whole = found[name]
+        lines.append(f"{title} of all pairs {_share(whole['value'], whole['low'], whole['high'])}")
+    return [*lines, *found["notes"]]
+
+
+def _distinct(table: Table, rows: Sequence[int]) -> NDArray[np.int64]:
+    """Return a number for each pair, the same for the same two paths in any order."""
+    numbers: dict[frozenset[str], int] = {}
+    ends = (frozenset((table.left[at], table.right[at])) for at in rows)
+    return np.array([numbers.setdefault(pair, len(numbers)) for pair in ends])
+
+
+def _share(value: float, low: float, high: float) -> str:
+    return f"{100 * value:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def _scores(table: Table, judged: Comparison) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(SCORES)
+    found = [np.asarray(part).tolist() for part in (judged.score, judged.probability, judged.same)]
+    truth = ["" if same is None else int(same) for same in table.same]
+    rows = zip(table.left, table.right, truth, found[0], found[1], map(int, found[2]), strict=True)
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = cli.Parser(prog=cli.program("facesiam.verify"), description=__doc__)
+    parser.add_argument(
+        "weights",
+        metavar="WEIGHTS",
+        help="file of weights, run folder, or folder that facesiam.export wrote",
+    )
+    parser.add_argument("images", nargs="*", metavar="A B", help="two image files")
+    parser.add_argument(
+        "--far",
+        type=rate,
+        metavar="RATE",
+        help="use the threshold of this false-accept rate on validation pairs, such as 1e-3; an "
+        "export with --data stores those of 1e-1, 1e-2 and 1e-3",
+    )
+    parser.add_argument(
+        "--pairs",
+        metavar="DATA",
+        help="a dataset that lists pairs (LFW, a CSV of pairs, an insightface .bin, CFP)",
+    )
+    parser.add_argument("--format", choices=FORMATS, metavar="NAME", help="what it is read as")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="table: left,right[,same]")
+    parser.add_argument("--folder", metavar="DIR", help="of its images (the table's own)")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", default=Path("scores.csv"), help="(scores.csv)"
+    )
+    loading.add_option(parser)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

