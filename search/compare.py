@@ -198,7 +198,7 @@ def _record(
     return {
         **sides,
         "protocol": a.protocol or b.protocol,
-        "data": a.data or b.data,
+        "data": a.data if a.data == b.data else None,
         "n": compared.n,
         "only_a": compared.only_a,
         "only_b": compared.only_b,

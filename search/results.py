@@ -98,7 +98,10 @@ def _show_trials(run: Path, options: argparse.Namespace) -> None:
     if options.json:
         print(shown.to_json(orient="records", indent=2, double_precision=15))
     else:
-        parts = [table(trials, options.top, _terminal_width()), rule_audit.text(rules)]
+        parts = [
+            table(trials, options.top, _terminal_width(), ranked_trials.ranking(run)),
+            rule_audit.text(rules),
+        ]
         cli.show("\n\n".join(part for part in parts if part))
 
 

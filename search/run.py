@@ -235,7 +235,7 @@ def _show_results(search: Search, console: Console) -> None:
     run = search.setup.run
     if known := read_trials(run):
         trials, _ = ranked_trials.load(run)
-        _say(console, table(trials, 20))
+        _say(console, table(trials, 20, ranking=ranked_trials.ranking(run)))
         if text := rule_audit.text(rule_audit.record(trials, rule_audit.planned(run, trials))):
             _say(console, f"\n{text}\n")
     else:

@@ -68,6 +68,7 @@ def ensemble(
         "val_acc": accuracy(own["val"], pairs["val"].label),
         **verification(own["test"], pairs["test"].label, distinct=data.distinct(pairs["test"])),
         "ties": ties(own["test"], pairs["test"].label),
+        "same": float((pairs["test"].label == 0).mean()),
         "data": data.key,
     }
     if far:

@@ -81,6 +81,7 @@ def test(
         "val_acc": val_acc,
         **verification(odds, pairs.label, config.seed, data.distinct(pairs)),
         "ties": ties(odds, pairs.label),
+        "same": float((pairs.label == 0).mean()),
         "config": config.to_dict(),
         "data": data.key,
         "trainer": trainer_version(),

@@ -43,7 +43,8 @@ class KeptTest:
 
     def command(self, *more: str) -> str:
         """Return the search.retrain command of this trial or ensemble, with more options."""
-        folder = self.scores.absolute().parent  # RUN/retrain/TRIAL/seed-S
+        given = self.scores  # RUN/retrain/TRIAL/seed-S/scores.csv
+        folder = given.parent if len(given.parts) > 4 else given.absolute().parent
         trial = folder.parent
         retrain = trial.parent
         return retrain_command(retrain.parent, trial.name, *more)

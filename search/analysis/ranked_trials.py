@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from facesiam.config import SETTINGS
 from facesiam.evaluation.metrics import wilson
 from facesiam.evaluation.right_pairs import unpack
-from facesiam.files import atomic
+from facesiam.files import atomic, exists
 from facesiam.objective import Objective
 from search.analysis.mcnemar import PAIR_SETTINGS, McNemarResult, PairOutcomes, compare
 from search.runs import layout
@@ -41,6 +41,7 @@ MEASURED = {
     "control": "bool",
     "seconds": "float64",
 }
+DEFAULT_METRIC = Objective().metric
 WHOLE = {"epoch": "int64", "val_pairs": "int64", "updates": "Int64"}
 """Metrics that are whole numbers; older runs did not count their updates."""
 
@@ -67,6 +68,8 @@ def load(run: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     searched = layout.space(folder)
     epochs = _epochs_frame(measured, searched.metrics())
     own = [name for plugin in searched.plugins for name in plugin.metrics]
+    if searched.metric not in (*MEASURED, *own):
+        own.append(searched.metric)
     names = varied(searched, [line.get("settings") or {} for line in known.values()])
     rows = [
         {"trial": trial, "row": line.get("row"), **_settings_of(folder, trial, line, names)}
@@ -96,6 +99,31 @@ def choose(run: Path, trial: str | None, rank: int) -> str:
         most = int(trials["rank"].max()) if trials["rank"].notna().any() else 0
         raise RunError(f"{run}: no trial of rank {rank}; {most} trials have a rank")
     return str(ranked["trial"].iloc[0])
+
+
+class Ranking(NamedTuple):
+    """By what the trials of a run are ranked."""
+
+    metric: str = DEFAULT_METRIC
+    said: str = ""
+    """A sentence on it; "" where it is the default."""
+
+
+def ranking(run: str | Path) -> Ranking:
+    """Return by what a run ranks its trials, and why where that is not the default.
+
+    Raises:
+        RunError, SpaceError: as ``objective``, or the manifest is damaged.
+    """
+    folder = folder_of(run)
+    ranked_by = objective(folder)
+    if ranked_by.metric == DEFAULT_METRIC:
+        return Ranking()
+    noted = layout.manifest(folder) if exists(folder / layout.MANIFEST) else {}
+    first = "largest" if ranked_by.maximizes else "smallest"
+    reason = noted.get("metric_reason") or "metric of the space file"
+    said = f"ranked by {ranked_by.metric}, the {first} first, not by {DEFAULT_METRIC}: {reason}"
+    return Ranking(ranked_by.metric, said)
 
 
 def objective(run: str | Path) -> Objective:

@@ -9,10 +9,12 @@ import pandas as pd
 
 from facesiam.config import SETTINGS
 from search.analysis.formatting import aligned, counted, grid, interval, percent, shown_value
+from search.analysis.ranked_trials import MEASURED, Ranking
 
 REASON = "stop reason"
 LEAST = 20
 """Columns of text that a stop reason needs to be read in."""
+BY_DEFAULT = Ranking()
 MARKS = {True: " ~", False: "", None: " ?"}
 """By whether a trial is like the best one; None: that is not known."""
 TESTED = (
@@ -27,28 +29,31 @@ WORDS = ("trial", "status", "val_acc, %", REASON)
 """Columns that read from the left; settings that are words do too."""
 
 
-def table(trials: pd.DataFrame, top: int | None = None, width: int = 120) -> str:
+def table(
+    trials: pd.DataFrame, top: int | None = None, width: int = 120, ranking: Ranking = BY_DEFAULT
+) -> str:
     """Return the table as text, with the settings that are the same in every trial under it.
 
     Args:
         trials: of a run, ranked.
         top: how many are shown, from the best; None: all.
         width: columns of the terminal; a table that does not fit is wider.
+        ranking: by what they are ranked; another metric than the default has a column.
     """
     shown = trials if top is None else trials.head(top)
-    same, headers, cells = _columns(trials, shown)
+    same, headers, cells = _columns(trials, shown, ranking.metric)
     lines = [_laid_out(headers, cells, width)]
     if len(shown) < len(trials):
         more = counted(len(trials) - len(shown), "more trial")
         lines.append(f"{more}; --top {len(trials)} shows all")
-    return "\n".join([*lines, *_legend(shown, same)])
+    return "\n".join([*lines, *_legend(shown, same, ranking)])
 
 
-def markdown(trials: pd.DataFrame) -> str:
+def markdown(trials: pd.DataFrame, ranking: Ranking = BY_DEFAULT) -> str:
     """Return the table of all trials as Markdown, with the same notes under it."""
-    same, headers, cells = _columns(trials, trials)
+    same, headers, cells = _columns(trials, trials, ranking.metric)
     left = [_is_word(header) for header in headers]
-    return "\n\n".join([grid(headers, cells, left), *_legend(trials, same)])
+    return "\n\n".join([grid(headers, cells, left), *_legend(trials, same, ranking)])
 
 
 def differing(trials: pd.DataFrame) -> list[str]:
@@ -58,13 +63,14 @@ def differing(trials: pd.DataFrame) -> list[str]:
 
 
 def _columns(
-    trials: pd.DataFrame, shown: pd.DataFrame
+    trials: pd.DataFrame, shown: pd.DataFrame, metric: str
 ) -> tuple[dict[str, str], list[str], list[list[str]]]:
     """Return the settings that are the same in every trial, the headers, and a row per trial."""
     differ = differing(trials)
-    headers = ["rank", "trial", *differ, "val_acc, %", "best\nepoch", "train\nacc, %"]
+    more = [metric] if metric not in MEASURED else []
+    headers = ["rank", "trial", *differ, *more, "val_acc, %", "best\nepoch", "train\nacc, %"]
     headers += ["epochs\nrun", "status", "seconds", REASON]
-    cells = [_cells(row, differ) for row in shown.to_dict("records")]
+    cells = [_cells(row, [*differ, *more]) for row in shown.to_dict("records")]
     if not any(row[-1] for row in cells):
         headers, cells = headers[:-1], [row[:-1] for row in cells]
     alike = [name for name in trials if name in SETTINGS and name not in differ]
@@ -72,9 +78,9 @@ def _columns(
     return same, headers, cells
 
 
-def _legend(shown: pd.DataFrame, same: dict[str, str]) -> list[str]:
-    """Return the lines under a table: what ~ means, and the settings left out of it."""
-    lines, alike = [], shown["like_best"].iloc[1:]
+def _legend(shown: pd.DataFrame, same: dict[str, str], ranking: Ranking) -> list[str]:
+    """Return the lines under a table: the ranking, what ~ means, the settings left out of it."""
+    lines, alike = [ranking.said] if ranking.said else [], shown["like_best"].iloc[1:]
     if alike.fillna(False).any() or shown["best_p"].notna().any():
         lines.append(TESTED)
     if alike.isna().any():

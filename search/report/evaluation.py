@@ -29,6 +29,7 @@ from search.analysis.formatting import (
 )
 from search.report.figures import verification
 from search.report.report_data import Run
+from search.resources.validation import unbalanced
 from search.runs.json_files import read_folds
 
 MEASURES = ("accuracy", "auc", "eer")
@@ -177,6 +178,8 @@ def print_table(tested: list[dict[str, Any]]) -> None:
     first = tested[0]
     console.print(f"test split of {first['protocol']}, trial {first['trial']}, 95 % intervals")
     console.print(table)
+    if said := unbalanced(first["same"], "test"):
+        console.print(f"{said}: judge by AUC and EER")
     for row in tested:
         if row["ties"]:
             console.print(ties_note(row["ties"], row["accuracy"]["n"], f"seed {row['seed']}"))

@@ -13,7 +13,7 @@ from search.analysis import published, rule_audit, trial_table
 from search.analysis.effects import Effect, ablation_base, effects
 from search.analysis.formatting import NOTHING, grid, plain, shown_value
 from search.analysis.published import CLAIMS
-from search.analysis.ranked_trials import states
+from search.analysis.ranked_trials import ranking, states
 from search.report.report_data import Run
 
 TIME_CLAIM = (
@@ -108,9 +108,10 @@ def early_stopping(runs: Sequence[Run]) -> str:
 def ranked(runs: Sequence[Run]) -> str:
     """Return the ranked trials of every run."""
     if len(runs) == 1:
-        return trial_table.markdown(runs[0].trials)
+        return trial_table.markdown(runs[0].trials, ranking(runs[0].folder))
     return "\n\n".join(
-        f"### {run.folder.name}\n\n{trial_table.markdown(run.trials)}" for run in runs
+        f"### {run.folder.name}\n\n{trial_table.markdown(run.trials, ranking(run.folder))}"
+        for run in runs
     )
 
 

@@ -31,15 +31,27 @@ def with_metric(space: SearchSpace, data: FaceData) -> tuple[SearchSpace, str]:
     if space.metric_given or settings["protocol"] != "dataset-pairs":
         return space, ""
     pairs = _validation(settings, data)
-    share = float((pairs.label == 0).mean())
-    if UNBALANCED <= share <= 1 - UNBALANCED:
+    reason = unbalanced(float((pairs.label == 0).mean()), "validation")
+    if not reason:
         return space, ""
-    text = (
-        f"metric: val_auc, as {100 * share:.0f} % of the validation pairs are of one person, and "
-        f"a net that always gives one answer would have an accuracy of "
-        f"{100 * max(share, 1 - share):.0f} %; a space file's metric: decides otherwise"
+    text = f"metric: val_auc, as {reason}; a space file's metric: decides otherwise"
+    changed = replace(space, metric="val_auc", metric_given=True, metric_reason=reason, mode="max")
+    return changed, text
+
+
+def unbalanced(share: float, which: str) -> str:
+    """Return what accuracies of unbalanced pairs say, as a clause; "" of pairs in balance.
+
+    Args:
+        share: of the pairs that are of the same person.
+        which: pairs they are, such as ``test``.
+    """
+    if UNBALANCED <= share <= 1 - UNBALANCED:
+        return ""
+    return (
+        f"{100 * share:.0f} % of the {which} pairs are of one person, and a net that always gives "
+        f"one answer would have an accuracy of {100 * max(share, 1 - share):.0f} %"
     )
-    return replace(space, metric="val_auc", metric_given=True, mode="max"), text
 
 
 def precision(space: SearchSpace, data: FaceData) -> list[str]:

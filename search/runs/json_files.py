@@ -53,6 +53,7 @@ MANIFEST = {
     "finished": or_none(TEXT),
     "commit": or_none(TEXT),
     "command": FieldCheck(_command, "a command"),
+    "metric_reason": TEXT,
     "data": or_none(_OBJECT),
     "sessions": _SESSIONS,
 }
@@ -111,6 +112,8 @@ class Manifest(TypedDict, total=False):
     algorithm: str
     metric: str
     mode: str
+    metric_reason: str
+    """Why the metric is not the default, where the space file did not say it."""
     versions: dict[str, str]
     """Of Python and of the packages that numbers depend on."""
     commit: str | None

@@ -95,6 +95,7 @@ def _first(name: str, space: SearchSpace, data: FaceData, session: Session) -> M
         "algorithm": space.algorithm,
         "metric": space.metric,
         "mode": space.mode,
+        **({"metric_reason": space.metric_reason} if space.metric_reason else {}),
         "versions": versions(),
         "commit": session["commit"],
         "machine": machine(),

@@ -43,6 +43,8 @@ class SearchSpace:
     metric: str = "val_acc"
     metric_given: bool = field(default=True, compare=False)
     """Whether the file says it; else it is val_auc where the data's pairs are unbalanced."""
+    metric_reason: str = field(default="", compare=False)
+    """Why it is not the default, where no file says it."""
     mode: str = "max"
     prune: dict[str, Any] = field(default_factory=pruning)
     """Each of prune.RULE_OPTIONS by name: False, its options by name, or True where it has none;

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ranked_runs import epoch, three_trials, trial, write_run
 
-from search.analysis.trial_table import table
+from search.analysis import ranked_trials
+from search.analysis.trial_table import markdown, table
 from search.results import load
 
 
@@ -40,6 +42,31 @@ def test_table_in_the_terminal(run: Path) -> None:
     shorter = table(load(run)[0], top=1)
     assert "\n2 more trials; --top 3 shows all" in shorter and "~" not in shorter
     assert "\n1 more trial; --top 3 shows all" in table(load(run)[0], top=2)
+
+
+def test_the_table_says_by_what_it_ranks_where_that_is_not_the_accuracy(tmp_path: Path) -> None:
+    trials = [trial("0001", "stopped"), trial("0002", "stopped")]
+    epochs = [epoch("0001", 0, 0.9, val_auc=0.6), epoch("0002", 0, 0.8, val_auc=0.71234)]
+    run = write_run(tmp_path / "r", trials, epochs, metric="val_auc")
+    ranked = load(run)[0]
+    assert ranked["val_auc"].tolist() == [0.71234, 0.6] and list(ranked["trial"]) == [
+        "0002",
+        "0001",
+    ]
+    ranking = ranked_trials.ranking(run)
+    lines = table(ranked, ranking=ranking).splitlines()
+    assert "val_auc" in lines[0] + lines[1] and " 0.7123 " in lines[2]
+    said = "ranked by val_auc, the largest first, not by val_acc: "
+    assert f"{said}metric of the space file" in lines
+    noted = {"sessions": [{}], "metric_reason": "5 % of the pairs are of one person"}
+    (run / "manifest.json").write_text(json.dumps(noted))
+    page = markdown(ranked, ranked_trials.ranking(run))
+    assert f"{said}5 % of the pairs are of one person" in page and "| val_auc |" in page
+    least = write_run(tmp_path / "s", trials, epochs, metric="val_loss", mode="min")
+    assert ranked_trials.ranking(least).said.startswith("ranked by val_loss, the smallest first")
+    plain = write_run(tmp_path / "t", trials, epochs)
+    assert ranked_trials.ranking(plain) == ("val_acc", "") and "val_auc" not in load(plain)[0]
+    assert "ranked by" not in table(load(plain)[0], ranking=ranked_trials.ranking(plain))
 
 
 def test_a_long_reason_folds_and_keeps_every_word(tmp_path: Path) -> None:

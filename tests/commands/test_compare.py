@@ -279,3 +279,5 @@ def test_the_figures_of_a_fold_tell_the_data(
         (tmp_path / name / "fold.json").write_text(json.dumps({"data": key}))
         files.append(written(tmp_path / name / "scores-FF.csv", [("1", "2", 1, 3.0)]))
     assert "tested on other data (content one and two)" in refused(capsys, *files)
+    (tmp_path / "b" / "fold.json").unlink()
+    assert record(capsys, *files)["data"] is None  # of one of them it is not known

@@ -23,11 +23,13 @@ from facesiam.config import TrialConfig
 from facesiam.data.dataset import FaceData, cache_root
 from facesiam.device import reproducibility
 from facesiam.device.hardware import precision_of
+from facesiam.evaluation.metrics import METRICS
 from facesiam.evaluation.predict import predict
 from facesiam.nets.checkpoint import load_model, save_model
 from facesiam.nets.siamese import build
 from facesiam.trainable import FaceTrial
 from facesiam.training.loop import Training
+from search.report import evaluation
 from search.report.page import report
 from search.retrain import seeds
 from search.retrain.__main__ import main
@@ -276,6 +278,18 @@ def test_other_protocols_and_the_report_on_them(
     page = report([run]).read_text()
     assert "| 0002 | cfp-pairs | 0 |" in page and "| 0002 | frontal-triplets | 0 |" in page
     assert "(roc-0002.png)" in page and (run / "report" / "roc-0002.png").stat().st_size > 10_000
+
+
+def test_unbalanced_test_pairs_are_said(capsys: pytest.CaptureFixture[str]) -> None:
+    figures = {name: {"value": 0.5, "low": 0.4, "high": 0.6, "n": 9} for name in METRICS}
+    row = figures | {"protocol": "dataset-pairs", "trial": "0001", "seed": 0, "epoch": 1}
+    row |= {"val_acc": 0.9, "ties": 0}
+    said = "20 % of the test pairs are of one person, and a net that always gives one answer would"
+    for same, told in ((0.2, True), (0.4, False), (0.6, False), (0.8, True)):
+        evaluation.print_table([row | {"same": same}])
+        out = capsys.readouterr().out
+        assert (said.replace("20", f"{100 * same:.0f}") in out) == told
+        assert ("have an accuracy of 80 %: judge by AUC and EER" in out) == told
 
 
 def test_rates_at_the_thresholds_for_false_accepts_are_printed(

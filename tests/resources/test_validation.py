@@ -48,6 +48,8 @@ def test_pairs_out_of_balance_are_ranked_by_auc(
     assert (found.metric, found.mode) == (metric, "max")
     assert said.startswith(f"metric: val_auc, as {same} % of the") == (metric == "val_auc")
     assert f"{found.dump()}".count(f"metric: {metric}") == 1
+    reason = f"{same} % of the validation pairs are of one person, and a net that always gives one"
+    assert (reason in found.metric_reason) == (reason in said) == (metric == "val_auc")
 
 
 def test_a_file_that_says_its_metric_and_balanced_protocols_keep_it(tmp_path: Path) -> None:
