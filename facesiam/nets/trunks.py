@@ -236,6 +236,7 @@ def _without_values(trunk: Trunk) -> nn.Module:
             return trunk.make().to("meta")
 
 
+@functools.cache
 def last_layer(trunk: Trunk) -> str:
     """Return the name of the classifier's layer that gives the classes."""
     return _last_layer(_without_values(trunk))
