@@ -55,7 +55,7 @@ def around(source: Source) -> Path | None:
     """Return the CFP dataset that a folder is in, one folder up or two; None: it is in none."""
     if not isinstance(source, FolderSource):
         return None
-    above = source.root.absolute().parents[:2]
+    above = tuple(source.root.absolute().parents)[:2]
     return next((folder for folder in above if len(parts_of(folder)) == 2), None)
 
 
