@@ -24,17 +24,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from builders import LETTERBOX, SQUEEZE
-from nodes import Cluster, Node, s3_server
+from machines import Machines
+from nodes import Node
 
 from facesiam.config.settings import positive
-from facesiam.data.preparation import prepare
-from facesiam.data.synthetic.writer import draw
 from search.runs.journal import read_events
 from search.runs.line_format import EPOCHS, TRIALS
 from search.runs.mirror import folder_for
-
-ROOT = Path(__file__).parents[2]
 
 SPACE = """
 fixed: {{image_size: 64, hidden: 16, batch_size: 4, precision: fp32, join: difference, epochs: 6}}
@@ -50,78 +46,44 @@ MOST_SECONDS = 900
 
 
 class Soak:
-    """A search on a cluster in which things die.
+    """A search on these machines in which things die.
 
     Args:
-        folder: for everything.
+        machines: where it runs.
+        folder: for the run and the driver's log.
         trials: of the search.
         seed: of what dies, and when.
         storage: folder or s3.
-        cores: of each worker.
         lines: of the journal, the most between two deaths.
-        faces: a folder in the CFP layout, packed into ``cache`` beside it; None: drawn here.
     """
 
     def __init__(
         self,
+        machines: Machines,
         folder: Path,
         trials: int,
         seed: int,
         storage: str = "folder",
-        cores: int = 1,
         lines: int = 8,
-        faces: Path | None = None,
     ) -> None:
-        self.folder, self.rng, self.cores = folder, random.Random(seed), cores
-        self.trials, self.lines = trials, lines
-        self.faces = faces or draw(
-            folder / "drawn", people=20, frontal=6, profile=2, seed=3, progress=False
-        )
-        self.cache = self.faces.parent / "cache"
-        prepare(str(self.faces), [SQUEEZE, LETTERBOX], cache=self.cache, progress=False)
+        self.machines, self.folder, self.rng = machines, folder, random.Random(seed)
+        self.trials, self.storage, self.lines = trials, storage, lines
         self.space = folder / "soak.yaml"
         self.space.write_text(SPACE.format(trials=trials))
-        hidden = [ROOT / "search", ROOT / "facesiam", self.cache]
-        self.cluster = Cluster(folder / "nodes", hidden=hidden)
-        # Its machines have homes of their own, so no token; the driver may have one.
-        self.environment = os.environ | {
-            "FACESIAM_CACHE": str(self.cache),
-            "RAY_AUTH_MODE": "disabled",
-        }
-        self.extra: dict[str, str] = {}
-        self.storage, self.url = storage, ""
-        self.workers: list[Node] = []
+        self.url = machines.url.replace("?", f"/{folder.name}?") if storage == "s3" else ""
         self.killed: Counter[str] = Counter()
         self.log = folder / "driver.log"
         self.seconds = 0.0
-
-    def __enter__(self) -> Soak:
-        self.cluster.__enter__()
-        try:
-            if self.storage == "s3":
-                self.cluster.head()
-                url, self.extra = s3_server(self.cluster, self.folder)
-                self.url = url.replace("?", "/runs?")
-                self.environment |= self.extra
-            else:
-                self.cluster.head()
-            for _ in range(2):
-                self.workers.append(self._machine())
-            self.cluster.wait_for(3, 60)
-        except BaseException:
-            self.cluster.close()
-            raise
-        return self
-
-    def __exit__(self, *of_an_error: object) -> None:
-        self.cluster.__exit__(*of_an_error)
 
     @property
     def run(self) -> Path:
         """The run's folder, on the driver's machine."""
         if not self.url:
             return self.folder / "runs" / "soak"
-        was, os.environ["FACESIAM_CACHE"] = os.environ.get("FACESIAM_CACHE"), str(self.cache)
+        was, os.environ["FACESIAM_CACHE"] = (
+            os.environ.get("FACESIAM_CACHE"),
+            str(self.machines.cache),
+        )
         try:
             return folder_for(self.url.replace("?", "/soak?"))
         finally:
@@ -149,9 +111,6 @@ class Soak:
             driver.wait()
             self.seconds = time.monotonic() - began
 
-    def _machine(self) -> Node:
-        return self.cluster.worker(cpus=self.cores, env=self.extra or None)
-
     def start(self) -> subprocess.Popen[Any]:
         """Start the driver, with --resume where there is a run already."""
         command = [
@@ -160,19 +119,19 @@ class Soak:
             "search.run",
             str(self.space),
             "--data",
-            str(self.faces),
+            str(self.machines.faces),
             "--out",
             self.url or str(self.folder / "runs"),
             "--address",
-            self.cluster.address,
+            self.machines.cluster.address,
             "--cpus",
             "1",
         ]
         if (self.run / "manifest.json").exists():
             command.append("--resume")
         with self.log.open("ab") as log:
-            return self.cluster.run(
-                command, env=self.environment, cwd=self.folder, stdout=log, stderr=log
+            return self.machines.cluster.run(
+                command, env=self.machines.environment, cwd=self.folder, stdout=log, stderr=log
             )
 
     def wait_for_lines(self, driver: subprocess.Popen[Any], lines: int) -> bool:
@@ -192,12 +151,13 @@ class Soak:
             driver.kill()
             driver.wait()
         elif kind == "machine":
-            node = self.rng.choice(self.workers)
-            self.cluster.kill(node)
-            self.workers.remove(node)
-            self.workers.append(self._machine())
+            workers = self.machines.workers
+            node = self.rng.choice(workers)
+            self.machines.cluster.kill(node)
+            workers.remove(node)
+            workers.append(self.machines.machine())
         else:
-            pids = _trial_processes(self.rng.choice(self.workers))
+            pids = _trial_processes(self.rng.choice(self.machines.workers))
             if not pids:
                 return False
             os.kill(self.rng.choice(pids), 9)
@@ -221,8 +181,8 @@ class Soak:
             elif ended[name]:
                 after.add(name)
         return {
-            "machines": self.cluster.kind,
-            "hidden": self.cluster.hides,
+            "machines": self.machines.cluster.kind,
+            "hidden": self.machines.cluster.hides,
             "storage": self.storage,
             "seconds": round(self.seconds, 1),
             "killed": dict(self.killed),
@@ -270,7 +230,8 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="one line of JSON")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
-        with Soak(Path(folder), args.trials, args.seed, args.storage) as soak:
+        with Machines(Path(folder), s3=args.storage == "s3") as machines:
+            soak = Soak(machines, Path(folder), args.trials, args.seed, args.storage)
             code = soak.go(args.kills)
         found = soak.figures() | {"seed": args.seed, "exit code": code}
         if code:

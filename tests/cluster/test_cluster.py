@@ -3,22 +3,42 @@
 from __future__ import annotations
 
 import ast
-import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from builders import ROOT, SQUEEZE
-from nodes import Cluster
+from machines import Machines
+from nodes import Cluster, Node
 from soak import Soak
 
 from facesiam.data.dataset import FaceData
 from facesiam.data.preparation import prepare
 from facesiam.nets.weight_files import read_weights
 from search.runs.journal import read_epochs, read_trials
+
+
+@pytest.fixture(scope="module")
+def machines(tmp_path_factory: pytest.TempPathFactory, faces: Path) -> Iterator[Machines]:
+    """The machines of all tests here, as their start takes longer than most searches on them."""
+    with Machines(tmp_path_factory.mktemp("machines"), s3=True, faces=faces) as machines:
+        yield machines
+
+
+@contextmanager
+def one_more(machines: Machines, cores: int) -> Iterator[Node]:
+    """A larger machine beside the others for a while."""
+    node = machines.machine(cores)
+    machines.cluster.wait_for(4, 60)
+    yield node
+    machines.cluster.kill(node)
+    machines.cluster.wait_for(3, 60)
 
 
 @pytest.mark.timeout(600)
@@ -32,10 +52,15 @@ from search.runs.journal import read_epochs, read_trials
     ],
 )
 def test_whatever_dies_every_trial_ends_once_and_no_more_than_an_epoch_is_lost(
-    tmp_path: Path, faces: Path, storage: str, trials: int, kills: int, kinds: tuple[str, ...]
+    tmp_path: Path,
+    machines: Machines,
+    storage: str,
+    trials: int,
+    kills: int,
+    kinds: tuple[str, ...],
 ) -> None:
-    with Soak(tmp_path, trials=trials, seed=1, storage=storage, lines=4, faces=faces) as soak:
-        code = soak.go(kills, kinds)
+    soak = Soak(machines, tmp_path, trials=trials, seed=1, storage=storage, lines=4)
+    code = soak.go(kills, kinds)
     found = soak.figures()
     print(found)
     assert code == 0, soak.log.read_text()[-3000:]
@@ -50,22 +75,22 @@ def test_whatever_dies_every_trial_ends_once_and_no_more_than_an_epoch_is_lost(
 
 @pytest.mark.timeout(300)
 def test_preemption_saves_the_trials_of_every_machine_within_their_epochs(
-    tmp_path: Path, faces: Path
+    tmp_path: Path, machines: Machines
 ) -> None:
-    with Soak(tmp_path, trials=2, seed=2, faces=faces) as soak:
-        text = soak.space.read_text()  # on busy cores the signal comes late: into long epochs
-        text = text.replace("batch_size: 4", "batch_size: 1, people: 8")
-        soak.space.write_text(text.replace("epochs: 6", "epochs: 4"))
-        driver = soak.start()
-        while driver.poll() is None and not two_run(soak.run):
-            time.sleep(0.02)
-        driver.send_signal(signal.SIGTERM)
-        asked = time.monotonic()
-        code = driver.wait(60)
-        print(f"ended after {time.monotonic() - asked:.1f} s")
-        lines = read_trials(soak.run)
-        states = {path.stem: read_weights(path) for path in (soak.run / "state").glob("*.pt")}
-        assert soak.go(0) == 0
+    soak = Soak(machines, tmp_path, trials=2, seed=2)
+    text = soak.space.read_text()  # on busy cores the signal comes late: into long epochs
+    text = text.replace("batch_size: 4", "batch_size: 1, people: 8")
+    soak.space.write_text(text.replace("epochs: 6", "epochs: 4"))
+    driver = soak.start()
+    while driver.poll() is None and not two_run(soak.run):
+        time.sleep(0.02)
+    driver.send_signal(signal.SIGTERM)
+    asked = time.monotonic()
+    code = driver.wait(60)
+    print(f"ended after {time.monotonic() - asked:.1f} s")
+    lines = read_trials(soak.run)
+    states = {path.stem: read_weights(path) for path in (soak.run / "state").glob("*.pt")}
+    assert soak.go(0) == 0
     assert code == 143, soak.log.read_text()[-3000:]
     going = [name for name, line in lines.items() if line["status"] == "interrupted"]
     assert going and set(going) == set(states)  # one may have come to its end meanwhile
@@ -85,6 +110,10 @@ def two_run(run: Path) -> bool:
 UNEQUAL = """
 fixed: {image_size: 64, hidden: 16, batch_size: 8, people: 4, epochs: 1, protocol: cfp-pairs}
 search: {net: [alexnet, squeezenet1_1], lr: [1e-4, 1e-3]}
+rows:
+  narrow: {settings: {net: alexnet, lr: 1e-3}}
+  wide: {settings: {net: squeezenet1_1, lr: 1e-3}}
+  wide2: {settings: {net: squeezenet1_1, lr: 1e-4}}
 algorithm: grid
 prune: false
 resources: {cpus: 1, per_net: {squeezenet1_1: {cpus: 2}}}
@@ -93,38 +122,33 @@ resources: {cpus: 1, per_net: {squeezenet1_1: {cpus: 2}}}
 
 @pytest.mark.timeout(400)
 def test_unequal_machines_run_what_fits_them_and_a_folder_of_ones_own_is_refused(
-    tmp_path: Path, data: FaceData, faces: Path
+    tmp_path: Path, machines: Machines
 ) -> None:
     (tmp_path / "unequal.yaml").write_text(UNEQUAL)
-    (tmp_path / "own").mkdir()
-    environment = os.environ | {"FACESIAM_CACHE": str(data.folder.parent)}
-    environment["RAY_AUTH_MODE"] = "disabled"
-    with Cluster(tmp_path / "nodes", hidden=[tmp_path / "own"]) as cluster:
-        cluster.head()
-        cluster.worker(cpus=1)
-        two = cluster.worker(cpus=2)
-        cluster.wait_for(3, 60)
+    cluster, own = machines.cluster, machines.own
+    with one_more(machines, cores=2) as two:
         command = [sys.executable, "-m", "search.run", str(tmp_path / "unequal.yaml")]
-        command += ["--data", str(faces), "--address", cluster.address, "--out"]
+        command += ["--data", str(machines.faces), "--address", cluster.address]
+        command += ["--rows", "narrow,wide,wide2", "--out"]
         runs = [
             cluster.run(
                 [*command, str(out)],
                 cwd=ROOT,
-                env=environment,
+                env=machines.environment,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
             )
-            for out in (tmp_path / "own" / "runs", tmp_path / "shared")
+            for out in (own / "runs", tmp_path / "shared")
             if cluster.hides or out.name == "shared"
         ]
         said = [run.communicate(timeout=300) for run in runs]
     if len(runs) == 2:
-        assert runs[0].returncode == 2 and not list((tmp_path / "own").iterdir())
+        assert runs[0].returncode == 2 and not list(own.iterdir())
         assert "of the cluster does not see this folder; give one that all of them" in said[0][1]
     assert runs[-1].returncode == 0, said[-1]
     lines = read_trials(tmp_path / "shared" / "unequal").values()
-    assert [line["status"] for line in lines] == ["done"] * 4
+    assert [line["status"] for line in lines] == ["done"] * 3
     wide = {line["machine"] for line in lines if line["settings"]["net"] == "squeezenet1_1"}
     assert wide == {two.address}
 
@@ -140,12 +164,13 @@ server = serve_files(Path(sys.argv[2]), {})
 
 class Look:
     def __init__(self, server, folder):
+        from facesiam.config.trial import Packing
         from facesiam.data.dataset import open_packed
         from facesiam.trainable import _fetched
         there = Path(folder)  # on the driver's machine; this one sees nothing where it looks
         elsewhere = Path("/nowhere") / there.name
         fetch = lambda path: _fetched(server, there / path.name)
-        self.pixels = open_packed(elsewhere, fetch).pixels(SQUEEZE)
+        self.pixels = open_packed(elsewhere, fetch).pixels(Packing("squeeze", 224))
 
     def touch(self):
         pixels = self.pixels
@@ -160,34 +185,29 @@ class Look:
                 found[line.split(":")[0]] += int(line.split()[1]) * 1024
         return found
 
-looks = [ray.remote(Look).options(num_cpus=1).remote(server, sys.argv[2]) for _ in range(3)]
+where = dict(num_cpus=1, resources={"node:" + sys.argv[3]: 0.01})
+looks = [ray.remote(Look).options(**where).remote(server, sys.argv[2]) for _ in range(3)]
 touched = ray.get([look.touch.remote() for look in looks])
 memory = ray.get([look.memory.remote() for look in looks])
 print(repr((touched, memory)))
 """
 
 
-@pytest.mark.timeout(400)
-@pytest.mark.parametrize("real", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_three_trials_on_a_machine_without_the_data_share_one_copy_of_the_pixels(
-    tmp_path: Path, data: FaceData, request: pytest.FixtureRequest, real: bool
-) -> None:
-    packed = data
-    if real:  # a gigabyte of them
-        packed = prepare(request.getfixturevalue("real_faces"), [SQUEEZE], progress=False)
-    size = packed.pixels(SQUEEZE).nbytes
-    hidden = [ROOT / "search", ROOT / "facesiam", packed.folder]
-    with Cluster(tmp_path, hidden=hidden, store=int(1.2 * size) + 200 * 2**20) as cluster:
-        cluster.head()
-        cluster.worker(cpus=3)
-        cluster.wait_for(2, 60)
-        command = [sys.executable, "-c", LOOK, cluster.address, str(packed.folder)]
-        driver = cluster.run(
-            command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        said, noise = driver.communicate(timeout=300)
+def looked(cluster: Cluster, node: Node, packed: Path, cwd: Path) -> tuple[Any, Any]:
+    """Have three workers of a machine read the pixels; return what they saw and their memory."""
+    command = [sys.executable, "-c", LOOK, cluster.address, str(packed), node.address]
+    driver = cluster.run(
+        command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    said, noise = driver.communicate(timeout=300)
     assert driver.returncode == 0, noise[-3000:]
     touched, memory = ast.literal_eval(said.splitlines()[-1])
+    return touched, memory
+
+
+def check_one_copy(packed: FaceData, touched: Any, memory: Any) -> None:
+    """Assert that three workers saw the same read-only pixels, of which there is one copy."""
+    size = packed.pixels(SQUEEZE).nbytes
     expected = int(packed.pixels(SQUEEZE)[:, ::16, ::16].sum())
     assert touched == [(expected, size, False)] * 3
     rss, pss = ([one[kind] for one in memory] for kind in ("Rss", "Pss"))
@@ -196,3 +216,24 @@ def test_three_trials_on_a_machine_without_the_data_share_one_copy_of_the_pixels
         f"Rss {[round(n / 2**20) for n in rss]}, Pss {[round(n / 2**20) for n in pss]} MiB"
     )
     assert min(rss) > 0.9 * size and sum(pss) < 1.1 * size
+
+
+@pytest.mark.timeout(400)
+def test_three_trials_on_a_machine_without_the_data_share_one_copy_of_the_pixels(
+    tmp_path: Path, data: FaceData, machines: Machines
+) -> None:
+    with one_more(machines, cores=3) as node:
+        check_one_copy(data, *looked(machines.cluster, node, data.folder, tmp_path))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_three_trials_share_one_copy_of_a_gigabyte(tmp_path: Path, real_faces: str) -> None:
+    packed = prepare(real_faces, [SQUEEZE], progress=False)
+    store = int(1.2 * packed.pixels(SQUEEZE).nbytes) + 200 * 2**20
+    hidden = [ROOT / "search", ROOT / "facesiam", packed.folder]
+    with Cluster(tmp_path, hidden=hidden, store=store) as cluster:
+        cluster.head()
+        node = cluster.worker(cpus=3)
+        cluster.wait_for(2, 60)
+        check_one_copy(packed, *looked(cluster, node, packed.folder, tmp_path))
