@@ -31,6 +31,8 @@ QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_memory_monitor_refresh_ms": "0",
     "RAY_worker_niceness": "0",  # as in conftest.py
+    # A driver's workers have an environment of their own: those started ahead would do nothing.
+    "RAY_prestart_worker_first_driver": "0",
 }
 NOTICING = {
     # A killed node refuses the connection, which fails at once: 4 of those make it dead. A busy

@@ -405,10 +405,10 @@ def test_embedding_nets_are_searched_then_ablated_and_warm_start_another_search(
 
     capsys.readouterr()
     warm = [*argv, "--name", "warm", "--warm-start", str(first), "--trials", "1"]
-    assert main(warm) == 0
+    assert main(warm, StubTrial) == 0
     assert f"warm start: 2 of 2 trials of {first}" in capsys.readouterr().out
     assert len(warm_start.read(tmp_path / "warm")) == 2
-    assert main([*argv, "--name", "warm", "--resume", "--trials", "2"]) == 0
+    assert main([*argv, "--name", "warm", "--resume", "--trials", "2"], StubTrial) == 0
     assert len(results.load(tmp_path / "warm")[0]) == 2
     cold = [*argv, "--resume", "--warm-start", str(first)]
     assert main(cold) == 2
@@ -416,11 +416,12 @@ def test_embedding_nets_are_searched_then_ablated_and_warm_start_another_search(
 
 
 @pytest.mark.usefixtures("local_ray")
+@pytest.mark.parametrize("side", [64, pytest.param(224, marks=pytest.mark.slow)])
 def test_a_tiny_search_on_the_real_faces(
-    real_faces: str, space: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    real_faces: str, space: Path, tmp_path: Path, side: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     argv = [str(space), "--data", real_faces, "--out", str(tmp_path), "--set", "people=8"]
-    argv += ["--set", "epochs=1"]
+    argv += ["--set", "epochs=1", "--set", f"packed_size={side}"]
     assert main([*argv, "--rows", "A"]) == 0
     trials, epochs = results.load(tmp_path / "small")
     assert list(trials["status"]) == ["done"] and set(epochs["val_pairs"]) == {160}
@@ -456,13 +457,12 @@ def test_a_run_that_another_command_made_or_changed_while_this_one_started_stays
     place = tmp_path / "runs"
     out = f"file://{place}" if behind_a_url else str(place)
     argv = [str(space), "--data", str(faces), "--out", out, "--rows", "A", "--set", "epochs=1"]
-    argv += ["--set", "people=8"]
     with monkeypatch.context() as patch:
         inner = patch  # the other command runs while this one looks at its machines
 
         def other() -> None:
             inner.undo()
-            assert main(argv) == 0
+            assert main(argv, StubTrial) == 0
 
         while_ray_starts(patch, other)
         assert main([*argv, "--set", "hidden=32"]) == 2
