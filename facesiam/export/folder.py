@@ -103,14 +103,14 @@ def _validated(file: Path) -> float:
 
 def _exported(folder: Path) -> tuple[SiameseNet, TrialConfig, dict[str, Any]]:
     """Return what ``load_model`` does, of an exported folder."""
+    noted = files.read_json(folder / SETTINGS)
+    if not isinstance(noted, dict) or "config" not in noted:
+        raise WeightsError(f"{folder / SETTINGS}: not the settings of an exported net")
     if not files.is_file(folder / MODEL):
         raise WeightsError(
             f"{folder}: has no {MODEL}, as it was exported with --onnx alone; export it with "
             "--safetensors too, or use its ONNX files with onnxruntime"
         )
-    noted = files.read_json(folder / SETTINGS)
-    if not isinstance(noted, dict):
-        raise WeightsError(f"{folder / SETTINGS}: not the settings of an exported net")
     return model_of(folder, {**noted, "model": read_weights(folder / MODEL)}, torch.float32)
 
 

@@ -219,3 +219,6 @@ def test_a_folder_with_onnx_alone_is_not_for_the_verifier(exported: Path, tmp_pa
         match="out: has no model.safetensors, as it was exported with --onnx alone",
     ):
         Verifier.load(out)
+    (out / "config.json").write_text('{"model_type": "bert"}')
+    with pytest.raises(WeightsError, match="config.json: not the settings of an exported net"):
+        Verifier.load(out)
