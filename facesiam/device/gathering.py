@@ -42,7 +42,8 @@ class _Buffer:
     def fetch(self, source: NDArray[np.uint8], indices: NDArray[np.int64]) -> _Batch:
         """Copy images into it, (B, S, S, 3), and have the device fetch them."""
         if self.fetched:
-            self.fetched.synchronize()
+            with recording:  # a wait for the device may break it too
+                self.fetched.synchronize()
         shape = len(indices), *source.shape[1:]
         if self.memory.numel() < (size := int(np.prod(shape))):
             with recording:
