@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from facesiam import files
+from facesiam import cli, files
 from facesiam.config import TrialConfig
 from facesiam.errors import ConfigError, PluginError, WeightsError
 from facesiam.nets.models import kind_of
@@ -44,6 +44,8 @@ def load_model(
 ) -> tuple[SiameseNet, TrialConfig, dict[str, Any]]:
     """Read a file of ``save_model``.
 
+    Where the file of its net's plugin has changed since, a line on standard error says so.
+
     Args:
         path: the file.
         dtype: of the layers; None: as the settings say.
@@ -64,8 +66,10 @@ def model_of(
     """Return what ``load_model`` does, of what `path` holds: the entries of ``model_file``."""
     if not isinstance(state, dict) or not {"config", "model"} <= state.keys():
         raise WeightsError(f"{path}: not a model file of facesiam (it lacks config and model)")
-    _declare_plugins(path, state.pop("plugins", []))
+    plugins = _declare_plugins(path, state.pop("plugins", []))
     config, weights = _config(path, state.pop("config")), _weights(path, state.pop("model"))
+    if changed := registry.changed(plugins, config.net):
+        cli.say(f"{path}: plugin {changed} has changed since: the net may compute something else")
     differ = [  # before gigabytes are drawn that a declared width asks for
         f"{name} is {tuple(weights[name].shape) if name in weights else 'not there'}, and its "
         f"settings say {tuple(shape)}"
@@ -86,16 +90,21 @@ def model_of(
     return net.to(device, memory_format=torch.channels_last).eval(), config, state  # type: ignore[call-overload]
 
 
-def _declare_plugins(path: str | Path, plugins: Any) -> None:
+def _declare_plugins(path: str | Path, plugins: Any) -> list[registry.Plugin]:
     """Have the names of a model file's plugins be known, whose code may not be needed.
+
+    Returns:
+        What is noted of them.
 
     Raises:
         WeightsError: what it says of them cannot be read.
     """
     try:
-        registry.declare([registry.noted(each) for each in plugins])
+        noted = [registry.noted(each) for each in plugins]
     except (PluginError, TypeError):
         raise WeightsError(f"{path}: what it says of its plugins cannot be read") from None
+    registry.declare(noted)
+    return noted
 
 
 def _config(path: str | Path, settings: Any) -> TrialConfig:

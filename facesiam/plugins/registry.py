@@ -174,6 +174,13 @@ def used_by(names: Iterable[str]) -> list[dict[str, Any]]:
     ]
 
 
+def changed(noted: Iterable[Plugin], net: str) -> str:
+    """Return the file of a net's plugin where its text is not what was noted of it, else ""."""
+    known = {plugin.sha256 for plugin in noted}
+    of_net = (plugin for plugin in loaded() if net in plugin.nets)
+    return next((plugin.file for plugin in of_net if plugin.sha256 not in known), "")
+
+
 def part(kind: Kind, name: str) -> Part:
     """Return a part that was registered.
 

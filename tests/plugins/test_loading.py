@@ -277,6 +277,21 @@ def test_a_model_file_says_which_plugin_its_net_needs(file: Path) -> None:
     assert load_model(model)[1].loss == "pulled"  # which predictions do not need
 
 
+def test_a_model_file_says_that_its_plugin_has_changed(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loading.load(file)
+    config, model = TrialConfig(net="tiny_cnn", hidden=4), file.parent / "model.pt"
+    save_model(model, build(config).state_dict(), config)
+    load_model(model)
+    assert capsys.readouterr().err == ""
+    file.write_text(file.read_text() + "# edited\n")
+    loading.load(file)
+    load_model(model)
+    said = f"{model}: plugin {file} has changed since: the net may compute something else\n"
+    assert capsys.readouterr().err == said
+
+
 def test_its_net_starts_from_weights_that_are_given_and_inputs_are_scaled(file: Path) -> None:
     loading.load(file)
     with pytest.raises(WeightsError, match="no weights of tiny_cnn to download"):
