@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,6 +18,7 @@ from search.runs import layout
 from search.runs.journal import read_trials
 from search.runs.remote import open_run
 from search.space import SearchSpace
+from search.space.combinations import base
 from search.space.contradictions import unused
 from search.space.prune import CERTAIN
 
@@ -77,6 +79,22 @@ def refuse_links(run: Path) -> None:
             own_folder(run, name)
         except FileError as error:
             raise RunRefused(str(error)) from None
+
+
+def as_begun(run: Path, space: SearchSpace) -> SearchSpace:
+    """Return the space of a run that goes on, with what its file leaves open as the run began.
+
+    These are its metric, which the balance of the pairs decides, and `packed_size`, which the
+    largest `image_size` does: 224 of runs of before that setting was there. A run with larger
+    images than it has packed is left to ``refuse_changes``.
+    """
+    was = layout.space(run)
+    if not space.metric_given:
+        space = replace(space, metric=was.metric, mode=was.mode, metric_given=True)
+    began = int(base(was.fixed)["packed_size"])
+    if not space.packed_given and began >= int(space.fixed["packed_size"]):
+        space = replace(space, fixed={**space.fixed, "packed_size": began})
+    return space
 
 
 def refuse_changes(run: Path, space: SearchSpace) -> None:

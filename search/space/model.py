@@ -45,6 +45,8 @@ class SearchSpace:
     """Whether the file says it; else it is val_auc where the data's pairs are unbalanced."""
     metric_reason: str = field(default="", compare=False)
     """Why it is not the default, where no file says it."""
+    packed_given: bool = field(default=True, compare=False)
+    """Whether the file says `packed_size`; else ``packed`` decides it."""
     mode: str = "max"
     prune: dict[str, Any] = field(default_factory=pruning)
     """Each of prune.RULE_OPTIONS by name: False, its options by name, or True where it has none;
@@ -232,7 +234,7 @@ class SearchSpace:
         if "packed_size" in {*self.fixed, *self.search}:
             return self
         largest = max(self.possible("image_size"), key=int)
-        return replace(self, fixed={**self.fixed, "packed_size": largest})
+        return replace(self, fixed={**self.fixed, "packed_size": largest}, packed_given=False)
 
     def rows_named(self, ids: Sequence[str]) -> dict[str, Row]:
         """Return some of the rows, in the order asked for.

@@ -24,12 +24,14 @@ def misfit(space: SearchSpace, run: str) -> str | None:
     """Return the setting that keeps the best trial of a run out of the space; None: it fits.
 
     `epochs`, `people` and `seed` may differ: a shorter ablation is one of the same settings.
+    So may a `packed_size` that the space's file does not say.
 
     Raises:
         RunError: no such run or trial.
     """
     best = _best(run, 1)
-    loose = {name: best[name] for name in ("epochs", "people", "seed")}
+    names = ["epochs", "people", "seed"] + ["packed_size"] * (not space.packed_given)
+    loose = {name: best[name] for name in names}
     return replace(space, fixed={**space.fixed, **loose}, algorithm="tpe").excludes(best)
 
 

@@ -49,13 +49,13 @@ class Search:
 
 
 def check(options: RunOptions) -> tuple[SearchSpace, Path, str | None]:
-    """Return the space, and the folder and URL of the run, as ``resolve`` and ``choose`` do.
+    """Return the space, and the folder and URL of the run, as ``choose`` does.
 
     Raises:
         UserError: an option is wrong.
     """
     space = resolve(options)
-    run, url = run_folder.choose(options, space)
+    space, run, url = run_folder.choose(options, space)
     if options.weights and not exists(Path(options.weights)):
         raise RunRefused(f"--weights {options.weights}: no such file or folder")
     if options.warm_start:

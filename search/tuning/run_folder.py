@@ -12,15 +12,16 @@ from pathlib import Path
 
 from facesiam.files import exists, is_dir
 from search.runs import layout
-from search.runs.reuse import RunRefused, refuse_changes
+from search.runs.reuse import RunRefused, as_begun, refuse_changes
 from search.space import SearchSpace
 from search.space.run_options import RunOptions
 
 
-def choose(options: RunOptions, space: SearchSpace) -> tuple[Path, str | None]:
-    """Return the absolute folder of the run, and its URL where `--out` is one.
+def choose(options: RunOptions, space: SearchSpace) -> tuple[SearchSpace, Path, str | None]:
+    """Return the space, the absolute folder of the run, and its URL where `--out` is one.
 
-    It is checked to be free or, with --resume, to exist.
+    The folder is checked to be free or, with --resume, to exist, and the space then to be that of
+    the run; what the file leaves open is as the run began.
 
     Raises:
         RunRefused: the name is taken, is no name, or the folder cannot be written.
@@ -36,7 +37,9 @@ def choose(options: RunOptions, space: SearchSpace) -> tuple[Path, str | None]:
         if not options.resume and not options.dry_run and _is_taken(run):
             raise RunRefused(f"{run} exists; go on with --resume, or give another --name")
     if options.resume:
-        _refuse_other_space(space, run, url)
+        _refuse_no_run(run, url)
+        space = as_begun(run, space)
+        refuse_changes(run, space)
     nearest = next(p for p in (run, *run.parents) if exists(p))
     try:
         # By trying: permissions say nothing of /proc, of a full disk or of a read-only mount.
@@ -45,7 +48,7 @@ def choose(options: RunOptions, space: SearchSpace) -> tuple[Path, str | None]:
         raise RunRefused(
             f"--out {options.out}: {nearest} cannot be written to ({error.strerror or error})"
         ) from None
-    return run, url
+    return space, run, url
 
 
 @contextmanager
@@ -68,7 +71,8 @@ def claimed(
         RunRefused: as ``choose``.
     """
     if options.resume:
-        _refuse_other_space(space, run, url)
+        _refuse_no_run(run, url)
+        refuse_changes(run, space)
         refuse_other_data(run, *data)
     elif _is_taken(run):
         raise RunRefused(
@@ -101,12 +105,11 @@ def refuse_other_data(run: Path, source: str, key: str) -> None:
         )
 
 
-def _refuse_other_space(space: SearchSpace, run: Path, url: str | None) -> None:
-    """Refuse to go on with a run that is not there, or is not of this space."""
+def _refuse_no_run(run: Path, url: str | None) -> None:
+    """Refuse to go on with a run that is not there."""
     if not exists(run / layout.MANIFEST):
         near = "" if url else _near(run.name, run.parent)
         raise RunRefused(f"--resume: there is no run at {url or run}{near}")
-    refuse_changes(run, space)
 
 
 def _is_taken(run: Path) -> bool:

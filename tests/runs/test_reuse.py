@@ -17,7 +17,7 @@ from facesiam.config import TrialConfig
 from facesiam.device import reproducibility
 from facesiam.fingerprint import keys
 from search.runs.journal import read_epochs, read_trials
-from search.runs.reuse import ReusableTrial, RunRefused, refuse_changes, reusable_trials
+from search.runs.reuse import ReusableTrial, RunRefused, as_begun, refuse_changes, reusable_trials
 from search.space import load
 from search.tuning.recorder import Recorder
 
@@ -115,6 +115,40 @@ def test_what_would_make_finished_trials_invalid_is_refused(
     with pytest.raises(RunRefused) as refused:
         edited(tmp_path / "run", after)
     assert said in str(refused.value) and "--reuse" in str(refused.value)
+
+
+def test_what_a_file_leaves_open_is_as_the_run_began(tmp_path: Path) -> None:
+    run, file = tmp_path / "run", tmp_path / "edited.yaml"
+    small = TPE.replace("epochs: 3", "epochs: 3, image_size: 64")
+    ran(run, small + "metric: val_auc\n")  # by the data; it packed at 224, as before packed_size
+    file.write_text(small)
+    left_open = load(file).packed()
+    with pytest.raises(RunRefused) as refused:
+        refuse_changes(run, left_open)
+    assert "metric was val_auc and is val_acc" in str(refused.value)
+    assert "trial 0001 has run with packed_size 224, and it is 64 now" in str(refused.value)
+    begun = as_begun(run, left_open)
+    assert (begun.metric, begun.fixed["packed_size"]) == ("val_auc", 224)
+    refuse_changes(run, begun)
+    for said in ("metric: val_acc\n", "prune: {asha: true}\n"):
+        file.write_text(small + said)
+        with pytest.raises(RunRefused):
+            refuse_changes(run, as_begun(run, load(file).packed()))
+    file.write_text(small.replace("64", "64, packed_size: 64"))
+    with pytest.raises(RunRefused, match="packed_size 224, and it is 64 now"):
+        refuse_changes(run, as_begun(run, load(file).packed()))
+
+
+def test_larger_images_than_a_run_has_packed_are_refused(tmp_path: Path) -> None:
+    run, file = tmp_path / "run", tmp_path / "edited.yaml"
+    ran(run, TPE.replace("epochs: 3", "epochs: 3, image_size: 64, packed_size: 64"))
+    file.write_text(
+        TPE.replace("epochs: 3}", "epochs: 3}").replace(
+            "search: {", "search: {image_size: [64, 96], "
+        )
+    )
+    with pytest.raises(RunRefused, match="packed_size 64, and it is 96 now"):
+        refuse_changes(run, as_begun(run, load(file).packed()))
 
 
 def test_a_finite_space_is_explored_whole_and_once_with_tpe_too(tmp_path: Path) -> None:
