@@ -19,7 +19,9 @@ from facesiam.fingerprint import keys
 from search.runs.journal import read_epochs, read_trials
 from search.runs.reuse import ReusableTrial, RunRefused, as_begun, refuse_changes, reusable_trials
 from search.space import load
+from search.space.run_options import RunOptions
 from search.tuning.recorder import Recorder
+from search.tuning.run_folder import choose
 
 GRID = """
 fixed: {epochs: 3}
@@ -127,7 +129,8 @@ def test_what_a_file_leaves_open_is_as_the_run_began(tmp_path: Path) -> None:
         refuse_changes(run, left_open)
     assert "metric was val_auc and is val_acc" in str(refused.value)
     assert "trial 0001 has run with packed_size 224, and it is 64 now" in str(refused.value)
-    begun = as_begun(run, left_open)
+    options = RunOptions(space=str(file), name="run", out=str(tmp_path), resume=True)
+    begun, _, _ = choose(options, left_open)
     assert (begun.metric, begun.fixed["packed_size"]) == ("val_auc", 224)
     refuse_changes(run, begun)
     for said in ("metric: val_acc\n", "prune: {asha: true}\n"):
