@@ -149,8 +149,10 @@ def test_unequal_machines_run_what_fits_them_and_a_folder_of_ones_own_is_refused
     assert runs[-1].returncode == 0, said[-1]
     lines = read_trials(tmp_path / "shared" / "unequal").values()
     assert [line["status"] for line in lines] == ["done"] * 3
-    wide = {line["machine"] for line in lines if line["settings"]["net"] == "squeezenet1_1"}
-    assert wide == {two.address}
+    wide = [line for line in lines if line["settings"]["net"] == "squeezenet1_1"]
+    assert [(line["machine"], line["ran"][0]["threads"]) for line in wide] == [
+        (two.address, 2)
+    ] * 2
 
 
 LOOK = """
