@@ -31,7 +31,7 @@ from search.space import load
 
 SPACE = """
 fixed: {hidden: 64, image_size: 64, batch_size: 2, people: 8, precision: fp32, epochs: 12,
-  join: difference}
+  join: difference, packed_size: 224}
 search: {lr: [1e-7, 1e-5, 3e-3, 1]}
 algorithm: tpe
 trials: 4
@@ -40,7 +40,8 @@ prune: {asha: {grace: 2, factor: 3}}
 """
 """At 1e-7 and 1e-5 hardly anything moves in the first epochs, and at 1 the head dies at once."""
 EIGHT = """
-fixed: {hidden: 64, image_size: 64, batch_size: 4, people: 8, precision: fp32, epochs: 24}
+fixed: {hidden: 64, image_size: 64, batch_size: 4, people: 8, precision: fp32, epochs: 24,
+  packed_size: 224}
 search: {join: [difference, concat], lr: [1e-7, 1e-3, 3e-3, 1]}
 algorithm: tpe
 trials: 8
