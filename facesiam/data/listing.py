@@ -64,6 +64,16 @@ def distinct(
     return np.asarray(np.unique(one * count + other, return_inverse=True)[1], np.int64)
 
 
+def one_sided(listing: Listing) -> list[Problem]:
+    """Return a problem where all listed pairs are of one kind: no net can be judged by them."""
+    labels = np.unique(listing.pairs[:, 4]).tolist()
+    if len(labels) != 1:
+        return []
+    what = ("the same person", "different people")[labels[0]]
+    said = f"all {len(listing.pairs):,} pairs are of {what}; pairs of both kinds are needed"
+    return [Problem("one-sided", said)]
+
+
 def content_key(listing: Listing, sizes: list[tuple[int, int]]) -> str:
     """Return a hash of the dataset, 16 hex digits, the same for a zip and its extracted folder.
 

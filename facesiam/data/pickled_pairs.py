@@ -11,6 +11,7 @@ import io
 import pickle
 import pickletools
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facesiam import files
+from facesiam.data.file_kinds import ENOUGH, kind_of
 from facesiam.errors import DataError, FileError
 
 LABELS = "labels"
@@ -155,6 +157,8 @@ class BinSource:
 
 
 def _lists(path: Path, content: bytes) -> tuple[list[Any], list[Any]]:
+    if kind := kind_of(content[:ENOUGH]):
+        raise DataError(f"{path}: {_WHAT}, and this one is {kind}")
     try:
         _check_operations(content)
         # Text of Python 2 is bytes.
@@ -177,15 +181,29 @@ def _check_operations(content: bytes) -> None:
     """Refuse a pickle with an operation that lists of images and labels do not need.
 
     Raises:
-        ValueError: it has one, or is cut short.
+        ValueError: it has one.
+        UnpicklingError: it is cut short.
     """
     allowed = set(_OPERATIONS.split())
-    for count, (operation, argument, _) in enumerate(pickletools.genops(content)):
+    for count, (operation, argument) in enumerate(_operations(content)):
         if operation.name not in allowed:
             raise ValueError(f"the operation {operation.name}")
         # The unpickler would make room for every number below it.
         if operation.name in _KEEPS and isinstance(argument, int) and argument > count:
             raise ValueError(f"the number {argument:,} for its operation {count:,}")
+
+
+def _operations(content: bytes) -> Iterator[tuple[pickletools.OpcodeInfo, Any]]:
+    """Yield each operation of a pickle with its argument.
+
+    Raises:
+        UnpicklingError: it is cut short.
+    """
+    try:
+        for operation, argument, _ in pickletools.genops(content):
+            yield operation, argument
+    except ValueError as error:
+        raise pickle.UnpicklingError(str(error)) from None
 
 
 def _plain(value: Any) -> Any:

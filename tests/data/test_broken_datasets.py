@@ -13,6 +13,7 @@ from facesiam.data.__main__ import main
 from facesiam.data.formats import FORMATS, cfp_root
 from facesiam.data.preparation import prepare
 from facesiam.errors import DataError
+from search.run import main as search
 
 KNOWN = [kind.title for kind in FORMATS.values()]
 
@@ -35,7 +36,7 @@ def said_of(case: Broken, root: Path, given: Path) -> list[str]:
 def as_search_run_does(given: Path, cache: Path) -> None:
     """Open the lists, ask for the pairs of every part, then pack."""
     data = prepare(str(given), [], cache=cache, progress=False)
-    for part in ("train", "val", "test"):
+    for part in ("train", "val", "test") if data.format != "bin" else ():
         data.pairs("dataset-pairs", part)
     prepare(str(given), [Packing("squeeze", 16)], cache=cache, progress=False)
 
@@ -90,3 +91,35 @@ def test_there_are_enough_of_them_and_of_every_format() -> None:
     assert len(ALL) >= 60
     assert len({case.name for case in ALL}) == len(ALL)
     assert all(case.code in (NONE, FLAWED) and case.said[0] for case in ALL)
+
+
+EVERY_FORM = (
+    "folders: everybody has one image",
+    "images: a missing image",
+    "pairs: an unknown answer",
+    "LFW: no header",
+    "pictures: a truncated jpeg",
+)
+
+
+@pytest.mark.parametrize("name", EVERY_FORM)
+def test_search_run_refuses_it_and_begins_no_run(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = next(case for case in ALL if case.name == name)
+    cache, runs = tmp_path / "cache", tmp_path / "runs"
+    monkeypatch.setenv("FACESIAM_CACHE", str(cache))
+    sound = case.sound(tmp_path / "faces")
+    given = case.damage(sound) or sound
+    (tmp_path / "space.yaml").write_text(
+        "fixed: {protocol: dataset-pairs, image_size: 64}\nsearch: {lr: [1e-3, 1e-2]}\n"
+    )
+
+    options = ["--data", str(given), "--name", "x", "--out", str(runs)]
+    code = search([str(tmp_path / "space.yaml"), *options])
+
+    assert code == 2
+    said = told(case, said_of(case, tmp_path / "faces", given), given)
+    assert said in capsys.readouterr().err
+    assert not runs.exists()
+    assert [path for path in cache.rglob("*") if "stamps" not in path.parts] == []

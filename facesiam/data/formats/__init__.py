@@ -14,7 +14,7 @@ from facesiam.data.archive import FolderSource, Source, open_source
 from facesiam.data.formats import bin_file, cfp, cfp_root, folders, images, lfw, pairs, unknown
 from facesiam.data.formats.found import Found
 from facesiam.data.formats.tables import Columns
-from facesiam.data.listing import Listing
+from facesiam.data.listing import Listing, one_sided
 from facesiam.errors import DataError
 
 
@@ -67,7 +67,10 @@ class Opened:
         Raises:
             DataError: there is no image at all. What else is wrong is in its ``problems``.
         """
-        return FORMATS[self.name].read(self.source)
+        found = FORMATS[self.name].read(self.source)
+        if not found.problems and self.name != "bin":
+            found.problems.extend(one_sided(found))
+        return found
 
 
 def open_dataset(path: Path, format: str | None = None) -> Opened:
