@@ -77,7 +77,7 @@ def test_pairs_of_cfp_s_own_protocol_are_those_of_the_dataset(form: FormOf) -> N
     for part in get_args(Part):
         expected = pairs_of(form["cfp"], "cfp-pairs", part)
         assert pairs_of(form["pairs"], "dataset-pairs", part) == expected
-        frontal = [pair for pair in expected if "/profile/" not in str(pair[:2])]  # type: ignore[index]
+        frontal = [pair for pair in expected if "/profile/" not in str(pair[:2])]
         assert pairs_of(form["FF pairs"], "dataset-pairs", part) == frontal
 
 
