@@ -23,7 +23,8 @@ from facesiam.data.file_kinds import ENOUGH, kind_of
 from facesiam.errors import DataError, FileError
 
 LABELS = "labels"
-"""Path of the labels in the source: a line each, 1 for the same person and 0 for two."""
+"""Path of the labels in the source: a line each, 1 for the same person and 0 for two, and the
+CRC-32 of the two images, by which an image that comes again is known."""
 _WHAT = "an insightface .bin is a pickle of a list of images and a list of labels"
 _OPERATIONS = (
     "PROTO FRAME STOP MARK NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 LONG4 "
@@ -120,7 +121,11 @@ class BinSource:
         self.images = [f"{at // 2 + 1:0{digits}}-{'right' if at % 2 else 'left'}"
                        for at in range(len(encoded))]  # fmt: skip
         """Path of each image in the source, in order."""
-        said = "".join(f"{int(label)}\n" for label in self.labels)
+        ends = [zlib.crc32(image) for image in encoded]
+        said = "".join(
+            f"{int(label)} {ends[2 * at]:08x} {ends[2 * at + 1]:08x}\n"
+            for at, label in enumerate(self.labels[: len(ends) // 2])
+        )
         self._files = dict(zip(self.images, encoded, strict=True)) | {LABELS: said.encode()}
 
     def enter(self, root: str) -> BinSource:

@@ -209,3 +209,14 @@ def test_check_says_what_is_in_it(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "people      not named" in out
     assert "  pairs       train 36 (24 same), val 12 (8 same), test 12 (8 same); 6 in each" in out
     assert "note        it names no people: it can be evaluated on, and not be trained on" in out
+
+
+def test_another_image_that_comes_again_is_other_data(tmp_path: Path) -> None:
+    files = [tmp_path / "one.bin", tmp_path / "other.bin"]
+    for file, again in zip(files, (0, 2), strict=True):
+        file.write_bytes(pickle.dumps(([*IMAGES[:-1], IMAGES[again]], LABELS)))
+    one, other = (
+        prepare(str(file), [], cache=tmp_path / "cache", progress=False) for file in files
+    )
+    assert one.key != other.key
+    assert [data.official(0, 10).right.tolist() for data in (one, other)] == [[0], [2]]
