@@ -84,6 +84,8 @@ def _main(options: argparse.Namespace) -> int:
     if options.pairs:
         data = prepare(options.pairs, [stored.config.packing], format=options.format)
         known = stored.info.get("data")
+        for note in data.notes:  # such as pairs that are left out
+            cli.show(f"data: {note}")
         for line in folds_told(fixed_folds(stored.net, stored.config, data, known)):
             cli.show(line)
         return 0

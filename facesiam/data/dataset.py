@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -22,12 +22,13 @@ from facesiam.config import TrialConfig
 from facesiam.config.trial import Packing, Part, Protocol
 from facesiam.data import drawing
 from facesiam.data.listing import distinct
-from facesiam.data.split import folds_of
+from facesiam.data.protocol_checks import check_protocol
+from facesiam.data.split import folds_of, in_two_parts, part_numbers
 from facesiam.data.stamps import parted
 from facesiam.errors import DataError, MissingFileError
 
-INDEX = "index-3.npz"
-"""The number is incremented whenever the index holds something more."""
+INDEX = "index-4.npz"
+"""The number is incremented whenever the index holds something else."""
 Fetch = Callable[[Path], NDArray[np.uint8]]
 
 
@@ -54,16 +55,22 @@ class FaceData:
         source: what the user gave; by default what the folder was first packed from.
         fetch: returns a file that this machine does not see: its array, or the bytes of another
             file than an array, (n,) uint8.
+        notes: what a user should know of the data, a sentence each, where it was read.
 
     Raises:
         DataError: there is no packed dataset in ``folder``.
     """
 
     def __init__(
-        self, folder: Path, source: str | None = None, fetch: Fetch | None = None
+        self,
+        folder: Path,
+        source: str | None = None,
+        fetch: Fetch | None = None,
+        notes: Sequence[str] = (),
     ) -> None:
         self.folder = folder.absolute()
         self.key = self.folder.name
+        self.notes = notes
         self._fetch = fetch
         self._opened: dict[Path, NDArray[np.uint8]] = {}
         try:
@@ -76,8 +83,6 @@ class FaceData:
                 self.frontal: NDArray[np.bool_] = index["frontal"]
                 self.fold: NDArray[np.int64] = index["fold"]
                 self.format = str(index["format"])
-                self.notes: list[str] = index["notes"].tolist()
-                """What a user should know of the data, a sentence each."""
                 self.names: list[str] = parted(index["names"])
                 self._people: list[str] = parted(index["people"])
                 self.source = source or str(index["source"])
@@ -128,8 +133,9 @@ class FaceData:
                 ``split``. ``cfp-pairs`` takes the official FF and FP pairs of CFP's splits 01-06
                 (train), 07-08 (val), 09-10 (test). ``frontal-triplets`` draws for each frontal
                 image another one of the person and one of another person of the part; CFP's sorted
-                people are cut at 60 % and 80 % for it. Images whose only companions are
-                byte-identical copies of themselves get no triplet.
+                people are cut at 60 % and 80 % for it. Images of unknown view count as frontal.
+                Images whose only companions are byte-identical copies of themselves get no
+                triplet.
             part: no identity is in two of them.
             people: keep only the first so many people of the part, in order of number; 0 or more
                 than there are: everyone.
@@ -187,16 +193,9 @@ class FaceData:
         return self._opened[file]
 
     def _checked(self, protocol: Protocol, part: Part, people: int, seed: int, fold: int) -> Pairs:
-        if self.format == "bin":
-            raise DataError(
-                f"{self.source}: an insightface .bin names no people, so no part could be kept "
-                "apart from another: it is to evaluate on; train on data that names its people"
-            )
-        if protocol == "cfp-pairs" and self.format != "cfp":
-            raise DataError(
-                f"{self.source}: protocol cfp-pairs takes CFP's own pairs, and this is "
-                f"{self.format}; use protocol: dataset-pairs, or frontal-triplets"
-            )
+        check_protocol(protocol, self.format, self.source)
+        if fold and self.format != "cfp":  # of CFP's see ``duplicates``
+            self._refuse_copies(fold)
         make = {
             "cfp-pairs": self._listed,
             "dataset-pairs": self._listed if len(self._pairs) else self._drawn,
@@ -211,6 +210,16 @@ class FaceData:
                     + ("use more people" if people else "it cannot be trained on")
                 )
         return pairs
+
+    def _refuse_copies(self, fold: int) -> None:
+        """Refuse a fold whose parts share an image, which two folds of one part may do."""
+        copies = in_two_parts(part_numbers(self.fold, fold), self.content)
+        if len(copies):
+            one, other = (self.names[at] for at in copies[0].tolist())
+            raise DataError(
+                f"{self.source}: fold: {fold} puts {one} and {other} into two parts, and they are "
+                f"byte-identical ({len(copies):,} such pairs); remove one, or use fold: 0"
+            )
 
     def _listed(self, part: Part, people: int, seed: int, fold: int) -> Pairs:
         folds = folds_of(part, fold)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from facesiam.config import SETTINGS
 from facesiam.data import drawing, duplicates, images
 from facesiam.data.archive import Source
+from facesiam.data.common_problems import common_problems
 from facesiam.data.formats import Opened
 from facesiam.data.formats.cfp_lists import KINDS
 from facesiam.data.listing import UNKNOWN, Listing, distinct
@@ -69,7 +70,7 @@ def report(opened: Opened, every: bool = False) -> int:
     content = _numbered(len(dataset.names), {at: look.digest for at, look in looks.items()})
     pictures = _numbered(len(dataset.names), {at: look.picture for at, look in looks.items()})
     unreadable = [Problem("image", look.problem) for look in looks.values() if look.problem]
-    problems = dataset.problems + duplicates.problems(dataset, content) + unreadable
+    problems = dataset.problems + common_problems(dataset, content) + unreadable
     print(shown(source.path))
     print(f"  format      {opened.name} ({opened.why})")
     _print_counts(dataset, list(looks.values()))

@@ -49,12 +49,6 @@ class Listing:
     """File under the root with five landmarks an image; None: none, or CFP's own 30."""
 
 
-def contents(stamps_of_names: list[tuple[int, int]]) -> NDArray[np.int64]:
-    """Return a number for each image, (N,), the same for byte-identical ones."""
-    size, crc = np.array(stamps_of_names, np.int64).reshape(-1, 2).T
-    return np.asarray(np.unique((size << 32) + crc, return_inverse=True)[1], np.int64)
-
-
 def distinct(
     left: NDArray[np.int64], right: NDArray[np.int64], content: NDArray[np.int64]
 ) -> NDArray[np.int64]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from facesiam.config.trial import Packing
 from facesiam.data import cache_files, checksums, duplicates, listing, unfinished
+from facesiam.data.common_problems import common_problems
 from facesiam.data.dataset import INDEX, FaceData, cache_root
 from facesiam.data.formats import Opened, open_dataset
 from facesiam.data.listing import Listing
@@ -65,10 +66,9 @@ def prepare(
         raise DataError(listed(str(source.path), dataset.problems))
     memory = StampMemory(source, cache)
     found = memory.of(dataset.files + dataset.names)
-    content = listing.contents(found[len(dataset.files) :])
-    if problems := duplicates.problems(dataset, content):
+    content = duplicates.contents(source, dataset.names, found[len(dataset.files) :])
+    if problems := common_problems(dataset, content):
         raise DataError(listed(str(source.path), problems))
-    dataset.notes.extend(duplicates.notes(dataset, content))
     folder = cache / listing.content_key(dataset, found)
     memory.write()
     for other in cache.glob("*/"):
@@ -81,7 +81,8 @@ def prepare(
     except DataError:
         _remove_index_alone(folder)
         raise
-    return FaceData(folder, spec)
+    # Some are of files that are left out, by which the key does not change.
+    return FaceData(folder, spec, notes=dataset.notes + duplicates.notes(dataset, content))
 
 
 def prepare_known(
@@ -160,7 +161,6 @@ def _write_index(index: Path, dataset: Listing, content: NDArray[np.int64], sour
                 frontal=dataset.frontal,
                 fold=dataset.fold,
                 format=np.array(dataset.format),
-                notes=np.array(dataset.notes, str),
                 pairs=dataset.pairs,
                 names=joined(dataset.names),
                 content=content,

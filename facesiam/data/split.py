@@ -95,11 +95,31 @@ def halves(people: Sequence[str], fifth: NDArray[np.int64]) -> NDArray[np.int64]
     return np.asarray(2 * fifth - odd, np.int64)
 
 
-def part_numbers(fold: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the part of each fold as a number: 0 none, 1 train, 2 val, 3 test."""
-    parts = list(FOLDS)
-    number = np.array([0, *(parts.index(PART_OF[each]) + 1 for each in ALL_FOLDS)])
-    return np.asarray(number[fold], np.int64)
+def part_numbers(folds: NDArray[np.int64], fold: int = 0) -> NDArray[np.int64]:
+    """Return the part of each of some folds as a number: 0 none, 1 train, 2 val, 3 test.
+
+    Args:
+        folds: (N,) from 0 to 10.
+        fold: as for ``folds_of``.
+    """
+    number = np.zeros(max(ALL_FOLDS) + 1, np.int64)
+    for at, part in enumerate(FOLDS, 1):
+        number[list(folds_of(part, fold))] = at
+    return np.asarray(number[folds], np.int64)
+
+
+def in_two_parts(part: NDArray[np.int64], content: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return pairs of byte-identical images in two parts, (K, 2): at most one of each image.
+
+    Args:
+        part: (N,) number of each image's part, as ``part_numbers``; 0: in none.
+        content: (N,) a number for each image, the same for byte-identical ones.
+    """
+    order = np.lexsort((part, content))
+    order = order[part[order] > 0]
+    one, other = order[:-1], order[1:]
+    found = (content[one] == content[other]) & (part[one] != part[other])
+    return np.stack([one[found], other[found]], axis=1)
 
 
 def _hash(name: str) -> bytes:

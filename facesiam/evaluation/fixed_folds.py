@@ -33,7 +33,9 @@ UNKNOWN_PEOPLE = (
 def fixed_folds(
     net: SiameseNet, config: TrialConfig, data: FaceData, trained_on: str | None = None
 ) -> dict[str, Any]:
-    """Return the ten-fold accuracy of a net on all pairs that a dataset lists.
+    """Return the ten-fold accuracy of a net on the pairs that a dataset lists.
+
+    Those of people in different parts, which its reader left out, are not among them.
 
     Args:
         net: on its device and in its dtype, as ``load_model`` returns it.

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from facesiam.config import EpochMetrics, TrialConfig
 from facesiam.data.dataset import FaceData
 from facesiam.data.formats.cfp_lists import TEN_FOLD
+from facesiam.data.protocol_checks import check_protocol
 from facesiam.data.split import ALL_FOLDS
 from facesiam.device.hardware import gpu_names
 from facesiam.device.reproducibility import (
@@ -34,7 +35,7 @@ from search.report import evaluation
 from search.retrain.data import open_data
 from search.retrain.options import RetrainOptions
 from search.runs.journal import read_trials
-from search.runs.layout import settings
+from search.runs.layout import data_of, settings
 from search.runs.lock import locked
 
 
@@ -54,7 +55,8 @@ def retrain(run: Path, options: RetrainOptions, console: Console) -> list[dict[s
     Raises:
         RunError: no such run or trial.
         PluginError: a plugin of the run was not given.
-        DataError: the data is missing or is not what the run was made with.
+        DataError: the data is missing, is not what the run was made with, or has no pairs of a
+            protocol that is asked for.
         WeightsError: pretrained weights are not available.
         ConfigError: --epochs or --seed out of bounds.
         JournalError: another command is training the same.
@@ -62,6 +64,9 @@ def retrain(run: Path, options: RetrainOptions, console: Console) -> list[dict[s
     trial = ranked_trials.choose(run, options.trial, options.rank)
     ones = _configs(settings(run)[trial], options)
     registry.need(ones[0].net, ones[0].loss, ranked_trials.objective(run).metric)
+    source, _, format = data_of(run)
+    for protocol in options.protocols:
+        check_protocol(protocol, format, options.data or source)
     data = open_data(run, options.data, [ones[0].packing])
     weights: dict[str, str] = {}
     if ones[0].pretrained:

@@ -125,11 +125,27 @@ def five_people(root: Path) -> None:
     keep(root, 5)
 
 
-@FOLDERS.flawed("nobody has two images, so there is no pair of the same person")
+@FOLDERS.flawed("nobody has two different images, so there is no pair of the same person")
 def everybody_has_one_image(root: Path) -> None:
     for n in (2, 3):
         for image in root.glob(f"*/{n}.png"):
             image.unlink()
+
+
+@FOLDERS.flawed(
+    "no pair of one person in the val part; there are of one person and of two train 18 and 135, "
+    "val 0 and 1, test 6 and 9",
+)
+def copies_alone_in_a_part(root: Path) -> None:
+    three_parts(root)
+    for person in (root / "val").iterdir():
+        (person / "3.png").unlink()
+        shutil.copy(person / "1.png", person / "2.png")
+
+
+@FOLDERS.flawed("'p00/\\udcff.png': its name is not UTF-8; rename it")
+def a_name_in_another_encoding(root: Path) -> None:
+    os.rename(root / "p00/1.png", os.fsencode(root / "p00") + b"/\xff.png")
 
 
 @FOLDERS.flawed(

@@ -185,6 +185,27 @@ def test_what_cannot_be_trained_is_refused(
     assert sentence in capsys.readouterr().err and not (run / "retrain").exists()
 
 
+def test_protocols_of_cfp_are_refused_for_other_data_before_anything_is_trained(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    noted = json.loads((run / "manifest.json").read_text())
+    noted["data"] |= {"format": "folders", "source": "faces"}
+    (run / "manifest.json").write_text(json.dumps(noted))
+    for protocol, advice in (
+        (
+            "cfp-10fold",
+            "`python -m facesiam.verify WEIGHTS --pairs PATH` tests ten folds of a net as it is, "
+            "and a search with `fold: k` in its space, k from 1 to 10, trains a net for fold k",
+        ),
+        ("cfp-pairs", "use protocol: dataset-pairs, or frontal-triplets"),
+    ):
+        assert main([str(run), "--protocol", "dataset-pairs", "--protocol", protocol]) == 2
+        assert capsys.readouterr().err == (
+            f"faces: protocol {protocol} takes CFP's own pairs, and this is folders; {advice}\n"
+        )
+    assert not (run / "retrain").exists()
+
+
 def test_other_data_than_the_runs_is_refused(
     run: Path, tmp_path: Path, faces: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -198,7 +219,7 @@ def test_other_data_than_the_runs_is_refused(
     assert main([str(run), "--data", str(other)]) == 2
     said = capsys.readouterr().err
     assert f"{other}: not the data that {run} was made with" in said and "packing" not in said
-    index = next(file for file in cache_root().glob("*/index-3.npz") if file.parent not in packed)
+    index = next(file for file in cache_root().glob("*/index-4.npz") if file.parent not in packed)
     assert not list(index.parent.glob("*.npy"))
 
 

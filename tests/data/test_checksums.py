@@ -72,10 +72,10 @@ def swap_images(folder: Path) -> None:
 
 
 def swap_pairs(folder: Path) -> None:
-    with np.load(folder / "index-3.npz") as index:
+    with np.load(folder / "index-4.npz") as index:
         arrays = dict(index)
     arrays["pairs"][:, 4] ^= 1
-    with open(folder / "index-3.npz", "wb") as stream:
+    with open(folder / "index-4.npz", "wb") as stream:
         np.savez(stream, **arrays)
 
 
@@ -108,15 +108,15 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
         ),
         ("squeeze-16",),
     ),
-    "labels changed round": (swap_pairs, ("index-3",)),
-    "another dataset under this key": (other_dataset, ("index-3", "squeeze-16", "letterbox-16")),
-    "a bit of the index": (lambda f: flip(f / "index-3.npz", 100), ("index-3",)),
+    "labels changed round": (swap_pairs, ("index-4",)),
+    "another dataset under this key": (other_dataset, ("index-4", "squeeze-16", "letterbox-16")),
+    "a bit of the index": (lambda f: flip(f / "index-4.npz", 100), ("index-4",)),
     "cut pixels": (lambda f: os.truncate(f / "letterbox-16.npy", 20_000), ("letterbox-16",)),
     "empty pixels": (lambda f: os.truncate(f / "letterbox-16.npy", 0), ("letterbox-16",)),
     "longer pixels": (lambda f: os.truncate(f / "letterbox-16.npy", 10**6), ("letterbox-16",)),
-    "a cut index": (lambda f: os.truncate(f / "index-3.npz", 500), ("index-3",)),
-    "an empty index": (lambda f: os.truncate(f / "index-3.npz", 0), ("index-3",)),
-    "an empty seal": (lambda f: os.truncate(f / "index-3.npz.json", 0), ("index-3",)),
+    "a cut index": (lambda f: os.truncate(f / "index-4.npz", 500), ("index-4",)),
+    "an empty index": (lambda f: os.truncate(f / "index-4.npz", 0), ("index-4",)),
+    "an empty seal": (lambda f: os.truncate(f / "index-4.npz.json", 0), ("index-4",)),
     "a seal that is a list": (
         lambda f: (f / "squeeze-16.npy.json").write_text("[1]"),
         ("squeeze-16",),
@@ -127,7 +127,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
     ),
     "no seals, as before there were any": (
         lambda f: [file.unlink() for file in f.glob("*.json")],
-        ("index-3", "squeeze-16", "letterbox-16"),
+        ("index-4", "squeeze-16", "letterbox-16"),
     ),
     "an earlier decoder's": (lambda f: noted(f, decoder=1), ("squeeze-16",)),
     "another Pillow's": (lambda f: noted(f, pillow="1.0"), ("squeeze-16",)),
@@ -165,8 +165,8 @@ def test_damage_is_noticed_said_and_packed_anew(
 def test_what_is_sound_is_not_packed_again(faces: Path, cache: Path) -> None:
     before = {file.name: file.stat().st_mtime_ns for file in cache.iterdir()}
     assert before.keys() == {
-        "index-3.npz",
-        "index-3.npz.json",
+        "index-4.npz",
+        "index-4.npz.json",
         "squeeze-16.npy",
         "squeeze-16.npy.json",
         "letterbox-16.npy",
@@ -186,17 +186,17 @@ def test_a_worker_that_meets_a_damaged_file_says_so(cache: Path, size: int) -> N
         DataError, match="squeeze-16.npy: is damaged .*the next start with this data"
     ):
         open_packed(cache).pixels(SQUEEZE)
-    os.truncate(cache / "index-3.npz", size)
-    with pytest.raises(DataError, match="index-3.npz: is damaged .*the next start with this data"):
+    os.truncate(cache / "index-4.npz", size)
+    with pytest.raises(DataError, match="index-4.npz: is damaged .*the next start with this data"):
         FaceData(cache)
 
 
 def test_a_worker_that_meets_an_unknown_compression_says_so(cache: Path) -> None:
-    index = cache / "index-3.npz"
+    index = cache / "index-4.npz"
     index.write_bytes(unknown_compression(index.read_bytes()))
     with np.load(index) as parts, pytest.raises(NotImplementedError):
         parts["person"]
-    with pytest.raises(DataError, match="index-3.npz: is damaged .*compression method"):
+    with pytest.raises(DataError, match="index-4.npz: is damaged .*compression method"):
         FaceData(cache)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -179,7 +180,17 @@ def test_a_pair_of_two_folds_of_one_part_is_used_only_where_neither_is_kept_out(
     copy: Path,
 ) -> None:
     change(copy, without("fold"))
-    data = prepare(str(copy), [], cache=copy.parent / "cache", progress=False)
+    cache = copy.parent / "cache"
+    counts = "there are of one person and of two train 24 and 6, val 8 and 0, test 8 and 0"
+    with pytest.raises(DataError, match=rf"no pair of two people in the val part .*; {counts}"):
+        prepare(str(copy), [], cache=cache, progress=False)
+    image = "Data/Images/{:03d}/frontal/02.jpg".format
+    more = [
+        [image(one), image(other), "0", f"{one:03d}", f"{other:03d}"]
+        for one, other in combinations(range(1, 21), 2)
+    ]
+    change(copy, lambda rows: [*rows, *more])
+    data = prepare(str(copy), [], cache=cache, progress=False)
     listing = open_dataset(copy).read()
     ends = listing.fold[listing.pairs[:, 2:4]]
     one, other = ends[ends[:, 0] != ends[:, 1]][0].tolist()

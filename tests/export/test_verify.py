@@ -146,7 +146,8 @@ def test_ten_folds_of_a_dataset_that_lists_pairs(
     net, config, _ = load_model(weights)
     found = fixed_folds(net, config, prepare(str(file), [config.packing], progress=False))
     mean, std = (100 * found["accuracy"][name] for name in ("mean", "std"))
-    assert said[:2] == [
+    assert said[:3] == [
+        "data: it names no people: it can be evaluated on, and not be trained on",
         f"{len(pairs)} pairs, mean ± standard deviation over the ten folds",
         f"accuracy {mean:.2f} ± {std:.2f} %",
     ]
