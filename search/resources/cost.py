@@ -90,13 +90,13 @@ DRAWN = Samples(
 
 def samples_of(space: SearchSpace, data: FaceData) -> Samples:
     """Return what an epoch trains on with these data, for each protocol of the space."""
-    units, images, people = {}, {}, 0
+    units, images, people = dict[str, int](), dict[str, int](), 0
     for protocol in space.possible("protocol"):
         pairs = data.pairs(str(protocol), "train")  # type: ignore[arg-type]
         units[str(protocol)] = len(pairs.label if pairs.triplets is None else pairs.triplets)
         for views in ("protocol", "all"):
-            images[views] = len(data.images_of(pairs, views))
-        people = len(set(data.person[pairs.left].tolist()))
+            images[views] = max(images.get(views, 0), len(data.images_of(pairs, views)))
+        people = max(people, len({*data.person[pairs.left], *data.person[pairs.right]}))
     return Samples(units, images, people)
 
 

@@ -67,3 +67,15 @@ def test_the_precision_is_that_of_a_share_of_so_many_pairs(tmp_path: Path) -> No
         "dataset-pairs: 780 validation pairs of 79 people: an accuracy of 90 % is good to "
         "±2.1 points with 95 %"
     ]
+
+
+def test_a_protocol_that_no_drawn_example_has_is_told_of_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data: Any = Data(390, 390)
+    both = space(tmp_path, "fixed: {protocol: dataset-pairs}")
+    monkeypatch.setattr(type(both), "possible", lambda *_: ["dataset-pairs", "cfp-pairs"])
+    assert [line.split(":")[0] for line in validation.precision(both, data)] == [
+        "dataset-pairs",
+        "cfp-pairs",
+    ]
