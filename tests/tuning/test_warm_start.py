@@ -248,6 +248,9 @@ def test_an_ablation_changes_one_searched_setting_at_a_time(
 def test_an_ablation_is_of_a_trial_that_the_space_has(space: SearchSpace, tmp_path: Path) -> None:
     run = earlier(tmp_path / "run", ({"lr": 1e-3, "people": 7}, [0.9], "done"))
     assert ablation.misfit(space, run) is None  # a shorter one is of the same settings
+    smaller = dataclasses.replace(space, fixed={**space.fixed, "packed_size": 112})
+    assert ablation.misfit(smaller, run) == "packed_size 224, and it is 112 now"
+    assert ablation.misfit(dataclasses.replace(smaller, packed_given=False), run) is None
     other = earlier(tmp_path / "other", ({"lr": 1e-3, "hidden": 8}, [0.9], "done"))
     assert ablation.misfit(space, other) == "hidden 8, and it is 4096 now"
 
