@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from facesiam.device.reproducibility import ComputeHistory
 
 PACKAGE = Path(str(facesiam.__file__)).parent
-TRAINER = ("config", "data", "device", "evaluation", "nets", "objective.py", "training")
+TRAINER = ("config", "data", "device", "evaluation", "nets", "objective.py", "plugins", "training")
 """The packages and modules that compute the numbers of an epoch or a test."""
 EXCLUDED = {
     "config/lookalikes": "words error messages",
@@ -44,6 +44,7 @@ EXCLUDED = {
     "device/cores": "counts cores; the number of threads is in the key",
     "device/reproducibility": "what it resolves is in the key",
     "nets/checkpoint": "stores weights as they are",
+    "plugins/loading": "runs files, whose text is in the key",
     "training/throughput": "measures speed and memory",
 }
 """Those parts of them that cannot change a number, each with the reason."""

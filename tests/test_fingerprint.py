@@ -11,8 +11,8 @@ import pytest
 
 from facesiam import fingerprint
 
-BELOW = {"cli", "errors", "files", "fingerprint", "plugins"}
-"""What stands below the trainer's packages, or is not of its numbers: of plugins the text is."""
+BELOW = {"cli", "errors", "files", "fingerprint"}
+"""What stands below the trainer's packages, or is not of its numbers."""
 
 
 @pytest.fixture

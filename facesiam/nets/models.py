@@ -18,7 +18,6 @@ from facesiam.plugins import registry
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """Mean and deviation of red, green and blue that torchvision's weights are for."""
-HALVES = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 LITE = ((0.498, 0.498, 0.498), (0.502, 0.502, 0.502))
 
 
@@ -80,7 +79,9 @@ def _torchvision(name: str) -> Trunk:
     # has the nets themselves compute.
     more = {"aux_logits": False, "init_weights": False} if inception else {}
     halves = inception or name == "efficientnet_v2_l"
-    return Trunk(functools.partial(_of_torchvision, name, **more), HALVES if halves else IMAGENET)
+    return Trunk(
+        functools.partial(_of_torchvision, name, **more), registry.HALVES if halves else IMAGENET
+    )
 
 
 def check_package(name: str) -> None:
@@ -117,7 +118,10 @@ def _convolutions(
 
 MODELS: dict[str, Trunk] = {
     **{name: _torchvision(name) for name in get_args(trial.Net)},
-    **{name: Embedder(functools.partial(IResNet, n), HALVES) for name, n in BLOCKS.items()},
+    **{
+        name: Embedder(functools.partial(IResNet, n), registry.HALVES)
+        for name, n in BLOCKS.items()
+    },
     "alexnet": _convolutions("alexnet", _kaiming_uniform, shape=(256, 6, 6), frozen_convs=3),
     "vgg16_bn": _convolutions("vgg16_bn", _kaiming_normal, shape=(512, 7, 7), frozen_convs=7),
     **{f"efficientnet_lite{number}": _lite(number) for number in range(3)},

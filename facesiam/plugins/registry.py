@@ -20,6 +20,7 @@ Scale = tuple[tuple[float, ...], tuple[float, ...]]
 Made = TypeVar("Made", bound=Callable[..., Any])
 NAME = re.compile(r"[a-z][a-z0-9_]{0,49}")
 HALVES: Scale = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+"""Mean and deviation that bring inputs from [0, 1] to [-1, 1]."""
 
 
 @dataclass(frozen=True)
