@@ -145,7 +145,7 @@ def _bare(path: Path, state: dict[str, Tensor], wanted: Mapping[str, Tensor]) ->
             "state_dict of one of them"
         )
     # Where none is whole, what the one with the most of it lacks is told.
-    prefix = whole[0] if whole else max(there, key=lambda prefix: there[prefix])
+    prefix = max(there, key=lambda prefix: there[prefix])
     return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from facesiam.config import TrialConfig
 from facesiam.errors import WeightsError
@@ -19,6 +20,7 @@ from facesiam.nets.pretrained import find_weights, load_trunk
 from facesiam.nets.siamese import build
 from facesiam.nets.trunks import make_trunk, without_values
 from facesiam.training.optimizer import MasterWeightOptimizer
+from search.resources.cost import GIGA_MACS
 
 PARAMETERS = {18: 24_025_600, 34: 34_139_328, 50: 43_590_848, 100: 65_156_160}
 """Of insightface's nets with an embedding of 512."""
@@ -159,3 +161,14 @@ def test_pretrained_weights_get_inputs_from_minus_one_to_one_in_training_and_pre
     for given in seen:
         assert given.aminmax() == (-1, 1)
     assert not build(TrialConfig(net="iresnet18")).scaled
+
+
+@pytest.mark.parametrize("name", sorted(BLOCKS))
+def test_the_multiply_adds_that_an_estimate_takes_are_counted(name: str) -> None:
+    with torch.device("meta"):
+        made = IResNet(BLOCKS[name]).eval()
+        images = torch.empty(1, 3, 224, 224)
+    with FlopCounterMode(display=False) as counted, torch.no_grad():
+        made(images)
+    assert counted.get_total_flops() / 2e9 == pytest.approx(GIGA_MACS[name], abs=0.05)
+    assert not made.features.weight.requires_grad  # lengths stay what they are

@@ -7,7 +7,7 @@ import torch
 import torchvision.models as tv
 from torch import nn
 
-from facesiam.nets.models import HALVES, MODELS
+from facesiam.nets.models import MODELS
 from facesiam.nets.trunks import (
     Pooled,
     features_of,
@@ -15,6 +15,7 @@ from facesiam.nets.trunks import (
     stages_of,
     without_values,
 )
+from facesiam.plugins.registry import HALVES
 
 
 @pytest.mark.parametrize(
