@@ -12,6 +12,7 @@ from facesiam.data.alignment import FIVE, Floats
 from facesiam.data.archive import Source
 from facesiam.data.formats import tables
 from facesiam.data.listing import LANDMARKS, Listing
+from facesiam.data.paths import slashed
 from facesiam.data.text_files import text_of
 from facesiam.errors import DataError
 
@@ -79,7 +80,13 @@ class _Table:
             raise DataError(f"{source.path}: {table.problems[0].said}")
         cells = [table.column(name) for name in COLUMNS.needed[1:]]
         self._points = np.stack([_numbers(source, table, column) for column in cells], axis=1)
-        self._row = {path: row for row, path in enumerate(table.column("path"))}
+        self._row: dict[str, int] = {}
+        for row, path in enumerate(map(slashed, table.column("path"))):
+            if (first := self._row.setdefault(path, row)) != row:
+                raise DataError(
+                    f"{source.path}: {table.place(row)}: has {path}, which line "
+                    f"{table.lines[first]} has as well"
+                )
         lacking = [name for name in names if name not in self._row]
         if lacking:
             raise DataError(

@@ -78,6 +78,11 @@ def below(root: str, names: list[str]) -> list[str]:
     return [name[len(root) :] for name in names if name.startswith(root) and name != root]
 
 
+def slashed(path: str) -> str:
+    """Return a path as a table has it, of whatever system, as a source has it."""
+    return path.replace("\\", "/").removeprefix("./")
+
+
 def leaves(path: str) -> bool:
     """Whether a path is absolute, of whatever system, or has ".." in it."""
     return _OUTSIDE.search(path) is not None

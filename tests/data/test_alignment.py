@@ -236,6 +236,10 @@ FAULTS = {
         lambda text: text.replace("p3/1.png", "p3/7.png").replace("p4/0.png", "x"),
         "landmarks.csv has no row for 2 of 20 images, the first of them p3/1.png",
     ),
+    "a row comes again": (
+        lambda text: text.replace("p0/1.png", ".\\p0\\0.png"),
+        "landmarks.csv line 3: has p0/0.png, which line 2 has as well",
+    ),
     "no number": (
         lambda text: text.replace("p0/1.png,", "p0/1.png,a"),
         "landmarks.csv line 3: expected a number of pixels as in 27.5, got 'a",

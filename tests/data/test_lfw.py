@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -282,6 +283,10 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
         ),
         "people.txt line 12: Person_001 is in fold 10, and in fold 1 by pairs.txt line 2",
     ),
+    "a person in two folders": (
+        lambda f: tiny_cfp.image(f / "lfw/person_003/person_003_0009.jpg", (1, 2, 3)),
+        "Person_003 and person_003 are two people whose names differ in case or blanks only; put",
+    ),
 }  # fmt: skip
 
 
@@ -301,3 +306,15 @@ def test_a_list_of_another_form_is_not_taken_for_it(copy: Path) -> None:
     tiny_cfp.text(copy / "pairs.txt", ["a.jpg,b.jpg,1", "a.jpg,c.jpg,0"])
     with pytest.raises(DataError, match="not in the format lfw"):
         open_dataset(copy, "lfw")
+
+
+def test_a_name_with_accents_has_one_fold_in_either_unicode_form(copy: Path) -> None:
+    folds = []
+    for form in ("NFC", "NFD"):
+        folder = copy / "lfw" / unicodedata.normalize(form, "Zoë_Strauß")
+        tiny_cfp.image(folder / f"{folder.name}_0001.jpg", (1, 2, 3))
+        listing = open_dataset(copy).read()
+        assert listing.people[-1] == "Zoë_Strauß"
+        folds.append(listing.fold[-1])
+        shutil.rmtree(folder)
+    assert folds[0] == folds[1]

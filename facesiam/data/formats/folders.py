@@ -160,14 +160,7 @@ def read(source: Source) -> Listing:
         [image.folder for image in images],
     )
     problems = [*layout.problems(), *_links(source, links), *found.problems]
-    problems += [
-        Problem(
-            "alike",
-            f"{one} and {other} are two people whose names differ in case or blanks only; "
-            "put one person's images into one folder, or make the names differ",
-        )
-        for one, other in people.alike(found.names)
-    ]
+    problems += people.alike_folders(found.names)
     return Listing(
         format="folders",
         names=[image.name for image in images],

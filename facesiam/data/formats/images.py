@@ -13,7 +13,7 @@ from facesiam.data.formats import people, tables
 from facesiam.data.formats.found import Found
 from facesiam.data.formats.tables import Columns, Table
 from facesiam.data.listing import Listing
-from facesiam.data.paths import leaves
+from facesiam.data.paths import leaves, slashed
 from facesiam.data.problems import Problem, listed
 from facesiam.errors import DataError
 
@@ -127,7 +127,7 @@ def _rows(source: Source, table: Table, problems: list[Problem]) -> list[int]:
 
 
 def _path(table: Table, row: int) -> str:
-    return table.column("path")[row].replace("\\", "/").removeprefix("./")
+    return slashed(table.column("path")[row])
 
 
 def _part(table: Table, row: int, problems: list[Problem]) -> Part | None:

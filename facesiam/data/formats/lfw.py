@@ -16,7 +16,7 @@ from facesiam.data.formats.claims import Claims, left_out
 from facesiam.data.formats.folders import SUFFIXES, is_litter
 from facesiam.data.formats.found import Found
 from facesiam.data.formats.lfw_lists import Pair
-from facesiam.data.formats.people import plain
+from facesiam.data.formats.people import alike_folders, plain
 from facesiam.data.listing import Listing
 from facesiam.data.problems import Problem
 from facesiam.data.split import deal, halves, part_numbers
@@ -62,6 +62,7 @@ def read(source: Source) -> Listing:
     images = _Images(source, pairs, files[0])
     claims, notes = _claims(source, files, images, folds, read_lists, problems)
     people = images.people
+    problems += alike_folders(people)
     if len(files) == 2:
         fold = claims.folds(people, _parts)
     else:
@@ -124,7 +125,7 @@ class _Images:
         """That holds the folders of people: "" or ending with a slash."""
         mine = [(name, match) for name, match in found if (match[1] or "") == self.folder]
         self.names = [name for name, _ in mine]
-        self.person = [match[2] for _, match in mine]
+        self.person = [plain(match[2]) for _, match in mine]
         self.people = sorted(set(self.person))
         self._named = {_key(person): person for person in self.people}
         self._at = {_key(f"{match[2]}/{match[3]}"): at for at, (_, match) in enumerate(mine)}

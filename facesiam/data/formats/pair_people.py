@@ -126,7 +126,7 @@ def _connected(images: Sequence[str], pairs: Sequence[Pair], problems: list[Prob
                 "the same person connect them"
             )
             problems.append(Problem("contradiction", f"{pair.place}: {said}"))
-    return [images[root(at)] for at in range(len(images))]
+    return [plain(images[root(at)]) for at in range(len(images))]
 
 
 def _folds(

@@ -17,6 +17,7 @@ from facesiam.data.formats.images import path_problem
 from facesiam.data.formats.pair_people import Pair
 from facesiam.data.formats.tables import Columns, Table
 from facesiam.data.listing import Listing
+from facesiam.data.paths import slashed
 from facesiam.data.problems import Problem, listed
 from facesiam.data.split import part_numbers
 from facesiam.errors import DataError
@@ -121,7 +122,7 @@ def _pairs(source: Source, table: Table, names: list[str], problems: list[Proble
     columns = [table.column(name) for name in ("left", "right", "same")]
     for row, (left, right, word) in enumerate(zip(*columns, strict=True)):
         place = table.place(row)
-        ends = [images.number(_path(path)) for path in (left, right)]
+        ends = [images.number(slashed(path)) for path in (left, right)]
         same = SAME.get(word.lower())
         problem = next((end for end in ends if not isinstance(end, int)), None)
         if problem is None and same is None:
@@ -141,10 +142,6 @@ def _pairs(source: Source, table: Table, names: list[str], problems: list[Proble
         elif problem:
             problems.append(Problem(problem[0], f"{place}: {problem[1]}"))
     return found
-
-
-def _path(text: str) -> str:
-    return text.replace("\\", "/").removeprefix("./")
 
 
 def _balance(file: str, label: NDArray[np.int64]) -> Iterator[str]:

@@ -100,6 +100,18 @@ def alike(names: Sequence[str]) -> list[tuple[str, str]]:
     return found
 
 
+def alike_folders(names: Sequence[str]) -> list[Problem]:
+    """Return a problem for each name of a folder that differs from another in case or blanks."""
+    return [
+        Problem(
+            "alike",
+            f"{one} and {other} are two people whose names differ in case or blanks only; "
+            "put one person's images into one folder, or make the names differ",
+        )
+        for one, other in alike(names)
+    ]
+
+
 def too_few(people: People) -> list[Problem]:
     """Return what keeps the parts from having pairs of two people that can be drawn."""
     number = len(people.names)
