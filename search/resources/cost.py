@@ -88,8 +88,16 @@ DRAWN = Samples(
 )
 
 
-def samples_of(space: SearchSpace, data: FaceData) -> Samples:
-    """Return what an epoch trains on with these data, for each protocol of the space."""
+def samples_of(space: SearchSpace, data: FaceData | None, drawn: bool) -> Samples:
+    """Return what an epoch trains on with these data, for each protocol of the space.
+
+    Args:
+        space: what is searched.
+        data: the data; None where there are none yet. Those in CFP's form are not counted.
+        drawn: whether they are the drawn faces.
+    """
+    if data is None or data.format == "cfp":
+        return DRAWN if drawn else CFP
     units, images, people = dict[str, int](), dict[str, int](), 0
     for protocol in space.possible("protocol"):
         pairs = data.pairs(str(protocol), "train")  # type: ignore[arg-type]
@@ -104,8 +112,7 @@ def estimate(
     space: SearchSpace,
     out: Path,
     count: int | None,
-    drawn: bool,
-    samples: Samples | None = None,
+    samples: Samples,
 ) -> str:
     """Return the estimated cost of a search as a sentence.
 
@@ -113,10 +120,8 @@ def estimate(
         space: what is searched.
         out: folder with earlier runs.
         count: number of trials; None: as many as the examples of the space.
-        drawn: whether the data are the drawn faces.
-        samples: what an epoch trains on; None: as of the drawn faces, or of CFP.
+        samples: what an epoch trains on.
     """
-    samples = samples or (DRAWN if drawn else CFP)
     examples = list(space.examples())
     measured = _measured(out)
     seconds, how = [], set()
@@ -138,20 +143,17 @@ def estimate(
     )
 
 
-def seconds_in_all(space: SearchSpace, drawn: bool) -> float:
+def seconds_in_all(space: SearchSpace, samples: Samples) -> float:
     """Return the seconds of a search by arithmetic, one trial after the other and none stopped.
 
     Args:
         space: what is searched.
-        drawn: whether the data are the drawn faces, and not the whole of CFP.
+        samples: what an epoch trains on.
 
     Returns:
         Seconds; infinity for a search without a last trial.
     """
-    each = [
-        int(config["epochs"]) * _epoch_seconds(config, DRAWN if drawn else CFP)
-        for config in space.examples()
-    ]
+    each = [int(config["epochs"]) * _epoch_seconds(config, samples) for config in space.examples()]
     return statistics.mean(each) * (space.count() or math.inf)
 
 

@@ -38,16 +38,16 @@ def describe(space: SearchSpace, out: Path, options: RunOptions) -> str:
         f"algorithm: {space.algorithm}, trials: {trials}",
     ]
     text += [f"rule {line}" for line in inactive]
-    resources, at_once = _resources(space, options)
+    data = _open_data(options.data or space.data, options.format or space.format)
+    drawn = (options.data or space.data) == "drawn"
+    samples = cost.samples_of(space, data, drawn)
+    resources, at_once = _resources(space, options, samples)
     text += resources
     if space.algorithm == "tpe":
         text.append(who_chooses(space, at_once)[0])
-    data = _open_data(options.data or space.data, options.format or space.format)
     text += _data_lines(space, options.data or space.data, data)
     text += _weights(space, options.weights)
-    drawn = (options.data or space.data) == "drawn"
-    samples = cost.samples_of(space, data) if data and data.format != "cfp" else None
-    return "\n".join([*text, cost.estimate(space, out, count or size, drawn, samples)])
+    return "\n".join([*text, cost.estimate(space, out, count or size, samples)])
 
 
 def _open_data(given: str | None, format: str | None) -> FaceData | None:
@@ -132,7 +132,9 @@ def who_chooses(space: SearchSpace, at_once: int | None, known: int = 0) -> tupl
     return text, count - drawn
 
 
-def _resources(space: SearchSpace, options: RunOptions) -> tuple[list[str], int | None]:
+def _resources(
+    space: SearchSpace, options: RunOptions, samples: cost.Samples
+) -> tuple[list[str], int | None]:
     """Say what each trial gets, here or on a cluster, which is not asked for its machines.
 
     Returns:
@@ -149,8 +151,7 @@ def _resources(space: SearchSpace, options: RunOptions) -> tuple[list[str], int 
         shares = {net: here.of(net) for net in space.nets()}
         number = here.concurrent
         at_once = f"{number} at once on this machine"
-        drawn = (options.data or space.data) == "drawn"
-        if open_ := sharing.nets_to_measure(space, setup, this_machine(), drawn):
+        if open_ := sharing.nets_to_measure(space, setup, this_machine(), samples):
             at_once += (
                 f"; the start measures how many with {' and '.join(open_)} are best, about a "
                 "minute, once per machine (--concurrent N skips it)"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from facesiam.config import Value
 from facesiam.training.throughput import Share
 from search.resources.allocation import Allocation, Node, Setup
-from search.resources.cost import seconds_in_all
+from search.resources.cost import Samples, seconds_in_all
 from search.space import SearchSpace
 
 WORTH_SECONDS = 600
@@ -24,7 +24,7 @@ def measure(
     space: SearchSpace,
     setup: Setup,
     nodes: Sequence[Node],
-    drawn: bool,
+    samples: Samples,
     probe: Probe,
     say: Callable[[str], None],
 ) -> dict[str, int]:
@@ -34,12 +34,12 @@ def measure(
         space: what is searched.
         setup: whose --cpus, --gpus and --concurrent leave nothing to measure.
         nodes: the machines; of different ones the first suitable one is measured.
-        drawn: whether the data are the drawn faces, which are few.
+        samples: what an epoch trains on.
         probe: measures there.
         say: is given each line of the result.
     """
     at_once = {}
-    for net, settings in nets_to_measure(space, setup, nodes, drawn).items():
+    for net, settings in nets_to_measure(space, setup, nodes, samples).items():
         gpu = any(node.gpus >= 1 for node in nodes)
         node = next(node for node in nodes if node.gpus >= 1 or not gpu)
         cores = node.cpus // max(1.0, node.gpus if gpu else 1.0)
@@ -56,10 +56,10 @@ def measure(
 
 
 def nets_to_measure(
-    space: SearchSpace, setup: Setup, nodes: Sequence[Node], drawn: bool
+    space: SearchSpace, setup: Setup, nodes: Sequence[Node], samples: Samples
 ) -> dict[str, Mapping[str, Value]]:
     """Return, by net that is worth measuring, the settings of its most costly trial."""
-    if setup.concurrent or space.count() == 1 or seconds_in_all(space, drawn) < WORTH_SECONDS:
+    if setup.concurrent or space.count() == 1 or seconds_in_all(space, samples) < WORTH_SECONDS:
         return {}
     shares = Allocation(space, setup, nodes)
     gpu = shares.has_gpus

@@ -73,6 +73,7 @@ def resolve(options: RunOptions) -> SearchSpace:
     """
     own = loading.load_all(options.plugin)
     space = load(shipped.space_file(options.space), strict=True).override(options.set)
+    _check_place(options, space)
     changes: dict[str, object] = {"plugins": tuple(dict.fromkeys((*space.plugins, *own)))}
     if options.rows:
         if options.algorithm not in (None, "rows"):
@@ -102,6 +103,18 @@ def resolve(options: RunOptions) -> SearchSpace:
         if getattr(options, name) is not None and (why := contradictions.unused(changed, name)):
             raise RunRefused(f"--{name} {getattr(options, name)}: {why}")
     return check_space(changed.override(options.set) if options.ablate else changed.packed())
+
+
+def _check_place(options: RunOptions, space: SearchSpace) -> None:
+    """Refuse `data:` that lies beside the space file, and not where the command runs."""
+    given = Path(space.data or "drawn")
+    beside = Path(options.space).resolve().parent / given
+    if options.data or space.data == "drawn" or exists(given) or not exists(beside):
+        return
+    raise RunRefused(
+        f"{options.space}: data: {given}: a relative path begins in the folder where the command "
+        f"runs, where there is none; write {beside}"
+    )
 
 
 def prepare(options: RunOptions, space: SearchSpace, run: Path, url: str | None) -> Search:
@@ -182,7 +195,7 @@ def allocate(search: Search, say: Callable[[str], None]) -> Allocation:
     unused = ray_environment.set_environment(local=not setup.address)  # before Ray reads it
     if unused:
         say(f"environment variables without effect here: {', '.join(unused)}")
-    from search.resources import sharing
+    from search.resources import cost, sharing
     from search.resources.allocation import Allocation
     from search.tuning import driver, ray_cluster
 
@@ -193,8 +206,9 @@ def allocate(search: Search, say: Callable[[str], None]) -> Allocation:
     nodes = ray_cluster.wait_for_machines(setup.address, say)
     if setup.address and not setup.storage:
         ray_cluster.check_shared(setup.run)
-    drawn = (search.options.data or space.data) == "drawn"
-    at_once = sharing.measure(space, setup, nodes, drawn, driver.sharing_probe(setup), say)
+    given = search.options.data or space.data
+    samples = cost.samples_of(space, search.data, given == "drawn")
+    at_once = sharing.measure(space, setup, nodes, samples, driver.sharing_probe(setup), say)
     interrupts.check()
     return Allocation(space, setup, nodes, at_once)
 

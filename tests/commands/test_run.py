@@ -114,6 +114,17 @@ def test_a_faulty_space_is_refused_with_every_line(
     ]
 
 
+def test_data_beside_the_space_file_and_not_here_is_refused_with_the_path_to_write(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "space.yaml"
+    path.write_text("data: my_faces\nsearch: {lr: [1e-3, 1e-4]}\n")
+    (tmp_path / "my_faces").mkdir()
+    said = refused([str(path), "--dry-run"], tmp_path / "out", capsys)
+    assert said.startswith(f"{path}: data: my_faces: a relative path begins in the folder where ")
+    assert said.strip().endswith(f"; write {tmp_path / 'my_faces'}")
+
+
 def test_a_space_is_refused_before_torch_or_ray_is_imported(tmp_path: Path) -> None:
     file = tmp_path / "bad.yaml"
     file.write_text("search: {lr: []}\n")

@@ -16,7 +16,7 @@ from facesiam.config import TrialConfig, Value
 from facesiam.data.dataset import FaceData, cache_root
 from facesiam.training import throughput
 from facesiam.training.throughput import Share, Way, choose, share_of
-from search.resources import sharing
+from search.resources import cost, sharing
 from search.resources.allocation import Node, Setup
 
 CPU, GPU = [Node(8, 0)], [Node(16, 2)]
@@ -43,7 +43,7 @@ def test_only_what_is_open_in_a_search_that_is_long_enough_is_measured(
     tmp_path: Path, text: str, setup: dict[str, float], nodes: list[Node], expected: set[str]
 ) -> None:
     given = Setup(run=tmp_path, data="", **setup)
-    found = sharing.nets_to_measure(space(tmp_path, NETS + text), given, nodes, drawn=False)
+    found = sharing.nets_to_measure(space(tmp_path, NETS + text), given, nodes, cost.CFP)
     assert set(found) == expected
     assert {config["join"] for config in found.values()} <= {"concat"}  # the larger head
 
@@ -51,8 +51,18 @@ def test_only_what_is_open_in_a_search_that_is_long_enough_is_measured(
 def test_a_search_on_drawn_faces_is_shorter(tmp_path: Path) -> None:
     few = space(tmp_path, "fixed: {epochs: 1}\nsearch: {lr: {low: 0.1, high: 1}}\ntrials: 8\n")
     setup = Setup(run=tmp_path, data="")
-    assert len(sharing.nets_to_measure(few, setup, CPU, drawn=False)) == 1
-    assert sharing.nets_to_measure(few, setup, CPU, drawn=True) == {}
+    assert len(sharing.nets_to_measure(few, setup, CPU, cost.CFP)) == 1
+    assert sharing.nets_to_measure(few, setup, CPU, cost.DRAWN) == {}
+
+
+def test_a_search_on_few_images_of_ones_own_is_shorter(tmp_path: Path) -> None:
+    few = space(
+        tmp_path,
+        "fixed: {protocol: dataset-pairs}\nsearch: {lr: {low: 0.1, high: 1}}\ntrials: 8\n",
+    )
+    setup, own = Setup(run=tmp_path, data=""), cost.Samples({"dataset-pairs": 8}, {}, 4)
+    assert len(sharing.nets_to_measure(few, setup, CPU, cost.CFP)) == 1
+    assert sharing.nets_to_measure(few, setup, CPU, own) == {}
 
 
 def test_what_was_found_is_said_and_given_by_net(tmp_path: Path) -> None:
@@ -65,7 +75,7 @@ def test_what_was_found_is_said_and_given_by_net(tmp_path: Path) -> None:
 
     said: list[str] = []
     setup = Setup(run=tmp_path, data="")
-    found = sharing.measure(space(tmp_path, NETS), setup, GPU, False, measured, said.append)
+    found = sharing.measure(space(tmp_path, NETS), setup, GPU, cost.CFP, measured, said.append)
     assert found == {"alexnet": 4, "vgg16_bn": 1}
     assert sorted(asked) == [("alexnet", 8, True), ("vgg16_bn", 8, True)]  # half of the cores
     assert "alexnet: 4 on a GPU, 2 threads each: 99.5 pairs/s together, 1000 MiB each" in said
