@@ -70,7 +70,8 @@ def main(argv: list[str] | None = None) -> int:
 def _main(options: argparse.Namespace) -> int:
     asked = (bool(options.images), options.csv is not None, options.pairs is not None)
     if sum(asked) != 1 or len(options.images) not in (0, 2):
-        raise DataError("give two images, or --csv FILE, or --pairs DATA")
+        where = "; the folder of the images of --csv is --folder DIR" if options.csv else ""
+        raise DataError(f"give two images, or --csv FILE, or --pairs DATA{where}")
     for name, whose, needed in (
         ("folder", "csv", options.csv),
         ("format", "pairs", options.pairs),
@@ -153,7 +154,8 @@ def judge(verifier: Verifier, table: Table, root: Path, far: float | None) -> Co
     missing = [name for name in names if not files.is_file(root / name)]
     if missing:
         more = f", and {len(missing) - 1:,} more of {len(names):,}" if missing[1:] else ""
-        raise DataError(f"{root / missing[0]}: no such file{more}")
+        hint = "" if missing != names else "; --folder DIR is where the table's paths begin"
+        raise DataError(f"{root / missing[0]}: no such file{more}{hint}")
     features = verifier.embed([root / name for name in names])
     place = {name: at for at, name in enumerate(names)}
     left, right = (np.array([place[name] for name in ends]) for ends in (table.left, table.right))
@@ -188,6 +190,8 @@ def rates(verifier: Verifier, table: Table, judged: Comparison, far: float | Non
         if share["n"]:
             shown = _share(share["value"], share["low"], share["high"])
             lines.append(f"{what} {shown}, n {share['n']:,}")
+    if again := len(known) - n:
+        lines.append(f"pairs that come again: {again:,}; each counts in the shares, not in n")
     return lines
 
 

@@ -124,10 +124,17 @@ def across_parts(listing: Listing, content: NDArray[np.int64]) -> list[Problem]:
         Problem(
             "copy in two parts",
             f"{listing.names[one]} ({_PARTS[part[one] - 1]}) and {listing.names[two]} "
-            f"({_PARTS[part[two] - 1]}) are byte-identical; the parts may not share an image",
+            f"({_PARTS[part[two] - 1]}) are byte-identical; the parts may not share an image"
+            + _whose(listing, one, two),
         )
         for one, two in in_two_parts(part, content).tolist()
     ]
+
+
+def _whose(listing: Listing, one: int, two: int) -> str:
+    if not listing.people or listing.person[one] == listing.person[two]:
+        return ""
+    return ", and one of the two names is wrong: remove that image"
 
 
 def across_people(listing: Listing, content: NDArray[np.int64]) -> list[Problem]:

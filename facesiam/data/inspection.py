@@ -231,8 +231,8 @@ def _print_duplicates(dataset: Listing, looks: dict[int, Look]) -> None:
     people = [(left, right) for left, right in pairs if who[left] != who[right]]
     parts = [pair for pair in people if part[pair[0]] != part[pair[1]]]
     print(
-        f"  duplicates  {len(groups)} sets of byte-identical images ({len(pairs)} pairs); "
-        f"{len(people)} pairs cross people, {len(parts)} cross parts"
+        f"  duplicates  sets of byte-identical images: {len(groups)}; "
+        f"pairs of them: {len(pairs)}, across people {len(people)}, across parts {len(parts)}"
     )
     for left, right in people:
         print(f"    {shown(dataset.names[left])} = {shown(dataset.names[right])}")

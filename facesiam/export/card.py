@@ -155,7 +155,9 @@ def _thresholds(measured: Measured | None) -> str:
 
 def _training(config: TrialConfig, info: Mapping[str, Any]) -> str:
     epoch, val_acc = info.get("epoch"), info.get("val_acc")
-    said = "The epoch is not known." if epoch is None else f"Weights of epoch {epoch + 1}"
+    said = (
+        "The epoch is not known." if epoch is None else f"Weights of epoch {epoch}, counted from 0"
+    )
     if epoch is not None:
         said += f" (validation accuracy then {100 * val_acc:.1f} %)." if val_acc else "."
     data = f" Data: `{info['data']}`." if info.get("data") else ""

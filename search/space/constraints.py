@@ -115,6 +115,8 @@ def _combinations(space: SearchSpace) -> list[Finding]:
     found = []
     for key, text in broken_constraints(space.fixed, space.search):
         part = "search" if key in space.search or not space.fixed else "fixed"
+        if key not in space.fixed and key not in space.search:
+            text += f" ({key} is not given, so its default counts)"
         found.append(Finding((part, key), text))
     return found
 

@@ -173,7 +173,7 @@ def a_part_with_a_misspelled_name(root: Path) -> None:
 
 @FOLDERS.flawed(
     "train/p01/1.png (train) and test/p09/5.png (test) are byte-identical; the parts may not "
-    "share an image",
+    "share an image, and one of the two names is wrong: remove that image",
 )
 def one_photograph_of_two_people_of_two_parts(root: Path) -> None:
     three_parts(root)

@@ -574,7 +574,7 @@ def test_check_counts_and_finds_nothing_wrong(
     assert "images      60: 40 frontal, 20 profile; 0 of them greyscale" in out
     for kind in ("FF", "FP"):
         assert f"{kind} pairs    train 18 (12 same), val 6 (4 same), test 6 (4 same); 3 in" in out
-    assert "duplicates  0 sets" in out and "problems    none" in out
+    assert "byte-identical images: 0; " in out and "problems    none" in out
 
 
 def test_check_names_everything_that_is_wrong(
@@ -595,7 +595,10 @@ def test_check_names_everything_that_is_wrong(
     # 001/01 and 001/02 are a same pair of FF/01, one of 20: more than 1 in 500
     assert "FF/01/same.txt line 1: a pair of one person, but Data/Images/001/frontal/01.jpg" in out
     # {001/01, 001/02, 003/01} has three pairs, two of them across people; {005/01, 020/01} one
-    assert "2 sets of byte-identical images (4 pairs); 3 pairs cross people, 1 cross parts" in out
+    assert (
+        "sets of byte-identical images: 2; pairs of them: 4, across people 3, across parts 1"
+        in out
+    )
     assert "Data/Images/005/frontal/01.jpg = Data/Images/020/frontal/01.jpg" in out
     assert "problems    4\n" in out
     assert "points at Data/Images/002/frontal/01.jpg, which does not exist" in out
@@ -619,7 +622,7 @@ def test_real_cfp_is_as_published(real_faces: str, capsys: pytest.CaptureFixture
     assert "130 pairs of FF come again, as they are or the other way round, 3 more as" in out
     assert "3 same pairs of FF are two byte-identical files" in out and "of FP are" not in out
     # 27 sets: 26 twins and one of three; none across people
-    assert "27 sets of byte-identical images (29 pairs); 0 pairs cross people" in out
+    assert "sets of byte-identical images: 27; pairs of them: 29, across people 0" in out
 
 
 def test_real_cfp_gives_the_protocols_sizes(real_faces: str, tmp_path: Path) -> None:

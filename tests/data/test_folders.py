@@ -262,8 +262,8 @@ def test_check_says_what_is_there(root: Path, capsys: pytest.CaptureFixture[str]
         "  pixels      shorter side 6 to 10, median 6; longer side 8 to 30, median 8",
         "  parts       train 6 people, 16 images; val 2 people, 6 images; test 2 people, 7 images",
         "  drawn pairs train 30 (15 same), val 12 (6 same), test 18 (9 same); with pair_seed: 0",
-        "  duplicates  0 sets of byte-identical images (0 pairs); 0 pairs cross people, 0 cross "
-        "parts",
+        "  duplicates  sets of byte-identical images: 0; pairs of them: 0, across people 0, across "
+        "parts 0",
         "  note        1 of 10 people has one image, which is only in pairs of different people",
         "  note        1 file is not .jpg, .jpeg, .png, .webp, .bmp and left out: 1 .txt (first "
         "p04/5.txt)",

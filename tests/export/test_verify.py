@@ -75,6 +75,7 @@ def test_a_table_gets_scores_and_rates(
     assert said[0] == f"accuracy {100 * right:.1f} % [{100 * low:.1f}, {100 * high:.1f}], n 5"
     assert said[1].startswith("false accepts ") and said[1].endswith(", n 2")
     assert said[2].startswith("true accepts ") and said[2].endswith(", n 3")
+    assert said[3] == "pairs that come again: 1; each counts in the shares, not in n"
     # Without the truth there are scores alone.
     table.write_text(f"left,right\n{rows[0]['left']},{rows[0]['right']}\n")
     assert main(given) == 0
@@ -91,7 +92,11 @@ WRONG = {
     "a gap": ("left,right\n{0},\n", "pairs.csv line 2: no image in right"),
     "missing": (
         "left,right\n{0},no.jpg\nno2.jpg,no3.jpg\n",
-        "no.jpg: no such file, and 2 more of 4",
+        "no.jpg: no such file, and 2 more of 4\n",
+    ),
+    "another folder": (
+        "left,right\nno.jpg,no2.jpg\n",
+        "no.jpg: no such file, and 1 more of 2; --folder DIR is where the table's paths begin",
     ),
 }
 
@@ -118,6 +123,7 @@ def test_a_wrong_table_is_refused_before_anything_is_written(
     [
         ([], "give two images, or --csv FILE, or --pairs DATA"),
         (["a.jpg"], "give two images, or --csv FILE, or --pairs DATA"),
+        (["faces", "--csv", "x"], "; the folder of the images of --csv is --folder DIR"),
         (["a.jpg", "b.jpg", "--folder", "x"], "--folder goes with --csv"),
         (["a.jpg", "b.jpg", "--format", "lfw"], "--format goes with --pairs"),
         (["--pairs", "x", "--far", "0.1"], "--far: not with --pairs"),

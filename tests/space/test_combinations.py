@@ -232,3 +232,11 @@ def test_a_small_file_makes_no_endless_work_nor_an_endless_message(
     said = str(caught.value).splitlines()
     assert said[1] == f"  {sentence}"
     assert len(said) <= 42 and (len(said) < 42 or said[-1].startswith("  and "))
+
+
+def test_a_default_that_does_not_go_with_what_is_given_is_called_one(tmp_path: Path) -> None:
+    with pytest.raises(SpaceError) as caught:
+        load(space(tmp_path, "fixed: {join: cosine}\nsearch: {lr: [0.1, 0.2]}\n"))
+    said = str(caught.value)
+    assert "loss: two does not go with join: cosine; contrastive, " in said
+    assert said.endswith("(loss is not given, so its default counts)")
