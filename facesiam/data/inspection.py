@@ -129,9 +129,13 @@ def _print_counts(dataset: Listing, looks: list[Look]) -> None:
             else ""
         )
         print(f"  images each {_spread(each)}{more}")
+    views = (  # where no image is known to be a profile, nobody has said any view
+        f"{frontal:,} frontal, {len(dataset.names) - frontal:,} profile; "
+        if frontal < len(dataset.names)
+        else ""
+    )
     print(
-        f"  images      {len(dataset.names):,}: {frontal:,} frontal, "
-        f"{len(dataset.names) - frontal:,} profile; {grey} of them greyscale"
+        f"  images      {len(dataset.names):,}: {views}{grey} of them greyscale"
         + (f", {turned} stored turned or mirrored and brought upright" if turned else "")
     )
     if sizes := [look.size for look in looks if look.size]:

@@ -102,7 +102,8 @@ def _write(
         about = {"score": card.score_of(config), "protocol": config.protocol, "data": figures.key}
         _json(place / folder.THRESHOLDS, {**about, "rows": figures.thresholds})
     there = sorted(path.name for path in place.iterdir())
-    text = card.write(name, config, stored.info, figures, there)
+    own = float(net.threshold) if net.calibrated else 0.0
+    text = card.write(name, config, stored.info, figures, there, own)
     files.write_text(place / folder.CARD, text)
     for path in place.iterdir():
         files.sync(path)

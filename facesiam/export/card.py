@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import yaml
@@ -41,6 +42,7 @@ def write(
     info: Mapping[str, Any],
     measured: Measured | None,
     files: Sequence[str],
+    own: float,
 ) -> str:
     """Return the text of a model card.
 
@@ -50,9 +52,10 @@ def write(
         info: its epoch and validation accuracy.
         measured: its figures; None: no data was given.
         files: names of what the folder holds.
+        own: the net's own threshold of the score.
     """
     sections = {
-        "Use": _use(config, files),
+        "Use": _use(config, files, own),
         "Figures": _figures(config, measured),
         "Thresholds": _thresholds(measured),
         "Training": _training(config, info),
@@ -62,10 +65,17 @@ def write(
     front = yaml.safe_dump(_front(name, config, measured), sort_keys=False, allow_unicode=True)
     about = (
         "A Siamese net that says whether two cropped faces are the same person "
-        f"({config.net}, join {config.join}), exported by siamsearch."
+        f"({config.net}, join {config.join}), exported by siamsearch{_version()}."
     )
     body = "\n\n".join(f"## {title}\n\n{text}" for title, text in sections.items())
     return f"---\n{front}---\n\n# {name}\n\n{about}\n\n{body}\n"
+
+
+def _version() -> str:
+    try:
+        return f" {version('siamsearch')}"
+    except PackageNotFoundError:  # run from a clone that is not installed
+        return ""
 
 
 def score_of(config: TrialConfig) -> str:
@@ -90,13 +100,13 @@ def _front(name: str, config: TrialConfig, measured: Measured | None) -> dict[st
     return front
 
 
-def _use(config: TrialConfig, files: Sequence[str]) -> str:
+def _use(config: TrialConfig, files: Sequence[str], own: float) -> str:
     symmetric = config.join in EMBEDDING_JOINS or config.join == "difference"
     order = "" if symmetric else " The order of the two images matters a little with this join."
     parts = []
     if folder.MODEL in files:
         parts.append(
-            "```python\nfrom facesiam import Verifier\n\n"
+            "With the package `siamsearch` installed:\n\n```python\nfrom facesiam import Verifier\n\n"
             'verifier = Verifier.load("this folder")\n'
             'print(verifier.compare("one.jpg", "other.jpg", far=1e-2))\n```'
         )
@@ -106,7 +116,11 @@ def _use(config: TrialConfig, files: Sequence[str]) -> str:
             f"run `{folder.EMBEDDER}` (`images` → `features`), then `{folder.VERDICT}` on the two "
             "(`left`, `right` → `score`, `probability`). Both take any number at once."
         )
-    parts.append(f"The score is {score_of(config)}: higher is more alike.{order}")
+    parts.append(
+        f"The score is {score_of(config)}: higher is more alike. Above the net's own threshold, "
+        f"{own:.6g}, the two count as the same person unless a false-accept rate is asked for."
+        f"{order}"
+    )
     return "\n\n".join(parts)
 
 

@@ -48,6 +48,9 @@ def _main(options: RetrainOptions) -> int:
         evaluation.print_table(mine)
         if options.far:
             evaluation.print_rates(mine)
+    if tested and not options.ensemble:
+        export = f"python -m facesiam.export {options.run} --out DIR"
+        console.print(f"for use elsewhere: {export}", highlight=False, soft_wrap=True)
     return 0
 
 

@@ -146,7 +146,7 @@ def test_the_card_has_each_figure_with_n_and_interval(exported: Path, data: Face
 )
 def test_the_licence_is_that_of_the_first_weights(net: str, pretrained: bool, said: str) -> None:
     config = TrialConfig(net=net, pretrained=pretrained)
-    text = card.write("mine", config, {"epoch": 3, "val_acc": 0.5}, None, [folder.MODEL])
+    text = card.write("mine", config, {"epoch": 3, "val_acc": 0.5}, None, [folder.MODEL], 0.25)
     assert said in text
     assert "Weights of epoch 3, counted from 0 (validation accuracy then 50.0 %)." in text
     assert "order of the two images matters" in text  # of concat
