@@ -106,7 +106,8 @@ def _use(config: TrialConfig, files: Sequence[str], own: float) -> str:
     parts = []
     if folder.MODEL in files:
         parts.append(
-            "With the package `siamsearch` installed:\n\n```python\nfrom facesiam import Verifier\n\n"
+            "With the package `siamsearch` installed:\n\n"
+            "```python\nfrom facesiam import Verifier\n\n"
             'verifier = Verifier.load("this folder")\n'
             'print(verifier.compare("one.jpg", "other.jpg", far=1e-2))\n```'
         )

@@ -62,11 +62,11 @@ def retrain(run: Path, options: RetrainOptions, console: Console) -> list[dict[s
         JournalError: another command is training the same.
     """
     trial = ranked_trials.choose(run, options.trial, options.rank)
-    ones = _configs(settings(run)[trial], options)
-    registry.need(ones[0].net, ones[0].loss, ranked_trials.objective(run).metric)
     source, _, format = data_of(run)
     for protocol in options.protocols:
         check_protocol(protocol, format, options.data or source)
+    ones = _configs(settings(run)[trial], options)
+    registry.need(ones[0].net, ones[0].loss, ranked_trials.objective(run).metric)
     data = open_data(run, options.data, [ones[0].packing])
     weights: dict[str, str] = {}
     if ones[0].pretrained:
