@@ -163,7 +163,8 @@ def test_a_full_disk_stops_the_search_with_a_sentence_and_it_goes_on_when_there_
             "root (a container with --cap-add SYS_ADMIN), or where users may make namespaces"
         )
     (tmp_path / "full.yaml").write_text(
-        "fixed: {image_size: 64, hidden: 16, batch_size: 8, epochs: 2, people: 4}\n"
+        # Epochs long enough that a state is saved between them: a save may cost 5 % of the time.
+        "fixed: {image_size: 64, hidden: 16, batch_size: 2, epochs: 5, people: 4}\n"
         "search: {lr: [1e-4, 1e-3]}\nprune: false\n"
     )
     runs, copy = tmp_path / "runs", tmp_path / "copy"
@@ -190,5 +191,5 @@ def test_a_full_disk_stops_the_search_with_a_sentence_and_it_goes_on_when_there_
         assert "No space left on device" in part
     assert "--resume" not in everything and "--resume" in state
     assert results.load(copy)[0]["status"].tolist() == ["done", "done"]
-    assert [len(rows) for rows in read_epochs(copy).values()] == [2, 2]
+    assert [len(rows) for rows in read_epochs(copy).values()] == [5, 5]
     assert {len(line["settings"]) for line in read_trials(copy).values()} != {0}
