@@ -55,11 +55,7 @@ def prepare(
         DataError: no data, or it cannot be used; names every problem of its lists and splits.
     """
     cache = (cache or cache_root()).absolute()
-    spec = spec or os.environ.get("FACESIAM_DATA")
-    if not spec:
-        if not (cache / ARCHIVE).exists():
-            raise DataError(NO_DATA)
-        spec = str(cache / ARCHIVE)
+    spec = spec or _usual(cache)
     opened = open_given(spec, cache, format, progress)
     source, dataset = opened.source, opened.read()
     if dataset.problems:
@@ -124,6 +120,19 @@ def open_given(spec: str, cache: Path, format: str | None = None, progress: bool
     """
     path = drawn(cache, progress) if spec == DRAWN else Path(spec).expanduser()
     return open_dataset(path, format)
+
+
+def _usual(cache: Path) -> str:
+    """Return the path of the data that is taken where none is named.
+
+    Raises:
+        DataError: there is none.
+    """
+    if named := os.environ.get("FACESIAM_DATA"):
+        return named
+    if not (cache / ARCHIVE).exists():
+        raise DataError(NO_DATA)
+    return str(cache / ARCHIVE)
 
 
 def drawn(cache: Path, progress: bool = True) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,13 @@ from facesiam.config.trial import Part
 from facesiam.data.dataset import FaceData, Pairs
 from facesiam.device.hardware import keep_freed_memory
 from facesiam.errors import DataError
-from facesiam.evaluation import scores
+from facesiam.evaluation import figures
 from facesiam.evaluation.calibration import calibration
-from facesiam.evaluation.metrics import accuracy, ties, verification
+from facesiam.evaluation.metrics import accuracy
 from facesiam.evaluation.predict import log_odds
 from facesiam.evaluation.protocols import calibrate, pairs_of, refuse_leak
-from facesiam.evaluation.thresholds import Judged, at_far
-from facesiam.files import read_object, write_text
+from facesiam.evaluation.thresholds import at_far
+from facesiam.files import read_object
 from facesiam.nets.checkpoint import load_model
 
 
@@ -59,29 +58,20 @@ def ensemble(
         raise DataError(f"{', '.join(files)}: predictions of validation pairs are not all numbers")
     threshold, slope = calibration(mean["val"], pairs["val"].label)
     own = {part: (each - threshold) * slope for part, each in mean.items()}
-    figures: dict[str, Any] = {
+    val, test = (figures.judged(data, pairs[part], own[part]) for part in own)
+    found = {
         "trial": name,
         "members": list(files),
-        "protocol": protocol,
-        "seed": 0,
-        "epoch": None,
-        "val_acc": accuracy(own["val"], pairs["val"].label),
-        **verification(own["test"], pairs["test"].label, distinct=data.distinct(pairs["test"])),
-        "ties": ties(own["test"], pairs["test"].label),
-        "same": float((pairs["test"].label == 0).mean()),
+        **figures.figures_of(test, protocol, 0, None, accuracy(val.score, val.label)),
         "data": data.key,
     }
     if far:
-        val, test = (
-            Judged(own[part], pairs[part].label, data.distinct(pairs[part])) for part in own
-        )
-        figures["at_far"] = at_far(val, test, far)
+        found["at_far"] = at_far(val, test, far)
     for old in folder.glob("test-*.json"):
-        if read_object(old).get("members") != figures["members"]:
+        if read_object(old).get("members") != found["members"]:
             old.unlink()  # the search has gone on since
-    scores.write(folder / f"scores-{protocol}.csv", data.names, pairs["test"], own["test"])
-    write_text(folder / f"test-{protocol}.json", json.dumps(figures, indent=1) + "\n")
-    return figures
+    figures.write(folder, protocol, found, data, pairs["test"], test.score)
+    return found
 
 
 def _log_odds(

@@ -60,12 +60,7 @@ def fixed_folds(
             f"{data.source}: the net was trained on people of this data, and the ten folds would "
             "test them; test it on other data, or with `python -m search.retrain`"
         )
-    every = [data.official(0, number) for number in ALL_FOLDS]
-    if data.format == "cfp":  # FF and FP
-        every += [data.official(1, number) for number in ALL_FOLDS]
-    _check(data, every)
-    pairs = _joined(every)
-    fold = np.repeat(np.resize(ALL_FOLDS, len(every)), [len(one.label) for one in every])
+    pairs, fold = _listed(data)
     scores = net.scores(logits_of(net, config, data.pixels(config.packing), pairs)).numpy()
     if not np.isfinite(scores).all():
         raise DataError("the net's scores of the pairs are not all numbers")
@@ -85,7 +80,22 @@ def fixed_folds(
     }  # fmt: skip
 
 
+def _listed(data: FaceData) -> tuple[Pairs, NDArray[np.int64]]:
+    """Return the P pairs that a dataset lists, and the fold of each, (P,)."""
+    every = [data.official(0, number) for number in ALL_FOLDS]
+    if data.format == "cfp":  # FF and FP
+        every += [data.official(1, number) for number in ALL_FOLDS]
+    _check(data, every)
+    left, right, label = (
+        np.concatenate([getattr(pairs, name) for pairs in every])
+        for name in ("left", "right", "label")
+    )
+    fold = np.repeat(np.resize(ALL_FOLDS, len(every)), [len(pairs.label) for pairs in every])
+    return Pairs(left, right, label, None), fold
+
+
 def _check(data: FaceData, every: Sequence[Pairs]) -> None:
+    """Refuse a dataset one of whose folds has no pair of one kind."""
     if not any(len(pairs.label) for pairs in every):
         raise DataError(
             f"{data.source}: lists no pairs; ten folds need LFW's pairs.txt, a CSV of pairs, an "
@@ -96,14 +106,6 @@ def _check(data: FaceData, every: Sequence[Pairs]) -> None:
         for label, whose in enumerate(("one person", "two people")):
             if not (labels == label).any():
                 raise DataError(f"{data.source}: fold {number} has no pair of {whose}")
-
-
-def _joined(every: Sequence[Pairs]) -> Pairs:
-    left, right, label = (
-        np.concatenate([getattr(pairs, name) for pairs in every])
-        for name in ("left", "right", "label")
-    )
-    return Pairs(left, right, label, None)
 
 
 def _fold(

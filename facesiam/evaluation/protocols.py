@@ -6,7 +6,6 @@ everything has been chosen, and nowhere before.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -19,13 +18,11 @@ from facesiam.config.trial import Part, Protocol
 from facesiam.data.dataset import FaceData, Pairs
 from facesiam.data.formats.cfp_lists import TEN_FOLD
 from facesiam.errors import DataError, WeightsError
-from facesiam.evaluation import scores
+from facesiam.evaluation import figures
 from facesiam.evaluation.calibration import calibration
-from facesiam.evaluation.metrics import accuracy, ties, verification
+from facesiam.evaluation.metrics import accuracy
 from facesiam.evaluation.predict import log_odds, log_odds_of, logits_of
-from facesiam.evaluation.thresholds import Judged, at_far
-from facesiam.files import write_text
-from facesiam.fingerprint import trainer_version
+from facesiam.evaluation.thresholds import at_far
 from facesiam.nets.checkpoint import load_model
 from facesiam.nets.siamese import SiameseNet
 
@@ -43,14 +40,13 @@ def test(
 ) -> dict[str, Any]:
     """Test the weights in a folder on a protocol's test pairs.
 
-    Writes test.json and scores.csv; for another protocol than the trial's, test-NAME.json and
-    scores-NAME.csv, and the threshold is then the one that predicts that protocol's validation
-    pairs best. The images are packed as those that the net was trained with.
+    Writes test.json and scores.csv, of another protocol than the trial's as ``figures.write``
+    names them; the threshold is then the one that predicts that protocol's validation pairs best.
 
     Args:
         trial: its id, for the figures.
         config: the trial's settings.
-        data: opened data.
+        data: opened data, packed as the images that the net was trained with.
         folder: holds weights.pt, and gets the files.
         protocol: whose pairs; None: the trial's own.
         far: false-accept rates, at whose thresholds the pairs are tested too (``thresholds``).
@@ -64,35 +60,26 @@ def test(
         WeightsError: the weights are missing, damaged, or of other settings.
     """
     net, epoch, val_acc = trained(folder / "weights.pt", config)
-    other = protocol not in (None, config.protocol)
-    pairs = pairs_of(data, config, protocol, "test")
     asked = protocol or config.protocol
+    other = asked != config.protocol
+    pairs = pairs_of(data, config, asked, "test")
     refuse_leak(data, data.pairs_of(config, "train"), pairs, asked)
     pixels = data.pixels(config.packing)
-    val = pairs_of(data, config, protocol, "val") if other or far else None
+    val = pairs_of(data, config, asked, "val") if other or far else None
     if other and val:
         val_acc = accuracy(calibrate(net, config, pixels, val), val.label)
     odds = log_odds(net, config, pixels, pairs)
-    figures = {
+    tested = figures.judged(data, pairs, odds)
+    found = {
         "trial": trial,
-        "protocol": asked,
-        "seed": config.seed,
-        "epoch": epoch,
-        "val_acc": val_acc,
-        **verification(odds, pairs.label, config.seed, data.distinct(pairs)),
-        "ties": ties(odds, pairs.label),
-        "same": float((pairs.label == 0).mean()),
-        "config": config.to_dict(),
-        "data": data.key,
-        "trainer": trainer_version(),
+        **figures.figures_of(tested, asked, config.seed, epoch, val_acc),
+        **figures.origin(config, data),
     }
     if far and val:
-        judged = Judged(log_odds(net, config, pixels, val), val.label, data.distinct(val))
-        figures["at_far"] = at_far(judged, Judged(odds, pairs.label, data.distinct(pairs)), far)
-    suffix = f"-{protocol}" if other else ""
-    scores.write(folder / f"scores{suffix}.csv", data.names, pairs, odds)
-    write_text(folder / f"test{suffix}.json", json.dumps(figures, indent=1) + "\n")
-    return figures
+        validated = figures.judged(data, val, log_odds(net, config, pixels, val))
+        found["at_far"] = at_far(validated, tested, far)
+    figures.write(folder, asked if other else None, found, data, pairs, odds)
+    return found
 
 
 def pairs_of(data: FaceData, config: TrialConfig, protocol: str | None, part: Part) -> Pairs:

@@ -14,11 +14,12 @@ from facesiam.data.dataset import FaceData
 from facesiam.data.formats.cfp_lists import KINDS, TEN_FOLD
 from facesiam.data.split import ALL_FOLDS
 from facesiam.evaluation import scores
+from facesiam.evaluation.figures import origin
 from facesiam.evaluation.metrics import METRICS, ties, verification
 from facesiam.evaluation.predict import log_odds
 from facesiam.evaluation.protocols import calibrate, refuse_leak, trained
 from facesiam.files import write_text
-from facesiam.fingerprint import Key, keys, noted_with_key, trainer_version
+from facesiam.fingerprint import Key, keys, noted_with_key
 
 
 def ten_folds(
@@ -93,12 +94,7 @@ class _Fold:
 
 def _test_fold(config: TrialConfig, data: FaceData, folder: Path) -> dict[str, Any]:
     """Test a fold's net on its split, with thresholds from the split that validated it."""
-    figures: dict[str, Any] = {
-        "fold": config.fold,
-        "config": config.to_dict(),
-        "data": data.key,
-        "trainer": trainer_version(),
-    }
+    figures: dict[str, Any] = {"fold": config.fold, **origin(config, data)}
     pixels = data.pixels(config.packing)
     for number, kind in enumerate(KINDS):
         net, epoch, val_acc = trained(folder / "weights.pt", config)
