@@ -22,6 +22,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 import facesiam
 import search
 from facesiam.device.cores import cores
+from facesiam.errors import first_line
 from search.resources.allocation import DriverError, Node, check_address
 from search.tuning import ray_environment, ray_session
 
@@ -96,7 +97,7 @@ def connect(address: str | None, dashboard: bool = False) -> None:
         ray.init(address=address, runtime_env=runtime_env(), **_QUIET)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise DriverError(
-            f"--address {address}: {str(error).splitlines()[0]}; if the cluster asks for a token, "
+            f"--address {address}: {first_line(error)}; if the cluster asks for a token, "
             "set RAY_AUTH_MODE=token and its RAY_AUTH_TOKEN, else RAY_AUTH_MODE=disabled"
         ) from None
 
@@ -144,8 +145,7 @@ def _start(dashboard: bool) -> None:
         )
     except (Exception, SystemExit) as error:  # whatever Ray meets there
         ray.shutdown()
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise DriverError(f"Ray does not start on this machine: {first}") from None
+        raise DriverError(f"Ray does not start on this machine: {first_line(error)}") from None
     finally:
         os.environ.pop("TMPDIR")
         os.environ.update({} if before is None else {"TMPDIR": before})
