@@ -39,9 +39,6 @@ if TYPE_CHECKING:
     from search.tuning.live_table import LiveTable
     from search.tuning.search_state import SearchStop
 
-CODES = {"interrupted": cli.INTERRUPTED, "terminated": cli.TERMINATED}
-"""Exit codes of a search that was ended from outside."""
-
 
 @dataclass(frozen=True)
 class Session:
@@ -100,7 +97,7 @@ def _main(options: RunOptions, trainable: type[Any] | None) -> int:
             raise
         word = error.word if isinstance(error, interrupts.Interrupted) else "interrupted"
         print(f"{word}; go on with:\n  {options.resume_command}", file=sys.stderr)
-        return CODES[word]
+        return interrupts.CODES[word]
 
 
 def _plan(options: RunOptions, space: SearchSpace) -> int:
@@ -216,7 +213,7 @@ def show(outcome: Outcome, console: Console) -> int:
         why = f"{search.space.minutes:g} minutes are over" if over else str(stop)
         _say(console, f"{why}; go on with:\n  {search.options.resume_command}")
         if not over:
-            return CODES[stop.reason.value]
+            return interrupts.CODES[stop.reason.value]
     if search.options.report or search.space.report:
         from search.report.page import report
 

@@ -15,11 +15,11 @@ from typing import Any, NoReturn, TextIO, cast
 from facesiam.cli import interrupts
 from facesiam.errors import UserError, reason, shown
 
-DONE, SOME_FAILED, WRONG_INPUT, STORAGE_FAILED, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
+DONE, SOME_FAILED, WRONG_INPUT, STORAGE_FAILED = 0, 1, 2, 3
 BROKEN = 70
 """Exit codes. 1 says that some trial failed, of search.compare that the candidate is worse, and
 nothing else; 70 (EX_SOFTWARE of sysexits.h) that this program is at fault, which leaves a
-traceback."""
+traceback. Those of a signal are ``interrupts.CODES``."""
 LIBRARIES = (
     "torch",
     "torchvision",
@@ -91,7 +91,7 @@ def _handled(work: Callable[[], int], interrupted: str, refused: int, all_signal
         return signalled.code
     except KeyboardInterrupt:
         say(interrupted)
-        return INTERRUPTED
+        return interrupts.CODES["interrupted"]
     except Exception as error:  # Python's own exit code would be 1: that some trial failed
         if isinstance(error, ModuleNotFoundError) and error.name in LIBRARIES:
             say(

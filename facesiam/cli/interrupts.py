@@ -21,7 +21,7 @@ WORDS = {
     signal.SIGHUP: "terminated",  # a connection that was dropped
 }
 CODES = {"interrupted": 130, "terminated": 143}
-"""Exit codes, by what happened."""
+"""Exit codes of a command that a signal ended, by what happened."""
 
 
 class Interrupted(KeyboardInterrupt):
