@@ -43,10 +43,9 @@ def main() -> int:
 
 
 def _run(name: str) -> int:
-    module, _ = COMMANDS[name]
-    cli.called_as[module] = f"{_program()} {name}"
+    cli.called_as |= {module: f"{_program()} {one}" for one, (module, _) in COMMANDS.items()}
     del sys.argv[1]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    runpy.run_module(COMMANDS[name][0], run_name="__main__", alter_sys=True)
     return cli.DONE
 
 

@@ -220,7 +220,8 @@ def show(outcome: Outcome, console: Console) -> int:
         _say(console, f"report: {_short(report([search.setup.run]))}")
     if not stop and not outcome.failed:
         where = search.setup.storage or _short(search.setup.run)
-        _say(console, f"test its best trial: python -m search.retrain {shlex.quote(where)}")
+        retrain = cli.program("search.retrain")
+        _say(console, f"test its best trial: {retrain} {shlex.quote(where)}")
     return cli.SOME_FAILED if outcome.failed else cli.DONE
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,10 @@ from zipfile import ZipFile
 import pytest
 from builders import ROOT
 from setuptools import find_namespace_packages
+
+from facesiam import cli
+from search.__main__ import main
+from search.runs.line_format import repair_hint
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 VERSION = PYPROJECT["project"]["version"]
@@ -142,3 +147,15 @@ def test_the_exit_code_is_that_of_the_command(argv: list[str], code: int, said: 
     command = [sys.executable, "-m", "search", *argv]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, (done.stdout + done.stderr)[: len(said)]) == (code, said)
+
+
+def test_a_command_names_another_one_as_it_was_called_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cli, "called_as", {})
+    monkeypatch.setattr(runpy, "run_module", lambda *given, **more: None)
+    monkeypatch.setattr(sys, "argv", ["/bin/siamsearch", "retrain"])
+    assert repair_hint().startswith("python -m search.results RUN --repair brings")
+    main()
+    assert repair_hint().startswith("siamsearch results RUN --repair brings")
+    assert cli.program("facesiam.export") == "siamsearch export"

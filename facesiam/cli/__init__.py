@@ -38,7 +38,7 @@ LIBRARIES = (
 )
 """What pyproject.toml asks for, as it is imported."""
 called_as: dict[str, str] = {}
-"""By module the words with which a command was called, where they are not ``python -m MODULE``."""
+"""By module the words that call a command, where they are not ``python -m MODULE``."""
 
 
 def run(
@@ -162,7 +162,10 @@ def show(text: object) -> None:
 
 
 def program(module: str) -> str:
-    """Return the words with which a command was called, such as ``python -m search.run``."""
+    """Return the words that call a command, such as ``python -m search.run``.
+
+    Where this command was called by the name of all, ``siamsearch run``, they are of that kind.
+    """
     return called_as.get(module, f"python -m {module}")
 
 

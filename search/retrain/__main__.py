@@ -49,7 +49,7 @@ def _main(options: RetrainOptions) -> int:
         if options.far:
             evaluation.print_rates(mine)
     if tested and not options.ensemble:
-        export = f"python -m facesiam.export {options.run} --out DIR"
+        export = f"{cli.program('facesiam.export')} {options.run} --out DIR"
         console.print(f"for use elsewhere: {export}", highlight=False, soft_wrap=True)
     return 0
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from search.runs.line_format import EPOCHS, REPAIR, TRIALS, JournalError
+from search.runs.line_format import EPOCHS, TRIALS, JournalError, repair_hint
 
 MAX_NAMED = 5
 """The most trials, and ranges of numbers, that a message names."""
@@ -60,7 +60,8 @@ class GapDetector:
         raise JournalError(
             f"{self.run}: the journal ({TRIALS}, {EPOCHS}) is not whole: {'; '.join(said)}. A "
             "copy that was made while a search was writing is like this, and so are files that "
-            f"were cut. Use a whole copy of both files; or {REPAIR}, and keeps them as they are"
+            f"were cut. Use a whole copy of both files; or {repair_hint()}, and keeps them as "
+            "they are"
         )
 
     def _see(self, name: str, row: Mapping[str, Any]) -> None:
@@ -71,7 +72,7 @@ class GapDetector:
             if number == self.number:
                 raise JournalError(
                     f"{self.run}: {TRIALS} and {EPOCHS} both have a line number "
-                    f"{number}, as where two searches wrote to one run; {REPAIR}"
+                    f"{number}, as where two searches wrote to one run; {repair_hint()}"
                 )
             self.number = number
         if name == TRIALS:

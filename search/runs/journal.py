@@ -24,13 +24,13 @@ from search.runs.gaps import GapDetector
 from search.runs.line_format import (
     EPOCHS,
     LONGEST,
-    REPAIR,
     TRIALS,
     EpochLine,
     Event,
     JournalError,
     TrialLine,
     parsed,
+    repair_hint,
 )
 
 
@@ -120,7 +120,9 @@ def json_lines(path: Path) -> Iterator[tuple[int, Any]]:
                 return
             if why is not None:
                 said = shown(line.decode(errors="replace").rstrip("\n")[:60])
-                raise JournalError(f"{path}: line {number} is not JSON{why}: {said!r}; {REPAIR}")
+                raise JournalError(
+                    f"{path}: line {number} is not JSON{why}: {said!r}; {repair_hint()}"
+                )
             yield number, row
 
 
@@ -132,7 +134,7 @@ def last_number(run: Path) -> int:
 def _records(run: Path, name: str) -> Iterator[dict[str, Any]]:
     for number, row in json_lines(run / name):
         if why := line_format.invalid_line(row, name == EPOCHS):
-            raise JournalError(f"{run / name}: line {number}, {why}; {REPAIR}")
+            raise JournalError(f"{run / name}: line {number}, {why}; {repair_hint()}")
         yield row if name == EPOCHS else line_format.displayable(row)
 
 
@@ -143,20 +145,21 @@ def _numbered(run: Path, name: str, last: int) -> Iterator[Event]:
         if "n" not in row:
             if before:
                 raise JournalError(
-                    f"{run / name}: the line after number {before} has no number n; {REPAIR}"
+                    f"{run / name}: the line after number {before} has no number n; "
+                    f"{repair_hint()}"
                 )
             continue
         if row["n"] <= before:
             raise JournalError(
                 f"{run / name}: line number {row['n']} stands after {before}, as "
-                f"where two searches wrote to one run; {REPAIR}"
+                f"where two searches wrote to one run; {repair_hint()}"
             )
         before = row["n"]
         if name == EPOCHS:  # what one version notes, it notes of every epoch, and later ones do
             if gone := had - row.keys():
                 raise JournalError(
                     f"{run / name}: line number {before} has no "
-                    f"{' and no '.join(sorted(gone))}; {REPAIR}"
+                    f"{' and no '.join(sorted(gone))}; {repair_hint()}"
                 )
             had |= row.keys()
         if row["n"] <= last:

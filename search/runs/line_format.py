@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable
 from typing import Any, Literal, TypedDict, get_args
 
+from facesiam.cli import program
 from facesiam.config import Value, metrics
 from facesiam.errors import UserError, shown
 from search.runs.field_checks import (
@@ -78,7 +79,6 @@ class TrialLine(TypedDict, total=False):
 
 EpochLine = dict[str, Any]
 """A line of epochs.jsonl: ``n``, ``trial``, and by name every field of EpochMetrics."""
-REPAIR = "python -m search.results RUN --repair brings it to what is known for sure"
 SHARES = ("train_acc", "val_acc", "val_auc", "trunk_grad_zero", "trunk_live", "head_live")
 
 
@@ -196,6 +196,11 @@ def displayable(row: dict[str, Any]) -> dict[str, Any]:
 
 class JournalError(UserError, ValueError):
     """A run folder's file that cannot be read; the text names the file and the line."""
+
+
+def repair_hint() -> str:
+    """Return the end of a message on a damaged journal."""
+    return f"{program('search.results')} RUN --repair brings it to what is known for sure"
 
 
 def parsed(line: bytes) -> tuple[Any, str | None]:
