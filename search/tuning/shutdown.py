@@ -49,34 +49,11 @@ def on_signals(
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread has signals
         return
-
-    def on_signal(number: int, _frame: Any) -> None:
-        if recorder.stop:
-            if number == signal.SIGHUP:  # the shell and the system may both send one
-                return
-            raise KeyboardInterrupt
-        word = WORDS[signal.Signals(number)]
-        halt(StopReason(word))
-        if say:
-            text = (
-                f"{word}: the running trials save their states, in {SAVE_SECONDS:g} s at most; "
-                "a second Ctrl-C ends at once"
-            )
-            threading.Thread(target=say, args=(text,), daemon=True).start()
-
-    def on_alarm(_number: int, _frame: Any) -> None:
-        if recorder.stop:
-            raise KeyboardInterrupt
-        halt(StopReason.TIME_UP)
-
-    def halt(reason: StopReason) -> None:
-        recorder.stop = SearchStop(reason)
-        signal.setitimer(signal.ITIMER_REAL, SAVE_SECONDS)
-        _terminate(list(recorder.trials.values()))
-
+    handlers = _Handlers(recorder, say)
     recorder.terminate = _terminate
-    before = {number: signal.signal(number, on_signal) for number in WORDS if not _ignored(number)}
-    before[signal.SIGALRM] = signal.signal(signal.SIGALRM, on_alarm)
+    ends = [number for number in WORDS if not _ignored(number)]
+    before = {number: signal.signal(number, handlers.on_signal) for number in ends}
+    before[signal.SIGALRM] = signal.signal(signal.SIGALRM, handlers.on_alarm)
     signal.setitimer(signal.ITIMER_REAL, 60 * minutes)  # 0 sets none
     try:
         yield
@@ -84,6 +61,39 @@ def on_signals(
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+class _Handlers:
+    """What is done on a signal and on an alarm; the arguments are those of ``on_signals``."""
+
+    def __init__(self, recorder: Stoppable, say: Callable[[str], None] | None) -> None:
+        self.recorder, self.say = recorder, say
+
+    def on_signal(self, number: int, _frame: Any) -> None:
+        """Halt the search, or end it where it is halted."""
+        if self.recorder.stop:
+            if number == signal.SIGHUP:  # the shell and the system may both send one
+                return
+            raise KeyboardInterrupt
+        word = WORDS[signal.Signals(number)]
+        self._halt(StopReason(word))
+        if self.say:
+            text = (
+                f"{word}: the running trials save their states, in {SAVE_SECONDS:g} s at most; "
+                "a second Ctrl-C ends at once"
+            )
+            threading.Thread(target=self.say, args=(text,), daemon=True).start()
+
+    def on_alarm(self, _number: int, _frame: Any) -> None:
+        """Halt the search, as its time is up; or end it, as the time for saving is."""
+        if self.recorder.stop:
+            raise KeyboardInterrupt
+        self._halt(StopReason.TIME_UP)
+
+    def _halt(self, reason: StopReason) -> None:
+        self.recorder.stop = SearchStop(reason)
+        signal.setitimer(signal.ITIMER_REAL, SAVE_SECONDS)
+        _terminate(list(self.recorder.trials.values()))
 
 
 def _ignored(number: signal.Signals) -> bool:
