@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from builders import space
 from rich.console import Console
 
 from facesiam.config import Value
@@ -30,6 +31,11 @@ def started(
     recorder = Recorder(SearchState.replay(space, run), run, table or quiet(space), **more)
     recorder.start()
     return recorder
+
+
+def recorder(run: Path, text: str) -> Recorder:
+    """A recorder of a run of this space file, new or from an earlier session."""
+    return started(space(run, text), run)
 
 
 class Workers:

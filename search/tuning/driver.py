@@ -87,8 +87,8 @@ def run(
         stop = recorder.close()
     except OSError as error:
         stop = SearchStop.failed(error)
-    if recorder.journal.foreign:  # the run is another search's now, its manifest too
-        raise recorder.journal.foreign
+    if recorder.record.journal.foreign:  # the run is another search's now, its manifest too
+        raise recorder.record.journal.foreign
     return stop
 
 

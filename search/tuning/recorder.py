@@ -1,4 +1,4 @@
-"""Ray's callback: notes what happens in a run in its journal, the live table and TensorBoard."""
+"""Ray's callback: what becomes of each trial of a running search, and when the search is over."""
 
 from __future__ import annotations
 
@@ -11,23 +11,17 @@ from typing import Any
 from ray import tune
 
 from facesiam.fingerprint import Key
-from facesiam.storage.folder import Folder, sweep
 from search.pruning.stop_decision import StopDecision
 from search.resources.allocation import Allocation
-from search.runs.journal_writer import Journal
 from search.runs.mirror import Mirror
 from search.runs.reuse import ReusableTrial
 from search.tuning import failures
 from search.tuning.live_table import LiveTable
 from search.tuning.ray_cluster import forget_results
+from search.tuning.run_record import RunRecord
 from search.tuning.sampler import Suggestion
-from search.tuning.search_state import INTERRUPTED, NO_STOP, SearchState, SearchStop, StopReason
+from search.tuning.search_state import SearchState, SearchStop, StopReason
 from search.tuning.shutdown import end_now
-from search.tuning.tensorboard import TensorBoard
-
-OF_PAIRS = ("val_distinct", "val_right")
-"""Of an epoch's validation pairs: how many are not of the pictures of an earlier one, and which
-were predicted right. Older runs lack them."""
 
 
 def ends_search_on_failure(note: Callable[..., None]) -> Callable[..., None]:
@@ -50,7 +44,7 @@ def ends_search_on_failure(note: Callable[..., None]) -> Callable[..., None]:
 
 
 class Recorder(tune.Callback):
-    """Enters every event of Ray's in the search's state, and notes it where it is to be seen.
+    """Decides what follows from every event of Ray's, and has the record note it.
 
     Args:
         state: what the search knows; that of a resumed run is replayed from its journal.
@@ -74,8 +68,8 @@ class Recorder(tune.Callback):
     ) -> None:
         self.state, self.space = state, state.space
         self.run, self.table, self.shares = run, table, shares
-        self.key, self.reusable = key, reusable or {}
-        self.mirror, self.storage = mirror, mirror.bucket if mirror else Folder(run)
+        self.key, self.reusable, self.mirror = key, reusable or {}, mirror
+        self.record = RunRecord(state, run, table, mirror)
         self.retries = failures.Retries()
         self.stop: SearchStop | None = None
         """Why no trial starts any more; None: nothing keeps them."""
@@ -87,21 +81,12 @@ class Recorder(tune.Callback):
         """Address of the machine that a trial's last epoch came from."""
         self.trials: dict[str, Any] = {}
         """Ray's trials that run, by our id."""
-        self.journal = Journal(run)
-        self.events = TensorBoard(run / "tensorboard", table.say)
 
     def start(self) -> None:
         """Note what a killed driver had not noted, show what has ended, remove files left over."""
-        for past in self.state.past_ends:
-            if past.missing is not None:
-                self.journal.trial(past.trial, past.status, **past.missing)
-            self.table.ended(past.trial, past.status, past.value, past.reason, earlier=True)
         if self.mirror:
             self.mirror.on_lost = self.lost
-        if isinstance(self.storage, Folder):  # of workers that were killed while they wrote
-            waiting = {suggestion.trial for suggestion in self.state.waiting}
-            self.storage.clear_halves(self.state.ended | waiting)
-        self._sweep()
+        self.record.start()
 
     def next(self) -> Suggestion | None:
         """Return the next trial to run, or None when there is none, or none yet."""
@@ -109,11 +94,11 @@ class Recorder(tune.Callback):
             name = suggestion.trial
             key = self.key(suggestion.settings) if self.key else None
             if not (reused := self.reusable.get(key or "")):
-                self._note(name, "pending", key=key)
+                self.record.note(name, "pending", key=key)
                 return suggestion
-            self._note(name, "pending", key=key, reused=f"{reused.run}/{reused.trial}")
+            self.record.note(name, "pending", key=key, reused=f"{reused.run}/{reused.trial}")
             if reused.ran:  # for search.retrain
-                self.journal.trial(name, "pending", ran=reused.ran)
+                self.record.journal.trial(name, "pending", ran=reused.ran)
             self._reuse(suggestion, reused)
         return None
 
@@ -135,8 +120,7 @@ class Recorder(tune.Callback):
         self.trials[name] = trial
         if self.stop:  # it had been waiting for room in Ray
             self.terminate([trial])
-        self._note(name, "running")
-        self.table.started(name, int(self.state.running[name].settings["epochs"]))
+        self.record.started(name)
 
     @ends_search_on_failure
     def on_trial_result(
@@ -149,7 +133,7 @@ class Recorder(tune.Callback):
         self._note_ran_with(trial.config["trial"], result.get("ran"))
         # A state that an older version saved may lack a field.
         metrics = {k: result.get(k, math.nan) for k in self.space.metrics()}
-        self._epoch(trial.config["trial"], metrics, result)
+        self.record.epoch(trial.config["trial"], metrics, result)
 
     def _note_ran_with(self, name: str, ran: Any) -> None:
         """Note what a trial is computed with, if that is new, and its key, which rests on that."""
@@ -157,44 +141,34 @@ class Recorder(tune.Callback):
             self.state.ran_with[name] = ran
             settings = self.state.running[name].settings
             key = {"key": self.key(settings, ran)} if self.key else {}
-            self.journal.trial(name, "running", ran=ran, **key)
-
-    def _epoch(self, name: str, metrics: Mapping[str, Any], result: Mapping[str, Any]) -> None:
-        """Note an epoch, and what its result has of its validation pairs besides."""
-        scheduler = self.state.scheduler
-        scheduler.add_epoch(name, metrics)
-        self.journal.epoch(name, {**metrics, **{key: result.get(key) for key in OF_PAIRS}})
-        spared = scheduler.controls.get(name)
-        if spared and spared.epoch == metrics["epoch"]:
-            self._note(name, "running")
-        self.events.epoch(name, metrics)
-        self.table.epoch(name, metrics)
+            self.record.journal.trial(name, "running", ran=ran, **key)
 
     @ends_search_on_failure
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """Note that a trial ran to its end, or why it was stopped."""
-        forget_results(trial)
-        stop = self.state.scheduler.stops.get(trial.config["trial"])
-        self._end(trial.config["trial"], "stopped" if stop else "done", stop)
+        name = trial.config["trial"]
+        self._forget(trial)
+        stop = self.state.scheduler.stops.get(name)
+        self._end(name, "stopped" if stop else "done", stop)
 
     @ends_search_on_failure
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Note why a trial failed, or have it tried again where that may help."""
         name, error = trial.config["trial"], failures.error_of(trial)
-        forget_results(trial)
+        self._forget(trial)
         kind, reason = failures.kind_of(error), failures.reason_of(error)
         if kind == failures.MEMORY and self._give_more(name, reason):
             return
         if self.stop and kind != failures.BUG:
-            self._interrupt(name)
+            self.record.interrupt(name)
             return
         if kind == failures.PREEMPTED:
-            self._again(name, f"{reason}; goes on from there")
+            self.record.again(name, f"{reason}; goes on from there")
             return
         if kind in (failures.LOST, failures.STORAGE):
             wait = self.retries.next_delay(name, self.state.epochs_noted(name))
             if wait is not None:
-                self._again(name, f"{reason}; tried again in {wait:g} s")
+                self.record.again(name, f"{reason}; tried again in {wait:g} s")
                 return
             if kind == failures.STORAGE:  # that of all trials
                 raise OSError(0, reason)
@@ -209,11 +183,11 @@ class Recorder(tune.Callback):
         Returns:
             What cut the search short; None where it came to its end.
         """
-        self.journal_failed |= self.journal.foreign is not None
+        self.journal_failed |= self.record.journal.foreign is not None
         if not self.journal_failed:
             for name in list(self.state.running):
-                self._interrupt(name)
-            self._sweep()  # what is swept is what the journal says is over
+                self.record.interrupt(name)
+            self.record.sweep()  # what is swept is what the journal says is over
         left = self.state.running or self.state.interrupted or self.state.waiting
         ended = self.state.exhausted and not left and not self.journal_failed
         return None if ended else self.stop or SearchStop(StopReason.INTERRUPTED)
@@ -222,48 +196,15 @@ class Recorder(tune.Callback):
         # Ray pickles the callbacks for its own restore, which nothing here uses.
         return {}
 
-    def _note(self, name: str, status: str, stop: StopDecision | None = None, **more: Any) -> None:
-        """Note the status of a trial that runs."""
-        suggestion, spared = self.state.running[name], self.state.scheduler.controls.get(name)
-        if name in self.state.doublings:
-            more["larger"] = self.state.doublings[name]
-        self.journal.trial(
-            name,
-            status,
-            row=suggestion.row,
-            settings=suggestion.settings,
-            **(stop or spared or NO_STOP).noted(),
-            control=spared is not None,
-            **more,
-        )
+    def _forget(self, trial: Any) -> None:
+        """Forget one of Ray's trials, which runs no more."""
+        forget_results(trial)
+        self.trials.pop(trial.config["trial"], None)
 
     def _end(self, name: str, status: str, stop: StopDecision | None, **more: Any) -> None:
-        self._note(name, status, stop, machine=self.machines.pop(name, None), **more)
-        settings = self.state.running[name].settings
-        value = self.state.end(name, status, stop.rule if stop else None)
-        self.trials.pop(name, None)
+        """Note the end of a trial, and forget what was known of it while it ran."""
+        self.record.end(name, status, stop, machine=self.machines.pop(name, None), **more)
         self.retries.forget(name)
-        self._sweep()
-        self.events.ended(name, settings, value, self.space.metric)
-        spared = self.state.scheduler.controls.get(name)
-        shown = stop or spared
-        reason = shown and (f"{shown.rule}: " * (shown.rule != "error") + str(shown.reason))
-        if spared and not stop:
-            reason = f"ran on as control; {reason}"
-        self.table.ended(name, status, value, reason)
-
-    def _interrupt(self, name: str) -> None:
-        # What the control group was spared from must outlive the interruption.
-        self._note(name, "interrupted", self.state.scheduler.controls.get(name) or INTERRUPTED)
-        self.state.interrupt(name)
-        self.trials.pop(name, None)
-
-    def _again(self, name: str, why: str) -> None:
-        """Have a trial tried again as the next one."""
-        self._note(name, "pending")
-        self.state.requeue(name)
-        self.trials.pop(name, None)
-        self.table.requeued(name, why)
 
     def _reuse(self, suggestion: Suggestion, reused: ReusableTrial) -> None:
         """Take a trial from an earlier run; the rules judge it as if it ran now."""
@@ -274,26 +215,19 @@ class Recorder(tune.Callback):
             metrics = {key: row.get(key, math.nan) for key in self.space.metrics()}
             last = metrics["epoch"] + 1 == suggestion.settings["epochs"]
             stop = scheduler.observe(name, metrics, last)
-            self._epoch(name, metrics, row)
+            self.record.epoch(name, metrics, row)
             if stop:
                 break
         values = [row[self.space.metric] for row in scheduler.histories[name].rows]
         missing = reused.lacks(self.space.objective.best_epoch(values))
         if missing is None:
-            self.storage.put(reused.weights, Path("weights") / f"{name}.pt")
+            self.record.storage.put(reused.weights, Path("weights") / f"{name}.pt")
         self._end(name, "stopped" if stop else "done", stop)
         if missing and name in {trial for _, _, trial in self.state.best}:
             self.table.say(
                 f"{name}: ranked as {reused.run}/{reused.trial} was, but its weights are not "
                 f"kept: {missing}; search.retrain trains it again"
             )
-
-    def _sweep(self) -> None:
-        """Remove the files of all trials that have ended, as a worker may have written since."""
-        if self.mirror:
-            self.mirror.sweep(self.state.removable)
-        else:
-            sweep(self.storage, self.state.removable())
 
     def _give_more(self, name: str, reason: str) -> bool:
         """Queue a trial again with twice its share, where there is more to give; say whether."""
@@ -302,5 +236,7 @@ class Recorder(tune.Callback):
         if self.shares is None or not self.shares.can_double(net, doublings):
             return False
         self.state.doublings[name] = doublings + 1
-        self._again(name, f"{reason}; tried again with {self.shares.describe(net, doublings + 1)}")
+        self.record.again(
+            name, f"{reason}; tried again with {self.shares.describe(net, doublings + 1)}"
+        )
         return True

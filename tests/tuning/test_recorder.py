@@ -10,8 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from builders import space
-from simulated_ray import quiet, started
+from simulated_ray import quiet, recorder
 
 from facesiam.config.metrics import FIELDS
 from search import results
@@ -38,12 +37,6 @@ prune: {asha: {grace: 1, factor: 2}, chance: false, plateau: false, control: 0}
 )
 """Rungs at 1, 2 and 4 epochs."""
 CONTROL = PRUNED.replace("control: 0", "control: 1")
-
-
-def recorder(run: Path, text: str = SPACE) -> Recorder:
-    """A recorder on a run folder, new or from an earlier session."""
-    searched = space(run, text)
-    return started(searched, run)
 
 
 def play(
@@ -129,12 +122,12 @@ def test_the_weights_that_stay_are_those_of_the_first_rank(tmp_path: Path, mode:
 
 
 def test_a_trial_of_which_no_row_was_noted_is_gone_on_with(tmp_path: Path) -> None:
-    play(recorder(tmp_path), [0.6], end="killed")
+    play(recorder(tmp_path, SPACE), [0.6], end="killed")
     lines = [json.loads(line) for line in (tmp_path / "trials.jsonl").read_text().splitlines()]
     (tmp_path / "trials.jsonl").write_text(
         "".join(json.dumps({k: v for k, v in line.items() if k != "row"}) + "\n" for line in lines)
     )
-    suggestion = recorder(tmp_path).next()
+    suggestion = recorder(tmp_path, SPACE).next()
     assert suggestion and (suggestion.trial, suggestion.row) == ("0001", None)
 
 
@@ -189,7 +182,7 @@ def test_nothing_is_removed_through_a_link(tmp_path: Path, name: str) -> None:
     """Not even what bears the name of a trial's file; and a resumed run refuses such a folder."""
     run, other = tmp_path / "run", tmp_path / "papers"
     run.mkdir()
-    play(recorder(run), [0.6, 0.7])
+    play(recorder(run, SPACE), [0.6, 0.7])
     shutil.rmtree(run / name, ignore_errors=True)
     other.mkdir()
     for file in ("0001.pt", "0001.log", ".0001.pt.7-0a1b2c3d", "thesis.tex"):
@@ -228,7 +221,7 @@ OUT_OF_MEMORY = "Traceback\nfacesiam.trainable.OutOfMemory: out of memory in epo
 
 
 def test_a_trial_without_memory_comes_next_again_with_twice_its_share(tmp_path: Path) -> None:
-    live = recorder(tmp_path)
+    live = recorder(tmp_path, SPACE)
     setup = Setup(run=tmp_path, data="", cpus=2)
     live.shares = Allocation(live.space, setup, [Node(4, 0)])
     first = play(live, [0.6], end="error", error=OUT_OF_MEMORY)
@@ -242,7 +235,7 @@ def test_a_trial_without_memory_comes_next_again_with_twice_its_share(tmp_path: 
 
 
 def test_another_error_is_not_tried_again(tmp_path: Path) -> None:
-    live = recorder(tmp_path)
+    live = recorder(tmp_path, SPACE)
     live.shares = Allocation(live.space, Setup(run=tmp_path, data="", cpus=1), [Node(4, 0)])
     first = play(live, [0.6], end="error")
     assert verdict(tmp_path, first)["status"] == "failed" and live.state.doublings == {}
@@ -260,13 +253,13 @@ def test_a_resume_keeps_the_best_weights_whatever_the_order(tmp_path: Path) -> N
 
 
 def test_a_resume_takes_up_what_was_not_done_and_nothing_else(tmp_path: Path) -> None:
-    first = recorder(tmp_path)
+    first = recorder(tmp_path, SPACE)
     done = play(first, [0.6, 0.7])
     failed = play(first, [0.6], end="error")
     running = play(first, [0.65], end="")
     ended_unnoted = play(first, [0.6, 0.61], end="")  # killed after its last epoch
     settings = {name: line["settings"] for name, line in read_trials(tmp_path).items()}
-    second = recorder(tmp_path)
+    second = recorder(tmp_path, SPACE)
     taken = []
     while suggestion := second.next():
         taken.append(suggestion.trial)
@@ -386,7 +379,7 @@ def test_a_spared_trial_that_was_killed_after_its_last_epoch_keeps_its_verdict(
 
 def test_an_epoch_that_lacks_a_metric_has_it_as_nan(tmp_path: Path) -> None:
     """A state that an older version saved knows nothing of the gradients."""
-    live = recorder(tmp_path)
+    live = recorder(tmp_path, SPACE)
     suggestion = live.next()
     assert suggestion is not None
     trial = SimpleNamespace(config={"trial": suggestion.trial})
@@ -436,7 +429,7 @@ def test_a_stop_of_an_older_journal_has_no_numbers() -> None:
 
 
 def test_a_failed_trial_says_why_and_keeps_its_state(tmp_path: Path) -> None:
-    live = recorder(tmp_path)
+    live = recorder(tmp_path, SPACE)
     state = tmp_path / "state" / "0001.pt"
     state.parent.mkdir()
     state.touch()
@@ -448,7 +441,7 @@ def test_a_failed_trial_says_why_and_keeps_its_state(tmp_path: Path) -> None:
 
 def test_nothing_is_noted_or_removed_before_the_start(tmp_path: Path) -> None:
     """A recorder that is only made, as by a program that looks at a run, changes nothing."""
-    play(recorder(tmp_path), [0.6, 0.7], end="")  # killed before its end was noted
+    play(recorder(tmp_path, SPACE), [0.6, 0.7], end="")  # killed before its end was noted
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "0001.pt").touch()
     before = (tmp_path / "trials.jsonl").read_text()
@@ -462,7 +455,7 @@ def test_nothing_is_noted_or_removed_before_the_start(tmp_path: Path) -> None:
 
 
 def test_what_still_runs_at_the_end_is_interrupted(tmp_path: Path) -> None:
-    live = recorder(tmp_path)
+    live = recorder(tmp_path, SPACE)
     play(live, [0.6], end="")
     assert live.close() == SearchStop(StopReason.INTERRUPTED)
     assert read_trials(tmp_path)["0001"]["status"] == "interrupted"
@@ -473,21 +466,21 @@ def test_what_cannot_be_noted_ends_the_search_and_nothing_is_noted_after_it(
     tmp_path: Path, part: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A journal with a gap would tell of a run that never was."""
-    live = recorder(tmp_path)
+    live = recorder(tmp_path, SPACE)
     play(live, [0.6, 0.7])
     before = len(read_epochs(tmp_path)["0001"])
 
     def full(*given: Any, **more: Any) -> None:
         raise OSError(28, "No space left on device", "/there/events")
 
-    monkeypatch.setattr(getattr(live, part), "epoch", full)
+    monkeypatch.setattr(getattr(live.record, part), "epoch", full)
     with pytest.raises(KeyboardInterrupt):
         play(live, [0.8, 0.9])
     lines = (tmp_path / "trials.jsonl").read_text()
     assert str(live.close()) == "/there/events: No space left on device"
     assert (tmp_path / "trials.jsonl").read_text() == lines
     assert before == 2 and live.next() is None
-    second = recorder(tmp_path)
+    second = recorder(tmp_path, SPACE)
     assert [one.trial for one in second.state.waiting] == ["0002"]
 
 
@@ -496,7 +489,7 @@ def test_a_worker_that_dies_is_tried_again_and_then_fails_with_the_last_of_its_l
 ) -> None:
     monkeypatch.setattr("search.tuning.failures.FIRST_WAIT", 0.0)
     died = "The actor died unexpectedly before finishing this task.\n\tpid: 7\n\tip: 10.0.0.7\n"
-    live = recorder(tmp_path)
+    live = recorder(tmp_path, SPACE)
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "0001.log").write_text("Fatal Python error: Segmentation fault\n")
     assert play(live, [0.6], end="error", error=died) == "0001"
@@ -512,7 +505,7 @@ def test_a_worker_that_dies_is_tried_again_and_then_fails_with_the_last_of_its_l
 
 def test_a_preempted_trial_goes_on_at_once_and_at_the_end_is_taken_up(tmp_path: Path) -> None:
     told = "Traceback\nfacesiam.trainable.Preempted: told to end in epoch 1: its state is saved\n"
-    live = recorder(tmp_path)
+    live = recorder(tmp_path, SPACE)
     first = play(live, [0.6], end="error", error=told)
     assert play(live, [], end="error", error=told, start=1) == first  # the next one, at once
     live.stop = SearchStop(StopReason.TERMINATED)

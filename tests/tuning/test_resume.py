@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builders import space, write_lines
-from simulated_ray import Workers, metrics, started
+from builders import write_lines
+from simulated_ray import Workers, metrics, recorder
 
 from search.pruning.asha import Asha
 from search.pruning.stop_decision import StopDecision
@@ -26,12 +26,6 @@ algorithm: tpe
 trials: 24
 prune: {asha: {grace: 1, factor: 2}, plateau: {patience: 2}, control: 0.3}
 """
-
-
-def recorder(run: Path, text: str = SEARCH) -> Recorder:
-    """A recorder on a run folder, new or from an earlier session."""
-    searched = space(run, text)
-    return started(searched, run)
 
 
 def state(recorder: Recorder) -> dict[str, Any]:
@@ -67,18 +61,18 @@ def test_a_resumed_session_knows_what_the_killed_one_knew(tmp_path: Path, worker
     """After every line of the journal: rungs, cutoffs, leaders, TPE, and who runs."""
     run = tmp_path / "run"
     run.mkdir()
-    live = recorder(run)
+    live = recorder(run, SEARCH)
     ray = Workers(live, workers)
     states = {0: state(live)}
     while ray.go():
-        states[live.journal.number] = state(live)
+        states[live.record.journal.number] = state(live)
     status = [line["status"] for line in read_trials(run).values()]
     assert {"done", "stopped"} == set(status) and live.state.scheduler.controls
     rules = {line["stop_rule"] for line in read_trials(run).values()}
     assert {"asha", "diverged"} <= rules
-    for lines in range(live.journal.number + 1):
+    for lines in range(live.record.journal.number + 1):
         cut(run, tmp_path / "cut", lines)
-        known = state(recorder(tmp_path / "cut"))
+        known = state(recorder(tmp_path / "cut", SEARCH))
         # Killed within an event, it knows what it would have known after it: the decision is
         # made again. A trial that was only handed out is one that starts.
         after = states[min(n for n in states if n >= lines)]
@@ -89,7 +83,7 @@ def test_a_resumed_session_knows_what_the_killed_one_knew(tmp_path: Path, worker
 def test_a_resumed_search_ends_like_one_that_was_never_interrupted(tmp_path: Path) -> None:
     """One worker, killed again and again after any number of lines."""
     (tmp_path / "whole").mkdir()
-    whole = recorder(tmp_path / "whole")
+    whole = recorder(tmp_path / "whole", SEARCH)
     ray = Workers(whole, 1)
     while ray.go():
         pass
@@ -99,7 +93,7 @@ def test_a_resumed_search_ends_like_one_that_was_never_interrupted(tmp_path: Pat
         run.mkdir()
         deaths = 0
         while True:
-            session = Workers(recorder(run), 1)
+            session = Workers(recorder(run, SEARCH), 1)
             steps = rng.randrange(1, 40)
             while steps and session.go():
                 steps -= 1
@@ -108,7 +102,7 @@ def test_a_resumed_search_ends_like_one_that_was_never_interrupted(tmp_path: Pat
                 break
             deaths += 1
             # Up to two lines are lost with the driver.
-            number = session.recorder.journal.number
+            number = session.recorder.record.journal.number
             cut(run, tmp_path / "cut", number - rng.randrange(3))
             shutil.rmtree(run)
             (tmp_path / "cut").rename(run)

@@ -1,0 +1,135 @@
+"""What a running search leaves of its trials: the journal, the live table, TensorBoard, files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from facesiam.storage.folder import Folder, sweep
+from search.pruning.stop_decision import StopDecision
+from search.runs.journal_writer import Journal
+from search.runs.mirror import Mirror
+from search.tuning.live_table import LiveTable
+from search.tuning.search_state import INTERRUPTED, NO_STOP, SearchState
+from search.tuning.tensorboard import TensorBoard
+
+OF_PAIRS = ("val_distinct", "val_right")
+"""Of an epoch's validation pairs: how many are not of the pictures of an earlier one, and which
+were predicted right. Older runs lack them."""
+
+
+class RunRecord:
+    """Enters what becomes of a trial in the search's state, and notes it where it is to be seen.
+
+    A method that writes the journal, or removes files, raises OSError where it cannot.
+
+    Args:
+        state: what the search knows.
+        run: folder of the run.
+        table: shows the search.
+        mirror: brings the run to where it lies; None: it lies in its folder.
+    """
+
+    def __init__(
+        self, state: SearchState, run: Path, table: LiveTable, mirror: Mirror | None
+    ) -> None:
+        self.state, self.table, self.mirror = state, table, mirror
+        self.storage = mirror.bucket if mirror else Folder(run)
+        self.journal = Journal(run)
+        self.events = TensorBoard(run / "tensorboard", table.say)
+
+    def start(self) -> None:
+        """Note what a killed driver had not noted, show what has ended, remove files left over."""
+        for past in self.state.past_ends:
+            if past.missing is not None:
+                self.journal.trial(past.trial, past.status, **past.missing)
+            self.table.ended(past.trial, past.status, past.value, past.reason, earlier=True)
+        if isinstance(self.storage, Folder):  # of workers that were killed while they wrote
+            waiting = {suggestion.trial for suggestion in self.state.waiting}
+            self.storage.clear_halves(self.state.ended | waiting)
+        self.sweep()
+
+    def note(self, name: str, status: str, stop: StopDecision | None = None, **more: Any) -> None:
+        """Note the status of a trial that runs.
+
+        Args:
+            name: the trial.
+            status: one of ``line_format.STATUSES``.
+            stop: why it is stopped; None: what the control group spared it from, or nothing.
+            more: further fields of its line.
+        """
+        suggestion, spared = self.state.running[name], self.state.scheduler.controls.get(name)
+        if name in self.state.doublings:
+            more["larger"] = self.state.doublings[name]
+        self.journal.trial(
+            name,
+            status,
+            row=suggestion.row,
+            settings=suggestion.settings,
+            **(stop or spared or NO_STOP).noted(),
+            control=spared is not None,
+            **more,
+        )
+
+    def started(self, name: str) -> None:
+        """Note that a worker has begun with a trial."""
+        self.note(name, "running")
+        self.table.started(name, int(self.state.running[name].settings["epochs"]))
+
+    def epoch(self, name: str, metrics: Mapping[str, Any], result: Mapping[str, Any]) -> None:
+        """Note an epoch.
+
+        Args:
+            name: the trial.
+            metrics: by name, as the space has them.
+            result: what the worker reported; its fields of the validation pairs are noted too.
+        """
+        scheduler = self.state.scheduler
+        scheduler.add_epoch(name, metrics)
+        self.journal.epoch(name, {**metrics, **{key: result.get(key) for key in OF_PAIRS}})
+        spared = scheduler.controls.get(name)
+        if spared and spared.epoch == metrics["epoch"]:
+            self.note(name, "running")
+        self.events.epoch(name, metrics)
+        self.table.epoch(name, metrics)
+
+    def end(self, name: str, status: str, stop: StopDecision | None, **more: Any) -> None:
+        """Note the end of a trial, and remove the files that nobody needs from then on.
+
+        Args:
+            name: the trial.
+            status: done, stopped or failed.
+            stop: why it was stopped, or failed.
+            more: further fields of its line.
+        """
+        self.note(name, status, stop, **more)
+        settings = self.state.running[name].settings
+        value = self.state.end(name, status, stop.rule if stop else None)
+        self.sweep()
+        self.events.ended(name, settings, value, self.state.space.metric)
+        spared = self.state.scheduler.controls.get(name)
+        shown = stop or spared
+        reason = shown and (f"{shown.rule}: " * (shown.rule != "error") + str(shown.reason))
+        if spared and not stop:
+            reason = f"ran on as control; {reason}"
+        self.table.ended(name, status, value, reason)
+
+    def interrupt(self, name: str) -> None:
+        """Note that a trial is left to --resume."""
+        # What the control group was spared from must outlive the interruption.
+        self.note(name, "interrupted", self.state.scheduler.controls.get(name) or INTERRUPTED)
+        self.state.interrupt(name)
+
+    def again(self, name: str, why: str) -> None:
+        """Have a trial tried again as the next one, and show why."""
+        self.note(name, "pending")
+        self.state.requeue(name)
+        self.table.requeued(name, why)
+
+    def sweep(self) -> None:
+        """Remove the files of all trials that have ended, as a worker may have written since."""
+        if self.mirror:
+            self.mirror.sweep(self.state.removable)
+        else:
+            sweep(self.storage, self.state.removable())
