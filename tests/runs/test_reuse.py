@@ -71,6 +71,8 @@ def edited(run: Path, text: str) -> Any:
         (TPE, TPE.replace("high: 1e-2", "high: 1e-1").replace("trials: 4", "trials: 6"), 2),
         (ROWS, ROWS.replace("}}}", "}}, C: {settings: {augment: true}}}"), 1),
         (GRID, GRID + "keep: 9\nreport: true\n", 0),
+        # With no control group to draw, the seed of a grid decides nothing.
+        (GRID + "prune: {control: 0}\n", GRID + "prune: {control: 0}\nseed: 7\n", 0),
     ],
 )
 def test_what_is_added_to_a_space_is_all_that_runs(
