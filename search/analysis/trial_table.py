@@ -9,7 +9,7 @@ import pandas as pd
 
 from facesiam.config import SETTINGS
 from search.analysis.formatting import aligned, counted, grid, interval, percent, shown_value
-from search.analysis.ranked_trials import MEASURED, Ranking
+from search.analysis.ranked_trials import DEFAULT_METRIC, MEASURED, Ranking
 
 REASON = "stop reason"
 LEAST = 20
@@ -21,6 +21,7 @@ TESTED = (
     "~ not told from the best: exact McNemar on the same pairs, p times the number of comparisons "
     "(best_p) 0.05 or more"
 )
+OF_ACCURACY = "the test is of val_acc at each trial's best epoch, not of what ranks them"
 UNTESTED = (
     "? not tested against the best: which pairs were judged right was not kept, or they are other "
     "pairs"
@@ -82,7 +83,7 @@ def _legend(shown: pd.DataFrame, same: dict[str, str], ranking: Ranking) -> list
     """Return the lines under a table: the ranking, what ~ means, the settings left out of it."""
     lines, alike = [ranking.said] if ranking.said else [], shown["like_best"].iloc[1:]
     if alike.fillna(False).any() or shown["best_p"].notna().any():
-        lines.append(TESTED)
+        lines.append(TESTED if ranking.metric == DEFAULT_METRIC else f"{TESTED}; {OF_ACCURACY}")
     if alike.isna().any():
         lines.append(UNTESTED)
     if same:

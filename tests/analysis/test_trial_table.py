@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ranked_runs import epoch, three_trials, trial, write_run
+from ranked_runs import epoch, three_trials, trial, which, write_run
 
 from search.analysis import ranked_trials
 from search.analysis.trial_table import markdown, table
@@ -67,6 +67,21 @@ def test_the_table_says_by_what_it_ranks_where_that_is_not_the_accuracy(tmp_path
     plain = write_run(tmp_path / "t", trials, epochs)
     assert ranked_trials.ranking(plain) == ("val_acc", "") and "val_auc" not in load(plain)[0]
     assert "ranked by" not in table(load(plain)[0], ranking=ranked_trials.ranking(plain))
+
+
+def test_the_legend_says_that_the_mark_is_of_accuracies_where_another_metric_ranks(
+    tmp_path: Path,
+) -> None:
+    same = which(40, range(30))
+    rows = [epoch(name, 0, **same, val_auc=0.8) for name in ("0001", "0002")]
+    for metric, more in (("val_auc", True), ("val_acc", False)):
+        trials = [trial("0001", "stopped"), trial("0002", "stopped")]
+        run = write_run(tmp_path / metric, trials, rows, metric=metric)
+        text = table(load(run)[0], ranking=ranked_trials.ranking(run))
+        (line,) = [line for line in text.splitlines() if line.startswith("~")]
+        assert (
+            line.endswith("of val_acc at each trial's best epoch, not of what ranks them") == more
+        )
 
 
 def test_a_long_reason_folds_and_keeps_every_word(tmp_path: Path) -> None:
