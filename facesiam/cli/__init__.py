@@ -10,6 +10,7 @@ import tempfile
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, NoReturn, TextIO, cast
 
 from facesiam.cli import interrupts
@@ -170,7 +171,15 @@ def program(module: str) -> str:
 
 
 class Parser(argparse.ArgumentParser):
-    """Reads a command line; what it says of a wrong one is safe to print, as a UserError is."""
+    """Reads a command line; what it says of a wrong one is safe to print, as a UserError is.
+
+    No text or path may be empty: that is what a shell makes of "$DATA" where nothing set it.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.register("type", None, _text)
+        self.register("type", Path, lambda given: Path(_text(given)))
 
     def error(self, message: str) -> NoReturn:
         """Say how the command is used and what is wrong, and exit with 2."""
@@ -188,6 +197,12 @@ class Parser(argparse.ArgumentParser):
             if sys.stdout is not None:
                 _discard(sys.stdout)
         super().exit(status, message)
+
+
+def _text(given: str) -> str:
+    if not given:
+        raise argparse.ArgumentTypeError("is empty")
+    return given
 
 
 class Outlet(io.TextIOBase):

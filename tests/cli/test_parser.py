@@ -1,0 +1,23 @@
+"""The parser that all commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from facesiam import cli
+
+
+@pytest.mark.parametrize("given", [["", "--out", "x"], ["x", "--out", ""], ["x", "--to", ""]])
+def test_a_variable_of_the_shell_that_is_not_set_is_no_text(
+    given: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    parser = cli.Parser(prog="p")
+    parser.add_argument("run", metavar="RUN")
+    parser.add_argument("--out")
+    parser.add_argument("--to", type=Path)
+    with pytest.raises(SystemExit, match="2"):
+        parser.parse_args(given)
+    named = "RUN" if not given[0] else given[1]
+    assert capsys.readouterr().err.endswith(f"error: argument {named}: is empty\n")
