@@ -63,7 +63,7 @@ class Table:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return its exit code: 0 done, 2 wrong input."""
-    options = _parser().parse_args(argv)
+    options = _parser().parse_intermixed_args(argv)  # an option may stand before the images
     return cli.run(lambda: _main(options))
 
 
@@ -75,6 +75,7 @@ def _main(options: argparse.Namespace) -> int:
     for name, whose, needed in (
         ("folder", "csv", options.csv),
         ("format", "pairs", options.pairs),
+        ("out", "csv", options.csv),
     ):
         if getattr(options, name) and not needed:
             raise DataError(f"--{name} goes with --{whose}")
@@ -98,14 +99,17 @@ def _main(options: argparse.Namespace) -> int:
         return 0
     table = read(options.csv)
     root = Path(options.folder).expanduser() if options.folder else options.csv.parent
+    out = options.out or Path("scores.csv")
+    if files.exists(out) and out.resolve() == options.csv.resolve():
+        raise DataError(f"--out {out}: is the table that is judged; give another file")
     judged = judge(verifier, table, root, options.far)
     try:
-        files.write_text(options.out, _scores(table, judged))
+        files.write_text(out, _scores(table, judged))
     except OSError as error:
-        raise DataError(f"--out {options.out}: cannot be written ({reason(error)})") from None
+        raise DataError(f"--out {out}: cannot be written ({reason(error)})") from None
     for line in rates(verifier, table, judged, options.far):
         cli.show(line)
-    cli.show(f"wrote {options.out}")
+    cli.show(f"wrote {out}")
     return 0
 
 
@@ -123,8 +127,10 @@ def read(file: Path) -> Table:
     """Read a table of pairs.
 
     Raises:
-        DataError: it cannot be read, a column is missing, or a cell is wrong; names the line.
+        FileError: it is missing, no file, or may not be read.
+        DataError: a column is missing, or a cell is wrong; names the line.
     """
+    files.open_regular(file).close()  # a source looks for it in its whole folder
     table = tables.read(FolderSource(file, file.parent), file.name, TABLE)
     problems = list(table.problems)
     same = []
@@ -236,7 +242,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="WEIGHTS",
         help="file of weights, run folder, or folder that facesiam.export wrote",
     )
-    parser.add_argument("images", nargs="*", metavar="A B", help="two image files")
+    parser.add_argument("images", nargs="*", default=[], metavar="A B", help="two image files")
     parser.add_argument(
         "--far",
         type=rate,
@@ -253,7 +259,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--csv", type=Path, metavar="FILE", help="table: left,right[,same]")
     parser.add_argument("--folder", metavar="DIR", help="of its images (the table's own)")
     parser.add_argument(
-        "--out", type=Path, metavar="FILE", default=Path("scores.csv"), help="(scores.csv)"
+        "--out", type=Path, metavar="FILE", help="of the scores of --csv (scores.csv)"
     )
     loading.add_option(parser)
     return parser

@@ -126,6 +126,7 @@ def test_a_wrong_table_is_refused_before_anything_is_written(
         (["faces", "--csv", "x"], "; the folder of the images of --csv is --folder DIR"),
         (["a.jpg", "b.jpg", "--folder", "x"], "--folder goes with --csv"),
         (["a.jpg", "b.jpg", "--format", "lfw"], "--format goes with --pairs"),
+        (["a.jpg", "--out", "x.csv", "b.jpg"], "--out goes with --csv"),
         (["--pairs", "x", "--far", "0.1"], "--far: not with --pairs"),
         (
             ["a.jpg", "b.jpg", "--far", "1e-5"],
@@ -138,6 +139,24 @@ def test_options_that_do_not_go_together(
 ) -> None:
     assert main([str(exported), *given]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_the_table_that_is_judged_is_not_written_over(
+    exported: Path, table: Path, faces: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = table.read_bytes()
+    given = ["--csv", str(table), "--folder", str(faces), "--out", str(table)]
+    assert main([str(exported), *given]) == 2
+    assert capsys.readouterr().err.endswith("is the table that is judged; give another file\n")
+    assert table.read_bytes() == before
+
+
+def test_a_table_that_is_not_there_is_not_looked_for_elsewhere(
+    exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "circle").symlink_to(tmp_path)  # listing the folder would tell of this instead
+    assert main([str(exported), "--csv", str(tmp_path / "no.csv")]) == 2
+    assert capsys.readouterr().err == f"{tmp_path / 'no.csv'}: no such file\n"
 
 
 def test_ten_folds_of_a_dataset_that_lists_pairs(
