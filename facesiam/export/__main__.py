@@ -25,7 +25,7 @@ from facesiam.config import TrialConfig
 from facesiam.data.dataset import FaceData
 from facesiam.data.formats import FORMATS
 from facesiam.data.preparation import prepare_known
-from facesiam.errors import DataError
+from facesiam.errors import DataError, reason
 from facesiam.export import card, folder, onnx_files
 from facesiam.export.folder import Stored
 from facesiam.export.measured import Measured, measure
@@ -45,8 +45,12 @@ def _main(options: argparse.Namespace) -> int:
     out = Path(options.out).expanduser()
     chosen = {name for name in ("onnx", "safetensors") if getattr(options, name)}
     chosen = chosen or {"onnx", "safetensors"}
+    if options.format and not options.data:
+        raise DataError("--format goes with --data")
     for name in sorted(chosen):
         onnx_files.check_installed(f"--{name}")
+    if not out.name:
+        raise DataError(f"--out {out}: give the name of a folder")
     if files.exists(out) and not (files.is_dir(out) and not any(out.iterdir())):
         raise DataError(f"--out {out}: is there already; remove it, or give another folder")
     loading.load_all(options.plugin)
@@ -64,13 +68,20 @@ def _main(options: argparse.Namespace) -> int:
     figures = measure(stored.net, stored.config, data) if data else None
     partial = out.with_name(f".{out.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
-        partial.mkdir(parents=True)
+        _make(partial, out)
         _write(stored, partial, chosen, data, figures, out.name)
         partial.rename(out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     cli.show(f"wrote {out}: {', '.join(sorted(path.name for path in out.iterdir()))}")
     return 0
+
+
+def _make(partial: Path, out: Path) -> None:
+    try:
+        partial.mkdir(parents=True)
+    except OSError as error:
+        raise DataError(f"--out {out}: cannot be written ({reason(error)})") from None
 
 
 def _write(

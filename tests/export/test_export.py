@@ -193,6 +193,30 @@ def test_a_failed_export_leaves_nothing(
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--out", "."], "--out .: give the name of a folder\n"),
+        (["--out", "new", "--format", "cfp"], "--format goes with --data\n"),
+        (["--out", "file/new"], "--out file/new: cannot be written (Not a directory)\n"),
+    ],
+)
+def test_what_cannot_be_the_folder_of_an_export(
+    given: list[str],
+    said: str,
+    weights: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if "/" in given[1]:
+        (tmp_path / "file").touch()
+    there = list(tmp_path.iterdir())
+    assert main([str(weights), "--safetensors", *given]) == 2
+    assert capsys.readouterr().err == said and list(tmp_path.iterdir()) == there
+
+
 def test_of_a_run_the_net_that_validated_best(
     tiny: TrialConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
