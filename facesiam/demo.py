@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy.special import expit
 
-from facesiam import cli
+from facesiam import cli, files
 from facesiam.config import TrialConfig
 from facesiam.config.settings import positive, random_seed
 from facesiam.data import input_images
@@ -68,13 +68,14 @@ class Prediction:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return its exit code: 0 done, 2 wrong input."""
-    options = _parser().parse_args(argv)
+    options = _parser().parse_intermixed_args(argv)  # an option may stand before the images
     return cli.run(lambda: _main(options))
 
 
 def _main(options: argparse.Namespace) -> int:
     if len(options.images) not in (0, 2):
         raise DataError(f"give two images or none, got {len(options.images)}")
+    out, kind = Path(options.out), _picture_kind(options.out)
     loading.load_all(options.plugin)
     net, config, info = load_model(options.weights)
     if name := not_finite(net.state_dict()):
@@ -91,11 +92,20 @@ def _main(options: argparse.Namespace) -> int:
         cli.show(title)
     sheet = draw(title, rows)
     try:
-        sheet.save(options.out)
+        with files.atomic(out) as partial:
+            sheet.save(partial, kind)
     except (OSError, ValueError) as error:
-        raise DataError(f"--out {options.out}: cannot be written ({reason(error)})") from None
-    cli.show(options.out)
+        raise DataError(f"--out {out}: cannot be written ({reason(error)})") from None
+    cli.show(out)
     return 0
+
+
+def _picture_kind(out: str) -> str:
+    """Return Pillow's name of the kind of picture that a file's suffix means."""
+    kind = Image.registered_extensions().get(Path(out).suffix.lower())
+    if kind not in Image.SAVE:
+        raise DataError(f"--out {out}: must end as a picture does, in .png or .jpg")
+    return kind
 
 
 def predict_files(net: SiameseNet, config: TrialConfig, first: Path, second: Path) -> Prediction:
@@ -186,7 +196,9 @@ def _parser() -> argparse.ArgumentParser:
         help="file of weights: weights/TRIAL.pt in a run folder, or the weights.pt that "
         "search.retrain wrote",
     )
-    parser.add_argument("images", nargs="*", metavar="IMAGE", help="two images to compare")
+    parser.add_argument(
+        "images", nargs="*", default=[], metavar="IMAGE", help="two images to compare"
+    )
     parser.add_argument("--data", help="CFP zip, its folder, or the word drawn, for test pairs")
     parser.add_argument("--pairs", type=positive, default=4, help="pairs a row (4)")
     parser.add_argument("--seed", type=random_seed, default=0, help="chooses the pairs (0)")

@@ -268,6 +268,17 @@ def test_the_demo_refuses_what_it_cannot_judge(
     assert "two images or none, got 1" in said or "no.jpg: no such file" in said
 
 
+@pytest.mark.parametrize("out", ["x.xyz", "folder"])
+def test_the_demo_refuses_what_is_no_picture_before_it_predicts(
+    out: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert demo.main([str(tmp_path / "no.pt"), "a.jpg", "--out", out, "b.jpg"]) == 2
+    assert capsys.readouterr() == (
+        "",
+        f"--out {out}: must end as a picture does, in .png or .jpg\n",
+    )
+
+
 def test_the_demos_caption_says_verdict_and_probability() -> None:
     image = Image.fromarray(np.zeros((224, 224, 3), np.uint8))
     wrong = demo.Prediction(image, image, 0.8, False)
