@@ -1,6 +1,6 @@
 """The pictures of the documentation, made from a real search on drawn faces.
 
-    python scripts/pictures.py                  runs spaces/quickstart.yaml first, 1 to 4 minutes
+    python scripts/pictures.py                  runs spaces/quickstart.yaml first
     python scripts/pictures.py --run RUN        of a quickstart run that is there already
 
 Into ``docs/pictures`` go the live table at one moment of the run, replayed from its journal
