@@ -63,7 +63,6 @@ def test_command_tells_why(run: Path, capsys: pytest.CaptureFixture[str]) -> Non
         ("0009", "no trial 0009; did you mean 0003?"),
         ("2", "no trial 2; did you mean 0002?"),
         ("best", "no trial best; its 3 trials are 0001 to 0003"),
-        ("", "no trial ; its 3 trials are 0001 to 0003"),
     ],
 )
 def test_why_of_an_unknown_trial_names_the_nearest(
