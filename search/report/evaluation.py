@@ -28,12 +28,14 @@ from search.analysis.formatting import (
     percent,
 )
 from search.report.figures import verification
-from search.report.report_data import Run
+from search.report.report_data import Evaluation, Run
 from search.resources.validation import unbalanced
 from search.runs.json_files import read_folds
 
 MEASURES = ("accuracy", "auc", "eer")
 """Of the ten folds."""
+RATE_HEADS = ("FAR asked", "threshold", "FAR of validation, %", "FAR of test, %", "n")
+RATE_HEADS += ("TAR of test, %", "n")
 HEADS = {"tpr_at_fpr_1e-2": "TPR at FPR 1e-2", "tpr_at_fpr_1e-3": "at 1e-3"}
 """Column heads of the printed table for metrics whose names are no words."""
 PUBLISHED: dict[str, dict[str, tuple[float, float]]] = {
@@ -46,6 +48,10 @@ profile face verification in the wild", WACV 2016."""
 ABOUT = (
     "Trained again and tested at its best epoch, with 95 % intervals; ensemble-N is the mean "
     "score of the N best trials, with the weights that the search kept."
+)
+ABOUT_RATES = (
+    "At thresholds of log-odds that were chosen on validation pairs, as `--far` asked, with 95 % "
+    "intervals."
 )
 ABOUT_FOLDS = (
     "CFP's ten folds, accuracy in percent, mean ± std over the folds; AUC and EER likewise. Each "
@@ -73,8 +79,10 @@ def tested(runs: Sequence[Run]) -> str:
     cells, notes = [], []
     every = [(name, test) for run in runs for name, tests in run.tests.items() for test in tests]
     for trial, test in every:
+        whose = f"Trial {trial}, {test.protocol}, seed {test.seed}"
+        if test.same is not None and (said := unbalanced(test.same, "test")):
+            notes.append(f"{whose}: {said}: judge by AUC and EER.")
         if test.ties:
-            whose = f"Trial {trial}, {test.protocol}, seed {test.seed}"
             notes.append(ties_note(test.ties, test.pairs, whose) + ".")
         known = test.measures
         shares = [measure(known[name]) if name in known else NOTHING for name in columns]
@@ -83,7 +91,19 @@ def tested(runs: Sequence[Run]) -> str:
     if not cells:
         return ""
     table = grid(headers, cells, [True, True] + [False] * (len(headers) - 2))
-    return "\n\n".join([ABOUT, table, *notes])
+    return "\n\n".join([ABOUT, table, *notes, *_at_thresholds(every)])
+
+
+def _at_thresholds(tests: Sequence[tuple[str, Evaluation]]) -> list[str]:
+    """Return the table of the rates that ``--far`` asked for, with its notes; [] without any."""
+    asked = [(trial, test, row) for trial, test in tests for row in test.at_far]
+    if not asked:
+        return []
+    headers = ["Trial", "Pairs of", "Seed", *RATE_HEADS]
+    cells = [[name, test.protocol, str(test.seed), *_rate_cells(row)] for name, test, row in asked]
+    few = dict.fromkeys(f"{said}." for *_, row in asked if (said := too_few(row)))
+    table = grid(headers, cells, [True, True] + [False] * (len(headers) - 2))
+    return [ABOUT_RATES, table, *few]
 
 
 def ties_note(ties: int, n: int, whose: str) -> str:
@@ -191,22 +211,8 @@ def print_rates(tested: list[dict[str, Any]]) -> None:
     Args:
         tested: as for ``print_table``.
     """
-    headers = ["seed", "FAR asked", "threshold", "FAR of validation, %", "FAR of test, %"]
-    headers += ["n", "TAR of test, %", "n"]
     rows: list[tuple[int, AtFar]] = [(one["seed"], row) for one in tested for row in one["at_far"]]
-    cells = [
-        [
-            str(seed),
-            f"{row['asked']:g}",
-            f"{row['threshold']:.3f}",
-            _rate(row["val_far"], digits=2),
-            _rate(row["test_far"], digits=2),
-            f"{row['test_far']['n']:,}",
-            _rate(row["test_tar"]),
-            f"{row['test_tar']['n']:,}",
-        ]
-        for seed, row in rows
-    ]
+    headers, cells = ["seed", *RATE_HEADS], [[str(seed), *_rate_cells(row)] for seed, row in rows]
     print("\nat thresholds of log-odds that were chosen on validation pairs, 95 % intervals")
     print(aligned(headers, cells, [False] * len(headers)))
     for said in dict.fromkeys(too_few(row) for _, row in rows):
@@ -219,6 +225,19 @@ def _ten_folds(run: Run) -> str:
     files = sorted(run.folder.glob(f"retrain/*/{TEN_FOLD}/seed-*/folds.json"))
     found = [folds(read_folds(file, KINDS, MEASURES)) for file in files]
     return "\n\n".join([ABOUT_FOLDS, *found]) if found else ""
+
+
+def _rate_cells(row: AtFar) -> list[str]:
+    """Return the cells of RATE_HEADS."""
+    return [
+        f"{row['asked']:g}",
+        f"{row['threshold']:.3f}",
+        _rate(row["val_far"], digits=2),
+        _rate(row["test_far"], digits=2),
+        f"{row['test_far']['n']:,}",
+        _rate(row["test_tar"]),
+        f"{row['test_tar']['n']:,}",
+    ]
 
 
 def _rate(rate: Rate, digits: int = 1) -> str:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from facesiam.config import TrialConfig
 from facesiam.evaluation.metrics import METRICS
+from facesiam.evaluation.thresholds import AtFar
 from search.analysis.kept_tests import scores_beside
 from search.analysis.overfitting import at_chance
 from search.analysis.ranked_trials import load, require_results
@@ -40,6 +41,10 @@ class Evaluation:
     """Settings but for the seed, and code: evaluations of equal ones differ in their seed only."""
     ties: int = 0
     """Pairs with the score of a pair of the other kind."""
+    same: float | None = None
+    """Share of the pairs that are of one person; None: not recorded, by older versions."""
+    at_far: Sequence[AtFar] = ()
+    """What ``--far`` asked for."""
 
 
 @dataclass(frozen=True)
@@ -148,4 +153,6 @@ def _read_test(path: Path) -> Evaluation:
         scores=scores_beside(path),
         work={"config": {**test["config"], "seed": None}, "trainer": test.get("trainer")},
         ties=test.get("ties", 0),
+        same=test.get("same"),
+        at_far=test.get("at_far", ()),
     )

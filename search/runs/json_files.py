@@ -202,6 +202,8 @@ def read_test(path: Path, measures: tuple[str, ...]) -> dict[str, Any]:
         (is_whole(test["accuracy"].get("n")), "accuracy has no whole number n of pairs"),
         (_object(config), "config must be an object"),
         (is_whole(test.get("ties", 0)), "ties must be a whole number"),
+        (_is_share(test.get("same", 0)), "same must be a share"),
+        (_are_rates(test.get("at_far", [])), "at_far must be a list of thresholds with rates"),
         (is_name(test.get("protocol", "x")), "protocol must be a name"),
     ]
     for holds, said in checks:
@@ -237,6 +239,31 @@ def _read_object(path: Path, form: Mapping[str, FieldCheck]) -> dict[str, Any]:
     if why := invalid_field(held, form):
         raise FileError(f"{path}: {why}")
     return held
+
+
+def _is_share(value: Any) -> bool:
+    return is_number(value) and (value != value or 0 <= value <= 1)
+
+
+def _are_rates(rows: Any) -> bool:
+    """Say whether a value is a list of ``facesiam.evaluation.thresholds.AtFar``."""
+    return isinstance(rows, list) and all(
+        isinstance(row, dict)
+        and _is_share(row.get("asked"))
+        and row["asked"] > 0
+        and is_number(row.get("threshold"))
+        and is_whole(row.get("different"))
+        and all(_is_rate(row.get(name)) for name in ("val_far", "test_far", "test_tar"))
+        for row in rows
+    )
+
+
+def _is_rate(rate: Any) -> bool:
+    return (
+        isinstance(rate, dict)
+        and all(_is_share(rate.get(part)) for part in ("value", "low", "high"))
+        and is_whole(rate.get("n"))
+    )
 
 
 def _check_figure(

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from facesiam.config import TrialConfig
+from facesiam.errors import UserError
 from search.analysis import published
 from search.report import curves, style
 from search.report.__main__ import main
@@ -303,6 +304,35 @@ def test_tests_are_shown_once_retrained(run: Path) -> None:
     assert table_rows(page_of(run), "Test")["A"][14] == "80.0 ± 1.4 (2 seeds)"
     write_test(run, "A", 2, 0.99, epochs=1)  # a shorter training, which is no seed of the same
     assert table_rows(page_of(run), "Test")["A"][14] == "80.0 ± 1.4 (2 seeds)"
+
+
+def test_a_test_of_unbalanced_pairs_and_its_rates_at_thresholds_are_shown(run: Path) -> None:
+    write_test(run, "A", 0, 0.79)
+    path = run / "retrain" / "A" / "seed-0" / "test.json"
+    plain = json.loads(path.read_text())
+    assert "judge by AUC" not in page_of(run) and "FAR asked" not in page_of(run)
+    far = {"value": 0.012, "low": 0.004, "high": 0.03, "n": 1800}
+    row = {"asked": 0.01, "threshold": 1.25, "different": 60, "val_far": far, "val_tar": far}
+    row |= {"test_far": far | {"value": 0.02}, "test_tar": far | {"value": 0.6, "high": 0.7}}
+    path.write_text(json.dumps(plain | {"same": 0.1, "at_far": [row]}))
+    page = page_of(run)
+    assert (
+        "Trial A, –, seed 0: 10 % of the test pairs are of one person, and a net that always gives "
+        "one answer would have an accuracy of 90 %: judge by AUC and EER."
+    ) in page
+    assert (
+        "| A | – | 0 | 0.01 | 1.250 | 1.20 [0.40, 3.00] | 2.00 [0.40, 3.00] | 1,800 | "
+        "60.0 [0.4, 70.0] | 1,800 |"
+    ) in page
+    assert "FAR 0.01 needs 100 validation pairs of two people, and there are 60" in page
+    for damage, said in (
+        ({"same": 1.5}, "same must be a share"),
+        ({"at_far": [row | {"test_far": {}}]}, "at_far must be a list"),
+        ({"at_far": [row | {"asked": 0}]}, "at_far must be a list"),
+    ):
+        path.write_text(json.dumps(plain | damage))
+        with pytest.raises(UserError, match=said):
+            report([run])
 
 
 def test_every_table_is_well_formed(run: Path) -> None:
