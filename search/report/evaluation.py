@@ -34,8 +34,10 @@ from search.runs.json_files import read_folds
 
 MEASURES = ("accuracy", "auc", "eer")
 """Of the ten folds."""
-RATE_HEADS = ("FAR asked", "threshold", "FAR of validation, %", "FAR of test, %", "n")
-RATE_HEADS += ("TAR of test, %", "n")
+RATE_HEADS = (
+    *("FAR asked", "threshold", "FAR of validation, %", "FAR of test, %", "n"),
+    *("TAR of test, %", "n"),
+)
 HEADS = {"tpr_at_fpr_1e-2": "TPR at FPR 1e-2", "tpr_at_fpr_1e-3": "at 1e-3"}
 """Column heads of the printed table for metrics whose names are no words."""
 PUBLISHED: dict[str, dict[str, tuple[float, float]]] = {
