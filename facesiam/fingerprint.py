@@ -79,7 +79,8 @@ def trainer_version() -> str:
             if not isinstance(part, ast.Import | ast.ImportFrom):
                 definitions.append(ast.dump(part))
             elif not _own(part):
-                imports.add(ast.dump(part))
+                module = getattr(part, "module", None)  # by name: statements are cut in moves
+                imports |= {f"{module} {ast.dump(name)}" for name in part.names}
     lite = ("efficientnet_lite_pytorch",) if find_spec("efficientnet_lite_pytorch") else ()
     libraries = [f"{library} {version(library)}" for library in (*LIBRARIES, *lite)]
     text = "\n".join([*sorted(definitions), *sorted(imports), *libraries])

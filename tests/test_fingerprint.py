@@ -99,6 +99,16 @@ def test_a_definition_that_moves_is_the_same_code(copy: Path) -> None:
     assert version() != before
 
 
+def test_a_definition_takes_the_imports_that_it_needs_along(copy: Path) -> None:
+    """A name that is imported elsewhere too is one import, whatever stands beside it."""
+    before = version()
+    assert "from typing import Literal, get_args\n" in (copy / "config" / "metrics.py").read_text()
+    (copy / "config" / "new.py").write_text("from typing import Literal\nimport math\n")
+    assert version() == before
+    (copy / "config" / "new.py").write_text("from math import Literal\n")
+    assert version() != before
+
+
 def test_an_excluded_module_may_change(copy: Path) -> None:
     before = version()
     (copy / "device" / "cores.py").write_text("")
