@@ -12,7 +12,8 @@ from typing import Literal, get_args
 
 from facesiam.config import metrics
 from facesiam.config.constraints import EMBEDDING_LOSSES, PAIR_LOSSES
-from facesiam.config.trial import SETTINGS, Net
+from facesiam.config.nets import Net
+from facesiam.config.trial import SETTINGS
 
 Kind = Literal["net", "loss", "metric"]
 BESIDE = ("val_distinct", "val_right")

@@ -10,7 +10,7 @@ from typing import get_args
 
 from torch import nn
 
-from facesiam.config import trial
+from facesiam.config.nets import Net
 from facesiam.errors import NetError
 from facesiam.nets.convolutions import PaddedConv2d
 from facesiam.nets.iresnet import BLOCKS, IResNet
@@ -117,7 +117,7 @@ def _convolutions(
 
 
 MODELS: dict[str, Trunk] = {
-    **{name: _torchvision(name) for name in get_args(trial.Net)},
+    **{name: _torchvision(name) for name in get_args(Net)},
     **{
         name: Embedder(functools.partial(IResNet, n), registry.HALVES)
         for name, n in BLOCKS.items()

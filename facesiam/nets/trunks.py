@@ -2,8 +2,7 @@
 
 Of AlexNet and VGG-16, the nets of the 2019 study, the convolutions alone are used, arranged to
 compute fast; of the other classifiers the whole net but its last layer, which gives one vector an
-image; of nets that give embeddings, IResNet, all of it. A new trunk is a name in the type Net of
-the settings and, where it is not torchvision's, a line in MODELS (models.py).
+image; of nets that give embeddings, IResNet, all of it.
 """
 
 from __future__ import annotations

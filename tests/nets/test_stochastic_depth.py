@@ -13,7 +13,8 @@ from torchvision.ops import StochasticDepth
 
 from facesiam.config import TrialConfig
 from facesiam.config.constraints import FIXED_SIZE, conflicts, own_stochastic_depth
-from facesiam.config.trial import Net, recorded
+from facesiam.config.nets import Net
+from facesiam.config.trial import recorded
 from facesiam.nets.siamese import SiameseNet
 from search.runs import layout
 
