@@ -32,11 +32,11 @@ from facesiam.device.image_store import ImageStore
 from facesiam.evaluation.calibration import calibration
 from facesiam.evaluation.metrics import auc
 from facesiam.evaluation.predict import is_correct, pair_logits
-from facesiam.nets.losses import LOSSES, pairs_of
 from facesiam.nets.precision import DTYPES, dtype_of
 from facesiam.nets.siamese import SiameseNet, build
 from facesiam.plugins import registry
 from facesiam.training.augment import AUGMENTS, varied
+from facesiam.training.batch_loss import batch_loss
 from facesiam.training.batches import Batches
 from facesiam.training.gradient_health import GradientWatch, LiveUnits, logit_spread
 from facesiam.training.optimizer import MasterWeightOptimizer
@@ -247,38 +247,12 @@ class Training(Iterator[EpochMetrics]):
         """
         indices = self.batches.images(chosen)
         features = self.net.embed(self._images(indices, draws, raw))
-        if self.net.embeds:
-            loss, right_answers, pairs = self._of_people(features, self.batches.person[indices])
-        else:
-            loss, right_answers, pairs = self._of_pairs(features, chosen)
+        loss, right, pairs = batch_loss(self.net, self.batches, features, chosen, indices)
         loss.backward()  # type: ignore[no-untyped-call]
         self.watch.look()
         self.optimizer.step()
         with torch.no_grad():
-            self.total += torch.stack([loss.detach() * pairs, right_answers])
-
-    def _of_pairs(self, features: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor, int]:
-        """Return the loss, the right predictions and the number of pairs of a batch."""
-        n, label = len(chosen), self.batches.labels[chosen].T.flatten()
-        # A triplet's anchor is compared with both others: three images make two pairs.
-        left, right = features[:n], features[n:]
-        logits = self.net.logits(left.repeat(len(right) // n, 1), right).float()
-        loss = LOSSES[self.config.loss](logits, label, self.config.label_smoothing)
-        return loss, is_correct(logits.detach(), label).sum(), len(label)
-
-    def _of_people(self, embeddings: Tensor, person: Tensor) -> tuple[Tensor, Tensor, int]:
-        """Return the same for a batch by identity, of which all pairs of images have a loss."""
-        assert self.net.criterion is not None
-        loss: Tensor = self.net.criterion(embeddings, person)
-        with torch.no_grad():
-            left, right, same = pairs_of(person)
-            logits = self.net.cosine_logits((embeddings @ embeddings.T)[left, right])
-            answers = is_correct(logits, (~same).long()).double()
-            kinds = [answers[same], answers[~same]]
-            share = torch.stack([kind.mean() for kind in kinds if len(kind)]).mean()
-        images = 1 if self.config.images_per_person else self.batches.units.shape[1]
-        pairs = len(person) // images * self.batches.pairs_of_each
-        return loss, share * pairs, pairs
+            self.total += torch.stack([loss.detach() * pairs, right])
 
     def _images(self, indices: Tensor, draws: Tensor, raw: Tensor | None) -> Tensor:
         """Return training images for the net, augmented where `draws` has numbers."""
