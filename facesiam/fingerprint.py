@@ -47,6 +47,7 @@ EXCLUDED = {
     "device/reproducibility": "what it resolves is in the key",
     "nets/checkpoint": "stores weights as they are",
     "plugins/loading": "runs files, whose text is in the key",
+    "training/saving": "stores states and weights as they are",
     "training/throughput": "measures speed and memory",
 }
 """Those parts of them that cannot change a number, each with the reason."""

@@ -1,9 +1,8 @@
 """A trial as a Ray Tune trainable: the only module of this package that uses Ray.
 
-A worker runs one trial after another. The state to resume from and the best epoch's weights are
-written to the run's storage by a thread of their own, and outlive the worker, the driver and Ray's
-session. The weights of an epoch are written before the state that follows it, so a saved state has
-its best epoch's weights beside it.
+A worker runs one trial after another. The state to resume from and the best epoch's weights
+(``facesiam.training.saving``) are written to the run's storage by a thread of their own, and
+outlive the worker, the driver and Ray's session.
 
 A worker that receives SIGTERM (preemption, or the driver ends) saves its state within the epoch,
 after the present step.
@@ -16,7 +15,6 @@ import functools
 import signal
 import tempfile
 import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,19 +36,14 @@ from facesiam.device.cuda_graph import free_workspaces
 from facesiam.device.hardware import is_out_of_memory
 from facesiam.device.processes import redirect_output
 from facesiam.errors import StorageError, WeightsError, first_line
-from facesiam.evaluation import right_pairs
-from facesiam.nets.checkpoint import Writer, model_file
+from facesiam.nets.checkpoint import Writer
 from facesiam.objective import Objective
 from facesiam.plugins import loading
 from facesiam.storage.bucket import is_url
 from facesiam.storage.folder import opened
 from facesiam.training.loop import Halted, Training
+from facesiam.training.saving import Saver, saved_state, starting_over, weights_file
 from facesiam.training.throughput import Share, share_of
-
-SAVING_SHARE = 0.05
-"""Largest share of the time that saving the state may cost."""
-ASSUMED_BYTES_PER_SECOND = 500e6
-"""Assumed speed of the first save, before one has been timed."""
 
 
 class OutOfMemory(RuntimeError):
@@ -78,6 +71,7 @@ class FaceTrial(tune.Trainable):
     def setup(self, config: dict[str, Any]) -> None:
         """Open the data, build the net, and resume from a saved state where there is one."""
         self.training: Training | None = None
+        self.saver: Saver | None = None
         self.stepping = self.ready = False
         self.logs: Path | None = None
         self.storage = opened(config["run"])
@@ -96,20 +90,19 @@ class FaceTrial(tune.Trainable):
         """Train one epoch, or report again one that is not in the driver's journal."""
         if self.unnoted:
             return {**self.unnoted.pop(0), "done": False, "ran": self.ran, **self._said()}
-        assert self.training is not None
+        assert self.training is not None and self.saver is not None
         self.stepping = True
         try:
             with self._telling_memory():
                 metrics: dict[str, Any] = next(self.training).to_dict()
-                metrics["val_right"] = self._right(metrics)
+                metrics["val_right"] = self.saver.right(metrics)
                 metrics["val_distinct"] = self.training.val_distinct
-                self.history.append(metrics)
-                self._keep_best(metrics)
+                self.saver.add(metrics)
                 done = self.training.epoch >= self.training.config.epochs
                 if done:  # the driver removes the state, once it has noted that the trial is done
                     self.writer.flush()
                 else:
-                    self._save_when_cheap()
+                    self.saver.save_when_cheap()
         except Halted:
             raise self._saved() from None
         finally:
@@ -128,20 +121,15 @@ class FaceTrial(tune.Trainable):
 
     def _start(self, config: dict[str, Any]) -> None:
         self._forget()
-        self.run, trial = config["run"], config["trial"]
+        self.run, self.trial = config["run"], config["trial"]
         if self.worker:
-            self._log(trial)
+            self._log()
         loading.take(config.get("plugins", ()))
-        self.state_file = Path("state") / f"{trial}.pt"
-        self.weights_file = Path("weights") / f"{trial}.pt"
-        self.objective = Objective(config["metric"], config["mode"])
-        self.keep_threshold = self.objective.key(config["keep_threshold"])
         with self._telling_memory():
-            self._resume(config, self._saved_state())
-        self.saved_at = time.monotonic()
+            self._resume(config, saved_state(self.storage, self.trial))
         self.ready = True
 
-    def _log(self, trial: str) -> None:
+    def _log(self) -> None:
         """Write the output of this process, a crash's traceback too, to the log of the trial.
 
         Raises:
@@ -157,19 +145,18 @@ class FaceTrial(tune.Trainable):
         folder = self.logs
         try:
             folder.mkdir(exist_ok=True)
-            redirect_output(folder / f"{trial}.log")
+            redirect_output(folder / f"{self.trial}.log")
         except OSError as error:
             raise StorageError(f"{folder}: {error.strerror}") from None
         faulthandler.enable(2)
 
-    def _build(self, config: dict[str, Any], state: Mapping[str, Any]) -> None:
+    def _build(self, config: dict[str, Any], state: Mapping[str, Any]) -> Saver:
         """Make the training, with the arithmetic of its earlier epochs as far as possible."""
         fetch = _fetch(config.get("file_server"))
         settings, data = (
             TrialConfig.from_dict(config["settings"]),
             open_packed(config["data"], fetch),
         )
-        self.data_key = data.key
         weights = local_weights(
             config["weights"] if settings.pretrained else {}, fetch, config.get("contents")
         )
@@ -184,98 +171,46 @@ class FaceTrial(tune.Trainable):
         if why:
             epoch = int(state["epoch"])
             self.training.notes.append(f"epochs before {epoch} {why}: a net that neither gives")
-        self.best = -float("inf")
-        self.history: list[dict[str, Any]] = []
         self.unnoted: list[dict[str, Any]] = []
-
-    def _saved_state(self) -> dict[str, Any]:
-        """Return the state to resume from; empty where there is none, or none that can be read."""
-        try:
-            state: dict[str, Any] | None = self.storage.load(self.state_file)
-        except WeightsError as error:
-            return self._starting_over(error)
-        return state or {}
-
-    def _starting_over(self, error: Exception) -> dict[str, Any]:
-        """Report a state that cannot be used, and return an empty one."""
-        print(f"{self.state_file}: starting over ({error})", flush=True)
-        return {}
+        self.saver = Saver(
+            self.training,
+            self.writer,
+            trial=self.trial,
+            data=data.key,
+            objective=Objective(config["metric"], config["mode"]),
+            keep_threshold=config["keep_threshold"],
+            ran=self.ran,
+        )
+        return self.saver
 
     def _resume(self, config: dict[str, Any], state: dict[str, Any]) -> None:
         """Make the training and load its state."""
         try:
-            self._build(config, state)
-            if not state:
-                return
-            assert self.training is not None
-            self.best, self.history = float(state["best"]), list(state["history"])
-            self.training.load(state)
-            self.unnoted = self.history[config["noted"] :]
+            saver = self._build(config, state)
+            if state:
+                saver.load(state)
+                self.unnoted = saver.history[config["noted"] :]
         except (WeightsError, ValueError, KeyError, TypeError, RuntimeError) as error:
             if not state or is_out_of_memory(error) or "cuda" in str(error).lower():
                 raise  # that says nothing of the state
-            self._build(config, self._starting_over(error))  # it may be half loaded
-
-    def _right(self, metrics: Mapping[str, Any]) -> str | None:
-        """Return the validation pairs that were predicted right, if the epoch is the best so far.
-
-        Best by the search's metric or by the accuracy: the analysis compares these epochs.
-        """
-        assert self.training is not None and self.training.right is not None
-        before = max((row["val_acc"] for row in self.history), default=-1.0)
-        is_best = self._key(metrics) > self.best or metrics["val_acc"] > before
-        return right_pairs.pack(self.training.right) if is_best else None
-
-    def _key(self, metrics: Mapping[str, Any]) -> float:
-        return self.objective.key(metrics[self.objective.metric])
-
-    def _keep_best(self, metrics: dict[str, float]) -> None:
-        value = self._key(metrics)
-        if value > self.best:
-            assert self.training is not None
-            self.best = value
-            if value >= self.keep_threshold:
-                self.writer.write(
-                    self.weights_file,
-                    model_file(
-                        self.training.weights(),
-                        self.training.config,
-                        epoch=metrics["epoch"],
-                        val_acc=metrics["val_acc"],
-                        data=self.data_key,
-                    ),
-                )
-
-    def _save_when_cheap(self) -> None:
-        assert self.training is not None
-        assumed = _size(self.training) / ASSUMED_BYTES_PER_SECOND
-        cost = self.writer.seconds.get(self.state_file, assumed)
-        dear = cost > SAVING_SHARE * (time.monotonic() - self.saved_at)
-        if not dear and not self.writer.busy(self.state_file):
-            self.saved_at = time.monotonic()
-            self._save()
-
-    def _save(self) -> None:
-        assert self.training is not None
-        kept = {"best": self.best, "history": self.history, "ran": self.ran}
-        self.writer.write(self.state_file, {**self.training.state(), **kept})
+            self._build(config, starting_over(self.trial, error))  # it may be half loaded
 
     def _saved(self) -> Preempted:
         """Save the state of a trial that must end, and return the error that says so."""
-        self._save()
+        assert self.training is not None and self.saver is not None
+        self.saver.save()
         self.writer.flush()
-        assert self.training is not None
         return Preempted(f"told to end in epoch {self.training.epoch}: its state is saved")
 
     def _told_to_end(self, number: int, frame: Any) -> None:
         """Handle SIGTERM: save the state, after the present step or, between epochs, at once."""
-        training = self.training
+        training, saver = self.training, self.saver
         if training is not None and self.stepping and not training.halt.is_set():
             training.halt.set()
             return
         between = self.ready and not self.stepping
-        if between and training and 0 < training.epoch < training.config.epochs:
-            self._save()
+        if between and training and saver and 0 < training.epoch < training.config.epochs:
+            saver.save()
             self.writer.flush()
         if callable(self.before):  # what Ray does
             self.before(number, frame)
@@ -295,9 +230,10 @@ class FaceTrial(tune.Trainable):
         try:
             self.writer.flush()
         except Exception as error:  # not the next trial's fault
-            cli.say(f"{self.weights_file}: not written ({error})")
+            cli.say(f"{weights_file(self.trial)}: not written ({error})")
         self.writer.seconds.clear()
-        self.training = None  # nothing refers back to it: a collection, 0.2 s, frees no more
+        # Nothing refers back to them: a collection, 0.2 s, frees no more.
+        self.training = self.saver = None
         if torch.cuda.is_available():
             free_workspaces()  # the graphs are gone with the training
             torch.cuda.empty_cache()
@@ -348,8 +284,3 @@ def _fetched(file_server: str, path: Path) -> NDArray[np.uint8]:
     refs: list[Any] = ray.get(ray.get_actor(file_server).file.remote(str(path)))
     array: NDArray[np.uint8] = ray.get(refs[0])
     return array
-
-
-def _size(training: Training) -> int:
-    """Return the bytes of the weights and of Adam's two moments."""
-    return 3 * sum(master.nbytes for master in training.optimizer.masters.values())

@@ -13,7 +13,6 @@ import pytest
 import torch
 from builders import worker_config
 
-from facesiam import trainable
 from facesiam.config import TrialConfig
 from facesiam.data.dataset import FaceData
 from facesiam.device import reproducibility
@@ -22,6 +21,7 @@ from facesiam.evaluation.right_pairs import pack
 from facesiam.nets.checkpoint import load_model
 from facesiam.nets.weight_files import read_weights
 from facesiam.trainable import FaceTrial, OutOfMemory, Preempted
+from facesiam.training import saving
 
 CLOCK = ("seconds", "samples_per_second", "peak_memory_mib")
 
@@ -52,7 +52,7 @@ def test_a_reused_worker_gives_the_numbers_of_a_fresh_one(
 def test_a_trial_goes_on_from_its_saved_state(
     tiny: TrialConfig, data: FaceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trainable, "SAVING_SHARE", 1e9)  # save after every epoch
+    monkeypatch.setattr(saving, "SAVING_SHARE", 1e9)  # save after every epoch
     whole = FaceTrial(worker_config(tmp_path / "whole", data, tiny))
     expected = [step(whole) for _ in range(3)]
     first = FaceTrial(worker_config(tmp_path / "cut", data, tiny))
@@ -85,7 +85,7 @@ def test_a_state_that_cannot_be_used_costs_epochs_and_not_the_trial(
 def test_state_is_saved_only_as_often_as_it_is_cheap(
     tiny: TrialConfig, data: FaceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trainable, "ASSUMED_BYTES_PER_SECOND", 1.0)  # a year a save
+    monkeypatch.setattr(saving, "ASSUMED_BYTES_PER_SECOND", 1.0)  # a year a save
     step(FaceTrial(worker_config(tmp_path, data, tiny)))
     assert not (tmp_path / "state").exists()
 
@@ -101,10 +101,11 @@ def test_of_its_best_epochs_a_trial_tells_which_pairs_it_judged_right(
             "mode": "min",
         }
     )
-    assert trial.training is not None
+    training, saver = trial.training, trial.saver
+    assert training is not None and saver is not None
     pairs = data.pairs_of(tiny, "val")
     row = step(trial)
-    odds = log_odds(trial.training.net, tiny, data.pixels(tiny.packing), pairs)
+    odds = log_odds(training.net, tiny, data.pixels(tiny.packing), pairs)
     right = (odds > 0) == (pairs.label == 0)
     ends = zip(pairs.left.tolist(), pairs.right.tolist(), strict=True)
     different = {frozenset(data.content[list(both)].tolist()) for both in ends}
@@ -115,8 +116,8 @@ def test_of_its_best_epochs_a_trial_tells_which_pairs_it_judged_right(
         (0.4, 0.5, 0.9, True),
         (0.6, 0.5, 0.7, True),
     ):
-        trial.best, trial.history = -best_loss, [{"val_acc": best_accuracy}]
-        assert (trial._right({"val_loss": loss, "val_acc": 0.8}) is not None) == told
+        saver.best, saver.history = -best_loss, [{"val_acc": best_accuracy}]
+        assert (saver.right({"val_loss": loss, "val_acc": 0.8}) is not None) == told
 
 
 def test_the_weights_kept_are_those_of_the_best_epoch(
@@ -260,7 +261,7 @@ def test_a_worker_that_is_told_to_end_saves_where_it_is(
 def test_a_worker_that_is_told_to_end_before_it_has_an_epoch_leaves_nothing(
     tiny: TrialConfig, data: FaceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trainable, "ASSUMED_BYTES_PER_SECOND", 1.0)  # no state is saved by itself
+    monkeypatch.setattr(saving, "ASSUMED_BYTES_PER_SECOND", 1.0)  # no state is saved by itself
     told: list[int] = []
     trial = FaceTrial(worker_config(tmp_path, data, tiny))
     trial.before = lambda number, frame: told.append(number)
@@ -274,14 +275,14 @@ def test_a_worker_that_is_told_to_end_before_it_has_an_epoch_leaves_nothing(
 
 
 @pytest.fixture
-def saving(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def always_saved(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Every epoch's state is saved; torch's threads are put back."""
-    monkeypatch.setattr(trainable, "SAVING_SHARE", 1e9)
+    monkeypatch.setattr(saving, "SAVING_SHARE", 1e9)
     with reproducibility.torch_threads(1):
         yield
 
 
-@pytest.mark.usefixtures("saving")
+@pytest.mark.usefixtures("always_saved")
 def test_a_trial_goes_on_with_the_threads_that_it_began_with(
     tiny: TrialConfig, data: FaceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -297,7 +298,7 @@ def test_a_trial_goes_on_with_the_threads_that_it_began_with(
         assert torch.get_num_threads() == 2 and again.ran == ran
 
 
-@pytest.mark.usefixtures("saving")
+@pytest.mark.usefixtures("always_saved")
 def test_a_trial_that_cannot_go_on_as_it_ran_says_so(
     tiny: TrialConfig, data: FaceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -314,7 +315,7 @@ def test_a_trial_that_cannot_go_on_as_it_ran_says_so(
         assert "epochs before 1 ran with 2 threads" in said and "here with 1 thread," in said
 
 
-@pytest.mark.usefixtures("saving")
+@pytest.mark.usefixtures("always_saved")
 def test_a_trial_goes_on_in_the_precision_that_auto_was_where_it_began(
     tiny: TrialConfig, data: FaceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

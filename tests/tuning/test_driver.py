@@ -19,10 +19,10 @@ from builders import space
 from ray import cloudpickle, tune
 from simulated_ray import quiet
 
-from facesiam import trainable
 from facesiam.config.metrics import FIELDS
 from facesiam.data.dataset import FaceData
 from facesiam.trainable import FaceTrial
+from facesiam.training import saving
 from search import results
 from search.resources.allocation import Allocation, DriverError, Node, Setup
 from search.runs.journal import read_trials
@@ -133,7 +133,7 @@ class Saving(FaceTrial):
 
     def setup(self, config: dict[str, Any]) -> None:
         """Start a trial."""
-        trainable.SAVING_SHARE = 1e9
+        saving.SAVING_SHARE = 1e9
         super().setup(config)
 
 
