@@ -1,26 +1,25 @@
 """Names of nets, losses and metrics of a user's own, beside those that the settings know.
 
-A plugin adds them (facesiam/plugins.py); a run's space file or a model file tells them without the
-plugin's code.
+A plugin adds them (``facesiam.plugins``); a run's space file or a model file tells them without
+the plugin's code.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Literal, get_args
+from typing import Literal
 
 from facesiam.config import metrics
-from facesiam.config.constraints import EMBEDDING_LOSSES, PAIR_LOSSES
-from facesiam.config.nets import Net
 from facesiam.config.trial import SETTINGS
 
 Kind = Literal["net", "loss", "metric"]
 BESIDE = ("val_distinct", "val_right")
 """What a journal has of an epoch's validation besides its metrics."""
+_NETS, _LOSSES = SETTINGS["net"].choices, SETTINGS["loss"].choices
 BUILT_IN: dict[Kind, frozenset[str]] = {
-    "net": frozenset(get_args(Net)),
-    "loss": frozenset(PAIR_LOSSES + EMBEDDING_LOSSES),
+    "net": frozenset(_NETS),
+    "loss": frozenset(_LOSSES),
     "metric": frozenset(metrics.FIELDS + BESIDE),
 }
 
@@ -33,10 +32,7 @@ def set_own(nets: Iterable[str], losses: Iterable[str], modes: dict[str, str]) -
         losses: more values of the setting `loss`, of embeddings.
         modes: by metric whether more (max) or less (min) of it is better.
     """
-    for setting, kept, more in (("net", get_args(Net), nets), ("loss", _LOSSES, losses)):
+    for setting, kept, more in (("net", _NETS, nets), ("loss", _LOSSES, losses)):
         SETTINGS[setting] = replace(SETTINGS[setting], choices=(*kept, *more))
     metrics.OWN.clear()
     metrics.OWN.update(modes)
-
-
-_LOSSES = SETTINGS["loss"].choices

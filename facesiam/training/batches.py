@@ -65,14 +65,12 @@ class Batches:
         """Return the images of a batch, (n,) of ``epoch`` → (B,): all first, then all second."""
         return chosen if self.config.images_per_person else self.units[chosen].T.flatten()
 
-    def epoch(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield for each update its triplets, pairs or images, (n,), and random draws."""
-        return (batch for batch, _ in self.plan(generator))
+    def epoch(self, generator: torch.Generator) -> Iterator[tuple[tuple[Tensor, Tensor], Tensor]]:
+        """Yield for each update ((chosen, draws), indices).
 
-    def plan(self, generator: torch.Generator) -> Iterator[tuple[tuple[Tensor, Tensor], Tensor]]:
-        """Yield for each update what ``epoch`` yields, and its images, (B,) on the CPU.
-
-        The draws are (images, D) in [0, 1), or (0, 3) where images stay as they are.
+        `chosen` are its triplets, pairs or images, (n,); `draws` random numbers, (images, D) in
+        [0, 1), or (0, 3) where images stay as they are; `indices` those of its images, (B,) on
+        the CPU.
         """
         size, wanted = self.config.batch_size, draws_of(self.config)
         if self.config.images_per_person:
@@ -84,8 +82,8 @@ class Batches:
         parts = torch.split(draws, size * images) if wanted else ()
         both = zip(torch.split(there, size), torch.split(order, size), strict=True)
         for at, (chosen, known) in enumerate(both):
-            ends = known if self.config.images_per_person else self._units[known].T.flatten()
-            yield (chosen, parts[at] if wanted else draws), ends
+            indices = known if self.config.images_per_person else self._units[known].T.flatten()
+            yield (chosen, parts[at] if wanted else draws), indices
 
     def _length(self) -> int:
         if self.pairs.triplets is not None or self.config.loss != "two":

@@ -238,7 +238,7 @@ class Training(Iterator[EpochMetrics]):
         """Return the batches of this epoch with their images, and seed its random numbers."""
         seeds = np.random.SeedSequence([self.config.seed, self.epoch]).generate_state(2)
         torch.manual_seed(int(seeds[0]))  # dropout
-        return self.batches.plan(torch.Generator().manual_seed(int(seeds[1])))
+        return self.batches.epoch(torch.Generator().manual_seed(int(seeds[1])))
 
     def _update(self, chosen: Tensor, draws: Tensor, raw: Tensor | None = None) -> None:
         """Train on one batch of ``Batches.epoch``: (n,) and (images, D) draws or (0, 3).

@@ -26,7 +26,7 @@ def batches(config: TrialConfig, data: FaceData) -> Batches:
 
 def epoch(made: Batches, seed: int = 0) -> list[torch.Tensor]:
     """The images of an epoch's batches."""
-    return [chosen for chosen, _ in made.epoch(torch.Generator().manual_seed(seed))]
+    return [chosen for (chosen, _), _ in made.epoch(torch.Generator().manual_seed(seed))]
 
 
 def test_a_unit_is_a_triplet_or_a_pair(data: FaceData) -> None:
@@ -114,6 +114,6 @@ def test_each_image_has_its_own_random_numbers(data: FaceData) -> None:
     generator = torch.Generator().manual_seed(0)
     for settings, width in (({}, 3), ({"augment": True}, 3), ({"colour": 0.2}, DRAWS)):
         made = batches(dataclasses.replace(PEOPLE, **settings), data)
-        chosen, draws = next(made.epoch(generator))
+        (chosen, draws), _ = next(made.epoch(generator))
         assert draws.shape == ((12 if settings else 0), width)
         assert len(draws.unique()) == draws.numel() and len(chosen) == 12
