@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from builders import ROOT, space
 from ray import cloudpickle
 
@@ -24,6 +26,22 @@ def test_nothing_is_looked_for_beside_the_packages_but_by_one_module() -> None:
         if re.search(r"parent\.parent|PACKAGE\.parent|parents\[\d", path.read_text())
     }
     assert found == {"search/space/shipped.py"}
+
+
+def test_run_of_the_package_is_a_function_and_never_the_module_of_the_command() -> None:
+    """An imported search.run would be what ``from search import run`` gives from then on."""
+    written = [
+        f"{path.relative_to(ROOT)}: {line}"
+        for folder in ("search", "facesiam", "tests", "scripts", "docs")
+        for path in sorted((ROOT / folder).rglob("*"))
+        if path.suffix in (".py", ".md", ".sh", ".yaml")
+        for line in path.read_text().splitlines()
+        if re.search(r"^\W*(from search\.run import|import search\.run\b(?!_))", line)
+    ]
+    assert written == []
+    with pytest.raises(ImportError, match="`from search import run` is the function"):
+        importlib.import_module("search.run")
+    assert "search.run" not in sys.modules
 
 
 def test_the_placing_of_trials_brings_a_worker_nothing_of_the_search(tmp_path: Path) -> None:

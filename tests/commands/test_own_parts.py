@@ -13,7 +13,7 @@ from facesiam import demo
 from facesiam.plugins import registry
 from search import results
 from search.retrain.__main__ import main as retrain
-from search.run import main
+from search.run_command import main
 from search.runs import layout
 
 PAGE = (ROOT / "docs" / "plugins.md").read_text()

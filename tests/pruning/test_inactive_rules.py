@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from builders import SPACES
 
-from search import run
+from search import run_command as run
 from search.pruning.inactive_rules import cannot_act
 from search.pruning.late_start import Odds
 from search.runs import manifest

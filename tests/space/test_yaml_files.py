@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from builders import ROOT
 
-from search import run
+from search import run_command as run
 from search.space import SpaceError, load
 from search.space.__main__ import main
 
@@ -241,14 +241,14 @@ def test_odd_surroundings_make_no_traceback(tmp_path: Path, around: str, end: st
 def test_help_needs_no_docstrings_and_wrong_words_are_shown_safely() -> None:
     """In one process, as what they import takes seconds."""
     modules = ("search.run", "search.space", "search.results", "facesiam.data")
-    packages = {"search.space", "facesiam.data"}
+    ends = {"search.run": "_command", "search.space": ".__main__", "facesiam.data": ".__main__"}
     code = f"""if True:
         import importlib, sys
         for module in {modules}:
             for argv in (["--help"], ["--\\x1b[31m", "a", "b\\x07"]):
                 try:
-                    module = module + ".__main__" if module in {packages} else module
-                    importlib.import_module(module).main(argv)
+                    name = module + {ends}.get(module, "")
+                    importlib.import_module(name).main(argv)
                 except SystemExit as stopped:
                     print(stopped.code, file=sys.stderr)
     """

@@ -14,7 +14,7 @@ from builders import SPACES
 
 from facesiam.config import TrialConfig
 from search.cli import read_options
-from search.run import main
+from search.run_command import main
 from search.runs import layout
 from search.runs.journal_writer import Journal
 from search.runs.layout import RunError
