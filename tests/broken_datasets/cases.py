@@ -30,8 +30,6 @@ class Broken:
     """Each sentence, without the path before it where there is a dataset."""
     packing: bool = False
     """Whether it is only met when the images are decoded, at the end of a preparation."""
-    denied: bool = False
-    """Whether it is a permission that is missing: the superuser has them all."""
 
 
 class Cases:
@@ -55,15 +53,11 @@ class Cases:
         """Add a function as the damage after which a dataset has these problems."""
         return self._adder(FLAWED, said, packing)
 
-    def denied(self, code: int, said: str) -> Callable[[Callable[[Path], Path | None]], None]:
-        """Add a function that takes a permission away."""
-        return self._adder(code, (said,), denied=True)
-
     def _adder(
-        self, code: int, said: tuple[str, ...], packing: bool = False, denied: bool = False
+        self, code: int, said: tuple[str, ...], packing: bool = False
     ) -> Callable[[Callable[[Path], Path | None]], None]:
         def add(damage: Callable[[Path], Path | None]) -> None:
             name = f"{self.kind}: {damage.__name__.replace('_', ' ')}"
-            self.all.append(Broken(name, self.sound, damage, code, said, packing, denied))
+            self.all.append(Broken(name, self.sound, damage, code, said, packing))
 
         return add

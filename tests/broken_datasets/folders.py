@@ -9,7 +9,7 @@ from pathlib import Path
 import tiny_cfp
 import tiny_datasets
 
-from .cases import FLAWED, NONE, Cases
+from .cases import Cases
 
 FOLDERS = Cases("folders", tiny_datasets.folders)
 """Ten people of three images."""
@@ -232,11 +232,11 @@ def a_link_to_the_folder_above(root: Path) -> None:
     os.symlink("..", root / "p00/up")
 
 
-@FOLDERS.denied(NONE, "{given}/p00: cannot be listed (Permission denied)")
+@FOLDERS.none("{given}/p00: cannot be listed (Permission denied)")
 def a_folder_that_may_not_be_entered(root: Path) -> None:
     (root / "p00").chmod(0)
 
 
-@FOLDERS.denied(FLAWED, "{given}/p00/1.png: cannot be read (Permission denied)")
+@FOLDERS.flawed("{given}/p00/1.png: cannot be read (Permission denied)")
 def an_image_that_may_not_be_read(root: Path) -> None:
     (root / "p00/1.png").chmod(0)
