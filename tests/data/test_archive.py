@@ -115,8 +115,6 @@ def test_a_zip_of_an_unknown_version_is_damaged(tiny_zip: Path) -> None:
     content = bytearray(tiny_zip.read_bytes())
     content[content.index(b"PK\x01\x02") + 6] = 99  # the version that is needed to extract it
     tiny_zip.write_bytes(content)
-    with pytest.raises(NotImplementedError):
-        zipfile.ZipFile(tiny_zip)
     with pytest.raises(DataError, match="cfp.zip: a truncated or damaged zip .zip file version"):
         open_dataset(tiny_zip)
 

@@ -194,8 +194,6 @@ def test_a_worker_that_meets_a_damaged_file_says_so(cache: Path, size: int) -> N
 def test_a_worker_that_meets_an_unknown_compression_says_so(cache: Path) -> None:
     index = cache / "index-4.npz"
     index.write_bytes(unknown_compression(index.read_bytes()))
-    with np.load(index) as parts, pytest.raises(NotImplementedError):
-        parts["person"]
     with pytest.raises(DataError, match="index-4.npz: is damaged .*compression method"):
         FaceData(cache)
 
