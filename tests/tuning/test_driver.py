@@ -17,12 +17,11 @@ from typing import Any
 import pytest
 from builders import space
 from ray import cloudpickle, tune
+from saving_trial import SavingTrial
 from simulated_ray import quiet
 
 from facesiam.config.metrics import FIELDS
 from facesiam.data.dataset import FaceData
-from facesiam.trainable import FaceTrial
-from facesiam.training import saving
 from search import results
 from search.resources.allocation import Allocation, DriverError, Node, Setup
 from search.runs.journal import read_trials
@@ -126,15 +125,6 @@ class Slow(tune.Trainable):
                 return
             time.sleep(0.01)
         raise AssertionError(f"{name} did not come within a minute")
-
-
-class Saving(FaceTrial):
-    """Saves its state after every epoch, whatever that costs."""
-
-    def setup(self, config: dict[str, Any]) -> None:
-        """Start a trial."""
-        saving.SAVING_SHARE = 1e9
-        super().setup(config)
 
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers do not have the tests
@@ -298,7 +288,7 @@ def test_the_disk_holds_no_more_than_the_readme_says(tmp_path: Path, data: FaceD
     table = quiet(searched)
     with watched(tmp_path / "weights", tmp_path / "state") as seen:
         shares = Allocation(searched, setup, ray_cluster.machines())
-        assert driver.run(shares, table, Saving) is None
+        assert driver.run(shares, table, SavingTrial) is None
     ranked = results.load(tmp_path)[0]["trial"].head(2)
     assert {path.name for path in (tmp_path / "weights").iterdir()} == {f"{t}.pt" for t in ranked}
     assert list((tmp_path / "state").iterdir()) == []
