@@ -92,6 +92,8 @@ class Session(TypedDict, total=False):
     """Hash of the trainer's code."""
     sampler: int
     """Version of what TPE chooses by; missing: 1."""
+    enqueued: int
+    """Configurations to try first, which space.yaml has; missing: none."""
     plugins: list[dict[str, Any]]
     """File, SHA-256 and parts of each plugin; missing: none."""
     nodes: list[dict[str, float]]

@@ -48,6 +48,8 @@ class TrialLine(TypedDict, total=False):
     status: Status
     row: str | None
     """The row of the space that it is, None where the sampler chose it."""
+    enqueued: bool
+    """One of the configurations that the space has tried first; missing: not."""
     settings: dict[str, Value]
     time: float
     """Seconds since 1970."""
@@ -133,6 +135,7 @@ TRIAL: dict[str, FieldCheck] = {
     **_BOTH,
     "status": FieldCheck(lambda value: value in STATUSES, f"one of {', '.join(STATUSES)}"),
     "row": or_none(_NAME),
+    "enqueued": TRUTH,
     "settings": FieldCheck(_settings, "settings with plain values"),
     "time": NUMBER,
     "control": TRUTH,

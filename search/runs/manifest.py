@@ -73,6 +73,7 @@ def _session(
         "commit": commit(),
         "trainer": trainer_version(),
         "sampler": SAMPLER,
+        "enqueued": len(space.enqueue) if space.uses("enqueue") else 0,
         "plugins": [plugin.plain() for plugin in space.plugins],
         "nodes": [{"cpus": cpus, "gpus": gpus} for cpus, gpus in nodes],
         "cannot_act": list(inactive),

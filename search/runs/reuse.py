@@ -17,7 +17,7 @@ from facesiam.files import exists, own_folder
 from search.runs import layout
 from search.runs.journal import read_trials
 from search.runs.remote import open_run
-from search.space import SearchSpace
+from search.space import SearchSpace, enqueue
 from search.space.combinations import base
 from search.space.contradictions import unused
 from search.space.prune import CERTAIN
@@ -86,9 +86,13 @@ def as_begun(run: Path, space: SearchSpace) -> SearchSpace:
 
     These are its metric, which the balance of the pairs decides, and `packed_size`, which the
     largest `image_size` does: 224 of runs of before that setting was there. A run with larger
-    images than it has packed is left to ``refuse_changes``.
+    images than it has packed is left to ``refuse_changes``. What it began with in `enqueue:` comes
+    before what the file has there now, as far as the space still allows it.
     """
     was = layout.space(run)
+    kept = enqueue.fitting(space, was.enqueue)
+    kept += tuple(given for given in space.enqueue if given not in kept)
+    space = replace(space, enqueue=kept)
     if not space.metric_given:
         space = replace(space, metric=was.metric, mode=was.mode, metric_given=True)
     began = int(base(was.fixed)["packed_size"])

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from facesiam.config import Value
 from facesiam.config.constraints import CONSTRAINTS, Constraint
+from search.space import enqueue
 from search.space.combinations import (
     Search,
     TooMany,
@@ -47,7 +48,8 @@ def problems(space: SearchSpace) -> list[Finding]:
         for name in ("algorithm", "trials", "minutes", "seed", "metric", "mode")
         if (problem := options[name].problem(getattr(space, name)))
     ]
-    parts = (_rows,) if space.algorithm == "rows" else (_grid, _asha, _combinations)
+    searches = (_grid, _asha, _combinations, enqueue.problems)
+    parts = (_rows,) if space.algorithm == "rows" else searches
     try:
         return found + [finding for part in parts for finding in part(space)]
     except TooMany as error:

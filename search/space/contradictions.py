@@ -39,7 +39,20 @@ def idle(space: SearchSpace, said: Collection[Place]) -> list[Finding]:
         for name in ("trials", "seed")
         if (name,) in said and (text := unused(space, name))
     ]
-    return [*found, *_rules(space, said), *_resources(space)]
+    return [*found, *_enqueued(space, said), *_rules(space, said), *_resources(space)]
+
+
+def _enqueued(space: SearchSpace, said: Collection[Place]) -> list[Finding]:
+    if ("enqueue",) not in said:
+        return []
+    if not space.uses("enqueue"):
+        text = "rows are run as they are; leave it out, or take algorithm: random or tpe"
+        return [Finding(("enqueue",), text)]
+    count, last = space.count(), len(space.enqueue)
+    if count is None or last <= count:
+        return []
+    text = f"one more than the {count} trials of the search, so it would not run; raise trials:"
+    return [Finding(("enqueue", count), text)]
 
 
 def unused(space: SearchSpace, name: str) -> str:

@@ -46,6 +46,8 @@ class Problem(NamedTuple):
 
 def label(place: Place) -> str:
     """Return what messages call a place: ``lr.when``, ``row A, lr``, ``prune.asha.grace``."""
+    if place[:1] == ("enqueue",) and len(place) > 1:
+        return ", ".join([f"enqueue {int(place[1]) + 1}", *map(str, place[2:])])
     names = [name for name in place if isinstance(name, str)]
     if len(names) < len(place) and names[-1] == "choices":
         names.pop()  # a choice is one of its setting, whichever way it is written

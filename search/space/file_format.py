@@ -70,6 +70,8 @@ def _read(text: str, path: Path, strict: bool, of_run: bool) -> SearchSpace:
     stem = re.sub(r"[^\w.\-]+", "-", path.stem, flags=re.ASCII).strip("-.")
     fields.setdefault("name", stem or "space")
     fields["plugins"] = plugins
+    if any(place[:1] == ("enqueue",) for place, *_ in faults):
+        fields.pop("enqueue", None)  # its numbers are no longer those of the file
     space = SearchSpace(path=path, **fields)
     if not any(place[:1] in (("fixed",), ("search",), ("rows",)) for place, *_ in faults):
         problems += document.located(constraints.problems(space))

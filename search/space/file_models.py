@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Annotated, Any, Literal, get_args
 
-from annotated_types import Ge, Gt
 from pydantic import (
     AfterValidator,
     BeforeValidator,
@@ -16,7 +15,6 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
 
 from facesiam.config import SETTINGS, Value
 from facesiam.config.metrics import METRICS, OWN
@@ -27,8 +25,9 @@ from search.space import domains
 from search.space.domain_format import Choices, Span, domain
 from search.space.domains import Domain
 from search.space.errors import Place, label
-from search.space.fields import Part, by_setting, filled, given, key, read, single_values
+from search.space.fields import Empty, Part, by_setting, filled, given, key, read, single_values
 from search.space.prune import RULE_OPTIONS, SWITCH, Prune, pruning, switch
+from search.space.resource_models import Amounts, Resources
 
 Algorithm = Literal["tpe", "random", "grid", "rows"]
 ALGORITHMS: tuple[str, ...] = get_args(Algorithm)
@@ -42,6 +41,14 @@ SettingsOrNone = Annotated[
     dict[str, Value],
     PlainValidator(lambda said: {} if said in (None, {}) else by_setting(read, said)),
 ]
+
+
+def _listed(value: object) -> object:
+    if not isinstance(value, list):
+        raise ValueError("must be a list of mappings, such as [{lr: 1e-3}]")
+    if not value:
+        raise Empty("an empty list; name at least one configuration, or leave it out")
+    return value
 
 
 # rows:
@@ -91,50 +98,6 @@ class Row(Part):
             if isinstance(value, float) and value.is_integer():
                 published[name] = int(value)
         return domains.Row(**given(self) | {"published": published})
-
-
-# resources:
-
-
-def _amount(value: object, above: float | None = None, low: float | None = None) -> float | str:
-    if isinstance(value, str) and value[:1].isalpha():
-        if value != "auto":
-            raise ValueError(f"must be auto or a number, got {value!r}")
-        return value
-    return float(read(Setting("amount", float, "auto", above=above, low=low), value))
-
-
-class Amounts(Part):
-    """CPUs and GPUs of a trial."""
-
-    cpus: Annotated[
-        Annotated[float, Gt(0)] | Literal["auto"], BeforeValidator(partial(_amount, above=0))
-    ] = key("auto")
-    """CPUs of a trial; auto: an equal share."""
-    gpus: Annotated[
-        Annotated[float, Ge(0)] | Literal["auto"], BeforeValidator(partial(_amount, low=0))
-    ] = key("auto")
-    """GPUs of a trial, such as 0.5; auto: 1 if there is one."""
-
-
-def _net(name: str) -> str:
-    if name not in SETTINGS["net"].choices:
-        raise PydanticCustomError("literal_error", "no net")
-    return name
-
-
-class Resources(Amounts):
-    """CPUs and GPUs of a trial, of every net or of one."""
-
-    per_net: Annotated[
-        dict[Annotated[str, AfterValidator(_net)], Amounts], BeforeValidator(filled)
-    ] = key({})
-    """The same for one net, where nets differ."""
-
-    def resources(self) -> domains.Resources:
-        """Return the resources of a SearchSpace."""
-        own = {str(net): given(amounts) for net, amounts in self.per_net.items()}
-        return domains.Resources(self.cpus, self.gpus, own)
 
 
 # plugins:
@@ -218,6 +181,9 @@ class SpaceFile(Part):
     where it is not active."""
     search: Annotated[dict[str, Domain], PlainValidator(partial(by_setting, domain))] = key({})
     """Settings that differ between trials: a list of choices, or a range."""
+    enqueue: Annotated[list[Settings], BeforeValidator(_listed)] = key([])
+    """Configurations to try first, each with values of searched settings; what one leaves out is
+    drawn."""
     rows: Annotated[
         dict[
             Annotated[str, AfterValidator(_file_name)],
@@ -241,6 +207,8 @@ class SpaceFile(Part):
         found = given(self)
         if rows := found.get("rows"):
             found["rows"] = {id: row.row() if row else domains.Row() for id, row in rows.items()}
+        if enqueue := found.get("enqueue"):
+            found["enqueue"] = tuple(enqueue)
         if resources := found.get("resources"):
             found["resources"] = resources.resources()
         if plugins := found.get("plugins"):
@@ -263,7 +231,11 @@ def keys_at(place: Place) -> tuple[str, Iterable[str]]:
         case ():
             return "a key of a space file", SpaceFile.model_fields
         case (
-            ("fixed",) | ("search",) | ("search", _, "when") | ("rows", _, "settings" | "printed")
+            ("fixed",)
+            | ("search",)
+            | ("search", _, "when")
+            | ("rows", _, "settings" | "printed")
+            | ("enqueue", _)
         ):
             return "a setting", SETTINGS
         case ("rows", _):

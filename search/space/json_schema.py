@@ -52,6 +52,10 @@ def schema() -> Schema:
         ("Span", "when", "when"),
     ):
         keys[model][key] |= _ref(definition)
+    keys["SpaceFile"]["enqueue"] |= {
+        "items": _ref("settings") | {"minProperties": 1},
+        "minItems": 1,
+    }
     forms = [keys["Choices"]["choices"], _ref("Choices")]
     meanings = _docstrings(TrialConfig)
     conditions = {name: _one_or_more(_ref(name)) for name in SETTINGS}

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
-import yaml
-
 from facesiam.config import SETTINGS, Value
 from facesiam.config.metrics import FIELDS
 from facesiam.config.settings import did_you_mean
@@ -20,6 +18,7 @@ from search.space import combinations, overrides
 from search.space.domains import Choice, Domain, Resources, Row, TrialLike, active
 from search.space.errors import SpaceError
 from search.space.prune import UNCERTAIN, pruning
+from search.space.yaml_text import written
 
 EXAMPLES = 2000
 """Most configurations that ``examples`` lists; of larger spaces it draws as many."""
@@ -34,6 +33,8 @@ class SearchSpace:
     fixed: dict[str, Value] = field(default_factory=dict)
     search: dict[str, Domain] = field(default_factory=dict)
     rows: dict[str, Row] = field(default_factory=dict)
+    enqueue: tuple[dict[str, Value], ...] = ()
+    """Configurations to try first, each some of the searched settings; the rest is drawn."""
     algorithm: str = "tpe"
     trials: int = 20
     """For random and tpe; grid and rows run all they have."""
@@ -187,8 +188,11 @@ class SearchSpace:
     def uses(self, name: str) -> bool:
         """Say whether an option does something: `trials` and `seed` choose among trials.
 
-        A grid and rows run all they have; the seed still draws who is in the control group.
+        A grid and rows run all they have; the seed still draws who is in the control group. Rows
+        are run as they are, without what is enqueued.
         """
+        if name == "enqueue":
+            return self.algorithm != "rows"
         chooses = self.algorithm not in ("grid", "rows")
         draws = name == "seed" and self.prune["control"]
         return name not in ("trials", "seed") or chooses or bool(draws)
@@ -218,11 +222,13 @@ class SearchSpace:
         """
         pinned = overrides.assigned(assignments)
         fixed, search, rows = overrides.pin(self.fixed, self.search, self.rows, pinned)
+        gone = {name for name in self.search if name not in search}
         prune = dict(self.prune)
         if "epochs" in pinned and prune["asha"]:
             grace = min(prune["asha"]["grace"], int(pinned["epochs"]))
             prune["asha"] = prune["asha"] | {"grace": grace}
-        changed = replace(self, fixed=fixed, search=search, rows=rows, prune=prune)
+        first = overrides.without(self.enqueue, gone | pinned.keys())
+        changed = replace(self, fixed=fixed, search=search, rows=rows, prune=prune, enqueue=first)
         left = self.resources.of_nets(changed.all_nets())
         return replace(changed, resources=left) if "net" in pinned else changed
 
@@ -261,6 +267,8 @@ class SearchSpace:
         plain |= {"fixed": self.fixed} if self.fixed else {}
         if self.search:
             plain["search"] = {name: part.plain() for name, part in self.search.items()}
+        if self.enqueue and self.uses("enqueue"):
+            plain["enqueue"] = list(self.enqueue)
         if self.rows:
             plain["rows"] = {id: row.plain() for id, row in self.rows.items()}
         for name in ("algorithm", "trials", "minutes", "seed", "metric", "mode", "prune"):
@@ -271,14 +279,7 @@ class SearchSpace:
             plain["prune"] = {n: on for n, on in self.prune.items() if not (on and n in UNCERTAIN)}
         plain["resources"] = self.resources.plain()
         plain |= {"keep": self.keep, "report": self.report}
-        return yaml.dump(
-            plain,
-            Dumper=_Dumper,
-            sort_keys=False,
-            allow_unicode=True,
-            width=99,
-            default_flow_style=None,
-        )
+        return written(plain)
 
     def _base(self) -> dict[str, Value]:
         return combinations.base(self.fixed)
@@ -288,10 +289,3 @@ class SearchSpace:
 
     def _has_rows(self) -> str:
         return f"{self.path} has {', '.join(self.rows) or 'none'}"
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes values out instead of referring back to an equal one."""
-
-    def ignore_aliases(self, data: object) -> bool:
-        return True

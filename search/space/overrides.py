@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from facesiam.config import SETTINGS, Value
@@ -75,3 +75,9 @@ def _settled(search: Search, settings: Mapping[str, Value]) -> dict[str, Domain]
             when = {other: v for other, v in domain.when.items() if other not in decided}
             settled[name] = replace(domain, when=when)
     return settled if len(settled) == len(search) else _settled(settled, settings)
+
+
+def without(enqueue: Sequence[Settings], names: Collection[str]) -> tuple[Settings, ...]:
+    """Return configurations without some settings; of those that are then equal, the first."""
+    left = [{n: v for n, v in each.items() if n not in names} for each in enqueue]
+    return tuple(each for at, each in enumerate(left) if each and each not in left[:at])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 RESULTS = "ray_results"
 """The folder of the runs where a command names none."""
@@ -35,6 +36,8 @@ class RunOptions:
     set: Sequence[str] = ()
     """Settings to fix, each as KEY=VALUE."""
     seed: int | None = None
+    enqueue: Sequence[Mapping[str, Any]] = ()
+    """Configurations to try first, besides those of the space file."""
     concurrent: int | None = None
     cpus: float | None = None
     gpus: float | None = None

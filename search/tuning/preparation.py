@@ -20,7 +20,7 @@ from facesiam.plugins import loading, registry
 from search.resources import validation
 from search.runs import layout
 from search.runs.reuse import ReusableTrial, RunRefused, reusable_trials
-from search.space import SearchSpace, contradictions, load, shipped
+from search.space import SearchSpace, contradictions, enqueue, load, shipped
 from search.space.constraints import check as check_space
 from search.space.run_options import RunOptions
 from search.tuning import run_folder, warm_start
@@ -95,10 +95,13 @@ def resolve(options: RunOptions) -> SearchSpace:
             )
         rows = ablation.rows(space.packed(), options.ablate, 1, options.seeds)
         changes |= {"rows": rows, "algorithm": "rows", "fixed": {}, "search": {}, "minutes": 0.0}
+        changes["enqueue"] = ()
     for name in ("algorithm", "trials", "minutes", "seed"):
         if (value := getattr(options, name)) is not None:
             changes[name] = value
     changed = dataclasses.replace(space, **changes)  # type: ignore[arg-type]
+    if options.enqueue:
+        changed = enqueue.added(changed, options.enqueue)
     for name in ("trials", "seed"):
         if getattr(options, name) is not None and (why := contradictions.unused(changed, name)):
             raise RunRefused(f"--{name} {getattr(options, name)}: {why}")

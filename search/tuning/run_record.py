@@ -60,6 +60,8 @@ class RunRecord:
             more: further fields of its line.
         """
         suggestion, spared = self.state.running[name], self.state.scheduler.controls.get(name)
+        if suggestion.enqueued:
+            more["enqueued"] = True
         if name in self.state.doublings:
             more["larger"] = self.state.doublings[name]
         self.journal.trial(

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from facesiam.config import Value
-from search.space import SearchSpace
+from search.space import SearchSpace, enqueue
 from search.space.combinations import base
-from search.tuning.configuration_pool import DRAWS, ConfigurationPool
+from search.tuning.configuration_pool import DRAWS, ConfigurationPool, key_of
 from search.tuning.tpe import Points, Tpe
 from search.tuning.trial_ranking import Progress, TrialEnd
 from search.tuning.warm_start import WarmStartTrial
@@ -29,6 +29,8 @@ class Suggestion:
     """Id: the row's id, or the trial's number from 0001."""
     settings: dict[str, Value]
     row: str | None = None
+    enqueued: bool = False
+    """Whether it is one of the configurations to try first."""
 
 
 class Sampler:
@@ -46,6 +48,8 @@ class Sampler:
         self.tpe = Tpe(space) if space.algorithm == "tpe" else None
         self._startup = space.startup()
         self._running: Mapping[str, Progress] = {}
+        self._queue = list(space.enqueue) if space.uses("enqueue") else []
+        """Configurations to try first that no trial was made from."""
         self._rows: set[str] = set()
         self._points: Points | None = None
         """Every configuration of the space, where it is listed."""
@@ -60,19 +64,23 @@ class Sampler:
             running: progress of the trials that run, by id, for TPE.
         """
         self._running = running or {}
-        if self._listed is not None:
-            suggestion = next(self._listed, None)
-        elif self.handed_out >= self.space.trials or self.pool.none_left():
-            suggestion = None
-        else:
-            suggestion = self._draw()
+        limited = self._listed is None
+        if limited and (self.handed_out >= self.space.trials or self.pool.none_left()):
+            return None
+        suggestion = self._enqueued()
+        if suggestion is None:
+            suggestion = self._draw() if self._listed is None else next(self._listed, None)
         if suggestion:
             self._note(suggestion.trial, suggestion.settings)
         return suggestion
 
-    def replay(self, trial: str, settings: Mapping[str, Value]) -> None:
+    def replay(self, trial: str, settings: Mapping[str, Value], enqueued: bool = False) -> None:
         """Enter a trial that an earlier session suggested, as if it had just been."""
         self._rows.add(trial)
+        if enqueued:
+            made = (given for given in self._queue if given.items() <= settings.items())
+            if (given := next(made, None)) is not None:
+                self._queue.remove(given)
         self._note(trial, base(settings))  # older runs lack settings that came since
 
     def tell(self, trial: str, end: TrialEnd) -> None:
@@ -110,6 +118,26 @@ class Sampler:
                 for settings in space.grid()
                 if self.pool.new(settings)
             )
+        return None
+
+    def _enqueued(self) -> Suggestion | None:
+        """Return the next of the configurations to try first, completed at random.
+
+        What was tried in all its forms is passed over.
+        """
+        while self._queue:
+            given = enqueue.narrowed(self.space, self._queue.pop(0))
+            pool = ConfigurationPool(given)
+            # A complete one that comes later is not taken for the completion of this one.
+            later = (enqueue.narrowed(self.space, one) for one in self._queue)
+            whole = [one for one in later if one.size() == 1] if pool.size != 1 else []
+            rng = self._rng("enqueued")
+            pool.seen = self.pool.seen | {key_of(one.sample(rng)) for one in whole}
+            settings: dict[str, Value] | None = given.sample(rng)
+            if settings and not pool.new(settings):
+                settings = pool.draw(rng)
+            if settings:
+                return Suggestion(self._name(), settings, enqueued=True)
         return None
 
     def _name(self) -> str:

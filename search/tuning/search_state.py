@@ -215,7 +215,7 @@ class SearchState:
                 continue
             if name not in decided:
                 decided[name] = None
-                state.sampler.replay(name, end["settings"])
+                state.sampler.replay(name, end["settings"], bool(end.get("enqueued")))
                 state.scheduler.begin(name, end["settings"])
             if is_last and not unfinished:
                 if stop:
@@ -246,7 +246,8 @@ class SearchState:
         elif self.epochs_noted(name) == known["settings"]["epochs"]:
             self._replay_end(name, "done", known, {} if control else NO_STOP.noted())
         else:
-            self.waiting.append(Suggestion(name, known["settings"], known.get("row")))
+            enqueued = bool(known.get("enqueued"))
+            self.waiting.append(Suggestion(name, known["settings"], known.get("row"), enqueued))
 
     def _replay_end(
         self,

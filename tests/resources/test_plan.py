@@ -13,7 +13,7 @@ from facesiam.config import TrialConfig
 from facesiam.errors import DataError, WeightsError
 from facesiam.files import write_text
 from facesiam.nets.pretrained import imagenet_url
-from search.resources.plan import describe, who_chooses
+from search.resources.plan import describe, first_tried, who_chooses
 from search.runs.journal_writer import Journal
 from search.space import SearchSpace, load
 from search.space.run_options import RunOptions
@@ -183,6 +183,32 @@ def test_of_a_small_space_tpe_chooses_the_order_only(tmp_path: Path) -> None:
         "the first 2 of 6 trials are drawn at random; TPE chooses the other 4, in which order: "
         "every configuration is run",
         4,
+    )
+
+
+def test_what_is_enqueued_is_counted(tmp_path: Path) -> None:
+    text = "enqueue: [{lr: 1e-3}, {lr: 1e-4}, {lr: 1e-3, join: concat}]\n"
+    file = tmp_path / "space.yaml"
+    search = "search: {lr: [1e-3, 1e-4, 1e-5], join: [concat, difference]}\n"
+    file.write_text(f"{search}trials: 20\n{text}")
+    assert first_tried(load(file)) == (
+        "enqueued: 3 configurations tried first; what 2 of them leave open is drawn"
+    )
+    assert who_chooses(load(file), 1) == (
+        "TPE chooses every trial after 3 enqueued, in which order: every configuration is run",
+        3,
+    )
+    few = dataclasses.replace(load(file), trials=2)
+    assert first_tried(few) == (
+        "enqueued: 2 of 3 configurations tried first; what 2 of them leave open is drawn"
+    )
+    assert who_chooses(few, 1)[1] == 0
+    assert first_tried(dataclasses.replace(few, enqueue=())) is None
+    many = dataclasses.replace(load(file), trials=6, enqueue=load(file).enqueue[:1])
+    assert who_chooses(many, 3) == (
+        "the first 2 of 5 trials after 1 enqueued are drawn at random, as 3 start before any has "
+        "a score; TPE chooses the other 3, in which order: every configuration is run",
+        3,
     )
 
 

@@ -19,6 +19,7 @@ from facesiam.fingerprint import keys
 from search.runs.journal import read_epochs, read_trials
 from search.runs.reuse import ReusableTrial, RunRefused, as_begun, refuse_changes, reusable_trials
 from search.space import load
+from search.space.domains import Range
 from search.space.run_options import RunOptions
 from search.tuning.recorder import Recorder
 from search.tuning.run_folder import choose
@@ -154,6 +155,16 @@ def test_larger_images_than_a_run_has_packed_are_refused(tmp_path: Path) -> None
     )
     with pytest.raises(RunRefused, match="packed_size 64, and it is 96 now"):
         refuse_changes(run, as_begun(run, load(file).packed()))
+
+
+def test_what_a_run_began_with_in_its_queue_is_kept(tmp_path: Path) -> None:
+    """Also where the file lacks it now; what the space allows no more is not."""
+    run = tmp_path / "run"
+    ran(run, TPE + "enqueue: [{lr: 1e-3}, {lr: 2e-3}]\n")
+    now = space(tmp_path, TPE + "enqueue: [{lr: 3e-3}, {lr: 1e-3}]\n")
+    assert as_begun(run, now).enqueue == ({"lr": 1e-3}, {"lr": 2e-3}, {"lr": 3e-3})
+    narrow = dataclasses.replace(now, search={"lr": Range(1.5e-3, 1e-1)}, enqueue=())
+    assert as_begun(run, narrow).enqueue == ({"lr": 2e-3},)
 
 
 def test_a_finite_space_is_explored_whole_and_once_with_tpe_too(tmp_path: Path) -> None:

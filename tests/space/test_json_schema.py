@@ -90,6 +90,10 @@ def test_it_takes_the_shipped_spaces(name: str) -> None:
         ("rows: {1: {published: {val: 120}}}", "$.rows['1'].published.val"),
         ("rows: {1: {published: {}}}", "$.rows['1'].published"),
         ("fixed: {lr: 1}\nresources: {}", "$.resources"),
+        ("search: {lr: [1]}\nenqueue: []", "$.enqueue"),
+        ("search: {lr: [1]}\nenqueue: [1]", "$.enqueue[0]"),
+        ("search: {lr: [1]}\nenqueue: [{lr: 1}, {lr: 0}]", "$.enqueue[1].lr"),
+        ("search: {lr: [1]}\nenqueue: [{lrr: 1}]", "$.enqueue[0]"),
     ],
 )
 def test_it_refuses(wrong: str, where: str) -> None:
@@ -101,6 +105,7 @@ def test_it_refuses(wrong: str, where: str) -> None:
     [
         "search: {lr: {low: 1e-5, high: 1e-3, log: true, when: {net: [alexnet], pretrained: true}}}",
         "search: {hidden: {low: 8, high: 64, step: 8}, lr: [1e-5, .5]}",
+        "search: {lr: [.5, 1]}\nenqueue: [{lr: 1}]",
         "rows: {1: , A: {published: {overfit: null, val: 80.5}}}",
         "rows: {1: {}, A: {settings: {}, printed: {}}}",
         "fixed: {lr: 1}\nprune: {asha: false}\nresources: {cpus: auto, gpus: 0.5}",

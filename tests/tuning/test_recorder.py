@@ -270,6 +270,26 @@ def test_a_resume_takes_up_what_was_not_done_and_nothing_else(tmp_path: Path) ->
     assert status[done] == status[ended_unnoted] == "done"
 
 
+def test_a_resume_takes_up_what_is_enqueued_and_notes_which_trials_it_made(
+    tmp_path: Path,
+) -> None:
+    text = SPACE + "enqueue: [{lr: 2e-3}, {lr: 3e-3}, {lr: 4e-3}]\n"
+    first = recorder(tmp_path, text)
+    play(first, [0.6, 0.7])
+    play(first, [0.65], end="")
+    second = recorder(tmp_path, text)
+    again, third, fourth = second.next(), second.next(), second.next()
+    assert again and third and fourth
+    assert (again.trial, again.enqueued, third.settings["lr"]) == ("0002", True, 4e-3)
+    lines = read_trials(tmp_path)
+    assert {name: line.get("enqueued") for name, line in lines.items()} == {
+        "0001": True,
+        "0002": True,
+        "0003": True,
+        "0004": None,
+    }
+
+
 def test_a_resume_knows_the_rungs_and_what_tpe_was_told(tmp_path: Path) -> None:
     first = recorder(tmp_path, PRUNED)
     for scores in ([0.6, 0.7, 0.7, 0.7], [0.8, 0.9, 0.9, 0.9], [0.5, 0.9, 0.9, 0.9]):

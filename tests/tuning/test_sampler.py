@@ -338,3 +338,52 @@ def test_a_start_says_where_tpe_chooses_nothing_or_otherwise_than_before(
     search: Any = SimpleNamespace(space=one, setup=setup, options=options)
     said = sampler_note(search, Allocation(one, setup, [Node(8, 0)]).concurrent) or ""
     assert said.startswith(expected) and bool(said) == bool(expected)
+
+
+ENQUEUED = CONTINUOUS + "enqueue: [{lr: 1e-4, freeze: true}, {lr: 1e-3}, {freeze: false}]\n"
+
+
+@pytest.mark.parametrize("algorithm", ["tpe", "random"])
+@pytest.mark.parametrize("cut", [0, 1, 2, 3, 8])
+def test_what_is_enqueued_is_tried_first_also_after_a_resume(
+    tmp_path: Path, algorithm: str, cut: int
+) -> None:
+    one = space(tmp_path, ENQUEUED, algorithm)
+    whole = drain(Sampler(one))
+    assert len(whole) == 30
+    first = [(s.settings["lr"], s.settings["freeze"]) for s in whole[:3]]
+    assert first[0] == (1e-4, True) and first[1][0] == 1e-3 and first[2][1] is False
+    assert [s.enqueued for s in whole] == [True] * 3 + [False] * 27
+    resumed = Sampler(one)
+    for suggestion in whole[:cut]:
+        resumed.replay(suggestion.trial, suggestion.settings, suggestion.enqueued)
+        resumed.tell(suggestion.trial, TrialEnd(score(suggestion), 5, "done"))
+    assert drain(resumed) == whole[cut:]
+
+
+@pytest.mark.parametrize("algorithm", ["grid", "tpe", "random"])
+def test_in_a_finite_space_what_is_enqueued_is_not_tried_again(
+    tmp_path: Path, algorithm: str
+) -> None:
+    """The first leaves `augment` open, and is not completed to what comes second."""
+    queue = "[{lr: 1e-4, join: concat}, {lr: 1e-4, join: concat, augment: true}, {lr: 1e-3}]"
+    for seed in range(5):
+        one = space(
+            tmp_path, FINITE.replace("4\n", f"{seed}\n") + f"enqueue: {queue}\n", algorithm
+        )
+        found = drain(Sampler(one))
+        assert len({json.dumps(s.settings) for s in found}) == len(found) == 12
+        assert [s.settings["augment"] for s in found[:2]] == [False, True]
+        assert [s.enqueued for s in found[:4]] == [True] * 3 + [False]
+        assert [s.trial for s in found] == [f"{n:04d}" for n in range(1, 13)]
+
+
+def test_what_is_enqueued_and_was_tried_in_all_its_forms_is_passed_over(tmp_path: Path) -> None:
+    """Of a resumed run whose file has been given them since; `trials` counts them, too."""
+    one = space(tmp_path, FINITE + "enqueue: [{lr: 1e-4}, {lr: 1e-3}]\n", "random")
+    sampler = Sampler(dataclasses.replace(one, trials=6))
+    for number, settings in enumerate(s for s in one.grid() if s["lr"] == 1e-4):
+        sampler.replay(f"{number}", settings)
+    found = drain(sampler)
+    assert [s.settings["lr"] for s in found][0] == 1e-3
+    assert [s.enqueued for s in found] == [True, False]
