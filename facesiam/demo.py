@@ -13,10 +13,10 @@ import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
-from scipy.special import expit
 
 from facesiam import cli, files
 from facesiam.config import TrialConfig
@@ -25,12 +25,10 @@ from facesiam.data import input_images
 from facesiam.data.dataset import Pairs
 from facesiam.data.preparation import prepare_known
 from facesiam.errors import DataError, WeightsError, reason
-from facesiam.evaluation.metrics import accuracy, wilson
-from facesiam.evaluation.predict import log_odds, predict
-from facesiam.nets.checkpoint import load_model
-from facesiam.nets.siamese import SiameseNet
-from facesiam.nets.weight_files import not_finite
 from facesiam.plugins import loading
+
+if TYPE_CHECKING:
+    from facesiam.nets.siamese import SiameseNet
 
 SIDE, GAP, CAPTION, TITLE = 224, 12, 30, 44
 SAME, DIFFERENT = "The same person", "NOT the same person"
@@ -68,7 +66,7 @@ class Prediction:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return its exit code: 0 done, 2 wrong input."""
-    options = _parser().parse_intermixed_args(argv)  # an option may stand before the images
+    options = parser().parse_intermixed_args(argv)  # an option may stand before the images
     return cli.run(lambda: _main(options))
 
 
@@ -77,6 +75,9 @@ def _main(options: argparse.Namespace) -> int:
         raise DataError(f"give two images or none, got {len(options.images)}")
     out, kind = Path(options.out), _picture_kind(options.out)
     loading.load_all(options.plugin)
+    from facesiam.nets.checkpoint import load_model  # torch takes seconds to import
+    from facesiam.nets.weight_files import not_finite
+
     net, config, info = load_model(options.weights)
     if name := not_finite(net.state_dict()):
         raise WeightsError(
@@ -114,6 +115,8 @@ def predict_files(net: SiameseNet, config: TrialConfig, first: Path, second: Pat
     Raises:
         DataError: a file is missing or is no image.
     """
+    from facesiam.evaluation.predict import predict
+
     left, right = (input_images.of_file(path, config.packing) for path in (first, second))
     one, other, unknown = (np.array([n]) for n in (0, 1, 0))
     pair = Pairs(one, other, unknown, None)
@@ -130,6 +133,11 @@ def predict_test_pairs(
         DataError: no data, or other data than the net was trained on, whose test people it may
             have seen.
     """
+    from scipy.special import expit
+
+    from facesiam.evaluation.metrics import accuracy, wilson
+    from facesiam.evaluation.predict import log_odds
+
     data = prepare_known(options.data, config.packing, trained_on, Path(options.weights))
     pairs = data.pairs_of(config, "test")
     pixels = data.pixels(config.packing)
@@ -188,7 +196,8 @@ def _shown(image: Image.Image) -> Image.Image:
     return image if image.width == SIDE else image.resize((SIDE, SIDE))
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = cli.Parser(prog=cli.program("facesiam.demo"), description=__doc__)
     parser.add_argument(
         "weights",

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,12 +28,10 @@ from facesiam.data.formats.tables import Columns
 from facesiam.data.preparation import prepare
 from facesiam.data.problems import Problem, listed
 from facesiam.errors import DataError, reason
-from facesiam.evaluation.fixed_folds import fixed_folds
-from facesiam.evaluation.metrics import wilson
-from facesiam.evaluation.thresholds import Judged, rates_at
-from facesiam.export import folder
 from facesiam.plugins import loading
-from facesiam.verifier import Comparison, Verifier
+
+if TYPE_CHECKING:
+    from facesiam.verifier import Comparison, Verifier
 
 TABLE = Columns(
     ("left", "right"), ("same", *pairs.COLUMNS.optional), dict(pairs.COLUMNS.other_names)
@@ -63,7 +61,7 @@ class Table:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return its exit code: 0 done, 2 wrong input."""
-    options = _parser().parse_intermixed_args(argv)  # an option may stand before the images
+    options = parser().parse_intermixed_args(argv)  # an option may stand before the images
     return cli.run(lambda: _main(options))
 
 
@@ -82,6 +80,10 @@ def _main(options: argparse.Namespace) -> int:
     if options.pairs and options.far:
         raise DataError("--far: not with --pairs, whose folds have thresholds each")
     loading.load_all(options.plugin)
+    from facesiam.evaluation.fixed_folds import fixed_folds  # torch takes seconds to import
+    from facesiam.export import folder
+    from facesiam.verifier import Verifier
+
     stored = folder.load(options.weights)
     if options.pairs:
         data = prepare(options.pairs, [stored.config.packing], format=options.format)
@@ -171,6 +173,8 @@ def judge(verifier: Verifier, table: Table, root: Path, far: float | None) -> Co
         )
         for at in range(0, len(left), _AT_ONCE)
     ]
+    from facesiam.verifier import Comparison
+
     return Comparison(
         np.concatenate([part.score for part in parts]),
         np.concatenate([part.probability for part in parts]),
@@ -180,6 +184,9 @@ def judge(verifier: Verifier, table: Table, root: Path, far: float | None) -> Co
 
 def rates(verifier: Verifier, table: Table, judged: Comparison, far: float | None) -> list[str]:
     """Return the accuracy and the rates of the pairs of which the truth is known, a line each."""
+    from facesiam.evaluation.metrics import wilson
+    from facesiam.evaluation.thresholds import Judged, rates_at
+
     known = [at for at, same in enumerate(table.same) if same is not None]
     if not known:
         return []
@@ -235,7 +242,8 @@ def _scores(table: Table, judged: Comparison) -> str:
     return text.getvalue()
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = cli.Parser(prog=cli.program("facesiam.verify"), description=__doc__)
     parser.add_argument(
         "weights",

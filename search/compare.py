@@ -12,21 +12,19 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from facesiam import cli
 from facesiam.config.settings import number, positive, random_seed
 from facesiam.data.formats.cfp_lists import TEN_FOLD
-from facesiam.evaluation.metrics import wilson
 from facesiam.files import exists
-from search.analysis import kept_tests, scores
-from search.analysis.formatting import interval
-from search.analysis.kept_tests import KeptTest
-from search.analysis.mcnemar import PAIR_SETTINGS
-from search.analysis.paired_difference import PairedDifference
 from search.runs.layout import RunError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from search.analysis.kept_tests import KeptTest
+    from search.analysis.paired_difference import PairedDifference
 
 WORSE = 1
 """Exit code where --fail-if-worse finds the candidate worse."""
@@ -36,16 +34,18 @@ ABOUT = (
     "trial's folder in its retrain folder, or a scores.csv."
 )
 T = TypeVar("T", str, int)
-Tests = list[KeptTest]
+Tests: TypeAlias = "list[KeptTest]"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code: 0; 1 where B is worse; 2 for wrong input."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     return cli.run(lambda: _main(options))
 
 
 def _main(options: argparse.Namespace) -> int:
+    from search.analysis import kept_tests
+
     a = kept_tests.find(options.run_a, options.trial_a, options.rank, "--trial-a")
     b = kept_tests.find(options.run_b, options.trial_b, options.rank, "--trial-b")
     if options.protocol == TEN_FOLD:
@@ -105,6 +105,8 @@ def _compared(a: KeptTest, b: KeptTest) -> PairedDifference:
     Raises:
         RunError: they are of other data or other pairs, or a scores file is missing or damaged.
     """
+    from search.analysis import scores
+
     if a.data and b.data and a.data != b.data:
         raise RunError(
             f"{a.label} and {b.label} are tested on other data (content {a.data[:12]} and "
@@ -120,6 +122,8 @@ def _compared(a: KeptTest, b: KeptTest) -> PairedDifference:
 
 
 def _scores(test: KeptTest) -> pd.DataFrame:
+    from search.analysis import scores
+
     if not exists(test.scores):
         raise RunError(
             f"{test.scores}: missing; the same search.retrain command writes it anew, and trains "
@@ -130,6 +134,8 @@ def _scores(test: KeptTest) -> pd.DataFrame:
 
 def _why(a: KeptTest, b: KeptTest, one: pd.DataFrame, other: pd.DataFrame) -> str:
     """Return in what the pairs of two tests differ, and what can be done."""
+    from search.analysis.mcnemar import PAIR_SETTINGS
+
     lacking = [
         len(mine.index.difference(theirs.index)) for mine, theirs in ((one, other), (other, one))
     ]
@@ -149,6 +155,9 @@ def _why(a: KeptTest, b: KeptTest, one: pd.DataFrame, other: pd.DataFrame) -> st
 def _lines(
     a: KeptTest, b: KeptTest, compared: PairedDifference, seeds: Sequence[int | None]
 ) -> list[str]:
+    from facesiam.evaluation.metrics import wilson
+    from search.analysis.formatting import interval
+
     n = compared.n
     shares = [
         interval(share, *wilson(round(share * n), n))
@@ -219,7 +228,8 @@ def _percentage(text: str) -> float:
     return points
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = cli.Parser(prog=cli.program("search.compare"), description=ABOUT)
     parser.add_argument("run_a", metavar="RUN_A", help="the baseline, such as ray_results/code2")
     parser.add_argument(

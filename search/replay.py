@@ -16,40 +16,37 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from facesiam import cli
 from facesiam.config.settings import positive, random_seed
 from facesiam.files import write_text
-from search.analysis.formatting import aligned
 from search.pruning import recorded_runs
 from search.pruning.late_start import WITHIN
 from search.pruning.recorded_runs import Curve
 from search.runs.layout import RunError
-from search.space import load, shipped
+from search.space import SearchSpace, load, shipped
 from search.space.constraints import check
 
-if __name__ == "__main__" and (refused := cli.run(cli.needs_docstrings)):
-    sys.exit(refused)  # before the simulator imports Ray
-
-from search.pruning.comparison import KEPT, PolicyResult, best_run, compare, contests, every_k
-from search.pruning.simulator import delayed
-from search.space import SearchSpace
-
-HEADERS = (
-    "policy",
-    f"best kept\nwithin {100 * KEPT:g}, %",
-    "very\nbest, %",
-    "epochs,\n% of all",
-    "range",
-    "hours",
-    "stopped by",
-    f"good runs (within {100 * WITHIN:g})\nstopped, not by asha",
-)
+if TYPE_CHECKING:
+    from search.pruning.comparison import PolicyResult
 
 
 def table(rows: Sequence[PolicyResult]) -> str:
     """Lay the policies of one contest out as text."""
+    from search.analysis.formatting import aligned
+    from search.pruning.comparison import KEPT
+
+    headers = [
+        "policy",
+        f"best kept\nwithin {100 * KEPT:g}, %",
+        "very\nbest, %",
+        "epochs,\n% of all",
+        "range",
+        "hours",
+        "stopped by",
+        f"good runs (within {100 * WITHIN:g})\nstopped, not by asha",
+    ]
     cells = [
         [
             row.policy,
@@ -64,11 +61,13 @@ def table(rows: Sequence[PolicyResult]) -> str:
         for row in rows
     ]
     left = [True, False, False, False, False, False, True, True]
-    return aligned(list(HEADERS), cells, left, gap=2, width=240)
+    return aligned(headers, cells, left, gap=2, width=240)
 
 
 def title(key: tuple[str, int], runs: Sequence[Curve], searched: SearchSpace) -> str:
     """Say what a contest is: its protocol, its runs, its best."""
+    from search.pruning.comparison import best_run
+
     best, (protocol, pairs) = best_run(runs, searched), key
     cut_off = sum(curve.cut_off for curve in runs)
     note = f"; {cut_off} of them were stopped or cut off, and end where they did" * bool(cut_off)
@@ -81,11 +80,14 @@ def title(key: tuple[str, int], runs: Sequence[Curve], searched: SearchSpace) ->
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code, 2 for wrong input."""
-    options = _parser().parse_args(argv)
+    options = parser().parse_args(argv)
     return cli.run(lambda: _main(options))
 
 
 def _main(options: argparse.Namespace) -> int:
+    cli.needs_docstrings()  # before the simulator imports Ray
+    from search.pruning.comparison import contests
+
     for name, suffix in (("json", ""), ("figure", ".png")):
         _check_target(f"--{name}", getattr(options, name), suffix)
     file = shipped.space_file(options.space)
@@ -126,6 +128,9 @@ def _check_target(option: str, target: str | None, suffix: str) -> None:
 def _late_best(
     runs: Sequence[Curve], searched: SearchSpace, options: argparse.Namespace
 ) -> list[Curve]:
+    from search.pruning.comparison import best_run
+    from search.pruning.simulator import delayed
+
     best = best_run(runs, searched)
     return [delayed(c, options.late, options.seed) if c is best else c for c in runs]
 
@@ -136,6 +141,8 @@ def _replayed(
     options: argparse.Namespace,
 ) -> dict[str, tuple[int, list[PolicyResult]]]:
     """Run and print each contest; return the number of its runs and its rows by its title."""
+    from search.pruning.comparison import compare
+
     results = {}
     for key, runs in by_contest.items():
         rows = compare(runs, searched, **_orders(options))
@@ -175,6 +182,7 @@ def _draw(
     searched: SearchSpace,
     options: argparse.Namespace,
 ) -> None:
+    from search.pruning.comparison import KEPT, every_k
     from search.report.figures import tradeoff
 
     panels = {
@@ -185,7 +193,8 @@ def _draw(
     tradeoff(Path(options.figure), panels, lines, KEPT)
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = cli.Parser(
         prog=cli.program("search.replay"),
         description="What a space's pruning rules would have cost and saved on recorded runs.",

@@ -13,27 +13,28 @@ import argparse
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from facesiam import cli
 from facesiam.config import TrialConfig
 from facesiam.config.settings import positive
 from facesiam.errors import reason, shown
 from facesiam.files import atomic
-from search.analysis import ranked_trials, rule_audit
-from search.analysis.trial_story import story
-from search.analysis.trial_table import table
 from search.runs import layout
 from search.runs.json_files import Manifest
 from search.runs.layout import RunError, folder_of
 from search.runs.remote import open_run
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["RunError", "load", "main", "manifest", "settings"]
 
 
 def load(run: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the ranked trials and the epochs of a run, as ``ranked_trials.load``."""
+    from search.analysis import ranked_trials
+
     return ranked_trials.load(open_run(run))
 
 
@@ -49,6 +50,17 @@ def manifest(run: str | Path) -> Manifest:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code: 0, or 2 where there is nothing to print."""
+    reader = parser()
+    options = reader.parse_args(arguments)
+    if options.repair and (options.why or options.top or options.csv or options.json):
+        reader.error("--repair stands alone")
+    if options.why is not None and (options.top or options.csv or options.json):
+        reader.error("--why tells of one trial: leave out --top, --csv and --json")
+    return cli.run(lambda: _main(options))
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = cli.Parser(
         prog=cli.program("search.results"), description="The ranked trials of a run."
     )
@@ -60,12 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--why", metavar="TRIAL", help=why)
     mend = "keep the certain lines of a damaged journal, and a copy of the old one"
     parser.add_argument("--repair", action="store_true", help=mend)
-    options = parser.parse_args(arguments)
-    if options.repair and (options.why or options.top or options.csv or options.json):
-        parser.error("--repair stands alone")
-    if options.why is not None and (options.top or options.csv or options.json):
-        parser.error("--why tells of one trial: leave out --top, --csv and --json")
-    return cli.run(lambda: _main(options))
+    return parser
 
 
 def _main(options: argparse.Namespace) -> int:
@@ -74,6 +81,8 @@ def _main(options: argparse.Namespace) -> int:
         return cli.DONE
     run = open_run(options.run)
     if options.why is not None:
+        from search.analysis.trial_story import story
+
         cli.show(story(run, options.why))
     else:
         _show_trials(run, options)
@@ -89,6 +98,9 @@ def _repair(run: str) -> None:
 
 
 def _show_trials(run: Path, options: argparse.Namespace) -> None:
+    from search.analysis import ranked_trials, rule_audit
+    from search.analysis.trial_table import table
+
     trials, _ = ranked_trials.load(run)
     ranked_trials.require_results(run, trials)
     shown = trials if options.top is None else trials.head(options.top)

@@ -6,6 +6,7 @@ python -m facesiam.data check PATH      what is in a dataset, and what is wrong 
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -18,6 +19,20 @@ from facesiam.data.preparation import ARCHIVE, open_given
 
 def main(arguments: list[str] | None = None) -> int:
     """Run ``download`` or ``check``; returns the exit code (0 fine, 1 flawed data, 2 no data)."""
+    options = parser().parse_args(arguments)
+
+    def work() -> int:
+        if options.command == "download":
+            print(download.download(options.url, options.to / ARCHIVE))
+            return 0
+        opened = open_given(options.path, cache_root(), options.format)
+        return inspection.report(opened, every=options.all)
+
+    return cli.run(work)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = cli.Parser(prog=cli.program("facesiam.data"), description="A dataset of faces.")
     commands = parser.add_subparsers(dest="command", required=True)
     fetch = commands.add_parser(
@@ -34,16 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--format", choices=FORMATS, metavar="NAME", help=f"of {', '.join(FORMATS)}: recognised"
     )
     look.add_argument("--all", action="store_true", help="name every problem, however alike")
-    options = parser.parse_args(arguments)
-
-    def work() -> int:
-        if options.command == "download":
-            print(download.download(options.url, options.to / ARCHIVE))
-            return 0
-        opened = open_given(options.path, cache_root(), options.format)
-        return inspection.report(opened, every=options.all)
-
-    return cli.run(work)
+    return parser
 
 
 if __name__ == "__main__":

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
+from facesiam.config.trial import Protocol
 from facesiam.data.formats.cfp_lists import TEN_FOLD
 from facesiam.errors import DataError
 
+PROTOCOLS = (*get_args(Protocol), TEN_FOLD)
+"""What a net may be tested on; the last one trains ten nets."""
 _INSTEAD = {
     "cfp-pairs": "use protocol: dataset-pairs, or frontal-triplets",
     TEN_FOLD: "`python -m facesiam.verify WEIGHTS --pairs PATH` tests ten folds of a net as it "
@@ -17,7 +22,7 @@ def check_protocol(protocol: str, format: str, source: str) -> None:
     """Refuse a protocol that a dataset has no parts or pairs for.
 
     Args:
-        protocol: one of ``evaluation.protocols.PROTOCOLS``.
+        protocol: one of ``PROTOCOLS``.
         format: of the dataset.
         source: where it is, for the error.
 

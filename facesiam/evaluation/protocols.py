@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from facesiam.config import TrialConfig
 from facesiam.config.trial import Part, Protocol
 from facesiam.data.dataset import FaceData, Pairs
-from facesiam.data.formats.cfp_lists import TEN_FOLD
 from facesiam.errors import DataError, WeightsError
 from facesiam.evaluation import figures
 from facesiam.evaluation.calibration import calibration
@@ -25,9 +24,6 @@ from facesiam.evaluation.predict import log_odds, log_odds_of, logits_of
 from facesiam.evaluation.thresholds import at_far
 from facesiam.nets.checkpoint import load_model
 from facesiam.nets.siamese import SiameseNet
-
-PROTOCOLS = (*get_args(Protocol), TEN_FOLD)
-"""What a user may test on; the last one is ``ten_fold``'s."""
 
 
 def test(

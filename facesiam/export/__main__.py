@@ -15,21 +15,22 @@ import secrets
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facesiam import cli, files
 from facesiam.config import TrialConfig
-from facesiam.data.dataset import FaceData
 from facesiam.data.formats import FORMATS
 from facesiam.data.preparation import prepare_known
 from facesiam.errors import DataError, reason
-from facesiam.export import card, folder, onnx_files
-from facesiam.export.folder import Stored
-from facesiam.export.measured import Measured, measure
 from facesiam.plugins import loading, registry
+
+if TYPE_CHECKING:
+    from facesiam.data.dataset import FaceData
+    from facesiam.export.folder import Stored
+    from facesiam.export.measured import Measured
 
 COMPARED = 64
 """Validation images on which the ONNX files are compared with torch."""
@@ -37,7 +38,7 @@ COMPARED = 64
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return its exit code: 0 done, 2 wrong input."""
-    options = _parser().parse_args(argv)
+    options = parser().parse_args(argv)
     return cli.run(lambda: _main(options))
 
 
@@ -47,6 +48,9 @@ def _main(options: argparse.Namespace) -> int:
     chosen = chosen or {"onnx", "safetensors"}
     if options.format and not options.data:
         raise DataError("--format goes with --data")
+    from facesiam.export import folder, onnx_files  # torch takes seconds to import
+    from facesiam.export.measured import measure
+
     for name in sorted(chosen):
         onnx_files.check_installed(f"--{name}")
     if not out.name:
@@ -93,6 +97,8 @@ def _write(
     name: str,
 ) -> None:
     """Write every file of an export into a folder that is there."""
+    from facesiam.export import card, folder, onnx_files
+
     net, config = stored.net.to("cpu"), stored.config
     if "onnx" in chosen:
         onnx_files.write(net, config, place)
@@ -166,7 +172,8 @@ def _json(path: Path, content: dict[str, Any]) -> None:
     files.write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = cli.Parser(prog=cli.program("facesiam.export"), description=__doc__)
     parser.add_argument(
         "weights",

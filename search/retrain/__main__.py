@@ -16,11 +16,9 @@ from rich.console import Console
 from facesiam import cli
 from facesiam.config.settings import positive, random_seed, rate
 from facesiam.data.formats.cfp_lists import TEN_FOLD
+from facesiam.data.protocol_checks import PROTOCOLS
 from facesiam.data.split import ALL_FOLDS
-from facesiam.evaluation import protocols
 from facesiam.plugins import loading
-from search.report import evaluation
-from search.retrain import ensemble, seeds
 from search.retrain.options import RetrainOptions
 from search.runs import layout
 from search.runs.layout import RunError
@@ -29,7 +27,7 @@ from search.runs.remote import open_run
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return its exit code: 0 done, 2 wrong input, 130 interrupted."""
-    options = RetrainOptions(**vars(_parser().parse_args(argv)))
+    options = RetrainOptions(**vars(parser().parse_args(argv)))
     said = "interrupted; seeds that were finished are kept"
     return cli.run(lambda: _main(options), said, goes_on=True)
 
@@ -41,6 +39,9 @@ def _main(options: RetrainOptions) -> int:
         raise RunError(f"--far: not with --protocol {TEN_FOLD}, whose folds have thresholds each")
     if options.folds and TEN_FOLD not in options.protocols:
         raise RunError(f"--folds is of --protocol {TEN_FOLD}")
+    from search.report import evaluation  # they take seconds to import
+    from search.retrain import ensemble, seeds
+
     work = ensemble.evaluate if options.ensemble else seeds.retrain
     tested = work(run, options, console)
     for protocol in dict.fromkeys(row["protocol"] for row in tested):
@@ -73,7 +74,8 @@ def _rates(text: str) -> list[float]:
     return [rate(part) for part in text.split(",")]
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = cli.Parser(prog=cli.program("search.retrain"), description=__doc__)
     parser.add_argument("run", metavar="RUN", help="run folder, such as ray_results/code2")
     which = parser.add_mutually_exclusive_group()
@@ -106,9 +108,9 @@ def _parser() -> argparse.ArgumentParser:
         dest="protocols",
         action="append",
         default=[],
-        choices=protocols.PROTOCOLS,
+        choices=PROTOCOLS,
         metavar="NAME",
-        help=f"test on these pairs: {', '.join(protocols.PROTOCOLS)}; more than once for several "
+        help=f"test on these pairs: {', '.join(PROTOCOLS)}; more than once for several "
         "(the trial's own)",
     )
     parser.add_argument(

@@ -17,14 +17,20 @@ from search.space import SpaceError, load, shipped
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return the exit code, 2 for a faulty file."""
+    reader = parser()
+    options = reader.parse_args(arguments)
+    if not (options.files or options.schema):
+        reader.error("give a FILE to check, or --schema")
+    return cli.run(lambda: _main(options))
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = cli.Parser(prog=cli.program("search.space"), description="Check space files.")
     parser.add_argument("files", nargs="*", metavar="FILE", help="space file to check")
     parser.add_argument("--schema", action="store_true", help="print the JSON schema instead")
     loading.add_option(parser)
-    options = parser.parse_args(arguments)
-    if not (options.files or options.schema):
-        parser.error("give a FILE to check, or --schema")
-    return cli.run(lambda: _main(options))
+    return parser
 
 
 def _main(options: argparse.Namespace) -> int:
