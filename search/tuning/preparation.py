@@ -7,6 +7,7 @@ so that a mistake is reported at once.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,16 @@ class Search:
     with."""
     inactive: Sequence[str]
     """A sentence for each pruning rule that can stop no trial of the space."""
+
+    @property
+    def place(self) -> str:
+        """The URL of the run, or its folder as short as it can be typed here."""
+        return self.setup.storage or short(self.setup.run)
+
+
+def short(path: Path) -> str:
+    """Return a path as short as it can be typed here."""
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 def check(options: RunOptions) -> tuple[SearchSpace, Path, str | None]:
