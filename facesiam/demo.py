@@ -138,7 +138,8 @@ def predict_test_pairs(
     from facesiam.evaluation.metrics import accuracy, wilson
     from facesiam.evaluation.predict import log_odds
 
-    data = prepare_known(options.data, config.packing, trained_on, Path(options.weights))
+    whose = f"{options.weights} was trained on"
+    data = prepare_known(options.data, [config.packing], trained_on, whose)
     pairs = data.pairs_of(config, "test")
     pixels = data.pixels(config.packing)
     odds = log_odds(net, config, pixels, pairs)

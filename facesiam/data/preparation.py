@@ -82,15 +82,19 @@ def prepare(
 
 
 def prepare_known(
-    spec: str | None, packing: Packing, key: str | None, weights: Path, format: str | None = None
+    spec: str | None,
+    packings: Iterable[Packing],
+    key: str | None,
+    whose: str,
+    format: str | None = None,
 ) -> FaceData:
-    """Prepare the data that weights were trained on, as ``prepare``.
+    """Prepare the data that a run or weights were made with, as ``prepare``.
 
     Args:
         spec: as for ``prepare``.
-        packing: that will be asked for.
-        key: of the data, as the weights have it; None: not known, any data is taken.
-        weights: their path, for the error.
+        packings: as for ``prepare``.
+        key: of the data, as the run or the weights have it; None: not known, any data is taken.
+        whose: ends "not the data that ...", as in ``w.pt was trained on``.
         format: as for ``prepare``.
 
     Raises:
@@ -99,10 +103,10 @@ def prepare_known(
     data = prepare(spec, [], format=format)  # packs nothing yet: it may be refused
     if key not in (None, data.key):
         raise DataError(
-            f"{data.source}: not the data that {weights} was trained on (content "
-            f"{data.key[:12]}, the weights say {str(key)[:12]}); give that with --data"
+            f"{data.source}: not the data that {whose} (content {data.key[:12]}, and that was "
+            f"{str(key)[:12]}); give that with --data"
         )
-    return prepare(spec, [packing], format=format)
+    return prepare(spec, packings, format=format)
 
 
 def is_packed(folder: Path, packings: Iterable[Packing]) -> bool:

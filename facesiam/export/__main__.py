@@ -64,9 +64,9 @@ def _main(options: argparse.Namespace) -> int:
     if options.data:
         data = prepare_known(
             options.data,
-            stored.config.packing,
+            [stored.config.packing],
             stored.info.get("data"),
-            stored.path,
+            f"{stored.path} was trained on",
             options.format,
         )
     figures = measure(stored.net, stored.config, data) if data else None

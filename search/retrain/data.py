@@ -7,8 +7,7 @@ from pathlib import Path
 
 from facesiam.config.trial import Packing
 from facesiam.data.dataset import FaceData, cache_root, open_packed
-from facesiam.data.preparation import is_packed, prepare
-from facesiam.errors import DataError
+from facesiam.data.preparation import is_packed, prepare_known
 from search.runs.layout import data_of
 
 
@@ -27,10 +26,4 @@ def open_data(run: Path, given: str | None, packings: Sequence[Packing]) -> Face
     packed = cache_root() / key
     if given is None and is_packed(packed, packings):
         return open_packed(packed)
-    data = prepare(given or source, [], format=format)  # packs nothing yet: it may be refused
-    if data.key != key:
-        raise DataError(
-            f"{given or source}: not the data that {run} was made with "
-            f"(content {data.key[:12]}, the run has {key[:12]})"
-        )
-    return prepare(given or source, packings, format=format)
+    return prepare_known(given or source, packings, key, f"{run} was made with", format)
