@@ -27,12 +27,7 @@ def find(source: Source) -> Found | None:
     Raises:
         DataError: there are several.
     """
-    file = tables.file_in(source, COLUMNS)
-    if file is None:
-        return None
-    folder, _, name = file.rpartition("/")
-    named = " and ".join(COLUMNS.needed)
-    return Found(f"{folder}/" if folder else "", f"{name} has the columns {named}")
+    return tables.find(source, COLUMNS)
 
 
 def read(source: Source) -> Listing:
@@ -42,8 +37,7 @@ def read(source: Source) -> Listing:
         DataError: it has no usable row, or a column is missing. What else is wrong is in
             ``problems``.
     """
-    file = tables.file_in(source, COLUMNS) or tables.files_of(source)[0]
-    table = tables.read(source, file, COLUMNS)
+    table = tables.read_found(source, COLUMNS)
     problems = list(table.problems)
     rows = _rows(source, table, problems)
     parts: list[Part | None] = [_part(table, row, problems) for row in rows]
@@ -70,7 +64,7 @@ def read(source: Source) -> Listing:
         fold=found.fold,
         pairs=np.zeros((0, 5), np.int64),
         places=[],
-        files=[file],
+        files=[table.file],
         problems=problems + found.problems or people.too_few(found),
         notes=notes,
     )

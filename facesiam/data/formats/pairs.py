@@ -42,12 +42,7 @@ def find(source: Source) -> Found | None:
     Raises:
         DataError: there are several.
     """
-    file = tables.file_in(source, COLUMNS)
-    if file is None:
-        return None
-    folder, _, name = file.rpartition("/")
-    named = f"{', '.join(COLUMNS.needed[:-1])} and {COLUMNS.needed[-1]}"
-    return Found(f"{folder}/" if folder else "", f"{name} has the columns {named}")
+    return tables.find(source, COLUMNS)
 
 
 def read(source: Source) -> Listing:
@@ -57,8 +52,7 @@ def read(source: Source) -> Listing:
         DataError: it has no usable row, or a column is missing. What else is wrong is in
             ``problems``.
     """
-    file = tables.file_in(source, COLUMNS) or tables.files_of(source)[0]
-    table = tables.read(source, file, COLUMNS)
+    table = tables.read_found(source, COLUMNS)
     problems = list(table.problems)
     names: list[str] = []
     pairs = _pairs(source, table, names, problems)
@@ -80,14 +74,14 @@ def read(source: Source) -> Listing:
         fold=fold,
         pairs=rows[within],
         places=[pair.place for pair, kept in zip(pairs, within.tolist(), strict=True) if kept],
-        files=[file],
+        files=[table.file],
         problems=problems,
         notes=[
             *table.notes,
             *people.notes,
-            *left_out(file, int((~within).sum()), len(rows)),
-            *_balance(file, label[within]),
-            *_repeats(file, ends[within]),
+            *left_out(table.file, int((~within).sum()), len(rows)),
+            *_balance(table.file, label[within]),
+            *_repeats(table.file, ends[within]),
         ],
     )
 

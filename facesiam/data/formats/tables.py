@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from facesiam import files
 from facesiam.config.settings import did_you_mean
 from facesiam.data.archive import Source
+from facesiam.data.formats.found import Found
 from facesiam.data.problems import Problem
 from facesiam.data.text_files import INVISIBLE, text_of
 from facesiam.errors import DataError
@@ -97,6 +98,29 @@ def file_in(source: Source, columns: Columns) -> str | None:
             "give the path of one of them"
         )
     return found[0] if found else None
+
+
+def find(source: Source, columns: Columns) -> Found | None:
+    """Say where the one table with these columns is in a source; None: there is none.
+
+    Raises:
+        DataError: as ``file_in``.
+    """
+    file = file_in(source, columns)
+    if file is None:
+        return None
+    folder, _, name = file.rpartition("/")
+    named = f"{', '.join(columns.needed[:-1])} and {columns.needed[-1]}"
+    return Found(f"{folder}/" if folder else "", f"{name} has the columns {named}")
+
+
+def read_found(source: Source, columns: Columns) -> Table:
+    """Read the table of a source whose root ``find`` gave.
+
+    Raises:
+        DataError: as ``file_in`` and ``read``.
+    """
+    return read(source, file_in(source, columns) or files_of(source)[0], columns)
 
 
 def files_of(source: Source) -> list[str]:
