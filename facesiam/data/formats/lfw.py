@@ -16,7 +16,7 @@ from facesiam.data.formats.claims import Claims, left_out
 from facesiam.data.formats.folders import SUFFIXES, is_litter
 from facesiam.data.formats.found import Found
 from facesiam.data.formats.lfw_lists import Pair
-from facesiam.data.formats.people import alike_folders, plain
+from facesiam.data.formats.people import alike_folders, numbered, plain
 from facesiam.data.listing import Listing
 from facesiam.data.problems import Problem
 from facesiam.data.split import deal, halves, part_numbers
@@ -61,14 +61,12 @@ def read(source: Source) -> Listing:
     pairs = [pair for _, of_file in read_lists for pair in of_file]
     images = _Images(source, pairs, files[0])
     claims, notes = _claims(source, files, images, folds, read_lists, problems)
-    people = images.people
+    people, person = images.people, images.number
     problems += alike_folders(people)
     if len(files) == 2:
         fold = claims.folds(people, _parts)
     else:
         fold = claims.folds(people, halves if folds == 5 else lambda _, listed: listed)
-    place = {name: at for at, name in enumerate(people)}
-    person = np.array([place[of] for of in images.person], np.int64)
     rows, places = _rows(pairs, images, fold[person], problems)
     parts = part_numbers(fold[person])
     within = parts[rows[:, 2]] == parts[rows[:, 3]]
@@ -126,7 +124,7 @@ class _Images:
         mine = [(name, match) for name, match in found if (match[1] or "") == self.folder]
         self.names = [name for name, _ in mine]
         self.person = [plain(match[2]) for _, match in mine]
-        self.people = sorted(set(self.person))
+        self.people, self.number = numbered(self.person)
         self._named = {_key(person): person for person in self.people}
         self._at = {_key(f"{match[2]}/{match[3]}"): at for at, (_, match) in enumerate(mine)}
         self._of = {_key(person): at for at, person in reversed(list(enumerate(self.person)))}

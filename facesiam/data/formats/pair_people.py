@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facesiam.data.formats.claims import Claims
-from facesiam.data.formats.people import part_of, plain
+from facesiam.data.formats.people import People, numbered, part_of, plain
 from facesiam.data.formats.tables import Table
 from facesiam.data.problems import Problem
 from facesiam.data.split import ALL_FOLDS, FOLDS, PART_OF, deal_parts, halves
@@ -30,22 +30,7 @@ class Pair:
     """File and line."""
 
 
-@dataclass(frozen=True)
-class PairPeople:
-    """The people of N images."""
-
-    names: list[str]
-    """In order; a person's number is the place."""
-    person: NDArray[np.int64]
-    """(N,) number of each image's person."""
-    fold: NDArray[np.int64]
-    """Of each person."""
-    notes: list[str]
-
-
-def of_pairs(
-    table: Table, images: Sequence[str], pairs: Sequence[Pair], problems: list[Problem]
-) -> PairPeople:
+def of_pairs(table: Table, images: Sequence[str], pairs: Sequence[Pair]) -> People:
     """Return the people of a table's images.
 
     Where the table names nobody, the images that pairs of the same person connect are one person,
@@ -55,8 +40,8 @@ def of_pairs(
         table: the table.
         images: (N,) path of each.
         pairs: of the rows that are right.
-        problems: gets what is wrong.
     """
+    problems: list[Problem] = []
     named = [name in table.cells for name in ("person_left", "person_right")]
     if any(named) and not all(named):
         here, gone = ("left", "right") if named[0] else ("right", "left")
@@ -72,11 +57,9 @@ def of_pairs(
             f"{table.file}: names nobody; its pairs of the same person make {count:,} people of "
             f"{len(images):,} images"
         )
-    names = sorted(set(whose))
-    number = {name: at for at, name in enumerate(names)}
-    person = np.array([number[name] for name in whose], np.int64)
+    names, person = numbered(whose)
     fold, more = _folds(table, names, whose, pairs, problems)
-    return PairPeople(names, person, fold, notes + more)
+    return People(names, person, fold[person], problems, notes + more)
 
 
 def _named(

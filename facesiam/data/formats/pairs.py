@@ -58,12 +58,12 @@ def read(source: Source) -> Listing:
     pairs = _pairs(source, table, names, problems)
     if not pairs:
         raise DataError(listed(str(source.path), problems))
-    people = pair_people.of_pairs(table, names, pairs, problems)
-    fold = people.fold[people.person]
+    people = pair_people.of_pairs(table, names, pairs)
+    problems += people.problems
     ends = np.array([pair.ends for pair in pairs], np.int64)
     label = np.array([not pair.same for pair in pairs], np.int64)
-    rows = np.column_stack([np.zeros_like(label), fold[ends[:, 0]], ends, label])
-    parts = part_numbers(fold)
+    rows = np.column_stack([np.zeros_like(label), people.fold[ends[:, 0]], ends, label])
+    parts = part_numbers(people.fold)
     within = (parts[rows[:, 2]] == parts[rows[:, 3]]) | bool(problems)
     return Listing(
         format="pairs",
@@ -71,7 +71,7 @@ def read(source: Source) -> Listing:
         person=people.person,
         people=people.names,
         frontal=np.ones(len(names), bool),
-        fold=fold,
+        fold=people.fold,
         pairs=rows[within],
         places=[pair.place for pair, kept in zip(pairs, within.tolist(), strict=True) if kept],
         files=[table.file],

@@ -59,9 +59,7 @@ def of_images(whose: Sequence[str], parts: Sequence[Part | None], places: Sequen
         places: (N,) where it says so, for what is wrong with it.
     """
     whose = [plain(name) for name in whose]
-    names = sorted(set(whose))
-    number = {name: at for at, name in enumerate(names)}
-    person = np.array([number[name] for name in whose], np.int64)
+    names, person = numbered(whose)
     first: dict[str, int] = {}
     problems: dict[str, Problem] = {}
     for at, name in enumerate(whose):
@@ -87,6 +85,13 @@ def of_images(whose: Sequence[str], parts: Sequence[Part | None], places: Sequen
             if part is None and name not in problems
         ]
     return People(names, person, fold[person], found, notes)
+
+
+def numbered(whose: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
+    """Return the names of people in order, and the place of each of N names among them, (N,)."""
+    names = sorted(set(whose))
+    number = {name: at for at, name in enumerate(names)}
+    return names, np.array([number[name] for name in whose], np.int64)
 
 
 def alike(names: Sequence[str]) -> list[tuple[str, str]]:
