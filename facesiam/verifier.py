@@ -22,7 +22,7 @@ from facesiam.config import TrialConfig
 from facesiam.data import input_images
 from facesiam.device.image_store import ImageStore
 from facesiam.errors import DataError
-from facesiam.evaluation.predict import EVAL_IMAGES, EVAL_PAIRS
+from facesiam.evaluation.predict import EVAL_IMAGES, EVAL_PAIRS, log_odds_of
 from facesiam.export import folder
 from facesiam.nets.siamese import SiameseNet
 from facesiam.plugins import loading
@@ -162,7 +162,7 @@ class Verifier:
             logits.append(self.net.logits(left, right).float().cpu())
         every = torch.cat(logits)
         score = self.net.scores(every).numpy()
-        odds = (every[:, 0].double() - every[:, 1].double()).numpy()
+        odds = log_odds_of(every)
         same = odds > 0 if threshold is None else score > threshold
         probability = torch.sigmoid(torch.from_numpy(odds)).numpy()
         if single:

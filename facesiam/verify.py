@@ -139,8 +139,7 @@ def read(file: Path) -> Table:
     for row, cell in enumerate(table.column("same")):
         same.append(pairs.SAME.get(cell.lower()))
         if cell and same[-1] is None:
-            said = f"same {cell[:40]!r} is neither 1 (true, same) nor 0 (false, different)"
-            problems.append(Problem("same", f"{table.place(row)}: {said}"))
+            problems.append(Problem("same", f"{table.place(row)}: {pairs.neither(cell)}"))
         for end in ("left", "right"):
             if not table.column(end)[row]:
                 problems.append(Problem(end, f"{table.place(row)}: no image in {end}"))

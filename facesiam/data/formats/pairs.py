@@ -86,6 +86,12 @@ def read(source: Source) -> Listing:
     )
 
 
+def neither(word: str) -> str:
+    """Return a sentence on a word that is not in SAME, with the one that is near it."""
+    near = did_you_mean(word.lower(), ("true", "false", "yes", "no", "same", "different"))
+    return f"same {word[:40]!r} is neither 1 (true, same) nor 0 (false){near}"
+
+
 @dataclass
 class _Images:
     """The images that pairs name, each once however it is written."""
@@ -120,8 +126,7 @@ def _pairs(source: Source, table: Table, names: list[str], problems: list[Proble
         same = SAME.get(word.lower())
         problem = next((end for end in ends if not isinstance(end, int)), None)
         if problem is None and same is None:
-            near = did_you_mean(word.lower(), ("true", "false", "yes", "no", "same", "different"))
-            problem = "same", f"same {word[:40]!r} is neither 1 (true, same) nor 0 (false){near}"
+            problem = "same", neither(word)
         one, other = (end if isinstance(end, int) else -1 for end in ends)
         if problem is None and one == other:
             problem = "self", f"pairs {names[one]} with itself"
