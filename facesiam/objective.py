@@ -29,6 +29,10 @@ class Objective:
         """The infinity that every score is better than."""
         return -math.inf if self.maximizes else math.inf
 
+    def noted(self, value: float) -> dict[str, float | str]:
+        """Return what a model file says of the score by which its epoch was chosen."""
+        return {"metric": self.metric, "mode": self.mode, self.metric: value}
+
     def key(self, value: float | None) -> float:
         """Return a score as a number of which more is better; applied twice, the score again.
 

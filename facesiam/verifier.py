@@ -75,8 +75,8 @@ class Verifier:
         """Load a net from an exported folder, a file of weights, or a run folder.
 
         Args:
-            place: the folder or file; of several nets in a run that with the highest validation
-                accuracy.
+            place: the folder or file; of several nets in a run that which is best by the metric
+                that ranked it.
             plugins: files of plugins whose parts the net has.
 
         Raises:

@@ -111,6 +111,9 @@ def test_of_its_best_epochs_a_trial_tells_which_pairs_it_judged_right(
     different = {frozenset(data.content[list(both)].tolist()) for both in ends}
     assert row["val_distinct"] == len(different) < len(right) == row["val_pairs"]
     assert row["val_right"] == pack(right) and row["val_acc"] == right.mean()
+    trial.writer.flush()
+    info = load_model(tmp_path / "weights" / "0001.pt")[2]
+    assert (info["metric"], info["mode"], info["val_loss"]) == ("val_loss", "min", row["val_loss"])
     for loss, best_loss, best_accuracy, told in (
         (0.6, 0.5, 0.9, False),
         (0.4, 0.5, 0.9, True),
@@ -127,7 +130,8 @@ def test_the_weights_kept_are_those_of_the_best_epoch(
     scores = [step(trial)["val_acc"] for _ in range(3)]
     _, _, info = load_model(tmp_path / "weights" / "0001.pt")
     best = scores.index(max(scores))
-    assert info == {"epoch": best, "val_acc": max(scores), "data": data.key}
+    by = {"metric": "val_acc", "mode": "max"}
+    assert info == {"epoch": best, "val_acc": max(scores), "data": data.key, **by}
 
 
 @pytest.mark.parametrize(

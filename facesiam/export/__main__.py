@@ -179,7 +179,7 @@ def parser() -> argparse.ArgumentParser:
         "weights",
         metavar="WEIGHTS",
         help="file of weights, or a run folder: of the nets in its retrain/, else weights/, the "
-        "one with the highest validation accuracy",
+        "best one by the metric that ranked the run",
     )
     parser.add_argument("--out", metavar="DIR", required=True, help="folder to write; a new one")
     parser.add_argument("--onnx", action="store_true", help="embedder.onnx and verdict.onnx")

@@ -6,7 +6,7 @@ These are a file of weights, a run folder or one below it, and a folder of ``fac
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from facesiam.errors import FileError, WeightsError
 from facesiam.nets.checkpoint import load_model, model_of
 from facesiam.nets.siamese import SiameseNet
 from facesiam.nets.weight_files import not_finite, read_weights
+from facesiam.objective import Objective
 
 EMBEDDER, VERDICT, MODEL = "embedder.onnx", "verdict.onnx", "model.safetensors"
 SETTINGS, PREPROCESS, THRESHOLDS = "config.json", "preprocess.json", "thresholds.json"
@@ -48,7 +49,7 @@ def load(place: str | Path) -> Stored:
 
     Args:
         place: a file of weights, an exported folder, or a run folder; of several nets in a run
-            that with the highest validation accuracy.
+            that which is best by the metric that chose their epochs.
 
     Raises:
         WeightsError: there is none, or it cannot be used.
@@ -71,12 +72,13 @@ def load(place: str | Path) -> Stored:
 
 
 def best_weights(run: Path) -> Path:
-    """Return the file of weights in a folder with the highest validation accuracy.
+    """Return the file of weights in a folder whose score is best.
 
-    Of a run folder those of ``search.retrain`` are taken, where there are any.
+    The score is that which chose the epoch of each: of the metric that ranks a run's trials. Of a
+    run folder those of ``search.retrain`` are taken, where there are any.
 
     Raises:
-        WeightsError: there is none, or one cannot be read.
+        WeightsError: there is none, one cannot be read, or their metrics differ.
     """
     if files.is_file(run / "weights.pt"):
         return run / "weights.pt"
@@ -85,7 +87,7 @@ def best_weights(run: Path) -> Path:
         if len(found) == 1:
             return found[0]
         if found:
-            return max(found, key=_validated)
+            return _best(found)
     there = ", ".join(sorted(path.name for path in run.iterdir())[:_SHOWN]) or "nothing"
     raise WeightsError(
         f"{run}: holds no weights ({' or '.join(TRAINED)}) and is not an exported folder, which "
@@ -93,12 +95,26 @@ def best_weights(run: Path) -> Path:
     )
 
 
-def _validated(file: Path) -> float:
+def _best(found: Sequence[Path]) -> Path:
+    scores = [_score(file) for file in found]
+    rules = sorted({f"{rule.metric} ({rule.mode})" for rule, _ in scores})
+    if len(rules) > 1:
+        raise WeightsError(
+            f"{found[0].parent}: the nets were chosen by {' and by '.join(rules)}, which cannot "
+            "be compared; give the file to use"
+        )
+    return max(zip(found, scores, strict=True), key=lambda one: one[1][0].key(one[1][1]))[0]
+
+
+def _score(file: Path) -> tuple[Objective, float]:
+    """Return what chose the epoch of a file of weights, and its score."""
     state = read_weights(file)
-    known = state.get("val_acc") if isinstance(state, dict) else None
+    noted = state if isinstance(state, dict) else {}
+    rule = Objective(str(noted.get("metric", "val_acc")), str(noted.get("mode", "max")))
+    known = noted.get(rule.metric)
     if not isinstance(known, int | float) or math.isnan(known):
         raise WeightsError(f"{file}: does not say how it validated; give the file to use")
-    return float(known)
+    return rule, float(known)
 
 
 def _exported(folder: Path) -> tuple[SiameseNet, TrialConfig, dict[str, Any]]:

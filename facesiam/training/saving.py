@@ -111,7 +111,8 @@ class Saver:
             Exception: what an earlier write failed with.
         """
         self.history.append(metrics)
-        value = self._key(metrics)
+        score = metrics[self.objective.metric]
+        value = self.objective.key(score)
         if value > self.best:
             self.best = value
             if value >= self.keep_threshold:
@@ -121,8 +122,8 @@ class Saver:
                         self.training.weights(),
                         self.training.config,
                         epoch=metrics["epoch"],
-                        val_acc=metrics["val_acc"],
                         data=self.data,
+                        **{"val_acc": metrics["val_acc"], **self.objective.noted(score)},
                     ),
                 )
 

@@ -66,8 +66,8 @@ def train(
                 training.weights(),
                 training.config,
                 epoch=metrics.epoch,
-                val_acc=metrics.val_acc,
                 data=data.key,
+                **{"val_acc": metrics.val_acc, **objective.noted(value)},
             )
         show(metrics)
     if best is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from facesiam.errors import WeightsError
 from facesiam.evaluation.thresholds import Judged, rates_at
 from facesiam.export import card, folder, onnx_files
 from facesiam.export.__main__ import main
+from facesiam.objective import Objective
 
 
 def written(place: Path) -> set[str]:
@@ -234,6 +236,20 @@ def test_of_a_run_the_net_that_validated_best(
     again = tmp_path / "retrain" / "0003" / "seed-0"
     save(again / "weights.pt", small, "", 0.6)
     assert chosen() == again / "weights.pt" == folder.best_weights(again)
+
+
+def test_of_a_run_that_another_metric_ranked_the_net_that_is_best_by_it(
+    tiny: TrialConfig, tmp_path: Path
+) -> None:
+    small = dataclasses.replace(tiny, net="squeezenet1_1", hidden=2)
+    by_loss = Objective("val_loss", "min")
+    for name, val_acc, loss in (("0001", 0.9, 0.5), ("0002", 0.7, 0.3), ("0003", 0.8, 0.4)):
+        save(tmp_path / "weights" / f"{name}.pt", small, "", val_acc, **by_loss.noted(loss))
+    assert folder.best_weights(tmp_path) == tmp_path / "weights" / "0002.pt"
+    save(tmp_path / "weights" / "0004.pt", small, "", 0.95)  # of before it was noted
+    said = "the nets were chosen by val_acc (max) and by val_loss (min), which cannot be compared"
+    with pytest.raises(WeightsError, match=re.escape(said)):
+        folder.best_weights(tmp_path)
 
 
 def test_a_folder_with_onnx_alone_is_not_for_the_verifier(exported: Path, tmp_path: Path) -> None:
