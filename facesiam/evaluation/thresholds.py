@@ -15,7 +15,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from facesiam.errors import DataError
-from facesiam.evaluation.metrics import checked, wilson
+from facesiam.evaluation.metrics import FALSE_ACCEPTS, checked, wilson
+
+ACCEPTED = {
+    name: f"true accepts at {100 * most:g} % false accepts" for name, most in FALSE_ACCEPTS.items()
+}
+"""The measures of FALSE_ACCEPTS as tables name them. The rate of false accepts has a unit of its
+own: "TPR at FPR 0.01, %" could be read as 0.01 %."""
 
 
 class Judged(NamedTuple):

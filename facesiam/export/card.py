@@ -11,7 +11,7 @@ import yaml
 
 from facesiam.config import TrialConfig
 from facesiam.config.constraints import EMBEDDING_JOINS
-from facesiam.evaluation.thresholds import Rate, too_few
+from facesiam.evaluation.thresholds import ACCEPTED, Rate, too_few
 from facesiam.export import folder
 from facesiam.export.measured import Measured
 from facesiam.nets.models import Embedder, kind_of
@@ -20,8 +20,7 @@ TITLES = {
     "accuracy": "accuracy",
     "auc": "area under the ROC curve",
     "eer": "equal error rate",
-    "tpr_at_fpr_1e-2": "true accepts at 1 % false accepts",
-    "tpr_at_fpr_1e-3": "true accepts at 0.1 % false accepts",
+    **ACCEPTED,
 }
 SCORES = {"cosine": "the cosine of the two embeddings", "distance": "their negative distance"}
 """What the score of an embedding net is, by its join."""

@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from facesiam.data.formats.cfp_lists import KINDS, TEN_FOLD
-from facesiam.evaluation.metrics import FALSE_ACCEPTS, METRICS
-from facesiam.evaluation.thresholds import AtFar, Rate, too_few
+from facesiam.evaluation.metrics import METRICS
+from facesiam.evaluation.thresholds import ACCEPTED, AtFar, Rate, too_few
 from facesiam.files import exists
 from search.analysis import scores
 from search.analysis.formatting import (
@@ -38,8 +38,6 @@ RATE_HEADS = (
     *("FAR asked", "threshold", "FAR of validation, %", "FAR of test, %", "n"),
     *("TAR of test, %", "n"),
 )
-HEADS = {"tpr_at_fpr_1e-2": "TPR at FPR 1e-2", "tpr_at_fpr_1e-3": "at 1e-3"}
-"""Column heads of the printed table for metrics whose names are no words."""
 PUBLISHED: dict[str, dict[str, tuple[float, float]]] = {
     "human": {"FF": (96.2, 0.7), "FP": (94.6, 1.1)},
     "deep features": {"FF": (96.4, 0.7), "FP": (84.9, 1.8)},
@@ -75,9 +73,9 @@ def section(runs: Sequence[Run], folder: Path) -> str:
 
 def tested(runs: Sequence[Run]) -> str:
     """Return the table of all tests, a line per trial, protocol and seed; '' without tests."""
-    columns = (*MEASURES, *FALSE_ACCEPTS)
+    columns = (*MEASURES, *ACCEPTED)
     headers = ["Trial", "Pairs of", "Seed", "Epoch", "Accuracy, %", "AUC, %", "EER, %"]
-    headers += [f"TPR at FPR {most:g}, %" for most in FALSE_ACCEPTS.values()] + ["Pairs"]
+    headers += [f"True{words.removeprefix('true')}, %" for words in ACCEPTED.values()] + ["Pairs"]
     cells, notes = [], []
     every = [(name, test) for run in runs for name, tests in run.tests.items() for test in tests]
     for trial, test in every:
@@ -181,7 +179,7 @@ def print_table(tested: list[dict[str, Any]]) -> None:
         tested: what ``protocols.test`` or ``ensemble.ensemble`` returned, of one protocol.
     """
     table = Table(box=None, pad_edge=False)
-    measures = (f"{HEADS.get(name, name)}, %" for name in METRICS)
+    measures = (ACCEPTED.get(name, name).replace(" at ", " at\n") + ", %" for name in METRICS)
     for head in ("seed", "epoch", "val_acc, %", *measures):
         table.add_column(head, justify="right", no_wrap=True)
     for row in tested:

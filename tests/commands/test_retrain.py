@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import json
 import math
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -313,7 +314,12 @@ def test_other_protocols_and_the_report_on_them(
     folder = run / "retrain" / "0002" / "seed-0"
     figures = json.loads((folder / "test-cfp-pairs.json").read_text())
     assert figures["accuracy"]["n"] == len(data.pairs("cfp-pairs", "test").label)  # none twice
+    assert re.search(
+        r"true accepts at +true accepts at *\n.* 1 % false accepts, % +0.1 % false", said
+    )
     page = report([run]).read_text()
+    head = "| True accepts at 1 % false accepts, % | True accepts at 0.1 % false accepts, % |"
+    assert head in page
     assert "| 0002 | cfp-pairs | 0 |" in page and "| 0002 | frontal-triplets | 0 |" in page
     assert "(roc-0002.png)" in page and (run / "report" / "roc-0002.png").stat().st_size > 10_000
 
