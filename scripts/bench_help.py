@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 
-from search.__main__ import COMMANDS
+from search.command_table import COMMANDS
 
 
 def main() -> None:

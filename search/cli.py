@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import get_args
 
 from facesiam import cli
-from facesiam.config import TrialConfig
 from facesiam.config.settings import number, positive, random_seed
 from facesiam.config.trial import DataFormat
 from facesiam.errors import masked
@@ -35,9 +34,8 @@ def parser() -> argparse.ArgumentParser:
     parser = cli.Parser(
         prog=cli.program("search.run"),
         description="Run the search that a space file describes.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="settings for --set, with their defaults (meanings: docs/space-file.md):\n"
-        + "\n".join(f"  {name} ({default})" for name, default in TrialConfig().to_dict().items()),
+        epilog=f"`{cli.program('search.settings')}` lists the settings that --set takes; with the "
+        "name of one it says its bounds, its choices and its default.",
     )
     parser.add_argument(
         "space",

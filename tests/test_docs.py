@@ -13,7 +13,7 @@ from builders import ROOT
 
 from facesiam.config import SETTINGS
 from search import results
-from search.__main__ import COMMANDS
+from search.command_table import COMMANDS
 from search.space import SpaceError, load
 
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]

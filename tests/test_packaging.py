@@ -29,10 +29,12 @@ COMMANDS = [
     "report",
     "replay",
     "space",
+    "settings",
     "data",
     "demo",
     "verify",
     "export",
+    "completion",
 ]
 PACKAGES = ("search", "facesiam")
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
 import json
-from itertools import pairwise
 from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from facesiam.config import SETTINGS, TrialConfig
+from facesiam.config.field_docs import field_docs
 from facesiam.config.settings import Setting
 from search.space.domain_format import Choices, Span
 from search.space.fields import Part
@@ -57,7 +55,7 @@ def schema() -> Schema:
         "minItems": 1,
     }
     forms = [keys["Choices"]["choices"], _ref("Choices")]
-    meanings = _docstrings(TrialConfig)
+    meanings = field_docs(TrialConfig)
     conditions = {name: _one_or_more(_ref(name)) for name in SETTINGS}
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
@@ -89,7 +87,7 @@ class _Generator(GenerateJsonSchema):
     def model_schema(self, schema: Any) -> Schema:
         made = super().model_schema(schema)
         for part in reversed(schema["cls"].__mro__):
-            for name, meaning in _docstrings(part).items() if issubclass(part, Part) else ():
+            for name, meaning in field_docs(part).items() if issubclass(part, Part) else ():
                 made["properties"][name]["description"] = meaning
         return made
 
@@ -99,20 +97,6 @@ class _Generator(GenerateJsonSchema):
     def default_schema(self, schema: Any) -> Schema:
         empty = schema.get("default") in (None, "", {})
         return self.generate_inner(schema["schema"]) if empty else super().default_schema(schema)
-
-
-def _docstrings(part: type) -> dict[str, str]:
-    """Return the docstrings of a class's fields, by field, each as one line."""
-    (definition,) = ast.parse(inspect.getsource(part)).body
-    assert isinstance(definition, ast.ClassDef)
-    return {
-        field.target.id: " ".join(str(text.value.value).split())
-        for field, text in pairwise(definition.body)
-        if isinstance(field, ast.AnnAssign)
-        and isinstance(field.target, ast.Name)
-        and isinstance(text, ast.Expr)
-        and isinstance(text.value, ast.Constant)
-    }
 
 
 def _value(setting: Setting) -> Schema:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 
 from facesiam.config import SETTINGS, Value
 from facesiam.config.trial import unknown_setting
@@ -31,7 +32,7 @@ def assigned(assignments: Sequence[str]) -> Settings:
         if not equals:
             problems.append(f"{assignment}: must be KEY=VALUE, such as epochs=10")
         elif name not in SETTINGS:
-            problems.append(_no_setting(name))
+            problems.append(no_setting(name))
         else:
             try:
                 pinned[name] = read(SETTINGS[name], text)
@@ -42,12 +43,17 @@ def assigned(assignments: Sequence[str]) -> Settings:
     return pinned
 
 
-def _no_setting(name: str) -> str:
+def no_setting(name: str) -> str:
     """Say what a name is that is no setting: a key of the file, or something like a setting."""
-    if name not in SpaceFile.model_fields:
-        return unknown_setting(name)
-    instead = f"--{name}" if name in ON_COMMAND_LINE else "the space file"
-    return f"{name}: not a setting of a trial; it goes into {instead}"
+    said, keys = unknown_setting(name), SpaceFile.model_fields
+    near = get_close_matches(name, keys, n=1) if "did you mean" not in said else []
+    meant = name if name in keys else (near or [""])[0]
+    if not meant:
+        return said
+    instead = f"--{meant}" if meant in ON_COMMAND_LINE else "the space file"
+    if meant == name:
+        return f"{name}: not a setting of a trial; it goes into {instead}"
+    return f"{said}; did you mean {meant}, which goes into {instead}?"
 
 
 def pin(

@@ -1,0 +1,32 @@
+"""The terminal that a command writes to: how wide it is, and text that fits it."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+
+NARROWEST = 40
+"""Columns below which a text is not made narrower: it would be a word a line."""
+
+
+def columns(otherwise: int = 120) -> int:
+    """Return the columns of the terminal, or those of the environment variable COLUMNS.
+
+    Args:
+        otherwise: columns where stdout is no terminal: a pipe or a file.
+    """
+    return max(NARROWEST, shutil.get_terminal_size((otherwise, 24)).columns)
+
+
+def folded(text: str, width: int, first: str = "", rest: str = "") -> str:
+    """Return a text as lines that fit a width.
+
+    Args:
+        text: words, parted by spaces.
+        width: columns of a line.
+        first: what the first line begins with.
+        rest: what the others begin with.
+    """
+    return textwrap.fill(
+        text, width, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False
+    )
