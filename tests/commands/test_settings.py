@@ -9,6 +9,8 @@ from facesiam.config import SETTINGS, TrialConfig
 from search.settings import described, listed, main
 from search.space.domain_format import domain
 
+Capture = pytest.CaptureFixture[str]
+
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_the_examples_of_a_setting_can_be_put_into_a_space_file(name: str) -> None:
@@ -25,7 +27,7 @@ def test_the_examples_of_a_setting_can_be_put_into_a_space_file(name: str) -> No
     assert domain(SETTINGS[name], searched).count() != 1
 
 
-def test_one_setting_has_its_meaning_bounds_and_default(capsys) -> None:
+def test_one_setting_has_its_meaning_bounds_and_default(capsys: Capture) -> None:
     assert main(["lr", "optimizer"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "lr           Learning rate, the highest of its schedule.",
@@ -46,7 +48,9 @@ def test_one_setting_has_its_meaning_bounds_and_default(capsys) -> None:
 
 
 @pytest.mark.parametrize("width", [80, 200])
-def test_the_list_fits_the_terminal(width: int, monkeypatch, capsys) -> None:
+def test_the_list_fits_the_terminal(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
     monkeypatch.setenv("COLUMNS", str(width))
     assert main([]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -70,7 +74,9 @@ def test_the_list_names_few_of_many_choices() -> None:
         ("keeep", "keeep: not a setting; did you mean keep, which goes into the space file?"),
     ],
 )
-def test_what_is_no_setting_is_told_with_the_nearest_name(name: str, said: str, capsys) -> None:
+def test_what_is_no_setting_is_told_with_the_nearest_name(
+    name: str, said: str, capsys: Capture
+) -> None:
     assert main([name]) == 2
     assert capsys.readouterr() == ("", f"{said}\n")
 
