@@ -9,8 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ from ray.tune.search import Searcher
 
 from facesiam import cli
 from facesiam.config import Value
-from facesiam.errors import masked
 from facesiam.files import digest
 from facesiam.fingerprint import Key
 from facesiam.plugins import loading
@@ -31,7 +29,9 @@ from search.resources import sharing
 from search.resources.allocation import Allocation, Setup
 from search.runs.mirror import Mirror
 from search.runs.reuse import ReusableTrial
-from search.tuning import ray_watchdog
+from search.tracking.callback import Callback
+from search.tracking.dispatcher import CUT_PATIENCE
+from search.tuning import ray_folder, ray_watchdog
 from search.tuning.file_server import serve_files
 from search.tuning.live_table import LiveTable
 from search.tuning.ray_cluster import LOOK_SECONDS, machines
@@ -55,6 +55,7 @@ def run(
     reusable: Mapping[str, ReusableTrial] | None = None,
     mirror: Mirror | None = None,
     on_ray_death: Callable[[str], int] | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> SearchStop | None:
     """Run a search, or what is left of it, into the folder of its run.
 
@@ -67,6 +68,7 @@ def run(
         mirror: of a run that lies behind a URL.
         on_ray_death: called on another thread where Ray has died and this call hangs within it;
             takes the reason, and returns the exit code with which the process ends.
+        callbacks: are told what happens; a slow or a failing one changes nothing of the search.
 
     Returns:
         What cut the search short; None: it came to its end.
@@ -76,13 +78,18 @@ def run(
     """
     setup = shares.setup
     state = SearchState.replay(shares.space, setup.run)
-    recorder = Recorder(state, setup.run, table, shares, key, reusable, mirror)
+    recorder = Recorder(state, setup.run, table, shares, key, reusable, mirror, callbacks)
     recorder.start()
-    _make_private_folder(setup)
+    ray_folder.make(setup.run, setup.storage)
     if setup.address:
         stand_ready()
-    _fit(_tuner(recorder, shares, trainable or FaceTrial), recorder, on_ray_death or _show_death)
-    _remove_secrets(setup)
+    tuner = _tuner(recorder, shares, trainable or FaceTrial)
+    try:
+        _fit(tuner, recorder, on_ray_death or _show_death)
+    except BaseException as error:  # a fault of this program, or of Ray's
+        recorder.record.callbacks.close(type(error).__name__, CUT_PATIENCE)
+        raise
+    ray_folder.remove_secrets(setup.run, setup.storage)
     try:
         stop = recorder.close()
     except OSError as error:
@@ -110,30 +117,6 @@ def _fit(tuner: tune.Tuner, recorder: Recorder, on_ray_death: Callable[[str], in
             raise
         full = f"Ray's files: {os.strerror(errno.ENOSPC)}"
         recorder.stop = SearchStop(StopReason.FAILED, full)
-
-
-def _make_private_folder(setup: Setup) -> None:
-    """Make a folder for Ray's files that nobody else can enter.
-
-    The files hold the trials' configs, and so the URL of a run, with its key and secret if any.
-    """
-    folder = setup.run / "ray"
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o700)
-    _remove_secrets(setup)  # those of a session that was killed
-
-
-def _remove_secrets(setup: Setup) -> None:
-    """Remove Ray's copies of the trials' configs where they hold a secret.
-
-    Only Ray's restore reads them, which is not used here.
-    """
-    if setup.storage is None or masked(setup.storage) == setup.storage:
-        return
-    for pattern in ("experiment_state-*", "search_gen_state-*", "searcher-state-*", "tuner.pkl"):
-        for file in (setup.run / "ray").glob(f"session*/{pattern}"):
-            with suppress(OSError):
-                file.unlink()
 
 
 def _show_death(why: str) -> int:

@@ -19,17 +19,17 @@ from facesiam.config.trial import packing_of
 from facesiam.files import exists
 from facesiam.plugins import loading, registry
 from search.resources import validation
-from search.runs import layout
 from search.runs.reuse import ReusableTrial, RunRefused, reusable_trials
 from search.space import SearchSpace, contradictions, enqueue, load, shipped
 from search.space.constraints import check as check_space
 from search.space.run_options import RunOptions
-from search.tuning import run_folder, warm_start
+from search.tuning import option_checks, run_folder, warm_start
 from search.tuning.warm_start import WarmStartTrial
 
 if TYPE_CHECKING:
     from facesiam.data.dataset import FaceData
     from search.resources.allocation import Allocation, Setup
+    from search.tracking.callback import Callback
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,8 @@ class Search:
     with."""
     inactive: Sequence[str]
     """A sentence for each pruning rule that can stop no trial of the space."""
+    callbacks: Sequence[Callback] = ()
+    """Are told what happens."""
 
     @property
     def place(self) -> str:
@@ -70,7 +72,7 @@ def check(options: RunOptions) -> tuple[SearchSpace, Path, str | None]:
     if options.weights and not exists(Path(options.weights)):
         raise RunRefused(f"--weights {options.weights}: no such file or folder")
     if options.warm_start:
-        _check_warm_start(options, space, run)
+        option_checks.check_warm_start(options, space, run)
     return space, run, url
 
 
@@ -84,7 +86,7 @@ def resolve(options: RunOptions) -> SearchSpace:
     """
     own = loading.load_all(options.plugin)
     space = load(shipped.space_file(options.space), strict=True).override(options.set)
-    _check_place(options, space)
+    option_checks.check_place(options, space)
     changes: dict[str, object] = {"plugins": tuple(dict.fromkeys((*space.plugins, *own)))}
     if options.rows:
         if options.algorithm not in (None, "rows"):
@@ -117,18 +119,6 @@ def resolve(options: RunOptions) -> SearchSpace:
         if getattr(options, name) is not None and (why := contradictions.unused(changed, name)):
             raise RunRefused(f"--{name} {getattr(options, name)}: {why}")
     return check_space(changed.override(options.set) if options.ablate else changed.packed())
-
-
-def _check_place(options: RunOptions, space: SearchSpace) -> None:
-    """Refuse `data:` that lies beside the space file, and not where the command runs."""
-    given = Path(space.data or "drawn")
-    beside = Path(options.space).resolve().parent / given
-    if options.data or space.data == "drawn" or exists(given) or not exists(beside):
-        return
-    raise RunRefused(
-        f"{options.space}: data: {given}: a relative path begins in the folder where the command "
-        f"runs, where there is none; write {beside}"
-    )
 
 
 def prepare(options: RunOptions, space: SearchSpace, run: Path, url: str | None) -> Search:
@@ -266,7 +256,7 @@ def _setup(options: RunOptions, space: SearchSpace, run: Path, url: str | None) 
         dashboard=options.dashboard,
     )
     if options.dashboard:
-        _check_dashboard(options)
+        option_checks.check_dashboard(options)
     if options.address:
         allocation.check_address(options.address)
     else:
@@ -289,26 +279,3 @@ def _open_lists(
     if options.resume:
         run_folder.refuse_other_data(run, data.source, data.key)
     return data
-
-
-def _check_warm_start(options: RunOptions, space: SearchSpace, run: Path) -> None:
-    """Refuse a warm start that cannot be, before anything is prepared."""
-    if options.resume and not exists(run / layout.WARM_START):
-        raise RunRefused("--warm-start: this run began without one; leave it out, or start anew")
-    if space.algorithm != "tpe":
-        raise RunRefused(
-            f"--warm-start: algorithm {space.algorithm} does not learn from scores; tpe does"
-        )
-    for earlier in options.warm_start:
-        warm_start.check(earlier)
-
-
-def _check_dashboard(options: RunOptions) -> None:
-    if options.address:
-        raise RunRefused(
-            "--dashboard: a cluster's dashboard starts with its head, ray start --head"
-        )
-    from importlib.util import find_spec
-
-    if not find_spec("aiohttp_cors"):
-        raise RunRefused("--dashboard: its packages are missing; pip install 'ray[default]'")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from search.pruning.stop_decision import StopDecision
 from search.resources.allocation import Allocation
 from search.runs.mirror import Mirror
 from search.runs.reuse import ReusableTrial
+from search.tracking.callback import Callback
+from search.tracking.dispatcher import CUT_PATIENCE, PATIENCE
 from search.tuning import failures
 from search.tuning.live_table import LiveTable
 from search.tuning.ray_cluster import forget_results
@@ -54,6 +56,7 @@ class Recorder(tune.Callback):
         key: gives a trial's key; None: none has one.
         reusable: finished trials of earlier runs, by key, that are not run again.
         mirror: brings the run to where it lies; None: it lies in its folder.
+        callbacks: are told of what is noted.
     """
 
     def __init__(
@@ -65,11 +68,12 @@ class Recorder(tune.Callback):
         key: Key | None = None,
         reusable: Mapping[str, ReusableTrial] | None = None,
         mirror: Mirror | None = None,
+        callbacks: Sequence[Callback] = (),
     ) -> None:
         self.state, self.space = state, state.space
         self.run, self.table, self.shares = run, table, shares
         self.key, self.reusable, self.mirror = key, reusable or {}, mirror
-        self.record = RunRecord(state, run, table, mirror)
+        self.record = RunRecord(state, run, table, mirror, callbacks)
         self.retries = failures.Retries()
         self.stop: SearchStop | None = None
         """Why no trial starts any more; None: nothing keeps them."""
@@ -190,7 +194,10 @@ class Recorder(tune.Callback):
             self.record.sweep()  # what is swept is what the journal says is over
         left = self.state.running or self.state.interrupted or self.state.waiting
         ended = self.state.exhausted and not left and not self.journal_failed
-        return None if ended else self.stop or SearchStop(StopReason.INTERRUPTED)
+        stop = None if ended else self.stop or SearchStop(StopReason.INTERRUPTED)
+        due = stop is None or stop.reason is StopReason.TIME_UP
+        self.record.callbacks.close(stop and str(stop), PATIENCE if due else CUT_PATIENCE)
+        return stop
 
     def __getstate__(self) -> dict[str, Any]:
         # Ray pickles the callbacks for its own restore, which nothing here uses.
@@ -210,7 +217,7 @@ class Recorder(tune.Callback):
         """Take a trial from an earlier run; the rules judge it as if it ran now."""
         name, stop, scheduler = suggestion.trial, None, self.state.scheduler
         scheduler.begin(name, suggestion.settings)
-        self.table.started(name, int(suggestion.settings["epochs"]))
+        self.record.show_start(name)
         for row in reused.rows:
             metrics = {key: row.get(key, math.nan) for key in self.space.metrics()}
             last = metrics["epoch"] + 1 == suggestion.settings["epochs"]

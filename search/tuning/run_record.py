@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,8 @@ from facesiam.storage.folder import Folder, sweep
 from search.pruning.stop_decision import StopDecision
 from search.runs.journal_writer import Journal
 from search.runs.mirror import Mirror
+from search.tracking.callback import Callback, reason_of, recorded_trials
+from search.tracking.dispatcher import Dispatcher
 from search.tuning.live_table import LiveTable
 from search.tuning.search_state import INTERRUPTED, NO_STOP, SearchState
 from search.tuning.tensorboard import TensorBoard
@@ -29,15 +31,22 @@ class RunRecord:
         run: folder of the run.
         table: shows the search.
         mirror: brings the run to where it lies; None: it lies in its folder.
+        callbacks: are told of what is noted.
     """
 
     def __init__(
-        self, state: SearchState, run: Path, table: LiveTable, mirror: Mirror | None
+        self,
+        state: SearchState,
+        run: Path,
+        table: LiveTable,
+        mirror: Mirror | None,
+        callbacks: Sequence[Callback] = (),
     ) -> None:
         self.state, self.table, self.mirror = state, table, mirror
         self.storage = mirror.bucket if mirror else Folder(run)
         self.journal = Journal(run)
         self.events = TensorBoard(run / "tensorboard", table.say)
+        self.callbacks = Dispatcher(callbacks, table.say)
 
     def start(self) -> None:
         """Note what a killed driver had not noted, show what has ended, remove files left over."""
@@ -49,6 +58,9 @@ class RunRecord:
             waiting = {suggestion.trial for suggestion in self.state.waiting}
             self.storage.clear_halves(self.state.ended | waiting)
         self.sweep()
+        if self.callbacks.feeds:
+            run = self.journal.run
+            self.callbacks.tell("on_search_start", run, self.state.space, recorded_trials(run))
 
     def note(self, name: str, status: str, stop: StopDecision | None = None, **more: Any) -> None:
         """Note the status of a trial that runs.
@@ -77,7 +89,13 @@ class RunRecord:
     def started(self, name: str) -> None:
         """Note that a worker has begun with a trial."""
         self.note(name, "running")
-        self.table.started(name, int(self.state.running[name].settings["epochs"]))
+        self.show_start(name)
+
+    def show_start(self, name: str) -> None:
+        """Show that a trial begins: by a worker, or as one that is taken from an earlier run."""
+        settings = self.state.running[name].settings
+        self.table.started(name, int(settings["epochs"]))
+        self.callbacks.tell("on_trial_start", name, dict(settings))
 
     def epoch(self, name: str, metrics: Mapping[str, Any], result: Mapping[str, Any]) -> None:
         """Note an epoch.
@@ -89,12 +107,14 @@ class RunRecord:
         """
         scheduler = self.state.scheduler
         scheduler.add_epoch(name, metrics)
-        self.journal.epoch(name, {**metrics, **{key: result.get(key) for key in OF_PAIRS}})
+        noted = {**metrics, **{key: result.get(key) for key in OF_PAIRS}}
+        self.journal.epoch(name, noted)
         spared = scheduler.controls.get(name)
         if spared and spared.epoch == metrics["epoch"]:
             self.note(name, "running")
         self.events.epoch(name, metrics)
         self.table.epoch(name, metrics)
+        self.callbacks.tell("on_epoch", name, noted)
 
     def end(self, name: str, status: str, stop: StopDecision | None, **more: Any) -> None:
         """Note the end of a trial, and remove the files that nobody needs from then on.
@@ -111,23 +131,24 @@ class RunRecord:
         self.sweep()
         self.events.ended(name, settings, value, self.state.space.metric)
         spared = self.state.scheduler.controls.get(name)
-        shown = stop or spared
-        reason = shown and (f"{shown.rule}: " * (shown.rule != "error") + str(shown.reason))
-        if spared and not stop:
-            reason = f"ran on as control; {reason}"
+        shown = stop or spared or NO_STOP
+        reason = reason_of(shown.rule, shown.reason, spared is not None and not stop)
         self.table.ended(name, status, value, reason)
+        self.callbacks.tell("on_trial_end", name, status, reason)
 
     def interrupt(self, name: str) -> None:
         """Note that a trial is left to --resume."""
         # What the control group was spared from must outlive the interruption.
         self.note(name, "interrupted", self.state.scheduler.controls.get(name) or INTERRUPTED)
         self.state.interrupt(name)
+        self.callbacks.tell("on_trial_end", name, "interrupted", None)
 
     def again(self, name: str, why: str) -> None:
         """Have a trial tried again as the next one, and show why."""
         self.note(name, "pending")
         self.state.requeue(name)
         self.table.requeued(name, why)
+        self.callbacks.tell("on_trial_end", name, "pending", why)
 
     def sweep(self) -> None:
         """Remove the files of all trials that have ended, as a worker may have written since."""

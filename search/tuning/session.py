@@ -137,6 +137,7 @@ def _drive(session: Session, trainable: type[Any] | None) -> Outcome:
         reusable=search.reusable,
         mirror=session.mirror,
         on_ray_death=lambda why: _end_without_ray(session, why),
+        callbacks=search.callbacks,
     )
     manifest.end(run, stop is None)
     if read_trials(run):
