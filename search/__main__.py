@@ -6,6 +6,7 @@ nothing of the other commands is imported.
 
 from __future__ import annotations
 
+import argparse
 import runpy
 import sys
 
@@ -24,6 +25,10 @@ def main() -> int:
 
         print(f"siamsearch {version('siamsearch')}")
         return cli.DONE
+    if name:
+        from facesiam.config.settings import did_you_mean
+
+        _parser().error(f"{name}: not a command{did_you_mean(name, COMMANDS)}")
     _parser().print_help()
     return cli.WRONG_INPUT
 
@@ -40,15 +45,16 @@ def _program() -> str:
 
 
 def _parser() -> cli.Parser:
+    listed = "\n".join(f"  {name:<12}{does}" for name, (_, does) in COMMANDS.items())
     parser = cli.Parser(
         prog=_program(),
         description="Distributed hyperparameter search for Siamese face verification.",
-        epilog="Each command has a --help of its own.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=f"commands:\n{listed}\n\nEach command has a --help of its own.",
     )
     parser.add_argument("--version", action="store_true", help="show the version and exit")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for name, (_, does) in COMMANDS.items():
-        commands.add_parser(name, help=does)
+    # Not as argparse's sub-commands: it breaks the line after a name of ten letters.
+    parser.add_argument("command", metavar="COMMAND", nargs="?", help="one of those below")
     return parser
 
 

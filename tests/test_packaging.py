@@ -128,12 +128,18 @@ def test_each_command_is_called_as_it_was_typed() -> None:
     assert usages == [["siamsearch", name] for name in COMMANDS]
     listed = run(sys.executable, "-m", "search", "--help", cwd=ROOT)
     assert [
-        line.split()[0] for line in listed.split("COMMAND\n")[1].split("\n\n")[0].splitlines()
+        line.split()[0] for line in listed.split("commands:\n")[1].split("\n\n")[0].splitlines()
     ] == COMMANDS
     own = run(sys.executable, "-m", "search.space", "--help", cwd=ROOT)
     assert own.startswith("usage: python -m search.space ")
     one = run(sys.executable, "-m", "search", "space", "--help", cwd=ROOT)
     assert one.startswith("usage: python -m search space ")
+
+
+def test_a_command_that_is_none_is_told_with_the_nearest() -> None:
+    command = [sys.executable, "-m", "search", "reslts"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.stderr.endswith("error: reslts: not a command; did you mean results?\n")
 
 
 @pytest.mark.parametrize(

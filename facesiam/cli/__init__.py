@@ -10,6 +10,7 @@ import tempfile
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn, TextIO, cast
 
@@ -183,6 +184,10 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say how the command is used and what is wrong, and exit with 2."""
+        unknown = message.removeprefix("unrecognized arguments: ")
+        if unknown != message and unknown.startswith("--"):
+            near = get_close_matches(unknown.split()[0], self._option_string_actions, n=1)
+            message += f"; did you mean {near[0]}?" if near else ""
         super().error(shown(message))
 
     def _print_message(self, message: str, file: Any = None) -> None:

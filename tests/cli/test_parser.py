@@ -21,3 +21,20 @@ def test_a_variable_of_the_shell_that_is_not_set_is_no_text(
         parser.parse_args(given)
     named = "RUN" if not given[0] else given[1]
     assert capsys.readouterr().err.endswith(f"error: argument {named}: is empty\n")
+
+
+@pytest.mark.parametrize(
+    ("given", "near"),
+    [
+        (["--trails", "5"], "--trails 5; did you mean --trials?"),
+        (["--xyzzy"], "--xyzzy"),
+    ],
+)
+def test_an_option_that_is_none_is_told_with_the_nearest(
+    given: list[str], near: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parser = cli.Parser(prog="p")
+    parser.add_argument("--trials")
+    with pytest.raises(SystemExit, match="2"):
+        parser.parse_args(given)
+    assert capsys.readouterr().err.endswith(f"error: unrecognized arguments: {near}\n")
