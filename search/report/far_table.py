@@ -64,8 +64,8 @@ def operating_points(net: TestedNet) -> list[OperatingPoint]:
         few = ""
         if different < fewest_pairs(asked):
             few = (
-                f"FAR {100 * asked:g} % needs {fewest_pairs(asked):,} pairs of two people, and "
-                f"{net.name} has {different:,}"
+                f"FAR {100 * asked:g} % needs {fewest_pairs(asked):,} test pairs of two people, "
+                f"and there are {different:,}"
             )
         found.append(OperatingPoint(asked, threshold, *rates_at(judged, threshold), False, few))
     return found

@@ -19,6 +19,9 @@ from search.report.tested_nets import TestedNet
 POINTS = 1_000
 """Of a curve with more corners, this many of each of two spacings are drawn."""
 BINS = 40
+PAPER = {"yref": "paper"}
+DASHED = {"color": GREY, "width": 2, "dash": "dash"}
+ABOVE = {"yanchor": "bottom", "showarrow": False}
 
 Floats = NDArray[np.float64]
 
@@ -68,71 +71,21 @@ def score_histogram(net: TestedNet, at: Sequence[OperatingPoint], number: int = 
         number: of the chart in the page, from 1.
     """
     judged = net.judged
-    finite = judged.score[np.isfinite(judged.score)]
-    low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 0.0)
-    edges = np.linspace(low - (low == high), high + (low == high), BINS + 1)
-    centres = (edges[1:] + edges[:-1]) / 2
-    traces: list[dict[str, Any]] = []
-    for label, colour, words in ((0, TRAIN, "same person"), (1, VAL, "different people")):
-        score = judged.score[judged.label == label].clip(edges[0], edges[-1])
-        traces.append(
-            {
-                "type": "bar",
-                "x": centres.round(6).tolist(),
-                "y": np.histogram(score, edges)[0].tolist(),
-                "width": float(edges[1] - edges[0]),
-                "name": f"{words}, {len(score):,} pairs",
-                "marker": {"color": colour},
-                "opacity": 0.6,
-                "hovertemplate": "%{y} pairs about %{x:.2f}<extra></extra>",
-            }
-        )
-    marks = [{"x": 0.0, "text": "threshold of the accuracy: 0"}]
-    marks += [
-        {"x": one.threshold, "text": f"FAR {100 * one.asked:g} %: {one.threshold:.3f}"}
-        for one in at
-        if edges[0] <= one.threshold <= edges[-1]
-    ]
-    traces.append(
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "x": [mark["x"] for mark in marks],
-            "y": [0] * len(marks),
-            "text": [mark["text"] for mark in marks],
-            "name": "thresholds",
-            "marker": {"symbol": "triangle-up", "size": 11, "color": GREY},
-            "hovertemplate": "%{text}<extra></extra>",
-        }
-    )
+    edges = _edges(judged.score)
     layout = {
         "barmode": "overlay",
         "height": 400,
         "xaxis": {"title": {"text": "score: log-odds of “same person”"}},
         "yaxis": {"title": {"text": "test pairs"}},
         "legend": {"orientation": "h", "y": -0.25},
-        "shapes": [
-            {
-                "type": "line",
-                "x0": 0,
-                "x1": 0,
-                "y0": 0,
-                "y1": 1,
-                "yref": "paper",
-                "line": {"color": GREY, "width": 2, "dash": "dash"},
-            }
-        ],
-        "annotations": [
-            {
-                "x": 0,
-                "y": 1,
-                "yref": "paper",
-                "yanchor": "bottom",
-                "text": "threshold",
-                "showarrow": False,
-            }
-        ],
+        "shapes": [{"type": "line", "x0": 0, "x1": 0, "y0": 0, "y1": 1, **PAPER, "line": DASHED}],
+        "annotations": [{"x": 0, "y": 1, **PAPER, "text": "threshold", **ABOVE}],
     }
+    traces = [
+        _bars(judged.score[judged.label == 0], edges, "same person", TRAIN),
+        _bars(judged.score[judged.label == 1], edges, "different people", VAL),
+        _thresholds(at, edges),
+    ]
     return Chart(
         f"scores-{number}",
         f"Scores of the test pairs of {net.name}",
@@ -140,6 +93,47 @@ def score_histogram(net: TestedNet, at: Sequence[OperatingPoint], number: int = 
         "Right of the threshold a pair is taken for the same person. Triangles are the thresholds "
         "of the table of false-accept rates.",
     )
+
+
+def _edges(score: Floats) -> Floats:
+    """Return the edges of the bins, (BINS + 1,), from the lowest to the highest finite score."""
+    finite = score[np.isfinite(score)]
+    low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 0.0)
+    return np.linspace(low - (low == high), high + (low == high), BINS + 1)
+
+
+def _bars(score: Floats, edges: Floats, words: str, colour: str) -> dict[str, Any]:
+    """Return the histogram of the scores of one kind of pairs; infinite ones are in an end bin."""
+    return {
+        "type": "bar",
+        "x": ((edges[1:] + edges[:-1]) / 2).round(6).tolist(),
+        "y": np.histogram(score.clip(edges[0], edges[-1]), edges)[0].tolist(),
+        "width": float(edges[1] - edges[0]),
+        "name": f"{words}, {len(score):,} pairs",
+        "marker": {"color": colour},
+        "opacity": 0.6,
+        "hovertemplate": "%{y} pairs about %{x:.2f}<extra></extra>",
+    }
+
+
+def _thresholds(at: Sequence[OperatingPoint], edges: Floats) -> dict[str, Any]:
+    """Return the marks of a net's thresholds, on the axis."""
+    marks = [(0.0, "threshold of the accuracy: 0")]
+    marks += [
+        (one.threshold, f"FAR {100 * one.asked:g} %: {one.threshold:.3f}")
+        for one in at
+        if edges[0] <= one.threshold <= edges[-1]
+    ]
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [threshold for threshold, _ in marks],
+        "y": [0] * len(marks),
+        "text": [text for _, text in marks],
+        "name": "thresholds",
+        "marker": {"symbol": "triangle-up", "size": 11, "color": GREY},
+        "hovertemplate": "%{text}<extra></extra>",
+    }
 
 
 def thinned(false: Floats, true: Floats) -> tuple[Floats, Floats]:

@@ -136,7 +136,7 @@ def test_thresholds_are_those_of_validation_where_far_was_asked(run: Path) -> No
         got = (odds[label == 0] > float(row[2])).mean()
         assert row[4].startswith(f"{100 * got:.2f} [") and got <= most
     assert f"search.retrain {run} --ensemble 1 --far 0.1,0.01,0.001`" in table.note
-    assert "FAR 0.1 % needs 1,000 pairs of two people, and ensemble-1 has 406" in table.note
+    assert "FAR 0.1 % needs 1,000 test pairs of two people, and there are 406" in table.note
 
 
 def test_the_worst_pairs_are_those_that_were_planted(run: Path) -> None:
