@@ -24,7 +24,7 @@ from facesiam.config.settings import positive, random_seed
 from facesiam.data import input_images
 from facesiam.data.dataset import Pairs
 from facesiam.data.preparation import prepare_known
-from facesiam.errors import DataError, WeightsError, reason
+from facesiam.errors import DataError, reason
 from facesiam.plugins import loading
 
 if TYPE_CHECKING:
@@ -76,14 +76,10 @@ def _main(options: argparse.Namespace) -> int:
     out, kind = Path(options.out), _picture_kind(options.out)
     loading.load_all(options.plugin)
     from facesiam.nets.checkpoint import load_model  # torch takes seconds to import
-    from facesiam.nets.weight_files import not_finite
+    from facesiam.nets.weight_files import check_finite
 
     net, config, info = load_model(options.weights)
-    if name := not_finite(net.state_dict()):
-        raise WeightsError(
-            f"{options.weights}: {name} holds NaN or infinity, as of a trial that "
-            "diverged; such a net predicts nothing"
-        )
+    check_finite(options.weights, net.state_dict())
     if options.images:
         pair = predict_files(net, config, *map(Path, options.images))
         title, rows = "", [[pair]]

@@ -118,8 +118,10 @@ class BinSource:
         """Whether the two images of each pair are of one person."""
         encoded = [_image(path, at, image) for at, image in enumerate(images)]
         digits = len(str(len(encoded) // 2))
-        self.images = [f"{at // 2 + 1:0{digits}}-{'right' if at % 2 else 'left'}"
-                       for at in range(len(encoded))]  # fmt: skip
+        self.images = [
+            f"{at // 2 + 1:0{digits}}-{'right' if at % 2 else 'left'}"
+            for at in range(len(encoded))
+        ]
         """Path of each image in the source, in order."""
         ends = [zlib.crc32(image) for image in encoded]
         said = "".join(

@@ -89,6 +89,7 @@ def gathered(
                 continue
 
     def gather() -> None:
+        """Read the batches in the thread's own time, until their end or that of the reader."""
         try:
             for number, (item, indices) in enumerate(batches):
                 if left.is_set():

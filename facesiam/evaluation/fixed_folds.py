@@ -24,10 +24,9 @@ from facesiam.evaluation.ten_fold import spread
 from facesiam.evaluation.thresholds import threshold_at
 from facesiam.nets.siamese import SiameseNet
 
-UNKNOWN_PEOPLE = (
-    "whether people of these pairs were in the net's training data is not known: nothing here "
-    "names them"
-)
+UNKNOWN = "whether people of these pairs were in the net's training data is not known: "
+UNNAMED = f"{UNKNOWN}nothing here names them"
+NAMED = f"{UNKNOWN}compare their names with those of that data"
 
 
 def fixed_folds(
@@ -73,11 +72,8 @@ def fixed_folds(
         "folds": folds,
         "pairs": len(pairs.label),
         "data": data.key,
-        "notes": [UNKNOWN_PEOPLE] if data.format == "bin" else [
-            "whether people of these pairs were in the net's training data is not known: compare "
-            "their names with those of that data"
-        ],
-    }  # fmt: skip
+        "notes": [UNNAMED if data.format == "bin" else NAMED],
+    }
 
 
 def _listed(data: FaceData) -> tuple[Pairs, NDArray[np.int64]]:

@@ -18,7 +18,7 @@ from facesiam.config import TrialConfig
 from facesiam.errors import FileError, WeightsError
 from facesiam.nets.checkpoint import load_model, model_of
 from facesiam.nets.siamese import SiameseNet
-from facesiam.nets.weight_files import not_finite, read_weights
+from facesiam.nets.weight_files import check_finite, read_weights
 from facesiam.objective import Objective
 
 EMBEDDER, VERDICT, MODEL = "embedder.onnx", "verdict.onnx", "model.safetensors"
@@ -63,11 +63,7 @@ def load(place: str | Path) -> Stored:
         thresholds = _thresholds(path / THRESHOLDS) if exported else _tested(path, net)
     except FileError as error:
         raise WeightsError(str(error)) from None
-    if name := not_finite(net.state_dict()):
-        raise WeightsError(
-            f"{path}: {name} holds NaN or infinity, as of a trial that diverged; such a net "
-            "predicts nothing"
-        )
+    check_finite(path, net.state_dict())
     return Stored(path, net, config, info, thresholds)
 
 

@@ -127,6 +127,7 @@ def largest_difference(
     options.log_severity_level = 3
 
     def run(name: str, *given: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """Return the outputs of one of the files, in the order of NAMES."""
         session = onnxruntime.InferenceSession(
             folder / name, options, providers=["CPUExecutionProvider"]
         )

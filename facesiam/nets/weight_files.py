@@ -209,6 +209,23 @@ def _values(file: BinaryIO, length: int, dtype: torch.dtype) -> Tensor:
     return torch.frombuffer(bytearray(file.read(length)), dtype=dtype)
 
 
+def check_finite(path: str | Path, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse the weights of a trained net that predicts nothing.
+
+    Args:
+        path: of the weights, for the error.
+        tensors: the weights.
+
+    Raises:
+        WeightsError: one holds NaN or infinity.
+    """
+    if name := not_finite(tensors):
+        raise WeightsError(
+            f"{path}: {name} holds NaN or infinity, as of a trial that diverged; such a net "
+            "predicts nothing"
+        )
+
+
 def not_finite(tensors: Mapping[str, Tensor]) -> str:
     """Return the name of the first tensor that holds NaN or infinity, or ''."""
     return next(

@@ -76,6 +76,7 @@ def register(kind: Kind, name: str, **more: Any) -> Callable[[Made], Made]:
     """Return a decorator that registers a part, and leaves what it decorates as it is."""
 
     def registered(made: Made) -> Made:
+        """Note the part where a plugin is being run, and return what was decorated."""
         if _running is not None:  # else a program of the user's own imports the file
             caller = sys._getframe(1)
             _check_name(kind, name, _running)
