@@ -13,7 +13,7 @@ from facesiam.config.settings import number, positive, random_seed
 from facesiam.config.trial import DataFormat
 from facesiam.errors import masked
 from facesiam.plugins import loading
-from search.space.file_models import ALGORITHMS
+from search.space.algorithms import ALGORITHMS, OTHER_WORDS
 from search.space.run_options import RESULTS, RunOptions
 
 
@@ -57,9 +57,14 @@ def parser() -> argparse.ArgumentParser:
     loading.add_option(parser)
     parser.add_argument("--name", help="name of the run and its folder (that of the space file)")
     parser.add_argument("--out", default=RESULTS, help="folder or URL of the runs (ray_results)")
-    parser.add_argument("--algorithm", choices=ALGORITHMS, help="instead of the space file's")
+    parser.add_argument(
+        "--algorithm",
+        type=lambda word: OTHER_WORDS.get(word, word),
+        choices=ALGORITHMS,
+        help="instead of the space file's",
+    )
     parser.add_argument("--rows", help="run only these of the space's rows, such as A,B")
-    parser.add_argument("--trials", type=positive, help="number of trials, for random and tpe")
+    parser.add_argument("--trials", type=positive, help="number of trials, where they are chosen")
     parser.add_argument(
         "--minutes", type=_amount, help="stop after so many minutes; --resume goes on for as many"
     )

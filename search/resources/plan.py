@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from search.pruning.inactive_rules import cannot_act
 from search.resources import cost, sharing, validation
 from search.resources.allocation import Allocation, Setup, this_machine
-from search.space import SearchSpace, enqueue
+from search.resources.choosing import drawn_apart, first_tried, who_chooses
+from search.space import SearchSpace
+from search.space.algorithms import TITLES
 from search.space.prune import UNCERTAIN
 from search.space.run_options import RunOptions
 
@@ -37,31 +39,18 @@ def describe(space: SearchSpace, out: Path, options: RunOptions) -> str:
         f"distinct configurations: {'infinitely many' if size is None else size}",
         f"algorithm: {space.algorithm}, trials: {trials}",
     ]
-    text += [line for line in [first_tried(space)] if line]
+    text += [line for line in (first_tried(space), drawn_apart(space)) if line]
     text += [f"rule {line}" for line in inactive]
     data = _open_data(options.data or space.data, options.format or space.format)
     drawn = (options.data or space.data) == "drawn"
     samples = cost.samples_of(space, data, drawn)
     resources, at_once = _resources(space, options, samples)
     text += resources
-    if space.algorithm == "tpe":
+    if space.algorithm in TITLES:
         text.append(who_chooses(space, at_once)[0])
     text += _data_lines(space, options.data or space.data, data)
     text += _weights(space, options.weights)
     return "\n".join([*text, cost.estimate(space, out, count or size, samples)])
-
-
-def first_tried(space: SearchSpace) -> str | None:
-    """Say how many trials `enqueue:` makes; None where there are none."""
-    given = len(space.enqueue) if space.uses("enqueue") else 0
-    if not given:
-        return None
-    count = space.count()
-    run = given if count is None else min(given, count)
-    of = f" of {given}" * (run < given)
-    text = f"enqueued: {run}{of} configuration{'s' * (given != 1)} tried first"
-    partial = sum(enqueue.narrowed(space, one).size() != 1 for one in space.enqueue[:run])
-    return text + f"; what {partial} of them leave open is drawn" * bool(partial)
 
 
 def _open_data(given: str | None, format: str | None) -> FaceData | None:
@@ -114,36 +103,6 @@ def _weights(space: SearchSpace, given: str | None) -> list[str]:
     if missing:
         here.append(f"not here, so the start has to download them: {', '.join(missing)}")
     return [f"pretrained weights: {'; '.join(here)}"]
-
-
-def who_chooses(space: SearchSpace, at_once: int | None, known: int = 0) -> tuple[str, int]:
-    """Say how many trials are drawn at random and how many TPE chooses.
-
-    Args:
-        space: a search by TPE.
-        at_once: how many trials run at once; None: not known.
-        known: trials of earlier runs that it begins with.
-
-    Returns:
-        A sentence, and the number of trials that TPE chooses.
-    """
-    given = min(len(space.enqueue), space.count() or 0)
-    count, startup = (space.count() or 0) - given, max(0, space.startup() - known - given)
-    unscored = 0 if known else max(0, (at_once or 1) - given)  # that start before any has a score
-    drawn = min(count, max(startup, unscored))
-    after = f" after {given} enqueued" if given else ""
-    why = f", as {at_once} start before any has a score" if unscored > startup and at_once else ""
-    if drawn == count:
-        how = f"all {count} are drawn at random{after}{why}" if count else "all are enqueued"
-        return f"TPE chooses no trial: {how}; with more trials, or fewer at once, it would", 0
-    first = f"the first {drawn} of {count} trials{after} are drawn at random{why}"
-    if at_once is None and not known:
-        first += ", and all that start before any has a score"
-    text = f"{first}; TPE chooses the other {count - drawn}"
-    text = text if drawn else f"TPE chooses every trial{after}"
-    if count + given == space.size():
-        text += ", in which order: every configuration is run"
-    return text, count - drawn
 
 
 def _resources(

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from facesiam.config import Value
 from facesiam.config.constraints import CONSTRAINTS, Constraint
 from search.space import enqueue
+from search.space.algorithms import chosen_apart
 from search.space.combinations import (
     Search,
     TooMany,
@@ -48,7 +49,7 @@ def problems(space: SearchSpace) -> list[Finding]:
         for name in ("algorithm", "trials", "minutes", "seed", "metric", "mode")
         if (problem := options[name].problem(getattr(space, name)))
     ]
-    searches = (_grid, _asha, _combinations, enqueue.problems)
+    searches = (_grid, _sampler, _asha, _combinations, enqueue.problems)
     parts = (_rows,) if space.algorithm == "rows" else searches
     try:
         return found + [finding for part in parts for finding in part(space)]
@@ -93,6 +94,15 @@ def _grid(space: SearchSpace) -> list[Finding]:
         text = f"a grid of {_short(size)} trials; at most {most:,} are run: list fewer values, or "
         found.append(Finding(("algorithm",), text + "take random or tpe, with trials:"))
     return found
+
+
+def _sampler(space: SearchSpace) -> list[Finding]:
+    searched = [name for name, domain in space.search.items() if domain.count() != 1]
+    if not searched or searched != chosen_apart(space.algorithm, space.search):
+        return []
+    kind = "a range without a condition" if space.algorithm == "cmaes" else "without a condition"
+    text = f"{space.algorithm} could choose nothing, as no searched setting is {kind}; take tpe"
+    return [Finding(("algorithm",), text)]
 
 
 def _short(number: int) -> str:

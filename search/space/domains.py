@@ -64,6 +64,10 @@ class Choice:
         """Draw a value, each as likely as the next."""
         return rng.choice(self.choices)
 
+    def at(self, share: float) -> Value:
+        """Return the value at a share of the way through the choices, from 0 to below 1."""
+        return self.choices[int(share * len(self.choices))]
+
     def suggest(self, name: str, trial: TrialLike) -> Value:
         """Ask ``trial`` for a value; a single choice is nothing to ask for."""
         if len(self.choices) == 1:
@@ -123,14 +127,21 @@ class Range:
     def sample(self, rng: random.Random) -> Value:
         """Draw a value, uniformly, or uniformly in its logarithm where ``log`` is set."""
         count = self.count()
+        if not self.log and count is not None:
+            return self._value(rng.randrange(count))
+        return self.at(rng.random())
+
+    def at(self, share: float) -> Value:
+        """Return the value at a share of the way through the range, from 0 to below 1."""
+        count = self.count()
         if not self.log and count is None:
-            return rng.uniform(self.low, self.high)
+            return self.low + (self.high - self.low) * share
         if not self.log:
-            return self._value(rng.randrange(count or 1))
+            return self._value(int(share * (count or 1)))
         # Half a unit more on each side, so that rounding leaves the end values their share.
         margin = 0.5 if self.whole else 0.0
         low, high = math.log(self.low - margin), math.log(self.high + margin)
-        value = math.exp(rng.uniform(low, high))
+        value = math.exp(low + (high - low) * share)
         return min(max(round(value) if self.whole else value, self.low), self.high)
 
     def suggest(self, name: str, trial: TrialLike) -> Value:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import partial
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -22,6 +22,7 @@ from facesiam.config.settings import Setting
 from facesiam.config.trial import DataFormat
 from facesiam.plugins.registry import Plugin
 from search.space import domains
+from search.space.algorithms import Algorithm
 from search.space.domain_format import Choices, Span, domain
 from search.space.domains import Domain
 from search.space.errors import Place, label
@@ -29,8 +30,6 @@ from search.space.fields import Empty, Part, by_setting, filled, given, key, rea
 from search.space.prune import RULE_OPTIONS, SWITCH, Prune, pruning, switch
 from search.space.resource_models import Amounts, Resources
 
-Algorithm = Literal["tpe", "random", "grid", "rows"]
-ALGORITHMS: tuple[str, ...] = get_args(Algorithm)
 SAMPLER = 2
 """Raised whenever `tpe` suggests otherwise than before for the same trials; 1: Optuna's own order,
 ten trials of start-up."""
@@ -156,10 +155,11 @@ class SpaceFile(Part):
     ] = key([])
     """Files that register nets, losses and metrics of your own, from the space file's folder."""
     algorithm: Algorithm = key("tpe")
-    """How trials are chosen: tpe (Optuna), random, grid (every combination), rows (the rows
-    below); without it tpe, or rows or grid where nothing is searched."""
+    """How trials are chosen: tpe, gp (Gaussian process), cmaes or nsga2 by scores; random;
+    quasi-random (evenly spread); grid (every combination); rows (the rows below); without it tpe,
+    or rows or grid where nothing is searched."""
     trials: int = key(20, low=1, high=100_000)
-    """Number of trials, for tpe and random."""
+    """Number of trials, but of a grid and of rows, which run all they have."""
     minutes: float = key(0.0, low=0, high=1e6)
     """How long the search may take: then no trial starts, those that run save their state within
     their step, and what there is is ranked; --resume goes on, for as long again; 0: no limit."""

@@ -14,7 +14,7 @@ from facesiam.config.settings import did_you_mean
 from facesiam.config.trial import recorded
 from facesiam.objective import Objective
 from facesiam.plugins.registry import Plugin
-from search.space import combinations, overrides
+from search.space import algorithms, combinations, overrides
 from search.space.domains import Choice, Domain, Resources, Row, TrialLike, active
 from search.space.errors import SpaceError
 from search.space.prune import UNCERTAIN, pruning
@@ -37,7 +37,7 @@ class SearchSpace:
     """Configurations to try first, each some of the searched settings; the rest is drawn."""
     algorithm: str = "tpe"
     trials: int = 20
-    """For random and tpe; grid and rows run all they have."""
+    """For samplers; grid and rows run all they have."""
     minutes: float = 0.0
     """After which the search halts; 0: never."""
     seed: int = 0
@@ -86,13 +86,9 @@ class SearchSpace:
         return self.trials if size is None else min(self.trials, size)
 
     def startup(self) -> int:
-        """Return how many trials are drawn at random before TPE chooses one.
-
-        Two for each setting that is searched, at most ten (Optuna's number), and never more than
-        a third of the trials: a search that is over before TPE begins would be random search.
-        """
+        """Return how many trials are drawn at random before the sampler chooses one."""
         searched = sum(domain.count() != 1 for domain in self.search.values())
-        return max(1, min(10, 2 * searched, (self.count() or 0) // 3))
+        return algorithms.startup(self.algorithm, searched, self.count() or 0)
 
     def grid(self) -> Iterator[dict[str, Value]]:
         """Yield every distinct configuration; continuous ranges have none to yield."""

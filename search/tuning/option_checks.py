@@ -9,6 +9,7 @@ from facesiam.files import exists
 from search.runs import layout
 from search.runs.reuse import RunRefused
 from search.space import SearchSpace
+from search.space.algorithms import LEARNS_FROM_EARLIER
 from search.space.run_options import RunOptions
 from search.tuning import warm_start
 
@@ -29,9 +30,11 @@ def check_warm_start(options: RunOptions, space: SearchSpace, run: Path) -> None
     """Refuse a warm start that cannot be, before anything is prepared."""
     if options.resume and not exists(run / layout.WARM_START):
         raise RunRefused("--warm-start: this run began without one; leave it out, or start anew")
-    if space.algorithm != "tpe":
+    if space.algorithm not in LEARNS_FROM_EARLIER:
+        learn = " and ".join(LEARNS_FROM_EARLIER)
         raise RunRefused(
-            f"--warm-start: algorithm {space.algorithm} does not learn from scores; tpe does"
+            f"--warm-start: algorithm {space.algorithm} cannot begin with the scores of another "
+            f"run; {learn} can"
         )
     for earlier in options.warm_start:
         warm_start.check(earlier)

@@ -21,6 +21,7 @@ from facesiam.plugins import loading, registry
 from search.resources import validation
 from search.runs.reuse import ReusableTrial, RunRefused, reusable_trials
 from search.space import SearchSpace, contradictions, enqueue, load, shipped
+from search.space.algorithms import TITLES
 from search.space.constraints import check as check_space
 from search.space.run_options import RunOptions
 from search.tuning import option_checks, run_folder, warm_start
@@ -218,22 +219,22 @@ def allocate(search: Search, say: Callable[[str], None]) -> Allocation:
 
 
 def sampler_note(search: Search, concurrent: int) -> str | None:
-    """Return a line where `algorithm: tpe` means less than it says; None where it does not.
+    """Return lines where a sampler's name means less than it says; None where it does not.
 
     Args:
         search: the search, whose session stands in the manifest.
         concurrent: how many trials run at once.
     """
-    from search.resources.plan import who_chooses
+    from search.resources.choosing import drawn_apart, who_chooses
     from search.runs import manifest
 
-    run = search.setup.run
-    if search.space.algorithm != "tpe":
+    run, space = search.setup.run, search.space
+    if space.algorithm not in TITLES:
         return None
     if not search.options.resume:
-        text, chosen = who_chooses(search.space, concurrent, len(warm_start.read(run)))
-        return None if chosen else text
-    if manifest.sampler_changed(run):
+        text, chosen = who_chooses(space, concurrent, len(warm_start.read(run)))
+        return drawn_apart(space) if chosen else text
+    if space.algorithm == "tpe" and manifest.sampler_changed(run):
         return (
             "TPE has changed since the last session of this run: from now on it chooses other "
             "trials than it would have chosen then"

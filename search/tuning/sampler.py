@@ -1,4 +1,4 @@
-"""The sampler: chooses the settings of each trial by grid, at random, by TPE or from rows.
+"""The sampler: chooses the settings of each trial by grid, at random, by scores or from rows.
 
 A suggestion depends only on the space, the seed, its own number, the trials that have ended and
 the epochs of those that run, all of which the journal has; random numbers are seeded anew for each
@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from facesiam.config import Value
 from search.space import SearchSpace, enqueue
 from search.space.combinations import base
+from search.tuning.choosers import Chooser, chooser_of
 from search.tuning.configuration_pool import DRAWS, ConfigurationPool, key_of
-from search.tuning.tpe import Points, Tpe
+from search.tuning.tpe import Tpe
 from search.tuning.trial_ranking import Progress, TrialEnd
 from search.tuning.warm_start import WarmStartTrial
 
@@ -38,21 +39,19 @@ class Sampler:
 
     Args:
         space: what is searched.
-        prior: trials of earlier runs that TPE begins with.
+        prior: trials of earlier runs that a sampler begins with which learns from scores.
     """
 
     def __init__(self, space: SearchSpace, prior: Iterable[WarmStartTrial] = ()) -> None:
         self.space = space
         self.handed_out = 0
         self.pool = ConfigurationPool(space)
-        self.tpe = Tpe(space) if space.algorithm == "tpe" else None
+        self.chooser = chooser_of(space)
         self._startup = space.startup()
         self._running: Mapping[str, Progress] = {}
         self._queue = list(space.enqueue) if space.uses("enqueue") else []
         """Configurations to try first that no trial was made from."""
         self._rows: set[str] = set()
-        self._points: Points | None = None
-        """Every configuration of the space, where it is listed."""
         self._listed = self._list()
         for number, known in enumerate(prior):
             self._enter(f"known {number}", known)
@@ -81,26 +80,33 @@ class Sampler:
             made = (given for given in self._queue if given.items() <= settings.items())
             if (given := next(made, None)) is not None:
                 self._queue.remove(given)
+        elif (chooser := self._chooses()) and chooser.keeps_state:
+            chooser.suggest(self._rng(0).getrandbits(31))  # what follows rests on it
         self._note(trial, base(settings))  # older runs lack settings that came since
 
     def tell(self, trial: str, end: TrialEnd) -> None:
-        """Report how a trial ended; ``trial_ranking.py`` says what TPE makes of it."""
-        if self.tpe is not None:
-            self.tpe.tell(trial, end)
+        """Report how a trial ended; ``trial_ranking.py`` says what is made of it."""
+        if self.chooser is not None:
+            self.chooser.tell(trial, end)
+
+    @property
+    def tpe(self) -> Tpe | None:
+        """TPE, where it chooses the trials."""
+        return self.chooser if isinstance(self.chooser, Tpe) else None
 
     def _note(self, trial: str, settings: Mapping[str, Value]) -> None:
         self.handed_out += 1
         self.pool.take(settings)
-        if self.tpe is not None:
-            self.tpe.enter(trial, settings)
+        if self.chooser is not None:
+            self.chooser.enter(trial, settings)
 
     def _enter(self, name: str, known: WarmStartTrial) -> None:
-        """Enter a trial of an earlier run in TPE's study; it may be suggested all the same."""
-        if self.tpe is not None:
-            self.tpe.enter(name, known.settings)
+        """Enter a trial of an earlier run; it may be suggested all the same."""
+        if self.chooser is not None:
+            self.chooser.enter(name, known.settings)
             progress = Progress(tuple(known.scores), known.planned, known.learned, known.schedule)
             end = TrialEnd(known.value, known.step, known.status, known.rule, progress)
-            self.tpe.tell(name, end)
+            self.chooser.tell(name, end)
 
     def _list(self) -> Iterator[Suggestion] | None:
         """Yield what is left of rows or of a grid; None for the other algorithms."""
@@ -146,15 +152,16 @@ class Sampler:
     def _rng(self, attempt: int | str) -> random.Random:
         return random.Random(f"{self.space.seed}/{self.handed_out}/{attempt}")
 
-    def _chooses(self) -> Tpe | None:
-        """Return TPE where it chooses the next trial; None where that is drawn at random."""
-        ready = self.tpe is not None and self.tpe.ready(self._startup, self._running)
-        return self.tpe if ready else None
+    def _chooses(self) -> Chooser | None:
+        """Return what chooses the next trial by scores; None where that is drawn at random."""
+        chooser = self.chooser
+        ready = chooser is not None and chooser.ready(self._startup, self._running)
+        return chooser if ready else None
 
     def _draw(self) -> Suggestion | None:
         name = self._name()
-        if tpe := self._chooses():
-            settings = tpe.suggest(self._rng(0).getrandbits(31))
+        if chooser := self._chooses():
+            settings = chooser.suggest(self._rng(0).getrandbits(31))
             if self.pool.new(settings):
                 return Suggestion(name, settings)
             return self._untried(name)
@@ -165,21 +172,9 @@ class Sampler:
         return self._untried(name)
 
     def _untried(self, name: str) -> Suggestion | None:
-        """Return the untried configuration that TPE ranks best; without TPE any of them."""
+        """Return the untried configuration that is chosen by scores; without them any of them."""
         settings = None
-        if tpe := self._chooses():
-            settings = self._best(tpe)
+        if chooser := self._chooses():
+            settings = chooser.untried(self.pool, self._rng("draws").getrandbits(31))
         settings = settings or self.pool.draw(self._rng("untried"))
         return Suggestion(name, settings) if settings else None
-
-    def _best(self, tpe: Tpe) -> dict[str, Value] | None:
-        pool = self.pool
-        if not pool.few():
-            draws = tpe.draws(self._rng("draws").getrandbits(31))
-            return next((settings for settings in draws if pool.new(settings)), None)
-        left = pool.left()
-        if self._points is None:
-            self._points = tpe.points(pool.names, pool.listed())
-        if not left.size:
-            return None
-        return pool.settings(int(left[int(tpe.rank(self._points[left]).argmax())]))

@@ -20,19 +20,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
 from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator, _ParzenEstimatorParameters
 from optuna.samplers._tpe.sampler import default_gamma, default_weights
 
 from facesiam.config import Value
 from search.space import SearchSpace
 from search.space.domains import Domain, active
+from search.tuning.configuration_pool import ConfigurationPool
 from search.tuning.density import log_density
+from search.tuning.distributions import distributions, settings_of
 from search.tuning.trial_ranking import Progress, TrialEnd, TrialRanking
 
 CANDIDATES = 24
@@ -59,11 +55,13 @@ class Tpe:
         space: what is searched.
     """
 
+    keeps_state = False
+
     def __init__(self, space: SearchSpace) -> None:
         self.space, self.ranking = space, TrialRanking(space.objective)
         ordered = [(name, domain) for name, domain in space.ordered() if domain.count() != 1]
         self.domains: dict[str, Domain] = dict(ordered)
-        self.shapes = {name: _shape(domain) for name, domain in ordered}
+        self.shapes = distributions(space)
         self.columns = {name: column for column, name in enumerate(self.domains)}
         self.parts = [sorted(name for name, domain in ordered if not domain.when)]
         self.parts += [[name] for name, domain in ordered if domain.when]
@@ -75,6 +73,8 @@ class Tpe:
         self._forgotten: set[int] = set()
         """Rows of trials that failed before they had a score."""
         self._running: dict[int, Progress] = {}
+        self._listed: Points | None = None
+        """Every configuration of the space, where it is listed."""
 
     def enter(self, trial: str, settings: Mapping[str, Value]) -> None:
         """Enter a trial that runs."""
@@ -135,6 +135,18 @@ class Tpe:
                 known |= {name: float(values[best]) for name, values in drawn.items()}
                 settings = self._settings(known)
         return settings
+
+    def untried(self, pool: ConfigurationPool, seed: int) -> dict[str, Value] | None:
+        """Return the untried configuration that is ranked best; None where none is found."""
+        if not pool.few():
+            draws = self.draws(seed)
+            return next((settings for settings in draws if pool.new(settings)), None)
+        left = pool.left()
+        if self._listed is None:
+            self._listed = self.points(pool.names, pool.listed())
+        if not left.size:
+            return None
+        return pool.settings(int(left[int(self.rank(self._listed[left]).argmax())]))
 
     def draws(self, seed: int) -> list[dict[str, Value]]:
         """Return distinct draws from l, the best first."""
@@ -197,64 +209,9 @@ class Tpe:
         return self._settings({})
 
     def _settings(self, values: Mapping[str, float]) -> dict[str, Value]:
-        """Return the settings with these values, as Optuna counts them, where active."""
-        return self.space.suggest(_Given(values))
+        return settings_of(self.space, values)
 
 
 def _log_pdf(estimator: _ParzenEstimator, points: Points) -> Points:
     names = estimator._search_space
     return estimator.log_pdf({name: points[:, column] for column, name in enumerate(names)})
-
-
-class _Shape:
-    """A stand-in for Optuna's trial that notes how a setting would be drawn."""
-
-    shape: BaseDistribution
-
-    def suggest_float(
-        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
-    ) -> float:
-        """Note a range of numbers."""
-        self.shape = FloatDistribution(low, high, log, step)
-        return low
-
-    def suggest_int(
-        self, name: str, low: int, high: int, *, step: int = 1, log: bool = False
-    ) -> int:
-        """Note a range of whole numbers."""
-        self.shape = IntDistribution(low, high, log, step)
-        return low
-
-    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        """Note choices."""
-        self.shape = CategoricalDistribution(choices)
-        return choices[0]
-
-
-class _Given:
-    """A stand-in for Optuna's trial with given values; the lowest where one is missing."""
-
-    def __init__(self, values: Mapping[str, float]) -> None:
-        self.values = values
-
-    def suggest_float(
-        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
-    ) -> float:
-        """Return the number."""
-        return min(max(self.values.get(name, low), low), high)
-
-    def suggest_int(
-        self, name: str, low: int, high: int, *, step: int = 1, log: bool = False
-    ) -> int:
-        """Return the whole number."""
-        return int(self.values.get(name, low))
-
-    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        """Return the choice of that number."""
-        return choices[int(self.values.get(name, 0))]
-
-
-def _shape(domain: Domain) -> BaseDistribution:
-    asked = _Shape()
-    domain.suggest("", asked)
-    return asked.shape

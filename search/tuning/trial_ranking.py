@@ -215,6 +215,12 @@ class TrialRanking:
             to_come[such] = np.maximum(0.0, then - now)
         return to_come + scores
 
+    def values(self) -> dict[int, float]:
+        """Return by number what each trial counts for, more is better; of the worst the least."""
+        expected = self.expected().tolist()
+        least = min(expected, default=0.0)
+        return dict(zip(self._numbers, expected, strict=True)) | dict.fromkeys(self.worst, least)
+
     def _turned(self, score: float) -> float:
         if self.objective.maximizes:
             return score

@@ -13,7 +13,8 @@ from facesiam.config import TrialConfig
 from facesiam.errors import DataError, WeightsError
 from facesiam.files import write_text
 from facesiam.nets.pretrained import imagenet_url
-from search.resources.plan import describe, first_tried, who_chooses
+from search.resources.choosing import drawn_apart, first_tried, who_chooses
+from search.resources.plan import describe
 from search.runs.journal_writer import Journal
 from search.space import SearchSpace, load
 from search.space.run_options import RunOptions
@@ -184,6 +185,30 @@ def test_of_a_small_space_tpe_chooses_the_order_only(tmp_path: Path) -> None:
         "every configuration is run",
         4,
     )
+
+
+def test_a_sampler_says_what_it_leaves_to_chance(tmp_path: Path) -> None:
+    text = """
+lr: {low: 1e-5, high: 1e-1, log: true}
+  join: [concat, difference]
+  freeze: {choices: [false, true], when: {join: concat}}
+trials: 24
+"""
+    said = {}
+    for name in ("tpe", "gp", "cmaes", "nsga2", "random"):
+        file = tmp_path / "space.yaml"
+        file.write_text(f"search:\n  {text.strip()}\nalgorithm: {name}\n")
+        said[name] = drawn_apart(load(file))
+    why = "it chooses all others together, and these have a condition"
+    assert said == {
+        "tpe": None,
+        "gp": f"The Gaussian process draws freeze at random: {why}",
+        "cmaes": "CMA-ES draws join and freeze at random: it chooses numbers from ranges without a condition",
+        "nsga2": f"NSGA-II draws freeze at random: {why}",
+        "random": None,
+    }
+    plan = describe(load(file), tmp_path, OPTIONS)
+    assert "chooses" not in plan
 
 
 def test_what_is_enqueued_is_counted(tmp_path: Path) -> None:

@@ -201,7 +201,7 @@ did you mean val_auc?
 line 3  mode: 'maximum' is not one of max, min; did you mean max?
 line 4  trials: must be 1 or more, got 0
 line 5  seed: must be 0 or more, got -1
-line 6  algorithm: 'gird' is not one of tpe, random, grid, rows; did you mean grid?
+line 6  algorithm: 'gird' is not one of tpe, gp, cmaes, nsga2, random, quasi-random, grid, rows; did you mean grid?
 line 7  name: letters, digits, '-', '_' and '.' only, got '../x'
 line 8  report: must be true or false, got 'maybe'""",
     ),

@@ -17,7 +17,9 @@ from search.pruning.asha import Asha
 from search.pruning.stop_decision import StopDecision
 from search.runs.journal import read_epochs, read_lines, read_trials
 from search.runs.line_format import EPOCHS, TRIALS
+from search.tuning.optuna_sampler import OptunaSampler
 from search.tuning.recorder import Recorder
+from search.tuning.tpe import Tpe
 
 SEARCH = """
 fixed: {epochs: 6}
@@ -30,8 +32,8 @@ prune: {asha: {grace: 1, factor: 2}, plateau: {patience: 2}, control: 0.3}
 
 def state(recorder: Recorder) -> dict[str, Any]:
     """All that the decisions to come depend on."""
-    scheduler, tpe = recorder.state.scheduler, recorder.state.sampler.tpe
-    assert scheduler.asha is not None and tpe is not None
+    scheduler, chooser = recorder.state.scheduler, recorder.state.sampler.chooser
+    assert scheduler.asha is not None and isinstance(chooser, Tpe | OptunaSampler)
     going = {name: len(h.rows) for name, h in scheduler.histories.items()}
     return copy.deepcopy(
         {
@@ -43,7 +45,7 @@ def state(recorder: Recorder) -> dict[str, Any]:
             "going": going,
             "best": recorder.state.best,
             "handed out": recorder.state.sampler.handed_out,
-            "tpe": tpe.state(),
+            "chooser": chooser.state(),
         }
     )
 
@@ -56,12 +58,16 @@ def cut(run: Path, to: Path, lines: int) -> None:
         write_lines(to / name, [row for row in read_lines(run / name) if row["n"] <= lines])
 
 
-@pytest.mark.parametrize("workers", [1, 4])
-def test_a_resumed_session_knows_what_the_killed_one_knew(tmp_path: Path, workers: int) -> None:
-    """After every line of the journal: rungs, cutoffs, leaders, TPE, and who runs."""
-    run = tmp_path / "run"
+@pytest.mark.parametrize(
+    ("workers", "algorithm"), [(1, "tpe"), (4, "tpe"), (4, "nsga2"), (4, "cmaes")]
+)
+def test_a_resumed_session_knows_what_the_killed_one_knew(
+    tmp_path: Path, workers: int, algorithm: str
+) -> None:
+    """After every line of the journal: rungs, cutoffs, leaders, the sampler, and who runs."""
+    run, search = tmp_path / "run", SEARCH.replace("algorithm: tpe", f"algorithm: {algorithm}")
     run.mkdir()
-    live = recorder(run, SEARCH)
+    live = recorder(run, search)
     ray = Workers(live, workers)
     states = {0: state(live)}
     while ray.go():
@@ -72,7 +78,7 @@ def test_a_resumed_session_knows_what_the_killed_one_knew(tmp_path: Path, worker
     assert {"asha", "diverged"} <= rules
     for lines in range(live.record.journal.number + 1):
         cut(run, tmp_path / "cut", lines)
-        known = state(recorder(tmp_path / "cut", SEARCH))
+        known = state(recorder(tmp_path / "cut", search))
         # Killed within an event, it knows what it would have known after it: the decision is
         # made again. A trial that was only handed out is one that starts.
         after = states[min(n for n in states if n >= lines)]

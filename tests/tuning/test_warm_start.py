@@ -200,7 +200,7 @@ def test_what_it_began_with_is_kept_for_a_resume(space: SearchSpace, tmp_path: P
         (["--warm-start", "none/there"], "none/there: no such run folder"),
         (
             ["--warm-start", "documents", "--algorithm", "random"],
-            "--warm-start: algorithm random does not learn from scores; tpe does",
+            "--warm-start: algorithm random cannot begin with the scores of another run; tpe and gp can",
         ),
         (["--ablate", "none/there"], "none/there: no such run folder"),
     ],
