@@ -12,8 +12,8 @@ from matplotlib.ticker import MaxNLocator
 
 from facesiam.config import SETTINGS
 from facesiam.evaluation.metrics import roc
-from search.analysis.effects import LADDER
 from search.analysis.formatting import shown_value
+from search.analysis.levels import LADDER
 from search.report import style
 from search.report.style import BEST, GREY, RANKED, TRAIN, VAL
 

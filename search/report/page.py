@@ -12,12 +12,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from facesiam.config import TrialConfig
 from facesiam.files import own_folder, write_text
 from search.analysis import published
 from search.analysis.formatting import plain
-from search.report import curves, evaluation, sections, study_2019
-from search.report.report_data import log_settings, read, row_trials, settings_frame
+from search.report import curves, evaluation, sections, setting_effects, study_2019
+from search.report.report_data import read, row_trials, settings_frame
 
 OWN = re.compile(r"(curves-|roc-).+\.png|overview\.png|settings\.png")
 """The names of a report's pictures."""
@@ -48,18 +47,14 @@ def report(runs: Sequence[str | Path]) -> Path:
     # The study's rows say nothing about a search that has none of them.
     about = rows if any(run.searched.rows for run in given) else {}
     everything = pd.concat([settings_frame(run) for run in given], ignore_index=True)
-    names = [*TrialConfig.__dataclass_fields__, "data"]
-    effects = sections.effect_table(everything, names, log_settings(given))
     parts = {
         "What ran": sections.what_ran(given),
         "Tables of the 2019 study": study_2019.tables(about, ran),
         "Curves": curves.section(first, rows, ran, page.parent),
         "Overfit": study_2019.overfit(about, measured),
-        "What each setting is worth": effects
-        if about
-        else f"{study_2019.INTRODUCTION}\n\n{effects}",
+        "What each setting is worth": setting_effects.section(given, bool(about)),
         "Overfit by net": study_2019.overfit_by_net(about, measured),
-        "Training time": sections.training_time(everything),
+        "Training time": sections.training_time(everything, bool(about)),
         "Early stopping": sections.early_stopping(given),
         "Ranked trials": sections.ranked(given),
         "Test": evaluation.section(given, page.parent),

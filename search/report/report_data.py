@@ -19,6 +19,7 @@ from search.runs import layout
 from search.runs.json_files import Manifest, read_test
 from search.runs.remote import open_run
 from search.space import SearchSpace
+from search.space.domains import active
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,14 @@ def settings_frame(run: Run) -> pd.DataFrame:
     frame["data"] = (run.manifest.get("data") or {}).get("key", "")
     frame["chance"] = [at_chance(list(run.curve(trial)["val_acc"])) for trial in frame["trial"]]
     return frame
+
+
+def active_settings(run: Run) -> pd.DataFrame:
+    """Return where each conditional setting has a meaning, a column each; the trials' order."""
+    conditional = {name: part for name, part in run.searched.search.items() if part.when}
+    of = [run.configs[trial].to_dict() for trial in run.trials["trial"]]
+    shown = {name: [active(part, one) for one in of] for name, part in conditional.items()}
+    return pd.DataFrame(shown, index=range(len(of)))
 
 
 def log_settings(runs: Sequence[Run]) -> set[str]:

@@ -230,19 +230,42 @@ def test_a_search_without_rows_draws_its_best_trials_and_settings(tmp_path: Path
         "overview.png",
         "settings.png",
     ]
-    assert "Tables of the 2019 study" not in page and "Overfit" not in page
-    assert page.count("The 2019 study is what this project began with") == 1
+    assert "Overfit" not in page
+    assert "2019 study" not in page
 
 
-def test_effects_have_their_n_and_the_studys_claim(tmp_path: Path) -> None:
-    rows = table_rows(page_of(search_run(tmp_path / "grid")), "Setting")
+def test_effects_have_their_n_and_the_best_value_its_rivals(tmp_path: Path) -> None:
+    page = page_of(search_run(tmp_path / "grid"))
     # +2.0 twice: no spread; lr: −10 twice
-    assert rows["augment"][2] == "+2.0 [+2.0, +2.0], n = 2"
-    # Alone [-0.7, +4.3]; its interval holds together with those of six other comparisons.
-    assert rows["augment"][4] == "+1.8 [-5.1, +8.7], n = 3"
-    assert rows["augment"][6] == "augmentation adds close to 4 points"
-    lr = page_of(tmp_path / "grid")
-    assert "| lr | 1e-05 → 0.0001 | -10.0 [-10.0, -10.0], n = 2 | the same |" in lr
+    assert "| augment | F → T | +2.0 [+2.0, +2.0], n = 2 | the same |\n" in page
+    assert "| lr | 1e-05 → 0.0001 | -10.0 [-10.0, -10.0], n = 2 | the same |\n" in page
+    assert "| augment | T | – | F |" in page and "| lr | 1e-05 | – | 0.0001 |" in page
+    assert "(Bonferroni over 2 comparisons of settings" in page
+
+
+def test_beside_the_studys_rows_stand_its_own_runs_and_claims(run: Path) -> None:
+    rows = table_rows(page_of(run), "Setting")
+    # Alone [-0.7, +4.3]; its interval holds together with those of four other comparisons.
+    assert rows["augment"][2:] == [
+        "–",
+        "–",
+        "+1.8 [-4.0, +7.6], n = 3",
+        "the same",
+        "augmentation adds close to 4 points",
+    ]
+
+
+def test_every_searched_setting_of_the_recorded_run_is_compared(tmp_path: Path) -> None:
+    shutil.copytree("ray_results/reference/cpu", tmp_path / "cpu")
+    page = page_of(tmp_path / "cpu")
+    rows = [line for line in page.split("\n") if " n = " in line]
+    assert [line.split(" | ")[0] for line in rows] == [
+        *("| freeze_stages", "| freeze_stages", "| loss", "| lr", "| lr"),
+        *("| weight_decay", "| weight_decay", "| erase"),
+    ]
+    # supcon 91.45, 91.2, 86.8, 84.9, 82.25; logistic 89.1, 81.75, 81.5
+    assert "| loss | logistic → supcon | +3.2 [-10.0, +16.4], n = 8 trials (unmatched) |" in page
+    assert "alexnet" not in page.lower()
 
 
 def test_overfit_on_both_curves(run: Path) -> None:
