@@ -24,6 +24,7 @@ from search.space.errors import Finding, Place, SpaceError, report
 from search.space.fields import Empty, NoMapping
 from search.space.model import SearchSpace
 from search.space.typos import slips
+from search.space.wandb_words import SWEEP_ONLY, translated
 from search.space.yaml_lines import Document, parse, read_text
 
 
@@ -55,7 +56,7 @@ def load(path: str | Path, strict: bool = False, of_run: bool = False) -> Search
 
 def _read(text: str, path: Path, strict: bool, of_run: bool) -> SearchSpace:
     """Return what the text of a space file says, as ``load``."""
-    document = parse(text, path)
+    document = translated(parse(text, path))
     plugins = _plugins(document, path, of_run)  # whose names the settings then have
     searched = document.data.get("search")
     declared = tuple(searched) if isinstance(searched, dict) else ()
@@ -172,6 +173,9 @@ def _unknown(place: Place, data: Any) -> Finding:
     noun, known = file_models.keys_at(above)
     if not above and name in SETTINGS:
         return Finding(place, "a setting; put it under fixed: or search:")
+    if not above and name in SWEEP_ONLY:
+        text = "of a W&B sweep; python -m search.space --from-wandb FILE makes a space file of one"
+        return Finding(place, text)
     if above == ("prune",) and name in file_models.OWNERS:
         owner = file_models.OWNERS[name]
         return Finding(place, f"a key of prune.{owner}; put it under {owner}:")

@@ -10,6 +10,7 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 from facesiam.config import SETTINGS, TrialConfig
 from facesiam.config.field_docs import field_docs
 from facesiam.config.settings import Setting
+from search.space import wandb_schema
 from search.space.domain_format import Choices, Span
 from search.space.fields import Part
 from search.space.file_models import SpaceFile
@@ -54,7 +55,9 @@ def schema() -> Schema:
         "items": _ref("settings") | {"minProperties": 1},
         "minItems": 1,
     }
-    forms = [keys["Choices"]["choices"], _ref("Choices")]
+    wandb_schema.add_keys(keys["SpaceFile"])
+    words = wandb_schema.definitions(_ref("when"))
+    forms = [keys["Choices"]["choices"], *map(_ref, ("Choices", "Values", "Constant"))]
     meanings = field_docs(TrialConfig)
     conditions = {name: _one_or_more(_ref(name)) for name in SETTINGS}
     return {
@@ -65,10 +68,11 @@ def schema() -> Schema:
         "anyOf": [{"required": [name]} for name in ("search", "rows", "fixed")],
         "definitions": {
             **models,
+            **words,
             "settings": _object({name: _ref(name) for name in SETTINGS}),
             "search": _object({name: _searched(each) for name, each in SETTINGS.items()}),
             "choices": {"anyOf": forms},
-            "choices_or_range": {"anyOf": [*forms, _ref("Span")]},
+            "choices_or_range": {"anyOf": [*forms, _ref("Span"), _ref("MinMax")]},
             "when": {**_object(conditions), "minProperties": 1},
             **{
                 name: {"description": meanings[name], **_value(setting)}
@@ -131,6 +135,7 @@ def _searched(setting: Setting) -> Schema:
     own: Schema = {"choices": {"items": value}}
     ranged = setting.type in (int, float)
     own |= {"low": value, "high": value} if ranged else {}
+    own |= wandb_schema.of_setting(value, ranged)
     own |= {"step": {"type": "integer"}} if setting.type is int else {}
     form = _ref("choices_or_range" if ranged else "choices")
     return {"allOf": [form], "items": value, "properties": own}

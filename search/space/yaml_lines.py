@@ -8,9 +8,10 @@ no file builds objects.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import yaml
@@ -62,10 +63,21 @@ class Document(NamedTuple):
     """Of every value that the file holds."""
     problems: list[Problem]
     """What is wrong in single lines, whatever they mean."""
+    words: Mapping[Place, Place] = MappingProxyType({})
+    """Places that the file calls otherwise, and what it calls them."""
 
     def located(self, findings: Iterable[Finding]) -> list[Problem]:
         """Return findings with their lines: where a key is not there, the nearest one above it."""
-        return [Problem(self._line(each), label(each.place), each.text) for each in findings]
+        return [
+            Problem(self._line(each), label(self.said(each.place)), each.text) for each in findings
+        ]
+
+    def said(self, place: Place) -> Place:
+        """Return a place as the file calls it."""
+        for end in range(len(place), 0, -1):
+            if place[:end] in self.words:
+                return (*self.words[place[:end]], *place[end:])
+        return place
 
     def _line(self, finding: Finding) -> int:
         place = finding.place
