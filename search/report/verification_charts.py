@@ -48,7 +48,7 @@ def roc_charts(nets: Sequence[TestedNet]) -> list[Chart]:
     pairs = sorted({f"{net.test.pairs:,}" for net in nets})
     note = (
         f"Test pairs ({' or '.join(pairs)}) at every threshold of the score. A diamond is the "
-        "threshold at which the accuracy is measured, which validation pairs chose."
+        "threshold of the accuracy, log-odds of 0."
     )
     return [
         Chart("roc", "ROC curve", _framed([chance, *curves], {"range": [0, 100]}), note),
@@ -76,7 +76,7 @@ def score_histogram(net: TestedNet, at: Sequence[OperatingPoint], number: int = 
         "barmode": "overlay",
         "height": 400,
         "xaxis": {"title": {"text": "score: log-odds of “same person”"}},
-        "yaxis": {"title": {"text": "test pairs"}},
+        "yaxis": {"title": {"text": "test pairs"}, "rangemode": "nonnegative"},
         "legend": {"orientation": "h", "y": -0.25},
         "shapes": [{"type": "line", "x0": 0, "x1": 0, "y0": 0, "y1": 1, **PAPER, "line": DASHED}],
         "annotations": [{"x": 0, "y": 1, **PAPER, "text": "threshold", **ABOVE}],
@@ -131,6 +131,7 @@ def _thresholds(at: Sequence[OperatingPoint], edges: Floats) -> dict[str, Any]:
         "y": [0] * len(marks),
         "text": [text for _, text in marks],
         "name": "thresholds",
+        "cliponaxis": False,
         "marker": {"symbol": "triangle-up", "size": 11, "color": GREY},
         "hovertemplate": "%{text}<extra></extra>",
     }
