@@ -6,6 +6,7 @@ import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from search.analysis.formatting import (
 )
 from search.report.figures import verification
 from search.report.report_data import Evaluation, Run
+from search.report.tested_nets import tested_nets
 from search.resources.validation import unbalanced
 from search.runs.json_files import read_folds
 
@@ -134,23 +136,15 @@ def comparisons(run: Run) -> str:
 
 
 def roc_curves(run: Run, folder: Path) -> str:
-    """Draw the test pairs of every trial's first seed; return the pictures, '' without scores."""
-    parts = []
-    for trial, tests in run.tests.items():
-        found: dict[str, pd.DataFrame] = {}
-        for test in tests:
-            if test.protocol not in found and exists(test.scores):
-                try:
-                    frame = scores.read(test.scores)
-                except scores.OlderScores as error:
-                    parts.append(f"No ROC curve of trial {trial}: {error}")
-                    continue
-                if frame["log_odds"].notna().all() and frame["same_person"].nunique() == 2:
-                    found[test.protocol] = frame
-        if found:
-            path = folder / f"roc-{trial}.png"
-            verification(path, f"Test pairs of trial {trial}", found)
-            parts.append(f"![ROC curves and scores of trial {trial}]({path.name})")
+    """Draw the test pairs of every tested trial; return the pictures, and what cannot be drawn."""
+    if not any(run.tests.values()):
+        return ""
+    nets, parts = tested_nets(run)
+    for trial, of_trial in groupby(nets, lambda net: net.trial):
+        path = folder / f"roc-{trial}.png"
+        tested = {net.test.protocol: net.pairs for net in of_trial}
+        verification(path, f"Test pairs of trial {trial}", tested)
+        parts.append(f"![ROC curves and scores of trial {trial}]({path.name})")
     return "\n\n".join(parts)
 
 

@@ -78,8 +78,8 @@ def far_table(points: Sequence[tuple[TestedNet, Sequence[OperatingPoint]]], run:
         points: the nets with what ``operating_points`` returns.
         run: folder of the run, for the command in the note.
     """
-    headers = ["Net", "FAR asked, %", "Threshold, log-odds", "Chosen on", "FAR got, %"]
-    headers += ["Different pairs", "TPR got, %", "Same pairs"]
+    headers = ["Net", "FAR asked, %", "Threshold, log-odds", "Chosen on", "FAR of test, %"]
+    headers += ["Different pairs", "TAR of test, %", "Same pairs"]
     rows = [
         [
             net.name,
@@ -94,7 +94,10 @@ def far_table(points: Sequence[tuple[TestedNet, Sequence[OperatingPoint]]], run:
         for net, ones in points
         for one in ones
     ]
-    note = "Rates of the test pairs with 95 % Wilson intervals; a pair listed twice is one in n."
+    note = (
+        "FAR is the share of different people that is accepted as one, TAR that of the same "
+        "people; 95 % Wilson intervals. A pair that is listed twice is counted once."
+    )
     unvalidated = [net for net, ones in points if not all(one.validated for one in ones)]
     if unvalidated:
         trial, rates = unvalidated[0].trial, ",".join(f"{rate:g}" for rate in ASKED)

@@ -43,7 +43,7 @@ class TestedNet:
 def tested_nets(run: Run) -> tuple[list[TestedNet], list[str]]:
     """Return the tested nets, in the order of the ranked trials and then the ensembles.
 
-    Of several seeds the first is taken; the trial's own protocol comes before others.
+    Of several seeds the first with scores is taken; the trial's own protocol comes before others.
 
     Args:
         run: whose folder holds what ``search.retrain`` left.
@@ -55,34 +55,43 @@ def tested_nets(run: Run) -> tuple[list[TestedNet], list[str]]:
     Raises:
         RunError: a scores file is damaged.
     """
-    first: dict[tuple[str, str], Evaluation] = {}
-    for trial, tests in run.tests.items():
-        for test in sorted(tests, key=lambda test: not test.own):  # stable: by protocol and seed
-            first.setdefault((trial, test.protocol), test)
-    several = len({protocol for _, protocol in first}) > 1
-    nets, said = [], []
-    for (trial, protocol), test in first.items():
-        name = trial if trial.startswith(ENSEMBLE) else f"trial {trial}"
-        name += f", {protocol}" if several else ""
-        if not exists(test.scores):
-            command = retrain_command(run.folder, trial)
-            said.append(f"The scores of {name} are missing; `{command}` writes them anew.")
-            continue
-        try:
-            pairs = scores.read(test.scores)
-        except scores.OlderScores as error:
-            said.append(f"No ROC curve of {name}: {error}.")
-            continue
-        if pairs["log_odds"].isna().any():
-            said.append(f"No ROC curve of {name}: a score of its test pairs is not a number.")
-        elif pairs["same_person"].nunique() < 2:
-            said.append(f"No ROC curve of {name}: its test pairs are all of one kind.")
-        else:
-            nets.append(TestedNet(trial, name, test, pairs))
-    if not first:
+    tests = [
+        (trial, test)
+        for trial, of_trial in run.tests.items()
+        for test in sorted(of_trial, key=lambda test: not test.own)  # stable: by protocol and seed
+    ]
+    several = len({test.protocol for _, test in tests}) > 1
+    nets: dict[tuple[str, str], TestedNet] = {}
+    said = []
+    for trial, test in tests:
+        if (trial, test.protocol) not in nets:
+            name = trial if trial.startswith(ENSEMBLE) else f"trial {trial}"
+            name += f", {test.protocol}" if several else ""
+            pairs, why = _pairs(run, trial, test)
+            if pairs is not None:
+                nets[trial, test.protocol] = TestedNet(trial, name, test, pairs)
+            else:
+                said.append(f"No ROC curve of {name}: {why}.")
+    if not tests:
+        command = retrain_command(run.folder, f"{ENSEMBLE}1")
         said.append(
-            "No net of this run has been tested. "
-            f"`{retrain_command(run.folder, f'{ENSEMBLE}1')}` tests the best one as the search "
+            f"No net of this run has been tested. `{command}` tests the best one as the search "
             "left it."
         )
-    return nets, said
+    return list(nets.values()), said
+
+
+def _pairs(run: Run, trial: str, test: Evaluation) -> tuple[pd.DataFrame | None, str]:
+    """Return the scores of a test; None where they cannot be drawn, and why."""
+    if not exists(test.scores):
+        command = retrain_command(run.folder, trial)
+        return None, f"{test.scores} is missing; `{command}` writes it anew"
+    try:
+        pairs = scores.read(test.scores)
+    except scores.OlderScores as error:
+        return None, str(error)
+    if pairs["log_odds"].isna().any():
+        return None, "a score of its test pairs is not a number"
+    if pairs["same_person"].nunique() < 2:
+        return None, "its test pairs are all of one kind"
+    return pairs, ""

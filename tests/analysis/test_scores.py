@@ -79,7 +79,9 @@ def test_the_report_says_why_it_draws_no_curve_of_older_scores(tmp_path: Path) -
     scored = {"frontal-triplets": older, "cfp-pairs": newer}
     tests = [an_evaluation(name, file) for name, file in scored.items()]
     page = evaluation.roc_curves(SimpleNamespace(tests={"0001": tests}), tmp_path)
-    assert page.startswith(f"No ROC curve of trial 0001: {older}: of an older version")
+    assert page.startswith(
+        f"No ROC curve of trial 0001, frontal-triplets: {older}: of an older version"
+    )
     assert page.endswith("(roc-0001.png)") and (tmp_path / "roc-0001.png").is_file()
 
 

@@ -242,7 +242,7 @@ def test_what_cannot_be_drawn_is_said(run: Path) -> None:
     assert section(run)[1][0].startswith("No ROC curve of trial 0002: ")
     path.unlink()
     (said,) = section(run)[1]
-    assert f"`python -m search.retrain {run} --trial 0002` writes them anew" in said
+    assert f"{path} is missing; `python -m search.retrain {run} --trial 0002` writes it" in said
     path.write_text("left,right,same_person,log_odds\na,b,2,0.5\n")
     with pytest.raises(RunError, match="line 2: same_person: must be 0 or 1"):
         section(run)
