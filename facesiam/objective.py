@@ -29,6 +29,17 @@ class Objective:
         """The infinity that every score is better than."""
         return -math.inf if self.maximizes else math.inf
 
+    @property
+    def unit(self) -> str:
+        """What follows a score that ``shown`` returned: `` %`` of an accuracy."""
+        return " %" if self.metric.endswith("_acc") else ""
+
+    def shown(self, value: float) -> str:
+        """Return a score as people read it: an accuracy in percent, 84.6, others as 0.9114."""
+        if self.unit:
+            return f"{100 * value:.1f}"
+        return f"{value:.4f}" if abs(value) < 1000 else f"{value:.4g}"
+
     def noted(self, value: float) -> dict[str, float | str]:
         """Return what a model file says of the score by which its epoch was chosen."""
         return {"metric": self.metric, "mode": self.mode, self.metric: value}

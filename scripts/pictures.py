@@ -23,10 +23,12 @@ from typing import Any
 
 from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
+from rich.live import Live
 
-from search.analysis.ranked_trials import load, objective
+from search.analysis.ranked_trials import load
 from search.analysis.trial_table import table
 from search.report.page import report
+from search.runs import layout
 from search.tuning.live_table import LiveTable
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -57,7 +59,7 @@ def _search(out: Path) -> Path:
     return out / "quickstart"
 
 
-def live(run: Path, path: Path) -> None:
+def live(run: Path, path: Path, width: int = 82) -> None:
     """Replay the first two thirds of the journal into the live table, and draw that."""
     lines = [
         json.loads(line)
@@ -65,28 +67,37 @@ def live(run: Path, path: Path) -> None:
         for line in (run / name).read_text(encoding="utf-8").splitlines()
     ]
     lines.sort(key=lambda line: int(line["n"]))
-    planned = {line["trial"]: line["settings"]["epochs"] for line in lines if "settings" in line}
-    replayed = lines[: 2 * len(lines) // 3]
-    live = LiveTable(len(planned), objective(run), Console(quiet=True))
-    for line in replayed:
-        _show(live, line, planned)
-    times = [float(line["time"]) for line in replayed if "time" in line]
-    live.began -= max(times) - min(times)  # the time left is that of the run, not of the replay
-    console = _console(82)
+    now = 0.0
+    space = layout.space(run)
+    count = len({line["trial"] for line in lines})
+    console = _console(width)
+    live = LiveTable(count, space.objective, console, space.varied(), clock=lambda: now)
+    since: dict[str, float] = {}
+    for at, line in enumerate(lines[: 2 * len(lines) // 3]):
+        if "time" in line:
+            now = float(line["time"])
+        else:  # an epoch has no time of its own
+            now = max(now, since[line["trial"]] + float(line["seconds"]))
+        if at == 0:
+            live.began = now
+        since[line["trial"]] = now
+        _show(live, line)
     console.print(f"$ python -m search.run {SPACE}", style="bold", highlight=False)
     console.print(live.render())
     _save(console, path, "a search at work")
 
 
-def _show(live: LiveTable, line: dict[str, Any], planned: dict[str, int]) -> None:
+def _show(live: LiveTable, line: dict[str, Any]) -> None:
     """Show one line of the journal."""
     trial = line["trial"]
     if "train_loss" in line:
         live.epoch(trial, line)
     elif line["status"] == "running":
-        live.started(trial, planned[trial])
+        live.started(trial, line["settings"]["epochs"], line["settings"])
     elif line["status"] in live.counts:
-        live.ended(trial, line["status"], None, line.get("stop_reason"))
+        reason = line.get("stop_reason") and f"{line['stop_rule']}: {line['stop_reason']}"
+        live.live = live.live or Live()  # never begun: ends are shown in the table alone
+        live.ended(trial, line["status"], live.places.get(trial), reason)
 
 
 def ranked(run: Path, path: Path) -> None:
@@ -101,7 +112,7 @@ def ranked(run: Path, path: Path) -> None:
 
 
 def _console(width: int) -> Console:
-    return Console(record=True, width=width, file=io.StringIO(), force_terminal=True)
+    return Console(record=True, width=width, height=40, file=io.StringIO(), force_terminal=True)
 
 
 def _save(console: Console, path: Path, title: str) -> None:

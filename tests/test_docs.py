@@ -221,7 +221,7 @@ def test_the_live_table_is_drawn_from_a_journal(tmp_path: Path) -> None:
     pictures.live(run, tmp_path / "live.svg")
     pictures.ranked(run, tmp_path / "ranked.svg")
     drawn = (tmp_path / "live.svg").read_text(encoding="utf-8").replace("&#160;", " ")
-    assert re.search(r"1[678] of 27 ended · 2 running", drawn), drawn
+    assert re.search(r"1[678] of 27 trials ended · 2 running", drawn), drawn
     assert "@font-face" not in drawn
     assert "erase-0.5-s2" in (tmp_path / "ranked.svg").read_text(encoding="utf-8")
 

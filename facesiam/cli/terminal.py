@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import textwrap
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 NARROWEST = 40
 """Columns below which a text is not made narrower: it would be a word a line."""
@@ -16,6 +21,12 @@ def columns(otherwise: int = 120) -> int:
         otherwise: columns where stdout is no terminal: a pipe or a file.
     """
     return max(NARROWEST, shutil.get_terminal_size((otherwise, 24)).columns)
+
+
+def can_redraw(console: Console) -> bool:
+    """Say whether lines can be redrawn on a console, and are wanted so."""
+    plain = console.is_dumb_terminal or console.is_jupyter or os.environ.get("NO_COLOR")
+    return console.is_terminal and not plain
 
 
 def folded(text: str, width: int, first: str = "", rest: str = "") -> str:

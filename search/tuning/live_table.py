@@ -1,9 +1,15 @@
-"""The live table of a running search on a terminal; elsewhere a line for each trial."""
+"""What a running search shows: a live table on a terminal, elsewhere a line for each trial.
+
+The table has the trials that run, the best so far and the last that ended. Where a terminal cannot
+redraw lines (TERM=dumb), or is asked for plain text (NO_COLOR), or is none (a pipe, a file, a
+notebook), each trial that ends is a line.
+"""
 
 from __future__ import annotations
 
+import textwrap
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -13,38 +19,49 @@ from rich.table import Table
 from rich.text import Text
 
 from facesiam.cli import say
+from facesiam.cli.terminal import can_redraw
 from facesiam.errors import shown
 from facesiam.objective import Objective
-from search.resources.cost import human_seconds
+from search.tuning.progress import NOTHING, Progress
 
-ENDED = ("done", "stopped", "failed")
+OTHER_LINES = 18
+"""Lines of the table besides the trials that run, and of the shell's prompt."""
+WIDE = 110
+"""Columns of a terminal in which the losses have room beside the settings."""
+FIGURES = 40
+"""Columns of a narrow table that its figures take."""
 
 
-class LiveTable:
+class LiveTable(Progress):
     """Counts the trials that run and that have ended, and shows them.
 
     Args:
         total: how many trials the search has; None: not known.
         objective: of the search.
         console: where they are shown.
+        varied: names of the settings that can differ between trials, which are shown.
+        minutes: after which the search halts; 0: never.
+        clock: returns the time in seconds.
     """
 
-    def __init__(self, total: int | None, objective: Objective, console: Console) -> None:
-        self.total, self.objective, self.console = total, objective, console
-        self.metric = objective.metric
-        self.counts = dict.fromkeys(ENDED, 0)
-        self.running: dict[str, dict[str, Any]] = {}
-        self.best: tuple[float, str] | None = None
-        self.epoch_seconds: list[float] = []
-        self.epochs_ended: list[int] = []
-        self.began = time.monotonic()
+    def __init__(
+        self,
+        total: int | None,
+        objective: Objective,
+        console: Console,
+        varied: Sequence[str] = (),
+        minutes: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(total, objective, varied, minutes, clock)
+        self.console = console
         self.live: Live | None = None
         self.off = False
         """Whether the console could not be written, so that nothing more is shown."""
 
     def __enter__(self) -> LiveTable:
-        self.began = time.monotonic()
-        if self.console.is_terminal:
+        self.began = self.clock()
+        if can_redraw(self.console):
             self.live = Live(
                 get_renderable=self.render,
                 console=self.console,
@@ -63,15 +80,22 @@ class LiveTable:
         if self.live:
             self._show(self.live.stop)
 
-    def started(self, name: str, epochs: int) -> None:
-        """Enter a trial that starts."""
-        self.running.setdefault(name, {"epochs": epochs, "last": None})
+    def started(
+        self, name: str, epochs: int, settings: Mapping[str, Any] | None = None, done: int = 0
+    ) -> None:
+        """Enter a trial that starts.
+
+        Args:
+            name: the trial.
+            epochs: that it would run.
+            settings: of the trial.
+            done: epochs that it has from an earlier start.
+        """
+        self.start(name, epochs, settings, done)
 
     def epoch(self, name: str, metrics: Mapping[str, float]) -> None:
         """Enter the metrics of an epoch."""
-        self.running[name]["last"] = metrics
-        self.epoch_seconds.append(metrics["seconds"])
-        self._compare(name, metrics[self.metric])
+        self.enter_epoch(name, metrics)
 
     def ended(
         self,
@@ -90,23 +114,17 @@ class LiveTable:
             reason: why it was stopped or failed.
             earlier: it ended in an earlier session, so it is counted and not shown.
         """
-        known = self.running.pop(name, None)
-        self.counts[status] += 1
-        if value is not None:
-            self._compare(name, value)
+        end = self.end(name, status, value, reason)
         if earlier:
             return
-        last = known["last"] if known else None
-        self.epochs_ended.append(int(last["epoch"]) + 1 if last else 0)
+        self.ends.appendleft(end)
         if not self.live:
-            best = f"best {self.metric} {_figure(value)}" if value is not None else "no score"
-            why = f"  ({reason})" if reason else ""
-            self.say(f"trial {name}  {status}  {best}{why}  {self._progress()}")
+            self.say(self.line(end))
 
     def requeued(self, name: str, why: str) -> None:
         """Show that a trial goes back into the queue, and why."""
-        self.running.pop(name, None)
-        self.say(f"trial {name}  again  ({why})")
+        self.requeue(name)
+        self.say(f"trial {name}: again, {why}")
 
     def say(self, text: str) -> None:
         """Show a line beside the table."""
@@ -115,52 +133,58 @@ class LiveTable:
 
     def render(self) -> Group:
         """Return the table as it stands."""
-        table = Table(box=None, pad_edge=False)
-        for head in ("trial", "epoch", self.metric, "train_loss", "val_loss", "s/epoch"):
-            table.add_column(head, justify="left" if head == "trial" else "right")
-        for name, known in sorted(self.running.items()):
-            last = known["last"]
-            if last is None:
-                table.add_row(name, f"0/{known['epochs']}", "–", "–", "–", "–")
-                continue
-            table.add_row(
-                name,
-                f"{int(last['epoch']) + 1}/{known['epochs']}",
-                *(_figure(last[key]) for key in (self.metric, "train_loss", "val_loss")),
-                f"{last['seconds']:.1f}",
-            )
-        return Group(Text(self._progress()), table)
-
-    def _compare(self, name: str, value: float) -> None:
-        if self.objective.better(value, self.best[0] if self.best else None):
-            self.best = (value, name)
-
-    def _progress(self) -> str:
-        ended = sum(self.counts.values())
-        parts = [f"{ended} of {self.total if self.total is not None else '?'} ended"]
-        parts += [f"{len(self.running)} running"]
-        parts += [f"{count} {name}" for name, count in self.counts.items() if count]
-        if self.best:
-            parts.append(f"best {self.metric} {_figure(self.best[0])} ({self.best[1]})")
-        left = self._seconds_left()
-        if left:
-            parts.append(f"about {human_seconds(left)} left")
-        return " · ".join(parts)
-
-    def _seconds_left(self) -> float | None:
-        """Return the time left by the pace so far: epochs a trial needs, and epochs a second."""
-        seconds = time.monotonic() - self.began
-        if self.total is None or not self.epoch_seconds:
-            return None
-        remaining = sum(
-            known["epochs"] - (int(known["last"]["epoch"]) + 1 if known["last"] else 0)
-            for known in self.running.values()
+        losses = ("train_loss", "val_loss") if self.console.width >= WIDE else ()
+        accuracy = self.metric + self.objective.unit.replace(" ", ", ")
+        table = Table(
+            box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", expand=True
         )
-        planned = [known["epochs"] for known in self.running.values()]
-        usual = self.epochs_ended or planned
-        waiting = max(0, self.total - sum(self.counts.values()) - len(self.running))
-        remaining += waiting * sum(usual) / max(1, len(usual))
-        return float(remaining * seconds / len(self.epoch_seconds))
+        table.add_column("running", no_wrap=True)
+        for head in ("epoch", accuracy, *losses, "s/epoch"):
+            table.add_column(head, justify="right", no_wrap=True)
+        table.add_column("settings" if self.varied else "", ratio=1)
+        rest = [""] * (len(losses) + 1)
+        for row in self._running(losses):
+            table.add_row(*row)
+        for title, rows in (("best", self._best(rest)), ("ended", self._ended(rest))):
+            if rows:
+                table.add_row()
+                table.add_row(Text(title, "bold"))
+            for row in rows:
+                table.add_row(*row)
+        return Group(*(Text(line) for line in self.lines()), "", table)
+
+    def _running(self, losses: Sequence[str]) -> list[list[Text]]:
+        """Return the cells of the trials that run, as many as the terminal has lines for."""
+        rows = []
+        most = max(2, self.console.height - OTHER_LINES)
+        for name, known in sorted(self.running.items())[:most]:
+            last = known["last"]
+            figures = [NOTHING] * (2 + len(losses))
+            if last:
+                figures = [self.objective.shown(last[self.metric])]
+                figures += [_loss(last[key]) for key in losses]
+                figures += [f"{last['seconds']:.1f}"]
+            epochs = f"{known['done']}/{known['epochs']}"
+            rows.append([*map(Text, (name, epochs, *figures)), _line(self.told(name))])
+        if (hidden := len(self.running) - len(rows)) > 0:
+            rows.append([Text(f"… {hidden} more")])
+        return rows
+
+    def _best(self, rest: Sequence[str]) -> list[list[Text]]:
+        return [
+            [*map(Text, (name, "", self.objective.shown(value), *rest)), _line(self.told(name))]
+            for value, name in self.ranked()
+        ]
+
+    def _ended(self, rest: Sequence[str]) -> list[list[Text]]:
+        rows = []
+        for end in self.ends:
+            score = NOTHING if end.value is None else self.objective.shown(end.value)
+            figures = FIGURES + 10 * (len(rest) - 1)
+            most = 2 * max(20, self.console.width - figures)  # two lines at most
+            why = textwrap.shorten(shown(end.why), most, placeholder=" …")
+            rows.append([*map(Text, (end.trial, end.epochs, score, *rest, why))])
+        return rows
 
     def _show(self, show: Callable[..., None], *given: Any, **more: Any) -> None:
         """Show something; after the first failure show nothing more."""
@@ -173,6 +197,11 @@ class LiveTable:
             say(f"the search goes on, but can no longer be shown: {error}")
 
 
-def _figure(value: float) -> str:
-    """Return a score or a loss in few characters, so that its column stays narrow."""
+def _line(text: str) -> Text:
+    """Return text that stays on one line, its end left out where there is no room."""
+    return Text(text, no_wrap=True, overflow="ellipsis")
+
+
+def _loss(value: float) -> str:
+    """Return a loss in few characters, so that its column stays narrow."""
     return f"{value:.4f}" if abs(value) < 1000 else f"{value:.4g}"

@@ -94,7 +94,8 @@ class RunRecord:
     def show_start(self, name: str) -> None:
         """Show that a trial begins: by a worker, or as one that is taken from an earlier run."""
         settings = self.state.running[name].settings
-        self.table.started(name, int(settings["epochs"]))
+        done = self.state.epochs_noted(name)
+        self.table.started(name, int(settings["epochs"]), settings, done)
         self.callbacks.tell("on_trial_start", name, dict(settings))
 
     def epoch(self, name: str, metrics: Mapping[str, Any], result: Mapping[str, Any]) -> None:

@@ -81,7 +81,7 @@ def begun(search: Search, console: Console) -> Iterator[Session]:
         lambda net: max(1, int(shares.of(net)[0])),
     )
     count = space.count()
-    table = LiveTable(count, space.objective, console)
+    table = LiveTable(count, space.objective, console, space.varied(), space.minutes)
     many = "all trials" if count is None else f"{count} trial{'s' * (count != 1)}"
     say(console, f"{many} into {search.place}")
     data = str(options.data or space.data), search.data.key

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -12,52 +14,124 @@ from search.resources.cost import human_seconds
 from search.tuning.live_table import LiveTable
 
 
-def table(terminal: bool = False) -> tuple[LiveTable, io.StringIO]:
+def table(terminal: bool = False, width: int = 160, **more: Any) -> tuple[LiveTable, io.StringIO]:
     """A live table that writes into a string."""
     text = io.StringIO()
-    console = Console(file=text, width=160, force_terminal=terminal, color_system=None)
-    return LiveTable(3, Objective(), console), text
+    console = Console(
+        file=text, width=width, height=40, force_terminal=terminal, color_system=None
+    )
+    return LiveTable(3, Objective(), console, ("lr", "optimizer"), clock=lambda: 0.0, **more), text
 
 
 METRICS = {"epoch": 1, "val_acc": 0.8125, "train_loss": 0.5, "val_loss": 0.4, "seconds": 2.0}
+SETTINGS = {"lr": 0.00116052, "optimizer": "sgd", "seed": 7}
+
+
+def rendered(shown: LiveTable, text: io.StringIO) -> list[str]:
+    """The lines of the table as it stands."""
+    before = len(text.getvalue())
+    shown.console.print(shown.render())
+    return [line.rstrip() for line in text.getvalue()[before:].splitlines()]
 
 
 def test_without_a_terminal_each_trial_that_ends_is_a_line() -> None:
     shown, text = table()
     with shown:
-        shown.started("0001", 4)
+        shown.started("0001", 4, SETTINGS)
         shown.epoch("0001", METRICS)
         assert text.getvalue() == ""
         shown.ended("0001", "stopped", 0.8125, "train_loss is nan at epoch 2")
-    line = text.getvalue()
-    assert line.startswith(
-        "trial 0001  stopped  best val_acc 0.8125  (train_loss is nan at epoch 2)"
+    assert text.getvalue() == (
+        "trial 0001: stopped: train_loss is nan at epoch 2; 2/4 epochs; val_acc 81.2 %; lr 0.00116,"
+        " optimizer sgd; 1 of 3 ended; best 81.2 % (0001)\n"
     )
-    assert "1 of 3 ended" in line and "1 stopped" in line and line.count("\n") == 1
 
 
-def test_the_table_shows_what_runs_and_the_best_so_far() -> None:
+@pytest.mark.parametrize(
+    ("name", "value"), [("TERM", "dumb"), ("NO_COLOR", "1"), ("TERM", "xterm")]
+)
+def test_a_terminal_that_wants_plain_text_gets_a_line_a_trial(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv(name, value)
+    shown, text = table(terminal=True)
+    with shown:
+        shown.started("0001", 4)
+        shown.ended("0001", "done", 0.5, None)
+    assert (shown.live is None) == (value != "xterm")
+    assert ("trial 0001: done; 0/4 epochs; val_acc 50.0 %" in text.getvalue()) == (
+        value != "xterm"
+    )
+
+
+def test_the_table_shows_what_runs_the_best_and_what_ended_last() -> None:
     shown, text = table()
-    shown.started("0001", 4)
-    shown.started("0002", 4)
-    shown.epoch("0001", METRICS)
-    shown.console.print(shown.render())
-    said = text.getvalue()
-    assert "0 of 3 ended · 2 running · best val_acc 0.8125 (0001)" in said
-    assert [line.split() for line in said.splitlines()[2:4]] == [
-        ["0001", "2/4", "0.8125", "0.5000", "0.4000", "2.0"],
-        ["0002", "0/4", *"––––"],
+    for number, score in enumerate((0.6, 0.9, 0.8, 0.7, 0.5, 0.4, 0.95), 1):
+        name = f"{number:04}"
+        shown.started(name, 4, SETTINGS | {"lr": number / 100})
+        shown.epoch(name, METRICS | {"val_acc": score})
+        if number < 7:
+            shown.ended(name, "stopped", score, f"asha: rung {number}")
+    shown.started("0008", 4, SETTINGS)
+    lines = rendered(shown, text)
+    assert lines[0] == "6 of 3 trials ended · 2 running · 6 stopped"
+    assert lines[1].startswith("best val_acc 95.0 % (0007) · 7 epochs of about ")
+    cells = [re.split(r"  +", line) for line in lines[3:]]
+    assert cells == [
+        ["running", "epoch", "val_acc, %", "train_loss", "val_loss", "s/epoch", "settings"],
+        ["0007", "2/4", "95.0", "0.5000", "0.4000", "2.0", "lr 0.07, optimizer sgd"],
+        ["0008", "0/4", *"––––", "lr 0.00116, optimizer sgd"],
+        [""],
+        ["best"],
+        ["0007", "95.0", "lr 0.07, optimizer sgd"],
+        ["0002", "90.0", "lr 0.02, optimizer sgd"],
+        ["0003", "80.0", "lr 0.03, optimizer sgd"],
+        [""],
+        ["ended"],
+        ["0006", "2/4", "40.0", "stopped: asha: rung 6"],
+        ["0005", "2/4", "50.0", "stopped: asha: rung 5"],
+        ["0004", "2/4", "70.0", "stopped: asha: rung 4"],
+        ["0003", "2/4", "80.0", "stopped: asha: rung 3"],
+        ["0002", "2/4", "90.0", "stopped: asha: rung 2"],
     ]
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_the_table_fits_the_terminal_and_uses_it(width: int) -> None:
+    shown, text = table(width=width)
+    for name in ("0001", "0002"):
+        shown.started(name, 4, SETTINGS | {"optimizer": "adam" * 60})
+        shown.epoch(name, METRICS)
+    shown.ended("0002", "stopped", 0.8, "because " * 40)
+    lines = rendered(shown, text)
+    assert max(map(len, lines)) == width
+    assert ("train_loss" in lines[3]) == (width == 200)
+    ends = [line[-1] for line in lines[4:] if line.startswith("000")]
+    assert ends == [*"………", "e"] and lines[-1].endswith(" …") and len(lines) == 13
+
+
+def test_more_trials_than_the_terminal_has_lines_leave_room_for_the_best() -> None:
+    shown, text = table(width=80)
+    for number in range(64):
+        shown.started(f"{number:04}", 4, SETTINGS)
+        shown.epoch(f"{number:04}", METRICS)
+    lines = rendered(shown, text)
+    assert len(lines) < 40 and "… 42 more" in lines and "best" in lines
+
+
+def test_a_time_limit_that_comes_first_is_what_is_shown() -> None:
+    shown, text = table(minutes=2.0)
+    shown.started("0001", 4)
+    assert rendered(shown, text)[1].endswith(" · halts in 2 min")
 
 
 def test_a_huge_loss_does_not_widen_the_table() -> None:
     shown, text = table()
     shown.started("0001", 4)
     shown.epoch("0001", METRICS | {"train_loss": 20970750.6, "val_loss": float("nan")})
-    shown.console.print(shown.render())
-    assert text.getvalue().splitlines()[2].split() == [
-        *("0001", "2/4", "0.8125", "2.097e+07", "nan", "2.0")
-    ]
+    assert rendered(shown, text)[4].split() == ["0001", "2/4", "81.2", "2.097e+07", "nan", "2.0"]
 
 
 def test_trials_of_an_earlier_session_count_without_a_line() -> None:

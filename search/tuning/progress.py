@@ -1,0 +1,167 @@
+"""How far a running search is: what runs, the best, the last that ended, the time left."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from facesiam.objective import Objective
+from search.resources.cost import human_seconds
+from search.tuning.time_left import TimeLeft
+
+ENDED = ("done", "stopped", "failed")
+BEST, LAST = 3, 5
+"""Trials that are shown of the best, and of those that ended last."""
+NOTHING = "–"
+
+
+class End(NamedTuple):
+    """The end of a trial, as it is shown."""
+
+    trial: str
+    epochs: str
+    value: float | None
+    status: str
+    reason: str | None
+
+    @property
+    def why(self) -> str:
+        """Its status and the reason, where there is one."""
+        return f"{self.status}: {self.reason}" if self.reason else self.status
+
+
+class Progress:
+    """Counts the trials that run and that have ended.
+
+    Args:
+        total: how many trials the search has; None: not known.
+        objective: of the search.
+        varied: names of the settings that can differ between trials, which are shown.
+        minutes: after which the search halts; 0: never.
+        clock: returns the time in seconds.
+    """
+
+    def __init__(
+        self,
+        total: int | None,
+        objective: Objective,
+        varied: Sequence[str] = (),
+        minutes: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.total, self.objective = total, objective
+        self.varied, self.minutes, self.clock = varied, minutes, clock
+        self.metric = objective.metric
+        self.counts = dict.fromkeys(ENDED, 0)
+        self.running: dict[str, dict[str, Any]] = {}
+        self.places: dict[str, float] = {}
+        """Best score of each trial that has one."""
+        self.settings: dict[str, Mapping[str, Any]] = {}
+        self.ends: deque[End] = deque(maxlen=LAST)
+        """The last ends, the last one first."""
+        self.epochs_done = 0
+        self.left = TimeLeft(total, clock)
+        self.began = clock()
+
+    def start(self, name: str, epochs: int, settings: Mapping[str, Any] | None, done: int) -> None:
+        """Enter a trial that starts."""
+        self.running.setdefault(name, {"epochs": epochs, "last": None, "done": done})
+        self.settings[name] = settings or {}
+        self.left.start(name, epochs, done)
+
+    def enter_epoch(self, name: str, metrics: Mapping[str, float]) -> None:
+        """Enter the metrics of an epoch."""
+        done = int(metrics["epoch"]) + 1
+        self.running[name] |= {"last": metrics, "done": done}
+        self.epochs_done += 1
+        self.left.epoch(name, done, metrics["seconds"])
+        self._compare(name, metrics[self.metric])
+
+    def end(self, name: str, status: str, value: float | None, reason: str | None) -> End:
+        """Enter the end of a trial, and return it as it is shown."""
+        known = self.running.pop(name, None)
+        self.counts[status] += 1
+        self.left.end(name)
+        if value is not None:
+            self._compare(name, value)
+        epochs = f"{known['done']}/{known['epochs']}" if known else NOTHING
+        return End(name, epochs, value, status, reason)
+
+    def requeue(self, name: str) -> None:
+        """Enter that a trial goes back into the queue."""
+        self.running.pop(name, None)
+        self.left.end(name, again=True)
+
+    @property
+    def best(self) -> tuple[float, str] | None:
+        """The best score, and the trial that has it."""
+        return next(iter(self.ranked()), None)
+
+    def ranked(self) -> list[tuple[float, str]]:
+        """Return the best scores with their trials, the best first."""
+        key = self.objective.key
+        places = sorted(self.places.items(), key=lambda place: (-key(place[1]), place[0]))
+        return [(value, name) for name, value in places[:BEST]]
+
+    def told(self, name: str) -> str:
+        """Return the settings of a trial that differ between trials."""
+        known = self.settings.get(name, {})
+        return ", ".join(f"{key} {_value(known[key])}" for key in self.varied if key in known)
+
+    def line(self, end: End) -> str:
+        """Return the line of a trial that ended, where there is no table."""
+        parts = [end.why, f"{end.epochs} epochs", "no score"]
+        if end.value is not None:
+            parts[-1] = f"{self.metric} {self._scored(end.value)}"
+        parts += [told] if (told := self.told(end.trial)) else []
+        parts.append(f"{sum(self.counts.values())} of {self._total} ended")
+        if self.best:
+            parts.append(f"best {self._scored(self.best[0])} ({self.best[1]})")
+        parts += [left] if (left := self.time_left()) else []
+        return f"trial {end.trial}: {'; '.join(parts)}"
+
+    def lines(self) -> list[str]:
+        """Return how far the search is, in two lines."""
+        ended = sum(self.counts.values())
+        first = [f"{ended} of {self._total} trials ended", f"{len(self.running)} running"]
+        first += [f"{count} {name}" for name, count in self.counts.items() if count]
+        epochs = f"{self.epochs_done} epoch{'s' * (self.epochs_done != 1)}"
+        if rest := self.left.epochs_left():
+            epochs += f" of about {self.epochs_done + rest:.0f}"
+        second = [epochs, f"{human_seconds(self.clock() - self.began)} so far"]
+        if self.best:
+            best = f"best {self.metric} {self._scored(self.best[0])} ({self.best[1]})"
+            second.insert(0, best)
+        second += [left] if (left := self.time_left()) else []
+        return [" · ".join(first), " · ".join(second)]
+
+    def time_left(self) -> str | None:
+        """Return what there is to say of the time left; None: nothing."""
+        seconds = self.left.seconds()
+        if self.minutes:
+            limit = max(0.0, 60 * self.minutes - (self.clock() - self.began))
+            if seconds is None or seconds > limit:
+                return f"halts in {human_seconds(limit)}"
+        if not seconds:
+            return None
+        guess = "" if any(self.counts.values()) else ", a guess until a trial has ended"
+        return f"about {human_seconds(seconds)} left{guess}"
+
+    def _compare(self, name: str, value: float) -> None:
+        if self.objective.better(value, self.places.get(name)):
+            self.places[name] = value
+
+    def _scored(self, value: float) -> str:
+        return f"{self.objective.shown(value)}{self.objective.unit}"
+
+    @property
+    def _total(self) -> str:
+        return "?" if self.total is None else str(self.total)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

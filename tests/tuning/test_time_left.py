@@ -1,0 +1,80 @@
+"""The estimate of how long a search still takes, by a clock of the test's own."""
+
+from __future__ import annotations
+
+from search.tuning.time_left import TimeLeft
+
+
+class Search:
+    """A search whose trials take ten seconds an epoch."""
+
+    def __init__(self, total: int | None) -> None:
+        self.now = 100.0
+        self.left = TimeLeft(total, lambda: self.now)
+
+    def epochs(self, *names: str, seconds: float = 10.0) -> None:
+        """Let all of these trials do an epoch, side by side."""
+        self.now += seconds
+        for name in names:
+            self.left.epoch(name, self.left.running[name].epochs + 1, seconds)
+
+
+def test_nothing_is_said_before_an_epoch_or_of_a_search_without_a_last_trial() -> None:
+    search, endless = Search(4), Search(None)
+    for one in (search, endless):
+        one.left.start("a", 8)
+        assert one.left.seconds() is None
+        one.epochs("a")
+    assert endless.left.seconds() is None and endless.left.epochs_left() is None
+    assert search.left.seconds() == 70 + 3 * 80
+
+
+def test_trials_are_laid_onto_the_slots_and_the_last_one_ends_the_search() -> None:
+    search = Search(3)
+    search.left.start("a", 4)
+    search.left.start("b", 4)
+    search.epochs("a", "b")
+    # Both have 30 s to go, and the third takes 40 s on the slot that is free first.
+    assert search.left.seconds() == 30 + 40
+    assert search.left.epochs_left() == 3 + 3 + 4
+    search.now += 5
+    assert search.left.seconds() == 25 + 40
+
+
+def test_trials_to_come_are_expected_to_be_stopped_as_those_before() -> None:
+    search = Search(8)
+    for name in "abc":
+        search.left.start(name, 3)
+        search.epochs(name)
+        if name != "c":
+            search.left.end(name)
+    # Of the three that had an epoch two were stopped after it: one in two goes on (as if one more
+    # had gone on), and all that do go on after the second epoch.
+    assert search.left.epochs_left() == 2 + 5 * (1 + 0.5 + 0.5)
+
+
+def test_a_trial_that_is_taken_from_an_earlier_run_says_nothing_of_the_pace() -> None:
+    search = Search(2)
+    search.left.start("reused", 2)
+    search.left.epoch("reused", 1, 500.0)
+    search.left.epoch("reused", 2, 500.0)
+    search.left.end("reused")
+    assert search.left.seconds() is None
+    search.left.start("own", 2)
+    search.epochs("own")
+    assert search.left.seconds() == 10
+
+
+def test_a_resumed_trial_has_less_to_go_and_one_that_is_tried_again_waits() -> None:
+    search = Search(2)
+    search.left.start("a", 6, done=4)
+    search.epochs("a")
+    assert search.left.epochs_left() == 1 + 6
+    search.left.end("a", again=True)
+    assert search.left.epochs_left() == 2 * 6
+
+
+def test_a_trial_that_is_not_known_may_end() -> None:
+    search = Search(2)
+    search.left.end("of an earlier session")
+    assert search.left.ended == 1
