@@ -63,6 +63,20 @@ def read(path: Path) -> pd.DataFrame:
     )
 
 
+def ends(frame: pd.DataFrame) -> list[pd.Series]:
+    """Return the two paths of each pair, ``first`` and ``second``, the lower one first.
+
+    Args:
+        frame: what ``read`` returns.
+    """
+    left, right = frame["left"].astype(str), frame["right"].astype(str)
+    turned = left > right
+    return [
+        left.where(~turned, right).rename("first"),
+        right.where(~turned, left).rename("second"),
+    ]
+
+
 def by_pair(frame: pd.DataFrame, name: object) -> pd.DataFrame:
     """Return the scores with each pair of the same two pictures once, whatever their order.
 
@@ -80,10 +94,7 @@ def by_pair(frame: pd.DataFrame, name: object) -> pd.DataFrame:
     """
     if frame.empty:
         raise RunError(f"{name}: has no pairs")
-    left, right = frame["left"].astype(str), frame["right"].astype(str)
-    turned = left > right
-    keys = [left.where(~turned, right), right.where(~turned, left)]
-    pairs = frame.groupby([keys[0].rename("first"), keys[1].rename("second")])
+    pairs = frame.groupby(ends(frame))
     label = pairs["same_person"].agg(["min", "max"])
     if (both := label["min"] != label["max"]).any():
         one, other = label.index[both][0]

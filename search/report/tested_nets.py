@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -28,15 +29,14 @@ class TestedNet:
     pairs: pd.DataFrame
     """What ``scores.read`` returns: a row for each test pair, as often as it is listed."""
 
-    @property
+    @cached_property
     def judged(self) -> Judged:
         """The pairs as ``thresholds`` takes them, told apart by their two paths."""
-        ends = np.sort(self.pairs[["left", "right"]].to_numpy(dtype=str), axis=1)
-        _, distinct = np.unique(ends, axis=0, return_inverse=True)
+        distinct = self.pairs.groupby(scores.ends(self.pairs)).ngroup()
         return Judged(
             self.pairs["log_odds"].to_numpy(dtype=np.float64),
             1 - self.pairs["same_person"].to_numpy(dtype=np.int64),
-            distinct.reshape(-1).astype(np.int64),
+            distinct.to_numpy().astype(np.int64),
         )
 
 
