@@ -71,7 +71,7 @@ def test_each_package_is_declared() -> None:
 
 
 def test_a_wheel_has_all_modules_and_data_files_and_nothing_else(wheel: Path) -> None:
-    kinds = (".py", ".csv", ".json", ".typed", ".md")
+    kinds = (".py", ".csv", ".json", ".typed", ".md", ".css", ".js")
     files = (path for name in PACKAGES for path in (ROOT / name).rglob("*"))
     expected = {str(path.relative_to(ROOT)) for path in files if path.suffix in kinds}
     expected |= {f"search/spaces/{path.name}" for path in (ROOT / "spaces").glob("*.yaml")}

@@ -34,6 +34,8 @@ LIBRARIES = (
     "rich",
     "scipy",
     "matplotlib",
+    "plotly",
+    "markdown_it",
     "pyarrow",
     "tensorboardX",
     "pytorch_metric_learning",

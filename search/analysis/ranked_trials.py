@@ -101,6 +101,10 @@ def choose(run: Path, trial: str | None, rank: int) -> str:
     return str(ranked["trial"].iloc[0])
 
 
+class NoResultsError(RunError):
+    """A run in which no epoch has finished yet."""
+
+
 class Ranking(NamedTuple):
     """By what the trials of a run are ranked."""
 
@@ -176,10 +180,10 @@ def require_results(run: str | Path, trials: pd.DataFrame) -> None:
     """Refuse a run that has nothing to show yet: no epoch, and no trial that failed.
 
     Raises:
-        RunError: says how many trials are in which state.
+        NoResultsError: says how many trials are in which state.
     """
     if trials["epochs_run"].sum() == 0 and not (trials["status"] == "failed").any():
-        raise RunError(f"{run}: no epoch has finished yet (trials: {states(trials)})")
+        raise NoResultsError(f"{run}: no epoch has finished yet (trials: {states(trials)})")
 
 
 def _epochs_frame(

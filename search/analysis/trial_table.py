@@ -63,6 +63,16 @@ def differing(trials: pd.DataFrame) -> list[str]:
     return [n for n in names if len(trials) < 2 or trials[n].nunique(dropna=False) > 1]
 
 
+def stop_reason(row: dict[Any, Any]) -> str:
+    """Return why a trial ended, or would have ended but for the control group; "" of no reason."""
+    reason = "" if pd.isna(row["stop_reason"]) else str(row["stop_reason"])
+    if row["control"] and reason:
+        return f"ran on as control; {row['stop_rule']}: {reason}"
+    if row["status"] == "stopped" and not pd.isna(row["stop_rule"]):
+        return f"{row['stop_rule']}: {reason}"
+    return reason
+
+
 def _columns(
     trials: pd.DataFrame, shown: pd.DataFrame, metric: str
 ) -> tuple[dict[str, str], list[str], list[list[str]]]:
@@ -96,11 +106,6 @@ def _cells(row: dict[Any, Any], names: Iterable[str]) -> list[str]:
     rank = shown_value(row["rank"])
     like = "" if rank == "1" else MARKS[None if pd.isna(row["like_best"]) else row["like_best"]]
     accuracy = interval(row["val_acc"], row["val_acc_low"], row["val_acc_high"])
-    reason = "" if pd.isna(row["stop_reason"]) else str(row["stop_reason"])
-    if row["control"] and reason:
-        reason = f"ran on as control; {row['stop_rule']}: {reason}"
-    elif row["status"] == "stopped" and not pd.isna(row["stop_rule"]):
-        reason = f"{row['stop_rule']}: {reason}"
     return [
         rank,
         row["trial"],
@@ -111,7 +116,7 @@ def _cells(row: dict[Any, Any], names: Iterable[str]) -> list[str]:
         str(row["epochs_run"]),
         shown_value(row["status"]),
         f"{row['seconds']:.0f}",
-        reason,
+        stop_reason(row),
     ]
 
 

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from facesiam.errors import shown
+
 
 @dataclass(frozen=True)
 class Chart:
@@ -26,6 +28,8 @@ class Chart:
     becomes null. ``layout.height`` in pixels is kept, the width is the page's."""
     note: str = ""
     """A sentence or two below the heading: what is drawn, with n; "" for none."""
+    half: bool = False
+    """Whether two such charts stand side by side where the screen is wide."""
 
 
 @dataclass(frozen=True)
@@ -63,3 +67,8 @@ class Pictures:
 
 Part = Chart | Table | Pictures
 """What a section may hold, in the order given."""
+
+
+def text(value: object) -> str:
+    """Return text of a run for a figure: plotly would take ``<b>`` in it for markup."""
+    return shown(str(value)).replace("&", "&amp;").replace("<", "&lt;")

@@ -15,51 +15,92 @@ import pandas as pd
 from facesiam.files import own_folder, write_text
 from search.analysis import published
 from search.analysis.formatting import plain
-from search.report import curves, evaluation, sections, setting_effects, study_2019
-from search.report.report_data import read, row_trials, settings_frame
+from search.report import (
+    curves,
+    evaluation,
+    interactive,
+    sections,
+    setting_effects,
+    study_2019,
+    verdict,
+)
+from search.report.report_data import Run, read, row_trials, settings_frame
 
 OWN = re.compile(r"(curves-|roc-).+\.png|overview\.png|settings\.png")
 """The names of a report's pictures."""
 
 
-def report(runs: Sequence[str | Path]) -> Path:
-    """Write ``report/report.md`` and its pictures into the first run.
+def report(runs: Sequence[str | Path], *, images: bool = True) -> Path:
+    """Write the report into the first run's folder ``report``, as HTML and as Markdown with PNG.
 
     Args:
         runs: folders or URLs.
+        images: whether the HTML page has pictures of test pairs, where there are any.
 
     Returns:
-        The path of the page.
+        The path of the HTML page.
 
     Raises:
         RunError, SpaceError: a run cannot be read, or has nothing to report yet.
     """
     given = [read(run) for run in runs]
-    first = given[0]
-    rows = published.rows(*(run.searched for run in given))
-    ran = row_trials(given)
-    page = own_folder(first.folder, "report") / "report.md"
-    page.parent.mkdir(parents=True, exist_ok=True)
-    for old in page.parent.glob("*.png"):
+    first, folder = given[0], _folder(given)
+    for old in folder.glob("*.png"):
         if OWN.fullmatch(old.name):  # an earlier report's
             old.unlink()
+    parts = _markdown(given, folder, pictures=True)
+    text = [f"# {plain(first.manifest.get('name', first.folder.name))}"]
+    text += [f"## {title}\n\n{body}" for title, body in parts.items() if body]
+    write_text(folder / "report.md", "\n\n".join(text) + "\n")
+    interactive.write(folder / interactive.NAME, first, parts, images)
+    return folder / interactive.NAME
+
+
+def refresh(runs: Sequence[str | Path], seconds: int, *, images: bool = True) -> tuple[Path, bool]:
+    """Write the HTML page alone, as a search goes on.
+
+    Args:
+        runs: as for ``report``.
+        seconds: after which the page loads itself again, unless the search is over.
+        images: as for ``report``.
+
+    Returns:
+        The path of the page, and whether the search is over.
+
+    Raises:
+        RunError, SpaceError: as ``report``.
+    """
+    given = [read(run) for run in runs]
+    folder, over = _folder(given), not verdict.goes_on(given[0])
+    parts = _markdown(given, folder, pictures=False)
+    reload = 0 if over else seconds
+    interactive.write(folder / interactive.NAME, given[0], parts, images, reload)
+    return folder / interactive.NAME, over
+
+
+def _folder(given: Sequence[Run]) -> Path:
+    folder = own_folder(given[0].folder, "report")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _markdown(given: Sequence[Run], folder: Path, pictures: bool) -> dict[str, str]:
+    """Return the sections by title; "" of one that says nothing of these runs."""
+    rows = published.rows(*(run.searched for run in given))
+    ran = row_trials(given)
     measured = {name: one.run.curve(one.name) for name, one in ran.items() if one.has_epochs}
     # The study's rows say nothing about a search that has none of them.
     about = rows if any(run.searched.rows for run in given) else {}
     everything = pd.concat([settings_frame(run) for run in given], ignore_index=True)
-    parts = {
+    return {
         "What ran": sections.what_ran(given),
         "Tables of the 2019 study": study_2019.tables(about, ran),
-        "Curves": curves.section(first, rows, ran, page.parent),
+        "Curves": curves.section(given[0], rows, ran, folder) if pictures else "",
         "Overfit": study_2019.overfit(about, measured),
         "What each setting is worth": setting_effects.section(given, bool(about)),
         "Overfit by net": study_2019.overfit_by_net(about, measured),
         "Training time": sections.training_time(everything, bool(about)),
         "Early stopping": sections.early_stopping(given),
         "Ranked trials": sections.ranked(given),
-        "Test": evaluation.section(given, page.parent),
+        "Test": evaluation.section(given, folder),
     }
-    text = [f"# {plain(first.manifest.get('name', first.folder.name))}"]
-    text += [f"## {title}\n\n{body}" for title, body in parts.items() if body]
-    write_text(page, "\n\n".join(text) + "\n")
-    return page

@@ -190,7 +190,7 @@ def test_a_search_leaves_everything_and_its_name_is_taken(
     assert main([*argv, "--report"]) == 0
     said = capsys.readouterr().out
     run = out / "small"
-    assert "rank" in said and f"report: {run / 'report' / 'report.md'}" in said
+    assert "rank" in said and f"report: {run / 'report' / 'report.html'}" in said
     assert said.endswith(f"\ntest its best trial: python -m search.retrain {run}\n")
     for name in (
         "space.yaml",
@@ -199,6 +199,7 @@ def test_a_search_leaves_everything_and_its_name_is_taken(
         "trials.parquet",
         "epochs.csv",
         "epochs.parquet",
+        "report/report.html",
         "report/report.md",
     ):
         assert (run / name).stat().st_size > 0, name

@@ -374,7 +374,7 @@ def test_the_readers_take_the_url_for_a_folder(
     assert results.load(url)[0]["trial"].tolist() == ["0001"]
     assert results.main([url]) == 0 and "0001" in capsys.readouterr().out
     assert list(results.settings(url)) == ["0001"]
-    assert report([url]) == 0 and "report.md" in capsys.readouterr().out
+    assert report([url]) == 0 and "report.html" in capsys.readouterr().out
     with pytest.raises(layout.RunError, match="nothing/at"):
         layout.folder_of("nothing/at/all")
     assert results.main(["nowhere://x/y"]) == 2

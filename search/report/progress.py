@@ -1,0 +1,285 @@
+"""The page's charts of a search over time: the best so far, and what each worker ran when."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from search.analysis.formatting import counted
+from search.report.chart import Chart, text
+from search.report.measures import Measure
+from search.report.report_data import Run
+from search.report.style import GREY, RANKED, TRAIN, VAL
+from search.report.trial_rows import ends
+from search.runs.journal import read_events
+from search.runs.line_format import EPOCHS
+
+SECONDS = 3600.0
+"""Of an hour."""
+FAILED = "#c2387a"
+
+
+@dataclass
+class Period:
+    """A stretch of time in which a worker ran a trial."""
+
+    trial: str
+    start: float
+    """Seconds since 1970."""
+    end: float = math.nan
+    machine: str = ""
+    epochs: list[dict[str, Any]] = field(default_factory=list)
+    """Lines of the epochs that ended in it."""
+
+    def times(self) -> list[float]:
+        """Return when each epoch ended, reckoned back from the end by their seconds."""
+        left, found = 0.0, []
+        for line in reversed(self.epochs):
+            found.append(max(self.start, self.end - left))
+            left += _seconds(line)
+        return found[::-1]
+
+
+def periods(folder: Path) -> list[Period]:
+    """Return what ran when, in order of start; what still runs ends with its last epoch.
+
+    Raises:
+        JournalError: the journal cannot be read.
+    """
+    found: list[Period] = []
+    open_ones: dict[str, Period] = {}
+    for name, line in read_events(folder):
+        trial = line["trial"]
+        if name == EPOCHS:
+            if trial in open_ones:
+                open_ones[trial].epochs.append(line)
+        elif line.get("status") == "running" and line.get("time") is not None:
+            open_ones[trial] = Period(trial, line["time"])
+            found.append(open_ones[trial])
+        elif trial in open_ones and line.get("time") is not None:
+            ended = open_ones.pop(trial)
+            ended.end, ended.machine = line["time"], line.get("machine") or ""
+    for still in open_ones.values():
+        still.end = still.start + sum(map(_seconds, still.epochs))
+    return sorted((one for one in found if one.end >= one.start), key=lambda one: one.start)
+
+
+def _seconds(line: Mapping[str, Any]) -> float:
+    """Return how long an epoch took; 0 where that is not known."""
+    seconds = line.get("seconds")
+    return float(seconds) if seconds is not None and seconds > 0 else 0.0
+
+
+def best_so_far(run: Run, measure: Measure, ran: Sequence[Period]) -> list[Chart]:
+    """Return the best score so far against the epochs that were run, and against hours."""
+    scores: list[tuple[float, str, int, float]] = []
+    clock = Clock(ran)
+    when = {
+        (one.trial, line["epoch"]): clock.hours(time)
+        for one in ran
+        for line, time in zip(one.epochs, one.times(), strict=True)
+    }
+    seen = 0
+    for name, line in read_events(run.folder):
+        if name == EPOCHS:
+            seen += 1
+            scores.append((seen, line["trial"], line["epoch"], measure.of(line)))
+    charts = [_best("best-epochs", "epochs run, all trials together", scores, measure, run)]
+    by_hour = sorted((when[one[1:3]], *one[1:]) for one in scores if one[1:3] in when)
+    if by_hour:
+        title = "hours in which a trial ran"
+        charts.append(_best("best-hours", title, by_hour, measure, run))
+    return [chart for chart in charts if chart.figure["data"]]
+
+
+class Clock:
+    """Turns a time into hours of work: hours in which no trial ran are left out."""
+
+    def __init__(self, ran: Sequence[Period]) -> None:
+        """Remember when any of these periods was on."""
+        self.busy: list[tuple[float, float]] = []
+        for one in ran:
+            if self.busy and one.start <= self.busy[-1][1]:
+                start, end = self.busy.pop()
+                self.busy.append((start, max(end, one.end)))
+            else:
+                self.busy.append((one.start, one.end))
+
+    def hours(self, time: float) -> float:
+        """Return the hours of work before a time."""
+        return sum(min(max(time, start), end) - start for start, end in self.busy) / SECONDS
+
+
+def timeline(run: Run, ran: Sequence[Period]) -> Chart | None:
+    """Return what each worker ran when, with what each stop saved; None without such a record."""
+    if not ran:
+        return None
+    clock, lanes = Clock(ran), _lanes(ran)
+    ended = ends(run.trials)
+    rules = sorted({end for end in ended.values() if end not in COLOURS})
+    last = {one.trial: place for place, one in enumerate(ran)}
+    order = sorted(set(lanes))
+    bars: dict[str, dict[str, list[Any]]] = {}
+    saved_hours = 0.0
+    for place, (one, lane) in enumerate(zip(ran, lanes, strict=True)):
+        final = last[one.trial] == place
+        end = ended[one.trial] if final else "interrupted"
+        start, until = clock.hours(one.start), clock.hours(one.end)
+        said = f"trial {text(one.trial)}, {text(end)}<br>{counted(len(one.epochs), 'epoch')}"
+        said += f", {until - start:.2f} h"
+        _bar(bars, end, lane, start, until - start, said)
+        if final and end in rules:
+            epochs, hours = _saved(run, one)
+            saved_hours += hours
+            said += f"<br>saved {counted(epochs, 'epoch')}, about {hours:.2f} h"
+            _bar(bars, "saved", lane, until, hours, said)
+    names = {
+        "saved": "what the stop saved",
+        **{rule: f"stopped by {text(rule)}" for rule in rules},
+    }
+    palette = dict(zip(rules, [VAL, *RANKED[3:], GREY] * len(rules), strict=False))
+    colours = COLOURS | palette
+    traces = [
+        {
+            "type": "bar",
+            "orientation": "h",
+            "name": names.get(end, text(end)),
+            "hovertemplate": "%{customdata}<extra></extra>",
+            "width": 0.18 if end == "saved" else 0.55,
+            "offset": 0.3 if end == "saved" else -0.3,
+            "marker": {"color": colours[end], "opacity": 0.55 if end == "saved" else 1}
+            | {"line": {"width": 0.5, "color": GREY}},
+            **bars[end],
+        }
+        for end in sorted(bars, key=lambda end: (end == "saved", end in rules, end))
+    ]
+    note = f"{counted(len(order), 'worker')}; a bar is a trial, hours in which nothing ran are "
+    note += "left out."
+    if saved_hours:
+        note += (
+            f" The thin bars are the epochs that a stopped trial had left, at its own speed: "
+            f"{saved_hours:.1f} hours of a worker in all."
+        )
+    layout = {
+        "height": 150 + 42 * min(len(order), 12) + 14 * max(0, len(order) - 12),
+        "barmode": "overlay",
+        "xaxis": {"title": {"text": "hours in which a trial ran"}, "rangemode": "tozero"},
+        "yaxis": {"categoryorder": "array", "categoryarray": order[::-1], "type": "category"},
+    }
+    return Chart("timeline", "Workers", {"data": traces, "layout": layout}, note)
+
+
+COLOURS = {
+    "done": TRAIN,
+    "running": RANKED[2],
+    "pending": RANKED[2],
+    "failed": FAILED,
+    "interrupted": GREY,
+    "saved": GREY,
+}
+
+
+def _best(
+    ident: str,
+    title: str,
+    scores: Sequence[tuple[float, str, int, float]],
+    measure: Measure,
+    run: Run,
+) -> Chart:
+    best, steps = math.nan, []
+    each: dict[str, tuple[float, float, str]] = {}
+    better = max if run.searched.objective.maximizes else min
+    for x, trial, epoch, score in scores:
+        if math.isnan(score):
+            continue
+        now = score if math.isnan(best) else better(best, score)
+        said = f"trial {text(trial)}, epoch {epoch}"
+        if now != best:
+            steps.append((x, now, said))
+            best = now
+        if trial not in each or better(each[trial][1], score) != each[trial][1]:
+            each[trial] = (x, score, said)
+    data = []
+    if steps:
+        steps.append((scores[-1][0], best, steps[-1][2]))
+        data = [
+            _points(list(each.values()), "best of a trial", "markers", GREY, measure),
+            _points(steps, "best so far", "lines+markers", VAL, measure),
+        ]
+    layout = {
+        "height": 320,
+        "xaxis": {"title": {"text": title}, "rangemode": "tozero"},
+        "yaxis": {"title": {"text": measure.label}},
+    }
+    against = "epochs" if ident == "best-epochs" else "hours"
+    figure = {"data": data, "layout": layout}
+    return Chart(ident, f"Best so far against {against}", figure, half=True)
+
+
+def _points(
+    points: Sequence[tuple[float, float, str]], name: str, mode: str, colour: str, measure: Measure
+) -> Mapping[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": mode,
+        "name": name,
+        "x": [round(x, 4) for x, _, _ in points],
+        "y": [round(y, 5) for _, y, _ in points],
+        "customdata": [said for _, _, said in points],
+        "hovertemplate": f"%{{customdata}}: %{{y:.4~g}}{measure.unit}<extra></extra>",
+        "line": {"shape": "hv", "width": 2, "color": colour},
+        "marker": {"size": 5, "color": colour},
+    }
+
+
+def _lanes(ran: Sequence[Period]) -> list[str]:
+    """Return the worker of each period: of a machine's workers the first that was free."""
+    known = {one.machine for one in ran if one.machine}
+    only = next(iter(known)) if len(known) == 1 else ""  # where one has no note, it is that
+    free: dict[str, list[float]] = {}
+    found = []
+    for one in ran:
+        machine = one.machine or only
+        ends_of = free.setdefault(machine, [])
+        slot = next((i for i, end in enumerate(ends_of) if end <= one.start + 1), len(ends_of))
+        if slot == len(ends_of):
+            ends_of.append(one.end)
+        ends_of[slot] = one.end
+        found.append((machine, slot))
+    several = len(free) > 1
+    width = len(str(max(slot for _, slot in found) + 1))
+    return [
+        f"{text(machine or 'unknown')} {slot + 1:0{width}d}"
+        if several
+        else f"worker {slot + 1:0{width}d}"
+        for machine, slot in found
+    ]
+
+
+def _bar(
+    bars: dict[str, dict[str, list[Any]]],
+    end: str,
+    lane: str,
+    start: float,
+    hours: float,
+    said: str,
+) -> None:
+    bar = bars.setdefault(end, {"y": [], "base": [], "x": [], "customdata": []})
+    for key, value in (
+        ("y", lane),
+        ("base", round(start, 4)),
+        ("x", round(hours, 4)),
+        ("customdata", said),
+    ):
+        bar[key].append(value)
+
+
+def _saved(run: Run, one: Period) -> tuple[int, float]:
+    """Return the epochs that a stopped trial had left, and their hours at its own mean speed."""
+    curve = run.curve(one.trial)
+    left = max(0, run.configs[one.trial].epochs - len(curve))
+    seconds = float(curve["seconds"].mean()) if len(curve) else 0.0
+    return left, left * (0.0 if math.isnan(seconds) else seconds) / SECONDS

@@ -1,0 +1,113 @@
+"""What the page says first: which trial won, how it did on test pairs, and how sure that is."""
+
+from __future__ import annotations
+
+import statistics
+
+import pandas as pd
+
+from search.analysis.formatting import counted, interval, mean_and_std, measure, shown_value
+from search.analysis.ranked_trials import DEFAULT_METRIC, states
+from search.report.measures import measure as shown_as
+from search.report.report_data import Evaluation, Run
+
+MOST_SETTINGS = 8
+"""Settings of the winner that the sentence names."""
+
+
+def sentences(run: Run, differ: list[str]) -> list[str]:
+    """Return two sentences on a run as plain text: the winner with its tests, and how sure it is.
+
+    Args:
+        run: the run.
+        differ: settings that differ among its trials.
+    """
+    best = run.trials.iloc[0]
+    if pd.isna(best["rank"]) or pd.isna(best["val_acc"]):
+        return [f"No trial has a score yet ({states(run.trials)})."]
+    scored = int(run.trials["val_acc"].notna().sum())
+    named = [
+        f"{name} {shown_value(run.configs[best['trial']].to_dict()[name])}" for name in differ
+    ]
+    more = ", …" if len(named) > MOST_SETTINGS else ""
+    having = f" with {', '.join(named[:MOST_SETTINGS])}{more}" if named else ""
+    first = (
+        f"Of {counted(scored, 'trial')}, {best['trial']}{having} is the best: "
+        f"{interval(best['val_acc'], best['val_acc_low'], best['val_acc_high'])} % of its "
+        f"validation pairs are judged right at epoch {best['best_epoch']}{_ranked_by(run, best)}; "
+        f"{_tested(run, str(best['trial']))}."
+    )
+    return [first, _how_sure(run)]
+
+
+def goes_on(run: Run) -> bool:
+    """Return whether the search has not ended, as far as its manifest says."""
+    sessions = run.manifest.get("sessions")
+    return not (sessions[-1] if sessions else run.manifest).get("finished")
+
+
+def state(run: Run) -> str:
+    """Return how far the search is, as a sentence."""
+    what = "The search has not ended" if goes_on(run) else "The search has ended"
+    epochs = counted(int(run.trials["epochs_run"].sum()), "epoch")
+    return f"{what}: {states(run.trials)}; {epochs} run."
+
+
+def _ranked_by(run: Run, best: pd.Series) -> str:
+    metric = run.searched.metric
+    if metric == DEFAULT_METRIC or metric not in best:
+        return ""
+    shown = shown_as(metric)
+    value = f"{100 * best[metric]:.1f} %" if shown.percent else f"{best[metric]:.4g}"
+    return f", the best by {shown.label.removesuffix(', %')} ({value})"
+
+
+def _tested(run: Run, winner: str) -> str:
+    """Return the accuracy on test pairs: of the winner's seeds, or as the search left it."""
+    again = [test for test in run.tests.get(winner, []) if test.own]
+    if len(again) > 1:
+        values = [test.measures["accuracy"]["value"] for test in again]
+        std = statistics.stdev(values)
+        return (
+            f"trained again with {len(again)} seeds it has "
+            f"{mean_and_std(statistics.mean(values), std)} % of the {again[0].pairs:,} test pairs "
+            "right (mean ± standard deviation)"
+        )
+    kept = [test for test in run.tests.get("ensemble-1", []) if test.own or len(run.tests) == 1]
+    for how, tests in (("trained again", again), ("as the search left it", kept)):
+        if tests:
+            return f"{how} it has {_share(tests[0])} of {tests[0].pairs:,} test pairs right"
+    return "it has not been tested"
+
+
+def _share(test: Evaluation) -> str:
+    return f"{measure(test.measures['accuracy'])} %"
+
+
+def _how_sure(run: Run) -> str:
+    others = run.trials.iloc[1:]
+    others = others[others["val_acc"].notna()]
+    if others.empty:
+        return "It is the only one with a score, so there is nothing to compare it with."
+    alike = int(others["like_best"].fillna(False).sum())
+    unknown = int(others["like_best"].isna().sum())
+    chosen = "its validation score is the best of several, and so a little too good"
+    test = "McNemar's exact test, corrected for the number of comparisons"
+    if unknown == len(others):
+        return (
+            "How sure that is cannot be said: which pairs each trial judged right was not kept; "
+            f"{chosen}."
+        )
+    if alike:
+        told = f"{alike} of the other {len(others)}" if len(others) > 1 else "the other one"
+        verb = "are" if alike > 1 else "is"
+        return (
+            f"Do not read much into the first place: {told} {verb} not told from it on the same "
+            f"pairs ({test}), and {chosen}."
+        )
+    known = len(others) - unknown
+    worse = "the other one is" if known == 1 else f"each of the other {known} is"
+    return (
+        f"That is as sure as one seed makes it: {worse} worse on the same pairs ({test}), but "
+        f"{chosen}."
+    )

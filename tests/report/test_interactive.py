@@ -1,0 +1,258 @@
+"""The HTML page, as headless Chromium shows it: charts, sorting, filtering, two widths, dark and light."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import builders
+import pytest
+from builders import REFERENCE, ROOT
+
+from facesiam.config import TrialConfig
+from search.report import style
+from search.report.__main__ import WATCH_SECONDS, main
+from search.report.page import refresh, report
+
+sys.path.insert(0, str(ROOT / "scripts"))
+from browser import Browser, find
+
+CHARTS = ["best-epochs", "best-hours", "curves", "parallel", "timeline"]
+MARKS = "path.js-line, .points path, path.point"
+EVIL = "</script><img src=x onerror=window.evil=1><b>bold</b>"
+SPACE = """name: hostile
+fixed: {net: alexnet, join: difference, epochs: 3}
+search:
+  loss: [two, single]
+  lr: {low: 1e-5, high: 1e-3, log: true}
+  optimizer: [adam, sgd]
+  momentum: {choices: [0.8, 0.9], when: {optimizer: sgd}}
+trials: 5
+"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = find()
+    if path is None:
+        pytest.skip("no Chromium: apt-get install chromium")
+    with Browser(path) as started:
+        yield started
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(style, "save", lambda figure, path, title: path.touch())
+        yield
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of eight real trials on the CPU, five of them stopped by ASHA, two tested."""
+    run = tmp_path_factory.mktemp("runs") / "cpu"
+    shutil.copytree(REFERENCE / "cpu", run)
+    return report([run])
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> Path:
+    """A run that goes on, with texts that would be markup; trials of each kind of end."""
+    run = tmp_path / "hostile"
+    kinds: list[tuple[str, dict[str, Any]]] = [
+        ("done", {}),
+        ("stopped", {"stop_rule": "plateau", "stop_reason": EVIL, "stop_epoch": 1}),
+        ("failed", {"stop_rule": "error", "stop_reason": EVIL}),
+        ("running", {}),
+        ("pending", {}),
+    ]
+    trials: list[dict[str, Any]] = []
+    epochs: list[dict[str, Any]] = []
+    for number, (status, more) in enumerate(kinds):
+        name = f"000{number}"
+        sgd = {"optimizer": "sgd", "momentum": 0.8} if number % 2 else {"optimizer": "adam"}
+        config = TrialConfig(
+            net="alexnet", join="difference", epochs=3, loss="single" if number else "two",
+            lr=10 ** -(3 + number / 4), **sgd,
+        )  # fmt: skip  # the settings of a trial on two lines
+        line = {"trial": name, "status": "pending", "row": None, "time": 1000.0}
+        trials += [line | {"settings": config.to_dict()}]
+        if status != "pending":
+            trials += [line | {"status": "running", "machine": EVIL, "time": 1000.0 + number}]
+        if status not in ("pending", "running"):
+            trials += [line | {"status": status, "time": 1100.0 + number, **more}]
+        ran = 0 if status in ("failed", "pending") else 3 if status == "done" else 2
+        epochs += [
+            {"trial": name, **builders.epoch(at, 0.9 - 0.1 * number + 0.02 * at)}
+            for at in range(ran)
+        ]
+    for place, one in enumerate([*trials, *epochs], 1):
+        one["n"] = place
+    builders.write_run(run, trials, epochs, SPACE)
+    noted = {"name": EVIL, "started": "2026-01-01T00:00:00", "finished": None, "seed": 0}
+    noted |= {
+        "command": EVIL,
+        "commit": None,
+        "versions": {"torch": EVIL},
+        "machine": {"os": EVIL},
+    }
+    (run / "manifest.json").write_text(json.dumps(noted | {"data": {"source": EVIL, "key": "k"}}))
+    return run
+
+
+def marks(browser: Browser) -> dict[str, int]:
+    count = f"[p.dataset.chart, p.querySelectorAll('{MARKS}').length]"
+    script = (
+        f"Object.fromEntries([...document.querySelectorAll('[data-chart]')].map(p => {count}))"
+    )
+    return dict(browser.value(script))
+
+
+def trial_order(browser: Browser) -> list[str]:
+    rows = "[...document.querySelectorAll('#trials tbody tr')]"
+    return list(browser.value(f"{rows}.filter(row => !row.hidden).map(row => row.dataset.trial)"))
+
+
+def type_filter(browser: Browser, text: str) -> None:
+    box = "document.getElementById('filter')"
+    browser.value(f"{box}.value = {json.dumps(text)}; {box}.dispatchEvent(new Event('input'))")
+    browser.until(f"state.filter === {json.dumps(text)}")
+
+
+def is_whole(browser: Browser) -> None:
+    """Nothing is wider than the screen, nothing was complained of, nothing was asked for."""
+    assert browser.value("document.documentElement.scrollWidth <= innerWidth")
+    assert browser.errors() == []
+    assert browser.requests() == []
+
+
+@pytest.mark.parametrize(("width", "dark"), [(390, True), (1400, False)])
+def test_every_chart_has_marks_at_both_widths(
+    browser: Browser, reference: Path, width: int, dark: bool
+) -> None:
+    browser.open(reference, width, dark)
+    found = marks(browser)
+    assert list(found) == CHARTS
+    # Steps of the best; a dot for each of eight trials; a bar for each of nine periods.
+    assert found["curves"] > 8 and found["parallel"] >= 8 and found["timeline"] >= 8
+    assert all(found.values())
+    is_whole(browser)
+    back = browser.value("getComputedStyle(document.body).backgroundColor")
+    assert back == ("rgb(20, 23, 27)" if dark else "rgb(255, 255, 255)")
+    fills = browser.value(
+        "[...document.querySelectorAll('.main-svg')].map(s => s.style.background).filter(Boolean)"
+    )
+    assert set(fills) == {back}
+
+
+def test_colours_follow_the_screen(browser: Browser, reference: Path) -> None:
+    browser.open(reference)
+    fill = "document.querySelector('[data-chart=curves] .main-svg').style.background"
+    line = "document.querySelector('[data-chart=best-epochs] path.js-line').style.stroke"
+    assert (browser.value(fill), browser.value(line)) == (
+        "rgb(255, 255, 255)",
+        "rgb(217, 102, 31)",
+    )
+    browser.look(1400, dark=True)
+    browser.until(f"{fill} === 'rgb(20, 23, 27)' && {line} === 'rgb(240, 139, 75)'")
+
+
+def test_the_keyboard_sorts_and_what_is_not_there_comes_last(
+    browser: Browser, hostile: Path
+) -> None:
+    browser.open(report([hostile]))
+    head = "document.querySelector('#trials th[data-name=momentum]')"
+    assert browser.value(f"{head}.ariaSort") is None
+    browser.value(f"{head}.querySelector('button').focus()")
+    browser.key("Enter", "\r")
+    assert browser.value(f"{head}.ariaSort") == "ascending"
+    assert set(trial_order(browser)[:2]) == {"0001", "0003"}
+    browser.value("document.querySelector('#trials th[data-name=val_acc] button').focus()")
+    browser.key("Enter", "\r")
+    assert trial_order(browser) == ["0003", "0001", "0000", "0002", "0004"]
+    browser.key("Enter", "\r")
+    assert trial_order(browser) == ["0000", "0001", "0003", "0002", "0004"]
+    assert browser.value(f"{head}.ariaSort") is None
+
+
+def test_a_filter_holds_for_table_and_charts_and_outlives_a_reload(
+    browser: Browser, reference: Path
+) -> None:
+    browser.open(reference)
+    drawn = "document.querySelector('[data-chart=curves]').data.map(trace => trace.name)"
+    assert browser.value(drawn) == ["done", "stopped by asha", "interrupted", "trial 0004, rank 1"]
+    type_filter(browser, "loss=supcon weight_decay<0.2 asha")
+    assert trial_order(browser) == ["0006"]
+    assert browser.value("document.getElementById('shown').textContent") == "1 of 8 trials"
+    browser.until(f"{drawn}.join() === 'stopped by asha,trial 0006, rank 6'")
+    browser.value("document.documentElement.dataset.ready = 'no'; keep(); location.reload()")
+    browser.until("document.documentElement?.dataset.ready === 'yes'")
+    assert trial_order(browser) == ["0006"]
+    browser.value("document.getElementById('all').click()")
+    browser.value("document.querySelector('tr[data-trial=\"0002\"] a').click()")
+    browser.until(f"{drawn}.at(-1) === 'trial 0002, rank 3'")
+    assert browser.value("location.hash") == "#curves"
+    browser.value("document.getElementById('metric').value = 'train_acc'")
+    browser.value("document.getElementById('metric').dispatchEvent(new Event('change'))")
+    label = "document.querySelector('[data-chart=curves]').layout.yaxis.title.text"
+    browser.until(f"{label} === 'training accuracy, %'")
+    is_whole(browser)
+
+
+def test_a_box_over_an_axis_becomes_a_filter(browser: Browser, reference: Path) -> None:
+    browser.open(reference)
+    browser.value("brushed({range: {x: [0.8, 2.2], y: [0.9, 1.1]}})")
+    assert browser.value("document.getElementById('filter').value").split() == [
+        "loss=supcon",
+        "lr>=0.00215",
+    ]
+
+
+def test_texts_of_a_run_are_no_markup(browser: Browser, hostile: Path) -> None:
+    page = report([hostile])
+    browser.open(page)
+    assert browser.value("window.evil ?? 0") == 0
+    assert browser.value("document.images.length") == 0
+    assert browser.value("document.querySelectorAll('b').length") == 0
+    assert browser.value("document.querySelector('h1').textContent") == EVIL
+    reason = "document.querySelector('tr[data-trial=\"0001\"] td.long').textContent"
+    assert browser.value(reason) == f"plateau: {EVIL}"
+    assert all(marks(browser).values())
+    is_whole(browser)
+
+
+def test_the_verdict_names_the_winner_its_test_and_how_sure(reference: Path) -> None:
+    text = reference.read_text(encoding="utf-8")
+    verdict = re.search(r'<div class="verdict">(.*?)</div>', text)
+    assert verdict and verdict[1] == (
+        "<p>Of 8 trials, 0004 with freeze_stages 2, loss supcon, lr 0.00179, weight_decay 0.01, "
+        "erase 0 is the best: 91.5 [90.1, 92.6] % of its validation pairs are judged right at "
+        "epoch 9; trained again with 2 seeds it has 90.8 ± 0.5 % of the 2,000 test pairs right "
+        "(mean ± standard deviation).</p><p>Do not read much into the first place: 1 of the "
+        "other 7 is not told from it on the same pairs (McNemar&#x27;s exact test, corrected for "
+        "the number of comparisons), and its validation score is the best of several, and so a "
+        "little too good.</p>"
+    )
+    assert "Tables of the 2019 study" not in text
+    assert len(text) < 6e6
+
+
+def test_a_page_of_a_running_search_reloads_until_its_end(hostile: Path) -> None:
+    page, over = refresh([hostile], WATCH_SECONDS)
+    text = page.read_text(encoding="utf-8")
+    assert not over and '"reload":30}' in text and 'id="reload" checked' in text
+    assert "The search has not ended: 1 done, 1 failed, 1 pending, 1 running, 1 stopped" in text
+    assert not (page.parent / "report.md").exists()
+    noted = json.loads((hostile / "manifest.json").read_text())
+    noted["finished"] = "2026-01-01T01:00:00"
+    (hostile / "manifest.json").write_text(json.dumps(noted))
+    assert main([os.fspath(hostile), "--watch"]) == 0
+    text = page.read_text(encoding="utf-8")
+    assert '"reload":0}' in text and 'id="reload"' not in text
+    assert (page.parent / "report.md").exists()
