@@ -73,7 +73,8 @@ def parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="fix a setting, such as lr=1e-4; may be repeated",
+        help="fix a setting, such as lr=1e-4, or narrow what is searched, as 'lr=[1e-4,1e-3]'; "
+        "may be repeated",
     )
     parser.add_argument("--seed", type=random_seed, help="seed of the search")
     _add_execution(parser)

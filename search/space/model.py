@@ -14,7 +14,7 @@ from facesiam.config.settings import did_you_mean
 from facesiam.config.trial import recorded
 from facesiam.objective import Objective
 from facesiam.plugins.registry import Plugin
-from search.space import algorithms, combinations, overrides
+from search.space import algorithms, combinations, narrowing, overrides
 from search.space.domains import Choice, Domain, Resources, Row, TrialLike, active
 from search.space.errors import SpaceError
 from search.space.prune import UNCERTAIN, pruning
@@ -210,23 +210,27 @@ class SearchSpace:
     def override(self, assignments: Sequence[str]) -> Self:
         """Return the space with settings pinned by ``KEY=VALUE``, in rows and search alike.
 
-        Conditions on a pinned setting are met or not from now on. ASHA's grace is lowered to
-        pinned epochs. Call ``constraints.check`` when all changes are made.
+        ``KEY=[…]`` narrows what is searched. Conditions on a pinned setting are met or not from
+        now on. ASHA's grace is lowered to the epochs that are left. Call ``constraints.check``
+        when all changes are made.
 
         Raises:
             SpaceError: an unknown setting or an impossible value; a line each.
         """
-        pinned = overrides.assigned(assignments)
+        pinned, lists = overrides.assigned(assignments)
         fixed, search, rows = overrides.pin(self.fixed, self.search, self.rows, pinned)
+        if lists:
+            search = narrowing.narrow(search, fixed, lists)
         gone = {name for name in self.search if name not in search}
-        prune = dict(self.prune)
-        if "epochs" in pinned and prune["asha"]:
-            grace = min(prune["asha"]["grace"], int(pinned["epochs"]))
-            prune["asha"] = prune["asha"] | {"grace": grace}
-        first = overrides.without(self.enqueue, gone | pinned.keys())
-        changed = replace(self, fixed=fixed, search=search, rows=rows, prune=prune, enqueue=first)
+        first = narrowing.without_others(self.enqueue, search, list(lists))
+        first = overrides.without(first, gone | pinned.keys())
+        changed = replace(self, fixed=fixed, search=search, rows=rows, enqueue=first)
+        if "epochs" in {*pinned, *lists} and self.prune["asha"]:
+            grace = min(self.prune["asha"]["grace"], changed.max_epochs())
+            asha = self.prune["asha"] | {"grace": grace}
+            changed = replace(changed, prune=self.prune | {"asha": asha})
         left = self.resources.of_nets(changed.all_nets())
-        return replace(changed, resources=left) if "net" in pinned else changed
+        return replace(changed, resources=left) if "net" in {*pinned, *lists} else changed
 
     def packed(self) -> Self:
         """Return the space with its `packed_size` fixed: the largest `image_size` of its trials.

@@ -1,4 +1,7 @@
-"""Settings pinned by ``--set KEY=VALUE``: they win over fixed, search and rows alike."""
+"""Settings pinned by ``--set KEY=VALUE``: they win over fixed, search and rows alike.
+
+A value in brackets pins nothing: it narrows what is searched (narrowing.py).
+"""
 
 from __future__ import annotations
 
@@ -13,19 +16,24 @@ from search.space.domains import Domain, Row
 from search.space.errors import SpaceError
 from search.space.fields import read
 from search.space.file_models import SpaceFile
+from search.space.narrowing import values_of
 
 Settings = dict[str, Value]
 ON_COMMAND_LINE = ("name", "data", "algorithm", "trials", "minutes", "rows", "report")
 """Keys of a space file that the command has an option for."""
 
 
-def assigned(assignments: Sequence[str]) -> Settings:
+def assigned(assignments: Sequence[str]) -> tuple[Settings, dict[str, list[Value]]]:
     """Return the settings of ``KEY=VALUE`` texts; of two for one key, the last.
+
+    Returns:
+        Those with one value, and those with a list in brackets. A list of one is that value.
 
     Raises:
         SpaceError: an unknown setting or an impossible value; a line each.
     """
-    pinned: Settings = {}
+    given: dict[str, list[Value]] = {}
+    lists: set[str] = set()
     problems = []
     for assignment in assignments:
         name, equals, text = (part.strip() for part in assignment.partition("="))
@@ -35,12 +43,16 @@ def assigned(assignments: Sequence[str]) -> Settings:
             problems.append(no_setting(name))
         else:
             try:
-                pinned[name] = read(SETTINGS[name], text)
+                listed = text.startswith("[")
+                one = SETTINGS[name]
+                given[name] = values_of(one, text) if listed else [read(one, text)]
+                lists = lists | {name} if len(given[name]) > 1 else lists - {name}
             except ValueError as error:
                 problems.append(f"{name}: {error}")
     if problems:
         raise SpaceError("\n".join(f"--set {problem}" for problem in problems))
-    return pinned
+    pinned = {name: values[0] for name, values in given.items() if name not in lists}
+    return pinned, {name: values for name, values in given.items() if name in lists}
 
 
 def no_setting(name: str) -> str:

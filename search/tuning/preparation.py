@@ -20,7 +20,7 @@ from facesiam.files import exists
 from facesiam.plugins import loading, registry
 from search.resources import validation
 from search.runs.reuse import ReusableTrial, RunRefused, reusable_trials
-from search.space import SearchSpace, contradictions, enqueue, load, shipped
+from search.space import SearchSpace, contradictions, enqueue, load, overrides, shipped
 from search.space.algorithms import TITLES
 from search.space.constraints import check as check_space
 from search.space.run_options import RunOptions
@@ -114,6 +114,10 @@ def resolve(options: RunOptions) -> SearchSpace:
         if (value := getattr(options, name)) is not None:
             changes[name] = value
     changed = dataclasses.replace(space, **changes)  # type: ignore[arg-type]
+    if changed.algorithm == "rows" and (lists := overrides.assigned(options.set)[1]):
+        raise RunRefused(
+            f"--set {next(iter(lists))}=[…]: rows run as they are; --rows A,B chooses among them"
+        )
     if options.enqueue:
         changed = enqueue.added(changed, options.enqueue)
     for name in ("trials", "seed"):
