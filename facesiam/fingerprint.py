@@ -45,6 +45,7 @@ EXCLUDED = {
     "device/processes": "finds processes and redirects output",
     "device/cores": "counts cores; the number of threads is in the key",
     "device/reproducibility": "what it resolves is in the key",
+    "device/torch_build": "reports what torch was built for",
     "nets/checkpoint": "stores weights as they are",
     "plugins/loading": "runs files, whose text is in the key",
     "training/saving": "stores states and weights as they are",

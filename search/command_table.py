@@ -9,6 +9,8 @@ COMMANDS = {
     "compare": ("search.compare", "compare two tested nets on the same pairs"),
     "report": ("search.report", "write a run's report page"),
     "replay": ("search.replay", "try pruning rules on recorded runs"),
+    "doctor": ("search.doctor", "examine this machine, or a cluster, before a search"),
+    "cluster": ("search.cluster", "write the job file of a search for Slurm or Kubernetes"),
     "space": ("search.space", "check space files, print their schema"),
     "settings": ("search.settings", "what can be searched: meaning, bounds, choices, default"),
     "data": ("facesiam.data", "download or check the CFP dataset"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import io
 import re
 import subprocess
 import sys
@@ -14,6 +16,7 @@ from builders import ROOT
 from facesiam.config import SETTINGS
 from search import results
 from search.command_table import COMMANDS
+from search.cluster import __main__ as cluster
 from search.space import SpaceError, load
 
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
@@ -28,7 +31,7 @@ OPTION = re.compile(r"(?<![\w-])--[a-z][\w-]*")
 PLACE = re.compile(
     r"(?<![\w./-])(?:search|facesiam|docs|tests|scripts|spaces|ray_results/reference)/[\w./-]*"
 )
-FOREIGN = ("ray ", "pip ", "pytest ", "ssh ", "kubectl ", "make ")
+FOREIGN = ("ray ", "pip ", "pytest ", "ssh ", "kubectl ", "make ", "docker ", "sbatch ", "exclusive")
 """Programs that are not ours, whose options are not checked."""
 
 
@@ -69,7 +72,16 @@ def options() -> dict[str, set[str]]:
     command = [sys.executable, "-W", "ignore", "-c", code, *modules]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     texts = done.stdout.split("\0\n")[1:]
-    return {module: set(OPTION.findall(text)) for module, text in zip(modules, texts, strict=True)}
+    found = {module: set(OPTION.findall(text)) for module, text in zip(modules, texts, strict=True)}
+    found["search.cluster"] |= found["search.run"]  # that may follow
+    found["search.cluster"] |= set(OPTION.findall("".join(map(_help_of_job, cluster.KINDS))))
+    return found
+
+
+def _help_of_job(kind: str) -> str:
+    with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.suppress(SystemExit):
+        cluster.main([kind, "--help"])
+    return said.getvalue()
 
 
 @pytest.mark.parametrize("name", NAMES)

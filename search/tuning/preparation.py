@@ -143,7 +143,7 @@ def prepare(options: RunOptions, space: SearchSpace, run: Path, url: str | None)
     inactive = cannot_act(space)
     setup = _setup(options, space, run, url)
     configs = list(space.examples())
-    index = _open_lists(options, space, run, configs)
+    index = open_lists(options, space, run, configs)
     for line in index.notes:
         print(f"data: {line}")
     space, changed = validation.with_metric(space, index)
@@ -270,7 +270,7 @@ def _setup(options: RunOptions, space: SearchSpace, run: Path, url: str | None) 
     return setup
 
 
-def _open_lists(
+def open_lists(
     options: RunOptions, space: SearchSpace, run: Path, configs: Sequence[Mapping[str, Value]]
 ) -> FaceData:
     """Open the data's lists and check what they tell, before a download or minutes of packing."""

@@ -237,7 +237,7 @@ def check_shared(out: Path) -> None:
     with tempfile.NamedTemporaryFile(dir=nearest, prefix=".siamsearch-") as token:
         asked = {
             node["NodeManagerAddress"]: ray.remote(_sees)
-            .options(num_cpus=0, scheduling_strategy=_on(node["NodeID"]))
+            .options(num_cpus=0, scheduling_strategy=on(node["NodeID"]))
             .remote(token.name)
             for node in nodes
         }
@@ -257,7 +257,8 @@ def _sees(path: str) -> bool:
     return Path(path).exists()
 
 
-def _on(node: str) -> NodeAffinitySchedulingStrategy:
+def on(node: str) -> NodeAffinitySchedulingStrategy:
+    """Return the strategy that runs a task on one machine, by Ray's id of it, or not at all."""
     return NodeAffinitySchedulingStrategy(node, soft=False)
 
 
@@ -277,7 +278,7 @@ def standing_actor(kind: type, node: str, *given: Any, **options: Any) -> Any:
         options: of Ray, such as a name.
     """
     options |= {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1}
-    actor: Any = ray.remote(kind).options(scheduling_strategy=_on(node), **options)
+    actor: Any = ray.remote(kind).options(scheduling_strategy=on(node), **options)
     return actor.remote(*given)
 
 

@@ -239,3 +239,39 @@ def test_three_trials_share_one_copy_of_a_gigabyte(tmp_path: Path, real_faces: s
         node = cluster.worker(cpus=3)
         cluster.wait_for(2, 60)
         check_one_copy(packed, *looked(cluster, node, packed.folder, tmp_path))
+
+
+def test_the_doctor_examines_each_machine_and_names_a_folder_of_ones_own(
+    tmp_path: Path, machines: Machines
+) -> None:
+    cluster = machines.cluster
+    command = [sys.executable, "-m", "search.doctor", "--address", cluster.address, "--out"]
+    outs = [str(tmp_path / "shared"), machines.url]
+    outs += [str(machines.own / "runs")] if cluster.hides else []
+    asked = [
+        cluster.run(
+            [*command, out],
+            cwd=ROOT,
+            env=machines.environment | {"COLUMNS": "200"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for out in outs
+    ]
+    said = [process.communicate(timeout=200) for process in asked]
+    folder, bucket = (text for text, _ in said[:2])
+    assert asked[0].returncode == 0, said[0]
+    for worker in machines.workers:
+        assert f"ok    {worker.address:14} Python 3" in folder
+        assert f"machine {worker.address}" not in bucket
+    assert "this machine and 3 of the cluster can write there" in folder
+    assert "note  token          none: whoever reaches the cluster's ports" in folder
+    # The head has no credentials: what it writes is refused, or arrives as something else.
+    head = cluster.nodes[0].address
+    assert asked[1].returncode == 1 and f"FAIL  storage        --out {machines.url}" in bucket
+    assert f": machine {head}: " in bucket
+    if cluster.hides:
+        assert asked[2].returncode == 1
+        for worker in machines.workers:
+            assert f"machine {worker.address}: does not see this folder" in said[2][0]

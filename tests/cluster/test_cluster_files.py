@@ -1,4 +1,7 @@
-"""The ready files for clusters, each tried as far as it can be without the service it is for."""
+"""The files for clusters, each tried as far as it can be without the service it is for.
+
+Slurm's script runs here with stand-ins for Slurm; test_slurm.py has a real one.
+"""
 
 from __future__ import annotations
 
@@ -24,10 +27,13 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 
 from facesiam.storage.bucket import Bucket
 from search.cli import parser
+from search.cluster import __main__ as cluster
+from search.cluster import render
 from search.space import load
 from search.tuning import ray_cluster
 
 CLUSTER = ROOT / "scripts" / "cluster"
+TEMPLATES = [render.FOLDER / "slurm.sh", render.FOLDER / "rayjob.yaml"]
 REQUIREMENTS = (ROOT / "requirements.txt").read_text()
 
 # What Slurm's and Ray's commands are called with goes into one file, in order. srun starts its
@@ -63,6 +69,16 @@ FAKES = {
 }
 
 
+SPACE = "search: {lr: [1e-4, 1e-3]}\n"
+
+
+def rendered(kind: str, folder: Path, *arguments: str) -> Path:
+    """Write a job file by the command; its name is out of the way of other files here."""
+    file = folder / f"job.{kind}"
+    assert cluster.main([kind, *arguments, "--file", str(file)]) == 0
+    return file
+
+
 class Slurm:
     """A node with nothing but the fakes in front of its PATH."""
 
@@ -83,15 +99,19 @@ class Slurm:
             "SLURM_JOB_ID": str(10**7 + os.getpid()),
             "SLURM_JOB_NODELIST": "nodes",
             "SLURM_CPUS_PER_TASK": "8",
-            "OUT": str(folder / "runs"),
-            "NAME": "mine",
         }
+        self.space = folder / "a space.yaml"
+        self.space.write_text(SPACE)
 
-    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-        """Start the script as Slurm does, in a session of its own."""
+    def start(
+        self, *arguments: str, out: str | None = None, **environment: str
+    ) -> subprocess.Popen[str]:
+        """Write the script and start it as Slurm does, in a session of its own."""
         self.log.write_text("")
+        given = [str(self.space), "--name", "mine", "--out", out or str(self.folder / "runs")]
+        file = rendered("slurm", self.folder, *given, "--setup", "true", *arguments)
         return subprocess.Popen(
-            [str(CLUSTER / "slurm.sh"), *arguments],
+            ["bash", str(file)],
             env=self.environment | environment,
             cwd=self.folder,
             stderr=subprocess.PIPE,
@@ -99,9 +119,9 @@ class Slurm:
             start_new_session=True,
         )
 
-    def run(self, *arguments: str, **environment: str) -> tuple[int, str]:
+    def run(self, *arguments: str, **more: str) -> tuple[int, str]:
         """Run it to its end; return the exit code and what it said on stderr."""
-        process = self.start(*arguments, **environment)
+        process = self.start(*arguments, **more)
         said = process.communicate(timeout=15)[1]
         return process.returncode, said
 
@@ -115,7 +135,7 @@ def slurm(tmp_path: Path) -> Slurm:
 
 
 def test_slurm_starts_head_then_workers_then_the_driver(slurm: Slurm) -> None:
-    assert slurm.run("a space.yaml", "--set", "lr=1e-4", "--rows", "A,B") == (0, "")
+    assert slurm.run("--set", "lr=1e-4", "--seed", "3") == (0, "")
     lines = slurm.lines()
     steps = [line for line in lines if line.startswith("srun")]
     head, *workers = [step for step in steps if "ray start" in step]
@@ -136,7 +156,7 @@ def test_slurm_starts_head_then_workers_then_the_driver(slurm: Slurm) -> None:
         "python",
         "-m",
         "search.run",
-        "a space.yaml",
+        str(slurm.space),
         "--address",
         f"127.0.0.1:{port}",
         "--out",
@@ -145,8 +165,8 @@ def test_slurm_starts_head_then_workers_then_the_driver(slurm: Slurm) -> None:
         "mine",
         "--set",
         "lr=1e-4",
-        "--rows",
-        "A,B",
+        "--seed",
+        "3",
     ]
     # Each node has the token, of 32 bytes; at the end each one has been told to end.
     started = slurm.lines("ray start")
@@ -156,15 +176,15 @@ def test_slurm_starts_head_then_workers_then_the_driver(slurm: Slurm) -> None:
 
 
 def test_slurm_gives_the_driver_what_its_parser_takes(slurm: Slurm) -> None:
-    assert slurm.run("spaces/code2.yaml", "--trials", "3")[0] == 0
+    assert slurm.run("--algorithm", "random", "--trials", "3")[0] == 0
     command = slurm.lines("python -m")[0]
     options = parser().parse_args(shlex.split(command)[3:])
-    assert (options.space, options.name, options.trials) == ("spaces/code2.yaml", "mine", 3)
+    assert (options.space, options.name, options.trials) == (str(slurm.space), "mine", 3)
     assert options.address.startswith("127.0.0.1:") and not options.resume
 
 
 def test_a_sigterm_reaches_the_driver_and_the_script_ends_with_its_code(slurm: Slurm) -> None:
-    process = slurm.start("space.yaml", SLOW="1")
+    process = slurm.start(SLOW="1")
     until = time.monotonic() + 10
     while not slurm.lines("python -m") and time.monotonic() < until:
         time.sleep(0.02)
@@ -178,55 +198,96 @@ def test_a_sigterm_reaches_the_driver_and_the_script_ends_with_its_code(slurm: S
 
 @pytest.mark.parametrize("code", [1, 2, 130])
 def test_slurm_ends_with_the_drivers_code(slurm: Slurm, code: int) -> None:
-    assert slurm.run("space.yaml", CODE=str(code))[0] == code
+    assert slurm.run(CODE=str(code))[0] == code
 
 
 def test_the_same_job_again_resumes(slurm: Slurm) -> None:
-    assert slurm.run("space.yaml", CODE="1")[0] == 1
+    assert slurm.run(CODE="1")[0] == 1
     assert "--resume" not in slurm.lines("python -m")[0]
     assert slurm.manifest.exists()
-    assert slurm.run("space.yaml", "--trials", "3")[0] == 0
-    assert slurm.lines("python -m")[0].endswith(" --name mine --trials 3 --resume")
+    assert slurm.run("--algorithm", "random", "--trials", "3")[0] == 0
+    assert slurm.lines("python -m")[0].endswith(
+        " --name mine --algorithm random --trials 3 --resume"
+    )
 
 
 @pytest.mark.parametrize(("found", "resumes"), [("0", True), ("1", False)])
 def test_a_run_in_a_bucket_is_looked_for_there(slurm: Slurm, found: str, resumes: bool) -> None:
-    assert slurm.run("space.yaml", OUT="s3://bucket/runs", FOUND=found)[0] == 0
+    assert slurm.run(out="s3://bucket/runs", FOUND=found)[0] == 0
     driver = slurm.lines("python -m")[0]
     assert " --out s3://bucket/runs " in driver and ("--resume" in driver) == resumes
 
 
 @pytest.mark.parametrize(
-    ("arguments", "sentence"),
+    ("kind", "arguments", "sentence"),
     [
-        ([], "usage: sbatch"),
-        (["space.yaml", "--name", "x"], "--name: is set by this script"),
-        (["space.yaml", "--out=x"], "--out=x: is set by this script"),
-        (["space.yaml", "--addr", "auto"], "--addr: is set by this script"),
-        (["space.yaml", "--resume"], "--resume: is set by this script"),
+        ("slurm", ["--resume"], "--resume: leave it out; the job itself starts and resumes"),
+        ("slurm", ["--address", "auto"], "--address: leave it out; the job itself"),
+        ("slurm", ["--dry-run"], "--dry-run: leave it out"),
+        ("slurm", ["--set", "lrr=1"], "--set lrr: not a setting; did you mean lr?"),
+        ("slurm", ["--account", "two words"], "'two words': Slurm takes no blanks there"),
+        ("kubernetes", ["--out", "runs"], "--out runs: it would lie in a pod; give s3://BUCKET/"),
+        ("kubernetes", ["--name", "x" * 60], f"--name {'x' * 60}: Kubernetes takes at most 42"),
     ],
 )
-def test_slurm_refuses_what_it_sets_itself(
-    slurm: Slurm, arguments: list[str], sentence: str
+def test_what_no_job_could_run_is_refused_before_a_file_is_written(
+    kind: str,
+    arguments: list[str],
+    sentence: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    code, said = slurm.run(*arguments)
-    assert code == 2 and said.startswith(sentence) and not slurm.lines()
+    (tmp_path / "mine.yaml").write_text(SPACE)
+    file = tmp_path / "job"
+    given = [kind, str(tmp_path / "mine.yaml"), "--file", str(file)]
+    if kind == "kubernetes":
+        given += ["--image", "here/it:1", "--out", "s3://bucket/runs"]
+    assert cluster.main([*given, *arguments]) == 2
+    assert capsys.readouterr().err.startswith(sentence) and not file.exists()
+
+
+def test_an_option_that_the_search_lacks_is_its_own_refusal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        cluster.main(["slurm", "code2", "--file", str(tmp_path / "job"), "--epochs", "2"])
+    assert stopped.value.code == 2 and list(tmp_path.iterdir()) == []
+    assert "unrecognized arguments: --epochs 2" in capsys.readouterr().err
 
 
 def test_slurm_ends_when_the_head_does_not_start(slurm: Slurm) -> None:
     ray = slurm.folder / "bin" / "ray"
     ray.write_text("#!/bin/bash\nexit 3\n")
-    assert slurm.run("space.yaml") == (1, "Ray's head did not start on one\n")
+    assert slurm.run() == (1, "Ray's head did not start on one\n")
     assert not slurm.lines("python -m")
 
 
-def test_slurm_asks_for_the_signal_and_the_requeue() -> None:
-    asked = re.findall(r"^#SBATCH (\S+)", (CLUSTER / "slurm.sh").read_text(), re.MULTILINE)
-    assert {"--signal=B:TERM@60", "--requeue", "--open-mode=append"} <= set(asked)
-    assert "--ntasks-per-node=1" in asked
+def asked(file: Path) -> list[str]:
+    """What a script asks Slurm for."""
+    return re.findall(r"^#SBATCH (\S+)", file.read_text(), re.MULTILINE)
+
+
+def test_slurm_asks_for_the_signal_and_the_requeue(tmp_path: Path) -> None:
+    file = rendered("slurm", tmp_path, "code2", "--nodes", "4", "--account", "phys")
+    found = asked(file)
+    assert {"--signal=B:TERM@60", "--requeue", "--open-mode=append"} <= set(found)
+    assert {"--ntasks-per-node=1", "--nodes=4", "--cpus-per-task=8", "--gpus-per-node=1"} <= set(
+        found
+    )
+    assert {"--job-name=code2", "--account=phys", "--exclusive", "--time=24:00:00"} <= set(found)
     # Slurm reads its lines up to the first command only.
-    before = (CLUSTER / "slurm.sh").read_text().split("\nset -euo pipefail\n")[0]
-    assert before.count("#SBATCH ") == len(asked)
+    before = file.read_text().split("\nset -euo pipefail\n")[0]
+    assert before.count("#SBATCH ") == len(found)
+    subprocess.run(["bash", "-n", str(file)], check=True)
+
+
+def test_the_time_limit_follows_from_the_spaces_minutes(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(SPACE + "algorithm: random\ntrials: 4\nminutes: 100\n")
+    given = [str(tmp_path / "mine.yaml"), "--gpus", "0", "--shared-nodes"]
+    found = asked(rendered("slurm", tmp_path, *given))
+    assert "--time=02:10:00" in found  # 100 minutes and half an hour
+    assert not [line for line in found if line.startswith(("--gpus", "--exclusive", "--account"))]
+    assert "--time=5" in asked(rendered("slurm", tmp_path, *given, "--time", "5"))
 
 
 def launcher() -> dict[str, Any]:
@@ -273,11 +334,9 @@ def test_the_launchers_commands_are_shell() -> None:
         subprocess.run(["bash", "-n", "-c", command], check=True)
 
 
-@pytest.mark.parametrize("file", ["ray.yaml", "rayjob.yaml", "slurm.sh"])
-def test_every_search_named_in_a_file_is_one_that_the_command_takes(file: str) -> None:
-    text = (CLUSTER / file).read_text()
+def test_every_search_named_in_the_launchers_file_is_one_that_the_command_takes() -> None:
+    text = (CLUSTER / "ray.yaml").read_text()
     commands = re.findall(r"python -m search\.run (spaces/[^'\"\n]+)", text)
-    commands += re.findall(r"slurm\.sh (spaces/\S+)", text)
     assert commands
     for command in commands:
         options = parser().parse_args(shlex.split(command))
@@ -285,7 +344,7 @@ def test_every_search_named_in_a_file_is_one_that_the_command_takes(file: str) -
 
 
 def test_no_file_has_a_secret_or_a_path_of_one_machine() -> None:
-    for file in (*CLUSTER.iterdir(), ROOT / ".dockerignore"):
+    for file in (*CLUSTER.iterdir(), *TEMPLATES, ROOT / ".dockerignore"):
         text = file.read_text()
         assert not re.search(r"AKIA[0-9A-Z]{16}|SECRET_ACCESS_KEY=[^.]", text), file
         # The checkout and its parent, but for places that every machine has.
@@ -296,11 +355,16 @@ def test_no_file_has_a_secret_or_a_path_of_one_machine() -> None:
 Manifests = dict[str, dict[str, Any]]
 
 
+def kubernetes(folder: Path, *arguments: str) -> Manifests:
+    """The parts of a job's file by kind."""
+    image = ["--image", "REGISTRY/siamsearch:0.1.0", "--out", "s3://BUCKET/runs"]
+    file = rendered("kubernetes", folder, "code2", *image, *arguments)
+    return {part["kind"]: part for part in yaml.safe_load_all(file.read_text())}
+
+
 @pytest.fixture(scope="module")
-def manifests() -> Manifests:
-    """The parts of rayjob.yaml by kind."""
-    parts = yaml.safe_load_all((CLUSTER / "rayjob.yaml").read_text())
-    return {part["kind"]: part for part in parts}
+def manifests(tmp_path_factory: pytest.TempPathFactory) -> Manifests:
+    return kubernetes(tmp_path_factory.mktemp("job"))
 
 
 def pods(manifests: Manifests) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -338,6 +402,24 @@ def test_all_pods_run_the_image_of_the_dockerfile(manifests: Manifests) -> None:
     assert images == {tag[1]}
 
 
+def test_the_jobs_search_is_the_space_file_and_the_options(tmp_path: Path) -> None:
+    parts = kubernetes(tmp_path, "--nodes", "5", "--gpus", "2", "--cpus", "6", "--set", "lr=1e-4")
+    assert parts["ConfigMap"]["data"]["space.yaml"] == (ROOT / "spaces/code2.yaml").read_text()
+    start = parts["ConfigMap"]["data"]["start.sh"]
+    assert "--name code2 --set lr=1e-4 " in start
+    (workers,) = parts["RayJob"]["spec"]["rayClusterSpec"]["workerGroupSpecs"]
+    assert [workers[f"{kind}eplicas"] for kind in ("r", "minR", "maxR")] == [5] * 3
+    resources = workers["template"]["spec"]["containers"][0]["resources"]
+    assert resources["limits"] == {"cpu": "6", "memory": "32Gi", "nvidia.com/gpu": "2"}
+
+
+def test_a_job_without_gpus_or_data_asks_for_neither(tmp_path: Path) -> None:
+    parts = kubernetes(tmp_path, "--gpus", "0", "--data", "drawn")
+    text = yaml.safe_dump(parts)
+    assert "nvidia.com" not in text and "persistentVolumeClaim" not in text
+    assert "FACESIAM_DATA" not in text
+
+
 def test_every_volume_that_is_mounted_is_there_and_mounted(manifests: Manifests) -> None:
     for name, template in pods(manifests):
         volumes = {volume["name"]: volume for volume in template["spec"].get("volumes", [])}
@@ -368,8 +450,8 @@ def test_the_pods_have_the_secret_and_no_rights(manifests: Manifests) -> None:
         }
         secrets = [source["secretRef"]["name"] for source in container.get("envFrom", [])]
         assert secrets == ([] if name == "ray-job-submitter" else ["siamsearch-aws"])
-    # The command that makes it is in the file, under the same name.
-    assert "create secret generic siamsearch-aws " in (CLUSTER / "rayjob.yaml").read_text()
+    # The command that makes it is in the docs, under the same name.
+    assert "create secret generic siamsearch-aws " in (ROOT / "docs" / "cluster.md").read_text()
 
 
 def test_no_pod_asks_for_more_than_its_limit(manifests: Manifests) -> None:
@@ -386,7 +468,7 @@ def test_the_policy_lets_in_this_jobs_pods_and_the_operator_at_one_port(
     manifests: Manifests,
 ) -> None:
     policy = manifests["NetworkPolicy"]["spec"]
-    ours = {"app": "siamsearch"}
+    ours = {"app": "code2"}
     assert policy["podSelector"]["matchLabels"] == ours and policy["policyTypes"] == ["Ingress"]
     assert [template["metadata"]["labels"] for _, template in pods(manifests)] == [ours] * 3
     inside, operator = policy["ingress"]
@@ -433,7 +515,7 @@ def test_the_job_resumes_a_run_that_is_there_and_hides_no_exit_code(
     options = parser().parse_args(shlex.split(driver)[3:])
     assert options.resume == resumes
     assert (options.space, options.address, options.out, options.name) == (
-        "spaces/code2.yaml",
+        "/etc/siamsearch/space.yaml",
         "auto",
         "s3://BUCKET/runs",
         "code2",
@@ -461,7 +543,7 @@ def test_a_run_is_found_by_its_manifest_and_not_where_there_is_none(
     file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The code by which both files look into a bucket, run on one in this process's memory."""
-    found = re.search(r"python -c '\n(.+?)' ", (CLUSTER / file).read_text(), re.DOTALL)
+    found = re.search(r"python -c '\n(.+?)' ", (render.FOLDER / file).read_text(), re.DOTALL)
     assert found
     code = "\n".join(line.strip() for line in found[1].splitlines())
     bucket = f"memory://{file.split('.')[0]}/runs"

@@ -1,22 +1,16 @@
 #!/usr/bin/env bash
 # A search over several nodes of a Slurm cluster, in one job: Ray's head and the driver on the first node,
-# one Ray worker on each node.
+# one Ray worker on each node. Written by: @COMMAND@
 #
-#     source .venv/bin/activate         requirements.txt and this package, in a folder that all nodes see
-#     OUT=/shared/runs NAME=code2 sbatch scripts/cluster/slurm.sh spaces/code2.yaml [search.run options]
+#     sbatch @FILE@
 #
 # The same command again, and Slurm itself after a requeue, goes on with the run.
-#
-# EDIT: nodes, what each one gives, and the time limit. --exclusive keeps other jobs, and so other users,
-# off the nodes; where a site does not allow it, leave it out.
-#SBATCH --job-name=siamsearch
-#SBATCH --nodes=4
+#SBATCH --job-name=@JOB@
+#SBATCH --nodes=@NODES@
 #SBATCH --ntasks-per-node=1
-#SBATCH --cpus-per-task=8
-#SBATCH --gpus-per-node=1
-#SBATCH --exclusive
-#SBATCH --time=24:00:00
-#SBATCH --output=siamsearch-%j.log
+#SBATCH --cpus-per-task=@CPUS@
+@ASKED@#SBATCH --time=@TIME@
+#SBATCH --output=@JOB@-%j.log
 #SBATCH --open-mode=append
 # A minute before the time limit this script gets SIGTERM, and the driver through it; it needs 10 seconds.
 # At a preemption it does so only where the site has PreemptParameters=send_user_signal and a GraceTime.
@@ -26,37 +20,16 @@
 #SBATCH --no-kill
 set -euo pipefail
 
-usage="usage: sbatch scripts/cluster/slurm.sh SPACE [search.run options]
-  SPACE      space file, such as spaces/code2.yaml
-in the environment, and what they are without:
-  OUT        folder of the runs that all nodes see, or a URL such as s3://bucket/runs (ray_results)
-  NAME       name of the run (the space file's)
-  HEAD_IP    address of the first node that the others reach (its first one)"
-if [ "${1:-}" = --help ] || [ "${1:-}" = -h ]; then
-    echo "$usage"
-    exit 0
-fi
-if [ $# -lt 1 ]; then
-    echo "$usage" >&2
-    exit 2
-fi
 if [ -z "${SLURM_JOB_ID:-}" ]; then
     echo "no Slurm job: start this with sbatch" >&2
     exit 2
 fi
-space=$1
-shift
-for option in "$@"; do
-    case $option in
-    # Shortened ones too, as argparse takes them. This script has to know them, so that it can find the run.
-    --n* | --o* | --ad* | --res*)
-        echo "$option: is set by this script; name the run by OUT= and NAME= in front of sbatch" >&2
-        exit 2
-        ;;
-    esac
-done
-name=${NAME:-$(basename "${space%.*}")}
-out=${OUT:-ray_results}
+# The environment in which `python -m search.run` works on every node.
+@SETUP@
+space=@SPACE@
+name=@NAME@
+out=@OUT@ # a folder that all nodes see, or a URL
+options=(@OPTIONS@)
 
 steps=()  # what runs in the background, to be ended with this script
 driver=   # the search
@@ -106,7 +79,7 @@ names=$(scontrol show hostnames "$SLURM_JOB_NODELIST")
 mapfile -t nodes <<< "$names"
 cpus=${SLURM_CPUS_PER_TASK:-1}
 temp=/tmp/ray-$SLURM_JOB_ID # /tmp/ray may be another user's
-ip=${HEAD_IP:-$(hostname -I | cut -d ' ' -f 1)}
+ip=${HEAD_IP:-$(hostname -I | cut -d ' ' -f 1)} # HEAD_IP=... sbatch: where the nodes reach the first at another
 port=$((20000 + SLURM_JOB_ID % 10000)) # below the ports that the kernel hands out
 while (exec 3<> "/dev/tcp/$ip/$port") 2> /dev/null; do # somebody listens there
     port=$((port + 1))
@@ -150,7 +123,7 @@ resume=()
 if begun; then
     resume=(--resume)
 fi
-python -m search.run "$space" --address "$ip:$port" --out "$out" --name "$name" "$@" "${resume[@]}" &
+python -m search.run "$space" --address "$ip:$port" --out "$out" --name "$name" "${options[@]}" "${resume[@]}" &
 driver=$!
 while true; do
     again=

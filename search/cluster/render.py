@@ -1,0 +1,161 @@
+"""Job files from their templates, slurm.sh and rayjob.yaml beside this file.
+
+What a scheduler is told stands in its template; here is what differs from search to search.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from facesiam.errors import UserError, masked
+from facesiam.files import read_text
+from search.space import SearchSpace
+from search.space.run_options import RunOptions
+
+FOLDER = Path(__file__).parent
+HEADROOM_MINUTES = 30
+"""Added to the space's minutes in Slurm's time limit: for the start of Ray, packing, saving."""
+
+
+class JobError(UserError, ValueError):
+    """A job file that cannot be written; the text says why."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A search to be run by a cluster's scheduler."""
+
+    options: RunOptions
+    space: SearchSpace
+    more: tuple[str, ...]
+    """Further options of ``search.run``, as they were given."""
+    command: str
+    """The command that wrote the job file."""
+    file: str
+    """Name under which the job file is meant to be kept."""
+    nodes: int
+    cpus: int
+    """Of each node."""
+    gpus: int
+    """Of each node."""
+
+    @property
+    def name(self) -> str:
+        """Name of the run."""
+        return self.options.name or self.space.name
+
+
+def slurm(
+    job: Job, time: str | None, asked: Mapping[str, str | None], setup: str, exclusive: bool
+) -> str:
+    """Return a script for ``sbatch``.
+
+    Args:
+        job: the search.
+        time: limit as Slurm takes it; None: the space's minutes and HEADROOM_MINUTES, or a day.
+        asked: further options of ``sbatch`` by name, such as account; None: not asked for.
+        setup: shell lines that make the environment, on each node.
+        exclusive: keep other jobs off the nodes.
+    """
+    wanted = {"gpus-per-node": str(job.gpus) if job.gpus else None, **asked}
+    lines = [f"#SBATCH --{name}={text}\n" for name, text in wanted.items() if text]
+    lines += ["#SBATCH --exclusive\n"] * exclusive
+    for text in (job.name, time or "", *(text or "" for text in wanted.values())):
+        if re.search(r"\s", text):
+            raise JobError(f"{text!r}: Slurm takes no blanks there")
+    return _filled(
+        "slurm.sh",
+        COMMAND=job.command,
+        FILE=job.file,
+        JOB=job.name,
+        NODES=str(job.nodes),
+        CPUS=str(job.cpus),
+        ASKED="".join(lines),
+        TIME=time or _time_of(job.space.minutes),
+        SETUP=setup,
+        SPACE=shlex.quote(job.options.space),
+        NAME=shlex.quote(job.name),
+        OUT=shlex.quote(job.options.out),
+        OPTIONS=shlex.join(job.more),
+    )
+
+
+def _time_of(minutes: float) -> str:
+    """Return Slurm's time limit for a search of so many minutes; 0: for one without a limit."""
+    if not minutes:
+        return "24:00:00"
+    whole = int(minutes + HEADROOM_MINUTES + 0.999)
+    return f"{whole // 60:02}:{whole % 60:02}:00"
+
+
+def rayjob(
+    job: Job, image: str, memory: str, secret: str, claim: str | None, data_file: str, text: str
+) -> str:
+    """Return the manifests of a RayJob: its scripts and space file, a network policy, the job.
+
+    Args:
+        job: the search.
+        image: of head and workers.
+        memory: of each worker, as Kubernetes writes it.
+        secret: name of the secret with the credentials of the storage.
+        claim: name of the volume claim with the data; None: the faces are drawn.
+        data_file: the data's path within the claim.
+        text: of the space file.
+
+    Raises:
+        JobError: the name is none that Kubernetes takes, or the runs would lie in a pod.
+    """
+    label = job.name.lower().replace("_", "-").replace(".", "-")
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,40}[a-z0-9])?", label):
+        raise JobError(f"--name {job.name}: Kubernetes takes at most 42 letters, digits and -")
+    if "://" not in job.options.out:
+        raise JobError(f"--out {job.options.out}: it would lie in a pod; give s3://BUCKET/runs")
+    if "\t" in text:
+        raise JobError(f"{job.options.space}: has tabs, which cannot stand in the job's manifest")
+    gpus = f', nvidia.com/gpu: "{job.gpus}"' if job.gpus else ""
+    needs = [f"the secret {secret} with the bucket's credentials"]
+    if claim:
+        needs.append(f"the claim {claim} with {data_file} in it")
+    mounts = _CLAIMED if claim else dict.fromkeys(_CLAIMED, "")
+    blocks = {
+        name: block.format(claim=claim, file=json.dumps(f"/data/{data_file}"))
+        for name, block in mounts.items()
+    }
+    return _filled(
+        "rayjob.yaml",
+        COMMAND=job.command,
+        FILE=job.file,
+        NEEDS=", ".join(needs),
+        JOB=label,
+        NAME=shlex.quote(job.name),
+        OUT=shlex.quote(job.options.out),
+        OPTIONS=shlex.join(job.more),
+        SPACE="\n".join(f"    {line}".rstrip() for line in text.splitlines()),
+        IMAGE=image,
+        SECRET=secret,
+        RAY=importlib.metadata.version("ray"),
+        WORKERS=str(job.nodes),
+        RESOURCES=f'cpu: "{job.cpus}", memory: {memory}{gpus}',
+        **blocks,
+    )
+
+
+_CLAIMED = {
+    "DATA": "                - {{name: FACESIAM_DATA, value: {file}}}\n",
+    "MOUNT": "                - {{name: data, mountPath: /data, readOnly: true}}\n",
+    "VOLUME": "            - name: data\n              persistentVolumeClaim: "
+    "{{claimName: {claim}, readOnly: true}}\n",
+}
+
+
+def _filled(template: str, **values: str) -> str:
+    """Return a template with each @NAME@ replaced; a name without a value is a KeyError."""
+    values["COMMAND"] = masked(values["COMMAND"])
+    text = read_text(FOLDER / template)
+    return re.sub(r"@([A-Z]+)@", lambda found: values[found[1]], text)
