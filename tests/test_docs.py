@@ -31,7 +31,17 @@ OPTION = re.compile(r"(?<![\w-])--[a-z][\w-]*")
 PLACE = re.compile(
     r"(?<![\w./-])(?:search|facesiam|docs|tests|scripts|spaces|ray_results/reference)/[\w./-]*"
 )
-FOREIGN = ("ray ", "pip ", "pytest ", "ssh ", "kubectl ", "make ", "docker ", "sbatch ", "exclusive")
+FOREIGN = (
+    "ray ",
+    "pip ",
+    "pytest ",
+    "ssh ",
+    "kubectl ",
+    "make ",
+    "docker ",
+    "sbatch ",
+    "exclusive",
+)
 """Programs that are not ours, whose options are not checked."""
 
 
@@ -72,7 +82,9 @@ def options() -> dict[str, set[str]]:
     command = [sys.executable, "-W", "ignore", "-c", code, *modules]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     texts = done.stdout.split("\0\n")[1:]
-    found = {module: set(OPTION.findall(text)) for module, text in zip(modules, texts, strict=True)}
+    found = {
+        module: set(OPTION.findall(text)) for module, text in zip(modules, texts, strict=True)
+    }
     found["search.cluster"] |= found["search.run"]  # that may follow
     found["search.cluster"] |= set(OPTION.findall("".join(map(_help_of_job, cluster.KINDS))))
     return found

@@ -28,6 +28,8 @@ COMMANDS = [
     "compare",
     "report",
     "replay",
+    "doctor",
+    "cluster",
     "space",
     "settings",
     "data",
@@ -75,6 +77,7 @@ def test_a_wheel_has_all_modules_and_data_files_and_nothing_else(wheel: Path) ->
     files = (path for name in PACKAGES for path in (ROOT / name).rglob("*"))
     expected = {str(path.relative_to(ROOT)) for path in files if path.suffix in kinds}
     expected |= {f"search/spaces/{path.name}" for path in (ROOT / "spaces").glob("*.yaml")}
+    expected |= {"search/cluster/slurm.sh", "search/cluster/rayjob.yaml"}
     metadata = f"siamsearch-{VERSION}.dist-info"
     held = {name for name in ZipFile(wheel).namelist() if not name.startswith(metadata)}
     assert held == expected

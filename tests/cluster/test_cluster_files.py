@@ -20,6 +20,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema
+import kubernetes_validate
 import pytest
 import yaml
 from builders import ROOT
@@ -392,6 +394,89 @@ def test_the_job_is_one_of_kuberay_for_the_pinned_ray(manifests: Manifests) -> N
     assert job["apiVersion"] == "ray.io/v1"
     assert spec["submissionMode"] == "K8sJobMode" and spec["shutdownAfterJobFinishes"] is True
     assert f"ray=={spec['rayClusterSpec']['rayVersion']}\n" in REQUIREMENTS
+
+
+# KubeRay's API reference, ray.io/v1: the fields of each level that a search may have a use for, by type.
+TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
+COUNT, WORD, FLAG = {"type": "integer", "minimum": 0}, {"type": "string"}, {"type": "boolean"}
+
+
+def level(required: list[str], **fields: Any) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": fields,
+        "required": required,
+        "additionalProperties": False,
+    }
+
+
+WORKERS = level(
+    ["groupName", "template", "rayStartParams"],
+    **dict.fromkeys(("replicas", "minReplicas", "maxReplicas", "numOfHosts"), COUNT),
+    idleTimeoutSeconds=COUNT,
+    groupName=WORD,
+    rayStartParams=TEXTS,
+    template={"type": "object"},
+)
+RAY_CLUSTER = level(
+    ["headGroupSpec"],
+    authOptions=level(["mode"], mode={"enum": ["disabled", "token"]}),
+    enableInTreeAutoscaling=FLAG,
+    headGroupSpec=level(
+        ["template", "rayStartParams"],
+        enableIngress=FLAG,
+        headService={"type": "object"},
+        rayStartParams=TEXTS,
+        serviceType=WORD,
+        template={"type": "object"},
+    ),
+    headServiceAnnotations=TEXTS,
+    rayVersion=WORD,
+    suspend=FLAG,
+    workerGroupSpecs={"type": "array", "items": WORKERS},
+)
+RAY_JOB = level(
+    [],
+    **dict.fromkeys(("activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished"), COUNT),
+    **dict.fromkeys(("entrypoint", "jobId", "runtimeEnvYAML", "entrypointResources"), WORD),
+    **dict.fromkeys(("shutdownAfterJobFinishes", "suspend"), FLAG),
+    clusterSelector=TEXTS,
+    rayClusterSpec=RAY_CLUSTER,
+    submissionMode={"enum": ["K8sJobMode", "HTTPMode", "InteractiveMode"]},
+    submitterPodTemplate={"type": "object"},
+)
+KUBERNETES = "1.30"
+"""The version whose schemas are taken."""
+
+
+def test_the_job_has_fields_of_kuberay_alone(manifests: Manifests) -> None:
+    jsonschema.validate(manifests["RayJob"]["spec"], RAY_JOB)
+    spec = copy.deepcopy(manifests["RayJob"]["spec"])
+    spec["rayClusterSpec"]["workerGroupSpecs"][0]["replica"] = 2
+    with pytest.raises(jsonschema.ValidationError, match="'replica' was unexpected"):
+        jsonschema.validate(spec, RAY_JOB)
+
+
+def test_pods_config_and_policy_are_what_kubernetes_takes(manifests: Manifests) -> None:
+    for kind in ("ConfigMap", "NetworkPolicy"):
+        kubernetes_validate.validate(manifests[kind], KUBERNETES, strict=True)
+    for name, template in pods(manifests):
+        pod = {"apiVersion": "v1", "kind": "Pod", **copy.deepcopy(template)}
+        kubernetes_validate.validate(pod, KUBERNETES, strict=True)
+        pod["spec"]["containers"][0]["imag"] = name
+        with pytest.raises(kubernetes_validate.ValidationError, match="'imag' was unexpected"):
+            kubernetes_validate.validate(pod, KUBERNETES, strict=True)
+
+
+def test_the_claim_of_the_docs_is_what_kubernetes_takes() -> None:
+    text = (ROOT / "docs" / "cluster.md").read_text()
+    (block,) = re.findall(r"<< 'EOF'\n(.+?)EOF\n", text, re.DOTALL)
+    parts = list(yaml.safe_load_all(block))
+    for part in parts:
+        kubernetes_validate.validate(part, KUBERNETES, strict=True)
+    assert [part["kind"] for part in parts] == ["PersistentVolumeClaim", "Pod"]
+    default = cluster._parser().parse_args(["kubernetes", "x", "--image", "i", "--out", "o"]).claim
+    assert parts[0]["metadata"]["name"] == default
 
 
 def test_all_pods_run_the_image_of_the_dockerfile(manifests: Manifests) -> None:
