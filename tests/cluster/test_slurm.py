@@ -20,6 +20,8 @@ from search.runs.journal import read_epochs, read_trials
 from search.runs.layout import manifest
 
 NODES = 3
+_PRIVATE = """while [ "$1" != -- ]; do mkdir -p "$1"; mount -t tmpfs none "$1" || exit 1; shift; done
+shift; exec "$@" """
 CONFIGURATION = """
 ClusterName=loop
 SlurmctldHost={host}({net}.1)
@@ -41,6 +43,7 @@ MpiDefault=none
 ReturnToService=2
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
+FirstJobId={first}
 """
 SPACE = """
 fixed: {net: squeezenet1_1, image_size: 64, hidden: 16, batch_size: 4, people: 8, epochs: 6}
@@ -66,6 +69,9 @@ class RealSlurm:
         self.number = os.getpid() % 250
         self.net = f"10.88.{self.number}"
         self.spaces = [f"sl{os.getpid()}-{name}" for name in ("hub", *range(1, NODES + 1))]
+        self.first = 100_000 + os.getpid()
+        # Ray's temporary folders of these jobs; each machine has its own.
+        self.private = [Path(f"/tmp/ray-{self.first + more}") for more in range(3)]
         self.environment = {
             name: text for name, text in os.environ.items() if not name.startswith("RAY_")
         } | {"SLURM_CONF": str(folder / "slurm.conf")}
@@ -130,7 +136,7 @@ class RealSlurm:
     def _daemons(self) -> None:
         folder, host = self.folder, os.uname().nodename.split(".")[0]
         names = [f"n{number}" for number in range(1, NODES + 1)]
-        lines = CONFIGURATION.format(folder=folder, host=host, net=self.net)
+        lines = CONFIGURATION.format(folder=folder, host=host, net=self.net, first=self.first)
         for number, name in enumerate(names, start=2):
             lines += f"NodeName={name} NodeHostname={host} NodeAddr={self.net}.{number} "
             lines += f"Port={17000 + number} CPUs=1 RealMemory=1000\n"
@@ -140,7 +146,9 @@ class RealSlurm:
         self.call("slurmctld", "-f", str(folder / "slurm.conf"))
         for number, name in enumerate(names, start=1):
             (folder / "spool" / name).mkdir(parents=True)
-            self.call("slurmd", "-N", name, "-f", str(folder / "slurm.conf"), within=number)
+            alone = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _PRIVATE, "sh"]
+            start = ["slurmd", "-N", name, "-f", str(folder / "slurm.conf")]
+            self.call(*alone, *map(str, self.private), "--", *start, within=number)
         until = time.monotonic() + 60
         while "idle" not in self.call("sinfo", "--noheader", "--format=%T"):
             assert time.monotonic() < until, (folder / "slurmctld.log").read_text()[-2000:]
@@ -157,6 +165,8 @@ class RealSlurm:
                 os.kill(int(pid), signal.SIGKILL)
         for name in self.spaces:
             subprocess.run(["ip", "netns", "del", name], capture_output=True)
+        for place in self.private:
+            shutil.rmtree(place, ignore_errors=True)
 
 
 def _do(*command: str) -> None:
@@ -194,15 +204,18 @@ def test_a_search_on_three_nodes_goes_on_after_a_requeue_and_ends(
     job = slurm.call("sbatch", "--parsable", str(file), cwd=tmp_path).strip()
     log = tmp_path / f"three-{job}.log"
     _wait(lambda: len(read_epochs(run)) == 3 if (run / "epochs.jsonl").exists() else False, log)
-    machines = {line["machine"] for line in read_trials(run).values()}
-    assert machines == {f"{slurm.net}.{number}" for number in range(2, NODES + 2)}
     slurm.call("scontrol", "requeue", job)
-    # Slurm starts a job that was requeued two minutes after its first attempt began, at the least.
+    _wait(lambda: slurm.state(job) == "PENDING", log)
+    # Else two minutes after the first attempt began, at the least.
+    slurm.call("scontrol", "update", f"JobId={job}", "StartTime=now")
     _wait(lambda: slurm.state(job) in ("COMPLETED", "FAILED"), log)
     assert slurm.state(job) == "COMPLETED", log.read_text()[-3000:]
-    assert [line["status"] for line in read_trials(run).values()] == ["done"] * 3
+    trials = read_trials(run).values()
+    assert [line["status"] for line in trials] == ["done"] * 3
+    assert {line["machine"] for line in trials} <= {f"{slurm.net}.{n}" for n in range(2, 5)}
     sessions = manifest(run)["sessions"]
-    assert len(sessions) == 2 and sessions[1]["command"].endswith("--resume")
+    assert [len(session["nodes"]) for session in sessions] == [3, 3]
+    assert sessions[1]["command"].endswith("--resume")
 
 
 def _wait(true: object, log: Path) -> None:
