@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,8 @@ from facesiam.evaluation import figures
 from facesiam.evaluation.calibration import calibration
 from facesiam.evaluation.metrics import accuracy
 from facesiam.evaluation.predict import log_odds
-from facesiam.evaluation.protocols import calibrate, pairs_of, refuse_leak
-from facesiam.evaluation.thresholds import at_far
+from facesiam.evaluation.protocols import pairs_of, refuse_leak, validate
+from facesiam.evaluation.thresholds import ThresholdOrigin, at_far, own_threshold
 from facesiam.files import read_object
 from facesiam.nets.checkpoint import load_model
 
@@ -33,8 +33,9 @@ def ensemble(
 ) -> dict[str, Any]:
     """Test the mean prediction of several nets on a protocol's test pairs.
 
-    The log-odds of "same person" are averaged. Each calibrated net has its own threshold, and the
-    mean has another; all thresholds are those that predict the validation pairs best.
+    The log-odds of "same person" are averaged, each net's at the threshold that it is tested with
+    alone (``protocols.test``). The mean of several has a threshold of its own, the one that
+    predicts the validation pairs best; one net keeps its own.
 
     Args:
         name: of the ensemble, in the figures.
@@ -52,17 +53,20 @@ def ensemble(
         WeightsError: a file is missing, or is no model file.
     """
     keep_freed_memory()  # no training has asked for it here
-    protocol, pairs, odds = _log_odds(files, data, protocol)
+    protocol, pairs, odds, threshold = _members(files, data, protocol)
     mean = {part: np.mean(known, axis=0) for part, known in odds.items()}
     if not np.isfinite(mean["val"]).all():
         raise DataError(f"{', '.join(files)}: predictions of validation pairs are not all numbers")
-    threshold, slope = calibration(mean["val"], pairs["val"].label)
-    own = {part: (each - threshold) * slope for part, each in mean.items()}
-    val, test = (figures.judged(data, pairs[part], own[part]) for part in own)
+    if len(files) > 1:
+        centre, slope = calibration(mean["val"], pairs["val"].label)
+        mean = {part: (each - centre) * slope for part, each in mean.items()}
+        threshold = "validation pairs"
+    val, test = (figures.judged(data, pairs[part], mean[part]) for part in mean)
+    val_acc = accuracy(val.score, val.label)
     found = {
         "trial": name,
         "members": list(files),
-        **figures.figures_of(test, protocol, 0, None, accuracy(val.score, val.label)),
+        **figures.figures_of(test, protocol, 0, None, val_acc, threshold),
         "data": data.key,
     }
     if far:
@@ -74,10 +78,20 @@ def ensemble(
     return found
 
 
-def _log_odds(
-    files: Mapping[str, Path], data: FaceData, protocol: str | None
-) -> tuple[str, dict[Part, Pairs], dict[Part, list[NDArray[np.float64]]]]:
-    """Return an ensemble's protocol, its pairs to validate and test, and each net's log-odds."""
+class _Members(NamedTuple):
+    """The nets of an ensemble, scored."""
+
+    protocol: str
+    pairs: dict[Part, Pairs]
+    """The pairs to validate and to test, P of each."""
+    odds: dict[Part, list[NDArray[np.float64]]]
+    """Of each net the log-odds of "same person", (P,)."""
+    threshold: ThresholdOrigin
+    """Of the last net."""
+
+
+def _members(files: Mapping[str, Path], data: FaceData, protocol: str | None) -> _Members:
+    threshold: ThresholdOrigin = "equal logits"
     odds: dict[Part, list[NDArray[np.float64]]] = {"val": [], "test": []}
     pairs: dict[Part, Pairs] = {}
     for trial, file in files.items():
@@ -93,7 +107,8 @@ def _log_odds(
             raise DataError(f"{trial} and {next(iter(files))} are not tested on the same pairs")
         refuse_leak(data, data.pairs_of(config, "train"), pairs["test"], protocol)
         pixels = data.pixels(config.packing)
-        odds["val"].append(calibrate(net, config, pixels, pairs["val"]))
+        threshold = own_threshold(config.to_dict())
+        odds["val"].append(validate(net, config, pixels, pairs["val"], protocol))
         odds["test"].append(log_odds(net, config, pixels, pairs["test"]))
     assert protocol is not None
-    return protocol, pairs, odds
+    return _Members(protocol, pairs, odds, threshold)

@@ -11,7 +11,7 @@ from facesiam.config import TrialConfig
 from facesiam.data.dataset import FaceData, Pairs
 from facesiam.evaluation import scores
 from facesiam.evaluation.metrics import Floats, ties, verification
-from facesiam.evaluation.thresholds import Judged
+from facesiam.evaluation.thresholds import Judged, ThresholdOrigin
 from facesiam.files import write_text
 from facesiam.fingerprint import trainer_version
 
@@ -22,7 +22,12 @@ def judged(data: FaceData, pairs: Pairs, score: Floats) -> Judged:
 
 
 def figures_of(
-    tested: Judged, protocol: str, seed: int, epoch: int | None, val_acc: float
+    tested: Judged,
+    protocol: str,
+    seed: int,
+    epoch: int | None,
+    val_acc: float,
+    threshold: ThresholdOrigin,
 ) -> dict[str, Any]:
     """Return what every test has of its pairs.
 
@@ -32,6 +37,7 @@ def figures_of(
         seed: of the training, and of the resamples of the intervals.
         epoch: of the weights; None: of several nets.
         val_acc: share of the validation pairs predicted right, in [0, 1].
+        threshold: what decides that of `val_acc` and of the test's accuracy.
 
     Returns:
         These, the metrics of ``metrics.verification``, ``ties`` and ``same``, the share of pairs
@@ -42,6 +48,7 @@ def figures_of(
         "seed": seed,
         "epoch": epoch,
         "val_acc": val_acc,
+        "threshold": threshold,
         **verification(tested.score, tested.label, seed, tested.distinct),
         "ties": ties(tested.score, tested.label),
         "same": float((tested.label == 0).mean()),

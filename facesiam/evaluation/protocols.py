@@ -21,7 +21,7 @@ from facesiam.evaluation import figures
 from facesiam.evaluation.calibration import calibration
 from facesiam.evaluation.metrics import accuracy
 from facesiam.evaluation.predict import log_odds, log_odds_of, logits_of
-from facesiam.evaluation.thresholds import at_far
+from facesiam.evaluation.thresholds import at_far, own_threshold
 from facesiam.nets.checkpoint import load_model
 from facesiam.nets.siamese import SiameseNet
 
@@ -37,7 +37,8 @@ def test(
     """Test the weights in a folder on a protocol's test pairs.
 
     Writes test.json and scores.csv, of another protocol than the trial's as ``figures.write``
-    names them; the threshold is then the one that predicts that protocol's validation pairs best.
+    names them; a calibrated net's threshold is then the one that predicts that protocol's
+    validation pairs best.
 
     Args:
         trial: its id, for the figures.
@@ -61,18 +62,21 @@ def test(
     pairs = pairs_of(data, config, asked, "test")
     refuse_leak(data, data.pairs_of(config, "train"), pairs, asked)
     pixels = data.pixels(config.packing)
-    val = pairs_of(data, config, asked, "val") if other or far else None
-    if other and val:
-        val_acc = accuracy(calibrate(net, config, pixels, val), val.label)
+    validated = None
+    if other or far:
+        val = pairs_of(data, config, asked, "val")
+        validated = figures.judged(data, val, validate(net, config, pixels, val, asked))
+    if other and validated:
+        val_acc = accuracy(validated.score, validated.label)
     odds = log_odds(net, config, pixels, pairs)
     tested = figures.judged(data, pairs, odds)
+    threshold = own_threshold(config.to_dict())
     found = {
         "trial": trial,
-        **figures.figures_of(tested, asked, config.seed, epoch, val_acc),
+        **figures.figures_of(tested, asked, config.seed, epoch, val_acc, threshold),
         **figures.origin(config, data),
     }
-    if far and val:
-        validated = figures.judged(data, val, log_odds(net, config, pixels, val))
+    if far and validated:
         found["at_far"] = at_far(validated, tested, far)
     figures.write(folder, asked if other else None, found, data, pairs, odds)
     return found
@@ -111,6 +115,26 @@ def refuse_leak(data: FaceData, train: Pairs, test: Pairs, protocol: str) -> Non
             f"{protocol}: {len(copied)} test images are byte-identical to images of people who "
             f"train, the first {name}"
         )
+
+
+def validate(
+    net: SiameseNet,
+    config: TrialConfig,
+    pixels: NDArray[np.uint8],
+    pairs: Pairs,
+    protocol: str,
+) -> NDArray[np.float64]:
+    """Return the log-odds of a protocol's validation pairs, (P,), at the threshold of its test.
+
+    On the protocol that it was trained on a net keeps its threshold; on another one, that of a
+    calibrated net is set as ``calibrate`` does.
+
+    Raises:
+        DataError: as ``calibrate``.
+    """
+    if protocol == config.protocol:
+        return log_odds(net, config, pixels, pairs)
+    return calibrate(net, config, pixels, pairs)
 
 
 def calibrate(

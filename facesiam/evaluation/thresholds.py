@@ -1,4 +1,4 @@
-"""Thresholds for a false-accept rate, chosen on validation pairs, and the rates that they give.
+"""Thresholds of "same person": what decides a net's own, and those for a false-accept rate.
 
 A pair is accepted as "same person" where its score is above the threshold, as everywhere. The
 false-accept rate (FAR) is the share of the different pairs that are accepted, the true-accept rate
@@ -8,12 +8,14 @@ false-accept rate (FAR) is the share of the different pairs that are accepted, t
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple, TypedDict
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple, TypedDict, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from facesiam.config import Value
+from facesiam.config.trial import is_calibrated
 from facesiam.errors import DataError
 from facesiam.evaluation.metrics import FALSE_ACCEPTS, checked, wilson
 
@@ -22,6 +24,29 @@ ACCEPTED = {
 }
 """The measures of FALSE_ACCEPTS as tables name them. The rate of false accepts has a unit of its
 own: "TPR at FPR 0.01, %" could be read as 0.01 %."""
+
+ThresholdOrigin = Literal["equal logits", "validation pairs"]
+"""What decides the threshold of an accuracy."""
+ORIGINS: tuple[ThresholdOrigin, ...] = get_args(ThresholdOrigin)
+
+
+def own_threshold(settings: Mapping[str, Value]) -> ThresholdOrigin:
+    """Return what decides the threshold of a net with these settings."""
+    return "validation pairs" if is_calibrated(settings) else "equal logits"
+
+
+def describe_threshold(origin: ThresholdOrigin | None, protocol: str | None = None) -> str:
+    """Return in words where a threshold lies, to follow "at the threshold" or "threshold:".
+
+    Args:
+        origin: of the threshold; None: not recorded, by older versions.
+        protocol: whose validation pairs decide; None: not to be named.
+    """
+    if origin is None:
+        return "not recorded"
+    if origin == "equal logits":
+        return "where the net's two logits are equal, which no pairs chose"
+    return f"where most validation pairs{f' of {protocol}' if protocol else ''} are judged right"
 
 
 class Judged(NamedTuple):
