@@ -75,6 +75,7 @@ def _main(options: argparse.Namespace) -> int:
         raise DataError(f"give two images or none, got {len(options.images)}")
     out, kind = Path(options.out), _picture_kind(options.out)
     loading.load_all(options.plugin)
+    from facesiam.evaluation.thresholds import describe_threshold, own_threshold
     from facesiam.nets.checkpoint import load_model  # torch takes seconds to import
     from facesiam.nets.weight_files import check_finite
 
@@ -87,6 +88,8 @@ def _main(options: argparse.Namespace) -> int:
     else:
         title, rows = predict_test_pairs(net, config, options, info.get("data"))
         cli.show(title)
+        own = own_threshold(config.to_dict())
+        cli.show(f"threshold: {describe_threshold(own, config.protocol)}")
     sheet = draw(title, rows)
     try:
         with files.atomic(out) as partial:

@@ -23,6 +23,7 @@ from facesiam.data import input_images
 from facesiam.device.image_store import ImageStore
 from facesiam.errors import DataError
 from facesiam.evaluation.predict import EVAL_IMAGES, EVAL_PAIRS, log_odds_of
+from facesiam.evaluation.thresholds import describe_threshold, own_threshold
 from facesiam.export import folder
 from facesiam.nets.siamese import SiameseNet
 from facesiam.plugins import loading
@@ -195,6 +196,11 @@ class Verifier:
     def own_threshold(self) -> float:
         """The threshold of the scores that is used without a false-accept rate."""
         return float(self.net.threshold) if self.net.calibrated else 0.0
+
+    def describe_own_threshold(self) -> str:
+        """Return in words where ``own_threshold`` lies."""
+        origin = own_threshold(self.config.to_dict())
+        return f"the net's own: {describe_threshold(origin, self.config.protocol)}"
 
     @property
     def _device(self) -> torch.device:

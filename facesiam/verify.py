@@ -120,9 +120,16 @@ def told(found: Comparison, verifier: Verifier, far: float | None) -> str:
     answer = "the same person" if found.same else "NOT the same person"
     return (
         f"{answer}: score {found.score:.4f}, probability of the same {found.probability:.4f}, "
-        f"threshold {verifier.own_threshold if far is None else verifier.threshold(far):.4f}"
-        + ("" if far is None else f" (of a false-accept rate of {far:g} on validation pairs)")
+        f"{standing(verifier, far)}"
     )
+
+
+def standing(verifier: Verifier, far: float | None) -> str:
+    """Return the threshold that is judged at, with what decides it."""
+    if far is not None:
+        threshold = verifier.threshold(far)
+        return f"threshold {threshold:.4f} (of a false-accept rate of {far:g} on validation pairs)"
+    return f"threshold {verifier.own_threshold:.4f} ({verifier.describe_own_threshold()})"
 
 
 def read(file: Path) -> Table:
@@ -194,7 +201,10 @@ def rates(verifier: Verifier, table: Table, judged: Comparison, far: float | Non
     distinct = _distinct(table, known)
     n, right = len(np.unique(distinct)), float((said == truth).mean())
     low, high = wilson(round(right * n), n)
-    lines = [f"accuracy {_share(right, low, high)}, n {n:,}"]
+    lines = [
+        f"pairs of the table, judged at the {standing(verifier, far)}",
+        f"accuracy {_share(right, low, high)}, n {n:,}",
+    ]
     threshold = verifier.own_threshold if far is None else verifier.threshold(far)
     assert threshold is not None
     found = rates_at(Judged(score, np.where(truth, 0, 1), distinct), threshold)
@@ -209,7 +219,11 @@ def rates(verifier: Verifier, table: Table, judged: Comparison, far: float | Non
 
 def folds_told(found: Mapping[str, Any]) -> list[str]:
     """Return what ``fixed_folds`` found, a line each."""
-    lines = [f"{found['pairs']:,} pairs, mean ± standard deviation over the ten folds"]
+    lines = [
+        f"{found['pairs']:,} pairs, mean ± standard deviation over the ten folds",
+        "each fold is judged at the threshold where most pairs of the nine others are judged "
+        "right, or that keeps their false accepts",
+    ]
     for name, title in FOLDED.items():
         mean, std = found[name]["mean"], found[name]["std"]
         lines.append(f"{title} {100 * mean:.2f} ± {100 * std:.2f} %")

@@ -172,6 +172,7 @@ def _lines(
         f"{compared.only_a:,} pairs that only A has right, {compared.only_b:,} that only B has; "
         f"exact McNemar p {compared.p:.2g}",
     ]
+    lines += _thresholds(a, b)
     if len(seeds) > 1:
         others = ", ".join(map(str, seeds))
         lines.append(f"two nets, not two settings: both have the seeds {others} (--seed)")
@@ -179,6 +180,16 @@ def _lines(
         unknown = a if not a.data else b
         lines.append(f"which data {unknown.label} was tested on is not known: the paths agree")
     return lines
+
+
+def _thresholds(a: KeptTest, b: KeptTest) -> list[str]:
+    """Return the lines on the thresholds that the two accuracies stand on."""
+    from facesiam.evaluation.thresholds import describe_threshold
+
+    mine, theirs = (describe_threshold(test.threshold, test.protocol) for test in (a, b))
+    if mine == theirs:
+        return [f"threshold of both: {mine}"]
+    return [f"threshold of A: {mine}", f"threshold of B: {theirs}"]
 
 
 def _points(compared: PairedDifference) -> str:
@@ -198,7 +209,12 @@ def _record(
 ) -> dict[str, Any]:
     low, high = compared.interval
     sides = {
-        side: {"name": test.label, "scores": str(test.scores), "accuracy": accuracy}
+        side: {
+            "name": test.label,
+            "scores": str(test.scores),
+            "accuracy": accuracy,
+            "threshold": test.threshold,
+        }
         for side, test, accuracy in (
             ("a", a, compared.accuracy_a),
             ("b", b, compared.accuracy_b),

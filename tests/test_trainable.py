@@ -331,6 +331,8 @@ def test_a_trial_goes_on_in_the_precision_that_auto_was_where_it_began(
         first = FaceTrial(worker_config(tmp_path / began, data, auto))
         step(first)
         first.writer.flush()
+        # Who tests these weights elsewhere computes as the trial did.
+        assert load_model(tmp_path / began / "weights" / "0001.pt")[1].precision == began
         here["is"] = "fp32" if began == "bf16" else "bf16"  # another processor
         again = FaceTrial(worker_config(tmp_path / began, data, auto) | {"noted": 1})
         assert again.training is not None and again.training.dtype == dtype

@@ -17,7 +17,7 @@ from facesiam.evaluation import figures
 from facesiam.evaluation.calibration import calibration
 from facesiam.evaluation.metrics import accuracy
 from facesiam.evaluation.predict import log_odds
-from facesiam.evaluation.protocols import pairs_of, refuse_leak, validate
+from facesiam.evaluation.protocols import calibrate, pairs_of, refuse_leak
 from facesiam.evaluation.thresholds import ThresholdOrigin, at_far, own_threshold
 from facesiam.files import read_object
 from facesiam.nets.checkpoint import load_model
@@ -108,7 +108,8 @@ def _members(files: Mapping[str, Path], data: FaceData, protocol: str | None) ->
         refuse_leak(data, data.pairs_of(config, "train"), pairs["test"], protocol)
         pixels = data.pixels(config.packing)
         threshold = own_threshold(config.to_dict())
-        odds["val"].append(validate(net, config, pixels, pairs["val"], protocol))
+        judge = log_odds if protocol == config.protocol else calibrate
+        odds["val"].append(judge(net, config, pixels, pairs["val"]))
         odds["test"].append(log_odds(net, config, pixels, pairs["test"]))
     assert protocol is not None
     return _Members(protocol, pairs, odds, threshold)

@@ -62,12 +62,9 @@ def test(
     pairs = pairs_of(data, config, asked, "test")
     refuse_leak(data, data.pairs_of(config, "train"), pairs, asked)
     pixels = data.pixels(config.packing)
-    validated = None
-    if other or far:
-        val = pairs_of(data, config, asked, "val")
-        validated = figures.judged(data, val, validate(net, config, pixels, val, asked))
-    if other and validated:
-        val_acc = accuracy(validated.score, validated.label)
+    val = pairs_of(data, config, asked, "val") if other or far else None
+    if other and val:
+        val_acc = accuracy(calibrate(net, config, pixels, val), val.label)
     odds = log_odds(net, config, pixels, pairs)
     tested = figures.judged(data, pairs, odds)
     threshold = own_threshold(config.to_dict())
@@ -76,7 +73,8 @@ def test(
         **figures.figures_of(tested, asked, config.seed, epoch, val_acc, threshold),
         **figures.origin(config, data),
     }
-    if far and validated:
+    if far and val:
+        validated = figures.judged(data, val, log_odds(net, config, pixels, val))
         found["at_far"] = at_far(validated, tested, far)
     figures.write(folder, asked if other else None, found, data, pairs, odds)
     return found
@@ -115,26 +113,6 @@ def refuse_leak(data: FaceData, train: Pairs, test: Pairs, protocol: str) -> Non
             f"{protocol}: {len(copied)} test images are byte-identical to images of people who "
             f"train, the first {name}"
         )
-
-
-def validate(
-    net: SiameseNet,
-    config: TrialConfig,
-    pixels: NDArray[np.uint8],
-    pairs: Pairs,
-    protocol: str,
-) -> NDArray[np.float64]:
-    """Return the log-odds of a protocol's validation pairs, (P,), at the threshold of its test.
-
-    On the protocol that it was trained on a net keeps its threshold; on another one, that of a
-    calibrated net is set as ``calibrate`` does.
-
-    Raises:
-        DataError: as ``calibrate``.
-    """
-    if protocol == config.protocol:
-        return log_odds(net, config, pixels, pairs)
-    return calibrate(net, config, pixels, pairs)
 
 
 def calibrate(

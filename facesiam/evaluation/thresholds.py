@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple, TypedDict, get_args
+from typing import Any, Literal, NamedTuple, TypedDict, cast, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -33,6 +33,22 @@ ORIGINS: tuple[ThresholdOrigin, ...] = get_args(ThresholdOrigin)
 def own_threshold(settings: Mapping[str, Value]) -> ThresholdOrigin:
     """Return what decides the threshold of a net with these settings."""
     return "validation pairs" if is_calibrated(settings) else "equal logits"
+
+
+def recorded_threshold(figures: Mapping[str, Any]) -> ThresholdOrigin | None:
+    """Return what decides the threshold of a test's figures, as they are in its file.
+
+    Older versions did not record it, but chose that of every ensemble on validation pairs.
+
+    Returns:
+        None: it is not known.
+    """
+    if figures.get("threshold") in ORIGINS:
+        return cast(ThresholdOrigin, figures["threshold"])
+    if figures.get("members"):
+        return "validation pairs"
+    settings = figures.get("config")
+    return own_threshold(settings) if isinstance(settings, dict) and settings else None
 
 
 def describe_threshold(origin: ThresholdOrigin | None, protocol: str | None = None) -> str:

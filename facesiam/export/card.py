@@ -11,7 +11,13 @@ import yaml
 
 from facesiam.config import TrialConfig
 from facesiam.config.constraints import EMBEDDING_JOINS
-from facesiam.evaluation.thresholds import ACCEPTED, Rate, too_few
+from facesiam.evaluation.thresholds import (
+    ACCEPTED,
+    Rate,
+    describe_threshold,
+    own_threshold,
+    too_few,
+)
 from facesiam.export import folder
 from facesiam.export.measured import Measured
 from facesiam.nets.models import Embedder, kind_of
@@ -55,7 +61,7 @@ def write(
     """
     sections = {
         "Use": _use(config, files, own),
-        "Figures": _figures(config, measured),
+        "Figures": _figures(config, info, measured),
         "Thresholds": _thresholds(measured),
         "Training": _training(config, info),
         "Licence of the weights": _licence(config),
@@ -118,13 +124,18 @@ def _use(config: TrialConfig, files: Sequence[str], own: float) -> str:
         )
     parts.append(
         f"The score is {score_of(config)}: higher is more alike. Above the net's own threshold, "
-        f"{own:.6g}, the two count as the same person unless a false-accept rate is asked for."
+        f"{own:.6g} ({_own(config)}), the two count as the same person unless a false-accept rate "
+        "is asked for."
         f"{order}"
     )
     return "\n\n".join(parts)
 
 
-def _figures(config: TrialConfig, measured: Measured | None) -> str:
+def _own(config: TrialConfig) -> str:
+    return describe_threshold(own_threshold(config.to_dict()), config.protocol)
+
+
+def _figures(config: TrialConfig, info: Mapping[str, Any], measured: Measured | None) -> str:
     if measured is None:
         return (
             "None: no data was given to the export (`--data`), so neither validation nor test "
@@ -134,10 +145,17 @@ def _figures(config: TrialConfig, measured: Measured | None) -> str:
     about = (
         f"Data `{measured.key}` (format {measured.format}, {measured.images:,} images), protocol "
         f"`{config.protocol}`: {people['train']:,} people trained, {people['val']:,} chose epoch "
-        f"and thresholds, {people['test']:,} others are tested. Computed in fp32 at the net's own "
-        "threshold; n counts pairs of the same two pictures once. Intervals are of 95 %: Wilson's "
-        "for the accuracy, of 1,000 bootstrap resamples for the others."
+        f"and thresholds, {people['test']:,} others are tested. Computed in fp32. The accuracy is "
+        f"that at the net's own threshold, {_own(config)}; the other rows are read off the pairs' "
+        "own ROC curve. n counts pairs of the same two pictures once. Intervals are of 95 %: "
+        "Wilson's for the accuracy, of 1,000 bootstrap resamples for the others."
     )
+    val_acc = info.get("val_acc")
+    if config.precision == "bf16" and val_acc:
+        about += (
+            f" In bf16, in which the net was trained, {100 * val_acc:.1f} % of the validation "
+            "pairs were judged right; in fp32 single pairs can be judged otherwise."
+        )
     rows = ["| | validation | test |", "|---|---|---|"]
     for name, title in TITLES.items():
         cells = []

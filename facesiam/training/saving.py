@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from facesiam.config import TrialConfig
 from facesiam.device.reproducibility import ComputeHistory
 from facesiam.errors import WeightsError
 from facesiam.evaluation import right_pairs
@@ -116,11 +117,12 @@ class Saver:
         if value > self.best:
             self.best = value
             if value >= self.keep_threshold:
+                resolved = {"precision": self.ran[-1]["precision"]}  # "auto" differs elsewhere
                 self.writer.write(
                     self.weights_file,
                     model_file(
                         self.training.weights(),
-                        self.training.config,
+                        TrialConfig.from_dict({**self.training.config.to_dict(), **resolved}),
                         epoch=metrics["epoch"],
                         data=self.data,
                         **{"val_acc": metrics["val_acc"], **self.objective.noted(score)},

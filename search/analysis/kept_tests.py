@@ -9,6 +9,7 @@ from typing import Any
 
 from facesiam import cli
 from facesiam.evaluation.metrics import METRICS
+from facesiam.evaluation.thresholds import ThresholdOrigin, recorded_threshold
 from facesiam.files import exists, is_dir, read_object
 from search.analysis.ranked_trials import choose
 from search.runs.json_files import read_test
@@ -35,6 +36,8 @@ class KeptTest:
     """Key of the data; None: not known."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Of the trial, as far as they are known."""
+    threshold: ThresholdOrigin | None = None
+    """What decides that of the accuracy; None: not recorded."""
 
     @property
     def label(self) -> str:
@@ -99,6 +102,7 @@ def _of_scores(path: Path) -> KeptTest:
         path,
         data=data if isinstance(data, str) else None,
         settings=settings if isinstance(settings, dict) else {},
+        threshold=recorded_threshold(figures),
     )
 
 
@@ -120,6 +124,7 @@ def _of_figures(path: Path, name: str, with_seed: bool) -> KeptTest:
         int(test["seed"]) if with_seed else None,
         test.get("data"),
         test["config"],
+        recorded_threshold(test),
     )
 
 

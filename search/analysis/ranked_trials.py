@@ -12,6 +12,7 @@ import pandas as pd
 from facesiam.config import SETTINGS
 from facesiam.evaluation.metrics import wilson
 from facesiam.evaluation.right_pairs import unpack
+from facesiam.evaluation.thresholds import own_threshold
 from facesiam.files import atomic, exists
 from facesiam.objective import Objective
 from search.analysis.mcnemar import PAIR_SETTINGS, McNemarResult, PairOutcomes, compare
@@ -25,6 +26,7 @@ MEASURED = {
     "val_acc": "float64",
     "val_acc_low": "float64",
     "val_acc_high": "float64",
+    "threshold": "string",
     "like_best": "boolean",
     "best_p": "float64",
     "best_epoch": "Int64",
@@ -229,6 +231,7 @@ def _summary(
         "val_acc": value,
         "val_acc_low": low,
         "val_acc_high": high,
+        "threshold": own_threshold(line["settings"]) if line.get("settings") else None,
         "_outcomes": _outcomes(line, value, pairs, best.get("val_right")),
         "best_epoch": best.get("epoch"),
         "train_acc": _or_nan(best.get("train_acc")),

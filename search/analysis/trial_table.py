@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
 from facesiam.config import SETTINGS
+from facesiam.evaluation.thresholds import ThresholdOrigin, describe_threshold
 from search.analysis.formatting import aligned, counted, grid, interval, percent, shown_value
 from search.analysis.ranked_trials import DEFAULT_METRIC, MEASURED, Ranking
 
@@ -26,7 +27,7 @@ UNTESTED = (
     "? not tested against the best: which pairs were judged right was not kept, or they are other "
     "pairs"
 )
-WORDS = ("trial", "status", "val_acc, %", REASON)
+WORDS = ("trial", "status", "val_acc, %", "threshold", REASON)
 """Columns that read from the left; settings that are words do too."""
 
 
@@ -79,6 +80,7 @@ def _columns(
     """Return the settings that are the same in every trial, the headers, and a row per trial."""
     differ = differing(trials)
     more = [metric] if metric not in MEASURED else []
+    more += ["threshold"] if shown["threshold"].nunique() > 1 else []
     headers = ["rank", "trial", *differ, *more, "val_acc, %", "best\nepoch", "train\nacc, %"]
     headers += ["epochs\nrun", "status", "seconds", REASON]
     cells = [_cells(row, [*differ, *more]) for row in shown.to_dict("records")]
@@ -90,8 +92,14 @@ def _columns(
 
 
 def _legend(shown: pd.DataFrame, same: dict[str, str], ranking: Ranking) -> list[str]:
-    """Return the lines under a table: the ranking, what ~ means, the settings left out of it."""
+    """Return the lines under a table: the ranking, what val_acc and ~ mean, the settings left."""
     lines, alike = [ranking.said] if ranking.said else [], shown["like_best"].iloc[1:]
+    known = cast(list[ThresholdOrigin], shown["threshold"].dropna().unique().tolist())
+    told = [f"{origin}: {describe_threshold(origin)}" for origin in sorted(known)]
+    if len(told) == 1:
+        told = [describe_threshold(known[0])]
+    if told:
+        lines.append(f"val_acc is of validation pairs, at the threshold {'; '.join(told)}")
     if alike.fillna(False).any() or shown["best_p"].notna().any():
         lines.append(TESTED if ranking.metric == DEFAULT_METRIC else f"{TESTED}; {OF_ACCURACY}")
     if alike.isna().any():

@@ -16,7 +16,14 @@ from rich.table import Table
 
 from facesiam.data.formats.cfp_lists import KINDS, TEN_FOLD
 from facesiam.evaluation.metrics import METRICS
-from facesiam.evaluation.thresholds import ACCEPTED, AtFar, Rate, too_few
+from facesiam.evaluation.thresholds import (
+    ACCEPTED,
+    AtFar,
+    Rate,
+    describe_threshold,
+    recorded_threshold,
+    too_few,
+)
 from facesiam.files import exists
 from search.analysis import scores
 from search.analysis.formatting import (
@@ -49,7 +56,9 @@ PUBLISHED: dict[str, dict[str, tuple[float, float]]] = {
 profile face verification in the wild", WACV 2016."""
 ABOUT = (
     "Trained again and tested at its best epoch, with 95 % intervals; ensemble-N is the mean "
-    "score of the N best trials, with the weights that the search kept."
+    "score of the N best trials, with the weights that the search kept. The accuracy is that at "
+    "the threshold of its row: equal logits, which no pairs chose, or where most validation pairs "
+    "of the protocol are judged right. EER and true accepts are read off the test pairs' own ROC curve."
 )
 ABOUT_RATES = (
     "At thresholds of log-odds that were chosen on validation pairs, as `--far` asked, with 95 % "
@@ -76,7 +85,16 @@ def section(runs: Sequence[Run], folder: Path) -> str:
 def tested(runs: Sequence[Run]) -> str:
     """Return the table of all tests, a line per trial, protocol and seed; '' without tests."""
     columns = (*MEASURES, *ACCEPTED)
-    headers = ["Trial", "Pairs of", "Seed", "Epoch", "Accuracy, %", "AUC, %", "EER, %"]
+    headers = [
+        "Trial",
+        "Pairs of",
+        "Seed",
+        "Epoch",
+        "Threshold",
+        "Accuracy, %",
+        "AUC, %",
+        "EER, %",
+    ]
     headers += [f"True{words.removeprefix('true')}, %" for words in ACCEPTED.values()] + ["Pairs"]
     cells, notes = [], []
     every = [(name, test) for run in runs for name, tests in run.tests.items() for test in tests]
@@ -89,7 +107,8 @@ def tested(runs: Sequence[Run]) -> str:
         known = test.measures
         shares = [measure(known[name]) if name in known else NOTHING for name in columns]
         epoch = NOTHING if test.epoch is None else str(test.epoch)
-        cells.append([trial, test.protocol, str(test.seed), epoch, *shares, str(test.pairs)])
+        row = [trial, test.protocol, str(test.seed), epoch, test.threshold or "not recorded"]
+        cells.append([*row, *shares, str(test.pairs)])
     if not cells:
         return ""
     table = grid(headers, cells, [True, True] + [False] * (len(headers) - 2))
@@ -163,7 +182,11 @@ def folds(summary: Mapping[str, Any]) -> str:
         for mean, std in (figures[kind] for kind in KINDS):
             row += [f"{mean:.1f} ± {std:.1f}", NOTHING, NOTHING]
         cells.append(row)
-    return grid(["", *heads], cells, [True] + [False] * len(heads))
+    table = grid(["", *heads], cells, [True] + [False] * len(heads))
+    origin = recorded_threshold(summary)
+    words = "where most pairs of the split that validates the fold are judged right"
+    words = words if origin == "validation pairs" else describe_threshold(origin)
+    return f"{table}\n\nAccuracies at the threshold: {words}."
 
 
 def print_table(tested: list[dict[str, Any]]) -> None:
@@ -192,11 +215,21 @@ def print_table(tested: list[dict[str, Any]]) -> None:
     first = tested[0]
     console.print(f"test split of {first['protocol']}, trial {first['trial']}, 95 % intervals")
     console.print(table)
+    console.print(_standing(first), soft_wrap=True, highlight=False)
     if said := unbalanced(first["same"], "test"):
         console.print(f"{said}: judge by AUC and EER")
     for row in tested:
         if row["ties"]:
             console.print(ties_note(row["ties"], row["accuracy"]["n"], f"seed {row['seed']}"))
+
+
+def _standing(test: Mapping[str, Any]) -> str:
+    """Return on which pairs, and at which threshold, the figures of a printed table stand."""
+    words = describe_threshold(recorded_threshold(test), test["protocol"])
+    return (
+        f"val_acc is of validation pairs, the rest of test pairs; both accuracies at the "
+        f"threshold {words}; EER and true accepts are read off the test pairs' own ROC curve"
+    )
 
 
 def print_rates(tested: list[dict[str, Any]]) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from facesiam.config import TrialConfig
 from facesiam.evaluation.metrics import METRICS
-from facesiam.evaluation.thresholds import AtFar
+from facesiam.evaluation.thresholds import AtFar, ThresholdOrigin, recorded_threshold
 from search.analysis.kept_tests import scores_beside
 from search.analysis.overfitting import at_chance
 from search.analysis.ranked_trials import load, require_results
@@ -46,6 +46,8 @@ class Evaluation:
     """Share of the pairs that are of one person; None: not recorded, by older versions."""
     at_far: Sequence[AtFar] = ()
     """What ``--far`` asked for."""
+    threshold: ThresholdOrigin | None = None
+    """What decides that of the accuracy; None: not recorded, by older versions."""
 
 
 @dataclass(frozen=True)
@@ -164,4 +166,5 @@ def _read_test(path: Path) -> Evaluation:
         ties=test.get("ties", 0),
         same=test.get("same"),
         at_far=test.get("at_far", ()),
+        threshold=recorded_threshold(test),
     )

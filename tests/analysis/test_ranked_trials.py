@@ -125,6 +125,7 @@ def test_columns_are_the_settings_that_can_differ(run: Path) -> None:
         "val_acc",
         "val_acc_low",
         "val_acc_high",
+        "threshold",
         "like_best",
         "best_p",
         "best_epoch",

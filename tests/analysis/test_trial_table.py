@@ -69,6 +69,30 @@ def test_the_table_says_by_what_it_ranks_where_that_is_not_the_accuracy(tmp_path
     assert "ranked by" not in table(load(plain)[0], ranking=ranked_trials.ranking(plain))
 
 
+def test_the_threshold_of_the_accuracies_is_named(tmp_path: Path) -> None:
+    epochs = [epoch("0001", 0, 0.9), epoch("0002", 0, 0.8)]
+    plain = [trial("0001", "stopped"), trial("0002", "stopped", augment=True)]
+    ranked = load(write_run(tmp_path / "plain", plain, epochs))[0]
+    assert ranked["threshold"].tolist() == ["equal logits", "equal logits"]
+    equal = "where the net's two logits are equal, which no pairs chose"
+    best = "where most validation pairs are judged right"
+    lines = table(ranked).splitlines()
+    assert f"val_acc is of validation pairs, at the threshold {equal}" in lines
+    assert "threshold" not in lines[0] + lines[1]
+    both = [trial("0001", "stopped"), trial("0002", "stopped", calibrate=True)]
+    ranked = load(write_run(tmp_path / "both", both, epochs))[0]
+    assert ranked["threshold"].tolist() == ["equal logits", "validation pairs"]
+    lines = table(ranked).splitlines()
+    assert "threshold" in lines[1] and " validation pairs " in lines[3]
+    said = f"at the threshold equal logits: {equal}; validation pairs: {best}"
+    assert f"val_acc is of validation pairs, {said}" in lines
+    assert said in markdown(ranked)
+    old = load(write_run(tmp_path / "old", [{"trial": "0001", "status": "stopped"}], epochs[:1]))[
+        0
+    ]
+    assert old["threshold"].isna().all() and "threshold" not in table(old)
+
+
 def test_the_legend_says_that_the_mark_is_of_accuracies_where_another_metric_ranks(
     tmp_path: Path,
 ) -> None:

@@ -34,6 +34,8 @@ def leave_test(
     figures |= {"accuracy": FIGURE | {"n": N}}
     figures |= {"seed": seed, "epoch": 1, "data": data, "config": {"pair_seed": 0} | settings}
     figures["protocol"] = protocol or "frontal-triplets"
+    if folder.parent.name.startswith("ensemble-"):
+        figures |= {"members": ["0002", "0001"]}
     suffix = f"-{protocol}" if protocol else ""
     (folder / f"test{suffix}.json").write_text(json.dumps(figures))
     rows = [
@@ -85,11 +87,13 @@ def test_the_figures_of_two_nets(run: Path, capsys: pytest.CaptureFixture[str]) 
             "name": f"{run}, 0002, seed 2",
             "scores": str(run / "retrain" / "0002" / "seed-2" / "scores.csv"),
             "accuracy": 0.8,
+            "threshold": "equal logits",
         },
         "b": {
             "name": f"{run}, 0001, seed 2",
             "scores": str(run / "retrain" / "0001" / "seed-2" / "scores.csv"),
             "accuracy": 0.8,
+            "threshold": "equal logits",
         },
         "protocol": "frontal-triplets",
         "data": "key",
@@ -110,6 +114,8 @@ def test_the_figures_of_two_nets(run: Path, capsys: pytest.CaptureFixture[str]) 
         "B - A:             +15.0 points [+9.8, +19.9], of the same 200 test pairs of "
         "frontal-triplets",
         "0 pairs that only A has right, 30 that only B has; exact McNemar p 1.9e-09",
+        "threshold of A: where the net's two logits are equal, which no pairs chose",
+        "threshold of B: where most validation pairs of frontal-triplets are judged right",
         "two nets, not two settings: both have the seeds 2, 10 (--seed)",
     ]
 

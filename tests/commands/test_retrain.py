@@ -101,6 +101,8 @@ def test_the_best_trial_is_trained_again_and_its_best_epoch_tested(
         assert 0 <= part["low"] <= part["value"] <= part["high"] <= 1
     assert (run / "retrain" / "0002" / "seed-1" / "test.json").exists()
     said = capsys.readouterr().out
+    assert figures["threshold"] == "equal logits"
+    assert "both accuracies at the threshold where the net's two logits are equal, which" in said
     assert "mean ± std, n = 2" in said and f"{100 * right:.1f} [" in said
 
 
@@ -237,6 +239,7 @@ def test_the_demo_judges_test_pairs_and_two_files(
     said = capsys.readouterr().out
     # The same figure that retrain wrote.
     assert f"Test accuracy {100 * figures['accuracy']['value']:.1f} %" in said
+    assert "\nthreshold: where the net's two logits are equal, which no pairs chose\n" in said
     with Image.open(out) as sheet:
         assert sheet.size == (12 + 3 * (2 * 224 + 24), 44 + 2 * (224 + 30 + 12))
     same = sorted(faces.glob("Data/Images/*/frontal/01.jpg"))[0]
@@ -385,6 +388,7 @@ def test_the_best_trials_judge_together_with_the_weights_that_the_run_kept(
     assert main([str(run), "--ensemble", "2", "--far", "0.1", *asked]) == 0
     said = capsys.readouterr().out
     assert "test split of cfp-pairs, trial ensemble-2" in said
+    assert "at the threshold where most validation pairs of cfp-pairs are judged right" in said
     assert said.count("at thresholds of log-odds that were chosen on validation pairs") == 2
     folder = run / "retrain" / "ensemble-2" / "seed-0"
     figures = json.loads((folder / "test-frontal-triplets.json").read_text())

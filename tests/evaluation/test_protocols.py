@@ -183,6 +183,7 @@ def test_an_ensemble_is_the_mean_of_its_nets_log_odds(
         threshold, slope = calibration(mean[False], val.label)
         right = (mean[True] > threshold) == (test.label == 0)
         assert figures["accuracy"]["value"] == right.mean()
+        assert figures["threshold"] == "validation pairs"
         assert figures["val_acc"] == ((mean[False] > threshold) == (val.label == 0)).mean()
         assert figures == json.loads((tmp_path / "both" / f"test-{protocol}.json").read_text())
         lines = (tmp_path / "both" / f"scores-{protocol}.csv").read_text().splitlines()[1:]
@@ -202,6 +203,31 @@ def test_an_ensemble_is_the_mean_of_its_nets_log_odds(
     kept = tmp_path / "one" / "test-frontal-triplets.json"
     ensemble.ensemble("one", both, data, tmp_path / "one", "cfp-pairs")
     assert not kept.exists()  # of other members
+
+
+@pytest.mark.parametrize("calibrated", [False, True])
+def test_one_net_has_one_figure_whichever_command_tests_it(
+    tiny: TrialConfig, data: FaceData, tmp_path: Path, calibrated: bool
+) -> None:
+    """Of a decision net on its own pairs, at the threshold that ranked it."""
+    one = dataclasses.replace(tiny, calibrate=calibrated, lr=3e-4, people=8)
+    trained(one, data, tmp_path / "alone")
+    files = {"0001": tmp_path / "alone" / "weights.pt"}
+    tested = protocols.test("0001", one, data, tmp_path / "alone")
+    alone = ensemble.ensemble("ensemble-1", files, data, tmp_path / "ensemble")
+    origin = "validation pairs" if calibrated else "equal logits"
+    assert (tested["threshold"], alone["threshold"]) == (origin, origin)
+    _, _, info = load_model(files["0001"])
+    assert alone["val_acc"] == tested["val_acc"] == info["val_acc"]
+    assert all(alone[name] == tested[name] for name in METRICS)
+    scores = [tmp_path / "alone" / "scores.csv", tmp_path / "ensemble"]
+    scores[1] /= f"scores-{one.protocol}.csv"
+    assert scores[0].read_bytes() == scores[1].read_bytes()
+    net, _, _ = load_model(files["0001"])
+    odds = log_odds(net, one, data.pixels(one.packing), data.pairs_of(one, "val"))
+    centre, _ = calibration(odds, data.pairs_of(one, "val").label)
+    best = ((odds > centre) == (data.pairs_of(one, "val").label == 0)).mean()
+    assert (best > info["val_acc"]) != calibrated  # another threshold gives another figure
 
 
 def test_an_ensemble_of_nets_that_mean_other_pairs_is_refused(

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 
+from facesiam.config import Value
 from facesiam.evaluation.metrics import wilson
 from facesiam.evaluation.thresholds import (
     Judged,
     at_far,
+    describe_threshold,
     fewest_pairs,
+    own_threshold,
     rates_at,
+    recorded_threshold,
     threshold_at,
     too_few,
 )
@@ -111,3 +116,41 @@ def test_a_threshold_needs_different_pairs_with_scores() -> None:
     for pairs in (judged([1.0], []), judged([1.0], [math.nan])):
         with pytest.raises(ValueError, match="needs different pairs, and scores that are numbers"):
             threshold_at(pairs.score, pairs.label, 0.1)
+
+
+def test_a_threshold_is_where_logits_are_equal_unless_validation_pairs_decide() -> None:
+    calibrated: list[dict[str, Value]] = [
+        {"join": "cosine"},
+        {"join": "distance", "calibrate": False},
+        {"join": "difference", "calibrate": True},
+    ]
+    plain: list[dict[str, Value]] = [
+        {},
+        {"join": "concat"},
+        {"join": "linear", "calibrate": False},
+    ]
+    assert {own_threshold(settings) for settings in calibrated} == {"validation pairs"}
+    assert {own_threshold(settings) for settings in plain} == {"equal logits"}
+    words = "where most validation pairs of cfp-pairs are judged right"
+    assert describe_threshold("validation pairs", "cfp-pairs") == words
+    assert "no pairs chose" in describe_threshold("equal logits", "cfp-pairs")
+    assert describe_threshold(None) == "not recorded"
+
+
+@pytest.mark.parametrize(
+    ("figures", "origin"),
+    [
+        ({"threshold": "equal logits", "members": ["0001"]}, "equal logits"),
+        ({"threshold": "validation pairs", "config": {"join": "concat"}}, "validation pairs"),
+        ({"members": ["0001"]}, "validation pairs"),  # older versions chose every ensemble's
+        ({"config": {"join": "cosine"}}, "validation pairs"),
+        ({"config": {"join": "concat"}}, "equal logits"),
+        ({"config": {}}, None),
+        ({"threshold": 0.5}, None),
+        ({}, None),
+    ],
+)
+def test_what_decided_the_threshold_of_an_older_test_is_told_where_it_is_known(
+    figures: dict[str, Any], origin: str | None
+) -> None:
+    assert recorded_threshold(figures) == origin

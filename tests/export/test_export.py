@@ -123,6 +123,9 @@ def test_the_card_has_each_figure_with_n_and_interval(exported: Path, data: Face
         assert line.endswith(
             f"| {100 * rate['value']:.1f} % [{low:.1f}, {high:.1f}], n {rate['n']} |"
         )
+    own = "where most validation pairs of frontal-triplets are judged right"
+    assert f"The accuracy is that at the net's own threshold, {own};" in body
+    assert "In bf16" not in body  # the net was trained in fp32
     assert f"Data `{data.key}`" in body and '"embedding": 8' in body
     assert "12 people trained, 4 chose epoch and thresholds, 4 others are tested" in body
     assert "- FAR 0.001 needs 1,000 validation pairs of two people, and there are 24:" in body

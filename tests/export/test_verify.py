@@ -47,7 +47,8 @@ def test_two_files(
     known = Verifier.load(exported).compare(one, other)
     answer = "the same person" if known.same else "NOT the same person"
     said = f"{answer}: score {known.score:.4f}, probability of the same {known.probability:.4f}"
-    assert capsys.readouterr().out == f"{said}, threshold 0.9900\n"
+    own = "the net's own: where most validation pairs of frontal-triplets are judged right"
+    assert capsys.readouterr().out == f"{said}, threshold 0.9900 ({own})\n"
     assert main([str(exported), one, one, "--far", "0.1"]) == 0
     said = capsys.readouterr().out
     assert said.startswith("the same person: score 1.0000")
@@ -72,6 +73,11 @@ def test_a_table_gets_scores_and_rates(
     right = np.mean([row["same"] == row["same_person"] for row in rows])
     low, high = wilson(round(right * 5), 5)  # one pair comes twice
     said = capsys.readouterr().out.splitlines()
+    threshold = f"{verifier.threshold(0.1):.4f}"
+    assert said.pop(0) == (
+        f"pairs of the table, judged at the threshold {threshold} (of a false-accept rate of 0.1 "
+        "on validation pairs)"
+    )
     assert said[0] == f"accuracy {100 * right:.1f} % [{100 * low:.1f}, {100 * high:.1f}], n 5"
     assert said[1].startswith("false accepts ") and said[1].endswith(", n 2")
     assert said[2].startswith("true accepts ") and said[2].endswith(", n 3")
@@ -171,9 +177,11 @@ def test_ten_folds_of_a_dataset_that_lists_pairs(
     net, config, _ = load_model(weights)
     found = fixed_folds(net, config, prepare(str(file), [config.packing], progress=False))
     mean, std = (100 * found["accuracy"][name] for name in ("mean", "std"))
-    assert said[:3] == [
+    assert said[:4] == [
         "data: it names no people: it can be evaluated on, and not be trained on",
         f"{len(pairs)} pairs, mean ± standard deviation over the ten folds",
+        "each fold is judged at the threshold where most pairs of the nine others are judged "
+        "right, or that keeps their false accepts",
         f"accuracy {mean:.2f} ± {std:.2f} %",
     ]
     assert said[-1].startswith("whether people of these pairs were in the net's training data")

@@ -325,12 +325,17 @@ def test_tests_are_shown_once_retrained(run: Path) -> None:
     write_test(run, "A", 0, 0.79)
     page = page_of(run)
     assert table_rows(page, "Test")["A"][14] == "79.0 [77.0, 81.0]"
-    assert "| A | – | 0 | 7 | 79.0 [77.0, 81.0] | 79.0 [77.0, 81.0] |" in page
+    assert "| A | – | 0 | 7 | not recorded | 79.0 [77.0, 81.0] | 79.0 [77.0, 81.0] |" in page
     write_test(run, "A", 1, 0.81)
     # sd of 79 and 81 is √2
     assert table_rows(page_of(run), "Test")["A"][14] == "80.0 ± 1.4 (2 seeds)"
     write_test(run, "A", 2, 0.99, epochs=1)  # a shorter training, which is no seed of the same
     assert table_rows(page_of(run), "Test")["A"][14] == "80.0 ± 1.4 (2 seeds)"
+    write_test(run, "A", 3, 0.7, join="cosine")
+    write_test(run, "A", 4, 0.7, join="concat")
+    page = page_of(run)
+    assert "| A | – | 3 | 7 | validation pairs |" in page
+    assert "| A | – | 4 | 7 | equal logits |" in page
 
 
 def test_a_test_of_unbalanced_pairs_and_its_rates_at_thresholds_are_shown(run: Path) -> None:
