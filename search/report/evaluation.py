@@ -58,7 +58,8 @@ ABOUT = (
     "Trained again and tested at its best epoch, with 95 % intervals; ensemble-N is the mean "
     "score of the N best trials, with the weights that the search kept. The accuracy is that at "
     "the threshold of its row: equal logits, which no pairs chose, or where most validation pairs "
-    "of the protocol are judged right. EER and true accepts are read off the test pairs' own ROC curve."
+    "of the protocol are judged right. EER and true accepts are read off the test pairs' own ROC "
+    "curve."
 )
 ABOUT_RATES = (
     "At thresholds of log-odds that were chosen on validation pairs, as `--far` asked, with 95 % "
