@@ -1,16 +1,21 @@
-"""Check space files, or print the JSON schema of their format.
+"""Check space files, print the JSON schema of their format, or turn a W&B sweep into one.
 
 python -m search.space FILE…
 python -m search.space --schema
+python -m search.space --from-wandb sweep.yaml --out space.yaml
 """
 
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from facesiam import cli
+from facesiam.errors import shown
+from facesiam.files import exists, write_text
 from facesiam.plugins import loading
 from search.space import SpaceError, load, shipped
 
@@ -19,8 +24,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return the exit code, 2 for a faulty file."""
     reader = parser()
     options = reader.parse_args(arguments)
-    if not (options.files or options.schema):
-        reader.error("give a FILE to check, or --schema")
+    if not (options.files or options.schema or options.from_wandb):
+        reader.error("give a FILE to check, --schema, or --from-wandb SWEEP")
+    if options.out and not options.from_wandb:
+        reader.error("--out goes with --from-wandb")
     return cli.run(lambda: _main(options))
 
 
@@ -29,6 +36,10 @@ def parser() -> argparse.ArgumentParser:
     parser = cli.Parser(prog=cli.program("search.space"), description="Check space files.")
     parser.add_argument("files", nargs="*", metavar="FILE", help="space file to check")
     parser.add_argument("--schema", action="store_true", help="print the JSON schema instead")
+    parser.add_argument(
+        "--from-wandb", metavar="SWEEP", help="turn a W&B sweep file into a space file"
+    )
+    parser.add_argument("--out", metavar="FILE", help="write that file instead of printing it")
     loading.add_option(parser)
     return parser
 
@@ -40,6 +51,8 @@ def _main(options: argparse.Namespace) -> int:
         print(text(), end="")
         return 0
     loading.load_all(options.plugin)
+    if options.from_wandb:
+        return _from_wandb(Path(options.from_wandb), options.out)
     wrong = 0
     for file in options.files:
         try:
@@ -50,6 +63,28 @@ def _main(options: argparse.Namespace) -> int:
             cli.say(str(error))
             wrong = 2
     return wrong
+
+
+def _from_wandb(path: Path, out: str | None) -> int:
+    """Write the space file that a sweep becomes, and say what was left out."""
+    from search.space.wandb_sweep import Sweep
+
+    if out and exists(Path(out)):
+        raise SpaceError(f"--out {out}: exists; give another name, or remove it")
+    sweep = Sweep(path)
+    if out:
+        write_text(Path(out), sweep.text())
+    else:
+        cli.show(sweep.text().rstrip())
+    cli.say(shown(f"{path}: {len(sweep.settings)} settings: {', '.join(sweep.settings)}", 2000))
+    for line in sweep.said:
+        cli.say(f"  {shown(line, 400)}")
+    if out:
+        run = cli.program("search.run")
+        cli.say(
+            f"written to {out}; what it would run and cost: {run} {shlex.quote(out)} --dry-run"
+        )
+    return 0
 
 
 if __name__ == "__main__":

@@ -54,6 +54,11 @@ def load(path: str | Path, strict: bool = False, of_run: bool = False) -> Search
     raise report(str(path), found)
 
 
+def read(text: str, path: Path, strict: bool = False) -> SearchSpace:
+    """Return what the text of a space file says, which need not be in a file; as ``load``."""
+    return _read(text, path, strict, of_run=False)
+
+
 def _read(text: str, path: Path, strict: bool, of_run: bool) -> SearchSpace:
     """Return what the text of a space file says, as ``load``."""
     document = translated(parse(text, path))
