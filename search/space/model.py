@@ -211,7 +211,7 @@ class SearchSpace:
         """Return the space with settings pinned by ``KEY=VALUE``, in rows and search alike.
 
         ``KEY=[…]`` narrows what is searched. Conditions on a pinned setting are met or not from
-        now on. ASHA's grace is lowered to the epochs that are left. Call ``constraints.check``
+        now on. ASHA's grace is lowered to pinned epochs. Call ``constraints.check``
         when all changes are made.
 
         Raises:
@@ -225,7 +225,7 @@ class SearchSpace:
         first = narrowing.without_others(self.enqueue, search, list(lists))
         first = overrides.without(first, gone | pinned.keys())
         changed = replace(self, fixed=fixed, search=search, rows=rows, enqueue=first)
-        if "epochs" in {*pinned, *lists} and self.prune["asha"]:
+        if "epochs" in pinned and self.prune["asha"]:
             grace = min(self.prune["asha"]["grace"], changed.max_epochs())
             asha = self.prune["asha"] | {"grace": grace}
             changed = replace(changed, prune=self.prune | {"asha": asha})

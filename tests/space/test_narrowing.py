@@ -20,7 +20,6 @@ search:
   batch_size: [16, 32, 64]
   epochs: {low: 4, high: 40, step: 4}
   dropout: [false, true]
-prune: {asha: {grace: 20}}
 """
 
 
@@ -47,10 +46,9 @@ def test_a_condition_that_can_be_met_no_more_goes_with_its_setting(searched: Sea
     assert "momentum" in check(searched.override(["optimizer=[adam,sgd]"])).search
 
 
-def test_steps_stay_on_their_values_and_grace_within_the_epochs(searched: SearchSpace) -> None:
+def test_steps_stay_on_their_values(searched: SearchSpace) -> None:
     narrower = check(searched.override(["epochs=[8,16]"]))
     assert narrower.search["epochs"] == Range(8, 16, step=4)
-    assert (searched.prune["asha"]["grace"], narrower.prune["asha"]["grace"]) == (20, 16)
     assert [*narrower.search["epochs"].values()] == [8, 12, 16]
 
 
