@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from facesiam import cli, files
+from facesiam.cli.terminal import doing
 from facesiam.config import TrialConfig
 from facesiam.config.settings import positive, random_seed
 from facesiam.data import input_images
@@ -75,6 +76,7 @@ def _main(options: argparse.Namespace) -> int:
         raise DataError(f"give two images or none, got {len(options.images)}")
     out, kind = Path(options.out), _picture_kind(options.out)
     loading.load_all(options.plugin)
+    doing(f"reading {options.weights}")
     from facesiam.evaluation.thresholds import describe_threshold, own_threshold
     from facesiam.nets.checkpoint import load_model  # torch takes seconds to import
     from facesiam.nets.weight_files import check_finite

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facesiam import cli, files
+from facesiam.cli.terminal import doing
 from facesiam.config.settings import rate
 from facesiam.data.archive import FolderSource
 from facesiam.data.formats import FORMATS, pairs, tables
@@ -80,6 +81,7 @@ def _main(options: argparse.Namespace) -> int:
     if options.pairs and options.far:
         raise DataError("--far: not with --pairs, whose folds have thresholds each")
     loading.load_all(options.plugin)
+    doing(f"reading {options.weights}")
     from facesiam.evaluation.fixed_folds import fixed_folds  # torch takes seconds to import
     from facesiam.export import folder
     from facesiam.verifier import Verifier

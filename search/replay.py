@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facesiam import cli
+from facesiam.cli.terminal import doing
 from facesiam.config.settings import positive, random_seed
 from facesiam.files import write_text
 from search.pruning import recorded_runs
@@ -86,6 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(options: argparse.Namespace) -> int:
     cli.needs_docstrings()  # before the simulator imports Ray
+    doing("reading the recorded runs")
     from search.pruning.comparison import contests
 
     for name, suffix in (("json", ""), ("figure", ".png")):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from facesiam import cli
 from facesiam.cli import interrupts
+from facesiam.cli.terminal import doing
 from search.cli import read_options
 from search.runs import layout
 from search.runs.journal import read_trials
@@ -60,6 +61,7 @@ def _main(options: RunOptions, trainable: type[Any] | None) -> int:
     if options.dry_run:
         return _plan(options, space)
     cli.needs_docstrings()
+    doing(f"{space.name}: reading the data")
     search = preparation.prepare(options, space, run, url)
     for line in search.inactive:
         print(f"rule {line}")
@@ -112,6 +114,7 @@ def show(outcome: Outcome, console: Console) -> int:
         if not over:
             return interrupts.CODES[stop.reason.value]
     if search.options.report or search.space.report:
+        doing("writing the report")
         from search.report.page import report
 
         say(console, f"report: {short(report([search.setup.run]))}")

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import textwrap
 from typing import TYPE_CHECKING
+
+from facesiam.cli import say
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,6 +24,12 @@ def columns(otherwise: int = 120) -> int:
         otherwise: columns where stdout is no terminal: a pipe or a file.
     """
     return max(NARROWEST, shutil.get_terminal_size((otherwise, 24)).columns)
+
+
+def doing(text: str) -> None:
+    """Say on a terminal what takes the next seconds, which would leave it blank."""
+    if sys.stderr and sys.stderr.isatty():
+        say(f"{text} …")
 
 
 def can_redraw(console: Console) -> bool:

@@ -8,6 +8,9 @@ from contextlib import contextmanager
 
 from facesiam.cli import say
 
+BAR = 36
+"""Columns of a bar with its percentage and the time left."""
+
 
 @contextmanager
 def bar(
@@ -27,8 +30,20 @@ def bar(
         yield lambda steps: None
         return
     from rich.console import Console  # only here: costs 0.1 s that a plain start need not pay
-    from rich.progress import Progress
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.table import Column
 
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    # A path in the title may be longer than the terminal is wide: the bar comes first.
+    fits = Column(max_width=max(20, console.width - BAR), no_wrap=True, overflow="ellipsis")
+    title_column = TextColumn("{task.description}", table_column=fits, markup=False)
+    columns = title_column, BarColumn(20), TaskProgressColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(title, total=total or None, completed=done)
         yield lambda steps: progress.advance(task, steps)

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facesiam import cli, files
+from facesiam.cli.terminal import doing
 from facesiam.config import TrialConfig
 from facesiam.data.formats import FORMATS
 from facesiam.data.preparation import prepare_known
@@ -48,6 +49,7 @@ def _main(options: argparse.Namespace) -> int:
     chosen = chosen or {"onnx", "safetensors"}
     if options.format and not options.data:
         raise DataError("--format goes with --data")
+    doing(f"reading {options.weights}")
     from facesiam.export import folder, onnx_files  # torch takes seconds to import
     from facesiam.export.measured import measure
 

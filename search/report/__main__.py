@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 
 from facesiam import cli
+from facesiam.cli.terminal import doing
 
 WATCH_SECONDS = 30
 """Between two pages of a search that goes on."""
@@ -35,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _write(runs: Sequence[str], images: bool) -> int:
+    doing("reading the run and drawing its figures")
     from search.report.page import report  # it takes seconds to import
 
     cli.show(report(runs, images=images))

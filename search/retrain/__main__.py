@@ -14,6 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 from facesiam import cli
+from facesiam.cli.terminal import doing
 from facesiam.config.settings import positive, random_seed, rate
 from facesiam.data.formats.cfp_lists import TEN_FOLD
 from facesiam.data.protocol_checks import PROTOCOLS
@@ -39,6 +40,7 @@ def _main(options: RetrainOptions) -> int:
         raise RunError(f"--far: not with --protocol {TEN_FOLD}, whose folds have thresholds each")
     if options.folds and TEN_FOLD not in options.protocols:
         raise RunError(f"--folds is of --protocol {TEN_FOLD}")
+    doing(f"reading {options.run}")
     from search.report import evaluation  # they take seconds to import
     from search.retrain import ensemble, seeds
 

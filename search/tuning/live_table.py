@@ -22,7 +22,7 @@ from facesiam.cli import say
 from facesiam.cli.terminal import can_redraw
 from facesiam.errors import shown
 from facesiam.objective import Objective
-from search.tuning.progress import NOTHING, Progress
+from search.tuning.progress import NOTHING, SearchProgress
 
 OTHER_LINES = 18
 """Lines of the table besides the trials that run, and of the shell's prompt."""
@@ -32,7 +32,7 @@ FIGURES = 40
 """Columns of a narrow table that its figures take."""
 
 
-class LiveTable(Progress):
+class LiveTable(SearchProgress):
     """Counts the trials that run and that have ended, and shows them.
 
     Args:

@@ -32,7 +32,7 @@ class End(NamedTuple):
         return f"{self.status}: {self.reason}" if self.reason else self.status
 
 
-class Progress:
+class SearchProgress:
     """Counts the trials that run and that have ended.
 
     Args:
@@ -123,7 +123,7 @@ class Progress:
         return f"trial {end.trial}: {'; '.join(parts)}"
 
     def lines(self) -> list[str]:
-        """Return how far the search is, in two lines."""
+        """Return how far the search is, in two lines that fit 80 columns."""
         ended = sum(self.counts.values())
         first = [f"{ended} of {self._total} trials ended", f"{len(self.running)} running"]
         first += [f"{count} {name}" for name, count in self.counts.items() if count]
@@ -131,9 +131,6 @@ class Progress:
         if rest := self.left.epochs_left():
             epochs += f" of about {self.epochs_done + rest:.0f}"
         second = [epochs, f"{human_seconds(self.clock() - self.began)} so far"]
-        if self.best:
-            best = f"best {self.metric} {self._scored(self.best[0])} ({self.best[1]})"
-            second.insert(0, best)
         second += [left] if (left := self.time_left()) else []
         return [" · ".join(first), " · ".join(second)]
 
@@ -146,7 +143,7 @@ class Progress:
                 return f"halts in {human_seconds(limit)}"
         if not seconds:
             return None
-        guess = "" if any(self.counts.values()) else ", a guess until a trial has ended"
+        guess = "" if any(self.counts.values()) else "; no trial has ended yet"
         return f"about {human_seconds(seconds)} left{guess}"
 
     def _compare(self, name: str, value: float) -> None:

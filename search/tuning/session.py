@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from facesiam import cli
+from facesiam.cli.terminal import doing
 from facesiam.errors import UserError, reason, shown
 from facesiam.files import write_text
 from facesiam.fingerprint import keys
@@ -70,6 +71,7 @@ def begun(search: Search, console: Console) -> Iterator[Session]:
         console: where it is shown.
     """
     options, space, setup = search.options, search.space, search.setup
+    doing(f"joining the cluster at {setup.address}" if setup.address else "starting Ray")
     shares = preparation.allocate(search, lambda line: say(console, line))
     from search.runs.mirror import Mirror
     from search.tuning.live_table import LiveTable

@@ -78,10 +78,7 @@ class _Handlers:
         word = WORDS[signal.Signals(number)]
         self._halt(StopReason(word))
         if self.say:
-            text = (
-                f"{word}: the running trials save their states, in {SAVE_SECONDS:g} s at most; "
-                "a second Ctrl-C ends at once"
-            )
+            text = f"{word}: saving, at most {SAVE_SECONDS:g} s; once more ends at once"
             threading.Thread(target=self.say, args=(text,), daemon=True).start()
 
     def on_alarm(self, _number: int, _frame: Any) -> None:

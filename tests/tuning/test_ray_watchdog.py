@@ -199,7 +199,7 @@ def test_a_first_signal_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     said: queue.Queue[str] = queue.Queue()
     with on_signals(SimpleNamespace(stop=None, trials={}), say=said.put):
         signal.raise_signal(signal.SIGINT)
-    assert said.get(timeout=60).startswith("interrupted: the running trials save their states")
+    assert said.get(timeout=60).startswith("interrupted: saving, at most 8.5 s; once more")
 
 
 if __name__ == "__main__":
