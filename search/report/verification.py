@@ -10,7 +10,7 @@ from search.report.tested_nets import tested_nets
 from search.report.verification_charts import roc_charts, score_histogram
 from search.report.worst_pairs import worst_pairs
 
-HISTOGRAMS = 3
+HISTOGRAMS = 4
 """Nets whose scores are drawn."""
 
 

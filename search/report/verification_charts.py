@@ -21,7 +21,7 @@ POINTS = 1_000
 BINS = 40
 PAPER = {"yref": "paper"}
 DASHED = {"color": GREY, "width": 2, "dash": "dash"}
-ABOVE = {"yanchor": "bottom", "showarrow": False}
+BESIDE = {"xanchor": "left", "yanchor": "top", "xshift": 4, "showarrow": False}
 
 Floats = NDArray[np.float64]
 
@@ -51,13 +51,16 @@ def roc_charts(nets: Sequence[TestedNet]) -> list[Chart]:
         "threshold of the accuracy, log-odds of 0."
     )
     return [
-        Chart("roc", "ROC curve", _framed([chance, *curves], {"range": [0, 100]}), note),
+        Chart(
+            "roc", "ROC curve", _framed([chance, *curves], {"range": [0, 100]}), note, half=True
+        ),
         Chart(
             "roc-log",
             "ROC curve where few different people are accepted",
             _framed(curves, {"type": "log", "range": [floor, 2]}),
             "The same curves on a logarithmic axis, which begins where one pair of different "
             f"people is accepted of {different:,}.",
+            half=True,
         ),
     ]
 
@@ -77,9 +80,8 @@ def score_histogram(net: TestedNet, at: Sequence[OperatingPoint], number: int = 
         "height": 400,
         "xaxis": {"title": {"text": "score: log-odds of “same person”"}},
         "yaxis": {"title": {"text": "test pairs"}, "rangemode": "nonnegative"},
-        "legend": {"orientation": "h", "y": -0.25},
         "shapes": [{"type": "line", "x0": 0, "x1": 0, "y0": 0, "y1": 1, **PAPER, "line": DASHED}],
-        "annotations": [{"x": 0, "y": 1, **PAPER, "text": "threshold", **ABOVE}],
+        "annotations": [{"x": 0, "y": 1, **PAPER, "text": "threshold", **BESIDE}],
     }
     traces = [
         _bars(judged.score[judged.label == 0], edges, "same person", TRAIN),
@@ -92,6 +94,7 @@ def score_histogram(net: TestedNet, at: Sequence[OperatingPoint], number: int = 
         {"data": traces, "layout": layout},
         "Right of the threshold a pair is taken for the same person. Triangles are the thresholds "
         "of the table of false-accept rates.",
+        half=True,
     )
 
 
@@ -192,6 +195,5 @@ def _framed(traces: Sequence[dict[str, Any]], x: dict[str, Any]) -> dict[str, An
         "height": 440,
         "xaxis": {"title": {"text": "different people accepted (FPR), %"}, **x},
         "yaxis": {"title": {"text": "same people accepted (TPR), %"}, "range": [0, 101]},
-        "legend": {"orientation": "h", "y": -0.25},
     }
     return {"data": [{"type": "scatter", **trace} for trace in traces], "layout": layout}

@@ -138,6 +138,6 @@ def _picture(left: str, right: str, log_odds: float, look: Look) -> Picture:
     sheet.save(file, "JPEG", quality=QUALITY)
     return Picture(
         file.getvalue(),
-        f"log-odds {log_odds:+.2f}, “same person” with {100 * expit(log_odds):.1f} %: "
+        f"“same person” with {100 * expit(log_odds):.1f} %, log-odds {log_odds:+.2f}: "
         f"{left} and {right}",
     )

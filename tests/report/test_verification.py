@@ -143,8 +143,8 @@ def test_the_worst_pairs_are_those_that_were_planted(run: Path) -> None:
     written(run, "0002", pairs())
     parts, said = section(run)
     for name, (left, right), words in (
-        ("false-accepts", FALSE_ACCEPT, "log-odds +9.50, “same person” with 100.0 %"),
-        ("false-rejects", FALSE_REJECT, "log-odds -8.25, “same person” with 0.0 %"),
+        ("false-accepts", FALSE_ACCEPT, "“same person” with 100.0 %, log-odds +9.50"),
+        ("false-rejects", FALSE_REJECT, "“same person” with 0.0 %, log-odds -8.25"),
     ):
         worst = parts[name].pictures[0]
         assert worst.caption == f"{words}: {left} and {right}"
