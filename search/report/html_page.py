@@ -30,6 +30,8 @@ POLICY = (
 )
 MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
 PICTURE = re.compile(r"^!\[.*\]\(.*\)$", re.MULTILINE)
+LONG = re.compile(r"<p>[^<]{500,}</p>")
+HIDDEN = r"<details><summary>How to read the table</summary>\g<0></details>"
 CODE = re.compile("`([^`]*)`")
 NUMBER = re.compile(r"[-+–]?[\d.,]*\d")
 
@@ -113,6 +115,7 @@ def render(page: Page) -> str:
 <script type="application/json" id="report-data">{_json(data)}</script>
 <script type="application/octet-stream" id="plotly">{_plotly()}</script>
 <script>{_asset("page.js")}</script>
+<script>{_asset("charts.js")}</script>
 </body>
 </html>
 """
@@ -120,7 +123,7 @@ def render(page: Page) -> str:
 
 def from_markdown(text: str) -> str:
     """Return one of the Markdown report's sections as HTML, without its pictures."""
-    html = str(MARKDOWN.render(PICTURE.sub("", text)))
+    html = LONG.sub(HIDDEN, str(MARKDOWN.render(PICTURE.sub("", text))))
     return html.replace("<table>", f"{SCROLL}<table>").replace("</table>", "</table></div>")
 
 

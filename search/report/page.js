@@ -45,11 +45,14 @@ async function draw(id) {
   const place = document.querySelector(`[data-chart="${CSS.escape(id)}"]`);
   if (!place) return;
   const figure = id in MADE_HERE ? MADE_HERE[id]() : report.charts[id];
-  if (!figure) return;
+  if (!figure) {
+    Plotly.purge(place);
+    return;
+  }
   const { data, layout } = themed(figure);
   place.style.minHeight = `${layout.height}px`;
   await Plotly.react(place, data, layout, {
-    responsive: true, displaylogo: false,
+    responsive: true, displaylogo: false, displayModeBar: innerWidth > 600,
     modeBarButtons: [["toImage", id === "parallel" ? "select2d" : "zoom2d", "resetScale2d"]],
   });
 }
@@ -57,7 +60,7 @@ async function draw(id) {
 // ---- the table of trials -------------------------------------------------------------------------
 
 const columns = trialTable
-  ? [...trialTable.tHead.rows[0].cells].map((cell) => ({ name: cell.dataset.name, axis: cell.dataset.axis, percent: "percent" in cell.dataset }))
+  ? [...trialTable.tHead.rows[0].cells].map((cell) => ({ name: cell.dataset.name, axis: cell.dataset.axis, head: cell.textContent }))
   : [];
 const trials = trialTable
   ? [...trialTable.tBodies[0].rows].map((row) => ({
@@ -121,140 +124,11 @@ function sortable(table) {
   }
 }
 
-// ---- charts of all trials ------------------------------------------------------------------------
-
-const escaped = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
-const ENDS = { done: BLUE, running: GREEN, pending: GREEN, failed: PINK, interrupted: GREY };
-const RULES = [ORANGE, PURPLE, YELLOW, PINK, GREY];
-
-function curves() {
-  const metric = state.metric ?? report.metrics[0].name;
-  const { label, percent } = report.metrics.find((one) => one.name === metric);
-  const groups = new Map();
-  const rules = [...new Set(trials.map((trial) => trial.end))].filter((end) => !(end in ENDS)).sort();
-  for (const trial of shown()) {
-    const known = report.curves[trial.name];
-    if (!known) continue;
-    const group = groups.get(trial.end) ?? { x: [], y: [], customdata: [], size: [] };
-    groups.set(trial.end, group);
-    const last = known.epoch.length - 1;
-    const said = `trial ${escaped(trial.name)}, rank ${trial.cells[column("rank")]}, ${escaped(trial.end)}`;
-    known.epoch.forEach((epoch, i) => {
-      group.x.push(epoch);
-      group.y.push(known[metric][i]);
-      group.customdata.push(said);
-      group.size.push(last === 0 || (i === last && rules.includes(trial.end)) ? 8 : 0);
-    });
-    for (const list of [group.x, group.y, group.customdata, group.size]) list.push(null);
-  }
-  const hovertemplate = `%{customdata}<br>epoch %{x}: %{y:.4~g}${percent ? " %" : ""}<extra></extra>`;
-  const data = [...groups].map(([end, group]) => ({
-    type: "scatter", mode: "lines+markers", name: rules.includes(end) ? `stopped by ${escaped(end)}` : escaped(end),
-    x: group.x, y: group.y, customdata: group.customdata, hovertemplate, connectgaps: false,
-    line: { width: 1, color: ENDS[end] ?? RULES[rules.indexOf(end) % RULES.length] },
-    marker: { size: group.size.map((size) => size ?? 0), symbol: rules.includes(end) ? "x" : "circle" },
-    opacity: trials.length > 60 ? 0.5 : 0.85,
-  }));
-  const wanted = new Set([state.trial ?? shown()[0]?.name]);
-  for (const name of wanted) {
-    const known = report.curves[name];
-    if (!known) continue;
-    const rank = trials.find((trial) => trial.name === name).cells[column("rank")];
-    data.push({
-      type: "scatter", mode: "lines+markers", name: `trial ${escaped(name)}, rank ${rank}`, x: known.epoch, y: known[metric],
-      hovertemplate: `trial ${escaped(name)}<br>epoch %{x}: %{y:.4~g}${percent ? " %" : ""}<extra></extra>`,
-      line: { width: 3, color: INK }, marker: { size: 5 },
-    });
-  }
-  const most = Math.max(0, ...data.flatMap((trace) => trace.x.filter((epoch) => epoch !== null)));
-  const layout = { height: 460, xaxis: { title: { text: "epoch, from 0" }, dtick: most < 6 ? 1 : undefined }, yaxis: { title: { text: label } } };
-  return { data, layout };
-}
-
-function scaleOf(at) {
-  const { name, axis } = columns[at];
-  const values = trials.map((trial) => trial.cells[at]);
-  const numbers = values.map(number).filter((value) => !isNaN(value));
-  if (axis === "choice" || !numbers.length) {
-    const words = [...new Set(values)].sort((a, b) => number(a) - number(b) || a.localeCompare(b));
-    const place = (text) => (words.length > 1 ? words.indexOf(text) / (words.length - 1) : 0.5);
-    return { name, place, ticks: words.map((word) => [place(word), word]), choice: words };
-  }
-  const on = axis === "log" ? Math.log10 : (value) => value;
-  const back = axis === "log" ? (value) => 10 ** value : (value) => value;
-  const [low, high] = [on(Math.min(...numbers)), on(Math.max(...numbers))];
-  const span = high - low || 1;
-  const place = (text) => (isNaN(number(text)) ? null : (on(number(text)) - low) / span);
-  const ticks = [0, 0.25, 0.5, 0.75, 1].map((part) => [part, Number(back(low + part * span).toPrecision(3)).toString()]);
-  return { name, place, ticks: high > low ? ticks : ticks.slice(0, 1), value: (part) => back(low + part * span) };
-}
-
-let scales = [];
-
-function parallel() {
-  scales = columns.map((one, at) => (one.axis ? { at, ...scaleOf(at) } : null)).filter(Boolean);
-  if (scales.length < 2) return null;
-  const result = scales.at(-1);
-  const shades = ["#9a9a9a", "#2f6db3", "#2a8c5a", "#b58900", "#d9661f"];
-  const best = trials[0]?.name;
-  const groups = shades.map(() => ({ x: [], y: [], customdata: [] }));
-  const ranked = shown().filter((trial) => result.place(trial.cells[result.at]) !== null);
-  ranked.forEach((trial, position) => {
-    const group = groups[shades.length - 1 - Math.min(shades.length - 1, Math.floor((shades.length * position) / ranked.length))];
-    for (const [i, scale] of scales.entries()) {
-      group.x.push(i);
-      group.y.push(scale.place(trial.cells[scale.at]));
-      group.customdata.push(`trial ${escaped(trial.name)}, rank ${trial.cells[column("rank")]}<br>${escaped(scale.name)} ${escaped(trial.cells[scale.at])}`);
-    }
-    group.x.push(null); group.y.push(null); group.customdata.push(null);
-  });
-  const names = ["last fifth", "fourth", "third", "second", "best fifth of those shown"];
-  const data = groups.map((group, i) => ({
-    type: "scatter", mode: "lines+markers", ...group, name: names[i], connectgaps: false, hovertemplate: "%{customdata}<extra></extra>",
-    line: { color: shades[i], width: i === shades.length - 1 ? 2 : 1 }, marker: { size: 5, color: shades[i] },
-    opacity: ranked.length > 100 ? 0.5 : 0.85,
-  })).filter((trace) => trace.x.length).reverse();
-  data.sort((one, other) => names.indexOf(one.name) - names.indexOf(other.name));
-  const annotations = scales.flatMap((scale, i) => scale.ticks.map(([y, text]) => ({
-    x: i, y, text: escaped(text.length > 14 ? `${text.slice(0, 13)}…` : text), showarrow: false, xanchor: "left", xshift: 5, font: { size: 11 }, bgcolor: of("--back"), opacity: 0.85, borderpad: 0,
-  })));
-  const shapes = scales.map((_, i) => ({ type: "line", x0: i, x1: i, y0: 0, y1: 1, line: { width: 1, color: GREY }, layer: "below" }));
-  const place = document.querySelector('[data-chart="parallel"]');
-  const width = Math.max(place.clientWidth, 92 * scales.length);
-  const layout = {
-    height: 460, annotations, shapes, dragmode: "select", legend: { traceorder: "reversed" }, width: width > place.clientWidth ? width : undefined,
-    xaxis: { tickvals: scales.map((_, i) => i), ticktext: scales.map((scale) => escaped(scale.name)), showgrid: false, range: [-0.15, scales.length - 0.35], side: "top", ticks: "" },
-    yaxis: { visible: false, range: [-0.06, 1.06] }, showlegend: true, margin: { t: 60 },
-  };
-  layout.legend = { x: 0, y: -0.02, yanchor: "top", orientation: "h", traceorder: "reversed" };
-  return { data, layout };
-}
-
-function brushed(event) {
-  if (!event?.range) return;
-  const [x0, x1] = event.range.x, [y0, y1] = event.range.y.toSorted((a, b) => a - b);
-  const terms = [];
-  scales.forEach((scale, i) => {
-    if (i < Math.min(x0, x1) || i > Math.max(x0, x1)) return;
-    if (scale.choice) {
-      const words = scale.choice.filter((word) => scale.place(word) >= y0 && scale.place(word) <= y1);
-      if (words.length && words.length < scale.choice.length) terms.push(`${scale.name}=${words.join("|")}`);
-      return;
-    }
-    if (y0 > 0) terms.push(`${scale.name}>=${Number(scale.value(y0).toPrecision(3))}`);
-    if (y1 < 1) terms.push(`${scale.name}<=${Number(scale.value(y1).toPrecision(3))}`);
-  });
-  if (!terms.length) return;
-  find("filter").value = [find("filter").value.trim(), ...terms].filter(Boolean).join(" ");
-  filter(find("filter").value);
-}
-
-const MADE_HERE = { curves, parallel };
+// ---- charts of all trials: charts.js -----------------------------------------------------------
 
 async function drawOfTrials() {
   if (!window.Plotly) return;
-  await draw("curves");
-  await draw("parallel");
+  for (const name of Object.keys(MADE_HERE)) await draw(name);
 }
 
 function choose(name) {
@@ -286,6 +160,7 @@ function restore() {
   box.addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(() => filter(box.value), 150); });
   find("all").addEventListener("click", () => { box.value = ""; filter(""); });
   metric?.addEventListener("change", () => { state.metric = metric.value; keep(); draw("curves"); });
+  for (const id of ["contour-x", "contour-y"]) find(id)?.addEventListener("change", () => draw("contour"));
   for (const trial of trials) {
     trial.row.querySelector("a[data-curve]")?.addEventListener("click", () => choose(trial.name));
   }
@@ -324,5 +199,3 @@ async function main() {
   });
   document.documentElement.dataset.ready = "yes";
 }
-
-main();

@@ -17,8 +17,6 @@ from search.report.trial_rows import ends
 from search.runs.journal import read_events
 from search.runs.line_format import EPOCHS
 
-SECONDS = 3600.0
-"""Of an hour."""
 FAILED = "#c2387a"
 
 
@@ -78,7 +76,7 @@ def best_so_far(run: Run, measure: Measure, ran: Sequence[Period]) -> list[Chart
     scores: list[tuple[float, str, int, float]] = []
     clock = Clock(ran)
     when = {
-        (one.trial, line["epoch"]): clock.hours(time)
+        (one.trial, line["epoch"]): clock.at(time)
         for one in ran
         for line, time in zip(one.epochs, one.times(), strict=True)
     }
@@ -90,13 +88,13 @@ def best_so_far(run: Run, measure: Measure, ran: Sequence[Period]) -> list[Chart
     charts = [_best("best-epochs", "epochs run, all trials together", scores, measure, run)]
     by_hour = sorted((when[one[1:3]], *one[1:]) for one in scores if one[1:3] in when)
     if by_hour:
-        title = "hours in which a trial ran"
+        title = f"{clock.unit} in which a trial ran"
         charts.append(_best("best-hours", title, by_hour, measure, run))
     return [chart for chart in charts if chart.figure["data"]]
 
 
 class Clock:
-    """Turns a time into hours of work: hours in which no trial ran are left out."""
+    """Turns a time into hours of work, or minutes: times in which no trial ran are left out."""
 
     def __init__(self, ran: Sequence[Period]) -> None:
         """Remember when any of these periods was on."""
@@ -108,9 +106,12 @@ class Clock:
             else:
                 self.busy.append((one.start, one.end))
 
-    def hours(self, time: float) -> float:
-        """Return the hours of work before a time."""
-        return sum(min(max(time, start), end) - start for start, end in self.busy) / SECONDS
+        worked = sum(end - start for start, end in self.busy)
+        self.unit, self.seconds = ("hours", 3600.0) if worked >= 3600 else ("minutes", 60.0)
+
+    def at(self, time: float) -> float:
+        """Return the hours or minutes of work before a time."""
+        return sum(min(max(time, start), end) - start for start, end in self.busy) / self.seconds
 
 
 def timeline(run: Run, ran: Sequence[Period]) -> Chart | None:
@@ -123,18 +124,19 @@ def timeline(run: Run, ran: Sequence[Period]) -> Chart | None:
     last = {one.trial: place for place, one in enumerate(ran)}
     order = sorted(set(lanes))
     bars: dict[str, dict[str, list[Any]]] = {}
-    saved_hours = 0.0
+    saved = 0.0
     for place, (one, lane) in enumerate(zip(ran, lanes, strict=True)):
         final = last[one.trial] == place
         end = ended[one.trial] if final else "interrupted"
-        start, until = clock.hours(one.start), clock.hours(one.end)
+        start, until = clock.at(one.start), clock.at(one.end)
         said = f"trial {text(one.trial)}, {text(end)}<br>{counted(len(one.epochs), 'epoch')}"
-        said += f", {until - start:.2f} h"
+        said += f", {until - start:.3g} {clock.unit}"
         _bar(bars, end, lane, start, until - start, said)
         if final and end in rules:
-            epochs, hours = _saved(run, one)
-            saved_hours += hours
-            said += f"<br>saved {counted(epochs, 'epoch')}, about {hours:.2f} h"
+            epochs, seconds = _saved(run, one)
+            saved += seconds
+            hours = seconds / clock.seconds
+            said += f"<br>saved {counted(epochs, 'epoch')}, about {hours:.3g} {clock.unit}"
             _bar(bars, "saved", lane, until, hours, said)
     names = {
         "saved": "what the stop saved",
@@ -156,17 +158,17 @@ def timeline(run: Run, ran: Sequence[Period]) -> Chart | None:
         }
         for end in sorted(bars, key=lambda end: (end == "saved", end in rules, end))
     ]
-    note = f"{counted(len(order), 'worker')}; a bar is a trial, hours in which nothing ran are "
+    note = f"{counted(len(order), 'worker')}; a bar is a trial, times in which nothing ran are "
     note += "left out."
-    if saved_hours:
+    if saved:
         note += (
             f" The thin bars are the epochs that a stopped trial had left, at its own speed: "
-            f"{saved_hours:.1f} hours of a worker in all."
+            f"{saved / clock.seconds:.3g} {clock.unit} of a worker in all."
         )
     layout = {
         "height": 150 + 42 * min(len(order), 12) + 14 * max(0, len(order) - 12),
         "barmode": "overlay",
-        "xaxis": {"title": {"text": "hours in which a trial ran"}, "rangemode": "tozero"},
+        "xaxis": {"title": {"text": f"{clock.unit} in which a trial ran"}, "rangemode": "tozero"},
         "yaxis": {"categoryorder": "array", "categoryarray": order[::-1], "type": "category"},
     }
     return Chart("timeline", "Workers", {"data": traces, "layout": layout}, note)
@@ -214,7 +216,7 @@ def _best(
         "xaxis": {"title": {"text": title}, "rangemode": "tozero"},
         "yaxis": {"title": {"text": measure.label}},
     }
-    against = "epochs" if ident == "best-epochs" else "hours"
+    against = "epochs" if ident == "best-epochs" else "time"
     figure = {"data": data, "layout": layout}
     return Chart(ident, f"Best so far against {against}", figure, half=True)
 
@@ -278,8 +280,8 @@ def _bar(
 
 
 def _saved(run: Run, one: Period) -> tuple[int, float]:
-    """Return the epochs that a stopped trial had left, and their hours at its own mean speed."""
+    """Return the epochs that a stopped trial had left, and their seconds at its mean speed."""
     curve = run.curve(one.trial)
     left = max(0, run.configs[one.trial].epochs - len(curve))
     seconds = float(curve["seconds"].mean()) if len(curve) else 0.0
-    return left, left * (0.0 if math.isnan(seconds) else seconds) / SECONDS
+    return left, left * (0.0 if math.isnan(seconds) else seconds)

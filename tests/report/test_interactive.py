@@ -23,7 +23,9 @@ from search.report.page import refresh, report
 sys.path.insert(0, str(ROOT / "scripts"))
 from browser import Browser, find
 
-CHARTS = ["best-epochs", "best-hours", "curves", "parallel", "timeline"]
+SETTINGS = ["freeze_stages", "loss", "lr", "weight_decay", "erase"]
+CHARTS = ["best-epochs", "best-hours", "curves", "parallel"]
+CHARTS += [*(f"slice-{name}" for name in SETTINGS), "contour", "timeline"]
 MARKS = "path.js-line, .points path, path.point"
 EVIL = "</script><img src=x onerror=window.evil=1><b>bold</b>"
 SPACE = """name: hostile
@@ -256,3 +258,35 @@ def test_a_page_of_a_running_search_reloads_until_its_end(hostile: Path) -> None
     text = page.read_text(encoding="utf-8")
     assert '"reload":0}' in text and 'id="reload"' not in text
     assert (page.parent / "report.md").exists()
+
+
+def test_of_two_ranges_there_is_a_surface(browser: Browser, tmp_path: Path) -> None:
+    trials: list[dict[str, Any]] = []
+    epochs: list[dict[str, Any]] = []
+    for number in range(12):
+        lr, decay = 10 ** -(2 + number % 4), 10 ** -(1 + number // 4)
+        config = TrialConfig(net="alexnet", join="difference", epochs=1, lr=lr, weight_decay=decay)
+        name = f"{number:04d}"
+        line = {"trial": name, "row": None, "status": "done", "settings": config.to_dict()}
+        trials.append({**line, "time": 1.0, "n": 2 * number + 1})
+        epochs.append({"trial": name, **builders.epoch(0, 0.5 + 0.1 * (number % 4))})
+        epochs[-1]["n"] = 2 * number + 2
+    ranges = ", ".join(
+        f"{name}: {{low: 1e-5, high: 1e-1, log: true}}" for name in ("lr", "weight_decay")
+    )
+    run = builders.write_run(
+        tmp_path / "ranges", trials, epochs, f"name: ranges\nsearch: {{{ranges}}}\n"
+    )
+    (run / "manifest.json").write_text('{"name": "ranges", "finished": "2026-01-01T00:00:00"}')
+    browser.open(report([run]))
+    assert marks(browser)["slice-lr"] == 12
+    surface = "document.querySelector('[data-chart=contour]').data[0]"
+    assert browser.value(f"{surface}.type") == "contour"
+    # At the corner of the largest rates the nearest trial had 50 %, at that of the smallest 80 %.
+    z = browser.value(f"{surface}.z")
+    assert z[-1][-1] == pytest.approx(50, abs=1)
+    assert z[0][0] == pytest.approx(80, abs=1)
+    browser.value("find('contour-y').value = 'lr'")
+    browser.value("find('contour-y').dispatchEvent(new Event('change'))")
+    browser.until(f"!{surface.removesuffix('[0]')}")  # one setting against itself
+    is_whole(browser)

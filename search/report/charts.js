@@ -1,0 +1,209 @@
+"use strict";
+// The charts that page.js makes of the table of trials, so that they show what its filter leaves: the
+// curves, the settings against the score in parallel coordinates, one by one, and two at a time.
+
+const escaped = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
+const ENDS = { done: BLUE, running: GREEN, pending: GREEN, failed: PINK, interrupted: GREY };
+const RULES = [ORANGE, PURPLE, YELLOW, PINK, GREY];
+
+function curves() {
+  const metric = state.metric ?? report.metrics[0].name;
+  const { label, percent } = report.metrics.find((one) => one.name === metric);
+  const groups = new Map();
+  const rules = [...new Set(trials.map((trial) => trial.end))].filter((end) => !(end in ENDS)).sort();
+  for (const trial of shown()) {
+    const known = report.curves[trial.name];
+    if (!known) continue;
+    const group = groups.get(trial.end) ?? { x: [], y: [], customdata: [], size: [] };
+    groups.set(trial.end, group);
+    const last = known.epoch.length - 1;
+    const said = `trial ${escaped(trial.name)}, rank ${trial.cells[column("rank")]}, ${escaped(trial.end)}`;
+    known.epoch.forEach((epoch, i) => {
+      group.x.push(epoch);
+      group.y.push(known[metric][i]);
+      group.customdata.push(said);
+      group.size.push(last === 0 || (i === last && rules.includes(trial.end)) ? 8 : 0);
+    });
+    for (const list of [group.x, group.y, group.customdata, group.size]) list.push(null);
+  }
+  const hovertemplate = `%{customdata}<br>epoch %{x}: %{y:.4~g}${percent ? " %" : ""}<extra></extra>`;
+  const data = [...groups].map(([end, group]) => ({
+    type: "scatter", mode: "lines+markers", name: rules.includes(end) ? `stopped by ${escaped(end)}` : escaped(end),
+    x: group.x, y: group.y, customdata: group.customdata, hovertemplate, connectgaps: false,
+    line: { width: 1, color: ENDS[end] ?? RULES[rules.indexOf(end) % RULES.length] },
+    marker: { size: group.size.map((size) => size ?? 0), symbol: rules.includes(end) ? "x" : "circle" },
+    opacity: trials.length > 60 ? 0.5 : 0.85,
+  }));
+  const wanted = new Set([state.trial ?? shown()[0]?.name]);
+  for (const name of wanted) {
+    const known = report.curves[name];
+    if (!known) continue;
+    const rank = trials.find((trial) => trial.name === name).cells[column("rank")];
+    data.push({
+      type: "scatter", mode: "lines+markers", name: `trial ${escaped(name)}, rank ${rank}`, x: known.epoch, y: known[metric],
+      hovertemplate: `trial ${escaped(name)}<br>epoch %{x}: %{y:.4~g}${percent ? " %" : ""}<extra></extra>`,
+      line: { width: 3, color: INK }, marker: { size: 5 },
+    });
+  }
+  const most = Math.max(0, ...data.flatMap((trace) => trace.x.filter((epoch) => epoch !== null)));
+  const layout = { height: 460, xaxis: { title: { text: "epoch, from 0" }, dtick: most < 6 ? 1 : undefined }, yaxis: { title: { text: label } } };
+  return { data, layout };
+}
+
+function scaleOf(at) {
+  const { name, axis, head } = columns[at];
+  const values = trials.map((trial) => trial.cells[at]);
+  const numbers = values.map(number).filter((value) => !isNaN(value));
+  if (axis === "choice" || !numbers.length) {
+    const words = [...new Set(values)].sort((a, b) => number(a) - number(b) || a.localeCompare(b));
+    const place = (text) => (words.length > 1 ? words.indexOf(text) / (words.length - 1) : 0.5);
+    return { name, head, place, ticks: words.map((word) => [place(word), word]), choice: words };
+  }
+  const on = axis === "log" ? Math.log10 : (value) => value;
+  const back = axis === "log" ? (value) => 10 ** value : (value) => value;
+  const [low, high] = [on(Math.min(...numbers)), on(Math.max(...numbers))];
+  const span = high - low || 1;
+  const place = (text) => (isNaN(number(text)) ? null : (on(number(text)) - low) / span);
+  const ticks = [0, 0.25, 0.5, 0.75, 1].map((part) => [part, Number(back(low + part * span).toPrecision(3)).toString()]);
+  return { name, head, place, ticks: high > low ? ticks : ticks.slice(0, 1), value: (part) => back(low + part * span) };
+}
+
+const scales = columns.map((one, at) => (one.axis ? { at, ...scaleOf(at) } : null)).filter(Boolean);
+
+function parallel() {
+  if (scales.length < 2) return null;
+  const result = scales.at(-1);
+  const shades = ["#9a9a9a", "#2f6db3", "#2a8c5a", "#b58900", "#d9661f"];
+  const groups = shades.map(() => ({ x: [], y: [], customdata: [] }));
+  const ranked = shown().filter((trial) => result.place(trial.cells[result.at]) !== null);
+  const apart = ranked.length > 20 ? -0.08 : 0;  // lines to one choice lie side by side, the best on top
+  ranked.forEach((trial, position) => {
+    const group = groups[shades.length - 1 - Math.min(shades.length - 1, Math.floor((shades.length * position) / ranked.length))];
+    for (const [i, scale] of scales.entries()) {
+      group.x.push(i);
+      group.y.push(scale.place(trial.cells[scale.at]) + (scale.choice ? apart * (position / ranked.length - 0.5) : 0));
+      group.customdata.push(`trial ${escaped(trial.name)}, rank ${trial.cells[column("rank")]}<br>${escaped(scale.name)} ${escaped(trial.cells[scale.at])}`);
+    }
+    group.x.push(null); group.y.push(null); group.customdata.push(null);
+  });
+  const names = ["last fifth", "fourth", "third", "second", "best fifth of those shown"];
+  const data = groups.map((group, i) => ({
+    type: "scatter", mode: "lines+markers", ...group, name: names[i], connectgaps: false, hovertemplate: "%{customdata}<extra></extra>",
+    line: { color: shades[i], width: (i === shades.length - 1 ? 2 : 1) * (ranked.length > 100 ? 0.5 : 1) }, marker: { size: ranked.length > 100 ? 2 : 5, color: shades[i] },
+    opacity: ranked.length > 100 ? 0.5 : 0.85,
+  })).filter((trace) => trace.x.length).reverse();
+  data.sort((one, other) => names.indexOf(one.name) - names.indexOf(other.name));
+  const annotations = scales.flatMap((scale, i) => scale.ticks.map(([y, text]) => ({
+    x: i, y, text: escaped(text.length > 14 ? `${text.slice(0, 13)}…` : text), showarrow: false, xanchor: "left", xshift: 5, font: { size: 11 }, bgcolor: of("--back"), opacity: 0.85, borderpad: 0,
+  })));
+  const shapes = scales.map((_, i) => ({ type: "line", x0: i, x1: i, y0: 0, y1: 1, line: { width: 1, color: GREY }, layer: "below" }));
+  const place = document.querySelector('[data-chart="parallel"]');
+  const width = Math.max(place.clientWidth, 92 * scales.length);
+  const layout = {
+    height: 460, annotations, shapes, dragmode: "select", legend: { traceorder: "reversed" }, width: width > place.clientWidth ? width : undefined,
+    xaxis: { tickvals: scales.map((_, i) => i), ticktext: scales.map((scale) => escaped(scale.name)), showgrid: false, range: [-0.15, scales.length - 0.35], side: "top", ticks: "" },
+    yaxis: { visible: false, range: [-0.08, 1.08] }, showlegend: true, margin: { t: 60 },
+  };
+  layout.legend = { x: 0, y: -0.02, yanchor: "top", orientation: "h", traceorder: "reversed" };
+  return { data, layout };
+}
+
+function brushed(event) {
+  if (!event?.range) return;
+  const [x0, x1] = event.range.x, [y0, y1] = event.range.y.toSorted((a, b) => a - b);
+  const terms = [];
+  scales.forEach((scale, i) => {
+    if (i < Math.min(x0, x1) || i > Math.max(x0, x1)) return;
+    if (scale.choice) {
+      const words = scale.choice.filter((word) => scale.place(word) >= y0 && scale.place(word) <= y1);
+      if (words.length && words.length < scale.choice.length) terms.push(`${scale.name}=${words.join("|")}`);
+      return;
+    }
+    if (y0 > 0) terms.push(`${scale.name}>=${Number(scale.value(y0).toPrecision(3))}`);
+    if (y1 < 1) terms.push(`${scale.name}<=${Number(scale.value(y1).toPrecision(3))}`);
+  });
+  if (!terms.length) return;
+  find("filter").value = [find("filter").value.trim(), ...terms].filter(Boolean).join(" ");
+  filter(find("filter").value);
+}
+
+// ---- one setting, and two, against the score -----------------------------------------------------
+
+// Returns a setting's values as plotly takes them: numbers, or the words of a choice in order.
+function axisOf(scale) {
+  const title = { text: escaped(scale.name) };
+  if (scale.choice) {
+    return { of: (trial) => trial.cells[scale.at], axis: { title, type: "category", categoryorder: "array", categoryarray: scale.choice } };
+  }
+  return { of: (trial) => number(trial.cells[scale.at]), axis: { title, type: columns[scale.at].axis === "log" ? "log" : "linear" } };
+}
+
+const scored = () => {
+  const result = scales.at(-1);
+  return shown().map((trial) => ({ trial, score: number(trial.cells[result.at]) })).filter((one) => !isNaN(one.score));
+};
+const saying = ({ trial }) => `trial ${escaped(trial.name)}, rank ${trial.cells[column("rank")]}<br>${escaped(trial.end)}`;
+
+function slice(name) {
+  const result = scales.at(-1), scale = scales.find((one) => one.name === name);
+  if (!scale) return null;
+  const { of: value, axis } = axisOf(scale), points = scored();
+  const data = [{
+    type: "scatter", mode: "markers", name: "a trial", x: points.map((one) => value(one.trial)), y: points.map((one) => one.score),
+    customdata: points.map(saying), hovertemplate: `%{customdata}<br>%{x}: %{y:.4~g}<extra></extra>`,
+    marker: { size: points.length > 200 ? 4 : 7, color: BLUE, opacity: points.length > 60 ? 0.5 : 0.85 },
+  }];
+  const means = scale.choice ? scale.choice.map((word) => points.filter((one) => one.trial.cells[scale.at] === word))
+    .map((group) => (group.length ? group.reduce((sum, one) => sum + one.score, 0) / group.length : null)) : null;
+  if (means) {
+    data.push({
+      type: "scatter", mode: "markers", name: "mean", x: scale.choice, y: means, hovertemplate: "mean of %{x}: %{y:.4~g}<extra></extra>",
+      marker: { symbol: "line-ew-open", size: 26, line: { width: 3 }, color: ORANGE },
+    });
+  }
+  return { data, layout: { height: 270, margin: { t: 28 }, xaxis: { ...axis, title: undefined }, yaxis: { title: { text: escaped(result.head) } }, showlegend: false } };
+}
+
+const CELLS = 30;
+
+// Returns the mean score around each point of a grid, nearer trials counting more (1 / distance^4).
+function surface(points, x, y) {
+  const grid = Array.from({ length: CELLS }, (_, i) => i / (CELLS - 1));
+  const places = points.map((one) => [x.place(one.trial.cells[x.at]), y.place(one.trial.cells[y.at]), one.score]);
+  return grid.map((v) => grid.map((u) => {
+    let sum = 0, weights = 0;
+    for (const [a, b, score] of places) {
+      const weight = 1 / (((a - u) ** 2 + (b - v) ** 2 + 1e-4) ** 2);
+      sum += weight * score;
+      weights += weight;
+    }
+    return sum / weights;
+  }));
+}
+
+function contour() {
+  const result = scales.at(-1), [one, other] = ["x", "y"].map((id) => scales.find((scale) => scale.name === find(`contour-${id}`).value));
+  if (!one || !other || one === other) return null;
+  const points = scored(), horizontal = axisOf(one), vertical = axisOf(other);
+  const bar = { title: { text: escaped(result.head), side: "right" }, thickness: 12, outlinewidth: 0 };
+  const shades = { colorscale: dark.matches ? "Cividis" : "Viridis", colorbar: bar };
+  const part = (scale) => Array.from({ length: CELLS }, (_, i) => scale.value(i / (CELLS - 1)));
+  const under = one.choice || other.choice ? null : {
+    type: "contour", x: part(one), y: part(other), z: surface(points, one, other), ...shades, contours: { coloring: "heatmap" },
+    line: { width: 0.5 }, hoverinfo: "skip",
+  };
+  const marker = under ? { size: 7, color: INK, line: { width: 1, color: GREY } }
+    : { size: 11, color: points.map((point) => point.score), ...shades, line: { width: 1, color: GREY } };
+  const data = [under, {
+    type: "scatter", mode: "markers", x: points.map((point) => horizontal.of(point.trial)), y: points.map((point) => vertical.of(point.trial)),
+    customdata: points.map((point) => `${saying(point)}, ${point.score}`), hovertemplate: "%{customdata}<extra></extra>", marker,
+  }].filter(Boolean);
+  return { data, layout: { height: 420, margin: { t: 28 }, xaxis: horizontal.axis, yaxis: vertical.axis, showlegend: false } };
+}
+
+const MADE_HERE = { curves, parallel, contour };
+for (const place of document.querySelectorAll("[data-chart^=slice-]")) {
+  MADE_HERE[place.dataset.chart] = () => slice(place.dataset.chart.slice("slice-".length));
+}
+
+main();
