@@ -42,6 +42,7 @@ from search.resources.allocation import Allocation, Setup
 from search.results import load as load_frames
 from search.runs.line_format import EPOCHS, TRIALS
 from search.space import SearchSpace, load
+from search.space.algorithms import ALGORITHMS
 from search.tuning import driver, ray_cluster
 from search.tuning.live_table import LiveTable
 from search.tuning.search_state import SearchState
@@ -182,7 +183,7 @@ def figures(watch: Watch) -> dict[str, Any]:
 def main() -> None:
     """Read the command line, measure, print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--algorithm", choices=["tpe", "random", "grid"], default="tpe")
+    parser.add_argument("--algorithm", choices=ALGORITHMS[:-1], default="tpe")
     parser.add_argument("--trials", type=_several, default=1000)
     parser.add_argument("--epochs", type=positive, default=1, help="epochs a trial")
     parser.add_argument("--concurrent", type=positive, help="trials at once (a core each)")

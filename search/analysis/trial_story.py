@@ -96,6 +96,7 @@ def story(run: str | Path, trial: str) -> str:
     }
     row = record.trial["row"]
     title = f"trial {trial}" + ("" if pd.isna(row) or row == trial else f", row {row}")
+    title += ", enqueued" * bool(line.get("enqueued"))
     lines = [_folded(name, said) for name, said in parts.items() if said]
     if log := line.get("log"):
         lines += ["its log ended with", *(f"    {text}" for text in log)]
