@@ -14,6 +14,7 @@ from facesiam.config.trial import DataFormat
 from facesiam.errors import masked
 from facesiam.plugins import loading
 from search.space.algorithms import ALGORITHMS, OTHER_WORDS
+from search.space.log import LOGS
 from search.space.run_options import RESULTS, RunOptions
 
 
@@ -118,6 +119,18 @@ def _add_execution(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=positive, default=1, help="seeds of --ablate (1)")
     parser.add_argument(
         "--dashboard", action="store_true", help="serve Ray's dashboard, on loopback"
+    )
+    parser.add_argument(
+        "--log",
+        choices=LOGS,
+        action="append",
+        default=[],
+        help="also log every trial there; may be repeated",
+    )
+    parser.add_argument(
+        "--optuna",
+        metavar="URL",
+        help="also keep a study there for optuna-dashboard, such as sqlite:///study.db",
     )
     parser.add_argument("--dry-run", action="store_true", help="show the plan, start nothing")
     parser.add_argument("--report", action="store_true", help="write the report at the end")

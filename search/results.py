@@ -2,6 +2,7 @@
 
     python -m search.results RUN [--top N] [--csv FILE] [--json]
     python -m search.results RUN --why TRIAL
+    python -m search.results RUN --optuna sqlite:///study.db, or --log mlflow
     python -m search.results RUN --repair
 
 From Python, ``load``, ``settings`` and ``manifest`` read the run that a folder or URL leads to.
@@ -24,6 +25,8 @@ from search.runs import layout
 from search.runs.json_files import Manifest
 from search.runs.layout import RunError, folder_of
 from search.runs.remote import open_run
+from search.space.log import LOGS
+from search.tracking.chosen import copy, trackers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,8 +55,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code: 0, or 2 where there is nothing to print."""
     reader = parser()
     options = reader.parse_args(arguments)
-    if options.repair and (options.why or options.top or options.csv or options.json):
+    table = options.top or options.csv or options.json
+    copies = options.optuna or options.log
+    if options.repair and (options.why or table or copies):
         reader.error("--repair stands alone")
+    if copies and (options.why or table):
+        reader.error("--optuna and --log copy the run: leave out what shows it")
     if options.why is not None and (options.top or options.csv or options.json):
         reader.error("--why tells of one trial: leave out --top, --csv and --json")
     return cli.run(lambda: _main(options))
@@ -70,6 +77,12 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="print records as JSON instead")
     why = "tell one trial's story instead: what it scored, why it ended, what that saved"
     parser.add_argument("--why", metavar="TRIAL", help=why)
+    parser.add_argument(
+        "--optuna", metavar="URL", help="bring the run into a study that optuna-dashboard shows"
+    )
+    parser.add_argument(
+        "--log", choices=LOGS, action="append", default=[], help="bring the run into a tracker"
+    )
     mend = "keep the certain lines of a damaged journal, and a copy of the old one"
     parser.add_argument("--repair", action="store_true", help=mend)
     return parser
@@ -80,7 +93,12 @@ def _main(options: argparse.Namespace) -> int:
         _repair(options.run)
         return cli.DONE
     run = open_run(options.run)
-    if options.why is not None:
+    if options.optuna or options.log:
+        told = layout.space(run).log
+        asked = {name: told.get(name, {}) for name in options.log}
+        for tracker in trackers((), asked, options.optuna):
+            print(copy(run, tracker))
+    elif options.why is not None:
         from search.analysis.trial_story import story
 
         cli.show(story(run, options.why))

@@ -27,6 +27,7 @@ from search.space.domain_format import Choices, Span, domain
 from search.space.domains import Domain
 from search.space.errors import Place, label
 from search.space.fields import Empty, Part, by_setting, filled, given, key, read, single_values
+from search.space.log import Log, MlflowPlace, WandbPlace, named, places
 from search.space.prune import RULE_OPTIONS, SWITCH, Prune, pruning, switch
 from search.space.resource_models import Amounts, Resources
 
@@ -201,6 +202,9 @@ class SpaceFile(Part):
     """Rules that stop a trial early; false: none of them, true: all of them, asha too."""
     resources: Resources = key({})
     """CPUs and GPUs of a trial."""
+    log: Annotated[Log, named] = key({})
+    """Trackers that keep a copy of the run: mlflow, wandb, or both in a list; or a mapping of
+    each to where it keeps it."""
 
     def fields(self) -> dict[str, Any]:
         """Return what the file says, by SearchSpace's field."""
@@ -211,6 +215,8 @@ class SpaceFile(Part):
             found["enqueue"] = tuple(enqueue)
         if resources := found.get("resources"):
             found["resources"] = resources.resources()
+        if log := found.get("log"):
+            found["log"] = places(log)
         if plugins := found.get("plugins"):
             found["plugins"] = tuple(each.plugin() for each in plugins)
         return found | {"prune": pruning(found.get("prune"))}
@@ -248,6 +254,12 @@ def keys_at(place: Place) -> tuple[str, Iterable[str]]:
             known = Amounts.model_fields
         case ("resources",):
             known = Resources.model_fields
+        case ("log",):
+            known = Log.model_fields
+        case ("log", "mlflow"):
+            known = MlflowPlace.model_fields
+        case ("log", _):
+            known = WandbPlace.model_fields
         case ("prune",):
             known = [*Prune.model_fields, *OWNERS]
         case ("prune", rule):

@@ -49,6 +49,8 @@ class SearchSpace:
     packed_given: bool = field(default=True, compare=False)
     """Whether the file says `packed_size`; else ``packed`` decides it."""
     mode: str = "max"
+    log: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Trackers by name, and what the file says of each."""
     prune: dict[str, Any] = field(default_factory=pruning)
     """Each of prune.RULE_OPTIONS by name: False, its options by name, or True where it has none;
     and control, a share."""
@@ -279,6 +281,9 @@ class SearchSpace:
             plain["prune"] = {n: on for n, on in self.prune.items() if not (on and n in UNCERTAIN)}
         plain["resources"] = self.resources.plain()
         plain |= {"keep": self.keep, "report": self.report}
+        plain |= (
+            {"log": {name: told or None for name, told in self.log.items()}} if self.log else {}
+        )
         return written(plain)
 
     def _base(self) -> dict[str, Value]:

@@ -49,6 +49,10 @@ class RunOptions:
     ablate: str | None = None
     seeds: int = 1
     dashboard: bool = False
+    log: Sequence[str] = ()
+    """Trackers, besides those of the space file."""
+    optuna: str | None = None
+    """URL of a database with a study of Optuna's."""
     dry_run: bool = False
     report: bool = False
     command: str = ""

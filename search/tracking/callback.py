@@ -52,6 +52,11 @@ class Callback:
         """What the messages call this callback."""
         return f"the callback {type(self).__name__}"
 
+    @property
+    def lacks(self) -> str:
+        """A sentence on what it did not get, for the end of the search; empty: it got all."""
+        return ""
+
     def on_search_start(
         self, run: Path, space: SearchSpace, resumed: Mapping[str, TrialRecord]
     ) -> None:

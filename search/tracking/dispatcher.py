@@ -67,6 +67,8 @@ class Dispatcher:
         for feed in feeds:
             if feed.thread.is_alive():
                 self.say(feed.leftover())
+            if lacks := feed.callback.lacks:
+                self.say(lacks)
 
 
 def _wait(feeds: Sequence[_Feed], until: float) -> None:

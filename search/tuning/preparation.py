@@ -139,8 +139,10 @@ def prepare(options: RunOptions, space: SearchSpace, run: Path, url: str | None)
         UserError: this machine, the data or the weights are not what the search needs.
     """
     from search.pruning.inactive_rules import cannot_act
+    from search.tracking.chosen import trackers
 
     inactive = cannot_act(space)
+    logs = trackers(options.log, space.log, options.optuna)
     setup = _setup(options, space, run, url)
     configs = list(space.examples())
     index = open_lists(options, space, run, configs)
@@ -166,7 +168,7 @@ def prepare(options: RunOptions, space: SearchSpace, run: Path, url: str | None)
         known, lines = warm_start.gather(options.warm_start, space, data.key)
         for line in lines:
             print(line)
-    return Search(options, space, setup, data, reusable, known, inactive)
+    return Search(options, space, setup, data, reusable, known, inactive, logs)
 
 
 def _check_parts(space: SearchSpace) -> None:

@@ -9,23 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builders import space
-from rich.console import Console
-from simulated_ray import Workers, started
+from tracked_search import SPACE, drive, search
 
 from search.runs.journal import read, read_epochs
 from search.tracking import dispatcher
 from search.tracking.callback import Callback, recorded_trials
 from search.tracking.dispatcher import Dispatcher
-from search.tuning.live_table import LiveTable
-from search.tuning.recorder import Recorder
-
-SPACE = """
-fixed: {epochs: 4}
-search: {lr: {low: 1e-5, high: 1e-1, log: true}}
-trials: 6
-prune: {asha: {grace: 1, factor: 2}, chance: false, plateau: false, control: 0}
-"""
 
 
 class Listener(Callback):
@@ -51,32 +40,6 @@ class Listener(Callback):
 
     def of(self, kind: str) -> list[tuple[Any, ...]]:
         return [tuple(given) for what, *given in self.heard if what == kind]
-
-
-class Table(LiveTable):
-    """Keeps what is said but the ends of trials."""
-
-    said: list[str]
-
-    def say(self, text: str) -> None:
-        if not text.startswith("trial "):
-            self.said.append(text)
-
-
-def search(
-    run: Path, callbacks: list[Callback], said: list[str] | None = None, text: str = SPACE
-) -> Recorder:
-    """A recorder of a run, new or gone on with, that tells these callbacks."""
-    searched = space(run, text)
-    table = Table(6, searched.objective, Console(quiet=True))
-    table.said = [] if said is None else said
-    return started(searched, run, table, callbacks=callbacks)
-
-
-def drive(recorder: Recorder, steps: int | None = None) -> None:
-    workers = Workers(recorder, 2)
-    while steps != 0 and workers.go():
-        steps = steps and steps - 1
 
 
 def test_a_callback_is_told_what_the_journal_has(tmp_path: Path) -> None:

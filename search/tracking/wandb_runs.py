@@ -1,0 +1,130 @@
+"""A run in Weights & Biases: a run of W&B's for each trial, in a group of the search's name."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import wandb
+
+from facesiam.errors import FileError
+from facesiam.files import exists, write_text
+from search.tracking.callback import TrialRecord
+from search.tracking.tracker import OVER, Tracker, TrackerError, identity
+
+NOTES = "wandb.json"
+"""File of a run that says what W&B has of it: offline there is nobody to ask."""
+SILENT: dict[str, Any] = {
+    "silent": True,
+    "console": "off",
+    "disable_git": True,
+    "disable_code": True,
+    "x_disable_stats": True,  # of the driver's machine, not of the worker's
+    "init_timeout": 20,
+}
+
+
+class WandbRuns(Tracker):
+    """Keeps the runs of a project up to date.
+
+    Args:
+        project: its name; empty: as WANDB_PROJECT says, or siamsearch.
+        entity: user or team; empty: as WANDB_ENTITY says, or the login's default.
+        mode: online or offline; empty: as WANDB_MODE says.
+
+    Raises:
+        TrackerError: W&B would ask for a key.
+    """
+
+    title, option = "W&B", "--log wandb"
+
+    def __init__(self, project: str = "", entity: str = "", mode: str = "") -> None:
+        super().__init__()
+        self.project = project or os.environ.get("WANDB_PROJECT") or "siamsearch"
+        self.entity, self.mode = entity or None, mode or os.environ.get("WANDB_MODE") or "online"
+        if self.mode == "online" and not wandb.login(prompt=False):
+            raise TrackerError(
+                "--log wandb: not logged in; run wandb login, or set WANDB_API_KEY, or keep the "
+                "files here with WANDB_MODE=offline"
+            )
+        self.noted: dict[str, dict[str, Any]] = {}
+        """What W&B has of a trial: how many epochs, and its status."""
+        self.live: dict[str, Any] = {}
+        """W&B's runs of trials that run."""
+
+    def open(self) -> None:
+        """Read what W&B has."""
+        if exists(self.run / NOTES):
+            try:
+                self.noted = json.loads((self.run / NOTES).read_text())
+            except ValueError as error:
+                raise FileError(f"{self.run / NOTES}: {error}; remove it") from None
+        self.key = identity(self.run)
+
+    def update(self, trial: str, record: TrialRecord) -> None:
+        """Bring what W&B lacks of a trial."""
+        noted = {"epochs": len(record.epochs), "status": record.status}
+        known = self.noted.get(trial, {"epochs": 0})
+        if known == noted:
+            return
+        run = self.live.get(trial) or self._begin(trial, record)
+        for epoch, row in list(record.epochs.items())[int(known["epochs"]) :]:
+            run.log({"epoch": epoch, **_numbers(row)}, step=int(epoch))
+        run.summary.update({"status": record.status, "reason": record.reason or ""})
+        if best := self.best_epoch(record):
+            name = self.space.metric
+            run.summary.update({f"best_{name}": best[name], "best_epoch": best["epoch"]})
+        if record.status != "running":
+            self.live.pop(trial)
+            run.finish(exit_code=int(record.status == "failed"))
+        self.noted[trial] = noted
+        if record.status in OVER or record.status == "interrupted":
+            write_text(self.run / NOTES, json.dumps(self.noted, indent=1) + "\n")
+
+    def finish(self, stop: str | None) -> None:
+        """End what is still open, and note what W&B has."""
+        for run in self.live.values():
+            run.finish(exit_code=1)
+        self.live.clear()
+        write_text(self.run / NOTES, json.dumps(self.noted, indent=1) + "\n")
+
+    def summary(self) -> str:
+        """Return where the runs are."""
+        where = f"project {self.project} of W&B has {self.many} of this run"
+        if self.mode == "offline":
+            folder = Path(os.environ.get("WANDB_DIR") or self.run) / "wandb"
+            where += (
+                f", in files; upload them with\n  wandb sync {folder}/offline-run-*-{self.key}-*"
+            )
+        return where
+
+    def _begin(self, trial: str, record: TrialRecord) -> Any:
+        """Make W&B's run of a trial, or go on with it."""
+        run = wandb.init(
+            project=self.project,
+            entity=self.entity,
+            mode=self.mode,  # type: ignore[arg-type]
+            id=f"{self.key}-{trial}",
+            name=f"{self.run.name} {trial}",
+            group=self.run.name,
+            job_type="trial",
+            config=dict(record.settings),
+            dir=os.environ.get("WANDB_DIR") or str(self.run),
+            resume="allow",
+            reinit="create_new",
+            settings=wandb.Settings(**SILENT),
+        )
+        self.live[trial] = run
+        return run
+
+
+def _numbers(row: dict[str, Any]) -> dict[str, float]:
+    """Return what an epoch measured, without what is no number."""
+    return {
+        name: value
+        for name, value in row.items()
+        if isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
+    }

@@ -1,0 +1,218 @@
+"""A run as a study of Optuna's: live, gone on with, copied again, and in a real optuna-dashboard."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from builders import REFERENCE
+from optuna.trial import FrozenTrial, TrialState
+from ports import answer, free_port, wait_for
+from tracked_search import drive, search
+
+from search import results
+from search.runs.journal import read, read_epochs
+from search.tracking.optuna_study import OptunaStudy
+from search.tracking.tracker import TrackerError
+
+STATES = {"done": TrialState.COMPLETE, "stopped": TrialState.PRUNED, "failed": TrialState.FAIL}
+
+
+def trials(url: str, name: str) -> list[FrozenTrial]:
+    """The trials of a study."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    return optuna.load_study(study_name=name, storage=url).trials
+
+
+def test_a_live_search_is_a_study(tmp_path: Path) -> None:
+    run, url = tmp_path / "run", f"sqlite:///{tmp_path}/study.db"
+    run.mkdir()
+    study = OptunaStudy(url)
+    recorder = search(run, [study])
+    drive(recorder)
+    recorder.close()
+    assert study.lacks == ""
+    known, epochs = read(run)[0], read_epochs(run)
+    found = trials(url, "run")
+    assert [trial.user_attrs["trial"] for trial in found] == list(known)
+    for trial in found:
+        line = known[trial.user_attrs["trial"]]
+        rows = epochs[trial.user_attrs["trial"]]
+        scores = {row["epoch"]: row["val_acc"] for row in rows}
+        assert trial.state == STATES[line["status"]]
+        assert trial.value == max(scores.values())
+        assert trial.intermediate_values == scores
+        assert trial.params == {"lr": line["settings"]["lr"]}
+        assert trial.distributions["lr"].log  # type: ignore[attr-defined]
+        if line["status"] == "stopped":
+            why = f"{line['stop_rule']}: {line['stop_reason']}"
+            assert trial.user_attrs["reason"] == why
+
+
+def test_a_run_that_goes_on_continues_its_study(tmp_path: Path) -> None:
+    run, url = tmp_path / "run", f"sqlite:///{tmp_path}/study.db"
+    run.mkdir()
+    recorder = search(run, [OptunaStudy(url)])
+    drive(recorder, 9)
+    recorder.close()
+    before = trials(url, "run")
+    assert TrialState.WAITING in {trial.state for trial in before}
+    assert TrialState.RUNNING not in {trial.state for trial in before}
+    recorder = search(run, [OptunaStudy(url)])
+    drive(recorder)
+    recorder.close()
+    after = trials(url, "run")
+    assert [trial.user_attrs["trial"] for trial in after] == list(read(run)[0])
+    assert {trial.state for trial in after} <= {TrialState.COMPLETE, TrialState.PRUNED}
+    live = [trial.intermediate_values for trial in after]
+    (tmp_path / "study.db").unlink()
+    search_of_old = f"sqlite:///{tmp_path}/other.db"  # all at once is the same
+    assert results.main([str(run), "--optuna", search_of_old]) == 0
+    assert [trial.intermediate_values for trial in trials(search_of_old, "run")] == live
+
+
+def test_a_failed_trial_that_is_tried_again_is_a_new_one(tmp_path: Path) -> None:
+    run, url = tmp_path / "run", f"sqlite:///{tmp_path}/study.db"
+    run.mkdir()
+    recorder = search(run, [OptunaStudy(url)])
+    drive(recorder, 1)
+    recorder.record.end("0001", "failed", None)
+    recorder.close()
+    assert [trial.state for trial in trials(url, "run")] == [TrialState.FAIL]
+    recorder = search(run, [OptunaStudy(url)])
+    drive(recorder)
+    recorder.close()
+    of_first = [t.state for t in trials(url, "run") if t.user_attrs["trial"] == "0001"]
+    assert of_first[0] is TrialState.FAIL
+    assert of_first[1:] in ([TrialState.COMPLETE], [TrialState.PRUNED])
+
+
+def test_a_copy_is_made_once_and_runs_of_one_name_have_studies_of_their_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = f"sqlite:///{tmp_path}/study.db"
+    for _ in range(2):
+        assert results.main([str(REFERENCE / "cpu"), "--optuna", url]) == 0
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        f"study cpu in {url} has 8 trials of this run; look at them with",
+        f"  optuna-dashboard {url}",
+    ]
+    assert len(trials(url, "cpu")) == 8
+    other = shutil.copytree(REFERENCE / "cpu", tmp_path / "cpu")
+    manifest = json.loads((other / "manifest.json").read_text())
+    (other / "manifest.json").write_text(
+        json.dumps({**manifest, "started": "2026-01-01T00:00:00+00:00"})
+    )
+    assert results.main([str(other), "--optuna", url]) == 0
+    names = optuna.study.get_all_study_names(url)
+    assert len(names) == 2
+    assert names[1].startswith("cpu-")
+
+
+def test_a_database_that_is_away_for_a_while_gets_everything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, url = tmp_path / "run", f"sqlite:///{tmp_path}/study.db"
+    run.mkdir()
+    study, said = OptunaStudy(url), list[str]()
+    make, away = study.storage.create_new_trial, [True]
+
+    def broken(*given: Any) -> int:
+        if away[0]:
+            raise OSError("disk I/O error")
+        return make(*given)
+
+    monkeypatch.setattr(study.storage, "create_new_trial", broken)
+    recorder = search(run, [study], said)
+    drive(recorder)
+    away[0] = False
+    recorder.close()
+    assert said == [
+        "Optuna's study: OSError: disk I/O error; the search goes on, and further failures of it "
+        "are not shown"
+    ]
+    assert len(trials(url, "run")) == 6
+
+
+def test_a_database_that_stays_away_is_said_with_what_brings_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    study, said = OptunaStudy(f"sqlite:///{tmp_path}/study.db"), list[str]()
+    monkeypatch.setattr(study.storage, "create_new_trial", lambda *given: 1 / 0)
+    recorder = search(run, [study], said)
+    drive(recorder)
+    recorder.close()
+    assert [line.split("; ")[0] for line in said] == [
+        "Optuna's study: ZeroDivisionError: division by zero",
+        "Optuna's study lacks 6 of 6 trials, or a part of it",
+    ]
+    assert said[1].endswith(f"search.results {run} --optuna sqlite:///{tmp_path}/study.db")
+    assert {line["status"] for line in read(run)[0].values()} <= {"done", "stopped"}
+
+
+def test_a_url_that_is_none_is_told_before_anything_starts(tmp_path: Path) -> None:
+    for url in ("study.db", f"sqlite:///{tmp_path}/no/study.db"):
+        with pytest.raises(TrackerError, match="^--optuna .*; such as sqlite:///study.db$"):
+            OptunaStudy(url)
+
+
+@pytest.fixture(scope="module")
+def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """A real optuna-dashboard on loopback with the recorded run in it: its address, and the URL."""
+    url, port = f"sqlite:///{tmp_path_factory.mktemp('dashboard')}/study.db", free_port()
+    assert results.main([str(REFERENCE / "cpu"), "--optuna", url]) == 0
+    code = "from optuna_dashboard._cli import main; main()"
+    command = [sys.executable, "-c", code, "--host", "127.0.0.1", "--port", str(port), url]
+    served = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        address = f"http://127.0.0.1:{port}/api/studies"
+        wait_for(address, served)
+        yield address, url
+    finally:
+        served.kill()
+        served.wait()
+
+
+def test_optuna_dashboard_shows_the_run(dashboard: tuple[str, str]) -> None:
+    address, _ = dashboard
+    (study,) = answer(address)["study_summaries"]
+    assert (study["study_name"], study["directions"]) == ("cpu", ["maximize"])
+    shown = answer(f"{address}/{study['study_id']}")
+    known, epochs = read(REFERENCE / "cpu")[0], read_epochs(REFERENCE / "cpu")
+    states = {"done": "Complete", "stopped": "Pruned", "interrupted": "Waiting"}
+    assert [trial["state"] for trial in shown["trials"]] == [
+        states[line["status"]] for line in known.values()
+    ]
+    curves = [
+        [(point["step"], point["value"]) for point in trial["intermediate_values"]]
+        for trial in shown["trials"]
+    ]
+    assert curves == [[(row["epoch"], row["val_acc"]) for row in epochs[name]] for name in known]
+    importances = answer(f"{address}/{study['study_id']}/param_importances")["param_importances"]
+    assert {each["name"] for each in importances[0]} == {
+        "loss",
+        "lr",
+        "weight_decay",
+        "erase",
+        "freeze_stages",
+    }
+    assert sum(each["importance"] for each in importances[0]) == pytest.approx(1)
+
+
+def test_spaces_of_rows_have_their_differing_settings(tmp_path: Path) -> None:
+    run, url = tmp_path / "run", f"sqlite:///{tmp_path}/study.db"
+    run.mkdir()
+    rows = "rows:\n  A: {settings: {lr: 1e-3}}\n  B: {settings: {lr: 1e-2}}\nfixed: {epochs: 4}\nprune: false\n"
+    recorder = search(run, [OptunaStudy(url)], text=rows)
+    drive(recorder)
+    recorder.close()
+    assert [trial.params for trial in trials(url, "run")] == [{"lr": 1e-3}, {"lr": 1e-2}]
