@@ -4,8 +4,10 @@ VENV := .venv
 # Processes of tests: many wait for Ray to start, so four of them keep two cores busy.
 PROCESSES ?= 4
 BIN := $(VENV)/bin
+MLFLOW := .venv-mlflow
 # uv installs in seconds what pip takes minutes for; pip does it where there is no uv.
 INSTALL := $(if $(shell command -v uv),uv pip install --python $(BIN)/python,$(BIN)/python -m pip install --disable-pip-version-check)
+INSTALL_SERVER := $(subst $(BIN),$(MLFLOW)/bin,$(INSTALL))
 # A file of tests at a time, in the order of tests/conftest.py: the longest first.
 PYTEST := $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder --durations 10
 
@@ -20,8 +22,14 @@ test: setup
 	$(BIN)/lint-imports
 	$(MAKE) --jobs 2 types pytest
 
-test-slow: setup
-	$(PYTEST) -m slow
+test-slow: setup $(MLFLOW)/bin/mlflow
+	SIAMSEARCH_MLFLOW=$(abspath $(MLFLOW))/bin/mlflow $(PYTEST) -m slow
+
+# MLflow's server asks for an older pyarrow than the search, so it is a process from another environment.
+$(MLFLOW)/bin/mlflow: requirements.txt | setup
+	$(PYTHON) -m venv $(MLFLOW)
+	$(INSTALL_SERVER) --quiet mlflow==$$(sed -n 's/^mlflow-skinny==//p' requirements.txt)
+	touch $@
 
 types: setup
 	$(BIN)/mypy

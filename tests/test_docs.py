@@ -41,6 +41,7 @@ FOREIGN = (
     "docker ",
     "sbatch ",
     "exclusive",
+    "tensorboard ",
 )
 """Programs that are not ours, whose options are not checked."""
 

@@ -11,7 +11,7 @@ from search.runs import layout
 from search.tracking.callback import recorded_trials
 from search.tracking.tracker import Tracker, TrackerError
 
-PIP = {"mlflow": "mlflow", "wandb": "wandb"}
+PIP = {"mlflow": "mlflow-skinny", "wandb": "wandb"}
 """What installs each."""
 
 
