@@ -13,6 +13,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -31,6 +32,12 @@ FLAGS = (
     "--hide-scrollbars",
     "--force-color-profile=srgb",
 )
+START = """import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.dup2(int(sys.argv[2]), 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+"""Starts Chromium with the descriptors that it reads the protocol from and writes it to."""
 WAIT = 60.0
 """Seconds that an answer may take on a busy machine."""
 
@@ -38,6 +45,18 @@ WAIT = 60.0
 def find() -> str | None:
     """Return the path of Chromium; None where there is none."""
     return next((path for name in NAMES if (path := shutil.which(name))), None)
+
+
+def started() -> Browser:
+    """Return a started browser.
+
+    Raises:
+        SystemExit: there is no Chromium.
+    """
+    path = find()
+    if path is None:
+        raise SystemExit("no Chromium: apt-get install chromium")
+    return Browser(path)
 
 
 class Browser:
@@ -48,12 +67,12 @@ class Browser:
         self.home = tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True)
         reading, its_writing = os.pipe()
         its_reading, writing = os.pipe()
-        # Above 3 and 4, from and to which Chromium reads and writes, so that these can be set.
+        # Above 3 and 4, where START puts them.
         far = [fcntl.fcntl(one, fcntl.F_DUPFD, 10) for one in (its_reading, its_writing)]
+        start = [sys.executable, "-S", "-c", START, *map(str, far)]
         self.process = subprocess.Popen(
-            [path, *FLAGS, f"--user-data-dir={self.home.name}", "about:blank"],
-            pass_fds=(3, 4),
-            preexec_fn=lambda: [os.dup2(one, at) for at, one in enumerate(far, 3)],
+            [*start, path, *FLAGS, f"--user-data-dir={self.home.name}", "about:blank"],
+            pass_fds=far,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

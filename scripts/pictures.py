@@ -2,9 +2,11 @@
 
     python scripts/pictures.py                  runs spaces/quickstart.yaml first
     python scripts/pictures.py --run RUN        of a quickstart run that is there already
+    python scripts/pictures.py --page RUN --out FOLDER    the whole page of any run, to look at
 
 Into ``docs/pictures`` go the live table at one moment of the run, replayed from its journal
-(``live.svg``), the ranked table (``ranked.svg``) and the report's figures (PNG). No image of a
+(``live.svg``), the ranked table (``ranked.svg``), and the report page of a recorded run at two
+widths, light and dark (``report.png``, ``report-narrow.png``), which needs Chromium. No image of a
 real person is in any of them.
 """
 
@@ -21,6 +23,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 from rich.live import Live
@@ -32,6 +35,7 @@ from search.runs import layout
 from search.tuning.live_table import LiveTable
 
 ROOT = Path(__file__).resolve().parent.parent
+REFERENCE = ROOT / "ray_results" / "reference" / "cpu"
 PICTURES = ROOT / "docs" / "pictures"
 SPACE = "spaces/quickstart.yaml"
 WITHOUT_FONTS = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
@@ -42,15 +46,51 @@ def main() -> None:
     """Make every picture."""
     parser = argparse.ArgumentParser(description="Make the pictures of the documentation.")
     parser.add_argument("--run", type=Path, help="a run of spaces/quickstart.yaml")
+    parser.add_argument("--page", type=Path, help="a run whose whole page is drawn, and no other")
+    parser.add_argument("--out", type=Path, default=Path(), help="the folder for --page")
     options = parser.parse_args()
+    if options.page:
+        whole_page(options.page, options.out)
+        return
     PICTURES.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         run = options.run or _search(Path(folder))
         live(run, PICTURES / "live.svg")
         ranked(run, PICTURES / "ranked.svg")
-        figures = report([run]).parent
-        for name in ("overview.png", "settings.png"):
-            shutil.copy(figures / name, PICTURES / name)
+        page(Path(folder), PICTURES)
+
+
+def page(folder: Path, pictures: Path) -> None:
+    """Draw the top of the report page of the reference run, wide and light, narrow and dark."""
+    from browser import started  # beside this script
+
+    run = folder / REFERENCE.name
+    shutil.copytree(REFERENCE, run)
+    shown = report([run])
+    with started() as browser:
+        for name, width, height, dark in (
+            ("report.png", 1200, 1500, False),
+            ("report-narrow.png", 390, 1100, True),
+        ):
+            browser.open(shown, width, dark, height)
+            browser.screenshot(pictures / name, whole=False)
+            picture = Image.open(pictures / name).convert("RGB")
+            picture.quantize(64).save(pictures / name, optimize=True)
+
+
+def whole_page(run: Path, out: Path) -> None:
+    """Draw the whole report page of a run at two widths, light and dark."""
+    from browser import started  # beside this script
+
+    shown = report([run])
+    out.mkdir(parents=True, exist_ok=True)
+    with started() as browser:
+        for width in (390, 1400):
+            for dark in (False, True):
+                browser.open(shown, width, dark)
+                path = out / f"report-{width}-{'dark' if dark else 'light'}.png"
+                browser.screenshot(path)
+                print(path)
 
 
 def _search(out: Path) -> Path:
