@@ -1,6 +1,6 @@
 "use strict";
 // The charts that page.js makes of the table of trials, so that they show what its filter leaves: the
-// curves, the settings against the score in parallel coordinates, one by one, and two at a time.
+// curves, and the settings with the score in parallel coordinates.
 
 const escaped = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
 const ENDS = { done: BLUE, running: GREEN, pending: GREEN, failed: PINK, interrupted: GREY };
@@ -51,13 +51,13 @@ function curves() {
 }
 
 function scaleOf(at) {
-  const { name, axis, head } = columns[at];
+  const { name, axis } = columns[at];
   const values = trials.map((trial) => trial.cells[at]);
   const numbers = values.map(number).filter((value) => !isNaN(value));
   if (axis === "choice" || !numbers.length) {
     const words = [...new Set(values)].sort((a, b) => number(a) - number(b) || a.localeCompare(b));
     const place = (text) => (words.length > 1 ? words.indexOf(text) / (words.length - 1) : 0.5);
-    return { name, head, place, ticks: words.map((word) => [place(word), word]), choice: words };
+    return { name, place, ticks: words.map((word) => [place(word), word]), choice: words };
   }
   const on = axis === "log" ? Math.log10 : (value) => value;
   const back = axis === "log" ? (value) => 10 ** value : (value) => value;
@@ -65,7 +65,7 @@ function scaleOf(at) {
   const span = high - low || 1;
   const place = (text) => (isNaN(number(text)) ? null : (on(number(text)) - low) / span);
   const ticks = [0, 0.25, 0.5, 0.75, 1].map((part) => [part, Number(back(low + part * span).toPrecision(3)).toString()]);
-  return { name, head, place, ticks: high > low ? ticks : ticks.slice(0, 1), value: (part) => back(low + part * span) };
+  return { name, place, ticks: high > low ? ticks : ticks.slice(0, 1), value: (part) => back(low + part * span) };
 }
 
 const scales = columns.map((one, at) => (one.axis ? { at, ...scaleOf(at) } : null)).filter(Boolean);
@@ -127,83 +127,6 @@ function brushed(event) {
   filter(find("filter").value);
 }
 
-// ---- one setting, and two, against the score -----------------------------------------------------
-
-// Returns a setting's values as plotly takes them: numbers, or the words of a choice in order.
-function axisOf(scale) {
-  const title = { text: escaped(scale.name) };
-  if (scale.choice) {
-    return { of: (trial) => trial.cells[scale.at], axis: { title, type: "category", categoryorder: "array", categoryarray: scale.choice } };
-  }
-  return { of: (trial) => number(trial.cells[scale.at]), axis: { title, type: columns[scale.at].axis === "log" ? "log" : "linear" } };
-}
-
-const scored = () => {
-  const result = scales.at(-1);
-  return shown().map((trial) => ({ trial, score: number(trial.cells[result.at]) })).filter((one) => !isNaN(one.score));
-};
-const saying = ({ trial }) => `trial ${escaped(trial.name)}, rank ${trial.cells[column("rank")]}<br>${escaped(trial.end)}`;
-
-function slice(name) {
-  const result = scales.at(-1), scale = scales.find((one) => one.name === name);
-  if (!scale) return null;
-  const { of: value, axis } = axisOf(scale), points = scored();
-  const data = [{
-    type: "scatter", mode: "markers", name: "a trial", x: points.map((one) => value(one.trial)), y: points.map((one) => one.score),
-    customdata: points.map(saying), hovertemplate: `%{customdata}<br>%{x}: %{y:.4~g}<extra></extra>`,
-    marker: { size: points.length > 200 ? 4 : 7, color: BLUE, opacity: points.length > 60 ? 0.5 : 0.85 },
-  }];
-  const means = scale.choice ? scale.choice.map((word) => points.filter((one) => one.trial.cells[scale.at] === word))
-    .map((group) => (group.length ? group.reduce((sum, one) => sum + one.score, 0) / group.length : null)) : null;
-  if (means) {
-    data.push({
-      type: "scatter", mode: "markers", name: "mean", x: scale.choice, y: means, hovertemplate: "mean of %{x}: %{y:.4~g}<extra></extra>",
-      marker: { symbol: "line-ew-open", size: 26, line: { width: 3 }, color: ORANGE },
-    });
-  }
-  return { data, layout: { height: 270, margin: { t: 28 }, xaxis: { ...axis, title: undefined }, yaxis: { title: { text: escaped(result.head) } }, showlegend: false } };
-}
-
-const CELLS = 30;
-
-// Returns the mean score around each point of a grid, nearer trials counting more (1 / distance^4).
-function surface(points, x, y) {
-  const grid = Array.from({ length: CELLS }, (_, i) => i / (CELLS - 1));
-  const places = points.map((one) => [x.place(one.trial.cells[x.at]), y.place(one.trial.cells[y.at]), one.score]);
-  return grid.map((v) => grid.map((u) => {
-    let sum = 0, weights = 0;
-    for (const [a, b, score] of places) {
-      const weight = 1 / (((a - u) ** 2 + (b - v) ** 2 + 1e-4) ** 2);
-      sum += weight * score;
-      weights += weight;
-    }
-    return sum / weights;
-  }));
-}
-
-function contour() {
-  const result = scales.at(-1), [one, other] = ["x", "y"].map((id) => scales.find((scale) => scale.name === find(`contour-${id}`).value));
-  if (!one || !other || one === other) return null;
-  const points = scored(), horizontal = axisOf(one), vertical = axisOf(other);
-  const bar = { title: { text: escaped(result.head), side: "right" }, thickness: 12, outlinewidth: 0 };
-  const shades = { colorscale: dark.matches ? "Cividis" : "Viridis", colorbar: bar };
-  const part = (scale) => Array.from({ length: CELLS }, (_, i) => scale.value(i / (CELLS - 1)));
-  const under = one.choice || other.choice ? null : {
-    type: "contour", x: part(one), y: part(other), z: surface(points, one, other), ...shades, contours: { coloring: "heatmap" },
-    line: { width: 0.5 }, hoverinfo: "skip",
-  };
-  const marker = under ? { size: 7, color: INK, line: { width: 1, color: GREY } }
-    : { size: 11, color: points.map((point) => point.score), ...shades, line: { width: 1, color: GREY } };
-  const data = [under, {
-    type: "scatter", mode: "markers", x: points.map((point) => horizontal.of(point.trial)), y: points.map((point) => vertical.of(point.trial)),
-    customdata: points.map((point) => `${saying(point)}, ${point.score}`), hovertemplate: "%{customdata}<extra></extra>", marker,
-  }].filter(Boolean);
-  return { data, layout: { height: 420, margin: { t: 28 }, xaxis: horizontal.axis, yaxis: vertical.axis, showlegend: false } };
-}
-
-const MADE_HERE = { curves, parallel, contour };
-for (const place of document.querySelectorAll("[data-chart^=slice-]")) {
-  MADE_HERE[place.dataset.chart] = () => slice(place.dataset.chart.slice("slice-".length));
-}
+const MADE_HERE = { curves, parallel };
 
 main();

@@ -74,7 +74,6 @@ def _sections(
         Section("best", "Best so far", progress.best_so_far(run, drawn[0], ran) if drawn else ()),
         Section("curves", "Curves", html=_curves_html(run, drawn) if drawn else ""),
         Section("parallel", "Settings and scores", html=_parallel_html() if several else ""),
-        Section("slices", "Each setting against the score", html=_slices_html(run, frame)),
         Section("worth", WORTH, html=from_markdown(markdown.get(WORTH, ""))),
         Section(
             "time",
@@ -103,10 +102,6 @@ LEGEND = """<p class="note">~ not told from the best on the same pairs, ? not te
 intervals of 95 %.</p>"""
 CURVES = """<p class="note">The thick line is the best trial, or the one that was chosen in the
 table. A cross is where a rule stopped a trial."""
-SLICES = """<p class="note">A dot is a trial; a bar is the mean of a choice, whatever the other
-settings were. The filter of the table holds here, too.</p>"""
-CONTOUR = """<p class="note">A dot is a trial. Of two ranges the surface is the mean of the
-trials around, the nearer counting more: where no dots are, it is a guess.</p>"""
 SETTINGS = """<p class="note">A line is a trial, coloured by its fifth of the ranking. A box drawn
 over an axis filters the trials to that part of it.</p>"""
 
@@ -133,33 +128,6 @@ def _curves_html(run: Run, drawn: Sequence[measures.Measure]) -> str:
 
 def _parallel_html() -> str:
     return SETTINGS + html_page.plot("parallel", "every setting and the score, a line a trial")
-
-
-def _slices_html(run: Run, frame: pd.DataFrame) -> str:
-    names = trial_rows.differing(frame)
-    if len(run.trials) < 2 or not names:
-        return ""
-    places = "".join(
-        f"<figure><h3>{escape(name)}</h3>"
-        f"{html_page.plot(f'slice-{name}', f'score against {name}')}</figure>"
-        for name in names
-    )
-    slices = f'{SLICES}<div class="charts half">{places}</div>'
-    if len(names) < 2:
-        return slices
-    shown = sorted(names, key=lambda name: -frame[name].nunique())[:2]  # with most values
-    choices = "".join(
-        f'<label>{axis} <select id="contour-{axis}">{_options(names, first)}</select></label>'
-        for axis, first in zip("xy", shown, strict=True)
-    )
-    place = html_page.plot("contour", "the score over two settings")
-    return f'{slices}<h3>Two settings</h3>{CONTOUR}<div class="controls">{choices}</div>{place}'
-
-
-def _options(names: Sequence[str], first: str) -> str:
-    return "".join(
-        f"<option{' selected' if name == first else ''}>{escape(name)}</option>" for name in names
-    )
 
 
 def _step(run: Run) -> int:

