@@ -87,7 +87,7 @@ def student(freedom: int, looks: int) -> float:
 
 def level_means(data: ComparedTrials, one: Levels) -> Floats:
     """Return the (K,) mean accuracies of the levels; NaN of one that no trial has."""
-    accuracy = data.frame["val_acc"].to_numpy(dtype=np.float64)
+    accuracy = data.frame["score"].to_numpy(dtype=np.float64)
     here = [accuracy[one.of == level] for level in range(len(one.labels))]
     return np.array([values.mean() if len(values) else math.nan for values in here])
 
@@ -120,7 +120,7 @@ def unmatched(data: ComparedTrials, setting: str, before: int, after: int) -> Ef
     if not data.may_pool or freedom < 1 or not counts[before] or not counts[after]:
         return None
     means, on = level_means(data, one), one.of >= 0
-    accuracy = data.frame["val_acc"].to_numpy(dtype=np.float64)
+    accuracy = data.frame["score"].to_numpy(dtype=np.float64)
     noise = float(((accuracy[on] - means[one.of[on]]) ** 2).sum()) / freedom
     error = math.sqrt(noise * (1 / counts[before] + 1 / counts[after]))
     mean, n = float(means[after] - means[before]), int(counts[before] + counts[after])
@@ -137,7 +137,7 @@ def difference(
     groups: dict[tuple[Any, ...], dict[str, list[float]]] = {}
     for row, label in zip(data.frame.to_dict("records"), labels, strict=True):
         group = groups.setdefault(tuple(row[name] for name in held), {})
-        group.setdefault(str(label), []).append(row["val_acc"])
+        group.setdefault(str(label), []).append(row["score"])
     differences = [
         float(np.mean(group[after]) - np.mean(group[before]))
         for group in groups.values()

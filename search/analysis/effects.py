@@ -56,22 +56,24 @@ def effects(
     active: pd.DataFrame | None = None,
     reference: Mapping[str, str] | None = None,
     drawn: bool = True,
+    score: str = "val_acc",
 ) -> list[Effect]:
     """Return the effects of every setting that varies among trials.
 
     Args:
-        trials: a row per trial with val_acc in [0, 1] (NaN is left out) and a column per name.
+        trials: a row per trial, with a column per name and one of the score.
         names: the settings, and whatever else must be equal for two trials to be comparable.
         kept: (trials,) which of them are compared; the levels are those of all. None: all.
         active: (trials, settings) where a conditional setting has a meaning; None: everywhere.
         reference: by setting, the label of the level that the others are compared with, instead
             of the best one.
         drawn: whether the settings were drawn, so that unmatched trials may be compared.
+        score: column of what is compared, greater where better; NaN is left out.
     """
-    measured = trials["val_acc"].notna().to_numpy() if len(trials) else np.zeros(0)
+    measured = trials[score].notna().to_numpy() if len(trials) else np.zeros(0)
     if not measured.any():
         return []
-    every = _effective(trials[measured])
+    every = _effective(trials[measured]).assign(score=lambda frame: frame[score])
     columns = [name for name in names if name in every and every[name].nunique() > 1]
     base = ablation_base(every, columns)
     on = None if active is None else active[measured]
@@ -99,7 +101,7 @@ def _masked(
     """Return the trials of the mask; the model is of what varies among these."""
     frame = every[mask]
     own = {name: replace(one, of=one.of[mask]) for name, one in table.items()}
-    accuracy = frame["val_acc"].to_numpy(dtype=np.float64)
+    accuracy = frame["score"].to_numpy(dtype=np.float64)
     varied = {name: one for name, one in own.items() if len(set(one.of)) > 1}
     model = additive_model.fit(accuracy, varied) if len(frame) else None
     alike = all(name in SETTINGS or frame[name].nunique() < 2 for name in columns)

@@ -29,9 +29,11 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 FEWEST = 10
-"""Trials without which nothing is said: Optuna wants five that are better than the rest."""
-BEST = 5
-"""Trials, or a tenth of all, that count as the best."""
+"""Trials without which nothing is said."""
+BEST = 1 / 3
+"""Share of the trials that counts as the best. Optuna's tenth is of the hundreds of trials that
+other searches have; of 40 drawn ones a peak over lr was beyond chance in 40 % of 15 searches with
+the best five and in 80 % with the best third."""
 SHUFFLES = 99
 SEED = 0
 
@@ -107,6 +109,5 @@ def _ped_anova(study: Study, losses: Floats) -> dict[str, float]:
     """Return the divergences by setting; ``losses`` stand for the values of the study's trials."""
     from optuna.importance import PedAnovaImportanceEvaluator
 
-    best = min(max(0.1, BEST / len(losses)), 0.5)
-    evaluator = PedAnovaImportanceEvaluator(target_quantile=best)
+    evaluator = PedAnovaImportanceEvaluator(target_quantile=BEST)
     return evaluator.evaluate(study, target=lambda trial: float(losses[trial.number]))

@@ -11,9 +11,10 @@ from typing import Any
 import pandas as pd
 
 from facesiam.files import write_text
-from search.report import html_page, measures, progress, trial_rows, verdict
+from search.report import html_page, measures, progress, setting_charts, trial_rows, verdict
 from search.report.html_page import Page, Section, from_markdown
 from search.report.report_data import Run, settings_frame
+from search.report.setting_worth import Worth
 from search.report.verification import verification_section
 
 NAME = "report.html"
@@ -31,25 +32,26 @@ MOST_POINTS = 60_000
 
 
 def write(
-    path: Path, run: Run, markdown: Mapping[str, str], images: bool, reload: int = 0
+    path: Path, worth: Worth, markdown: Mapping[str, str], images: bool, reload: int = 0
 ) -> None:
     """Write the page of a run.
 
     Args:
         path: of the HTML file.
-        run: the run.
+        worth: of the runs; the page is about the first of them.
         markdown: the sections of the Markdown report by title; those that the page has as charts
             are left out of it.
         images: whether it has pictures of test pairs.
         reload: seconds after which the page loads itself again; 0: never.
     """
+    run = worth.given[0]
     frame = settings_frame(run)
     drawn = measures.of_epochs(run)
     page = Page(
         title=str(run.manifest.get("name", run.folder.name)),
         verdict=verdict.sentences(run, trial_rows.differing(frame)),
         state=verdict.state(run),
-        sections=_sections(run, frame, drawn, markdown, images),
+        sections=_sections(worth, frame, drawn, markdown, images),
         data={"metrics": [one._asdict() for one in drawn], "curves": _curves(run, drawn)},
         written=time.strftime("%Y-%m-%d %H:%M:%S"),
         reload=reload,
@@ -58,12 +60,13 @@ def write(
 
 
 def _sections(
-    run: Run,
+    worth: Worth,
     frame: pd.DataFrame,
     drawn: Sequence[measures.Measure],
     markdown: Mapping[str, str],
     images: bool,
 ) -> list[Section]:
+    run = worth.given[0]
     ran = progress.periods(run.folder)
     tests, said = verification_section(run, images=images)
     timeline = progress.timeline(run, ran)
@@ -74,7 +77,12 @@ def _sections(
         Section("best", "Best so far", progress.best_so_far(run, drawn[0], ran) if drawn else ()),
         Section("curves", "Curves", html=_curves_html(run, drawn) if drawn else ""),
         Section("parallel", "Settings and scores", html=_parallel_html() if several else ""),
-        Section("worth", WORTH, html=from_markdown(markdown.get(WORTH, ""))),
+        Section(
+            "worth",
+            WORTH,
+            setting_charts.charts(worth),
+            after=from_markdown(markdown.get(WORTH, "")),
+        ),
         Section(
             "time",
             "Workers and stops",

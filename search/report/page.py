@@ -10,8 +10,6 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
-
 from facesiam.files import own_folder, write_text
 from search.analysis import published
 from search.analysis.formatting import plain
@@ -24,7 +22,8 @@ from search.report import (
     study_2019,
     verdict,
 )
-from search.report.report_data import Run, read, row_trials, settings_frame
+from search.report.report_data import Run, read, row_trials
+from search.report.setting_worth import Worth, worth
 
 OWN = re.compile(r"(curves-|roc-).+\.png|overview\.png|settings\.png")
 """The names of a report's pictures."""
@@ -48,11 +47,12 @@ def report(runs: Sequence[str | Path], *, images: bool = True) -> Path:
     for old in folder.glob("*.png"):
         if OWN.fullmatch(old.name):  # an earlier report's
             old.unlink()
-    parts = _markdown(given, folder, pictures=True)
+    found = worth(given)
+    parts = _markdown(found, folder, pictures=True)
     text = [f"# {plain(first.manifest.get('name', first.folder.name))}"]
     text += [f"## {title}\n\n{body}" for title, body in parts.items() if body]
     write_text(folder / "report.md", "\n\n".join(text) + "\n")
-    interactive.write(folder / interactive.NAME, first, parts, images)
+    interactive.write(folder / interactive.NAME, found, parts, images)
     return folder / interactive.NAME
 
 
@@ -72,9 +72,10 @@ def refresh(runs: Sequence[str | Path], seconds: int, *, images: bool = True) ->
     """
     given = [read(run) for run in runs]
     folder, over = _folder(given), not verdict.goes_on(given[0])
-    parts = _markdown(given, folder, pictures=False)
+    found = worth(given)
+    parts = _markdown(found, folder, pictures=False)
     reload = 0 if over else seconds
-    interactive.write(folder / interactive.NAME, given[0], parts, images, reload)
+    interactive.write(folder / interactive.NAME, found, parts, images, reload)
     return folder / interactive.NAME, over
 
 
@@ -84,22 +85,22 @@ def _folder(given: Sequence[Run]) -> Path:
     return folder
 
 
-def _markdown(given: Sequence[Run], folder: Path, pictures: bool) -> dict[str, str]:
+def _markdown(found: Worth, folder: Path, pictures: bool) -> dict[str, str]:
     """Return the sections by title; "" of one that says nothing of these runs."""
+    given = found.given
     rows = published.rows(*(run.searched for run in given))
     ran = row_trials(given)
     measured = {name: one.run.curve(one.name) for name, one in ran.items() if one.has_epochs}
     # The study's rows say nothing about a search that has none of them.
     about = rows if any(run.searched.rows for run in given) else {}
-    everything = pd.concat([settings_frame(run) for run in given], ignore_index=True)
     return {
         "What ran": sections.what_ran(given),
         "Tables of the 2019 study": study_2019.tables(about, ran),
         "Curves": curves.section(given[0], rows, ran, folder) if pictures else "",
         "Overfit": study_2019.overfit(about, measured),
-        "What each setting is worth": setting_effects.section(given, bool(about)),
+        "What each setting is worth": setting_effects.section(found, bool(about)),
         "Overfit by net": study_2019.overfit_by_net(about, measured),
-        "Training time": sections.training_time(everything, bool(about)),
+        "Training time": sections.training_time(found.trials, bool(about)),
         "Early stopping": sections.early_stopping(given),
         "Ranked trials": sections.ranked(given),
         "Test": evaluation.section(given, folder),

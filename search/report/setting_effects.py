@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
-import pandas as pd
-
-from facesiam.config import SETTINGS, TrialConfig
+from facesiam.config import SETTINGS
 from search.analysis import published
-from search.analysis.ablation_base import ablation_base
+from search.analysis.ablation_base import REPEATS, ablation_base
 from search.analysis.differences import Effect
 from search.analysis.effects import effects
 from search.analysis.formatting import NOTHING, grid
 from search.analysis.published import CLAIMS
-from search.report.report_data import Run, active_settings, settings_frame
+from search.report.setting_worth import NAMES, Effects, Worth, best_of
 
-NAMES = (*TrialConfig.__dataclass_fields__, "data")
-"""The settings, and what else must be equal for two trials to be comparable."""
 WAYS = {"matched": "", "model": " trials (model)", "unmatched": " trials (unmatched)"}
 """What stands behind n."""
 HOW = (
-    "Difference in best validation accuracy, in points (after less before), with its interval and "
+    "Difference in best {metric}{unit} (after less before), with its interval and "
     "n. Of three values or more each is compared with the best one; a continuum is cut into bins "
     "of equally many trials, as accuracy over a learning rate has a peak and no slope. Where "
     "trials differ in that setting alone, it is the mean over these matched pairs, n their "
@@ -36,91 +31,72 @@ HOW = (
     "and over those of seeds; the choice of the best of K values counts as comparing each with "
     "each)."
 )
+IMPORTANCE = (
+    "Importance is PED-ANOVA's share, of all searched settings, of what sets the best trials "
+    "apart. It always adds up to 100 %; p is the chance that some setting seems as important "
+    "where none matters, from shuffled scores."
+)
 
 
-@dataclass(frozen=True)
-class Effects:
-    """The effects of the settings of some trials."""
-
-    every: Sequence[Effect]
-    alive: Sequence[Effect]
-    """Of the trials that did not stay at chance; the values compared are the same."""
-
-
-@dataclass(frozen=True)
-class Best:
-    """Where the best of a setting's values lies."""
-
-    value: str
-    as_good: Sequence[str]
-    """Those that cannot be told from it."""
-    worse: Sequence[str]
-    """Those whose interval is below it."""
-
-
-def section(given: Sequence[Run], study: bool) -> str:
+def section(worth: Worth, study: bool) -> str:
     """Return the section: where the best lies, and every difference with its interval.
 
     Args:
-        given: runs; their trials are taken together.
+        worth: of the runs.
         study: whether the 2019 study's own runs and claims stand beside them.
     """
-    trials = pd.concat([settings_frame(run) for run in given], ignore_index=True)
-    found = measured(given, trials)
+    given = worth.given
     searched = [name for name in SETTINGS if any(name in run.searched.search for run in given)]
-    columns = [found, _of_study(found)] if study else [found]
-    table = _differences(columns, searched)
+    columns = [worth.effects, _of_study(worth.effects)] if study else [worth.effects]
+    table = _differences(columns, searched, worth)
     if not table:
         return "No two trials differ in a setting, so there is nothing to compare."
-    return "\n\n".join(part for part in (_how(trials, found), best_table(found), table) if part)
+    important = IMPORTANCE if worth.importance else ""
+    parts = (_how(worth), important, best_table(worth), table)
+    return "\n\n".join(part for part in parts if part)
 
 
-def measured(given: Sequence[Run], trials: pd.DataFrame) -> Effects:
-    """Return the effects of the settings of runs.
-
-    Args:
-        given: runs.
-        trials: of these runs, in their order, as ``settings_frame`` returns them.
-    """
-    active = pd.concat([active_settings(run) for run in given], ignore_index=True)
-    active = active.astype("boolean").fillna(True)  # where another run has no such condition
-    drawn = all(run.searched.algorithm != "rows" for run in given)
-    every = effects(trials, NAMES, active=active, drawn=drawn)
-    kept = ~trials["chance"].to_numpy(dtype=bool)
-    reference = {effect.setting: effect.before for effect in every}
-    alive = effects(trials, NAMES, kept=kept, active=active, reference=reference, drawn=drawn)
-    return Effects(every, alive)
-
-
-def best_of(found: Sequence[Effect], setting: str) -> Best | None:
-    """Return where the best of a setting's values lies; None: there is no interval to say so.
-
-    Args:
-        found: effects, of this setting and others.
-        setting: its name.
-    """
-    own = [effect for effect in found if effect.setting == setting]
-    own = [effect for effect in own if not math.isnan(effect.error)]
-    if not own:
-        return None
-    if len(own) == 1 and own[0].mean > 0:
-        one = own[0]
-        lists = ([], [one.before]) if one.low > 0 else ([one.before], [])
-        return Best(one.after, *lists)
-    worse = [effect.after for effect in own if effect.high < 0]
-    return Best(own[0].before, [e.after for e in own if e.after not in worse], worse)
-
-
-def best_table(found: Effects) -> str:
+def best_table(worth: Worth) -> str:
     """Return the table of where the best value of each setting lies; '' without an interval."""
+    important = {one.setting: one for one in worth.importance}
+    every = worth.effects.every
     cells = []
-    for setting in dict.fromkeys(effect.setting for effect in found.every):
-        best = best_of(found.every, setting)
-        if best and setting != "seed":
-            as_good, worse = (", ".join(names) or NOTHING for names in (best.as_good, best.worse))
-            cells.append([setting, best.value, as_good, worse])
-    headers = ["Setting", "Best here", "Cannot be told from it", "Worse"]
-    return grid(headers, cells, [True] * len(headers)) if cells else ""
+    for setting in dict.fromkeys([*important, *(effect.setting for effect in every)]):
+        best, one = best_of(every, setting), important.get(setting)
+        if setting == REPEATS or best is None and one is None:
+            continue
+        row = [setting]
+        if important:
+            row += [f"{100 * one.share:.0f}", f"{one.p:.2f}"] if one else [NOTHING, NOTHING]
+        as_good, worse = (best.as_good, best.worse) if best else ((), ())
+        named = (", ".join(names) or NOTHING for names in (as_good, worse))
+        cells.append([*row, best.value if best else NOTHING, *named])
+    headers = ["Setting", *(["Importance, %", "p"] if important else [])]
+    headers += ["Best here", "Cannot be told from it", "Worse"]
+    left = [name not in ("Importance, %", "p") for name in headers]
+    return grid(headers, cells, left) if cells else ""
+
+
+def looks(worth: Worth) -> int:
+    """Return how many comparisons of settings the intervals hold together for."""
+    every = worth.effects.every
+    return max((one.family for one in every if one.setting != REPEATS), default=1)
+
+
+def shown_effect(effect: Effect | None, scale: float) -> str:
+    """Return an effect with its interval and n, ``+2.7 [+0.4, +5.0], n = 3``; – for none.
+
+    Args:
+        effect: the difference of a score.
+        scale: what it is multiplied with; 100 makes points of a share.
+    """
+    if effect is None:
+        return NOTHING
+    form = "+.1f" if scale > 1 else "+.3g"
+    points = format(scale * effect.mean, form)
+    if not math.isnan(effect.low):
+        points += f" [{scale * effect.low:{form}}, {scale * effect.high:{form}}]"
+    return f"{points}, n = {effect.n}{WAYS[effect.way]}"
 
 
 def _of_study(found: Effects) -> Effects:
@@ -133,14 +109,16 @@ def _of_study(found: Effects) -> Effects:
     return Effects(every, effects(runs, NAMES, kept=kept, reference=reference, drawn=False))
 
 
-def _differences(columns: Sequence[Effects], searched: Sequence[str]) -> str:
+def _differences(columns: Sequence[Effects], searched: Sequence[str], worth: Worth) -> str:
     """Return the table of all differences, two columns for each of ``columns``; '' for none.
 
     Args:
         columns: the runs' effects, then those of the 2019 study, where these are shown.
         searched: settings that have a row even where nothing can be said of them.
+        worth: says how a difference is shown.
     """
     shown = [(_by_change(one.every), _by_change(one.alive)) for one in columns]
+    scales = (worth.scale, 100.0)  # the study's runs have an accuracy
     keys = dict.fromkeys(key for pair in shown for found in pair for key in found)
     if not keys:
         return ""
@@ -150,9 +128,10 @@ def _differences(columns: Sequence[Effects], searched: Sequence[str]) -> str:
     cells = []
     for setting, change in sorted(keys, key=lambda key: order.index(key[0])):
         row = [setting, change]
-        for every, alive in shown:
+        for (every, alive), scale in zip(shown, scales, strict=False):
             one, rest = every.get((setting, change)), alive.get((setting, change))
-            row += [_shown(one), "the same" if _same(one, rest) else _shown(rest)]
+            row += [shown_effect(one, scale)]
+            row += ["the same" if _same(one, rest) else shown_effect(rest, scale)]
         cells.append(row + ([CLAIMS.get(setting, NOTHING)] if len(columns) > 1 else []))
     headers = ["Setting", "Change", "Measured here", "… without nets at chance"]
     if len(columns) > 1:
@@ -164,35 +143,29 @@ def _by_change(found: Sequence[Effect]) -> Mapping[tuple[str, str], Effect]:
     return {(effect.setting, effect.change): effect for effect in found}
 
 
-def _shown(effect: Effect | None) -> str:
-    """Return an effect in points with its interval and n: ``+2.7 [+0.4, +5.0], n = 3``."""
-    if effect is None:
-        return NOTHING
-    points = f"{100 * effect.mean:+.1f}"
-    if not math.isnan(effect.low):
-        points += f" [{100 * effect.low:+.1f}, {100 * effect.high:+.1f}]"
-    return f"{points}, n = {effect.n}{WAYS[effect.way]}"
-
-
 def _same(one: Effect | None, other: Effect | None) -> bool:
     if one is None or other is None:
         return False
     return (one.mean, one.error, one.n) == (other.mean, other.error, other.n)
 
 
-def _how(trials: pd.DataFrame, found: Effects) -> str:
+def _how(worth: Worth) -> str:
+    trials = worth.trials
     stopped = int((trials["status"] == "stopped").sum())
-    looks = max((one.family for one in found.every if one.setting != "seed"), default=1)
-    text = HOW.format(looks=looks)
+    name = worth.measure.label.removesuffix(", %")
+    objective = worth.given[0].searched.objective
+    unit = ", in points" if worth.measure.percent else ""
+    unit += "" if objective.maximizes else ", less being better: positive where it fell"
+    text = HOW.format(metric=name, unit=unit, looks=looks(worth))
     varied = [name for name in NAMES if name in trials and trials[name].nunique() > 1]
-    if ablation_base(trials[trials["val_acc"].notna()], varied) is not None:
+    if ablation_base(trials[trials["score"].notna()], varied) is not None:
         text += (
             " This run is an ablation: each change is compared with the trial that it changes, of "
             "the same seed, so n is the number of seeds."
         )
     if stopped:
         text += (
-            f" Stopped early: {stopped} of {len(trials)} trials. Each counts with the accuracy "
-            "that it had reached, which is not above what it would have ended with."
+            f" Stopped early: {stopped} of {len(trials)} trials. Each counts with the score that "
+            "it had reached, which is not above what it would have ended with."
         )
     return text

@@ -322,13 +322,13 @@ def test_the_models_interval_against_a_comparison_of_two_means() -> None:
         for augment in (False, True)
         for sign in (1, 1, -1, -1)
     ]
-    frame, names = pd.DataFrame(trials), ["augment"]
+    frame, names = pd.DataFrame(trials).rename(columns={"val_acc": "score"}), ["augment"]
     data = ComparedTrials(
         frame,
         names,
         {"augment": levels(frame["augment"], np.ones(8, dtype=bool))},
         additive_model.fit(
-            frame["val_acc"].to_numpy(), {"augment": levels(frame["augment"], np.ones(8, bool))}
+            frame["score"].to_numpy(), {"augment": levels(frame["augment"], np.ones(8, bool))}
         ),
         True,
     )

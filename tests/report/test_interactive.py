@@ -23,7 +23,12 @@ from search.report.page import refresh, report
 sys.path.insert(0, str(ROOT / "scripts"))
 from browser import Browser, find
 
-CHARTS = ["best-epochs", "best-hours", "curves", "parallel", "timeline"]
+OF_SETTINGS = [
+    "effects",
+    *(f"slice-{name}" for name in ("loss", "lr", "weight-decay", "erase", "freeze-stages")),
+    *("contour-loss-lr", "contour-loss-weight-decay", "contour-lr-weight-decay"),
+]
+CHARTS = ["best-epochs", "best-hours", "curves", "parallel", *OF_SETTINGS, "timeline"]
 MARKS = "path.js-line, .points path, path.point"
 EVIL = "</script><img src=x onerror=window.evil=1><b>bold</b>"
 SPACE = """name: hostile
