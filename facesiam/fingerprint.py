@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import facesiam
 from facesiam.config import Value
+from facesiam.device import arithmetic
 from facesiam.files import digest, read_object
 from facesiam.plugins import registry
 
 if TYPE_CHECKING:
-    from facesiam.device.reproducibility import ComputeHistory
+    from facesiam.device.arithmetic import ComputeHistory
 
 PACKAGE = Path(str(facesiam.__file__)).parent
 TRAINER = ("config", "data", "device", "evaluation", "nets", "objective.py", "plugins", "training")
@@ -42,6 +43,7 @@ EXCLUDED = {
     "data/progress": "a progress bar",
     "data/protocol_checks": "refuses data, and changes none",
     "data/synthetic": "draws images, whose content is in the key",
+    "device/arithmetic": "what it describes is in the key",
     "device/processes": "finds processes and redirects output",
     "device/cores": "counts cores; the number of threads is in the key",
     "device/reproducibility": "what it resolves is in the key",
@@ -134,8 +136,8 @@ def keys(
 
         net, auto = str(settings["net"]), str(settings["precision"])
         now = reproducibility.current_arithmetic(net, auto, device, threads(net))
-        ran = ran or reproducibility.extend_history((), now, 0)
-        parts = [data, trainer_version(), *reproducibility.key_parts(ran), *registry.hashes()]
+        ran = ran or arithmetic.extend_history((), now, 0)
+        parts = [data, trainer_version(), *arithmetic.key_parts(ran), *registry.hashes()]
         if settings["pretrained"] and net in weights:
             parts.append(digest(Path(weights[net])))
         # What auto stands for is in `parts`: bf16 that was asked for is no other work.

@@ -31,7 +31,7 @@ from facesiam.config import TrialConfig, Value
 from facesiam.config.trial import packing_of
 from facesiam.data.dataset import Fetch, open_packed
 from facesiam.data.fetched_files import local_data, local_weights
-from facesiam.device import reproducibility
+from facesiam.device import arithmetic, reproducibility
 from facesiam.device.cuda_graph import free_workspaces
 from facesiam.device.hardware import is_out_of_memory
 from facesiam.device.processes import redirect_output
@@ -167,7 +167,7 @@ class FaceTrial(tune.Trainable):
         now, why = reproducibility.reproduce(ran, now, -1)
         torch.set_num_threads(now.threads)
         self.training = Training(settings, data, weights, config["device"], now.precision)
-        self.ran = reproducibility.extend_history(ran, now, int(state.get("epoch", 0)))
+        self.ran = arithmetic.extend_history(ran, now, int(state.get("epoch", 0)))
         if why:
             epoch = int(state["epoch"])
             self.training.notes.append(f"epochs before {epoch} {why}: a net that neither gives")

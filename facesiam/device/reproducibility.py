@@ -1,46 +1,18 @@
-"""The arithmetic of a trial: device, threads, precision and processor, which change its numbers.
+"""What this machine computes a trial with, and what of an earlier computation it can repeat.
 
-The number of threads decides the order in which a sum is computed, so one thread and two give two
-different nets. What a trial was computed with is recorded with its epochs, and used again where
-the trial is resumed or trained again.
-
-    ran = [{"epoch": 0, "device": "cpu", "threads": 2, "precision": "fp32", "processor": "AVX512"}]
-
-There is a second entry where it had to change within a trial, from that epoch on.
+See ``facesiam.device.arithmetic``, which needs no torch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
 
 import torch
 
+from facesiam.device.arithmetic import Arithmetic, ComputeHistory, arithmetic_of
 from facesiam.device.cores import cores
 from facesiam.device.hardware import precision_of
-
-ComputeHistory = Sequence[Mapping[str, Any]]
-"""What a trial was computed with: entries of ``epoch``, the first one, and Arithmetic's fields."""
-
-
-class Arithmetic(NamedTuple):
-    """What a step is computed with; nothing is `auto` any more."""
-
-    device: str
-    """cpu or cuda."""
-    threads: int
-    """Of torch, within an operation."""
-    precision: str
-    """fp32 or bf16."""
-    processor: str
-    """Instructions that the CPU has for vectors, such as AVX2, or the GPU's name."""
-
-    def describe(self) -> str:
-        """Return it in words, for a message."""
-        some = f"{self.threads} thread{'s' * (self.threads != 1)}, "
-        where = f"{self.device} ({self.processor})"
-        return f"{some * (self.device == 'cpu')}{self.precision}, {where}"
 
 
 def current_arithmetic(
@@ -62,14 +34,6 @@ def current_arithmetic(
     return Arithmetic(device, threads, precision_of(precision, net, device), processor)
 
 
-def extend_history(ran: ComputeHistory, now: Arithmetic, epoch: int) -> list[dict[str, Any]]:
-    """Return the history of a trial that goes on with `now` from an epoch on."""
-    before = [dict(part) for part in ran if part["epoch"] < epoch]
-    if before and _of(before[-1]) == now:
-        return before
-    return [*before, {"epoch": epoch, **now._asdict()}]
-
-
 def reproduce(
     ran: ComputeHistory, now: Arithmetic, part: int, threads: int | None = None
 ) -> tuple[Arithmetic, str | None]:
@@ -86,7 +50,7 @@ def reproduce(
     """
     if not ran:
         return now, None
-    was = _of(ran[part])
+    was = arithmetic_of(ran[part])
     if threads is None:
         threads = was.threads if was.threads <= max(cores(), now.threads) else now.threads
     kept = now._replace(precision=was.precision)
@@ -100,18 +64,6 @@ def reproduce(
     )
 
 
-def key_parts(ran: ComputeHistory) -> list[list[Any]]:
-    """Return the parts of a trial's history that its key contains.
-
-    The processor is not among them: on a cluster it is not known before the trial runs, and
-    results of another machine may be reused.
-    """
-    return [
-        [int(p["epoch"]), p["device"], p["threads"] * (p["device"] == "cpu"), p["precision"]]
-        for p in ran
-    ]
-
-
 @contextmanager
 def torch_threads(threads: int) -> Iterator[None]:
     """Within its ``with``, have torch compute with so many threads."""
@@ -121,7 +73,3 @@ def torch_threads(threads: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _of(part: Mapping[str, Any]) -> Arithmetic:
-    return Arithmetic(*(part[name] for name in Arithmetic._fields))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from facesiam.config import TrialConfig
-from facesiam.device.reproducibility import ComputeHistory
+from facesiam.device.arithmetic import ComputeHistory
 from facesiam.errors import WeightsError
 from facesiam.evaluation import right_pairs
 from facesiam.nets.checkpoint import Writer, model_file

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from facesiam.config import EpochMetrics, TrialConfig
 from facesiam.data.dataset import FaceData
+from facesiam.device.arithmetic import extend_history
+from facesiam.device.reproducibility import current_arithmetic
 from facesiam.errors import UserError
 from facesiam.files import write_text
 from facesiam.fingerprint import noted_with_key
@@ -18,7 +20,7 @@ from facesiam.objective import Objective
 from facesiam.training.loop import Training
 
 MADE = "trained.json"
-"""Notes the key of the training that a folder holds; written last."""
+"""Notes the key of the training that a folder holds, and its ``ran``; written last."""
 
 
 def is_trained(folder: Path, key: str) -> bool:
@@ -45,7 +47,7 @@ def train(
         weights: file of pretrained weights per net.
         folder: where weights.pt, settings.json and epochs.csv go, each atomically.
         objective: decides which epoch is best; of equals the first.
-        key: of this work; noted last, in trained.json.
+        key: of this work; noted last, in trained.json, with what it was computed with.
         show: called with the metrics of each epoch.
 
     Raises:
@@ -75,7 +77,9 @@ def train(
         raise UserError(f"{folder}: {why}")
     write_text(folder / "settings.json", json.dumps(config.to_dict(), indent=1) + "\n")
     write_text(folder / "epochs.csv", _csv(rows))
-    write_text(folder / MADE, json.dumps({"key": key}) + "\n")
+    now = current_arithmetic(config.net, config.precision, training.device.type)
+    made = {"key": key, "ran": extend_history((), now, 0)}
+    write_text(folder / MADE, json.dumps(made) + "\n")
 
 
 def _csv(rows: list[EpochMetrics]) -> str:

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from facesiam.config import SETTINGS
+from facesiam.device.arithmetic import describe_history
+from facesiam.errors import shown
 from facesiam.evaluation.metrics import wilson
 from facesiam.evaluation.right_pairs import unpack
 from facesiam.evaluation.thresholds import own_threshold
@@ -42,6 +44,7 @@ MEASURED = {
     "stop_peers": "Int64",
     "control": "bool",
     "seconds": "float64",
+    "ran_with": "string",
 }
 DEFAULT_METRIC = Objective().metric
 WHOLE = {"epoch": "int64", "val_pairs": "int64", "updates": "Int64"}
@@ -240,6 +243,7 @@ def _summary(
         **{name: line.get(name) for name in MEASURED if name.startswith("stop_")},
         "control": bool(line.get("control")),
         **{name: _or_nan(best.get(name)) for name in own},
+        "ran_with": " ".join(shown(describe_history(line.get("ran") or ())).split()) or None,
         "seconds": float(sum(_or_nan(epoch.get("seconds")) for epoch in epochs)),
     }
 

@@ -92,6 +92,7 @@ def story(run: str | Path, trial: str) -> str:
         "saved": _saved(record),
         "control": _control(record),
         "rank": _rank(record),
+        "ran with": _ran_with(record),
         "taken from": str(line.get("reused") or ""),
     }
     row = record.trial["row"]
@@ -246,6 +247,12 @@ def _rank(record: TrialRecord) -> str:
         f"{against}; an exact McNemar test on the same pairs {told_apart} the two apart, p "
         f"{trial['best_p']:.2g} after all comparisons with the best"
     )
+
+
+def _ran_with(record: TrialRecord) -> str:
+    if not record.run:
+        return ""
+    return shown_value(record.trial["ran_with"]).replace(NOTHING, "not recorded")
 
 
 def _accuracy(trial: pd.Series) -> str:

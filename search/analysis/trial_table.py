@@ -100,6 +100,7 @@ def _legend(shown: pd.DataFrame, same: dict[str, str], ranking: Ranking) -> list
         told = [describe_threshold(known[0])]
     if told:
         lines.append(f"val_acc is of validation pairs, at the threshold {'; '.join(told)}")
+    lines += _computed(shown)
     if alike.fillna(False).any() or shown["best_p"].notna().any():
         lines.append(TESTED if ranking.metric == DEFAULT_METRIC else f"{TESTED}; {OF_ACCURACY}")
     if alike.isna().any():
@@ -108,6 +109,19 @@ def _legend(shown: pd.DataFrame, same: dict[str, str], ranking: Ranking) -> list
         kept = ", ".join(f"{name} {value}" for name, value in same.items())
         lines.append(f"the same in every trial: {kept}")
     return lines
+
+
+def _computed(shown: pd.DataFrame) -> list[str]:
+    """Return the line on what the trials were computed with; [] where none of them says."""
+    known = shown["ran_with"].value_counts()
+    if known.empty:
+        return []
+    if known.iloc[0] == len(shown):
+        return [f"computed with {known.index[0]}"]
+    parts = [f"{counted(n, 'trial')} with {words}" for words, n in known.items()]
+    if missing := len(shown) - int(known.sum()):
+        parts.append(f"of {missing} it is not recorded")
+    return [f"computed {', '.join(parts)}; each of these changes a net's numbers"]
 
 
 def _cells(row: dict[Any, Any], names: Iterable[str]) -> list[str]:

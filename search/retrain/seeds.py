@@ -15,14 +15,7 @@ from facesiam.data.dataset import FaceData
 from facesiam.data.formats.cfp_lists import TEN_FOLD
 from facesiam.data.protocol_checks import check_protocol
 from facesiam.data.split import ALL_FOLDS
-from facesiam.device.hardware import gpu_names
-from facesiam.device.reproducibility import (
-    Arithmetic,
-    ComputeHistory,
-    current_arithmetic,
-    reproduce,
-    torch_threads,
-)
+from facesiam.device.reproducibility import torch_threads
 from facesiam.evaluation import protocols, ten_fold
 from facesiam.files import own_folder
 from facesiam.fingerprint import Key, keys
@@ -34,8 +27,9 @@ from search.analysis import ranked_trials
 from search.report import evaluation
 from search.retrain.data import open_data
 from search.retrain.options import RetrainOptions
+from search.retrain.repeated import as_it_ran, code_changed, compared
 from search.runs.journal import read_trials
-from search.runs.layout import data_of, settings
+from search.runs.layout import data_of, read, settings
 from search.runs.lock import locked
 
 
@@ -65,38 +59,28 @@ def retrain(run: Path, options: RetrainOptions, console: Console) -> list[dict[s
     source, _, format = data_of(run)
     for protocol in options.protocols:
         check_protocol(protocol, format, options.data or source)
-    ones = _configs(settings(run)[trial], options)
+    own = settings(run)[trial]
+    ones = _configs(own, options)
     registry.need(ones[0].net, ones[0].loss, ranked_trials.objective(run).metric)
     data = open_data(run, options.data, [ones[0].packing])
     weights: dict[str, str] = {}
     if ones[0].pretrained:
         weights = {ones[0].net: str(find_weights(ones[0].net, options.weights))}
-    now, said = _as_it_ran(read_trials(run)[trial].get("ran") or (), ones[0], options.threads)
+    line = read_trials(run)[trial]
+    now, said = as_it_ran(line.get("ran") or (), ones[0], options.threads)
     console.print(f"trial {trial}: {said}", highlight=False)
     resolved = {"precision": now.precision}
     ones = [TrialConfig.from_dict({**one.to_dict(), **resolved}) for one in ones]
     key = keys(data.key, weights, now.device, lambda net: now.threads)
+    if said := code_changed(line, own, key):
+        console.print(f"trial {trial}: {said}", highlight=False)
     with torch_threads(now.threads):
-        return _train_and_test(run, trial, ones, data, weights, key, options, console)
-
-
-def _as_it_ran(
-    ran: ComputeHistory, config: TrialConfig, threads: int | None
-) -> tuple[Arithmetic, str]:
-    """Return the arithmetic to train with, that of the trial if possible, and a sentence on it."""
-    now = current_arithmetic(
-        config.net, config.precision, "cuda" if gpu_names() else "cpu", threads
-    )
-    now, why = reproduce(ran, now, 0, threads)
-    said = f"trained with {now.describe()}"
-    if not ran:
-        return now, f"{said}; what it ran with was not recorded"
-    if len(ran) > 1:
-        return now, (
-            f"{said}; what it ran with changed at its epoch {ran[1]['epoch']}, so this gives "
-            "another net"
-        )
-    return now, f"it {why}, which gives another net" if why else f"{said}, as it ran"
+        tested = _train_and_test(run, trial, ones, data, weights, key, options, console)
+    curve = run / "retrain" / trial / f"seed-{own.seed}" / "epochs.csv"
+    if options.epochs is None and own.seed in [one.seed for one in ones] and curve.exists():
+        said = compared(curve, read(run)[2].get(trial, []), ranked_trials.objective(run))
+        console.print(f"seed {own.seed}: {said}", highlight=False, soft_wrap=True)
+    return tested
 
 
 def _train_and_test(

@@ -104,7 +104,7 @@ def _settings(value: Any) -> bool:
 
 
 def _parts(value: Any) -> bool:
-    """Return whether a value is what a trial ran with, as ``reproducibility.py`` notes it."""
+    """Return whether a value is what a trial ran with (``facesiam.device.arithmetic``)."""
     forms: dict[str, Callable[[Any], bool]] = {
         "epoch": is_whole,
         "threads": lambda threads: is_whole(threads, 1),

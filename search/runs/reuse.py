@@ -23,7 +23,7 @@ from search.space.contradictions import unused
 from search.space.prune import CERTAIN
 
 if TYPE_CHECKING:
-    from facesiam.device.reproducibility import ComputeHistory
+    from facesiam.device.arithmetic import ComputeHistory
 
 
 class RunRefused(UserError, ValueError):

@@ -94,7 +94,7 @@ class SearchState:
         self.doublings: dict[str, int] = {}
         """How often a trial's share was doubled, as it ran out of memory."""
         self.ran_with: dict[str, Any] = {}
-        """What a trial that has not ended was computed with (facesiam.device.reproducibility)."""
+        """What a trial that has not ended was computed with (facesiam.device.arithmetic)."""
         self.exhausted = False
         """Whether the sampler has no more trials."""
         self.past_ends: list[PastEnd] = []

@@ -141,6 +141,7 @@ def test_columns_are_the_settings_that_can_differ(run: Path) -> None:
         "stop_peers",
         "control",
         "seconds",
+        "ran_with",
     ]
     assert trials["lr"].tolist() == [1e-5, 1e-5, 1e-3]
     assert trials["augment"].tolist() == [True, False, False]

@@ -10,6 +10,7 @@ import pytest
 from ranked_runs import epoch, three_trials, trial, which, write_run
 
 from search.analysis import ranked_trials
+from search.analysis.trial_story import story
 from search.analysis.trial_table import markdown, table
 from search.results import load
 
@@ -91,6 +92,37 @@ def test_the_threshold_of_the_accuracies_is_named(tmp_path: Path) -> None:
         0
     ]
     assert old["threshold"].isna().all() and "threshold" not in table(old)
+
+
+def test_what_the_trials_were_computed_with_is_told(tmp_path: Path) -> None:
+    def ran(threads: int, epoch: int = 0) -> dict[str, Any]:
+        kind = {"device": "cpu", "precision": "bf16", "processor": "AVX2"}
+        return {"epoch": epoch, "threads": threads, **kind}
+
+    def told(*histories: list[dict[str, Any]] | None) -> tuple[list[Any], str]:
+        names = [f"{number:04}" for number in range(1, len(histories) + 1)]
+        lines = [
+            trial(name, "stopped") | ({"ran": history} if history else {})
+            for name, history in zip(names, histories, strict=True)
+        ]
+        epochs = [epoch(name, 0, 0.9) for name in names]
+        run = write_run(tmp_path / str(len(list(tmp_path.iterdir()))), lines, epochs)
+        ranked = load(run)[0]
+        said = [line for line in table(ranked).splitlines() if line.startswith("computed")]
+        assert f"ran with     {ranked['ran_with'].fillna('not recorded')[0]}" in story(run, "0001")
+        return ranked["ran_with"].fillna("").tolist(), "".join(said)
+
+    one, two = "1 thread, bf16, cpu (AVX2)", "2 threads, bf16, cpu (AVX2)"
+    assert told([ran(2)], [ran(2)]) == ([two, two], f"computed with {two}")
+    changed = f"{two}; {one} from epoch 3 on"
+    assert told([ran(2), ran(1, epoch=3)])[0] == [changed]
+    values, said = told([ran(2)], [ran(2)], [ran(1)], None)
+    assert values == [two, two, one, ""]
+    assert said == (
+        f"computed 2 trials with {two}, 1 trial with {one}, of 1 it is not recorded; each of these "
+        "changes a net's numbers"
+    )
+    assert told(None) == ([""], "")  # an older journal
 
 
 def test_the_legend_says_that_the_mark_is_of_accuracies_where_another_metric_ranks(

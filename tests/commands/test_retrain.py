@@ -21,6 +21,7 @@ from PIL import Image
 
 from facesiam import demo
 from facesiam.config import TrialConfig
+from facesiam.config.metrics import FIELDS
 from facesiam.data.dataset import FaceData, cache_root
 from facesiam.device import reproducibility
 from facesiam.device.hardware import precision_of
@@ -503,6 +504,8 @@ def test_a_trial_is_trained_again_with_what_it_ran_with(
     with reproducibility.torch_threads(1):
         assert main([str(run), "--epochs", "1", "--trial", "0002", *options]) == 0
         assert torch.get_num_threads() == 1
+    made = json.loads((run / "retrain" / "0002" / "seed-0" / "trained.json").read_text())
+    assert made["ran"][0]["threads"] == threads
     precision = ran[0][2] if ran else precision_of("auto", "alexnet", "cpu")
     assert seen == [(threads, precision)]
     told = " ".join(capsys.readouterr().err.split())
@@ -510,14 +513,21 @@ def test_a_trial_is_trained_again_with_what_it_ran_with(
 
 
 def test_a_retrained_trial_is_the_ranked_one_to_the_digit(
-    run: Path, tiny: TrialConfig, data: FaceData, tmp_path: Path
+    run: Path,
+    tiny: TrialConfig,
+    data: FaceData,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """As a worker trains it with two threads, and search.retrain in a process of one."""
     given = worker_config(tmp_path / "worker", data, dataclasses.replace(tiny, lr=1e-3), "0002")
     with reproducibility.torch_threads(1):
         worker = FaceTrial(given)
         ranked = [worker.step() for _ in range(3)]
-    Journal(run).trial("0002", "running", ran=ranked[0]["ran"])
+    journal = Journal(run)
+    journal.trial("0002", "running", ran=ranked[0]["ran"], key="of older code")
+    for metrics in ranked:
+        journal.epoch("0002", {name: metrics[name] for name in metrics if name in FIELDS})
     with reproducibility.torch_threads(1):
         assert main([str(run), "--trial", "0002"]) == 0
     with (run / "retrain" / "0002" / "seed-0" / "epochs.csv").open() as file:
@@ -526,6 +536,15 @@ def test_a_retrained_trial_is_the_ranked_one_to_the_digit(
     for mine, theirs in zip(trained, ranked, strict=True):
         for name, value in mine.items():
             assert name in clock or repr(float(value)) == repr(float(theirs[name])), name
+    said = " ".join(capsys.readouterr().err.split())
+    best = max(ranked, key=lambda metrics: metrics["val_acc"])
+    there = f"{100 * best['val_acc']:.1f} % of validation pairs at epoch {best['epoch']}"
+    assert f"seed 0: the numbers of the search in 3 epochs: {there}" in said
+    assert "trial 0002: the trainer's code, its libraries, a plugin or the pretrained" in said
+    assert main([str(run), "--trial", "0002", "--threads", "1"]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "seed 0: another net than the search's, from epoch " in said
+    assert f", and {there} in the search" in said
 
 
 def test_folds_without_their_protocol_are_refused(
