@@ -311,6 +311,7 @@ def test_a_trial_that_cannot_go_on_as_it_ran_says_so(
     step(first)
     first.writer.flush()
     monkeypatch.setattr(reproducibility, "cores", lambda: 1)
+    monkeypatch.setattr(saving, "SAVING_SHARE", 0.0)  # the state stays that of epoch 0
     for _ in range(2):  # taken up twice, it has changed once
         again = FaceTrial(worker_config(tmp_path, data, tiny) | {"cpus": 1, "noted": 1})
         row = step(again)

@@ -68,7 +68,7 @@ def compared(curve: Path, searched: Sequence[EpochLine], objective: Objective) -
     rows: list[Mapping[str, Any]] = list(csv.DictReader(read_text(curve).splitlines()))
     pairs = list(zip(rows, searched, strict=False))
     differs = next((at for at, both in enumerate(pairs) if not _same(*both)), None)
-    here, there = _best(rows, objective), _best(searched, objective)
+    here, there = _best(rows, objective, " of validation pairs"), _best(searched, objective)
     if differs is not None:
         return (
             f"another net than the search's, from epoch {differs} on: {here}, and {there} in the "
@@ -93,7 +93,7 @@ def _same(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
     )
 
 
-def _best(rows: Sequence[Mapping[str, Any]], objective: Objective) -> str:
+def _best(rows: Sequence[Mapping[str, Any]], objective: Objective, of: str = "") -> str:
     """Return the validation accuracy at the best epoch, in words."""
     found = [row.get(objective.metric) for row in rows]
     values = [float("nan") if value is None else float(value) for value in found]
@@ -101,4 +101,4 @@ def _best(rows: Sequence[Mapping[str, Any]], objective: Objective) -> str:
     if at is None:
         return "no score"
     best = rows[at]
-    return f"{percent(float(best['val_acc']))} % of validation pairs at epoch {best['epoch']}"
+    return f"{percent(float(best['val_acc']))} %{of} at epoch {best['epoch']}"

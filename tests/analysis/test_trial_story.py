@@ -39,6 +39,7 @@ def test_the_story_of_a_stopped_trial(run: WrittenRun) -> None:
         "saved": "5 of 10 epochs",
         "rank": "2 of 2: 58.0 [55.8, 60.1] against 82.0 [80.3, 83.6] of the best, 0001; "
         "an exact McNemar test tells the two apart, whichever the pairs",
+        "ran with": "not recorded",
     }
 
 

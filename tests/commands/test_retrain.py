@@ -321,7 +321,7 @@ def test_other_protocols_and_the_report_on_them(
     assert re.search(
         r"true accepts at +true accepts at *\n.* 1 % false accepts, % +0.1 % false", said
     )
-    page = report([run]).read_text()
+    page = report([run]).with_suffix(".md").read_text()
     head = "| True accepts at 1 % false accepts, % | True accepts at 0.1 % false accepts, % |"
     assert head in page
     assert "| 0002 | cfp-pairs | 0 |" in page and "| 0002 | frontal-triplets | 0 |" in page
@@ -359,7 +359,7 @@ def test_rates_at_the_thresholds_for_false_accepts_are_printed(
         said.count("FAR 0.001 needs 1,000 validation pairs of two people, and there are 24") == 1
     )
     assert "FAR 0.5 needs" not in said
-    assert "| 0002 | frontal-triplets | 0 |" in report([run]).read_text()
+    assert "| 0002 | frontal-triplets | 0 |" in report([run]).with_suffix(".md").read_text()
     assert main([str(run), "--far", "0.1", "--protocol", "cfp-10fold"]) == 2
     assert "--far: not with --protocol cfp-10fold" in capsys.readouterr().err
     for wrong, why in (("0.1,1", "got 1"), ("x", "must be a number, got 'x'"), ("0", "above 0")):
@@ -395,7 +395,7 @@ def test_the_best_trials_judge_together_with_the_weights_that_the_run_kept(
     figures = json.loads((folder / "test-frontal-triplets.json").read_text())
     assert figures["members"] == ["0002", "0001"]  # the best first
     assert not (run / "retrain" / "0002").exists()  # nothing was trained
-    page = report([run]).read_text()
+    page = report([run]).with_suffix(".md").read_text()
     assert "| ensemble-2 | cfp-pairs | 0 | – |" in page and "(roc-ensemble-2.png)" in page
     for wrong in (["3"], ["2", "--protocol", "cfp-10fold", "--seeds", "2"]):
         assert main([str(run), "--ensemble", *wrong]) == 2
@@ -441,7 +441,7 @@ def test_the_ten_folds_by_the_command(run: Path, capsys: pytest.CaptureFixture[s
     place = run / "retrain" / "0002" / "cfp-10fold" / "seed-0"
     summary = json.loads((place / "folds.json").read_text())
     assert summary["FF"]["accuracy"]["n"] == 2 and not (place.parent.parent / "seed-0").exists()
-    assert "trial 0002, 2 folds" in report([run]).read_text()
+    assert "trial 0002, 2 folds" in report([run]).with_suffix(".md").read_text()
     with pytest.raises(SystemExit):
         main([str(run), "--protocol", "cfp-10fold", "--folds", "0,11"])
     assert "must be numbers from 1 to 10 as in 1,2, got 0,11" in capsys.readouterr().err
@@ -538,13 +538,14 @@ def test_a_retrained_trial_is_the_ranked_one_to_the_digit(
             assert name in clock or repr(float(value)) == repr(float(theirs[name])), name
     said = " ".join(capsys.readouterr().err.split())
     best = max(ranked, key=lambda metrics: metrics["val_acc"])
-    there = f"{100 * best['val_acc']:.1f} % of validation pairs at epoch {best['epoch']}"
-    assert f"seed 0: the numbers of the search in 3 epochs: {there}" in said
+    share, at = f"{100 * best['val_acc']:.1f} %", f"at epoch {best['epoch']}"
+    here = f"{share} of validation pairs {at}"
+    assert f"seed 0: the numbers of the search in 3 epochs: {here}" in said
     assert "trial 0002: the trainer's code, its libraries, a plugin or the pretrained" in said
     assert main([str(run), "--trial", "0002", "--threads", "1"]) == 0
     said = " ".join(capsys.readouterr().err.split())
     assert "seed 0: another net than the search's, from epoch " in said
-    assert f", and {there} in the search" in said
+    assert f", and {share} {at} in the search" in said
 
 
 def test_folds_without_their_protocol_are_refused(

@@ -339,7 +339,7 @@ def test_weights_are_taken_only_of_the_epoch_that_is_best_here(
     assert found.next() is None and read_trials(run)["0001"]["status"] == "done"
     assert (run / "weights" / "0001.pt").exists() == kept
     assert read_trials(run)["0001"]["ran"] == ran
-    told = [line for line in told if not line.startswith("trial 0001  done")]
+    told = [line for line in told if not line.startswith("trial 0001: done")]
     assert len(told) == (not kept) and all(said in line for line in told)
 
 
