@@ -98,7 +98,7 @@ def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
 
 
 def _words(name: str) -> Iterator[str]:
-    if name in ("run", "replay", "space"):
+    if name in ("run", "replay", "space", "doctor", "cluster"):
         from search.space.shipped import names
 
         yield from names()

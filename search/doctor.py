@@ -37,7 +37,7 @@ ABOUT = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code: 0; 1 where a search would fail; 2 for wrong input."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     return cli.run(lambda: _main(options))
 
 
@@ -140,7 +140,8 @@ def _lines(finding: Finding) -> str:
     return "\n".join(f"{rest if i else start}{line}".rstrip() for i, line in enumerate(lines))
 
 
-def _parser() -> cli.Parser:
+def parser() -> cli.Parser:
+    """Return the parser of the command line."""
     parser = cli.Parser(prog=cli.program("search.doctor"), description=ABOUT)
     parser.add_argument(
         "space",

@@ -33,7 +33,7 @@ ABOUT = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code: 0, or 2 for wrong input."""
     given = sys.argv[1:] if arguments is None else list(arguments)
-    options, more = _parser().parse_known_args(given)
+    options, more = parser().parse_known_args(given)
     return cli.run(lambda: _main(options, more, given))
 
 
@@ -107,7 +107,8 @@ def _count(text: str) -> int:
     return positive(text)
 
 
-def _parser() -> cli.Parser:
+def parser() -> cli.Parser:
+    """Return the parser of the command line."""
     parser = cli.Parser(prog=cli.program("search.cluster"), description=ABOUT, allow_abbrev=False)
     kinds = parser.add_subparsers(dest="kind", metavar="KIND", required=True)
     for kind, ending in KINDS.items():

@@ -475,7 +475,7 @@ def test_the_claim_of_the_docs_is_what_kubernetes_takes() -> None:
     for part in parts:
         kubernetes_validate.validate(part, KUBERNETES, strict=True)
     assert [part["kind"] for part in parts] == ["PersistentVolumeClaim", "Pod"]
-    default = cluster._parser().parse_args(["kubernetes", "x", "--image", "i", "--out", "o"]).claim
+    default = cluster.parser().parse_args(["kubernetes", "x", "--image", "i", "--out", "o"]).claim
     assert parts[0]["metadata"]["name"] == default
 
 
