@@ -32,6 +32,13 @@ prune: false
 resources: {cpus: 1}
 rows:
 """
+SWEEP = """
+method: bayes
+metric: {name: val_accuracy, goal: maximize}
+parameters:
+  learning_rate: {distribution: log_uniform_values, min: 1e-5, max: 1e-2}
+  batch_size: {values: [16, 32]}
+"""
 TRIALS = ("A", "0001", "0003", "0004", "0005", "0007")
 """Those that the pages name."""
 ELSEWHERE = {
@@ -60,8 +67,8 @@ def commands(name: str) -> list[str]:
 
 
 WITH_COMMANDS = [name for name in NAMES if commands(name)]
-LONG = ("docs/evaluation.md", "docs/report.md", "docs/results.md")
-"""Pages that retrain many times."""
+LONG = ("docs/evaluation.md", "docs/pruning.md", "docs/report.md", "docs/results.md")
+"""Pages that retrain many times, or replay hundreds of orders."""
 BEFORE = (
     "python -m search.retrain ray_results/cpu",
     "python -m search.retrain ray_results/cpu --trial 0004",
@@ -87,7 +94,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory, faces: Path) -> Path:
         for kind, block in FENCE.findall((ROOT / "README.md").read_text(encoding="utf-8"))
         if kind == "yaml"
     ]
-    (folder / "faces.yaml").write_text(example)
+    (folder / "example.yaml").write_text(example)
+    (folder / "sweep.yaml").write_text(SWEEP)
     plugin = [
         block
         for kind, block in FENCE.findall((ROOT / "docs/plugins.md").read_text(encoding="utf-8"))
@@ -123,6 +131,7 @@ def test_each_command_of_a_page_does_what_it_should(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(folder)
+    shutil.copy("example.yaml", "faces.yaml")
     monkeypatch.setenv("FACESIAM_DATA", str(faces))
     monkeypatch.setenv("RUN", "ray_results/demo")
     failed = []
@@ -149,6 +158,8 @@ def call(line: str) -> int:
     place = importlib.import_module(module)
     if hasattr(place, "__path__"):
         place = importlib.import_module(f"{module}.__main__")
+    if "--from-wandb" in arguments:
+        Path("faces.yaml").unlink()  # of another page's example
     try:
         return int(place.main(arguments) or 0)
     except SystemExit as ended:
