@@ -2,9 +2,8 @@
 
 PED-ANOVA (Watanabe et al. 2023, https://arxiv.org/abs/2304.10255) asks how differently a setting
 is distributed among the best trials and among all. It is Optuna's own: its default, and that of
-its dashboard. It takes conditional settings, where fANOVA leaves them out, needs no forest, and
-takes milliseconds, so that it can be computed again for shuffled accuracies. On drawn searches of
-20 trials with one setting that matters it was as often right as fANOVA.
+its dashboard. It takes conditional settings, where Optuna's fANOVA leaves them out, needs no
+forest, and takes milliseconds, so that it can be computed again for shuffled accuracies.
 
 It always gives some setting most of the importance, also in a search where none matters. Shuffled
 accuracies show how much: p is the share of shuffles in which any setting had as much.
@@ -31,10 +30,11 @@ if TYPE_CHECKING:
 FEWEST = 10
 """Trials without which nothing is said."""
 BEST = 1 / 3
-"""Share of the trials that counts as the best. Optuna's tenth is of the hundreds of trials that
-other searches have; of 40 drawn ones a peak over lr was beyond chance in 40 % of 15 searches with
-the best five and in 80 % with the best third."""
-SHUFFLES = 99
+"""Share of the trials that counts as the best. Optuna's tenth would be four of 40 trials, whose
+distribution says little."""
+SHUFFLES, AT_LEAST, WORK = 99, 19, 20_000
+"""Shuffles; of more trials fewer, so that these times the trials are so many, but not below 19:
+a p of 0.05 needs them."""
 SEED = 0
 
 Floats = NDArray[np.float64]
@@ -48,7 +48,7 @@ class Importance:
     share: float
     """Of the importance of all searched settings, in [0, 1]."""
     p: float
-    """Chance that any setting is as important where none matters, at least 1 / (SHUFFLES + 1)."""
+    """Chance that any setting is as important where none matters, at least 1 / (1 + shuffles)."""
 
 
 def importance(
@@ -85,13 +85,14 @@ def importance(
         # Few trials, said above; and that values are taken as losses, which these are.
         warnings.simplefilter("ignore")
         found = _ped_anova(study, losses)
-        most = [max(_ped_anova(study, rng.permutation(losses)).values()) for _ in range(SHUFFLES)]
+        count = min(SHUFFLES, max(AT_LEAST, WORK // len(losses)))
+        most = [max(_ped_anova(study, rng.permutation(losses)).values()) for _ in range(count)]
     total = sum(found.values())
     if not total:
         return []
     shuffled = np.array(most)
     return [
-        Importance(name, one / total, (1 + int((shuffled >= one).sum())) / (1 + SHUFFLES))
+        Importance(name, one / total, (1 + int((shuffled >= one).sum())) / (1 + count))
         for name, one in sorted(found.items(), key=lambda item: -item[1])
     ]
 
