@@ -15,6 +15,7 @@ from search.analysis import ranked_trials
 from search.retrain.data import open_data
 from search.retrain.options import RetrainOptions
 from search.runs.layout import RunError, settings
+from search.tuning.tensorboard import TensorBoard
 
 
 def evaluate(run: Path, options: RetrainOptions, console: Console) -> list[dict[str, Any]]:
@@ -66,5 +67,6 @@ def evaluate(run: Path, options: RetrainOptions, console: Console) -> list[dict[
         ensemble.ensemble(name, files, data, folder, protocol, options.far)
         for protocol in dict.fromkeys(options.protocols or [known[0].protocol])
     ]
+    TensorBoard(run / "tensorboard").tested(tested)
     console.print(f"wrote {folder}", highlight=False)
     return tested

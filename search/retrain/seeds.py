@@ -31,6 +31,7 @@ from search.retrain.repeated import as_it_ran, code_changed, compared
 from search.runs.journal import read_trials
 from search.runs.layout import data_of, read, settings
 from search.runs.lock import locked
+from search.tuning.tensorboard import TensorBoard
 
 
 def retrain(run: Path, options: RetrainOptions, console: Console) -> list[dict[str, Any]]:
@@ -80,6 +81,7 @@ def retrain(run: Path, options: RetrainOptions, console: Console) -> list[dict[s
     if options.epochs is None and own.seed in [one.seed for one in ones] and curve.exists():
         said = compared(curve, read(run)[2].get(trial, []), ranked_trials.objective(run))
         console.print(f"seed {own.seed}: {said}", highlight=False, soft_wrap=True)
+    TensorBoard(run / "tensorboard").tested(tested)
     return tested
 
 

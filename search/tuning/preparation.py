@@ -212,8 +212,8 @@ def allocate(search: Search, say: Callable[[str], None]) -> Allocation:
 
     ray_cluster.connect(setup.address, setup.dashboard)
     interrupts.check()
-    if setup.dashboard and (address := ray_cluster.dashboard()):
-        say(f"dashboard: http://{address}")
+    if setup.dashboard:
+        say(f"dashboard: {ray_cluster.dashboard()}")
     nodes = ray_cluster.wait_for_machines(setup.address, say)
     if setup.address and not setup.storage:
         ray_cluster.check_shared(setup.run)

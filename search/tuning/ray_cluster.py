@@ -173,10 +173,11 @@ def runtime_env() -> dict[str, Any]:
     return {"py_modules": places, "excludes": ["__pycache__"], "env_vars": passed_on}
 
 
-def dashboard() -> str | None:
-    """Return where the dashboard of this process's Ray is served, HOST:PORT."""
+def dashboard() -> str:
+    """Return where the dashboard of this process's Ray is served, and the token it asks for."""
     address: str | None = ray._private.worker.get_dashboard_url()  # type: ignore[no-untyped-call]
-    return address
+    token = os.environ.get("RAY_AUTH_TOKEN", "")
+    return f"http://{address}, which asks for the token {token}" if address else "did not start"
 
 
 def this_node() -> Any:

@@ -46,6 +46,9 @@ class RunRecord:
         self.storage = mirror.bucket if mirror else Folder(run)
         self.journal = Journal(run)
         self.events = TensorBoard(run / "tensorboard", table.say)
+        tried = [name for first in state.space.enqueue for name in first]
+        self.varied = [*dict.fromkeys([*state.space.varied(), *tried])]
+        """Settings that can differ between trials."""
         self.callbacks = Dispatcher(callbacks, table.say)
 
     def start(self) -> None:
@@ -130,7 +133,8 @@ class RunRecord:
         settings = self.state.running[name].settings
         value = self.state.end(name, status, stop.rule if stop else None)
         self.sweep()
-        self.events.ended(name, settings, value, self.state.space.metric)
+        differing = {key: settings[key] for key in self.varied if key in settings}
+        self.events.ended(name, differing, value, self.state.space.metric)
         spared = self.state.scheduler.controls.get(name)
         shown = stop or spared or NO_STOP
         reason = reason_of(shown.rule, shown.reason, spared is not None and not stop)

@@ -6,7 +6,7 @@ import math
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +40,7 @@ class TensorBoard:
 
     def epoch(self, name: str, metrics: Mapping[str, float]) -> None:
         """Write the metrics of one epoch."""
-        if name not in self.open:
-            self.open.add(name)
-            self._append(name, [Event(wall_time=time.time(), file_version="brain.Event:2")])
+        self._open(name)
         shown = [
             summary.scalar(key, value)
             for key, value in metrics.items()
@@ -54,12 +52,42 @@ class TensorBoard:
     def ended(
         self, name: str, settings: Mapping[str, Value], value: float | None, metric: str
     ) -> None:
-        """Write the settings beside the best value."""
+        """Write settings beside the best value, for the tab HPARAMS.
+
+        Args:
+            name: the trial.
+            settings: those that can differ between trials: a column each.
+            value: the best one; None: there is none.
+            metric: its name.
+        """
         if name in self.open and value is not None:
             key, now = f"best_{metric}", time.time()
             parts = [*summary.hparams(dict(settings), {key: value}), summary.scalar(key, value)]
             self._append(name, [Event(wall_time=now, summary=part) for part in parts])
         self.open.discard(name)
+
+    def tested(self, figures: Sequence[Mapping[str, Any]]) -> None:
+        """Write the figures of tests, the seed as the step.
+
+        Args:
+            figures: of each test, as in test.json; intervals are left out.
+        """
+        for test in figures:
+            name, now = str(test["trial"]), time.time()
+            self._open(name)
+            parts = [
+                summary.scalar(f"test_{test['protocol']}/{key}", float(figure["value"]))
+                for key, figure in test.items()
+                if isinstance(figure, Mapping) and "value" in figure
+            ]
+            step = int(test["seed"] or 0)
+            self._append(name, [Event(wall_time=now, step=step, summary=part) for part in parts])
+
+    def _open(self, name: str) -> None:
+        """Begin a file, where that is not done."""
+        if name not in self.open:
+            self.open.add(name)
+            self._append(name, [Event(wall_time=time.time(), file_version="brain.Event:2")])
 
     def _append(self, name: str, events: Iterable[Any]) -> None:
         if self.off:

@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pandas as pd
 import pytest
 from builders import REFERENCE, ROOT
@@ -82,6 +83,8 @@ def refused(argv: list[str], out: Path, capsys: pytest.CaptureFixture[str]) -> s
         (["--ablate", "x", "--rows", "A"], "--ablate runs rows of its own: leave out --rows"),
         (["--out", "s3://"], "--out s3://: no URL; such as s3://bucket/runs or file:///path"),
         (["--out", "file:/x"], "--out file:/x: no URL; such as s3://bucket/runs or file:///path"),
+        (["--optuna", "study.db"], "--optuna study.db: Could not parse"),
+        (["--optuna", "sqlite:///{out}/no/study.db"], "no/study.db: (sqlite3.OperationalError)"),
         (["--set", "people=1", "--data", "{faces}"], "people: 1 leaves no pair of the same"),
     ],
 )
@@ -96,9 +99,26 @@ def test_a_wrong_option_is_refused_in_a_sentence_and_nothing_is_written(
 ) -> None:
     monkeypatch.setenv("FACESIAM_CACHE", str(faces.parent / "cache"))
     options = [option.replace("{faces}", str(faces)) for option in options]
+    options = [option.replace("{out}", str(tmp_path / "runs")) for option in options]
     said = refused([str(space), *options], tmp_path, capsys)
     expected = sentence.replace("{space}", str(space)).replace("{out}", str(tmp_path / "runs"))
     assert expected in said and "Traceback" not in said
+
+
+@pytest.mark.parametrize(("name", "package"), [("mlflow", "mlflow-skinny"), ("wandb", "wandb")])
+def test_a_tracker_that_is_not_installed_is_told_with_the_command(
+    space: Path,
+    name: str,
+    package: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr("search.tracking.chosen.find_spec", lambda name: None)
+    expected = f"--log {name}: its package is missing; pip install {package}"
+    assert refused([str(space), "--log", name], tmp_path, capsys) == expected
+    space.write_text(f"{SPACE}log: {name}\n")
+    assert refused([str(space)], tmp_path, capsys) == expected
 
 
 def test_a_faulty_space_is_refused_with_every_line(
@@ -236,9 +256,16 @@ def test_tpe_and_asha_on_ray_stop_trials_and_say_why(
     prune = "metric: val_loss\nprune: {asha: {grace: 1, factor: 2, noise: 0}}\n"
     space.write_text(text.replace("grid", "tpe") + prune)
     argv = [str(space), "--data", str(faces), "--out", str(tmp_path), "--trials", "7"]
-    assert main([*argv, "--concurrent", "1"], StubTrial) == 0
+    study = f"sqlite:///{tmp_path}/study.db"
+    assert main([*argv, "--concurrent", "1", "--optuna", study], StubTrial) == 0
     trials, epochs = results.load(tmp_path / "small")
     assert len(trials) == 7
+    kept = optuna.load_study(study_name="small", storage=study)
+    assert kept.direction.name == "MINIMIZE"
+    assert [trial.state.name for trial in kept.trials] == [
+        {"done": "COMPLETE", "stopped": "PRUNED"}[status]
+        for status in trials.sort_values("trial")["status"]
+    ]
     stopped = trials[trials["status"] == "stopped"]
     assert "asha" in set(stopped["stop_rule"]) <= {"asha", "diverged", "dead"}
     for _, trial in stopped[stopped["stop_rule"] == "asha"].iterrows():

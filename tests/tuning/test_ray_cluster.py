@@ -64,3 +64,14 @@ def test_the_supported_ray_is_the_one_that_pyproject_asks_for() -> None:
     (asked,) = re.findall(r'"ray\[tune\](.*)"', (ROOT / "pyproject.toml").read_text())
     assert asked == f">={ray_cluster.SUPPORTED},<2.61"
     assert ray.__version__.startswith(f"{ray_cluster.SUPPORTED}.")
+
+
+def test_the_dashboard_is_told_with_the_token_that_it_asks_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "abc123")
+    monkeypatch.setattr("ray._private.worker.get_dashboard_url", lambda: "127.0.0.1:8265")
+    told = "http://127.0.0.1:8265, which asks for the token abc123"
+    assert ray_cluster.dashboard() == told
+    monkeypatch.setattr("ray._private.worker.get_dashboard_url", lambda: None)
+    assert ray_cluster.dashboard() == "did not start"

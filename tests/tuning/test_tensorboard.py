@@ -6,9 +6,12 @@ import math
 import struct
 from pathlib import Path
 
+from simulated_ray import Workers, recorder
 from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
 from tensorboardX.record_writer import RecordWriter
 
+from search.runs.journal import read_trials
 from search.tuning.tensorboard import TensorBoard
 
 
@@ -78,3 +81,47 @@ def test_what_cannot_be_written_is_told_once_and_ends_nothing(tmp_path: Path) ->
     table.ended("0001", {"lr": 0.1}, 0.5, "val_acc")
     place = tmp_path / "tensorboard" / "0001"
     assert said == [f"nothing more is written for TensorBoard: {place}: Not a directory"]
+
+
+def test_a_search_gives_the_differing_settings_as_hparams(tmp_path: Path) -> None:
+    text = "fixed: {epochs: 2, batch_size: 48}\nsearch: {lr: [1e-3, 1e-2], optimizer: [adam, sgd]}\ntrials: 1\nprune: false\n"
+    running = recorder(tmp_path, text + "algorithm: random\n")
+    workers = Workers(running, 1)
+    while workers.go():
+        pass
+    parts = [
+        value
+        for event in events(tmp_path / "tensorboard" / "0001")
+        for value in event.summary.value
+    ]
+    (start,) = (part for part in parts if part.tag == "_hparams_/session_start_info")
+    plugin = HParamsPluginData.FromString(start.metadata.plugin_data.content)
+    settings = read_trials(tmp_path)["0001"]["settings"]
+    told = plugin.session_start_info.hparams
+    assert {name: value.number_value or value.string_value for name, value in told.items()} == {
+        name: settings[name] for name in ("lr", "optimizer")
+    }
+
+
+def test_figures_of_tests_are_scalars_with_the_seed_as_step(tmp_path: Path) -> None:
+    table = TensorBoard(tmp_path)
+    table.epoch("0001", {"epoch": 0, "val_acc": 0.5})
+    table.tested(
+        [
+            {
+                "trial": "0001",
+                "protocol": "cfp-pairs",
+                "seed": seed,
+                "val_acc": 0.5,
+                "accuracy": {"value": 0.75, "low": 0.5, "high": 1.0},
+                "auc": {"value": 0.25},
+            }
+            for seed in (3, 4)
+        ]
+    )
+    assert scalars(tmp_path / "0001")[1:] == [
+        ("test_cfp-pairs/accuracy", 3, 0.75),
+        ("test_cfp-pairs/auc", 3, 0.25),
+        ("test_cfp-pairs/accuracy", 4, 0.75),
+        ("test_cfp-pairs/auc", 4, 0.25),
+    ]
