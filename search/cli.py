@@ -27,12 +27,13 @@ def read_options(arguments: Sequence[str] | None = None) -> RunOptions:
     given = sys.argv[1:] if arguments is None else list(arguments)
     # Not sys.argv of a caller: in a notebook that is the kernel's.
     command = masked(f"{cli.program('search.run')} {shlex.join(given)}")
-    return RunOptions(**vars(parser().parse_args(given)), command=command)
+    noted = [masked(argument) for argument in given]
+    return RunOptions(**vars(parser().parse_args(given)), command=command, arguments=noted)
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
-    parser = cli.Parser(
+def parser(kind: type[cli.Parser] = cli.Parser) -> argparse.ArgumentParser:
+    """Return the parser of the command line, of a kind that says what is wrong in its own way."""
+    parser = kind(
         prog=cli.program("search.run"),
         description="Run the search that a space file describes.",
         epilog=f"`{cli.program('search.settings')}` lists the settings that --set takes; with the "

@@ -58,6 +58,15 @@ def markdown(trials: pd.DataFrame, ranking: Ranking = BY_DEFAULT) -> str:
     return "\n\n".join([grid(headers, cells, left), *_legend(trials, same, ranking)])
 
 
+def as_frame(
+    trials: pd.DataFrame, top: int | None = None, ranking: Ranking = BY_DEFAULT
+) -> pd.DataFrame:
+    """Return the table as a frame of text, its columns by their heads."""
+    shown = trials if top is None else trials.head(top)
+    _, headers, cells = _columns(trials, shown, ranking.metric)
+    return pd.DataFrame(cells, columns=[header.replace("\n", " ") for header in headers])
+
+
 def differing(trials: pd.DataFrame) -> list[str]:
     """Return the settings that any two of the trials differ in; of a single trial, all columns."""
     names = [name for name in trials if name in SETTINGS]

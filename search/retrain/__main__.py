@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -35,17 +36,10 @@ def main(argv: list[str] | None = None) -> int:
 
 def _main(options: RetrainOptions) -> int:
     run, console = open_run(options.run), Console(stderr=True, markup=False)
-    _load_plugins(options, run, console)
-    if options.far and TEN_FOLD in options.protocols:
-        raise RunError(f"--far: not with --protocol {TEN_FOLD}, whose folds have thresholds each")
-    if options.folds and TEN_FOLD not in options.protocols:
-        raise RunError(f"--folds is of --protocol {TEN_FOLD}")
     doing(f"reading {options.run}")
-    from search.report import evaluation  # they take seconds to import
-    from search.retrain import ensemble, seeds
+    tested = tests(run, options, console)
+    from search.report import evaluation  # it takes seconds to import
 
-    work = ensemble.evaluate if options.ensemble else seeds.retrain
-    tested = work(run, options, console)
     for protocol in dict.fromkeys(row["protocol"] for row in tested):
         mine = [row for row in tested if row["protocol"] == protocol]
         evaluation.print_table(mine)
@@ -55,6 +49,31 @@ def _main(options: RetrainOptions) -> int:
         export = f"{cli.program('facesiam.export')} {options.run} --out DIR"
         console.print(f"for use elsewhere: {export}", highlight=False, soft_wrap=True)
     return 0
+
+
+def tests(run: Path, options: RetrainOptions, console: Console) -> list[dict[str, Any]]:
+    """Train and test as the options say.
+
+    Args:
+        run: folder of the run.
+        options: of the command line.
+        console: for progress.
+
+    Returns:
+        The figures of each test, as in test.json.
+
+    Raises:
+        UserError: as ``seeds.retrain`` and ``ensemble.evaluate``.
+    """
+    _load_plugins(options, run, console)
+    if options.far and TEN_FOLD in options.protocols:
+        raise RunError(f"--far: not with --protocol {TEN_FOLD}, whose folds have thresholds each")
+    if options.folds and TEN_FOLD not in options.protocols:
+        raise RunError(f"--folds is of --protocol {TEN_FOLD}")
+    from search.retrain import ensemble, seeds  # they take seconds to import
+
+    work = ensemble.evaluate if options.ensemble else seeds.retrain
+    return work(run, options, console)
 
 
 def _load_plugins(options: RetrainOptions, run: Path, console: Console) -> None:
@@ -76,9 +95,9 @@ def _rates(text: str) -> list[float]:
     return [rate(part) for part in text.split(",")]
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
-    parser = cli.Parser(prog=cli.program("search.retrain"), description=__doc__)
+def parser(kind: type[cli.Parser] = cli.Parser) -> argparse.ArgumentParser:
+    """Return the parser of the command line, of a kind that says what is wrong in its own way."""
+    parser = kind(prog=cli.program("search.retrain"), description=__doc__)
     parser.add_argument("run", metavar="RUN", help="run folder, such as ray_results/code2")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--rank", type=positive, default=1, help="place in the table (1)")

@@ -86,7 +86,9 @@ class Session(TypedDict, total=False):
     """In UTC, as ISO 8601; so is the end."""
     finished: str | None
     command: str
-    """As it was given, without secrets."""
+    """As it was given, without secrets; ``run(…)`` where it was called from Python."""
+    arguments: list[str]
+    """Of the command line, or what would say the same there; missing: not noted."""
     commit: str | None
     trainer: str
     """Hash of the trainer's code."""

@@ -56,13 +56,18 @@ def manifest(run: str | Path) -> Manifest:
     Raises:
         RunError: not a run folder, or its manifest.json is missing or damaged.
     """
-    path = folder_of(run) / MANIFEST
+    path = _with_manifest(run) / MANIFEST
     try:
         return json_files.read_manifest(path)
     except MissingFileError:
         raise RunError(f"{path}: missing, so what ran here is not known") from None
     except FileError as error:
         raise RunError(str(error)) from None
+
+
+def _with_manifest(run: str | Path) -> Path:
+    """Return the run's folder, which may be one that no trial has started in yet."""
+    return Path(run) if exists(Path(run) / MANIFEST) else folder_of(run)
 
 
 def space(run: Path) -> SearchSpace:
@@ -80,7 +85,7 @@ def data_of(run: str | Path) -> tuple[str, str, str]:
     Raises:
         RunError: as ``manifest``, or it does not tell.
     """
-    folder = folder_of(run)
+    folder = _with_manifest(run)
     try:
         return json_files.data_of(manifest(folder), folder / MANIFEST)
     except FileError as error:

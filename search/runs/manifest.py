@@ -33,6 +33,7 @@ def begin(
     command: str,
     nodes: Sequence[Sequence[float]],
     inactive: Sequence[str],
+    arguments: Sequence[str] = (),
 ) -> bool:
     """Write the manifest of a run that starts, or add a session to that of one that goes on.
 
@@ -43,12 +44,14 @@ def begin(
         command: as it was given, without secrets.
         nodes: CPUs and GPUs of each machine.
         inactive: a sentence for each pruning rule that can stop no trial of the space.
+        arguments: of the command line, or what would say the same there, without secrets.
 
     Returns:
         Whether the trainer or a plugin is another than that which the run began with.
     """
     file, changed = run / MANIFEST, False
     session = _session(space, command, nodes, inactive)
+    session["arguments"] = list(arguments)
     if exists(file):
         known = read_manifest(file)
         began = known.setdefault("sessions", [session])[0]

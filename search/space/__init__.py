@@ -5,6 +5,7 @@ No torch, Ray, Optuna, pandas or numpy: a mistake in a file is told before any o
 
 from search.space.errors import SpaceError
 from search.space.file_format import load
+from search.space.mapping import from_mapping
 from search.space.model import SearchSpace
 
-__all__ = ["SearchSpace", "SpaceError", "load"]
+__all__ = ["SearchSpace", "SpaceError", "from_mapping", "load"]

@@ -42,13 +42,13 @@ def load(path: str | Path, strict: bool = False, of_run: bool = False) -> Search
     path = Path(path)
     text = read_text(path)
     try:
-        return _read(text, path, strict, of_run)
+        return read_document(parse(text, path), path, strict, of_run)
     except SpaceError:
         meant, found = slips(text)
         if not found:
             raise
     try:
-        _read(meant, path, strict, of_run)
+        read_document(parse(meant, path), path, strict, of_run)
     except SpaceError as error:
         found += error.problems
     raise report(str(path), found)
@@ -56,12 +56,14 @@ def load(path: str | Path, strict: bool = False, of_run: bool = False) -> Search
 
 def read(text: str, path: Path, strict: bool = False) -> SearchSpace:
     """Return what the text of a space file says, which need not be in a file; as ``load``."""
-    return _read(text, path, strict, of_run=False)
+    return read_document(parse(text, path), path, strict)
 
 
-def _read(text: str, path: Path, strict: bool, of_run: bool) -> SearchSpace:
-    """Return what the text of a space file says, as ``load``."""
-    document = translated(parse(text, path))
+def read_document(
+    document: Document, path: Path, strict: bool = False, of_run: bool = False
+) -> SearchSpace:
+    """Return what the content of a space file says, as ``load``."""
+    document = translated(document)
     plugins = _plugins(document, path, of_run)  # whose names the settings then have
     searched = document.data.get("search")
     declared = tuple(searched) if isinstance(searched, dict) else ()
@@ -227,5 +229,6 @@ def _both_fixed_and_searched(fields: Mapping[str, Any], document: Document) -> I
     for name, domain in fields.get("search", {}).items():
         if name in fields.get("fixed", {}) and not domain.when:
             line = document.lines["fixed", name].key
-            text = f"searched, and fixed on line {line}; take one out, or give it a `when:`"
+            where = f" on line {line}" if line else ""
+            text = f"searched, and fixed{where}; take one out, or give it a `when:`"
             yield Finding(("search", name), text)

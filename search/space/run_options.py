@@ -55,12 +55,20 @@ class RunOptions:
     """URL of a database with a study of Optuna's."""
     dry_run: bool = False
     report: bool = False
+    content: Mapping[str, Any] | None = None
+    """What a space file would say, where `space` is none but its name."""
     command: str = ""
-    """The command line as it was given, without secrets."""
+    """The command line, or the call from Python, as it was given, without secrets."""
+    arguments: Sequence[str] = ()
+    """Those of the command line, or what would say the same there, without secrets."""
+    resume_call: str = ""
+    """What goes on with this search, where that is not the command line with --resume."""
 
     @property
     def resume_command(self) -> str:
-        """The command line that goes on with this search."""
+        """What goes on with this search: the command line, or a call from Python."""
+        if self.resume_call:
+            return self.resume_call
         command = self.command if self.resume else f"{self.command} --resume"
         if "***" in command:
             command += "\n(with the secret in place of ***: it is noted nowhere)"

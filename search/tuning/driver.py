@@ -142,10 +142,22 @@ def _tuner(recorder: Recorder, shares: Allocation, trainable: type[tune.Trainabl
             name=f"session{sessions + 1}",
             storage_path=str(setup.run / "ray"),
             verbose=0,
+            progress_reporter=_Silence(),
             callbacks=[recorder],
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
         ),
     )
+
+
+class _Silence(tune.ProgressReporter):
+    """Reports nothing: in a notebook Ray's own clears the cell's output, whatever ``verbose``."""
+
+    def should_report(self, trials: list[Any], done: bool = False) -> bool:
+        """Return whether to report."""
+        return False
+
+    def report(self, trials: list[Any], done: bool, *sys_info: str) -> None:
+        """Report nothing."""
 
 
 def sharing_probe(setup: Setup) -> sharing.Probe:

@@ -1,8 +1,8 @@
 """What a running search shows: a live table on a terminal, elsewhere a line for each trial.
 
 The table has the trials that run, the best so far and the last that ended. Where a terminal cannot
-redraw lines (TERM=dumb), or is asked for plain text (NO_COLOR), or is none (a pipe, a file, a
-notebook), each trial that ends is a line.
+redraw lines (TERM=dumb), or is asked for plain text (NO_COLOR), or is none (a pipe, a file), each
+trial that ends is a line. A notebook has a view of its own (search.api.notebook).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import textwrap
 import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -32,6 +32,16 @@ FIGURES = 40
 """Columns of a narrow table that its figures take."""
 
 
+class View(Protocol):
+    """What keeps a table in sight while it changes."""
+
+    def start(self) -> None:
+        """Show it from now on."""
+
+    def stop(self) -> None:
+        """Show it no more."""
+
+
 class LiveTable(SearchProgress):
     """Counts the trials that run and that have ended, and shows them.
 
@@ -42,6 +52,8 @@ class LiveTable(SearchProgress):
         varied: names of the settings that can differ between trials, which are shown.
         minutes: after which the search halts; 0: never.
         clock: returns the time in seconds.
+        view: keeps the table in sight where that is no terminal, as in a notebook; None: there a
+            line for each trial is shown.
     """
 
     def __init__(
@@ -52,16 +64,21 @@ class LiveTable(SearchProgress):
         varied: Sequence[str] = (),
         minutes: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
+        view: Callable[[Callable[[], Group]], View] | None = None,
     ) -> None:
         super().__init__(total, objective, varied, minutes, clock)
-        self.console = console
-        self.live: Live | None = None
+        self.console, self.view = console, view
+        self.live: Any = None
+        """Keeps the table in sight: rich's Live on a terminal, or a View."""
         self.off = False
         """Whether the console could not be written, so that nothing more is shown."""
 
     def __enter__(self) -> LiveTable:
         self.began = self.clock()
-        if can_redraw(self.console):
+        if self.view:
+            self.live = self.view(self.render)
+            self._show(self.live.start)
+        elif can_redraw(self.console):
             self.live = Live(
                 get_renderable=self.render,
                 console=self.console,
@@ -128,8 +145,7 @@ class LiveTable(SearchProgress):
 
     def say(self, text: str) -> None:
         """Show a line beside the table."""
-        console = self.live.console if self.live else self.console
-        self._show(console.print, Text(shown(text)), soft_wrap=True)
+        self._show(self.console.print, Text(shown(text)), soft_wrap=True)
 
     def render(self) -> Group:
         """Return the table as it stands."""

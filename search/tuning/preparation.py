@@ -20,7 +20,15 @@ from facesiam.files import exists
 from facesiam.plugins import loading, registry
 from search.resources import validation
 from search.runs.reuse import ReusableTrial, RunRefused, reusable_trials
-from search.space import SearchSpace, contradictions, enqueue, load, overrides, shipped
+from search.space import (
+    SearchSpace,
+    contradictions,
+    enqueue,
+    from_mapping,
+    load,
+    overrides,
+    shipped,
+)
 from search.space.algorithms import TITLES
 from search.space.constraints import check as check_space
 from search.space.run_options import RunOptions
@@ -86,7 +94,11 @@ def resolve(options: RunOptions) -> SearchSpace:
         RunRefused: an option does not go with the space or with another option.
     """
     own = loading.load_all(options.plugin)
-    space = load(shipped.space_file(options.space), strict=True).override(options.set)
+    if options.content is None:
+        space = load(shipped.space_file(options.space), strict=True)
+    else:
+        space = from_mapping(options.content, options.space)
+    space = space.override(options.set)
     option_checks.check_place(options, space)
     changes: dict[str, object] = {"plugins": tuple(dict.fromkeys((*space.plugins, *own)))}
     if options.rows:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import re
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _FOLLOWED = re.compile("RAY_[a-z]")
 """Variables that a Ray of this machine follows: switches of its daemons, such as
@@ -66,6 +68,19 @@ def set_environment(local: bool) -> list[str]:
     os.environ.update(meant)
     _set.update(meant)
     return [name for name in foreign if not name.startswith("RAY_AUTH_")]
+
+
+@contextmanager
+def restored() -> Iterator[None]:
+    """After this the environment is as it was: Ray and torch, too, set variables when imported."""
+    before, known = dict(os.environ), set(_set)
+    try:
+        yield
+    finally:
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
+        _set.intersection_update(known)
 
 
 _set: set[str] = set()

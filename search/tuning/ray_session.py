@@ -96,8 +96,22 @@ def ends_with_this_process(folder: Path, end: Callable[[], object]) -> None:
                 _clear(folder)
 
     atexit.register(over)
+    _ends.append(over)
 
 
+def close() -> None:
+    """End the sessions of this process in order, so that another one can begin."""
+    while _ends:
+        over = _ends.pop()
+        atexit.unregister(over)
+        over()
+    _folders.clear()
+    while _held:
+        os.close(_held.pop())
+
+
+_ends: list[Callable[[], None]] = []
+"""What ends each session of this process when it exits."""
 _folders: list[Path] = []
 """Folders of the sessions of this process."""
 

@@ -5,7 +5,7 @@ The command ``search.run`` and the Python API drive a search through this module
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -22,12 +22,12 @@ from search.tuning import preparation, run_folder, warm_start
 from search.tuning.preparation import Search
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, Group
 
     from facesiam.fingerprint import Key
     from search.resources.allocation import Allocation
     from search.runs.mirror import Mirror
-    from search.tuning.live_table import LiveTable
+    from search.tuning.live_table import LiveTable, View
     from search.tuning.search_state import SearchStop
 
 
@@ -63,12 +63,17 @@ class Outcome:
 
 
 @contextmanager
-def begun(search: Search, console: Console) -> Iterator[Session]:
+def begun(
+    search: Search,
+    console: Console,
+    view: Callable[[Callable[[], Group]], View] | None = None,
+) -> Iterator[Session]:
     """Within this Ray runs, and the run's folder, or what is behind its URL, is this search's.
 
     Args:
         search: the search.
         console: where it is shown.
+        view: of ``LiveTable``.
     """
     options, space, setup = search.options, search.space, search.setup
     doing(f"joining the cluster at {setup.address}" if setup.address else "starting Ray")
@@ -83,7 +88,7 @@ def begun(search: Search, console: Console) -> Iterator[Session]:
         lambda net: max(1, int(shares.of(net)[0])),
     )
     count = space.count()
-    table = LiveTable(count, space.objective, console, space.varied(), space.minutes)
+    table = LiveTable(count, space.objective, console, space.varied(), space.minutes, view=view)
     many = "all trials" if count is None else f"{count} trial{'s' * (count != 1)}"
     say(console, f"{many} into {search.place}")
     data = str(options.data or space.data), search.data.key
@@ -122,8 +127,16 @@ def _drive(session: Session, trainable: type[Any] | None) -> Outcome:
     search, console = session.search, session.table.console
     run, shares = search.setup.run, session.shares
     write_text(run / layout.SPACE, search.space.dump())
-    command = search.options.command
-    if manifest.begin(run, search.space, search.data, command, shares.nodes, search.inactive):
+    options = search.options
+    if manifest.begin(
+        run,
+        search.space,
+        search.data,
+        options.command,
+        shares.nodes,
+        search.inactive,
+        options.arguments,
+    ):
         say(
             console,
             "the trainer's code, its libraries or plugins are not those that this run began "

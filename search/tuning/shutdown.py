@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import threading
@@ -27,7 +28,9 @@ class Stoppable(Protocol):
 
 def end_now() -> None:
     """End, from any thread, a search whose ``stop`` is set, as a second signal would."""
-    if callable(signal.getsignal(signal.SIGALRM)):
+    if _threads:
+        _raise_in(_threads[-1])
+    elif callable(signal.getsignal(signal.SIGALRM)):
         os.kill(os.getpid(), signal.SIGALRM)
 
 
@@ -45,9 +48,12 @@ def on_signals(
         minutes: time after which the search is halted as by a signal; 0: never.
         say: is told of a first signal, on a thread of its own: a signal may come while the main
             one writes; None: nobody is.
+
+    On another thread than the main one, which alone has signals, only the time limit holds.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread has signals
+        with _on_thread(recorder, minutes):
+            yield
         return
     handlers = _Handlers(recorder, say)
     recorder.terminate = _terminate
@@ -61,6 +67,41 @@ def on_signals(
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _on_thread(recorder: Stoppable, minutes: float) -> Iterator[None]:
+    """Within this a search on a thread without signals is halted when its time is up."""
+    recorder.terminate = _terminate
+    searching, over = threading.get_ident(), threading.Event()
+
+    def halt() -> None:
+        """Wait for the time limit, then for the trials that save their states."""
+        if over.wait(60 * minutes):
+            return
+        recorder.stop = SearchStop(StopReason.TIME_UP)
+        _terminate(list(recorder.trials.values()))
+        if not over.wait(SAVE_SECONDS):
+            _raise_in(searching)
+
+    if minutes:
+        threading.Thread(target=halt, daemon=True, name="time limit").start()
+    _threads.append(searching)
+    try:
+        yield
+    finally:
+        _threads.remove(searching)
+        over.set()
+
+
+_threads: list[int] = []
+"""Threads without signals on which a search runs."""
+
+
+def _raise_in(thread: int) -> None:
+    """Raise KeyboardInterrupt in another thread, when it next executes Python."""
+    interrupt = ctypes.py_object(KeyboardInterrupt)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), interrupt)
 
 
 class _Handlers:

@@ -1,0 +1,322 @@
+"""Run: a search that runs or has run, read from its folder; and ``load``, which opens one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from facesiam.config import TrialConfig, Value
+from facesiam.errors import masked
+from search.api import notebook
+from search.runs import layout
+from search.runs.json_files import Manifest
+from search.runs.layout import RunError
+from search.runs.remote import open_run
+from search.space import SearchSpace
+from search.tuning.preparation import short
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from facesiam import Verifier
+
+FIGURES = ("val_acc", "val_acc_low", "val_acc_high", "train_acc", "best_epoch", "epochs_run")
+"""Columns of the ranked trials that are among a trial's figures."""
+SHOWN = 20
+"""Trials of a run that a notebook shows."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One trial of a run, as far as it has run."""
+
+    name: str
+    """Its id, such as ``"0003"``."""
+    rank: int | None
+    """From 1; None: no epoch has ended."""
+    status: str
+    """running, done, stopped, failed or interrupted."""
+    reason: str | None
+    """Why it was stopped, or failed."""
+    settings: Mapping[str, Value] = field(repr=False)
+    """All of them, by name."""
+    figures: Mapping[str, float]
+    """Of its best epoch, by column of ``Run.trials``: shares and intervals in [0, 1], epochs from
+    0; of all its epochs ``epochs_run`` and ``seconds``."""
+
+    @property
+    def config(self) -> TrialConfig:
+        """Its settings as the trainer takes them."""
+        return TrialConfig.from_dict(dict(self.settings))
+
+
+class Run:
+    """A search that runs or has run; every access reads its folder as it is now.
+
+    Args:
+        folder: of the run.
+        url: where it lies, where that is not its folder.
+    """
+
+    def __init__(self, folder: str | Path, url: str | None = None) -> None:
+        self.folder, self.url = Path(folder).absolute(), url
+
+    @property
+    def place(self) -> str:
+        """Its URL, without secrets, or its folder as short as it can be typed here."""
+        return masked(self.url) if self.url else short(self.folder)
+
+    @property
+    def name(self) -> str:
+        """Name of the run."""
+        return self.folder.name
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        """The trials, a row each, best first; docs/run-folder.md has the columns.
+
+        Raises:
+            RunError: no trial has started, or a file is damaged.
+        """
+        return self._frames()[0]
+
+    @property
+    def epochs(self) -> pd.DataFrame:
+        """The epochs, a row per trial and epoch, the trials in order of start."""
+        return self._frames()[1]
+
+    @property
+    def best(self) -> Trial:
+        """The trial that ranks first.
+
+        Raises:
+            RunError: no epoch has ended.
+        """
+        return self._trial(None)
+
+    @property
+    def space(self) -> SearchSpace:
+        """What is searched."""
+        return layout.space(self.folder)
+
+    @property
+    def manifest(self) -> Manifest:
+        """What was noted about the run: versions, machine, data, seed, each session's call.
+
+        It is there before the first trial has started, too.
+
+        Raises:
+            RunError: it is missing or damaged.
+        """
+        return layout.manifest(self.folder)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the search has come to its end."""
+        return bool(self.manifest.get("finished"))
+
+    def trial(self, name: str) -> Trial:
+        """Return a trial by its id.
+
+        Raises:
+            RunError: there is none.
+        """
+        return self._trial(name)
+
+    def why(self, trial: str | Trial) -> notebook.Text:
+        """Return the story of a trial: what it scored, why it ended, what that saved.
+
+        Args:
+            trial: its id, or itself.
+
+        Raises:
+            RunError: there is none.
+        """
+        from search.analysis.trial_story import story
+
+        return notebook.Text(story(self.folder, trial.name if isinstance(trial, Trial) else trial))
+
+    def resume(self, **changes: Any) -> Run:
+        """Go on with the search, on the data and machines of its last session.
+
+        Args:
+            changes: options of ``run`` that differ from then, such as ``trials=40``. The space is
+                that of the run; ``space=`` gives an edited one.
+
+        Returns:
+            This run.
+
+        Raises:
+            RunRefused: the run's last session noted a secret that is needed again, or as ``run``.
+            UserError, SearchFailed, SearchInterrupted: as ``run``.
+        """
+        from search.api import resume
+
+        return resume(self, changes)
+
+    def retrain(  # noqa: PLR0913 - every option of the command, by its name
+        self,
+        trial: str | Trial | None = None,
+        *,
+        rank: int = 1,
+        ensemble: int | None = None,
+        seeds: int = 1,
+        seed: int | None = None,
+        epochs: int | None = None,
+        threads: int | None = None,
+        protocol: str | Sequence[str] = (),
+        far: float | Sequence[float] = (),
+        folds: Sequence[int] = (),
+        data: str | os.PathLike[str] | None = None,
+        weights: str | os.PathLike[str] | None = None,
+        plugin: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
+    ) -> pd.DataFrame:
+        """Train a trial again and test each net on people that no search has seen.
+
+        Args:
+            trial: its id, or itself; None: the one at `rank`.
+            rank: place in the ranked trials, from 1.
+            ensemble: test the mean score of so many best trials, with the weights that the run
+                kept, instead of training; 1: the best net as the search left it.
+            seeds: how many, from the trial's own; those that are done are not trained again.
+            seed: the first of them, instead of the trial's own.
+            epochs: instead of the trial's own.
+            threads: of torch, instead of those that the trial ran with, which gives another net.
+            protocol: pairs to test on, instead of the trial's own.
+            far: false-accept rates at whose thresholds the test pairs are judged too.
+            folds: numbers of CFP's ten folds, for ``protocol="cfp-10fold"``.
+            data: path of the run's data, where that has moved.
+            weights: file or folder of pretrained weights.
+            plugin: files of the plugins that the run was made with.
+
+        Returns:
+            A row per test: trial, protocol, seed, epoch, and of each figure the value with the
+            ends of its 95 % interval, shares in [0, 1], over ``n`` pairs.
+
+        Raises:
+            UserError: an option is wrong, or data, weights or a plugin are missing.
+        """
+        given = dict(locals())
+        del given["self"]
+        from search.api.retraining import retrain
+
+        given["trial"] = trial.name if isinstance(trial, Trial) else trial
+        return retrain(self.folder, self.url or str(self.folder), given)
+
+    def report(self, *others: str | Path | Run) -> Path:
+        """Write the run's report page, into its folder.
+
+        Args:
+            others: runs that fill in rows of the tables.
+
+        Returns:
+            The path of the page.
+
+        Raises:
+            RunError: the run has nothing to report yet.
+        """
+        from search.report.page import report
+
+        given = [one.folder if isinstance(one, Run) else one for one in others]
+        return report([self.folder, *given])
+
+    def verifier(
+        self, trial: str | Trial | None = None, plugins: Sequence[str | Path] = ()
+    ) -> Verifier:
+        """Return a net of the run that compares faces.
+
+        Args:
+            trial: the trial, by id or itself, whose weights the search kept; None: the net with
+                the highest validation accuracy, of those trained again if there are any.
+            plugins: files of plugins whose parts the net has.
+
+        Raises:
+            WeightsError: the run has kept no such weights.
+        """
+        from facesiam import Verifier
+
+        name = trial.name if isinstance(trial, Trial) else trial
+        if self.url and (name is not None or not any(self.folder.glob("retrain/*/seed-*/*.pt"))):
+            name = name or self.best.name
+            self._fetch(name)
+        place = self.folder if name is None else self.folder / "weights" / f"{name}.pt"
+        return Verifier.load(place, plugins)
+
+    def __repr__(self) -> str:
+        try:
+            return f"<Run {self.place}: {self._state()}>"
+        except RunError as error:
+            return f"<Run {error}>"
+
+    def _repr_html_(self) -> str:
+        from search.analysis import ranked_trials, trial_table
+
+        try:
+            trials, state = self.trials, self._state()
+        except RunError as error:
+            return notebook.paragraph(f"Run {error}")
+        shown = trial_table.as_frame(trials, SHOWN, ranked_trials.ranking(self.folder))
+        return notebook.paragraph(f"Run {self.place}: {state}") + notebook.table(shown)
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(repr(self))
+
+    def _state(self) -> str:
+        """Return how many trials are in which state, and the best."""
+        from search.analysis import ranked_trials
+        from search.analysis.formatting import interval
+
+        trials = self.trials
+        states, best = ranked_trials.states(trials), trials.iloc[0]
+        if not best["epochs_run"]:
+            return states
+        score = interval(best["val_acc"], best["val_acc_low"], best["val_acc_high"])
+        return f"{states}; best {best['trial']}, val_acc {score} %"
+
+    def _frames(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        from search.analysis import ranked_trials
+
+        return ranked_trials.load(self.folder)
+
+    def _trial(self, name: str | None) -> Trial:
+        from search.analysis import ranked_trials
+
+        wanted = ranked_trials.choose(self.folder, name, 1)
+        trials = self.trials
+        row = trials[trials["trial"] == wanted].iloc[0].dropna()
+        metric = self.space.metric
+        named = [*FIGURES, "seconds", *([metric] if metric not in FIGURES else [])]
+        return Trial(
+            name=wanted,
+            rank=int(row["rank"]) if "rank" in row else None,
+            status=str(row["status"]),
+            reason=str(row["stop_reason"]) if "stop_reason" in row else None,
+            settings=layout.settings(self.folder)[wanted].to_dict(),
+            figures={each: row[each].item() for each in named if each in row},
+        )
+
+    def _fetch(self, trial: str) -> None:
+        """Download the weights of a trial of a run that lies behind a URL."""
+        from facesiam.storage.bucket import Bucket
+
+        file = self.folder / "weights" / f"{trial}.pt"
+        file.parent.mkdir(exist_ok=True)
+        Bucket(str(self.url)).download(f"weights/{trial}.pt", file)
+
+
+def load(run: str | os.PathLike[str] | Run) -> Run:
+    """Open a run that runs or has run.
+
+    Args:
+        run: its folder or URL; what lies behind a URL is fetched, as it is now.
+
+    Raises:
+        RunError: there is no run, or it is damaged; the text has the nearest name.
+    """
+    if isinstance(run, Run):
+        run = run.url or run.folder
+    given = os.fspath(run)
+    return Run(open_run(given), given if "://" in given else None)

@@ -1,0 +1,118 @@
+"""Options given from Python: as a command line, as text, and in the words of messages."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from builders import ROOT
+
+from facesiam.errors import UserError
+from search import Run, run
+from search.api import wording
+from search.cli import parser
+from search.retrain.__main__ import parser as retrain_parser
+from search.space import SpaceError, from_mapping, load
+from search.space.run_options import RunOptions
+
+
+def test_run_has_every_option_of_the_command_by_its_name() -> None:
+    made_of = {"content", "command", "arguments", "resume_call"}
+    of_command = {field.name for field in dataclasses.fields(RunOptions)} - made_of
+    assert set(inspect.signature(run).parameters) - {"progress", "callbacks"} == of_command
+
+
+def test_retrain_has_every_option_of_the_command_by_its_name() -> None:
+    flags = {flag for action in retrain_parser()._actions for flag in action.option_strings}
+    of_command = {flag[2:] for flag in flags if flag.startswith("--")} - {"help"}
+    assert set(inspect.signature(Run.retrain).parameters) - {"self"} == of_command
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "spaces").glob("*.yaml")), ids=lambda p: p.stem)
+def test_a_mapping_means_what_the_file_means(path: Path) -> None:
+    content = yaml.safe_load(path.read_text())
+    assert from_mapping(content, path.stem) == load(path)
+
+
+def test_a_mapping_may_hold_what_python_and_numpy_have() -> None:
+    content = {
+        "data": Path("faces"),
+        "fixed": {"pretrained": np.True_, "hidden": np.int64(8)},
+        "search": {"lr": np.array([1e-5, 1e-3]).tolist(), "batch_size": range(2, 7, 2)},
+    }
+    space = from_mapping(content)
+    assert (space.name, space.data, space.fixed["pretrained"]) == ("space", "faces", True)
+    assert space.possible("lr") == [1e-5, 1e-3] and space.possible("batch_size") == [2, 4, 6]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            {"fixed": {"net": "alexnett", "lr": 1}, "search": {"lr": {"low": -1, "high": 2}}},
+            "space: 2 problems\n  lr.low: must be above 0, got -1\n  net: 'alexnett' is not one of",
+        ),
+        (
+            {"fixed": {"lr": 1e-3}, "search": {"lr": [1e-3, 1e-4]}},
+            "space: 1 problem\n  lr: searched, and fixed; take one out, or give it a `when:`",
+        ),
+        ({"search": {"lr": object()}}, "space, search, lr: a object is no value of a space"),
+        ({}, "space: 1 problem\n  nothing to run"),
+    ],
+)
+def test_problems_of_a_mapping_have_no_lines(content: dict[str, object], said: str) -> None:
+    with pytest.raises(SpaceError) as error:
+        from_mapping(content)
+    assert str(error.value).startswith(said) and "line " not in str(error.value)
+
+
+def test_options_become_the_words_of_a_command_line() -> None:
+    given = {
+        "data": Path("a b"),
+        "trials": np.int64(3),
+        "set": {"lr": 1e-4, "augment": True, "net": ["alexnet", "vgg16"]},
+        "reuse": ["one", Run("two")],
+        "resume": True,
+        "report": False,
+        "seed": None,
+        "name": "-x",
+    }
+    words = wording.arguments(given)
+    assert words == [
+        *("--data", "a b", "--trials", "3"),
+        *("--set", "lr=0.0001", "--set", "augment=true", "--set", "net=[alexnet, vgg16]"),
+        *("--reuse", "one", "--reuse", "two", "--resume", "--name=-x"),
+    ]
+    assert wording.read(parser(wording.Reader), [*words, "--", "code2"])["name"] == "-x"
+
+
+def test_the_call_as_text_can_be_typed_and_has_no_secret() -> None:
+    space = {"search": {"lr": (1e-3, np.float32(0.5))}}
+    options = {"data": Path("faces"), "out": "s3://KEY:SECRET@bucket/runs", "seed": None}
+    said = wording.call("run", [space], {**options, "callbacks": [object()], "report": False})
+    assert said == (
+        "run({'search': {'lr': [0.001, 0.5]}}, data='faces', out='s3://***@bucket/runs', "
+        "callbacks=[<object>])"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "x exists; go on with --resume, or give another --name",
+            "x exists; go on with resume=True, or give another name",
+        ),
+        ("argument --trials: must be above 0", "trials: must be above 0"),
+        ("--warm-start: it began\n  run --name x", "warm_start: it began\n  run --name x"),
+        ("a -- b, c--d", "a -- b, c--d"),
+    ],
+)
+def test_messages_speak_of_options_as_python_has_them(text: str, said: str) -> None:
+    with pytest.raises(UserError) as error, wording.python_words():
+        raise UserError(text)
+    assert str(error.value) == said
