@@ -4,8 +4,9 @@ The commands and this package drive the same functions. Here errors are exceptio
 the process, and signal handlers and environment are afterwards what they were.
 """
 
-from search.api.opened import Run, Trial, load
+from search.api.opened import Run, load
 from search.api.resuming import resume
 from search.api.searching import SearchFailed, SearchInterrupted, run
+from search.api.trial import Trial
 
 __all__ = ["Run", "SearchFailed", "SearchInterrupted", "Trial", "load", "resume", "run"]

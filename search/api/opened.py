@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facesiam.config import TrialConfig, Value
 from facesiam.errors import masked
 from search.api import notebook
+from search.api.trial import Trial
 from search.runs import layout
 from search.runs.json_files import Manifest
 from search.runs.layout import RunError
@@ -27,30 +26,6 @@ FIGURES = ("val_acc", "val_acc_low", "val_acc_high", "train_acc", "best_epoch", 
 """Columns of the ranked trials that are among a trial's figures."""
 SHOWN = 20
 """Trials of a run that a notebook shows."""
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One trial of a run, as far as it has run."""
-
-    name: str
-    """Its id, such as ``"0003"``."""
-    rank: int | None
-    """From 1; None: no epoch has ended."""
-    status: str
-    """running, done, stopped, failed or interrupted."""
-    reason: str | None
-    """Why it was stopped, or failed."""
-    settings: Mapping[str, Value] = field(repr=False)
-    """All of them, by name."""
-    figures: Mapping[str, float]
-    """Of its best epoch, by column of ``Run.trials``: shares and intervals in [0, 1], epochs from
-    0; of all its epochs ``epochs_run`` and ``seconds``."""
-
-    @property
-    def config(self) -> TrialConfig:
-        """Its settings as the trainer takes them."""
-        return TrialConfig.from_dict(dict(self.settings))
 
 
 class Run:

@@ -12,7 +12,10 @@ from search.cli import parser
 from search.runs.layout import SPACE
 from search.runs.reuse import RunRefused
 
-AGAIN = ("data", "format", "weights", "plugin", "concurrent", "cpus", "gpus", "address", "reuse")
+AGAIN = (
+    *("data", "format", "weights", "plugin", "reuse", "log", "optuna"),
+    *("concurrent", "cpus", "gpus", "address"),
+)
 """Options that a session hands on. All else is in the run's own space file."""
 
 

@@ -83,6 +83,8 @@ def run(  # noqa: PLR0913 - every option of the command, by its name
     warm_start: Place | Run | Sequence[Place | Run] = (),
     ablate: Place | Run | None = None,
     seeds: int | None = None,
+    log: str | Sequence[str] = (),
+    optuna: str | None = None,
     dashboard: bool = False,
     report: bool = False,
     dry_run: bool = False,
@@ -125,6 +127,8 @@ def run(  # noqa: PLR0913 - every option of the command, by its name
         warm_start: earlier runs whose scores TPE begins with.
         ablate: earlier run whose best trial is run with one searched setting changed at a time.
         seeds: how many, of `ablate`.
+        log: trackers that every trial is logged to: ``"mlflow"``, ``"wandb"``.
+        optuna: URL of an Optuna storage where a study is kept, for optuna-dashboard.
         dashboard: serve Ray's dashboard, on loopback.
         report: write the report at the end.
         dry_run: print the plan, and start nothing; there is nothing at the Run's folder then.
@@ -196,7 +200,7 @@ def _search(options: RunOptions, callbacks: Sequence[Callback], progress: bool) 
     cli.needs_docstrings()
     options = dataclasses.replace(options, resume_call=f"load({made.place!r}).resume()")
     ready = preparation.prepare(options, space, folder, url)
-    ready = dataclasses.replace(ready, callbacks=tuple(callbacks))
+    ready = dataclasses.replace(ready, callbacks=(*ready.callbacks, *callbacks))
     console, view = notebook.console(progress)
     for line in ready.inactive:
         say(console, f"rule {line}")
