@@ -27,6 +27,8 @@ torch.set_num_threads(1)
 LONGEST = (
     "test_cluster.py",
     "test_run.py",
+    "test_searching.py",
+    "test_notebook.py",
     "test_deaths.py",
     "test_storage.py",
     "test_search.py",
