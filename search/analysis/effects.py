@@ -114,7 +114,10 @@ def _compared(data: ComparedTrials, setting: str, given: str | None) -> list[Eff
     labels = list(one.labels)
     if given in labels or len(labels) == 2:
         return _against(data, setting, labels.index(given) if given in labels else 0)
-    best = int(np.nanargmax(level_means(data, one)))
+    means = level_means(data, one)
+    if not np.isfinite(means).any():  # no trial is compared: all guessed, or were stopped early
+        return []
+    best = int(np.nanargmax(means))
     found = _against(data, setting, best)
     # The means hold no other setting equal. Where a better one is found with them held, it counts.
     better = max(found, key=lambda effect: effect.mean, default=None)

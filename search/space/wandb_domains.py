@@ -193,7 +193,7 @@ def _range(
         step = max(1.0, float(round(step or 1)))
     if step and not (setting.type is int and step == 1):
         low, high = (step * round(end / step) for end in (low, high))  # as W&B rounds
-        low += step * bool(setting.problem(setting.type(low)))
+        low += step * bool(setting.problem(setting.type(low)) or (log and low <= 0))
         high -= step * bool(setting.problem(setting.type(high)))
     elif setting.type is int:
         low, high = math.ceil(low), math.floor(high)

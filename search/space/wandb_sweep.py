@@ -23,6 +23,8 @@ from search.space.yaml_text import written
 
 TAKEN = ("name", "method", "metric", "early_terminate", "run_cap", "parameters")
 """Keys of a sweep that a space file has something for."""
+FROM = {"prune": "early_terminate", "trials": "run_cap", "algorithm": "method"}
+"""Keys of a space file, and those of the sweep that they come from."""
 METHODS = {"bayes": "tpe", "random": "random", "grid": "grid"}
 PAIRS = ("single", "two")
 """Losses of decision nets."""
@@ -81,7 +83,8 @@ class Sweep:
     def _tell(self, place: Place, text: str) -> None:
         name = ".".join(str(step) for step in place if step != "parameters")
         line = self.document.lines[place].key if place in self.document.lines else 0
-        self.said = sorted({*self.said, Problem(line, name, text)})
+        # On one line each, as the space file has them in its comments.
+        self.said = sorted({*self.said, Problem(line, name, " ".join(text.split()))})
 
     # Parameters
 
@@ -98,11 +101,9 @@ class Sweep:
             else:
                 self._take(place, name, ours, spec)
         if not self.taken:
-            names = ", ".join(name for _, name, _ in found) or "none"
-            raise SpaceError(
-                f"{self.path}: none of its parameters ({shown(names, 200)}) is a setting of a "
-                "trial here; docs/space-file.md lists those that there are"
-            )
+            why = [shown(str(problem), 200) for problem in self.said] or ["it has none"]
+            head = f"{self.path}: no parameter becomes a setting; docs/space-file.md lists them"
+            raise SpaceError("\n  ".join([head, *why]))
 
     def _take(self, place: Place, name: str, ours: str, spec: Mapping[str, Any]) -> None:
         try:
@@ -249,7 +250,7 @@ class Sweep:
                 if len(left) < len(problems):
                     place = self._place_of(name)
                     if part is self.plain:
-                        place = ("early_terminate",) if name == "prune" else (name,)
+                        place = (FROM.get(name, name),)
                         self.said = [each for each in self.said if each.key != place[0]]
                     self._tell(place, f"{name} left out: {problems[0].text}")
                     self.taken = {one: ours for one, ours in self.taken.items() if ours != name}

@@ -388,6 +388,12 @@ def test_bins_and_the_value_compared_with_are_those_of_all_trials_when_some_are_
     assert {effect.n for effect in part} == {int(kept.sum())}
 
 
+def test_where_no_trial_is_compared_nothing_is_said() -> None:
+    """Of a search whose trials all guessed, or were stopped."""
+    trials = pd.DataFrame(continuous(40))
+    assert effects(trials, NAMES, kept=np.zeros(40, dtype=np.bool_)) == []
+
+
 def test_intervals_hold_together_in_simulated_searches() -> None:
     # 200 searches of 24 trials, seed 1: scripts/check_effects.py has more. At 95 % of them
     # at least 184 hold with a chance of 98 %; Bonferroni holds in more than 95 %.

@@ -144,6 +144,12 @@ PARAMETERS: list[tuple[str, str, object, str]] = [
         "probabilities left out",
     ),
     ("epochs", "values: [10]", 10, ""),
+    (
+        "embedding",
+        "distribution: q_log_normal, mu: 3, sigma: 3, q: 64",
+        Choice((64, 128, 256, 512, 1024, 2048, 4096)),
+        "a list",
+    ),
     ("lr", "min: 11, max: 12", None, "left out: none of 11 to 12 is possible here"),
     ("lr", "distribution: uniform, min: 1", None, "left out: has no max:"),
     ("lr", "min: low, max: 2", None, "left out: min must be a number, got 'low'"),
@@ -230,6 +236,16 @@ parameters:
     assert said[1].startswith("line 6  freeze: freeze left out: true is of alexnet and vgg16_bn")
 
 
+def test_what_is_said_stays_a_comment_whatever_a_value_holds(tmp_path: Path) -> None:
+    text = 'method: random\nrun_cap: -3\nparameters: {lr: {values: [1e-3, "x\\ny: 3"]}}\n'
+    space, said = made(tmp_path, text)
+    assert space.fixed == {"lr": 1e-3} and space.trials == 20
+    assert said == [
+        "line 2  run_cap: trials left out: must be 1 or more, got -3",
+        r"line 3  lr: value x y: 3 left out: must be a number, got 'x\ny: 3'",
+    ]
+
+
 def test_the_command_writes_the_file_and_names_what_is_missing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -255,8 +271,9 @@ def test_the_command_writes_the_file_and_names_what_is_missing(
         ("search: {lr: [1, 2]}\n", "a space file already"),
         (
             "parameters: {d_model: {values: [1, 2]}, nhead: {value: 3}}\n",
-            "none of its parameters (d_model, nhead) is a setting of a trial here; "
-            "docs/space-file.md lists those that there are",
+            "sweep.yaml: no parameter becomes a setting; docs/space-file.md lists them\n"
+            "  line 1  d_model: left out: no setting has this meaning\n"
+            "  line 1  nhead: left out: no setting has this meaning",
         ),
         ("parameters: {lr: {value: 1\n", "a list that is not closed"),
     ],
