@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 import pandas as pd
@@ -48,14 +48,14 @@ def table(
     if len(shown) < len(trials):
         more = counted(len(trials) - len(shown), "more trial")
         lines.append(f"{more}; --top {len(trials)} shows all")
-    return "\n".join([*lines, *_legend(shown, same, ranking)])
+    return "\n".join([*lines, *legend(shown, same, ranking)])
 
 
 def markdown(trials: pd.DataFrame, ranking: Ranking = BY_DEFAULT) -> str:
     """Return the table of all trials as Markdown, with the same notes under it."""
     same, headers, cells = _columns(trials, trials, ranking.metric)
     left = [_is_word(header) for header in headers]
-    return "\n\n".join([grid(headers, cells, left), *_legend(trials, same, ranking)])
+    return "\n\n".join([grid(headers, cells, left), *legend(trials, same, ranking)])
 
 
 def as_frame(
@@ -100,8 +100,14 @@ def _columns(
     return same, headers, cells
 
 
-def _legend(shown: pd.DataFrame, same: dict[str, str], ranking: Ranking) -> list[str]:
-    """Return the lines under a table: the ranking, what val_acc and ~ mean, the settings left."""
+def legend(shown: pd.DataFrame, same: Mapping[str, str], ranking: Ranking) -> list[str]:
+    """Return the lines under a table: the ranking, what val_acc and ~ mean, the settings left.
+
+    Args:
+        shown: the trials in it.
+        same: settings that are left out of it, as they are the same in every trial.
+        ranking: by what they are ranked.
+    """
     lines, alike = [ranking.said] if ranking.said else [], shown["like_best"].iloc[1:]
     known = cast(list[ThresholdOrigin], shown["threshold"].dropna().unique().tolist())
     told = [f"{origin}: {describe_threshold(origin)}" for origin in sorted(known)]

@@ -11,6 +11,8 @@ from typing import Any
 import pandas as pd
 
 from facesiam.files import write_text
+from search.analysis import trial_table
+from search.analysis.ranked_trials import ranking
 from search.report import html_page, measures, progress, setting_charts, trial_rows, verdict
 from search.report.html_page import Page, Section, from_markdown
 from search.report.report_data import Run, settings_frame
@@ -106,8 +108,7 @@ settings below, too.</p>
 aria-describedby="filter-help" autocomplete="off" spellcheck="false"></label>
 <button type="button" id="all">Show all</button><span id="shown" role="status"></span></div>
 """
-LEGEND = """<p class="note">~ not told from the best on the same pairs, ? not tested against it;
-intervals of 95 %.</p>"""
+INTERVALS = "the interval of val_acc is Wilson's of 95 %"
 CURVES = """<p class="note">The thick line is the best trial, or the one that was chosen in the
 table. A cross is where a rule stopped a trial."""
 SETTINGS = """<p class="note">A line is a trial, coloured by its fifth of the ranking. A box drawn
@@ -119,7 +120,9 @@ def _trials(run: Run, frame: pd.DataFrame) -> str:
     words = "; ".join(f"{escape(name)} {escape(value)}" for name, value in same.items())
     kept = f"<summary>{len(same)} settings are the same in every trial</summary><p>{words}</p>"
     table = f"{html_page.SCROLL}{trial_rows.html(run, frame)}</div>"
-    return f"{TRIALS}{table}\n{LEGEND}<details>{kept}</details>"
+    told = trial_table.legend(run.trials, {}, ranking(run.folder))
+    lines = "".join(f'<p class="note">{escape(line)}.</p>' for line in [*told, INTERVALS])
+    return f"{TRIALS}{table}\n{lines}<details>{kept}</details>"
 
 
 def _curves_html(run: Run, drawn: Sequence[measures.Measure]) -> str:
@@ -129,7 +132,7 @@ def _curves_html(run: Run, drawn: Sequence[measures.Measure]) -> str:
     )
     choice = f'<label>Metric <select id="metric">{options}</select></label>'
     step = _step(run)
-    thinned = f" Every {step}th epoch is drawn, and each trial's last." if step > 1 else ""
+    thinned = f" One epoch in {step} is drawn, and each trial's last." if step > 1 else ""
     place = html_page.plot("curves", "a metric of every trial against its epochs")
     return f'<div class="controls">{choice}</div>{CURVES}{thinned}</p>{place}'
 

@@ -92,6 +92,9 @@ def _columns(run: Run, frame: pd.DataFrame) -> list[Column]:
         for row in rows
     ]
     axis = "linear" if metric == DEFAULT_METRIC else ""
+    origins = [shown_value(row["threshold"]) for row in rows]
+    if len(set(origins) - {NOTHING}) > 1:
+        found.append(Column("threshold", "threshold", origins, "word"))
     ran = [f"{row['epochs_run']} of {most}" for row, most in zip(rows, planned, strict=True)]
     return [
         *found,

@@ -6,6 +6,7 @@ import statistics
 
 import pandas as pd
 
+from facesiam.evaluation.thresholds import describe_threshold
 from search.analysis.formatting import counted, interval, mean_and_std, measure, shown_value
 from search.analysis.ranked_trials import DEFAULT_METRIC, states
 from search.report.measures import measure as shown_as
@@ -65,18 +66,21 @@ def _ranked_by(run: Run, best: pd.Series) -> str:
 def _tested(run: Run, winner: str) -> str:
     """Return the accuracy on test pairs: of the winner's seeds, or as the search left it."""
     again = [test for test in run.tests.get(winner, []) if test.own]
+    at = f"at the threshold {describe_threshold(again[0].threshold)}" if again else ""
     if len(again) > 1:
         values = [test.measures["accuracy"]["value"] for test in again]
         std = statistics.stdev(values)
         return (
             f"trained again with {len(again)} seeds it has "
             f"{mean_and_std(statistics.mean(values), std)} % of the {again[0].pairs:,} test pairs "
-            "right (mean ± standard deviation)"
+            f"right (mean ± standard deviation), {at}"
         )
     kept = [test for test in run.tests.get("ensemble-1", []) if test.own or len(run.tests) == 1]
     for how, tests in (("trained again", again), ("as the search left it", kept)):
         if tests:
-            return f"{how} it has {_share(tests[0])} of {tests[0].pairs:,} test pairs right"
+            at = describe_threshold(tests[0].threshold)
+            said = f"{how} it has {_share(tests[0])} of {tests[0].pairs:,} test pairs right"
+            return f"{said}, at the threshold {at}"
     return "it has not been tested"
 
 

@@ -16,7 +16,7 @@ import pytest
 from builders import REFERENCE, ROOT
 
 from facesiam.config import TrialConfig
-from search.report import style
+from search.report import interactive, style
 from search.report.__main__ import WATCH_SECONDS, main
 from search.report.page import refresh, report
 
@@ -239,7 +239,7 @@ def test_the_verdict_names_the_winner_its_test_and_how_sure(reference: Path) -> 
         "<p>Of 8 trials, 0004 with freeze_stages 2, loss supcon, lr 0.00179, weight_decay 0.01, "
         "erase 0 is the best: 91.5 [90.1, 92.6] % of its validation pairs are judged right at "
         "epoch 9; trained again with 2 seeds it has 90.8 ± 0.5 % of the 2,000 test pairs right "
-        "(mean ± standard deviation).</p><p>Do not read much into the first place: 1 of the "
+        "(mean ± standard deviation), at the threshold where most validation pairs are judged right.</p><p>Do not read much into the first place: 1 of the "
         "other 7 is not told from it on the same pairs (McNemar&#x27;s exact test, corrected for "
         "the number of comparisons), 1 could not be compared, and its validation score is the best "
         "of several, and so a little too good.</p>"
@@ -261,3 +261,22 @@ def test_a_page_of_a_running_search_reloads_until_its_end(hostile: Path) -> None
     text = page.read_text(encoding="utf-8")
     assert '"reload":0}' in text and 'id="reload"' not in text
     assert (page.parent / "report.md").exists()
+
+
+def test_many_epochs_are_thinned_and_that_is_said(
+    hostile: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def curves() -> dict[str, Any]:
+        text = page.read_text(encoding="utf-8")
+        found = re.search(r'id="report-data">(.*?)</script>', text)
+        assert found
+        return dict(json.loads(found[1])["curves"])
+
+    page = report([hostile])
+    assert "One epoch in" not in page.read_text()
+    assert curves()["0000"] == {"epoch": [0, 1, 2], "val_acc": [90.0, 92.0, 94.0]}
+    monkeypatch.setattr(interactive, "MOST_POINTS", 4)  # of 7
+    report([hostile])
+    assert "One epoch in 2 is drawn, and each trial's last." in page.read_text()
+    assert curves()["0000"] == {"epoch": [0, 2], "val_acc": [90.0, 94.0]}
+    assert curves()["0001"] == {"epoch": [0, 1], "val_acc": [80.0, 82.0]}
