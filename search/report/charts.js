@@ -14,38 +14,37 @@ function curves() {
   for (const trial of shown()) {
     const known = report.curves[trial.name];
     if (!known) continue;
-    const group = groups.get(trial.end) ?? { x: [], y: [], customdata: [], size: [] };
+    const group = groups.get(trial.end) ?? { lines: { x: [], y: [], customdata: [] }, ends: { x: [], y: [], customdata: [] } };
     groups.set(trial.end, group);
+    const add = (to, x, y, said) => { to.x.push(x); to.y.push(y); to.customdata.push(said); };
     const last = known.epoch.length - 1;
     const said = `trial ${escaped(trial.name)}, rank ${trial.cells[column("rank")]}, ${escaped(trial.end)}`;
-    known.epoch.forEach((epoch, i) => {
-      group.x.push(epoch);
-      group.y.push(known[metric][i]);
-      group.customdata.push(said);
-      group.size.push(last === 0 || (i === last && rules.includes(trial.end)) ? 8 : 0);
-    });
-    for (const list of [group.x, group.y, group.customdata, group.size]) list.push(null);
+    known.epoch.forEach((epoch, i) => add(group.lines, epoch, known[metric][i], said));
+    add(group.lines, null, null, null);
+    if (last === 0 || rules.includes(trial.end)) add(group.ends, known.epoch[last], known[metric][last], said);
   }
   const hovertemplate = `%{customdata}<br>epoch %{x}: %{y:.4~g}${percent ? " %" : ""}<extra></extra>`;
-  const data = [...groups].map(([end, group]) => ({
-    type: "scatter", mode: "lines+markers", name: rules.includes(end) ? `stopped by ${escaped(end)}` : escaped(end),
-    x: group.x, y: group.y, customdata: group.customdata, hovertemplate, connectgaps: false,
-    line: { width: 1, color: ENDS[end] ?? RULES[rules.indexOf(end) % RULES.length] },
-    marker: { size: group.size.map((size) => size ?? 0), symbol: rules.includes(end) ? "x" : "circle" },
-    opacity: trials.length > 60 ? 0.5 : 0.85,
-  }));
-  const wanted = new Set([state.trial ?? shown()[0]?.name]);
-  for (const name of wanted) {
-    const known = report.curves[name];
-    if (!known) continue;
+  const opacity = trials.length > 60 ? 0.5 : 0.85;
+  // Marks of ends are a trace of their own: plotly draws a mark of any size for every point of a trace.
+  const data = [...groups].flatMap(([end, { lines, ends }]) => {
+    const at = rules.indexOf(end), colour = ENDS[end] ?? RULES[at % RULES.length];
+    const name = at < 0 ? escaped(end) : `stopped by ${escaped(end)}`;
+    const both = { type: "scatter", name, legendgroup: end, hovertemplate, opacity };
+    return [
+      { ...both, mode: "lines", ...lines, connectgaps: false, line: { width: 1, color: colour, dash: at < 3 ? "solid" : "dot" } },
+      { ...both, mode: "markers", ...ends, showlegend: false, marker: { size: 8, color: colour, symbol: at < 0 ? "circle" : "x" } },
+    ];
+  });
+  const name = state.trial ?? shown()[0]?.name, chosen = report.curves[name];
+  if (chosen) {
     const rank = trials.find((trial) => trial.name === name).cells[column("rank")];
     data.push({
-      type: "scatter", mode: "lines+markers", name: `trial ${escaped(name)}, rank ${rank}`, x: known.epoch, y: known[metric],
+      type: "scatter", mode: "lines+markers", name: `trial ${escaped(name)}, rank ${rank}`, x: chosen.epoch, y: chosen[metric],
       hovertemplate: `trial ${escaped(name)}<br>epoch %{x}: %{y:.4~g}${percent ? " %" : ""}<extra></extra>`,
       line: { width: 3, color: INK }, marker: { size: 5 },
     });
   }
-  const most = Math.max(0, ...data.flatMap((trace) => trace.x.filter((epoch) => epoch !== null)));
+  const most = Object.values(report.curves).reduce((epoch, one) => Math.max(epoch, one.epoch.at(-1)), 0);
   const layout = { height: 460, xaxis: { title: { text: "epoch, from 0" }, dtick: most < 6 ? 1 : undefined }, yaxis: { title: { text: label } } };
   return { data, layout };
 }
@@ -88,8 +87,8 @@ function parallel() {
   });
   const names = ["last fifth", "fourth", "third", "second", "best fifth of those shown"];
   const data = groups.map((group, i) => ({
-    type: "scatter", mode: "lines+markers", ...group, name: names[i], connectgaps: false, hovertemplate: "%{customdata}<extra></extra>",
-    line: { color: shades[i], width: (i === shades.length - 1 ? 2 : 1) * (ranked.length > 100 ? 0.5 : 1) }, marker: { size: ranked.length > 100 ? 2 : 5, color: shades[i] },
+    type: "scatter", mode: ranked.length > 100 ? "lines" : "lines+markers", ...group, name: names[i], connectgaps: false, hovertemplate: "%{customdata}<extra></extra>",
+    line: { color: shades[i], width: (i === shades.length - 1 ? 2 : 1) * (ranked.length > 100 ? 0.5 : 1) }, marker: { size: 5, color: shades[i] },
     opacity: ranked.length > 100 ? 0.5 : 0.85,
   })).filter((trace) => trace.x.length).reverse();
   data.sort((one, other) => names.indexOf(one.name) - names.indexOf(other.name));

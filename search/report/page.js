@@ -33,7 +33,7 @@ function themed(figure) {
     font: { color: of("--text"), size: 12, family: getComputedStyle(document.body).fontFamily },
     xaxis: axis, yaxis: axis, colorway: PALETTE.slice(0, 6).map((c) => (dark.matches ? ON_DARK[c] : c)),
     hoverlabel: { bgcolor: of("--panel"), bordercolor: of("--line"), font: { color: of("--text") }, align: "left" },
-    legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" }, margin: { l: 10, r: 12, t: 10, b: 10 },
+    legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" }, margin: { l: 10, r: 12, t: 30, b: 10 },
     hovermode: "closest",
   } };
   return { data, layout: { height: 380, ...layout, template, autosize: true, dragmode: touch() ? false : layout.dragmode ?? "zoom" } };
