@@ -36,7 +36,7 @@ from search.analysis.formatting import (
     percent,
 )
 from search.report.figures import verification
-from search.report.report_data import Evaluation, Run
+from search.report.report_data import Run
 from search.report.tested_nets import tested_nets
 from search.resources.validation import unbalanced
 from search.runs.json_files import read_folds
@@ -113,19 +113,20 @@ def tested(runs: Sequence[Run]) -> str:
     if not cells:
         return ""
     table = grid(headers, cells, [True, True] + [False] * (len(headers) - 2))
-    return "\n\n".join([ABOUT, table, *notes, *_at_thresholds(every)])
+    return "\n\n".join([ABOUT, table, *notes])
 
 
-def _at_thresholds(tests: Sequence[tuple[str, Evaluation]]) -> list[str]:
-    """Return the table of the rates that ``--far`` asked for, with its notes; [] without any."""
-    asked = [(trial, test, row) for trial, test in tests for row in test.at_far]
+def at_thresholds(runs: Sequence[Run]) -> str:
+    """Return the table of the rates that ``--far`` asked for, with its notes; '' without any."""
+    every = [(name, test) for run in runs for name, tests in run.tests.items() for test in tests]
+    asked = [(trial, test, row) for trial, test in every for row in test.at_far]
     if not asked:
-        return []
+        return ""
     headers = ["Trial", "Pairs of", "Seed", *RATE_HEADS]
     cells = [[name, test.protocol, str(test.seed), *_rate_cells(row)] for name, test, row in asked]
     few = dict.fromkeys(f"{said}." for *_, row in asked if (said := too_few(row)))
     table = grid(headers, cells, [True, True] + [False] * (len(headers) - 2))
-    return [ABOUT_RATES, table, *few]
+    return "\n\n".join([ABOUT_RATES, table, *few])
 
 
 def ties_note(ties: int, n: int, whose: str) -> str:

@@ -104,4 +104,5 @@ def _markdown(found: Worth, folder: Path, pictures: bool) -> dict[str, str]:
         "Early stopping": sections.early_stopping(given),
         "Ranked trials": sections.ranked(given),
         "Test": evaluation.section(given, folder),
+        "Test at false-accept rates": evaluation.at_thresholds(given),
     }

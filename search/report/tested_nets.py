@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,6 +14,9 @@ from facesiam.files import exists
 from search.analysis import scores
 from search.analysis.kept_tests import ENSEMBLE, retrain_command
 from search.report.report_data import Evaluation, Run
+
+ALONE = f"{ENSEMBLE}1"
+"""The best trial's net as the search left it. The trial trained again is often the same net."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,7 @@ def tested_nets(run: Run) -> tuple[list[TestedNet], list[str]]:
     """Return the tested nets, in the order of the ranked trials and then the ensembles.
 
     Of several seeds the first with scores is taken; the trial's own protocol comes before others.
+    An ensemble of one whose scores are those of its own trial is left out.
 
     Args:
         run: whose folder holds what ``search.retrain`` left.
@@ -68,17 +73,24 @@ def tested_nets(run: Run) -> tuple[list[TestedNet], list[str]]:
             name = trial if trial.startswith(ENSEMBLE) else f"trial {trial}"
             name += f", {test.protocol}" if several else ""
             pairs, why = _pairs(run, trial, test)
+            if pairs is not None and trial == ALONE and _is_among(pairs, nets.values()):
+                continue
             if pairs is not None:
                 nets[trial, test.protocol] = TestedNet(trial, name, test, pairs)
             else:
                 said.append(f"No ROC curve of {name}: {why}.")
     if not tests:
-        command = retrain_command(run.folder, f"{ENSEMBLE}1")
+        command = retrain_command(run.folder, ALONE)
         said.append(
             f"No net of this run has been tested. `{command}` tests the best one as the search "
             "left it."
         )
     return list(nets.values()), said
+
+
+def _is_among(pairs: pd.DataFrame, nets: Iterable[TestedNet]) -> bool:
+    """Return whether a net has exactly these scores of these pairs."""
+    return any(net.pairs.equals(pairs) for net in nets)
 
 
 def _pairs(run: Run, trial: str, test: Evaluation) -> tuple[pd.DataFrame | None, str]:

@@ -357,6 +357,8 @@ def test_a_test_of_unbalanced_pairs_and_its_rates_at_thresholds_are_shown(run: P
         "60.0 [0.4, 70.0] | 1,800 |"
     ) in page
     assert "FAR 0.01 needs 100 validation pairs of two people, and there are 60" in page
+    html = (run / "report" / "report.html").read_text()  # has a table of its own of them
+    assert "FAR of validation" not in html and "judge by AUC and EER" in html
     for damage, said in (
         ({"same": 1.5}, "same must be a share"),
         ({"at_far": [row | {"test_far": {}}]}, "at_far must be a list"),

@@ -221,6 +221,18 @@ def test_the_nets_are_named_in_the_order_of_their_rank(run: Path) -> None:
     assert kinds == [Chart] * 5 + [Table] + [Pictures] * 2
 
 
+def test_an_ensemble_of_one_is_drawn_where_it_is_another_net_than_its_trials(run: Path) -> None:
+    """The trial trained again is the search's net, or, on another machine, one near it."""
+    written(run, "0002", pairs())
+    for scored, names in ((pairs(), ["trial 0002"]), (pairs(1), ["trial 0002", "ensemble-1"])):
+        written(run, "ensemble-1", scored)
+        parts, said = section(run, images=False)
+        drawn = [trace["legendgroup"] for trace in parts["roc"].figure["data"][1::2]]
+        assert drawn == names and said == []
+    written(run, "ensemble-2", pairs())  # two nets alike by chance are two nets
+    assert "ensemble-2" in [row[0] for row in section(run)[0]["thresholds"].rows]
+
+
 def test_the_protocol_that_a_trial_was_trained_for_comes_first(run: Path) -> None:
     folder = written(run, "0002", pairs()).parent
     shutil.copy(folder / "scores.csv", folder / "scores-cfp-pairs.csv")
