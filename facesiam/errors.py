@@ -70,6 +70,17 @@ def shown(text: object, longest: int = LONGEST_LINE) -> str:
     return "\n".join(_shortened(line, longest) for line in said.split("\n"))
 
 
+def counted(count: int, noun: str, plural: str | None = None) -> str:
+    """Return ``1 epoch``, ``2 epochs``, ``1,400 images``.
+
+    Args:
+        count: how many.
+        noun: what, in the singular.
+        plural: the other form; None: with an s.
+    """
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
 def masked(text: str) -> str:
     """Return text without the secrets of the URLs in it: *** stands for them.
 

@@ -15,8 +15,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from facesiam import cli
+from facesiam.cli.terminal import columns, fitted
 from facesiam.config.settings import number, positive, random_seed
 from facesiam.data.formats.cfp_lists import TEN_FOLD
+from facesiam.errors import counted
 from facesiam.files import exists
 from search.runs.layout import RunError
 
@@ -59,7 +61,7 @@ def _main(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(_record(one, other, compared, points, worse), indent=2))
     else:
-        cli.show("\n".join(_lines(one, other, compared, seeds)))
+        cli.show(fitted("\n".join(_lines(one, other, compared, seeds)), columns()))
     if points is not None:
         cli.say(_verdict(compared, points, worse))
     return WORSE if worse else cli.DONE
@@ -169,7 +171,8 @@ def _lines(
         f"A, the baseline:   {a.label}: {shares[0]} %",
         f"B, the candidate:  {b.label}: {shares[1]} %",
         f"B - A:             {_points(compared)}, of the same {n:,} test pairs{of}",
-        f"{compared.only_a:,} pairs that only A has right, {compared.only_b:,} that only B has; "
+        f"{counted(compared.only_a, 'pair')} that only A has right, {compared.only_b:,} that "
+        "only B has; "
         f"exact McNemar p {compared.p:.2g}",
     ]
     lines += _thresholds(a, b)

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from facesiam import cli
 from facesiam.cli.terminal import doing
 from facesiam.config.settings import positive, random_seed
+from facesiam.errors import counted
 from facesiam.files import write_text
 from search.pruning import recorded_runs
 from search.pruning.late_start import WITHIN
@@ -70,12 +71,15 @@ def title(key: tuple[str, int], runs: Sequence[Curve], searched: SearchSpace) ->
     from search.pruning.comparison import best_run
 
     best, (protocol, pairs) = best_run(runs, searched), key
+    objective = searched.objective
     cut_off = sum(curve.cut_off for curve in runs)
     note = f"; {cut_off} of them were stopped or cut off, and end where they did" * bool(cut_off)
     return (
-        f"{protocol or 'unknown protocol'}, {pairs or 'unknown'} validation pairs: {len(runs)} "
-        f"runs, {sum(len(curve.rows) for curve in runs)} epochs, best {searched.metric} "
-        f"{best.best(searched.objective):.4f} ({best.id}){note}"
+        f"{protocol or 'unknown protocol'}, {pairs or 'unknown'} validation pairs: "
+        f"{counted(len(runs), 'run')}, "
+        f"{counted(sum(len(curve.rows) for curve in runs), 'epoch')}, "
+        f"best {searched.metric} {objective.shown(best.best(objective))}{objective.unit} "
+        f"({best.id}){note}"
     )
 
 
@@ -150,11 +154,16 @@ def _replayed(
         rows = compare(runs, searched, **_orders(options))
         results[title(key, runs, searched)] = len(runs), rows
         cli.show(f"{title(key, runs, searched)}\n{table(rows)}\n")
-    drawn = f", {options.trials} trials drawn from the runs in each" if options.trials else ""
+    drawn = (
+        f", {counted(options.trials, 'trial')} drawn from the runs in each"
+        if options.trials
+        else ""
+    )
     if options.late:
-        drawn += f", the best run starts {options.late} epochs late"
+        drawn += f", the best run starts {counted(options.late, 'epoch')} late"
     print(
-        f"{options.orders} orders of arrival{drawn}, {options.workers} workers, seed "
+        f"{counted(options.orders, 'order')} of arrival{drawn}, "
+        f"{counted(options.workers, 'worker')}, seed "
         f"{options.seed}; brackets: 95 % interval (Wilson) over the orders, which are of the same "
         "runs: it says nothing of other runs"
     )

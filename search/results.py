@@ -11,12 +11,12 @@ From Python, ``load``, ``settings`` and ``manifest`` read the run that a folder 
 from __future__ import annotations
 
 import argparse
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facesiam import cli
+from facesiam.cli.terminal import columns, fitted
 from facesiam.config import TrialConfig
 from facesiam.config.settings import positive
 from facesiam.errors import reason, shown
@@ -31,6 +31,8 @@ from search.tracking.chosen import copy, trackers
 if TYPE_CHECKING:
     import pandas as pd
 
+READABLE = 160
+"""Columns of a text beyond which a line is hard to follow."""
 __all__ = ["RunError", "load", "main", "manifest", "settings"]
 
 
@@ -101,7 +103,7 @@ def _main(options: argparse.Namespace) -> int:
     elif options.why is not None:
         from search.analysis.trial_story import story
 
-        cli.show(story(run, options.why))
+        cli.show(story(run, options.why, min(columns(), READABLE)))
     else:
         _show_trials(run, options)
     return cli.DONE
@@ -129,8 +131,8 @@ def _show_trials(run: Path, options: argparse.Namespace) -> None:
         print(shown.to_json(orient="records", indent=2, double_precision=15))
     else:
         parts = [
-            table(trials, options.top, _terminal_width(), ranked_trials.ranking(run)),
-            rule_audit.text(rules),
+            table(trials, options.top, columns(), ranked_trials.ranking(run)),
+            fitted(rule_audit.text(rules), columns()),
         ]
         cli.show("\n\n".join(part for part in parts if part))
 
@@ -142,10 +144,6 @@ def _write_csv(trials: pd.DataFrame, path: Path) -> None:
     except OSError as error:
         raise RunError(f"{path}: cannot be written ({reason(error)})") from None
     cli.say(shown(f"wrote {path}"))
-
-
-def _terminal_width() -> int:
-    return max(100, min(120, shutil.get_terminal_size((120, 24)).columns))
 
 
 if __name__ == "__main__":

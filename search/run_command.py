@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from facesiam import cli
 from facesiam.cli import interrupts
-from facesiam.cli.terminal import doing
+from facesiam.cli.terminal import columns, doing, fitted
+from facesiam.errors import counted
 from search.cli import read_options
 from search.runs import layout
 from search.runs.journal import read_trials
@@ -132,14 +133,14 @@ def _show_results(search: Search, console: Console) -> None:
     run = search.setup.run
     if known := read_trials(run):
         trials, _ = ranked_trials.load(run)
-        say(console, table(trials, 20, ranking=ranked_trials.ranking(run)))
+        say(console, table(trials, 20, columns(), ranked_trials.ranking(run)))
         if text := rule_audit.text(rule_audit.record(trials, rule_audit.planned(run, trials))):
-            say(console, f"\n{text}\n")
+            say(console, f"\n{fitted(text, columns())}\n")
     else:
         say(console, "no trial has started")
     if (size := search.space.size()) is not None and search.space.algorithm != "rows":
         ended = [trial for trial in known.values() if trial["status"] in ("done", "stopped")]
-        say(console, f"explored {len(ended)} of {size} configurations")
+        say(console, f"explored {len(ended)} of {counted(size, 'configuration')}")
     say(console, f"run: {search.place}")
 
 

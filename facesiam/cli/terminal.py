@@ -38,6 +38,14 @@ def can_redraw(console: Console) -> bool:
     return console.is_terminal and not plain
 
 
+def fitted(text: str, width: int) -> str:
+    """Return a text whose lines fit a width; those of a table, with gaps, stay as they are."""
+    return "\n".join(
+        line if len(line) <= width or "  " in line.strip() else folded(line, width, rest="  ")
+        for line in text.split("\n")
+    )
+
+
 def folded(text: str, width: int, first: str = "", rest: str = "") -> str:
     """Return a text as lines that fit a width.
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from facesiam.errors import counted as counted  # its other importers know it from here
 from facesiam.errors import shown
 
 NOTHING = "–"
@@ -61,11 +62,6 @@ def measure(figure: Mapping[str, float]) -> str:
 def mean_and_std(mean: float, std: float) -> str:
     """Return the mean and standard deviation of shares in percent: ``80.0 ± 1.4``."""
     return f"{100 * mean:.1f} ± {100 * std:.1f}"
-
-
-def counted(count: int, noun: str) -> str:
-    """Return ``1 epoch``, ``2 epochs``."""
-    return f"{count} {noun}" + ("" if count == 1 else "s")
 
 
 def plain(text: object) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from facesiam.config import SETTINGS
 from facesiam.device.arithmetic import describe_history
-from facesiam.errors import shown
+from facesiam.errors import counted, shown
 from facesiam.evaluation.metrics import wilson
 from facesiam.evaluation.right_pairs import unpack
 from facesiam.evaluation.thresholds import own_threshold
@@ -102,7 +102,10 @@ def choose(run: Path, trial: str | None, rank: int) -> str:
     ranked = trials[trials["rank"] == rank]
     if ranked.empty:
         most = int(trials["rank"].max()) if trials["rank"].notna().any() else 0
-        raise RunError(f"{run}: no trial of rank {rank}; {most} trials have a rank")
+        raise RunError(
+            f"{run}: no trial of rank {rank}; {counted(most, 'trial')} "
+            f"{'has' if most == 1 else 'have'} a rank"
+        )
     return str(ranked["trial"].iloc[0])
 
 

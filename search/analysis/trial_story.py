@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
+from facesiam.cli.terminal import folded
 from facesiam.config import TrialConfig, Value
 from facesiam.config.settings import did_you_mean
-from search.analysis.formatting import NOTHING, counted, interval, number, percent, shown_value
+from facesiam.errors import counted
+from search.analysis.formatting import NOTHING, interval, percent, shown_value
 from search.analysis.ranked_trials import load
 from search.analysis.rule_audit import decided, lost_by_stopping, near_best
 from search.analysis.trial_table import UNTESTED, differing
@@ -56,12 +57,13 @@ class TrialRecord(NamedTuple):
         return int(self.trial["epochs_run"])
 
 
-def story(run: str | Path, trial: str) -> str:
+def story(run: str | Path, trial: str, width: int = WIDTH) -> str:
     """Return the story of one trial, a labelled paragraph per subject.
 
     Args:
         run: folder of the run.
         trial: its id.
+        width: columns of a line.
 
     Raises:
         RunError: the run cannot be read, or has no such trial (with the nearest one it has).
@@ -98,7 +100,11 @@ def story(run: str | Path, trial: str) -> str:
     row = record.trial["row"]
     title = f"trial {trial}" + ("" if pd.isna(row) or row == trial else f", row {row}")
     title += ", enqueued" * bool(line.get("enqueued"))
-    lines = [_folded(name, said) for name, said in parts.items() if said]
+    lines = [
+        folded(said, width, f"{name:<{INDENT}}", " " * INDENT)
+        for name, said in parts.items()
+        if said
+    ]
     if log := line.get("log"):
         lines += ["its log ended with", *(f"    {text}" for text in log)]
     return "\n".join([f"{title}: {record.trial['status']}", *lines])
@@ -125,7 +131,7 @@ def _scored(record: TrialRecord) -> str:
     last = record.epochs.iloc[-1]
     said = f"{_accuracy(trial)} at epoch {trial['best_epoch']}{by}"
     if last["epoch"] != trial["best_epoch"]:
-        said += f"; {percent(last['val_acc'])} at epoch {last['epoch']}, its last"
+        said += f"; {percent(last['val_acc'])} % at epoch {last['epoch']}, its last"
     return said
 
 
@@ -143,14 +149,14 @@ def _took_off(record: TrialRecord) -> str:
     if not edge <= 1:
         return ""
     found, bound = departure(history, edge), 100 * edge
-    low = "" if history.calibrated else f"above {100 - bound:.1f}, "
-    band = f"guessing stays {low}below {bound:.1f} on {history.pairs:,} pairs"
+    low = "" if history.calibrated else f"above {100 - bound:.1f} %, "
+    band = f"guessing stays {low}below {bound:.1f} % on {history.pairs:,} pairs"
     band += ", the threshold chosen on them" if history.calibrated else ""
     if found is None:
         return f"never in {counted(record.run, 'epoch')}: {band}"
     row, by = rows[found[0]], found[1]
     seen = "" if by == "val_acc" else f"; by its {by} of {row[by]:.3f} it did not guess"
-    return f"at epoch {row['epoch']}, with {100 * row['val_acc']:.1f}: {band}{seen}"
+    return f"at epoch {row['epoch']}, with {100 * row['val_acc']:.1f} %: {band}{seen}"
 
 
 def _vital_signs(record: TrialRecord) -> str:
@@ -169,7 +175,7 @@ def _not_dead(record: TrialRecord) -> str:
     needed = momentum_spent_after(_history(record), len(still) - int(still.sum()))
     if not 0 < updates < needed:
         return ""
-    return f"; no gradient in {updates} updates, of the {needed} that certify a death"
+    return f"; no gradient in {counted(updates, 'update')}, of the {needed} that certify a death"
 
 
 def _ended(record: TrialRecord) -> str:
@@ -185,19 +191,11 @@ def _ended(record: TrialRecord) -> str:
 
 
 def _decision(record: TrialRecord) -> str:
-    """Return what the rule said, and the numbers behind it as far as they were recorded."""
+    """Return what the rule said, which has the numbers behind it."""
     trial = record.trial
     if not decided(record.trials)[record.place]:
         return ""
-    numbers = {
-        "epoch": shown_value(trial["stop_epoch"]),
-        "rung": number(trial["stop_rung"], "g"),
-        "value": number(trial["stop_value"], ".4g"),
-        "cutoff": number(trial["stop_cutoff"], ".4g"),
-        "peers": shown_value(trial["stop_peers"]),
-    }
-    known = ", ".join(f"{name} {value}" for name, value in numbers.items() if value != NOTHING)
-    at = f" at {known}" if known else ""
+    at = "" if pd.isna(trial["stop_epoch"]) else f" at epoch {shown_value(trial['stop_epoch'])}"
     return f"{trial['stop_rule']}{at}: {shown_value(trial['stop_reason'])}"
 
 
@@ -256,7 +254,8 @@ def _ran_with(record: TrialRecord) -> str:
 
 
 def _accuracy(trial: pd.Series) -> str:
-    return interval(trial["val_acc"], trial["val_acc_low"], trial["val_acc_high"])
+    shown = interval(trial["val_acc"], trial["val_acc_low"], trial["val_acc_high"])
+    return shown if shown == NOTHING else f"{shown} %"
 
 
 def _nearest(trial: str, trials: list[str]) -> str:
@@ -268,14 +267,3 @@ def _nearest(trial: str, trials: list[str]) -> str:
     if len(trials) == 1:
         known = f"only trial is {trials[0]}"
     return did_you_mean(padded, trials) or f"; its {known}"
-
-
-def _folded(name: str, said: str) -> str:
-    indent = " " * INDENT
-    return textwrap.fill(
-        said,
-        WIDTH,
-        initial_indent=f"{name:<{INDENT}}",
-        subsequent_indent=indent,
-        break_on_hyphens=False,
-    )

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import pandas as pd
 
+from facesiam.cli.terminal import fitted, folded
 from facesiam.config import SETTINGS
 from facesiam.evaluation.thresholds import ThresholdOrigin, describe_threshold
 from search.analysis.formatting import aligned, counted, grid, interval, percent, shown_value
 from search.analysis.ranked_trials import DEFAULT_METRIC, MEASURED, Ranking
 
 REASON = "stop reason"
+SPARED = ("seconds", "train\nacc, %", "best\nepoch", "epochs\nrun")
+"""Columns that a narrow terminal goes without, the first first."""
 LEAST = 20
 """Columns of text that a stop reason needs to be read in."""
 BY_DEFAULT = Ranking()
@@ -39,7 +42,7 @@ def table(
     Args:
         trials: of a run, ranked.
         top: how many are shown, from the best; None: all.
-        width: columns of the terminal; a table that does not fit is wider.
+        width: columns of the terminal, which the table fits.
         ranking: by what they are ranked; another metric than the default has a column.
     """
     shown = trials if top is None else trials.head(top)
@@ -48,7 +51,7 @@ def table(
     if len(shown) < len(trials):
         more = counted(len(trials) - len(shown), "more trial")
         lines.append(f"{more}; --top {len(trials)} shows all")
-    return "\n".join([*lines, *legend(shown, same, ranking)])
+    return "\n".join([*lines, *(fitted(line, width) for line in legend(shown, same, ranking))])
 
 
 def markdown(trials: pd.DataFrame, ranking: Ranking = BY_DEFAULT) -> str:
@@ -75,7 +78,8 @@ def differing(trials: pd.DataFrame) -> list[str]:
 
 def stop_reason(row: dict[Any, Any]) -> str:
     """Return why a trial ended, or would have ended but for the control group; "" of no reason."""
-    reason = "" if pd.isna(row["stop_reason"]) else str(row["stop_reason"])
+    known = not pd.isna(row["stop_reason"]) and row["stop_reason"] != row["status"]
+    reason = str(row["stop_reason"]) if known else ""
     if row["control"] and reason:
         return f"ran on as control; {row['stop_rule']}: {reason}"
     if row["status"] == "stopped" and not pd.isna(row["stop_rule"]):
@@ -162,19 +166,68 @@ def _is_word(header: str) -> bool:
 
 
 def _laid_out(headers: list[str], cells: list[list[str]], width: int) -> str:
-    """Return the table; the stop reasons fold, or go under it where less than 20 is left."""
-    headers = [header.replace("_", "_\n", 1) if len(header) > 10 else header for header in headers]
+    """Return the table as text that fits a width.
+
+    Where it has less than 20 columns for the stop reasons they go under it. Where it is still too
+    wide it loses the columns of SPARED, and at last the settings go under it, too.
+    """
+    status, trials = headers.index("status"), [row[1] for row in cells]
+    states = [row[status] for row in cells]
+    reasons = [row[headers.index(REASON)] if REASON in headers else "" for row in cells]
+    told = [[""] for _ in cells]
+    gap = 2 if _needed(headers, cells, 2) + LEAST * (REASON in headers) <= width else 1
+    if REASON in headers and _needed(headers, cells, gap) + LEAST > width:
+        headers, cells = _without(headers, cells, [REASON])
+        told = [
+            [f"{state}: {why}" if why else ""] for state, why in zip(states, reasons, strict=True)
+        ]
+    whole = headers, cells
+    headers, cells = _spared(headers, cells, gap, width)
+    if _needed(headers, cells, gap) > width:
+        headers, cells = whole
+        settings = [header for header in headers if header in SETTINGS]
+        for row, parts in zip(cells, told, strict=True):
+            values = (f"{name} {row[headers.index(name)]}" for name in settings)
+            parts.insert(0, ", ".join(values))
+        headers, cells = _spared(*_without(headers, cells, settings), gap, width)
+    needed = _needed(headers, cells, gap)
+    left = [_is_word(header) for header in headers]
+    text = aligned(_folded(headers), cells, left, gap, max(width, needed), folding=REASON)
+    lines = [
+        folded(f"{trial} {'; '.join(filter(None, parts))}", width, rest="     ")
+        for trial, parts in zip(trials, told, strict=True)
+        if any(parts)
+    ]
+    return "\n".join([text, *lines])
+
+
+def _spared(
+    headers: list[str], cells: list[list[str]], gap: int, width: int
+) -> tuple[list[str], list[list[str]]]:
+    """Return a table without as many of the columns of SPARED as do not fit."""
+    for spared in SPARED:
+        if _needed(headers, cells, gap) > width:
+            headers, cells = _without(headers, cells, [spared])
+    return headers, cells
+
+
+def _needed(headers: list[str], cells: list[list[str]], gap: int) -> int:
+    """Return the columns that a table needs without the stop reasons."""
     widths = [
         max(len(text) for text in [*header.split("\n"), *(row[at] for row in cells)])
-        for at, header in enumerate(headers)
+        for at, header in enumerate(_folded(headers))
         if header != REASON
     ]
-    gap = 2 if sum(widths) + 2 * len(widths) + LEAST <= width else 1
-    needed = sum(widths) + gap * len(widths)
-    below: list[str] = []
-    if REASON in headers and needed + LEAST > width:
-        below = [f"{row[1]} {row[-3]}: {row[-1]}" for row in cells if row[-1]]
-        headers, cells = headers[:-1], [row[:-1] for row in cells]
-    left = [_is_word(header) for header in headers]
-    text = aligned(headers, cells, left, gap, max(width, needed), folding=REASON)
-    return "\n".join([text, *below])
+    return sum(widths) + gap * (len(widths) - (REASON not in headers))
+
+
+def _folded(headers: list[str]) -> list[str]:
+    return [header.replace("_", "_\n", 1) if len(header) > 10 else header for header in headers]
+
+
+def _without(
+    headers: list[str], cells: list[list[str]], names: Sequence[str]
+) -> tuple[list[str], list[list[str]]]:
+    """Return a table without some of its columns."""
+    kept = [at for at, header in enumerate(headers) if header not in names]
+    return [headers[at] for at in kept], [[row[at] for at in kept] for row in cells]

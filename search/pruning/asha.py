@@ -13,6 +13,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from facesiam.errors import counted
 from facesiam.objective import Objective
 from search.pruning import schedule_progress
 from search.pruning.history import History, take_off, waited_for
@@ -225,11 +226,12 @@ class AshaBySchedule:
     def _reason(self, stop: StopDecision, history: History) -> str:
         asha, start = self._of(history), self._start(history)
         value = asha.objective.worst if stop.value is None else stop.value
-        age = f"{stop.rung:g} epochs" + asha.share * f" of {asha.longest}"
+        shown, unit = asha.objective.shown, asha.objective.unit
+        age = f"{stop.rung:g} epoch{'s' * (stop.rung != 1)}" + asha.share * f" of {asha.longest}"
         age += f" from its take-off at epoch {start}" if start else ""
         return (
-            f"best {asha.objective.metric} {value:.4f} at the rung of {age}, cutoff "
-            f"{stop.cutoff:.4f} of {stop.peers} peers"
+            f"best {asha.objective.metric} {shown(value)}{unit} at the rung of {age}, cutoff "
+            f"{shown(stop.cutoff or 0.0)}{unit} of {counted(stop.peers or 0, 'peer')}"
         )
 
 

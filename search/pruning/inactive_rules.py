@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from facesiam.config import Value
+from facesiam.errors import counted
 from search.pruning import recorded_runs, schedule_progress, significance
 from search.pruning.history import History
 from search.pruning.late_start import Odds
@@ -126,7 +127,7 @@ def _chance(space: SearchSpace, kind: Kind, odds: Odds) -> str | None:
                 return None
     slow = ", at a learning rate below all that are on record" if kind.pace < 1 else ""
     return (
-        f"a net at chance may begin to learn in any of {planned} epoch{'s' * (planned != 1)}"
+        f"a net at chance may begin to learn in any of {counted(planned, 'epoch')}"
         f"{_course(kind)}, by the recorded runs' odds{slow}"
     )
 
@@ -143,7 +144,8 @@ def _plateau(space: SearchSpace, kind: Kind) -> str | None:
         if still >= patience - 1e-9 and schedule_progress.settled(kind.settings, epochs, planned):
             return None
     return (
-        f"a trial of {planned} epochs{_course(kind)} ends before a patience of {patience} is over"
+        f"a trial of {counted(planned, 'epoch')}{_course(kind)} ends before a patience of "
+        f"{patience} is over"
     )
 
 
@@ -157,7 +159,10 @@ def _asha(space: SearchSpace, kind: Kind) -> str | None:
     if age >= asha["grace"]:
         return None
     grace = asha["grace"]
-    return f"a trial of {planned} epochs{_course(kind)} ends before a grace of {grace} is over"
+    return (
+        f"a trial of {counted(planned, 'epoch')}{_course(kind)} ends before a grace of {grace} "
+        "is over"
+    )
 
 
 def _course(kind: Kind) -> str:

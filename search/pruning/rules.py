@@ -12,6 +12,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from facesiam.errors import counted
+from facesiam.objective import Objective
 from search.pruning import schedule_progress
 from search.pruning.history import FITTED, History, take_off
 from search.pruning.late_start import WITHIN, Odds
@@ -62,7 +64,7 @@ def dead(history: History) -> StopDecision | None:
     spread = last.get("logit_spread", math.nan)
     return StopDecision(
         "dead",
-        f"no gradient reached the trunk in {updates} updates ({epochs}), and {layer}: "
+        f"no gradient reached the trunk in {counted(updates, 'update')} ({epochs}), and {layer}: "
         f"the outputs no longer depend on the images (they spread over {spread:.1g})",
         history.epoch,
         value=0.0,
@@ -123,10 +125,11 @@ def chance(
         return None
     return StopDecision(
         "chance",
-        f"at chance for {history.epoch + 1} epochs"
+        f"at chance for {counted(history.epoch + 1, 'epoch')}"
         + f", {epochs:.1f} of them at the full rate" * (whole != history.epoch + 1)
-        + f": accuracy at most {best:.4f}, where guessing "
-        f"{history.pairs} pairs stays below {bound:.4f}; care {care:g} × odds {ratio:.3f} of a "
+        + f": accuracy at most {100 * best:.1f} %, where guessing "
+        f"{counted(history.pairs, 'pair')} stays below {100 * bound:.1f} %; care {care:g} × odds "
+        f"{ratio:.3f} of a "
         f"good late start (from {odds.runs(history.name)} recorded runs) = {care * ratio:.2f}, "
         f"less than the {left:.2f} of its epochs that are left",
         history.epoch,
@@ -170,11 +173,13 @@ def plateau(
         return None
     high = interval(history.metric, best, history.pairs)[1]
     low = interval(history.metric, history.best_other, history.pairs)[0]
+    objective = Objective(history.metric)
+    own, most, leader, least = map(objective.shown, (best, high, history.best_other, low))
+    unit, epochs = objective.unit, counted(history.epoch - at, "epoch")
     return StopDecision(
         "plateau",
-        f"no better epoch for {history.epoch - at} epochs: best {history.metric} {best:.4f} (at "
-        f"most {high:.4f} with 95 %) of epoch {at}, the leader has {history.best_other:.4f} "
-        f"(at least {low:.4f})",
+        f"no better epoch for {epochs}: best {history.metric} {own}{unit} (at most {most}{unit} "
+        f"with 95 %) of epoch {at}, the leader has {leader}{unit} (at least {least}{unit})",
         history.epoch,
         value=best,
         cutoff=history.best_other,

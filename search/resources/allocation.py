@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from facesiam.device.cores import cores
-from facesiam.errors import UserError
+from facesiam.errors import UserError, counted
 from search.space import SearchSpace
 from search.space.domains import Amount
 
@@ -79,7 +79,8 @@ def check_gpus(space: SearchSpace, gpus: float | None) -> None:
         if requested != "auto" and requested > there:
             given = "--gpus" if gpus is not None else f"resources of {net}: gpus"
             raise DriverError(
-                f"{given} {requested:g}: more than the {there} GPUs of this machine; use --gpus "
+                f"{given} {requested:g}: more than the {counted(there, 'GPU')} of this machine; "
+                "use --gpus "
                 f"{min(there, 1)}, or --address for a cluster"
             )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from facesiam.errors import counted
 from search.space import SearchSpace, enqueue
 from search.space.algorithms import TITLES, chosen_apart
 from search.space.combinations import listed
@@ -15,7 +16,7 @@ def first_tried(space: SearchSpace) -> str | None:
     count = space.count()
     run = given if count is None else min(given, count)
     of = f" of {given}" * (run < given)
-    text = f"enqueued: {run}{of} configuration{'s' * (given != 1)} tried first"
+    text = f"enqueued: {run}{of} {'configuration' if given == 1 else 'configurations'} tried first"
     partial = sum(enqueue.narrowed(space, one).size() != 1 for one in space.enqueue[:run])
     return text + f"; what {partial} of them leave open is drawn" * bool(partial)
 
@@ -39,10 +40,13 @@ def who_chooses(space: SearchSpace, at_once: int | None, known: int = 0) -> tupl
     after = f" after {given} enqueued" if given else ""
     why = f", as {at_once} start before any has a score" if unscored > startup and at_once else ""
     if drawn == count:
-        how = f"all {count} are drawn at random{after}{why}" if count else "all are enqueued"
+        how = f"{_all(count)} drawn at random{after}{why}" if count else "all are enqueued"
         text = f"{who} chooses no trial: {how}; with more trials, or fewer at once, it would"
         return text[0].upper() + text[1:], 0
-    first = f"the first {drawn} of {count} trials{after} are drawn at random{why}"
+    first = (
+        f"the first {drawn} of {counted(count, 'trial')}{after} {'is' if drawn == 1 else 'are'} "
+        f"drawn at random{why}"
+    )
     if at_once is None and not known:
         first += ", and all that start before any has a score"
     text = f"{first}; {who} chooses the other {count - drawn}"
@@ -50,6 +54,10 @@ def who_chooses(space: SearchSpace, at_once: int | None, known: int = 0) -> tupl
     if count + given == space.size():
         text += ", in which order: every configuration is run"
     return text, count - drawn
+
+
+def _all(count: int) -> str:
+    return "its one trial is" if count == 1 else f"all {count} are"
 
 
 def drawn_apart(space: SearchSpace) -> str | None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from facesiam.errors import counted
 from search.pruning.inactive_rules import cannot_act
 from search.resources import cost, sharing, validation
 from search.resources.allocation import Allocation, Setup, this_machine
@@ -33,6 +34,8 @@ def describe(space: SearchSpace, out: Path, options: RunOptions) -> str:
         size = space.size()
     count = space.count()
     trials = "until the space is exhausted" if count is None else str(count)
+    if space.uses("trials") and count is not None and count < space.trials:
+        trials += f", as there are no more configurations ({space.trials} were asked for)"
     text = [
         space.dump().rstrip(),
         "",
@@ -78,7 +81,8 @@ def _data_lines(space: SearchSpace, given: str | None, data: FaceData | None) ->
         return [f"data: {spec or 'none: the start needs --data'}"]
     people = len(set(data.person.tolist()))
     text = [
-        f"data: {data.source} ({data.format}: {people:,} people, {len(data.names):,} images)",
+        f"data: {data.source} ({data.format}: {counted(people, 'person', 'people')}, "
+        f"{counted(len(data.names), 'image')})",
         *(f"data: {note}" for note in data.notes),
     ]
     text += validation.precision(space, data)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from facesiam.config import Value
+from facesiam.errors import counted
 from facesiam.training.throughput import Share
 from search.resources.allocation import Allocation, Node, Setup
 from search.resources.cost import Samples, seconds_in_all
@@ -77,7 +78,7 @@ def _lines(net: str, share: Share, gpu: bool) -> list[str]:
     """Return a line for each number of trials that was measured, and one for the choice."""
     device = "a GPU" if gpu else "the cores"
     lines = [
-        f"{net}: {way.at_once} on {device}, {way.threads} threads each: "
+        f"{net}: {way.at_once} on {device}, {counted(way.threads, 'thread')} each: "
         + (
             f"{way.pairs_per_second:.1f} pairs/s together, {way.memory_mib:.0f} MiB each"
             if way.pairs_per_second

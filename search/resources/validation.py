@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from facesiam.errors import counted
 from search.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ def precision(space: SearchSpace, data: FaceData) -> list[str]:
         half = 196 * math.sqrt(ASSUMED_ACCURACY * (1 - ASSUMED_ACCURACY) / distinct)
         more = f" ({distinct:,} different)" if distinct < count else ""
         lines.append(
-            f"{protocol}: {count:,} validation pairs{more} of {people:,} people: an accuracy of "
+            f"{protocol}: {counted(count, 'validation pair')}{more} of "
+            f"{counted(people, 'person', 'people')}: an accuracy of "
             f"{100 * ASSUMED_ACCURACY:.0f} % is good to ±{half:.1f} points with 95 %"
         )
     return lines

@@ -165,7 +165,8 @@ def _train(
 
         def show(metrics: EpochMetrics) -> None:
             """Show an epoch that has ended."""
-            score = f"{objective.metric} {metrics.to_dict()[objective.metric]:.4f}"
+            value = objective.shown(metrics.to_dict()[objective.metric])
+            score = f"{objective.metric} {value}{objective.unit}"
             progress.update(task, advance=1, score=score)
             if not console.is_terminal:
                 line = f"seed {config.seed} epoch {metrics.epoch}: {score}"

@@ -51,12 +51,15 @@ class GapDetector:
         if self.lines:
             count = sum(last - first + 1 for first, last in self.lines)
             which = _listed([_range(first, last) for first, last in self.lines])
-            said.append(f"{count} of its lines, number{'s' * (count > 1)} {which}, are missing")
+            said.append(
+                f"{count} of its lines, number{'s' * (count > 1)} {which}, {_are(count)} missing"
+            )
         if self.strays:
-            said.append(f"the line of trial {_listed(list(self.strays))} is missing")
+            names, count = _listed(list(self.strays)), len(self.strays)
+            said.append(f"the line{'s' * (count > 1)} of trial {names} {_are(count)} missing")
         if missing:
             each = [f"{_epochs(lost)} of trial {trial}" for trial, lost in missing.items()]
-            said.append(f"{_listed(each)} {'is' if len(each) == 1 else 'are'} missing")
+            said.append(f"{_listed(each)} {_are(sum(map(len, missing.values())))} missing")
         raise JournalError(
             f"{self.run}: the journal ({TRIALS}, {EPOCHS}) is not whole: {'; '.join(said)}. A "
             "copy that was made while a search was writing is like this, and so are files that "
@@ -108,6 +111,10 @@ def epochs_due(known: Mapping[str, Any]) -> int:
     if known.get("stop_rule") not in NO_RULE and known.get("stop_epoch") is not None:
         return min(int(known["stop_epoch"]) + 1, 10_000)
     return 0
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
 
 
 def _epochs(lost: list[int]) -> str:

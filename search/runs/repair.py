@@ -15,6 +15,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from facesiam.errors import counted
 from facesiam.files import atomic, exists, open_regular, write_text
 from search.runs import line_format
 from search.runs.gaps import epochs_due
@@ -48,9 +49,9 @@ class Repair(NamedTuple):
 
     def __str__(self) -> str:
         parts = [f"{count} of {name}" for name, count in self.left_out.items() if count]
-        lines = [f"{self.kept} lines kept; left out: {', '.join(parts) or 'none'}"]
+        lines = [f"{counted(self.kept, 'line')} kept; left out: {', '.join(parts) or 'none'}"]
         lines += [
-            f"trial {trial} is interrupted after {epochs} of its epochs, as more were lost"
+            f"trial {trial} is interrupted after {counted(epochs, 'epoch')}, as more were lost"
             for trial, epochs in self.again.items()
         ]
         lines += [f"as it was: {path}" for path in self.copies]

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from facesiam import cli
-from facesiam.errors import shown
+from facesiam.errors import counted, shown
 from facesiam.files import exists, write_text
 from facesiam.plugins import loading
 from search.space import SpaceError, load, shipped
@@ -57,8 +57,11 @@ def _main(options: argparse.Namespace) -> int:
     for file in options.files:
         try:
             space = load(shipped.space_file(file), strict=True)
-            rows = f", {len(space.rows)} rows" if space.rows else ""
-            print(f"{file}: fine; {space.size() or 'infinitely many'} configurations{rows}")
+            rows = f", {counted(len(space.rows), 'row')}" if space.rows else ""
+            size = space.size()
+            many = "endlessly many" if size is None else f"{size:,}"
+            noun = "configuration" if size == 1 else "configurations"
+            print(f"{file}: fine; {many} {noun}{rows}")
         except SpaceError as error:
             cli.say(str(error))
             wrong = 2

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from facesiam.config import Value
 from facesiam.config.constraints import CONSTRAINTS, Constraint
+from facesiam.errors import counted
 from search.space import enqueue
 from search.space.algorithms import chosen_apart
 from search.space.combinations import (
@@ -118,7 +119,9 @@ def _asha(space: SearchSpace) -> list[Finding]:
     epochs, trial = (max(possible), "longest") if shares else (min(possible), "shortest")
     if asha["grace"] <= epochs:
         return []
-    text = f"must be at most the {epochs} epochs of the {trial} trial, got {asha['grace']}"
+    text = (
+        f"must be at most the {counted(epochs, 'epoch')} of the {trial} trial, got {asha['grace']}"
+    )
     return [Finding(("prune", "asha", "grace"), text)]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from facesiam.config import metrics
+from facesiam.errors import counted
 from search.space.errors import Finding, Place
 from search.space.model import SearchSpace
 from search.space.prune import RULE_OPTIONS, UNCERTAIN, pruning
@@ -51,7 +52,10 @@ def _enqueued(space: SearchSpace, said: Collection[Place]) -> list[Finding]:
     count, last = space.count(), len(space.enqueue)
     if count is None or last <= count:
         return []
-    text = f"one more than the {count} trials of the search, so it would not run; raise trials:"
+    text = (
+        f"one more than the {counted(count, 'trial')} of the search, so it would not run; raise "
+        "trials:"
+    )
     return [Finding(("enqueue", count), text)]
 
 
@@ -91,7 +95,10 @@ def _rules(space: SearchSpace, said: Collection[Place]) -> list[Finding]:
     # The usual one is also what a run's own space.yaml says, whether anybody wrote it or not.
     asked = place in said and plateau and plateau["patience"] != pruning()["plateau"]["patience"]
     if asked and plateau["patience"] >= most:
-        text = f"no trial has more than {most} epochs, so none can be without a new best so long"
+        text = (
+            f"no trial has more than {counted(most, 'epoch')}, so none can be without a new best "
+            "so long"
+        )
         found.append(Finding(place, text))
     return found
 

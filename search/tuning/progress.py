@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from facesiam.errors import counted
 from facesiam.objective import Objective
 from search.resources.cost import human_seconds
 from search.tuning.time_left import TimeLeft
@@ -127,7 +128,7 @@ class SearchProgress:
         ended = sum(self.counts.values())
         first = [f"{ended} of {self._total} trials ended", f"{len(self.running)} running"]
         first += [f"{count} {name}" for name, count in self.counts.items() if count]
-        epochs = f"{self.epochs_done} epoch{'s' * (self.epochs_done != 1)}"
+        epochs = counted(self.epochs_done, "epoch")
         if rest := self.left.epochs_left():
             epochs += f" of about {self.epochs_done + rest:.0f}"
         second = [epochs, f"{human_seconds(self.clock() - self.began)} so far"]

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from facesiam import cli
 from facesiam.cli.terminal import doing
-from facesiam.errors import UserError, reason, shown
+from facesiam.errors import UserError, counted, reason, shown
 from facesiam.files import write_text
 from facesiam.fingerprint import keys
 from search.runs import layout
 from search.runs.journal import read_trials
 from search.runs.lock import locked
-from search.tuning import preparation, run_folder, warm_start
+from search.tuning import preparation, resumption, run_folder, warm_start
 from search.tuning.preparation import Search
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def begun(
     )
     count = space.count()
     table = LiveTable(count, space.objective, console, space.varied(), space.minutes, view=view)
-    many = "all trials" if count is None else f"{count} trial{'s' * (count != 1)}"
+    many = "all trials" if count is None else counted(count, "trial")
     say(console, f"{many} into {search.place}")
     data = str(options.data or space.data), search.data.key
     with (
@@ -97,6 +97,8 @@ def begun(
         Mirror(setup.storage, table.say) if setup.storage else nullcontext() as mirror,
         run_folder.claimed(options, space, setup.run, setup.storage, data),
     ):
+        if options.resume:
+            say(console, resumption.told(setup.run, count))
         if options.warm_start and not options.resume:
             warm_start.write(setup.run, search.known)
         yield Session(search, shares, key, table, mirror)

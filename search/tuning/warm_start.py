@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from facesiam.config import TrialConfig, Value
+from facesiam.errors import counted
 from facesiam.files import exists, write_text
 from search.pruning.history import History
 from search.runs import layout
@@ -90,7 +91,7 @@ def gather(
         left = ", ".join(f"{count} with {reason}" for reason, count in why.most_common())
         number = len(taken) - before
         said.append(
-            f"warm start: {number} of {number + why.total()} trials of {run}"
+            f"warm start: {number} of {counted(number + why.total(), 'trial')} of {run}"
             + (f"; left out: {left}" if left else "")
         )
     return sorted(taken, key=lambda one: -space.objective.key(one.value)), said

@@ -31,13 +31,13 @@ def test_the_story_of_a_stopped_trial(run: WrittenRun) -> None:
     assert run.story("0002") == {
         "": "trial 0002: stopped",
         "settings": "lr 0.001",
-        "scored": "58.0 [55.8, 60.1] at epoch 3; 57.0 at epoch 4, its last",
-        "took off": "at epoch 2, with 54.0: guessing stays above 46.2, below 53.8 on 2,000 pairs",
+        "scored": "58.0 [55.8, 60.1] % at epoch 3; 57.0 % at epoch 4, its last",
+        "took off": "at epoch 2, with 54.0 %: guessing stays above 46.2 %, below 53.8 % on 2,000 pairs",
         "vital signs": "trunk_grad_max 0.0125, trunk_live 0.25 at epoch 4",
         "ended": "stopped by asha after 5 of 10 epochs",
-        "decision": "asha at epoch 4, rung 5, value 0.6, cutoff 0.7, peers 5: 0.6 under 0.7",
+        "decision": "asha at epoch 4: 0.6 under 0.7",
         "saved": "5 of 10 epochs",
-        "rank": "2 of 2: 58.0 [55.8, 60.1] against 82.0 [80.3, 83.6] of the best, 0001; "
+        "rank": "2 of 2: 58.0 [55.8, 60.1] % against 82.0 [80.3, 83.6] % of the best, 0001; "
         "an exact McNemar test tells the two apart, whichever the pairs",
         "ran with": "not recorded",
     }
@@ -52,7 +52,7 @@ def test_the_story_of_the_best_trial(run: WrittenRun) -> None:
     assert told[""] == "trial A: done" and run.story("0002")[""] == "trial 0002, row B: done"
     assert told["settings"] == "those of every other trial"
     assert told["ended"] == "ran to its end, 10 of 10 epochs"
-    assert told["rank"] == "1 of 3, the best: 82.0 [80.3, 83.6]"
+    assert told["rank"] == "1 of 3, the best: 82.0 [80.3, 83.6] %"
     assert not told.keys() & {"decision", "saved", "control", "vital signs"}
     assert run.story("0002")["rank"].endswith(
         "; not tested against the best: which pairs were judged right was not kept, or they are "
@@ -92,7 +92,7 @@ def test_what_became_of_a_control_trial(
     run.add("0002", accuracies, status, control=True, **ASHA)
     told = run.story("0002")
     assert told["control"] == f"ran on for 6 epochs and {said}"
-    assert told["decision"].startswith("asha at epoch 3, ") and "saved" not in told
+    assert told["decision"].startswith("asha at epoch 3: ") and "saved" not in told
 
 
 def test_a_control_trial_that_failed_proves_nothing(run: WrittenRun) -> None:
@@ -110,7 +110,7 @@ def test_the_story_of_a_trial_that_guessed_and_of_one_that_never_ran(run: Writte
     run.add("0002", [], "pending")
     told = run.story("0001")
     assert told["took off"] == (
-        "never in 2 epochs: guessing stays above 46.2, below 53.8 on 2,000 pairs"
+        "never in 2 epochs: guessing stays above 46.2 %, below 53.8 % on 2,000 pairs"
     )
     assert told["ended"] == "failed after 2 of 10 epochs: out of memory"
     assert run.story("0002") == {
@@ -135,7 +135,7 @@ def test_the_story_has_the_band_that_the_rules_held_the_trial_against(
     run.add("0001", [0.5, 0.536, 0.54])
     at, score = (1, "53.6") if chance.startswith("{") else (2, "54.0")
     assert run.story("0001")["took off"] == (
-        f"at epoch {at}, with {score}: guessing stays above {low}, below {high} on 2,000 pairs"
+        f"at epoch {at}, with {score} %: guessing stays above {low} %, below {high} % on 2,000 pairs"
     )
 
 
@@ -152,7 +152,7 @@ def test_where_there_is_no_band_the_story_says_nothing_of_guessing(run: WrittenR
 def test_the_metric_is_named_where_it_is_another(run: WrittenRun) -> None:
     run.space("val_loss", "min")
     run.add("0001", [0.7, 0.8])
-    assert run.story("0001")["scored"] == "80.0 [78.2, 81.7] at epoch 1, the best by val_loss"
+    assert run.story("0001")["scored"] == "80.0 [78.2, 81.7] % at epoch 1, the best by val_loss"
 
 
 def test_long_reasons_fold(run: WrittenRun) -> None:
@@ -160,7 +160,7 @@ def test_long_reasons_fold(run: WrittenRun) -> None:
     run.add("0001", [0.5] * 2, "stopped", **(DEAD | {"stop_reason": reason}))
     told = story(run.folder, "0001").splitlines()
     assert max(map(len, told)) <= 99
-    assert run.story("0001")["decision"] == f"dead at epoch 1, value 0: {reason}"
+    assert run.story("0001")["decision"] == f"dead at epoch 1: {reason}"
 
 
 def test_of_a_single_trial_the_settings_are_those_that_are_not_the_default(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from builders import ROOT
 from ranked_runs import epoch, three_trials, trial, which, write_run
 
 from search.analysis import ranked_trials
@@ -83,7 +84,7 @@ def test_the_threshold_of_the_accuracies_is_named(tmp_path: Path) -> None:
     both = [trial("0001", "stopped"), trial("0002", "stopped", calibrate=True)]
     ranked = load(write_run(tmp_path / "both", both, epochs))[0]
     assert ranked["threshold"].tolist() == ["equal logits", "validation pairs"]
-    lines = table(ranked).splitlines()
+    lines = table(ranked, width=400).splitlines()
     assert "threshold" in lines[1] and " validation pairs " in lines[3]
     said = f"at the threshold equal logits: {equal}; validation pairs: {best}"
     assert f"val_acc is of validation pairs, {said}" in lines
@@ -133,7 +134,7 @@ def test_the_legend_says_that_the_mark_is_of_accuracies_where_another_metric_ran
     for metric, more in (("val_auc", True), ("val_acc", False)):
         trials = [trial("0001", "stopped"), trial("0002", "stopped")]
         run = write_run(tmp_path / metric, trials, rows, metric=metric)
-        text = table(load(run)[0], ranking=ranked_trials.ranking(run))
+        text = table(load(run)[0], width=400, ranking=ranked_trials.ranking(run))
         (line,) = [line for line in text.splitlines() if line.startswith("~")]
         assert (
             line.endswith("of val_acc at each trial's best epoch, not of what ranks them") == more
@@ -148,3 +149,27 @@ def test_a_long_reason_folds_and_keeps_every_word(tmp_path: Path) -> None:
     text = table(load(run)[0])
     assert set(reason.split()) <= set(text.split())
     assert max(map(len, text.splitlines())) <= 120
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_the_table_and_its_notes_fit_the_terminal(width: int) -> None:
+    run = ROOT / "ray_results" / "reference" / "cpu"
+    lines = table(load(run)[0], width=width).splitlines()
+    assert max(map(len, lines)) <= width
+    if width == 200:
+        assert "settings" not in lines[2] and lines[1].split()[-2:] == ["stop", "reason"]
+        return
+    assert lines[0].split() == ["best", "train", "epochs"]
+    assert lines[2].split()[:2] == ["1", "0004"]
+    told = lines.index(
+        "0002 freeze_stages 3, loss logistic, lr 0.001224, weight_decay 0.01, erase 0.5;"
+    )
+    assert lines[told + 1].startswith("     stopped: asha: best val_acc ")
+
+
+def test_an_interruption_is_named_once(tmp_path: Path) -> None:
+    noted = {"stop_rule": "interrupted", "stop_reason": "interrupted"}
+    run = write_run(
+        tmp_path / "r", [trial("0001", "interrupted", **noted)], [epoch("0001", 0, 0.7)]
+    )
+    assert table(load(run)[0]).count("interrupted") == 1

@@ -21,7 +21,7 @@ def test_the_command_prints_a_table_and_writes_json_and_figure(
     options = ["--orders", "3", "--json", str(json_file), "--figure", str(figure)]
     assert main([str(CODE2), *options]) == 0
     out = capsys.readouterr().out
-    assert "cfp-pairs, 2800 validation pairs: 6 runs, 348 epochs, best val_acc 0.8268 (6)" in out
+    assert "cfp-pairs, 2800 validation pairs: 6 runs, 348 epochs, best val_acc 82.7 % (6)" in out
     assert "frontal-triplets, 2000 validation pairs: 12 runs, 720 epochs" in out
     written = json.loads(json_file.read_text())
     assert written["orders"] == 3 and len(written["contests"]) == 2
@@ -61,7 +61,7 @@ def test_wrong_input_is_told_in_a_sentence(
 def test_a_run_folder_is_as_good_as_a_folder_of_csvs(capsys: pytest.CaptureFixture[str]) -> None:
     run_folder = REFERENCE / "code2-rows-AJK"
     assert main([str(CODE2), "--curves", str(run_folder), "--orders", "2"]) == 0
-    assert "3 runs, 12 epochs, best val_acc 0.7345 (A)" in capsys.readouterr().out
+    assert "3 runs, 12 epochs, best val_acc 73.5 % (A)" in capsys.readouterr().out
 
 
 def test_runs_that_name_no_protocol_are_of_the_spaces(

@@ -247,8 +247,8 @@ def test_chance_says_what_it_weighed() -> None:
     reason = chance(guessing(3), care=8, odds=odds)
     assert reason == StopDecision(
         "chance",
-        "at chance for 3 epochs: accuracy at most 0.5500, where guessing 100 pairs stays below "
-        "0.6700; care 8 × odds 0.062 of a good late start (from 7 recorded runs) = 0.50, less "
+        "at chance for 3 epochs: accuracy at most 55.0 %, where guessing 100 pairs stays below "
+        "67.0 %; care 8 × odds 0.062 of a good late start (from 7 recorded runs) = 0.50, less "
         "than the 0.70 of its epochs that are left",
         2,
         value=0.55,
@@ -328,8 +328,8 @@ def test_plateau_stops_what_stands_still_surely_below_the_leader() -> None:
     reason = plateau(flat(0.72, 0.90, 20))
     assert reason == StopDecision(
         "plateau",
-        "no better epoch for 20 epochs: best val_acc 0.7200 (at most 0.7986 with 95 %) of epoch "
-        "0, the leader has 0.9000 (at least 0.8256)",
+        "no better epoch for 20 epochs: best val_acc 72.0 % (at most 79.9 % with 95 %) of epoch "
+        "0, the leader has 90.0 % (at least 82.6 %)",
         20,
         value=0.72,
         cutoff=0.90,

@@ -97,7 +97,7 @@ def test_asha_stops_what_falls_below_the_rungs_cutoff_and_says_why(tmp_path: Pat
         "stop_epoch": 0,
         "stop_rung": 1,
         "stop_value": 0.7,
-        "stop_reason": "best val_acc 0.7000 at the rung of 1 epochs, cutoff 0.8000 of 2 peers",
+        "stop_reason": "best val_acc 70.0 % at the rung of 1 epoch, cutoff 80.0 % of 2 peers",
         "stop_cutoff": pytest.approx(0.8),
         "stop_peers": 2,
     }
@@ -147,7 +147,7 @@ prune: {{asha: {{grace: 10, factor: 2, compare: {compare}}}, chance: false, plat
     assert feed(scheduler, "long", [0.8] * 10, epochs=60) == "CONTINUE"
     assert feed(scheduler, "short", [0.7] * 10, epochs=10) == "STOP"
     assert scheduler.stops["short"].epoch == at - 1
-    said = f"best val_acc 0.7000 at the rung of {rung}, cutoff 0.8000 of 1 peers"
+    said = f"best val_acc 70.0 % at the rung of {rung}, cutoff 80.0 % of 1 peer"
     assert scheduler.stops["short"].reason == said
     # As Optuna counts it, both have come as far as ASHA compares them.
     assert scheduler.step("long") == 10

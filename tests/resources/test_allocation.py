@@ -117,7 +117,7 @@ def test_more_gpus_than_this_machine_has_is_refused_before_ray_starts(
 ) -> None:
     monkeypatch.setattr("facesiam.device.hardware.gpu_names", lambda: ["a GPU"])
     check_gpus(space(tmp_path, NETS, "{gpus: 0.5}"), None)
-    with pytest.raises(DriverError, match=r"--gpus 2: more than the 1 GPUs of this machine"):
+    with pytest.raises(DriverError, match=r"--gpus 2: more than the 1 GPU of this machine"):
         check_gpus(space(tmp_path, NETS, ""), 2)
     with pytest.raises(DriverError, match=r"resources of vgg16_bn: gpus 3: more than the 1"):
         check_gpus(space(tmp_path, NETS, "{per_net: {vgg16_bn: {gpus: 3}}}"), None)

@@ -122,7 +122,7 @@ def searched(tmp_path: Path, text: str) -> SearchSpace:
             1,
             1,
             0,
-            "TPE chooses no trial: all 1 are drawn at random; with more trials, or fewer at "
+            "TPE chooses no trial: its one trial is drawn at random; with more trials, or fewer at "
             "once, it would",
         ),
         (8, 8, 13, "TPE chooses every trial"),

@@ -210,7 +210,7 @@ def test_the_command_refuses_repairs_and_then_shows(
     assert results.main([str(run), "--repair"]) == 0
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "10 lines kept; left out: none"
-    assert said[1] == "trial 0002 is interrupted after 1 of its epochs, as more were lost"
+    assert said[1] == "trial 0002 is interrupted after 1 epoch, as more were lost"
     assert results.main([str(run)]) == 0
     assert capsys.readouterr().out.splitlines()[2].split()[1] == "0001"  # 0.6; 0.9 was lost
 

@@ -319,7 +319,7 @@ BY_ASHA = {
     "stop_value": 0.6,
     "stop_cutoff": 0.8,
     "stop_peers": 1,
-    "stop_reason": "best val_acc 0.6000 at the rung of 1 epochs, cutoff 0.8000 of 1 peers",
+    "stop_reason": "best val_acc 60.0 % at the rung of 1 epoch, cutoff 80.0 % of 1 peer",
 }
 
 
