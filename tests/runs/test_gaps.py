@@ -54,16 +54,16 @@ def test_a_whole_journal_is_read_in_order(run: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "numbers", "said"),
     [
-        (EPOCHS, (3,), "1 of its lines, number 3, are missing; epoch 1 of trial 0001 is missing"),
-        (EPOCHS, (3, 4), "numbers 3 to 4, are missing; epochs 1 to 2 of trial 0001 is missing"),
-        (EPOCHS, (8,), "number 8, are missing; epoch 1 of trial 0002 is missing"),
+        (EPOCHS, (3,), "1 of its lines, number 3, is missing; epoch 1 of trial 0001 is missing"),
+        (EPOCHS, (3, 4), "numbers 3 to 4, are missing; epochs 1 to 2 of trial 0001 are missing"),
+        (EPOCHS, (8,), "number 8, is missing; epoch 1 of trial 0002 is missing"),
         (
             EPOCHS,
             (2, 7, 8),
             "3 of its lines, numbers 2, 7 to 8, are missing; epoch 0 of trial "
             "0001, epochs 0 to 1 of trial 0002 are missing",
         ),
-        (TRIALS, (5,), "1 of its lines, number 5, are missing. A copy"),
+        (TRIALS, (5,), "1 of its lines, number 5, is missing. A copy"),
         (TRIALS, (6, 9), "numbers 6, 9, are missing; the line of trial 0002 is missing"),
     ],
 )
@@ -111,7 +111,7 @@ def test_an_old_journal_without_numbers_is_read_and_its_lost_epochs_are_missed(
     (tmp_path / TRIALS).write_bytes((old / TRIALS).read_bytes())
     lines = (old / EPOCHS).read_bytes().splitlines(keepends=True)
     (tmp_path / EPOCHS).write_bytes(b"".join(lines[:-2]))
-    with pytest.raises(JournalError, match="not whole: epochs 8 to 9 of trial A is missing"):
+    with pytest.raises(JournalError, match="not whole: epochs 8 to 9 of trial A are missing"):
         read_trials(tmp_path)
 
 
