@@ -56,7 +56,10 @@ class GapDetector:
             )
         if self.strays:
             names, count = _listed(list(self.strays)), len(self.strays)
-            said.append(f"the line{'s' * (count > 1)} of trial {names} {_are(count)} missing")
+            said.append(
+                f"the line{'s' * (count > 1)} of trial{'s' * (count > 1)} {names} {_are(count)} "
+                "missing"
+            )
         if missing:
             each = [f"{_epochs(lost)} of trial {trial}" for trial, lost in missing.items()]
             said.append(f"{_listed(each)} {_are(sum(map(len, missing.values())))} missing")

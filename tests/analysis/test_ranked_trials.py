@@ -283,7 +283,7 @@ def test_other_wrong_folders(run: Path) -> None:
     with pytest.raises(RunError, match=r"no space\.yaml and no trials\.jsonl; .* runs code2$"):
         load(run.parent)
     (run / "trials.jsonl").write_text("")
-    with pytest.raises(RunError, match="the line of trial 0001, 0002, 0003 is missing"):
+    with pytest.raises(RunError, match="the lines of trials 0001, 0002, 0003 are missing"):
         load(run)
     (run / "epochs.jsonl").write_text("")
     with pytest.raises(RunError, match="no trial has started yet"):

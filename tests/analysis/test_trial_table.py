@@ -109,7 +109,9 @@ def test_what_the_trials_were_computed_with_is_told(tmp_path: Path) -> None:
         epochs = [epoch(name, 0, 0.9) for name in names]
         run = write_run(tmp_path / str(len(list(tmp_path.iterdir()))), lines, epochs)
         ranked = load(run)[0]
-        said = [line for line in table(ranked).splitlines() if line.startswith("computed")]
+        said = [
+            line for line in table(ranked, width=400).splitlines() if line.startswith("computed")
+        ]
         assert f"ran with     {ranked['ran_with'].fillna('not recorded')[0]}" in story(run, "0001")
         return ranked["ran_with"].fillna("").tolist(), "".join(said)
 
