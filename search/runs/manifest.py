@@ -23,7 +23,17 @@ from search.runs.layout import MANIFEST
 from search.space import SearchSpace
 from search.space.file_models import SAMPLER
 
-PACKAGES = ("torch", "torchvision", "ray", "optuna", "pandas", "numpy", "pillow", "tensorboardX")
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "ray",
+    "optuna",
+    "cmaes",
+    "pandas",
+    "numpy",
+    "pillow",
+    "tensorboardX",
+)
 
 
 def begin(
