@@ -38,6 +38,17 @@ def test_a_mapping_means_what_the_file_means(path: Path) -> None:
     assert from_mapping(content, path.stem) == load(path)
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "spaces").glob("*.yaml")), ids=lambda p: p.stem)
+def test_the_space_of_a_run_can_be_searched_again(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plans = []
+    for space in (path, load(path, strict=True).packed()):
+        run(space, "drawn", out=tmp_path, dry_run=True)
+        plans.append(capsys.readouterr().out)
+    assert plans[0] == plans[1] and plans[0].startswith(f"name: {path.stem}\n")
+
+
 def test_a_mapping_may_hold_what_python_and_numpy_have() -> None:
     content = {
         "data": Path("faces"),

@@ -599,3 +599,5 @@ def test_minutes_that_are_over_before_a_trial_starts_leave_a_run_to_go_on_with(
     assert noted["command"] == f"python -m search.run {' '.join(argv)}"
     assert results.main([str(tmp_path / "small")]) == 2
     assert "small: no trial has started yet" in capsys.readouterr().err
+    assert main([*argv, "--resume"]) == 0
+    assert len(json.loads((tmp_path / "small" / "manifest.json").read_text())["sessions"]) == 2
