@@ -16,7 +16,7 @@ from mlflow.tracking import MlflowClient
 from facesiam.errors import masked
 from search.runs.line_format import EpochLine
 from search.tracking.callback import TrialRecord
-from search.tracking.tracker import OVER, Tracker, identity
+from search.tracking.tracker import EXPORT, OVER, Tracker, identity
 
 STATUS = {
     "pending": "SCHEDULED",
@@ -29,8 +29,6 @@ STATUS = {
 """MLflow's status by ours; the tags `status` and `reason` say it in our words."""
 RUN, TRIAL, NOTED = "siamsearch.run", "siamsearch.trial", "siamsearch.noted"
 """Tags: the identity of the search, the name of a trial, how much of it is there."""
-EXPORT = "export"
-"""Folder of the run, as facesiam.export writes it, and of the artifacts."""
 MOST_METRICS, MOST_PARAMS = 1000, 100
 """What MLflow takes at once."""
 

@@ -22,6 +22,8 @@ PAUSES = 5.0, 60.0
 """Seconds without a new attempt after a failure; it doubles with each failure in a row."""
 
 
+EXPORT = "export"
+"""Folder of a run with its exported net, of facesiam.export; also the name of the artifact."""
 OVER = ("done", "stopped", "failed")
 """Status of trials that have ended, as far as this session goes."""
 

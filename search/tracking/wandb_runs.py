@@ -13,7 +13,7 @@ import wandb
 from facesiam.errors import FileError
 from facesiam.files import exists, write_text
 from search.tracking.callback import TrialRecord
-from search.tracking.tracker import OVER, Tracker, TrackerError, identity
+from search.tracking.tracker import EXPORT, OVER, Tracker, TrackerError, identity
 
 NOTES = "wandb.json"
 """File of a run that says what W&B has of it: offline there is nobody to ask."""
@@ -89,6 +89,7 @@ class WandbRuns(Tracker):
         for run in self.live.values():
             run.finish(exit_code=1)
         self.live.clear()
+        self._bring_export()
         write_text(self.run / NOTES, json.dumps(self.noted, indent=1) + "\n")
 
     def summary(self) -> str:
@@ -101,24 +102,41 @@ class WandbRuns(Tracker):
             )
         return where
 
+    def _bring_export(self) -> None:
+        """Bring the exported net, where there is one that W&B has not."""
+        folder = self.run / EXPORT
+        if not folder.is_dir():
+            return
+        noted = {"files": sorted([f.name, f.stat().st_mtime_ns] for f in folder.iterdir())}
+        if self.noted.get(EXPORT) == noted:
+            return
+        run = self._init(EXPORT, "export", {})
+        artifact = wandb.Artifact(f"{self.run.name}-{EXPORT}", type="model")
+        artifact.add_dir(str(folder))
+        run.log_artifact(artifact)
+        run.finish()
+        self.noted[EXPORT] = noted
+
     def _begin(self, trial: str, record: TrialRecord) -> Any:
         """Make W&B's run of a trial, or go on with it."""
-        run = wandb.init(
+        self.live[trial] = self._init(trial, "trial", dict(record.settings))
+        return self.live[trial]
+
+    def _init(self, name: str, kind: str, config: dict[str, Any]) -> Any:
+        return wandb.init(
             project=self.project,
             entity=self.entity,
             mode=self.mode,  # type: ignore[arg-type]
-            id=f"{self.key}-{trial}",
-            name=f"{self.run.name} {trial}",
+            id=f"{self.key}-{name}",
+            name=f"{self.run.name} {name}",
             group=self.run.name,
-            job_type="trial",
-            config=dict(record.settings),
+            job_type=kind,
+            config=config,
             dir=os.environ.get("WANDB_DIR") or str(self.run),
             resume="allow",
             reinit="create_new",
             settings=wandb.Settings(**SILENT),
         )
-        self.live[trial] = run
-        return run
 
 
 def _numbers(row: dict[str, Any]) -> dict[str, float]:

@@ -102,6 +102,25 @@ def test_every_trial_is_a_run_also_of_one_that_goes_on(
     assert "upload them with" in capsys.readouterr().out
 
 
+def test_the_exported_net_is_an_artifact_once(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    recorder = search(run, [WandbRuns()])
+    drive(recorder)
+    (run / "export").mkdir()
+    (run / "export" / "README.md").write_text("the card\n")
+    recorder.close()
+    again = search(run, [WandbRuns()])
+    drive(again)
+    again.close()
+    (file,) = run.glob("wandb/offline-run-*-export/*.wandb")
+    kinds = {record.WhichOneof("record_type"): record for record in records(file)}
+    assert (kinds["artifact"].artifact.name, kinds["artifact"].artifact.type) == (
+        "run-export",
+        "model",
+    )
+
+
 def test_who_is_not_logged_in_is_told_before_anything_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
