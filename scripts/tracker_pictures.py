@@ -25,7 +25,7 @@ import browser
 from search.results import main as results
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-from ports import answer, free_port, wait_for  # noqa: E402  it lies beside the tests
+from ports import answer, free_port, wait_for
 
 SETTLE = 6
 """Seconds that a page has to draw itself: the tools say nowhere that they are done."""
@@ -54,7 +54,7 @@ def optuna(run: Path, folder: Path, out: Path, chromium: browser.Browser) -> Non
     code = "from optuna_dashboard._cli import main; main()"
     with served([sys.executable, "-c", code, "--host", "127.0.0.1", url]) as address:
         wait = answer(f"{address}/api/studies")["study_summaries"][0]["study_id"]
-        for page in ("", "/analytics", "/trialTable"):
+        for page in ("", "/analytics", "/trials"):
             path = out / f"optuna-dashboard{page.replace('/', '-')}.png"
             draw(chromium, f"{address}/dashboard/studies/{wait}{page}", path)
 
@@ -62,7 +62,7 @@ def optuna(run: Path, folder: Path, out: Path, chromium: browser.Browser) -> Non
 def tensorboard(run: Path, out: Path, chromium: browser.Browser) -> None:
     """Draw TensorBoard: the curves and the table of settings."""
     command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(run / "tensorboard")]
-    with served([*command, "--bind_all=false"]) as address:
+    with served(command) as address:
         draw(chromium, f"{address}/#timeseries", out / "tensorboard.png")
         draw(chromium, f"{address}/#hparams", out / "tensorboard-hparams.png")
 

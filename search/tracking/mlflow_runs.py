@@ -37,9 +37,10 @@ ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
-"""Variables of MLflow's that are set where the user has not: it gives a server up in seconds, and
-tells nobody of its use."""
+"""Variables of MLflow's that are set where the user has not: it gives a server up in seconds,
+tells nobody of its use, and prints nothing beside the live table."""
 
 
 @dataclass
@@ -87,7 +88,9 @@ class MlflowRuns(Tracker):
                 self.parent = run.info.run_id
         if not self.parent:
             tags = {RUN: key, "mlflow.source.name": "siamsearch", "folder": str(self.run)}
-            made = self.client.create_run(self.place, tags=tags, run_name=self.run.name)
+            starts = [record.began for record in self.trials.values() if record.began]
+            began = int(1000 * min(starts, default=time.time()))
+            made = self.client.create_run(self.place, began, tags, self.run.name)
             self.parent = made.info.run_id
             fixed = {**self.space.fixed, "algorithm": self.space.algorithm}
             self._send(self.parent, params=[Param(k, str(v)) for k, v in fixed.items()])
@@ -126,6 +129,12 @@ class MlflowRuns(Tracker):
 
     def finish(self, stop: str | None) -> None:
         """Note the end of the search, and bring the exported net, where there is one."""
+        metric, bests = self.space.metric, map(self.best_epoch, self.trials.values())
+        scores = [float(best[metric]) for best in bests if best]
+        if scores:
+            self.client.log_metric(
+                self.parent, f"best_{metric}", self.space.objective.best(scores)
+            )
         self.client.set_tag(self.parent, "stop", stop or "")
         folder = self.run / EXPORT
         if folder.is_dir():

@@ -33,6 +33,9 @@ Optuna's sense, cannot change any more."""
 TRIAL, RUN = "trial", "siamsearch run"
 """User attributes: a trial's name, and the identity of a study's run."""
 
+METRICS = "study:metric_names"
+"""Optuna's attribute with the objective's name, as ``Study.set_metric_names`` writes it."""
+
 
 @dataclass
 class _Copy:
@@ -83,7 +86,7 @@ class OptunaStudy(Tracker):
                 best = "MAXIMIZE" if self.space.objective.maximizes else "MINIMIZE"
                 self.study = self.storage.create_new_study([StudyDirection[best]], self.name)
                 self.storage.set_study_user_attr(self.study, RUN, key)
-                self.storage.set_study_user_attr(self.study, "metric", self.space.metric)
+                self.storage.set_study_system_attr(self.study, METRICS, [self.space.metric])
                 for name, value in self.space.fixed.items():
                     self.storage.set_study_user_attr(self.study, f"fixed {name}", value)
             for trial in self.storage.get_all_trials(self.study, deepcopy=False):

@@ -187,6 +187,7 @@ def test_optuna_dashboard_shows_the_run(dashboard: tuple[str, str]) -> None:
     (study,) = answer(address)["study_summaries"]
     assert (study["study_name"], study["directions"]) == ("cpu", ["maximize"])
     shown = answer(f"{address}/{study['study_id']}")
+    assert shown["objective_names"] == ["val_acc"]
     known, epochs = read(REFERENCE / "cpu")[0], read_epochs(REFERENCE / "cpu")
     states = {"done": "Complete", "stopped": "Pruned", "interrupted": "Waiting"}
     assert [trial["state"] for trial in shown["trials"]] == [
