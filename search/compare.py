@@ -170,7 +170,7 @@ def _lines(
     lines = [
         f"A, the baseline:   {a.label}: {shares[0]} %",
         f"B, the candidate:  {b.label}: {shares[1]} %",
-        f"B - A:             {_points(compared)}, of the same {n:,} test pairs{of}",
+        f"B - A:             {_points(compared)}, of the same {n:,} test pairs{of}, each once",
         f"{counted(compared.only_a, 'pair')} that only A has right, {compared.only_b:,} that "
         "only B has; "
         f"exact McNemar p {compared.p:.2g}",

@@ -91,6 +91,9 @@ def _columns(run: Run, frame: pd.DataFrame) -> list[Column]:
         interval(row["val_acc"], row["val_acc_low"], row["val_acc_high"]) + _mark(row)
         for row in rows
     ]
+    if run.trials["threshold"].nunique() > 1:
+        origins = [shown_value(row["threshold"]) for row in rows]
+        found.append(Column("threshold", "threshold", origins, "word"))
     axis = "linear" if metric == DEFAULT_METRIC else ""
     origins = [shown_value(row["threshold"]) for row in rows]
     if len(set(origins) - {NOTHING}) > 1:

@@ -8,12 +8,15 @@ from typing import Any
 from rich.console import Console
 
 from facesiam.data.formats.cfp_lists import TEN_FOLD
+from facesiam.device.reproducibility import torch_threads
 from facesiam.evaluation import ensemble
 from facesiam.files import own_folder
 from facesiam.storage.bucket import Bucket, is_url
 from search.analysis import ranked_trials
 from search.retrain.data import open_data
 from search.retrain.options import RetrainOptions
+from search.retrain.repeated import as_it_ran
+from search.runs.journal import read_trials
 from search.runs.layout import RunError, settings
 from search.tuning.tensorboard import TensorBoard
 
@@ -63,10 +66,13 @@ def evaluate(run: Path, options: RetrainOptions, console: Console) -> list[dict[
     data = open_data(run, options.data, sorted({config.packing for config in known}))
     name = f"ensemble-{len(files)}"
     folder = own_folder(run, "retrain", name, "seed-0")
-    tested = [
-        ensemble.ensemble(name, files, data, folder, protocol, options.far)
-        for protocol in dict.fromkeys(options.protocols or [known[0].protocol])
-    ]
+    ran = read_trials(run)[next(iter(files))].get("ran") or ()
+    now, _ = as_it_ran(ran, known[0], None)
+    with torch_threads(now.threads):  # the best one's: alone it is judged as the search did
+        tested = [
+            ensemble.ensemble(name, files, data, folder, protocol, options.far)
+            for protocol in dict.fromkeys(options.protocols or [known[0].protocol])
+        ]
     TensorBoard(run / "tensorboard").tested(tested)
     console.print(f"wrote {folder}", highlight=False)
     return tested

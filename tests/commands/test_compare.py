@@ -112,7 +112,7 @@ def test_the_figures_of_two_nets(run: Path, capsys: pytest.CaptureFixture[str]) 
         f"A, the baseline:   {run}, 0002, seed 2: 80.0 [73.9, 85.0] %",
         f"B, the candidate:  {run}, ensemble-2: 95.0 [91.0, 97.3] %",
         "B - A:             +15.0 points [+9.8, +19.9], of the same 200 test pairs of "
-        "frontal-triplets",
+        "frontal-triplets, each once",
         "0 pairs that only A has right, 30 that only B has; exact McNemar p 1.9e-09",
         "threshold of A: where the net's two logits are equal, which no pairs chose",
         "threshold of B: where most validation pairs of frontal-triplets are judged right",

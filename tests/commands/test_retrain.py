@@ -25,6 +25,7 @@ from facesiam.config.metrics import FIELDS
 from facesiam.data.dataset import FaceData, cache_root
 from facesiam.device import reproducibility
 from facesiam.device.hardware import precision_of
+from facesiam.evaluation import ensemble
 from facesiam.evaluation.metrics import METRICS
 from facesiam.evaluation.predict import predict
 from facesiam.nets.checkpoint import load_model, save_model
@@ -369,7 +370,11 @@ def test_rates_at_the_thresholds_for_false_accepts_are_printed(
 
 
 def test_the_best_trials_judge_together_with_the_weights_that_the_run_kept(
-    run: Path, tiny: TrialConfig, data: FaceData, capsys: pytest.CaptureFixture[str]
+    run: Path,
+    tiny: TrialConfig,
+    data: FaceData,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main([str(run), "--ensemble", "2"]) == 2
     assert "--ensemble 2 needs the weights of as many" in capsys.readouterr().err
@@ -386,7 +391,21 @@ def test_the_best_trials_judge_together_with_the_weights_that_the_run_kept(
             data=data.key,
         )
     asked = ["--protocol", "frontal-triplets", "--protocol", "cfp-pairs"]
-    assert main([str(run), "--ensemble", "2", "--far", "0.1", *asked]) == 0
+    processor = torch.backends.cpu.get_cpu_capability()
+    ran = {"epoch": 0, "device": "cpu", "threads": 2, "precision": "fp32", "processor": processor}
+    Journal(run).trial("0002", "running", ran=[ran])
+    monkeypatch.setattr(reproducibility, "cores", lambda: 4)
+    threads: list[int] = []
+
+    def watched(*given: Any, known: Any = ensemble.ensemble) -> Any:
+        threads.append(torch.get_num_threads())
+        return known(*given)
+
+    monkeypatch.setattr(ensemble, "ensemble", watched)
+    with reproducibility.torch_threads(1):
+        assert main([str(run), "--ensemble", "2", "--far", "0.1", *asked]) == 0
+        assert torch.get_num_threads() == 1
+    assert threads == [2, 2]  # as the best one ran
     said = capsys.readouterr().out
     assert "test split of cfp-pairs, trial ensemble-2" in said
     assert "at the threshold where most validation pairs of cfp-pairs are judged right" in said

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -336,6 +337,9 @@ def test_tests_are_shown_once_retrained(run: Path) -> None:
     page = page_of(run)
     assert "| A | – | 3 | 7 | validation pairs |" in page
     assert "| A | – | 4 | 7 | equal logits |" in page
+    equal = "val_acc is of validation pairs, at the threshold where the net's two logits are equal"
+    assert equal in page
+    assert escape(equal) in (run / "report" / "report.html").read_text()
 
 
 def test_a_test_of_unbalanced_pairs_and_its_rates_at_thresholds_are_shown(run: Path) -> None:
