@@ -65,7 +65,7 @@ def _main(options: RunOptions, trainable: type[Any] | None) -> int:
     doing(f"{space.name}: reading the data")
     search = preparation.prepare(options, space, run, url)
     for line in search.inactive:
-        print(f"rule {line}")
+        print(fitted(f"rule {line}", columns()))
     try:
         return _run(search, trainable)
     except KeyboardInterrupt as error:

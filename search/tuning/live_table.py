@@ -151,8 +151,9 @@ class LiveTable(SearchProgress):
         """Return the table as it stands."""
         losses = ("train_loss", "val_loss") if self.console.width >= WIDE else ()
         accuracy = self.metric + self.objective.unit.replace(" ", ", ")
+        room = self.console.width - 3  # a terminal echoes ^C where the last line ends
         table = Table(
-            box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", expand=True
+            box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", width=room
         )
         table.add_column("running", no_wrap=True)
         for head in ("epoch", accuracy, *losses, "s/epoch"):

@@ -18,7 +18,7 @@ from facesiam.fingerprint import keys
 from search.runs import layout
 from search.runs.journal import read_trials
 from search.runs.lock import locked
-from search.tuning import preparation, resumption, run_folder, warm_start
+from search.tuning import preparation, run_folder, warm_start
 from search.tuning.preparation import Search
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ def begun(
     doing(f"joining the cluster at {setup.address}" if setup.address else "starting Ray")
     shares = preparation.allocate(search, lambda line: say(console, line))
     from search.runs.mirror import Mirror
+    from search.tuning import resumption  # it imports Ray, whose environment is set by now
     from search.tuning.live_table import LiveTable
 
     key = keys(
