@@ -386,6 +386,27 @@ def test_bins_and_the_value_compared_with_are_those_of_all_trials_when_some_are_
     part = effects(trials, NAMES, kept=kept, reference=best)
     assert [effect.change for effect in part] == [effect.change for effect in every]
     assert {effect.n for effect in part} == {int(kept.sum())}
+    other = effects(trials, NAMES, reference={"lr": "0.0001 to 0.000229"})
+    assert {one.before for one in other if one.setting == "lr"} == {"0.0001 to 0.000229"}
+
+
+def test_the_best_is_the_one_with_the_other_settings_held() -> None:
+    # resnet18 is one point better, but was more often drawn without augmentation than vgg16_bn.
+    nets = {"alexnet": (0.6, 4), "vgg16_bn": (0.7, 2), "resnet18": (0.71, 6)}
+    trials = [
+        {
+            "net": net,
+            "augment": place >= without,
+            "freeze": place % 2 == 0,
+            "val_acc": accuracy + 0.1 * (place >= without),
+        }
+        for net, (accuracy, without) in nets.items()
+        for place in range(8)
+    ]
+    assert pd.DataFrame(trials).groupby("net")["val_acc"].mean().idxmax() == "vgg16_bn"
+    found_in = {key[1]: one for key, one in found(trials).items() if key[0] == "net"}
+    assert set(found_in) == {"resnet18 → alexnet", "resnet18 → vgg16_bn"}
+    assert found_in["resnet18 → vgg16_bn"].mean == pytest.approx(-0.01)
 
 
 def test_where_no_trial_is_compared_nothing_is_said() -> None:

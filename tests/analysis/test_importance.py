@@ -84,7 +84,8 @@ def test_few_trials_and_trials_of_another_space_say_nothing(space: SearchSpace) 
     values[:3] = np.nan
     assert importance(space, settings, values) == []
     other = [{**one, "epochs": 3} for one in settings]
-    assert importance(space, other, np.full(12, 0.8)) == []
+    values = draw(space, 12, 0, 0.1)[1]
+    assert importance(space, settings, values) and importance(space, other, values) == []
 
 
 def test_the_same_trials_give_the_same(space: SearchSpace) -> None:
