@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -281,3 +283,55 @@ def test_many_epochs_are_thinned_and_that_is_said(
     assert "One epoch in 2 is drawn, and each trial's last." in page.read_text()
     assert curves()["0000"] == {"epoch": [0, 2], "val_acc": [90.0, 94.0]}
     assert curves()["0001"] == {"epoch": [0, 1], "val_acc": [80.0, 82.0]}
+
+
+def test_watch_writes_until_the_search_has_ended(
+    hostile: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        noted = json.loads((hostile / "manifest.json").read_text())
+        noted["finished"] = "2026-01-01T01:00:00" if len(slept) > 1 else None
+        (hostile / "manifest.json").write_text(json.dumps(noted))
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    assert main([os.fspath(hostile), "--watch"]) == 0
+    assert slept == [WATCH_SECONDS, WATCH_SECONDS]
+    page = hostile / "report" / "report.html"
+    said = f"{page}: written every {WATCH_SECONDS} s until the search has ended\n{page}\n"
+    assert capsys.readouterr().out == said
+
+
+@pytest.mark.slow
+def test_a_page_of_a_thousand_trials_of_a_hundred_epochs(browser: Browser, tmp_path: Path) -> None:
+    drawn = random.Random(0)
+    trials: list[dict[str, Any]] = []
+    epochs: list[dict[str, Any]] = []
+    for number in range(1000):
+        name = f"{number:04d}"
+        config = TrialConfig(
+            net="alexnet", epochs=100, loss=drawn.choice(["two", "single"]),
+            lr=10 ** drawn.uniform(-5, -2), optimizer=drawn.choice(["adam", "sgd", "adamw"]),
+        )  # fmt: skip  # the settings of a trial on two lines
+        line = {"trial": name, "row": None, "time": 1000.0 * (number // 16), "machine": "node"}
+        trials.append(line | {"status": "running", "settings": config.to_dict()})
+        for at in range(100):
+            score = min(1.0, 0.5 + 0.004 * at + drawn.gauss(0, 0.01))
+            more = {"train_acc": score, "val_loss": 1 - score, "train_loss": 1.1 - score}
+            epochs.append({"trial": name, **builders.epoch(at, score), **more})
+        trials.append(line | {"status": "done", "time": line["time"] + 990.0})
+    for place, one in enumerate([*trials, *epochs], 1):
+        one["n"] = place
+    text = SPACE.replace("epochs: 3", "epochs: 100").replace("hostile", "large")
+    run = builders.write_run(tmp_path / "large", trials, epochs, text)
+    (run / "manifest.json").write_text('{"name": "large", "finished": "2026-01-01T00:00:00"}')
+    page = report([run])
+    assert page.stat().st_size < 6_000_000
+    browser.open(page)
+    assert len(trial_order(browser)) == 1000
+    type_filter(browser, "optimizer=sgd lr>1e-3")
+    assert 0 < len(trial_order(browser)) < 300
+    assert all(marks(browser).values())
+    is_whole(browser)
