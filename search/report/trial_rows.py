@@ -95,6 +95,7 @@ def _columns(run: Run, frame: pd.DataFrame) -> list[Column]:
         origins = [shown_value(row["threshold"]) for row in rows]
         found.append(Column("threshold", "threshold", origins, "word"))
     axis = "linear" if metric == DEFAULT_METRIC else ""
+    reasons = [stop_reason(row) for row in rows]
     origins = [shown_value(row["threshold"]) for row in rows]
     if len(set(origins) - {NOTHING}) > 1:
         found.append(Column("threshold", "threshold", origins, "word"))
@@ -103,7 +104,7 @@ def _columns(run: Run, frame: pd.DataFrame) -> list[Column]:
         *found,
         Column("val_acc", "val_acc, %", accuracies, axis=axis),
         Column("status", "status", [shown_value(row["status"]) for row in rows], "word"),
-        Column("reason", "stop reason", [stop_reason(row) for row in rows], "long"),
+        *([Column("reason", "stop reason", reasons, "long")] if any(reasons) else []),
         Column("best_epoch", "best epoch", [shown_value(row["best_epoch"]) for row in rows]),
         Column("train_acc", "train acc, %", [percent(row["train_acc"]) for row in rows]),
         Column("epochs", "epochs", ran),

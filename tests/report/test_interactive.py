@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import builders
+import numpy as np
 import pytest
 from builders import REFERENCE, ROOT
 
 from facesiam.config import TrialConfig
 from search.report import interactive, style
 from search.report.__main__ import WATCH_SECONDS, main
+from search.report.chart import Chart
+from search.report.html_page import Page, Section, render
 from search.report.page import refresh, report
 
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -233,6 +236,16 @@ def test_texts_of_a_run_are_no_markup(browser: Browser, hostile: Path) -> None:
     assert browser.value(reason) == f"plateau: {EVIL}"
     assert all(marks(browser).values())
     is_whole(browser)
+
+
+def test_a_chart_cannot_end_the_script_that_holds_it() -> None:
+    figure = {"data": [{"name": EVIL, "y": [float("nan"), np.float32(0.5)]}], "layout": {}}
+    section = Section("s", "S", [Chart("c", "C", figure)])
+    text = render(Page("t", [], "", [section], {}, ""))
+    assert text.count("</script") == text.count("<script") == 4
+    found = re.search(r'id="report-data">(.*?)</script>', text)
+    assert found
+    assert json.loads(found[1])["charts"]["c"]["data"] == [{"name": EVIL, "y": [None, 0.5]}]
 
 
 def test_the_verdict_names_the_winner_its_test_and_how_sure(reference: Path) -> None:
