@@ -660,7 +660,7 @@ def test_checking_from_the_command_line(
     with pytest.raises(SystemExit) as nothing:
         main([])
     assert nothing.value.code == 2
-    assert "give a FILE to check, or --schema" in capsys.readouterr().err
+    assert "give a FILE to check, --schema, or --from-wandb SWEEP" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

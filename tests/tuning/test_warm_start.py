@@ -136,7 +136,7 @@ def test_a_trial_whose_settings_were_lost_is_left_out(space: SearchSpace, tmp_pa
     )
     assert warm_start.gather([run], space) == (
         [],
-        [f"warm start: 0 of 1 trials of {run}; left out: 1 with no settings"],
+        [f"warm start: 0 of 1 trial of {run}; left out: 1 with no settings"],
     )
 
 
@@ -260,7 +260,7 @@ def test_runs_on_other_data_are_left_out(space: SearchSpace, tmp_path: Path) -> 
     (tmp_path / "run" / "manifest.json").write_text('{"data": {"key": "one"}}')
     assert len(warm_start.gather([run], space, "one")[0]) == 1
     known, (said,) = warm_start.gather([run], space, "two")
-    assert not known and said == f"warm start: 0 of 1 trials of {run}; left out: 1 with other data"
+    assert not known and said == f"warm start: 0 of 1 trial of {run}; left out: 1 with other data"
 
 
 def test_where_the_documents_have_no_score_that_is_said() -> None:
