@@ -132,7 +132,7 @@ def _show(live: LiveTable, line: dict[str, Any]) -> None:
     trial = line["trial"]
     if "train_loss" in line:
         live.epoch(trial, line)
-    elif line["status"] == "running":
+    elif line["status"] == "running" and "settings" in line:
         live.started(trial, line["settings"]["epochs"], line["settings"])
     elif line["status"] in live.counts:
         reason = line.get("stop_reason") and f"{line['stop_rule']}: {line['stop_reason']}"
