@@ -18,7 +18,7 @@ from facesiam import cli
 from facesiam.config.settings import positive
 from facesiam.files import read_text, write_text
 from search.cli import read_options
-from search.cluster.render import Job, JobError, rayjob, slurm
+from search.cluster.render import Job, JobError, rayjob, slurm, words
 from search.space import shipped
 from search.tuning.preparation import resolve
 
@@ -84,7 +84,7 @@ def _job(options: argparse.Namespace, more: list[str], given: Sequence[str]) -> 
         options=search,
         space=space,
         more=tuple(more),
-        command=f"{cli.program('search.cluster')} {shlex.join(given)}",
+        command=f"{cli.program('search.cluster')} {words(given)}",
         file=options.file or f"{search.name or space.name}{KINDS[options.kind]}",
         nodes=options.nodes,
         cpus=options.cpus,

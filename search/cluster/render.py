@@ -9,7 +9,7 @@ import importlib.metadata
 import json
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,8 @@ from search.space.run_options import RunOptions
 FOLDER = Path(__file__).parent
 HEADROOM_MINUTES = 30
 """Added to the space's minutes in Slurm's time limit: for the start of Ray, packing, saving."""
+NAMED = r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"
+"""Names of Kubernetes' objects."""
 
 
 class JobError(UserError, ValueError):
@@ -67,23 +69,44 @@ def slurm(
     lines = [f"#SBATCH --{name}={text}\n" for name, text in wanted.items() if text]
     lines += ["#SBATCH --exclusive\n"] * exclusive
     for text in (job.name, time or "", *(text or "" for text in wanted.values())):
-        if re.search(r"\s", text):
-            raise JobError(f"{text!r}: Slurm takes no blanks there")
+        if re.search(r"[\s\"'\\#]", text) or not text.isprintable():
+            raise JobError(f"{text!r}: Slurm takes no blanks, quotes, backslashes or # there")
     return _filled(
         "slurm.sh",
         COMMAND=job.command,
-        FILE=job.file,
+        FILE=words([job.file]),
         JOB=job.name,
+        LOG=job.name.replace("%", "%%"),
         NODES=str(job.nodes),
         CPUS=str(job.cpus),
         ASKED="".join(lines),
         TIME=time or _time_of(job.space.minutes),
         SETUP=setup,
-        SPACE=shlex.quote(job.options.space),
-        NAME=shlex.quote(job.name),
-        OUT=shlex.quote(job.options.out),
-        OPTIONS=shlex.join(job.more),
+        SPACE=words([job.options.space]),
+        NAME=words([job.name]),
+        OUT=words([job.options.out]),
+        OPTIONS=words(job.more),
     )
+
+
+def words(given: Iterable[str]) -> str:
+    """Return words quoted for bash, as ``shlex.join``, but always in one line.
+
+    They stand in comments, and in blocks whose lines are indented.
+    """
+    return " ".join(map(_quoted, given))
+
+
+def _quoted(word: str) -> str:
+    if word.isprintable():
+        return shlex.quote(word)
+    return "$'" + "".join(map(_escaped, word)) + "'"
+
+
+def _escaped(character: str) -> str:
+    if character.isprintable():
+        return f"\\{character}" if character in "\\'" else character
+    return "".join(f"\\x{byte:02x}" for byte in character.encode(errors="surrogateescape"))
 
 
 def _time_of(minutes: float) -> str:
@@ -118,10 +141,18 @@ def rayjob(
         raise JobError(f"--out {job.options.out}: it would lie in a pod; give s3://BUCKET/runs")
     if "\t" in text:
         raise JobError(f"{job.options.space}: has tabs, which cannot stand in the job's manifest")
+    for option, given, form, like in (
+        ("--image", image, r"[\w.:/@-]+", "REGISTRY/siamsearch:0.1.0"),
+        ("--memory", memory, r"\d+(\.\d+)?([kMGT]|[KMGT]i)?", "32Gi"),
+        ("--secret", secret, NAMED, "siamsearch-aws"),
+        ("--claim", claim or "cfp", NAMED, "cfp"),
+    ):
+        if not re.fullmatch(form, given, re.ASCII):
+            raise JobError(f"{option} {given!r}: nothing that Kubernetes takes; such as {like}")
     gpus = f', nvidia.com/gpu: "{job.gpus}"' if job.gpus else ""
     needs = [f"the secret {secret} with the bucket's credentials"]
     if claim:
-        needs.append(f"the claim {claim} with {data_file} in it")
+        needs.append(f"the claim {claim} with {words([data_file])} in it")
     mounts = _CLAIMED if claim else dict.fromkeys(_CLAIMED, "")
     blocks = {
         name: block.format(claim=claim, file=json.dumps(f"/data/{data_file}"))
@@ -130,18 +161,18 @@ def rayjob(
     return _filled(
         "rayjob.yaml",
         COMMAND=job.command,
-        FILE=job.file,
+        FILE=words([job.file]),
         NEEDS=", ".join(needs),
         JOB=label,
-        NAME=shlex.quote(job.name),
-        OUT=shlex.quote(job.options.out),
-        OPTIONS=shlex.join(job.more),
+        NAME=words([job.name]),
+        OUT=words([job.options.out]),
+        OPTIONS=words(job.more),
         SPACE="\n".join(f"    {line}".rstrip() for line in text.splitlines()),
         IMAGE=image,
         SECRET=secret,
         RAY=importlib.metadata.version("ray"),
         WORKERS=str(job.nodes),
-        RESOURCES=f'cpu: "{job.cpus}", memory: {memory}{gpus}',
+        RESOURCES=f'cpu: "{job.cpus}", memory: "{memory}"{gpus}',
         **blocks,
     )
 
@@ -150,7 +181,7 @@ _CLAIMED = {
     "DATA": "                - {{name: FACESIAM_DATA, value: {file}}}\n",
     "MOUNT": "                - {{name: data, mountPath: /data, readOnly: true}}\n",
     "VOLUME": "            - name: data\n              persistentVolumeClaim: "
-    "{{claimName: {claim}, readOnly: true}}\n",
+    '{{claimName: "{claim}", readOnly: true}}\n',
 }
 
 

@@ -10,7 +10,7 @@
 #SBATCH --ntasks-per-node=1
 #SBATCH --cpus-per-task=@CPUS@
 @ASKED@#SBATCH --time=@TIME@
-#SBATCH --output=@JOB@-%j.log
+#SBATCH --output=@LOG@-%j.log
 #SBATCH --open-mode=append
 # A minute before the time limit this script gets SIGTERM, and the driver through it; it needs 10 seconds.
 # At a preemption it does so only where the site has PreemptParameters=send_user_signal and a GraceTime.

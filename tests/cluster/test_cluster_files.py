@@ -64,7 +64,7 @@ FAKES = {
         if [ "$1" = -c ]; then exit "${FOUND:-1}"; fi
         if [ -n "${SLOW:-}" ]; then sleep 30 > /dev/null 2>&1 & fi
         trap 'say driver ended; kill %1; exit 143' TERM
-        say python $(printf '%q ' "$@")
+        say "python$(printf ' %q' "$@")"
         touch "$MANIFEST"
         wait
         exit "${CODE:-0}" """,
@@ -227,8 +227,18 @@ def test_a_run_in_a_bucket_is_looked_for_there(slurm: Slurm, found: str, resumes
         ("slurm", ["--address", "auto"], "--address: leave it out; the job itself"),
         ("slurm", ["--dry-run"], "--dry-run: leave it out"),
         ("slurm", ["--set", "lrr=1"], "--set lrr: not a setting; did you mean lr?"),
-        ("slurm", ["--account", "two words"], "'two words': Slurm takes no blanks there"),
+        ("slurm", ["--account", "two words"], "'two words': Slurm takes no blanks"),
+        ("slurm", ["--qos", "a'b"], """"a'b": Slurm takes no blanks, quotes"""),
+        ("slurm", ["--account", "a#b"], "'a#b': Slurm takes no blanks, quotes, backslashes or #"),
         ("kubernetes", ["--out", "runs"], "--out runs: it would lie in a pod; give s3://BUCKET/"),
+        ("kubernetes", ["--image", "a: b"], "--image 'a: b': nothing that Kubernetes takes; such"),
+        (
+            "kubernetes",
+            ["--memory", "9}"],
+            "--memory '9}': nothing that Kubernetes takes; such as",
+        ),
+        ("kubernetes", ["--secret", "a\nb"], r"--secret 'a\nb': nothing that Kubernetes takes"),
+        ("kubernetes", ["--claim", "c}"], "--claim 'c}': nothing that Kubernetes takes; such as"),
         ("kubernetes", ["--name", "x" * 60], f"--name {'x' * 60}: Kubernetes takes at most 42"),
     ],
 )
@@ -255,6 +265,41 @@ def test_an_option_that_the_search_lacks_is_its_own_refusal(
         cluster.main(["slurm", "code2", "--file", str(tmp_path / "job"), "--epochs", "2"])
     assert stopped.value.code == 2 and list(tmp_path.iterdir()) == []
     assert "unrecognized arguments: --epochs 2" in capsys.readouterr().err
+
+
+AWKWARD = """it's "two"\n  $(touch bad) `touch bad`; touch bad\n#SBATCH ü\\n @NAME@"""
+"""What a shell, YAML, Slurm or the template could take for its own."""
+
+
+def test_words_reach_the_search_through_slurms_script_as_they_were_given(slurm: Slurm) -> None:
+    file = slurm.folder / AWKWARD.replace("\n", " ")
+    file.write_text(SPACE)
+    slurm.space = file
+    given = ["--data", AWKWARD, "--weights", AWKWARD + "\t"]
+    assert slurm.run(*given, out=f"{slurm.folder}/{AWKWARD}") == (0, "")
+    script = (slurm.folder / "job.slurm").read_text()
+    assert (
+        len([line for line in script.splitlines() if line.startswith("#SBATCH")])
+        == len(re.findall(r"(?:^|@)#SBATCH", render.read_text(TEMPLATES[0]), re.MULTILINE)) + 2
+    )  # GPUs, and the nodes alone
+    assert script.index("\n#SBATCH") < script.index("\nset -euo pipefail")
+    (driver,) = re.findall(r"^python -m search\.run .*", slurm.log.read_text(), re.MULTILINE)
+    shown = subprocess.run(
+        ["bash", "-c", f"printf '%s\\0' {driver}"], capture_output=True, text=True, check=True
+    )
+    words = shown.stdout.split("\0")[3:-1]
+    options = parser().parse_args(words)
+    assert (options.space, options.data, options.weights) == (str(file), AWKWARD, AWKWARD + "\t")
+    assert options.out == f"{slurm.folder}/{AWKWARD}"
+    assert not (slurm.folder / "bad").exists()
+
+
+def test_the_lines_of_setup_are_run_once_and_hide_nothing_from_slurm(slurm: Slurm) -> None:
+    lines = 'echo first >> "$LOG"\necho "it\'s second" >> "$LOG"'
+    assert slurm.run("--setup", lines) == (0, "")
+    assert slurm.lines()[:2] == ["first", "it's second"] and len(slurm.lines("first")) == 1
+    before = (slurm.folder / "job.slurm").read_text().split("\n#SBATCH")[0]
+    assert all(line.startswith("#") for line in before.splitlines())
 
 
 def test_slurm_ends_when_the_head_does_not_start(slurm: Slurm) -> None:
@@ -367,6 +412,44 @@ def kubernetes(folder: Path, *arguments: str) -> Manifests:
 @pytest.fixture(scope="module")
 def manifests(tmp_path_factory: pytest.TempPathFactory) -> Manifests:
     return kubernetes(tmp_path_factory.mktemp("job"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "  # indented\n  search: {lr: [1e-4, 1e-3]}\n# and not\n",
+        "\n\n# ü – 漢字: @NAME@ {claim} |\nsearch: {lr: [1e-4, 1e-3]}\n",
+        "search: {lr: [1e-4, 1e-3]}\ndata: drawn",
+    ],
+)
+def test_a_space_file_is_in_the_job_as_it_is(text: str, tmp_path: Path) -> None:
+    space = tmp_path / "on.yaml"
+    space.write_text(text)
+    given = ["--image", "here/it:1", "--out", "s3://bucket/runs", "--data-file", AWKWARD]
+    file = rendered("kubernetes", tmp_path, str(space), *given, "--weights", AWKWARD)
+    parts = {part["kind"]: part for part in yaml.safe_load_all(file.read_text())}
+    assert parts["ConfigMap"]["data"]["space.yaml"] == text.rstrip("\n") + "\n"
+    assert {part["metadata"]["name"] for part in parts.values()} == {"on"}  # not YAML's true
+    head = dict(pods(parts))["ray-head"]["spec"]
+    env = {one["name"]: one["value"] for one in head["containers"][0]["env"]}
+    drawn = "data: drawn" in text
+    assert env.get("FACESIAM_DATA") == (None if drawn else f"/data/{AWKWARD}")
+    assert len(head["volumes"]) == 2 + (not drawn)
+
+
+def test_words_reach_the_search_through_the_job_as_they_were_given(
+    slurm: Slurm, tmp_path: Path
+) -> None:
+    manifests = kubernetes(tmp_path, "--weights", AWKWARD, "--data", f"{AWKWARD}\n\t")
+    command = job_script(manifests, "start.sh", slurm)
+    assert subprocess.run(command, env=slurm.environment, cwd=tmp_path, timeout=10).returncode == 0
+    (driver,) = re.findall(r"^python -m search\.run .*", slurm.log.read_text(), re.MULTILINE)
+    shown = subprocess.run(
+        ["bash", "-c", f"printf '%s\\0' {driver}"], capture_output=True, text=True, check=True
+    )
+    options = parser().parse_args(shown.stdout.split("\0")[3:-1])
+    assert (options.weights, options.data) == (AWKWARD, f"{AWKWARD}\n\t")
+    assert not (tmp_path / "bad").exists()
 
 
 def pods(manifests: Manifests) -> Iterator[tuple[str, dict[str, Any]]]:
