@@ -6,6 +6,7 @@ Knows nothing of Ray, and imports torch only to count GPUs, so that a mistake is
 from __future__ import annotations
 
 import math
+import os
 import re
 import socket
 from collections.abc import Mapping, Sequence
@@ -42,6 +43,11 @@ class Setup:
     dashboard: bool = False
 
 
+HTTP2_BEGINS = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
+"""What a client of HTTP/2 sends first: its preface and an empty SETTINGS frame."""
+HTTP2_SETTINGS = 4
+
+
 def check_address(address: str) -> None:
     """Refuse, within seconds, an address where no Ray cluster answers.
 
@@ -59,12 +65,35 @@ def check_address(address: str) -> None:
     if not match:
         raise DriverError(f"--address {address}: write auto or HOST:PORT")
     try:
-        socket.create_connection((match[1], int(match[2])), timeout=3).close()
+        with socket.create_connection((match[1], int(match[2])), timeout=3) as connection:
+            is_ray = _may_be_ray(connection)
     except OSError as error:
         raise DriverError(
             f"--address {address}: nothing answers there ({error.strerror or error}); start a "
             "head with: ray start --head"
         ) from None
+    if not is_ray:
+        raise DriverError(
+            f"--address {address}: something else than Ray answers there; give the port that "
+            "`ray start --head` names, 6379 unless --port says another (8265 is the dashboard's)"
+        )
+
+
+def _may_be_ray(connection: socket.socket) -> bool:
+    """Return whether what answers is a gRPC server, such as Ray's head, or answers nothing yet.
+
+    Ray itself asks others for minutes. An HTTP/2 server begins with a SETTINGS frame (RFC 9113,
+    3.4): a length of three bytes, then the type.
+    """
+    if os.environ.get("RAY_USE_TLS", "0") not in ("", "0"):
+        return True
+    connection.settimeout(1)
+    try:
+        connection.sendall(HTTP2_BEGINS)
+        answer = connection.recv(9)
+    except TimeoutError:
+        return True
+    return len(answer) > 3 and answer[3] == HTTP2_SETTINGS
 
 
 def check_gpus(space: SearchSpace, gpus: float | None) -> None:

@@ -5,6 +5,7 @@ Each step that fails ends the examination of what builds on it, never the progra
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 import time
@@ -91,9 +92,8 @@ class ClusterCheck:
     def _ask(self, nodes: Sequence[dict[str, Any]]) -> Iterator[Finding]:
         """Have each machine examine itself; yield what stands in the way."""
         out = self.out
-        place = next(p for p in (out, *out.parents) if p.exists()) if out else None
         payload = ray.put(bytes(PAYLOAD_BYTES))
-        with tempfile.NamedTemporaryFile(dir=place, prefix=".siamsearch-") as token:
+        with _token_in(out) as token:
             asked: dict[str, Any] = {
                 node["NodeManagerAddress"]: ray.remote(_examine)
                 .options(
@@ -102,7 +102,7 @@ class ClusterCheck:
                 .remote(
                     self.packages,
                     str(out) if out else None,
-                    Path(token.name).name if out else "",
+                    token,
                     self.url,
                     payload,
                 )
@@ -145,6 +145,21 @@ class ClusterCheck:
             )
         else:
             yield ok("ports", "a task runs on loopback, and its objects come back")
+
+
+@contextlib.contextmanager
+def _token_in(folder: Path | None) -> Iterator[str]:
+    """Have a file in a folder, or the nearest one above; yield its name, "" where none can be."""
+    with contextlib.ExitStack() as kept:
+        name = ""
+        if folder:
+            with contextlib.suppress(OSError):  # ``try_folder`` on each machine says so
+                place = next(place for place in (folder, *folder.parents) if place.exists())
+                file = kept.enter_context(
+                    tempfile.NamedTemporaryFile(dir=place, prefix=".siamsearch-")
+                )
+                name = Path(file.name).name
+        yield name
 
 
 def _skew(node: str) -> float:

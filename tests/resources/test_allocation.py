@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -130,6 +131,26 @@ def test_an_address_is_tried_before_ray_is(tmp_path: Path) -> None:
         port = server.getsockname()[1]
     with pytest.raises(DriverError, match="nothing answers there"):
         check_address(f"127.0.0.1:{port}")
+
+
+def test_what_answers_but_is_no_ray_is_refused_before_ray_asks_it_for_minutes() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+
+        def serve() -> None:
+            for answer in (b"\0\0\x18\4\0\0\0\0\0", b"HTTP/1.1 400 Bad Request\r\n", b""):
+                connection, _ = server.accept()
+                with connection:
+                    connection.recv(64)
+                    connection.sendall(answer)
+
+        serving = threading.Thread(target=serve)
+        serving.start()
+        check_address(address)
+        for _ in range(2):
+            with pytest.raises(DriverError, match="something else than Ray answers there; give"):
+                check_address(address)
+        serving.join()
 
 
 @pytest.mark.parametrize(
