@@ -124,6 +124,15 @@ def parser(kind: type[cli.Parser] = cli.Parser) -> argparse.ArgumentParser:
         help="threads of torch, instead of those that the trial ran with; another number of them "
         "gives another net",
     )
+    _add_tests(parser)
+    parser.add_argument("--data", help="the run's data, if it has moved")
+    parser.add_argument("--weights", help="file or folder with pretrained weights")
+    loading.add_option(parser)
+    return parser
+
+
+def _add_tests(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say on which pairs, and at which thresholds, a net is tested."""
     parser.add_argument(
         "--protocol",
         dest="protocols",
@@ -151,10 +160,6 @@ def parser(kind: type[cli.Parser] = cli.Parser) -> argparse.ArgumentParser:
         metavar="N,…",
         help="which of the ten folds (all); those that are done are not trained again",
     )
-    parser.add_argument("--data", help="the run's data, if it has moved")
-    parser.add_argument("--weights", help="file or folder with pretrained weights")
-    loading.add_option(parser)
-    return parser
 
 
 if __name__ == "__main__":

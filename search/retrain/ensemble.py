@@ -47,20 +47,7 @@ def evaluate(run: Path, options: RetrainOptions, console: Console) -> list[dict[
     }
     if refused := ", ".join(name for name, is_given in given.items() if is_given):
         raise RunError(f"--ensemble trains nothing: no {refused} with it")
-    trials, _ = ranked_trials.load(run)
-    ranked = trials[trials["rank"].notna()].sort_values("rank")["trial"].head(size)
-    files = {str(trial): run / "weights" / f"{trial}.pt" for trial in ranked}
-    if is_url(options.run):  # the folder here has all but them
-        bucket = Bucket(options.run)
-        for trial, file in files.items():
-            file.parent.mkdir(exist_ok=True)
-            bucket.download(f"weights/{trial}.pt", file)
-    there = sum(file.is_file() for file in files.values())
-    if there < size:
-        raise RunError(
-            f"{run}: --ensemble {size} needs the weights of as many of its best "
-            f"trials, and {there} are there; a space's `keep` says how many a run keeps"
-        )
+    files = _weights(run, options.run, size)
     configs = settings(run)
     known = [configs[trial] for trial in files]
     data = open_data(run, options.data, sorted({config.packing for config in known}))
@@ -76,3 +63,22 @@ def evaluate(run: Path, options: RetrainOptions, console: Console) -> list[dict[
     TensorBoard(run / "tensorboard").tested(tested)
     console.print(f"wrote {folder}", highlight=False)
     return tested
+
+
+def _weights(run: Path, given: str, size: int) -> dict[str, Path]:
+    """Return the model file of each of the best trials, brought here where the run has a URL."""
+    trials, _ = ranked_trials.load(run)
+    ranked = trials[trials["rank"].notna()].sort_values("rank")["trial"].head(size)
+    files = {str(trial): run / "weights" / f"{trial}.pt" for trial in ranked}
+    if is_url(given):  # the folder here has all but them
+        bucket = Bucket(given)
+        for trial, file in files.items():
+            file.parent.mkdir(exist_ok=True)
+            bucket.download(f"weights/{trial}.pt", file)
+    there = sum(file.is_file() for file in files.values())
+    if there < size:
+        raise RunError(
+            f"{run}: --ensemble {size} needs the weights of as many of its best "
+            f"trials, and {there} are there; a space's `keep` says how many a run keeps"
+        )
+    return files
