@@ -280,7 +280,7 @@ def test_words_reach_the_search_through_slurms_script_as_they_were_given(slurm: 
     script = (slurm.folder / "job.slurm").read_text()
     assert (
         len([line for line in script.splitlines() if line.startswith("#SBATCH")])
-        == len(re.findall(r"(?:^|@)#SBATCH", render.read_text(TEMPLATES[0]), re.MULTILINE)) + 2
+        == len(re.findall(r"(?:^|@)#SBATCH", TEMPLATES[0].read_text(), re.MULTILINE)) + 2
     )  # GPUs, and the nodes alone
     assert script.index("\n#SBATCH") < script.index("\nset -euo pipefail")
     (driver,) = re.findall(r"^python -m search\.run .*", slurm.log.read_text(), re.MULTILINE)
