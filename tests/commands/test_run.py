@@ -270,8 +270,8 @@ def test_tpe_and_asha_on_ray_stop_trials_and_say_why(
     assert "asha" in set(stopped["stop_rule"]) <= {"asha", "diverged", "dead"}
     for _, trial in stopped[stopped["stop_rule"] == "asha"].iterrows():
         found = re.fullmatch(
-            r"best val_loss (\S+) at the rung of (\d) epochs( from its take-off at epoch \d)?, "
-            r"cutoff (\S+) of \d+ peers",
+            r"best val_loss (\S+) at the rung of (\d) epochs?( from its take-off at epoch \d)?, "
+            r"cutoff (\S+) of \d+ peers?",
             trial["stop_reason"],
         )
         assert found and float(found[1]) > float(found[4])
@@ -569,7 +569,7 @@ def test_a_ctrl_c_while_ray_starts_leaves_nothing(
         os.killpg(process.pid, signal.SIGINT)
         shown, said = process.communicate(timeout=120)
     assert (process.returncode, said) == (130, "interrupted before the search began\n")
-    assert all(re.match(r"rule \w+: cannot act: ", line) for line in shown.splitlines())
+    assert "trials into" not in shown and "Traceback" not in shown
     assert not (tmp_path / "runs").exists()
     sessions.rmdir()  # nothing is in it
 
