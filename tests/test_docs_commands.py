@@ -20,6 +20,7 @@ import tiny_datasets
 from test_docs import FENCE, PAGES, ROOT
 
 from facesiam.data.formats import open_dataset
+from facesiam.plugins import registry
 from search.command_table import COMMANDS
 from search.run_command import main as run
 
@@ -113,7 +114,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, faces: Path) -> Path:
     runs = folder / "ray_results"
     given = [str(folder / "tiny.yaml"), "--data", str(faces), "--out", str(runs), "--name", "cpu"]
     assert run(given) == 0
-    for name in ("code2", "demo"):
+    for name in ("code2", "demo", "faces"):
         shutil.copytree(runs / "cpu", runs / name)
     return folder
 
@@ -131,6 +132,7 @@ def test_each_command_of_a_page_does_what_it_should(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(folder)
+    registry.forget()
     shutil.copy("example.yaml", "faces.yaml")
     monkeypatch.setenv("FACESIAM_DATA", str(faces))
     monkeypatch.setenv("RUN", "ray_results/demo")
@@ -143,6 +145,7 @@ def test_each_command_of_a_page_does_what_it_should(
     for line in commands(name):
         if code := call(line):
             failed.append(f"{line}\n  ended with {code}: {capsys.readouterr().err.strip()}")
+    registry.forget()  # of the page on plugins
     assert not failed, "\n".join(failed)
 
 

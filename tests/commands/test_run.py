@@ -568,7 +568,7 @@ def test_a_ctrl_c_while_ray_starts_leaves_nothing(
             time.sleep(0.01)
         os.killpg(process.pid, signal.SIGINT)
         shown, said = process.communicate(timeout=120)
-    assert (process.returncode, said) == (130, "interrupted before the search began\n")
+    assert process.returncode == 130 and said.endswith("interrupted before the search began\n")
     assert "trials into" not in shown and "Traceback" not in shown
     assert not (tmp_path / "runs").exists()
     sessions.rmdir()  # nothing is in it

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,9 @@ def test_a_database_that_is_away_for_a_while_gets_everything(
     monkeypatch.setattr(study.storage, "create_new_trial", broken)
     recorder = search(run, [study], said)
     drive(recorder)
+    until = time.monotonic() + 60
+    while not said and time.monotonic() < until:  # the study has a thread of its own
+        time.sleep(0.01)
     away[0] = False
     recorder.close()
     assert said == [

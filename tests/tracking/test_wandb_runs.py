@@ -16,6 +16,7 @@ from search import results
 from search.runs.journal import read, read_epochs
 from search.tracking.tracker import TrackerError
 from search.tracking.wandb_runs import WandbRuns
+from search.tuning import recorder as recorder_module
 
 BLOCK, HEADER = 2**15, 7
 """Bytes of a block of LevelDB's log format, and of a file's and of a record's header."""
@@ -25,6 +26,8 @@ BLOCK, HEADER = 2**15, 7
 def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
+    for patience in ("PATIENCE", "CUT_PATIENCE"):  # on busy cores W&B takes seconds for a run
+        monkeypatch.setattr(recorder_module, patience, 120.0)
     for name in ("WANDB_PROJECT", "WANDB_ENTITY", "WANDB_DIR"):
         monkeypatch.delenv(name, raising=False)
 
