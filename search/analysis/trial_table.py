@@ -10,7 +10,15 @@ import pandas as pd
 from facesiam.cli.terminal import fitted, folded
 from facesiam.config import SETTINGS
 from facesiam.evaluation.thresholds import ThresholdOrigin, describe_threshold
-from search.analysis.formatting import aligned, counted, grid, interval, percent, shown_value
+from search.analysis.formatting import (
+    NOTHING,
+    aligned,
+    counted,
+    grid,
+    interval,
+    percent,
+    shown_value,
+)
 from search.analysis.ranked_trials import DEFAULT_METRIC, MEASURED, Ranking
 
 REASON = "stop reason"
@@ -87,6 +95,13 @@ def stop_reason(row: dict[Any, Any]) -> str:
     return reason
 
 
+def mark(row: dict[Any, Any]) -> str:
+    """Return the sign of a trial that is not told from the best one; "" of the best itself."""
+    if shown_value(row["rank"]) in ("1", NOTHING):
+        return ""
+    return MARKS[None if pd.isna(row["like_best"]) else row["like_best"]]
+
+
 def _columns(
     trials: pd.DataFrame, shown: pd.DataFrame, metric: str
 ) -> tuple[dict[str, str], list[str], list[list[str]]]:
@@ -144,14 +159,12 @@ def _computed(shown: pd.DataFrame) -> list[str]:
 
 
 def _cells(row: dict[Any, Any], names: Iterable[str]) -> list[str]:
-    rank = shown_value(row["rank"])
-    like = "" if rank == "1" else MARKS[None if pd.isna(row["like_best"]) else row["like_best"]]
     accuracy = interval(row["val_acc"], row["val_acc_low"], row["val_acc_high"])
     return [
-        rank,
+        shown_value(row["rank"]),
         row["trial"],
         *(shown_value(row[name]) for name in names),
-        accuracy + like,
+        accuracy + mark(row),
         shown_value(row["best_epoch"]),
         percent(row["train_acc"]),
         str(row["epochs_run"]),

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from facesiam.config import SETTINGS
-from search.analysis.formatting import NOTHING, interval, percent, shown_value
+from search.analysis.formatting import interval, percent, shown_value
 from search.analysis.ranked_trials import DEFAULT_METRIC, MEASURED
 from search.analysis.rule_audit import decided
-from search.analysis.trial_table import MARKS, stop_reason
+from search.analysis.trial_table import mark, stop_reason
 from search.report.report_data import Run, log_settings
 
 FEW = 8
@@ -88,16 +88,13 @@ def _columns(run: Run, frame: pd.DataFrame) -> list[Column]:
         cells = [shown_value(row[metric]) for row in rows]
         found.append(Column(metric, metric, cells, axis="linear"))
     accuracies = [
-        interval(row["val_acc"], row["val_acc_low"], row["val_acc_high"]) + _mark(row)
+        interval(row["val_acc"], row["val_acc_low"], row["val_acc_high"]) + mark(row)
         for row in rows
     ]
-    if run.trials["threshold"].nunique() > 1:
-        origins = [shown_value(row["threshold"]) for row in rows]
-        found.append(Column("threshold", "threshold", origins, "word"))
     axis = "linear" if metric == DEFAULT_METRIC else ""
     reasons = [stop_reason(row) for row in rows]
-    origins = [shown_value(row["threshold"]) for row in rows]
-    if len(set(origins) - {NOTHING}) > 1:
+    if trials["threshold"].nunique() > 1:
+        origins = [shown_value(row["threshold"]) for row in rows]
         found.append(Column("threshold", "threshold", origins, "word"))
     ran = [f"{row['epochs_run']} of {most}" for row, most in zip(rows, planned, strict=True)]
     return [
@@ -123,13 +120,6 @@ def _setting(name: str, values: pd.Series, log: bool, ranged: bool) -> Column:
         "word" if word else "number",
         "choice" if few else "log" if log and (values.dropna() > 0).all() else "linear",
     )
-
-
-def _mark(row: dict[Any, Any]) -> str:
-    """Return the sign of a trial that is not told from the best one; "" of the best itself."""
-    if shown_value(row["rank"]) in ("1", NOTHING):
-        return ""
-    return MARKS[None if pd.isna(row["like_best"]) else row["like_best"]]
 
 
 def _head(column: Column) -> str:
