@@ -13,7 +13,15 @@ import pandas as pd
 from facesiam.files import write_text
 from search.analysis import trial_table
 from search.analysis.ranked_trials import ranking
-from search.report import html_page, measures, progress, setting_charts, trial_rows, verdict
+from search.report import (
+    html_page,
+    measures,
+    periods,
+    progress,
+    setting_charts,
+    trial_rows,
+    verdict,
+)
 from search.report.html_page import Page, Section, from_markdown
 from search.report.report_data import Run, settings_frame
 from search.report.setting_worth import Worth
@@ -69,7 +77,7 @@ def _sections(
     images: bool,
 ) -> list[Section]:
     run = worth.given[0]
-    ran = progress.periods(run.folder)
+    ran = periods.periods(run.folder)
     tests, said = verification_section(run, images=images)
     timeline = progress.timeline(run, ran)
     stopping = markdown.get("Early stopping", "")
@@ -103,7 +111,8 @@ def _sections(
 TRIALS = """<p class="note" id="filter-help">A trial links to its curve. The filter takes words,
 and conditions on a column such as <code>status=done</code>, <code>val_acc&gt;=80</code>,
 <code>loss=two|single</code>; a row must fulfil all. It holds for the curves and the
-settings below, too.</p>
+settings below, too; in the charts of single settings it fades the other trials, and means stay
+those of all.</p>
 <div class="controls"><label class="grow">Filter <input type="search" id="filter"
 aria-describedby="filter-help" autocomplete="off" spellcheck="false"></label>
 <button type="button" id="all">Show all</button><span id="shown" role="status"></span></div>

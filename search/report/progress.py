@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from search.analysis.formatting import counted
 from search.report.chart import Chart, text
 from search.report.measures import Measure
+from search.report.periods import Clock, Period
 from search.report.report_data import Run
 from search.report.style import GREY, RANKED, TRAIN, VAL
 from search.report.trial_rows import ends
@@ -18,57 +17,6 @@ from search.runs.journal import read_events
 from search.runs.line_format import EPOCHS
 
 FAILED = "#c2387a"
-
-
-@dataclass
-class Period:
-    """A stretch of time in which a worker ran a trial."""
-
-    trial: str
-    start: float
-    """Seconds since 1970."""
-    end: float = math.nan
-    machine: str = ""
-    epochs: list[dict[str, Any]] = field(default_factory=list)
-    """Lines of the epochs that ended in it."""
-
-    def times(self) -> list[float]:
-        """Return when each epoch ended, reckoned back from the end by their seconds."""
-        left, found = 0.0, []
-        for line in reversed(self.epochs):
-            found.append(max(self.start, self.end - left))
-            left += _seconds(line)
-        return found[::-1]
-
-
-def periods(folder: Path) -> list[Period]:
-    """Return what ran when, in order of start; what still runs ends with its last epoch.
-
-    Raises:
-        JournalError: the journal cannot be read.
-    """
-    found: list[Period] = []
-    open_ones: dict[str, Period] = {}
-    for name, line in read_events(folder):
-        trial = line["trial"]
-        if name == EPOCHS:
-            if trial in open_ones:
-                open_ones[trial].epochs.append(line)
-        elif line.get("status") == "running" and line.get("time") is not None:
-            open_ones[trial] = Period(trial, line["time"])
-            found.append(open_ones[trial])
-        elif trial in open_ones and line.get("time") is not None:
-            ended = open_ones.pop(trial)
-            ended.end, ended.machine = line["time"], line.get("machine") or ""
-    for still in open_ones.values():
-        still.end = still.start + sum(map(_seconds, still.epochs))
-    return sorted((one for one in found if one.end >= one.start), key=lambda one: one.start)
-
-
-def _seconds(line: Mapping[str, Any]) -> float:
-    """Return how long an epoch took; 0 where that is not known."""
-    seconds = line.get("seconds")
-    return float(seconds) if seconds is not None and seconds > 0 else 0.0
 
 
 def best_so_far(run: Run, measure: Measure, ran: Sequence[Period]) -> list[Chart]:
@@ -91,27 +39,6 @@ def best_so_far(run: Run, measure: Measure, ran: Sequence[Period]) -> list[Chart
         title = f"{clock.unit} in which a trial ran"
         charts.append(_best("best-hours", title, by_hour, measure, run))
     return [chart for chart in charts if chart.figure["data"]]
-
-
-class Clock:
-    """Turns a time into hours of work, or minutes: times in which no trial ran are left out."""
-
-    def __init__(self, ran: Sequence[Period]) -> None:
-        """Remember when any of these periods was on."""
-        self.busy: list[tuple[float, float]] = []
-        for one in ran:
-            if self.busy and one.start <= self.busy[-1][1]:
-                start, end = self.busy.pop()
-                self.busy.append((start, max(end, one.end)))
-            else:
-                self.busy.append((one.start, one.end))
-
-        worked = sum(end - start for start, end in self.busy)
-        self.unit, self.seconds = ("hours", 3600.0) if worked >= 3600 else ("minutes", 60.0)
-
-    def at(self, time: float) -> float:
-        """Return the hours or minutes of work before a time."""
-        return sum(min(max(time, start), end) - start for start, end in self.busy) / self.seconds
 
 
 def timeline(run: Run, ran: Sequence[Period]) -> Chart | None:
