@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,8 @@ class Evaluation:
     """What ``--far`` asked for."""
     threshold: ThresholdOrigin | None = None
     """What decides that of the accuracy; None: not recorded, by older versions."""
+    members: Sequence[str] = ()
+    """Trials of an ensemble."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +66,13 @@ class Run:
     tests: dict[str, list[Evaluation]]
     """By trial or ensemble."""
 
+    @cached_property
+    def _curves(self) -> dict[str, pd.DataFrame]:
+        return {str(trial): epochs for trial, epochs in self.epochs.groupby("trial", sort=False)}
+
     def curve(self, trial: str) -> pd.DataFrame:
         """Return the epochs of one trial, in order."""
-        return self.epochs[self.epochs["trial"] == trial]
+        return self._curves.get(trial, self.epochs.head(0))
 
 
 @dataclass(frozen=True)
@@ -167,4 +174,5 @@ def _read_test(path: Path) -> Evaluation:
         same=test.get("same"),
         at_far=test.get("at_far", ()),
         threshold=recorded_threshold(test),
+        members=test.get("members", ()),
     )

@@ -11,6 +11,7 @@ from search.analysis.formatting import counted, interval, mean_and_std, measure,
 from search.analysis.ranked_trials import DEFAULT_METRIC, states
 from search.report.measures import measure as shown_as
 from search.report.report_data import Evaluation, Run
+from search.report.tested_nets import ALONE
 
 MOST_SETTINGS = 8
 """Settings of the winner that the sentence names."""
@@ -75,7 +76,13 @@ def _tested(run: Run, winner: str) -> str:
             f"{mean_and_std(statistics.mean(values), std)} % of the {again[0].pairs:,} test pairs "
             f"right (mean ± standard deviation), {at}"
         )
-    kept = [test for test in run.tests.get("ensemble-1", []) if test.own or len(run.tests) == 1]
+    protocol = run.configs[winner].protocol
+    kept = [
+        test
+        for test in run.tests.get(ALONE, [])
+        # The search may have gone on since, and have another winner.
+        if list(test.members) == [winner] and test.protocol == protocol
+    ]
     for how, tests in (("trained again", again), ("as the search left it", kept)):
         if tests:
             at = describe_threshold(tests[0].threshold)

@@ -209,6 +209,7 @@ def read_test(path: Path, measures: tuple[str, ...]) -> dict[str, Any]:
         (_is_share(test.get("same", 0)), "same must be a share"),
         (_are_rates(test.get("at_far", [])), "at_far must be a list of thresholds with rates"),
         (is_name(test.get("protocol", "x")), "protocol must be a name"),
+        (isinstance(test.get("members", []), list), "members must be a list of trials"),
     ]
     for holds, said in checks:
         if not holds:
