@@ -89,10 +89,11 @@ def effects_chart(worth: Worth) -> Chart | None:
         "shapes": [_zero()],
     }
     name = worth.measure.label.removesuffix(", %").capitalize()
+    fell = "" if worth.given[0].searched.objective.maximizes else ", turned: positive is better"
     note = (
-        f"{name} with a value less that with the best one, or after the change less before. With "
-        f"95 % or more all intervals hold together (Bonferroni over {looks(worth)} comparisons); "
-        f"{sum(told)} of {len(found)} can be told from zero."
+        f"{name} with a value less that with the best one, or after the change less before{fell}. "
+        "With 95 % or more all intervals hold together (Bonferroni over "
+        f"{looks(worth)} comparisons); {sum(told)} of {len(found)} can be told from zero."
     )
     return Chart("effects", "Differences between values", figure([points], layout), note, True)
 

@@ -105,9 +105,10 @@ def best_of(found: Sequence[Effect], setting: str) -> Best | None:
     own = [effect for effect in own if not math.isnan(effect.error)]
     if not own:
         return None
-    if len(own) == 1 and own[0].mean > 0:
-        one = own[0]
-        lists = ([], [one.before]) if one.low > 0 else ([one.before], [])
-        return Best(one.after, *lists)
-    worse = [effect.after for effect in own if effect.high < 0]
-    return Best(own[0].before, [e.after for e in own if e.after not in worse], worse)
+    # Of an ablation all are compared with its base, which need not be the best.
+    highest = max(own, key=lambda effect: effect.mean)
+    best, least = (highest.after, highest.low) if highest.mean > 0 else (own[0].before, 0.0)
+    most = {own[0].before: 0.0} | {effect.after: effect.high for effect in own}
+    del most[best]
+    as_good = [value for value, high in most.items() if high >= least]
+    return Best(best, as_good, [value for value in most if value not in as_good])

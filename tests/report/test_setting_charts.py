@@ -12,11 +12,12 @@ import pytest
 
 from facesiam.config import TrialConfig
 from search.analysis import importance
+from search.analysis.differences import Effect
 from search.report import setting_charts
 from search.report.chart import Chart
 from search.report.report_data import read
 from search.report.setting_effects import section
-from search.report.setting_worth import Worth, best_of, worth
+from search.report.setting_worth import Best, Worth, best_of, worth
 from search.report.smoothing import kernel_mean
 from search.report.style import GREY, TRAIN, VAL
 from search.space import load
@@ -103,6 +104,20 @@ def test_the_best_of_a_continuum_is_a_bin_and_its_neighbours_may_be_as_good(foun
     assert (augment.value, augment.as_good, augment.worse) == ("T", [], ["F"])
 
 
+def change(after: str, mean: float, half: float) -> Effect:
+    return Effect("net", "base", after, mean, mean - half, mean + half, 3, "matched", half)
+
+
+def test_of_an_ablation_a_change_that_is_better_than_its_base_is_the_best() -> None:
+    every = [change("sure", 0.05, 0.01), change("less", 0.03, 0.02), change("low", 0.01, 0.005)]
+    best = best_of([*every, change("bad", -0.1, 0.01)], "net")
+    assert best == Best("sure", ["less"], ["base", "low", "bad"])
+    best = best_of([change("perhaps", 0.02, 0.03), change("bad", -0.1, 0.01)], "net")
+    assert best == Best("perhaps", ["base"], ["bad"])
+    best = best_of([change("like", -0.01, 0.02), change("bad", -0.1, 0.01)], "net")
+    assert best == Best("base", ["like"], ["bad"])
+
+
 def test_a_slice_has_every_trial_of_its_setting_and_the_means_of_its_bins(found: Worth) -> None:
     slices = by_id(setting_charts.charts(found))
     trials, means = slices["slice-lr"].figure["data"]
@@ -137,6 +152,8 @@ def test_where_less_is_better_the_least_is_the_best(tmp_path: Path) -> None:
     one = worth([read(drawn(tmp_path / "loss", "metric: val_loss\nmode: min\n"))])
     assert one.scale == 1 and one.trials["score"].max() <= 0
     assert "less being better" in section(one, study=False)
+    chart = setting_charts.effects_chart(one)
+    assert chart and "less before, turned: positive is better. With" in chart.note
     trials, _ = by_id(setting_charts.charts(one))["slice-lr"].figure["data"]
     assert min(trials["y"]) > 0
 
