@@ -71,15 +71,16 @@ ABOUT_FOLDS = (
 )
 
 
-def section(runs: Sequence[Run], folder: Path) -> str:
+def section(runs: Sequence[Run], folder: Path | None) -> str:
     """Return the section, '' where nothing was tested.
 
     Args:
         runs: whose tests are in the table; the comparisons, curves and folds are of the first.
-        folder: gets the pictures.
+        folder: gets the pictures; None: there are none.
     """
     first = runs[0]
-    parts = [tested(runs), comparisons(first), roc_curves(first, folder), _ten_folds(first)]
+    curves = roc_curves(first, folder) if folder else ""
+    parts = [tested(runs), comparisons(first), curves, _ten_folds(first)]
     return "\n\n".join(part for part in parts if part)
 
 

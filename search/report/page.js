@@ -50,11 +50,24 @@ async function draw(id) {
     return;
   }
   const { data, layout } = themed(figure);
+  fade(data);
   place.style.minHeight = `${layout.height}px`;
   await Plotly.react(place, data, layout, {
     responsive: true, displaylogo: false, displayModeBar: innerWidth > 600,
     modeBarButtons: [["toImage", id === "parallel" ? "select2d" : "zoom2d", "resetScale2d"]],
   });
+}
+
+// A mean is of all trials whatever the filter: only the points of single trials fade.
+const isOfTrials = (trace) => trace.meta === "trials";
+
+function fade(traces) {
+  if (shown().length === trials.length) return;
+  const left = new Set(shown().map((trial) => trial.name));
+  for (const trace of traces.filter(isOfTrials)) {
+    trace.selectedpoints = trace.customdata.flatMap((name, at) => (left.has(name) ? [at] : []));
+    trace.unselected = { marker: { opacity: 0.1 } };
+  }
 }
 
 // ---- the table of trials -------------------------------------------------------------------------
@@ -128,7 +141,8 @@ function sortable(table) {
 
 async function drawOfTrials() {
   if (!window.Plotly) return;
-  for (const name of Object.keys(MADE_HERE)) await draw(name);
+  const fading = Object.keys(report.charts).filter((id) => report.charts[id].data.some(isOfTrials));
+  for (const name of [...Object.keys(MADE_HERE), ...fading]) await draw(name);
 }
 
 function choose(name) {

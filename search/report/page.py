@@ -103,6 +103,6 @@ def _markdown(found: Worth, folder: Path, pictures: bool) -> dict[str, str]:
         "Training time": sections.training_time(found.trials, bool(about)),
         "Early stopping": sections.early_stopping(given),
         "Ranked trials": sections.ranked(given),
-        "Test": evaluation.section(given, folder),
+        "Test": evaluation.section(given, folder if pictures else None),
         "Test at false-accept rates": evaluation.at_thresholds(given),
     }

@@ -23,6 +23,8 @@ Floats = NDArray[np.float64]
 MOST_SLICES, CROSSED = 12, 3
 """Settings that have a slice, and those of which each pair has a contour: the most important."""
 NEARBY = "The mean of the trials near each place; without colour where there are none."
+OF_TRIALS = "trials"
+"""Marks a trace of a point a trial: page.js fades those that the filter hides."""
 GRID = 24
 """Points of a contour along a continuum."""
 
@@ -145,6 +147,7 @@ def _points(trials: pd.DataFrame, at: pd.Series, values: Floats, worth: Worth) -
         "type": "scatter",
         "mode": "markers",
         "name": "trials",
+        "meta": OF_TRIALS,
         "x": at.tolist(),
         "y": values,
         "customdata": trials["trial"].tolist(),

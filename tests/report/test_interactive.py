@@ -202,10 +202,16 @@ def test_a_filter_holds_for_table_and_charts_and_outlives_a_reload(
     assert trial_order(browser) == ["0006"]
     assert browser.value("document.getElementById('shown').textContent") == "1 of 8 trials"
     browser.until(f"{drawn}.join() === 'stopped by asha,trial 0006, rank 6'")
+    for chart in ("slice-lr", "contour-lr-weight-decay"):
+        points = f"document.querySelector('[data-chart={chart}]').data.find(isOfTrials)"
+        browser.until(
+            f"{points}.selectedpoints?.map(at => {points}.customdata[at]).join() === '0006'"
+        )
     browser.value("document.documentElement.dataset.ready = 'no'; keep(); location.reload()")
     browser.until("document.documentElement?.dataset.ready === 'yes'")
     assert trial_order(browser) == ["0006"]
     browser.value("document.getElementById('all').click()")
+    browser.until(f"{points}.selectedpoints === undefined")
     browser.value("document.querySelector('tr[data-trial=\"0002\"] a').click()")
     browser.until(f"{drawn}.at(-1) === 'trial 0002, rank 3'")
     assert browser.value("location.hash") == "#curves"
