@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 
-from search.command_table import COMMANDS
+from search.cli.command_table import COMMANDS
 
 
 def main() -> None:

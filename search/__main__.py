@@ -11,7 +11,7 @@ import runpy
 import sys
 
 from facesiam import cli
-from search.command_table import COMMANDS
+from search.cli.command_table import COMMANDS
 
 
 def main() -> int:

@@ -15,8 +15,8 @@ from builders import ROOT
 
 from facesiam.config import SETTINGS
 from search import results
+from search.cli.command_table import COMMANDS
 from search.cluster import __main__ as cluster
-from search.command_table import COMMANDS
 from search.space import SpaceError, load
 
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]

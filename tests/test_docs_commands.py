@@ -21,8 +21,8 @@ from test_docs import FENCE, PAGES, ROOT
 
 from facesiam.data.formats import open_dataset
 from facesiam.plugins import registry
-from search.command_table import COMMANDS
-from search.run_command import main as run
+from search.cli.command_table import COMMANDS
+from search.cli.run_command import main as run
 
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 SPACE = """
@@ -157,7 +157,7 @@ def call(line: str) -> int:
     module = COMMANDS[module][0] if module in COMMANDS else module
     arguments = shlex.split(os.path.expandvars(rest.split(" > ")[0]))
     if module == "search.run":
-        module, arguments = "search.run_command", planned(arguments)
+        module, arguments = "search.cli.run_command", planned(arguments)
     place = importlib.import_module(module)
     if hasattr(place, "__path__"):
         place = importlib.import_module(f"{module}.__main__")

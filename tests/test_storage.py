@@ -138,7 +138,7 @@ def test_others_read_what_the_umask_lets_them(tmp_path: Path, mask: int, mode: i
 
 CODE = """
 import os, subprocess, sys
-from search.run_command import main
+from search.cli.run_command import main
 from search.tuning import failures
 sys.path.append("tests")
 from saving_trial import SavingTrial

@@ -8,7 +8,7 @@ from typing import Any
 from search.api import wording
 from search.api.opened import Run
 from search.api.searching import run
-from search.cli import parser
+from search.cli.run_parser import parser
 from search.runs.layout import SPACE
 from search.runs.reuse import RunRefused
 

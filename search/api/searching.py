@@ -18,7 +18,7 @@ from facesiam.config import Value
 from facesiam.errors import StorageError, masked
 from search.api import notebook, wording
 from search.api.opened import Run
-from search.cli import parser
+from search.cli.run_parser import parser
 from search.runs import layout
 from search.runs.layout import RunError
 from search.runs.reuse import RunRefused

@@ -17,7 +17,7 @@ from pathlib import Path
 from facesiam import cli
 from facesiam.config.settings import positive
 from facesiam.files import read_text, write_text
-from search.cli import read_options
+from search.cli.run_parser import read_options
 from search.cluster.render import Job, JobError, rayjob, slurm, words
 from search.space import shipped
 from search.tuning.preparation import resolve

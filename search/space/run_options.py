@@ -14,7 +14,7 @@ RESULTS = "ray_results"
 class RunOptions:
     """The options of one search, over what its space file says; None: as the file says.
 
-    ``search.cli`` describes each of them, and makes them from the command line.
+    ``search.cli.run_parser`` describes each of them, and makes them from the command line.
     """
 
     space: str

@@ -21,7 +21,7 @@ import search
 from facesiam.errors import UserError
 from search import Run, SearchFailed, SearchInterrupted, load, run
 from search.api.wording import OptionError
-from search.run_command import main
+from search.cli.run_command import main
 from search.runs.layout import RunError
 from search.runs.reuse import RunRefused
 from search.space import SpaceError

@@ -14,7 +14,7 @@ from builders import ROOT
 from facesiam.errors import UserError
 from search import Run, run
 from search.api import wording
-from search.cli import parser
+from search.cli.run_parser import parser
 from search.retrain.__main__ import parser as retrain_parser
 from search.space import SpaceError, from_mapping, load
 from search.space.run_options import RunOptions

@@ -28,7 +28,7 @@ from builders import ROOT
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 from facesiam.storage.bucket import Bucket
-from search.cli import parser
+from search.cli.run_parser import parser
 from search.cluster import __main__ as cluster
 from search.cluster import render
 from search.space import load

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from search.command_table import COMMANDS
-from search.completion import SHELLS, command, main
+from search.cli.command_table import COMMANDS
+from search.cli.completion import SHELLS, command, main
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from builders import ROOT
 from facesiam import demo
 from facesiam.plugins import registry
 from search import results
+from search.cli.run_command import main
 from search.retrain.__main__ import main as retrain
-from search.run_command import main
 from search.runs import layout
 
 PAGE = (ROOT / "docs" / "plugins.md").read_text()

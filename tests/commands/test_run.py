@@ -26,7 +26,7 @@ from stub_trial import StubTrial
 from facesiam.data.dataset import FaceData
 from facesiam.nets.checkpoint import load_model
 from search import results
-from search.run_command import main
+from search.cli.run_command import main
 from search.runs.journal_writer import Journal
 from search.runs.remote import open_run
 from search.tuning import warm_start
@@ -149,7 +149,7 @@ def test_a_space_is_refused_before_torch_or_ray_is_imported(tmp_path: Path) -> N
     file = tmp_path / "bad.yaml"
     file.write_text("search: {lr: []}\n")
     code = (
-        "import sys; from search.run_command import main; code = main([sys.argv[1]]); "
+        "import sys; from search.cli.run_command import main; code = main([sys.argv[1]]); "
         "print(code, {'torch', 'ray', 'pandas', 'optuna'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code, str(file)], capture_output=True, text=True)

@@ -26,7 +26,7 @@ from facesiam.data.synthetic.canvas import Pen
 from facesiam.data.synthetic.person import Shot, person
 from facesiam.training.loop import Training
 from search import results
-from search.run_command import main
+from search.cli.run_command import main
 from search.space import load
 
 SPACE = """

@@ -10,7 +10,7 @@ from builders import SETTINGS, THREE_EPOCHS, epoch
 
 from facesiam.errors import UserError, masked
 from search import results
-from search.cli import read_options
+from search.cli.run_parser import read_options
 from search.report.__main__ import main as report
 from search.runs.journal_writer import Journal
 from search.runs.mirror import folder_for

@@ -22,7 +22,7 @@ from facesiam.data.listing import content_key
 from facesiam.data.preparation import prepare
 from facesiam.data.stamps import stamps
 from facesiam.errors import DataError
-from search.run_command import main as search
+from search.cli.run_command import main as search
 
 LABELS = [bool(n % 3) for n in range(12)]
 

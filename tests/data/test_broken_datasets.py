@@ -13,7 +13,7 @@ from facesiam.data.__main__ import main
 from facesiam.data.formats import FORMATS, cfp_root
 from facesiam.data.preparation import prepare
 from facesiam.errors import DataError
-from search.run_command import main as search
+from search.cli.run_command import main as search
 
 KNOWN = [kind.title for kind in FORMATS.values()]
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from builders import SPACES
 
-from search import run_command as run
+from search.cli import run_command as run
 from search.pruning.inactive_rules import cannot_act
 from search.pruning.late_start import Odds
 from search.runs import manifest
@@ -170,7 +170,7 @@ def test_a_package_without_its_recordings_is_refused_before_anything_begins(
 
 
 def _options(**more: Any) -> Any:
-    from search.cli import read_options
+    from search.cli.run_parser import read_options
 
     arguments = [str(SPACES / "code2.yaml")]
     for name, value in more.items():

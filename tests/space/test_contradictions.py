@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from search.run_command import main
+from search.cli.run_command import main
 from search.space import SpaceError, load
 
 SEARCH = "search: {lr: [1e-3, 1e-4], batch_size: [8, 16]}\n"

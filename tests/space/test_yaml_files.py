@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from builders import ROOT
 
-from search import run_command as run
+from search.cli import run_command as run
 from search.space import SpaceError, load
 from search.space.__main__ import main
 

@@ -13,8 +13,8 @@ import pytest
 from builders import SPACES
 
 from facesiam.config import TrialConfig
-from search.cli import read_options
-from search.run_command import main
+from search.cli.run_command import main
+from search.cli.run_parser import read_options
 from search.runs import layout
 from search.runs.journal_writer import Journal
 from search.runs.layout import RunError

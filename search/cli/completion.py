@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 
 from facesiam import cli
 from facesiam.config import SETTINGS
-from search.command_table import COMMANDS
+from search.cli.command_table import COMMANDS
 
 NAME = "siamsearch"
 
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = cli.Parser(
-        prog=cli.program("search.completion"),
+        prog=cli.program("search.cli.completion"),
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -80,7 +80,7 @@ def command(name: str) -> Command:
 def _parser_of(module: str) -> argparse.ArgumentParser:
     """Return the parser of a command, which its module or package has as ``parser``."""
     if module == "search.run":  # a module that only runs
-        module = "search.cli"
+        module = "search.cli.run_parser"
     found = importlib.import_module(module)
     if hasattr(found, "__path__"):
         found = importlib.import_module(f"{module}.__main__")

@@ -16,7 +16,7 @@ from facesiam import cli
 from facesiam.cli import interrupts
 from facesiam.cli.terminal import columns, doing, fitted
 from facesiam.errors import counted
-from search.cli import read_options
+from search.cli.run_parser import read_options
 from search.runs import layout
 from search.runs.journal import read_trials
 from search.space import SearchSpace

@@ -17,6 +17,6 @@ COMMANDS = {
     "demo": ("facesiam.demo", "a picture of pairs with what a net says of them"),
     "verify": ("facesiam.verify", "say whether images show the same person"),
     "export": ("facesiam.export", "write a net as ONNX and safetensors, with a model card"),
-    "completion": ("search.completion", "what completes these words in bash, zsh or fish"),
+    "completion": ("search.cli.completion", "what completes these words in bash, zsh or fish"),
 }
 """By name the module of a command, and what it does."""
