@@ -15,7 +15,10 @@ from search.report.report_data import read
 
 SPACE = "fixed: {net: alexnet, epochs: 4}\nsearch: {lr: [1e-4, 1e-3]}\n"
 SETTINGS = TrialConfig(net="alexnet", epochs=4).to_dict()
-RAN = {"ran": [{"epoch": 0, "device": "cpu", "threads": 1}], "key": "k"}
+RAN = {
+    "ran": [{"epoch": 0, "device": "cpu", "threads": 1, "precision": "fp32", "processor": "AVX2"}],
+    "key": "k",
+}
 SPARED = {"control": True, "stop_rule": "asha", "stop_reason": "not among the best"}
 
 
