@@ -13,8 +13,8 @@ from search.report.periods import Clock, periods
 from search.report.progress import best_so_far
 from search.report.report_data import read
 
-SPACE = "fixed: {net: alexnet, epochs: 4}\nsearch: {lr: [1e-4, 1e-3]}\n"
-SETTINGS = TrialConfig(net="alexnet", epochs=4).to_dict()
+SPACE = "fixed: {net: alexnet, epochs: 3}\nsearch: {lr: [1e-4, 1e-3]}\n"
+SETTINGS = TrialConfig(net="alexnet", epochs=3).to_dict()
 RAN = {
     "ran": [{"epoch": 0, "device": "cpu", "threads": 1, "precision": "fp32", "processor": "AVX2"}],
     "key": "k",

@@ -53,7 +53,9 @@ def test_a_kept_net_of_another_trial_is_not_the_winners(run: Path) -> None:
 
 def test_the_table_names_the_threshold_once_where_trials_differ_in_it(tmp_path: Path) -> None:
     trials = [trial("0001", calibrate=False), trial("0002", calibrate=True)]
-    folder = write_run(tmp_path / "run", trials, [epoch("0001", 0, 0.7), epoch("0002", 0, 0.8)])
+    scores = {"0001": 0.7, "0002": 0.8}
+    epochs = [epoch(name, at, score) for name, score in scores.items() for at in range(3)]
+    folder = write_run(tmp_path / "run", trials, epochs)
     (folder / "manifest.json").write_text('{"name": "run", "data": {}}')
     run = read(folder)
     names = re.findall(r'data-name="(\w+)"', trial_rows.html(run, settings_frame(run)))
