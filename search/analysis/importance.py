@@ -25,6 +25,7 @@ from search.space import SearchSpace
 
 if TYPE_CHECKING:
     from optuna import Study
+    from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial
 
 FEWEST = 10
@@ -79,6 +80,7 @@ def importance(
     trials = study.get_trials(deepcopy=False)
     if len(trials) < FEWEST or not any(trial.params for trial in trials):
         return []
+    _share_distributions(trials)
     losses = np.array(kept)
     rng = np.random.default_rng(SEED)
     with warnings.catch_warnings():
@@ -104,6 +106,14 @@ def _trial(space: SearchSpace, settings: Mapping[str, Value], value: float) -> F
     asked = FixedTrial(dict(settings))
     space.suggest(asked)
     return create_trial(params=asked.params, distributions=asked.distributions, value=value)
+
+
+def _share_distributions(trials: Sequence[FrozenTrial]) -> None:
+    """Give trials the same object for equal distributions: each shuffle compares them all."""
+    shared: dict[BaseDistribution, BaseDistribution] = {}
+    for trial in trials:
+        own = trial.distributions.items()
+        trial.distributions = {name: shared.setdefault(one, one) for name, one in own}
 
 
 def _ped_anova(study: Study, losses: Floats) -> dict[str, float]:
