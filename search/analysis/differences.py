@@ -135,9 +135,9 @@ def difference(
     loose = {setting, *DEPENDENT.get(setting, ())}
     held = [name for name in data.columns if name not in loose]
     groups: dict[tuple[Any, ...], dict[str, list[float]]] = {}
-    for row, label in zip(data.frame.to_dict("records"), labels, strict=True):
-        group = groups.setdefault(tuple(row[name] for name in held), {})
-        group.setdefault(str(label), []).append(row["score"])
+    rows = data.frame[[*held, "score"]].itertuples(index=False, name=None)
+    for (*equal, score), label in zip(rows, labels, strict=True):
+        groups.setdefault(tuple(equal), {}).setdefault(str(label), []).append(score)
     differences = [
         float(np.mean(group[after]) - np.mean(group[before]))
         for group in groups.values()
