@@ -39,7 +39,8 @@ class Callback:
 
     A trial may begin more than once: after a crash, an interruption or a shortage of memory it
     goes on from its last saved state, and the epochs since then are told again. The last record of
-    an epoch counts.
+    an epoch counts. What a method is given is also given to the other callbacks: it must not be
+    changed.
 
     Example:
         class Printer(Callback):
@@ -70,6 +71,9 @@ class Callback:
 
     def on_trial_start(self, trial: str, settings: Mapping[str, Value]) -> None:
         """A trial begins to run, or goes on.
+
+        It comes before any ``on_trial_end`` of the trial, even where that ended before a worker
+        was ready for it.
 
         Args:
             trial: its name.

@@ -50,6 +50,8 @@ class RunRecord:
         self.varied = [*dict.fromkeys([*state.space.varied(), *tried])]
         """Settings that can differ between trials."""
         self.callbacks = Dispatcher(callbacks, table.say)
+        self._begun: set[str] = set()
+        """Trials of whose start the callbacks were told."""
 
     def start(self) -> None:
         """Note what a killed driver had not noted, show what has ended, remove files left over."""
@@ -99,7 +101,7 @@ class RunRecord:
         settings = self.state.running[name].settings
         done = self.state.epochs_noted(name)
         self.table.started(name, int(settings["epochs"]), settings, done)
-        self.callbacks.tell("on_trial_start", name, dict(settings))
+        self._tell_start(name, settings)
 
     def epoch(self, name: str, metrics: Mapping[str, Any], result: Mapping[str, Any]) -> None:
         """Note an epoch.
@@ -131,6 +133,7 @@ class RunRecord:
         """
         self.note(name, status, stop, **more)
         settings = self.state.running[name].settings
+        self._tell_start(name, settings, again=False)
         value = self.state.end(name, status, stop.rule if stop else None)
         self.sweep()
         differing = {key: settings[key] for key in self.varied if key in settings}
@@ -145,12 +148,14 @@ class RunRecord:
         """Note that a trial is left to --resume."""
         # What the control group was spared from must outlive the interruption.
         self.note(name, "interrupted", self.state.scheduler.controls.get(name) or INTERRUPTED)
+        self._tell_start(name, self.state.running[name].settings, again=False)
         self.state.interrupt(name)
         self.callbacks.tell("on_trial_end", name, "interrupted", None)
 
     def again(self, name: str, why: str) -> None:
         """Have a trial tried again as the next one, and show why."""
         self.note(name, "pending")
+        self._tell_start(name, self.state.running[name].settings, again=False)
         self.state.requeue(name)
         self.table.requeued(name, why)
         self.callbacks.tell("on_trial_end", name, "pending", why)
@@ -161,3 +166,9 @@ class RunRecord:
             self.mirror.sweep(self.state.removable)
         else:
             sweep(self.storage, self.state.removable())
+
+    def _tell_start(self, name: str, settings: Mapping[str, Any], again: bool = True) -> None:
+        """Tell the callbacks that a trial begins: also one that ends before a worker had it."""
+        if again or name not in self._begun:
+            self._begun.add(name)
+            self.callbacks.tell("on_trial_start", name, dict(settings))
