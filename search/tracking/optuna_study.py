@@ -65,7 +65,7 @@ class OptunaStudy(Tracker):
     def __init__(self, url: str) -> None:
         super().__init__()
         self.url = url
-        self.option = f"--optuna {masked(url)}"
+        self.option = f"--optuna {shlex.quote(masked(url))}"
         self.name = ""
         """Of the study; empty: not yet known."""
         self.study = -1

@@ -7,6 +7,7 @@ import shlex
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,9 @@ class Tracker(Callback):
     ) -> None:
         """Bring what earlier sessions left."""
         self.run, self.space = run, space
-        self.trials.update(resumed)
+        # Copies, as each tracker changes its own, on its own thread.
+        own = {name: replace(one, epochs=dict(one.epochs)) for name, one in resumed.items()}
+        self.trials.update(own)
         self.due.update(dict.fromkeys(resumed))
         self.bring()
 
@@ -120,8 +123,11 @@ class Tracker(Callback):
 
     def on_search_end(self, stop: str | None) -> None:
         """Bring what is left, whatever failed before."""
-        self.bring(now=True)
-        self._guarded(self.finish, stop)
+        try:
+            self.bring(now=True)
+        finally:
+            if self.opened:
+                self._guarded(self.finish, stop)
 
     def bring(self, now: bool = False) -> None:
         """Bring what is due.
@@ -137,9 +143,20 @@ class Tracker(Callback):
         if not self.opened:
             self._guarded(self.open)
             self.opened = True
+        failure: UserError | None = None
+        again = False
         for trial in list(self.due):
-            self._guarded(self.update, trial, self.trials[trial])
-            del self.due[trial]
+            try:
+                self._guarded(self.update, trial, self.trials[trial])
+            except UserError as error:
+                if again:  # the other side is away, whatever the trial
+                    raise
+                failure, again = error, True  # it alone must not keep the others from coming
+            else:
+                again = False
+                del self.due[trial]
+        if failure:
+            raise failure
         self._pause = PAUSES[0]
 
     def best_epoch(self, record: TrialRecord) -> EpochLine | None:
