@@ -106,6 +106,9 @@ class MlflowRuns(Tracker):
             return
         if copy is None:
             copy = self.copies[trial] = self._begin(trial, record)
+        if not copy.noted:  # the same again is no change, where an earlier attempt was cut short
+            params = [Param(name, str(value)) for name, value in record.settings.items()]
+            self._send(copy.id, params=params)
         if copy.sent is None:
             history = self.client.get_metric_history(copy.id, "seconds")
             copy.sent = {int(metric.step) for metric in history}
@@ -159,8 +162,6 @@ class MlflowRuns(Tracker):
         }
         began = int(1000 * (record.began or time.time()))
         made = self.client.create_run(self.place, began, tags, f"{self.run.name} {trial}")
-        params = [Param(name, str(value)) for name, value in record.settings.items()]
-        self._send(made.info.run_id, params=params)
         return _Copy(made.info.run_id)
 
     def _runs(self, key: str) -> Iterator[Run]:
