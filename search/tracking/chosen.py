@@ -56,12 +56,16 @@ def copy(run: Path, tracker: Tracker) -> str:
 
 def _named(name: str, told: Mapping[str, str]) -> Tracker:
     """Return a tracker by its name."""
-    if not find_spec(name):
+    spec = find_spec(name)
+    if not spec or not spec.origin:  # a folder such as ./wandb, where W&B keeps its files, is none
         raise TrackerError(f"--log {name}: its package is missing; pip install {PIP[name]}")
-    if name == "mlflow":
-        from search.tracking.mlflow_runs import MlflowRuns
+    try:
+        if name == "mlflow":
+            from search.tracking.mlflow_runs import MlflowRuns
 
-        return MlflowRuns(**told)
-    from search.tracking.wandb_runs import WandbRuns
+            return MlflowRuns(**told)
+        from search.tracking.wandb_runs import WandbRuns
 
-    return WandbRuns(**told)
+        return WandbRuns(**told)
+    except ImportError as error:
+        raise TrackerError(f"--log {name}: its package cannot be imported: {error}") from error

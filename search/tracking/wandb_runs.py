@@ -10,7 +10,7 @@ from typing import Any
 
 import wandb
 
-from facesiam.errors import FileError
+from facesiam.errors import FileError, first_line
 from facesiam.files import exists, write_text
 from search.tracking.callback import TrialRecord
 from search.tracking.tracker import EXPORT, OVER, Tracker, TrackerError, identity
@@ -45,7 +45,7 @@ class WandbRuns(Tracker):
         super().__init__()
         self.project = project or os.environ.get("WANDB_PROJECT") or "siamsearch"
         self.entity, self.mode = entity or None, mode or os.environ.get("WANDB_MODE") or "online"
-        if self.mode == "online" and not wandb.login(prompt=False):
+        if self.mode == "online" and not _logged_in():
             raise TrackerError(
                 "--log wandb: not logged in; run wandb login, or set WANDB_API_KEY, or keep the "
                 "files here with WANDB_MODE=offline"
@@ -137,6 +137,19 @@ class WandbRuns(Tracker):
             reinit="create_new",
             settings=wandb.Settings(**SILENT),
         )
+
+
+def _logged_in() -> bool:
+    """Say whether W&B has a key.
+
+    Raises:
+        TrackerError: W&B refuses the key, or cannot be asked.
+    """
+    try:
+        return wandb.run is not None or wandb.login(prompt=False)
+    except Exception as error:  # of W&B, or of the network
+        offline = "WANDB_MODE=offline keeps the files here"
+        raise TrackerError(f"--log wandb: {first_line(error)}; {offline}") from error
 
 
 def _numbers(row: dict[str, Any]) -> dict[str, float]:
