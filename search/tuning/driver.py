@@ -79,14 +79,14 @@ def run(
     setup = shares.setup
     state = SearchState.replay(shares.space, setup.run)
     recorder = Recorder(state, setup.run, table, shares, key, reusable, mirror, callbacks)
-    recorder.start()
-    ray_folder.make(setup.run, setup.storage)
-    if setup.address:
-        stand_ready()
-    tuner = _tuner(recorder, shares, trainable or FaceTrial)
     try:
+        recorder.start()
+        ray_folder.make(setup.run, setup.storage)
+        if setup.address:
+            stand_ready()
+        tuner = _tuner(recorder, shares, trainable or FaceTrial)
         _fit(tuner, recorder, on_ray_death or _show_death)
-    except BaseException as error:  # a fault of this program, or of Ray's
+    except BaseException as error:  # of this program, of Ray or of the folder
         recorder.record.callbacks.close(type(error).__name__, CUT_PATIENCE)
         raise
     ray_folder.remove_secrets(setup.run, setup.storage)

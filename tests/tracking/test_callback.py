@@ -9,12 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from builders import space
+from simulated_ray import quiet
 from tracked_search import SPACE, drive, search
 
+from search.resources.allocation import Allocation, Node, Setup
 from search.runs.journal import read, read_epochs
 from search.tracking import dispatcher
 from search.tracking.callback import Callback, recorded_trials
+from search.tracking.chosen import trackers
 from search.tracking.dispatcher import Dispatcher
+from search.tracking.tracker import Tracker, TrackerError
+from search.tuning import driver
 
 
 class Listener(Callback):
@@ -205,3 +211,92 @@ def test_the_reason_of_a_control_says_that_it_ran_on(tmp_path: Path) -> None:
         assert str(ends[name][1]).startswith("ran on as control; ")
     earlier = recorded_trials(tmp_path)
     assert ends == {name: (trial.status, trial.reason) for name, trial in earlier.items()}
+
+
+@pytest.mark.parametrize("end", ["interrupted", "pending", "failed"])
+def test_a_trial_that_ends_before_a_worker_had_it_has_begun(tmp_path: Path, end: str) -> None:
+    listener = Listener()
+    recorder = search(tmp_path, [listener])
+    suggestion = recorder.next()  # Ray starts its worker, which takes seconds
+    assert suggestion is not None
+    name = suggestion.trial
+    if end == "failed":
+        recorder.record.end(name, end, None)
+    elif end == "pending":
+        recorder.record.again(name, "its machine was taken away")
+    recorder.close()
+    told = [(what, *given[:1]) for what, *given in listener.heard if what in ("start", "end")]
+    assert told == [("start", name), ("end", name)]
+    assert listener.of("start") == [(name, suggestion.settings)]
+    assert listener.of("end")[0][1] == end
+
+
+class Kept(Tracker):
+    """A copy in a dictionary, without the trials that it refuses."""
+
+    title, option = "Kept", "--log kept"
+
+    def __init__(self, *refused: str) -> None:
+        super().__init__()
+        self.refused, self.has, self.over = set(refused), dict[str, str](), False
+
+    def open(self) -> None:
+        pass
+
+    def update(self, trial: str, record: Any) -> None:
+        if trial in self.refused:
+            raise OSError("no room")
+        self.has[trial] = record.status
+
+    def finish(self, stop: str | None) -> None:
+        self.over = True
+
+
+def test_a_trial_that_a_tracker_cannot_take_keeps_no_other_from_coming(tmp_path: Path) -> None:
+    drive(recorder := search(tmp_path, []))
+    recorder.close()
+    tracker = Kept("0001", "0003")
+    with pytest.raises(TrackerError, match="no room"):
+        tracker.on_search_start(tmp_path, recorder.space, recorded_trials(tmp_path))
+    with pytest.raises(TrackerError, match="no room"):
+        tracker.on_search_end(None)
+    assert {*tracker.has} == {"0002", "0004", "0005", "0006"} and tracker.over
+    assert tracker.lacks.startswith("Kept lacks 2 of 6 trials")
+
+
+def test_each_tracker_has_records_of_its_own(tmp_path: Path) -> None:
+    drive(recorder := search(tmp_path, []))
+    recorder.close()
+    known = recorded_trials(tmp_path)
+    one, other = Kept(), Kept()
+    for tracker in (one, other):
+        tracker.on_search_start(tmp_path, recorder.space, known)
+    one.on_trial_start("0001", {})
+    one.on_epoch("0001", {"epoch": 99})
+    assert known["0001"].status == other.trials["0001"].status == "done"
+    assert 99 not in known["0001"].epochs.keys() | other.trials["0001"].epochs.keys()
+
+
+@pytest.mark.parametrize("name", ["wandb", "mlflow"])
+def test_a_folder_of_a_trackers_name_is_not_its_package(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / name).mkdir()  # where W&B keeps its files
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    with pytest.raises(TrackerError, match=f"--log {name}: its package is missing"):
+        trackers([name], {}, None)
+
+
+def test_a_search_whose_folder_fails_at_its_start_ends_for_the_callbacks_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*given: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(driver.ray_folder, "make", full)
+    listener, searched = Listener(), space(tmp_path, SPACE)
+    shares = Allocation(searched, Setup(run=tmp_path, data=""), [Node(2, 0)])
+    with pytest.raises(OSError, match="No space left"):
+        driver.run(shares, quiet(searched), callbacks=[listener])
+    assert [what for what, *_ in listener.heard] == ["search", "over"]
