@@ -58,7 +58,7 @@ def converted(name: str, spec: Mapping[str, Any]) -> Converted:
     Raises:
         NoMeaning: nothing of it can be said.
     """
-    kind = spec.get("distribution") or _usual(spec)
+    kind = str(spec.get("distribution") or _usual(spec))
     if kind == "constant":
         return Converted(fixed=_value(SETTINGS[name], spec.get("value")))
     if kind.startswith("categorical"):
@@ -68,7 +68,10 @@ def converted(name: str, spec: Mapping[str, Any]) -> Converted:
     if SETTINGS[name].type not in (int, float):
         raise NoMeaning(f"{name} takes words, not a range: give it values:")
     low, high, log, step, note = RANGES[kind](lambda key, usual: _number(spec, key, usual))
-    return _range(SETTINGS[name], low, high, log, step, [note] if note else [])
+    try:
+        return _range(SETTINGS[name], low, high, log, step, [note] if note else [])
+    except OverflowError:
+        raise NoMeaning("its ends or its step are beyond what a number can be") from None
 
 
 def _usual(spec: Mapping[str, Any]) -> str:

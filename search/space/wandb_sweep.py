@@ -205,7 +205,7 @@ class Sweep:
                 why = "rungs go on up to the last epoch" if key != "strict" else "asha has none"
                 self._tell(("early_terminate", key), f"left out: {why}")
         asha: dict[str, Any] = {}
-        with suppress(ValueError):
+        with suppress(ValueError, OverflowError):
             asha["grace"] = max(1, int(float(grace)))
             asha["factor"] = max(2, round(float(eta)))
         if len(asha) < 2:

@@ -195,7 +195,7 @@ class _Translation:
 
 def first_band(said: Mapping[str, Any]) -> str | None:
     """Return the first band of a hyperband that is given by its last: max_iter / eta ** s."""
-    with suppress(ValueError, KeyError, TypeError, AttributeError, OverflowError):
+    with suppress(ValueError, KeyError, TypeError, AttributeError, ArithmeticError):
         whole, parts = number(said["max_iter"]), number(said["eta"]) ** number(said["s"])
         return str(max(1, math.floor(whole / parts)))
     return None

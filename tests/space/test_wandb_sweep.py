@@ -154,6 +154,8 @@ PARAMETERS: list[tuple[str, str, object, str]] = [
     ("lr", "distribution: uniform, min: 1", None, "left out: has no max:"),
     ("lr", "min: low, max: 2", None, "left out: min must be a number, got 'low'"),
     ("lr", "distribution: gaussian", None, "left out: 'gaussian' is no distribution of a sweep"),
+    ("lr", "distribution: [uniform], min: 1, max: 2", None, "is no distribution of a sweep"),
+    ("hidden", "min: 2, max: 64, q: 1e400, distribution: q_uniform", None, "beyond what a number"),
     ("net", "min: 1, max: 2", None, "left out: net takes words, not a range"),
     ("dropout", "values: [0.1, 0.2]", None, "must be true or false, got '0.1'"),
     ("lr", "values: []", None, "left out: has no list of values:"),
@@ -284,3 +286,11 @@ def test_what_is_no_sweep_is_refused(tmp_path: Path, text: str, expected: str) -
     with pytest.raises(SpaceError) as refused:
         Sweep(file)
     assert expected.replace("a list", "a ") in str(refused.value).replace("a mapping", "a ")
+
+
+@pytest.mark.parametrize("bands", ["max_iter: 27, s: 1, eta: 0", "min_iter: 3, eta: 1e400"])
+def test_bands_that_no_number_can_be_are_left_out(tmp_path: Path, bands: str) -> None:
+    text = f"early_terminate: {{type: hyperband, {bands}}}\nparameters: {{lr: {{value: 1e-3}}}}\n"
+    space, said = made(tmp_path, f"method: random\nrun_cap: 5\n{text}")
+    assert space == made(tmp_path, f"method: random\nrun_cap: 5\n{text.splitlines()[1]}\n")[0]
+    assert said == ["line 3  early_terminate: left out: neither min_iter nor max_iter and s"]

@@ -111,6 +111,10 @@ early_terminate: {type: hyperbnd, min_iter: 0, eta: 1.5, strict: true}
     ("more", "expected"),
     [
         (
+            "early_terminate: {max_iter: 27, s: 1, eta: 0}",
+            "line 2  early_terminate.eta: must be 2 or more, got 0",
+        ),
+        (
             "metric: {name: val_acc, goal: minimize}",
             "line 2  metric.goal: min takes the worst val_acc for the best; leave it out, or write max",
         ),
