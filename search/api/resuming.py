@@ -29,9 +29,15 @@ def resume(made: Run, changes: Mapping[str, Any]) -> Run:
                 f"{name} {value}: the secret in place of *** is noted nowhere; give {name}= again"
             )
     space = handed.pop("space", folder / SPACE)
-    given = {"name": folder.name, "out": str(url or folder).rpartition("/")[0], "resume": True}
+    given = {"name": folder.name, "out": _above(url) if url else folder.parent, "resume": True}
     again = run(space, **{**given, **handed})
     return again if url is None else Run(again.folder, url)
+
+
+def _above(url: str) -> str:
+    """Return the URL of the folder above; the query stays at the end."""
+    place, mark, query = url.partition("?")
+    return place.rstrip("/").rpartition("/")[0] + mark + query
 
 
 def _last(made: Run) -> dict[str, Any]:

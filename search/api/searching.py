@@ -24,14 +24,13 @@ from search.runs.layout import RunError
 from search.runs.reuse import RunRefused
 from search.space import SearchSpace
 from search.space.run_options import RESULTS, RunOptions
+from search.tracking.callback import Callback
 from search.tuning import preparation, ray_lifetime, session
 from search.tuning.preparation import Search
 from search.tuning.session import Outcome, say
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-    from search.tracking.callback import Callback
 
 Place: TypeAlias = str | os.PathLike[str]
 Space: TypeAlias = Place | Mapping[str, Any] | SearchSpace
@@ -171,6 +170,7 @@ _alone = threading.Lock()
 
 def _options(space: Space, given: dict[str, Any], callbacks: Sequence[Callback]) -> RunOptions:
     """Return the options of a call, checked as those of the command line are."""
+    _check_lists(given["enqueue"], callbacks)
     content = space if isinstance(space, Mapping) else None
     if isinstance(space, SearchSpace):
         content = yaml.safe_load(space.dump())
@@ -187,6 +187,24 @@ def _options(space: Space, given: dict[str, Any], callbacks: Sequence[Callback])
         command=called,
         arguments=[masked(word) for word in (file, *words)],
     )
+
+
+def _check_lists(enqueue: object, callbacks: object) -> None:
+    """Refuse what is no list of configurations, or of callbacks.
+
+    Raises:
+        wording.OptionError: the text says which.
+    """
+    if not isinstance(enqueue, Sequence) or not all(isinstance(x, Mapping) for x in enqueue):
+        raise wording.OptionError("enqueue: takes a list of mappings, such as [{'lr': 1e-3}]")
+    if not isinstance(callbacks, Sequence):
+        raise wording.OptionError(f"callbacks: takes a list, got a {type(callbacks).__name__}")
+    for one in callbacks:
+        if not isinstance(one, Callback):
+            what = f"{one.__name__} itself" if isinstance(one, type) else f"a {type(one).__name__}"
+            raise wording.OptionError(
+                f"callbacks: takes instances of search.tracking.callback.Callback, got {what}"
+            )
 
 
 def _search(options: RunOptions, callbacks: Sequence[Callback], progress: bool) -> Run:

@@ -66,18 +66,28 @@ def _values(name: str, value: Any) -> list[Any]:
 
 def text(name: str, value: Any) -> str:
     """Return a value as it is typed."""
-    if isinstance(value, bool):
-        return str(value).lower()
     if isinstance(value, list | tuple):
         return f"[{', '.join(text(name, one) for one in value)}]"
-    item = getattr(value, "item", None)  # a scalar of numpy or torch
-    value = item() if callable(item) else value
+    value = _plain(value)
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, str | int | float):
         return str(value)
     place = getattr(value, "place", value)  # of a Run
     if isinstance(place, str | os.PathLike):
         return os.fspath(place)
     raise OptionError(f"{name}: a {type(value).__name__} is no value of an option")
+
+
+def _plain(value: Any) -> Any:
+    """Return a scalar of numpy or torch as Python has it; all else as it is."""
+    item = getattr(value, "item", None)
+    if not callable(item):
+        return value
+    try:
+        return item()
+    except (ValueError, TypeError, RuntimeError):  # an array of several
+        return value
 
 
 def read(parser: argparse.ArgumentParser, words: list[str]) -> dict[str, Any]:
@@ -119,8 +129,8 @@ def _shown(value: Any) -> Any:
         return os.fspath(value)
     if value is None or isinstance(value, str | bool | int | float):
         return value
-    if callable(item := getattr(value, "item", None)):
-        return item()
+    if (plain := _plain(value)) is not value:
+        return plain
     return getattr(value, "place", None) or _Name(f"<{type(value).__name__}>")
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from builders import ROOT
@@ -208,6 +209,11 @@ def test_resume_extends_a_run_of_a_mapping(
         ({"data": ""}, OptionError, "data: is empty"),
         ({"set": {"lrr": 1}}, SpaceError, "set lrr: not a setting; did you mean lr?"),
         ({"enqueue": [{"lr": 3}]}, SpaceError, "enqueue"),
+        ({"enqueue": {"lr": 1e-3}}, OptionError, "enqueue: takes a list of mappings, such as [{"),
+        ({"callbacks": Listener()}, OptionError, "callbacks: takes a list, got a Listener"),
+        ({"callbacks": [Listener]}, OptionError, "Callback, got Listener itself"),
+        ({"callbacks": [print]}, OptionError, "Callback, got a builtin_function_or_method"),
+        ({"set": {"lr": np.array([1e-5, 1])}}, OptionError, "set: a ndarray is no value"),
         ({"rows": ["A"]}, SpaceError, "rows A: no such row; space has none"),
         ({"name": "a/b"}, RunRefused, "name a/b: letters, digits"),
         ({"name": "old"}, RunRefused, "exists; go on with resume=True, or give another name"),

@@ -14,6 +14,7 @@ from builders import ROOT
 from facesiam.errors import UserError
 from search import Run, run
 from search.api import wording
+from search.api.resuming import _above
 from search.cli.run_parser import parser
 from search.retrain.__main__ import parser as retrain_parser
 from search.space import SpaceError, from_mapping, load
@@ -85,7 +86,7 @@ def test_options_become_the_words_of_a_command_line() -> None:
     given = {
         "data": Path("a b"),
         "trials": np.int64(3),
-        "set": {"lr": 1e-4, "augment": True, "net": ["alexnet", "vgg16"]},
+        "set": {"lr": 1e-4, "augment": np.True_, "net": ["alexnet", "vgg16"]},
         "reuse": ["one", Run("two")],
         "resume": True,
         "report": False,
@@ -127,3 +128,15 @@ def test_messages_speak_of_options_as_python_has_them(text: str, said: str) -> N
     with pytest.raises(UserError) as error, wording.python_words():
         raise UserError(text)
     assert str(error.value) == said
+
+
+@pytest.mark.parametrize(
+    ("url", "above"),
+    [
+        ("s3://bucket/runs/mine", "s3://bucket/runs"),
+        ("s3://bucket/runs/mine/", "s3://bucket/runs"),
+        ("s3://b/mine?endpoint_override=http://h:9", "s3://b?endpoint_override=http://h:9"),
+    ],
+)
+def test_a_resume_finds_the_folder_above_a_runs_url(url: str, above: str) -> None:
+    assert _above(url) == above
