@@ -121,4 +121,5 @@ def reason(error: Any) -> str:
 
 def first_line(error: BaseException, most: int = 160) -> str:
     """Return the beginning of an error's text; the error's kind where it has none."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:most]
+    # Masked before it is cut: half of a secret is not recognised as one.
+    return masked(str(error).strip() or type(error).__name__).splitlines()[0][:most]

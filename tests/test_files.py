@@ -81,6 +81,8 @@ def test_notes_that_are_missing_or_damaged_are_an_empty_object(
 def test_the_first_line_of_an_error_is_never_empty() -> None:
     assert first_line(ValueError("\n half a sentence\nand more")) == "half a sentence"
     assert first_line(ValueError("x" * 300)) == "x" * 160
+    said = f"{'x' * 140} http://me:a-long-secret@host"
+    assert "secret" not in shown(first_line(ValueError(said)))
     assert first_line(MemoryError()) == "MemoryError"
 
 

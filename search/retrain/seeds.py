@@ -78,7 +78,7 @@ def retrain(run: Path, options: RetrainOptions, console: Console) -> list[dict[s
     with torch_threads(now.threads):
         tested = _train_and_test(run, trial, ones, data, weights, key, options, console)
     curve = run / "retrain" / trial / f"seed-{own.seed}" / "epochs.csv"
-    if options.epochs is None and own.seed in [one.seed for one in ones] and curve.exists():
+    if tested and options.epochs is None and own.seed in [o.seed for o in ones] and curve.exists():
         said = compared(curve, read(run)[2].get(trial, []), ranked_trials.objective(run))
         console.print(f"seed {own.seed}: {said}", highlight=False, soft_wrap=True)
     TensorBoard(run / "tensorboard").tested(tested)

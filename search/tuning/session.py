@@ -99,8 +99,6 @@ def begun(
         run_folder.claimed(options, space, setup.run, setup.storage, data),
     ):
         if options.resume:
-            from search.tuning import resumption  # which imports Ray
-
             say(console, resumption.told(setup.run, count))
         if options.warm_start and not options.resume:
             warm_start.write(setup.run, search.known)

@@ -466,6 +466,20 @@ def test_the_ten_folds_by_the_command(run: Path, capsys: pytest.CaptureFixture[s
     assert "must be numbers from 1 to 10 as in 1,2, got 0,11" in capsys.readouterr().err
 
 
+def test_folds_are_not_compared_with_an_earlier_training(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trials = run / "trials.jsonl"
+    trials.write_text(trials.read_text().replace('"people": 4', '"people": 0'))
+    curve = run / "retrain" / "0002" / "seed-0" / "epochs.csv"
+    curve.parent.mkdir(parents=True)
+    curve.write_text("epoch,train_loss,val_loss,val_acc\n0,0.1,0.3,0.6\n")
+    monkeypatch.setattr("search.retrain.seeds._train_and_test", lambda *given: [])
+    assert main([str(run), "--protocol", "cfp-10fold"]) == 0
+    said = capsys.readouterr().err
+    assert "trained with" in said and "another net" not in said
+
+
 @pytest.mark.parametrize(
     ("ran", "options", "threads", "said"),
     [
