@@ -26,6 +26,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = reader.parse_args(arguments)
     if not (options.files or options.schema or options.from_wandb):
         reader.error("give a FILE to check, --schema, or --from-wandb SWEEP")
+    if options.files and (options.schema or options.from_wandb):
+        reader.error(
+            f"{options.files[0]}: --schema and --from-wandb check no FILE; --out FILE names what "
+            "--from-wandb writes"
+        )
     if options.out and not options.from_wandb:
         reader.error("--out goes with --from-wandb")
     return cli.run(lambda: _main(options))

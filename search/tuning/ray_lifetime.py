@@ -47,10 +47,12 @@ def _no_advice() -> Iterator[None]:
     logger = logging.getLogger("ray.widgets.util")
     before = logger.level
     logger.setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="IProgress not found")
-        yield
-    logger.setLevel(before)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="IProgress not found")
+            yield
+    finally:
+        logger.setLevel(before)
 
 
 def _died() -> list[str]:

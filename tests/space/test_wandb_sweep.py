@@ -248,6 +248,14 @@ def test_what_is_said_stays_a_comment_whatever_a_value_holds(tmp_path: Path) -> 
     ]
 
 
+def test_a_file_that_would_be_passed_over_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["--from-wandb", "sweep.yaml", "space.yaml"], ["--schema", "space.yaml"]):
+        with pytest.raises(SystemExit) as ended:
+            main(words)
+        assert ended.value.code == 2
+        assert "space.yaml: --schema and --from-wandb check no FILE" in capsys.readouterr().err
+
+
 def test_the_command_writes_the_file_and_names_what_is_missing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
