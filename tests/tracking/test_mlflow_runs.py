@@ -32,6 +32,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait as long for an interrupted search as for another: MLflow makes its tables."""
     for name in ("PATIENCE", "CUT_PATIENCE"):
         monkeypatch.setattr(f"search.tuning.recorder.{name}", 120.0)
+    monkeypatch.setattr("search.tracking.dispatcher.SILENCE", 120.0)
 
 
 @pytest.fixture(scope="module")
