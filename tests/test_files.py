@@ -82,7 +82,7 @@ def test_the_first_line_of_an_error_is_never_empty() -> None:
     assert first_line(ValueError("\n half a sentence\nand more")) == "half a sentence"
     assert first_line(ValueError("x" * 300)) == "x" * 160
     said = f"{'x' * 140} http://me:a-long-secret@host"
-    assert "secret" not in shown(first_line(ValueError(said)))
+    assert "a-long" not in shown(first_line(ValueError(said)))
     assert first_line(MemoryError()) == "MemoryError"
 
 
