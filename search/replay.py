@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facesiam import cli
-from facesiam.cli.terminal import doing
+from facesiam.cli.terminal import columns, doing, fitted
 from facesiam.config.settings import positive, random_seed
 from facesiam.errors import counted
 from facesiam.files import write_text
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from search.pruning.comparison import PolicyResult
 
 
-def table(rows: Sequence[PolicyResult]) -> str:
-    """Lay the policies of one contest out as text."""
-    from search.analysis.formatting import aligned
+def table(rows: Sequence[PolicyResult], width: int) -> str:
+    """Lay the policies of one contest out as text that fits a width."""
+    from search.analysis.formatting import stacked
     from search.pruning.comparison import KEPT
 
     headers = [
@@ -63,7 +63,7 @@ def table(rows: Sequence[PolicyResult]) -> str:
         for row in rows
     ]
     left = [True, False, False, False, False, False, True, True]
-    return aligned(headers, cells, left, gap=2, width=240)
+    return stacked(headers, cells, left, width)
 
 
 def title(key: tuple[str, int], runs: Sequence[Curve], searched: SearchSpace) -> str:
@@ -152,8 +152,9 @@ def _replayed(
     results = {}
     for key, runs in by_contest.items():
         rows = compare(runs, searched, **_orders(options))
-        results[title(key, runs, searched)] = len(runs), rows
-        cli.show(f"{title(key, runs, searched)}\n{table(rows)}\n")
+        name = title(key, runs, searched)
+        results[name] = len(runs), rows
+        cli.show(f"{fitted(name, columns())}\n{table(rows, columns())}\n")
     drawn = (
         f", {counted(options.trials, 'trial')} drawn from the runs in each"
         if options.trials
@@ -161,12 +162,13 @@ def _replayed(
     )
     if options.late:
         drawn += f", the best run starts {counted(options.late, 'epoch')} late"
-    print(
+    text = (
         f"{counted(options.orders, 'order')} of arrival{drawn}, "
         f"{counted(options.workers, 'worker')}, seed "
         f"{options.seed}; brackets: 95 % interval (Wilson) over the orders, which are of the same "
         "runs: it says nothing of other runs"
     )
+    print(fitted(text, columns()))
     return results
 
 

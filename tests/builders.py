@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from facesiam.config import TrialConfig, Value
@@ -15,6 +18,7 @@ from search.space import SearchSpace, load
 
 ROOT = Path(__file__).parent.parent
 SPACES = ROOT / "spaces"
+SCRIPTS = ROOT / "scripts"
 REFERENCE = ROOT / "ray_results" / "reference"
 DEAD = {
     "updates": 50,
@@ -27,6 +31,16 @@ DEAD = {
 }
 """An epoch of a net whose trunk's last ReLU is dead; two of them have 100 updates. Its training
 loss is a bit more than ln 2 = 0.693, which it would have if it called every pair even."""
+
+
+def script(name: str) -> ModuleType:
+    """A script as a module."""
+    spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 def unknown_compression(archive: bytes) -> bytes:

@@ -8,7 +8,7 @@ import sys
 import textwrap
 from typing import TYPE_CHECKING
 
-from facesiam.cli import say
+from facesiam.cli.streams import say
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -25,7 +25,7 @@ from facesiam.data.listing import distinct
 from facesiam.data.protocol_checks import check_protocol
 from facesiam.data.split import folds_of, in_two_parts, part_numbers
 from facesiam.data.stamps import parted
-from facesiam.errors import DataError, MissingFileError
+from facesiam.errors import DataError, MissingFileError, counted
 
 INDEX = "index-4.npz"
 """The number is incremented whenever the index holds something else."""
@@ -218,7 +218,7 @@ class FaceData:
             one, other = (self.names[at] for at in copies[0].tolist())
             raise DataError(
                 f"{self.source}: fold: {fold} puts {one} and {other} into two parts, and they are "
-                f"byte-identical ({len(copies):,} such pairs); remove one, or use fold: 0"
+                f"byte-identical ({counted(len(copies), 'such pair')}); remove one, or use fold: 0"
             )
 
     def _listed(self, part: Part, people: int, seed: int, fold: int) -> Pairs:

@@ -14,7 +14,7 @@ from pathlib import Path
 from facesiam.data.formats import open_dataset
 from facesiam.data.progress import bar
 from facesiam.data.zip_members import MAX_TOTAL
-from facesiam.errors import DataError
+from facesiam.errors import DataError, counted
 from facesiam.files import publish
 
 URL = "http://www.cfpw.io/cfp-dataset.zip"
@@ -140,6 +140,7 @@ def _verify(path: Path) -> None:
     dataset = opened.read()
     if dataset.problems:
         problems = dataset.problems
-        raise DataError(f"{path}: {len(problems)} problems, first: {problems[0].said}")
+        count = counted(len(problems), "problem")
+        raise DataError(f"{path}: {count}, first: {problems[0].said}")
     for name in dataset.files + dataset.names:
         opened.source.read(name)  # checks the CRC

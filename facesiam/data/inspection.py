@@ -12,18 +12,19 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from facesiam.cli.terminal import columns, folded
 from facesiam.config import SETTINGS
 from facesiam.data import drawing, duplicates, images
 from facesiam.data.archive import Source
 from facesiam.data.common_problems import common_problems
 from facesiam.data.formats import Opened
 from facesiam.data.formats.cfp_lists import KINDS
-from facesiam.data.listing import UNKNOWN, Listing, distinct
+from facesiam.data.listing import UNKNOWN, Listing, distinct, repeated
 from facesiam.data.problems import Problem, told
 from facesiam.data.progress import bar
 from facesiam.data.split import FOLDS, part_numbers
 from facesiam.device.cores import cores
-from facesiam.errors import DataError, shown
+from facesiam.errors import DataError, counted, shown
 
 _MOST_PIXELS = int(SETTINGS["packed_size"].high or 0)
 """A side of the largest packed images."""
@@ -58,7 +59,7 @@ def report(opened: Opened, every: bool = False) -> int:
     source, dataset = opened.source, opened.read()
     there = [at for at, name in enumerate(dataset.names) if source.has(name)]
     with (
-        bar(f"decoding {len(there):,} images", len(there)) as advance,
+        bar(f"decoding {counted(len(there), 'image')}", len(there)) as advance,
         ThreadPoolExecutor(cores()) as pool,
     ):
 
@@ -72,7 +73,7 @@ def report(opened: Opened, every: bool = False) -> int:
     unreadable = [Problem("image", look.problem) for look in looks.values() if look.problem]
     problems = dataset.problems + common_problems(dataset, content) + unreadable
     print(shown(source.path))
-    print(f"  format      {opened.name} ({opened.why})")
+    _print("format", f"{opened.name} ({opened.why})")
     _print_counts(dataset, list(looks.values()))
     _print_parts(dataset)
     if dataset.format == "cfp":
@@ -84,14 +85,19 @@ def report(opened: Opened, every: bool = False) -> int:
         _print_drawn(dataset, content)
     _print_duplicates(dataset, looks)
     for note in dataset.notes + duplicates.notes(dataset, content):
-        print(f"  note        {shown(note)}")
-    print(f"  problems    {len(problems) or 'none'}")
+        _print("note", note)
+    _print("problems", str(len(problems) or "none"))
     lines = told(problems, every)
     for line in lines:
-        print(f"    {shown(line)}")
+        print(folded(shown(line), columns(), "    ", "      "))
     if len(lines) < len(problems):
         print("    `--all` names every one of them")
     return 1 if problems else 0
+
+
+def _print(title: str, text: str) -> None:
+    """Print a line of the report, folded under its title."""
+    print(folded(shown(text), columns(), f"  {title:11} ", " " * 14))
 
 
 def _numbered(count: int, digests: Mapping[int, bytes]) -> NDArray[np.int64]:
@@ -121,26 +127,27 @@ def _print_counts(dataset: Listing, looks: list[Look]) -> None:
     grey, turned = sum(look.grey for look in looks), sum(look.turned for look in looks)
     each = np.unique(dataset.person[dataset.person != UNKNOWN], return_counts=True)[1]
     single = int((each == 1).sum())
-    print(f"  people      {f'{len(each):,}' if len(each) else 'not named'}")
+    _print("people", f"{len(each):,}" if len(each) else "not named")
     if len(each):
         more = (
             f"; {single:,} {'person has' if single == 1 else 'people have'} one image"
             if single
             else ""
         )
-        print(f"  images each {_spread(each)}{more}")
+        _print("images each", f"{_spread(each)}{more}")
     views = (  # where no image is known to be a profile, nobody has said any view
         f"{frontal:,} frontal, {len(dataset.names) - frontal:,} profile; "
         if frontal < len(dataset.names)
         else ""
     )
-    print(
-        f"  images      {len(dataset.names):,}: {views}{grey} of them greyscale"
-        + (f", {turned} stored turned or mirrored and brought upright" if turned else "")
+    _print(
+        "images",
+        f"{len(dataset.names):,}: {views}{grey:,} of them greyscale"
+        + (f", {turned:,} stored turned or mirrored and brought upright" if turned else ""),
     )
     if sizes := [look.size for look in looks if look.size]:
         shorter, longer = np.sort(sizes, axis=1).T
-        print(f"  pixels      shorter side {_spread(shorter)}; longer side {_spread(longer)}")
+        _print("pixels", f"shorter side {_spread(shorter)}; longer side {_spread(longer)}")
 
 
 def _spread(counts: NDArray[np.int64]) -> str:
@@ -155,9 +162,11 @@ def _print_parts(dataset: Listing) -> None:
     for part, folds in FOLDS.items():
         mine = np.isin(dataset.fold, folds)
         people = len(np.unique(dataset.person[mine]))
-        parts.append(f"{part} {people:,} people, {int(mine.sum()):,} images")
-    none = int((dataset.fold == 0).sum())
-    print(f"  parts       {'; '.join(parts)}" + (f"; {none:,} images in none" if none else ""))
+        who = counted(people, "person", "people")
+        parts.append(f"{part} {who}, {counted(int(mine.sum()), 'image')}")
+    if none := int((dataset.fold == 0).sum()):
+        parts.append(f"{counted(none, 'image')} in none")
+    _print("parts", "; ".join(parts))
 
 
 def _print_drawn(dataset: Listing, content: NDArray[np.int64]) -> None:
@@ -168,7 +177,7 @@ def _print_drawn(dataset: Listing, content: NDArray[np.int64]) -> None:
         rng = drawing.generator(0, part)
         label = drawing.draw_pairs(images, dataset.person, content, wanted, rng)[2]
         parts.append(f"{part} {len(label):,} ({int((label == 0).sum()):,} same)")
-    print(f"  drawn pairs {', '.join(parts)}; with pair_seed: 0")
+    _print("drawn pairs", f"{', '.join(parts)}; with pair_seed: 0")
 
 
 def _print_pairs(
@@ -195,14 +204,16 @@ def _print_pairs(
     each = np.bincount(mine[:, 1], minlength=11)[1:]
     spread = f"{each.min()}" if each.min() == each.max() else f"{each.min()}–{each.max()}"
     title = f"{of_kind.removeprefix(' of ')} pairs".lstrip()
-    print(f"  {title:11} {', '.join(parts)}; {spread} in each of the 10 splits")
+    _print(title, f"{', '.join(parts)}; {spread} in each of the 10 splits")
     _print_repeats(mine, content, of_kind)
     ends = mine[:, 2:4].T
     again = int((np.equal(*pictures[ends]) & ~np.equal(*content[ends])).sum())
     if again:
-        print(
-            f"              {again:,} pairs{of_kind} are one picture in two files that "
-            "differ otherwise: no net is needed to judge them"
+        what = "is one picture in two files" if again == 1 else "are one picture in two files each"
+        _print(
+            "",
+            f"{counted(again, 'pair')}{of_kind} {what}, which differ otherwise: no net is needed "
+            "to judge that",
         )
 
 
@@ -216,12 +227,10 @@ def _print_repeats(pairs: NDArray[np.int64], content: NDArray[np.int64], of_kind
     twins = int(((pairs[:, 4] == 0) & (content[left] == content[right])).sum())
     if in_all:
         copies = f", {in_all - again:,} more as byte-identical copies" if in_all > again else ""
-        print(
-            f"              {again:,} pairs{of_kind} come again, as they are or the other way "
-            f"round{copies}: n counts them once"
-        )
+        _print("", f"{repeated(again, of_kind)}{copies}: n counts each once")
     if twins:
-        print(f"              {twins:,} same pairs{of_kind} are two byte-identical files")
+        are = "is" if twins == 1 else "are"
+        _print("", f"{counted(twins, 'same pair')}{of_kind} {are} two byte-identical files")
 
 
 def _print_duplicates(dataset: Listing, looks: dict[int, Look]) -> None:
@@ -234,9 +243,10 @@ def _print_duplicates(dataset: Listing, looks: dict[int, Look]) -> None:
     who = dataset.person.tolist()
     people = [(left, right) for left, right in pairs if who[left] != who[right]]
     parts = [pair for pair in people if part[pair[0]] != part[pair[1]]]
-    print(
-        f"  duplicates  sets of byte-identical images: {len(groups)}; "
-        f"pairs of them: {len(pairs)}, across people {len(people)}, across parts {len(parts)}"
+    _print(
+        "duplicates",
+        f"sets of byte-identical images: {len(groups):,}; pairs of them: {len(pairs):,}, across "
+        f"people {len(people):,}, across parts {len(parts):,}",
     )
     for left, right in people:
         print(f"    {shown(dataset.names[left])} = {shown(dataset.names[right])}")

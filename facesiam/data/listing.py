@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facesiam.data.problems import Problem
+from facesiam.errors import counted
 
 FORMAT = 1
 """Incremented whenever packed files of older versions can no longer be used."""
@@ -58,13 +59,21 @@ def distinct(
     return np.asarray(np.unique(one * count + other, return_inverse=True)[1], np.int64)
 
 
+def repeated(count: int, of_kind: str = "") -> str:
+    """Return how many pairs repeat an earlier one, as the beginning of a sentence."""
+    how = "comes again, as it is" if count == 1 else "come again, as they are"
+    return f"{counted(count, 'pair')}{of_kind} {how} or the other way round"
+
+
 def one_sided(listing: Listing) -> list[Problem]:
     """Return a problem where all listed pairs are of one kind: no net can be judged by them."""
     labels = np.unique(listing.pairs[:, 4]).tolist()
     if len(labels) != 1:
         return []
     what = ("the same person", "different people")[labels[0]]
-    said = f"all {len(listing.pairs):,} pairs are of {what}; pairs of both kinds are needed"
+    count = len(listing.pairs)
+    whole = "the only pair is" if count == 1 else f"all {count:,} pairs are"
+    said = f"{whole} of {what}; pairs of both kinds are needed"
     return [Problem("one-sided", said)]
 
 

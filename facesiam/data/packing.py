@@ -25,7 +25,7 @@ from facesiam.data.listing import Listing
 from facesiam.data.progress import bar
 from facesiam.data.unfinished import Unfinished
 from facesiam.device.cores import cores
-from facesiam.errors import DataError
+from facesiam.errors import DataError, counted
 
 _CHUNK = 64
 """Images of a piece of work: 10 MB at 224 pixels."""
@@ -120,7 +120,7 @@ class _Packer:
         starts = range(0, len(self.names), _CHUNK)
         left = [at for at in starts if any(at not in array.done for array in arrays.values())]
         before = (len(starts) - len(left)) * _CHUNK
-        title = f"packing {len(self.names):,} images ({_shown(arrays)}) into {folder}"
+        title = f"packing {counted(len(self.names), 'image')} ({_shown(arrays)}) into {folder}"
         if before:
             title += f", {before:,} of them before"
 

@@ -44,4 +44,4 @@ def listed(title: str, problems: list[Problem], most: int = 20) -> str:
     if len(lines) == 1:
         return f"{title}: {lines[0]}"
     more = [f"and {len(lines) - most} more"] if len(lines) > most else []
-    return "\n  ".join([f"{title}: {len(problems)} problems", *lines[:most], *more])
+    return "\n  ".join([f"{title}: {len(problems):,} problems", *lines[:most], *more])

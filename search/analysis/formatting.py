@@ -115,5 +115,45 @@ def aligned(
     return "\n".join(line.rstrip() for line in out.getvalue().rstrip("\n").split("\n"))
 
 
+def stacked(
+    headers: list[str],
+    cells: list[list[str]],
+    left: list[bool],
+    width: int,
+    gap: int = 2,
+) -> str:
+    """Return a table as aligned text; a wide one as several, each with the first column.
+
+    Args:
+        headers: of the columns.
+        cells: rows of the table.
+        left: which columns are aligned left.
+        width: characters of a line. A column that is wider by itself folds.
+        gap: spaces between columns.
+    """
+    widths = [
+        max(len(line) for text in column for line in text.split("\n"))
+        for column in zip(headers, *cells, strict=True)
+    ]
+    parts = [[0]]
+    for at in range(1, len(headers)):
+        needed = sum(widths[one] + gap for one in parts[-1]) + widths[at]
+        if needed > width and len(parts[-1]) > 1:
+            parts.append([0])
+        parts[-1].append(at)
+    tables = [
+        aligned(
+            [headers[at] for at in part],
+            [[row[at] for at in part] for row in cells],
+            [left[at] for at in part],
+            gap,
+            width,
+            folding=headers[part[-1]],
+        )
+        for part in parts
+    ]
+    return "\n\n".join(tables)
+
+
 def _unlinked(text: str) -> str:
     return text.replace("](", "]\\(").replace("][", "]\\[")

@@ -78,12 +78,13 @@ def _main(options: RunOptions, trainable: type[Any] | None) -> int:
 
 def _plan(options: RunOptions, space: SearchSpace) -> int:
     """Show what a search would run, and what it would cost."""
+    doing(f"{space.name}: making the plan")
     from search.resources.allocation import check_address
     from search.resources.plan import describe
 
     if options.address:
         check_address(options.address)
-    print(describe(space, Path(options.out), options))
+    print(describe(space, Path(options.out), options, columns()))
     return cli.DONE
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import get_args
 
 from facesiam import cli
-from facesiam.config.settings import number, positive, random_seed
+from facesiam.config.settings import did_you_mean, number, positive, random_seed
 from facesiam.config.trial import DataFormat
 from facesiam.errors import masked
 from facesiam.plugins import loading
@@ -61,7 +61,7 @@ def parser(kind: type[cli.Parser] = cli.Parser) -> argparse.ArgumentParser:
     parser.add_argument("--out", default=RESULTS, help="folder or URL of the runs (ray_results)")
     parser.add_argument(
         "--algorithm",
-        type=lambda word: OTHER_WORDS.get(word, word),
+        type=_algorithm,
         choices=ALGORITHMS,
         help="instead of the space file's",
     )
@@ -118,6 +118,11 @@ def _add_execution(parser: argparse.ArgumentParser) -> None:
         help="run the best trial of an earlier run with one searched setting changed at a time",
     )
     parser.add_argument("--seeds", type=positive, default=1, help="seeds of --ablate (1)")
+    _add_output(parser)
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    """Add what is shown and written beside the run folder."""
     parser.add_argument(
         "--dashboard", action="store_true", help="serve Ray's dashboard, on loopback"
     )
@@ -135,6 +140,16 @@ def _add_execution(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--dry-run", action="store_true", help="show the plan, start nothing")
     parser.add_argument("--report", action="store_true", help="write the report at the end")
+
+
+def _algorithm(word: str) -> str:
+    known = (*ALGORITHMS, *OTHER_WORDS)
+    if word not in known:
+        raise argparse.ArgumentTypeError(
+            f"invalid choice: {word!r} (choose from {', '.join(ALGORITHMS)})"
+            f"{did_you_mean(word, known)}"
+        )
+    return OTHER_WORDS.get(word, word)
 
 
 def _amount(text: str) -> float:

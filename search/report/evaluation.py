@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import groupby
@@ -11,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from rich.console import Console
-from rich.table import Table
 
+from facesiam import cli
+from facesiam.cli.terminal import columns, fitted
 from facesiam.data.formats.cfp_lists import KINDS, TEN_FOLD
 from facesiam.evaluation.metrics import METRICS
 from facesiam.evaluation.thresholds import (
@@ -28,12 +27,12 @@ from facesiam.files import exists
 from search.analysis import scores
 from search.analysis.formatting import (
     NOTHING,
-    aligned,
     grid,
     interval,
     mean_and_std,
     measure,
     percent,
+    stacked,
 )
 from search.report.figures import verification
 from search.report.report_data import Run
@@ -43,6 +42,8 @@ from search.runs.json_files import read_folds
 
 MEASURES = ("accuracy", "auc", "eer")
 """Of the ten folds."""
+PIPE = 150
+"""Columns of a printed table without a terminal: the means of several seeds fit one line."""
 RATE_HEADS = (
     *("FAR asked", "threshold", "FAR of validation, %", "FAR of test, %", "n"),
     *("TAR of test, %", "n"),
@@ -198,32 +199,31 @@ def print_table(tested: list[dict[str, Any]]) -> None:
     Args:
         tested: what ``protocols.test`` or ``ensemble.ensemble`` returned, of one protocol.
     """
-    table = Table(box=None, pad_edge=False)
-    measures = (ACCEPTED.get(name, name).replace(" at ", " at\n") + ", %" for name in METRICS)
-    for head in ("seed", "epoch", "val_acc, %", *measures):
-        table.add_column(head, justify="right", no_wrap=True)
-    for row in tested:
-        table.add_row(
+    measures = [ACCEPTED.get(name, name).replace(" at ", " at\n") + ", %" for name in METRICS]
+    headers = ["seed", "epoch", "val_acc, %", *measures]
+    cells = [
+        [
             str(row["seed"]),
             NOTHING if row["epoch"] is None else str(row["epoch"]),
             percent(row["val_acc"]),
             *(measure(row[name]) for name in METRICS),
-        )
+        ]
+        for row in tested
+    ]
     if len(tested) > 1:
-        table.add_section()
-        table.add_row(f"mean ± std, n = {len(tested)}", "", *_means(tested))
-    # Without a terminal rich takes 80 columns, which the means of several seeds do not fit.
-    width = None if sys.stdout.isatty() else 150
-    console = Console(width=width, markup=False)
-    first = tested[0]
-    console.print(f"test split of {first['protocol']}, trial {first['trial']}, 95 % intervals")
-    console.print(table)
-    console.print(_standing(first), soft_wrap=True, highlight=False)
+        cells.append([f"mean ± std, n = {len(tested)}", "", *_means(tested)])
+    first, width = tested[0], columns(PIPE)
+    lines = [_standing(first)]
     if said := unbalanced(first["same"], "test"):
-        console.print(f"{said}: judge by AUC and EER")
-    for row in tested:
-        if row["ties"]:
-            console.print(ties_note(row["ties"], row["accuracy"]["n"], f"seed {row['seed']}"))
+        lines.append(f"{said}: judge by AUC and EER")
+    lines += [
+        ties_note(row["ties"], row["accuracy"]["n"], f"seed {row['seed']}")
+        for row in tested
+        if row["ties"]
+    ]
+    title = f"test split of {first['protocol']}, trial {first['trial']}, 95 % intervals"
+    table = stacked(headers, cells, [False] * len(headers), width)
+    cli.show("\n".join([title, table, *(fitted(line, width) for line in lines)]))
 
 
 def _standing(test: Mapping[str, Any]) -> str:
@@ -243,11 +243,12 @@ def print_rates(tested: list[dict[str, Any]]) -> None:
     """
     rows: list[tuple[int, AtFar]] = [(one["seed"], row) for one in tested for row in one["at_far"]]
     headers, cells = ["seed", *RATE_HEADS], [[str(seed), *_rate_cells(row)] for seed, row in rows]
-    print("\nat thresholds of log-odds that were chosen on validation pairs, 95 % intervals")
-    print(aligned(headers, cells, [False] * len(headers)))
+    title = "at thresholds of log-odds that were chosen on validation pairs, 95 % intervals"
+    table = stacked(headers, cells, [False] * len(headers), columns(PIPE))
+    print(f"\n{fitted(title, columns(PIPE))}\n{table}")
     for said in dict.fromkeys(too_few(row) for _, row in rows):
         if said:
-            print(said)
+            print(fitted(said, columns(PIPE)))
 
 
 def _ten_folds(run: Run) -> str:

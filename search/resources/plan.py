@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from facesiam.cli.terminal import folded
 from facesiam.errors import counted
 from search.pruning.inactive_rules import cannot_act
 from search.resources import cost, sharing, validation
@@ -22,8 +23,15 @@ if TYPE_CHECKING:
     from facesiam.data.dataset import FaceData
 
 
-def describe(space: SearchSpace, out: Path, options: RunOptions) -> str:
-    """Return the plan of a search as text: what would run, with what, for how long."""
+def describe(space: SearchSpace, out: Path, options: RunOptions, width: int | None = None) -> str:
+    """Return the plan of a search as text: what would run, with what, for how long.
+
+    Args:
+        space: what is searched.
+        out: folder with earlier runs, whose epochs say how long one takes.
+        options: of the command line.
+        width: columns that the lines under the space fit, which stays as YAML has it; None: any.
+    """
     inactive = cannot_act(space)
     if space.algorithm == "rows":  # of the rest nothing is run, and rows run to their end
         prune = space.prune | dict.fromkeys(UNCERTAIN, False)
@@ -37,8 +45,6 @@ def describe(space: SearchSpace, out: Path, options: RunOptions) -> str:
     if space.uses("trials") and count is not None and count < space.trials:
         trials += f", as there are no more configurations ({space.trials} were asked for)"
     text = [
-        space.dump().rstrip(),
-        "",
         f"distinct configurations: {'infinitely many' if size is None else size}",
         f"algorithm: {space.algorithm}, trials: {trials}",
     ]
@@ -53,7 +59,9 @@ def describe(space: SearchSpace, out: Path, options: RunOptions) -> str:
         text.append(who_chooses(space, at_once)[0])
     text += _data_lines(space, options.data or space.data, data)
     text += _weights(space, options.weights)
-    return "\n".join([*text, cost.estimate(space, out, count or size, samples)])
+    text.append(cost.estimate(space, out, count or size, samples))
+    lines = text if width is None else [folded(line, width, rest="  ") for line in text]
+    return "\n".join([space.dump().rstrip(), "", *lines])
 
 
 def _open_data(given: str | None, format: str | None) -> FaceData | None:

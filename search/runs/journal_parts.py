@@ -69,9 +69,9 @@ def read_parts(bucket: Bucket, names: Sequence[str]) -> Iterator[Line]:
                     continue  # parts that became one, which were not all removed
                 number += 1
                 if row["n"] != number:
-                    raise JournalError(
-                        f"{folder}: lines {number} to {row['n'] - 1} are missing before {part}"
-                    )
+                    last = row["n"] - 1
+                    lost = f"lines {number} to {last} are" if last > number else f"line {last} is"
+                    raise JournalError(f"{folder}: {lost} missing before {part}")
                 yield (TRIALS if "status" in row else EPOCHS), line
 
 

@@ -23,6 +23,21 @@ def test_a_variable_of_the_shell_that_is_not_set_is_no_text(
     assert capsys.readouterr().err.endswith(f"error: argument {named}: is empty\n")
 
 
+def test_what_is_empty_within_a_command_is_named_by_its_own_name(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    parser = cli.Parser(prog="p")
+    commands = parser.add_subparsers(metavar="KIND")
+    commands.add_parser("slurm").add_argument("--time")
+    with pytest.raises(SystemExit, match="2"):
+        parser.parse_args(["slurm", "--time", ""])
+    assert capsys.readouterr().err.endswith("error: argument --time: is empty\n")
+    with pytest.raises(SystemExit, match="2"):
+        parser.parse_args(["slrum"])
+    assert "argument KIND: invalid choice: 'slrum'" in (said := capsys.readouterr().err)
+    assert said.endswith("; did you mean slurm?\n")
+
+
 @pytest.mark.parametrize(
     ("given", "near"),
     [

@@ -30,6 +30,19 @@ def test_the_command_prints_a_table_and_writes_json_and_figure(
     assert figure.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize("width", [80, 200])
+def test_the_table_fits_the_terminal(
+    width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert main([str(CODE2), "--orders", "2"]) == 0
+    lines = capsys.readouterr().out.split("\n")
+    assert max(map(len, lines)) <= width
+    heads = [line for line in lines if line.startswith("policy ")]
+    assert len(heads) == (4 if width == 80 else 2)  # two contests, in two parts each
+    assert "stopped by" in heads[-1]
+
+
 def test_epochs_of_the_space_cap_the_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(CODE2), "--orders", "2", "--set", "epochs=10"]) == 0
     assert "6 runs, 60 epochs" in capsys.readouterr().out

@@ -341,6 +341,27 @@ def test_unbalanced_test_pairs_are_said(capsys: pytest.CaptureFixture[str]) -> N
         assert ("have an accuracy of 80 %: judge by AUC and EER" in out) == told
 
 
+@pytest.mark.parametrize("width", [80, 200])
+def test_the_printed_tables_fit_the_terminal(
+    width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    rate = {"value": 0.01, "low": 0.0052, "high": 0.0193, "n": 3000}
+    figures = {name: {"value": 0.5, "low": 0.4, "high": 0.6, "n": 9} for name in METRICS}
+    row = figures | {"protocol": "cfp-pairs", "trial": "0001", "epoch": 1, "same": 0.5}
+    row |= {"val_acc": 0.9, "ties": 3}
+    row["at_far"] = [
+        {"asked": 1e-3, "threshold": 1.5, "val_far": rate, "test_far": rate, "test_tar": rate}
+    ]
+    tested = [row | {"seed": seed} for seed in (0, 1)]
+    evaluation.print_table(tested)
+    evaluation.print_rates(tested)
+    out = capsys.readouterr().out
+    assert max(len(line) for line in out.split("\n")) <= width
+    assert out.count("50.0 [40.0, 60.0]") == 2 * len(METRICS) and "mean ± std, n = 2" in out
+    assert ("seed  epoch" in out) == (width == 200)
+
+
 def test_rates_at_the_thresholds_for_false_accepts_are_printed(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

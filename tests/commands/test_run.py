@@ -69,6 +69,10 @@ def refused(argv: list[str], out: Path, capsys: pytest.CaptureFixture[str]) -> s
         (["--resume"], "--resume: there is no run at {out}/small"),
         (["--name", "../up"], "--name ../up: letters, digits, '-', '_' and '.' only"),
         (["--data", "nowhere.zip"], "nowhere.zip: does not exist"),
+        (
+            ["--algorithm", "byes"],
+            "'byes' (choose from tpe, gp, cmaes, nsga2, random, quasi-random",
+        ),
         (["--gpus", "64"], "--gpus 64: more than the"),
         (["--address", "127.0.0.1:1"], "--address 127.0.0.1:1: nothing answers there"),
         (["--address", "nonsense"], "--address nonsense: write auto or HOST:PORT"),
@@ -103,6 +107,17 @@ def test_a_wrong_option_is_refused_in_a_sentence_and_nothing_is_written(
     said = refused([str(space), *options], tmp_path, capsys)
     expected = sentence.replace("{space}", str(space)).replace("{out}", str(tmp_path / "runs"))
     assert expected in said and "Traceback" not in said
+
+
+def test_a_sampler_that_is_none_is_told_with_the_nearest_word(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["code2", "--algorithm", "byes"])
+    assert capsys.readouterr().err.endswith(
+        "argument --algorithm: invalid choice: 'byes' (choose from tpe, gp, cmaes, nsga2, random, "
+        "quasi-random, grid, rows); did you mean bayes?\n"
+    )
 
 
 @pytest.mark.parametrize(("name", "package"), [("mlflow", "mlflow-skinny"), ("wandb", "wandb")])

@@ -241,7 +241,7 @@ def test_pairs_of_one_picture_in_two_files_are_counted(
     copied(copy, "001/frontal/01", "002/profile/01", more=b"more")  # FP of split 01, different
     assert main(["check", str(copy)]) == 0
     out = capsys.readouterr().out
-    said = "1 pairs of {} are one picture in two files that differ otherwise"
+    said = "1 pair of {} is one picture in two files, which differ otherwise"
     assert said.format("FF") in out and said.format("FP") in out
     copied(copy, "003/frontal/01", "003/frontal/02")  # of one content: another matter
     assert main(["check", str(copy)]) == 1
@@ -280,7 +280,7 @@ def test_repeated_pairs_are_counted(copy: Path, capsys: pytest.CaptureFixture[st
     assert main(["check", str(copy)]) == 0
     out = capsys.readouterr().out
     assert "2 pairs of FF come again, as they are or the other way round: n counts" in out
-    assert "1 pairs of FP come again" in out
+    assert "1 pair of FP comes again, as it is or the other way round: n counts each once" in out
     assert len(load(copy).pairs("cfp-pairs", "train").label) == 36 + 3
 
 

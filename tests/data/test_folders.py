@@ -248,7 +248,9 @@ def test_images_without_people(tmp_path: Path) -> None:
         open_dataset(tmp_path / "heap")
 
 
-def test_check_says_what_is_there(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_says_what_is_there(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     tiny_cfp.image(root / "p00/profile/wide.png", (250, 1, 1), (30, 10))
     for name in ("p03/1.png", "p03/2.png", "p04/5.txt"):
         (root / name).unlink() if name.startswith("p03") else tiny_cfp.text(root / name, ["x"])
@@ -268,6 +270,14 @@ def test_check_says_what_is_there(root: Path, capsys: pytest.CaptureFixture[str]
         "  note        1 file is not .jpg, .jpeg, .png, .webp, .bmp and left out: 1 .txt (first "
         "p04/5.txt)",
         "  problems    none",
+    ]
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["check", str(root)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines[1:])) <= 80
+    assert lines[9:11] == [
+        "  duplicates  sets of byte-identical images: 0; pairs of them: 0, across people",
+        "              0, across parts 0",
     ]
     shutil.copy(root / "p05/1.png", root / "p06/7.png")
     assert main(["check", str(root)]) == 1

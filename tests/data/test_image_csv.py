@@ -118,7 +118,7 @@ def test_names_in_another_case_are_other_people_and_noted(table: Path) -> None:
     found = read(table)
     assert len(found.people) == 11 and found.problems == []
     assert found.notes[-1] == (
-        "1 names differ from another in case or blanks only and are taken for other people "
+        "1 name differs from another in case or blanks only, taken for that of another person "
         "(first P00 and p00)"
     )
 

@@ -221,7 +221,7 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "no pair at all": (
         lambda f: (f / "pairs.txt").write_text("0\n"),
-        "line 1: says 1 folds of 0 pairs of each kind, 0 in all, and 0 lines follow$",
+        "line 1: says 1 fold of 0 pairs of each kind, 0 in all, and 0 lines follow$",
     ),
     "seven folds": (
         lambda f: change(f, lambda lines: ["7\t2", *lines[1:]]),

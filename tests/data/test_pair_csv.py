@@ -226,7 +226,7 @@ def test_repeated_and_mirrored_pairs_and_unbalanced_kinds_are_told(copy: Path) -
     assert listing.notes == [
         "pairs.csv: 42 pairs of one person and 20 of two; one answer for all has an accuracy of "
         "67.7 %",
-        "pairs.csv: 2 pairs come again, as they are or the other way round: n counts them once",
+        "pairs.csv: 2 pairs come again, as they are or the other way round: n counts each once",
     ]
 
 

@@ -169,6 +169,15 @@ def test_as_many_trials_as_it_says_do_not_depend_on_any_score(
     assert not chosen or not all(same[trials - chosen + 1 :])
 
 
+def test_the_lines_of_a_plan_fit_a_width_and_the_space_stays_yaml(tmp_path: Path) -> None:
+    space = searched(tmp_path, "trials: 30")
+    whole, folded = (describe(space, tmp_path, OPTIONS, width) for width in (None, 60))
+    assert folded.startswith(f"{space.dump().rstrip()}\n\n")
+    below = folded.removeprefix(space.dump().rstrip())
+    assert max(len(line) for line in below.split("\n")) <= 60
+    assert " ".join(folded.split()) == " ".join(whole.split())
+
+
 def test_the_plan_says_how_many_trials_are_drawn_at_random(tmp_path: Path) -> None:
     options = dataclasses.replace(OPTIONS, concurrent=2)
     said = describe(searched(tmp_path, "trials: 30"), tmp_path, options)

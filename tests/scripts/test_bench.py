@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
-from builders import ROOT
+from builders import SCRIPTS, script
 
 from facesiam.config import TrialConfig
 from facesiam.nets import siamese
 from search.resources.cost import seconds_of_rows
 from search.space import load
 from search.space.shipped import SPACES
-
-SCRIPTS = ROOT / "scripts"
-
-
-def script(name: str) -> ModuleType:
-    """A script as a module."""
-    spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
 
 sys.path.insert(0, str(SCRIPTS))  # as for a script that is run: they import each other
 bench, bench_sampler = script("bench_train"), script("bench_sampler")

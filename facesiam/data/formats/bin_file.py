@@ -10,14 +10,18 @@ from facesiam.data.listing import UNKNOWN, Listing
 from facesiam.data.pickled_pairs import LABELS, BinSource
 from facesiam.data.problems import Problem
 from facesiam.data.split import ALL_FOLDS
+from facesiam.errors import counted
 
 
 def find(source: Source) -> Found | None:
     """Say what is in a .bin; None: the source is none."""
     if not isinstance(source, BinSource):
         return None
-    said = f"{len(source.images):,} images and {len(source.labels):,} labels"
-    return Found("", f"a pickle of {said}")
+    return Found("", f"a pickle of {_counts(source)}")
+
+
+def _counts(source: BinSource) -> str:
+    return f"{counted(len(source.images), 'image')} and {counted(len(source.labels), 'label')}"
 
 
 def read(source: Source) -> Listing:
@@ -30,10 +34,10 @@ def read(source: Source) -> Listing:
     count, images = len(source.labels), len(source.images)
     problems = []
     if images != 2 * count:
-        said = f"has {images:,} images and {count:,} labels; there must be two images a label"
+        said = f"has {_counts(source)}; there must be two images a label"
         problems.append(Problem("count", f"{source.path.name}: {said}"))
     elif count < len(ALL_FOLDS):
-        said = f"has {count} pairs; its ten folds need a pair each"
+        said = f"has {counted(count, 'pair')}; its ten folds need a pair each"
         problems.append(Problem("count", f"{source.path.name}: {said}"))
     names, ends = _images(source)
     pairs = np.zeros((0 if problems else count, 5), np.int64)

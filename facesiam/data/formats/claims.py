@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from facesiam.data.problems import Problem
 from facesiam.data.split import deal
+from facesiam.errors import counted
 
 
 class Claims:
@@ -70,7 +71,8 @@ class Claims:
 def left_out(file: str, count: int, of: int) -> Iterator[str]:
     """Yield a note about pairs whose two people are in different parts, if there are any."""
     if count:
+        are = "is" if count == 1 else "are"
         yield (
-            f"{file}: {count:,} of {of:,} pairs are of people in different parts (train, val, "
-            "test) and are not used"
+            f"{file}: {count:,} of {counted(of, 'pair')} {are} of people in different parts "
+            f"(train, val, test) and {are} not used"
         )

@@ -21,6 +21,7 @@ from facesiam.data.formats import people
 from facesiam.data.formats.found import Found
 from facesiam.data.listing import LANDMARKS, Listing
 from facesiam.data.problems import Problem
+from facesiam.errors import counted
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 _LITTER = {"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin"}
@@ -144,9 +145,7 @@ def find(source: Source) -> Found | None:
     where = f" in {', '.join(f'{part}/' for part in parts)}" if parts else ""
     within = f" in {layout.base}/" if layout.base and not parts else ""
     count = len(layout.folders)
-    return Found(
-        layout.root, f"{count:,} folder{'s' * (count > 1)} of a person's images{where}{within}"
-    )
+    return Found(layout.root, f"{counted(count, 'folder')} of a person's images{where}{within}")
 
 
 def read(source: Source) -> Listing:

@@ -52,8 +52,9 @@ def read(source: Source) -> Listing:
     notes = [*table.notes, *found.notes, *people.notes_of(found)]
     if twins := people.alike(found.names):
         notes.append(
-            f"{len(twins):,} names differ from another in case or blanks only and are taken for "
-            f"other people (first {twins[0][0]} and {twins[0][1]})"
+            f"{len(twins):,} {'name differs' if len(twins) == 1 else 'names differ'} from another "
+            "in case or blanks only, taken for that of another person (first "
+            f"{twins[0][0]} and {twins[0][1]})"
         )
     return Listing(
         format="images",

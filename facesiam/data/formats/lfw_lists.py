@@ -16,6 +16,7 @@ from itertools import groupby
 from facesiam.data.archive import Source
 from facesiam.data.problems import Problem
 from facesiam.data.text_files import lines_of
+from facesiam.errors import counted
 
 FOLDS = (1, 5, 10)
 """Numbers of folds that are read; in one fold people are split by a hash of their names."""
@@ -64,13 +65,13 @@ def pairs(source: Source, file: str, problems: list[Problem]) -> tuple[int, list
     each = header[-1]
     folds = header[0] if len(header) == 2 else max(1, len(rows) // max(1, 2 * each))
     if folds not in FOLDS:
-        said = f"{folds:,} folds of {each:,} pairs of each kind; expected 10, 5 or 1"
+        said = f"{_form(folds, each)}; expected 10, 5 or 1"
         problems.append(Problem("folds", f"{place}: {said}"))
         return 1, []
     if not each or len(rows) != 2 * each * folds:
         said = (
-            f"says {folds} folds of {each:,} pairs of each kind, {2 * each * folds:,} in all, and "
-            f"{len(rows):,} lines follow"
+            f"says {_form(folds, each)}, {2 * each * folds:,} in all, and "
+            f"{counted(len(rows), 'line')} {'follows' if len(rows) == 1 else 'follow'}"
         )
         problems.append(Problem("lines", f"{place}: {said}"))
         return 1, []
@@ -146,6 +147,10 @@ def _problem(
         whose, among = ("one person", "two") if one == other else ("two people", "one")
         return "order", f"a pair of {whose} where the header's numbers expect pairs of {among}"
     return None
+
+
+def _form(folds: int, each: int) -> str:
+    return f"{counted(folds, 'fold')} of {counted(each, 'pair')} of each kind"
 
 
 def _no_header(lines: Sequence[tuple[int, Sequence[str]]]) -> str:

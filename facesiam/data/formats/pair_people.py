@@ -13,6 +13,7 @@ from facesiam.data.formats.people import People, numbered, part_of, plain
 from facesiam.data.formats.tables import Table
 from facesiam.data.problems import Problem
 from facesiam.data.split import ALL_FOLDS, FOLDS, PART_OF, deal_parts, halves
+from facesiam.errors import counted
 
 _COUNTS = (range(1, 11), range(10), range(1, 6), range(5))
 """The numbers that folds may have: ten or five, from 1 or from 0."""
@@ -54,8 +55,8 @@ def of_pairs(table: Table, images: Sequence[str], pairs: Sequence[Pair]) -> Peop
         whose = _connected(images, pairs, problems)
         count = len(set(whose))
         notes.append(
-            f"{table.file}: names nobody; its pairs of the same person make {count:,} people of "
-            f"{len(images):,} images"
+            f"{table.file}: names nobody; its pairs of the same person make "
+            f"{counted(count, 'person', 'people')} of {counted(len(images), 'image')}"
         )
     names, person = numbered(whose)
     fold, more = _folds(table, names, whose, pairs, problems)

@@ -16,11 +16,11 @@ from facesiam.data.formats.found import Found
 from facesiam.data.formats.images import path_problem
 from facesiam.data.formats.pair_people import Pair
 from facesiam.data.formats.tables import Columns, Table
-from facesiam.data.listing import Listing
+from facesiam.data.listing import Listing, repeated
 from facesiam.data.paths import slashed
 from facesiam.data.problems import Problem, listed
 from facesiam.data.split import part_numbers
-from facesiam.errors import DataError
+from facesiam.errors import DataError, counted
 
 COLUMNS = Columns(
     ("left", "right", "same"),
@@ -149,8 +149,8 @@ def _balance(file: str, label: NDArray[np.int64]) -> Iterator[str]:
     if len(label) and not _BALANCED[0] <= same / len(label) <= _BALANCED[1]:
         often = max(same, len(label) - same) / len(label)
         yield (
-            f"{file}: {same:,} pairs of one person and {len(label) - same:,} of two; one answer "
-            f"for all has an accuracy of {100 * often:.1f} %"
+            f"{file}: {counted(same, 'pair')} of one person and {len(label) - same:,} of two; one "
+            f"answer for all has an accuracy of {100 * often:.1f} %"
         )
 
 
@@ -158,7 +158,4 @@ def _repeats(file: str, ends: NDArray[np.int64]) -> Iterator[str]:
     """Yield a note about pairs that come again."""
     again = len(ends) - len(np.unique(np.sort(ends, axis=1), axis=0))
     if again:
-        yield (
-            f"{file}: {again:,} pairs come again, as they are or the other way round: n counts "
-            "them once"
-        )
+        yield f"{file}: {repeated(again)}: n counts each once"

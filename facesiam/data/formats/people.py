@@ -126,7 +126,7 @@ def too_few(people: People) -> list[Problem]:
     }
     if min(sizes.values()) < FEWEST:
         count = ", ".join(f"{part} {size}" for part, size in sizes.items())
-        who = f"only one person, {people.names[0]}" if number == 1 else f"{number} people"
+        who = f"only one person, {people.names[0]}" if number == 1 else f"{number:,} people"
         return [
             Problem(
                 "few people",

@@ -11,6 +11,7 @@ from facesiam.data.archive import FolderSource, Source
 from facesiam.data.formats import cfp_root, tables
 from facesiam.data.formats.folders import SUFFIXES, Layout, is_litter, kinds_of
 from facesiam.data.formats.tables import Columns
+from facesiam.errors import counted
 
 _ARCHIVES = (".zip", ".rar", ".7z", ".tar", ".tgz", ".gz", ".xz", ".bz2")
 _LOOKED_AT = 50
@@ -113,19 +114,19 @@ def _held(source: Source) -> str:
     names = source.names()
     layout = Layout(names)
     if layout.images:
-        return f"it holds images in {len(layout.folders):,} folders of people"
+        return f"it holds images in {counted(len(layout.folders), 'folder')} of people"
     if layout.left_out:
         count = len(layout.left_out)
         return (
-            f"it holds {count:,} image{'s' * (count > 1)} and no folder of a person; put each "
+            f"it holds {counted(count, 'image')} and no folder of a person; put each "
             "person's images into a folder that has the person's name"
         )
     if not names:
         return "it is empty"
     others = layout.others or names
     return (
-        f"it holds no image ({', '.join(SUFFIXES)}), and {len(others):,} other "
-        f"file{'s' * (len(others) > 1)}: {kinds_of(others)}"
+        f"it holds no image ({', '.join(SUFFIXES)}), and "
+        f"{counted(len(others), 'other file')}: {kinds_of(others)}"
     )
 
 
