@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from search.pruning.comparison import PolicyResult
 
 
+PIPE = 240
+"""Columns without a terminal, which every table fits."""
+
+
 def table(rows: Sequence[PolicyResult], width: int) -> str:
     """Lay the policies of one contest out as text that fits a width."""
     from search.analysis.formatting import stacked
@@ -154,7 +158,7 @@ def _replayed(
         rows = compare(runs, searched, **_orders(options))
         name = title(key, runs, searched)
         results[name] = len(runs), rows
-        cli.show(f"{fitted(name, columns())}\n{table(rows, columns())}\n")
+        cli.show(f"{fitted(name, columns(PIPE))}\n{table(rows, columns(PIPE))}\n")
     drawn = (
         f", {counted(options.trials, 'trial')} drawn from the runs in each"
         if options.trials
@@ -168,7 +172,7 @@ def _replayed(
         f"{options.seed}; brackets: 95 % interval (Wilson) over the orders, which are of the same "
         "runs: it says nothing of other runs"
     )
-    print(fitted(text, columns()))
+    print(fitted(text, columns(PIPE)))
     return results
 
 

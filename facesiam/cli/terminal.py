@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 NARROWEST = 40
 """Columns below which a text is not made narrower: it would be a word a line."""
+WHOLE = 100_000
+"""Columns of a pipe where lines are left whole, to be searched."""
 
 
 def columns(otherwise: int = 120) -> int:

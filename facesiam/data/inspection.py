@@ -12,7 +12,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from facesiam.cli.terminal import columns, folded
+from facesiam.cli.terminal import WHOLE, columns, folded
 from facesiam.config import SETTINGS
 from facesiam.data import drawing, duplicates, images
 from facesiam.data.archive import Source
@@ -89,7 +89,7 @@ def report(opened: Opened, every: bool = False) -> int:
     _print("problems", str(len(problems) or "none"))
     lines = told(problems, every)
     for line in lines:
-        print(folded(shown(line), columns(), "    ", "      "))
+        print(folded(shown(line), columns(WHOLE), "    ", "      "))
     if len(lines) < len(problems):
         print("    `--all` names every one of them")
     return 1 if problems else 0
@@ -97,7 +97,7 @@ def report(opened: Opened, every: bool = False) -> int:
 
 def _print(title: str, text: str) -> None:
     """Print a line of the report, folded under its title."""
-    print(folded(shown(text), columns(), f"  {title:11} ", " " * 14))
+    print(folded(shown(text), columns(WHOLE), f"  {title:11} ", " " * 14))
 
 
 def _numbered(count: int, digests: Mapping[int, bytes]) -> NDArray[np.int64]:

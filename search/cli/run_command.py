@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from facesiam import cli
 from facesiam.cli import interrupts
-from facesiam.cli.terminal import columns, doing, fitted
+from facesiam.cli.terminal import WHOLE, columns, doing, fitted
 from facesiam.errors import counted
 from search.cli.run_parser import read_options
 from search.runs import layout
@@ -84,7 +84,7 @@ def _plan(options: RunOptions, space: SearchSpace) -> int:
 
     if options.address:
         check_address(options.address)
-    print(describe(space, Path(options.out), options, columns()))
+    print(describe(space, Path(options.out), options, columns(WHOLE)))
     return cli.DONE
 
 
