@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facesiam import cli
-from facesiam.cli.terminal import columns, doing, fitted
+from facesiam.cli.terminal import WHOLE, columns, doing, fitted
 from facesiam.config.settings import positive, random_seed
 from facesiam.errors import counted
 from facesiam.files import write_text
@@ -32,10 +32,6 @@ from search.space.constraints import check
 
 if TYPE_CHECKING:
     from search.pruning.comparison import PolicyResult
-
-
-PIPE = 240
-"""Columns without a terminal, which every table fits."""
 
 
 def table(rows: Sequence[PolicyResult], width: int) -> str:
@@ -158,7 +154,7 @@ def _replayed(
         rows = compare(runs, searched, **_orders(options))
         name = title(key, runs, searched)
         results[name] = len(runs), rows
-        cli.show(f"{fitted(name, columns(PIPE))}\n{table(rows, columns(PIPE))}\n")
+        cli.show(f"{fitted(name, columns(WHOLE))}\n{table(rows, columns(WHOLE))}\n")
     drawn = (
         f", {counted(options.trials, 'trial')} drawn from the runs in each"
         if options.trials
@@ -172,7 +168,7 @@ def _replayed(
         f"{options.seed}; brackets: 95 % interval (Wilson) over the orders, which are of the same "
         "runs: it says nothing of other runs"
     )
-    print(fitted(text, columns(PIPE)))
+    print(fitted(text, columns(WHOLE)))
     return results
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from facesiam import cli
-from facesiam.cli.terminal import columns, fitted
+from facesiam.cli.terminal import WHOLE, columns, fitted
 from facesiam.data.formats.cfp_lists import KINDS, TEN_FOLD
 from facesiam.evaluation.metrics import METRICS
 from facesiam.evaluation.thresholds import (
@@ -42,8 +42,6 @@ from search.runs.json_files import read_folds
 
 MEASURES = ("accuracy", "auc", "eer")
 """Of the ten folds."""
-PIPE = 150
-"""Columns of a printed table without a terminal: the means of several seeds fit one line."""
 RATE_HEADS = (
     *("FAR asked", "threshold", "FAR of validation, %", "FAR of test, %", "n"),
     *("TAR of test, %", "n"),
@@ -212,7 +210,7 @@ def print_table(tested: list[dict[str, Any]]) -> None:
     ]
     if len(tested) > 1:
         cells.append([f"mean ± std, n = {len(tested)}", "", *_means(tested)])
-    first, width = tested[0], columns(PIPE)
+    first, width = tested[0], columns(WHOLE)
     lines = [_standing(first)]
     if said := unbalanced(first["same"], "test"):
         lines.append(f"{said}: judge by AUC and EER")
@@ -244,11 +242,11 @@ def print_rates(tested: list[dict[str, Any]]) -> None:
     rows: list[tuple[int, AtFar]] = [(one["seed"], row) for one in tested for row in one["at_far"]]
     headers, cells = ["seed", *RATE_HEADS], [[str(seed), *_rate_cells(row)] for seed, row in rows]
     title = "at thresholds of log-odds that were chosen on validation pairs, 95 % intervals"
-    table = stacked(headers, cells, [False] * len(headers), columns(PIPE))
-    print(f"\n{fitted(title, columns(PIPE))}\n{table}")
+    table = stacked(headers, cells, [False] * len(headers), columns(WHOLE))
+    print(f"\n{fitted(title, columns(WHOLE))}\n{table}")
     for said in dict.fromkeys(too_few(row) for _, row in rows):
         if said:
-            print(fitted(said, columns(PIPE)))
+            print(fitted(said, columns(WHOLE)))
 
 
 def _ten_folds(run: Run) -> str:
