@@ -170,11 +170,26 @@ def roc_curves(run: Run, folder: Path) -> str:
 
 
 def folds(summary: Mapping[str, Any]) -> str:
-    """Return the ten-fold measures of a trial beside published ones.
+    """Return the ten-fold measures of a trial beside published ones, as Markdown.
 
     Args:
         summary: what ``ten_fold.ten_folds`` returns.
     """
+    headers, cells = _fold_rows(summary)
+    table = grid(headers, cells, [True] + [False] * (len(headers) - 1))
+    return f"{table}\n\n{_fold_threshold(summary)}"
+
+
+def print_folds(summary: Mapping[str, Any]) -> None:
+    """Print what ``folds`` returns, as a table that fits the terminal."""
+    headers, cells = _fold_rows(summary)
+    width = columns(WHOLE)
+    table = stacked(headers, cells, [True] + [False] * (len(headers) - 1), width)
+    cli.show(f"{table}\n{fitted(_fold_threshold(summary), width)}")
+
+
+def _fold_rows(summary: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Return the headers and rows of the ten-fold measures."""
     heads = [f"{kind} {name}" for kind in KINDS for name in ("accuracy, %", "AUC, %", "EER, %")]
     found = [summary[kind][name] for kind in KINDS for name in MEASURES]
     mine = [f"trial {summary['trial']}, {len(summary['folds'])} folds"]
@@ -184,11 +199,15 @@ def folds(summary: Mapping[str, Any]) -> str:
         for mean, std in (figures[kind] for kind in KINDS):
             row += [f"{mean:.1f} ± {std:.1f}", NOTHING, NOTHING]
         cells.append(row)
-    table = grid(["", *heads], cells, [True] + [False] * len(heads))
+    return ["", *heads], cells
+
+
+def _fold_threshold(summary: Mapping[str, Any]) -> str:
+    """Return at which threshold the accuracies of the ten folds stand."""
     origin = recorded_threshold(summary)
     words = "where most pairs of the split that validates the fold are judged right"
     words = words if origin == "validation pairs" else describe_threshold(origin)
-    return f"{table}\n\nAccuracies at the threshold: {words}."
+    return f"Accuracies at the threshold: {words}."
 
 
 def print_table(tested: list[dict[str, Any]]) -> None:

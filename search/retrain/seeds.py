@@ -129,7 +129,7 @@ def _train_and_test(
                 lambda line: console.print(line, highlight=False),
                 key,
             )
-            print(evaluation.folds(summary))
+            evaluation.print_folds(summary)
         console.print(f"wrote {folder}", highlight=False)
     return tested
 
