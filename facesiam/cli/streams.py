@@ -103,6 +103,19 @@ def outlets(goes_on: bool) -> Iterator[None]:
         sys.stdout, sys.stderr = out, err
 
 
+@contextmanager
+def hidden_stderr() -> Iterator[None]:
+    """Within this what any code of this process, C++ too, writes to stderr goes nowhere."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
 def _nothing() -> TextIO:
     return open(os.devnull, "w", encoding="utf-8")
 

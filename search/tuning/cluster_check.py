@@ -19,7 +19,7 @@ from facesiam.errors import first_line
 from search.resources.allocation import DriverError
 from search.resources.findings import Finding, fail, note, ok
 from search.resources.machine_report import MachineReport, examine
-from search.tuning import ray_cluster, ray_environment
+from search.tuning import ray_cluster, ray_environment, ray_tasks
 
 PAYLOAD_BYTES = 4 * 2**20
 """Sent to each machine and back. Ray sends what is below 100 KiB within the call, and larger
@@ -97,7 +97,7 @@ class ClusterCheck:
             asked: dict[str, Any] = {
                 node["NodeManagerAddress"]: ray.remote(_examine)
                 .options(
-                    num_cpus=0, num_returns=2, scheduling_strategy=ray_cluster.on(node["NodeID"])
+                    num_cpus=0, num_returns=2, scheduling_strategy=ray_tasks.on(node["NodeID"])
                 )
                 .remote(
                     self.packages,
@@ -164,7 +164,7 @@ def _token_in(folder: Path | None) -> Iterator[str]:
 
 def _skew(node: str) -> float:
     """Return by how many seconds a machine's clock is ahead; it has run a task before."""
-    asks = ray.remote(_clock).options(num_cpus=0, scheduling_strategy=ray_cluster.on(node))
+    asks = ray.remote(_clock).options(num_cpus=0, scheduling_strategy=ray_tasks.on(node))
     found = []
     for _ in range(3):  # of three questions the one that was answered first tells most
         began = time.time()

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import ray
 
-from search.tuning.ray_cluster import here, standing_actor
+from search.tuning.ray_tasks import here, standing_actor
 
 
 class FileServer:

@@ -220,7 +220,7 @@ def allocate(search: Search, say: Callable[[str], None]) -> Allocation:
         say(f"environment variables without effect here: {', '.join(unused)}")
     from search.resources import cost, sharing
     from search.resources.allocation import Allocation
-    from search.tuning import driver, ray_cluster
+    from search.tuning import driver, ray_cluster, ray_tasks
 
     ray_cluster.connect(setup.address, setup.dashboard)
     interrupts.check()
@@ -228,7 +228,7 @@ def allocate(search: Search, say: Callable[[str], None]) -> Allocation:
         say(f"dashboard: {ray_cluster.dashboard()}")
     nodes = ray_cluster.wait_for_machines(setup.address, say)
     if setup.address and not setup.storage:
-        ray_cluster.check_shared(setup.run)
+        ray_tasks.check_shared(setup.run)
     given = search.options.data or space.data
     samples = cost.samples_of(space, search.data, given == "drawn")
     at_once = sharing.measure(space, setup, nodes, samples, driver.sharing_probe(setup), say)

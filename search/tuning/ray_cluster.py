@@ -6,21 +6,21 @@ Ray promises nothing of a name that begins with an underscore. Each one in use i
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import os
 import pkgutil
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 import facesiam
 import search
+from facesiam.cli.streams import hidden_stderr
 from facesiam.device.cores import cores
 from facesiam.errors import first_line
 from search.resources.allocation import DriverError, Node, check_address
@@ -35,6 +35,7 @@ PRIVATE = (
     "ray._private.node.Node.raylet_socket_name",
     "ray._private.ray_constants.ENABLE_RAY_CLUSTER",
     "ray._private.services.ConsolePopen",
+    "ray._private.services.canonicalize_bootstrap_address",
     "ray._private.state.actors",
     "ray._private.utils.set_sigterm_handler",
     "ray._private.worker._global_node",
@@ -42,6 +43,7 @@ PRIVATE = (
     "ray._private.worker.print_to_stdstream",
     "ray._raylet.AuthenticationTokenLoader.instance",
     "ray._raylet.Config.initialize",
+    "ray._raylet.GcsClient",
     "ray.actor.ActorHandle._actor_id",
     "ray.tune.experiment.trial._TemporaryTrialState",
     "ray.tune.experiment.trial._TrainingRunMetadata",
@@ -49,8 +51,6 @@ PRIVATE = (
 """Each private name of Ray that is used here; none is used elsewhere."""
 SUPPORTED = "2.60"
 """The Ray that has them all; pyproject.toml asks for it."""
-ANSWER_SECONDS = 120
-"""How long a machine is waited for, its environment set up for the first time included."""
 MACHINES_SECONDS = 600
 """How long a search waits for a cluster's first worker."""
 LOOK_SECONDS = 5.0
@@ -94,12 +94,36 @@ def connect(address: str | None, dashboard: bool = False) -> None:
     # Where there is a token, `ray start` asks for it unasked, and ray.init does not bring it.
     authentication_token_setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
     try:
+        _check_token(address)
         ray.init(address=address, runtime_env=runtime_env(), **_QUIET)
+    except ray.exceptions.AuthenticationError:
+        has_one = os.environ.get("RAY_AUTH_MODE") == "token"
+        trouble = "refuses the token that is set here" if has_one else "asks for a token"
+        raise DriverError(
+            f"--address {address}: the cluster {trouble}; set RAY_AUTH_MODE=token and "
+            "RAY_AUTH_TOKEN to the one that its head was started with"
+        ) from None
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise DriverError(
             f"--address {address}: {first_line(error)}; if the cluster asks for a token, "
             "set RAY_AUTH_MODE=token and its RAY_AUTH_TOKEN, else RAY_AUTH_MODE=disabled"
         ) from None
+
+
+def _check_token(address: str) -> None:
+    """Ask the cluster's head once whether it answers this process.
+
+    ``ray.init`` asks a head that refuses its token twenty times, a second apart, and its C++ part
+    writes a line to stderr each time.
+
+    Raises:
+        AuthenticationError: it asks for another token, or for one at all.
+    """
+    head = ray._private.services.canonicalize_bootstrap_address(address)
+    if head is None:
+        return
+    with hidden_stderr(), contextlib.suppress(ray.exceptions.RpcError):  # ray.init tells that
+        ray._raylet.GcsClient(address=head)  # type: ignore[attr-defined]
 
 
 def check_private_names() -> None:
@@ -223,64 +247,6 @@ def alive() -> list[dict[str, Any]]:
     """Return Ray's records of the cluster's machines that are up."""
     nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
     return [node for node in nodes if node["Alive"]]
-
-
-def check_shared(out: Path) -> None:
-    """Refuse a folder for the run that not every machine of the cluster sees.
-
-    Raises:
-        DriverError: names the machine, and says what to do.
-    """
-    nodes = alive()
-    if len(nodes) < 2:
-        return
-    nearest = next(place for place in (out, *out.parents) if place.exists())
-    with tempfile.NamedTemporaryFile(dir=nearest, prefix=".siamsearch-") as token:
-        asked = {
-            node["NodeManagerAddress"]: ray.remote(_sees)
-            .options(num_cpus=0, scheduling_strategy=on(node["NodeID"]))
-            .remote(token.name)
-            for node in nodes
-        }
-        for address, answer in asked.items():
-            try:
-                sees = ray.get(answer, timeout=ANSWER_SECONDS)
-            except ray.exceptions.GetTimeoutError:
-                raise DriverError(f"machine {address} of the cluster does not answer") from None
-            if not sees:
-                raise DriverError(
-                    f"--out {out}: machine {address} of the cluster does not see this folder; "
-                    "give one that all of them share, or a URL such as --out s3://bucket/runs"
-                )
-
-
-def _sees(path: str) -> bool:
-    return Path(path).exists()
-
-
-def on(node: str) -> NodeAffinitySchedulingStrategy:
-    """Return the strategy that runs a task on one machine, by Ray's id of it, or not at all."""
-    return NodeAffinitySchedulingStrategy(node, soft=False)
-
-
-def here() -> str:
-    """Return Ray's id of this machine."""
-    node: str = ray.get_runtime_context().get_node_id()
-    return node
-
-
-def standing_actor(kind: type, node: str, *given: Any, **options: Any) -> Any:
-    """Start an actor that needs no core, on one machine; Ray starts it again where it dies.
-
-    Args:
-        kind: its class.
-        node: Ray's id of the machine.
-        given: to the class.
-        options: of Ray, such as a name.
-    """
-    options |= {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1}
-    actor: Any = ray.remote(kind).options(scheduling_strategy=on(node), **options)
-    return actor.remote(*given)
 
 
 def worker_of(trial: Any) -> tuple[str, int] | None:

@@ -15,7 +15,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
-from search.tuning.ray_cluster import alive, here, standing_actor, worker_of
+from search.tuning.ray_cluster import alive, worker_of
+from search.tuning.ray_tasks import here, standing_actor
 
 
 class Terminator:
