@@ -10,8 +10,8 @@ CELLS = [["alexnet", "81.4", "2,000", "judge by AUC"], ["vgg16_bn", "9.0", "20",
 
 def test_a_table_that_fits_is_one() -> None:
     assert stacked(HEADERS, CELLS, LEFT, width=40).split("\n") == [
-        "net       accuracy,  pairs  said",
-        "                  %",
+        "          accuracy,",
+        "net               %  pairs  said",
         "alexnet        81.4  2,000  judge by AUC",
         "vgg16_bn        9.0     20  –",
     ]
@@ -19,8 +19,8 @@ def test_a_table_that_fits_is_one() -> None:
 
 def test_a_wide_table_is_several_each_with_its_first_column() -> None:
     assert stacked(HEADERS, CELLS, LEFT, width=39).split("\n") == [
-        "net       accuracy,  pairs",
-        "                  %",
+        "          accuracy,",
+        "net               %  pairs",
         "alexnet        81.4  2,000",
         "vgg16_bn        9.0     20",
         "",

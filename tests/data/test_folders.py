@@ -275,7 +275,7 @@ def test_check_says_what_is_there(
     assert main(["check", str(root)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines[1:])) <= 80
-    assert lines[9:11] == [
+    assert lines[10:12] == [
         "  duplicates  sets of byte-identical images: 0; pairs of them: 0, across people",
         "              0, across parts 0",
     ]

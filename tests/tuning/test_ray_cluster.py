@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import ray
@@ -12,7 +15,7 @@ from builders import ROOT
 from ray.tune.experiment import Trial
 
 from search.resources.allocation import DriverError
-from search.tuning import ray_cluster
+from search.tuning import ray_cluster, ray_environment
 
 OWNER = ROOT / "search" / "tuning" / "ray_cluster.py"
 
@@ -75,3 +78,32 @@ def test_the_dashboard_is_told_with_the_token_that_it_asks_for(
     assert ray_cluster.dashboard() == told
     monkeypatch.setattr("ray._private.worker.get_dashboard_url", lambda: None)
     assert ray_cluster.dashboard() == "did not start"
+
+
+@pytest.mark.parametrize(
+    ("mode", "said"),
+    [
+        ("token", "the cluster refuses the token that is set here"),
+        ("disabled", "the cluster asks for a token"),
+    ],
+)
+def test_a_cluster_that_refuses_the_token_is_asked_once_and_silently(
+    mode: str, said: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(**given: Any) -> None:
+        os.write(2, b"gcs_client.cc: Unauthenticated\n")
+        raise ray.exceptions.AuthenticationError(str(given))
+
+    def init(**given: Any) -> None:
+        raise AssertionError(given)
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(ray_cluster, "check_address", lambda address: None)
+    monkeypatch.setattr("ray._raylet.Config", SimpleNamespace(initialize=lambda text: None))
+    monkeypatch.setattr("ray._raylet.GcsClient", refuse)
+    with ray_environment.restored():
+        monkeypatch.setenv("RAY_AUTH_MODE", mode)
+        with pytest.raises(DriverError, match=f"--address 10.0.0.1:6379: {said}; set RAY_AUTH_"):
+            ray_cluster.connect("10.0.0.1:6379")
+    assert capfd.readouterr().err == ""
