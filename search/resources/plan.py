@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facesiam.cli.terminal import folded
+from facesiam.cli.terminal import doing, folded
 from facesiam.errors import counted
 from search.pruning.inactive_rules import cannot_act
 from search.resources import cost, sharing, validation
@@ -53,11 +53,13 @@ def describe(space: SearchSpace, out: Path, options: RunOptions, width: int | No
     data = _open_data(options.data or space.data, options.format or space.format)
     drawn = (options.data or space.data) == "drawn"
     samples = cost.samples_of(space, data, drawn)
+    doing("looking at this machine")  # this imports torch, and the weights torchvision
     resources, at_once = _resources(space, options, samples)
     text += resources
     if space.algorithm in TITLES:
         text.append(who_chooses(space, at_once)[0])
     text += _data_lines(space, options.data or space.data, data)
+    doing("looking for pretrained weights")
     text += _weights(space, options.weights)
     text.append(cost.estimate(space, out, count or size, samples))
     lines = text if width is None else [folded(line, width, rest="  ") for line in text]
