@@ -20,7 +20,7 @@ from search.tracking.callback import Callback, recorded_trials
 from search.tracking.chosen import trackers
 from search.tracking.dispatcher import Dispatcher
 from search.tracking.tracker import Tracker, TrackerError
-from search.tuning import driver
+from search.tuning import driver, ray_folder
 
 
 class Listener(Callback):
@@ -294,7 +294,7 @@ def test_a_search_whose_folder_fails_at_its_start_ends_for_the_callbacks_too(
     def full(*given: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(driver.ray_folder, "make", full)
+    monkeypatch.setattr(ray_folder, "make", full)
     listener, searched = Listener(), space(tmp_path, SPACE)
     shares = Allocation(searched, Setup(run=tmp_path, data=""), [Node(2, 0)])
     with pytest.raises(OSError, match="No space left"):
