@@ -69,10 +69,6 @@ def refused(argv: list[str], out: Path, capsys: pytest.CaptureFixture[str]) -> s
         (["--resume"], "--resume: there is no run at {out}/small"),
         (["--name", "../up"], "--name ../up: letters, digits, '-', '_' and '.' only"),
         (["--data", "nowhere.zip"], "nowhere.zip: does not exist"),
-        (
-            ["--algorithm", "byes"],
-            "'byes' (choose from tpe, gp, cmaes, nsga2, random, quasi-random",
-        ),
         (["--gpus", "64"], "--gpus 64: more than the"),
         (["--address", "127.0.0.1:1"], "--address 127.0.0.1:1: nothing answers there"),
         (["--address", "nonsense"], "--address nonsense: write auto or HOST:PORT"),
