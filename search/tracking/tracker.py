@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shlex
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -13,7 +14,7 @@ from typing import Any
 
 from facesiam.cli import program
 from facesiam.config import Value
-from facesiam.errors import UserError, first_line
+from facesiam.errors import UserError, counted, first_line
 from search.runs import layout
 from search.runs.line_format import EpochLine
 from search.space import SearchSpace
@@ -33,7 +34,7 @@ class TrackerError(UserError):
     """A tracker that cannot be used; the text says why."""
 
 
-class Tracker(Callback):
+class Tracker(Callback, ABC):
     """Has the records of all trials, and brings those that changed to where they are copied.
 
     What fails is due until it succeeds: a server that was away for an hour has everything once it
@@ -71,21 +72,21 @@ class Tracker(Callback):
     @property
     def many(self) -> str:
         """How many trials the run has, in words."""
-        return f"{len(self.trials)} trial{'s' * (len(self.trials) != 1)}"
+        return counted(len(self.trials), "trial")
 
     # What a subclass has to do; each may raise any Exception.
 
+    @abstractmethod
     def open(self) -> None:
         """Find or make the place of the run's copy, and what it has so far."""
-        raise NotImplementedError
 
+    @abstractmethod
     def update(self, trial: str, record: TrialRecord) -> None:
         """Bring what the copy of a trial lacks."""
-        raise NotImplementedError
 
+    @abstractmethod
     def summary(self) -> str:
         """Return where the copy is, and what shows it."""
-        raise NotImplementedError
 
     def finish(self, stop: str | None) -> None:
         """Note the end of the search, where there is a place for it."""

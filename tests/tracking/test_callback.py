@@ -16,7 +16,7 @@ from tracked_search import SPACE, drive, search
 from search.resources.allocation import Allocation, Node, Setup
 from search.runs.journal import read, read_epochs
 from search.tracking import dispatcher
-from search.tracking.callback import Callback, recorded_trials
+from search.tracking.callback import Callback, TrialRecord, recorded_trials
 from search.tracking.chosen import trackers
 from search.tracking.dispatcher import Dispatcher
 from search.tracking.tracker import Tracker, TrackerError
@@ -248,8 +248,25 @@ class Kept(Tracker):
             raise OSError("no room")
         self.has[trial] = record.status
 
+    def summary(self) -> str:
+        return f"a dictionary has {self.many}"
+
     def finish(self, stop: str | None) -> None:
         self.over = True
+
+
+def test_a_tracker_without_one_of_its_methods_is_not_made(tmp_path: Path) -> None:
+    class Half(Tracker):
+        def open(self) -> None:
+            pass
+
+        def update(self, trial: str, record: Any) -> None:
+            pass
+
+    with pytest.raises(TypeError, match="abstract method summary"):
+        Half()  # type: ignore[abstract]
+    (kept := Kept()).trials["0001"] = TrialRecord({})
+    assert kept.summary() == "a dictionary has 1 trial"
 
 
 def test_a_trial_that_a_tracker_cannot_take_keeps_no_other_from_coming(tmp_path: Path) -> None:
