@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from facesiam.errors import masked
 from search.api import notebook
-from search.api.trial import Trial
+from search.api.trial import Trial, trial_id
 from search.runs import layout
 from search.runs.json_files import Manifest
 from search.runs.layout import RunError
@@ -98,8 +98,9 @@ class Run:
 
         Raises:
             RunError: there is none.
+            OptionError: it is no id.
         """
-        return self._trial(name)
+        return self._trial(trial_id(name))
 
     def why(self, trial: str | Trial) -> notebook.Text:
         """Return the story of a trial: what it scored, why it ended, what that saved.
@@ -109,10 +110,11 @@ class Run:
 
         Raises:
             RunError: there is none.
+            OptionError: it is neither an id nor a trial.
         """
         from search.analysis.trial_story import story
 
-        return notebook.Text(story(self.folder, trial.name if isinstance(trial, Trial) else trial))
+        return notebook.Text(story(self.folder, trial_id(trial)))
 
     def resume(self, **changes: Any) -> Run:
         """Go on with the search, on the data and machines of its last session.
@@ -178,7 +180,7 @@ class Run:
         del given["self"]
         from search.api.retraining import retrain
 
-        given["trial"] = trial.name if isinstance(trial, Trial) else trial
+        given["trial"] = None if trial is None else trial_id(trial)
         return retrain(self.folder, self.url or str(self.folder), given)
 
     def report(self, *others: str | Path | Run) -> Path:
@@ -209,15 +211,17 @@ class Run:
             plugins: files of plugins whose parts the net has.
 
         Raises:
+            RunError: there is no such trial.
             WeightsError: the run has kept no such weights.
+            OptionError: `trial` is neither an id nor a trial.
         """
         from facesiam import Verifier
+        from search.api.kept_weights import weights_of
 
-        name = trial.name if isinstance(trial, Trial) else trial
-        if self.url and (name is not None or not any(self.folder.glob("retrain/*/seed-*/*.pt"))):
-            name = name or self.best.name
-            self._fetch(name)
-        place = self.folder if name is None else self.folder / "weights" / f"{name}.pt"
+        name = None if trial is None else trial_id(trial)
+        if name is None and self.url and not any(self.folder.glob("retrain/*/seed-*/*.pt")):
+            name = self.best.name
+        place = self.folder if name is None else weights_of(self.folder, self.url, name)
         return Verifier.load(place, plugins)
 
     def __repr__(self) -> str:
@@ -272,14 +276,6 @@ class Run:
             settings=layout.settings(self.folder)[wanted].to_dict(),
             figures={each: row[each].item() for each in named if each in row},
         )
-
-    def _fetch(self, trial: str) -> None:
-        """Download the weights of a trial of a run that lies behind a URL."""
-        from facesiam.storage.bucket import Bucket
-
-        file = self.folder / "weights" / f"{trial}.pt"
-        file.parent.mkdir(exist_ok=True)
-        Bucket(str(self.url)).download(f"weights/{trial}.pt", file)
 
 
 def load(run: str | os.PathLike[str] | Run) -> Run:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from facesiam.config import TrialConfig, Value
+from search.api.wording import OptionError
 
 
 @dataclass(frozen=True)
@@ -30,3 +31,18 @@ class Trial:
     def config(self) -> TrialConfig:
         """Its settings as the trainer takes them."""
         return TrialConfig.from_dict(dict(self.settings))
+
+
+def trial_id(trial: object) -> str:
+    """Return the id of a trial that is given as itself or by its id.
+
+    Raises:
+        OptionError: it is neither.
+    """
+    if isinstance(trial, Trial):
+        return trial.name
+    if isinstance(trial, str):
+        return trial
+    near = f"; did you mean {f'{trial:04}'!r}?" if type(trial) is int and trial > 0 else ""
+    what = type(trial).__name__
+    raise OptionError(f"trial: takes a Trial or an id such as '0005', not {what}{near}")

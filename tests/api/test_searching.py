@@ -19,7 +19,7 @@ from builders import ROOT
 from stub_trial import StubTrial
 
 import search
-from facesiam.errors import UserError
+from facesiam.errors import UserError, WeightsError
 from search import Run, SearchFailed, SearchInterrupted, load, run
 from search.api.wording import OptionError
 from search.cli.run_command import main
@@ -166,6 +166,26 @@ def test_why_reads_as_text_where_it_is_shown(first: Run) -> None:
     story = first.why(first.best)
     assert repr(story) == story == first.why(first.best.name)
     assert story.startswith(f"trial {first.best.name}: done\n")
+
+
+def test_a_trial_that_is_no_id_is_refused_with_the_nearest(first: Run) -> None:
+    for ask in (first.why, first.trial, first.verifier, first.retrain):
+        with pytest.raises(OptionError, match=r"'0005', not int; did you mean '0002'\?$"):
+            ask(2)
+
+
+def test_a_net_whose_weights_are_not_kept_is_trained_again(first: Run) -> None:
+    with pytest.raises(RunError, match="no trial 0009; it has 0"):
+        first.verifier("0009")
+    name = first.best.name
+    kept = first.folder / "weights" / f"{name}.pt"
+    was = kept.read_bytes() if kept.exists() else None
+    kept.unlink(missing_ok=True)
+    said = rf"no weights of trial {name} are kept \(keep: 3\); run\.retrain\(trial='{name}'\)"
+    with pytest.raises(WeightsError, match=said):
+        first.verifier(name)
+    if was is not None:
+        kept.write_bytes(was)
 
 
 def test_a_run_shows_itself(first: Run) -> None:
