@@ -18,6 +18,7 @@ from facesiam.errors import counted, shown
 from facesiam.files import exists, write_text
 from facesiam.plugins import loading
 from search.space import SpaceError, load, shipped
+from search.space.run_options import RESULTS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -89,9 +90,11 @@ def _from_wandb(path: Path, out: str | None) -> int:
         cli.say(f"  {shown(line, 400)}")
     if out:
         run = cli.program("search.run")
-        cli.say(
-            f"written to {out}; what it would run and cost: {run} {shlex.quote(out)} --dry-run"
-        )
+        said = f"written to {out}; what it would run and cost: {run} {shlex.quote(out)} --dry-run"
+        name = sweep.plain.get("name", Path(out).stem)
+        if name != Path(out).stem:
+            said += f"\nits run is named by the sweep: {Path(RESULTS, name)}"
+        cli.say(said)
     return 0
 
 

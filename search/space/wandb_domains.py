@@ -68,8 +68,12 @@ def converted(name: str, spec: Mapping[str, Any]) -> Converted:
     if SETTINGS[name].type not in (int, float):
         raise NoMeaning(f"{name} takes words, not a range: give it values:")
     low, high, log, step, note = RANGES[kind](lambda key, usual: _number(spec, key, usual))
+    if kind in EXPONENTS:  # which are often meant as values
+        note = f"min and max are exponents, {low:g} to {high:g}; {kind}_values takes values"
     try:
         return _range(SETTINGS[name], low, high, log, step, [note] if note else [])
+    except NoMeaning as error:
+        raise NoMeaning(f"{error} ({note})" if kind in EXPONENTS else str(error)) from None
     except OverflowError:
         raise NoMeaning("its ends or its step are beyond what a number can be") from None
 
@@ -135,6 +139,8 @@ def _log_normal(read: Read) -> tuple[float, float]:
 
 
 WITHIN = "drawn evenly within two standard deviations instead of by a normal distribution"
+EXPONENTS = ("log_uniform", "inv_log_uniform", "q_log_uniform")
+"""Distributions whose ends are exponents of e; each has a form with ``_values`` at its end."""
 EVENLY = "drawn evenly instead of by a beta distribution"
 RANGES: dict[str, Callable[[Read], Ends]] = {
     "uniform": lambda of: (of("min", None), of("max", None), False, None, ""),

@@ -83,14 +83,30 @@ def test_nested_parameters_are_found_by_what_they_are_in(tmp_path: Path) -> None
 PARAMETERS: list[tuple[str, str, object, str]] = [
     ("lr", "min: 0.001, max: 0.1", Range(0.001, 0.1), ""),
     ("lr", "min: 0, max: 0.1", Range(1e-4, 0.1), "from 0.0001 instead of 0"),
-    ("lr", "distribution: log_uniform, min: -9.21, max: -4.605", Range(1e-4, 0.01, True), ""),
+    (
+        "lr",
+        "distribution: log_uniform, min: -9.21, max: -4.605",
+        Range(1e-4, 0.01, True),
+        "min and max are exponents, 0.0001 to 0.01; log_uniform_values takes values",
+    ),
+    (
+        "lr",
+        "distribution: log_uniform, min: 1e-4, max: 1e-2",
+        Range(1.0, 1.01, True),
+        "min and max are exponents, 1 to 1.01; log_uniform_values takes values",
+    ),
     (
         "lr",
         "distribution: log_uniform_values, min: 1e-4, max: 20",
         Range(1e-4, 10.0, True),
         "to 10",
     ),
-    ("lr", "distribution: inv_log_uniform, min: 4.605, max: 9.21", Range(1e-4, 0.01, True), ""),
+    (
+        "lr",
+        "distribution: inv_log_uniform, min: 4.605, max: 9.21",
+        Range(1e-4, 0.01, True),
+        "0.0001 to 0.01; inv_log_uniform_values takes values",
+    ),
     (
         "lr",
         "distribution: inv_log_uniform_values, min: 1e-4, max: 1e-2",
@@ -151,6 +167,12 @@ PARAMETERS: list[tuple[str, str, object, str]] = [
         "a list",
     ),
     ("lr", "min: 11, max: 12", None, "left out: none of 11 to 12 is possible here"),
+    (
+        "lr",
+        "distribution: log_uniform, min: 3, max: 4",
+        None,
+        "left out: none of 20.1 to 54.6 is possible here (min and max are exponents, 20.1 to 54.6;",
+    ),
     ("lr", "distribution: uniform, min: 1", None, "left out: has no max:"),
     ("lr", "min: low, max: 2", None, "left out: min must be a number, got 'low'"),
     ("lr", "distribution: gaussian", None, "left out: 'gaussian' is no distribution of a sweep"),
@@ -265,6 +287,7 @@ def test_the_command_writes_the_file_and_names_what_is_missing(
     assert told.out == "" and "7 settings: lr, batch_size, optimizer, hidden" in told.err
     assert "  line 28  num_workers: left out: images are packed once" in told.err
     assert f"written to {out}; what it would run and cost:" in told.err
+    assert told.err.endswith("\nits run is named by the sweep: ray_results/face-sweep-3\n")
     assert main([str(out)]) == 0
     assert main(["--from-wandb", str(sweep)]) == 0
     assert re.sub(r"\s+", "", capsys.readouterr().out.split("configurations\n")[1]) == re.sub(
