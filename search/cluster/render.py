@@ -21,6 +21,9 @@ from search.space.run_options import RunOptions
 FOLDER = Path(__file__).parent
 HEADROOM_MINUTES = 30
 """Added to the space's minutes in Slurm's time limit: for the start of Ray, packing, saving."""
+TIME = r"(\d+-\d+|\d+)(:\d+){0,2}|UNLIMITED|INFINITE"
+TIME_FORMS = "M, M:SS, H:MM:SS, D-H, D-H:MM or D-H:MM:SS, such as 24:00:00, or UNLIMITED"
+"""The forms of a time limit; Slurm reads its words in capitals or not."""
 NAMED = r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"
 """Names of Kubernetes' objects."""
 
@@ -64,11 +67,16 @@ def slurm(
         asked: further options of ``sbatch`` by name, such as account; None: not asked for.
         setup: shell lines that make the environment, on each node.
         exclusive: keep other jobs off the nodes.
+
+    Raises:
+        JobError: the time, or another option, is none that Slurm takes.
     """
     wanted = {"gpus-per-node": str(job.gpus) if job.gpus else None, **asked}
     lines = [f"#SBATCH --{name}={text}\n" for name, text in wanted.items() if text]
     lines += ["#SBATCH --exclusive\n"] * exclusive
-    for text in (job.name, time or "", *(text or "" for text in wanted.values())):
+    if time and not re.fullmatch(TIME, time, re.ASCII | re.IGNORECASE):
+        raise JobError(f"--time {time}: Slurm takes {TIME_FORMS}")
+    for text in (job.name, *(text or "" for text in wanted.values())):
         if re.search(r"[\s\"'\\#]", text) or not text.isprintable():
             raise JobError(f"{text!r}: Slurm takes no blanks, quotes, backslashes or # there")
     return _filled(

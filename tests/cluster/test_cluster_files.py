@@ -334,7 +334,19 @@ def test_the_time_limit_follows_from_the_spaces_minutes(tmp_path: Path) -> None:
     found = asked(rendered("slurm", tmp_path, *given))
     assert "--time=02:10:00" in found  # 100 minutes and half an hour
     assert not [line for line in found if line.startswith(("--gpus", "--exclusive", "--account"))]
-    assert "--time=5" in asked(rendered("slurm", tmp_path, *given, "--time", "5"))
+    for limit in ("5", "90:30", "24:00:00", "2-12", "2-12:30", "1-0:0:30", "unlimited"):
+        assert f"--time={limit}" in asked(rendered("slurm", tmp_path, *given, "--time", limit))
+
+
+@pytest.mark.parametrize("limit", ["3x", "1:2:3:4", "1-2:3:4:5", "2-", "-1", "3 h", "٣", "1\n2"])
+def test_a_time_limit_that_slurm_does_not_take_is_refused(
+    limit: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "job"
+    words = ["slurm", "code2", f"--time={limit}", "--file", str(file)]
+    assert cluster.main(words) == 2
+    assert "Slurm takes M, M:SS, H:MM:SS, D-H, D-H:MM or D-H:MM:SS" in capsys.readouterr().err
+    assert not file.exists()
 
 
 def launcher() -> dict[str, Any]:
