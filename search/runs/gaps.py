@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from facesiam.errors import counted
+from facesiam.files import exists
 from search.runs.line_format import EPOCHS, TRIALS, JournalError, repair_hint
 
 MAX_NAMED = 5
@@ -47,6 +49,13 @@ class GapDetector:
         missing = {trial: lost for trial in self.trials if (lost := self._lost(trial))}
         if not self.lines and not missing and not self.strays:
             return
+        if not exists(self.run / TRIALS):  # of which a repair would leave nothing
+            raise JournalError(
+                f"{self.run}: {TRIALS} is missing, though {EPOCHS} has "
+                f"{counted(sum(self.epochs.values()), 'epoch')} of "
+                f"{counted(len(self.strays), 'trial')}; what they ran with stands in {TRIALS} "
+                "alone: use a whole copy of both files"
+            )
         said = []
         if self.lines:
             count = sum(last - first + 1 for first, last in self.lines)

@@ -126,6 +126,15 @@ def json_lines(path: Path) -> Iterator[tuple[int, Any]]:
             yield number, row
 
 
+def has_lines(path: Path) -> bool:
+    """Return whether a file of a journal is there and has something in it."""
+    try:
+        with open_regular(path) as file:
+            return bool(file.read(1))
+    except FileError:
+        return False
+
+
 def last_number(run: Path) -> int:
     """Return the number of the last line of a journal; 0 where there is none, or no number."""
     return max(_last_number(run / TRIALS), _last_number(run / EPOCHS))

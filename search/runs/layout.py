@@ -14,7 +14,7 @@ from facesiam.errors import ConfigError, FileError, MissingFileError, UserError
 from facesiam.files import exists, is_dir
 from search.runs import journal, json_files
 from search.runs.json_files import Manifest
-from search.runs.line_format import TRIALS, EpochLine, JournalError, TrialLine
+from search.runs.line_format import EPOCHS, TRIALS, EpochLine, JournalError, TrialLine
 from search.space import SearchSpace, load
 from search.space.run_options import RESULTS
 
@@ -102,6 +102,8 @@ def folder_of(run: str | Path) -> Path:
     if not exists(folder):
         raise RunError(f"{folder}: no such run folder{_nearest(folder)}")
     missing = [name for name in (SPACE, TRIALS) if not exists(folder / name)]
+    if missing == [TRIALS] and journal.has_lines(folder / EPOCHS):
+        return folder  # whoever reads the journal is told what is missing in it
     if missing == [TRIALS] and exists(folder / MANIFEST):
         raise RunError(f"{folder}: no trial has started yet")
     if missing:

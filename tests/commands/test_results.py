@@ -155,6 +155,7 @@ def test_a_run_whose_first_trial_has_not_started_is_said_to_be_one(
 ) -> None:
     (run / "manifest.json").write_text("{}")
     (run / "trials.jsonl").unlink()
+    (run / "epochs.jsonl").unlink()
     assert results.main([str(run)]) == 2
     assert capsys.readouterr().err == f"{run}: no trial has started yet\n"
 

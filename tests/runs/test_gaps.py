@@ -262,3 +262,16 @@ def test_what_a_status_says_is_on_the_disk_before_anything_follows_from_it(
     clock[0] += 0.6  # more than a second after the last time
     live.epoch("0003", epoch(2))
     assert synced == [EPOCHS, TRIALS, EPOCHS]
+
+
+def test_a_run_without_its_trials_file_is_told_what_it_lacks(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (run / "manifest.json").write_text("{}")
+    (run / TRIALS).unlink()
+    assert results.main([str(run)]) == 2
+    said = f"{run}: {TRIALS} is missing, though {EPOCHS} has 6 epochs of 3 trials; what they ran "
+    assert capsys.readouterr().err.startswith(said)
+    (run / EPOCHS).write_text("")
+    assert results.main([str(run)]) == 2
+    assert capsys.readouterr().err == f"{run}: no trial has started yet\n"
