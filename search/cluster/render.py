@@ -75,7 +75,7 @@ def slurm(
     lines = [f"#SBATCH --{name}={text}\n" for name, text in wanted.items() if text]
     lines += ["#SBATCH --exclusive\n"] * exclusive
     if time and not re.fullmatch(TIME, time, re.ASCII | re.IGNORECASE):
-        raise JobError(f"--time {time}: Slurm takes {TIME_FORMS}")
+        raise JobError(f"--time {time!r}: Slurm takes {TIME_FORMS}")
     for text in (job.name, *(text or "" for text in wanted.values())):
         if re.search(r"[\s\"'\\#]", text) or not text.isprintable():
             raise JobError(f"{text!r}: Slurm takes no blanks, quotes, backslashes or # there")
