@@ -7,45 +7,33 @@
     python scripts/bench_train.py --cases nets --steps 2 --rounds 3       other nets, embeddings
 
 The reference is the loop of the 2019 study (docs/results.md), in reference_loop.py; roofline.py
-works out what the hardware allows. The two loops run in processes of their own, because allocator
-settings belong to a process, and take turns, a block of steps each, so that both meet the same
-machine. Both are timed end to end, data included, without validation.
+works out what the hardware allows, and timed_sides.py times the two loops in turn, end to end,
+data included, without validation.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import platform
-import signal
 import statistics
 import sys
-from collections.abc import Callable
-from contextlib import nullcontext, suppress
-from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import torch
-from reference_loop import Notebook
 from roofline import BYTES_A_WEIGHT, measure_machine, work_of_a_step
+from timed_sides import WITHOUT, Died, Side, in_turn
 
 from facesiam.config import TrialConfig
 from facesiam.config.settings import positive
 from facesiam.config.trial import GEOMETRY, Packing
-from facesiam.data.archive import Source
-from facesiam.data.dataset import FaceData, cache_root, open_packed
-from facesiam.data.formats import open_dataset
+from facesiam.data.dataset import FaceData, cache_root
 from facesiam.data.preparation import prepare
 from facesiam.data.synthetic import writer
 from facesiam.device import hardware
 from facesiam.errors import ConfigError, DataError
-from facesiam.nets import models, trunks
+from facesiam.nets import models
 from facesiam.nets.precision import dtype_of
-from facesiam.training import loop
-from facesiam.training.optimizer import MasterWeightOptimizer
 
 CASES = (
     "alexnet/difference",
@@ -57,99 +45,6 @@ CASES = (
 NETS = tuple(f"{net}/cosine" for net in models.MODELS)
 """Embedding nets that `--cases nets` times, ours alone: ArcFace on batches of four images each of
 some people, one image counting as a pair."""
-WARM_UP = 2
-"""Blocks that are not counted."""
-
-
-class Ours:
-    """The product's trainer."""
-
-    def __init__(self, config: TrialConfig, data: FaceData, source: Source, device: str) -> None:
-        self.training = loop.Training(config, data, device=device)
-        self.measure = self.training.measure
-
-
-WITHOUT: dict[str, Callable[[], Any]] = {
-    "allocator": lambda: patch.object(loop, "keep_freed_memory", lambda: None),
-    "early": lambda: patch.object(
-        loop,
-        "MasterWeightOptimizer",
-        lambda *a, trunk, early: MasterWeightOptimizer(*a, trunk=trunk),
-    ),
-    "blocks": lambda: patch.object(trunks, "in_blocks", lambda conv: conv),
-    "bf16": lambda: patch.object(loop, "dtype_of", lambda *a: torch.float32),
-    "graphs": lambda: patch.object(loop, "GraphedStep", lambda: None),
-    "nothing": nullcontext,
-}
-"""Our measures that can be left out, each alone."""
-
-
-def serve(
-    pipe: Connection,
-    kind: str,
-    config: TrialConfig,
-    folder: str,
-    source: str,
-    device: str,
-    threads: int,
-    without: str,
-) -> None:
-    """Run in a process of its own: train a block of steps for each number that comes in."""
-    torch.set_num_threads(threads)
-    side = {"ours": Ours, "reference": Notebook}[kind]
-    with WITHOUT[without if kind == "ours" else "nothing"]():
-        trainer = side(config, open_packed(folder), open_dataset(Path(source)).source, device)
-    target = torch.device(device)
-    while steps := pipe.recv():
-        if isinstance(steps, int):
-            pipe.send(trainer.measure(steps))
-        else:
-            pipe.send(hardware.peak_memory_mib(target))
-        hardware.reset_peak_memory(target)
-
-
-class Died(Exception):
-    """A side's process ended before it answered; what it said is on stderr."""
-
-
-class Side:
-    """The other end of ``serve``."""
-
-    def __init__(self, kind: str, *args: Any) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=serve, args=(theirs, kind, *args), daemon=True)
-        self.process.start()
-        theirs.close()
-
-    def ask(self, what: int | str) -> float:
-        """Return pairs a second over so many steps, or the peak of memory in MiB."""
-        try:
-            self.pipe.send(what)
-            return float(self.pipe.recv())
-        except (EOFError, OSError):
-            self.process.join(30)
-            code = self.process.exitcode
-            why = "killed, most likely for memory" if code == -signal.SIGKILL else f"exit {code}"
-            raise Died(why) from None
-
-    def stop(self) -> None:
-        """End the process, whatever it is at."""
-        with suppress(OSError):  # it has died
-            self.pipe.send(None)
-            self.process.join(30)
-        self.process.kill()
-
-
-def in_turn(sides: dict[str, Side], steps: int, rounds: int) -> dict[str, list[float]]:
-    """Time blocks of `steps` steps of each side in turn; return pairs a second by side."""
-    rates: dict[str, list[float]] = {kind: [] for kind in sides}
-    for number in range(WARM_UP + rounds):
-        for kind in sorted(sides, reverse=bool(number % 2)):
-            rate = sides[kind].ask(steps)
-            if number >= WARM_UP:
-                rates[kind].append(rate)
-    return rates
 
 
 def measure_case(
