@@ -11,21 +11,17 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import browser
 
 from search.results import main as results
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-from ports import answer, free_port, wait_for
+from ports import answer, served
 
 SETTLE = 6
 """Seconds that a page has to draw itself: the tools say nowhere that they are done."""
@@ -77,21 +73,6 @@ def mlflow(server: str, run: Path, folder: Path, out: Path, chromium: browser.Br
         os.environ["MLFLOW_TRACKING_URI"] = address
         results([str(run), "--log", "mlflow"])
         draw(chromium, f"{address}/#/experiments/1/runs", out / "mlflow.png")
-
-
-@contextmanager
-def served(command: list[str], **environment: str) -> Iterator[str]:
-    """Run a server on a free port of loopback; its address, once it answers."""
-    port = free_port()
-    quiet: Any = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    all_of_it = {**os.environ, "PYTHONPATH": "", **environment}
-    running = subprocess.Popen([*command, "--port", str(port)], env=all_of_it, **quiet)
-    try:
-        wait_for(f"http://127.0.0.1:{port}/", running)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        running.terminate()
-        running.wait()
 
 
 def draw(chromium: browser.Browser, address: str, path: Path) -> None:

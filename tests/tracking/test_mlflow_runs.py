@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
-from ports import free_port, wait_for
+from ports import free_port, served
 from tracked_search import drive, search
 
 from search import results
@@ -170,29 +168,11 @@ def server(tmp_path: Path) -> Iterator[str]:
     """A real server of MLflow's with SQLite on loopback: its address."""
     if not SERVER:
         pytest.skip("SIAMSEARCH_MLFLOW names no mlflow with a server; make test-slow installs one")
-    port = free_port()
-    options = {
-        "--backend-store-uri": f"sqlite:///{tmp_path}/server.db",
-        "--artifacts-destination": str(tmp_path / "artifacts"),
-        "--host": "127.0.0.1",
-        "--port": str(port),
-        "--workers": "1",
-    }
-    command = [SERVER, "server", *(word for option in options.items() for word in option)]
-    quiet: Any = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    environment = {
-        **os.environ,
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "PYTHONPATH": "",
-    }
-    served = subprocess.Popen(command, env=environment, cwd=tmp_path, **quiet)
-    try:
-        wait_for(f"http://127.0.0.1:{port}/health", served)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        served.terminate()
-        served.wait()
+    options = ["--backend-store-uri", f"sqlite:///{tmp_path}/server.db", "--workers", "1"]
+    options += ["--artifacts-destination", str(tmp_path / "artifacts"), "--host", "127.0.0.1"]
+    off = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    with served([SERVER, "server", *options], "health", tmp_path, **off) as address:
+        yield address
 
 
 @pytest.mark.slow

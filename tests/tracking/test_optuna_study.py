@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ import optuna
 import pytest
 from builders import REFERENCE
 from optuna.trial import FrozenTrial, TrialState
-from ports import answer, free_port, wait_for
+from ports import answer, served
 from tracked_search import drive, search
 
 from search import results
@@ -172,18 +171,12 @@ def test_a_url_that_is_none_is_told_before_anything_starts(tmp_path: Path) -> No
 @pytest.fixture(scope="module")
 def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """A real optuna-dashboard on loopback with the recorded run in it: its address, and the URL."""
-    url, port = f"sqlite:///{tmp_path_factory.mktemp('dashboard')}/study.db", free_port()
+    url = f"sqlite:///{tmp_path_factory.mktemp('dashboard')}/study.db"
     assert results.main([str(REFERENCE / "cpu"), "--optuna", url]) == 0
     code = "from optuna_dashboard._cli import main; main()"
-    command = [sys.executable, "-c", code, "--host", "127.0.0.1", "--port", str(port), url]
-    served = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        address = f"http://127.0.0.1:{port}/api/studies"
-        wait_for(address, served)
-        yield address, url
-    finally:
-        served.kill()
-        served.wait()
+    command = [sys.executable, "-c", code, "--host", "127.0.0.1", url]
+    with served(command, "api/studies") as address:
+        yield f"{address}/api/studies", url
 
 
 def test_optuna_dashboard_shows_the_run(dashboard: tuple[str, str]) -> None:
