@@ -53,14 +53,9 @@ def ensemble(
         WeightsError: a file is missing, or is no model file.
     """
     keep_freed_memory()  # no training has asked for it here
-    protocol, pairs, odds, threshold = _members(files, data, protocol)
-    mean = {part: np.mean(known, axis=0) for part, known in odds.items()}
-    if not np.isfinite(mean["val"]).all():
-        raise DataError(f"{', '.join(files)}: predictions of validation pairs are not all numbers")
-    if len(files) > 1:
-        centre, slope = calibration(mean["val"], pairs["val"].label)
-        mean = {part: (each - centre) * slope for part, each in mean.items()}
-        threshold = "validation pairs"
+    members = _members(files, data, protocol)
+    protocol, pairs = members.protocol, members.pairs
+    mean, threshold = _mean(files, members)
     val, test = (figures.judged(data, pairs[part], mean[part]) for part in mean)
     val_acc = accuracy(val.score, val.label)
     found = {
@@ -113,3 +108,16 @@ def _members(files: Mapping[str, Path], data: FaceData, protocol: str | None) ->
         odds["test"].append(log_odds(net, config, pixels, pairs["test"]))
     assert protocol is not None
     return _Members(protocol, pairs, odds, threshold)
+
+
+def _mean(
+    files: Mapping[str, Path], members: _Members
+) -> tuple[dict[Part, NDArray[np.float64]], ThresholdOrigin]:
+    """Return the mean log-odds of each part's pairs, (P,), and what decides its threshold."""
+    mean = {part: np.mean(known, axis=0) for part, known in members.odds.items()}
+    if not np.isfinite(mean["val"]).all():
+        raise DataError(f"{', '.join(files)}: predictions of validation pairs are not all numbers")
+    if len(files) == 1:
+        return mean, members.threshold
+    centre, slope = calibration(mean["val"], members.pairs["val"].label)
+    return {part: (each - centre) * slope for part, each in mean.items()}, "validation pairs"
