@@ -47,23 +47,7 @@ def test_after_kills_ctrl_c_and_preemption_the_table_is_that_of_an_uninterrupted
     command = [sys.executable, "-m", "search.run", str(space), "--data", str(faces)]
     command += ["--out", str(tmp_path), "--concurrent", "1", "--cpus", "1"]
     (long := tmp_path / ("t" * 50)).mkdir()
-    hostile = {  # nothing of it can be shown, no home, and another Ray is spoken of
-        "PYTHONIOENCODING": "ascii",
-        "HOME": "/proc",
-        "TMPDIR": str(long),
-        "TUNE_RESULT_DIR": "/x",
-        "RAY_ADDRESS": "127.0.0.1:1",
-        "RAY_TMPDIR": "/proc",
-        "RAY_REDIS_ADDRESS": "127.0.0.1:1",
-    }
-    shell = ["bash", "-c", '"$@" >/dev/full 2>&- <&-', "-"]
-    subprocess.run(
-        [*shell, *command, "--name", "whole"],
-        cwd=ROOT,
-        timeout=240,
-        check=True,
-        env=environment | hostile,
-    )
+    run_unshown([*command, "--name", "whole"], environment | {"TMPDIR": str(long)})
 
     run, rng = tmp_path / "cut", random.Random(0)
     command += ["--name", "cut"]
@@ -91,6 +75,22 @@ def test_after_kills_ctrl_c_and_preemption_the_table_is_that_of_an_uninterrupted
         pd.testing.assert_frame_equal(one.drop(columns=clock), other.drop(columns=clock))
     assert "asha" in set(tables[0][0]["stop_rule"].dropna())
     assert epochs_noted_twice(run) == twice <= kills  # by the kills, and by no signal
+
+
+def run_unshown(command: list[str], environment: dict[str, str]) -> None:
+    """Run the search where nothing of it can be shown, without a home, and with another Ray named."""
+    hostile = {
+        "PYTHONIOENCODING": "ascii",
+        "HOME": "/proc",
+        "TUNE_RESULT_DIR": "/x",
+        "RAY_ADDRESS": "127.0.0.1:1",
+        "RAY_TMPDIR": "/proc",
+        "RAY_REDIS_ADDRESS": "127.0.0.1:1",
+    }
+    shell = ["bash", "-c", '"$@" >/dev/full 2>&- <&-', "-"]
+    subprocess.run(
+        [*shell, *command], cwd=ROOT, timeout=240, check=True, env=environment | hostile
+    )
 
 
 def start(command: list[str], environment: dict[str, str]) -> subprocess.Popen[str]:

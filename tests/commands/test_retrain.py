@@ -392,6 +392,30 @@ def test_rates_at_the_thresholds_for_false_accepts_are_printed(
         assert why in capsys.readouterr().err
 
 
+def save_trained(file: Path, config: TrialConfig, data: FaceData) -> None:
+    """Train a net for an epoch, and save it as a search does."""
+    training = Training(config, data)
+    metrics = next(training)
+    save_model(
+        file,
+        training.weights(),
+        training.config,
+        epoch=0,
+        val_acc=metrics.val_acc,
+        data=data.key,
+    )
+
+
+def note_ran_with(run: Path, ran: list[tuple[int, int, str]]) -> None:
+    """Note what trial 0002 ran with on this CPU: from an epoch on so many threads, a precision."""
+    same = {"device": "cpu", "processor": torch.backends.cpu.get_cpu_capability()}
+    lines = [
+        {**same, "epoch": epoch, "threads": threads, "precision": precision}
+        for epoch, threads, precision in ran
+    ]
+    Journal(run).trial("0002", "running", ran=lines)
+
+
 def test_the_best_trials_judge_together_with_the_weights_that_the_run_kept(
     run: Path,
     tiny: TrialConfig,
@@ -402,21 +426,10 @@ def test_the_best_trials_judge_together_with_the_weights_that_the_run_kept(
     assert main([str(run), "--ensemble", "2"]) == 2
     assert "--ensemble 2 needs the weights of as many" in capsys.readouterr().err
     for name, lr in (("0001", 1e-4), ("0002", 1e-3)):
-        training = Training(dataclasses.replace(tiny, lr=lr, epochs=1), data)
-        metrics = next(training)
-        file = run / "weights" / f"{name}.pt"
-        save_model(
-            file,
-            training.weights(),
-            training.config,
-            epoch=0,
-            val_acc=metrics.val_acc,
-            data=data.key,
-        )
+        trained = dataclasses.replace(tiny, lr=lr, epochs=1)
+        save_trained(run / "weights" / f"{name}.pt", trained, data)
     asked = ["--protocol", "frontal-triplets", "--protocol", "cfp-pairs"]
-    processor = torch.backends.cpu.get_cpu_capability()
-    ran = {"epoch": 0, "device": "cpu", "threads": 2, "precision": "fp32", "processor": processor}
-    Journal(run).trial("0002", "running", ran=[ran])
+    note_ran_with(run, [(0, 2, "fp32")])
     monkeypatch.setattr(reproducibility, "cores", lambda: 4)
     threads: list[int] = []
 
@@ -457,16 +470,8 @@ def test_weights_behind_a_url_are_fetched_to_judge_together(
     here.bring()
     assert main([here.url, "--ensemble", "1"]) == 2
     assert "and 0 are there" in capsys.readouterr().err
-    training = Training(dataclasses.replace(tiny, lr=1e-3, epochs=1), data)
-    metrics = next(training)
-    save_model(
-        there / "run" / "weights" / "0002.pt",
-        training.weights(),
-        training.config,
-        epoch=0,
-        val_acc=metrics.val_acc,
-        data=data.key,
-    )
+    trained = dataclasses.replace(tiny, lr=1e-3, epochs=1)
+    save_trained(there / "run" / "weights" / "0002.pt", trained, data)
     assert main([here.url, "--ensemble", "1"]) == 0
     assert "trial ensemble-1" in capsys.readouterr().out
     figures = here.run / "retrain" / "ensemble-1" / "seed-0" / "test-frontal-triplets.json"
@@ -527,20 +532,7 @@ def test_a_trial_is_trained_again_with_what_it_ran_with(
     monkeypatch.setattr(reproducibility, "cores", lambda: 4)
     processor = torch.backends.cpu.get_cpu_capability()
     if ran is not None:
-        Journal(run).trial(
-            "0002",
-            "running",
-            ran=[
-                {
-                    "epoch": epoch,
-                    "device": "cpu",
-                    "threads": count,
-                    "precision": precision,
-                    "processor": processor,
-                }
-                for epoch, count, precision in ran
-            ],
-        )
+        note_ran_with(run, ran)
     settings = {"precision": "auto"}
     seen: list[tuple[int, str]] = []
 
