@@ -26,6 +26,13 @@ TIME_FORMS = "M, M:SS, H:MM:SS, D-H, D-H:MM or D-H:MM:SS, such as 24:00:00, or U
 """The forms of a time limit; Slurm reads its words in capitals or not."""
 NAMED = r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"
 """Names of Kubernetes' objects."""
+FORMS = {
+    "image": (r"[\w.:/@-]+", "REGISTRY/siamsearch:0.1.0"),
+    "memory": (r"\d+(\.\d+)?([kMGT]|[KMGT]i)?", "32Gi"),
+    "secret": (NAMED, "siamsearch-aws"),
+    "claim": (NAMED, "cfp"),
+}
+"""What the values of these options look like to Kubernetes, and an example of each."""
 
 
 class JobError(UserError, ValueError):
@@ -142,21 +149,9 @@ def rayjob(
     Raises:
         JobError: the name is none that Kubernetes takes, or the runs would lie in a pod.
     """
-    label = job.name.lower().replace("_", "-").replace(".", "-")
-    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,40}[a-z0-9])?", label):
-        raise JobError(f"--name {job.name}: Kubernetes takes at most 42 letters, digits and -")
-    if "://" not in job.options.out:
-        raise JobError(f"--out {job.options.out}: it would lie in a pod; give s3://BUCKET/runs")
-    if "\t" in text:
-        raise JobError(f"{job.options.space}: has tabs, which cannot stand in the job's manifest")
-    for option, given, form, like in (
-        ("--image", image, r"[\w.:/@-]+", "REGISTRY/siamsearch:0.1.0"),
-        ("--memory", memory, r"\d+(\.\d+)?([kMGT]|[KMGT]i)?", "32Gi"),
-        ("--secret", secret, NAMED, "siamsearch-aws"),
-        ("--claim", claim or "cfp", NAMED, "cfp"),
-    ):
-        if not re.fullmatch(form, given, re.ASCII):
-            raise JobError(f"{option} {given!r}: nothing that Kubernetes takes; such as {like}")
+    label = _label_of(job)
+    given = {"image": image, "memory": memory, "secret": secret, "claim": claim or None}
+    _refuse_what_cannot_run(job, given, text)
     gpus = f', nvidia.com/gpu: "{job.gpus}"' if job.gpus else ""
     needs = [f"the secret {secret} with the bucket's credentials"]
     if claim:
@@ -183,6 +178,26 @@ def rayjob(
         RESOURCES=f'cpu: "{job.cpus}", memory: "{memory}"{gpus}',
         **blocks,
     )
+
+
+def _label_of(job: Job) -> str:
+    """Return the name of the job's objects in Kubernetes."""
+    label = job.name.lower().replace("_", "-").replace(".", "-")
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,40}[a-z0-9])?", label):
+        raise JobError(f"--name {job.name}: Kubernetes takes at most 42 letters, digits and -")
+    return label
+
+
+def _refuse_what_cannot_run(job: Job, given: Mapping[str, str | None], text: str) -> None:
+    """Raise a JobError for what Kubernetes or the manifest cannot take; None: not given."""
+    if "://" not in job.options.out:
+        raise JobError(f"--out {job.options.out}: it would lie in a pod; give s3://BUCKET/runs")
+    if "\t" in text:
+        raise JobError(f"{job.options.space}: has tabs, which cannot stand in the job's manifest")
+    for option, value in given.items():
+        form, like = FORMS[option]
+        if value is not None and not re.fullmatch(form, value, re.ASCII):
+            raise JobError(f"--{option} {value!r}: nothing that Kubernetes takes; such as {like}")
 
 
 _CLAIMED = {

@@ -17,6 +17,8 @@ from search.runs.journal import read_events
 from search.runs.line_format import EPOCHS
 
 FAILED = "#c2387a"
+Bars = dict[str, dict[str, list[Any]]]
+"""The bars of a timeline by how they end: their lanes, starts, lengths and texts."""
 
 
 def best_so_far(run: Run, measure: Measure, ran: Sequence[Period]) -> list[Chart]:
@@ -48,43 +50,8 @@ def timeline(run: Run, ran: Sequence[Period]) -> Chart | None:
     clock, lanes = Clock(ran), _lanes(ran)
     ended = ends(run.trials)
     rules = sorted({end for end in ended.values() if end not in COLOURS})
-    last = {one.trial: place for place, one in enumerate(ran)}
     order = sorted(set(lanes))
-    bars: dict[str, dict[str, list[Any]]] = {}
-    saved = 0.0
-    for place, (one, lane) in enumerate(zip(ran, lanes, strict=True)):
-        final = last[one.trial] == place
-        end = ended[one.trial] if final else "interrupted"
-        start, until = clock.at(one.start), clock.at(one.end)
-        said = f"trial {text(one.trial)}, {text(end)}<br>{counted(len(one.epochs), 'epoch')}"
-        said += f", {until - start:.3g} {clock.unit}"
-        _bar(bars, end, lane, start, until - start, said)
-        if final and end in rules:
-            epochs, seconds = _saved(run, one)
-            saved += seconds
-            hours = seconds / clock.seconds
-            said += f"<br>saved {counted(epochs, 'epoch')}, about {hours:.3g} {clock.unit}"
-            _bar(bars, "saved", lane, until, hours, said)
-    names = {
-        "saved": "what the stop saved",
-        **{rule: f"stopped by {text(rule)}" for rule in rules},
-    }
-    palette = dict(zip(rules, [VAL, *RANKED[3:], GREY] * len(rules), strict=False))
-    colours = COLOURS | palette
-    traces = [
-        {
-            "type": "bar",
-            "orientation": "h",
-            "name": names.get(end, text(end)),
-            "hovertemplate": "%{customdata}<extra></extra>",
-            "width": 0.18 if end == "saved" else 0.55,
-            "offset": 0.3 if end == "saved" else -0.3,
-            "marker": {"color": colours[end], "opacity": 0.55 if end == "saved" else 1}
-            | {"line": {"width": 0.5, "color": GREY}},
-            **bars[end],
-        }
-        for end in sorted(bars, key=lambda end: (end == "saved", end in rules, end))
-    ]
+    bars, saved = _bars(run, ran, lanes, clock, ended)
     note = f"{counted(len(order), 'worker')}; a bar is a trial, times in which nothing ran are "
     note += "left out."
     if saved:
@@ -98,7 +65,55 @@ def timeline(run: Run, ran: Sequence[Period]) -> Chart | None:
         "xaxis": {"title": {"text": f"{clock.unit} in which a trial ran"}, "rangemode": "tozero"},
         "yaxis": {"categoryorder": "array", "categoryarray": order[::-1], "type": "category"},
     }
-    return Chart("timeline", "Workers", {"data": traces, "layout": layout}, note)
+    figure = {"data": _traces(bars, rules), "layout": layout}
+    return Chart("timeline", "Workers", figure, note)
+
+
+def _bars(
+    run: Run, ran: Sequence[Period], lanes: Sequence[str], clock: Clock, ended: Mapping[str, str]
+) -> tuple[Bars, float]:
+    """Return a bar for each period, and one for what each stop saved; the seconds of those."""
+    last = {one.trial: place for place, one in enumerate(ran)}
+    bars: Bars = {}
+    saved = 0.0
+    for place, (one, lane) in enumerate(zip(ran, lanes, strict=True)):
+        final = last[one.trial] == place
+        end = ended[one.trial] if final else "interrupted"
+        start, until = clock.at(one.start), clock.at(one.end)
+        said = f"trial {text(one.trial)}, {text(end)}<br>{counted(len(one.epochs), 'epoch')}"
+        said += f", {until - start:.3g} {clock.unit}"
+        _bar(bars, end, lane, start, until - start, said)
+        if final and end not in COLOURS:  # a rule stopped it
+            epochs, seconds = _saved(run, one)
+            saved += seconds
+            hours = seconds / clock.seconds
+            said += f"<br>saved {counted(epochs, 'epoch')}, about {hours:.3g} {clock.unit}"
+            _bar(bars, "saved", lane, until, hours, said)
+    return bars, saved
+
+
+def _traces(bars: Bars, rules: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the bars as plotly takes them, a trace for each kind of end."""
+    names = {
+        "saved": "what the stop saved",
+        **{rule: f"stopped by {text(rule)}" for rule in rules},
+    }
+    palette = dict(zip(rules, [VAL, *RANKED[3:], GREY] * len(rules), strict=False))
+    colours = COLOURS | palette
+    return [
+        {
+            "type": "bar",
+            "orientation": "h",
+            "name": names.get(end, text(end)),
+            "hovertemplate": "%{customdata}<extra></extra>",
+            "width": 0.18 if end == "saved" else 0.55,
+            "offset": 0.3 if end == "saved" else -0.3,
+            "marker": {"color": colours[end], "opacity": 0.55 if end == "saved" else 1}
+            | {"line": {"width": 0.5, "color": GREY}},
+            **bars[end],
+        }
+        for end in sorted(bars, key=lambda end: (end == "saved", end in rules, end))
+    ]
 
 
 COLOURS = {
@@ -189,7 +204,7 @@ def _lanes(ran: Sequence[Period]) -> list[str]:
 
 
 def _bar(
-    bars: dict[str, dict[str, list[Any]]],
+    bars: Bars,
     end: str,
     lane: str,
     start: float,

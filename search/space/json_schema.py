@@ -34,30 +34,10 @@ def schema() -> Schema:
     The pydantic models make it, but for the settings, which they read by SETTINGS: a setting
     stands once among the definitions, and all that takes its values refers to it.
     """
-    _, made = models_json_schema(
-        [(model, "validation") for model in (SpaceFile, Choices, Span)],
-        ref_template="#/definitions/{model}",
-        schema_generator=_Generator,
-    )
-    models: Schema = made["$defs"]
-    keys: Schema = {name: model["properties"] for name, model in models.items()}
-    keys["Resources"]["per_net"]["propertyNames"] = _ref("net")
-    for model, key, definition in (
-        ("SpaceFile", "fixed", "settings"),
-        ("SpaceFile", "search", "search"),
-        ("Row", "settings", "settings"),
-        ("Row", "printed", "settings"),
-        ("Choices", "when", "when"),
-        ("Span", "when", "when"),
-    ):
-        keys[model][key] |= _ref(definition)
-    keys["SpaceFile"]["enqueue"] |= {
-        "items": _ref("settings") | {"minProperties": 1},
-        "minItems": 1,
-    }
-    wandb_schema.add_keys(keys["SpaceFile"])
+    models = _models()
+    forms = [models["Choices"]["properties"]["choices"]]
+    forms += map(_ref, ("Choices", "Values", "Constant"))
     words = wandb_schema.definitions(_ref("when"))
-    forms = [keys["Choices"]["choices"], *map(_ref, ("Choices", "Values", "Constant"))]
     meanings = field_docs(TrialConfig)
     conditions = {name: _one_or_more(_ref(name)) for name in SETTINGS}
     return {
@@ -80,6 +60,33 @@ def schema() -> Schema:
             },
         },
     }
+
+
+def _models() -> Schema:
+    """Return the schemas of the pydantic models by name, the settings in them as references."""
+    _, made = models_json_schema(
+        [(model, "validation") for model in (SpaceFile, Choices, Span)],
+        ref_template="#/definitions/{model}",
+        schema_generator=_Generator,
+    )
+    models: Schema = made["$defs"]
+    keys: Schema = {name: model["properties"] for name, model in models.items()}
+    keys["Resources"]["per_net"]["propertyNames"] = _ref("net")
+    for model, key, definition in (
+        ("SpaceFile", "fixed", "settings"),
+        ("SpaceFile", "search", "search"),
+        ("Row", "settings", "settings"),
+        ("Row", "printed", "settings"),
+        ("Choices", "when", "when"),
+        ("Span", "when", "when"),
+    ):
+        keys[model][key] |= _ref(definition)
+    keys["SpaceFile"]["enqueue"] |= {
+        "items": _ref("settings") | {"minProperties": 1},
+        "minItems": 1,
+    }
+    wandb_schema.add_keys(keys["SpaceFile"])
+    return models
 
 
 class _Generator(GenerateJsonSchema):
