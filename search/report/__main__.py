@@ -6,6 +6,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from facesiam import cli
 from facesiam.cli.terminal import doing
@@ -46,8 +47,9 @@ def _write(runs: Sequence[str], images: bool) -> int:
 def _watch(runs: Sequence[str], images: bool) -> int:
     from search.analysis.ranked_trials import NoResultsError
     from search.report.page import refresh
+    from search.runs.lock import is_locked
 
-    told = False
+    told, before = False, None
     while True:
         try:
             page, over = refresh(runs, WATCH_SECONDS, images=images)
@@ -59,7 +61,19 @@ def _watch(runs: Sequence[str], images: bool) -> int:
             if not told:
                 cli.show(f"{page}: written every {WATCH_SECONDS} s until the search has ended")
                 told = True
+        now = _journal_size(runs[0])
+        if now is not None and now == before and not is_locked(Path(runs[0])):
+            cli.say(f"{runs[0]}: its driver was killed; `search.run … --resume` continues it")
+            return _write(runs, images)
+        before = now
         time.sleep(WATCH_SECONDS)
+
+
+def _journal_size(run: str) -> int | None:
+    """Return the bytes of a run's journal; None behind a URL, whose driver may be anywhere."""
+    if "://" in run:
+        return None
+    return sum(file.stat().st_size for file in Path(run).glob("*.jsonl"))
 
 
 if __name__ == "__main__":

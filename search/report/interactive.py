@@ -79,6 +79,7 @@ def _sections(
     run = worth.given[0]
     ran = periods.periods(run.folder)
     tests, said = verification_section(run, images=images)
+    said = [text for text in said if text not in markdown.get("Test", "")]
     timeline = progress.timeline(run, ran)
     stopping = markdown.get("Early stopping", "")
     several = len(run.trials) > 1 and bool(trial_rows.differing(frame))

@@ -10,6 +10,23 @@ from facesiam.files import exists
 from search.runs.line_format import JournalError
 
 
+def is_locked(run: Path) -> bool:
+    """Return whether a command holds a folder's lock; True where that cannot be told.
+
+    A command that starts in the very instant of the look is refused, so it is for rare use.
+    """
+    from filelock import FileLock, Timeout
+
+    path = run / ".lock"
+    if not exists(path):
+        return False
+    try:
+        with FileLock(path, blocking=False, fallback_to_soft=False):
+            return False
+    except (Timeout, OSError):
+        return True
+
+
 @contextmanager
 def locked(run: Path) -> Iterator[None]:
     """Hold a folder's lock, which is released however the process ends; make the folder.

@@ -24,6 +24,9 @@ from search.report.__main__ import WATCH_SECONDS, main
 from search.report.chart import Chart
 from search.report.html_page import Page, Section, render
 from search.report.page import refresh, report
+from search.runs.journal import read_trials
+from search.runs.journal_writer import Journal
+from search.runs.lock import locked
 
 sys.path.insert(0, str(ROOT / "scripts"))
 from browser import Browser, find
@@ -316,11 +319,31 @@ def test_watch_writes_until_the_search_has_ended(
         (hostile / "manifest.json").write_text(json.dumps(noted))
 
     monkeypatch.setattr(time, "sleep", sleep)
-    assert main([os.fspath(hostile), "--watch"]) == 0
+    with locked(hostile):  # as its driver does
+        assert main([os.fspath(hostile), "--watch"]) == 0
     assert slept == [WATCH_SECONDS, WATCH_SECONDS]
     page = hostile / "report" / "report.html"
     said = f"{page}: written every {WATCH_SECONDS} s until the search has ended\n{page}\n"
     assert capsys.readouterr().out == said
+
+
+def test_watch_ends_where_the_driver_was_killed(
+    hostile: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 1:  # it still goes on
+            Journal(hostile).trial(going, "running")
+
+    (going,) = (name for name, line in read_trials(hostile).items() if line["status"] == "running")
+    (hostile / ".lock").touch()  # a killed driver leaves it, and holds it no more
+    monkeypatch.setattr(time, "sleep", sleep)
+    assert main([os.fspath(hostile), "--watch"]) == 0
+    assert slept == [WATCH_SECONDS, WATCH_SECONDS]
+    assert f"{hostile}: its driver was killed; " in capsys.readouterr().err
+    assert '"reload":0}' in (hostile / "report" / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ from facesiam.evaluation.metrics import auc, roc, true_accepts, verification
 from search.analysis import scores
 from search.report import report_data
 from search.report.chart import Chart, Pictures, Table
+from search.report.page import report
 from search.report.verification import verification_section
 from search.report.verification_charts import POINTS, thinned
 from search.runs.layout import RunError
@@ -258,6 +259,11 @@ def test_what_cannot_be_drawn_is_said(run: Path) -> None:
     path.write_text("left,right,same_person,log_odds\na,b,2,0.5\n")
     with pytest.raises(RunError, match="line 2: same_person: must be 0 or 1"):
         section(run)
+
+
+def test_a_page_says_once_what_cannot_be_drawn(run: Path) -> None:
+    written(run, "0002", pairs()).unlink()
+    assert report([run]).read_text(encoding="utf-8").count("No ROC curve of trial 0002: ") == 1
 
 
 def test_a_curve_of_many_corners_keeps_its_area_and_its_ends() -> None:
