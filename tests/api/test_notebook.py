@@ -6,9 +6,11 @@ import re
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import nbformat
+import pandas as pd
 import pytest
 from builders import ROOT
 from nbclient import NotebookClient
@@ -108,6 +110,30 @@ def test_a_view_changes_in_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
     view.stop()
     assert shown[0].endswith(">&lt;one&gt; &amp; more\n</pre>")
     assert shown[-1].endswith(">&lt;two&gt; &amp; more\n</pre>")
+
+
+def test_texts_are_html_that_shows_them_and_steers_no_terminal() -> None:
+    assert notebook.paragraph("<b> & \x1b[2J").startswith("<p>&lt;b&gt; &amp; ")
+    page = notebook.paragraph("\x1b[2J") + notebook.table(pd.DataFrame({"a": ["<i>\x1b[2J"]}))
+    assert "\x1b" not in page and "&lt;i&gt;" in page
+
+
+@pytest.mark.parametrize(("kernel", "there"), [(True, True), (False, False), (None, False)])
+def test_a_notebook_is_an_ipython_with_a_kernel(
+    kernel: bool | None, there: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell = None if kernel is None else SimpleNamespace(**{"kernel": 1} if kernel else {})
+    monkeypatch.setattr("IPython.get_ipython", lambda: shell)
+    assert notebook.in_notebook() == there
+    console, view = notebook.console(progress=True)
+    assert (view is notebook.NotebookView) == there
+    assert console.width == notebook.WIDTH or not there
+
+
+def test_without_progress_nothing_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    console, view = notebook.console(progress=False)
+    console.print("a line")
+    assert console.quiet and view is None and capsys.readouterr().out == ""
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,8 +16,10 @@ from facesiam.errors import UserError
 from search import Run, run
 from search.api import wording
 from search.api.resuming import _above
+from search.api.retraining import _flat
 from search.cli.run_parser import parser
 from search.retrain.__main__ import parser as retrain_parser
+from search.runs.layout import RunError
 from search.space import SpaceError, from_mapping, load
 from search.space.run_options import RunOptions
 
@@ -102,6 +105,50 @@ def test_options_become_the_words_of_a_command_line() -> None:
     assert wording.read(parser(wording.Reader), [*words, "--", "code2"])["name"] == "-x"
 
 
+def test_a_set_repeats_an_option_and_an_array_is_no_value() -> None:
+    assert wording.arguments({"log": {"mlflow"}, "plugin": frozenset({"a.py"})}) == [
+        *("--log", "mlflow", "--plugin", "a.py")
+    ]
+    with pytest.raises(wording.OptionError, match="trials: a ndarray is no value of an option"):
+        wording.arguments({"trials": np.array([1, 2])})
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"trial": "0001", "rank": 2}, "rank: not allowed with trial"),
+        ({"ensemble": 3, "rank": 2}, "ensemble: not allowed with rank"),
+        ({"far": "often"}, "far: "),
+    ],
+)
+def test_options_of_a_retraining_are_refused_before_the_run_is_opened(
+    given: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(wording.OptionError) as error:
+        Run("no such run").retrain(**given)
+    assert str(error.value).startswith(said)
+
+
+def test_no_rates_are_as_none_given() -> None:
+    with pytest.raises(RunError, match="no such run"):
+        Run("no such run").retrain(far=[], folds=())
+
+
+def test_the_pairs_of_a_whole_test_are_its_n() -> None:
+    figure = {"value": 0.9, "low": 0.8, "high": 0.95, "n": 50}
+    assert _flat({"n": 2000, "acc": figure})["n"] == 2000
+    assert _flat({"trial": "0001", "acc": figure, "far": 0.1}) == {
+        "trial": "0001",
+        "protocol": None,
+        "seed": None,
+        "epoch": None,
+        "n": 50,
+        "acc": 0.9,
+        "acc_low": 0.8,
+        "acc_high": 0.95,
+    }
+
+
 def test_the_call_as_text_can_be_typed_and_has_no_secret() -> None:
     space = {"search": {"lr": (1e-3, np.float32(0.5))}}
     options = {"data": Path("faces"), "out": "s3://KEY:SECRET@bucket/runs", "seed": None}
@@ -122,6 +169,7 @@ def test_the_call_as_text_can_be_typed_and_has_no_secret() -> None:
         ("argument --trials: must be above 0", "trials: must be above 0"),
         ("--warm-start: it began\n  run --name x", "warm_start: it began\n  run --name x"),
         ("a -- b, c--d", "a -- b, c--d"),
+        ("a line is damaged; --repair mends it", "a line is damaged; repair=True mends it"),
     ],
 )
 def test_messages_speak_of_options_as_python_has_them(text: str, said: str) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,3 +56,30 @@ def test_an_option_that_is_none_is_told_with_the_nearest(
     with pytest.raises(SystemExit, match="2"):
         parser.parse_args(given)
     assert capsys.readouterr().err.endswith(f"error: unrecognized arguments: {near}\n")
+
+
+def test_what_is_said_of_a_wrong_word_steers_no_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        cli.Parser(prog="p").parse_args(["\x1b[2Jword"])
+    said = capsys.readouterr().err
+    assert "\x1b" not in said and said.endswith("word\n")
+
+
+def test_help_is_printed_in_any_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", out)
+    with pytest.raises(SystemExit, match="0"):
+        cli.Parser(prog="p", description="Müller").parse_args(["--help"])
+    assert b"M\\xfcller" in out.buffer.getvalue()
+
+
+def test_help_that_cannot_be_written_ends_without_a_complaint(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        with pytest.raises(SystemExit, match="0"):
+            cli.Parser(prog="p").parse_args(["--help"])
+        assert os.readlink(f"/proc/self/fd/{full.fileno()}") == os.devnull

@@ -239,7 +239,9 @@ def test_a_run_in_a_bucket_is_looked_for_there(slurm: Slurm, found: str, resumes
         ),
         ("kubernetes", ["--secret", "a\nb"], r"--secret 'a\nb': nothing that Kubernetes takes"),
         ("kubernetes", ["--claim", "c}"], "--claim 'c}': nothing that Kubernetes takes; such as"),
-        ("kubernetes", ["--name", "x" * 60], f"--name {'x' * 60}: Kubernetes takes at most 42"),
+        ("kubernetes", ["--name", "x" * 43], f"--name {'x' * 43}: Kubernetes takes at most 42"),
+        ("kubernetes", ["--image", "ü/it:1"], "--image 'ü/it:1': nothing that Kubernetes takes"),
+        ("slurm", ["--account", "a\x07b"], r"'a\x07b': Slurm takes no blanks"),
     ],
 )
 def test_what_no_job_could_run_is_refused_before_a_file_is_written(
@@ -336,6 +338,8 @@ def test_the_time_limit_follows_from_the_spaces_minutes(tmp_path: Path) -> None:
     assert not [line for line in found if line.startswith(("--gpus", "--exclusive", "--account"))]
     for limit in ("5", "90:30", "24:00:00", "2-12", "2-12:30", "1-0:0:30", "unlimited"):
         assert f"--time={limit}" in asked(rendered("slurm", tmp_path, *given, "--time", limit))
+    (tmp_path / "mine.yaml").write_text(SPACE + "algorithm: random\ntrials: 4\nminutes: 0.2\n")
+    assert "--time=00:31:00" in asked(rendered("slurm", tmp_path, *given))  # not a second less
 
 
 @pytest.mark.parametrize("limit", ["3x", "1:2:3:4", "1-2:3:4:5", "2-", "-1", "3 h", "٣", "1\n2"])
@@ -347,6 +351,20 @@ def test_a_time_limit_that_slurm_does_not_take_is_refused(
     assert cluster.main(words) == 2
     assert "Slurm takes M, M:SS, H:MM:SS, D-H, D-H:MM or D-H:MM:SS" in capsys.readouterr().err
     assert not file.exists()
+
+
+def test_a_name_may_have_as_many_characters_as_kubernetes_takes(tmp_path: Path) -> None:
+    found = kubernetes(tmp_path, "--name", "x" * 42)
+    assert found["RayJob"]["metadata"]["name"] == "x" * 42
+
+
+def test_slurms_log_has_the_name_and_its_comment_no_secret(tmp_path: Path) -> None:
+    out = ["--out", "s3://KEY:SECRET@bucket/runs"]
+    file = rendered("slurm", tmp_path, "code2", "--name", "half%j", *out)
+    assert [line for line in asked(file) if "half%%j" in line]  # %j is the job's number
+    comments = [line for line in file.read_text().splitlines() if line.startswith("# ")]
+    assert [line for line in comments if "s3://***@bucket/runs" in line]
+    assert not [line for line in comments if "SECRET" in line]
 
 
 def launcher() -> dict[str, Any]:

@@ -55,12 +55,31 @@ def test_bash_completes_commands_options_choices_spaces_and_settings(
         "freeze_batchnorm",
     ]
     assert bash(script, name, "data", "ch") == ["check"]
+    assert bash(script, name, "run", "code2", "--set", "flip", "=", "") == ["true", "false"]
+    assert bash(script, name, "cluster", "code") == ["code1", "code2"]
+    assert bash(script, name, "cluster", "--acc") == ["--account"]
+    assert bash(script, name, "run", "--resume", "code") == ["code1", "code2"]
+    assert bash(script, name, "--v") == ["--version"]
     assert bash(script, name, "completion", "") == ["bash", "zsh", "fish"]
 
 
 def test_bash_leaves_what_is_a_file_to_the_shell(scripts: dict[str, Path]) -> None:
     assert bash(scripts["bash"], "siamsearch", "run", "code2", "--data", "") == []
     assert bash(scripts["bash"], "siamsearch", "results", "ray_re") == []
+
+
+def test_a_meaning_is_as_the_help_prints_it() -> None:
+    meanings = command("compare").options.values()
+    assert any("the whole 95 % interval" in one for one in meanings)
+
+
+def test_the_other_shells_are_told_what_takes_a_value(scripts: dict[str, Path]) -> None:
+    fish, zsh = (scripts[shell].read_text(encoding="utf-8") for shell in ("fish", "zsh"))
+    start = "complete -c siamsearch -n '__fish_seen_subcommand_from run' -l"
+    assert f"{start} data -r -d " in fish and f"{start} resume -d " in fish
+    assert f"{start} algorithm -x -a 'tpe " in fish
+    assert "        --data) _files; return ;;" in zsh and "        --resume) " not in zsh
+    assert "        --set) compadd -S '' -- net= " in zsh
 
 
 @pytest.mark.skipif(not shutil.which("fish"), reason="fish is not installed")

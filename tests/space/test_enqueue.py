@@ -9,6 +9,7 @@ import pytest
 from builders import space
 
 from search.space import SearchSpace, SpaceError, enqueue, load
+from search.space.domains import Choice
 
 SPACE = """\
 fixed: {epochs: 3, hidden: 64}
@@ -134,3 +135,45 @@ def test_a_pinned_setting_wins_over_what_is_enqueued(tmp_path: Path) -> None:
     queue = "enqueue: [{lr: 1e-3, optimizer: sgd, momentum: 0.8}, {lr: 1e-3}, {optimizer: sgd}]\n"
     found = space(tmp_path, SPACE + queue).override(["optimizer=adam"])
     assert found.enqueue == ({"lr": 1e-3},)
+
+
+def test_a_setting_whose_condition_is_not_met_may_be_named_with_its_default(
+    tmp_path: Path,
+) -> None:
+    """Momentum is 0.9 with adam, in whatever values it is searched with sgd."""
+    given = "enqueue: [{optimizer: adam, momentum: 0.9}]\n"
+    for text in (SPACE, SPACE.replace("[0.8, 0.9]", "[0.7, 0.8]")):
+        assert space(tmp_path, text + given).enqueue == ({"optimizer": "adam", "momentum": 0.9},)
+
+
+def test_a_whole_number_of_python_is_a_setting_s_float(tmp_path: Path) -> None:
+    (found,) = enqueue.added(space(tmp_path, SPACE.replace("1e-2", "2")), [{"lr": 1}]).enqueue
+    assert found == {"lr": 1.0} and type(found["lr"]) is float
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "given", "said"),
+    [
+        ("high: 200", "high: 195", "people: 195", "100 to 195 in steps of 20; the nearest is 180"),
+        (
+            "{optimizer: sgd}",
+            "{optimizer: [adam, sgd]}",
+            "momentum: 0.8",
+            "is searched only where optimizer is [adam, sgd]; name optimizer here, too",
+        ),
+    ],
+)
+def test_what_is_refused_of_other_spaces(
+    tmp_path: Path, old: str, new: str, given: str, said: str
+) -> None:
+    with pytest.raises(SpaceError) as refused:
+        space(tmp_path, f"{SPACE.replace(old, new)}enqueue: [{{{given}}}]\n")
+    assert str(refused.value).endswith(said)
+
+
+def test_what_a_configuration_names_keeps_its_condition(tmp_path: Path) -> None:
+    one = space(tmp_path, SPACE)
+    found = enqueue.narrowed(one, {"optimizer": "sgd", "momentum": 0.8}).search
+    assert found["momentum"] == Choice((0.8,), one.search["momentum"].when)
+    assert found["momentum"].when == {"optimizer": ("sgd",)}
+    assert found["optimizer"] == Choice(("sgd",)) and found["lr"] == one.search["lr"]

@@ -183,3 +183,80 @@ def test_a_board_that_cannot_be_shown_says_so_once_and_goes_on_counting(
     said = capsys.readouterr().err
     assert said.startswith("the search goes on, but can no longer be shown: ")
     assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(("width", "wide"), [(109, False), (110, True)])
+def test_losses_are_shown_where_the_terminal_has_room(width: int, wide: bool) -> None:
+    shown, text = table(width=width)
+    shown.started("0001", 4)
+    assert ("train_loss" in rendered(shown, text)[3]) == wide
+
+
+def test_a_trial_that_goes_back_into_the_queue_runs_no_more() -> None:
+    shown, text = table()
+    shown.started("0001", 4)
+    shown.requeued("0001", "its machine is gone")
+    assert text.getvalue() == "trial 0001: again, its machine is gone\n" and not shown.running
+
+
+def test_a_line_is_a_line_whatever_the_width_and_steers_no_terminal() -> None:
+    shown, text = table(width=40)
+    shown.say("\x1b[2J" + "word " * 20)
+    assert text.getvalue().count("\n") == 1 and "\x1b" not in text.getvalue()
+    shown, text = table()
+    shown.live = shown  # where there is a table no line is printed
+    shown.ended("0001", "failed", None, "\x1b[2J and more")
+    assert "failed: " in rendered(shown, text)[-1] and "\x1b" not in text.getvalue()
+
+
+def test_the_minutes_count_from_where_the_table_begins() -> None:
+    now = [0.0]
+    console = Console(file=io.StringIO(), width=160)
+    shown = LiveTable(3, Objective(), console, minutes=2.0, clock=lambda: now[0])
+    now[0] = 60.0
+    with shown:
+        shown.started("0001", 4)
+        assert shown.lines()[1].endswith(" · halts in 2 min")
+
+
+def test_the_table_is_gone_from_the_terminal_at_the_end() -> None:
+    shown, text = table(terminal=True)
+    with shown:
+        shown.started("0001", 4)
+    assert text.getvalue().endswith("\x1b[1A\x1b[2K")
+
+
+def test_a_huge_loss_below_zero_is_as_short() -> None:
+    shown, text = table()
+    shown.started("0001", 4)
+    shown.epoch("0001", METRICS | {"val_loss": -20970750.6})
+    assert rendered(shown, text)[4].split()[4] == "-2.097e+07"
+
+
+class Shown:
+    """A view that notes what it is told, or leaves as rich does for a closed pipe."""
+
+    def __init__(self, leaves: bool) -> None:
+        self.leaves, self.told = leaves, list[str]()
+
+    def start(self) -> None:
+        """Note it, or leave."""
+        self.told.append("start")
+        if self.leaves:
+            raise SystemExit(1)
+
+    def stop(self) -> None:
+        """Note it."""
+        self.told.append("stop")
+
+
+@pytest.mark.parametrize(("leaves", "told"), [(False, ["start", "stop"]), (True, ["start"])])
+def test_a_view_is_started_and_stopped_and_may_leave(
+    leaves: bool, told: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    view = Shown(leaves)
+    shown, _ = table(view=lambda render: view)
+    with shown:
+        shown.started("0001", 4)
+    assert view.told == told
+    assert ("can no longer be shown" in capsys.readouterr().err) == leaves

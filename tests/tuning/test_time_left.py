@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from search.tuning.time_left import TimeLeft
 
 
@@ -39,6 +41,8 @@ def test_trials_are_laid_onto_the_slots_and_the_last_one_ends_the_search() -> No
     assert search.left.epochs_left() == 3 + 3 + 4
     search.now += 5
     assert search.left.seconds() == 25 + 40
+    search.now += 20  # an epoch that takes longer than usual is about to end, no more
+    assert search.left.seconds() == 20 + 40
 
 
 def test_trials_to_come_are_expected_to_be_stopped_as_those_before() -> None:
@@ -56,6 +60,7 @@ def test_trials_to_come_are_expected_to_be_stopped_as_those_before() -> None:
 def test_a_trial_that_is_taken_from_an_earlier_run_says_nothing_of_the_pace() -> None:
     search = Search(2)
     search.left.start("reused", 2)
+    search.now += 1  # it takes a moment to copy
     search.left.epoch("reused", 1, 500.0)
     search.left.epoch("reused", 2, 500.0)
     search.left.end("reused")
@@ -78,3 +83,55 @@ def test_a_trial_that_is_not_known_may_end() -> None:
     search = Search(2)
     search.left.end("of an earlier session")
     assert search.left.ended == 1
+
+
+def test_each_trial_goes_on_at_its_own_pace() -> None:
+    search = Search(2)
+    search.left.start("slow", 4)
+    search.left.start("fast", 4)
+    search.epochs("fast")
+    search.epochs("slow", "fast")
+    assert search.left.seconds() == 3 * 20
+
+
+def test_a_trial_that_has_ended_tells_the_pace_of_those_to_come() -> None:
+    search = Search(3)
+    search.left.start("a", 2)
+    search.epochs("a")
+    search.epochs("a")
+    search.left.end("a")
+    assert search.left.seconds() == 2 * 20
+
+
+def test_the_slots_are_those_of_now() -> None:
+    """Where two trials ran at once and one has no room any more, the rest runs one by one."""
+    search = Search(5)
+    search.left.start("a", 1)
+    search.left.start("b", 1)
+    search.epochs("a", "b")
+    search.left.end("a")
+    search.left.end("b")
+    search.left.start("c", 1)
+    assert search.left.seconds() == 10 + 2 * 10
+
+
+def test_a_slot_that_is_free_takes_the_next_trial_at_once() -> None:
+    search = Search(3)
+    search.left.start("a", 4)
+    search.left.start("b", 4)
+    search.epochs("a", "b")
+    search.left.end("b")
+    # Of the two that had an epoch one was stopped after it: two in three go on.
+    assert search.left.seconds() == pytest.approx(10 * (1 + 3 * 2 / 3))
+
+
+def test_the_last_epoch_of_a_shorter_trial_says_nothing_of_going_on() -> None:
+    search = Search(3)
+    search.left.start("short", 2)
+    search.left.start("long", 4)
+    search.epochs("short", "long")
+    search.epochs("short", "long")
+    search.left.end("short")
+    search.left.end("long")
+    # The only one that could have gone on after two was stopped: one in two does.
+    assert search.left.epochs_left() == (2 + (1 + 1 + 0.5 + 0.5)) / 2
