@@ -239,6 +239,8 @@ def test_a_url_is_tried_by_writing_reading_and_removing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
     assert "file:///proc/1" in try_url("file:///proc/1/runs")
     assert "nosuch://x" in try_url("nosuch://x")
+    said = try_url("nosuch://KEY:SECRET@x")
+    assert "nosuch://***@x" in said and "SECRET" not in said
 
 
 def test_a_bucket_that_gives_back_something_else_is_named(

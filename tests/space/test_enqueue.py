@@ -161,6 +161,7 @@ def test_a_whole_number_of_python_is_a_setting_s_float(tmp_path: Path) -> None:
             "momentum: 0.8",
             "is searched only where optimizer is [adam, sgd]; name optimizer here, too",
         ),
+        ("search:", "search:\n  flip: [true]", "flip: false", "flip: false is not in [true]"),
     ],
 )
 def test_what_is_refused_of_other_spaces(
