@@ -241,13 +241,15 @@ def test_odd_surroundings_make_no_traceback(tmp_path: Path, around: str, end: st
 def test_help_needs_no_docstrings_and_wrong_words_are_shown_safely() -> None:
     """In one process, as what they import takes seconds."""
     modules = ("search.run", "search.space", "search.results", "facesiam.data")
-    ends = {"search.run": "_command", "search.space": ".__main__", "facesiam.data": ".__main__"}
+    # Where the function of a command lies that is not its module's own.
+    elsewhere = {"search.run": "search.cli.run_command"}
+    elsewhere |= {name: f"{name}.__main__" for name in ("search.space", "facesiam.data")}
     code = f"""if True:
         import importlib, sys
         for module in {modules}:
             for argv in (["--help"], ["--\\x1b[31m", "a", "b\\x07"]):
                 try:
-                    name = module + {ends}.get(module, "")
+                    name = {elsewhere}.get(module, module)
                     importlib.import_module(name).main(argv)
                 except SystemExit as stopped:
                     print(stopped.code, file=sys.stderr)
