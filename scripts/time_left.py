@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from search.pruning import recorded_runs
-from search.pruning.comparison import contests
+from search.pruning.contests import by_protocol
 from search.pruning.late_start import Odds
 from search.pruning.simulator import Arrival, SchedulerPolicy, random_order, simulate
 from search.pruning.stop_decision import StopDecision
@@ -57,7 +57,7 @@ def main() -> None:
     searched = load(ROOT / "spaces" / "code2.yaml")
     runs = recorded_runs.read(recorded_runs.SHIPPED)
     odds = Odds(recorded_runs.shipped(), own=True)
-    for key, curves in contests(runs, searched).items():
+    for key, curves in by_protocol(runs, searched).items():
         orders = [
             ratios(simulated(random_order(curves, 0, n), searched, odds, options.workers))
             for n in range(options.orders)

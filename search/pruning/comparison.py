@@ -7,8 +7,9 @@ import itertools
 import math
 import statistics
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from facesiam.evaluation.metrics import wilson
 from search.pruning import recorded_runs
@@ -21,19 +22,31 @@ from search.pruning.simulator import (
     THRESHOLD,
     Arrival,
     NoPruning,
+    Orders,
     Outcome,
     Policy,
     SchedulerPolicy,
     ThresholdPolicy,
     by_first_epoch,
-    random_order,
     simulate,
     top_k,
 )
 from search.space import SearchSpace
 
 KEPT = 0.005
-"""The best is kept where the best run that reached its end comes within this of it."""
+"""How near to the best a run counts as having kept it, by default half a point of accuracy."""
+
+
+class Margins(NamedTuple):
+    """How far from the best a run may be, in units of the metric."""
+
+    kept: float = KEPT
+    """The best is kept where the best run that reached its end comes within this of it."""
+    good: float = WITHIN
+    """A run within this of the best is good: a rule should not stop it."""
+
+
+DEFAULT = Margins()
 
 
 @dataclass(frozen=True)
@@ -42,7 +55,7 @@ class PolicyResult:
 
     policy: str
     kept: float
-    """Share of the orders in which a run that ended came within KEPT of the contest's best."""
+    """Share of the orders in which a run that ended came within a margin of the best drawn."""
     kept_low: float
     kept_high: float
     kept_best: float
@@ -57,21 +70,14 @@ class PolicyResult:
     """Mean number of runs stopped, by rule."""
     false_stops: dict[str, int]
     """By run and rule, the orders in which a rule other than ASHA stopped a run that would have
-    come within WITHIN of the best."""
+    come near the best."""
+    top: float | None = None
+    """Of "one epoch, then top k": the k."""
 
-
-def contests(runs: Sequence[Curve], searched: SearchSpace) -> dict[tuple[str, int], list[Curve]]:
-    """Return the runs that have a score by contest, capped at the space's longest trial.
-
-    Runs of which the recording names no protocol count as of the space's.
-    """
-    by_contest: dict[tuple[str, int], list[Curve]] = {}
-    own = searched.possible("protocol")[0]
-    for curve in runs:
-        capped = curve.with_protocol(str(own)).capped(searched.max_epochs())
-        if not math.isnan(capped.best(searched.objective)):
-            by_contest.setdefault(capped.contest, []).append(capped)
-    return by_contest
+    @property
+    def label(self) -> str:
+        """Its name in a table, with its k."""
+        return self.policy if self.top is None else self.policy.replace(" k", f" {self.top:.1f}")
 
 
 def best_run(runs: Sequence[Curve], searched: SearchSpace) -> Curve:
@@ -83,26 +89,21 @@ def best_run(runs: Sequence[Curve], searched: SearchSpace) -> Curve:
 def compare(
     runs: Sequence[Curve],
     searched: SearchSpace,
-    *,
-    workers: int,
-    orders: int,
-    seed: int = 0,
-    trials: int | None = None,
+    orders: Orders,
+    margins: Margins = DEFAULT,
 ) -> list[PolicyResult]:
     """Compare the rules of a space with other policies on the runs of one contest.
 
     Args:
         runs: recorded runs of one contest.
         searched: whose `prune:` is tried; its longest trial caps the runs.
-        workers: how many runs go on at once.
-        orders: how many random orders of arrival.
-        seed: of the orders.
-        trials: draw so many runs with replacement for each order; None: each once.
+        orders: in which they arrive.
+        margins: what counts as near the best.
 
     Returns:
         A result for each policy, the one of the space last.
     """
-    drawn = [random_order(runs, seed, number, trials) for number in range(orders)]
+    drawn, workers = orders.drawn(runs), orders.workers
     policies = _policies(searched)
     outcomes = {
         name: [simulate(order, make(), workers) for order in drawn]
@@ -113,31 +114,30 @@ def compare(
     k = _equal_k(drawn, spent, searched)
     # k is between two whole numbers: the orders alternate so that the mean cost is the same.
     top = [
-        top_k(order, int(k + (number + 0.5) / orders), workers, searched)
+        top_k(order, int(k + (number + 0.5) / len(drawn)), workers, searched)
         for number, order in enumerate(drawn)
     ]
     last = outcomes.pop(own)
-    outcomes |= {f"one epoch, then top {k:.1f}": top, own: last}
-    return [_result(name, each, drawn, runs, searched) for name, each in outcomes.items()]
+    judged = _Judged.of(runs, searched, drawn, margins)
+    rows = [_result(name, each, judged) for name, each in outcomes.items()]
+    best_k = replace(_result("one epoch, then top k", top, judged), top=k)
+    return [*rows, best_k, _result(own, last, judged)]
 
 
 def every_k(
     runs: Sequence[Curve],
     searched: SearchSpace,
-    *,
-    workers: int,
-    orders: int,
-    seed: int = 0,
-    trials: int | None = None,
+    orders: Orders,
+    margins: Margins = DEFAULT,
 ) -> list[tuple[float, float]]:
     """Return (epochs, kept) of "one epoch, then top k" for twelve k from few runs to all.
 
     The arguments are those of ``compare``.
     """
-    drawn = [random_order(runs, seed, number, trials) for number in range(orders)]
-    count = len(drawn[0])
+    drawn = orders.drawn(runs)
+    count, judged = len(drawn[0]), _Judged.of(runs, searched, drawn, margins)
     rows = [
-        _result("", [top_k(o, k, workers, searched) for o in drawn], drawn, runs, searched)
+        _result("", [top_k(o, k, orders.workers, searched) for o in drawn], judged)
         for k in sorted({max(1, round(count * part / 12)) for part in range(1, 13)})
     ]
     return [(row.epochs, row.kept) for row in rows]
@@ -149,11 +149,10 @@ def _policies(searched: SearchSpace) -> dict[str, Callable[[], Policy]]:
     own = replace(searched, prune=searched.prune | {"control": 0.0})
     bare = replace(own, prune=own.prune | dict.fromkeys(RULES, False))
     asha = searched.prune["asha"] or {"grace": 1, "factor": 2}
-    policies: dict[str, Callable[[], Policy]] = {
-        "everything": NoPruning,
-        f"below {THRESHOLD} for {PATIENCE}": ThresholdPolicy,
-        "Ray's ASHA": lambda: RayAsha(asha, searched.objective, searched.max_epochs()),
-    }
+    policies: dict[str, Callable[[], Policy]] = {"everything": NoPruning}
+    if searched.metric == "val_acc":
+        policies[f"below {THRESHOLD} for {PATIENCE}"] = ThresholdPolicy
+    policies["Ray's ASHA"] = lambda: RayAsha(asha, searched.objective, searched.max_epochs())
     if not searched.prune["asha"]:
         return policies | {"rules, no ASHA": lambda: SchedulerPolicy(own, odds)}
     policies["our ASHA, no rules"] = lambda: SchedulerPolicy(bare, odds)
@@ -173,28 +172,42 @@ def _equal_k(orders: Sequence[Sequence[Arrival]], epochs: float, searched: Searc
     return k + max(0.0, (epochs - means[k]) / (means[k + 1] - means[k] or 1))
 
 
-def _result(
-    name: str,
-    outcomes: Sequence[Outcome],
-    orders: Sequence[Sequence[Arrival]],
-    runs: Sequence[Curve],
-    searched: SearchSpace,
-) -> PolicyResult:
-    objective = searched.objective
-    scores = {curve.id: objective.key(curve.best(objective)) for curve in runs}
+class _Judged(NamedTuple):
+    """What the outcomes of a policy are held against."""
+
+    orders: Sequence[Sequence[Arrival]]
+    scores: Mapping[str, float]
+    """The best score of each recorded run, as ``Objective.key`` has it, by its id."""
+    margins: Margins
+
+    @classmethod
+    def of(
+        cls,
+        runs: Sequence[Curve],
+        searched: SearchSpace,
+        orders: Sequence[Sequence[Arrival]],
+        margins: Margins = DEFAULT,
+    ) -> _Judged:
+        objective = searched.objective
+        scores = {curve.id: objective.key(curve.best(objective)) for curve in runs}
+        return cls(orders, scores, margins)
+
+
+def _result(name: str, outcomes: Sequence[Outcome], judged: _Judged) -> PolicyResult:
+    scores, margins = judged.scores, judged.margins
     kept = exact = 0
     shares, rules, false = [], Counter[str](), Counter[str]()
-    for order, outcome in zip(orders, outcomes, strict=True):
+    for order, outcome in zip(judged.orders, outcomes, strict=True):
         top = max(scores[run.curve.id] for run in order)
-        best = max((scores[run.curve.id] for run in outcome.finished), default=-float("inf"))
-        kept, exact = kept + (best >= top - KEPT), exact + (best >= top)
+        best = max((scores[run.curve.id] for run in outcome.finished), default=-math.inf)
+        kept, exact = kept + (best >= top - margins.kept), exact + (best >= top)
         shares.append(outcome.epochs / sum(len(run.curve.rows) for run in order))
         rules.update(str(stop.rule) for stop in outcome.stops.values())
         of = {run.name: run.curve.id for run in order}
         wrong = {
             f"{of[run]} ({stop.rule})"
             for run, stop in outcome.stops.items()
-            if stop.rule != "asha" and scores[of[run]] >= top - WITHIN
+            if stop.rule != "asha" and scores[of[run]] >= top - margins.good
         }
         false.update(wrong)
     low, high = wilson(kept, len(outcomes))

@@ -1,24 +1,22 @@
 """Recorded runs by epoch: the odds are learned from them, and ``search.replay`` runs over them.
 
 A folder of CSVs in the form of search/pruning/recordings (``index.csv`` with a line per run,
-``<id>.csv`` with its epochs), or any run folder of a search.
+``<id>.csv`` with its epochs), a table of curves (curve_tables.py), or a run folder of a search.
 """
 
 from __future__ import annotations
 
-import csv
 import functools
-import io
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from facesiam.config import SETTINGS, Value
-from facesiam.errors import FileError
-from facesiam.files import exists, is_dir, is_file, read_text
+from facesiam.files import exists, is_dir, is_file
 from facesiam.objective import Objective
+from search.pruning import curve_tables
+from search.pruning.curve_tables import lines
 from search.runs import layout
 from search.runs.layout import RunError
 from search.runs.line_format import TRIALS
@@ -72,11 +70,15 @@ class Curve:
         return replace(self, settings=self.settings | {"epochs": epochs}, rows=self.rows[:epochs])
 
 
-def read(path: str | Path) -> list[Curve]:
+def read(path: str | Path, first: int = 0) -> list[Curve]:
     """Read the recorded runs of a folder, those without an epoch left out.
 
+    Args:
+        path: of the folder.
+        first: of a table, the number of the first epoch that was trained.
+
     Raises:
-        RunError: no such folder, neither of the two forms, a damaged file, or no epoch in it.
+        RunError: no such folder, none of the three forms, a damaged file, or no epoch in it.
     """
     path = Path(path)
     if is_file(path):
@@ -85,10 +87,12 @@ def read(path: str | Path) -> list[Curve]:
         raise RunError(f"{path}: no such folder of recorded curves")
     if exists(path / TRIALS):
         curves = _of_run(path)
+    elif curve_tables.is_table(path):
+        curves = [Curve(*each) for each in curve_tables.read(path, first)]
     elif any(path.glob("*.csv")):
         curves = _of_csvs(path)
     else:
-        raise RunError(f"{path}: holds neither curves (index.csv, <id>.csv) nor a run")
+        raise RunError(f"{path}: holds neither curves (epochs.csv, or <id>.csv) nor a run")
     curves = [curve for curve in curves if curve.rows]
     if not curves:
         raise RunError(f"{path}: no epoch is recorded in it")
@@ -118,7 +122,7 @@ def _of_run(path: Path) -> list[Curve]:
 
 def _of_csvs(path: Path) -> list[Curve]:
     files = sorted(file for file in path.glob("*.csv") if file.name != "index.csv")
-    index = {row["id"]: (row, line) for line, row in _lines(path / "index.csv", "id")}
+    index = {row["id"]: (row, line) for line, row in lines(path / "index.csv", "id")}
     curves = []
     for file in files:
         about, line = index.get(file.stem, ({}, 0))
@@ -130,7 +134,7 @@ def _of_csv(file: Path, settings: dict[str, Value]) -> Curve:
     pairs = PAIRS.get(str(settings.get("protocol")), 0)
     seconds = SECONDS.get(str(settings.get("net")), 1.0)
     rows: list[dict[str, float]] = []
-    for number, line in _lines(file, "epoch"):
+    for number, line in lines(file, "epoch"):
         try:
             # Cells without a column come under None, as a list: not a number.
             row = {name: float(text) for name, text in line.items() if text}
@@ -176,21 +180,3 @@ def _settings(about: Mapping[str, str], where: str) -> dict[str, Value]:
     if "protocol" not in settings and settings.get("loss") in PROTOCOLS:
         settings["protocol"] = PROTOCOLS[str(settings["loss"])]
     return settings
-
-
-def _lines(file: Path, needed: str) -> list[tuple[int, dict[str, Any]]]:
-    """Read a CSV with a header, each row with its line; a missing file is empty.
-
-    Raises:
-        RunError: it lacks the column ``needed``, or is not text.
-    """
-    if not exists(file):
-        return []
-    try:
-        with io.StringIO(read_text(file), newline="") as text:
-            reader = csv.DictReader(text)
-            if needed not in (reader.fieldnames or ()):
-                raise RunError(f"{file}: has no column {needed}")
-            return [(reader.line_num, row) for row in reader]
-    except (FileError, csv.Error) as error:
-        raise RunError(f"{file}: not a CSV ({error})") from None

@@ -38,6 +38,29 @@ class Policy(Protocol):
 
 
 @dataclass(frozen=True)
+class Orders:
+    """How recorded runs arrive in the simulated searches."""
+
+    workers: int = 4
+    """Runs that go on at once."""
+    orders: int = 100
+    """Random orders of arrival, a simulated search each."""
+    seed: int = 0
+    """Of the orders."""
+    trials: int | None = None
+    """Runs to draw for each order; None: each run once."""
+    replacing: bool = True
+    """A run can be drawn more than once."""
+
+    def drawn(self, runs: Sequence[Curve]) -> list[list[Arrival]]:
+        """Return the runs in each of the orders."""
+        return [
+            random_order(runs, self.seed, number, self.trials, self.replacing)
+            for number in range(self.orders)
+        ]
+
+
+@dataclass(frozen=True)
 class Outcome:
     """The result of one simulated search."""
 
@@ -143,7 +166,11 @@ def by_first_epoch(runs: Sequence[Arrival], searched: SearchSpace) -> list[Arriv
 
 
 def random_order(
-    runs: Sequence[Curve], seed: int, number: int, trials: int | None = None
+    runs: Sequence[Curve],
+    seed: int,
+    number: int,
+    trials: int | None = None,
+    replacing: bool = True,
 ) -> list[Arrival]:
     """Return the runs in a random order, always the same for (seed, number).
 
@@ -151,11 +178,13 @@ def random_order(
         runs: recorded runs.
         seed: of all orders.
         number: of this one.
-        trials: draw so many with replacement; None: each run once.
+        trials: draw so many; None: each run once.
+        replacing: a run can be drawn more than once.
     """
     rng = random.Random(f"{seed}/{number}")
-    if trials is None:
-        return [Arrival(curve.id, curve) for curve in rng.sample(list(runs), len(runs))]
+    if trials is None or not replacing:
+        chosen = rng.sample(list(runs), len(runs) if trials is None else trials)
+        return [Arrival(curve.id, curve) for curve in chosen]
     chosen = rng.choices(list(runs), k=trials)
     return [Arrival(f"{curve.id}#{place}", curve) for place, curve in enumerate(chosen)]
 

@@ -84,7 +84,7 @@ def tradeoff(
     path: Path,
     panels: Mapping[str, list[tuple[str, float, float]]],
     lines: Sequence[list[tuple[float, float]]],
-    kept: float,
+    within: str,
 ) -> None:
     """Draw each policy's share of epochs spent against its chance of keeping the best.
 
@@ -92,14 +92,14 @@ def tradeoff(
         path: PNG to write.
         panels: (policy, epochs, chance) by contest; the last policy of each is ours.
         lines: (epochs, chance) of "one epoch, then top k" for each k, a line a contest.
-        kept: how near to the best counts as having kept it.
+        within: how near to the best counts as having kept it, as people read it.
     """
     figure = style.new(5.0)
     grid = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
     for axes, (name, points), line in zip(grid, panels.items(), lines, strict=True):
         _plot_policies(axes, points, line)
         axes.set_title(name.split(": ")[0], fontsize=9)
-    grid[0].set_ylabel(f"orders that keep the best within {100 * kept:g} points, %")
+    grid[0].set_ylabel(f"orders that keep the best within {within}, %")
     style.save(figure, path, "What each policy spends, and how often it keeps the best run")
 
 

@@ -86,3 +86,92 @@ def test_runs_that_name_no_protocol_are_of_the_spaces(
     out = capsys.readouterr().out
     assert "frontal-triplets, 2000 validation pairs: 2 runs, 120 epochs" in out
     assert "chance 1.0" in out  # J: there is a band, as there is a number of pairs
+
+
+def tables(path: Path, *names: str) -> Path:
+    """A folder of tables of six trials of five epochs, of which two end near the best error, 0.1."""
+    ends = (0.1, 0.11, 0.5, 0.5, 0.5, 0.9)
+    for name in names:
+        (path / name).mkdir(parents=True)
+        rows = [
+            f"t{trial},{epoch},{1 - (1 - end) * epoch / 5}"
+            for trial, end in enumerate(ends)
+            for epoch in range(6)
+        ]
+        (path / name / "epochs.csv").write_text("\n".join(["trial,epoch,error", *rows]))
+    return path
+
+
+def test_tables_of_any_metric_one_after_another_and_all_together(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    json_file, figure = tmp_path / "r.json", tmp_path / "r.png"
+    where = ["--curves", str(tables(tmp_path / "all", "one", "two")), "--first", "1"]
+    kinds = ["--metric", "error", "--mode", "min", "--within", "0.02", "--draw", "5"]
+    files = ["--json", str(json_file), "--figure", str(figure)]
+    assert main([*where, *kinds, "--orders", "40", *files]) == 0
+    out = capsys.readouterr().out
+    # Point 0 is before training: five epochs of six are trained.
+    assert "one: 6 runs, 30 epochs, best error 0.1000 (t0)" in out
+    assert "within 0.02, %" in out and "5 trials drawn from the runs in each without" in out
+    one, two = json.loads(json_file.read_text())["contests"]
+    assert one["policies"] == two["policies"] and one["runs"] == 6
+    named = {row["policy"]: row for row in one["policies"]}
+    # Without replacement each order lacks one run; that t0 or t1 is drawn is certain.
+    assert named["everything"]["kept"] == 1 and named["everything"]["kept_best"] == 1
+    ours = named["ASHA and rules"]
+    mean = next(line for line in out.splitlines()[::-1] if line.startswith("ASHA and rules"))
+    share = f"{100 * ours['epochs']:.1f}"
+    assert mean.split()[-6:] == [f"{100 * ours['kept']:.0f}", "/", share] * 2
+    assert figure.read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_counts_as_kept_is_an_argument(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = [
+        "--curves",
+        str(tables(tmp_path, "one") / "one"),
+        "--metric",
+        "error",
+        "--mode",
+        "min",
+    ]
+    kept = []
+    for within in ("0", "0.02", "1"):
+        file = tmp_path / "r.json"
+        assert main([*where, "--within", within, "--orders", "30", "--json", str(file)]) == 0
+        (contest,) = json.loads(file.read_text())["contests"]
+        row = next(r for r in contest["policies"] if r["policy"] == "one epoch, then top k")
+        kept.append(row["kept"])
+    assert kept[0] <= kept[1] <= kept[2] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--metric", "eror"], "one: has no metric eror; did you mean error?"),
+        ([], "one: has no metric val_acc; it has error"),
+        (["--metric", "error", "--draw", "7"], "--draw 7: one has 6 runs; --trials draws with"),
+        (["--metric", "error", "--first", "6"], "line 7, trial t0 has no epoch from 6 on"),
+        (["--metric", "error", "--within", "-1"], "must be at least 0, got -1"),
+        (["--draw", "2", "--trials", "2"], "--trials: not allowed with argument --draw"),
+    ],
+)
+def test_a_mistake_about_a_table_is_told_in_a_sentence(
+    tmp_path: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tables(tmp_path, "one") / "one"
+    try:
+        assert main(["--curves", str(folder), *arguments]) == 2
+    except SystemExit as error:  # of argparse
+        assert error.code == 2
+    error_text = capsys.readouterr().err
+    assert message in error_text and "Traceback" not in error_text
+
+
+def test_without_a_space_only_tables_are_replayed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--curves", str(SHIPPED)]) == 2
+    assert "without a SPACE only a table of curves (epochs.csv) is replayed" in (
+        capsys.readouterr().err
+    )

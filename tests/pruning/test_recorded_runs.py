@@ -102,7 +102,7 @@ def test_a_run_folder(tmp_path: Path) -> None:
         ({"x": "epoch,seconds\n0,-5\n"}, "x.csv: line 2, seconds must be above 0, got -5"),
         ({"x": "epoch,val_acc\n0,0.5,7\n"}, "x.csv: line 2 holds what is not a number"),
         ({"x": "epoch,val_acc\n"}, ": no epoch is recorded in it"),
-        ({}, ": holds neither curves (index.csv, <id>.csv) nor a run"),
+        ({}, ": holds neither curves (epochs.csv, or <id>.csv) nor a run"),
     ],
 )
 def test_a_mistake_is_a_sentence(tmp_path: Path, files: dict[str, str], message: str) -> None:

@@ -8,13 +8,15 @@ import pytest
 from builders import SPACES
 
 from search.pruning import comparison
-from search.pruning.comparison import PolicyResult, compare, contests
+from search.pruning.comparison import PolicyResult, compare
+from search.pruning.contests import by_protocol
 from search.pruning.late_start import Odds
 from search.pruning.ray_asha import RayAsha
 from search.pruning.recorded_runs import SHIPPED, Curve, read
 from search.pruning.simulator import (
     Arrival,
     NoPruning,
+    Orders,
     Outcome,
     SchedulerPolicy,
     ThresholdPolicy,
@@ -149,7 +151,8 @@ def test_a_row_is_what_the_orders_say(space: SearchSpace) -> None:
         {"best": StopDecision("chance", "", 0), "far": StopDecision("asha", "", 0)},
     )
     curves = [arrival.curve for arrival in order]
-    row = comparison._result("x", [first, second], [order, order], curves, space)
+    judged = comparison._Judged.of(curves, space, [order, order])
+    row = comparison._result("x", [first, second], judged)
     assert (row.kept, row.kept_best) == (0.5, 0.5)
     assert (row.epochs, row.epochs_low, row.epochs_high) == pytest.approx((2 / 3, 1 / 3, 1))
     assert row.hours == 1.5
@@ -160,8 +163,8 @@ def test_a_row_is_what_the_orders_say(space: SearchSpace) -> None:
 @pytest.fixture(scope="module", params=[100, pytest.param(300, marks=pytest.mark.slow)])
 def replayed(space: SearchSpace, request: pytest.FixtureRequest) -> dict[str, list[PolicyResult]]:
     """The runs of the 2019 study at 4 workers, in so many orders: 300 are those of docs/pruning.md."""
-    found, orders = contests(read(SHIPPED), space), request.param
-    return {key[0]: compare(runs, space, workers=4, orders=orders) for key, runs in found.items()}
+    found, orders = by_protocol(read(SHIPPED), space), request.param
+    return {key[0]: compare(runs, space, Orders(orders=orders)) for key, runs in found.items()}
 
 
 @pytest.mark.parametrize(("protocol", "most"), [("cfp-pairs", 0.42), ("frontal-triplets", 0.35)])
@@ -196,9 +199,9 @@ def test_the_others_do_what_they_are_known_to_do(replayed: dict[str, list[Policy
 def test_a_best_run_that_starts_late_is_lost_without_the_rules(space: SearchSpace) -> None:
     runs = [
         delayed(curve, 4) if curve.id == "6" else curve
-        for curve in contests(read(SHIPPED), space)["cfp-pairs", 2800]
+        for curve in by_protocol(read(SHIPPED), space)["cfp-pairs", 2800]
     ]
-    rows = {row.policy: row for row in compare(runs, space, workers=4, orders=60)}
+    rows = {row.policy: row for row in compare(runs, space, Orders(orders=60))}
     assert rows["ASHA and rules"].kept >= 0.95
     assert rows["our ASHA, no rules"].kept < 0.7 and rows["Ray's ASHA"].kept < 0.7
 
@@ -208,7 +211,7 @@ def test_the_dead_are_stopped_where_the_recording_has_their_vital_signs(
 ) -> None:
     """The same runs, J and K with the gradients that a dead net has: fewer epochs, as good."""
     vital = {"updates": 188.0, "trunk_grad_max": 0.0, "trunk_grad_zero": 1.0, "trunk_live": 0.0}
-    runs = contests(read(SHIPPED), space)["frontal-triplets", 2000]
+    runs = by_protocol(read(SHIPPED), space)["frontal-triplets", 2000]
     signed = [
         dataclasses.replace(
             curve,
@@ -219,5 +222,5 @@ def test_the_dead_are_stopped_where_the_recording_has_their_vital_signs(
         else curve
         for curve in runs
     ]
-    before, after = (compare(r, space, workers=4, orders=40)[-1] for r in (runs, signed))
+    before, after = (compare(r, space, Orders(orders=40))[-1] for r in (runs, signed))
     assert after.stopped["dead"] == 2 and after.epochs < before.epochs and after.kept >= 0.95

@@ -1,0 +1,125 @@
+"""The contests of ``search.replay``: recorded runs to compare, and whose rules are tried."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+from facesiam.config.settings import did_you_mean
+from search.pruning import curve_tables, recorded_runs
+from search.pruning.recorded_runs import Curve
+from search.runs.layout import RunError
+from search.space import SearchSpace
+from search.space.contradictions import mode_of
+from search.space.prune import pruning
+
+DEFAULTS = "defaults"
+"""Name of the space that stands for the defaults of the rules."""
+
+
+class Contest(NamedTuple):
+    """Recorded runs that are compared, and the space whose rules are tried on them."""
+
+    name: str
+    runs: list[Curve]
+    searched: SearchSpace
+    table: str = ""
+    """The folder of the table that they are from."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What decides in a replay, where it is not what the space says."""
+
+    metric: str | None = None
+    mode: str | None = None
+    first: int = 0
+    """Of a table, the number of the first trained epoch."""
+    settings: Sequence[str] = ()
+    """``KEY=VALUE`` for the defaults."""
+
+    def of(self, space: SearchSpace) -> SearchSpace:
+        """Return the space with the metric that was asked for."""
+        metric = self.metric or space.metric
+        usual = space.mode if metric == space.metric else mode_of(metric)
+        return replace(space, metric=metric, mode=self.mode or usual)
+
+
+def read(path: Path, space: SearchSpace | None, asked: Asked) -> list[Contest]:
+    """Return the contests of a folder of recorded runs, or of the tables in a folder.
+
+    Args:
+        path: as ``recorded_runs.read``, or a folder of tables of curves.
+        space: whose rules are tried; None: the defaults, with ASHA, on tables only.
+        asked: the metric.
+
+    Raises:
+        RunError: as ``recorded_runs.read``, or the runs lack the metric.
+    """
+    if curve_tables.is_table(path):
+        tables = [path]
+    else:
+        tables = curve_tables.folders(path) if path.is_dir() else []
+    if tables:
+        return [contest for table in tables for contest in _of_table(table, space, asked)]
+    if space is None:
+        raise RunError(f"{path}: without a SPACE only a table of curves (epochs.csv) is replayed")
+    searched = asked.of(space)
+    found = [
+        Contest(_kind(key), runs, searched)
+        for key, runs in by_protocol(recorded_runs.read(path), searched).items()
+    ]
+    if not found:
+        raise RunError(f"{path}: no run has a {searched.metric}")
+    return found
+
+
+def by_protocol(
+    runs: Sequence[Curve], searched: SearchSpace, foreign: bool = False
+) -> dict[tuple[str, int], list[Curve]]:
+    """Return the runs whose metric was recorded by contest, capped at the space's longest trial.
+
+    Args:
+        runs: recorded runs.
+        searched: the space.
+        foreign: they may be of another task. Otherwise runs of which the recording names no
+            protocol count as of the space's.
+    """
+    found: dict[tuple[str, int], list[Curve]] = {}
+    own, metric = str(searched.possible("protocol")[0]), searched.metric
+    for curve in runs:
+        named = curve if foreign else curve.with_protocol(own)
+        capped = named.capped(searched.max_epochs())
+        if any(row.get(metric) is not None for row in capped.rows):
+            found.setdefault(capped.contest, []).append(capped)
+    return found
+
+
+def _of_table(path: Path, space: SearchSpace | None, asked: Asked) -> list[Contest]:
+    """Return the contests of a table."""
+    metric = asked.metric or (space.metric if space else "val_acc")
+    known = curve_tables.metrics(path)
+    if metric not in known:
+        meant = did_you_mean(metric, known) or f"; it has {', '.join(known) or 'none'}"
+        raise RunError(f"{path}: has no metric {metric}{meant}")
+    runs = recorded_runs.read(path, asked.first)
+    searched = asked.of(space or _defaults(runs, asked.settings))
+    return [
+        Contest(f"{path.name}, {_kind(key)}" * any(key) or path.name, each, searched, path.name)
+        for key, each in by_protocol(runs, searched, foreign=True).items()
+    ]
+
+
+def _defaults(runs: Sequence[Curve], settings: Sequence[str]) -> SearchSpace:
+    """Return a space with the default rules, and ASHA, for trials as long as the longest run."""
+    longest = max(len(curve.rows) for curve in runs)
+    prune = pruning() | {"asha": pruning(True)["asha"]}
+    space = SearchSpace(path=Path(DEFAULTS), name=DEFAULTS, prune=prune)
+    return space.override([f"epochs={longest}", *settings])
+
+
+def _kind(contest: tuple[str, int]) -> str:
+    protocol, pairs = contest
+    return f"{protocol or 'unknown protocol'}, {pairs or 'unknown'} validation pairs"
