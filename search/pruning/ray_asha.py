@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 from ray.tune.schedulers import ASHAScheduler
 
 from facesiam.objective import Objective
-from search.pruning.simulator import Arrival
+from search.pruning.simulator import Arrival, NoPruning
 from search.pruning.stop_decision import StopDecision
 
 
-class RayAsha:
+class RayAsha(NoPruning):
     """Ray's own ASHAScheduler as a policy, given the score of each epoch.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
@@ -27,14 +27,32 @@ class Arrival(NamedTuple):
     curve: Curve
 
 
+PAUSE = StopDecision("paused", "it waits, and a worker is free for another run")
+"""What ``Policy.decide`` returns to pause a run: it keeps its state and its place."""
+
+
 class Policy(Protocol):
-    """Decides after each epoch whether a run stops."""
+    """Decides after each epoch whether a run stops, and which run a free worker takes."""
+
+    def expect(self, runs: Sequence[Arrival]) -> None:
+        """Take note of the runs of a search, in the order in which they will start."""
 
     def begin(self, run: Arrival) -> None:
         """Add a run that starts."""
 
     def decide(self, run: Arrival, epoch: int) -> StopDecision | None:
-        """Return why the run stops after this epoch, from 0; None: it goes on."""
+        """Return why the run stops after this epoch, from 0; None: it goes on; PAUSE: it waits."""
+
+    def choose(self, paused: Mapping[str, Arrival], waiting: bool) -> Arrival | None:
+        """Return the paused run that a free worker takes up; None: the next new one.
+
+        It is asked after every epoch while a worker is free and a run is paused. A run that it
+        never returns has stopped.
+
+        Args:
+            paused: the paused runs by name, in the order in which they were paused.
+            waiting: there is a new run. Without one the worker stays free where this is None.
+        """
 
 
 @dataclass(frozen=True)
@@ -73,43 +91,66 @@ class Outcome:
 def simulate(runs: Sequence[Arrival], policy: Policy, workers: int) -> Outcome:
     """Simulate a search over recorded runs, in their order, at so many workers."""
     queue, events = list(reversed(runs)), list[tuple[float, int, int, Arrival]]()
-    spent, clock, started = 0, 0.0, 0
+    spent, clock, started, free = 0, 0.0, 0, workers
     finished: list[Arrival] = []
     stops: dict[str, StopDecision] = {}
+    paused: dict[str, Arrival] = {}
+    after: dict[str, int] = {}  # the next epoch of a paused run
 
-    def start(at: float) -> None:
+    def start() -> bool:
+        """Give a free worker a run, if there is one for it."""
         nonlocal started
-        if queue:
+        run = policy.choose(paused, bool(queue)) if paused else None
+        if run is not None:
+            del paused[run.name]
+        elif queue:
             run = queue.pop()
-            started += 1  # runs that end at the same moment are served in order of their start
             policy.begin(run)
-            heapq.heappush(events, (at + run.curve.rows[0]["seconds"], started, 0, run))
+        else:
+            return False
+        started += 1  # runs that end at the same moment are served in order of their start
+        epoch = after.pop(run.name, 0)
+        heapq.heappush(events, (clock + run.curve.rows[epoch]["seconds"], started, epoch, run))
+        return True
 
-    for _ in range(workers):
-        start(0.0)
+    policy.expect(runs)
+    while free and start():
+        free -= 1
     while events:
         clock, number, epoch, run = heapq.heappop(events)
         spent += 1
-        stop = policy.decide(run, epoch)
-        if stop:
-            stops[run.name] = stop
-        elif epoch + 1 == len(run.curve.rows):
-            finished.append(run)
-        else:
+        stop, last = policy.decide(run, epoch), epoch + 1 == len(run.curve.rows)
+        if stop is None and not last:
             seconds = run.curve.rows[epoch + 1]["seconds"]
             heapq.heappush(events, (clock + seconds, number, epoch + 1, run))
-            continue
-        start(clock)
+        else:
+            free += 1
+            if stop is None or (stop is PAUSE and last):
+                finished.append(run)
+            elif stop is PAUSE:
+                paused[run.name], after[run.name] = run, epoch + 1
+            else:
+                stops[run.name] = stop
+        while free and start():
+            free -= 1
+    stops |= {name: PAUSE._replace(epoch=after[name] - 1) for name in paused}
     return Outcome(spent, clock, tuple(finished), stops)
 
 
 class NoPruning:
     """Stops no run."""
 
+    def expect(self, runs: Sequence[Arrival]) -> None:
+        """Do nothing."""
+
     def begin(self, run: Arrival) -> None:
         """Do nothing."""
 
     def decide(self, run: Arrival, epoch: int) -> StopDecision | None:
+        """Return None."""
+        return None
+
+    def choose(self, paused: Mapping[str, Arrival], waiting: bool) -> Arrival | None:
         """Return None."""
         return None
 

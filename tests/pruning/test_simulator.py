@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 
 import pytest
 from builders import SPACES
@@ -14,6 +15,7 @@ from search.pruning.late_start import Odds
 from search.pruning.ray_asha import RayAsha
 from search.pruning.recorded_runs import SHIPPED, Curve, read
 from search.pruning.simulator import (
+    PAUSE,
     Arrival,
     NoPruning,
     Orders,
@@ -68,6 +70,52 @@ def test_a_stopped_run_frees_its_worker_and_has_not_finished() -> None:
     assert (outcome.epochs, outcome.seconds) == (3, 5.0)
     assert [arrival.name for arrival in outcome.finished] == ["b"]
     assert outcome.stops == {"a": StopDecision("two", "", 1)}
+
+
+class _Pauses(NoPruning):
+    """Pauses every run after its first epoch, and takes up the one with the best score.
+
+    Args:
+        least: it waits until so many are paused.
+    """
+
+    def __init__(self, least: int) -> None:
+        self.least, self.log = least, list[str]()
+
+    def expect(self, runs: Sequence[Arrival]) -> None:
+        self.log.append("".join(run.name for run in runs))
+
+    def decide(self, run: Arrival, epoch: int) -> StopDecision | None:
+        self.log.append(f"{run.name}{epoch}")
+        return PAUSE if epoch == 0 else None
+
+    def choose(self, paused: Mapping[str, Arrival], waiting: bool) -> Arrival | None:
+        if waiting or len(paused) < self.least:
+            return None
+        return max(paused.values(), key=lambda run: run.curve.rows[0]["val_acc"])
+
+
+def test_a_paused_run_goes_on_where_it_was_when_it_is_chosen() -> None:
+    runs = [run("a", [0.5, 0.9], 2), run("b", [0.7, 0.7, 0.7], 1), run("c", [0.6, 0.6], 1)]
+    policy = _Pauses(1)
+    outcome = simulate(runs, policy, workers=1)
+    assert policy.log == ["abc", "a0", "b0", "c0", "b1", "b2", "c1", "a1"]
+    assert (outcome.epochs, outcome.seconds) == (7, 9.0)
+    assert [arrival.name for arrival in outcome.finished] == ["b", "c", "a"]
+    assert outcome.stops == {}
+
+
+def test_a_paused_run_that_is_never_chosen_has_stopped() -> None:
+    """Once b goes on, two are left, and the policy waits for three."""
+    runs = [run("a", [0.5, 0.9], 2), run("b", [0.7, 0.7, 0.7], 1), run("c", [0.6, 0.6], 1)]
+    outcome = simulate(runs, _Pauses(3), workers=2)
+    assert [arrival.name for arrival in outcome.finished] == ["b"]
+    # a ends its first epoch at 2, as c does; b's other two end at 4.
+    assert (outcome.epochs, outcome.seconds) == (5, 4.0)
+    assert {name: (stop.rule, stop.epoch) for name, stop in outcome.stops.items()} == {
+        "a": ("paused", 0),
+        "c": ("paused", 0),
+    }
 
 
 def test_the_rule_of_thumb_needs_five_epochs_below_in_a_row() -> None:
