@@ -142,7 +142,10 @@ def test_each_command_is_called_as_it_was_typed() -> None:
 def test_a_command_that_is_none_is_told_with_the_nearest() -> None:
     command = [sys.executable, "-m", "search", "reslts"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.stderr.endswith("error: reslts: not a command; did you mean results?\n")
+    assert done.stderr.endswith(
+        "error: reslts: not a command; did you mean results?\n"
+        "python -m search --help lists what it takes\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -150,7 +153,7 @@ def test_a_command_that_is_none_is_told_with_the_nearest() -> None:
     [
         (["--version"], 0, f"siamsearch {VERSION}\n"),
         ([], 2, "usage: python -m search "),
-        (["spac"], 2, "usage: python -m search "),
+        (["spac"], 2, "python -m search: error: spac: not a command; did you mean space?\n"),
         (["space", "nothing"], 2, "nothing: no such file"),
     ],
 )

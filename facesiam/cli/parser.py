@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Collection
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,18 +19,33 @@ class Parser(argparse.ArgumentParser):
     No text or path may be empty: that is what a shell makes of "$DATA" where nothing set it.
     """
 
+    settings: Collection[str] = ()
+    """What the option --set of the command takes."""
+
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.register("type", None, _text)
         self.register("type", Path, lambda given: Path(_text(given)))
 
     def error(self, message: str) -> NoReturn:
-        """Say how the command is used and what is wrong, and exit with 2."""
+        """Say what is wrong and what lists the options, and exit with 2."""
         unknown = message.removeprefix("unrecognized arguments: ")
         if unknown != message and unknown.startswith("--"):
-            near = get_close_matches(unknown.split()[0], self._option_string_actions, n=1)
-            message += f"; did you mean {near[0]}?" if near else ""
-        super().error(shown(message))
+            message += self._hint(*unknown.removeprefix("--").split())
+        usage = f"{self.prog} --help lists what it takes"  # which itself takes a dozen lines
+        self.exit(2, f"{self.prog}: error: {shown(message)}\n{usage}\n")
+
+    def _hint(self, option: str, *rest: str) -> str:
+        """Return what may have been meant by an option that is none, or ''; without its dashes."""
+        name, _, value = option.partition("=")
+        setting = name.replace("-", "_")
+        if setting in self.settings:
+            value = value or next(iter(rest), "VALUE")
+            return f"; did you mean --set {setting}={value}?"
+        # Without dashes, which would make any two short names alike.
+        known = [one[2:] for one in self._option_string_actions if one.startswith("--")]
+        near = get_close_matches(name, known, n=1)
+        return f"; did you mean --{near[0]}?" if near else ""
 
     def add_subparsers(self, **options: Any) -> Any:
         """Add commands, whose own parsers read their arguments, and say which one is empty."""

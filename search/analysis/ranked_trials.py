@@ -95,9 +95,7 @@ def choose(run: Path, trial: str | None, rank: int) -> str:
     """
     trials, _ = load(run)
     if trial is not None:
-        if trial not in set(trials["trial"]):
-            known = ", ".join(trials["trial"].head(8))
-            raise RunError(f"{run}: no trial {trial}; it has {known}")
+        layout.require_trial(run, trial, trials["trial"])
         return trial
     ranked = trials[trials["rank"] == rank]
     if ranked.empty:

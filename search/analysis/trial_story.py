@@ -11,7 +11,6 @@ import pandas as pd
 
 from facesiam.cli.terminal import folded
 from facesiam.config import TrialConfig, Value
-from facesiam.config.settings import did_you_mean
 from facesiam.errors import counted
 from search.analysis.formatting import NOTHING, interval, percent, shown_value
 from search.analysis.ranked_trials import load
@@ -21,7 +20,7 @@ from search.pruning.history import LEVEL, History, departure
 from search.pruning.rules import momentum_spent_after
 from search.runs import layout
 from search.runs.journal import read_trials
-from search.runs.layout import RunError, folder_of, settings
+from search.runs.layout import folder_of, settings
 
 VITAL = ("trunk_grad_max", "trunk_grad_zero", "trunk_live", "head_live", "logit_spread")
 INDENT, WIDTH = 13, 99
@@ -71,8 +70,7 @@ def story(run: str | Path, trial: str, width: int = WIDTH) -> str:
     """
     trials, epochs = load(run)
     names = list(trials["trial"])
-    if trial not in names:
-        raise RunError(f"{run}: no trial {trial}{_nearest(trial, names)}")
+    layout.require_trial(run, trial, names)
     space = layout.space(folder_of(run))
     chance = space.prune["chance"]
     record = TrialRecord(
@@ -256,14 +254,3 @@ def _ran_with(record: TrialRecord) -> str:
 def _accuracy(trial: pd.Series) -> str:
     shown = interval(trial["val_acc"], trial["val_acc_low"], trial["val_acc_high"])
     return shown if shown == NOTHING else f"{shown} %"
-
-
-def _nearest(trial: str, trials: list[str]) -> str:
-    """Return a hint at the nearest trial, 0007 for 7 too, or else at the first and the last."""
-    padded = trial.zfill(max(map(len, trials))) if trial.isdecimal() else trial
-    if padded in trials:
-        return f"; did you mean {padded}?"
-    known = f"{len(trials)} trials are {min(trials)} to {max(trials)}"
-    if len(trials) == 1:
-        known = f"only trial is {trials[0]}"
-    return did_you_mean(padded, trials) or f"; its {known}"

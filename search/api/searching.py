@@ -259,6 +259,8 @@ def _ended(made: Run, outcome: Outcome, missing: str | None, console: Console) -
     if stop:
         minutes = f"{outcome.search.space.minutes:g} minutes are over"
         say(console, f"{minutes}; {_goes_on(options)}")
+    for where in session.copies(outcome.search):
+        say(console, where)
     return made
 
 

@@ -143,6 +143,8 @@ def _show_results(search: Search, console: Console) -> None:
         ended = [trial for trial in known.values() if trial["status"] in ("done", "stopped")]
         say(console, f"explored {len(ended)} of {counted(size, 'configuration')}")
     say(console, f"run: {search.place}")
+    for where in session.copies(search):
+        say(console, where)
 
 
 def _show_failure(search: Search, console: Console, why: str) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import get_args
 
 from facesiam import cli
+from facesiam.config import SETTINGS
 from facesiam.config.settings import did_you_mean, number, positive, random_seed
 from facesiam.config.trial import DataFormat
 from facesiam.errors import masked
@@ -39,6 +40,7 @@ def parser(kind: type[cli.Parser] = cli.Parser) -> argparse.ArgumentParser:
         epilog=f"`{cli.program('search.settings')}` lists the settings that --set takes; with the "
         "name of one it says its bounds, its choices and its default.",
     )
+    parser.settings = SETTINGS
     parser.add_argument(
         "space",
         metavar="SPACE",

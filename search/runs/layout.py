@@ -5,10 +5,12 @@ A folder that is no run, or a damaged file, is a RunError of one sentence.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 
 from facesiam.config import SETTINGS, TrialConfig
+from facesiam.config.settings import did_you_mean
 from facesiam.config.trial import recorded
 from facesiam.errors import ConfigError, FileError, MissingFileError, UserError
 from facesiam.files import exists, is_dir
@@ -111,6 +113,30 @@ def folder_of(run: str | Path) -> Path:
         hint = f"; it holds the runs {', '.join(inside)}" if inside else ""
         raise RunError(f"{folder}: not a run folder, it has no {' and no '.join(missing)}{hint}")
     return folder
+
+
+def require_trial(run: str | Path, trial: str, known: Iterable[str]) -> None:
+    """Refuse a trial that a run does not have.
+
+    Args:
+        run: its folder, as the message names it.
+        trial: the id that is asked for.
+        known: ids of the run's trials.
+
+    Raises:
+        RunError: there is no such trial; the text has the nearest, or the first and the last.
+    """
+    names = sorted(known, key=lambda name: (len(name), name))
+    if trial in names:
+        return
+    near = did_you_mean(trial, names)
+    if trial.isdecimal():  # 0010 is not near to 0001, of whose digits it is made
+        same = [name for name in names if name.lstrip("0") == trial.lstrip("0")]
+        near = f"; did you mean {same[0]}?" if same else ""
+    there = f"{len(names)} trials are {names[0]} to {names[-1]}"
+    if len(names) == 1:
+        there = f"only trial is {names[0]}"
+    raise RunError(f"{run}: no trial {trial}{near or f'; its {there}'}")
 
 
 def read(run: str | Path) -> tuple[Path, dict[str, TrialLine], dict[str, list[EpochLine]]]:

@@ -87,7 +87,8 @@ def as_begun(run: Path, space: SearchSpace) -> SearchSpace:
     These are its metric, which the balance of the pairs decides, and `packed_size`, which the
     largest `image_size` does: 224 of runs of before that setting was there. A run with larger
     images than it has packed is left to ``refuse_changes``. What it began with in `enqueue:` comes
-    before what the file has there now, as far as the space still allows it.
+    before what the file has there now, as far as the space still allows it. Of fewer trials than
+    have begun, as many as have: an ended one is not taken back.
     """
     was = layout.space(run)
     kept = enqueue.fitting(space, was.enqueue)
@@ -98,6 +99,8 @@ def as_begun(run: Path, space: SearchSpace) -> SearchSpace:
     began = int(base(was.fixed)["packed_size"])
     if not space.packed_given and began >= int(space.fixed["packed_size"]):
         space = replace(space, fixed={**space.fixed, "packed_size": began})
+    if space.trials < was.trials:
+        space = replace(space, trials=max(space.trials, len(read_trials(run))))
     return space
 
 

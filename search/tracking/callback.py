@@ -58,6 +58,11 @@ class Callback:
         """A sentence on what it did not get, for the end of the search; empty: it got all."""
         return ""
 
+    @property
+    def kept(self) -> str:
+        """Where it keeps a copy of the run, for the end of the search; empty: it keeps none."""
+        return ""
+
     def on_search_start(
         self, run: Path, space: SearchSpace, resumed: Mapping[str, TrialRecord]
     ) -> None:

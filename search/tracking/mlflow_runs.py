@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import shlex
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -150,7 +151,10 @@ class MlflowRuns(Tracker):
     def summary(self) -> str:
         """Return where the runs are."""
         place = masked(str(self.client.tracking_uri))
-        return f"experiment {self.experiment} of MLflow, {place}, has {self.many} of this run"
+        said = f"experiment {self.experiment} of MLflow, {place}, has {self.many} of this run"
+        if place.startswith("sqlite:"):  # a server's address is looked at as it is
+            said += f"; look at them with\n  mlflow ui --backend-store-uri {shlex.quote(place)}"
+        return said
 
     def _begin(self, trial: str, record: TrialRecord) -> _Copy:
         """Make the run of a trial."""

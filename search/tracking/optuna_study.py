@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FixedTrial, FrozenTrial, TrialState, create_trial
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from facesiam.config import Value
 from facesiam.errors import first_line, masked
+from facesiam.files import is_dir
 from search.space.domains import active
 from search.tracking.callback import TrialRecord
 from search.tracking.tracker import Tracker, TrackerError, identity
@@ -35,6 +40,10 @@ TRIAL, RUN = "trial", "siamsearch run"
 
 METRICS = "study:metric_names"
 """Optuna's attribute with the objective's name, as ``Study.set_metric_names`` writes it."""
+
+FORM = "such as sqlite:///study.db or postgresql://HOST/NAME"
+DRIVERS = {"postgresql": "psycopg2-binary", "mysql": "mysqlclient"}
+"""Packages that SQLAlchemy needs for a kind of database whose URL names none."""
 
 
 @dataclass
@@ -197,12 +206,44 @@ def _storage(url: str) -> optuna.storages.BaseStorage:
     Raises:
         TrackerError: there is none, or it cannot be opened.
     """
+    why = _misfit(url)
+    if why is None:
+        try:
+            with _quiet():
+                return optuna.storages.RDBStorage(url)
+        except Exception as error:  # of SQLAlchemy, of the database's driver, of Optuna
+            why = _meaning(url, error)
+    raise TrackerError(f"--optuna {masked(url)}: {why}")
+
+
+def _misfit(url: str) -> str | None:
+    """Return why a URL cannot be that of a database, before it is opened; None: it may be."""
     try:
-        with _quiet():
-            return optuna.storages.RDBStorage(url)
-    except Exception as error:  # of SQLAlchemy, of the database's driver, of Optuna
-        form = "such as sqlite:///study.db"
-        raise TrackerError(f"--optuna {masked(url)}: {first_line(error)}; {form}") from None
+        known = make_url(url)
+    except ArgumentError:
+        plain = re.fullmatch(r"[\w./~-]+", url)
+        near = f"; did you mean sqlite:///{url}?" if plain else f"; {FORM}"
+        return f"no URL of a database{near}"
+    if known.get_backend_name() != "sqlite" or "uri" in known.query:
+        return None
+    if known.database in (None, "", ":memory:"):
+        return f"names no file, and what is in memory only is lost at the end; {FORM}"
+    folder = Path(str(known.database)).parent
+    if not is_dir(folder):
+        return f"there is no folder {folder}"
+    return "is a folder; name a file in it" if is_dir(Path(str(known.database))) else None
+
+
+def _meaning(url: str, error: Exception) -> str:
+    """Return what an error means that came from opening a database."""
+    name = make_url(url).drivername
+    if isinstance(error, NoSuchModuleError):
+        return f"{name} is no database that is known here; {FORM}"
+    if isinstance(error, ImportError):
+        package = DRIVERS.get(name) or name.partition("+")[2] or name
+        return f"the package that speaks to {name} is not installed; pip install {package}"
+    # The driver's own error, of which SQLAlchemy's text is an envelope.
+    return f"cannot be opened ({first_line(getattr(error, 'orig', None) or error)})"
 
 
 @contextmanager

@@ -70,6 +70,11 @@ class Tracker(Callback, ABC):
         return f"{missing}; what is missing is brought by\n  {command}"
 
     @property
+    def kept(self) -> str:
+        """Where the copy is, and what shows it; empty: something is missing in it."""
+        return "" if self.lacks else self.summary()
+
+    @property
     def many(self) -> str:
         """How many trials the run has, in words."""
         return counted(len(self.trials), "trial")

@@ -14,12 +14,13 @@ FEW = 6
 """Trials that are named."""
 
 
-def told(run: Path, count: int | None) -> str:
+def told(run: Path, count: int | None, asked: int | None = None) -> str:
     """Return a sentence of a run that goes on.
 
     Args:
         run: its folder.
         count: trials of the search; None: not known.
+        asked: trials that were asked for; None: none were.
     """
     trials, epochs = read(run)
     if not trials:
@@ -33,7 +34,11 @@ def told(run: Path, count: int | None) -> str:
         more = [f"{len(named) - FEW} more"] if len(named) > FEW else []
         going = "goes" if len(left) == 1 else "go"
         parts.append(f"{len(left)} {going} on: {', '.join([*named[:FEW], *more])}")
-    if count is not None:
+    if asked is not None and asked < len(trials):
+        parts.append(
+            f"{len(trials)} have begun, more than the {asked} asked for, so no other does"
+        )
+    elif count is not None:
         parts.append(f"{max(0, count - len(trials))} of {count} not begun")
     times = [float(line["time"]) for line in trials.values() if line.get("time")]
     noted = ""

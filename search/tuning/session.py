@@ -99,7 +99,7 @@ def begun(
         run_folder.claimed(options, space, setup.run, setup.storage, data),
     ):
         if options.resume:
-            say(console, resumption.told(setup.run, count))
+            say(console, resumption.told(setup.run, count, options.trials))
         if options.warm_start and not options.resume:
             warm_start.write(setup.run, search.known)
         yield Session(search, shares, key, table, mirror)
@@ -186,6 +186,11 @@ def failure(search: Search, why: str) -> str:
     else:
         more = "Nothing had begun."
     return f"stopped: {why}\n{more}"
+
+
+def copies(search: Search) -> list[str]:
+    """Return where the trackers keep their copies of a run that has ended; a text each."""
+    return [where for callback in search.callbacks if (where := callback.kept)]
 
 
 def say(console: Console, text: str) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 
 import pytest
 from ranked_runs import ASHA, DEAD, WrittenRun, rising
 
+from search.analysis.ranked_trials import choose
 from search.analysis.trial_story import story
 from search.results import RunError
 
@@ -168,16 +170,28 @@ def test_of_a_single_trial_the_settings_are_those_that_are_not_the_default(
 ) -> None:
     run.add("0001", [0.5])
     assert run.story("0001")["settings"] == "epochs 10"
-    with pytest.raises(RunError, match="no trial best; its only trial is 0001$"):
-        story(run.folder, "best")
 
 
 def test_a_run_or_a_trial_that_is_not_there(run: WrittenRun) -> None:
     with pytest.raises(RunError, match="no trials.jsonl"):
         story(run.folder, "0001")
     run.add("0001", [0.5])
-    with pytest.raises(RunError, match="no trial 0010; did you mean 0001"):
-        story(run.folder, "0010")
+    for asked in ("best", "0010"):
+        with pytest.raises(RunError, match=f"no trial {asked}; its only trial is 0001$"):
+            story(run.folder, asked)
+    run.add("0002", [0.5])
+    run.add("alexnet", [0.5])
+    hints = {
+        "1": "did you mean 0001?",
+        "9": "its 3 trials are 0001 to alexnet",  # 0001 has similar digits only
+        "alexnett": "did you mean alexnet?",
+    }
+    for asked, hint in hints.items():
+        said = f"{run.folder}: no trial {asked}; {hint}"
+        for look in (story, partial(choose, rank=1)):
+            with pytest.raises(RunError) as refused:
+                look(run.folder, asked)
+            assert str(refused.value) == said
 
 
 def test_the_story_says_how_far_a_silent_trunk_is_from_a_certified_death(run: WrittenRun) -> None:

@@ -158,7 +158,7 @@ def test_best_is_the_trial_that_ranks_first(first: Run) -> None:
     assert best.figures["val_acc"] == row["val_acc"] and best.figures["epochs_run"] == 3
     assert best.config.to_dict() == best.settings
     assert first.trial(best.name) == best
-    with pytest.raises(RunError, match="no trial 0009; it has 0"):
+    with pytest.raises(RunError, match="no trial 0009; its [2-9] trials are 0001 to 000"):
         first.trial("0009")
 
 
@@ -175,7 +175,7 @@ def test_a_trial_that_is_no_id_is_refused_with_the_nearest(first: Run) -> None:
 
 
 def test_a_net_whose_weights_are_not_kept_is_trained_again(first: Run) -> None:
-    with pytest.raises(RunError, match="no trial 0009; it has 0"):
+    with pytest.raises(RunError, match="no trial 0009; its [2-9] trials are 0001 to 000"):
         first.verifier("0009")
     name = first.best.name
     kept = first.folder / "weights" / f"{name}.pt"
@@ -202,10 +202,17 @@ def test_load_opens_a_run_and_names_the_nearest(first: Run) -> None:
 
 
 def test_resume_extends_a_run_of_a_mapping(
-    first: Run, faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    first: Run,
+    faces: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    """It is told at the end, as by the command, where a tracker keeps its copy."""
     monkeypatch.chdir(tmp_path)
-    mine = run(SPACE, faces, name="mine", set={"hidden": 8}, trials=2)
+    mine = run(SPACE, faces, name="mine", set={"hidden": 8}, trials=2, optuna="sqlite:///x.db")
+    copy = "study mine in sqlite:///x.db has {} trials of this run; look at them with\n"
+    assert copy.format(2) in capsys.readouterr().out
     assert mine.place == "ray_results/mine" and len(mine.trials) == 2
     longer = load("ray_results/mine").resume(trials=4)
     assert longer.folder == mine.folder and len(mine.trials) == 4
@@ -215,10 +222,11 @@ def test_resume_extends_a_run_of_a_mapping(
     last = mine.manifest["sessions"][-1]
     assert last["command"] == (
         f"run('{mine.folder}/space.yaml', data='{faces}', name='mine', "
-        f"out='{mine.folder.parent}', trials=4, resume=True)"
+        f"out='{mine.folder.parent}', trials=4, resume=True, optuna='sqlite:///x.db')"
     )
     words = [*last["arguments"], "--trials", "5"]
     assert main(words, StubTrial) == 0 and len(mine.trials) == 5  # it is a command line
+    assert copy.format(5) in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,9 @@ import pytest
 
 from facesiam import cli
 
+SEE = "p --help lists what it takes\n"
+"""The line after each error."""
+
 
 @pytest.mark.parametrize("given", [["", "--out", "x"], ["x", "--out", ""], ["x", "--to", ""]])
 def test_a_variable_of_the_shell_that_is_not_set_is_no_text(
@@ -23,7 +26,7 @@ def test_a_variable_of_the_shell_that_is_not_set_is_no_text(
     with pytest.raises(SystemExit, match="2"):
         parser.parse_args(given)
     named = "RUN" if not given[0] else given[1]
-    assert capsys.readouterr().err.endswith(f"error: argument {named}: is empty\n")
+    assert capsys.readouterr().err == f"p: error: argument {named}: is empty\n{SEE}"
 
 
 def test_what_is_empty_within_a_command_is_named_by_its_own_name(
@@ -34,11 +37,12 @@ def test_what_is_empty_within_a_command_is_named_by_its_own_name(
     commands.add_parser("slurm").add_argument("--time")
     with pytest.raises(SystemExit, match="2"):
         parser.parse_args(["slurm", "--time", ""])
-    assert capsys.readouterr().err.endswith("error: argument --time: is empty\n")
+    see = SEE.replace("p", "p slurm", 1)
+    assert capsys.readouterr().err == f"p slurm: error: argument --time: is empty\n{see}"
     with pytest.raises(SystemExit, match="2"):
         parser.parse_args(["slrum"])
     assert "argument KIND: invalid choice: 'slrum'" in (said := capsys.readouterr().err)
-    assert said.endswith("; did you mean slurm?\n")
+    assert said.endswith(f"; did you mean slurm?\n{SEE}")
 
 
 @pytest.mark.parametrize(
@@ -46,6 +50,9 @@ def test_what_is_empty_within_a_command_is_named_by_its_own_name(
     [
         (["--trails", "5"], "--trails 5; did you mean --trials?"),
         (["--xyzzy"], "--xyzzy"),
+        (["--trees"], "--trees"),  # alike in nothing but the dashes and two letters
+        (["--epochs", "3"], "--epochs 3; did you mean --set epochs=3?"),
+        (["--batch-size=8"], "--batch-size=8; did you mean --set batch_size=8?"),
     ],
 )
 def test_an_option_that_is_none_is_told_with_the_nearest(
@@ -53,9 +60,10 @@ def test_an_option_that_is_none_is_told_with_the_nearest(
 ) -> None:
     parser = cli.Parser(prog="p")
     parser.add_argument("--trials")
+    parser.settings = ["epochs", "batch_size"]
     with pytest.raises(SystemExit, match="2"):
         parser.parse_args(given)
-    assert capsys.readouterr().err.endswith(f"error: unrecognized arguments: {near}\n")
+    assert capsys.readouterr().err == f"p: error: unrecognized arguments: {near}\n{SEE}"
 
 
 def test_what_is_said_of_a_wrong_word_steers_no_terminal(
@@ -64,7 +72,7 @@ def test_what_is_said_of_a_wrong_word_steers_no_terminal(
     with pytest.raises(SystemExit, match="2"):
         cli.Parser(prog="p").parse_args(["\x1b[2Jword"])
     said = capsys.readouterr().err
-    assert "\x1b" not in said and said.endswith("word\n")
+    assert "\x1b" not in said and said.endswith(f"word\n{SEE}")
 
 
 def test_help_is_printed_in_any_encoding(monkeypatch: pytest.MonkeyPatch) -> None:

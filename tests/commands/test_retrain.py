@@ -178,7 +178,7 @@ def test_the_test_people_decide_nothing(
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--trial", "0009"], "no trial 0009; it has 0002, 0001"),
+        (["--trial", "0009"], "no trial 0009; its 2 trials are 0001 to 0002"),
         (["--rank", "3"], "no trial of rank 3; 2 trials have a rank"),
         (["--data", "nowhere"], "nowhere: does not exist"),
     ],

@@ -83,7 +83,7 @@ def refused(argv: list[str], out: Path, capsys: pytest.CaptureFixture[str]) -> s
         (["--ablate", "x", "--rows", "A"], "--ablate runs rows of its own: leave out --rows"),
         (["--out", "s3://"], "--out s3://: no URL; such as s3://bucket/runs or file:///path"),
         (["--out", "file:/x"], "--out file:/x: no URL; such as s3://bucket/runs or file:///path"),
-        (["--optuna", "study.db"], "--optuna study.db: Could not parse"),
+        (["--optuna", "study.db"], "--optuna study.db: no URL of a database; did you mean sqlite:///study.db?"),
         (["--optuna", "sqlite:///{out}/no/study.db"], "no/study.db: (sqlite3.OperationalError)"),
         (["--set", "people=1", "--data", "{faces}"], "people: 1 leaves no pair of the same"),
     ],
@@ -110,9 +110,10 @@ def test_a_sampler_that_is_none_is_told_with_the_nearest_word(
 ) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["code2", "--algorithm", "byes"])
-    assert capsys.readouterr().err.endswith(
-        "argument --algorithm: invalid choice: 'byes' (choose from tpe, gp, cmaes, nsga2, random, "
-        "quasi-random, grid, rows); did you mean bayes?\n"
+    assert capsys.readouterr().err == (
+        "python -m search.run: error: argument --algorithm: invalid choice: 'byes' (choose from "
+        "tpe, gp, cmaes, nsga2, random, quasi-random, grid, rows); did you mean bayes?\n"
+        "python -m search.run --help lists what it takes\n"
     )
 
 

@@ -167,6 +167,15 @@ def test_what_a_run_began_with_in_its_queue_is_kept(tmp_path: Path) -> None:
     assert as_begun(run, narrow).enqueue == ({"lr": 2e-3},)
 
 
+def test_a_run_that_goes_on_has_no_fewer_trials_than_have_begun(tmp_path: Path) -> None:
+    ran(tmp_path / "run", TPE)
+    now = space(tmp_path, TPE)
+    asked = {1: 4, 5: 5}
+    for trials, taken in asked.items():
+        fewer = dataclasses.replace(now, trials=trials)
+        assert as_begun(tmp_path / "run", fewer).trials == taken
+
+
 def test_a_finite_space_is_explored_whole_and_once_with_tpe_too(tmp_path: Path) -> None:
     found = ran(tmp_path / "run", GRID.replace("grid", "tpe") + "trials: 50\n")
     assert len({name for name, _ in found.ran}) == 4 == found.space.size()  # type: ignore[attr-defined]

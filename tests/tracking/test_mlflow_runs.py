@@ -114,7 +114,10 @@ def test_a_run_that_goes_on_continues_its_own_and_a_copy_adds_nothing(
 
 
 def test_the_space_file_and_the_environment_say_where(
-    tmp_path: Path, empty: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    empty: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     for name in ("of_environment", "told"):
         shutil.copy(empty, tmp_path / f"{name}.db")
@@ -140,6 +143,11 @@ def test_the_space_file_and_the_environment_say_where(
     (run / "space.yaml").write_text((run / "space.yaml").read_text() + told)
     assert results.main([str(run), "--log", "mlflow"]) == 0
     assert len(runs(f"sqlite:///{tmp_path}/told.db", "told")[1]) == 6
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        f"experiment told of MLflow, sqlite:///{tmp_path}/told.db, has 6 trials of this run; look "
+        "at them with",
+        f"  mlflow ui --backend-store-uri sqlite:///{tmp_path}/told.db",
+    ]
 
 
 def test_a_server_that_is_not_there_is_said_once_and_fails_nothing(

@@ -162,10 +162,36 @@ def test_a_database_that_stays_away_is_said_with_what_brings_the_rest(
     assert {line["status"] for line in read(run)[0].values()} <= {"done", "stopped"}
 
 
-def test_a_url_that_is_none_is_told_before_anything_starts(tmp_path: Path) -> None:
-    for url in ("study.db", f"sqlite:///{tmp_path}/no/study.db"):
-        with pytest.raises(TrackerError, match="^--optuna .*; such as sqlite:///study.db$"):
-            OptunaStudy(url)
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("study.db", "no URL of a database; did you mean sqlite:///study.db?"),
+        ("my study", "no URL of a database; such as sqlite:///study.db or postgresql://HOST/NAME"),
+        ("sqlite:///HERE/no/study.db", "there is no folder HERE/no"),
+        ("sqlite:///HERE", "is a folder; name a file in it"),
+        ("sqlite:///HERE/text", "cannot be opened (file is not a database)"),
+        ("sqlite://", "names no file, and what is in memory only is lost at the end; such as"),
+        ("redis://host", "redis is no database that is known here; such as sqlite:///study.db"),
+        (
+            "mysql+nodriver://host/name",
+            "mysql+nodriver is no database that is known here; such as sqlite",
+        ),
+        (
+            "mysql+asyncmy://me:secret@host/name",
+            "the package that speaks to mysql+asyncmy is not installed; pip install asyncmy",
+        ),
+    ],
+)
+def test_a_url_that_is_none_is_told_before_anything_starts(
+    url: str, said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "text").write_text("no database, but a text\n" * 10)
+    here = str(tmp_path)
+    given = url.replace("HERE", here)
+    with pytest.raises(TrackerError) as refused:
+        OptunaStudy(given)
+    shown = given.replace("me:secret", "***")
+    assert str(refused.value).startswith(f"--optuna {shown}: {said.replace('HERE', here)}")
 
 
 @pytest.fixture(scope="module")
