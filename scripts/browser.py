@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -82,6 +83,14 @@ class Browser:
         self.rest, self.number = b"", 0
         self.events: list[dict[str, Any]] = []
         """What the page reported since the last ``open``."""
+        try:
+            self._attach()
+        except BaseException:
+            self.close()  # the caller has nothing to close
+            raise
+
+    def _attach(self) -> None:
+        """Open the page."""
         target = self._send("Target.createTarget", {"url": "about:blank"})["targetId"]
         attach = {"targetId": target, "flatten": True}
         self.session = self._send("Target.attachToTarget", attach)["sessionId"]
@@ -183,8 +192,9 @@ class Browser:
         if session:
             command["sessionId"] = session
         data = json.dumps(command).encode() + b"\0"
-        while data:
-            data = data[os.write(self.writing, data) :]
+        with suppress(BrokenPipeError):  # it has ended, which ``_receive`` says
+            while data:
+                data = data[os.write(self.writing, data) :]
         while True:
             answer = self._receive()
             if answer.get("id") == self.number:

@@ -3,11 +3,12 @@
     python scripts/pictures.py                  runs spaces/quickstart.yaml first
     python scripts/pictures.py --run RUN        of a quickstart run that is there already
     python scripts/pictures.py --page RUN --out FOLDER    the whole page of any run, to look at
+    python scripts/pictures.py --screens FOLDER    every command at 80 and 200 columns, to look at
 
 Into ``docs/pictures`` go the live table at one moment of the run, replayed from its journal
 (``live.svg``), the ranked table (``ranked.svg``), and the report page of a recorded run at two
 widths, light and dark (``report.png``, ``report-narrow.png``), which needs Chromium. No image of a
-real person is in any of them.
+real person is in any of them; the page of ``--page`` shows test pairs where the run's data is.
 """
 
 from __future__ import annotations
@@ -47,10 +48,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Make the pictures of the documentation.")
     parser.add_argument("--run", type=Path, help="a run of spaces/quickstart.yaml")
     parser.add_argument("--page", type=Path, help="a run whose whole page is drawn, and no other")
+    parser.add_argument("--screens", type=Path, help="the folder of the screens, drawn alone")
     parser.add_argument("--out", type=Path, default=Path(), help="the folder for --page")
     options = parser.parse_args()
     if options.page:
         whole_page(options.page, options.out)
+        return
+    if options.screens:
+        from screens import screens  # beside this script
+
+        with tempfile.TemporaryDirectory() as folder:
+            screens(options.screens, Path(folder), options.run)
         return
     PICTURES.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
@@ -64,9 +72,7 @@ def page(folder: Path, pictures: Path) -> None:
     """Draw the top of the report page of the reference run, wide and light, narrow and dark."""
     from browser import started  # beside this script
 
-    run = folder / REFERENCE.name
-    shutil.copytree(REFERENCE, run)
-    shown = report([run])
+    shown = report([copied(REFERENCE, folder)])
     with started() as browser:
         for name, width, height, dark in (
             ("report.png", 1200, 1500, False),
@@ -82,15 +88,21 @@ def whole_page(run: Path, out: Path) -> None:
     """Draw the whole report page of a run at two widths, light and dark."""
     from browser import started  # beside this script
 
-    shown = report([run])
     out.mkdir(parents=True, exist_ok=True)
-    with started() as browser:
+    with tempfile.TemporaryDirectory() as folder, started() as browser:
+        shown = report([copied(run, Path(folder))])
         for width in (390, 1400):
             for dark in (False, True):
                 browser.open(shown, width, dark)
                 path = out / f"report-{width}-{'dark' if dark else 'light'}.png"
                 browser.screenshot(path)
                 print(path)
+
+
+def copied(run: Path, folder: Path) -> Path:
+    """Copy a run but for its weights and logs, so that a report is not written into it."""
+    left = shutil.ignore_patterns("weights", "tensorboard", "logs", "state", "ray", "report")
+    return Path(shutil.copytree(run, folder / run.resolve().name, ignore=left))
 
 
 def _search(out: Path) -> Path:

@@ -82,19 +82,7 @@ def story(run: str | Path, trial: str, width: int = WIDTH) -> str:
         float(chance["level"]) if chance else LEVEL,
     )
     line = read_trials(folder_of(run))[trial]
-    parts = {
-        "settings": _settings(record),
-        "scored": _scored(record),
-        "took off": _took_off(record),
-        "vital signs": _vital_signs(record),
-        "ended": _ended(record),
-        "decision": _decision(record),
-        "saved": _saved(record),
-        "control": _control(record),
-        "rank": _rank(record),
-        "ran with": _ran_with(record),
-        "taken from": str(line.get("reused") or ""),
-    }
+    parts = _parts(record) | {"taken from": str(line.get("reused") or "")}
     row = record.trial["row"]
     title = f"trial {trial}" + ("" if pd.isna(row) or row == trial else f", row {row}")
     title += ", enqueued" * bool(line.get("enqueued"))
@@ -106,6 +94,22 @@ def story(run: str | Path, trial: str, width: int = WIDTH) -> str:
     if log := line.get("log"):
         lines += ["its log ended with", *(f"    {text}" for text in log)]
     return "\n".join([f"{title}: {record.trial['status']}", *lines])
+
+
+def _parts(record: TrialRecord) -> dict[str, str]:
+    """Return what there is to tell by its subject; "" of one that there is nothing on."""
+    return {
+        "settings": _settings(record),
+        "scored": _scored(record),
+        "took off": _took_off(record),
+        "vital signs": _vital_signs(record),
+        "ended": _ended(record),
+        "decision": _decision(record),
+        "saved": _saved(record),
+        "control": _control(record),
+        "rank": _rank(record),
+        "ran with": _ran_with(record),
+    }
 
 
 def _settings(record: TrialRecord) -> str:

@@ -65,7 +65,8 @@ def parser(kind: type[cli.Parser] = cli.Parser) -> argparse.ArgumentParser:
         "--algorithm",
         type=_algorithm,
         choices=ALGORITHMS,
-        help="instead of the space file's",
+        metavar="NAME",
+        help=f"{', '.join(ALGORITHMS)}: instead of the space file's",
     )
     parser.add_argument("--rows", help="run only these of the space's rows, such as A,B")
     parser.add_argument("--trials", type=positive, help="number of trials, where they are chosen")

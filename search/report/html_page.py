@@ -79,16 +79,7 @@ def render(page: Page) -> str:
         if isinstance(part, Chart)
     }
     data = {**page.data, "charts": charts, "reload": page.reload}
-    links = "".join(f'<li><a href="#{one.id}">{escape(one.title)}</a></li>' for one in sections)
-    reload = (
-        f'<label><input type="checkbox" id="reload" checked style="width:auto"> load again every '
-        f"{page.reload} s</label>"
-        if page.reload
-        else ""
-    )
-    verdict = "".join(f"<p>{escape(shown(text))}</p>" for text in page.verdict)
     body = "\n".join(map(_section, sections))
-    title = escape(shown(page.title))
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -96,19 +87,11 @@ def render(page: Page) -> str:
 <meta http-equiv="Content-Security-Policy" content="{POLICY}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <link rel="icon" href="data:,">
-<title>{title}: a siamsearch report</title>
+<title>{escape(shown(page.title))}: a siamsearch report</title>
 <style>{_asset("page.css")}</style>
 </head>
 <body>
-<header>
-<h1>{title}</h1>
-<p class="state">{escape(shown(page.state))} Written {escape(page.written)}.</p>
-<div class="controls">{reload}</div>
-<div class="verdict">{verdict}</div>
-<nav aria-label="Sections"><ul>{links}</ul></nav>
-<p id="trouble" role="status"></p>
-<noscript><p>The charts need JavaScript; report.md has pictures.</p></noscript>
-</header>
+{_header(page, sections)}
 <main>
 {body}
 </main>
@@ -119,6 +102,27 @@ def render(page: Page) -> str:
 </body>
 </html>
 """
+
+
+def _header(page: Page, sections: Sequence[Section]) -> str:
+    """Return what stands above the sections: the state, the verdict, and a link to each."""
+    links = "".join(f'<li><a href="#{one.id}">{escape(one.title)}</a></li>' for one in sections)
+    reload = (
+        f'<label><input type="checkbox" id="reload" checked style="width:auto"> load again every '
+        f"{page.reload} s</label>"
+        if page.reload
+        else ""
+    )
+    verdict = "".join(f"<p>{escape(shown(text))}</p>" for text in page.verdict)
+    return f"""<header>
+<h1>{escape(shown(page.title))}</h1>
+<p class="state">{escape(shown(page.state))} Written {escape(page.written)}.</p>
+<div class="controls">{reload}</div>
+<div class="verdict">{verdict}</div>
+<nav aria-label="Sections"><ul>{links}</ul></nav>
+<p id="trouble" role="status"></p>
+<noscript><p>The charts need JavaScript; report.md has pictures.</p></noscript>
+</header>"""
 
 
 def from_markdown(text: str) -> str:

@@ -90,8 +90,11 @@ def effects_chart(worth: Worth) -> Chart | None:
     }
     name = worth.measure.label.removesuffix(", %").capitalize()
     fell = "" if worth.given[0].searched.objective.maximizes else ", turned: positive is better"
+    compared = "with a value less that with the best one, or after the change less before"
+    if worth.ablation:
+        compared = "after a change less that of the trial that it changes, the ablation's base"
     note = (
-        f"{name} with a value less that with the best one, or after the change less before{fell}. "
+        f"{name} {compared}{fell}. "
         "With 95 % or more all intervals hold together (Bonferroni over "
         f"{looks(worth)} comparisons); {sum(told)} of {len(found)} can be told from zero."
     )

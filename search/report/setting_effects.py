@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from facesiam.config import SETTINGS
 from search.analysis import published
-from search.analysis.ablation_base import REPEATS, ablation_base
+from search.analysis.ablation_base import REPEATS
 from search.analysis.differences import Effect
 from search.analysis.effects import effects
 from search.analysis.formatting import NOTHING, grid
@@ -92,7 +92,7 @@ def shown_effect(effect: Effect | None, scale: float) -> str:
     """
     if effect is None:
         return NOTHING
-    form = "+.1f" if scale > 1 else "+.3g"
+    form = "+z.1f" if scale > 1 else "+.3g"  # z: no -0.0
     points = format(scale * effect.mean, form)
     if not math.isnan(effect.low):
         points += f" [{scale * effect.low:{form}}, {scale * effect.high:{form}}]"
@@ -157,8 +157,7 @@ def _how(worth: Worth) -> str:
     unit = ", in points" if worth.measure.percent else ""
     unit += "" if objective.maximizes else ", less being better: positive where it fell"
     text = HOW.format(metric=name, unit=unit, looks=looks(worth))
-    varied = [name for name in NAMES if name in trials and trials[name].nunique() > 1]
-    if ablation_base(trials[trials["score"].notna()], varied) is not None:
+    if worth.ablation:
         text += (
             " This run is an ablation: each change is compared with the trial that it changes, of "
             "the same seed, so n is the number of seeds."

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from facesiam.config import TrialConfig
+from search.analysis.ablation_base import ablation_base
 from search.analysis.differences import Effect
 from search.analysis.effects import effects
 from search.analysis.importance import Importance, importance
@@ -53,6 +54,9 @@ class Worth:
     importance: Sequence[Importance]
     """Of the settings of the first run, the greatest first; [] where it cannot be told."""
 
+    ablation: bool = False
+    """Whether each effect is a change of the base trial of an ablation."""
+
     @property
     def scale(self) -> float:
         """What a score is multiplied with to be shown: 100, for points, where it is a share."""
@@ -74,7 +78,24 @@ def worth(given: Sequence[Run]) -> Worth:
     settings = [first.configs[trial].to_dict() for trial in own["trial"]]
     values = own[objective.metric].to_numpy(dtype=float)
     mattered = importance(first.searched, settings, values)
-    return Worth(given, trials, measure(objective.metric), _effects(given, trials), mattered)
+    shown = measure(objective.metric)
+    found = _effects(given, trials)
+    if shown.percent:
+        found = Effects(_possible(found.every), _possible(found.alive))
+    varied = [name for name in NAMES if name in trials and trials[name].nunique() > 1]
+    ablation = ablation_base(trials[trials["score"].notna()], varied) is not None
+    return Worth(given, trials, shown, found, mattered, ablation)
+
+
+def _possible(found: Sequence[Effect]) -> list[Effect]:
+    """Return effects on a share with their intervals cut at -1 and 1: two differ by no more."""
+    # Of two or three trials Student's interval is far wider, and flattens all others in a chart.
+    return [
+        one
+        if math.isnan(one.low)
+        else replace(one, low=max(one.low, -1.0), high=min(one.high, 1.0))
+        for one in found
+    ]
 
 
 def _effects(given: Sequence[Run], trials: pd.DataFrame) -> Effects:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Mapping
 
 import pandas as pd
 
+from facesiam.config import Value
 from facesiam.evaluation.thresholds import describe_threshold
 from search.analysis.formatting import counted, interval, mean_and_std, measure, shown_value
 from search.analysis.ranked_trials import DEFAULT_METRIC, states
@@ -66,13 +68,13 @@ def _ranked_by(run: Run, best: pd.Series) -> str:
 
 def _tested(run: Run, winner: str) -> str:
     """Return the accuracy on test pairs: of the winner's seeds, or as the search left it."""
-    again = [test for test in run.tests.get(winner, []) if test.own]
+    again, changed = _seeds(run, winner)
     at = f"at the threshold {describe_threshold(again[0].threshold)}" if again else ""
     if len(again) > 1:
         values = [test.measures["accuracy"]["value"] for test in again]
         std = statistics.stdev(values)
         return (
-            f"trained again with {len(again)} seeds it has "
+            f"trained again with {len(again)} seeds{changed} it has "
             f"{mean_and_std(statistics.mean(values), std)} % of the {again[0].pairs:,} test pairs "
             f"right (mean ± standard deviation), {at}"
         )
@@ -83,12 +85,47 @@ def _tested(run: Run, winner: str) -> str:
         # The search may have gone on since, and have another winner.
         if list(test.members) == [winner] and test.protocol == protocol
     ]
-    for how, tests in (("trained again", again), ("as the search left it", kept)):
+    for how, tests in ((f"trained again{changed}", again), ("as the search left it", kept)):
         if tests:
             at = describe_threshold(tests[0].threshold)
             said = f"{how} it has {_share(tests[0])} of {tests[0].pairs:,} test pairs right"
             return f"{said}, at the threshold {at}"
     return "it has not been tested"
+
+
+def _seeds(run: Run, winner: str) -> tuple[list[Evaluation], str]:
+    """Return a trial's tests that differ in the seed alone, and what its settings were not.
+
+    Of several such groups it is one with the trial's own settings, and then the largest.
+    """
+    groups: list[list[Evaluation]] = []
+    for test in (test for test in run.tests.get(winner, []) if test.own):
+        like = (one for one in groups if _but_for_the_seed(one[0], test))
+        if group := next(like, None):
+            group.append(test)
+        else:
+            groups.append([test])
+    if not groups:
+        return [], ""
+    own = run.configs[winner].to_dict()
+    found = max(groups, key=lambda group: (not _changed(group[0], own), len(group)))
+    changed = _changed(found[0], own)
+    named = ", ".join(f"{name} {shown_value(value)}" for name, value in changed.items())
+    return found, f" with {named}" if named else ""
+
+
+def _but_for_the_seed(one: Evaluation, other: Evaluation) -> bool:
+    return (one.work, one.threshold) == (other.work, other.threshold)
+
+
+def _changed(test: Evaluation, own: Mapping[str, Value]) -> dict[str, Value]:
+    """Return the settings of a test that are not the trial's own, such as other epochs."""
+    config = test.work["config"]
+    return {
+        name: config[name]
+        for name, value in own.items()
+        if name != "seed" and name in config and config[name] != value
+    }
 
 
 def _share(test: Evaluation) -> str:
@@ -110,11 +147,12 @@ def _how_sure(run: Run) -> str:
             f"{chosen}."
         )
     if alike:
-        told = f"{alike} of the other {len(others)}" if len(others) > 1 else "the other one"
-        verb = "are" if alike > 1 else "is"
+        told = f"{alike} of the other {len(others)} {'are' if alike > 1 else 'is'} not"
+        if alike == len(others):
+            told = f"none of the other {alike} is" if alike > 1 else "the other one is not"
         untested = f", {unknown} could not be compared" if unknown else ""
         return (
-            f"Do not read much into the first place: {told} {verb} not told from it on the same "
+            f"Do not read much into the first place: {told} told from it on the same "
             f"pairs ({test}){untested}, and {chosen}."
         )
     known = len(others) - unknown

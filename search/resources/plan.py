@@ -30,7 +30,7 @@ def describe(space: SearchSpace, out: Path, options: RunOptions, width: int | No
         space: what is searched.
         out: folder with earlier runs, whose epochs say how long one takes.
         options: of the command line.
-        width: columns that the lines under the space fit, which stays as YAML has it; None: any.
+        width: columns that the lines fit; None: any.
     """
     inactive = cannot_act(space)
     if space.algorithm == "rows":  # of the rest nothing is run, and rows run to their end
@@ -63,7 +63,7 @@ def describe(space: SearchSpace, out: Path, options: RunOptions, width: int | No
     text += _weights(space, options.weights)
     text.append(cost.estimate(space, out, count or size, samples))
     lines = text if width is None else [folded(line, width, rest="  ") for line in text]
-    return "\n".join([space.dump().rstrip(), "", *lines])
+    return "\n".join([space.dump(width).rstrip(), "", *lines])
 
 
 def _open_data(given: str | None, format: str | None) -> FaceData | None:

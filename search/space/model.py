@@ -259,8 +259,12 @@ class SearchSpace:
             raise SpaceError("\n".join(lines))
         return {id: self.rows[id] for id in ids}
 
-    def dump(self) -> str:
-        """Return the space as YAML, which ``load`` reads back to an equal space."""
+    def dump(self, columns: int | None = None) -> str:
+        """Return the space as YAML, which ``load`` reads back to an equal space.
+
+        Args:
+            columns: that its lines fit; None: as a file has it.
+        """
         plain: dict[str, object] = {"name": self.name}
         plain |= {"data": self.data} if self.data else {}
         if self.plugins:
@@ -284,7 +288,7 @@ class SearchSpace:
         plain |= (
             {"log": {name: told or None for name, told in self.log.items()}} if self.log else {}
         )
-        return written(plain)
+        return written(plain, columns)
 
     def _base(self) -> dict[str, Value]:
         return combinations.base(self.fixed)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import search
 from facesiam import cli
+from facesiam.cli.terminal import WHOLE, columns, fitted
 from facesiam.config.settings import did_you_mean
 from facesiam.errors import UserError
 from facesiam.files import exists, is_dir, is_file
@@ -53,7 +54,8 @@ def space_file(given: str | Path) -> Path:
     own = SPACES / f"{path.stem}.yaml"
     if not is_file(own):
         return path
-    cli.say(f"{given}: not here, so the package's own is taken: {own}")
+    said = f"{given}: not here, so the package's own is taken: {own}"
+    cli.say(fitted(said, columns(WHOLE)))
     return own
 
 

@@ -163,3 +163,30 @@ def test_an_ablation_has_effects_but_no_importance() -> None:
     assert one.importance == [] and setting_charts.importance_chart(one) is None
     ids = list(by_id(setting_charts.charts(one)))
     assert ids[0] == "effects" and "slice-loss" in ids
+    chart = setting_charts.effects_chart(one)
+    assert chart and "after a change less that of the trial that it changes, the abl" in chart.note
+    assert "best one" not in chart.note
+
+
+def test_no_interval_of_a_share_is_beyond_100_points(tmp_path: Path) -> None:
+    """Of two matched pairs Student's interval is hundreds of points wide."""
+    scores = {(1e-4, True): 0.5, (1e-4, False): 0.9, (1e-3, True): 0.95, (1e-3, False): 0.55}
+    trials, epochs = [], []
+    for number, ((lr, augment), score) in enumerate(scores.items()):
+        settings = TrialConfig(lr=lr, augment=augment, epochs=1).to_dict()
+        trials.append({"trial": f"{number}", "settings": settings, "row": None, "status": "done"})
+        epochs.append({"trial": f"{number}", **builders.epoch(0, score)})
+    folder = tmp_path / "four"
+    folder.mkdir()
+    (folder / "space.yaml").write_text("search: {lr: [1e-4, 1e-3], augment: [true, false]}\n")
+    (folder / "manifest.json").write_text('{"name": "four", "data": {}}')
+    one = worth([read(builders.write_run(folder, trials, epochs))])
+    assert {(effect.low, effect.high) for effect in one.effects.every} == {(-1.0, 1.0)}
+    chart = setting_charts.effects_chart(one)
+    assert chart
+    (points,) = chart.figure["data"]
+    ends = zip(
+        points["x"], points["error_x"]["array"], points["error_x"]["arrayminus"], strict=True
+    )
+    assert [(x - under, x + above) for x, above, under in ends] == [pytest.approx((-100, 100))] * 2
+    assert "| +0.0 [-100.0, +100.0], n = 2 |" in section(one, False)

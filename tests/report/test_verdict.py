@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from ranked_runs import epoch, three_trials, trial, write_run
 
@@ -49,6 +51,54 @@ def test_a_kept_net_of_another_trial_is_not_the_winners(run: Path) -> None:
     kept(run, 5)
     with pytest.raises(FileError, match="members must be a list of trials"):
         read(run)
+
+
+def again(run: Path, seed: int, accuracy: float, **other: object) -> None:
+    """Leave a test of the winner trained again."""
+    config = read(run).configs["0002"].to_dict()
+    path = run / "retrain" / "0002" / f"seed-{seed}" / "test.json"
+    path.parent.mkdir(parents=True)
+    threshold = other.pop("threshold", "equal logits")
+    test = {"trial": "0002", "config": config | {"seed": seed} | other, "seed": seed, "epoch": 3}
+    test |= {"auc": SHARE, "eer": SHARE, "threshold": threshold}
+    share = {"value": accuracy, "low": accuracy - 0.02, "high": accuracy + 0.02}
+    path.write_text(json.dumps(test | {"accuracy": share | {"n": 2000}}))
+
+
+def test_the_mean_of_seeds_is_of_tests_that_differ_in_the_seed_alone(run: Path) -> None:
+    again(run, 0, 0.9, epochs=60)
+    assert (
+        "; trained again with epochs 60 it has 90.0 [88.0, 92.0] %" in sentences(read(run), [])[0]
+    )
+    again(run, 1, 0.9, epochs=60)
+    again(run, 2, 0.9, epochs=60)
+    first = sentences(read(run), [])[0]
+    assert "; trained again with 3 seeds with epochs 60 it has 90.0 ± 0.0 % of the 2,000" in first
+    again(run, 3, 0.80)
+    assert "; trained again it has 80.0 [78.0, 82.0] % of 2,000" in sentences(read(run), [])[0]
+    again(run, 4, 0.82)
+    again(run, 5, 0.95, threshold="validation pairs")
+    first = sentences(read(run), [])[0]
+    assert (
+        "; trained again with 2 seeds it has 81.0 ± 1.4 % of the 2,000 test pairs right" in first
+    )
+
+
+@pytest.mark.parametrize(
+    ("like_best", "said"),
+    [
+        ([True, True], "first place: none of the other 2 is told from it on"),
+        ([True, False], "first place: 1 of the other 2 is not told from it on"),
+        ([True], "first place: the other one is not told from it on"),
+    ],
+)
+def test_how_many_are_not_told_from_the_best_is_said(
+    run: Path, like_best: list[bool], said: str
+) -> None:
+    one = read(run)
+    trials = one.trials.head(1 + len(like_best)).copy()
+    trials["like_best"] = [pd.NA, *like_best]
+    assert said in sentences(replace(one, trials=trials), [])[1]
 
 
 def test_the_table_names_the_threshold_once_where_trials_differ_in_it(tmp_path: Path) -> None:

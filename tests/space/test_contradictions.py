@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
+from builders import SPACES
 
 from search.cli.run_command import main
 from search.space import SpaceError, load
@@ -194,3 +196,13 @@ def test_a_dumped_space_is_a_space_file(tmp_path: Path) -> None:
         again = load(path, strict=True)
         assert (again.algorithm, again.count()) == (changed.algorithm, changed.count())
         assert list(again.examples()) == list(changed.examples())
+
+
+@pytest.mark.parametrize("columns", [80, 200])
+def test_a_dumped_space_fits_the_columns_of_a_terminal(columns: int) -> None:
+    """PyYAML ends a line after the word that is beyond its width."""
+    for path in SPACES.glob("*.yaml"):
+        space = load(path)
+        lines = space.dump(columns).splitlines()
+        assert max(map(len, lines)) <= columns, path.name
+        assert yaml.safe_load(space.dump(columns)) == yaml.safe_load(space.dump())
