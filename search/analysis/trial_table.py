@@ -147,13 +147,14 @@ def legend(shown: pd.DataFrame, same: Mapping[str, str], ranking: Ranking) -> li
 
 def _computed(shown: pd.DataFrame) -> list[str]:
     """Return the line on what the trials were computed with; [] where none of them says."""
-    known = shown["ran_with"].value_counts()
+    ran = shown[shown["epochs_run"] > 0]
+    known = ran["ran_with"].value_counts()
     if known.empty:
         return []
-    if known.iloc[0] == len(shown):
+    if known.iloc[0] == len(ran):
         return [f"computed with {known.index[0]}"]
     parts = [f"{counted(n, 'trial')} with {words}" for words, n in known.items()]
-    if missing := len(shown) - int(known.sum()):
+    if missing := len(ran) - int(known.sum()):
         parts.append(f"of {missing} it is not recorded")
     return [f"computed {', '.join(parts)}; each of these changes a net's numbers"]
 

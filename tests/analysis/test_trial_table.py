@@ -126,6 +126,9 @@ def test_what_the_trials_were_computed_with_is_told(tmp_path: Path) -> None:
         "changes a net's numbers"
     )
     assert told(None) == ([""], "")  # an older journal
+    lines = [trial("0001", "stopped") | {"ran": [ran(2)]}, trial("0002", "interrupted")]
+    ranked = load(write_run(tmp_path / "begun", lines, [epoch("0001", 0, 0.9)]))[0]
+    assert f"computed with {two}" in table(ranked, width=400).splitlines()  # 0002 ran nothing yet
 
 
 def test_the_legend_says_that_the_mark_is_of_accuracies_where_another_metric_ranks(
