@@ -23,8 +23,11 @@ from search.results import main as results
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from ports import answer, served
 
-SETTLE = 6
-"""Seconds that a page has to draw itself: the tools say nowhere that they are done."""
+SETTLE, MOST = 6, 90
+"""Seconds without a change after which a page is done, which the tools say nowhere; and at most."""
+
+SHOWN = "^(val_acc|val_loss|train_loss|test_acc)"
+"""Curves of TensorBoard that are shown."""
 
 
 def main() -> None:
@@ -59,7 +62,7 @@ def tensorboard(run: Path, out: Path, chromium: browser.Browser) -> None:
     """Draw TensorBoard: the curves and the table of settings."""
     command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(run / "tensorboard")]
     with served(command) as address:
-        draw(chromium, f"{address}/#timeseries", out / "tensorboard.png")
+        draw(chromium, f"{address}/?tagFilter={SHOWN}&smoothing=0#timeseries", out / "tensorboard.png")
         draw(chromium, f"{address}/#hparams", out / "tensorboard-hparams.png")
 
 
@@ -80,8 +83,11 @@ def draw(chromium: browser.Browser, address: str, path: Path) -> None:
     chromium.look(1400, dark=False)
     chromium.send("Page.navigate", url="about:blank")
     chromium.send("Page.navigate", url=address)
-    time.sleep(SETTLE)
-    chromium.screenshot(path, whole=False)
+    end, seen, last = time.monotonic() + MOST, b"", None
+    while seen != last and time.monotonic() < end:
+        time.sleep(SETTLE)
+        chromium.screenshot(path, whole=False)
+        last, seen = seen, path.read_bytes()
     print(f"wrote {path}")
 
 

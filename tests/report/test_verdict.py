@@ -97,7 +97,7 @@ def test_how_many_are_not_told_from_the_best_is_said(
 ) -> None:
     one = read(run)
     trials = one.trials.head(1 + len(like_best)).copy()
-    trials["like_best"] = [pd.NA, *like_best]
+    trials["like_best"] = pd.array([pd.NA, *like_best], dtype="boolean")
     assert said in sentences(replace(one, trials=trials), [])[1]
 
 
