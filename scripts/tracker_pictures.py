@@ -62,7 +62,11 @@ def tensorboard(run: Path, out: Path, chromium: browser.Browser) -> None:
     """Draw TensorBoard: the curves and the table of settings."""
     command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(run / "tensorboard")]
     with served(command) as address:
-        draw(chromium, f"{address}/?tagFilter={SHOWN}&smoothing=0#timeseries", out / "tensorboard.png")
+        draw(
+            chromium,
+            f"{address}/?tagFilter={SHOWN}&smoothing=0#timeseries",
+            out / "tensorboard.png",
+        )
         draw(chromium, f"{address}/#hparams", out / "tensorboard-hparams.png")
 
 
