@@ -114,14 +114,7 @@ class LiveTable(SearchProgress):
         """Enter the metrics of an epoch."""
         self.enter_epoch(name, metrics)
 
-    def ended(
-        self,
-        name: str,
-        status: str,
-        value: float | None,
-        reason: str | None,
-        earlier: bool = False,
-    ) -> None:
+    def ended(self, name: str, status: str, value: float | None, reason: str | None) -> None:
         """Enter the end of a trial.
 
         Args:
@@ -129,11 +122,8 @@ class LiveTable(SearchProgress):
             status: done, stopped or failed.
             value: its best score; None: it has none.
             reason: why it was stopped or failed.
-            earlier: it ended in an earlier session, so it is counted and not shown.
         """
         end = self.end(name, status, value, reason)
-        if earlier:
-            return
         self.ends.appendleft(end)
         if not self.live:
             self.say(self.line(end))

@@ -63,6 +63,8 @@ class SearchProgress:
         self.ends: deque[End] = deque(maxlen=LAST)
         """The last ends, the last one first."""
         self.epochs_done = 0
+        self.resumed = False
+        """Whether trials ended in an earlier session, of which the epochs done and left are not."""
         self.left = TimeLeft(total, clock)
         self.began = clock()
 
@@ -89,6 +91,13 @@ class SearchProgress:
             self._compare(name, value)
         epochs = f"{known['done']}/{known['epochs']}" if known else NOTHING
         return End(name, epochs, value, status, reason)
+
+    def past(
+        self, name: str, status: str, value: float | None, settings: Mapping[str, Any]
+    ) -> None:
+        """Enter a trial that ended in an earlier session, which counts and is no new end."""
+        self.resumed, self.settings[name] = True, settings
+        self.end(name, status, value, None)
 
     def requeue(self, name: str) -> None:
         """Enter that a trial goes back into the queue."""
@@ -131,7 +140,10 @@ class SearchProgress:
         epochs = counted(self.epochs_done, "epoch")
         if rest := self.left.epochs_left():
             epochs += f" of about {self.epochs_done + rest:.0f}"
-        second = [epochs, f"{human_seconds(self.clock() - self.began)} so far"]
+        passed = human_seconds(self.clock() - self.began)
+        second = [epochs, f"{passed} so far"]
+        if self.resumed:
+            second = [f"since the resume: {epochs}", passed]
         second += [left] if (left := self.time_left()) else []
         return [" · ".join(first), " · ".join(second)]
 

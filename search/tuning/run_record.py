@@ -58,7 +58,7 @@ class RunRecord:
         for past in self.state.past_ends:
             if past.missing is not None:
                 self.journal.trial(past.trial, past.status, **past.missing)
-            self.table.ended(past.trial, past.status, past.value, past.reason, earlier=True)
+            self.table.past(past.trial, past.status, past.value, past.settings)
         if isinstance(self.storage, Folder):  # of workers that were killed while they wrote
             waiting = {suggestion.trial for suggestion in self.state.waiting}
             self.storage.clear_halves(self.state.ended | waiting)

@@ -63,6 +63,7 @@ class PastEnd(NamedTuple):
     value: float | None
     """Best value of the space's metric."""
     reason: str | None
+    settings: Mapping[str, Any]
     missing: dict[str, Any] | None = None
     """Fields of the line that the journal lacks, as the driver was killed before it noted the end;
     None: the journal has it."""
@@ -257,7 +258,8 @@ class SearchState:
         missing: dict[str, Any] | None = None,
     ) -> None:
         value = self.end(name, status, known.get("stop_rule"))
-        self.past_ends.append(PastEnd(name, status, value, known.get("stop_reason"), missing))
+        reason, settings = known.get("stop_reason"), known["settings"]
+        self.past_ends.append(PastEnd(name, status, value, reason, settings, missing))
 
 
 def stop_of(known: Mapping[str, Any]) -> StopDecision | None:

@@ -136,8 +136,14 @@ def test_a_huge_loss_does_not_widen_the_table() -> None:
 
 def test_trials_of_an_earlier_session_count_without_a_line() -> None:
     shown, text = table()
-    shown.ended("0001", "done", 0.9, None, earlier=True)
+    shown.past("0001", "done", 0.9, {"lr": 1e-3})
     assert text.getvalue() == "" and shown.counts["done"] == 1 and shown.best == (0.9, "0001")
+    shown.started("0002", 4)
+    shown.epoch("0002", METRICS)
+    lines = rendered(shown, text)
+    assert lines[1].startswith("since the resume: 1 epoch of about ") and "so far" not in lines[1]
+    (best,) = (line for line in lines if line.startswith("0001"))
+    assert best.split() == ["0001", "90.0", "lr", "0.001"]
 
 
 def test_a_live_table_leaves_nothing_behind() -> None:
