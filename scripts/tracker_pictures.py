@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from ports import answer, served
 
 SETTLE, MOST = 6, 90
-"""Seconds without a change after which a page is done, which the tools say nowhere; and at most."""
+"""Seconds without a change after which a page is done, as the tools do not say; and at most."""
 
 SHOWN = "^(val_acc|val_loss|train_loss|test_acc)"
 """Curves of TensorBoard that are shown."""

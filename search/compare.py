@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from facesiam import cli
-from facesiam.cli.terminal import columns, fitted
+from facesiam.cli.terminal import WHOLE, columns, fitted, folded
 from facesiam.config.settings import number, positive, random_seed
 from facesiam.data.formats.cfp_lists import TEN_FOLD
 from facesiam.errors import counted
@@ -61,7 +61,9 @@ def _main(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(_record(one, other, compared, points, worse), indent=2))
     else:
-        cli.show(fitted("\n".join(_lines(one, other, compared, seeds)), columns()))
+        lines = _lines(one, other, compared, seeds)
+        lines[:3] = [folded(line, columns(WHOLE), rest=" " * 19) for line in lines[:3]]
+        cli.show(fitted("\n".join(lines), columns()))
     if points is not None:
         cli.say(_verdict(compared, points, worse))
     return WORSE if worse else cli.DONE

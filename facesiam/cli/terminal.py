@@ -48,6 +48,17 @@ def fitted(text: str, width: int) -> str:
     )
 
 
+def hung(text: str, width: int) -> str:
+    """Return a text whose lines fit a width, each going on further to the right than it begins."""
+    lines = []
+    for line in text.split("\n"):
+        begin = " " * (len(line) - len(line.lstrip()))
+        lines.append(
+            line if len(line) <= width else folded(line.strip(), width, begin, begin + "    ")
+        )
+    return "\n".join(lines)
+
+
 def folded(text: str, width: int, first: str = "", rest: str = "") -> str:
     """Return a text as lines that fit a width.
 

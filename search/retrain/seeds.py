@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from facesiam.cli.terminal import WHOLE, columns, fitted
 from facesiam.config import EpochMetrics, TrialConfig
 from facesiam.data.dataset import FaceData
 from facesiam.data.formats.cfp_lists import TEN_FOLD
@@ -80,7 +81,8 @@ def retrain(run: Path, options: RetrainOptions, console: Console) -> list[dict[s
     curve = run / "retrain" / trial / f"seed-{own.seed}" / "epochs.csv"
     if tested and options.epochs is None and own.seed in [o.seed for o in ones] and curve.exists():
         said = compared(curve, read(run)[2].get(trial, []), ranked_trials.objective(run))
-        console.print(f"seed {own.seed}: {said}", highlight=False, soft_wrap=True)
+        said = fitted(f"seed {own.seed}: {said}", columns(WHOLE))
+        console.print(said, highlight=False, soft_wrap=True)
     TensorBoard(run / "tensorboard").tested(tested)
     return tested
 

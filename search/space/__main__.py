@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from facesiam import cli
+from facesiam.cli.terminal import WHOLE, columns, hung
 from facesiam.errors import counted, shown
 from facesiam.files import exists, write_text
 from facesiam.plugins import loading
@@ -69,7 +70,7 @@ def _main(options: argparse.Namespace) -> int:
             noun = "configuration" if size == 1 else "configurations"
             print(f"{file}: fine; {many} {noun}{rows}")
         except SpaceError as error:
-            cli.say(str(error))
+            cli.say(hung(str(error), columns(WHOLE)))
             wrong = 2
     return wrong
 

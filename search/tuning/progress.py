@@ -64,7 +64,7 @@ class SearchProgress:
         """The last ends, the last one first."""
         self.epochs_done = 0
         self.resumed = False
-        """Whether trials ended in an earlier session, of which the epochs done and left are not."""
+        """Whether trials ended in an earlier session, whose epochs are not among those done."""
         self.left = TimeLeft(total, clock)
         self.began = clock()
 

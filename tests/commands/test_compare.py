@@ -120,6 +120,19 @@ def test_the_figures_of_two_nets(run: Path, capsys: pytest.CaptureFixture[str]) 
     ]
 
 
+def test_a_line_that_a_terminal_has_no_room_for_goes_on_below_its_value(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.chdir(run.parent)
+    assert main([run.name, run.name, "--trial-b", "ensemble-2"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[2:4] == [
+        "B - A:             +15.0 points [+9.8, +19.9], of the same 200 test pairs of",
+        "                   frontal-triplets, each once",
+    ]
+
+
 def test_which_seed_is_meant(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = record(capsys, run, run, "--trial-b", "0001", "--seed", "10")
     assert (found["only_a"], found["only_b"]) == (30, 30)

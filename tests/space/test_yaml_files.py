@@ -278,3 +278,18 @@ def test_what_needs_ray_says_that_it_needs_docstrings(tmp_path: Path, words: lis
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     assert done.stderr.startswith("python -OO strips docstrings, without which Ray cannot be")
     assert os.listdir(tmp_path) == ["space.yaml"]
+
+
+def test_what_is_wrong_fits_the_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.chdir(tmp_path)
+    Path("a.yaml").write_text("fixed:\n  net: alexnett\nsearch: {lr: [1e-3, -1]}\n")
+    assert main(["a.yaml"]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "a.yaml: 2 problems",
+        "  line 2  net: 'alexnett' is not one of the 87 that there are (alexnet,",
+        "      vgg16_bn, convnext_base, …); did you mean alexnet?",
+        "  line 3  lr: must be above 0, got -1",
+    ]
