@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facesiam import cli, files
-from facesiam.cli.terminal import doing
+from facesiam.cli.terminal import WHOLE, columns, doing, fitted
 from facesiam.config.settings import rate
 from facesiam.data.archive import FolderSource
 from facesiam.data.formats import FORMATS, pairs, tables
@@ -91,15 +91,15 @@ def _main(options: argparse.Namespace) -> int:
         data = prepare(options.pairs, [stored.config.packing], format=options.format)
         known = stored.info.get("data")
         for note in data.notes:  # such as pairs that are left out
-            cli.show(f"data: {note}")
+            _show(f"data: {note}")
         for line in folds_told(fixed_folds(stored.net, stored.config, data, known)):
-            cli.show(line)
+            _show(line)
         return 0
     verifier = Verifier(stored.net, stored.config, stored.thresholds, str(stored.path))
     verifier.threshold(options.far)  # refused before anything is computed
     if options.images:
         one, other = options.images
-        cli.show(told(verifier.compare(one, other, options.far), verifier, options.far))
+        _show(told(verifier.compare(one, other, options.far), verifier, options.far))
         return 0
     table = read(options.csv)
     root = Path(options.folder).expanduser() if options.folder else options.csv.parent
@@ -112,9 +112,14 @@ def _main(options: argparse.Namespace) -> int:
     except OSError as error:
         raise DataError(f"--out {out}: cannot be written ({reason(error)})") from None
     for line in rates(verifier, table, judged, options.far):
-        cli.show(line)
+        _show(line)
     cli.show(f"wrote {out}")
     return 0
+
+
+def _show(text: str) -> None:
+    """Print text that fits the terminal."""
+    cli.show(fitted(text, columns(WHOLE)))
 
 
 def told(found: Comparison, verifier: Verifier, far: float | None) -> str:

@@ -134,7 +134,7 @@ def _print_counts(dataset: Listing, looks: list[Look]) -> None:
             if single
             else ""
         )
-        _print("images each", f"{_spread(each)}{more}")
+        _print("per person", f"images: {_spread(each)}{more}")
     views = (  # where no image is known to be a profile, nobody has said any view
         f"{frontal:,} frontal, {len(dataset.names) - frontal:,} profile; "
         if frontal < len(dataset.names)
@@ -177,7 +177,7 @@ def _print_drawn(dataset: Listing, content: NDArray[np.int64]) -> None:
         rng = drawing.generator(0, part)
         label = drawing.draw_pairs(images, dataset.person, content, wanted, rng)[2]
         parts.append(f"{part} {len(label):,} ({int((label == 0).sum()):,} same)")
-    _print("drawn pairs", f"{', '.join(parts)}; with pair_seed: 0")
+    _print("pairs", f"drawn with pair_seed 0: {', '.join(parts)}")
 
 
 def _print_pairs(

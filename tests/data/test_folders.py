@@ -259,11 +259,11 @@ def test_check_says_what_is_there(
         str(root),
         "  format      folders (10 folders of a person's images)",
         "  people      10",
-        "  images each 1 to 4, median 3; 1 person has one image",
+        "  per person  images: 1 to 4, median 3; 1 person has one image",
         "  images      29: 28 frontal, 1 profile; 0 of them greyscale",
         "  pixels      shorter side 6 to 10, median 6; longer side 8 to 30, median 8",
         "  parts       train 6 people, 16 images; val 2 people, 6 images; test 2 people, 7 images",
-        "  drawn pairs train 30 (15 same), val 12 (6 same), test 18 (9 same); with pair_seed: 0",
+        "  pairs       drawn with pair_seed 0: train 30 (15 same), val 12 (6 same), test 18 (9 same)",
         "  duplicates  sets of byte-identical images: 0; pairs of them: 0, across people 0, across "
         "parts 0",
         "  note        1 of 10 people has one image, which is only in pairs of different people",

@@ -40,7 +40,11 @@ PAIRS = [
 
 
 def test_two_files(
-    exported: Path, faces: Path, data: FaceData, capsys: pytest.CaptureFixture[str]
+    exported: Path,
+    faces: Path,
+    data: FaceData,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     one, other = (str(faces / data.names[at]) for at in (0, 1))
     assert main([str(exported), one, other]) == 0
@@ -53,6 +57,10 @@ def test_two_files(
     said = capsys.readouterr().out
     assert said.startswith("the same person: score 1.0000")
     assert said.endswith(" (of a false-accept rate of 0.1 on validation pairs)\n")
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main([str(exported), one, other]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.endswith(", threshold") and second.startswith("  0.9900 (the net's own: where")
 
 
 def test_a_table_gets_scores_and_rates(
