@@ -59,8 +59,11 @@ def test_two_files(
     assert said.endswith(" (of a false-accept rate of 0.1 on validation pairs)\n")
     monkeypatch.setenv("COLUMNS", "80")
     assert main([str(exported), one, other]) == 0
-    first, second = capsys.readouterr().out.splitlines()
-    assert first.endswith(", threshold") and second.startswith("  0.9900 (the net's own: where")
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80 and " ".join(line.strip() for line in lines) == (
+        f"{answer}: score {known.score:.4f}, probability of the same {known.probability:.4f}, "
+        f"threshold 0.9900 ({own})"
+    )
 
 
 def test_a_table_gets_scores_and_rates(
