@@ -27,23 +27,27 @@ torch.set_num_threads(1)
 LONGEST = (
     "test_cluster.py",
     "test_run.py",
-    "test_searching.py",
-    "test_notebook.py",
     "test_deaths.py",
-    "test_storage.py",
+    "test_loop.py",
     "test_search.py",
     "test_gradient_health.py",
+    "test_storage.py",
     "test_driver.py",
+    "test_searching.py",
     "test_retrain.py",
-    "test_loop.py",
+    "test_onnx_files.py",
     "test_resume.py",
+    "test_docs_commands.py",
+    "test_export.py",
+    "test_interactive.py",
+    "test_stochastic_depth.py",
     "test_trainable.py",
+    "test_dataset.py",
     "test_ray_watchdog.py",
-    "test_sharing.py",
     "test_trunks.py",
-    "test_packaging.py",
+    "test_own_parts.py",
 )
-"""Test files that take half a minute or more, the longest first."""
+"""Test files that take twenty seconds or more of four busy processes, the longest first."""
 
 TINY: dict[str, Value] = {
     "image_size": 64,
