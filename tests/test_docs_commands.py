@@ -113,6 +113,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, faces: Path) -> Path:
     (folder / "tiny.yaml").write_text(SPACE + rows)
     runs = folder / "ray_results"
     given = [str(folder / "tiny.yaml"), "--data", str(faces), "--out", str(runs), "--name", "cpu"]
+    given += ["--concurrent", "1"]
     assert run(given) == 0
     for name in ("code2", "demo", "faces"):
         shutil.copytree(runs / "cpu", runs / name)

@@ -144,9 +144,9 @@ sys.path.append("tests")
 from saving_trial import SavingTrial
 
 failures.FIRST_WAIT, failures.RETRIES = 0.1, 1
-for size in sys.argv.pop(1).split():
+for size, *resume in (["4k"], ["25m"], ["400m", "--resume"]):
     subprocess.run(["mount", "-o", f"remount,size={size}", os.environ["RUNS"]], check=True)
-    print("exit code", main(trainable=SavingTrial), flush=True)
+    print("exit code", main([*sys.argv[1:], *resume], SavingTrial), flush=True)
 """
 
 
@@ -170,12 +170,11 @@ def test_a_full_disk_stops_the_search_with_a_sentence_and_it_goes_on_when_there_
     )
     runs, copy = tmp_path / "runs", tmp_path / "copy"
     runs.mkdir()
-    command = [sys.executable, "-c", CODE, "4k 25m", str(tmp_path / "full.yaml")]
+    command = [sys.executable, "-c", CODE, str(tmp_path / "full.yaml")]
     command += ["--data", str(faces), "--out", str(runs), "--concurrent", "1"]
-    resume = [*command[:3], "400m", *command[4:], "--resume"]
     small = ["mount", "-t", "tmpfs", "-o", "size=4k", "none", str(runs)]
     copied = ["cp", "-r", str(runs / "full"), str(copy)]
-    script = " && ".join(map(shlex.join, (small, command, resume, copied)))
+    script = " && ".join(map(shlex.join, (small, command, copied)))
     done = subprocess.run(
         [*unshare, "sh", "-c", script],
         cwd=ROOT,

@@ -52,7 +52,7 @@ class Machines:
                 self.environment |= self.extra
             for _ in range(2):
                 self.workers.append(self.machine())
-            self.cluster.wait_for(3, 60)
+            self.cluster.wait_for(3, 200)
         except BaseException:
             self.cluster.close()
             raise

@@ -35,10 +35,21 @@ prune: {{asha: {{grace: 1, factor: 2}}, control: 0.2}}
 within an epoch."""
 
 
-@pytest.mark.timeout(600)  # five starts of a search: on busy cores a minute each
-@pytest.mark.parametrize(("trials", "kills"), [(4, 1), pytest.param(6, 2, marks=pytest.mark.slow)])
+@pytest.mark.timeout(600)  # four starts of a search: on busy cores a minute each
+@pytest.mark.parametrize(
+    ("trials", "kills", "signals"),
+    [
+        (4, 1, (signal.SIGINT,)),  # a SIGTERM: tests/cluster/test_cluster.py
+        pytest.param(6, 2, (signal.SIGINT, signal.SIGTERM), marks=pytest.mark.slow),
+    ],
+)
 def test_after_kills_ctrl_c_and_preemption_the_table_is_that_of_an_uninterrupted_run_digit_for_digit(
-    tmp_path: Path, faces: Path, data: FaceData, trials: int, kills: int
+    tmp_path: Path,
+    faces: Path,
+    data: FaceData,
+    trials: int,
+    kills: int,
+    signals: tuple[signal.Signals, ...],
 ) -> None:
     """The real driver and workers. A kill costs an epoch at most, a signal not a step."""
     space = tmp_path / "small.yaml"
@@ -51,13 +62,13 @@ def test_after_kills_ctrl_c_and_preemption_the_table_is_that_of_an_uninterrupted
 
     run, rng = tmp_path / "cut", random.Random(0)
     command += ["--name", "cut"]
-    for number in range(kills):
-        kill([*command, *(["--resume"] if number else [])], environment, run, rng)
+    for session in range(kills):
+        kill([*command, *(["--resume"] if session else [])], environment, run, rng)
     command.append("--resume")
     sessions = Path(tempfile.mkdtemp(prefix="t", dir="/tmp"))
     environment["TMPDIR"] = str(sessions)
-    interrupt(command, environment, run, signal.SIGINT)
-    interrupt(command, environment, run, signal.SIGTERM)
+    for number in signals:
+        interrupt(command, environment, run, number)
     twice = epochs_noted_twice(run)
     with start(command, environment) as last:
         assert last.stdout and last.stderr

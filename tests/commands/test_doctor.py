@@ -52,15 +52,15 @@ def test_a_finding_takes_as_many_lines_as_it_needs(monkeypatch: pytest.MonkeyPat
     assert doctor._lines(ok("data", "")) == "ok    data"
 
 
-def test_a_space_that_is_wrong_ends_what_is_looked_for_of_it(tmp_path: Path) -> None:
+def test_a_space_that_is_wrong_ends_what_is_looked_for_of_it(tmp_path: Path, faces: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("search: {lrr: [1e-4, 1e-3]}\n")
     (found,) = _of_search(str(file))
     assert found.subject == "space" and "did you mean lr?" in found.text
-    file.write_text("data: drawn\nsearch: {lr: [1e-4, 1e-3]}\nalgorithm: grid\n")
+    file.write_text(f"data: {faces}\nsearch: {{lr: [1e-4, 1e-3]}}\nalgorithm: grid\n")
     found, data, weights = _of_search(str(file))
     assert found.text == f"{file}: 2 configurations"
-    assert data.level.value == "ok" and data.text.startswith("drawn")
+    assert data.level.value == "ok" and data.text == f"{faces} (cfp)"
     assert weights.text == "no trial starts from pretrained weights"
     file.write_text("search: {lr: [1e-4, 1e-3]}\nalgorithm: grid\n")
     _, data, _ = _of_search(str(file), "--data", str(tmp_path / "none"))

@@ -1,4 +1,4 @@
-"""The command export: what it writes, chooses, refuses; the ONNX files without torch."""
+"""The command export: what it writes, chooses and refuses; its ONNX files: test_onnx_files.py."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import onnxruntime
 import pytest
 import yaml
 from PIL import Image
@@ -28,56 +26,6 @@ from facesiam.objective import Objective
 
 def written(place: Path) -> set[str]:
     return {path.name for path in place.iterdir()}
-
-
-@pytest.fixture(scope="module")
-def everything(weights: Path, data: FaceData, faces: Path) -> tuple[Path, str]:
-    """An export with all files, and what was printed."""
-    said: list[str] = []
-    out = weights.parent / "everything"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FACESIAM_CACHE", str(data.folder.parent))
-        patch.setattr("facesiam.cli.show", lambda text: said.append(str(text)))
-        assert main([str(weights), "--out", str(out), "--data", str(faces)]) == 0
-    return out, "\n".join(said)
-
-
-def test_the_onnx_files_do_without_torch_what_the_verifier_does(
-    everything: tuple[Path, str], faces: Path, data: FaceData
-) -> None:
-    out, said = everything
-    names = {"README.md", "config.json", "preprocess.json", "thresholds.json", "model.safetensors"}
-    assert written(out) == names | {"embedder.onnx", "verdict.onnx"}
-    assert "largest difference of ONNX to torch: features " in said
-    assert said.splitlines()[1].endswith(" validation images")
-    noted = json.loads((out / "preprocess.json").read_text())
-    wanted = noted["input"]
-    assert (wanted["geometry"], wanted["colour_order"], wanted["range"]) == (
-        "letterbox",
-        "RGB",
-        [0, 1],
-    )
-    assert noted["within_the_net"] == {
-        "averaged_down_to": 64,
-        "mean": [0.0] * 3,
-        "deviation": [1.0] * 3,
-        "flip_average": True,
-    }
-    side, files = wanted["side"], [faces / name for name in data.names[:4]]
-
-    def square(file: Path) -> np.ndarray:
-        """As preprocess.json says, of images that are squares already."""
-        image = Image.open(file).convert("RGB").resize((side, side), Image.Resampling.BILINEAR)
-        return np.asarray(image, np.float32).transpose(2, 0, 1) / 255
-
-    embedder, verdict = (
-        onnxruntime.InferenceSession(out / name) for name in ("embedder.onnx", "verdict.onnx")
-    )
-    (features,) = embedder.run(None, {"images": np.stack([square(file) for file in files])})
-    score, probability = verdict.run(None, {"left": features[:2], "right": features[2:]})
-    known = Verifier.load(out).compare(files[:2], files[2:])
-    np.testing.assert_allclose(score, known.score, atol=1e-5)
-    np.testing.assert_allclose(probability, known.probability, atol=1e-4)
 
 
 def test_thresholds_are_of_validation_and_the_rates_of_test_pairs(

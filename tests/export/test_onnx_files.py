@@ -1,19 +1,29 @@
-"""ONNX against torch: a net of each family, both joins, any number of images."""
+"""ONNX against torch: a net of each family, both joins, any number of images.
+
+All ONNX files of the quick tests are written here: torch's exporter takes as long to be imported
+as to write several.
+"""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import nn
 
+from facesiam import Verifier
 from facesiam.config import TrialConfig
+from facesiam.data.dataset import FaceData
 from facesiam.device.image_store import ImageStore
 from facesiam.errors import NetError, WeightsError
 from facesiam.export import onnx_files
+from facesiam.export.__main__ import main
 from facesiam.export.onnx_files import Embedder, Verdict
 from facesiam.nets.siamese import SiameseNet
 
@@ -31,7 +41,8 @@ SLOW = [
     ("vit_b_16", "concat"),
     ("vit_b_16", "cosine"),
 ]
-"""They take minutes together; the quick one is resnet18 with a decision join."""
+"""They take minutes together; the quick ones are resnet18 with a decision join, and
+alexnet with an embedding's, of a file of weights, at the end."""
 
 
 def faces(side: int, count: int = 5) -> NDArray[np.uint8]:
@@ -67,21 +78,38 @@ def a_net(
     return net.eval(), config
 
 
-@pytest.mark.parametrize(
-    ("name", "join"),
-    [("resnet18", "difference"), *(pytest.param(*row, marks=pytest.mark.slow) for row in SLOW)],
-)
-def test_onnx_computes_what_torch_does(name: str, join: str, tmp_path: Path) -> None:
-    size, packed = (224, 224) if name.startswith("vit") else (64, 80)
-    net, config = a_net(name, join, size, packed)
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[SiameseNet, TrialConfig, Path]:
+    """A net with a decision join, and the folder of its ONNX files: seconds to write."""
+    net, config = a_net("resnet18", "difference")
+    folder = tmp_path_factory.mktemp("onnx")
+    onnx_files.write(net, config, folder)
+    return net, config, folder
+
+
+def test_onnx_computes_what_torch_does(written: tuple[SiameseNet, TrialConfig, Path]) -> None:
+    check_equal(*written)
+    torch.testing.assert_close(  # as before the export
+        nn.functional.adaptive_avg_pool2d(torch.ones(1, 1, 4, 4), 2), torch.ones(1, 1, 2, 2)
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "join"), SLOW)
+def test_onnx_of_every_family_computes_what_torch_does(
+    name: str, join: str, tmp_path: Path
+) -> None:
+    net, config = a_net(name, join, *((224, 224) if name.startswith("vit") else (64, 80)))
     onnx_files.write(net, config, tmp_path)
-    apart = onnx_files.largest_difference(net, config, tmp_path, faces(packed))
+    check_equal(net, config, tmp_path)
+
+
+def check_equal(net: SiameseNet, config: TrialConfig, folder: Path) -> None:
+    """Assert that both files compute what torch does."""
+    apart = onnx_files.largest_difference(net, config, folder, faces(config.packed_size))
     # The tolerance is a hundred times as large as what is met.
     assert max(apart["score"], apart["probability"]) < 1e-4, apart
     assert "largest difference of ONNX to torch: features " in onnx_files.describe(apart)
-    torch.testing.assert_close(
-        nn.functional.adaptive_avg_pool2d(torch.ones(1, 1, 4, 4), 2), torch.ones(1, 1, 2, 2)
-    )
 
 
 @pytest.fixture(scope="module")
@@ -112,25 +140,22 @@ def test_averaging_by_matrices_is_torchs(length: int, wanted: int) -> None:
     torch.testing.assert_close(onnx_files._averaged(images, wanted), known)
 
 
-def test_what_differs_is_not_published(
-    small: tuple[SiameseNet, TrialConfig], tmp_path: Path
-) -> None:
-    net, config = small
-    onnx_files.write(net, config, tmp_path)
-    apart = onnx_files.largest_difference(net, config, tmp_path, faces(80))
+def test_what_differs_is_not_published(written: tuple[SiameseNet, TrialConfig, Path]) -> None:
+    net, config, folder = written
+    apart = onnx_files.largest_difference(net, config, folder, faces(80))
     assert max(apart.values()) < 1e-4, apart
-    other, _ = a_net("alexnet", "cosine")
+    other, _ = a_net("resnet18", "difference")
     with torch.no_grad():
-        other.trunk[0].weight.mul_(1.1)
+        next(other.trunk.parameters()).mul_(1.1)
     with pytest.raises(
         WeightsError,
-        match=r"^embedder\.onnx: what onnxruntime computes differs from torch by 0\.\d+, and at most .* nothing was written$",
+        match=r"^embedder\.onnx: what onnxruntime computes differs from torch by \d[\d.]*, and at most .* nothing was written$",
     ):
-        onnx_files.largest_difference(other, config, tmp_path, faces(80))
+        onnx_files.largest_difference(other, config, folder, faces(80))
     other.load_state_dict(net.state_dict())
     other.calibrate(0.2, 3.0)
     with pytest.raises(WeightsError, match=r"^verdict\.onnx: .* at most 0\.001 is published"):
-        onnx_files.largest_difference(other, config, tmp_path, faces(80))
+        onnx_files.largest_difference(other, config, folder, faces(80))
 
 
 @pytest.mark.parametrize(
@@ -148,3 +173,53 @@ def test_what_is_not_installed_is_told(
         match=rf"^{option} needs {package}, of the extra `export`: pip install 'siamsearch\[export\]'$",
     ):
         onnx_files.check_installed(option)
+
+
+@pytest.fixture(scope="module")
+def everything(weights: Path, data: FaceData, faces: Path) -> tuple[Path, str]:
+    """An export with all files, and what was printed."""
+    said: list[str] = []
+    out = weights.parent / "everything"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FACESIAM_CACHE", str(data.folder.parent))
+        patch.setattr("facesiam.cli.show", lambda text: said.append(str(text)))
+        assert main([str(weights), "--out", str(out), "--data", str(faces)]) == 0
+    return out, "\n".join(said)
+
+
+def test_the_onnx_files_do_without_torch_what_the_verifier_does(
+    everything: tuple[Path, str], faces: Path, data: FaceData
+) -> None:
+    out, said = everything
+    names = {"README.md", "config.json", "preprocess.json", "thresholds.json", "model.safetensors"}
+    assert {path.name for path in out.iterdir()} == names | {"embedder.onnx", "verdict.onnx"}
+    assert "largest difference of ONNX to torch: features " in said
+    assert said.splitlines()[1].endswith(" validation images")
+    noted = json.loads((out / "preprocess.json").read_text())
+    wanted = noted["input"]
+    assert (wanted["geometry"], wanted["colour_order"], wanted["range"]) == (
+        "letterbox",
+        "RGB",
+        [0, 1],
+    )
+    assert noted["within_the_net"] == {
+        "averaged_down_to": 64,
+        "mean": [0.0] * 3,
+        "deviation": [1.0] * 3,
+        "flip_average": True,
+    }
+    side, files = wanted["side"], [faces / name for name in data.names[:4]]
+
+    def square(file: Path) -> np.ndarray:
+        """As preprocess.json says, of images that are squares already."""
+        image = Image.open(file).convert("RGB").resize((side, side), Image.Resampling.BILINEAR)
+        return np.asarray(image, np.float32).transpose(2, 0, 1) / 255
+
+    embedder, verdict = (
+        onnxruntime.InferenceSession(out / name) for name in ("embedder.onnx", "verdict.onnx")
+    )
+    (features,) = embedder.run(None, {"images": np.stack([square(file) for file in files])})
+    score, probability = verdict.run(None, {"left": features[:2], "right": features[2:]})
+    known = Verifier.load(out).compare(files[:2], files[2:])
+    np.testing.assert_allclose(score, known.score, atol=1e-5)
+    np.testing.assert_allclose(probability, known.probability, atol=1e-4)

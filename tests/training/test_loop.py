@@ -41,12 +41,12 @@ VARIANTS: list[dict[str, Any]] = [
 def test_same_seed_same_numbers_bit_for_bit_and_another_seed_others(
     tiny: TrialConfig, data: FaceData, variant: dict[str, Any]
 ) -> None:
-    config = dataclasses.replace(tiny, epochs=2, people=8, **variant)
+    config = dataclasses.replace(tiny, epochs=2, people=4, **variant)
     first = list(Training(config, data))
     torch.rand(7)  # whatever else draws in this process changes nothing
     assert numbers(list(Training(config, data))) == numbers(first)
-    other = list(Training(dataclasses.replace(config, seed=1), data))
-    assert numbers(other) != numbers(first)
+    other = next(Training(dataclasses.replace(config, seed=1), data))
+    assert numbers([other]) != numbers(first[:1])
 
 
 @pytest.fixture(scope="module")
