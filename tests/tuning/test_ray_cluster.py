@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +16,7 @@ from builders import ROOT
 from ray.tune.experiment import Trial
 
 from search.resources.allocation import DriverError
-from search.tuning import ray_cluster, ray_environment
+from search.tuning import ray_cluster, ray_environment, ray_session
 
 OWNER = ROOT / "search" / "tuning" / "ray_cluster.py"
 
@@ -107,3 +108,73 @@ def test_a_cluster_that_refuses_the_token_is_asked_once_and_silently(
         with pytest.raises(DriverError, match=f"--address 10.0.0.1:6379: {said}; set RAY_AUTH_"):
             ray_cluster.connect("10.0.0.1:6379")
     assert capfd.readouterr().err == ""
+
+
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[dict[str, Any]]:
+    """What ``ray.init`` is given, and $TMPDIR at that moment; no Ray is started."""
+    seen: dict[str, Any] = {}
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(
+        ray, "init", lambda **options: seen.update(options, at=os.environ["TMPDIR"])
+    )
+    monkeypatch.setattr(ray_cluster, "cores", lambda: 3)
+    monkeypatch.setattr(ray_cluster, "_check_token", lambda address: None)
+    monkeypatch.setattr(ray_cluster, "check_address", lambda address: None)
+    monkeypatch.setattr(ray_session, "new_folder", lambda: tmp_path)
+    monkeypatch.setattr(
+        ray_session, "ends_with_this_process", lambda folder, end: seen.update(end=folder)
+    )
+    monkeypatch.setattr("ray._raylet.Config", SimpleNamespace(initialize=lambda text: None))
+    monkeypatch.setattr("ray._private.services.ConsolePopen", ray._private.services.ConsolePopen)
+    monkeypatch.setenv("TMPDIR", "/before")
+    with ray_environment.restored():
+        yield seen
+
+
+def test_a_ray_of_this_machine_is_on_loopback_in_the_folder_of_its_session(
+    given: dict[str, Any], tmp_path: Path
+) -> None:
+    ray_cluster.connect(None)
+    assert (given["address"], given["_node_ip_address"], given["num_cpus"]) == (
+        *("local", "127.0.0.1", 3),
+    )
+    assert (given["include_dashboard"], given["dashboard_host"]) == (False, "127.0.0.1")
+    assert given["_temp_dir"] == given["at"] == str(tmp_path) and given["end"] == tmp_path
+    assert os.environ["TMPDIR"] == "/before" and "runtime_env" not in given
+    assert ray._private.services.ConsolePopen.__name__ == "GroupedPopen"
+
+
+def test_a_ray_that_does_not_start_is_told_and_the_environment_is_as_it_was(
+    given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def init(**options: Any) -> None:
+        raise RuntimeError("no port is free\nmore")
+
+    monkeypatch.setattr(ray, "init", init)
+    with pytest.raises(DriverError, match="^Ray does not start on this machine: no port is free$"):
+        ray_cluster.connect(None)
+    assert os.environ["TMPDIR"] == "/before"
+
+
+def test_the_workers_of_a_cluster_get_both_packages(
+    given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FACESIAM_GRAPHS", "0")
+    monkeypatch.setenv("FACESIAM_CACHE", "/of/this/machine")
+    ray_cluster.connect("10.0.0.1:6379")
+    sent = given["runtime_env"]
+    assert given["address"] == "10.0.0.1:6379" and "end" not in given
+    assert [Path(place) for place in sent["py_modules"]] == [ROOT / "facesiam", ROOT / "search"]
+    assert (sent["excludes"], sent["env_vars"]) == (["__pycache__"], {"FACESIAM_GRAPHS": "0"})
+
+
+def test_the_results_of_a_trial_that_has_ended_are_forgotten() -> None:
+    trial = Trial("stub", stub=True)
+    kept: Any = trial.run_metadata
+    kept.metric_analysis["val_acc"] = {"max": 1.0}
+    kept.metric_n_steps["val_acc"] = {"5": [1.0]}
+    kept.last_result = {"val_acc": 1.0}
+    ray_cluster.forget_results(trial)
+    assert (kept.metric_analysis, kept.metric_n_steps, kept.last_result) == ({}, {}, {})
+    ray_cluster.forget_results(SimpleNamespace())  # a stand-in has none
