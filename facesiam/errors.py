@@ -78,7 +78,12 @@ def counted(count: int, noun: str, plural: str | None = None) -> str:
         noun: what, in the singular.
         plural: the other form; None: with an s.
     """
-    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+    return f"{count:,} {inflected(count, noun, plural)}"
+
+
+def inflected(count: int, noun: str, plural: str | None = None) -> str:
+    """Return the form of a noun that goes with a count: ``epoch`` with 1, else ``epochs``."""
+    return noun if count == 1 else plural or noun + "s"
 
 
 def masked(text: str) -> str:
@@ -123,3 +128,9 @@ def first_line(error: BaseException, most: int = 160) -> str:
     """Return the beginning of an error's text; the error's kind where it has none."""
     # Masked before it is cut: half of a secret is not recognised as one.
     return masked(str(error).strip() or type(error).__name__).splitlines()[0][:most]
+
+
+def named(error: BaseException) -> str:
+    """Return the kind of an error and the beginning of its text: ``OSError: disk I/O error``."""
+    kind, text = type(error).__name__, first_line(error)
+    return text if text.startswith(kind) else f"{kind}: {text}"

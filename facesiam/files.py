@@ -15,6 +15,7 @@ import os
 import secrets
 import stat
 import struct
+import tempfile
 import tokenize
 import zipfile
 import zlib
@@ -264,3 +265,13 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def unwritable(folder: Path) -> str:
+    """Return why no file can be made in a folder; "" where one can."""
+    try:
+        # By trying: permissions say nothing of /proc, of a full disk or of a read-only mount.
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        return f"{folder} cannot be written to ({reason(error)})"
+    return ""

@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from facesiam.errors import counted
+
 ComputeHistory = Sequence[Mapping[str, Any]]
 """What a trial was computed with: entries of ``epoch``, the first one, and Arithmetic's fields."""
 
@@ -32,7 +34,7 @@ class Arithmetic(NamedTuple):
 
     def describe(self) -> str:
         """Return it in words, for a message."""
-        some = f"{self.threads} thread{'s' * (self.threads != 1)}, "
+        some = f"{counted(self.threads, 'thread')}, "
         where = f"{self.device} ({self.processor})"
         return f"{some * (self.device == 'cpu')}{self.precision}, {where}"
 

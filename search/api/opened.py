@@ -171,7 +171,8 @@ class Run:
 
         Returns:
             A row per test: trial, protocol, seed, epoch, and of each figure the value with the
-            ends of its 95 % interval, shares in [0, 1], over ``n`` pairs.
+            ends of its 95 % interval, shares in [0, 1], over ``n`` pairs. Of ``cfp-10fold`` a
+            row per ``fold`` and kind of ``pairs`` (FF, FP), also of folds that were done before.
 
         Raises:
             UserError: an option is wrong, or data, weights or a plugin are missing.
@@ -213,6 +214,7 @@ class Run:
         Raises:
             RunError: there is no such trial.
             WeightsError: the run has kept no such weights.
+            StorageError: the run's URL cannot be reached.
             OptionError: `trial` is neither an id nor a trial.
         """
         from facesiam import Verifier

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ABOUT = ("trial", "protocol", "seed", "epoch", "n")
-"""Columns before the figures."""
+OF_FOLDS = ("fold", "pairs")
+"""Columns before the figures; of the ten folds, also the number and the kind of pairs."""
 ENDS = ("value", "low", "high")
 
 
@@ -49,6 +50,7 @@ def retrain(run: Path, place: str, given: dict[str, Any]) -> pd.DataFrame:
 def _flat(test: Mapping[str, Any]) -> dict[str, Any]:
     """Return the figures of a test by column: the value, and the ends of its interval."""
     flat = {name: test.get(name) for name in ABOUT}
+    flat |= {name: test[name] for name in OF_FOLDS if "fold" in test}
     for name, figure in test.items():
         if isinstance(figure, Mapping) and set(ENDS) <= figure.keys():
             flat |= {name: figure["value"]}

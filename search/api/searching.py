@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -217,9 +218,10 @@ def _search(options: RunOptions, callbacks: Sequence[Callback], progress: bool) 
         return made
     cli.needs_docstrings()
     options = dataclasses.replace(options, resume_call=f"load({made.place!r}).resume()")
-    ready = preparation.prepare(options, space, folder, url)
-    ready = dataclasses.replace(ready, callbacks=(*ready.callbacks, *callbacks))
     console, view = notebook.console(progress)
+    shown = partial(say, console) if progress else None
+    ready = preparation.prepare(options, space, folder, url, shown)
+    ready = dataclasses.replace(ready, callbacks=(*ready.callbacks, *callbacks))
     for line in ready.inactive:
         say(console, f"rule {line}")
     try:

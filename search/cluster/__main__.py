@@ -20,7 +20,7 @@ from facesiam.files import read_text, write_text
 from search.cli.run_parser import read_options
 from search.cluster.render import Job, JobError, rayjob, slurm, words
 from search.space import shipped
-from search.tuning.preparation import resolve
+from search.tuning.asked_space import resolve
 
 KINDS = {"slurm": ".sbatch", "kubernetes": "-rayjob.yaml"}
 """The schedulers, and how the names of their job files end."""

@@ -38,6 +38,11 @@ class OperatingPoint:
     few: str = ""
     """A sentence where too few pairs chose it."""
 
+    @property
+    def chosen_on(self) -> str:
+        """The pairs that chose the threshold."""
+        return "validation pairs" if self.validated else "test pairs"
+
 
 def operating_points(net: TestedNet) -> list[OperatingPoint]:
     """Return the thresholds that ``search.retrain --far`` chose, else those of ASKED.
@@ -80,12 +85,12 @@ def far_table(points: Sequence[tuple[TestedNet, Sequence[OperatingPoint]]], run:
     """
     headers = ["Net", "FAR asked, %", "Threshold, log-odds", "Chosen on", "FAR of test, %"]
     headers += ["Different pairs", "TAR of test, %", "Same pairs"]
-    rows = [
+    rows: list[list[str | float | int]] = [
         [
             net.name,
             100 * one.asked,
             f"{one.threshold:.3f}",
-            "validation pairs" if one.validated else "test pairs",
+            one.chosen_on,
             _shown(one.far, 2),
             one.far["n"],
             _shown(one.tar, 1),

@@ -93,7 +93,7 @@ def score_histogram(net: TestedNet, at: Sequence[OperatingPoint], number: int = 
         f"Scores of the test pairs of {net.name}",
         {"data": traces, "layout": layout},
         "Right of the threshold a pair is taken for the same person. Triangles are the thresholds "
-        "of the table of false-accept rates.",
+        f"of the table of false-accept rates{_chosen_on(at)}.",
         half=True,
     )
 
@@ -123,7 +123,7 @@ def _thresholds(at: Sequence[OperatingPoint], edges: Floats) -> dict[str, Any]:
     """Return the marks of a net's thresholds, on the axis."""
     marks = [(0.0, "threshold of the accuracy: 0")]
     marks += [
-        (one.threshold, f"FAR {100 * one.asked:g} %: {one.threshold:.3f}")
+        (one.threshold, f"FAR {100 * one.asked:g} %{_chosen_on([one])}: {one.threshold:.3f}")
         for one in at
         if edges[0] <= one.threshold <= edges[-1]
     ]
@@ -138,6 +138,11 @@ def _thresholds(at: Sequence[OperatingPoint], edges: Floats) -> dict[str, Any]:
         "marker": {"symbol": "triangle-up", "size": 11, "color": GREY},
         "hovertemplate": "%{text}<extra></extra>",
     }
+
+
+def _chosen_on(at: Sequence[OperatingPoint]) -> str:
+    """Return on which pairs thresholds were chosen, to be put behind them."""
+    return ", chosen on " + at[0].chosen_on if at else ""
 
 
 def thinned(false: Floats, true: Floats) -> tuple[Floats, Floats]:

@@ -41,11 +41,13 @@ def _main(options: RetrainOptions) -> int:
     from search.report import evaluation  # it takes seconds to import
 
     for protocol in dict.fromkeys(row["protocol"] for row in tested):
+        if protocol == TEN_FOLD:  # printed as each seed was done
+            continue
         mine = [row for row in tested if row["protocol"] == protocol]
         evaluation.print_table(mine)
         if options.far:
             evaluation.print_rates(mine)
-    if tested and not options.ensemble:
+    if set(row["protocol"] for row in tested) - {TEN_FOLD} and not options.ensemble:
         export = f"{cli.program('facesiam.export')} {options.run} --out DIR"
         console.print(f"for use elsewhere: {export}", highlight=False, soft_wrap=True)
     return 0
@@ -60,7 +62,7 @@ def tests(run: Path, options: RetrainOptions, console: Console) -> list[dict[str
         console: for progress.
 
     Returns:
-        The figures of each test, as in test.json.
+        The figures of each test, as in test.json, and of each of the ten folds.
 
     Raises:
         UserError: as ``seeds.retrain`` and ``ensemble.evaluate``.

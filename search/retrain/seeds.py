@@ -13,12 +13,12 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from facesiam.cli.terminal import WHOLE, columns, fitted
 from facesiam.config import EpochMetrics, TrialConfig
 from facesiam.data.dataset import FaceData
-from facesiam.data.formats.cfp_lists import TEN_FOLD
+from facesiam.data.formats.cfp_lists import KINDS, TEN_FOLD
 from facesiam.data.protocol_checks import check_protocol
 from facesiam.data.split import ALL_FOLDS
 from facesiam.device.reproducibility import torch_threads
 from facesiam.evaluation import protocols, ten_fold
-from facesiam.files import own_folder
+from facesiam.files import own_folder, read_object
 from facesiam.fingerprint import Key, keys
 from facesiam.nets.pretrained import find_weights
 from facesiam.objective import Objective
@@ -46,7 +46,7 @@ def retrain(run: Path, options: RetrainOptions, console: Console) -> list[dict[s
         console: for progress.
 
     Returns:
-        The figures of each test, as in test.json; those of the ten folds are printed only.
+        The figures of each test, as in test.json; of the ten folds, the lines of ``fold_rows``.
 
     Raises:
         RunError: no such run or trial.
@@ -77,14 +77,14 @@ def retrain(run: Path, options: RetrainOptions, console: Console) -> list[dict[s
     if said := code_changed(line, own, key):
         console.print(f"trial {trial}: {said}", highlight=False)
     with torch_threads(now.threads):
-        tested = _train_and_test(run, trial, ones, data, weights, key, options, console)
+        tested, folds = _train_and_test(run, trial, ones, data, weights, key, options, console)
     curve = run / "retrain" / trial / f"seed-{own.seed}" / "epochs.csv"
     if tested and options.epochs is None and own.seed in [o.seed for o in ones] and curve.exists():
         said = compared(curve, read(run)[2].get(trial, []), ranked_trials.objective(run))
         said = fitted(f"seed {own.seed}: {said}", columns(WHOLE))
         console.print(said, highlight=False, soft_wrap=True)
     TensorBoard(run / "tensorboard").tested(tested)
-    return tested
+    return tested + folds
 
 
 def _train_and_test(
@@ -96,11 +96,12 @@ def _train_and_test(
     key: Key,
     options: RetrainOptions,
     console: Console,
-) -> list[dict[str, Any]]:
-    """Train each seed that is not done, and test it on every protocol of the options."""
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Train each seed that is not done; return its tests, and its ``fold_rows``."""
     asked = list(dict.fromkeys(options.protocols or [ones[0].protocol]))
     fixed = [protocol for protocol in asked if protocol != TEN_FOLD]
-    objective, tested, place = ranked_trials.objective(run), [], own_folder(run, "retrain", trial)
+    objective, place = ranked_trials.objective(run), own_folder(run, "retrain", trial)
+    tested, folds = list[dict[str, Any]](), list[dict[str, Any]]()
 
     def train_into(one: TrialConfig, folder: Path) -> None:
         with locked(folder):
@@ -132,8 +133,25 @@ def _train_and_test(
                 key,
             )
             evaluation.print_folds(summary)
+            folds += fold_rows(summary, folder)
         console.print(f"wrote {folder}", highlight=False)
-    return tested
+    return tested, folds
+
+
+def fold_rows(summary: Mapping[str, Any], folder: Path) -> list[dict[str, Any]]:
+    """Return the figures of each of the ten folds that is done, one for each kind of pairs.
+
+    Args:
+        summary: what ``ten_fold.ten_folds`` returned.
+        folder: that it wrote into.
+    """
+    rows = []
+    for number in summary["folds"]:
+        fold = read_object(folder / f"fold-{number:02d}" / "fold.json")
+        about = {"trial": summary["trial"], "protocol": TEN_FOLD, "seed": summary["seed"]}
+        about |= {"epoch": fold["epoch"], "fold": number}
+        rows += [{**about, "pairs": kind, **fold[kind]} for kind in KINDS]
+    return rows
 
 
 def _configs(config: TrialConfig, options: RetrainOptions) -> list[TrialConfig]:

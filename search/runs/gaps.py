@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from facesiam.errors import counted
+from facesiam.errors import counted, inflected
 from facesiam.files import exists
 from search.runs.line_format import EPOCHS, TRIALS, JournalError, repair_hint
 
@@ -60,15 +60,12 @@ class GapDetector:
         if self.lines:
             count = sum(last - first + 1 for first, last in self.lines)
             which = _listed([_range(first, last) for first, last in self.lines])
-            said.append(
-                f"{count} of its lines, number{'s' * (count > 1)} {which}, {_are(count)} missing"
-            )
+            which = f"{inflected(count, 'number')} {which}"
+            said.append(f"{count} of its lines, {which}, {_are(count)} missing")
         if self.strays:
             names, count = _listed(list(self.strays)), len(self.strays)
-            said.append(
-                f"the line{'s' * (count > 1)} of trial{'s' * (count > 1)} {names} {_are(count)} "
-                "missing"
-            )
+            lines, trials = inflected(count, "line"), inflected(count, "trial")
+            said.append(f"the {lines} of {trials} {names} {_are(count)} missing")
         if missing:
             each = [f"{_epochs(lost)} of trial {trial}" for trial, lost in missing.items()]
             said.append(f"{_listed(each)} {_are(sum(map(len, missing.values())))} missing")
@@ -126,7 +123,7 @@ def epochs_due(known: Mapping[str, Any]) -> int:
 
 
 def _are(count: int) -> str:
-    return "is" if count == 1 else "are"
+    return inflected(count, "is", "are")
 
 
 def _epochs(lost: list[int]) -> str:
@@ -135,7 +132,7 @@ def _epochs(lost: list[int]) -> str:
         if at == len(lost) or lost[at] != lost[at - 1] + 1:
             parts.append(_range(lost[start], lost[at - 1]))
             start = at
-    return f"epoch{'s' * (len(lost) > 1)} {_listed(parts)}"
+    return f"{inflected(len(lost), 'epoch')} {_listed(parts)}"
 
 
 def _range(first: int, last: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from facesiam.errors import UserError
+from facesiam.errors import UserError, counted
 
 MOST_TOLD = 40
 """Problems of a file that are listed."""
@@ -64,7 +64,7 @@ def report(title: str, problems: Iterable[Problem]) -> SpaceError:
     Of more than MOST_TOLD, the first ones and how many more there are.
     """
     found = sorted(set(problems))
-    head = f"{title}: {len(found):,} problem{'s' if len(found) > 1 else ''}"
+    head = f"{title}: {counted(len(found), 'problem')}"
     more = [f"and {len(found) - MOST_TOLD:,} more"] if len(found) > MOST_TOLD else []
     error = SpaceError("\n  ".join([head, *map(str, found[:MOST_TOLD]), *more]))
     error.problems = tuple(found)

@@ -47,10 +47,15 @@ def copy(run: Path, tracker: Tracker) -> str:
         UserError: the run cannot be read, or the tracker fails.
     """
     known, space = recorded_trials(layout.read(run)[0]), layout.space(run)
-    tracker.on_search_start(run.absolute(), space, known)
+    over = False
     with suppress(layout.RunError):  # without a manifest nobody knows whether it goes on
-        if layout.manifest(run).get("finished"):
+        over = bool(layout.manifest(run).get("finished"))
+    try:
+        tracker.on_search_start(run.absolute(), space, known)
+        if over:
             tracker.on_search_end(None)
+    finally:
+        tracker.leave()
     return tracker.summary()
 
 

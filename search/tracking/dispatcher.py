@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
-from facesiam.errors import UserError, first_line
+from facesiam.errors import UserError, counted, named
 from search.tracking.callback import Callback
 
 Event = Literal["on_search_start", "on_trial_start", "on_epoch", "on_trial_end", "on_search_end"]
@@ -99,7 +99,7 @@ class _Feed:
     def leftover(self) -> str:
         """Return the sentence on a callback that did not keep up."""
         waiting = max(1, self.events.qsize())  # the one that it is told at the moment
-        many = f"{waiting:,} event{'s' * (waiting != 1)}"
+        many = counted(waiting, "event")
         return f"{self.callback.label} did not keep up: {many} of the search may be missing there"
 
     def _run(self) -> None:
@@ -120,6 +120,4 @@ def _failure(callback: Callback, event: Event, error: BaseException) -> str:
         return f"{callback.label}: {error}; {goes_on}"
     frames = traceback.extract_tb(error.__traceback__)[1:2]  # behind the call of the method
     where = f" ({frames[0].filename}, line {frames[0].lineno})" if frames else ""
-    kind, text = type(error).__name__, first_line(error)
-    what = text if text.startswith(kind) else f"{kind}: {text}"
-    return f"{callback.label} failed in {event}{where}: {what}; {goes_on}"
+    return f"{callback.label} failed in {event}{where}: {named(error)}; {goes_on}"

@@ -111,8 +111,7 @@ class MlflowRuns(Tracker):
             params = [Param(name, str(value)) for name, value in record.settings.items()]
             self._send(copy.id, params=params)
         if copy.sent is None:
-            history = self.client.get_metric_history(copy.id, "seconds")
-            copy.sent = {int(metric.step) for metric in history}
+            copy.sent = self._sent(copy.id)
         new = {epoch: row for epoch, row in record.epochs.items() if epoch not in copy.sent}
         tags = {"status": record.status, "reason": record.reason or ""}
         metrics = [metric for row in new.values() for metric in _metrics(row)]
@@ -168,6 +167,11 @@ class MlflowRuns(Tracker):
         made = self.client.create_run(self.place, began, tags, f"{self.run.name} {trial}")
         return _Copy(made.info.run_id)
 
+    def _sent(self, run: str) -> set[int]:
+        """Return the epochs that a run of MLflow's has; older ones lack the metric `epoch`."""
+        known = (self.client.get_metric_history(run, name) for name in ("epoch", "seconds"))
+        return {int(metric.step) for history in known for metric in history}
+
     def _runs(self, key: str) -> Iterator[Run]:
         """Yield MLflow's runs of a search."""
         token = None
@@ -205,7 +209,7 @@ def _metrics(row: EpochLine) -> Iterator[Metric]:
     """Yield what an epoch measured, without what is no number."""
     for name, value in row.items():
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        if name != "epoch" and number and not math.isnan(value):
+        if number and not math.isnan(value):
             yield Metric(name, float(value), _now(), int(row["epoch"]))
 
 

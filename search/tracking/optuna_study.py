@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,13 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FixedTrial, FrozenTrial, TrialState, create_trial
+from sqlalchemy import create_engine, inspect
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from facesiam.config import Value
 from facesiam.errors import first_line, masked
-from facesiam.files import is_dir
+from facesiam.files import exists, is_dir, unwritable
 from search.space.domains import active
 from search.tracking.callback import TrialRecord
 from search.tracking.tracker import Tracker, TrackerError, identity
@@ -79,7 +81,14 @@ class OptunaStudy(Tracker):
         """Of the study; empty: not yet known."""
         self.study = -1
         self.copies: dict[str, _Copy] = {}
-        self.storage = _storage(url)
+        if _has_studies(url):
+            self.storage  # noqa: B018 - opened: Optuna refuses tables of another version
+
+    @cached_property
+    def storage(self) -> optuna.storages.BaseStorage:
+        """The database, made where it is not there."""
+        with _told(self.url), _quiet():
+            return optuna.storages.RDBStorage(self.url)
 
     def open(self) -> None:
         """Find the study of the run, or make it."""
@@ -200,20 +209,32 @@ class OptunaStudy(Tracker):
         return told | ({"best epoch": int(best["epoch"])} if best else {})
 
 
-def _storage(url: str) -> optuna.storages.BaseStorage:
-    """Return the database behind a URL.
+def _has_studies(url: str) -> bool:
+    """Say whether a database has Optuna's tables; write nothing, not even SQLite's empty file.
 
     Raises:
-        TrackerError: there is none, or it cannot be opened.
+        TrackerError: there is none, or it cannot be opened, or made.
     """
-    why = _misfit(url)
-    if why is None:
+    if why := _misfit(url):
+        raise TrackerError(f"--optuna {masked(url)}: {why}")
+    with _told(url):
+        engine = create_engine(url)
+        file = engine.url.database if engine.dialect.name == "sqlite" else None
+        if file and not exists(Path(file)):
+            return False
         try:
-            with _quiet():
-                return optuna.storages.RDBStorage(url)
-        except Exception as error:  # of SQLAlchemy, of the database's driver, of Optuna
-            why = _meaning(url, error)
-    raise TrackerError(f"--optuna {masked(url)}: {why}")
+            return inspect(engine).has_table("studies")
+        finally:
+            engine.dispose()
+
+
+@contextmanager
+def _told(url: str) -> Iterator[None]:
+    """Have a user told of what fails: of SQLAlchemy, of the database's driver, of Optuna."""
+    try:
+        yield
+    except Exception as error:
+        raise TrackerError(f"--optuna {masked(url)}: {_meaning(url, error)}") from None
 
 
 def _misfit(url: str) -> str | None:
@@ -231,7 +252,10 @@ def _misfit(url: str) -> str | None:
     folder = Path(str(known.database)).parent
     if not is_dir(folder):
         return f"there is no folder {folder}"
-    return "is a folder; name a file in it" if is_dir(Path(str(known.database))) else None
+    file = Path(str(known.database))
+    if is_dir(file):
+        return "is a folder; name a file in it"
+    return None if exists(file) else unwritable(folder) or None
 
 
 def _meaning(url: str, error: Exception) -> str:

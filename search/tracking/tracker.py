@@ -14,7 +14,7 @@ from typing import Any
 
 from facesiam.cli import program
 from facesiam.config import Value
-from facesiam.errors import UserError, counted, first_line
+from facesiam.errors import UserError, counted, named
 from search.runs import layout
 from search.runs.line_format import EpochLine
 from search.space import SearchSpace
@@ -95,6 +95,9 @@ class Tracker(Callback, ABC):
 
     def finish(self, stop: str | None) -> None:
         """Note the end of the search, where there is a place for it."""
+
+    def leave(self) -> None:
+        """Let go of what is open in the copy of a run that goes on elsewhere."""
 
     # The events
 
@@ -185,7 +188,7 @@ class Tracker(Callback, ABC):
             self._pause = min(2 * self._pause, PAUSES[1])
             if isinstance(error, UserError):
                 raise
-            raise TrackerError(f"{type(error).__name__}: {first_line(error)}") from error
+            raise TrackerError(named(error)) from error
 
 
 def identity(run: Path) -> str:

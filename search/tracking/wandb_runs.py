@@ -13,7 +13,7 @@ import wandb
 from facesiam.errors import FileError, first_line
 from facesiam.files import exists, write_text
 from search.tracking.callback import TrialRecord
-from search.tracking.tracker import EXPORT, OVER, Tracker, TrackerError, identity
+from search.tracking.tracker import EXPORT, Tracker, TrackerError, identity
 
 NOTES = "wandb.json"
 """File of a run that says what W&B has of it: offline there is nobody to ask."""
@@ -81,16 +81,17 @@ class WandbRuns(Tracker):
             self.live.pop(trial)
             run.finish(exit_code=int(record.status == "failed"))
         self.noted[trial] = noted
-        if record.status in OVER or record.status == "interrupted":
-            write_text(self.run / NOTES, json.dumps(self.noted, indent=1) + "\n")
+        self._write_notes()  # also of one that runs: whoever goes on must not send it again
+
+    def leave(self) -> None:
+        """End W&B's runs of trials that run: the next copy goes on with them."""
+        self._end_live(exit_code=0)
 
     def finish(self, stop: str | None) -> None:
         """End what is still open, and note what W&B has."""
-        for run in self.live.values():
-            run.finish(exit_code=1)
-        self.live.clear()
+        self._end_live(exit_code=1)
         self._bring_export()
-        write_text(self.run / NOTES, json.dumps(self.noted, indent=1) + "\n")
+        self._write_notes()
 
     def summary(self) -> str:
         """Return where the runs are."""
@@ -101,6 +102,14 @@ class WandbRuns(Tracker):
                 f", in files; upload them with\n  wandb sync {folder}/offline-run-*-{self.key}-*"
             )
         return where
+
+    def _end_live(self, exit_code: int) -> None:
+        for run in self.live.values():
+            run.finish(exit_code=exit_code)
+        self.live.clear()
+
+    def _write_notes(self) -> None:
+        write_text(self.run / NOTES, json.dumps(self.noted, indent=1) + "\n")
 
     def _bring_export(self) -> None:
         """Bring the exported net, where there is one that W&B has not."""

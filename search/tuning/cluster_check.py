@@ -15,7 +15,7 @@ from typing import Any
 
 import ray
 
-from facesiam.errors import first_line
+from facesiam.errors import counted, first_line
 from search.resources.allocation import DriverError
 from search.resources.findings import Finding, fail, note, ok
 from search.resources.machine_report import MachineReport, examine
@@ -68,8 +68,8 @@ class ClusterCheck:
             )
             yield ok(
                 "Ray",
-                f"{ray.__version__} at {self.address}: {len(nodes)} "
-                f"machine{'s' * (len(nodes) != 1)}, {cpus:g} CPUs, {gpus:g} GPUs",
+                f"{ray.__version__} at {self.address}: {counted(len(nodes), 'machine')}, "
+                f"{cpus:g} CPUs, {gpus:g} GPUs",
             )
             yield self._token()
             if not cpus:
@@ -82,7 +82,12 @@ class ClusterCheck:
 
     def _token(self) -> Finding:
         if os.environ.get("RAY_AUTH_MODE") == "token":
-            return ok("token", "the cluster asks for one, and this machine has it")
+            # Of this machine's variable nobody knows whether the cluster's head has it, too.
+            return ok(
+                "token",
+                "this machine sends one, and the cluster takes it; it asks for one where its head "
+                "was started with RAY_AUTH_MODE=token",
+            )
         return note(
             "token",
             "none: whoever reaches the cluster's ports can run code on it",

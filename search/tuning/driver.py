@@ -20,6 +20,7 @@ from ray.tune.search import Searcher
 
 from facesiam import cli
 from facesiam.config import Value
+from facesiam.errors import named
 from facesiam.files import digest
 from facesiam.fingerprint import Key
 from facesiam.plugins import loading
@@ -87,7 +88,7 @@ def run(
         tuner = _tuner(recorder, shares, trainable or FaceTrial)
         _fit(tuner, recorder, on_ray_death or _show_death)
     except BaseException as error:  # of this program, of Ray or of the folder
-        recorder.record.callbacks.close(type(error).__name__, CUT_PATIENCE)
+        recorder.record.callbacks.close(named(error), CUT_PATIENCE)
         raise
     ray_folder.remove_secrets(setup.run, setup.storage)
     try:

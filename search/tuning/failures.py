@@ -23,13 +23,18 @@ LOG_LINES = 10
 """How many of its log's last lines are kept of a trial that failed."""
 UNKNOWN = "the worker died"
 _KINDS = {
-    MEMORY: r"OutOfMemory(Error)?\b",
+    MEMORY: r"OutOfMemory(Error)?\b|node running low on memory",
     PREEMPTED: r"\.Preempted: ",
     STORAGE: r"\.StorageError: ",
     LOST: r"The actor (died|is dead|is unavailable)|actor \S+ is unavailable|[Oo]wner\S* .*died"
     r"|node (dying|has died)|runtime environment|Worker exit type|\.Unseen: ",
 }
 """Pattern of each kind in a traceback, or in what Ray gives instead; the first match counts."""
+_MEMORY_KILL = re.compile(
+    r"node running low on memory"
+    r"(?:\. Memory on the node \(IP: (\S+),.*was (\S+) used / (\S+) limit)?"
+)
+"""Ray's monitor has ended workers: pages of text, with the command line of every process."""
 
 
 def error_of(trial: Any) -> str:
@@ -56,6 +61,10 @@ def kind_of(error: str) -> str:
 
 def reason_of(error: str) -> str:
     """Return the sentence of a worker's traceback that a user needs."""
+    if killed := _MEMORY_KILL.search(error):
+        ip, used, limit = killed.groups()
+        where = f" ({used} of {limit} in use on {ip})" if ip else ""
+        return f"the machine's memory ran low{where}, so Ray ended the worker"
     for name in ("OutOfMemory", "OutOfMemoryError", "StorageError", "Preempted", "Unseen"):
         if found := re.search(rf"^(?:\w+\.)*{name}: (.*)$", error, re.MULTILINE):
             return shown(found[1])

@@ -17,22 +17,14 @@ from facesiam.cli import interrupts
 from facesiam.config import Value
 from facesiam.config.trial import packing_of
 from facesiam.files import exists
-from facesiam.plugins import loading, registry
+from facesiam.plugins import registry
 from search.resources import validation
 from search.runs.reuse import ReusableTrial, RunRefused, reusable_trials
-from search.space import (
-    SearchSpace,
-    contradictions,
-    enqueue,
-    from_mapping,
-    load,
-    overrides,
-    shipped,
-)
+from search.space import SearchSpace
 from search.space.algorithms import TITLES
-from search.space.constraints import check as check_space
 from search.space.run_options import RunOptions
 from search.tuning import option_checks, run_folder, warm_start
+from search.tuning.asked_space import resolve
 from search.tuning.warm_start import WarmStartTrial
 
 if TYPE_CHECKING:
@@ -85,60 +77,13 @@ def check(options: RunOptions) -> tuple[SearchSpace, Path, str | None]:
     return space, run, url
 
 
-def resolve(options: RunOptions) -> SearchSpace:
-    """Return the space with what the options change in it.
-
-    Raises:
-        PluginError: a --plugin cannot be used.
-        SpaceError: the file, a --set or --rows is wrong.
-        RunRefused: an option does not go with the space or with another option.
-    """
-    own = loading.load_all(options.plugin)
-    if options.content is None:
-        space = load(shipped.space_file(options.space), strict=True)
-    else:
-        space = from_mapping(options.content, options.space)
-    space = space.override(options.set)
-    option_checks.check_place(options, space)
-    changes: dict[str, object] = {"plugins": tuple(dict.fromkeys((*space.plugins, *own)))}
-    if options.rows:
-        if options.algorithm not in (None, "rows"):
-            raise RunRefused(f"--algorithm {options.algorithm}: --rows runs rows; leave one out")
-        rows = space.rows_named([row for row in options.rows.split(",") if row])
-        changes |= {"rows": rows, "algorithm": "rows"}
-    if options.seeds > 1 and not options.ablate:
-        raise RunRefused(
-            "--seeds goes with --ablate; search.retrain trains the best trial with more seeds"
-        )
-    if options.ablate:
-        from search.tuning import ablation
-
-        if options.rows or options.algorithm not in (None, "rows"):
-            raise RunRefused("--ablate runs rows of its own: leave out --rows and --algorithm")
-        if why := ablation.misfit(space.packed(), options.ablate):
-            raise RunRefused(
-                f"--ablate {options.ablate}: does not fit this space: its best trial has {why}"
-            )
-        rows = ablation.rows(space.packed(), options.ablate, 1, options.seeds)
-        changes |= {"rows": rows, "algorithm": "rows", "fixed": {}, "search": {}, "minutes": 0.0}
-        changes["enqueue"] = ()
-    for name in ("algorithm", "trials", "minutes", "seed"):
-        if (value := getattr(options, name)) is not None:
-            changes[name] = value
-    changed = dataclasses.replace(space, **changes)  # type: ignore[arg-type]
-    if changed.algorithm == "rows" and (lists := overrides.assigned(options.set)[1]):
-        raise RunRefused(
-            f"--set {next(iter(lists))}=[…]: rows run as they are; --rows A,B chooses among them"
-        )
-    if options.enqueue:
-        changed = enqueue.added(changed, options.enqueue)
-    for name in ("trials", "seed"):
-        if getattr(options, name) is not None and (why := contradictions.unused(changed, name)):
-            raise RunRefused(f"--{name} {getattr(options, name)}: {why}")
-    return check_space(changed.override(options.set) if options.ablate else changed.packed())
-
-
-def prepare(options: RunOptions, space: SearchSpace, run: Path, url: str | None) -> Search:
+def prepare(
+    options: RunOptions,
+    space: SearchSpace,
+    run: Path,
+    url: str | None,
+    say: Callable[[str], None] | None = print,
+) -> Search:
     """Check everything that needs the machine, cheapest first; then pack the data.
 
     Args:
@@ -146,6 +91,7 @@ def prepare(options: RunOptions, space: SearchSpace, run: Path, url: str | None)
         space: the space, as the other two returned by ``check``.
         run: folder of the run.
         url: of the run, where it lies behind one.
+        say: shows a line; None: nothing is shown, nor a progress bar.
 
     Raises:
         UserError: this machine, the data or the weights are not what the search needs.
@@ -153,16 +99,17 @@ def prepare(options: RunOptions, space: SearchSpace, run: Path, url: str | None)
     from search.pruning.inactive_rules import cannot_act
     from search.tracking.chosen import trackers
 
+    shown, tell = say is not None, say or _silent
     inactive = cannot_act(space)
     logs = trackers(options.log, space.log, options.optuna)
     setup = _setup(options, space, run, url)
     configs = list(space.examples())
-    index = open_lists(options, space, run, configs)
+    index = open_lists(options, space, run, configs, progress=shown)
     for line in index.notes:
-        print(f"data: {line}")
+        tell(f"data: {line}")
     space, changed = validation.with_metric(space, index)
     if changed:
-        print(changed)
+        tell(changed)
         inactive = cannot_act(space)
     from facesiam.data.preparation import prepare
     from facesiam.nets.pretrained import find_weights
@@ -171,16 +118,20 @@ def prepare(options: RunOptions, space: SearchSpace, run: Path, url: str | None)
     pretrained = sorted({str(c["net"]) for c in configs if c["pretrained"]})
     weights = {net: str(find_weights(net, options.weights)) for net in pretrained}
     if options.weights and not pretrained:
-        print(f"--weights {options.weights}: not used, no trial starts from pretrained weights")
+        tell(f"--weights {options.weights}: not used, no trial starts from pretrained weights")
     packings = sorted({packing_of(config) for config in configs})
-    data = prepare(index.source, packings, format=index.format)
+    data = prepare(index.source, packings, format=index.format, progress=shown)
     setup = dataclasses.replace(setup, data=str(data.folder), weights=weights)
     reusable, known = reusable_trials(options.reuse), list[WarmStartTrial]()
     if options.warm_start and not options.resume:
         known, lines = warm_start.gather(options.warm_start, space, data.key)
         for line in lines:
-            print(line)
+            tell(line)
     return Search(options, space, setup, data, reusable, known, inactive, logs)
+
+
+def _silent(line: str) -> None:
+    """Show nothing."""
 
 
 def _check_parts(space: SearchSpace) -> None:
@@ -285,12 +236,17 @@ def _setup(options: RunOptions, space: SearchSpace, run: Path, url: str | None) 
 
 
 def open_lists(
-    options: RunOptions, space: SearchSpace, run: Path, configs: Sequence[Mapping[str, Value]]
+    options: RunOptions,
+    space: SearchSpace,
+    run: Path,
+    configs: Sequence[Mapping[str, Value]],
+    progress: bool = True,
 ) -> FaceData:
     """Open the data's lists and check what they tell, before a download or minutes of packing."""
     from facesiam.data.preparation import prepare
 
-    data = prepare(options.data or space.data, [], format=options.format or space.format)
+    given, format = options.data or space.data, options.format or space.format
+    data = prepare(given, [], format=format, progress=progress)
     asked = ("protocol", "people", "pair_seed", "fold")
     for protocol, people, seed, fold in {tuple(c[name] for name in asked) for c in configs}:
         for part in ("train", "val", "test"):

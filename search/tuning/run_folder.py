@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 
-from facesiam.files import exists, is_dir
+from facesiam.files import exists, is_dir, unwritable
 from search.runs import layout
 from search.runs.reuse import RunRefused, as_begun, refuse_changes
 from search.space import SearchSpace
@@ -41,13 +40,8 @@ def choose(options: RunOptions, space: SearchSpace) -> tuple[SearchSpace, Path, 
         space = as_begun(run, space)
         refuse_changes(run, space)
     nearest = next(p for p in (run, *run.parents) if exists(p))
-    try:
-        # By trying: permissions say nothing of /proc, of a full disk or of a read-only mount.
-        tempfile.TemporaryFile(dir=nearest).close()
-    except OSError as error:
-        raise RunRefused(
-            f"--out {options.out}: {nearest} cannot be written to ({error.strerror or error})"
-        ) from None
+    if why := unwritable(nearest):
+        raise RunRefused(f"--out {options.out}: {why}")
     return space, run, url
 
 

@@ -32,6 +32,7 @@ from facesiam.nets.checkpoint import load_model, save_model
 from facesiam.nets.siamese import build
 from facesiam.trainable import FaceTrial
 from facesiam.training.loop import Training
+from search import load
 from search.report import evaluation
 from search.report.page import report
 from search.retrain import seeds
@@ -478,7 +479,9 @@ def test_weights_behind_a_url_are_fetched_to_judge_together(
     assert json.loads(figures.read_text())["members"] == ["0002"]
 
 
-def test_the_ten_folds_by_the_command(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_ten_folds_by_the_command_and_from_python(
+    run: Path, data: FaceData, capsys: pytest.CaptureFixture[str]
+) -> None:
     trials = run / "trials.jsonl"  # the folds are of all people
     trials.write_text(trials.read_text().replace('"people": 4', '"people": 0'))
     asked = ["--protocol", "cfp-10fold", "--folds", "3,4", "--epochs", "1"]
@@ -487,6 +490,14 @@ def test_the_ten_folds_by_the_command(run: Path, capsys: pytest.CaptureFixture[s
     assert "trial 0002, 2 folds" in said and "Sengupta" in said
     place = run / "retrain" / "0002" / "cfp-10fold" / "seed-0"
     summary = json.loads((place / "folds.json").read_text())
+    found = load(run).retrain("0002", protocol="cfp-10fold", folds=[3], epochs=1)
+    capsys.readouterr()
+    assert [*zip(found["fold"], found["pairs"], strict=True)] == [
+        (fold, kind) for fold in (3, 4) for kind in ("FF", "FP")
+    ]
+    of_ff = found[found["pairs"] == "FF"]
+    assert of_ff["accuracy"].mean() == pytest.approx(summary["FF"]["accuracy"]["mean"])
+    assert set(found["n"]) == {len(data.official(0, 3).label)}
     assert summary["FF"]["accuracy"]["n"] == 2 and not (place.parent.parent / "seed-0").exists()
     assert "trial 0002, 2 folds" in report([run]).with_suffix(".md").read_text()
     with pytest.raises(SystemExit):
@@ -502,7 +513,7 @@ def test_folds_are_not_compared_with_an_earlier_training(
     curve = run / "retrain" / "0002" / "seed-0" / "epochs.csv"
     curve.parent.mkdir(parents=True)
     curve.write_text("epoch,train_loss,val_loss,val_acc\n0,0.1,0.3,0.6\n")
-    monkeypatch.setattr("search.retrain.seeds._train_and_test", lambda *given: [])
+    monkeypatch.setattr("search.retrain.seeds._train_and_test", lambda *given: ([], []))
     assert main([str(run), "--protocol", "cfp-10fold"]) == 0
     said = capsys.readouterr().err
     assert "trained with" in said and "another net" not in said

@@ -88,6 +88,7 @@ def refused(argv: list[str], out: Path, capsys: pytest.CaptureFixture[str]) -> s
             "--optuna study.db: no URL of a database; did you mean sqlite:///study.db?",
         ),
         (["--optuna", "sqlite:///{out}/no/study.db"], "no/study.db: there is no folder {out}/no"),
+        (["--optuna", "sqlite:///{out}.db", "--data", "nowhere.zip"], "does not exist"),
         (["--set", "people=1", "--data", "{faces}"], "people: 1 leaves no pair of the same"),
     ],
 )
@@ -328,6 +329,7 @@ def test_a_worker_that_is_killed_costs_its_trial_an_epoch_and_one_that_always_di
     data: FaceData,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
     deaths: int,
 ) -> None:
     from search.tuning import failures
@@ -346,6 +348,13 @@ def test_a_worker_that_is_killed_costs_its_trial_an_epoch_and_one_that_always_di
     argv = [str(space), "--data", str(faces), "--out", str(tmp_path / "runs"), "--rows", "A,B"]
     argv += ["--concurrent", "1"]
     assert main(argv, StubTrial) == (deaths > 1)
+    out, err = capfd.readouterr()
+    again = (
+        r"trial A: again, the worker died \(process \d+ on 127\.0\.0\.1\); tried again in 0\.\d s"
+    )
+    assert len(re.findall(rf"^{again}$", out, re.MULTILINE)) == min(deaths, 3)
+    assert [line for line in err.splitlines() if not line.startswith("packing ")] == []
+    assert not re.search(r"raylet|actor|Ray|exit type|Traceback", out)  # nothing is Ray's
     trials, epochs = results.load(tmp_path / "runs" / "small")
     by_id = trials.set_index("trial")
     assert dict(by_id["status"]) == {"A": "failed" if deaths > 1 else "done", "B": "done"}

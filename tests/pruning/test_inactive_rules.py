@@ -15,7 +15,7 @@ from search.pruning.inactive_rules import cannot_act
 from search.pruning.late_start import Odds
 from search.runs import manifest
 from search.space import load, shipped
-from search.tuning.preparation import resolve
+from search.tuning.asked_space import resolve
 
 REVIVES = "weight_decay changes a net without a gradient too, so none is certain to stay dead"
 

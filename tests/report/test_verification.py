@@ -136,6 +136,11 @@ def test_thresholds_are_those_of_validation_where_far_was_asked(run: Path) -> No
         assert row[6].startswith(f"{100 * found:.1f} [") and row[5] == 405 and row[7] == 30
         got = (odds[label == 0] > float(row[2])).mean()
         assert row[4].startswith(f"{100 * got:.2f} [") and got <= most
+    charts = section(run)[0]
+    texts = [charts[f"scores-{n}"].figure["data"][2]["text"] for n in (1, 2)]
+    assert texts[0][1] == "FAR 5 %, chosen on validation pairs: 1.250"
+    assert texts[1][1].startswith("FAR 10 %, chosen on test pairs: ")
+    assert charts["scores-2"].note.endswith("table of false-accept rates, chosen on test pairs.")
     assert f"search.retrain {run} --ensemble 1 --far 0.1,0.01,0.001`" in table.note
     assert "FAR 0.1 % needs 1,000 test pairs of two people, and there are 406" in table.note
 

@@ -317,3 +317,4 @@ def test_a_search_whose_folder_fails_at_its_start_ends_for_the_callbacks_too(
     with pytest.raises(OSError, match="No space left"):
         driver.run(shares, quiet(searched), callbacks=[listener])
     assert [what for what, *_ in listener.heard] == ["search", "over"]
+    assert listener.heard[-1][1] == "OSError: [Errno 28] No space left on device"

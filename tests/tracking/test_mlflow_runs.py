@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -14,7 +15,9 @@ from ports import free_port, served
 from tracked_search import drive, search
 
 from search import results
+from search.runs import layout
 from search.runs.journal import read, read_epochs
+from search.tracking.callback import recorded_trials
 from search.tracking.mlflow_runs import MlflowRuns
 
 pytestmark = [
@@ -111,6 +114,27 @@ def test_a_run_that_goes_on_continues_its_own_and_a_copy_adds_nothing(
     assert {name: after[name].info.run_id for name in before} == {
         name: found.info.run_id for name, found in before.items()
     }
+
+
+def test_epochs_without_a_clock_are_sent_once(tmp_path: Path, uri: str) -> None:
+    """As older states have them, whose seconds were not kept."""
+    run = tmp_path / "run"
+    run.mkdir()
+    drive(search(run, []), 9)
+    lines = [json.loads(line) for line in (run / "epochs.jsonl").read_text().splitlines()]
+    without = [json.dumps({**line, "seconds": float("nan")}) + "\n" for line in lines]
+    (run / "epochs.jsonl").write_text("".join(without))
+    for _ in range(2):
+        known = recorded_trials(run)
+        tracker = MlflowRuns(uri)
+        tracker.on_search_start(run, layout.space(run), known)
+        changed = next(trial for trial, record in known.items() if record.epochs)
+        tracker.on_trial_end(changed, "interrupted", None)
+    _, trials = runs(uri, "run")
+    for name, rows in read_epochs(run).items():
+        assert [step for step, _ in curve(uri, trials[name], "val_acc")] == [
+            row["epoch"] for row in rows
+        ]
 
 
 def test_the_space_file_and_the_environment_say_where(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +194,21 @@ def test_a_url_that_is_none_is_told_before_anything_starts(
         OptunaStudy(given)
     shown = given.replace("me:secret", "***")
     assert str(refused.value).startswith(f"--optuna {shown}: {said.replace('HERE', here)}")
+
+
+def test_nothing_is_written_before_the_search_begins(tmp_path: Path) -> None:
+    """It may still be refused, by its data."""
+    OptunaStudy(f"sqlite:///{tmp_path}/study.db")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "text.db").write_text("not a database\n" * 100)
+    with pytest.raises(TrackerError, match="file is not a database"):
+        OptunaStudy(f"sqlite:///{tmp_path}/text.db")
+    other = tmp_path / "other.db"
+    with closing(sqlite3.connect(other)) as database:
+        database.execute("create table mine (x)")
+        OptunaStudy(f"sqlite:///{other}")
+        tables = database.execute("select name from sqlite_master").fetchall()
+    assert tables == [("mine",)]
 
 
 @pytest.fixture(scope="module")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from simulated_ray import Workers
 from tracked_search import drive, search
 from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[attr-defined]
 
@@ -103,6 +105,29 @@ def test_every_trial_is_a_run_also_of_one_that_goes_on(
     assert results.main([str(run), "--log", "wandb"]) == 0
     assert len(list(run.glob("wandb/offline-run-*"))) == files
     assert "upload them with" in capsys.readouterr().out
+
+
+def test_copies_of_a_run_that_goes_on_send_each_epoch_once_and_leave_nothing_open(
+    tmp_path: Path,
+) -> None:
+    """As of one whose driver was killed."""
+    run = tmp_path / "run"
+    run.mkdir()
+    recorder = search(run, [])
+    workers = Workers(recorder, 1)
+    for sent in (1, 3):
+        while len(read_epochs(run).get("0001", ())) < sent:
+            assert workers.go()
+        assert results.main([str(run), "--log", "wandb"]) == 0
+        noted = json.loads((run / "wandb.json").read_text())
+        assert noted == {"0001": {"epochs": sent, "status": "running"}}
+    until = time.monotonic() + 60
+    while len((found := next(iter(logged(run).values())))["exits"]) < 2:
+        assert time.monotonic() < until, found  # W&B closes a file soon after it says that it has
+        time.sleep(0.05)
+    assert [row["epoch"] for row in found["history"]] == [0, 1, 2]
+    assert found["exits"] == [0, 0] and found["summary"]["status"] == "running"
+    recorder.close()
 
 
 def test_the_exported_net_is_an_artifact_once(tmp_path: Path) -> None:

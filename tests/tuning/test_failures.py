@@ -25,6 +25,14 @@ The actor died unexpectedly before finishing this task.
 	ip: 10.0.0.7
 The actor is dead because its {what} has died. Worker exit type: SYSTEM_ERROR
 """
+KILLED_BY_MONITOR = """(occurred at 2026-11-27_15-13-52)
+1 worker(s) were killed due to the node running low on memory. Memory on the node \
+(IP: 10.0.0.7, ID: cd30d5) was 10.32GB used / 23.54GB limit (0.438199)
+Top 10 memory users: PID	MEM(GB)	COMMAND
+22407	1.17	python serve.py --url s3://key:secret@bucket
+Refer to the documentation on how to address the out of memory issue: https://docs.ray.io/x
+"""
+"""As Ray 2.60 writes it, without the name of a class, shortened."""
 TRACE = 'ray::ResourceTrainable.train() (pid=1)\n  File "x.py", line 1, in step\n'
 
 
@@ -68,9 +76,16 @@ TRACE = 'ray::ResourceTrainable.train() (pid=1)\n  File "x.py", line 1, in step\
             "/r/state/1.pt: No space left on device",
         ),
         (
-            "ray.exceptions.OutOfMemoryError: Task was killed due to the node running low\n",
+            KILLED_BY_MONITOR,
             MEMORY,
-            "Task was killed due to the node running low",
+            "the machine's memory ran low (10.32GB of 23.54GB in use on 10.0.0.7), so Ray ended "
+            "the worker",
+        ),
+        (
+            "ray.exceptions.OutOfMemoryError: Task was killed due to the node running low on "
+            "memory.\nSet RAY_x\n",
+            MEMORY,
+            "the machine's memory ran low, so Ray ended the worker",
         ),
     ],
 )

@@ -20,7 +20,7 @@ from search.runs.journal_writer import Journal
 from search.runs.layout import RunError
 from search.space import SearchSpace, load
 from search.tuning import ablation, warm_start
-from search.tuning.preparation import resolve
+from search.tuning.asked_space import resolve
 from search.tuning.sampler import Sampler
 
 SPACE = """
