@@ -49,7 +49,7 @@ def _main(options: argparse.Namespace) -> int:
     space = None
     if options.space:
         space = check(load(shipped.space_file(options.space), strict=True).override(options.set))
-    asked = Asked(options.metric, options.mode, options.first, options.set)
+    asked = Asked(options.metric, options.mode, options.first, options.chance, options.set)
     contests = read(Path(options.curves), space, asked)
     for contest in contests:
         _check_orders(contest, options)
@@ -110,7 +110,7 @@ def _replayed(
 
     margins, width, results = _margins(options), columns(WHOLE), {}
     for name, runs, searched, _ in contests:
-        rows = compare(runs, searched, _orders(options), margins)
+        rows = compare(runs, searched, _orders(options), margins, options.peers)
         objective = searched.objective
         title = replay_tables.title(name, runs, best_run(runs, searched), objective)
         results[title] = rows

@@ -37,6 +37,12 @@ def parser() -> argparse.ArgumentParser:
         help="whether more or less of it is better (min of losses)",
     )
     parser.add_argument(
+        "--chance",
+        metavar="X",
+        type=_number,
+        help="score of a guess, for the rule chance (chance: {score: X} in a space file)",
+    )
+    parser.add_argument(
         "--within",
         metavar="X",
         type=_margin,
@@ -69,6 +75,12 @@ def parser() -> argparse.ArgumentParser:
         help="draw so many trials without replacement for each order",
     )
     parser.add_argument(
+        "--peers",
+        action="store_true",
+        help="compare with the schedulers of Ray, the pruners of Optuna and PASHA, with the grace "
+        "and the factor of the space and with their own defaults",
+    )
+    parser.add_argument(
         "--late",
         metavar="E",
         type=positive,
@@ -96,13 +108,18 @@ def parser() -> argparse.ArgumentParser:
 
 def _margin(text: str) -> float:
     """Read a distance between scores, for argparse."""
-    try:
-        value = number(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+    value = _number(text)
     if value < 0:
         raise argparse.ArgumentTypeError(f"must be at least 0, got {text}")
     return value
+
+
+def _number(text: str) -> float:
+    """Read a number, for argparse."""
+    try:
+        return number(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _epoch(text: str) -> int:

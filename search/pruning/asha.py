@@ -17,7 +17,7 @@ from facesiam.errors import counted
 from facesiam.objective import Objective
 from search.pruning import schedule_progress
 from search.pruning.history import History, take_off, waited_for
-from search.pruning.significance import NOISY, standard_error
+from search.pruning.significance import standard_error
 from search.pruning.stop_decision import StopDecision, finite
 from search.space import SearchSpace
 
@@ -37,7 +37,7 @@ class Asha:
     def __init__(self, settings: Mapping[str, Any], objective: Objective, longest: int) -> None:
         self.share, self.longest = settings["compare"] == "share", longest
         self.objective = objective
-        self.noise = float(settings["noise"]) if objective.metric in NOISY else 0.0
+        self.noise = float(settings["noise"])
         grace, factor = settings["grace"], settings["factor"]
         # From percent, as in Ray and numpy, so that it is rounded as there.
         self.quantile = (1 - 1 / float(factor)) * 100 / 100
@@ -76,7 +76,13 @@ class Asha:
             self.provisional.add(trial)
 
     def decide(
-        self, trial: str, age: float, score: float, pairs: int, guesses: bool = False
+        self,
+        trial: str,
+        age: float,
+        score: float,
+        pairs: int,
+        guesses: bool = False,
+        scatter: float = 0.0,
     ) -> StopDecision | None:
         """Enter a trial's best score so far at its age; return why it stops there, if it does.
 
@@ -87,6 +93,7 @@ class Asha:
             pairs: validation pairs behind the score; 0 where unknown, which means no noise.
             guesses: it has not taken off, and ASHA waits for that no longer: it stays a peer in
                 the first rung.
+            scatter: the estimated noise of a metric of which no standard error is known.
 
         Returns:
             The decision without a sentence and an epoch; None: it goes on.
@@ -105,34 +112,35 @@ class Asha:
         cutoff = self._cutoff(at) if peers else math.nan
         if trial not in scores:
             self._put(at, scores, trial, self._key(score))
-        if not scores[trial] < cutoff - self._margin(scores[trial], pairs):
+        if not scores[trial] < cutoff - self._margin(scores[trial], pairs, scatter):
             return None
         value = self.objective.key(scores[trial] if scores[trial] > -WORST else -math.inf)
         cutoff = self.objective.key(cutoff)
         return StopDecision("asha", None, None, at, finite(value), cutoff, peers)
 
-    def matches_leader(self, trial: str, rung: float, pairs: int) -> bool:
+    def matches_leader(self, trial: str, rung: float, pairs: int, scatter: float = 0.0) -> bool:
         """Return whether a trial is level, at a rung, with what the best trial had there.
 
         Args:
             trial: one that is at the rung.
             rung: age at the rung.
             pairs: as in ``decide``.
+            scatter: as in ``decide``.
         """
         best = self.leader[1]
         if not any(best in higher for age, higher in self.rungs if age > rung):
             return False
         scores = next(scores for age, scores in self.rungs if age == rung)
         known = scores.get(best, math.inf)
-        return not scores[trial] < known - self._margin(scores[trial], pairs)
+        return not scores[trial] < known - self._margin(scores[trial], pairs, scatter)
 
     def _key(self, score: float) -> float:
         # Between two infinities there is no percentile, and a NaN cutoff stops no trial.
         return min(WORST, max(-WORST, self.objective.key(score)))
 
-    def _margin(self, score: float, pairs: int) -> float:
+    def _margin(self, score: float, pairs: int, scatter: float) -> float:
         score = self.objective.key(score)
-        return self.noise * standard_error(self.objective.metric, score, pairs)
+        return self.noise * (standard_error(self.objective.metric, score, pairs) or scatter)
 
     def _cutoff(self, at: float) -> float:
         """Return the quantile of a rung's scores, to the last bit that of numpy's percentile."""
@@ -190,8 +198,10 @@ class AshaBySchedule:
                     asha.peer(name, score, final=False)
                 return None
         age = self._age(history, self._start(history))
-        stop = asha.decide(name, age, score, history.pairs, guesses)
-        if stop is None or asha.matches_leader(name, stop.rung or 0.0, history.pairs):
+        noise = 0.0 if history.measured else history.noise()
+        scatter = 0.0 if math.isnan(noise) else noise
+        stop = asha.decide(name, age, score, history.pairs, guesses, scatter)
+        if stop is None or asha.matches_leader(name, stop.rung or 0.0, history.pairs, scatter):
             return None
         return stop._replace(reason=self._reason(stop, history), epoch=history.epoch)
 

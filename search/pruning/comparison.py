@@ -6,6 +6,7 @@ import bisect
 import itertools
 import math
 import statistics
+import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +15,8 @@ from typing import NamedTuple
 from facesiam.evaluation.metrics import wilson
 from search.pruning import recorded_runs
 from search.pruning.late_start import WITHIN, Odds
-from search.pruning.ray_asha import RayAsha
+from search.pruning.peers import lineup
+from search.pruning.peers.ray_schedulers import RayAsha
 from search.pruning.recorded_runs import Curve
 from search.pruning.rules import RULES
 from search.pruning.simulator import (
@@ -91,6 +93,7 @@ def compare(
     searched: SearchSpace,
     orders: Orders,
     margins: Margins = DEFAULT,
+    peers: bool = False,
 ) -> list[PolicyResult]:
     """Compare the rules of a space with other policies on the runs of one contest.
 
@@ -99,16 +102,18 @@ def compare(
         searched: whose `prune:` is tried; its longest trial caps the runs.
         orders: in which they arrive.
         margins: what counts as near the best.
+        peers: with all peers (peers/lineup.py), and not only Ray's ASHA.
 
     Returns:
         A result for each policy, the one of the space last.
     """
     drawn, workers = orders.drawn(runs), orders.workers
-    policies = _policies(searched)
-    outcomes = {
-        name: [simulate(order, make(), workers) for order in drawn]
-        for name, make in policies.items()
-    }
+    policies = _policies(searched, peers)
+    with warnings.catch_warnings(action="ignore"):  # numpy's of NaN, Optuna's of what is new
+        outcomes = {
+            name: [simulate(order, make(), workers) for order in drawn]
+            for name, make in policies.items()
+        }
     own = list(policies)[-1]
     spent = statistics.mean(outcome.epochs for outcome in outcomes[own])
     k = _equal_k(drawn, spent, searched)
@@ -143,7 +148,7 @@ def every_k(
     return [(row.epochs, row.kept) for row in rows]
 
 
-def _policies(searched: SearchSpace) -> dict[str, Callable[[], Policy]]:
+def _policies(searched: SearchSpace, peers: bool) -> dict[str, Callable[[], Policy]]:
     """Return what makes each policy, by its name; the last one is that of the space."""
     odds = Odds(recorded_runs.shipped(), own=True)
     own = replace(searched, prune=searched.prune | {"control": 0.0})
@@ -153,6 +158,8 @@ def _policies(searched: SearchSpace) -> dict[str, Callable[[], Policy]]:
     if searched.metric == "val_acc":
         policies[f"below {THRESHOLD} for {PATIENCE}"] = ThresholdPolicy
     policies["Ray's ASHA"] = lambda: RayAsha(asha, searched.objective, searched.max_epochs())
+    if peers:
+        policies |= lineup.peers(asha, searched.objective, searched.max_epochs())
     if not searched.prune["asha"]:
         return policies | {"rules, no ASHA": lambda: SchedulerPolicy(own, odds)}
     policies["our ASHA, no rules"] = lambda: SchedulerPolicy(bare, odds)

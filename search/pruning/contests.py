@@ -37,6 +37,8 @@ class Asked:
     mode: str | None = None
     first: int = 0
     """Of a table, the number of the first trained epoch."""
+    guess: float | None = None
+    """Score of a guess, for the rule `chance`."""
     settings: Sequence[str] = ()
     """``KEY=VALUE`` for the defaults."""
 
@@ -44,7 +46,11 @@ class Asked:
         """Return the space with the metric that was asked for."""
         metric = self.metric or space.metric
         usual = space.mode if metric == space.metric else mode_of(metric)
-        return replace(space, metric=metric, mode=self.mode or usual)
+        asked = replace(space, metric=metric, mode=self.mode or usual)
+        if self.guess is None or not asked.prune["chance"]:
+            return asked
+        chance = asked.prune["chance"] | {"score": self.guess}
+        return replace(asked, prune=asked.prune | {"chance": chance})
 
 
 def read(path: Path, space: SearchSpace | None, asked: Asked) -> list[Contest]:

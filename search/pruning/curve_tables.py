@@ -21,6 +21,8 @@ from search.runs.layout import RunError
 
 EPOCHS, TRIALS = ("epochs.parquet", "epochs.csv"), "trials.csv"
 KEYS = ("trial", "epoch")
+DIVERGED = "train_loss"
+"""What the rule `diverged` reads: NaN in an epoch without any number."""
 READ_BY_RULES = ("schedule", "warmup", "protocol")
 """Settings whose values the rules look up, so that an unknown one is refused."""
 
@@ -134,8 +136,9 @@ def _cells(file: Path) -> dict[str, list[Cell]]:
         }
         if not 0 < known.setdefault("seconds", 1.0) < math.inf:
             raise RunError(f"{file}: {place}, seconds must be above 0, got {known['seconds']:g}")
-        if len(known) == 1:
-            known |= dict.fromkeys((name for name in row if name != "seconds"), math.nan)
+        if all(math.isnan(value) for name, value in known.items() if name != "seconds"):
+            others = (name for name in row if name != "seconds")
+            known |= dict.fromkeys((DIVERGED, *others), math.nan)
         by_trial.setdefault(str(trial), []).append(Cell(place, int(number), known))
     return by_trial
 

@@ -12,6 +12,7 @@ from facesiam.config.constraints import PAIR_LOSSES
 from facesiam.config.trial import is_calibrated
 from facesiam.objective import Objective
 from search.pruning import schedule_progress, significance
+from search.pruning.scatter import Scatter
 from search.space.prune import pruning
 
 LEVEL: float = pruning(True)["chance"]["level"]
@@ -22,6 +23,8 @@ LEARNING = 0.55
 """Training accuracy that a net cannot reach if its answers do not depend on the images."""
 FITTED = 0.6
 """Training loss, in nats, that a net cannot reach if its answers do not depend on the images."""
+RESOLUTION = 1e-3
+"""Share of the score of a guess that no noise is taken to stay below: such a score is rounded."""
 WAIT = 1 / 3
 """Share of a trial's epochs for which ASHA waits for its take-off."""
 
@@ -38,6 +41,14 @@ class History:
     level: float = LEVEL
     metric: str = "val_acc"
     """The metric of the search."""
+    mode: str = "max"
+    """Whether more (max) or less (min) of it is better."""
+    guess: float = math.nan
+    """The score of a guess in that metric; NaN: not said."""
+    scatter: Scatter = field(default_factory=Scatter, compare=False)
+    """Of that metric, where no standard error of it is known."""
+    typical: float = math.nan
+    """The median scatter of the contest's trials; NaN: not known."""
     leader_score: float = math.nan
     """The best of that metric that any other trial has had so far."""
     gain: Callable[[float], float] = field(default=lambda within: 0.0, compare=False)
@@ -91,6 +102,39 @@ class History:
         return significance.critical_accuracy(self.balanced_pairs, looks, self.level)
 
     @property
+    def objective(self) -> Objective:
+        """What the search optimises."""
+        return Objective(self.metric, self.mode)
+
+    @property
+    def measured(self) -> bool:
+        """Whether the exact noise of the search's metric is known."""
+        return bool(self.pairs) and significance.is_known(self.objective)
+
+    def noise(self) -> float:
+        """Return the noise of one epoch of the search's metric, by its scatter; NaN: not known.
+
+        It is the trial's own or the typical one, whichever is larger: few epochs may lie close
+        together by luck.
+        """
+        known = [each for each in (self.scatter.deviation, self.typical) if not math.isnan(each)]
+        return max(known, default=math.nan)
+
+    def edge(self) -> float:
+        """Return the score of the search's metric up to which this trial is taken to guess.
+
+        The score of a guess, and as much better than it as noise of the metric's scatter, were it
+        normal, comes to in any of the planned epochs with a probability of at most ``level``.
+        NaN where the score of a guess is not said, or the exact band of a guess is known.
+        """
+        if math.isnan(self.guess) or self.band() <= 1:
+            return math.nan
+        noise, key = self.noise(), self.objective.key(self.guess)
+        away = significance.critical_deviation(max(self.planned, len(self.rows)), self.level)
+        least = RESOLUTION * abs(self.guess)
+        return self.objective.key(key + max(least, 0.0 if math.isnan(noise) else away * noise))
+
+    @property
     def best_other(self) -> float:
         """The best of the search's metric that any other trial has had so far; NaN: none."""
         return self.leader if self.metric == "val_acc" else self.leader_score
@@ -106,9 +150,10 @@ class History:
         return schedule_progress.warmup_adjusted(self.settings, number, self.planned)
 
     def best(self, metric: str = "val_acc") -> tuple[float, int]:
-        """Return the highest value so far and its epoch, ties to the earlier; NaN, -1 if none."""
+        """Return the best value so far and its epoch, ties to the earlier; NaN, -1 if none."""
         values = [row.get(metric, math.nan) for row in self.rows]
-        at = Objective(metric).best_epoch(values)
+        mode = self.mode if metric == self.metric else "max"
+        at = Objective(metric, mode).best_epoch(values)
         return (math.nan, -1) if at is None else (values[at], at)
 
 
@@ -116,14 +161,25 @@ def take_off(history: History) -> int | None:
     """Return the first epoch that was better than guessing; None: the trial is still at chance.
 
     It is the first whose accuracy left the band, or for which another measure says the same: a
-    net whose scores rank the pairs may still call all of them alike. 0 where there is no band, or
-    where the pairs are so few that even a perfect accuracy lies within it.
+    net whose scores rank the pairs may still call all of them alike. Where there is no band, or
+    where the pairs are so few that even a perfect accuracy lies within it, it is the first whose
+    score of the search's metric passed ``History.edge``; 0 where that is not known either.
     """
     bound = history.band()
     if not bound <= 1:
-        return 0
+        return _beyond(history, history.edge())
     first = departure(history, bound)
     return first[0] if first else None
+
+
+def _beyond(history: History, edge: float) -> int | None:
+    """Return the first epoch with a score better than the edge; 0 where that is NaN."""
+    if math.isnan(edge):
+        return 0
+    metric, better = history.metric, history.objective.better
+    return next(
+        (n for n, row in enumerate(history.rows) if better(row.get(metric, math.nan), edge)), None
+    )
 
 
 def departure(history: History, bound: float) -> tuple[int, str] | None:

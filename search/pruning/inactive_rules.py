@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from facesiam.config import Value
 from facesiam.errors import counted
-from search.pruning import recorded_runs, schedule_progress, significance
+from search.pruning import recorded_runs, schedule_progress
 from search.pruning.history import History
 from search.pruning.late_start import Odds
 from search.space.prune import RULE_OPTIONS, UNCERTAIN
@@ -108,10 +108,10 @@ def _dead(space: SearchSpace, kind: Kind) -> str | None:
 
 def _chance(space: SearchSpace, kind: Kind, odds: Odds) -> str | None:
     """Return why no trial of a kind is stopped at chance, even below a perfect leader."""
-    if not kind.banded:
+    if not kind.banded and "score" not in space.prune["chance"]:
         return (
             "of cfp-pairs with people the pairs of each kind are unequal, and how far guessing "
-            "gets is not known"
+            "gets is not known; chance: {score: X} says what a guess scores in " + space.metric
         )
     care, planned = float(space.prune["chance"]["care"]), kind.epochs
     for epochs in range(1, planned):
@@ -133,8 +133,6 @@ def _chance(space: SearchSpace, kind: Kind, odds: Odds) -> str | None:
 
 
 def _plateau(space: SearchSpace, kind: Kind) -> str | None:
-    if not significance.is_known(space.objective):
-        return f"it knows no noise of {space.metric}, only of {' and '.join(significance.NOISY)}"
     if space.count() == 1:
         return "there is no other trial"
     patience, planned = int(space.prune["plateau"]["patience"]), kind.epochs

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from facesiam.errors import counted
-from facesiam.objective import Objective
 from search.pruning import schedule_progress
 from search.pruning.history import FITTED, History, take_off
 from search.pruning.late_start import WITHIN, Odds
-from search.pruning.significance import NOISY, interval
+from search.pruning.significance import Z, interval
 from search.pruning.stop_decision import StopDecision, finite
 from search.space.prune import pruning
 
@@ -96,12 +95,13 @@ def chance(
 ) -> StopDecision | None:
     """Stop a trial at chance once a good late start is too unlikely for the epochs it would cost.
 
-    A trial is at chance while no epoch's accuracy has left the band in which guessing stays
-    (``History.band``). A good end is then less likely than for a fresh trial by the factor that
-    the recorded runs give (``Odds.ratio``), and going on costs the share of the epochs that is
-    left. The trial stops when ``care`` times that factor is below that share. The recorded runs
-    had a constant learning rate, so an epoch counts by its share of the full rate
-    (``History.full_rate_epochs``), and by ``Odds.pace`` where that is below all of theirs.
+    A trial is at chance while no epoch's score has left the band in which guessing stays
+    (``History.band``, or ``History.edge`` where the noise is estimated). A good end is then less
+    likely than for a fresh trial by the factor that the recorded runs give (``Odds.ratio``), and
+    going on costs the share of the epochs that is left. The trial stops when ``care`` times that
+    factor is below that share. The recorded runs had a constant learning rate, so an epoch counts
+    by its share of the full rate (``History.full_rate_epochs``), and by ``Odds.pace`` where that
+    is below all of theirs.
 
     Args:
         history: of the trial.
@@ -110,8 +110,8 @@ def chance(
     """
     if odds is None or not history.planned or take_off(history) is not None:
         return None
-    bound, (best, _) = history.band(), history.best()
-    if bound >= history.leader - WITHIN:  # so few pairs that a good net could look like this
+    guessing = _guessing(history)
+    if guessing is None:
         return None
     epochs = odds.pace(history.settings) * history.full_rate_epochs()
     whole = math.floor(epochs + 1e-9)
@@ -127,16 +127,46 @@ def chance(
         "chance",
         f"at chance for {counted(history.epoch + 1, 'epoch')}"
         + f", {epochs:.1f} of them at the full rate" * (whole != history.epoch + 1)
-        + f": accuracy at most {100 * best:.1f} %, where guessing "
-        f"{counted(history.pairs, 'pair')} stays below {100 * bound:.1f} %; care {care:g} × odds "
+        + f": {guessing.said}; care {care:g} × odds "
         f"{ratio:.3f} of a "
         f"good late start (from {odds.runs(history.name)} recorded runs) = {care * ratio:.2f}, "
         f"less than the {left:.2f} of its epochs that are left",
         history.epoch,
-        value=finite(best),
-        cutoff=bound,
+        value=finite(guessing.best),
+        cutoff=guessing.bound,
         peers=odds.runs(history.name),
     )
+
+
+class _Guessing(NamedTuple):
+    """A trial at chance: its best score, and the one up to which it is taken to guess."""
+
+    best: float
+    bound: float
+    said: str
+
+
+def _guessing(history: History) -> _Guessing | None:
+    """Return what shows that a trial guesses; None: a good trial could look like this one."""
+    bound, (best, _) = history.band(), history.best()
+    if bound <= 1:
+        if bound >= history.leader - WITHIN:  # so few pairs that a good net could look like this
+            return None
+        said = (
+            f"accuracy at most {100 * best:.1f} %, where guessing "
+            f"{counted(history.pairs, 'pair')} stays below {100 * bound:.1f} %"
+        )
+        return _Guessing(best, bound, said)
+    edge, objective, metric = history.edge(), history.objective, history.metric
+    if not objective.better(history.best_other, edge):  # no trial is known to do better
+        return None
+    best, shown, unit = history.best(metric)[0], objective.shown, objective.unit
+    said = (
+        f"best {metric} {shown(best)}{unit}, where a guess has {shown(history.guess)}{unit} and "
+        f"its noise, estimated from the scatter of the epochs, stays "
+        f"{'below' if objective.maximizes else 'above'} {shown(edge)}{unit}"
+    )
+    return _Guessing(best, edge, said)
 
 
 def plateau(
@@ -159,27 +189,32 @@ def plateau(
         patience: epochs without a better one.
         within: distance to the best score, as a share.
     """
+    objective = history.objective
     best, at = history.best(history.metric)
-    if math.isnan(best) or not history.pairs or history.metric not in NOISY:
-        return None
+    if math.isnan(best) or not (history.measured or history.noise() >= 0):
+        return None  # what is noise is not known
     still = history.warmup_adjusted() - history.warmup_adjusted(at + 1)
-    if still < patience - 1e-9 or not _surely_below(history, best, history.best_other, within):
+    if still < patience - 1e-9 or not _surely_below(history, best, within):
         return None
     if not schedule_progress.settled(history.settings, len(history.rows), history.planned):
         return None
     if take_off(history) is None:
         return None
-    if not _surely_below(history, best + history.gain(within), history.best_other, within):
+    gained = objective.key(objective.key(best) + history.gain(within))
+    if not _surely_below(history, gained, within):
         return None
-    high = interval(history.metric, best, history.pairs)[1]
-    low = interval(history.metric, history.best_other, history.pairs)[0]
-    objective = Objective(history.metric)
-    own, most, leader, least = map(objective.shown, (best, high, history.best_other, low))
+    two = best, history.best_other
+    ends = [sorted(_interval(history, each), key=objective.key) for each in two]
+    above, below = ("most", "least") if objective.maximizes else ("least", "most")
+    own, most, leader, least = map(
+        objective.shown, (best, ends[0][1], history.best_other, ends[1][0])
+    )
     unit, epochs = objective.unit, counted(history.epoch - at, "epoch")
     return StopDecision(
         "plateau",
-        f"no better epoch for {epochs}: best {history.metric} {own}{unit} (at most {most}{unit} "
-        f"with 95 %) of epoch {at}, the leader has {leader}{unit} (at least {least}{unit})",
+        f"no better epoch for {epochs}: best {history.metric} {own}{unit} "
+        f"(at {above} {most}{unit} with 95 %) of epoch {at}, the leader has {leader}{unit} "
+        f"(at {below} {least}{unit})",
         history.epoch,
         value=best,
         cutoff=history.best_other,
@@ -204,9 +239,18 @@ def _dead_layer(row: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _surely_below(history: History, value: float, other: float, within: float) -> bool:
-    """Say whether a value lies more than ``within`` below another, and their intervals apart."""
-    if not other - value > within:
+def _surely_below(history: History, value: float, within: float) -> bool:
+    """Say whether a score is more than ``within`` worse than the leader's, beyond the noise."""
+    key, other = history.objective.key, history.best_other
+    if not key(other) - key(value) > within:
         return False
-    high = interval(history.metric, min(1.0, value), history.pairs)[1]
-    return high < interval(history.metric, other, history.pairs)[0]
+    # Between the best end of the one and the worst end of the other.
+    return max(map(key, _interval(history, value))) < min(map(key, _interval(history, other)))
+
+
+def _interval(history: History, value: float) -> tuple[float, float]:
+    """Return the 95 % interval of a score: exact, or by the scatter of this trial's epochs."""
+    if history.measured:
+        return interval(history.metric, min(1.0, value), history.pairs)
+    away = Z * history.noise()
+    return value - away, value + away

@@ -16,12 +16,13 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 
 from facesiam.config import Value
-from search.pruning import recorded_runs, significance
+from search.pruning import recorded_runs
 from search.pruning.asha import AshaBySchedule
 from search.pruning.history import History
 from search.pruning.late_start import Odds
 from search.pruning.leaderboard import Leaderboard
 from search.pruning.rules import RULES
+from search.pruning.scatter import Noise
 from search.pruning.stop_decision import StopDecision
 from search.space import SearchSpace
 from search.space.prune import UNCERTAIN
@@ -51,6 +52,7 @@ class Scheduler(FIFOScheduler):
         self._decided: dict[str, int] = {}
         """By trial the number of epochs that have been decided about. An epoch that is run again,
         after a worker or a driver died, is not decided a second time by what has come since."""
+        self._noise = Noise()
         self._leaders = Leaderboard(
             space.objective,
             float(space.prune["plateau"]["within"]) if "plateau" in self.rules else None,
@@ -71,6 +73,8 @@ class Scheduler(FIFOScheduler):
         history = self._history(name)
         del history.rows[int(metrics["epoch"]) :]
         history.rows.append(dict(metrics))
+        if not history.measured:
+            self._estimate_noise(name, history)
         # What the control group reaches after its decision must not stop others.
         if name not in self.controls:
             self._leaders.add(name, history)
@@ -80,7 +84,9 @@ class Scheduler(FIFOScheduler):
         history = self._history(name)
         history.settings = dict(settings)
         if self.space.prune.get("chance"):
-            history.level = float(self.space.prune["chance"]["level"])
+            options = self.space.prune["chance"]
+            history.level = float(options["level"])
+            history.guess = float(options.get("score", math.nan))
 
     def forget(self, name: str) -> None:
         """Free the epochs of a trial that has ended: a search may have 10,000 trials."""
@@ -228,13 +234,20 @@ class Scheduler(FIFOScheduler):
         draw = random.Random(f"{self.space.seed}/control/{name}").random()
         return draw < float(self.space.prune.get("control", 0.0))
 
+    def _estimate_noise(self, name: str, history: History) -> None:
+        """Estimate the noise of a metric that has no exact one."""
+        history.scatter.update([row.get(history.metric, math.nan) for row in history.rows])
+        self._noise.add(history.contest, name, history.scatter.deviation)
+        history.typical = self._noise.typical(history.contest)
+
     def _leader(self, name: str) -> float:
         return self._leaders.accuracy(name, self.histories[name])
 
     def _history(self, name: str) -> History:
         """Return a trial's history, which begins where it is not known yet."""
         if name not in self.histories:
-            self.histories[name] = History(name=name, metric=self.space.metric)
+            metric, mode = self.space.metric, self.space.mode
+            self.histories[name] = History(name=name, metric=metric, mode=mode)
         return self.histories[name]
 
 
@@ -249,8 +262,6 @@ def _rules(space: SearchSpace, odds: Odds) -> dict[str, Callable[[History], Stop
         settings = space.prune.get(name)
         if not settings or (space.algorithm == "rows" and name in UNCERTAIN):
             continue
-        if name == "plateau" and not significance.is_known(space.objective):
-            continue  # it needs to know what is noise
         given = dict(settings) if isinstance(settings, Mapping) else {}
         if name == "chance":
             given = {"care": given["care"], "odds": odds}

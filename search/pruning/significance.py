@@ -1,6 +1,6 @@
 """Standard error, interval and critical value of a measure on P validation pairs.
 
-Training accuracies and losses have no standard error here.
+Training accuracies and losses have no standard error here; scatter.py estimates their noise.
 """
 
 from __future__ import annotations
@@ -58,6 +58,14 @@ def critical_auc_deviation(pairs: int, looks: int, level: float) -> float:
     each = pairs / 2
     deviation = math.sqrt((pairs + 1) / (12 * each * each))
     return float(norm.isf(level / (2 * looks))) * deviation
+
+
+@functools.cache
+def critical_deviation(looks: int, level: float) -> float:
+    """Return how many standard deviations normal noise comes to on one side, at this level."""
+    from scipy.stats import norm  # half a second to import: not before the first trial runs
+
+    return float(norm.isf(level / looks))
 
 
 @functools.cache

@@ -43,15 +43,16 @@ class Policy(Protocol):
     def decide(self, run: Arrival, epoch: int) -> StopDecision | None:
         """Return why the run stops after this epoch, from 0; None: it goes on; PAUSE: it waits."""
 
-    def choose(self, paused: Mapping[str, Arrival], waiting: bool) -> Arrival | None:
-        """Return the paused run that a free worker takes up; None: the next new one.
+    def choose(self, paused: Mapping[str, Arrival], new: Mapping[str, Arrival]) -> Arrival | None:
+        """Return the run that a free worker takes up, paused or new; None: the next new one.
 
-        It is asked after every epoch while a worker is free and a run is paused. A run that it
-        never returns has stopped.
+        It is asked after every epoch while a worker is free. A paused run that it never returns
+        has stopped.
 
         Args:
             paused: the paused runs by name, in the order in which they were paused.
-            waiting: there is a new run. Without one the worker stays free where this is None.
+            new: those that have yet to start, in their order. Where there is none, and this is
+                None, the worker stays free.
         """
 
 
@@ -90,7 +91,7 @@ class Outcome:
 
 def simulate(runs: Sequence[Arrival], policy: Policy, workers: int) -> Outcome:
     """Simulate a search over recorded runs, in their order, at so many workers."""
-    queue, events = list(reversed(runs)), list[tuple[float, int, int, Arrival]]()
+    new, events = {run.name: run for run in runs}, list[tuple[float, int, int, Arrival]]()
     spent, clock, started, free = 0, 0.0, 0, workers
     finished: list[Arrival] = []
     stops: dict[str, StopDecision] = {}
@@ -100,14 +101,14 @@ def simulate(runs: Sequence[Arrival], policy: Policy, workers: int) -> Outcome:
     def start() -> bool:
         """Give a free worker a run, if there is one for it."""
         nonlocal started
-        run = policy.choose(paused, bool(queue)) if paused else None
-        if run is not None:
-            del paused[run.name]
-        elif queue:
-            run = queue.pop()
-            policy.begin(run)
-        else:
+        run = policy.choose(paused, new) or next(iter(new.values()), None)
+        if run is None:
             return False
+        if run.name in paused:
+            del paused[run.name]
+        else:
+            del new[run.name]
+            policy.begin(run)
         started += 1  # runs that end at the same moment are served in order of their start
         epoch = after.pop(run.name, 0)
         heapq.heappush(events, (clock + run.curve.rows[epoch]["seconds"], started, epoch, run))
@@ -150,7 +151,7 @@ class NoPruning:
         """Return None."""
         return None
 
-    def choose(self, paused: Mapping[str, Arrival], waiting: bool) -> Arrival | None:
+    def choose(self, paused: Mapping[str, Arrival], new: Mapping[str, Arrival]) -> Arrival | None:
         """Return None."""
         return None
 

@@ -6,10 +6,10 @@ from contextlib import suppress
 from functools import partial
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, WithJsonSchema
 
 from facesiam.config.settings import Setting
-from search.space.fields import Part, given, key, kind_of
+from search.space.fields import Part, given, key, kind_of, read
 
 SWITCH = Setting("switch", bool, False)
 
@@ -52,6 +52,13 @@ class Chance(Part):
     """How many times a lost good trial weighs more than its epochs."""
     level: float = key(0.01, above=0, high=0.5)
     """How likely a net that guesses leaves the band at all, over all its epochs."""
+    score: Annotated[
+        float | None,
+        BeforeValidator(partial(read, Setting("score", float, 0.0))),
+        WithJsonSchema({"type": "number"}),
+    ] = key(None)
+    """What a guess scores in the metric of the search; needed where no exact band of guessing is
+    known: the noise is then estimated from how the metric scatters."""
 
 
 class Plateau(Part):
@@ -94,7 +101,7 @@ class Prune(Part):
     plateau: Annotated[Plateau | bool, _rule(Plateau)] = key(True)
     """Stop a trial whose metric has not improved for `patience` epochs and whose 95 % interval
     lies below the leader's, by more than `within`, where the learning rate has fallen and no trial
-    like it has gained as much since; of val_acc and val_auc only."""
+    like it has gained as much since."""
     asha: Annotated[Asha | bool, _rule(Asha)] = key(False)
     """Successive halving (ASHA): of the trials at a rung, only the best go on."""
     control: float = key(0.0, low=0, high=1)
@@ -122,7 +129,8 @@ def pruning(said: Prune | bool | None = None) -> dict[str, Any]:
             them; None: nothing.
 
     Returns:
-        Each rule by name: False, or its options by name, or True where it has none; and control.
+        Each rule by name: False, or its options by name, those left out that have no default, or
+        True where it has none; and control.
     """
     found = {name: field.default for name, field in Prune.model_fields.items()}
     found |= (
@@ -134,7 +142,7 @@ def pruning(said: Prune | bool | None = None) -> dict[str, Any]:
     )
     for name, options in RULE_OPTIONS.items():
         if isinstance(found[name], Part):
-            found[name] = found[name].model_dump()
+            found[name] = found[name].model_dump(exclude_none=True)
         elif found[name] and options:
-            found[name] = options.model_construct().model_dump()
+            found[name] = options.model_construct().model_dump(exclude_none=True)
     return found

@@ -12,7 +12,7 @@ from ray.tune.schedulers import ASHAScheduler
 
 from facesiam.objective import Objective
 from search.pruning.asha import Asha
-from search.pruning.ray_asha import RayAsha
+from search.pruning.peers.ray_schedulers import RayAsha
 from search.pruning.stop_decision import StopDecision
 
 PAIRS = 2000

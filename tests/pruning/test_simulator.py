@@ -12,7 +12,7 @@ from search.pruning import comparison
 from search.pruning.comparison import PolicyResult, compare
 from search.pruning.contests import by_protocol
 from search.pruning.late_start import Odds
-from search.pruning.ray_asha import RayAsha
+from search.pruning.peers.ray_schedulers import RayAsha
 from search.pruning.recorded_runs import SHIPPED, Curve, read
 from search.pruning.simulator import (
     PAUSE,
@@ -89,8 +89,8 @@ class _Pauses(NoPruning):
         self.log.append(f"{run.name}{epoch}")
         return PAUSE if epoch == 0 else None
 
-    def choose(self, paused: Mapping[str, Arrival], waiting: bool) -> Arrival | None:
-        if waiting or len(paused) < self.least:
+    def choose(self, paused: Mapping[str, Arrival], new: Mapping[str, Arrival]) -> Arrival | None:
+        if new or len(paused) < self.least:
             return None
         return max(paused.values(), key=lambda run: run.curve.rows[0]["val_acc"])
 

@@ -304,8 +304,8 @@ def test_a_net_that_ranks_the_pairs_does_not_guess(tmp_path: Path, metric: str) 
     for epoch in range(EPOCHS):
         more = {"val_acc": 0.5, "val_auc": 0.97, "val_loss": 0.75}
         stop = runner.step("ranks", config, lambda epoch, _: 0.9, more)
-        # Its accuracy does stand still, in a search for that.
-        assert stop is None or (stop.rule == "plateau" and metric == "val_acc"), epoch
+        # What is searched for does stand still, unless its values are close to the leader's.
+        assert stop is None or stop.rule == "plateau", epoch
 
 
 @pytest.mark.parametrize(
@@ -324,7 +324,8 @@ def test_a_search_for_another_measure_has_its_own_proof_of_learning(
         runner, config = Runner(space(tmp_path, sought, asha="false")), config_of({})
         assert runner.run("leader", config, anneals) is None
         stops = [runner.step("a", config, guesses, more) for _ in range(EPOCHS)]
-        assert (not any(stops)) == going, sought
+        rules = {stop.rule for stop in stops if stop}
+        assert rules <= ({"plateau"} if going else {"chance"}) and (going or rules), sought
 
 
 def test_a_validation_loss_of_infinity_is_one_bad_answer(tmp_path: Path) -> None:

@@ -271,7 +271,7 @@ prune:
         """\
 line 3  prune.dead: must be true or false, got a mapping
 line 4  prune.diverged: must be true or false, got a list
-line 5  prune.chance: must be true or false, or have care: or level: under it, got '4'
+line 5  prune.chance: must be true or false, or have care:, level: or score: under it, got '4'
 line 6  prune.plateau: must be true or false, or have patience: or within: under it, got a list
 line 7  prune.asha: must be true or false, or have grace:, factor:, compare: or noise: under \
 it, got 'ture'

@@ -201,8 +201,8 @@ def test_every_rule_has_its_help_and_default() -> None:
         inside = made["definitions"][options.__name__]["properties"]
         assert all(each["description"] for each in inside.values())
         assert {
-            key: each["default"] for key, each in inside.items()
-        } == options.model_construct().model_dump()
+            key: each["default"] for key, each in inside.items() if "default" in each
+        } == options.model_construct().model_dump(exclude_none=True)
 
 
 def test_a_setting_has_its_help_bounds_and_default(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,1 @@
+"""Other libraries' schedulers and pruners as policies of the simulator."""

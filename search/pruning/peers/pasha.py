@@ -1,0 +1,121 @@
+"""PASHA, successive halving that runs no trial further than its ranking needs, from its paper.
+
+Bohdal, Balles, Wistuba, Ermis, Archambeau and Zappella, "PASHA: Efficient HPO and NAS with
+Progressive Resource Allocation", ICLR 2023, arXiv 2207.06940.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+
+from facesiam.objective import Objective
+from search.pruning.simulator import PAUSE, Arrival, NoPruning
+from search.pruning.stop_decision import StopDecision
+
+PERCENTILE = 90
+"""Of the distances of curves that cross and cross again, the one taken for noise."""
+
+
+class Pasha(NoPruning):
+    """PASHA with promotion, as in the paper, and its best trial run to its end.
+
+    Trials pause at rungs, and those among the best of a rung go on to the next. At first there are
+    two rungs. A further one is opened whenever the trials of the top rung are not ranked as in the
+    rung below, those that lie within the noise taken as equal. The paper trains the winner anew;
+    here it goes on to its end once all others have ended, so that it counts as finished.
+
+    Args:
+        objective: what is compared.
+        longest: the most epochs that a trial can have.
+        grace: epochs at the first rung; 1 in the paper.
+        factor: one trial in this many goes on from each rung; 3 in the paper.
+    """
+
+    def __init__(
+        self, objective: Objective, longest: int, grace: int = 1, factor: int = 3
+    ) -> None:
+        self.objective, self.factor = objective, factor
+        levels = itertools.takewhile(
+            lambda level: level < longest, (grace * factor**k for k in itertools.count())
+        )
+        self.levels = (*levels, longest)
+        """Epochs at each rung."""
+        self.top = min(1, len(self.levels) - 1)
+        """The highest rung that is open."""
+        self.rungs: list[dict[str, float]] = [{} for _ in self.levels]
+        """By rung the scores of trials, of which more is better."""
+        self.curves: dict[str, list[float]] = {}
+        self.target: dict[str, int] = {}
+        """By trial the rung that it runs to."""
+        self.running = 0
+
+    def begin(self, run: Arrival) -> None:
+        """Add a run, which runs to the first rung."""
+        self.target[run.name], self.curves[run.name] = 0, []
+        self.running += 1
+
+    def decide(self, run: Arrival, epoch: int) -> StopDecision | None:
+        """Pause a run that has come to its rung."""
+        metric, rung = self.objective.metric, self.target[run.name]
+        curve = self.curves[run.name]
+        curve.append(self.objective.key(run.curve.rows[epoch].get(metric)))
+        last = epoch + 1 == len(run.curve.rows)
+        if epoch + 1 < self.levels[rung] and not last:
+            return None
+        self.running -= 1
+        self.rungs[rung][run.name] = curve[-1]
+        if rung == self.top < len(self.levels) - 1 and not self._consistent():
+            self.top += 1
+        return None if last else PAUSE
+
+    def choose(self, paused: Mapping[str, Arrival], new: Mapping[str, Arrival]) -> Arrival | None:
+        """Return a run that is promoted, from the highest rung that has one."""
+        for rung in reversed(range(self.top)):
+            scores = self.rungs[rung]
+            ranked = sorted(scores, key=lambda name: -scores[name])
+            for name in ranked[: len(scores) // self.factor]:
+                if self.target[name] == rung and name in paused:
+                    return self._promoted(paused[name], rung + 1)
+        if new or self.running or not paused:
+            return None
+        return self._winner(paused)
+
+    def _winner(self, paused: Mapping[str, Arrival]) -> Arrival | None:
+        """Return the best run of the highest rung, once; None where that one has ended."""
+        scores = next(scores for scores in reversed(self.rungs) if scores)
+        best = max(scores, key=lambda name: scores[name])
+        if best not in paused:
+            return None
+        return self._promoted(paused[best], len(self.levels) - 1)
+
+    def _promoted(self, run: Arrival, rung: int) -> Arrival:
+        self.target[run.name] = rung
+        self.running += 1
+        return run
+
+    def _consistent(self) -> bool:
+        """Say whether the trials of the top rung are ranked as in the one below, but for noise."""
+        now, before = self.rungs[self.top], self.rungs[self.top - 1]
+        ranked = sorted(now, key=lambda name: -now[name])
+        was = sorted(now, key=lambda name: -before[name])
+        noise = self._noise(ranked)
+        pairs = zip(ranked, was, strict=True)
+        return all(before[a] == before[b] or abs(before[a] - before[b]) <= noise for a, b in pairs)
+
+    def _noise(self, names: Sequence[str]) -> float:
+        """Return a percentile of how far apart curves end that cross twice or more; 0 of none."""
+        apart = []
+        for one, other in itertools.combinations(names, 2):
+            gaps = [a - b for a, b in zip(self.curves[one], self.curves[other], strict=False)]
+            signs = [gap > 0 for gap in gaps if math.isfinite(gap) and gap]
+            crossings = sum(a != b for a, b in itertools.pairwise(signs))
+            if crossings >= 2 and math.isfinite(gaps[-1]):
+                apart.append(abs(gaps[-1]))
+        if not apart:
+            return 0.0
+        place = (len(apart) - 1) * PERCENTILE / 100
+        apart.sort()
+        low, share = math.floor(place), place % 1
+        return apart[low] + share * (apart[min(low + 1, len(apart) - 1)] - apart[low])
