@@ -138,7 +138,7 @@ class Soak:
         """Wait until the journal has so many more lines and a moment more; say whether it runs."""
         wanted = self._lines() + lines
         while driver.poll() is None and self._lines() < wanted:
-            time.sleep(0.02)
+            time.sleep(0.1)
         time.sleep(self.rng.random() * 0.5)
         return driver.poll() is None
 

@@ -87,7 +87,7 @@ def test_after_a_kill_and_after_preemption_each_trial_goes_on_from_its_saved_sta
     soak.space.write_text(text.replace("batch_size: 4", "batch_size: 1, people: 8"))
     driver, files = soak.start(), soak.run / "state"
     while driver.poll() is None and not {f.stem for f in files.glob("*.pt")} & {*noted(soak.run)}:
-        time.sleep(0.02)
+        time.sleep(0.1)
     driver.kill()
     driver.wait()
     saved = {name: state["epoch"] for name, state in states(soak.run).items()}
@@ -97,7 +97,7 @@ def test_after_a_kill_and_after_preemption_each_trial_goes_on_from_its_saved_sta
 
     driver = soak.start()
     while driver.poll() is None and len(noted(soak.run, lines)) < 2:
-        time.sleep(0.02)
+        time.sleep(0.1)
     driver.send_signal(signal.SIGTERM)
     asked = time.monotonic()
     code = driver.wait(60)
