@@ -24,7 +24,7 @@ from facesiam.config import TrialConfig
 from facesiam.config.settings import positive, random_seed
 from facesiam.data import input_images
 from facesiam.data.dataset import Pairs
-from facesiam.data.preparation import prepare_known
+from facesiam.data.preparation import DRAWN, prepare_known
 from facesiam.errors import DataError, reason
 from facesiam.plugins import loading
 
@@ -140,7 +140,9 @@ def predict_test_pairs(
     from facesiam.evaluation.predict import log_odds
 
     whose = f"{options.weights} was trained on"
-    data = prepare_known(options.data, [config.packing], trained_on, whose)
+    data = prepare_known(
+        options.data or data_of_run(Path(options.weights)), [config.packing], trained_on, whose
+    )
     pairs = data.pairs_of(config, "test")
     pixels = data.pixels(config.packing)
     odds = log_odds(net, config, pixels, pairs)
@@ -168,6 +170,16 @@ def predict_test_pairs(
             ]
         )
     return title, rows
+
+
+def data_of_run(weights: Path) -> str | None:
+    """Return the data of the run in whose folder weights lie; None: of none, or moved since."""
+    for folder in weights.absolute().parents[1:4]:  # above weights/, or retrain/TRIAL/seed-N/
+        data = files.read_object(folder / "manifest.json").get("data")
+        source = data.get("source") if isinstance(data, dict) else None
+        if isinstance(source, str):
+            return source if source == DRAWN or files.exists(Path(source)) else None
+    return None
 
 
 def draw(title: str, rows: list[list[Prediction]]) -> Image.Image:
@@ -210,7 +222,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "images", nargs="*", default=[], metavar="IMAGE", help="two images to compare"
     )
-    parser.add_argument("--data", help="CFP zip, its folder, or the word drawn, for test pairs")
+    parser.add_argument(
+        "--data", help="CFP zip, its folder, or the word drawn, for test pairs (those of the run)"
+    )
     parser.add_argument("--pairs", type=positive, default=4, help="pairs a row (4)")
     parser.add_argument("--seed", type=random_seed, default=0, help="chooses the pairs (0)")
     loading.add_option(parser)

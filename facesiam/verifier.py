@@ -88,6 +88,11 @@ class Verifier:
         stored = folder.load(place)
         return cls(stored.net, stored.config, stored.thresholds, str(stored.path))
 
+    def __repr__(self) -> str:
+        rates = ", ".join(f"{rate:g}" for rate in sorted(self.thresholds, reverse=True)) or "none"
+        made = f"{self.config.net}, {self.config.join}"
+        return f"<Verifier {self.name}: {made}; thresholds for false-accept rates: {rates}>"
+
     def embed(self, images: Images) -> NDArray[np.float32]:
         """Return a vector for each of N images, (N, D); one image is N = 1.
 
@@ -183,8 +188,9 @@ class Verifier:
                 return threshold
         if not self.thresholds:
             raise DataError(
-                f"{self.name}: no thresholds are stored with it; export the net with --data, "
-                "which chooses them on validation pairs, and use the exported folder"
+                f"{self.name}: no thresholds are stored with it; they are chosen on validation "
+                f"pairs: of a run's net by search.retrain --far {far:g}, of an exported one by "
+                "facesiam.export --data"
             )
         there = ", ".join(f"{known:g}" for known in sorted(self.thresholds, reverse=True))
         raise DataError(

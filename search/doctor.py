@@ -17,7 +17,7 @@ from pathlib import Path
 
 from facesiam import cli
 from facesiam.device.cores import cores
-from facesiam.errors import UserError, masked, shown
+from facesiam.errors import UserError, counted, masked, shown
 from search.resources import findings
 from search.resources.findings import TRAINING, Finding, Level, fail, ok
 from search.resources.machine_report import MachineReport, examine
@@ -100,7 +100,9 @@ def _of_search(options: argparse.Namespace) -> Iterator[Finding]:
     )
     try:
         space, _, _ = preparation.check(asked)
-        yield ok("space", f"{options.space}: {space.count() or 'endlessly many'} configurations")
+        count = space.count()
+        many = "trials without end" if count is None else counted(count, "trial")
+        yield ok("space", f"{options.space}: {many}")
     except UserError as error:
         yield fail("space", str(error), "python -m search.space FILE checks a space file")
         return
@@ -113,10 +115,11 @@ def _of_search(options: argparse.Namespace) -> Iterator[Finding]:
 
 def _data(asked: RunOptions, space: SearchSpace) -> str:
     """Return where the data of a search are, once their lists are checked; nothing is packed."""
+    from facesiam.data.preparation import DRAWN
     from search.tuning.preparation import open_lists
 
     data = open_lists(asked, space, Path(asked.out), list(space.examples()))
-    return f"{data.source} ({data.format})"
+    return "drawn faces" if data.source == DRAWN else f"{data.source}, read as {data.format}"
 
 
 def _weights(asked: RunOptions, space: SearchSpace) -> str:

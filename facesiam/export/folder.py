@@ -55,6 +55,8 @@ def load(place: str | Path) -> Stored:
         WeightsError: there is none, or it cannot be used.
     """
     path = Path(place).expanduser()
+    if not files.exists(path):
+        raise WeightsError(f"{path}: no such run folder, exported folder or file of weights")
     try:
         if files.is_dir(path) and not files.is_file(path / SETTINGS):
             path = best_weights(path)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from facesiam import cli
 from facesiam.config.settings import positive
-from facesiam.files import read_text, write_text
+from facesiam.files import exists, read_text, write_text
 from search.cli.run_parser import read_options
 from search.cluster.render import Job, JobError, rayjob, slurm, words
 from search.space import shipped
@@ -55,6 +55,8 @@ def _main(options: argparse.Namespace, more: list[str], given: Sequence[str]) ->
             read_text(shipped.space_file(job.options.space)),
         )
     file = Path(job.file)
+    if not options.force and exists(file):
+        raise JobError(f"{file}: exists; give another --file, or --force to write over it")
     write_text(file, text)
     start = "sbatch" if options.kind == "slurm" else "kubectl apply --filename"
     print(f"wrote {file}\nstart it with: {start} {shlex.quote(str(file))}")
@@ -119,6 +121,7 @@ def parser() -> cli.Parser:
         one.add_argument("--gpus", type=_count, default=1, help="GPUs of each (1); 0: none")
         one.add_argument("--name", help="name of the run (that of the space file)")
         one.add_argument("--file", metavar="FILE", help=f"file to write (NAME{ending})")
+        one.add_argument("--force", action="store_true", help="write over a file that is there")
         (_slurm if kind == "slurm" else _kubernetes)(one)
     return parser
 

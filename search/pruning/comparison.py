@@ -79,7 +79,9 @@ class PolicyResult:
     @property
     def label(self) -> str:
         """Its name in a table, with its k."""
-        return self.policy if self.top is None else self.policy.replace(" k", f" {self.top:.1f}")
+        if self.top is None:
+            return self.policy
+        return self.policy.replace(" k", f" {self.top:.1f}".removesuffix(".0"))
 
 
 def best_run(runs: Sequence[Curve], searched: SearchSpace) -> Curve:

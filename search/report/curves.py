@@ -12,6 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from facesiam.errors import counted
 from facesiam.nets.losses import LOSSES
 from search.analysis import published, ranked_trials
 from search.analysis.published import PublishedRow
@@ -136,7 +137,7 @@ def draw_overview(path: Path, trials: pd.DataFrame, epochs: pd.DataFrame) -> Non
         )
     lines = axes.get_legend_handles_labels()[0][::-1]  # the best first
     if len(order) > len(RANKED):
-        others = f"{len(order) - len(RANKED)} others"
+        others = counted(len(order) - len(RANKED), "other")
         lines += axes.plot([], [], color=GREY, lw=0.8, label=others)
     lines.append(axes.axhline(50, color=GREY, lw=0.9, ls=":", label="chance", zorder=0))
     _label_epochs(axes)

@@ -14,6 +14,7 @@ import pandas as pd
 from facesiam import cli
 from facesiam.cli.terminal import WHOLE, columns, fitted
 from facesiam.data.formats.cfp_lists import KINDS, TEN_FOLD
+from facesiam.errors import counted
 from facesiam.evaluation.metrics import METRICS
 from facesiam.evaluation.thresholds import (
     ACCEPTED,
@@ -138,8 +139,9 @@ def ties_note(ties: int, n: int, whose: str) -> str:
         whose: what the test is called.
     """
     return (
-        f"{whose}: {ties} of {n} pairs have exactly the score of a pair of the other kind; they "
-        "are accepted together or not at all, and count half in the AUC"
+        f"{whose}: {ties} of {counted(n, 'pair')} {'has' if ties == 1 else 'have'} exactly the "
+        "score of a pair of the other kind; such pairs are accepted together or not at all, and "
+        "count half in the AUC"
     )
 
 
@@ -192,7 +194,7 @@ def _fold_rows(summary: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Return the headers and rows of the ten-fold measures."""
     heads = [f"{kind} {name}" for kind in KINDS for name in ("accuracy, %", "AUC, %", "EER, %")]
     found = [summary[kind][name] for kind in KINDS for name in MEASURES]
-    mine = [f"trial {summary['trial']}, {len(summary['folds'])} folds"]
+    mine = [f"trial {summary['trial']}, {counted(len(summary['folds']), 'fold')}"]
     cells = [mine + [mean_and_std(one["mean"], one["std"]) for one in found]]
     for name, figures in PUBLISHED.items():
         row = [f"{name} (Sengupta et al. 2016)"]

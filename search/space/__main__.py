@@ -86,12 +86,17 @@ def _from_wandb(path: Path, out: str | None) -> int:
         write_text(Path(out), sweep.text())
     else:
         cli.show(sweep.text().rstrip())
-    cli.say(shown(f"{path}: {len(sweep.settings)} settings: {', '.join(sweep.settings)}", 2000))
+    cli.say(
+        shown(
+            f"{path}: {counted(len(sweep.settings), 'setting')}: {', '.join(sweep.settings)}", 2000
+        )
+    )
     for line in sweep.said:
         cli.say(f"  {shown(line, 400)}")
     if out:
         run = cli.program("search.run")
         said = f"written to {out}; what it would run and cost: {run} {shlex.quote(out)} --dry-run"
+        said += " --data …"  # a sweep has none
         name = sweep.plain.get("name", Path(out).stem)
         if name != Path(out).stem:
             said += f"\nits run is named by the sweep: {Path(RESULTS, name)}"

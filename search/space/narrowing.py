@@ -77,7 +77,7 @@ def _narrowed(name: str, search: Search, values: list[Value]) -> Domain:
         near = did_you_mean(name, search)
         raise ValueError(
             f"not searched in this space, so there is nothing to narrow{near}; "
-            f"{name}={written(values[0])} fixes it"
+            f"{name}={written(values[0])} fixes it; to search it, put it under search: in the file"
         )
     narrower = _choices if isinstance(domain, Choice) else _range
     return narrower(name, domain, values)  # type: ignore[arg-type]

@@ -66,7 +66,8 @@ def converted(name: str, spec: Mapping[str, Any]) -> Converted:
     if kind not in RANGES:
         raise NoMeaning(f"{kind!r} is no distribution of a sweep")
     if SETTINGS[name].type not in (int, float):
-        raise NoMeaning(f"{name} takes words, not a range: give it values:")
+        takes = "true or false" if SETTINGS[name].type is bool else "words"
+        raise NoMeaning(f"{name} takes {takes}, not a range: give it values:")
     low, high, log, step, note = RANGES[kind](lambda key, usual: _number(spec, key, usual))
     if kind in EXPONENTS:  # which are often meant as values
         note = f"min and max are exponents, {low:g} to {high:g}; {kind}_values takes values"
@@ -95,7 +96,8 @@ def _value(setting: Setting, said: object) -> Value:
     try:
         return read(setting, said)
     except ValueError as error:
-        raise NoMeaning(str(error)) from None
+        several = "; give it values:" if isinstance(said, list) else ""
+        raise NoMeaning(f"{error}{several}") from None
 
 
 def _choices(setting: Setting, spec: Mapping[str, Any]) -> Converted:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from facesiam.files import exists
 from search.space.errors import Place, SpaceError, report
 from search.space.yaml_lines import Document, parse, read_text
 
@@ -16,7 +18,11 @@ def sweep_document(path: Path) -> Document:
     Raises:
         SpaceError: it cannot be read, or is no sweep.
     """
-    document = parse(read_text(path), path)
+    if not exists(path):
+        near = get_close_matches(path.name, [p.name for p in path.parent.glob("*.y*ml")], n=1)
+        hint = f"; did you mean {path.with_name(near[0])}?" if near else ""
+        raise SpaceError(f"{path}: no such file{hint}")
+    document = parse(read_text(path), path, "a sweep has `parameters:`")
     wrong = [problem for problem in document.problems if not problem.text.startswith("!!")]
     if wrong:
         raise report(str(path), wrong)

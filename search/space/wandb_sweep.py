@@ -97,7 +97,7 @@ class Sweep:
                 self._tell(place, f"left out: {why_not(name)}")
             elif ours in self.taken.values():
                 first = next(one for one, setting in self.taken.items() if setting == ours)
-                self._tell(place, f"left out: {ours}, which {first} is already")
+                self._tell(place, f"left out: {first} is {ours} already")
             else:
                 self._take(place, name, ours, spec)
         if not self.taken:
@@ -252,7 +252,8 @@ class Sweep:
                     if part is self.plain:
                         place = (FROM.get(name, name),)
                         self.said = [each for each in self.said if each.key != place[0]]
-                    self._tell(place, f"{name} left out: {problems[0].text}")
+                    what = "" if place[-1] == name else f"{name} "
+                    self._tell(place, f"{what}left out: {problems[0].text}")
                     self.taken = {one: ours for one, ours in self.taken.items() if ours != name}
                     break
                 part[name] = removed

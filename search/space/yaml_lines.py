@@ -106,8 +106,15 @@ def read_text(path: Path) -> str:
         raise SpaceError(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def parse(text: str, path: Path) -> Document:
+def parse(
+    text: str, path: Path, form: str = "a space file has `search:`, `rows:` or `fixed:`"
+) -> Document:
     """Turn the text of a file into plain data that knows its lines.
+
+    Args:
+        text: of the file.
+        path: the file, as messages name it.
+        form: what is said of an empty one.
 
     Raises:
         SpaceError: the text is empty, not YAML, not a mapping, or grows without bound.
@@ -118,7 +125,7 @@ def parse(text: str, path: Path) -> Document:
     except yaml.YAMLError as error:
         raise report(str(path), _explain(text, error)) from None
     if root is None or (isinstance(root, yaml.ScalarNode) and not root.value):
-        raise SpaceError(f"{path}: empty; a space file has `search:`, `rows:` or `fixed:`")
+        raise SpaceError(f"{path}: empty; {form}")
     plain = _Plain()
     data = plain.convert(root, ())
     problems = loader.problems + plain.problems

@@ -135,7 +135,8 @@ class SearchProgress:
     def lines(self) -> list[str]:
         """Return how far the search is, in two lines that fit 80 columns."""
         ended = sum(self.counts.values())
-        first = [f"{ended} of {self._total} trials ended", f"{len(self.running)} running"]
+        trials = "trial" if self._total == "1" else "trials"
+        first = [f"{ended} of {self._total} {trials} ended", f"{len(self.running)} running"]
         first += [f"{count} {name}" for name, count in self.counts.items() if count]
         epochs = counted(self.epochs_done, "epoch")
         if rest := self.left.epochs_left():

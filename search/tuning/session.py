@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from facesiam import cli
-from facesiam.cli.terminal import doing
+from facesiam.cli.terminal import WHOLE, columns, doing, fitted
 from facesiam.errors import UserError, counted, reason, shown
 from facesiam.files import write_text
 from facesiam.fingerprint import keys
@@ -99,7 +99,8 @@ def begun(
         run_folder.claimed(options, space, setup.run, setup.storage, data),
     ):
         if options.resume:
-            say(console, resumption.told(setup.run, count, options.trials))
+            told = resumption.told(setup.run, count, options.trials)
+            say(console, fitted(told, columns(WHOLE)))
         if options.warm_start and not options.resume:
             warm_start.write(setup.run, search.known)
         yield Session(search, shares, key, table, mirror)

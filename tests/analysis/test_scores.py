@@ -91,6 +91,7 @@ def test_ties_are_said_where_a_test_has_them() -> None:
         text = evaluation.tested([run])  # type: ignore[list-item]
         line = "Trial 0001, cfp-pairs, seed 0: 12 of 200 pairs have exactly the score of a pair"
         assert (line in text) == said
+    assert evaluation.ties_note(1, 200, "A").startswith("A: 1 of 200 pairs has exactly the score")
 
 
 def test_tests_on_the_same_pairs_are_compared_pair_by_pair(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ SPACE = "search: {lr: [1e-4, 1e-3]}\n"
 def rendered(kind: str, folder: Path, *arguments: str) -> Path:
     """Write a job file by the command; its name is out of the way of other files here."""
     file = folder / f"job.{kind}"
-    assert cluster.main([kind, *arguments, "--file", str(file)]) == 0
+    assert cluster.main([kind, *arguments, "--force", "--file", str(file)]) == 0
     return file
 
 
@@ -356,6 +356,19 @@ def test_a_time_limit_that_slurm_does_not_take_is_refused(
 def test_a_name_may_have_as_many_characters_as_kubernetes_takes(tmp_path: Path) -> None:
     found = kubernetes(tmp_path, "--name", "x" * 42)
     assert found["RayJob"]["metadata"]["name"] == "x" * 42
+
+
+def test_a_job_file_that_is_there_may_have_been_edited_and_stays(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = rendered("slurm", tmp_path, "code2")
+    file.write_text("edited")
+    assert cluster.main(["slurm", "code2", "--file", str(file)]) == 2
+    assert capsys.readouterr().err.endswith(
+        f"\n{file}: exists; give another --file, or --force to write over it\n"
+    )
+    assert file.read_text() == "edited"
+    assert rendered("slurm", tmp_path, "code2").read_text().startswith("#!/usr/bin/env")
 
 
 def test_slurms_log_has_the_name_and_its_comment_no_secret(tmp_path: Path) -> None:

@@ -59,8 +59,8 @@ def test_a_space_that_is_wrong_ends_what_is_looked_for_of_it(tmp_path: Path, fac
     assert found.subject == "space" and "did you mean lr?" in found.text
     file.write_text(f"data: {faces}\nsearch: {{lr: [1e-4, 1e-3]}}\nalgorithm: grid\n")
     found, data, weights = _of_search(str(file))
-    assert found.text == f"{file}: 2 configurations"
-    assert data.level.value == "ok" and data.text == f"{faces} (cfp)"
+    assert found.text == f"{file}: 2 trials"
+    assert data.level.value == "ok" and data.text == f"{faces}, read as cfp"
     assert weights.text == "no trial starts from pretrained weights"
     file.write_text("search: {lr: [1e-4, 1e-3]}\nalgorithm: grid\n")
     _, data, _ = _of_search(str(file), "--data", str(tmp_path / "none"))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from builders import REFERENCE, SPACES
 
+from search.pruning.comparison import PolicyResult
 from search.pruning.recorded_runs import SHIPPED
 from search.replay import main
 
@@ -46,6 +47,14 @@ def test_the_table_fits_the_terminal(
 def test_epochs_of_the_space_cap_the_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(CODE2), "--orders", "2", "--set", "epochs=10"]) == 0
     assert "6 runs, 60 epochs" in capsys.readouterr().out
+
+
+def test_a_whole_k_has_no_decimals() -> None:
+    labels = [
+        PolicyResult("one epoch, then top k", *[0.0] * 8, stopped={}, false_stops={}, top=k).label
+        for k in (6.0, 6.26)
+    ]
+    assert labels == ["one epoch, then top 6", "one epoch, then top 6.3"]
 
 
 @pytest.mark.parametrize(

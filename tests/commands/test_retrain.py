@@ -230,21 +230,28 @@ def test_other_data_than_the_runs_is_refused(
 
 
 def test_the_demo_judges_test_pairs_and_two_files(
-    run: Path, faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run: Path,
+    faces: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    """Of the run's data where none are given; kept and retrained weights lie in its folder."""
     assert main([str(run), "--epochs", "1"]) == 0
     folder = run / "retrain" / "0002" / "seed-0"
     figures = json.loads((folder / "test.json").read_text())
     capsys.readouterr()
     weights, out = str(folder / "weights.pt"), tmp_path / "pairs.png"
-    drawn = [weights, "--data", str(faces), "--out", str(out), "--pairs", "3"]
-    assert demo.main(drawn) == 0
+    monkeypatch.delenv("FACESIAM_DATA", raising=False)
+    assert demo.main([weights, "--out", str(out), "--pairs", "3"]) == 0
     said = capsys.readouterr().out
     # The same figure that retrain wrote.
     assert f"Test accuracy {100 * figures['accuracy']['value']:.1f} %" in said
     assert "\nthreshold: where the net's two logits are equal, which no pairs chose\n" in said
     with Image.open(out) as sheet:
         assert sheet.size == (12 + 3 * (2 * 224 + 24), 44 + 2 * (224 + 30 + 12))
+    assert demo.data_of_run(run / "weights" / "0001.pt") == str(faces)
+    assert demo.data_of_run(tmp_path / "w.pt") is None
     same = sorted(faces.glob("Data/Images/*/frontal/01.jpg"))[0]
     assert demo.main([weights, str(same), str(same), "--out", str(out)]) == 0
     assert "same person (" in capsys.readouterr().out

@@ -19,7 +19,7 @@ from saved_nets import save
 from facesiam import Verifier, demo
 from facesiam.config import TrialConfig
 from facesiam.data.dataset import FaceData
-from facesiam.errors import DataError, UserError
+from facesiam.errors import DataError, UserError, WeightsError
 from facesiam.evaluation.predict import log_odds
 from facesiam.evaluation.thresholds import threshold_at
 from facesiam.nets.checkpoint import load_model
@@ -126,10 +126,27 @@ def test_a_decision_net_gives_features_and_log_odds(
     found = verifier.compare(files[0], files[1])
     assert found.score == pytest.approx(same - different, abs=1e-6)
     assert found.probability == pytest.approx(1 / (1 + np.exp(different - same)))
+    made = r"by search\.retrain --far 0\.1, of an exported one by facesiam\.export --data$"
     with pytest.raises(
-        DataError, match=r"w\.pt: no thresholds are stored with it; export the net with --data"
+        DataError, match=rf"w\.pt: no thresholds are stored .*: of a run's net {made}"
     ):
         verifier.compare("no.jpg", "no.jpg", far=0.1)
+
+
+def test_a_verifier_shows_itself_and_a_place_that_is_none_is_told(
+    weights: Path, exported: Path, tmp_path: Path
+) -> None:
+    assert repr(Verifier.load(weights)) == (
+        f"<Verifier {weights}: alexnet, cosine; thresholds for false-accept rates: none>"
+    )
+    assert repr(Verifier.load(exported)).startswith(
+        f"<Verifier {exported}: alexnet, cosine; thresholds for false-accept rates: 0.1, 0.01"
+    )
+    with pytest.raises(WeightsError) as refused:
+        Verifier.load(tmp_path / "no")
+    assert str(refused.value) == (
+        f"{tmp_path}/no: no such run folder, exported folder or file of weights"
+    )
 
 
 def test_thresholds_of_a_retrained_net_are_those_of_its_test(

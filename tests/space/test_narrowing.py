@@ -85,7 +85,7 @@ def test_configurations_to_try_first_lose_what_is_outside(tmp_path: Path) -> Non
         ("epochs=[6,16]", "epochs: 6 is no value of the range 4 to 40 in steps of 4; did you mean 4?"),
         ("batch_size=[16,30]", "batch_size: 30 is not one of the choices that are searched (16, 32, 64); did you mean 32?"),
         ("optimizer=[adam,adm]", "optimizer: 'adm' is not one of adam, adamw, sgd; did you mean adam?"),
-        ("warmup=[0,0.1]", "warmup: not searched in this space, so there is nothing to narrow; warmup=0.0 fixes it"),
+        ("warmup=[0,0.1]", "warmup: not searched in this space, so there is nothing to narrow; warmup=0.0 fixes it; to search it, put it under search: in the file"),
     ],
 )  # fmt: skip  # a line a case
 def test_what_cannot_be_narrowed_is_told(searched: SearchSpace, given: str, said: str) -> None:

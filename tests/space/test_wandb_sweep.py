@@ -179,6 +179,8 @@ PARAMETERS: list[tuple[str, str, object, str]] = [
     ("lr", "distribution: [uniform], min: 1, max: 2", None, "is no distribution of a sweep"),
     ("hidden", "min: 2, max: 64, q: 1e400, distribution: q_uniform", None, "beyond what a number"),
     ("net", "min: 1, max: 2", None, "left out: net takes words, not a range"),
+    ("dropout", "min: 0.1, max: 0.5", None, "left out: dropout takes true or false, not a range"),
+    ("lr", "value: [1e-4, 1e-3]", None, "must be a single value, got a list; give it values:"),
     ("dropout", "values: [0.1, 0.2]", None, "must be true or false, got '0.1'"),
     ("lr", "values: []", None, "left out: has no list of values:"),
     ("lr", "distribution: q_uniform, q: 5, min: 1, max: 2", None, "left out: no value of it"),
@@ -256,8 +258,28 @@ parameters:
 """
     space, said = made(tmp_path, text)
     assert [*space.search] == ["momentum"] and space.fixed == {"net": "resnet18"}
-    assert said[0].startswith("line 4  lr: lr left out: a grid cannot list a continuous range")
-    assert said[1].startswith("line 6  freeze: freeze left out: true is of alexnet and vgg16_bn")
+    assert said[0].startswith("line 4  lr: left out: a grid cannot list a continuous range")
+    assert said[1].startswith("line 6  freeze: left out: true is of alexnet and vgg16_bn")
+
+
+def test_of_two_parameters_that_are_one_setting_the_first_is_taken(tmp_path: Path) -> None:
+    nested = "gen: {parameters: {lr: {value: 1e-3}}}, disc: {parameters: {lr: {value: 1e-4}}}"
+    space, said = made(tmp_path, f"method: random\nrun_cap: 5\nparameters: {{{nested}}}\n")
+    assert space.fixed == {"lr": 1e-3}
+    assert said == ["line 3  disc.lr: left out: gen.lr is lr already"]
+
+
+def test_a_sweep_that_is_not_there_is_told_with_a_near_file_and_no_ready_space(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "sweep.yaml").write_text("parameters: {lr: {value: 1e-3}}\n")
+    for name, hint in {
+        "sweeps.yaml": f"; did you mean {tmp_path}/sweep.yaml?",
+        "code2": "",
+    }.items():
+        with pytest.raises(SpaceError) as refused:
+            Sweep(tmp_path / name)
+        assert str(refused.value) == f"{tmp_path}/{name}: no such file{hint}"
 
 
 def test_what_is_said_stays_a_comment_whatever_a_value_holds(tmp_path: Path) -> None:
@@ -300,6 +322,7 @@ def test_the_command_writes_the_file_and_names_what_is_missing(
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
+        ("", "sweep.yaml: empty; a sweep has `parameters:`"),
         ("program: x\n", "not a W&B sweep: it has no parameters:"),
         ("search: {lr: [1, 2]}\n", "a space file already"),
         (

@@ -66,6 +66,13 @@ def test_a_terminal_that_wants_plain_text_gets_a_line_a_trial(
     )
 
 
+def test_a_search_of_one_trial_has_no_trials() -> None:
+    _, text = table()
+    console = Console(file=text, width=160, color_system=None)
+    shown = LiveTable(1, Objective(), console, ("lr",))
+    assert rendered(shown, text)[0] == "0 of 1 trial ended · 0 running"
+
+
 def test_the_table_shows_what_runs_the_best_and_what_ended_last() -> None:
     shown, text = table()
     for number, score in enumerate((0.6, 0.9, 0.8, 0.7, 0.5, 0.4, 0.95), 1):
