@@ -26,7 +26,7 @@ from ports import answer, served
 SETTLE, MOST = 6, 90
 """Seconds without a change after which a page is done, as the tools do not say; and at most."""
 
-SHOWN = "^(val_acc|val_loss|train_loss|test_acc)"
+SHOWN = "^(val_acc|val_loss|train_loss|test_.*accuracy)"
 """Curves of TensorBoard that are shown."""
 
 
