@@ -111,7 +111,7 @@ def compare(
     """
     drawn, workers = orders.drawn(runs), orders.workers
     policies = _policies(searched, peers)
-    with warnings.catch_warnings(action="ignore"):  # numpy's of NaN, Optuna's of what is new
+    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # numpy's, of NaN
         outcomes = {
             name: [simulate(order, make(), workers) for order in drawn]
             for name, make in policies.items()

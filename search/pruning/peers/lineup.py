@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import (
     BasePruner,
     HyperbandPruner,
@@ -52,7 +54,8 @@ def peers(
 
 
 def _optuna(make: Callable[[], BasePruner], objective: Objective) -> OptunaPruner:
-    return OptunaPruner(make(), objective)
+    with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
+        return OptunaPruner(make(), objective)
 
 
 def _pruners(grace: int, factor: int, longest: int) -> dict[str, Callable[[], BasePruner]]:
