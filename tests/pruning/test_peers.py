@@ -43,7 +43,7 @@ def test_rays_median_rule_stops_what_is_worse_than_the_median_of_means() -> None
 def test_rays_hyperband_pauses_a_bracket_until_all_are_there_and_takes_up_the_best() -> None:
     """Of 9 epochs by a factor of 3 there are brackets of 3 trials, of 5 that meet after 3 epochs
     and of 9 that meet after 1. The best 2 of the 5 go on, of the 9 the best 3, and of those 1."""
-    losses = (0.9, 0.8, 0.7, 0.5, 0.2, 0.6, 0.1, 0.4)
+    losses: tuple[float, ...] = (0.9, 0.8, 0.7, 0.5, 0.2, 0.6, 0.1, 0.4)
     losses += (0.55, 0.3, 0.65, 0.75, 0.25, 0.45, 0.15, 0.35, 0.95)
     runs = [flat(f"r{place}", loss, 9) for place, loss in enumerate(losses)]
     outcome = simulate(runs, ray_schedulers.hyperband(LOSS, 9), workers=2)

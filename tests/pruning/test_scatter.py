@@ -121,7 +121,7 @@ class Hopeless:
 def test_chance_stops_at_any_guess_and_says_what_it_rests_on() -> None:
     values = [0.7, 0.69, 0.7, 0.69, 0.7]
     trial = history(values, typical=0.001, leader_score=0.5)
-    stop = chance(trial, odds=Hopeless())  # type: ignore[arg-type]
+    stop = chance(trial, odds=Hopeless())
     assert stop and stop.value == 0.69 and stop.cutoff == pytest.approx(trial.edge())
     assert stop.reason and stop.reason.startswith(
         "at chance for 5 epochs: best error 0.6900, where a guess has 0.6931 and its noise, "
@@ -129,7 +129,7 @@ def test_chance_stops_at_any_guess_and_says_what_it_rests_on() -> None:
     )
     for leader in (math.nan, 0.69):  # nobody is known to do better
         waits = history(values, typical=0.001, leader_score=leader)
-        assert chance(waits, odds=Hopeless()) is None  # type: ignore[arg-type]
+        assert chance(waits, odds=Hopeless()) is None
 
 
 @pytest.mark.parametrize(("mode", "sign"), [("min", 1), ("max", -1)])
