@@ -175,17 +175,14 @@ def _draw(
     options: argparse.Namespace,
 ) -> None:
     from search.pruning.comparison import every_k
-    from search.report.figures import tradeoff
+    from search.report.replay_figure import tradeoff
     from search.report.replay_tables import near
 
     margins = _margins(options)
-    panels = {
-        name: [(row.label, row.epochs, row.kept) for row in rows] for name, rows in results.items()
-    }
     lines = [every_k(e.runs, e.searched, _orders(options), margins) for e in contests]
     objective = contests[0].searched.objective
     within = near(margins.kept, objective) + " points" * bool(objective.unit)
-    tradeoff(Path(options.figure), panels, lines, within)
+    tradeoff(Path(options.figure), results, lines, within)
 
 
 if __name__ == "__main__":

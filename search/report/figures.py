@@ -1,8 +1,8 @@
-"""The report's pictures of all trials, of test pairs, and of what pruning policies cost."""
+"""The report's pictures of all trials and of test pairs."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -78,62 +78,6 @@ def verification(path: Path, title: str, tested: Mapping[str, pd.DataFrame]) -> 
     _plot_roc(curve, tested)
     _plot_scores(counts, *next(iter(tested.items())))
     style.save(figure, path, title)
-
-
-def tradeoff(
-    path: Path,
-    panels: Mapping[str, list[tuple[str, float, float]]],
-    lines: Sequence[list[tuple[float, float]]],
-    within: str,
-) -> None:
-    """Draw each policy's share of epochs spent against its chance of keeping the best.
-
-    Args:
-        path: PNG to write.
-        panels: (policy, epochs, chance) by contest; the last policy of each is ours.
-        lines: (epochs, chance) of "one epoch, then top k" for each k, a line a contest.
-        within: how near to the best counts as having kept it, as people read it.
-    """
-    figure = style.new(5.0)
-    grid = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
-    for axes, (name, points), line in zip(grid, panels.items(), lines, strict=True):
-        _plot_policies(axes, points, line)
-        axes.set_title(name.split(": ")[0], fontsize=9)
-    grid[0].set_ylabel(f"orders that keep the best within {within}, %")
-    style.save(figure, path, "What each policy spends, and how often it keeps the best run")
-
-
-def _plot_policies(
-    axes: Axes, points: list[tuple[str, float, float]], line: list[tuple[float, float]]
-) -> None:
-    axes.plot(
-        [100 * x for x, _ in line],
-        [100 * y for _, y in line],
-        color=GREY,
-        lw=1,
-        ls=(0, (4, 2)),
-        label="one epoch, then top k, each k",
-        zorder=1,
-    )
-    for (policy, spent, chance), mark in zip(points, "sv^Do*P", strict=False):
-        ours = policy == points[-1][0]
-        axes.plot(
-            100 * spent,
-            100 * chance,
-            mark,
-            ms=13 if ours else 8,
-            ls="",
-            mec="white",
-            color=VAL if ours else TRAIN,
-            zorder=4 if ours else 3,
-            label=policy,
-        )
-    axes.set_xlabel("epochs spent, % of all")
-    axes.set_xlim(0, 104)
-    axes.set_ylim(-4, 104)
-    axes.legend(
-        fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False
-    )
 
 
 def _plot_roc(curve: Axes, tested: Mapping[str, pd.DataFrame]) -> None:
