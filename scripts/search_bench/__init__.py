@@ -1,0 +1,1 @@
+"""The benchmark of whole searches: a recorded table of trainings, and searches played on it."""

@@ -1,0 +1,220 @@
+"""The searches that are compared: this package's, Ray Tune's, Optuna's; each program's own code."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import optuna
+from ray.tune.experiment import Trial as RayTrial
+from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, HyperBandScheduler, TrialScheduler
+from ray.tune.search.optuna import OptunaSearch
+
+from search.pruning.scheduler import Scheduler
+from search.space import SearchSpace
+from search.tuning.sampler import Sampler
+from search.tuning.trial_ranking import TrialEnd, progress_of
+from search_bench.playing import Decision, Method, Rows, Trial
+from search_bench.table import Settings
+
+Suggest = Callable[[str], Settings]
+METRIC, MODE = "val_acc", "max"
+
+
+class Ours:
+    """The sampler, the rules and ASHA of this package, as a search drives them."""
+
+    def __init__(self, space: SearchSpace) -> None:
+        self.space, self.sampler, self.scheduler = space, Sampler(space), Scheduler(space)
+        self.best: dict[str, float] = {}
+
+    def next(self, rows: Rows) -> Trial | None:
+        """Return the next trial, as the Recorder does."""
+        going = self.scheduler.histories.items()
+        found = self.sampler.next({name: progress_of(it, self.space) for name, it in going})
+        trial = rows.trial(found.trial, found.settings) if found else None
+        if trial:
+            self.scheduler.begin(trial.id, trial.curve.settings)
+        return trial
+
+    def decide(self, trial: Trial, row: dict[str, float]) -> Decision:
+        """Ask the rules and ASHA; a trial's end is told to the sampler."""
+        stop = self.scheduler.observe(trial.id, row | {"epoch": trial.epochs - 1}, trial.over)
+        self.best[trial.id] = max(row[METRIC], self.best.get(trial.id, 0.0))
+        if not stop and not trial.over:
+            return "go on"
+        progress = progress_of(self.scheduler.histories[trial.id], self.space)
+        status, rule = ("stopped", stop.rule) if stop else ("done", None)
+        step = self.scheduler.step(trial.id)
+        self.sampler.tell(trial.id, TrialEnd(self.best[trial.id], step, status, rule, progress))
+        self.scheduler.forget(trial.id)
+        return "stop"
+
+
+class Searcher:
+    """Random draws, with the methods of Ray's searchers."""
+
+    def __init__(self, space: SearchSpace) -> None:
+        self.space, self.rng = space, random.Random(f"{space.seed}/random")
+
+    def suggest(self, id: str) -> Settings:
+        """Return a draw."""
+        return self.space.sample(self.rng)
+
+    def on_trial_result(self, id: str, result: dict[str, Any]) -> None:
+        """Do nothing."""
+
+    def on_trial_complete(self, id: str, result: dict[str, Any] | None = None) -> None:
+        """Do nothing."""
+
+
+@dataclasses.dataclass(eq=False)
+class Stub:
+    """What Ray's schedulers read of a trial, and the played one."""
+
+    played: Trial
+    status: str = RayTrial.PENDING
+    is_saving: bool = False
+    last_result: dict[str, Any] | None = None
+
+    @property
+    def trial_id(self) -> str:
+        """The trial's id."""
+        return self.played.id
+
+
+class RayTune:
+    """A searcher and a scheduler of Ray Tune, called in the order of Ray's TuneController.
+
+    An idle worker is given a trial that waits, or a new one.
+    """
+
+    def __init__(self, searcher: Any, scheduler: Any) -> None:
+        self.searcher, self.scheduler = searcher, scheduler
+        self.search_alg = SimpleNamespace(searcher=searcher)
+        self.stubs: list[Stub] = []
+        self.by_id: dict[str, Stub] = {}
+
+    def next(self, rows: Rows) -> Trial | None:
+        """Return what the scheduler chooses; one new trial waits as long as there are rows."""
+        waits = any(stub.status == RayTrial.PENDING for stub in self.stubs)
+        if not waits and rows.left:
+            id = f"{len(self.by_id) + 1:04d}"
+            suggested = self.searcher.suggest(id)
+            if suggested is not None and (trial := rows.trial(id, suggested)):
+                self.by_id[id] = Stub(trial)
+                self.stubs.append(self.by_id[id])
+                self.scheduler.on_trial_add(self, self.by_id[id])
+        chosen = self.scheduler.choose_trial_to_run(self)
+        if chosen is None:
+            return None
+        chosen.status = RayTrial.RUNNING
+        return chosen.played
+
+    def decide(self, trial: Trial, row: dict[str, float]) -> Decision:
+        """Report an epoch to the scheduler, then to the searcher."""
+        stub = self.by_id[trial.id]
+        result = {"training_iteration": trial.epochs, METRIC: row[METRIC], "done": trial.over}
+        if trial.over:  # a trainable that is done is not asked about
+            decision = TrialScheduler.STOP
+        else:
+            decision = self.scheduler.on_trial_result(self, stub, result)
+        if decision != TrialScheduler.STOP:
+            self.searcher.on_trial_result(trial.id, result)
+        stub.last_result = result
+        if decision == TrialScheduler.STOP:
+            self.stop_trial(stub)
+            return "stop"
+        if decision == TrialScheduler.PAUSE:
+            stub.status = RayTrial.PAUSED
+            return "pause"
+        return "go on"
+
+    def get_trials(self) -> list[Stub]:
+        """Return the trials that have not ended."""
+        return self.stubs
+
+    def stop_trial(self, stub: Stub) -> None:
+        """End a trial, as TuneController.stop_trial does."""
+        if stub.status == RayTrial.TERMINATED:
+            return
+        if stub.status == RayTrial.RUNNING:
+            self.scheduler.on_trial_complete(self, stub, stub.last_result)
+            self.searcher.on_trial_complete(stub.trial_id, result=stub.last_result)
+        else:
+            self.scheduler.on_trial_remove(self, stub)
+            self.searcher.on_trial_complete(stub.trial_id)
+        stub.status = RayTrial.TERMINATED
+        self.stubs.remove(stub)
+
+
+class OptunaAlone:
+    """A study of Optuna with its TPE and a pruner, as Optuna's tutorials have it."""
+
+    def __init__(self, space: SearchSpace, pruner: optuna.pruners.BasePruner) -> None:
+        self.space = space
+        sampler = optuna.samplers.TPESampler(seed=space.seed)
+        self.study = optuna.create_study(direction="maximize", sampler=sampler, pruner=pruner)
+        self.asked: dict[str, optuna.Trial] = {}
+
+    def next(self, rows: Rows) -> Trial | None:
+        """Ask the study."""
+        if not rows.left:
+            return None
+        asked = self.study.ask()
+        self.asked[str(asked.number)] = asked
+        return rows.trial(str(asked.number), self.space.suggest(asked))
+
+    def decide(self, trial: Trial, row: dict[str, float]) -> Decision:
+        """Report an epoch and ask the pruner; the objective is the last epoch's accuracy."""
+        asked = self.asked[trial.id]
+        asked.report(row[METRIC], trial.epochs)
+        if trial.over:
+            self.study.tell(asked, row[METRIC])
+        elif asked.should_prune():
+            self.study.tell(asked, state=optuna.trial.TrialState.PRUNED)
+        else:
+            return "go on"
+        return "stop"
+
+
+def _optuna_search(space: SearchSpace) -> OptunaSearch:
+    """Return Ray's searcher over the space, which is given to it as a define-by-run function."""
+    return OptunaSearch(space.suggest, metric=METRIC, mode=MODE, seed=space.seed)
+
+
+def _asha(space: SearchSpace, **given: int) -> ASHAScheduler:
+    return ASHAScheduler(metric=METRIC, mode=MODE, max_t=space.max_epochs(), **given)
+
+
+def _as_ours(space: SearchSpace) -> dict[str, int]:
+    """Return the grace and factor of this package's ASHA for Ray's."""
+    asha = space.prune["asha"]
+    return {"grace_period": asha["grace"], "reduction_factor": asha["factor"]}
+
+
+def _hyperband(space: SearchSpace) -> HyperBandScheduler:
+    return HyperBandScheduler(metric=METRIC, mode=MODE, max_t=space.max_epochs())
+
+
+def _optuna_hyperband(space: SearchSpace) -> OptunaAlone:
+    pruner = optuna.pruners.HyperbandPruner(max_resource=space.max_epochs())
+    return OptunaAlone(space, pruner)
+
+
+METHODS: dict[str, Callable[[SearchSpace], Method]] = {
+    "ours": Ours,
+    "ours, random": lambda space: Ours(dataclasses.replace(space, algorithm="random")),
+    "Ray OptunaSearch + ASHA": lambda space: RayTune(_optuna_search(space), _asha(space)),
+    "the same, our grace and factor": lambda space: RayTune(
+        _optuna_search(space), _asha(space, **_as_ours(space))
+    ),
+    "Ray HyperBand": lambda space: RayTune(Searcher(space), _hyperband(space)),
+    "Optuna TPE + Hyperband": _optuna_hyperband,
+    "random + Ray ASHA": lambda space: RayTune(Searcher(space), _asha(space)),
+    "random": lambda space: RayTune(Searcher(space), FIFOScheduler()),
+}
+"""By name, what makes a method for a space with its seed."""

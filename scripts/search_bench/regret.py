@@ -1,0 +1,134 @@
+"""Regret of played searches against what they have spent, with intervals over the seeds."""
+
+from __future__ import annotations
+
+import statistics
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from search_bench.playing import Played, Point, Trial
+from search_bench.table import Table
+
+SHARES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8)
+"""Budgets, as shares of what the whole table takes."""
+FROM, TO = 10, 50
+"""Trials by which samplers are compared: after those drawn at random, before the table is empty."""
+DRAWS = 2000
+"""Bootstrap samples of an interval."""
+NEAR = 0.02
+"""A trial is among the best within so much of the table's best."""
+
+Axis = Literal["epochs", "seconds"]
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean over seeds with its 95 % bootstrap interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.mean:.1f} [{self.low:.1f}, {self.high:.1f}]"
+
+
+def mean_of(values: Sequence[float]) -> Mean:
+    """Return the mean and the percentiles of resampled means, always the same."""
+    array = np.asarray(values, dtype=float)
+    drawn = np.random.default_rng(0).choice(array, (DRAWS, len(array))).mean(axis=1)
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return Mean(float(array.mean()), float(low), float(high))
+
+
+def at(points: Sequence[Point], budget: float, axis: Axis) -> float:
+    """Return the best score that a search has had when so much was spent; 0 before any."""
+    place = bisect_right(points, budget + 1e-9, key=attrgetter(axis))
+    return points[place - 1].best
+
+
+def regrets(
+    table: Table, searches: Iterable[Played], budgets: Sequence[float], axis: Axis
+) -> npt.NDArray[np.float64]:
+    """Return how many points each search lies below the table's best, (searches, budgets)."""
+    best = table.best
+    found = [[100 * (best - at(s.points, b, axis)) for b in budgets] for s in searches]
+    return np.array(found)
+
+
+def budgets(table: Table, axis: Axis, workers: int, shares: Sequence[float]) -> list[float]:
+    """Return shares of the table's epochs, or of its seconds on so many workers."""
+    whole = table.epochs if axis == "epochs" else table.seconds / workers
+    return [share * whole for share in shares]
+
+
+def chosen(table: Table, order: Sequence[Trial]) -> tuple[float, float]:
+    """Return what a sampler's own suggestions are worth, whatever was stopped.
+
+    Returns:
+        How many points their rows' best lies below the table's in the mean, and the share in %
+        of those within NEAR of it.
+    """
+    best = table.best
+    below = [best - trial.curve.best() for trial in order[FROM:TO]]
+    near = [gap <= NEAR for gap in below]
+    return 100 * statistics.mean(below), 100 * statistics.mean(near)
+
+
+def report(table: Table, played: Mapping[str, Sequence[Played]], workers: int) -> str:
+    """Return the tables of a comparison as text."""
+    seeds = min(len(searches) for searches in played.values())
+    lines = [
+        f"{len(table.curves)} configurations, {table.epochs} epochs, best {table.best:.3f}; "
+        f"{workers} workers, n = {seeds} seeds; mean [95 % bootstrap interval]"
+    ]
+    axes: tuple[Axis, ...] = ("epochs", "seconds")
+    for axis in axes:
+        what = "epochs" if axis == "epochs" else f"seconds, the table's divided by {workers}"
+        lines += ["", f"regret in points at a share of all {what}"]
+        lines.append(" " * 32 + "".join(f"{share:>18.0%}" for share in SHARES))
+        spent = budgets(table, axis, workers, SHARES)
+        for name, searches in played.items():
+            columns = regrets(table, searches, spent, axis).T
+            cells = "".join(f"{mean_of(list(column))!s:>18}" for column in columns)
+            lines.append(f"{name:<32}{cells}")
+    lines += ["", f"trials {FROM + 1} to {TO}: points below the best, share within {NEAR:.0%}"]
+    for name, searches in played.items():
+        worth = [chosen(table, search.order) for search in searches]
+        below, near = (mean_of(column) for column in zip(*worth, strict=True))
+        spent_all = mean_of([float(search.points[-1].epochs) for search in searches])
+        lines.append(f"{name:<32}{below!s:>18}{near!s:>22} %   epochs to the end {spent_all.mean:.0f}")
+    return "\n".join(lines)
+
+
+def draw(
+    table: Table, played: Mapping[str, Sequence[Played]], workers: int, title: str
+) -> Any:
+    """Return a figure of the regret against epochs and against simulated minutes."""
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, 2, figsize=(11, 4.5), sharey=True)
+    shares = list(np.linspace(0.02, 1, 80))
+    kinds: tuple[Axis, ...] = ("epochs", "seconds")
+    for axis, kind in zip(axes, kinds, strict=True):
+        spent = np.array(budgets(table, kind, workers, shares))
+        for name, searches in played.items():
+            means = [mean_of(list(c)) for c in regrets(table, searches, list(spent), kind).T]
+            x = spent if kind == "epochs" else spent / 60
+            (line,) = axis.plot(x, [m.mean for m in means], label=name)
+            band = [m.low for m in means], [m.high for m in means]
+            axis.fill_between(x, *band, color=line.get_color(), alpha=0.15, linewidth=0)
+        axis.set_xlabel("epochs spent" if kind == "epochs" else f"minutes, {workers} workers")
+        axis.set_ylim(bottom=0)
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("points below the table's best")
+    axes[1].legend(fontsize=8)
+    figure.suptitle(title)
+    figure.tight_layout()
+    return figure
