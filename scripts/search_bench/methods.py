@@ -1,4 +1,4 @@
-"""The searches that are compared: this package's, Ray Tune's, Optuna's; each program's own code."""
+"""The searches that are compared: this package, Ray Tune and Optuna, each by its own code."""
 
 from __future__ import annotations
 
@@ -10,18 +10,27 @@ from typing import Any
 
 import optuna
 from ray.tune.experiment import Trial as RayTrial
-from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, HyperBandScheduler, TrialScheduler
+from ray.tune.schedulers import (
+    ASHAScheduler,
+    FIFOScheduler,
+    HyperBandForBOHB,
+    HyperBandScheduler,
+    TrialScheduler,
+)
 from ray.tune.search.optuna import OptunaSearch
 
 from search.pruning.scheduler import Scheduler
 from search.space import SearchSpace
 from search.tuning.sampler import Sampler
 from search.tuning.trial_ranking import TrialEnd, progress_of
-from search_bench.playing import Decision, Method, Rows, Trial
-from search_bench.table import Settings
 
-Suggest = Callable[[str], Settings]
+from . import bohb
+from .playing import Decision, Method, Rows, Trial
+from .table import Settings
+
 METRIC, MODE = "val_acc", "max"
+IN_ADVANCE = 200
+"""Trials of a random search that Ray makes before they run."""
 
 
 class Ours:
@@ -89,30 +98,39 @@ class Stub:
 class RayTune:
     """A searcher and a scheduler of Ray Tune, called in the order of Ray's TuneController.
 
-    An idle worker is given a trial that waits, or a new one.
+    Args:
+        searcher: of Ray, or what has its methods.
+        scheduler: of Ray.
+        waiting: how many new trials wait for a worker. Ray makes 200 of a random search in
+            advance, and of a searcher as many as workers are idle.
     """
 
-    def __init__(self, searcher: Any, scheduler: Any) -> None:
-        self.searcher, self.scheduler = searcher, scheduler
+    def __init__(self, searcher: Any, scheduler: Any, waiting: int = 1) -> None:
+        self.searcher, self.scheduler, self.waiting = searcher, scheduler, waiting
         self.search_alg = SimpleNamespace(searcher=searcher)
         self.stubs: list[Stub] = []
         self.by_id: dict[str, Stub] = {}
 
     def next(self, rows: Rows) -> Trial | None:
-        """Return what the scheduler chooses; one new trial waits as long as there are rows."""
-        waits = any(stub.status == RayTrial.PENDING for stub in self.stubs)
-        if not waits and rows.left:
-            id = f"{len(self.by_id) + 1:04d}"
-            suggested = self.searcher.suggest(id)
-            if suggested is not None and (trial := rows.trial(id, suggested)):
-                self.by_id[id] = Stub(trial)
-                self.stubs.append(self.by_id[id])
-                self.scheduler.on_trial_add(self, self.by_id[id])
+        """Return what the scheduler chooses of the trials that wait or were paused."""
+        waits = sum(stub.status == RayTrial.PENDING for stub in self.stubs)
+        while waits < self.waiting and self._add(rows):
+            waits += 1
         chosen = self.scheduler.choose_trial_to_run(self)
         if chosen is None:
             return None
         chosen.status = RayTrial.RUNNING
         return chosen.played
+
+    def _add(self, rows: Rows) -> bool:
+        """Make a new trial, where there is a row for it."""
+        id = f"{len(self.by_id) + 1:04d}"
+        trial = rows.trial(id, self.searcher.suggest(id)) if rows.left else None
+        if trial:
+            self.by_id[id] = Stub(trial)
+            self.stubs.append(self.by_id[id])
+            self.scheduler.on_trial_add(self, self.by_id[id])
+        return trial is not None
 
     def decide(self, trial: Trial, row: dict[str, float]) -> Decision:
         """Report an epoch to the scheduler, then to the searcher."""
@@ -157,7 +175,10 @@ class OptunaAlone:
     def __init__(self, space: SearchSpace, pruner: optuna.pruners.BasePruner) -> None:
         self.space = space
         sampler = optuna.samplers.TPESampler(seed=space.seed)
-        self.study = optuna.create_study(direction="maximize", sampler=sampler, pruner=pruner)
+        # Hyperband draws a trial's bracket by the name of its study, which is drawn otherwise.
+        self.study = optuna.create_study(
+            study_name=f"seed {space.seed}", direction="maximize", sampler=sampler, pruner=pruner
+        )
         self.asked: dict[str, optuna.Trial] = {}
 
     def next(self, rows: Rows) -> Trial | None:
@@ -181,12 +202,13 @@ class OptunaAlone:
         return "stop"
 
 
-def _optuna_search(space: SearchSpace) -> OptunaSearch:
+def optuna_search(space: SearchSpace) -> OptunaSearch:
     """Return Ray's searcher over the space, which is given to it as a define-by-run function."""
     return OptunaSearch(space.suggest, metric=METRIC, mode=MODE, seed=space.seed)
 
 
-def _asha(space: SearchSpace, **given: int) -> ASHAScheduler:
+def asha(space: SearchSpace, **given: int) -> ASHAScheduler:
+    """Return Ray's ASHA, with its own defaults where nothing else is given."""
     return ASHAScheduler(metric=METRIC, mode=MODE, max_t=space.max_epochs(), **given)
 
 
@@ -196,8 +218,18 @@ def _as_ours(space: SearchSpace) -> dict[str, int]:
     return {"grace_period": asha["grace"], "reduction_factor": asha["factor"]}
 
 
-def _hyperband(space: SearchSpace) -> HyperBandScheduler:
+def hyperband(space: SearchSpace) -> HyperBandScheduler:
+    """Return Ray's HyperBand with its own defaults."""
     return HyperBandScheduler(metric=METRIC, mode=MODE, max_t=space.max_epochs())
+
+
+def _random(space: SearchSpace, scheduler: Any) -> RayTune:
+    return RayTune(Searcher(space), scheduler, IN_ADVANCE)
+
+
+def _bohb(space: SearchSpace) -> RayTune:
+    searcher = bohb.Bohb(space, METRIC, MODE)
+    return RayTune(searcher, HyperBandForBOHB(metric=METRIC, mode=MODE, max_t=space.max_epochs()))
 
 
 def _optuna_hyperband(space: SearchSpace) -> OptunaAlone:
@@ -208,13 +240,15 @@ def _optuna_hyperband(space: SearchSpace) -> OptunaAlone:
 METHODS: dict[str, Callable[[SearchSpace], Method]] = {
     "ours": Ours,
     "ours, random": lambda space: Ours(dataclasses.replace(space, algorithm="random")),
-    "Ray OptunaSearch + ASHA": lambda space: RayTune(_optuna_search(space), _asha(space)),
+    "Ray OptunaSearch + ASHA": lambda space: RayTune(optuna_search(space), asha(space)),
     "the same, our grace and factor": lambda space: RayTune(
-        _optuna_search(space), _asha(space, **_as_ours(space))
+        optuna_search(space), asha(space, **_as_ours(space))
     ),
-    "Ray HyperBand": lambda space: RayTune(Searcher(space), _hyperband(space)),
+    "Ray HyperBand": lambda space: _random(space, hyperband(space)),
     "Optuna TPE + Hyperband": _optuna_hyperband,
-    "random + Ray ASHA": lambda space: RayTune(Searcher(space), _asha(space)),
-    "random": lambda space: RayTune(Searcher(space), FIFOScheduler()),
+    "random + Ray ASHA": lambda space: _random(space, asha(space)),
+    "random": lambda space: _random(space, FIFOScheduler()),
 }
 """By name, what makes a method for a space with its seed."""
+if bohb.is_installed():
+    METHODS["Ray BOHB"] = _bohb

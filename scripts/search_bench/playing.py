@@ -1,4 +1,4 @@
-"""A whole search played on a recorded table: a simulated clock, workers, and a method that chooses.
+"""A whole search played on a recorded table: a simulated clock, workers, a method that chooses.
 
 Every method is given the same: a suggestion becomes the nearest row of the table that no trial of
 the search has had, an epoch takes its recorded seconds, and what it measured is reported. The
@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
 from search.pruning.recorded_runs import Curve
-from search_bench.table import Settings, Table
+
+from .table import Settings, Table
 
 Decision = Literal["go on", "pause", "stop"]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,8 +27,8 @@ from facesiam.training.loop import Training
 from search.space import SearchSpace, load
 
 SPACE = Path(__file__).parent / "space.yaml"
-PEOPLE = 250
-"""Drawn people: so many that each fold has the 50 whom the space takes."""
+PEOPLE = 200
+"""Drawn people: so many that each fold has the 40 whom the space takes."""
 EVERY = 5
 """Each so-manieth configuration is trained with a second seed as well."""
 UNRECORDED = ("samples_per_second", "peak_memory_mib")
@@ -66,23 +66,25 @@ def record(out: Path, configurations: int, file: Path = SPACE) -> None:
     write_text(out / "space.yaml", read_text(file))
     done = completed(out)
     trials = [trial for trial in plan(space, configurations) if trial.name not in done]
-    data, weights = _data(space), _weights(space)
+    data, weights = _data(space), weights_of(space)
     for number, trial in enumerate(trials, len(done) + 1):
-        began = time.perf_counter()
         rows = trained(TrialConfig.from_dict(trial.settings), data, weights)
         _add(out / "epochs.csv", COLUMNS, [{"trial": trial.name, **row} for row in rows])
-        _add(out / "trials.csv", ["trial", *trial.settings], [{"trial": trial.name, **trial.settings}])
-        best = max(float(row["val_acc"]) for row in rows)
-        cpu, wall = sum(float(row["seconds"]) for row in rows), time.perf_counter() - began
-        print(
-            f"{number}/{len(done) + len(trials)} {trial.name} best {best:.3f} "
-            f"last {float(rows[-1]['val_acc']):.3f} CPU {cpu:.1f} s wall {wall:.0f} s "
-            f"{trial.settings['net']} {trial.settings['join']} lr {float(trial.settings['lr']):.1e}",
-            flush=True,
-        )
+        settings = {"trial": trial.name, **trial.settings}
+        _add(out / "trials.csv", list(settings), [settings])
+        print(f"{number}/{len(done) + len(trials)} {_summary(trial, rows)}", flush=True)
 
 
-def trained(config: TrialConfig, data: FaceData, weights: dict[str, str]) -> list[dict[str, float]]:
+def _summary(trial: Planned, rows: Sequence[Mapping[str, float]]) -> str:
+    scores = " ".join(f"{row['val_acc']:.3f}" for row in rows)
+    seconds = sum(row["seconds"] for row in rows)
+    what = " ".join(str(trial.settings[name]) for name in ("net", "join", "optimizer", "lr"))
+    return f"{trial.name} {what}, CPU {seconds:.0f} s: {scores}"
+
+
+def trained(
+    config: TrialConfig, data: FaceData, weights: dict[str, str]
+) -> list[dict[str, float]]:
     """Return the epochs of a training; `seconds` are CPU seconds of this process.
 
     They do not depend on what else runs. A diverged training is recorded to its end.
@@ -129,10 +131,11 @@ def _rounded(value: Value) -> Value:
 def _data(space: SearchSpace) -> FaceData:
     """Return the drawn people, drawn and packed where they are not yet."""
     folder = writer.draw(cache_root() / writer.folder_name(PEOPLE), people=PEOPLE, progress=False)
-    return prepare(str(folder), [TrialConfig(**space.sample(random.Random(0))).packing], progress=False)  # type: ignore[arg-type]
+    packing = TrialConfig.from_dict(space.sample(random.Random(0))).packing
+    return prepare(str(folder), [packing], progress=False)
 
 
-def _weights(space: SearchSpace) -> dict[str, str]:
+def weights_of(space: SearchSpace) -> dict[str, str]:
     """Return the file of pretrained weights of each net that may begin from them."""
     searched = space.search.get("pretrained")
     nets = searched.when.get("net", space.nets()) if searched else ()

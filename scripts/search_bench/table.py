@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import rankdata, spearmanr
 
 from facesiam.config import Value
 from search.pruning.recorded_runs import Curve, read
@@ -13,6 +18,8 @@ from search.space import SearchSpace, load
 from search.space.domains import Choice, active
 
 Settings = dict[str, Value]
+LEAST = 0.02
+"""Weight of a setting that explains nothing."""
 
 
 @dataclass(frozen=True)
@@ -40,27 +47,67 @@ class Table:
         """The best validation accuracy of any epoch."""
         return max(curve.best() for curve in self.curves)
 
-    def nearest(self, settings: Settings, among: Iterable[Curve]) -> Curve | None:
-        """Return the curve nearest to a configuration; of equally near ones the first.
+    def seed_spread(self) -> float:
+        """Return the standard deviation of a configuration's best accuracy between its seeds."""
+        of = {curve.id: curve.best() for curve in self.curves}
+        gaps = [repeat.best() - of[id] for id, repeat in self.repeats.items() if id in of]
+        return math.sqrt(sum(gap**2 for gap in gaps) / 2 / len(gaps)) if gaps else math.nan
 
-        The distance is Gower's: the mean over the settings that either side has, of the share of
-        the range that lies between two numbers (on a log scale where the space has one), and of 0
-        or 1 for two words. A setting that one side does not have counts as different.
+    def smoothness(self) -> float:
+        """Return Spearman's correlation between each row's best accuracy and its neighbour's.
+
+        1: a row scores as what is nearest to it would; 0: a suggestion says nothing of its row.
         """
+        best, near = [], []
+        for curve in self.curves:
+            others = (other for other in self.curves if other is not curve)
+            if other := self.nearest(curve.settings, others):
+                best.append(curve.best())
+                near.append(other.best())
+        return float(spearmanr(best, near).statistic)
+
+    def nearest(self, settings: Settings, among: Iterable[Curve]) -> Curve | None:
+        """Return the curve nearest to a configuration; of equally near ones the first."""
         return min(among, key=lambda curve: self.distance(settings, curve.settings), default=None)
 
     def distance(self, one: Settings, other: Settings) -> float:
-        """Return Gower's distance of two configurations, from 0 to 1."""
-        parts = []
-        for name, domain in self.space.search.items():
-            if domain.count() == 1:
-                continue
+        """Return Gower's distance of two configurations, from 0 to 1.
+
+        It is the mean over the settings that either side has, weighted by ``weights``, of the
+        share of the range that lies between two numbers (on a log scale where the space has one),
+        and of 0 or 1 for two words. A setting that one side does not have counts as different.
+        """
+        apart = whole = 0.0
+        for name, weight in self.weights.items():
+            domain = self.space.search[name]
             here, there = active(domain, one), active(domain, other)
-            if here and there:
-                parts.append(self._apart(name, one[name], other[name]))
-            elif here or there:
-                parts.append(1.0)
-        return sum(parts) / len(parts)
+            if here or there:
+                whole += weight
+                both = here and there
+                apart += weight * (self._apart(name, one[name], other[name]) if both else 1.0)
+        return apart / whole
+
+    @functools.cached_property
+    def weights(self) -> dict[str, float]:
+        """By setting, the share of the variance of the best accuracy that it explains by itself.
+
+        That is omega squared over its values, of a range over its fifths, and LEAST at least. So
+        a suggestion becomes a row with the same learning rate and net rather than one with the
+        same augmentation.
+        """
+        scores = np.array([curve.best() for curve in self.curves])
+        names = [name for name, domain in self.space.search.items() if domain.count() != 1]
+        return {name: max(LEAST, _explained(self._levels(name), scores)) for name in names}
+
+    def _levels(self, name: str) -> list[str]:
+        """Return the value of a setting in each row, of a range the fifth that it lies in."""
+        domain = self.space.search[name]
+        values = [curve.settings[name] for curve in self.curves]
+        if not isinstance(domain, Choice):
+            ranks = rankdata(values) - 1
+            values = [int(5 * rank / len(values)) for rank in ranks]
+        there = [active(domain, curve.settings) for curve in self.curves]
+        return [str(value) if at else "" for value, at in zip(values, there, strict=True)]
 
     def _apart(self, name: str, one: Value, other: Value) -> float:
         domain = self.space.search[name]
@@ -85,3 +132,15 @@ def table_of(space: SearchSpace, curves: Sequence[Curve]) -> Table:
     repeats = {curve.id.removesuffix("-1"): curve for curve in curves if curve.id.endswith("-1")}
     first = tuple(curve for curve in curves if not curve.id.endswith("-1"))
     return Table(space, first, repeats)
+
+
+def _explained(levels: Sequence[str], scores: npt.NDArray[np.float64]) -> float:
+    """Return omega squared of a grouping: its share of the variance, less what chance has."""
+    groups = [scores[[level == each for each in levels]] for level in sorted(set(levels))]
+    left = len(scores) - len(groups)
+    if len(groups) < 2 or left < 1:
+        return 0.0
+    between = sum(len(group) * (group.mean() - scores.mean()) ** 2 for group in groups)
+    whole = float(((scores - scores.mean()) ** 2).sum())
+    error = (whole - between) / left
+    return float((between - (len(groups) - 1) * error) / (whole + error)) if whole else 0.0
