@@ -14,11 +14,12 @@ from ray.tune.schedulers import (
     ASHAScheduler,
     FIFOScheduler,
     HyperBandForBOHB,
-    HyperBandScheduler,
     TrialScheduler,
 )
 from ray.tune.search.optuna import OptunaSearch
 
+from search.pruning.peers import ray_schedulers
+from search.pruning.peers.ray_schedulers import AGE
 from search.pruning.scheduler import Scheduler
 from search.space import SearchSpace
 from search.tuning.sampler import Sampler
@@ -103,10 +104,14 @@ class RayTune:
         scheduler: of Ray.
         waiting: how many new trials wait for a worker. Ray makes 200 of a random search in
             advance, and of a searcher as many as workers are idle.
+        scale: AGE of a trial after one epoch, for a scheduler that reads that.
     """
 
-    def __init__(self, searcher: Any, scheduler: Any, waiting: int = 1) -> None:
-        self.searcher, self.scheduler, self.waiting = searcher, scheduler, waiting
+    def __init__(
+        self, searcher: Any, scheduler: Any, waiting: int = 1, scale: float = 1.0
+    ) -> None:
+        self.searcher, self.scheduler = searcher, scheduler
+        self.waiting, self.scale = waiting, scale
         self.search_alg = SimpleNamespace(searcher=searcher)
         self.stubs: list[Stub] = []
         self.by_id: dict[str, Stub] = {}
@@ -135,7 +140,12 @@ class RayTune:
     def decide(self, trial: Trial, row: dict[str, float]) -> Decision:
         """Report an epoch to the scheduler, then to the searcher."""
         stub = self.by_id[trial.id]
-        result = {"training_iteration": trial.epochs, METRIC: row[METRIC], "done": trial.over}
+        result = {
+            "training_iteration": trial.epochs,
+            AGE: trial.epochs * self.scale,
+            METRIC: row[METRIC],
+            "done": trial.over,
+        }
         if trial.over:  # a trainable that is done is not asked about
             decision = TrialScheduler.STOP
         else:
@@ -218,9 +228,10 @@ def _as_ours(space: SearchSpace) -> dict[str, int]:
     return {"grace_period": asha["grace"], "reduction_factor": asha["factor"]}
 
 
-def hyperband(space: SearchSpace) -> HyperBandScheduler:
-    """Return Ray's HyperBand with its own defaults."""
-    return HyperBandScheduler(metric=METRIC, mode=MODE, max_t=space.max_epochs())
+def ray_hyperband(space: SearchSpace) -> RayTune:
+    """Return random search with Ray's HyperBand at its own factor."""
+    of_replay = ray_schedulers.hyperband(space.objective, space.max_epochs())
+    return RayTune(Searcher(space), of_replay.ray, IN_ADVANCE, of_replay.scale)
 
 
 def _random(space: SearchSpace, scheduler: Any) -> RayTune:
@@ -228,8 +239,9 @@ def _random(space: SearchSpace, scheduler: Any) -> RayTune:
 
 
 def _bohb(space: SearchSpace) -> RayTune:
-    searcher = bohb.Bohb(space, METRIC, MODE)
-    return RayTune(searcher, HyperBandForBOHB(metric=METRIC, mode=MODE, max_t=space.max_epochs()))
+    scale = ray_schedulers.hyperband(space.objective, space.max_epochs()).scale
+    scheduler = HyperBandForBOHB(AGE, METRIC, MODE, max_t=round(scale * space.max_epochs()))
+    return RayTune(bohb.Bohb(space, METRIC, MODE), scheduler, scale=scale)
 
 
 def _optuna_hyperband(space: SearchSpace) -> OptunaAlone:
@@ -244,7 +256,7 @@ METHODS: dict[str, Callable[[SearchSpace], Method]] = {
     "the same, our grace and factor": lambda space: RayTune(
         optuna_search(space), asha(space, **_as_ours(space))
     ),
-    "Ray HyperBand": lambda space: _random(space, hyperband(space)),
+    "Ray HyperBand": ray_hyperband,
     "Optuna TPE + Hyperband": _optuna_hyperband,
     "random + Ray ASHA": lambda space: _random(space, asha(space)),
     "random": lambda space: _random(space, FIFOScheduler()),

@@ -208,7 +208,8 @@ def test_rays_asha_stops_what_lies_below_its_cutoff(space: SearchSpace) -> None:
 def test_rays_hyperband_pauses_and_goes_on(space: SearchSpace) -> None:
     """Brackets of 3 at 9 epochs, 5 at 3, 9 at 1: a third goes on each time."""
     curves = spread(space, [[0.5 + n / 100] * 9 for n in range(17)])
-    method = methods.RayTune(Listed(curves), methods.hyperband(space), 17)
+    method = methods.ray_hyperband(space)
+    method.searcher = Listed(curves)
     searched = playing.play(table.table_of(space, curves), method, 1)
     assert [trial.epochs for trial in searched.order] == [
         *(9, 9, 9),
