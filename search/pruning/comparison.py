@@ -15,7 +15,6 @@ from typing import NamedTuple
 from facesiam.evaluation.metrics import wilson
 from search.pruning import recorded_runs
 from search.pruning.late_start import WITHIN, Odds
-from search.pruning.peers import lineup
 from search.pruning.peers.ray_schedulers import RayAsha
 from search.pruning.recorded_runs import Curve
 from search.pruning.rules import RULES
@@ -161,6 +160,8 @@ def _policies(searched: SearchSpace, peers: bool) -> dict[str, Callable[[], Poli
         policies[f"below {THRESHOLD} for {PATIENCE}"] = ThresholdPolicy
     policies["Ray's ASHA"] = lambda: RayAsha(asha, searched.objective, searched.max_epochs())
     if peers:
+        from search.pruning.peers import lineup  # Optuna takes a second to import
+
         policies |= lineup.peers(asha, searched.objective, searched.max_epochs())
     if not searched.prune["asha"]:
         return policies | {"rules, no ASHA": lambda: SchedulerPolicy(own, odds)}
