@@ -16,9 +16,10 @@ import sys
 import warnings
 from pathlib import Path
 
-from facesiam.cli.parser import Parser
-from facesiam.config.settings import positive
+from facesiam import cli
+from facesiam.config.settings import did_you_mean, positive
 from facesiam.config.trial import packing_of
+from facesiam.errors import UserError
 
 SPACE = Path(__file__).parent / "search_bench" / "space.yaml"
 TABLE = Path(__file__).parent.parent / "ray_results" / "reference" / "bench-search"
@@ -27,14 +28,14 @@ MOST = 10_000
 """Trials of a live search, which its minutes end."""
 
 
-def main() -> None:
-    """Read the command line and run one of the commands."""
+def main() -> int:
+    """Read the command line and run one of the commands; return the exit code."""
     args = _parser().parse_args()
-    args.run(args)
+    return cli.run(lambda: args.run(args) or 0)
 
 
-def _parser() -> Parser:
-    parser = Parser(description=(__doc__ or "").split("\n\n")[0])
+def _parser() -> cli.Parser:
+    parser = cli.Parser(description=(__doc__ or "").split("\n\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
     record = commands.add_parser("record", help="record the table; goes on where it was killed")
     record.add_argument("--out", type=Path, required=True, help="the table's folder")
@@ -44,13 +45,13 @@ def _parser() -> Parser:
     play.add_argument("--table", type=Path, default=TABLE, help="a folder of `record`")
     play.add_argument("--seeds", type=positive, default=50)
     play.add_argument("--workers", type=positive, default=4)
-    play.add_argument("--methods", nargs="+", help="some of them, by name")
+    play.add_argument("--methods", nargs="+", metavar="METHOD", help="some of them, by name")
     play.add_argument("--figure", type=Path, help="file for the figure, such as regret.png")
     play.set_defaults(run=_play)
     live = commands.add_parser("live", help="the same with real Ray on both sides")
     live.add_argument("--space", type=Path, default=SPACE, help="what both sides search")
     live.add_argument("--data", default="drawn", help="a dataset, or drawn faces")
-    live.add_argument("--minutes", type=float, required=True, help="of each search")
+    live.add_argument("--minutes", type=positive, required=True, help="of each search")
     live.add_argument("--seeds", type=positive, default=3)
     live.add_argument("--workers", type=positive, default=2)
     live.add_argument(
@@ -77,8 +78,12 @@ def _play(args: argparse.Namespace) -> None:
     logging.getLogger("hpbandster").setLevel(logging.ERROR)
     warnings.simplefilter("ignore")  # of HpBandSter, which calls what its packages deprecate
     table = load_table(args.table)
+    names = args.methods or list(METHODS)
+    for name in names:
+        if name not in METHODS:
+            raise UserError(f"--methods {name}: no such method{did_you_mean(name, METHODS)}")
     played: dict[str, list[Played]] = {}
-    for name in args.methods or METHODS:
+    for name in names:
         for seed in range(args.seeds):
             space = dataclasses.replace(table.space, seed=seed, trials=len(table.curves))
             searched = play(table, METHODS[name](space), args.workers)

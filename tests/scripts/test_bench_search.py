@@ -242,6 +242,39 @@ def test_our_sampler_is_told_of_every_end(
     assert min(trial.epochs for trial in searched.order) == 1
 
 
+def test_our_rules_see_the_settings_of_the_row(space: SearchSpace) -> None:
+    """They are about its curve: its schedule, its planned epochs."""
+    rows = playing.Rows(table.table_of(space, spread(space, [[0.8] * 5])))
+    ours = methods.Ours(dataclasses.replace(space, trials=1))
+    trial = ours.next(rows)
+    assert trial.suggested["epochs"] == 9
+    assert ours.scheduler.histories[trial.id].planned == 5
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--table", "nowhere"], "nowhere: no such folder of recorded curves"),
+        (["--methods", "our"], "--methods our: no such method; did you mean ours?"),
+    ],
+)
+def test_a_wrong_word_is_told(
+    words: list[str],
+    said: str,
+    space: SearchSpace,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rows = [{"trial": "1", "epoch": 0, "val_acc": 0.5, "seconds": 1.0}]
+    record._add(tmp_path / "epochs.csv", list(rows[0]), rows)
+    record._add(tmp_path / "trials.csv", ["trial", "lr"], [{"trial": "1", "lr": 1e-3}])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["bench_search.py", "play", "--table", ".", *words])
+    assert bench_search.main() == 2
+    assert capsys.readouterr().err.strip() == said
+
+
 def test_every_method_plays_to_the_end_and_repeats_itself(space: SearchSpace) -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     scores = [[0.5 + 0.02 * n + 0.01 * e for e in range(9)] for n in range(14)]
