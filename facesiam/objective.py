@@ -61,10 +61,11 @@ class Objective:
 
     def best_epoch(self, values: Sequence[float]) -> int | None:
         """Return the position of the best score, the first of equals; None where all are NaN."""
-        best = None
+        best, top, sign = None, -math.inf, 1.0 if self.maximizes else -1.0
         for position, value in enumerate(values):
-            if self.better(value, None if best is None else values[best]):
-                best = position
+            key = sign * value  # NaN is above nothing
+            if key > top or (best is None and not math.isnan(key)):
+                best, top = position, key
         return best
 
     def best(self, values: Iterable[float], default: float = math.nan) -> float:
