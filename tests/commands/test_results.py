@@ -60,7 +60,7 @@ def test_command_tells_why(run: Path, capsys: pytest.CaptureFixture[str]) -> Non
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("0009", "no trial 0009; did you mean 0003?"),
+        ("0009", "no trial 0009; its 3 trials are 0001 to 0003"),
         ("2", "no trial 2; did you mean 0002?"),
         ("best", "no trial best; its 3 trials are 0001 to 0003"),
     ],
