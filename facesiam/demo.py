@@ -174,7 +174,7 @@ def predict_test_pairs(
 
 def data_of_run(weights: Path) -> str | None:
     """Return the data of the run in whose folder weights lie; None: of none, or moved since."""
-    for folder in weights.absolute().parents[1:4]:  # above weights/, or retrain/TRIAL/seed-N/
+    for folder in list(weights.absolute().parents)[1:4]:
         data = files.read_object(folder / "manifest.json").get("data")
         source = data.get("source") if isinstance(data, dict) else None
         if isinstance(source, str):

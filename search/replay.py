@@ -23,7 +23,7 @@ from facesiam import cli
 from facesiam.cli.terminal import WHOLE, columns, doing, fitted
 from facesiam.errors import counted
 from facesiam.files import write_text
-from search.cli import replay_parser
+from search.cli.replay_parser import parser
 from search.pruning.contests import Asked, Contest, read
 from search.runs.layout import RunError
 from search.space import load, shipped
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code, 2 for wrong input."""
-    options = replay_parser.parser().parse_args(argv)
+    options = parser().parse_args(argv)
     return cli.run(lambda: _main(options))
 
 

@@ -111,15 +111,22 @@ def tiny() -> TrialConfig:
 
 
 @pytest.fixture(scope="session")
-def local_ray() -> Iterator[None]:
-    """One Ray of two CPUs for all tests of the session."""
+def _ray_ends() -> Iterator[None]:
+    import ray
+
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture
+def local_ray(_ray_ends: None) -> None:
+    """One Ray of two CPUs for all tests of the session; another where a search has ended it."""
     import ray
 
     from search.tuning import ray_cluster
 
-    ray_cluster.connect(None)
-    yield
-    ray.shutdown()
+    if not ray.is_initialized():
+        ray_cluster.connect(None)
 
 
 @pytest.fixture(autouse=True)

@@ -204,8 +204,7 @@ def _pictures(part: Pictures) -> str:
         caption = escape(shown(one.caption))
         alt = escape(one.caption, quote=True)
         made.append(
-            f'<figure><img src="{source}" alt="{alt}">'
-            f"<figcaption>{caption}</figcaption></figure>"
+            f'<figure><img src="{source}" alt="{alt}"><figcaption>{caption}</figcaption></figure>'
         )
     return f'<div class="pictures" id="{escape(part.id, quote=True)}">{"".join(made)}</div>'
 

@@ -35,7 +35,7 @@ def test_it_names_what_has_ended_what_goes_on_and_from_where(tmp_path: Path) -> 
 
 
 def test_few_of_many_are_named_and_a_run_without_trials_begins(tmp_path: Path) -> None:
-    two = write_run(tmp_path / "t", [trial("0001", "done"), trial("0002", "interrupted")], [])
+    two = write_run(tmp_path / "t", [trial("0001", "stopped"), trial("0002", "interrupted")], [])
     assert told(two, 2, 1).endswith("; 2 have begun, more than the 1 asked for, so no other does")
     assert told(two, 2, 2).endswith("; 0 of 2 not begun")
     many = write_run(tmp_path / "m", [trial(f"{n:04}", "interrupted") for n in range(9)], [])
