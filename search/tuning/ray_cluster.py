@@ -33,6 +33,9 @@ PRIVATE = (
     "ray._private.node.Node.dead_processes",
     "ray._private.node.Node.gcs_address",
     "ray._private.node.Node.raylet_socket_name",
+    "ray._private.node.Node.start_api_server",
+    "ray._private.node.Node.start_log_monitor",
+    "ray._private.node.Node.start_monitor",
     "ray._private.ray_constants.ENABLE_RAY_CLUSTER",
     "ray._private.services.ConsolePopen",
     "ray._private.services.canonicalize_bootstrap_address",
@@ -151,6 +154,7 @@ def _start(dashboard: bool) -> None:
     ray._common.utils.try_make_directory_shared = lambda place: None
     ray._raylet.AuthenticationTokenLoader.instance().reset_cache()  # type: ignore[attr-defined]
     _use_own_process_groups()
+    _leave_out_idle_processes()
     folder = ray_session.new_folder()
     ray_session.ends_with_this_process(folder, ray.shutdown)
     before = os.environ.get("TMPDIR")
@@ -188,6 +192,30 @@ def _use_own_process_groups() -> None:
 
     if ray._private.services.ConsolePopen.__name__ != "GroupedPopen":
         ray._private.services.ConsolePopen = GroupedPopen  # type: ignore[misc]
+
+
+def _leave_out_idle_processes() -> None:
+    """Do not start three of Ray's processes that a search on one machine has no use for.
+
+    They are the autoscaler's monitor, the one that brings the workers' logs to a driver that does
+    not show them, and the API server where no dashboard is asked for.
+    """
+
+    class LocalNode(ray._private.node.Node):
+        def start_monitor(self) -> None:
+            """Start nothing: the machine cannot grow."""
+
+        def start_log_monitor(self) -> None:
+            """Start nothing: see ``_QUIET``."""
+
+        def start_api_server(self, *, include_dashboard: bool | None, **more: Any) -> None:
+            """Start it if a dashboard is asked for."""
+            if include_dashboard:
+                super().start_api_server(include_dashboard=True, **more)
+
+    module: Any = ray._private.node
+    if module.Node.__name__ != "LocalNode":
+        module.Node = LocalNode
 
 
 def runtime_env() -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 import ray
 from builders import ROOT
@@ -178,3 +179,12 @@ def test_the_results_of_a_trial_that_has_ended_are_forgotten() -> None:
     ray_cluster.forget_results(trial)
     assert (kept.metric_analysis, kept.metric_n_steps, kept.last_result) == ({}, {}, {})
     ray_cluster.forget_results(SimpleNamespace())  # a stand-in has none
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_a_ray_of_one_machine_has_no_process_that_a_search_has_no_use_for() -> None:
+    started = {
+        Path(word).name for child in psutil.Process().children() for word in child.cmdline()
+    }
+    assert {"gcs_server", "raylet"} <= started
+    assert not started & {"monitor.py", "log_monitor.py", "dashboard.py"}
