@@ -113,6 +113,8 @@ def _chance(space: SearchSpace, kind: Kind, odds: Odds) -> str | None:
             "of cfp-pairs with people the pairs of each kind are unequal, and how far guessing "
             "gets is not known; chance: {score: X} says what a guess scores in " + space.metric
         )
+    judge = odds.judge(space.objective)
+    perfect = 1.0 if judge.maximizes else 0.0
     care, planned = float(space.prune["chance"]["care"]), kind.epochs
     for epochs in range(1, planned):
         whole = int(
@@ -122,7 +124,7 @@ def _chance(space: SearchSpace, kind: Kind, odds: Odds) -> str | None:
             continue
         left = (planned - epochs) / planned
         for contest in (kind.contest, (kind.contest[0], 0)):  # of CFP, or of other data
-            ratio = odds.ratio(whole - 1, planned, contest, 1.0)
+            ratio = odds.ratio(whole - 1, planned, contest, perfect, objective=judge)
             if ratio is not None and care * ratio < left:
                 return None
     slow = ", at a learning rate below all that are on record" if kind.pace < 1 else ""

@@ -16,11 +16,12 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from facesiam.config import Value
+from facesiam.objective import Objective
 from search.pruning.history import History, take_off
-from search.pruning.recorded_runs import Curve
+from search.pruning.recorded_runs import ACCURACY, Curve
 
 WITHIN = 0.02
-"""A trial is good when its accuracy comes within this of the best of its contest."""
+"""A trial is good when its score comes within this of the best of its contest."""
 TAIL, SLACK = 16.0, 20
 """How fast good starts become rarer beyond M, the epoch of the latest one on record: as
 ((M + SLACK) / (e + SLACK)) ** TAIL. Chosen on the recordings, each without its own curve."""
@@ -34,6 +35,7 @@ class Start(NamedTuple):
     epoch: int | None
     """When it left chance; None: not in the epochs looked at."""
     best: float
+    """Its best score, as ``Objective.key`` has it."""
 
 
 class Odds:
@@ -46,6 +48,7 @@ class Odds:
 
     def __init__(self, curves: Sequence[Curve], own: bool = False) -> None:
         self.curves, self.own = curves, own
+        self._recorded = {name for curve in curves for row in curve.rows[:1] for name in row}
         self._cached_ratio = functools.cache(self._ratio)
         self._starts = functools.cache(self._start_of_each)
         rates = [float(curve.settings["lr"]) for curve in curves if "lr" in curve.settings]
@@ -59,6 +62,10 @@ class Odds:
         # As text, so that a NaN equals a NaN.
         same = [str(a.get("val_acc")) == str(b.get("val_acc")) for a, b in pairs]
         return bool(same) and all(same)
+
+    def judge(self, objective: Objective) -> Objective:
+        """Return what the recorded runs are judged by: an objective, or else their accuracy."""
+        return objective if objective.metric in self._recorded else ACCURACY
 
     def runs(self, without: str = "") -> int:
         """Return how many recorded runs the odds rest on."""
@@ -74,7 +81,13 @@ class Odds:
         return min(1.0, slow) * min(1.0, float(settings.get("head_lr", 1.0)))
 
     def ratio(
-        self, epoch: int, planned: int, contest: tuple[str, int], leader: float, without: str = ""
+        self,
+        epoch: int,
+        planned: int,
+        contest: tuple[str, int],
+        leader: float,
+        without: str = "",
+        objective: Objective = ACCURACY,
     ) -> float | None:
         """Return the factor by which a good end is less likely than for a fresh trial, or None.
 
@@ -84,22 +97,30 @@ class Odds:
             contest: its protocol and number of validation pairs. A recorded run of the same
                 contest is good if it came within WITHIN of the leader, or of the best of them
                 where the leader is above that; a run of another one within WITHIN of its best.
-            leader: the best accuracy in the search so far; NaN where there is none yet.
+            leader: the best score in the search so far; NaN where there is none yet.
             without: the trial's id.
+            objective: what is best; one of those that ``judge`` returns.
         """
         if not self.curves:
             return None
         # Rounded to a tenth of a point to be cached: a finer leader changes next to nothing.
-        rounded = 0.5 if math.isnan(leader) else max(0.5, round(leader, 3))
-        return self._cached_ratio(epoch, planned, contest, rounded, without if self.own else "")
+        rounded = round(objective.key(leader), 3) if math.isfinite(leader) else -math.inf
+        own = without if self.own else ""
+        return self._cached_ratio(epoch, planned, contest, rounded, own, objective)
 
     def _ratio(
-        self, epoch: int, planned: int, contest: tuple[str, int], leader: float, without: str
+        self,
+        epoch: int,
+        planned: int,
+        contest: tuple[str, int],
+        leader: float,
+        without: str,
+        objective: Objective,
     ) -> float:
-        starts = [start for start in self._starts(planned) if start.id != without]
+        starts = [start for start in self._starts(planned, objective) if start.id != without]
         tops: dict[tuple[str, int], float] = {}
-        for start in self._starts(planned):
-            tops[start.contest] = max(tops.get(start.contest, 0.0), start.best)
+        for start in self._starts(planned, objective):
+            tops[start.contest] = max(tops.get(start.contest, -math.inf), start.best)
         tops[contest] = min(leader, tops.get(contest, leader))
         good = [
             start.epoch
@@ -113,10 +134,11 @@ class Odds:
             still *= ((latest + SLACK) / (epoch + SLACK)) ** TAIL
         return still / ((waiting + 1) / (len(starts) + 1))
 
-    def _start_of_each(self, planned: int) -> tuple[Start, ...]:
+    def _start_of_each(self, planned: int, objective: Objective = ACCURACY) -> tuple[Start, ...]:
         starts = []
         for curve in self.curves:
             seen = curve.capped(planned)
             history = History(list(seen.rows), seen.settings)
-            starts.append(Start(curve.id, curve.contest, take_off(history), seen.best()))
+            best = objective.key(seen.best(objective))
+            starts.append(Start(curve.id, curve.contest, take_off(history), best))
         return tuple(starts)

@@ -117,8 +117,15 @@ def chance(
     whole = math.floor(epochs + 1e-9)
     if not whole or schedule_progress.rises(history.settings, history.epoch, history.planned):
         return None
+    judge = odds.judge(history.objective)
+    leader = history.best_other if judge == history.objective else history.leader
     ratio = odds.ratio(
-        whole - 1, history.planned, history.contest, history.leader, without=history.name
+        whole - 1,
+        history.planned,
+        history.contest,
+        leader,
+        without=history.name,
+        objective=judge,
     )
     left = (history.planned - 1 - history.epoch) / history.planned
     if ratio is None or care * ratio >= left:

@@ -221,7 +221,7 @@ class Fixed(Odds):
     def runs(self, without: str = "") -> int:
         return 7
 
-    def ratio(self, *asked: Any, without: str = "") -> float | None:
+    def ratio(self, *asked: Any, without: str = "", **objective: Any) -> float | None:
         self.asked.append((*asked, without))
         return self.fixed
 

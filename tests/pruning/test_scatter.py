@@ -114,6 +114,9 @@ class Hopeless:
     def runs(self, without: str = "") -> int:
         return 3
 
+    def judge(self, objective: Objective) -> Objective:
+        return objective
+
     def ratio(self, *asked: object, **more: object) -> float:
         return 0.0
 

@@ -36,7 +36,7 @@ class Hopeless(Odds):
     def __init__(self) -> None:
         super().__init__(())
 
-    def ratio(self, *asked: Any, without: str = "") -> float | None:
+    def ratio(self, *asked: Any, **more: Any) -> float | None:
         return 0.0
 
 
