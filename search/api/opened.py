@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from facesiam.errors import masked
 from search.api import notebook
-from search.api.trial import Trial, trial_id
+from search.api.trial import Trial, read_trial, trial_id
 from search.runs import layout
 from search.runs.json_files import Manifest
 from search.runs.layout import RunError
@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from facesiam import Verifier
+    from search.analysis.race_result import RaceResult
 
-FIGURES = ("val_acc", "val_acc_low", "val_acc_high", "train_acc", "best_epoch", "epochs_run")
-"""Columns of the ranked trials that are among a trial's figures."""
 SHOWN = 20
 """Trials of a run that a notebook shows."""
 
@@ -70,7 +69,7 @@ class Run:
         Raises:
             RunError: no epoch has ended.
         """
-        return self._trial(None)
+        return read_trial(self.folder, None)
 
     @property
     def space(self) -> SearchSpace:
@@ -100,7 +99,7 @@ class Run:
             RunError: there is none.
             OptionError: it is no id.
         """
-        return self._trial(trial_id(name))
+        return read_trial(self.folder, trial_id(name))
 
     def why(self, trial: str | Trial) -> notebook.Text:
         """Return the story of a trial: what it scored, why it ended, what that saved.
@@ -184,6 +183,36 @@ class Run:
         given["trial"] = None if trial is None else trial_id(trial)
         return retrain(self.folder, self.url or str(self.folder), given)
 
+    def race(
+        self,
+        *,
+        top: int | None = None,
+        seeds: int | None = None,
+        level: float | None = None,
+        within: float | None = None,
+        **options: Any,
+    ) -> RaceResult | None:
+        """Train the best trials again with further seeds until one wins, or go on with that.
+
+        Args:
+            top: how many of them; None, here and below: as the space says at `finalists:`.
+            seeds: most further seeds of each.
+            level: greatest chance that what is said of the best of them is wrong.
+            within: difference of the metric that does not matter.
+            options: of ``run`` that differ from those of the search, such as ``address``.
+
+        Returns:
+            What it came to; its ``winner`` is None where the minutes were over before. None of a
+            dry run.
+
+        Raises:
+            UserError, SearchFailed, SearchInterrupted: as ``run``.
+        """
+        from search.api import race
+
+        own = {"top": top, "seeds": seeds, "level": level, "within": within}
+        return race(self, {**own, **options})
+
     def report(self, *others: str | Path | Run) -> Path:
         """Write the run's report page, into its folder.
 
@@ -261,23 +290,6 @@ class Run:
         from search.analysis import ranked_trials
 
         return ranked_trials.load(self.folder)
-
-    def _trial(self, name: str | None) -> Trial:
-        from search.analysis import ranked_trials
-
-        wanted = ranked_trials.choose(self.folder, name, 1)
-        trials = self.trials
-        row = trials[trials["trial"] == wanted].iloc[0].dropna()
-        metric = self.space.metric
-        named = [*FIGURES, "seconds", *([metric] if metric not in FIGURES else [])]
-        return Trial(
-            name=wanted,
-            rank=int(row["rank"]) if "rank" in row else None,
-            status=str(row["status"]),
-            reason=str(row["stop_reason"]) if "stop_reason" in row else None,
-            settings=layout.settings(self.folder)[wanted].to_dict(),
-            figures={each: row[each].item() for each in named if each in row},
-        )
 
 
 def load(run: str | os.PathLike[str] | Run) -> Run:

@@ -26,7 +26,7 @@ from search.runs.reuse import RunRefused
 from search.space import SearchSpace
 from search.space.run_options import RESULTS, RunOptions
 from search.tracking.callback import Callback
-from search.tuning import preparation, ray_lifetime, session
+from search.tuning import preparation, racing, ray_lifetime, session
 from search.tuning.preparation import Search
 from search.tuning.session import Outcome, say
 
@@ -152,15 +152,21 @@ def run(  # noqa: PLR0913 - every option of the command, by its name
     for needless in ("space", "callbacks", "progress"):
         del given[needless]
     with wording.python_words():
-        return _alone_in_process(_options(space, given, callbacks), callbacks, progress)
+        return alone_in_process(_options(space, given, callbacks), callbacks, progress)
 
 
-def _alone_in_process(options: RunOptions, callbacks: Sequence[Callback], progress: bool) -> Run:
+def alone_in_process(options: RunOptions, callbacks: Sequence[Callback], progress: bool) -> Run:
+    """Run a search, and the race that its space asks for, where no other one runs; as ``run``."""
     if not _alone.acquire(blocking=False):
         raise RunRefused("another search runs in this process; wait for it to end")
     try:
         with ray_lifetime.used():
-            return _search(options, callbacks, progress)
+            made = _search(options, callbacks, progress)
+            if not options.dry_run and made.space.finalists and made.finished:
+                again = racing.after(options, made.folder, made.url)
+                if not racing.finished(again):
+                    _search(again, callbacks, progress)
+            return made
     finally:
         _alone.release()
 
@@ -217,7 +223,9 @@ def _search(options: RunOptions, callbacks: Sequence[Callback], progress: bool) 
         print(wording.in_python(describe(space, Path(options.out), options)))
         return made
     cli.needs_docstrings()
-    options = dataclasses.replace(options, resume_call=f"load({made.place!r}).resume()")
+    if not options.race:
+        resumed = f"load({made.place!r}).resume()"
+        options = dataclasses.replace(options, resume_call=resumed)
     console, view = notebook.console(progress)
     shown = partial(say, console) if progress else None
     ready = preparation.prepare(options, space, folder, url, shown)

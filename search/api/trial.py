@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from facesiam.config import TrialConfig, Value
 from search.api.wording import OptionError
+from search.runs import layout
+
+FIGURES = ("val_acc", "val_acc_low", "val_acc_high", "train_acc", "best_epoch", "epochs_run")
+"""Columns of the ranked trials that are among a trial's figures."""
 
 
 @dataclass(frozen=True)
@@ -46,3 +51,26 @@ def trial_id(trial: object) -> str:
     near = f"; did you mean {f'{trial:04}'!r}?" if type(trial) is int and trial > 0 else ""
     what = type(trial).__name__
     raise OptionError(f"trial: takes a Trial or an id such as '0005', not {what}{near}")
+
+
+def read_trial(run: Path, name: str | None) -> Trial:
+    """Return a trial of a run; None: the one that ranks first.
+
+    Raises:
+        RunError: there is none.
+    """
+    from search.analysis import ranked_trials
+
+    wanted = ranked_trials.choose(run, name, 1)
+    trials, _ = ranked_trials.load(run)
+    row = trials[trials["trial"] == wanted].iloc[0].dropna()
+    metric = ranked_trials.objective(run).metric
+    named = [*FIGURES, "seconds", *([metric] if metric not in FIGURES else [])]
+    return Trial(
+        name=wanted,
+        rank=int(row["rank"]) if "rank" in row else None,
+        status=str(row["status"]),
+        reason=str(row["stop_reason"]) if "stop_reason" in row else None,
+        settings=layout.settings(run)[wanted].to_dict(),
+        figures={each: row[each].item() for each in named if each in row},
+    )

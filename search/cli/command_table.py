@@ -6,6 +6,7 @@ COMMANDS = {
     "run": ("search.run", "run the search that a space file describes"),
     "results": ("search.results", "the ranked trials of a run"),
     "retrain": ("search.retrain", "train a trial again and test it"),
+    "race": ("search.race", "train a run's best trials again until one is shown to win"),
     "compare": ("search.compare", "compare two tested nets on the same pairs"),
     "report": ("search.report", "write a run's report page"),
     "replay": ("search.replay", "try pruning rules on recorded runs"),

@@ -21,7 +21,7 @@ from search.runs import layout
 from search.runs.journal import read_trials
 from search.space import SearchSpace
 from search.space.run_options import RunOptions
-from search.tuning import preparation, session
+from search.tuning import preparation, racing, session
 from search.tuning.preparation import Search, short
 from search.tuning.session import Outcome, say
 
@@ -50,14 +50,26 @@ def main(argv: list[str] | None = None, trainable: type[Any] | None = None) -> i
     """
     options = read_options(argv)
     return cli.run(
-        lambda: _main(options, trainable),
+        lambda: search_for(options, trainable),
         "interrupted before the search began",
         cli.STORAGE_FAILED,
         goes_on=True,
     )
 
 
-def _main(options: RunOptions, trainable: type[Any] | None) -> int:
+def search_for(options: RunOptions, trainable: type[Any] | None = None) -> int:
+    """Run the search that the options describe, and the race that its space asks for.
+
+    Args:
+        options: of the search, or of a race (``search.tuning.racing``).
+        trainable: as of ``main``.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        UserError: an option, the space, the data or the machine does not fit.
+    """
     space, run, url = preparation.check(options)
     if options.dry_run:
         return _plan(options, space)
@@ -67,13 +79,37 @@ def _main(options: RunOptions, trainable: type[Any] | None) -> int:
     for line in search.inactive:
         print(fitted(f"rule {line}", columns()))
     try:
-        return _run(search, trainable)
+        code = _run(search, trainable)
     except KeyboardInterrupt as error:
         if not (run / layout.MANIFEST).exists():
             raise
         word = error.word if isinstance(error, interrupts.Interrupted) else "interrupted"
         print(f"{word}; go on with:\n  {options.resume_command}", file=sys.stderr)
         return interrupts.CODES[word]
+    if code == cli.DONE and space.finalists and layout.manifest(run).get("finished"):
+        return race(racing.after(options, run, url), trainable)
+    return code
+
+
+def race(options: RunOptions, trainable: type[Any] | None = None) -> int:
+    """Race a run's best trials, or go on with that, and show what came of it.
+
+    Args:
+        options: of ``search.tuning.racing``.
+        trainable: as of ``main``.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        UserError: as ``search_for``.
+    """
+    if over := racing.finished(options):
+        from search.analysis import race_result
+
+        cli.show(race_result.text(over, columns()))
+        return cli.DONE
+    return search_for(options, trainable)
 
 
 def _plan(options: RunOptions, space: SearchSpace) -> int:
@@ -121,18 +157,31 @@ def show(outcome: Outcome, console: Console) -> int:
 
         say(console, f"report: {short(report([search.setup.run]))}")
     if not stop and not outcome.failed:
-        retrain = cli.program("search.retrain")
-        say(console, f"test its best trial: {retrain} {shlex.quote(search.place)}")
+        say(console, _what_next(search))
     return cli.SOME_FAILED if outcome.failed else cli.DONE
 
 
+def _what_next(search: Search) -> str:
+    """Return what can be done with the best trial, of a race with the one that is taken."""
+    retrain = cli.program("search.retrain")
+    if not search.space.race:
+        return f"test its best trial: {retrain} {shlex.quote(search.place)}"
+    from search.analysis import race_result
+
+    winner = race_result.read(search.setup.run).winner
+    of = racing.place_of(search)
+    return f"test the one that is taken: {retrain} {shlex.quote(of)} --trial {winner}"
+
+
 def _show_results(search: Search, console: Console) -> None:
-    """Show the ranked trials, and what the pruning rules did."""
-    from search.analysis import ranked_trials, rule_audit
+    """Show the ranked trials, and what the pruning rules did; of a race, what came of it."""
+    from search.analysis import race_result, ranked_trials, rule_audit
     from search.analysis.trial_table import table
 
     run = search.setup.run
-    if known := read_trials(run):
+    if (known := read_trials(run)) and search.space.race:
+        say(console, race_result.text(race_result.read(run), columns()))
+    elif known:
         trials, _ = ranked_trials.load(run)
         say(console, table(trials, 20, columns(), ranked_trials.ranking(run)))
         if text := rule_audit.text(rule_audit.record(trials, rule_audit.planned(run, trials))):

@@ -46,19 +46,7 @@ def parser(kind: type[cli.Parser] = cli.Parser) -> argparse.ArgumentParser:
         metavar="SPACE",
         help="space file, such as spaces/code2.yaml, or code2 for that one",
     )
-    parser.add_argument(
-        "--data", help="a dataset: zip, folder or a file that lists it; or the word drawn"
-    )
-    parser.add_argument(
-        "--format",
-        choices=get_args(DataFormat),
-        metavar="NAME",
-        help=f"what the data are read as: {', '.join(get_args(DataFormat))} (recognised)",
-    )
-    parser.add_argument(
-        "--weights", help="file or folder of pretrained weights, instead of a download"
-    )
-    loading.add_option(parser)
+    add_data(parser)
     parser.add_argument("--name", help="name of the run and its folder (that of the space file)")
     parser.add_argument("--out", default=RESULTS, help="folder or URL of the runs (ray_results)")
     parser.add_argument(
@@ -71,7 +59,7 @@ def parser(kind: type[cli.Parser] = cli.Parser) -> argparse.ArgumentParser:
     parser.add_argument("--rows", help="run only these of the space's rows, such as A,B")
     parser.add_argument("--trials", type=positive, help="number of trials, where they are chosen")
     parser.add_argument(
-        "--minutes", type=_amount, help="stop after so many minutes; --resume goes on for as many"
+        "--minutes", type=amount, help="stop after so many minutes; --resume goes on for as many"
     )
     parser.add_argument(
         "--set",
@@ -88,15 +76,7 @@ def parser(kind: type[cli.Parser] = cli.Parser) -> argparse.ArgumentParser:
 
 def _add_execution(parser: argparse.ArgumentParser) -> None:
     """Add what the trials run on, and the earlier runs that they go on from."""
-    parser.add_argument(
-        "--concurrent", type=positive, help="trials that run at once (as many as fit)"
-    )
-    parser.add_argument("--cpus", type=positive, help="CPUs of each trial")
-    parser.add_argument("--gpus", type=_amount, help="GPUs of each trial, such as 0.5")
-    parser.add_argument(
-        "--address",
-        help="Ray cluster: auto or HOST:PORT (without it, Ray is started on this machine)",
-    )
+    add_machines(parser)
     parser.add_argument(
         "--resume", action="store_true", help="go on with the run of this name, or extend it"
     )
@@ -129,6 +109,43 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dashboard", action="store_true", help="serve Ray's dashboard, on loopback"
     )
+    add_trackers(parser)
+    parser.add_argument("--dry-run", action="store_true", help="show the plan, start nothing")
+    parser.add_argument("--report", action="store_true", help="write the report at the end")
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """Add what the trials train on and begin with."""
+    parser.add_argument(
+        "--data", help="a dataset: zip, folder or a file that lists it; or the word drawn"
+    )
+    parser.add_argument(
+        "--format",
+        choices=get_args(DataFormat),
+        metavar="NAME",
+        help=f"what the data are read as: {', '.join(get_args(DataFormat))} (recognised)",
+    )
+    parser.add_argument(
+        "--weights", help="file or folder of pretrained weights, instead of a download"
+    )
+    loading.add_option(parser)
+
+
+def add_machines(parser: argparse.ArgumentParser) -> None:
+    """Add what the trials run on."""
+    parser.add_argument(
+        "--concurrent", type=positive, help="trials that run at once (as many as fit)"
+    )
+    parser.add_argument("--cpus", type=positive, help="CPUs of each trial")
+    parser.add_argument("--gpus", type=amount, help="GPUs of each trial, such as 0.5")
+    parser.add_argument(
+        "--address",
+        help="Ray cluster: auto or HOST:PORT (without it, Ray is started on this machine)",
+    )
+
+
+def add_trackers(parser: argparse.ArgumentParser) -> None:
+    """Add where else the trials are logged."""
     parser.add_argument(
         "--log",
         choices=LOGS,
@@ -141,8 +158,6 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         metavar="URL",
         help="also keep a study there for optuna-dashboard, such as sqlite:///study.db",
     )
-    parser.add_argument("--dry-run", action="store_true", help="show the plan, start nothing")
-    parser.add_argument("--report", action="store_true", help="write the report at the end")
 
 
 def _algorithm(word: str) -> str:
@@ -155,11 +170,12 @@ def _algorithm(word: str) -> str:
     return OTHER_WORDS.get(word, word)
 
 
-def _amount(text: str) -> float:
+def amount(text: str) -> float:
+    """Return a number of minutes or GPUs."""
     try:
-        amount = number(text)
+        value = number(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
-    if not 0 <= amount < 1e6:
+    if not 0 <= value < 1e6:
         raise argparse.ArgumentTypeError(f"must be a number from 0 and below 1e6, got {text}")
-    return amount
+    return value

@@ -9,7 +9,9 @@ import pandas as pd
 
 from facesiam.config import Value
 from facesiam.evaluation.thresholds import describe_threshold
+from search.analysis import race_result
 from search.analysis.formatting import counted, interval, mean_and_std, measure, shown_value
+from search.analysis.race_result import RaceResult
 from search.analysis.ranked_trials import DEFAULT_METRIC, states
 from search.report.measures import measure as shown_as
 from search.report.report_data import Evaluation, Run
@@ -29,19 +31,40 @@ def sentences(run: Run, differ: list[str]) -> list[str]:
     best = run.trials.iloc[0]
     if pd.isna(best["rank"]) or pd.isna(best["val_acc"]):
         return [f"No trial has a score yet ({states(run.trials)})."]
+    if (race := race_result.of_run(run.folder)) and race.winner in run.configs:
+        return _raced(run, race, str(race.winner), differ)
     scored = int(run.trials["val_acc"].notna().sum())
-    named = [
-        f"{name} {shown_value(run.configs[best['trial']].to_dict()[name])}" for name in differ
-    ]
-    more = ", …" if len(named) > MOST_SETTINGS else ""
-    having = f" with {', '.join(named[:MOST_SETTINGS])}{more}" if named else ""
     first = (
-        f"Of {counted(scored, 'trial')}, {best['trial']}{having} is the best: "
+        f"Of {counted(scored, 'trial')}, {_named(run, str(best['trial']), differ)} is the best: "
         f"{interval(best['val_acc'], best['val_acc_low'], best['val_acc_high'])} % of its "
         f"validation pairs are judged right at epoch {best['best_epoch']}{_ranked_by(run, best)}; "
         f"{_tested(run, str(best['trial']))}."
     )
     return [first, _how_sure(run)]
+
+
+def _named(run: Run, trial: str, differ: list[str]) -> str:
+    """Return a trial with its settings that differ from others."""
+    settings = run.configs[trial].to_dict()
+    named = [f"{name} {shown_value(settings[name])}" for name in differ]
+    more = ", …" if len(named) > MOST_SETTINGS else ""
+    return f"{trial} with {', '.join(named[:MOST_SETTINGS])}{more}" if named else trial
+
+
+def _raced(run: Run, race: RaceResult, winner: str, differ: list[str]) -> list[str]:
+    """Return the sentences on a run whose best trials were raced: the first is not what counts."""
+    row = race.frame().iloc[0]
+    objective = run.searched.objective
+    spread = "" if pd.isna(row["std"]) else f" ± {objective.shown(row['std'])}"
+    mean = f"{objective.shown(row['mean'])}{spread}{objective.unit}"
+    first = (
+        f"Of {counted(len(run.trials), 'trial')} the best {len(race.trials)} were trained again "
+        f"with further seeds, and {_named(run, winner, differ)} is taken: its {objective.metric} "
+        f"is {mean} (mean ± standard deviation of {counted(int(row['seeds']), 'seed')}); "
+        f"{_tested(run, winner)}."
+    )
+    said = [f"{text[0].upper()}{text[1:]}." for text in race_result.sentences(race)]
+    return [first, " ".join(said)]
 
 
 def goes_on(run: Run) -> bool:

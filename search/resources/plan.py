@@ -48,7 +48,7 @@ def describe(space: SearchSpace, out: Path, options: RunOptions, width: int | No
         f"distinct configurations: {'infinitely many' if size is None else size}",
         f"algorithm: {space.algorithm}, trials: {trials}",
     ]
-    text += [line for line in (first_tried(space), drawn_apart(space)) if line]
+    text += [line for line in (first_tried(space), drawn_apart(space), _race(space)) if line]
     text += [f"rule {line}" for line in inactive]
     data = _open_data(options.data or space.data, options.format or space.format)
     drawn = (options.data or space.data) == "drawn"
@@ -64,6 +64,23 @@ def describe(space: SearchSpace, out: Path, options: RunOptions, width: int | No
     text.append(cost.estimate(space, out, count or size, samples))
     lines = text if width is None else [folded(line, width, rest="  ") for line in text]
     return "\n".join([space.dump(width).rstrip(), "", *lines])
+
+
+def _race(space: SearchSpace) -> str:
+    """Say what the race costs that a space is, or that it asks for at its end; "" of none."""
+    from search.analysis import raced_finalists  # it imports pandas
+
+    if space.race:
+        return f"a race {raced_finalists.cost_of(space.race, space.rows)}"
+    if not (terms := space.finalists):
+        return ""
+    top = min(terms.top, space.count() or terms.top)
+    epochs = [int(value) for value in space.possible("epochs")]
+    fewest, most = top * min(2, terms.seeds), top * terms.seeds
+    cost_of = raced_finalists.bounded(fewest, most, fewest * min(epochs), most * max(epochs))
+    return (
+        f"then the best {top} are trained again with up to {terms.seeds} further seeds: {cost_of}"
+    )
 
 
 def _open_data(given: str | None, format: str | None) -> FaceData | None:

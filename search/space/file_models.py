@@ -27,6 +27,7 @@ from search.space.domain_format import Choices, Span, domain
 from search.space.domains import Domain
 from search.space.errors import Place, label
 from search.space.fields import Empty, Part, by_setting, filled, given, key, read, single_values
+from search.space.finalists import FinalistPart, FinalistsPart, RacePart
 from search.space.log import Log, MlflowPlace, WandbPlace, named, places
 from search.space.prune import RULE_OPTIONS, SWITCH, Prune, pruning, switch
 from search.space.resource_models import Amounts, Resources
@@ -200,6 +201,11 @@ class SpaceFile(Part):
         ),
     ] = key({})
     """Rules that stop a trial early; false: none of them, true: all of them, asha too."""
+    finalists: FinalistsPart = key(None)
+    """The best trials of the search, which are trained again with further seeds at its end until
+    one is shown to win; the others are dropped one by one."""
+    race: RacePart = key(None)
+    """Written by a race into its own run: what is raced there."""
     resources: Resources = key({})
     """CPUs and GPUs of a trial."""
     log: Annotated[Log, named] = key({})
@@ -213,6 +219,10 @@ class SpaceFile(Part):
             found["rows"] = {id: row.row() if row else domains.Row() for id, row in rows.items()}
         if enqueue := found.get("enqueue"):
             found["enqueue"] = tuple(enqueue)
+        if finalists := found.get("finalists"):
+            found["finalists"] = finalists.terms()
+        if race := found.get("race"):
+            found["race"] = race.race()
         if resources := found.get("resources"):
             found["resources"] = resources.resources()
         if log := found.get("log"):
@@ -254,6 +264,12 @@ def keys_at(place: Place) -> tuple[str, Iterable[str]]:
             known = Amounts.model_fields
         case ("resources",):
             known = Resources.model_fields
+        case ("finalists",):
+            known = FinalistsPart.model_fields
+        case ("race",):
+            known = RacePart.model_fields
+        case ("race", "trials", _):
+            known = FinalistPart.model_fields
         case ("log",):
             known = Log.model_fields
         case ("log", "mlflow"):

@@ -17,6 +17,7 @@ from facesiam.plugins.registry import Plugin
 from search.space import algorithms, combinations, narrowing, overrides
 from search.space.domains import Choice, Domain, Resources, Row, TrialLike, active
 from search.space.errors import SpaceError
+from search.space.finalists import Finalists, Race
 from search.space.prune import UNCERTAIN, pruning
 from search.space.yaml_text import written
 
@@ -54,6 +55,9 @@ class SearchSpace:
     prune: dict[str, Any] = field(default_factory=pruning)
     """Each of prune.RULE_OPTIONS by name: False, its options by name, or True where it has none;
     and control, a share."""
+    finalists: Finalists | None = None  # whom a race at the end takes
+    race: Race | None = None
+    """Of the run of a race, whose rows are the trainings of its finalists."""
     resources: Resources = field(default_factory=Resources)
     data: str | None = None
     format: str | None = None
@@ -283,12 +287,11 @@ class SearchSpace:
                 plain[name] = getattr(self, name)
         if self.algorithm == "rows":
             plain["prune"] = {n: on for n, on in self.prune.items() if not (on and n in UNCERTAIN)}
-        plain["resources"] = self.resources.plain()
+        parts = {"finalists": self.finalists, "race": self.race, "resources": self.resources}
+        plain |= {name: part.plain() for name, part in parts.items() if part}
         plain |= {"keep": self.keep, "report": self.report}
-        plain |= (
-            {"log": {name: told or None for name, told in self.log.items()}} if self.log else {}
-        )
-        return written(plain, columns)
+        log = {name: told or None for name, told in self.log.items()}
+        return written(plain | ({"log": log} if log else {}), columns)
 
     def _base(self) -> dict[str, Value]:
         return combinations.base(self.fixed)

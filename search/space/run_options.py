@@ -6,8 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from search.space.domains import Row
+from search.space.finalists import Race
+
 RESULTS = "ray_results"
 """The folder of the runs where a command names none."""
+
+
+@dataclass(frozen=True)
+class Raced:
+    """A race, and the trainings that it may take."""
+
+    race: Race
+    rows: Mapping[str, Row]
 
 
 @dataclass(frozen=True)
@@ -47,6 +58,8 @@ class RunOptions:
     reuse: Sequence[str] = ()
     warm_start: Sequence[str] = ()
     ablate: str | None = None
+    race: Raced | None = None
+    """The finalists that are raced, where the rows of the run are theirs."""
     seeds: int = 1
     dashboard: bool = False
     log: Sequence[str] = ()

@@ -16,8 +16,19 @@ from search.space import (
     shipped,
 )
 from search.space.constraints import check as check_space
+from search.space.prune import UNCERTAIN
 from search.space.run_options import RunOptions
 from search.tuning import option_checks
+
+ONLY_ROWS: dict[str, object] = {
+    "algorithm": "rows",
+    "fixed": {},
+    "search": {},
+    "enqueue": (),
+    "minutes": 0.0,
+    "finalists": None,
+}
+"""What a search of rows that are not its space's changes in that."""
 
 
 def resolve(options: RunOptions) -> SearchSpace:
@@ -54,7 +65,7 @@ def resolve(options: RunOptions) -> SearchSpace:
 
 
 def _asked_rows(options: RunOptions, space: SearchSpace) -> dict[str, object]:
-    """Return what --rows and --ablate, which run rows of their own, change in the space."""
+    """Return what --rows, and --ablate and a race with rows of their own, change in the space."""
     changes: dict[str, object] = {}
     if options.rows is not None:
         if options.algorithm not in (None, "rows"):
@@ -75,6 +86,9 @@ def _asked_rows(options: RunOptions, space: SearchSpace) -> dict[str, object]:
                 f"--ablate {options.ablate}: does not fit this space: its best trial has {why}"
             )
         rows = ablation.rows(space.packed(), options.ablate, 1, options.seeds)
-        changes |= {"rows": rows, "algorithm": "rows", "fixed": {}, "search": {}, "minutes": 0.0}
-        changes["enqueue"] = ()
+        changes |= {"rows": rows, **ONLY_ROWS}
+    if options.race:
+        prune = space.prune | dict.fromkeys(UNCERTAIN, False) | {"control": 0.0}
+        changes |= {"rows": options.race.rows, "race": options.race.race, **ONLY_ROWS}
+        changes |= {"prune": prune, "report": False}
     return changes

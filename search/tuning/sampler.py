@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from facesiam.config import Value
+from search.analysis.raced_rows import RacedRows
 from search.space import SearchSpace, enqueue
 from search.space.combinations import base
 from search.tuning.choosers import Chooser, chooser_of
@@ -52,12 +53,15 @@ class Sampler:
         self._queue = list(space.enqueue) if space.uses("enqueue") else []
         """Configurations to try first that no trial was made from."""
         self._rows: set[str] = set()
+        self._race = RacedRows(space, space.race) if space.race else None
         self._listed = self._list()
         for number, known in enumerate(prior):
             self._enter(f"known {number}", known)
 
     def next(self, running: Mapping[str, Progress] | None = None) -> Suggestion | None:
         """Return the next trial to run, or None when the trials or the space are exhausted.
+
+        In a race None may also mean that the trials which run decide on the next: see ``waits``.
 
         Args:
             running: progress of the trials that run, by id, for TPE.
@@ -68,7 +72,7 @@ class Sampler:
             return None
         suggestion = self._enqueued()
         if suggestion is None:
-            suggestion = self._draw() if self._listed is None else next(self._listed, None)
+            suggestion = self._following()
         if suggestion:
             self._note(suggestion.trial, suggestion.settings)
         return suggestion
@@ -88,6 +92,12 @@ class Sampler:
         """Report how a trial ended; ``trial_ranking.py`` says what is made of it."""
         if self.chooser is not None:
             self.chooser.tell(trial, end)
+        if self._race:
+            self._race.end(trial, end.status, end.value)
+
+    def waits(self) -> bool:
+        """Say whether a trial may come later where there is none now: in a race."""
+        return self._race is not None and self._race.waits()
 
     @property
     def tpe(self) -> Tpe | None:
@@ -96,6 +106,8 @@ class Sampler:
 
     def _note(self, trial: str, settings: Mapping[str, Value]) -> None:
         self.handed_out += 1
+        if self._race:
+            self._race.begin(trial)
         self.pool.take(settings)
         if self.chooser is not None:
             self.chooser.enter(trial, settings)
@@ -125,6 +137,13 @@ class Sampler:
                 if self.pool.new(settings)
             )
         return None
+
+    def _following(self) -> Suggestion | None:
+        """Return the next of the race, of rows, of a grid, or of those that are chosen."""
+        if self._race:
+            row = self._race.next()
+            return Suggestion(row, self.space.row_settings(row), row=row) if row else None
+        return self._draw() if self._listed is None else next(self._listed, None)
 
     def _enqueued(self) -> Suggestion | None:
         """Return the next of the configurations to try first, completed at random.

@@ -115,7 +115,7 @@ class SearchState:
         if self.exhausted or (self.waiting and not self.running):
             return None  # with no other trial running, what waits comes first: the order is kept
         suggestion = self.sampler.next(self.progress())
-        self.exhausted = suggestion is None
+        self.exhausted = suggestion is None and not self.sampler.waits()
         if suggestion:
             self.running[suggestion.trial] = suggestion
         return suggestion

@@ -25,7 +25,7 @@ from search.space.run_options import RunOptions
 
 
 def test_run_has_every_option_of_the_command_by_its_name() -> None:
-    made_of = {"content", "command", "arguments", "resume_call"}
+    made_of = {"content", "command", "arguments", "resume_call", "race"}
     of_command = {field.name for field in dataclasses.fields(RunOptions)} - made_of
     assert set(inspect.signature(run).parameters) - {"progress", "callbacks"} == of_command
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from raced_runs import write_race
 from ranked_runs import epoch, three_trials, trial, write_run
 
 from facesiam.errors import FileError
@@ -114,3 +115,16 @@ def test_the_table_names_the_threshold_once_where_trials_differ_in_it(tmp_path: 
         r'<td class="word">(\w+ \w+)</td>', trial_rows.html(run, settings_frame(run))
     )
     assert cells == ["validation pairs", "equal logits"]
+
+
+def test_a_race_decides_who_is_taken_whatever_the_search_ranked_first(run: Path) -> None:
+    scores = {"0002": [0.80, 0.81], "0001": [0.90, 0.909], "0003": [0.70, 0.711]}
+    write_race(run.with_name("code2-race"), scores)
+    first, second = sentences(read(run), ["lr"])
+    assert first == (
+        "Of 3 trials the best 3 were trained again with further seeds, and 0001 with lr 1e-05 is "
+        "taken: its val_acc is 90.5 ± 0.6 % (mean ± standard deviation of 2 seeds); it has not "
+        "been tested."
+    )
+    assert second.startswith("0001 wins: each of the others is shown to be worse (95 % sure,")
+    assert "The search alone would have named 0002, a chance of 0.0 % to be the best." in second

@@ -1,0 +1,78 @@
+"""What a race has come to, read from its run: the table, and the sentences under it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from raced_runs import write_race
+
+from search.analysis import race_result
+from search.runs.layout import RunError
+
+CLEAR = {"0001": [0.80, 0.81], "0002": [0.90, 0.909], "0003": [0.70, 0.711]}
+CLOSE = {"0001": [0.80, 0.84, 0.79], "0002": [0.81, 0.80, 0.80], "0003": [0.79, 0.82, 0.83]}
+
+
+def test_a_winner_is_named_with_what_the_search_would_have_named(tmp_path: Path) -> None:
+    result = race_result.read(write_race(tmp_path / "code2-race", CLEAR))
+    assert race_result.sentences(result)[:3] == [
+        "0002 wins: each of the others is shown to be worse (95 % sure, all at once)",
+        "the search alone would have named 0001, a chance of 0.0 % to be the best",
+        "the race took 18 of the 45 epochs of 3 finalists with 5 seeds each",
+    ]
+    head, first = race_result.text(result).splitlines()[1:3]
+    assert head.split()[:3] == ["finalist", "lr", "searched,"]
+    assert first.split() == "0002 0.0001 80.0 2 90.5 ± 0.6 – 100.0 % taken".split()  # noqa: SIM905
+
+
+def test_finalists_that_are_not_told_apart_are_named_with_the_bound(tmp_path: Path) -> None:
+    folder = write_race(
+        tmp_path / "code2-race", CLOSE, seeds=3, within=0.02, costs={"0001": 1.0, "0002": 0.5}
+    )
+    result = race_result.read(folder)
+    # The means are 81.0, 80.3 and 81.3: all within 2 points, and 0002 costs half.
+    bound = result.standing.bound(1)
+    assert (result.winner, result.standing.out) == ("0002", {})
+    assert bound > 0.02
+    assert race_result.verdict(result) == (
+        "0001, 0002, 0003 are not told apart by 3 seeds: 0002 is taken, the cheapest of those "
+        f"within 2.0 points of the best; another one may be better by {100 * bound:.1f} points "
+        "(95 % sure)"
+    )
+
+
+def test_a_race_that_goes_on_says_who_is_still_in(tmp_path: Path) -> None:
+    scores = CLOSE | {"0003": [0.50, 0.51]}
+    folder = write_race(tmp_path / "code2-race", {k: v[:2] for k, v in scores.items()})
+    result = race_result.read(folder)
+    assert result.winner is None
+    assert race_result.verdict(result) == "after 2 whole rounds 0001, 0002 are still in"
+    assert [row["out_after"] for row in result.frame().to_dict("records")][2] == 2
+
+
+def test_a_training_that_failed_does_not_count(tmp_path: Path) -> None:
+    scores = {"0001": [0.9, None, 0.91, 0.905], "0002": [0.8, 0.81, 0.805, 0.8]}
+    result = race_result.read(write_race(tmp_path / "code2-race", scores, seeds=4))
+    assert result.winner == "0001"
+    assert list(result.frame()["seeds"]) == [3, 4]
+
+
+def test_the_race_of_a_run_is_found_beside_it(tmp_path: Path) -> None:
+    run = tmp_path / "code2"
+    assert race_result.of_run(run) is None
+    folder = write_race(tmp_path / "code2-race", CLEAR)
+    found = race_result.of_run(run)
+    assert found and found.winner == "0002"
+    folder.rename(tmp_path / "other-race")
+    assert race_result.of_run(tmp_path / "other") is None  # it is a race of code2
+    write_race(tmp_path / "code2-race", CLOSE)
+    assert race_result.of_run(run) is None  # it goes on
+
+
+def test_a_run_that_is_no_race_is_refused(tmp_path: Path) -> None:
+    folder = write_race(tmp_path / "run", CLEAR)
+    space = folder / "space.yaml"
+    space.write_text(space.read_text().split("race:")[0])
+    with pytest.raises(RunError, match="not the run of a race"):
+        race_result.read(folder)

@@ -1,0 +1,141 @@
+"""The race of a search's best trials, through the driver: who is taken, killed and resumed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ray import cloudpickle
+from stub_trial import StubTrial
+
+from search import load, race
+from search.analysis import race_result
+from search.api.wording import OptionError
+from search.cli.run_command import main
+from search.runs.journal import read_trials
+from search.runs.reuse import RunRefused
+
+SPACE = """
+fixed: {image_size: 64, hidden: 16, epochs: 2, batch_size: 8, precision: fp32, join: difference}
+search: {lr: [1e-3, 2e-3, 1e-2, 1e-1]}
+algorithm: grid
+finalists: {top: 3, seeds: 4, within: 0.002}
+"""
+
+
+class NoisyTrial(StubTrial):
+    """Has some luck with every seed but the search's own; none of it changes who is best."""
+
+    def step(self) -> dict[str, Any]:
+        """Report an epoch."""
+        seed, row = self.settings["seed"], super().step()
+        luck = (seed * 7 + round(1e4 * self.settings["lr"])) % 5 - 2
+        return row | {"val_acc": row["val_acc"] + 0.0004 * luck * (seed > 0)}
+
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers do not have the tests
+
+
+@pytest.fixture(scope="module")
+def searched(faces: Path, tmp_path_factory: pytest.TempPathFactory, local_ray: None) -> Path:
+    """The folder of the results of a search and the race that its space asks for."""
+    folder = tmp_path_factory.mktemp("raced")
+    (folder / "small.yaml").write_text(SPACE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FACESIAM_CACHE", str(faces.parent / "cache"))
+        argv = [str(folder / "small.yaml"), "--data", str(faces), "--out", str(folder / "runs")]
+        assert main([*argv, "--concurrent", "2"], NoisyTrial) == 0
+    return folder / "runs"
+
+
+def test_a_search_with_finalists_ends_with_their_race(searched: Path) -> None:
+    known = read_trials(searched / "small-race")
+    result = race_result.read(searched / "small-race")
+    assert (result.trials, result.winner) == (["0001", "0002", "0003"], "0001")
+    # lr 1e-2 is 5 points worse: out after the second of 4 seeds, as is 2e-3, 1.5 points worse.
+    assert sorted(known) == [f"000{n}-s{seed}" for n in (1, 2, 3) for seed in (1, 2)]
+    assert {line["settings"]["seed"] for line in known.values()} == {1, 2}
+    assert (result.epochs, result.all_epochs) == (12, 24)
+
+
+def test_the_command_shows_a_race_that_is_over_again(
+    searched: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(searched.rglob("*"))
+    assert race.main([str(searched / "small")]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "0001 wins: each of the others is shown to be worse (95 % sure, all at once)" in said
+    assert "the search alone would have named 0001 too" in said
+    assert "12 of the 24 epochs of 3 finalists with 4 seeds each" in said
+    assert sorted(searched.rglob("*")) == before
+
+
+def test_another_race_of_the_same_name_is_refused(
+    searched: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert race.main([str(searched / "small"), "--seeds", "9"]) == 2
+    assert "give this one another --name" in capsys.readouterr().err
+    assert race.main([str(searched / "small"), "--name", "small"]) == 2
+    assert "is no run of a race" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        race.main([str(searched / "small"), "--level", "0.9"])
+    assert "--level: must be 0.5 or less, got 0.9" in capsys.readouterr().err
+
+
+def test_a_killed_race_goes_on_where_it_was(
+    searched: Path, tmp_path: Path, faces: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FACESIAM_CACHE", str(faces.parent / "cache"))
+    copy = tmp_path / "runs"
+    shutil.copytree(searched, copy)
+    raced = copy / "small-race"
+    for name in ("trials.jsonl", "epochs.jsonl"):  # as a driver leaves them that was killed
+        lines = [json.loads(line) for line in (raced / name).read_text().splitlines()]
+        kept = [line for line in lines if line["n"] <= 15]
+        (raced / name).write_text("".join(json.dumps(line) + "\n" for line in kept))
+    before = {name: line for name, line in read_trials(raced).items() if line["status"] == "done"}
+    assert 0 < len(before) < 6
+    assert race_result.read(raced).winner is None
+    assert race.main([str(copy / "small")], NoisyTrial) == 0
+    after = read_trials(raced)
+    assert {name: after[name] for name in before} == before
+    assert race_result.read(raced).winner == "0001"
+    assert sorted(after) == sorted(read_trials(searched / "small-race"))
+
+
+def test_the_plan_says_what_a_race_costs(
+    searched: Path,
+    faces: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("FACESIAM_CACHE", str(faces.parent / "cache"))
+    file = searched.parent / "small.yaml"
+    assert main([str(file), "--data", str(faces), "--name", "new", "--dry-run"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert (
+        "then the best 3 are trained again with up to 4 further seeds: at least 6 trainings and "
+        "12 epochs, at most 12 trainings and 24 epochs" in said
+    )
+    assert race.main([str(searched / "small"), "--name", "other", "--top", "2", "--dry-run"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "a race of small's 0001, 0002 with up to 4 seeds" in said
+    assert not (searched / "other").exists()
+
+
+def test_a_race_from_python_is_that_of_the_command(searched: Path) -> None:
+    found = load(searched / "small").race()
+    assert found is not None and found.winner == "0001"
+    frame = found.frame()
+    assert list(frame["trial"]) == ["0001", "0002", "0003"]
+    assert list(frame["out_after"].isna()) == [True, False, False]
+    assert frame["chance"].sum() == pytest.approx(1)
+    assert str(found).splitlines()[2].split()[0] == "0001"
+    with pytest.raises(RunRefused, match="give this one another name"):
+        load(searched / "small").race(top=2)
+    with pytest.raises(OptionError, match="top"):
+        load(searched / "small").race(top=0)

@@ -1,0 +1,40 @@
+"""Run folders of races, as tests of their results need them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import builders
+from ranked_runs import epoch, trial
+
+LRS = {"0001": 1e-5, "0002": 1e-4, "0003": 1e-3}
+
+
+def write_race(
+    folder: Path,
+    scores: Mapping[str, Sequence[float | None]],
+    *,
+    seeds: int = 5,
+    within: float = 0.005,
+    costs: Mapping[str, float] | None = None,
+) -> Path:
+    """Write a race of code2's trials, each with its accuracies by seed from 1; None: it failed."""
+    own = {one: {"score": 0.8, "cost": (costs or {}).get(one, 1.0)} for one in scores}
+    rows = {
+        f"{one}-s{seed}": {"settings": {"lr": LRS[one], "seed": seed, "epochs": 3}}
+        for seed in range(1, seeds + 1)
+        for one in scores
+    }
+    race = {"of": "code2", "top": 5, "seeds": seeds, "level": 0.05, "within": within}
+    lines, epochs = [], []
+    for at in range(seeds):
+        for one, got in scores.items():
+            if at < len(got):
+                score, row = got[at], f"{one}-s{at + 1}"
+                status = "failed" if score is None else "done"
+                lines.append(trial(row, status, row=row, lr=LRS[one], seed=at + 1))
+                best = 0.5 if score is None else score
+                epochs += [epoch(row, 0, 0.5), epoch(row, 1, best), epoch(row, 2, 0.5)]
+    space = f"rows: {rows}\nalgorithm: rows\nrace: {race | {'trials': own}}\n"
+    return builders.write_run(folder, lines, epochs, space)
