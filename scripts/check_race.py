@@ -6,8 +6,8 @@
 
 The first table is of real trainings: 5 finalists with 20 seeds each on drawn faces, as --train
 makes it (100 trainings of 4 epochs, some 3 s of a CPU core each; it goes on where it was). A race
-draws its seeds from the 20, with replacement; the truth are the means of all 20. The other tables
-are drawn: normal scores over gaps and noises, and three that are not as the test takes them to be.
+draws its seeds from the 20, each once; the truth are the means of all 20. The other tables are
+drawn: normal scores over gaps and noises, and three that are not as the test takes them to be.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def of_table(table: Floats) -> Draw:
     """Return what draws a race from a table; the finalists in any order, as costs are equal."""
 
     def draw(rng: np.random.Generator, seeds: int) -> tuple[Floats, Floats]:
-        columns = rng.integers(0, table.shape[1], seeds)
+        columns = rng.permutation(table.shape[1])[:seeds]
         order = rng.permutation(len(table))
         levels: Floats = table.mean(1)
         return table[order][:, columns], levels[order]

@@ -25,6 +25,7 @@ COMMANDS = [
     "run",
     "results",
     "retrain",
+    "race",
     "compare",
     "report",
     "replay",

@@ -55,7 +55,8 @@ class SearchSpace:
     prune: dict[str, Any] = field(default_factory=pruning)
     """Each of prune.RULE_OPTIONS by name: False, its options by name, or True where it has none;
     and control, a share."""
-    finalists: Finalists | None = None  # whom a race at the end takes
+    finalists: Finalists | None = None
+    """How the best trials are raced at the end; None: they are not."""
     race: Race | None = None
     """Of the run of a race, whose rows are the trainings of its finalists."""
     resources: Resources = field(default_factory=Resources)
@@ -66,8 +67,6 @@ class SearchSpace:
     report: bool = False
     plugins: tuple[Plugin, ...] = ()
     """Files that register nets, losses and metrics of the user's own."""
-
-    # Which configurations there are
 
     def size(self) -> int | None:
         """Return the number of distinct configurations that the search allows; None: infinite."""
@@ -210,8 +209,6 @@ class SearchSpace:
     def ordered(self) -> list[tuple[str, Domain]]:
         """Return the searched settings, each after those that its condition asks for."""
         return [(name, self.search[name]) for name in self._order()]
-
-    # Changes by the command line
 
     def override(self, assignments: Sequence[str]) -> Self:
         """Return the space with settings pinned by ``KEY=VALUE``, in rows and search alike.

@@ -41,7 +41,7 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers do not ha
 
 
 @pytest.fixture(scope="module")
-def searched(faces: Path, tmp_path_factory: pytest.TempPathFactory, local_ray: None) -> Path:
+def searched(faces: Path, tmp_path_factory: pytest.TempPathFactory, _ray_ends: None) -> Path:
     """The folder of the results of a search and the race that its space asks for."""
     folder = tmp_path_factory.mktemp("raced")
     (folder / "small.yaml").write_text(SPACE)
