@@ -97,8 +97,9 @@ def _late_best(contest: Contest, options: argparse.Namespace) -> Contest:
     from search.pruning.simulator import delayed
 
     best = best_run(contest.runs, contest.searched)
-    late = [delayed(c, options.late, options.seed) if c is best else c for c in contest.runs]
-    return contest._replace(runs=late)
+    guesses = {} if options.chance is None else {contest.searched.metric: options.chance}
+    later = delayed(best, options.late, options.seed, guesses)
+    return contest._replace(runs=[later if curve is best else curve for curve in contest.runs])
 
 
 def _replayed(

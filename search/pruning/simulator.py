@@ -231,16 +231,28 @@ def random_order(
     return [Arrival(f"{curve.id}#{place}", curve) for place, curve in enumerate(chosen)]
 
 
-def delayed(curve: Curve, epochs: int, seed: int = 0) -> Curve:
+def delayed(
+    curve: Curve, epochs: int, seed: int = 0, guesses: Mapping[str, float] | None = None
+) -> Curve:
     """Return the run as if it had guessed for so many epochs first, with the same length.
 
-    The guesses are drawn: as many fair coins as it has validation pairs, or, where the threshold
-    is chosen on them, the best threshold for a random order of them.
+    Accuracies are drawn: as many fair coins as it has validation pairs, or, where the threshold
+    is chosen on them, the best threshold for a random order of them. Other metrics stay at what
+    they were in the first epoch.
+
+    Args:
+        curve: the run.
+        epochs: for which it guesses.
+        seed: of the coins.
+        guesses: scores of a guess by metric, where they are said.
     """
     rng, pairs = random.Random(f"{seed}/late/{curve.id}"), int(curve.rows[0].get("val_pairs", 0))
     guess = _calibrated_guess if is_calibrated(curve.settings) else _guess
-    guesses = [curve.rows[0] | {"val_acc": guess(rng, pairs)} for _ in range(epochs)]
-    return replace(curve, rows=(*guesses, *curve.rows)[: len(curve.rows)])
+    first = []
+    for _ in range(epochs):
+        coins = {"val_acc": guess(rng, pairs)} if "val_acc" in curve.rows[0] else {}
+        first.append(curve.rows[0] | coins | dict(guesses or {}))
+    return replace(curve, rows=(*first, *curve.rows)[: len(curve.rows)])
 
 
 def _guess(rng: random.Random, pairs: int) -> float:

@@ -280,6 +280,22 @@ def test_the_noise_of_a_loss_is_the_scatter_of_its_epochs(
     assert (stop is not None) == stops
 
 
+@pytest.mark.parametrize(("score", "rules"), [("{score: 0.9}", {"chance"}), ("true", set())])
+def test_a_search_without_pairs_knows_a_guess_by_its_score(
+    tmp_path: Path, score: str, rules: set[str]
+) -> None:
+    """A loss between 0.9 and 0.92 is a guess where that scores 0.9; else nothing is known."""
+    text = f"search: {{lr: [1e-5, 1e-4]}}\nmetric: val_loss\nprune: {{chance: {score}}}\n"
+    scheduler = Scheduler(space(tmp_path, text), Hopeless())
+    found = set()
+    for name, losses in (("leader", (0.9, 0.5, 0.4, 0.3)), ("a", (0.92, 0.9, 0.92, 0.9) * 2)):
+        scheduler.begin(name, {"epochs": 60})
+        for epoch, loss in enumerate(losses):
+            stop = scheduler.observe(name, {"epoch": epoch, "train_loss": 0.7, "val_loss": loss})
+            found |= {(name, stop.rule)} if stop else set()
+    assert found == {("a", rule) for rule in rules}
+
+
 @pytest.mark.parametrize(
     ("chance", "level", "stops"),
     [("true", 0.01, True), ("{level: 0.02}", 0.02, False), ("false", 0.01, False)],

@@ -176,6 +176,18 @@ def test_a_late_run_guesses_first_and_ends_when_it_did() -> None:
     assert all(0.4 < score < 0.6 and (score * 400).is_integer() for score in scores[:2])
 
 
+def test_a_late_run_of_another_metric_has_the_score_of_a_guess() -> None:
+    rows = tuple({"error": error, "seconds": 2.0} for error in (0.7, 0.3, 0.1))
+    curve = Curve("a", {}, rows)
+    assert [row["error"] for row in delayed(curve, 2, guesses={"error": 0.5}).rows] == [
+        0.5,
+        0.5,
+        0.7,
+    ]
+    assert [row["error"] for row in delayed(curve, 1).rows] == [0.7, 0.7, 0.3]
+    assert all("val_acc" not in row for row in delayed(curve, 1).rows)
+
+
 def test_a_late_run_whose_threshold_is_chosen_guesses_above_a_half() -> None:
     """The maximum of a random walk of n steps that ends where it began is √(πn/8) in the mean:
     28.0 for 2,000 pairs, so 0.514; its standard deviation is √(n/2 - πn/8) = 14.7, of the mean of
