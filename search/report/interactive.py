@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from facesiam.errors import counted, inflected
 from facesiam.files import write_text
 from search.analysis import trial_table
 from search.analysis.ranked_trials import ranking
@@ -128,7 +129,8 @@ over an axis filters the trials to that part of it.</p>"""
 def _trials(run: Run, frame: pd.DataFrame) -> str:
     same = trial_rows.same(frame)
     words = "; ".join(f"{escape(name)} {escape(value)}" for name, value in same.items())
-    kept = f"<summary>{len(same)} settings are the same in every trial</summary><p>{words}</p>"
+    are = f"{counted(len(same), 'setting')} {inflected(len(same), 'is', 'are')}"
+    kept = f"<summary>{are} the same in every trial</summary><p>{words}</p>"
     table = f"{html_page.SCROLL}{trial_rows.html(run, frame)}</div>"
     told = trial_table.legend(run.trials, {}, ranking(run.folder))
     lines = "".join(f'<p class="note">{escape(line)}.</p>' for line in [*told, INTERVALS])

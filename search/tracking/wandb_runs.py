@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,14 @@ import wandb
 
 from facesiam.errors import FileError, first_line
 from facesiam.files import exists, write_text
+from search.runs.lock import locked
 from search.tracking.callback import TrialRecord
 from search.tracking.tracker import EXPORT, Tracker, TrackerError, identity
 
 NOTES = "wandb.json"
 """File of a run that says what W&B has of it: offline there is nobody to ask."""
+FILES = "wandb"
+"""Folder of a run with W&B's files."""
 SILENT: dict[str, Any] = {
     "silent": True,
     "console": "off",
@@ -54,15 +58,24 @@ class WandbRuns(Tracker):
         """What W&B has of a trial: how many epochs, and its status."""
         self.live: dict[str, Any] = {}
         """W&B's runs of trials that run."""
+        self.alone = ExitStack()
+        """Holds the lock of W&B's folder."""
 
     def open(self) -> None:
-        """Read what W&B has."""
-        if exists(self.run / NOTES):
-            try:
-                self.noted = json.loads((self.run / NOTES).read_text())
-            except ValueError as error:
-                raise FileError(f"{self.run / NOTES}: {error}; remove it") from None
-        self.key = identity(self.run)
+        """Read what W&B has, which nobody else changes from now on.
+
+        Two copies at once, as of a search and of search.results, would send epochs twice, and the
+        notes of one would be lost.
+        """
+        with ExitStack() as alone:
+            alone.enter_context(locked(self.run / FILES))
+            if exists(self.run / NOTES):
+                try:
+                    self.noted = json.loads((self.run / NOTES).read_text())
+                except ValueError as error:
+                    raise FileError(f"{self.run / NOTES}: {error}; remove it") from None
+            self.key = identity(self.run)
+            self.alone = alone.pop_all()
 
     def update(self, trial: str, record: TrialRecord) -> None:
         """Bring what W&B lacks of a trial."""
@@ -85,19 +98,21 @@ class WandbRuns(Tracker):
 
     def leave(self) -> None:
         """End W&B's runs of trials that run: the next copy goes on with them."""
-        self._end_live(exit_code=0)
+        with self.alone:
+            self._end_live(exit_code=0)
 
     def finish(self, stop: str | None) -> None:
         """End what is still open, and note what W&B has."""
-        self._end_live(exit_code=1)
-        self._bring_export()
-        self._write_notes()
+        with self.alone:
+            self._end_live(exit_code=1)
+            self._bring_export()
+            self._write_notes()
 
     def summary(self) -> str:
         """Return where the runs are."""
         where = f"project {self.project} of W&B has {self.many} of this run"
         if self.mode == "offline":
-            folder = Path(os.environ.get("WANDB_DIR") or self.run) / "wandb"
+            folder = Path(os.environ.get("WANDB_DIR") or self.run) / FILES
             where += (
                 f", in files; upload them with\n  wandb sync {folder}/offline-run-*-{self.key}-*"
             )

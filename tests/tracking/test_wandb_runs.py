@@ -130,6 +130,28 @@ def test_copies_of_a_run_that_goes_on_send_each_epoch_once_and_leave_nothing_ope
     recorder.close()
 
 
+def test_a_copy_beside_a_search_that_logs_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both sent the epochs, and the notes of whichever wrote first were lost."""
+    run = tmp_path / "run"
+    run.mkdir()
+    recorder = search(run, [WandbRuns()])
+    workers = Workers(recorder, 1)
+    assert workers.go()
+    until = time.monotonic() + 60
+    while not (run / "wandb.json").exists():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    assert results.main([str(run), "--log", "wandb"]) == 2
+    assert f"{run}/wandb: another command is running in it" in capsys.readouterr().err
+    while workers.go():
+        pass
+    recorder.close()
+    assert results.main([str(run), "--log", "wandb"]) == 0
+    assert all(each["exits"] == [0] for each in logged(run).values())
+
+
 def test_the_exported_net_is_an_artifact_once(tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()
