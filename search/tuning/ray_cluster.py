@@ -11,6 +11,7 @@ import gc
 import logging
 import os
 import pkgutil
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -42,7 +43,9 @@ PRIVATE = (
     "ray._private.state.actors",
     "ray._private.utils.set_sigterm_handler",
     "ray._private.worker._global_node",
+    "ray._private.worker.custom_excepthook",
     "ray._private.worker.get_dashboard_url",
+    "ray._private.worker.normal_excepthook",
     "ray._private.worker.print_to_stdstream",
     "ray._raylet.AuthenticationTokenLoader.instance",
     "ray._raylet.Config.initialize",
@@ -230,6 +233,13 @@ def dashboard() -> str:
     address: str | None = ray._private.worker.get_dashboard_url()  # type: ignore[no-untyped-call]
     token = os.environ.get("RAY_AUTH_TOKEN", "")
     return f"http://{address}, which asks for the token {token}" if address else "did not start"
+
+
+def remove_excepthook() -> None:
+    """Have Python show an error that ends this process without telling Ray's head first."""
+    worker = ray._private.worker
+    if sys.excepthook is worker.custom_excepthook:
+        sys.excepthook = worker.normal_excepthook
 
 
 def this_node() -> Any:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import gc
 import logging
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from search.resources.allocation import DriverError
 from search.tuning import ray_environment, ray_session
+
+END_SECONDS = 20.0
+"""How long the end of a Ray that has died may take: it waits six seconds for a dead daemon."""
 
 
 @contextmanager
@@ -21,7 +25,7 @@ def used() -> Iterator[None]:
     imported after its environment has been set, so not here.
 
     Raises:
-        DriverError: Ray has died in this process, which it does not get over.
+        DriverError: Ray has died in this process, and could not be ended.
     """
     if died := _died():
         raise DriverError(
@@ -34,11 +38,29 @@ def used() -> Iterator[None]:
             yield
         finally:
             if _died():
-                ray_session.end()  # as Ray's own end would wait for what has died
+                _end_dead()
             elif not running and "ray" in sys.modules:
                 gc.collect()  # Ray Tune of a search that was cut short holds its trials
                 sys.modules["ray"].shutdown()
                 ray_session.close()
+
+
+def _end_dead() -> None:
+    """End a Ray that has died: left as it is, it ends this process a minute after its head."""
+    gc.collect()
+    ray = sys.modules["ray"]
+    # On a thread, as it may wait for a head that does not answer until Ray ends the process.
+    ending = threading.Thread(target=ray.shutdown, daemon=True, name="end of Ray")
+    ending.start()
+    ending.join(END_SECONDS)
+    if not ending.is_alive():
+        ray_session.close()
+        _died().clear()
+        return
+    from search.tuning.ray_cluster import remove_excepthook
+
+    remove_excepthook()
+    ray_session.end()
 
 
 @contextmanager
