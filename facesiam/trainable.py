@@ -65,7 +65,8 @@ class FaceTrial(tune.Trainable):
     and mode; `plugins`, the text of each by its file; `file_server`, the name of the actor that
     serves files which this machine does not see, or None; `contents`, the SHA-256 of the weights
     by net, where there is such an actor; `noted`, the number of its epochs in the journal;
-    and `keep_threshold`, the score from which on its weights are kept, or None.
+    `keep_threshold`, the score from which on its weights are kept, or None; and `pauses`, the
+    numbers of epochs after which the driver may pause it.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -101,6 +102,9 @@ class FaceTrial(tune.Trainable):
                 done = self.training.epoch >= self.training.config.epochs
                 if done:  # the driver removes the state, once it has noted that the trial is done
                     self.writer.flush()
+                elif self.training.epoch in self.pauses:  # another worker may go on with it
+                    self.saver.save()
+                    self.writer.flush()
                 else:
                     self.saver.save_when_cheap()
         except Halted:
@@ -122,6 +126,7 @@ class FaceTrial(tune.Trainable):
     def _start(self, config: dict[str, Any]) -> None:
         self._forget()
         self.run, self.trial = config["run"], config["trial"]
+        self.pauses = frozenset(config.get("pauses", ()))
         if self.worker:
             self._log()
         loading.take(config.get("plugins", ()))

@@ -19,7 +19,7 @@ def parser() -> argparse.ArgumentParser:
         "space",
         metavar="SPACE",
         nargs="?",
-        help="space file whose prune: is tried (of a table of curves: the defaults, with ASHA)",
+        help="space file whose prune: is tried (of a table of curves: the defaults, with halving)",
     )
     parser.add_argument(
         "--curves",

@@ -37,6 +37,9 @@ from search.space import SearchSpace
 KEPT = 0.005
 """How near to the best a run counts as having kept it, by default half a point of accuracy."""
 
+BY_RANK = ("asha", "halving", "paused")
+"""Rules that compare trials, and stop good ones below better ones."""
+
 
 class Margins(NamedTuple):
     """How far from the best a run may be, in units of the metric."""
@@ -163,10 +166,12 @@ def _policies(searched: SearchSpace, peers: bool) -> dict[str, Callable[[], Poli
         from search.pruning.peers import lineup  # Optuna takes a second to import
 
         policies |= lineup.peers(asha, searched.objective, searched.max_epochs())
-    if not searched.prune["asha"]:
-        return policies | {"rules, no ASHA": lambda: SchedulerPolicy(own, odds)}
-    policies["our ASHA, no rules"] = lambda: SchedulerPolicy(bare, odds)
-    return policies | {"ASHA and rules": lambda: SchedulerPolicy(own, odds)}
+    shown = {"asha": "ASHA", "halving": "halving"}
+    halves = " and ".join(text for rule, text in shown.items() if searched.prune[rule])
+    if not halves:
+        return policies | {"rules only": lambda: SchedulerPolicy(own, odds)}
+    policies[f"our {halves}, no rules"] = lambda: SchedulerPolicy(bare, odds)
+    return policies | {f"{halves} and rules": lambda: SchedulerPolicy(own, odds)}
 
 
 def _equal_k(orders: Sequence[Sequence[Arrival]], epochs: float, searched: SearchSpace) -> float:
@@ -217,7 +222,7 @@ def _result(name: str, outcomes: Sequence[Outcome], judged: _Judged) -> PolicyRe
         wrong = {
             f"{of[run]} ({stop.rule})"
             for run, stop in outcome.stops.items()
-            if stop.rule != "asha" and scores[of[run]] >= top - margins.good
+            if stop.rule not in BY_RANK and scores[of[run]] >= top - margins.good
         }
         false.update(wrong)
     low, high = wilson(kept, len(outcomes))

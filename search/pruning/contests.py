@@ -13,7 +13,7 @@ from search.pruning.recorded_runs import Curve
 from search.runs.layout import RunError
 from search.space import SearchSpace
 from search.space.contradictions import mode_of
-from search.space.prune import pruning
+from search.space.prune import HALVING, pruning
 
 DEFAULTS = "defaults"
 """Name of the space that stands for the defaults of the rules."""
@@ -58,7 +58,7 @@ def read(path: Path, space: SearchSpace | None, asked: Asked) -> list[Contest]:
 
     Args:
         path: as ``recorded_runs.read``, or a folder of tables of curves.
-        space: whose rules are tried; None: the defaults, with ASHA, on tables only.
+        space: whose rules are tried; None: the defaults, with halving, on tables only.
         asked: the metric.
 
     Raises:
@@ -119,9 +119,9 @@ def _of_table(path: Path, space: SearchSpace | None, asked: Asked) -> list[Conte
 
 
 def _defaults(runs: Sequence[Curve], settings: Sequence[str]) -> SearchSpace:
-    """Return a space with the default rules, and ASHA, for trials as long as the longest run."""
+    """Return a space with the default rules and halving, its trials as long as the longest run."""
     longest = max(len(curve.rows) for curve in runs)
-    prune = pruning() | {"asha": pruning(True)["asha"]}
+    prune = pruning() | {"halving": HALVING}
     space = SearchSpace(path=Path(DEFAULTS), name=DEFAULTS, prune=prune)
     return space.override([f"epochs={longest}", *settings])
 

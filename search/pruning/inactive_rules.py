@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from facesiam.config import Value
 from facesiam.errors import counted
 from search.pruning import recorded_runs, schedule_progress
+from search.pruning.halving import rungs
 from search.pruning.history import History
 from search.pruning.late_start import Odds
 from search.space.prune import RULE_OPTIONS, UNCERTAIN
@@ -67,6 +68,7 @@ def cannot_act(space: SearchSpace, odds: Odds | None = None) -> list[str]:
         "chance": lambda space, kind: _chance(space, kind, odds),
         "plateau": _plateau,
         "asha": _asha,
+        "halving": _halving,
     }
     sentences: list[str] = []
     for rule in on:
@@ -163,6 +165,17 @@ def _asha(space: SearchSpace, kind: Kind) -> str | None:
         f"a trial of {counted(planned, 'epoch')}{_course(kind)} ends before a grace of {grace} "
         "is over"
     )
+
+
+def _halving(space: SearchSpace, kind: Kind) -> str | None:
+    if (count := space.count()) == 1:
+        return "there is no other trial"
+    if count is None:
+        return "it waits for all trials, and a grid of a range has no end"
+    longest = space.max_epochs()
+    if rungs(float(space.prune["halving"]["grace"]), longest):
+        return None
+    return f"a trial of {counted(longest, 'epoch')} has too few for a rung"
 
 
 def _course(kind: Kind) -> str:

@@ -1,4 +1,4 @@
-"""The Ray scheduler of a search, which asks the pruning rules and ASHA after each epoch.
+"""The Ray scheduler of a search, which asks the pruning rules, ASHA and halving after each epoch.
 
 It is a scheduler and not a Ray Stopper, because a result that a Stopper ends never reaches the
 scheduler. On a resume ``replay_epoch`` and ``replay_decision`` restore its state from the journal.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any
 
 from ray.tune.experiment import Trial
@@ -18,18 +18,19 @@ from ray.tune.schedulers import FIFOScheduler
 from facesiam.config import Value
 from search.pruning import recorded_runs
 from search.pruning.asha import AshaBySchedule
+from search.pruning.halving import Halving
 from search.pruning.history import History
 from search.pruning.late_start import Odds
 from search.pruning.leaderboard import Leaderboard
 from search.pruning.rules import RULES
 from search.pruning.scatter import Noise
-from search.pruning.stop_decision import StopDecision
+from search.pruning.stop_decision import PAUSE, StopDecision
 from search.space import SearchSpace
 from search.space.prune import UNCERTAIN
 
 
 class Scheduler(FIFOScheduler):
-    """Asks the pruning rules, then ASHA, and keeps every decision.
+    """Asks the pruning rules, then ASHA, then halving, and keeps every decision.
 
     Args:
         space: whose `prune:` it follows.
@@ -40,10 +41,15 @@ class Scheduler(FIFOScheduler):
         super().__init__()  # type: ignore[no-untyped-call]
         self.space = space
         self.rules = _rules(space, odds or Odds(recorded_runs.shipped()))
-        halves = space.prune.get("asha") and space.algorithm != "rows"
-        self._asha = AshaBySchedule(space, "chance" in self.rules) if halves else None
+        rows = space.algorithm == "rows"
+        asha, halving = (space.prune.get(name) and not rows for name in ("asha", "halving"))
+        self._asha = AshaBySchedule(space, "chance" in self.rules) if asha else None
         self.asha = self._asha.first if self._asha else None
         """ASHA's rungs for trials of the space's first schedule; None: it is off."""
+        self.halving = Halving(space) if halving else None
+        """The rungs at which trials are paused; None: it is off."""
+        self.paused: set[str] = set()
+        """Trials that wait at a rung, of which Ray knows nothing."""
         self.histories: dict[str, History] = {}
         """By our own trial id, which outlives a session as Ray's ids do not."""
         self.stops: dict[str, StopDecision] = {}
@@ -83,6 +89,9 @@ class Scheduler(FIFOScheduler):
         """Set a trial's settings."""
         history = self._history(name)
         history.settings = dict(settings)
+        if self.halving:
+            self.halving.begin(name, settings)
+        self.paused.discard(name)
         if self.space.prune.get("chance"):
             options = self.space.prune["chance"]
             history.level = float(options["level"])
@@ -93,6 +102,34 @@ class Scheduler(FIFOScheduler):
         self.histories.pop(name, None)
         self._decided.pop(name, None)
         self._leaders.forget(name)
+        self.paused.discard(name)
+        if self.halving:
+            self.halving.forget(name)
+
+    def next_paused(self) -> str | None:
+        """Return the paused trial that goes on next; None: none does, or none yet."""
+        return self.halving.first_waiting() if self.halving else None
+
+    def out_while_paused(self, paused: Container[str]) -> list[str]:
+        """Decide about the paused trials that are out by now; return them.
+
+        Those of the control group go on, the others stop.
+
+        Args:
+            paused: those that Ray has ended.
+        """
+        found = []
+        for name, stop in self.halving.all_out() if self.halving else ():
+            if name in paused:
+                decisions = self.controls if self._in_control(name) else self.stops
+                decisions[name] = stop
+                self.paused.discard(name)
+                found.append(name)
+        return found
+
+    def pauses(self, settings: Mapping[str, Value]) -> list[int]:
+        """Return the numbers of epochs after which a trial may be paused."""
+        return self.halving.pauses(settings) if self.halving else []
 
     def replay_epoch(
         self,
@@ -114,6 +151,8 @@ class Scheduler(FIFOScheduler):
             last: the last known epoch of a trial that had not ended. The driver may have been
                 killed before it noted its decision, so that is made again and returned.
         """
+        if name in self.paused:
+            self.begin(name, self.histories[name].settings)
         epoch = int(metrics["epoch"])
         end = math.inf if stop is None or stop.epoch is None else stop.epoch
         if stop and control and epoch > end:
@@ -124,10 +163,14 @@ class Scheduler(FIFOScheduler):
         if last and stop is None:
             return self.decide(name, last=epoch + 1 == self.histories[name].planned)
         self._decided[name] = epoch + 1
-        if epoch < end or (stop and stop.rule == "asha"):
+        stopped_by = stop.rule if stop and epoch >= end else None
+        if stopped_by in (None, "asha", "halving"):
             self._ask_asha(name)
         else:  # ASHA is not asked about what a rule has stopped
             self._peer(name)
+        ended = epoch + 1 == self.histories[name].planned
+        if stopped_by in (None, "halving") and self._ask_halving(name, ended) is PAUSE:
+            self.paused.add(name)
         return None
 
     def replay_decision(self, name: str, stop: StopDecision | None, control: bool = False) -> None:
@@ -156,6 +199,7 @@ class Scheduler(FIFOScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Return STOP or CONTINUE for the result that has just come in."""
+        # A paused trial is over for Ray: when it goes on, it is a new one of Ray's.
         return self.STOP if self.observe(trial.config["trial"], result) else self.CONTINUE
 
     def observe(
@@ -180,10 +224,12 @@ class Scheduler(FIFOScheduler):
 
     def debug_string(self) -> str:
         """Name the rules in force, for Ray's own files."""
-        return f"rules: {', '.join(self.rules) or 'none'}; asha: {'on' if self.asha else 'off'}"
+        halving = "; halving" * (self.halving is not None)
+        asha = "on" if self.asha else "off"
+        return f"rules: {', '.join(self.rules) or 'none'}; asha: {asha}{halving}"
 
     def decide(self, name: str, last: bool = False) -> StopDecision | None:
-        """Decide about a trial after an epoch; return why it stops, None where it goes on.
+        """Decide about a trial after an epoch; return why it stops, PAUSE, or None: it goes on.
 
         Args:
             name: the trial.
@@ -194,9 +240,12 @@ class Scheduler(FIFOScheduler):
         self._decided[name] = len(self.histories[name].rows)
         stop = self._ask_rules(name, last)
         if stop is None:
-            stop = self._ask_asha(name)
+            stop = self._ask_asha(name) or self._ask_halving(name, last)
             if stop is None or last:
                 return None
+        if stop is PAUSE:
+            self.paused.add(name)
+            return PAUSE
         if not last and self._in_control(name):
             self.controls[name] = stop
             return None
@@ -224,6 +273,15 @@ class Scheduler(FIFOScheduler):
         if self._asha is None:
             return None
         return self._asha.decide(name, self.histories[name], self.score(name))
+
+    def _ask_halving(self, name: str, last: bool) -> StopDecision | None:
+        if self.halving is None:
+            return None
+        history, score = self.histories[name], self.score(name)
+        if last:
+            self.halving.enter(name, history, score)
+            return None
+        return self.halving.decide(name, history, score)
 
     def _peer(self, name: str) -> None:
         if self._asha:

@@ -13,7 +13,7 @@ from facesiam.config.trial import is_calibrated
 from search.pruning.late_start import Odds
 from search.pruning.recorded_runs import Curve
 from search.pruning.scheduler import Scheduler
-from search.pruning.stop_decision import StopDecision
+from search.pruning.stop_decision import PAUSE, StopDecision
 from search.space import SearchSpace
 
 THRESHOLD, PATIENCE = 0.53, 5
@@ -25,10 +25,6 @@ class Arrival(NamedTuple):
 
     name: str
     curve: Curve
-
-
-PAUSE = StopDecision("paused", "it waits, and a worker is free for another run")
-"""What ``Policy.decide`` returns to pause a run: it keeps its state and its place."""
 
 
 class Policy(Protocol):
@@ -54,6 +50,9 @@ class Policy(Protocol):
             new: those that have yet to start, in their order. Where there is none, and this is
                 None, the worker stays free.
         """
+
+    def drop(self, run: Arrival, epoch: int) -> StopDecision:
+        """Return why a paused run never went on after this epoch, from 0."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +133,7 @@ def simulate(runs: Sequence[Arrival], policy: Policy, workers: int) -> Outcome:
                 stops[run.name] = stop
         while free and start():
             free -= 1
-    stops |= {name: PAUSE._replace(epoch=after[name] - 1) for name in paused}
+    stops |= {name: policy.drop(run, after[name] - 1) for name, run in paused.items()}
     return Outcome(spent, clock, tuple(finished), stops)
 
 
@@ -154,6 +153,10 @@ class NoPruning:
     def choose(self, paused: Mapping[str, Arrival], new: Mapping[str, Arrival]) -> Arrival | None:
         """Return None."""
         return None
+
+    def drop(self, run: Arrival, epoch: int) -> StopDecision:
+        """Return that it was paused."""
+        return PAUSE._replace(epoch=epoch)
 
 
 class ThresholdPolicy(NoPruning):
@@ -177,6 +180,24 @@ class SchedulerPolicy(NoPruning):
         self.scheduler.begin(run.name, run.curve.settings)
         known = self.odds.knows(run.curve)
         self.scheduler.histories[run.name].name = run.curve.id if known else ""
+
+    def expect(self, runs: Sequence[Arrival]) -> None:
+        """Tell the rungs how many runs there will be."""
+        if self.scheduler.halving:
+            self.scheduler.halving.expected = len(runs)
+
+    def choose(self, paused: Mapping[str, Arrival], waiting: bool) -> Arrival | None:
+        """Return what the scheduler has go on, once every run has begun."""
+        name = None if waiting else self.scheduler.next_paused()
+        if name is None:
+            return None
+        self.scheduler.begin(name, paused[name].curve.settings)
+        return paused[name]
+
+    def drop(self, run: Arrival, epoch: int) -> StopDecision:
+        """Return why it was out at its rung."""
+        stop = self.scheduler.halving.out(run.name) if self.scheduler.halving else None
+        return stop or super().drop(run, epoch)
 
     def decide(self, run: Arrival, epoch: int) -> StopDecision | None:
         """Return the decision of the scheduler."""

@@ -28,6 +28,10 @@ class StopDecision(NamedTuple):
         return {f"stop_{name}": value for name, value in self._asdict().items()}
 
 
+PAUSE = StopDecision("paused", "it waits, and a worker is free for another trial")
+"""The decision that a trial is paused: it keeps its state, and may go on."""
+
+
 def finite(value: float) -> float | None:
     """Return a number that JSON has: None for NaN and the infinities."""
     return value if math.isfinite(value) else None

@@ -36,7 +36,7 @@ def of_contest(
         "range",
         "hours",
         "stopped by",
-        f"good runs (within {near(margins.good, objective)})\nstopped, not by asha",
+        f"good runs (within {near(margins.good, objective)})\nstopped, not by rank",
     ]
     cells = [
         [

@@ -114,6 +114,9 @@ def _asha(space: SearchSpace) -> list[Finding]:
     asha = space.prune["asha"]
     if not asha:
         return []
+    if space.prune["halving"]:
+        text = "does what asha does, with pauses; take one of the two"
+        return [Finding(("prune", "halving"), text)]
     possible = [int(epochs) for epochs in space.possible("epochs")]
     shares = asha["compare"] == "share"
     epochs, trial = (max(possible), "longest") if shares else (min(possible), "shortest")

@@ -86,6 +86,15 @@ class Asha(Part):
     """A trial this many standard errors below the cutoff still goes on."""
 
 
+class Halving(Part):
+    """Options of the rule `halving`."""
+
+    grace: float = key(0.14, above=0, high=0.9)
+    """Share of its epochs that every trial runs."""
+    factor: float = key(2.0, above=1, high=100)
+    """One trial in this many goes on from each rung; each is at 1.6 times the age of the last."""
+
+
 class Prune(Part):
     """The rules that stop a trial early, each on, off, or on with options."""
 
@@ -104,6 +113,9 @@ class Prune(Part):
     like it has gained as much since."""
     asha: Annotated[Asha | bool, _rule(Asha)] = key(False)
     """Successive halving (ASHA): of the trials at a rung, only the best go on."""
+    halving: Annotated[Halving | bool, _rule(Halving)] = key(False)
+    """Successive halving with pauses: every trial runs to the first rung, and waits there for the
+    others; the better half goes on to the next one. What waits keeps its state."""
     control: float = key(0.0, low=0, high=1)
     """Share of the trials that a rule would stop and that run on to the end all the same, to
     measure how often the rules are wrong."""
@@ -121,12 +133,16 @@ UNCERTAIN = tuple(name for name in RULE_OPTIONS if name not in CERTAIN)
 """The other rules, which let rows run to their end."""
 
 
+HALVING: dict[str, Any] = Halving.model_construct().model_dump()
+"""Options of `halving` where a file gives none."""
+
+
 def pruning(said: Prune | bool | None = None) -> dict[str, Any]:
     """Return SearchSpace.prune.
 
     Args:
-        said: what a file says under `prune:`: every rule on (True) or off (False), or some of
-            them; None: nothing.
+        said: what a file says under `prune:`: every rule on (True; of asha and halving asha) or
+            off (False), or some of them; None: nothing.
 
     Returns:
         Each rule by name: False, or its options by name, those left out that have no default, or
@@ -134,7 +150,7 @@ def pruning(said: Prune | bool | None = None) -> dict[str, Any]:
     """
     found = {name: field.default for name, field in Prune.model_fields.items()}
     found |= (
-        dict.fromkeys(RULE_OPTIONS, said)
+        dict.fromkeys(RULE_OPTIONS, said) | {"halving": False}
         if isinstance(said, bool)
         else given(said)
         if said

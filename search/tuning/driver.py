@@ -255,6 +255,7 @@ class RaySearcher(Searcher):
             "contents": _contents(setup, suggestion.settings) if self.server else {},
             "keep_threshold": self.recorder.state.keep_threshold(),
             "larger": larger,
+            "pauses": self.recorder.state.scheduler.pauses(suggestion.settings),
             "plugins": loading.sources(),
         }
 

@@ -11,7 +11,7 @@ from typing import Any
 from ray import tune
 
 from facesiam.fingerprint import Key
-from search.pruning.stop_decision import StopDecision
+from search.pruning.stop_decision import PAUSE, StopDecision
 from search.resources.allocation import Allocation
 from search.runs.mirror import Mirror
 from search.runs.reuse import ReusableTrial
@@ -91,9 +91,11 @@ class Recorder(tune.Callback):
         if self.mirror:
             self.mirror.on_lost = self.lost
         self.record.start()
+        self._end_paused()
 
     def next(self) -> Suggestion | None:
         """Return the next trial to run, or None when there is none, or none yet."""
+        self._end_paused()
         while not self.stop and (suggestion := self.state.next_trial(self.retries.is_ready)):
             name = suggestion.trial
             key = self.key(suggestion.settings) if self.key else None
@@ -110,7 +112,8 @@ class Recorder(tune.Callback):
         """Say whether nothing runs and nothing will."""
         if self.state.running:  # it may run out of memory, or die, and be tried again
             return False
-        return bool(self.stop) or (self.state.exhausted and not self.state.waiting)
+        left = self.state.waiting or self.state.paused
+        return bool(self.stop) or (self.state.exhausted and not left)
 
     def lost(self, why: str) -> None:
         """End at once, from any thread: another driver has the run, so nothing may be noted."""
@@ -138,6 +141,7 @@ class Recorder(tune.Callback):
         # A state that an older version saved may lack a field.
         metrics = {k: result.get(k, math.nan) for k in self.space.metrics()}
         self.record.epoch(trial.config["trial"], metrics, result)
+        self._end_paused()
 
     def _note_ran_with(self, name: str, ran: Any) -> None:
         """Note what a trial is computed with, if that is new, and its key, which rests on that."""
@@ -152,6 +156,10 @@ class Recorder(tune.Callback):
         """Note that a trial ran to its end, or why it was stopped."""
         name = trial.config["trial"]
         self._forget(trial)
+        if name in self.state.scheduler.paused:
+            self.record.pause(name)
+            self._end_paused()
+            return
         stop = self.state.scheduler.stops.get(name)
         self._end(name, "stopped" if stop else "done", stop)
 
@@ -192,7 +200,8 @@ class Recorder(tune.Callback):
             for name in list(self.state.running):
                 self.record.interrupt(name)
             self.record.sweep()  # what is swept is what the journal says is over
-        left = self.state.running or self.state.interrupted or self.state.waiting
+        state = self.state
+        left = state.running or state.interrupted or state.waiting or state.paused
         ended = self.state.exhausted and not left and not self.journal_failed
         stop = None if ended else self.stop or SearchStop(StopReason.INTERRUPTED)
         due = stop is None or stop.reason is StopReason.TIME_UP
@@ -202,6 +211,16 @@ class Recorder(tune.Callback):
     def __getstate__(self) -> dict[str, Any]:
         # Ray pickles the callbacks for its own restore, which nothing here uses.
         return {}
+
+    def _end_paused(self) -> None:
+        """End the paused trials that too many others have overtaken at their rung."""
+        scheduler = self.state.scheduler
+        for name in scheduler.out_while_paused(self.state.paused):
+            if name in scheduler.controls:
+                self.record.note(name, "pending")
+                self.state.spare(name)
+            else:
+                self._end(name, "stopped", scheduler.stops[name])
 
     def _forget(self, trial: Any) -> None:
         """Forget one of Ray's trials, which runs no more."""
@@ -223,6 +242,9 @@ class Recorder(tune.Callback):
             last = metrics["epoch"] + 1 == suggestion.settings["epochs"]
             stop = scheduler.observe(name, metrics, last)
             self.record.epoch(name, metrics, row)
+            if stop is PAUSE:  # it costs nothing to go on
+                scheduler.begin(name, suggestion.settings)
+                stop = None
             if stop:
                 break
         values = [row[self.space.metric] for row in scheduler.histories[name].rows]

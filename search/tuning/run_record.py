@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from facesiam.storage.folder import Folder, sweep
-from search.pruning.stop_decision import StopDecision
+from search.pruning.stop_decision import PAUSE, StopDecision
 from search.runs.journal_writer import Journal
 from search.runs.mirror import Mirror
 from search.tracking.callback import Callback, reason_of, recorded_trials
@@ -76,7 +76,7 @@ class RunRecord:
             stop: why it is stopped; None: what the control group spared it from, or nothing.
             more: further fields of its line.
         """
-        suggestion, spared = self.state.running[name], self.state.scheduler.controls.get(name)
+        suggestion, spared = self.state.known(name), self.state.scheduler.controls.get(name)
         if suggestion.enqueued:
             more["enqueued"] = True
         if name in self.state.doublings:
@@ -132,7 +132,7 @@ class RunRecord:
             more: further fields of its line.
         """
         self.note(name, status, stop, **more)
-        settings = self.state.running[name].settings
+        settings = self.state.known(name).settings
         self._tell_start(name, settings, again=False)
         value = self.state.end(name, status, stop.rule if stop else None)
         self.sweep()
@@ -151,6 +151,13 @@ class RunRecord:
         self._tell_start(name, self.state.running[name].settings, again=False)
         self.state.interrupt(name)
         self.callbacks.tell("on_trial_end", name, "interrupted", None)
+
+    def pause(self, name: str) -> None:
+        """Note that a trial waits at a rung, with its state saved."""
+        self.note(name, "pending")
+        self.state.pause(name)
+        self.table.requeue(name)
+        self.callbacks.tell("on_trial_end", name, "pending", PAUSE.reason)
 
     def again(self, name: str, why: str) -> None:
         """Have a trial tried again as the next one, and show why."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from search.pruning.scheduler import Scheduler
-from search.pruning.stop_decision import StopDecision
+from search.pruning.stop_decision import PAUSE, StopDecision
 from search.runs.journal import read_events, read_trials
 from search.runs.line_format import EPOCHS
 from search.space import SearchSpace
@@ -84,6 +84,8 @@ class SearchState:
         self.running: dict[str, Suggestion] = {}
         self.waiting: list[Suggestion] = []
         """Trials that are to go on, or to be tried again."""
+        self.paused: dict[str, Suggestion] = {}
+        """Trials that wait for the others at a rung of `halving`."""
         self.ended: set[str] = set()
         """Trials of this run that have ended, failed ones too: only their files are removed."""
         self.failed: set[str] = set()
@@ -112,12 +114,25 @@ class SearchState:
             self.running[ready.trial] = ready  # before it leaves the queue: see ``removable``
             self.waiting.remove(ready)
             return ready
-        if self.exhausted or (self.waiting and not self.running):
+        if self.exhausted:
+            return self._unpaused()
+        if self.waiting and not self.running:
             return None  # with no other trial running, what waits comes first: the order is kept
         suggestion = self.sampler.next(self.progress())
         self.exhausted = suggestion is None and not self.sampler.waits()
         if suggestion:
             self.running[suggestion.trial] = suggestion
+        return suggestion or self._unpaused()
+
+    def _unpaused(self) -> Suggestion | None:
+        """Return the paused trial that goes on now that no new one is left; None: none, or yet."""
+        if self.scheduler.halving:
+            self.scheduler.halving.no_more()
+        if (name := self.scheduler.next_paused()) is None:
+            return None
+        suggestion = self.running[name] = self.paused[name]  # see ``removable``
+        del self.paused[name]
+        self.scheduler.begin(name, suggestion.settings)
         return suggestion
 
     def progress(self) -> dict[str, Progress]:
@@ -141,6 +156,20 @@ class SearchState:
         """Put a trial that runs back into the queue, as the first one."""
         self.waiting.insert(0, self.running[trial])  # before it is removed: see ``removable``
         self.running.pop(trial)
+
+    def pause(self, trial: str) -> None:
+        """Have a trial that runs wait at its rung."""
+        self.paused[trial] = self.running[trial]  # before it is removed: see ``removable``
+        self.running.pop(trial)
+
+    def spare(self, trial: str) -> None:
+        """Queue a paused trial of the control group to go on."""
+        self.waiting.append(self.paused[trial])  # before it is removed: see ``removable``
+        del self.paused[trial]
+
+    def known(self, trial: str) -> Suggestion:
+        """Return a trial that runs or is paused."""
+        return self.running.get(trial) or self.paused[trial]
 
     def interrupt(self, trial: str) -> None:
         """Mark a trial that runs as one that --resume goes on with."""
@@ -173,6 +202,7 @@ class SearchState:
         if status == "failed":  # --resume tries it again, from its state
             self.failed.add(trial)
         self.running.pop(trial, None)
+        self.paused.pop(trial, None)
         self.ran_with.pop(trial, None)
         self.scheduler.forget(trial)
         return value
@@ -182,7 +212,7 @@ class SearchState:
 
         Another thread may ask, hence the copies: a trial is always in one of the collections.
         """
-        going = {*self.running.copy(), *self.interrupted.copy()}
+        going = {*self.running.copy(), *self.interrupted.copy(), *self.paused.copy()}
         going |= {suggestion.trial for suggestion in self.waiting.copy()}
         ended = self.ended.copy() - going
         unfailed = ended - self.failed.copy()
@@ -218,6 +248,8 @@ class SearchState:
                 decided[name] = None
                 state.sampler.replay(name, end["settings"], bool(end.get("enqueued")))
                 state.scheduler.begin(name, end["settings"])
+            elif row.get("status") == "running" and name in state.scheduler.paused:
+                state.scheduler.begin(name, end["settings"])  # it went on
             if is_last and not unfinished:
                 if stop:
                     state.scheduler.replay_decision(name, stop, bool(end.get("control")))
@@ -241,14 +273,18 @@ class SearchState:
         self.doublings |= {name: known["larger"]} if known.get("larger") else {}
         self.ran_with |= {name: known["ran"]} if known.get("ran") else {}
         self.scheduler.replay_decision(name, stop_of(known), control)
-        if stop:
+        if stop and stop is not PAUSE:
             fields = {**stop.noted(), "control": False}
             self._replay_end(name, "stopped", {**known, **fields}, fields)
         elif self.epochs_noted(name) == known["settings"]["epochs"]:
             self._replay_end(name, "done", known, {} if control else NO_STOP.noted())
         else:
             enqueued = bool(known.get("enqueued"))
-            self.waiting.append(Suggestion(name, known["settings"], known.get("row"), enqueued))
+            suggestion = Suggestion(name, known["settings"], known.get("row"), enqueued)
+            if name in self.scheduler.paused:
+                self.paused[name] = suggestion
+            else:
+                self.waiting.append(suggestion)
 
     def _replay_end(
         self,

@@ -28,17 +28,21 @@ algorithm: tpe
 trials: 24
 prune: {asha: {grace: 1, factor: 2}, plateau: {patience: 2}, control: 0.3}
 """
+HALVING = SEARCH.replace("asha: {grace: 1, factor: 2}", "halving: {grace: 0.3}")
 
 
 def state(recorder: Recorder) -> dict[str, Any]:
     """All that the decisions to come depend on."""
     scheduler, chooser = recorder.state.scheduler, recorder.state.sampler.chooser
-    assert scheduler.asha is not None and isinstance(chooser, Tpe | OptunaSampler)
+    assert isinstance(chooser, Tpe | OptunaSampler)
+    asha, halving = scheduler.asha, scheduler.halving
     going = {name: len(h.rows) for name, h in scheduler.histories.items()}
     return copy.deepcopy(
         {
-            "rungs": [(age, list(scores.items())) for age, scores in scheduler.asha.rungs],
-            "waiting": scheduler.asha.provisional,
+            "rungs": [(age, list(scores.items())) for age, scores in asha.rungs] if asha else [],
+            "waiting": asha.provisional if asha else (),
+            "places": halving._places if halving else {},
+            "paused": sorted(scheduler.paused),
             "leaders": scheduler._leaders,
             "spared": scheduler.controls,
             "decided": scheduler._decided,
@@ -59,15 +63,22 @@ def cut(run: Path, to: Path, lines: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("workers", "algorithm", "each"),
+    ("workers", "algorithm", "each", "search"),
     # Optuna's samplers take ten times as long to replay, and are told of ends alone.
-    [(1, "tpe", 1), (4, "tpe", 1), (4, "nsga2", 4), (4, "cmaes", 4)],
+    [
+        (1, "tpe", 1, SEARCH),
+        (4, "tpe", 1, SEARCH),
+        (4, "nsga2", 4, SEARCH),
+        (4, "cmaes", 4, SEARCH),
+        (1, "tpe", 1, HALVING),
+        (4, "tpe", 1, HALVING),
+    ],
 )
 def test_a_resumed_session_knows_what_the_killed_one_knew(
-    tmp_path: Path, workers: int, algorithm: str, each: int
+    tmp_path: Path, workers: int, algorithm: str, each: int, search: str
 ) -> None:
     """After every line of the journal: rungs, cutoffs, leaders, the sampler, and who runs."""
-    run, search = tmp_path / "run", SEARCH.replace("algorithm: tpe", f"algorithm: {algorithm}")
+    run, search = tmp_path / "run", search.replace("algorithm: tpe", f"algorithm: {algorithm}")
     run.mkdir()
     live = recorder(run, search)
     ray = Workers(live, workers)
@@ -77,7 +88,7 @@ def test_a_resumed_session_knows_what_the_killed_one_knew(
     status = [line["status"] for line in read_trials(run).values()]
     assert {"done", "stopped"} == set(status) and live.state.scheduler.controls
     rules = {line["stop_rule"] for line in read_trials(run).values()}
-    assert {"asha", "diverged"} <= rules
+    assert {"halving" if search.count("halving") else "asha", "diverged"} <= rules
     for lines in range(0, live.record.journal.number + 1, each):
         cut(run, tmp_path / "cut", lines)
         known = state(recorder(tmp_path / "cut", search))
@@ -88,10 +99,13 @@ def test_a_resumed_session_knows_what_the_killed_one_knew(
         assert known in (after, before), lines
 
 
-def test_a_resumed_search_ends_like_one_that_was_never_interrupted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("search", [SEARCH, HALVING], ids=["asha", "halving"])
+def test_a_resumed_search_ends_like_one_that_was_never_interrupted(
+    tmp_path: Path, search: str
+) -> None:
     """One worker, killed again and again after any number of lines."""
     (tmp_path / "whole").mkdir()
-    whole = recorder(tmp_path / "whole", SEARCH)
+    whole = recorder(tmp_path / "whole", search)
     ray = Workers(whole, 1)
     while ray.go():
         pass
@@ -101,7 +115,7 @@ def test_a_resumed_search_ends_like_one_that_was_never_interrupted(tmp_path: Pat
         run.mkdir()
         deaths = 0
         while True:
-            session = Workers(recorder(run, SEARCH), 1)
+            session = Workers(recorder(run, search), 1)
             steps = rng.randrange(1, 40)
             while steps and session.go():
                 steps -= 1

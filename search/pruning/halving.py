@@ -1,0 +1,214 @@
+"""Successive halving with pauses: its rungs, and which trials stop, wait and go on there.
+
+Every trial runs to the first rung. There it waits until all have come so far, and the better half
+goes on to the next rung, where half of these go on. A trial is out for good once too many others
+are better at its rung, whatever comes later; until then it waits, and keeps its state. Scores are
+only compared, so that any metric will do. docs/pruning.md has the argument.
+"""
+
+from __future__ import annotations
+
+import bisect
+import heapq
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from facesiam.config import Value
+from facesiam.errors import counted
+from search.pruning import schedule_progress
+from search.pruning.history import History
+from search.pruning.stop_decision import PAUSE, StopDecision, finite
+from search.space import SearchSpace
+
+GROWTH = 1.6
+"""Age at a rung over the age at the one before."""
+LAST = 0.9
+"""Share of a trial's epochs after which there is no rung: too little is left to save."""
+FEWEST = 2
+"""Epochs of the longest trial that the first rung is at least at."""
+
+Place = tuple[float, int]
+"""A trial's place at a rung, the less the better: its score, turned round, and its number."""
+
+
+class Begun(NamedTuple):
+    """A trial that has begun."""
+
+    schedule: str
+    number: int
+
+
+class Standing(NamedTuple):
+    """A trial's last rung."""
+
+    schedule: str
+    rung: int
+    place: Place
+    epochs: int
+    """After which it came there."""
+
+
+class Halving:
+    """The rungs of a search.
+
+    Args:
+        space: whose `prune.halving` it follows.
+    """
+
+    def __init__(self, space: SearchSpace) -> None:
+        settings = space.prune["halving"]
+        self.space, self.factor = space, float(settings["factor"])
+        self.rungs = rungs(float(settings["grace"]), space.max_epochs())
+        self.expected: float = space.count() or math.inf
+        """Trials that the search will have."""
+        self._begun: dict[str, Begun] = {}
+        """The trials that have begun, by name."""
+        self._of_schedule: Counter[str] = Counter()
+        """How many of them have a schedule: each schedule has rungs of its own."""
+        self._places: dict[tuple[str, int], list[Place]] = {}
+        """By schedule and rung, the best first."""
+        self._standings: dict[str, Standing] = {}
+        """Of the trials that came to a rung and have not ended."""
+        self._waiting: dict[str, Standing] = {}
+        self._queue: list[tuple[int, Place, str]] = []
+        """Those that wait, the first to go on at the top; some of them no longer wait."""
+
+    def begin(self, name: str, settings: Mapping[str, Value]) -> None:
+        """Add a trial that begins, or goes on."""
+        if name not in self._begun:
+            schedule = schedule_progress.family(settings)
+            self._begun[name] = Begun(schedule, len(self._begun))
+            self._of_schedule[schedule] += 1
+        self._waiting.pop(name, None)
+
+    def decide(self, name: str, history: History, score: float) -> StopDecision | None:
+        """Enter a trial's score after an epoch; return why it stops, PAUSE, or None: it goes on.
+
+        Args:
+            name: the trial.
+            history: its epochs.
+            score: its best score so far.
+        """
+        came = self.enter(name, history, score)
+        if stop := self.out(name):
+            return stop._replace(epoch=history.epoch)
+        return PAUSE if came and self._pauses(name) else None
+
+    def enter(self, name: str, history: History, score: float) -> bool:
+        """Enter a trial's score at each rung that its last epoch came to; say whether it did."""
+        known, (schedule, number) = self._standings.get(name), self._begun[name]
+        first = known.rung + 1 if known else 0
+        reached = bisect.bisect_right(self.rungs, age(history) + 1e-9)
+        for rung in range(first, reached):
+            key = self.space.objective.key(score)
+            place = (-key if math.isfinite(key) else math.inf), number
+            bisect.insort(self._places.setdefault((schedule, rung), []), place)
+            self._standings[name] = Standing(schedule, rung, place, len(history.rows))
+        return reached > first
+
+    def out(self, name: str) -> StopDecision | None:
+        """Return why a trial is out at its last rung; None: it may go on."""
+        if (standing := self._standings.get(name)) is None:
+            return None
+        others = self._places[standing.schedule, standing.rung]
+        better = bisect.bisect_left(others, standing.place)
+        # As many as there can be: who is out now is out however many trials come yet.
+        trials = self._of_schedule[standing.schedule] + self._to_come()
+        places = self._places_beyond(standing.rung, trials)
+        if better < places:
+            return None
+        at, objective = standing.epochs, self.space.objective
+        value = objective.key(-standing.place[0])
+        cutoff = objective.key(-others[int(places) - 1][0])
+        return StopDecision(
+            "halving",
+            f"best {objective.metric} {objective.shown(value)}{objective.unit} at the rung of "
+            f"{counted(at, 'epoch')}, from which {places:g} of {counted(int(trials), 'trial')} go "
+            f"on: so many are better, the last of them with "
+            f"{objective.shown(cutoff)}{objective.unit}",
+            at - 1,
+            rung=at,
+            value=finite(value),
+            cutoff=finite(cutoff),
+            peers=len(others) - 1,
+        )
+
+    def first_waiting(self) -> str | None:
+        """Return the trial that goes on next, of those that wait: of the lowest rung the best."""
+        while self._queue:
+            rung, place, name = self._queue[0]
+            standing = self._waiting.get(name)
+            stale = standing is None or (standing.rung, standing.place) != (rung, place)
+            if not stale and self.out(name) is None:
+                return name
+            heapq.heappop(self._queue)
+        return None
+
+    def all_out(self) -> Iterator[tuple[str, StopDecision]]:
+        """Yield the trials that wait and are out by now, each with the reason."""
+        for name in list(self._waiting):
+            if stop := self.out(name):
+                yield name, stop
+
+    def no_more(self) -> None:
+        """Note that no further trial will begin."""
+        self.expected = len(self._begun)
+
+    def forget(self, name: str) -> None:
+        """Free a trial that has ended; its scores stay."""
+        self._standings.pop(name, None)
+        self._waiting.pop(name, None)
+
+    def pauses(self, settings: Mapping[str, Value]) -> list[int]:
+        """Return the numbers of epochs after which a trial may be paused."""
+        planned, found = int(settings["epochs"]), list[int]()
+        for epochs in range(1, planned):
+            history = History([{}] * epochs, settings)
+            if bisect.bisect_right(self.rungs, age(history) + 1e-9) > len(found):
+                found.append(epochs)
+        return found
+
+    def _pauses(self, name: str) -> bool:
+        """Have a trial wait at its rung where others come first; say whether it does."""
+        standing = self._standings[name]
+        self._waiting[name] = standing
+        heapq.heappush(self._queue, (standing.rung, standing.place, name))
+        if not self._to_come() and self.first_waiting() == name:
+            del self._waiting[name]
+        return name in self._waiting
+
+    def _to_come(self) -> float:
+        """Return how many trials have yet to begin."""
+        return max(0, self.expected - len(self._begun))
+
+    def _places_beyond(self, rung: int, trials: float) -> float:
+        """Return how many of so many trials go on from a rung."""
+        left = trials / self.factor ** (rung + 1)
+        return left if math.isinf(left) else max(1, math.ceil(left - 1e-9))
+
+
+def rungs(grace: float, longest: int) -> list[float]:
+    """Return the rungs as shares of a trial's epochs.
+
+    Args:
+        grace: share at the first rung.
+        longest: epochs of the longest trial.
+    """
+    found, share = list[float](), max(grace, FEWEST / longest)
+    while share < LAST:
+        found.append(share)
+        share *= GROWTH
+    return found
+
+
+def age(history: History) -> float:
+    """Return the share of its schedule that a trial has done.
+
+    Epochs before the highest rate of a constant schedule, its warm-up, count by their share of it.
+    """
+    if not history.planned:
+        return 0.0
+    falls = schedule_progress.falls(history.settings)
+    return (len(history.rows) if falls else history.warmup_adjusted()) / history.planned
