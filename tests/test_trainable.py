@@ -73,6 +73,23 @@ def test_a_trial_goes_on_from_its_saved_state(
         assert torch.equal(ours[0].state_dict()[name], value)
 
 
+def test_a_trial_that_may_be_paused_has_its_state_saved_before_it_reports(
+    tiny: TrialConfig, data: FaceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another worker may go on with it at once, while this one holds it yet."""
+    monkeypatch.setattr(saving, "SAVING_SHARE", 0)  # never cheap
+    whole = FaceTrial(worker_config(tmp_path / "whole", data, tiny))
+    expected = [step(whole) for _ in range(3)]
+    first = FaceTrial(worker_config(tmp_path / "cut", data, tiny) | {"pauses": [2]})
+    state = tmp_path / "cut" / "state" / "0001.pt"
+    seen = [step(first)]
+    assert not state.exists()
+    seen.append(step(first))
+    assert state.exists()
+    second = FaceTrial(worker_config(tmp_path / "cut", data, tiny) | {"noted": 2})
+    assert [*seen, step(second)] == expected
+
+
 def test_a_state_that_cannot_be_used_costs_epochs_and_not_the_trial(
     tiny: TrialConfig, data: FaceData, tmp_path: Path
 ) -> None:

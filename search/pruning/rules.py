@@ -8,6 +8,7 @@ weight decay, batch-norm statistics, dropout and augmentation.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -18,7 +19,8 @@ from search.pruning.history import FITTED, History, take_off
 from search.pruning.late_start import WITHIN, Odds
 from search.pruning.significance import Z, interval
 from search.pruning.stop_decision import StopDecision, finite
-from search.space.prune import pruning
+from search.space import SearchSpace
+from search.space.prune import UNCERTAIN, pruning
 
 MOMENTUM = 100
 """Updates without a gradient after which Adam's momentum is spent: 0.90 ** 100 = 3e-5."""
@@ -228,6 +230,7 @@ def plateau(
     )
 
 
+Rule = Callable[[History], StopDecision | None]
 RULES: dict[str, Callable[..., StopDecision | None]] = {
     "diverged": diverged,
     "dead": dead,
@@ -235,6 +238,24 @@ RULES: dict[str, Callable[..., StopDecision | None]] = {
     "plateau": plateau,
 }
 """The rules by their names in `prune:` of a space file, in the order in which they are asked."""
+
+
+def active(space: SearchSpace, odds: Odds) -> dict[str, Rule]:
+    """Return the rules that are on, in their order, with their settings filled in.
+
+    Rows are run to compare them with published figures, so nothing ends them but the certainty
+    that no epoch would change their best one.
+    """
+    rules: dict[str, Rule] = {}
+    for name, rule in RULES.items():
+        settings = space.prune.get(name)
+        if not settings or (space.algorithm == "rows" and name in UNCERTAIN):
+            continue
+        given = dict(settings) if isinstance(settings, Mapping) else {}
+        if name == "chance":
+            given = {"care": given["care"], "odds": odds}
+        rules[name] = functools.partial(rule, **given)
+    return rules
 
 
 def _dead_layer(row: Mapping[str, Any]) -> str | None:

@@ -9,24 +9,22 @@ from __future__ import annotations
 import functools
 import math
 import random
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 
 from facesiam.config import Value
-from search.pruning import recorded_runs
+from search.pruning import recorded_runs, rules
 from search.pruning.asha import AshaBySchedule
 from search.pruning.halving import Halving
 from search.pruning.history import History
 from search.pruning.late_start import Odds
 from search.pruning.leaderboard import Leaderboard
-from search.pruning.rules import RULES
 from search.pruning.scatter import Noise
 from search.pruning.stop_decision import PAUSE, StopDecision
 from search.space import SearchSpace
-from search.space.prune import UNCERTAIN
 
 
 class Scheduler(FIFOScheduler):
@@ -40,7 +38,7 @@ class Scheduler(FIFOScheduler):
     def __init__(self, space: SearchSpace, odds: Odds | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.space = space
-        self.rules = _rules(space, odds or Odds(recorded_runs.shipped()))
+        self.rules = rules.active(space, odds or Odds(recorded_runs.shipped()))
         rows = space.algorithm == "rows"
         asha, halving = (space.prune.get(name) and not rows for name in ("asha", "halving"))
         self._asha = AshaBySchedule(space, "chance" in self.rules) if asha else None
@@ -111,13 +109,7 @@ class Scheduler(FIFOScheduler):
         return self.halving.first_waiting() if self.halving else None
 
     def out_while_paused(self, paused: Container[str]) -> list[str]:
-        """Decide about the paused trials that are out by now; return them.
-
-        Those of the control group go on, the others stop.
-
-        Args:
-            paused: those that Ray has ended.
-        """
+        """Stop those of the paused trials that are out by now, or spare them; return them."""
         found = []
         for name, stop in self.halving.all_out() if self.halving else ():
             if name in paused:
@@ -224,9 +216,8 @@ class Scheduler(FIFOScheduler):
 
     def debug_string(self) -> str:
         """Name the rules in force, for Ray's own files."""
-        halving = "; halving" * (self.halving is not None)
-        asha = "on" if self.asha else "off"
-        return f"rules: {', '.join(self.rules) or 'none'}; asha: {asha}{halving}"
+        on = [name for name in ("asha", "halving") if getattr(self, name)]
+        return f"rules: {', '.join([*self.rules, *on]) or 'none'}"
 
     def decide(self, name: str, last: bool = False) -> StopDecision | None:
         """Decide about a trial after an epoch; return why it stops, PAUSE, or None: it goes on.
@@ -307,21 +298,3 @@ class Scheduler(FIFOScheduler):
             metric, mode = self.space.metric, self.space.mode
             self.histories[name] = History(name=name, metric=metric, mode=mode)
         return self.histories[name]
-
-
-def _rules(space: SearchSpace, odds: Odds) -> dict[str, Callable[[History], StopDecision | None]]:
-    """Return the rules that are on, in their order, with their settings filled in.
-
-    Rows are run to compare them with published figures, so nothing ends them but the certainty
-    that no epoch would change their best one.
-    """
-    rules: dict[str, Callable[[History], StopDecision | None]] = {}
-    for name, rule in RULES.items():
-        settings = space.prune.get(name)
-        if not settings or (space.algorithm == "rows" and name in UNCERTAIN):
-            continue
-        given = dict(settings) if isinstance(settings, Mapping) else {}
-        if name == "chance":
-            given = {"care": given["care"], "odds": odds}
-        rules[name] = functools.partial(rule, **given)
-    return rules

@@ -186,9 +186,9 @@ class SchedulerPolicy(NoPruning):
         if self.scheduler.halving:
             self.scheduler.halving.expected = len(runs)
 
-    def choose(self, paused: Mapping[str, Arrival], waiting: bool) -> Arrival | None:
+    def choose(self, paused: Mapping[str, Arrival], new: Mapping[str, Arrival]) -> Arrival | None:
         """Return what the scheduler has go on, once every run has begun."""
-        name = None if waiting else self.scheduler.next_paused()
+        name = None if new else self.scheduler.next_paused()
         if name is None:
             return None
         self.scheduler.begin(name, paused[name].curve.settings)

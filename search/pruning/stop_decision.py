@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 
@@ -35,3 +36,10 @@ PAUSE = StopDecision("paused", "it waits, and a worker is free for another trial
 def finite(value: float) -> float | None:
     """Return a number that JSON has: None for NaN and the infinities."""
     return value if math.isfinite(value) else None
+
+
+def stop_of(known: Mapping[str, Any]) -> StopDecision | None:
+    """Return what the journal has of why a trial was stopped; None where no rule did it."""
+    if known.get("stop_rule") in (None, "error", "interrupted"):
+        return None
+    return StopDecision(**{name: known.get(f"stop_{name}") for name in StopDecision._fields})

@@ -232,10 +232,11 @@ class SpaceFile(Part):
         return found | {"prune": pruning(found.get("prune"))}
 
 
-OWNERS: dict[str, str] = {
-    option: name for name, kind in RULE_OPTIONS.items() if kind for option in kind.model_fields
-}
-"""Options of rules by name, and the rule that each is of."""
+OWNERS: dict[str, list[str]] = {}
+"""Options of rules by name, and the rules that have it."""
+for _rule, _kind in RULE_OPTIONS.items():
+    for _option in _kind.model_fields if _kind else ():
+        OWNERS.setdefault(_option, []).append(_rule)
 OPTIONS: dict[str, Setting] = single_values(SpaceFile)
 """Keys of a file with a single value."""
 
@@ -279,7 +280,7 @@ def keys_at(place: Place) -> tuple[str, Iterable[str]]:
         case ("prune",):
             known = [*Prune.model_fields, *OWNERS]
         case ("prune", rule):
-            known = [option for option, owner in OWNERS.items() if owner == rule]
+            known = [option for option, owners in OWNERS.items() if rule in owners]
         case _:
             known = [*Choices.model_fields, *Span.model_fields]
     return f"a key of {label(place)}", known

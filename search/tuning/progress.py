@@ -57,6 +57,8 @@ class SearchProgress:
         self.metric = objective.metric
         self.counts = dict.fromkeys(ENDED, 0)
         self.running: dict[str, dict[str, Any]] = {}
+        self.queued: dict[str, dict[str, Any]] = {}
+        """Trials that are paused, or to be tried again."""
         self.places: dict[str, float] = {}
         """Best score of each trial that has one."""
         self.settings: dict[str, Mapping[str, Any]] = {}
@@ -70,6 +72,7 @@ class SearchProgress:
 
     def start(self, name: str, epochs: int, settings: Mapping[str, Any] | None, done: int) -> None:
         """Enter a trial that starts."""
+        self.queued.pop(name, None)
         self.running.setdefault(name, {"epochs": epochs, "last": None, "done": done})
         self.settings[name] = settings or {}
         self.left.start(name, epochs, done)
@@ -84,7 +87,7 @@ class SearchProgress:
 
     def end(self, name: str, status: str, value: float | None, reason: str | None) -> End:
         """Enter the end of a trial, and return it as it is shown."""
-        known = self.running.pop(name, None)
+        known = self.running.pop(name, None) or self.queued.pop(name, None)
         self.counts[status] += 1
         self.left.end(name)
         if value is not None:
@@ -101,7 +104,8 @@ class SearchProgress:
 
     def requeue(self, name: str) -> None:
         """Enter that a trial goes back into the queue."""
-        self.running.pop(name, None)
+        if name in self.running:
+            self.queued[name] = self.running.pop(name)
         self.left.end(name, again=True)
 
     @property

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from search.pruning.scheduler import Scheduler
-from search.pruning.stop_decision import PAUSE, StopDecision
+from search.pruning.stop_decision import PAUSE, StopDecision, stop_of
 from search.runs.journal import read_events, read_trials
 from search.runs.line_format import EPOCHS
 from search.space import SearchSpace
@@ -128,7 +128,8 @@ class SearchState:
         """Return the paused trial that goes on now that no new one is left; None: none, or yet."""
         if self.scheduler.halving:
             self.scheduler.halving.no_more()
-        if (name := self.scheduler.next_paused()) is None:
+        name = self.scheduler.next_paused()
+        if name not in self.paused:
             return None
         suggestion = self.running[name] = self.paused[name]  # see ``removable``
         del self.paused[name]
@@ -296,10 +297,3 @@ class SearchState:
         value = self.end(name, status, known.get("stop_rule"))
         reason, settings = known.get("stop_reason"), known["settings"]
         self.past_ends.append(PastEnd(name, status, value, reason, settings, missing))
-
-
-def stop_of(known: Mapping[str, Any]) -> StopDecision | None:
-    """Return what the journal has of why a trial was stopped; None where no rule did it."""
-    if known.get("stop_rule") in (None, "error", "interrupted"):
-        return None
-    return StopDecision(**{name: known.get(f"stop_{name}") for name in StopDecision._fields})

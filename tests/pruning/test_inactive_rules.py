@@ -101,6 +101,11 @@ def space(**options: str) -> str:
         ),
         ({"fixed": "epochs: 30", "prune": "{asha: {grace: 29}}"}, []),
         (
+            {"fixed": "epochs: 2", "prune": "{halving: true, chance: false, plateau: false}"},
+            ["halving: cannot act: a trial of 2 epochs has too few for a rung"],
+        ),
+        ({"fixed": "epochs: 30", "prune": "{halving: true}"}, []),
+        (
             {
                 "prune": "{dead: false, diverged: false, chance: false, plateau: false, control: 0.1}"
             },
@@ -120,7 +125,7 @@ def test_rows_are_asked_about_what_is_certain_only() -> None:
     assert cannot_act(searched) == []
     changed = resolve(_options(rows="A"))
     silent = [line.partition(":")[0] for line in cannot_act(changed)]
-    assert silent == ["chance", "plateau", "asha"]
+    assert silent == ["chance", "plateau", "halving"]
 
 
 def test_without_recordings_chance_cannot_act(tmp_path: Path) -> None:

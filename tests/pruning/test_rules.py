@@ -19,8 +19,9 @@ from search.space import prune
 NAN = math.nan
 
 
-def test_every_rule_of_a_space_file_is_here_or_is_asha() -> None:
-    assert set(RULES) | {"asha"} == set(prune.RULE_OPTIONS) and "asha" not in RULES
+def test_every_rule_of_a_space_file_is_here_or_compares_trials() -> None:
+    others = {"asha", "halving"}
+    assert set(RULES) | others == set(prune.RULE_OPTIONS) and not others & set(RULES)
 
 
 @pytest.mark.parametrize("name", RULES)

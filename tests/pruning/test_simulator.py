@@ -15,7 +15,6 @@ from search.pruning.late_start import Odds
 from search.pruning.peers.ray_schedulers import RayAsha
 from search.pruning.recorded_runs import SHIPPED, Curve, read
 from search.pruning.simulator import (
-    PAUSE,
     Arrival,
     NoPruning,
     Orders,
@@ -27,8 +26,9 @@ from search.pruning.simulator import (
     simulate,
     top_k,
 )
-from search.pruning.stop_decision import StopDecision
+from search.pruning.stop_decision import PAUSE, StopDecision
 from search.space import SearchSpace, load
+from search.space.prune import pruning
 
 CODE2 = SPACES / "code2.yaml"
 
@@ -45,8 +45,14 @@ def run(name: str, scores: list[float], seconds: float = 1.0, pairs: int = 2000)
 
 @pytest.fixture(scope="module")
 def space() -> SearchSpace:
-    """The space whose rules are tried."""
-    return load(CODE2)
+    """The space whose rules are tried, with ASHA."""
+    return _with_asha(load(CODE2))
+
+
+def _with_asha(space: SearchSpace) -> SearchSpace:
+    """The space with ASHA in place of halving."""
+    halves = {"asha": pruning(True)["asha"], "halving": False}
+    return dataclasses.replace(space, prune=space.prune | halves)
 
 
 def test_workers_take_the_next_run_when_one_ends() -> None:
@@ -227,12 +233,17 @@ def replayed(space: SearchSpace, request: pytest.FixtureRequest) -> dict[str, li
     return {key[0]: compare(runs, space, Orders(orders=orders)) for key, runs in found.items()}
 
 
+@pytest.mark.parametrize("rule", ["halving", "ASHA"])
 @pytest.mark.parametrize(("protocol", "most"), [("cfp-pairs", 0.42), ("frontal-triplets", 0.35)])
 def test_the_default_rules_keep_the_best_of_the_study_and_stop_no_good_run(
-    replayed: dict[str, list[PolicyResult]], protocol: str, most: float
+    replayed: dict[str, list[PolicyResult]], protocol: str, most: float, rule: str
 ) -> None:
     ours = replayed[protocol][-1]
-    assert ours.policy == "ASHA and rules"
+    if rule == "halving":
+        space = load(CODE2)
+        runs = next(r for key, r in by_protocol(read(SHIPPED), space).items() if protocol in key)
+        ours = compare(runs, space, Orders(orders=100))[-1]
+    assert ours.policy == f"{rule} and rules"
     assert ours.kept >= 0.95
     assert ours.epochs <= most
     assert ours.false_stops == {}

@@ -226,6 +226,11 @@ line 5  prune.asha.grace: must be at most the 4 epochs of the shortest trial, go
 line 6  prune.diverge: not a key of prune; did you mean diverged?""",
     ),
     (
+        "two rules that halve",
+        "search: {lr: [1, 2]}\nprune:\n  asha: true\n  halving: true\n",
+        "line 4  prune.halving: does what asha does, with pauses; take one of the two",
+    ),
+    (
         "values of the rules",
         """\
 fixed: {lr: 1}
@@ -304,13 +309,13 @@ line 7  prune.control: has no value""",
         "pruning that is neither on nor off",
         "fixed: {lr: 1}\nprune: asha\n",
         "line 2  prune: must be false (no rule), true (every rule, asha too), or have dead:, "
-        "diverged:, chance:, plateau:, asha: or control: under it, got 'asha'",
+        "diverged:, chance:, plateau:, asha:, halving: or control: under it, got 'asha'",
     ),
     (
         "a list of rules",
         "fixed: {lr: 1}\nprune: [asha]\n",
         "line 2  prune: must be false (no rule), true (every rule, asha too), or have dead:, "
-        "diverged:, chance:, plateau:, asha: or control: under it, got a list",
+        "diverged:, chance:, plateau:, asha:, halving: or control: under it, got a list",
     ),
     ("no pruning at all", "fixed: {lr: 1}\nprune:\n", "line 2  prune: has nothing under it"),
     (

@@ -157,6 +157,10 @@ PRUNE: list[tuple[str, str]] = [
     ("{asha: {compare: epochs}}", "$.prune.asha.compare"),
     ("{asha: {noise: -0.1}}", "$.prune.asha.noise"),
     ("{asha: {noise: }}", "$.prune.asha.noise"),
+    ("{halving: {grace: 0.5, factor: 1.5}}", ""),
+    ("{halving: {grace: 0}}", "$.prune.halving.grace"),
+    ("{halving: {grace: 3}}", "$.prune.halving.grace"),
+    ("{halving: {factor: 1}}", "$.prune.halving.factor"),
     ("{control: true}", "$.prune.control"),
     ("{control: 1.1}", "$.prune.control"),
 ]
@@ -189,6 +193,7 @@ def test_every_rule_has_its_help_and_default() -> None:
         "chance": True,
         "plateau": True,
         "asha": False,
+        "halving": False,
         "control": 0,
     }
     assert all(each["description"] for each in rules.values())

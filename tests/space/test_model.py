@@ -37,6 +37,7 @@ DEFAULT = {
     "chance": {"care": 16.0, "level": 0.01},
     "plateau": {"patience": 20, "within": 0.02},
     "asha": False,
+    "halving": False,
     "control": 0.0,
 }
 ASHA = {"grace": 3, "factor": 4, "compare": "epoch", "noise": 0.5}
@@ -118,6 +119,7 @@ GOOD: list[tuple[str, dict[str, Any]]] = [
                 "chance": False,
                 "plateau": False,
                 "asha": False,
+                "halving": False,
                 "control": 0.25,
             }
         },
@@ -145,6 +147,10 @@ GOOD: list[tuple[str, dict[str, Any]]] = [
                 "asha": {**ASHA, "factor": 2, "compare": "share"},
             }
         },
+    ),
+    (
+        "fixed: {lr: 1}\nprune: {halving: true}",
+        {"prune": {**DEFAULT, "halving": {"grace": 0.14, "factor": 2.0}}},
     ),
     (
         "fixed: {lr: 1}\nprune: {asha: {grace: 1, noise: 0}}",

@@ -14,14 +14,14 @@ from simulated_ray import quiet, recorder
 
 from facesiam.config.metrics import FIELDS
 from search import results
-from search.pruning.stop_decision import StopDecision
+from search.pruning.stop_decision import StopDecision, stop_of
 from search.resources.allocation import Allocation, Node, Setup
 from search.runs.journal import read_epochs, read_trials
 from search.runs.reuse import RunRefused, refuse_changes
 from search.space import load
 from search.tuning.recorder import Recorder
 from search.tuning.sampler import Sampler, Suggestion
-from search.tuning.search_state import SearchState, SearchStop, StopReason, stop_of
+from search.tuning.search_state import SearchState, SearchStop, StopReason
 
 SPACE = """
 fixed: {epochs: 2}
@@ -215,6 +215,35 @@ def test_files_of_trials_that_go_on_or_are_tried_again_stay(tmp_path: Path) -> N
     best = play(live, [0.9, 0.9])
     assert kept(tmp_path) == [runs, best]
     assert {path.stem for path in (tmp_path / "state").iterdir()} == {runs, failed}
+
+
+HALVING = PRUNED.replace("asha: {grace: 1, factor: 2}", "halving: {grace: 0.5}")
+HALVING = HALVING.replace("trials: 6", "trials: 4\nkeep: 1")
+"""Rungs at 2 and 3.2 epochs: after the second and the fourth, which is the last."""
+
+
+def test_a_paused_trial_keeps_its_state_and_goes_on_or_stops_when_the_others_are_there(
+    tmp_path: Path,
+) -> None:
+    live = recorder(tmp_path, HALVING)
+    names = []
+    for score in (0.7, 0.9, 0.8):
+        names.append(play(live, [score, score]))
+        (tmp_path / "state").mkdir(exist_ok=True)
+        (tmp_path / "state" / f"{names[-1]}.pt").touch()
+    # Two of four go on: the first is out once two are better, the other two wait for the fourth.
+    assert list(live.state.paused) == names[1:] and not live.over()
+    assert verdict(tmp_path, names[0])["stop_rule"] == "halving"
+    assert verdict(tmp_path, names[1])["status"] == "pending"
+    assert {path.stem for path in (tmp_path / "state").iterdir()} == set(names[1:])
+    names.append(play(live, [0.6, 0.6]))
+    assert verdict(tmp_path, names[3])["status"] == "stopped"
+    resumed = recorder(tmp_path, HALVING)
+    for search, expected in ((resumed, names[1]), (resumed, names[2])):
+        assert play(search, [0.95, 0.95], start=2) == expected
+    assert resumed.next() is None and resumed.over() and resumed.close() is None
+    assert [verdict(tmp_path, name)["status"] for name in names[1:3]] == ["done", "done"]
+    assert list((tmp_path / "state").iterdir()) == []
 
 
 OUT_OF_MEMORY = "Traceback\nfacesiam.trainable.OutOfMemory: out of memory in epoch 1: 9 GiB\n"

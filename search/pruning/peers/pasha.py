@@ -11,8 +11,8 @@ import math
 from collections.abc import Mapping, Sequence
 
 from facesiam.objective import Objective
-from search.pruning.simulator import PAUSE, Arrival, NoPruning
-from search.pruning.stop_decision import StopDecision
+from search.pruning.simulator import Arrival, NoPruning
+from search.pruning.stop_decision import PAUSE, StopDecision
 
 PERCENTILE = 90
 """Of the distances of curves that cross and cross again, the one taken for noise."""

@@ -11,8 +11,8 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, HyperBandScheduler, MedianStoppingRule
 
 from facesiam.objective import Objective
-from search.pruning.simulator import PAUSE, Arrival, NoPruning
-from search.pruning.stop_decision import StopDecision
+from search.pruning.simulator import Arrival, NoPruning
+from search.pruning.stop_decision import PAUSE, StopDecision
 
 AGE = "age"
 """What the schedulers read a trial's epochs from."""

@@ -1,0 +1,194 @@
+"""Successive halving with pauses: its rungs, who waits, goes on and is out, and what it keeps."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable
+from pathlib import Path
+
+import builders
+import pytest
+from builders import SPACES
+
+from facesiam.config import Value
+from search.pruning.comparison import compare
+from search.pruning.contests import by_protocol
+from search.pruning.halving import Halving, rungs
+from search.pruning.history import History
+from search.pruning.late_start import Odds
+from search.pruning.recorded_runs import SHIPPED, Curve, read
+from search.pruning.simulator import Arrival, Orders, SchedulerPolicy, delayed, simulate
+from search.pruning.stop_decision import PAUSE, StopDecision
+from search.space import SearchSpace, load
+
+SPACE = """
+fixed: {epochs: 10}
+search: {lr: {low: 1e-5, high: 1, log: true}}
+trials: 4
+prune: {halving: {grace: 0.3}, chance: false, plateau: false}
+"""
+"""Rungs at 3, 4.8 and 7.68 epochs of 10, so after 3, 5 and 8; of 4 trials 2, 1 and 1 go on."""
+SETTINGS: dict[str, Value] = {"epochs": 10}
+
+
+@pytest.fixture
+def space(tmp_path: Path) -> SearchSpace:
+    """The space of SPACE."""
+    return builders.space(tmp_path, SPACE)
+
+
+def decide(
+    halving: Halving, name: str, epochs: int, score: float, **settings: Value
+) -> StopDecision | None:
+    """The decision about a trial after so many epochs."""
+    return halving.decide(name, History([{}] * epochs, SETTINGS | settings), score)
+
+
+def halving_of(space: SearchSpace, names: Iterable[str], **settings: Value) -> Halving:
+    """The rungs of a space, of which these trials have begun."""
+    halving = Halving(space)
+    for name in names:
+        halving.begin(name, SETTINGS | settings)
+    return halving
+
+
+def test_each_rung_is_at_1_6_times_the_age_of_the_one_before() -> None:
+    assert rungs(0.14, 50) == pytest.approx([0.14, 0.224, 0.3584, 0.57344])
+    # The first is at two epochs or more, and none where nothing much is left to save.
+    assert rungs(0.14, 8) == pytest.approx([0.25, 0.4, 0.64])
+    assert rungs(0.14, 2) == []
+
+
+def test_a_trial_waits_for_the_others_and_the_better_half_goes_on(space: SearchSpace) -> None:
+    halving = halving_of(space, "ab")
+    assert decide(halving, "a", 2, 0.6) is None
+    assert decide(halving, "a", 3, 0.6) is PAUSE  # c and d have yet to begin
+    assert decide(halving, "b", 3, 0.5) is PAUSE
+    for name in "cd":
+        halving.begin(name, SETTINGS)
+    assert decide(halving, "c", 3, 0.7) is None  # now the best of all need not wait
+    stop = decide(halving, "d", 3, 0.4)
+    assert stop == StopDecision(
+        "halving",
+        "best val_acc 40.0 % at the rung of 3 epochs, from which 2 of 4 trials go on: so many are "
+        "better, the last of them with 60.0 %",
+        2,
+        3,
+        0.4,
+        0.6,
+        3,
+    )
+    assert [(name, known.epoch) for name, known in halving.all_out()] == [("b", 2)]
+    assert halving.first_waiting() == "a"
+
+
+def test_who_is_out_is_out_whatever_comes_and_who_is_not_may_be_yet(space: SearchSpace) -> None:
+    halving = halving_of(space, "abc")
+    for name, score in (("a", 0.5), ("b", 0.9)):
+        assert decide(halving, name, 3, score) is PAUSE
+    assert list(halving.all_out()) == []
+    stop = decide(halving, "c", 3, 0.4)
+    assert stop is not None and stop.rule == "halving"  # two are better, and two go on
+    halving.begin("d", SETTINGS)
+    assert decide(halving, "d", 3, 0.8) is PAUSE  # b, which waits, is better
+    assert [name for name, _ in halving.all_out()] == ["a"]
+
+
+def test_a_trial_that_went_on_stops_once_better_ones_have_come(space: SearchSpace) -> None:
+    halving = halving_of(space, "abcd")
+    assert decide(halving, "a", 3, 0.5) is None  # nothing else waits
+    for name, score in (("b", 0.6), ("c", 0.7)):
+        assert decide(halving, name, 3, score) is None
+    stop = decide(halving, "a", 4, 0.65)  # its score at the rung counts
+    assert stop is not None and (stop.epoch, stop.value, stop.cutoff) == (3, 0.5, 0.6)
+
+
+def test_the_lowest_rung_comes_first(space: SearchSpace) -> None:
+    halving = halving_of(space, "abcd")
+    assert decide(halving, "a", 3, 0.9) is None
+    assert decide(halving, "b", 3, 0.8) is None
+    halving.expected = 5
+    assert decide(halving, "a", 5, 0.95) is PAUSE
+    assert decide(halving, "c", 3, 0.85) is PAUSE
+    assert halving.first_waiting() == "c"
+    halving.begin("c", SETTINGS)
+    assert halving.first_waiting() == "a"
+
+
+def test_less_is_better_where_the_space_says_so_and_no_score_is_worst(tmp_path: Path) -> None:
+    space = builders.space(tmp_path, SPACE + "metric: val_loss\nmode: min\n")
+    halving = halving_of(space, "abcd")
+    for name, loss in (("a", math.nan), ("b", 0.3), ("c", 0.2)):
+        assert decide(halving, name, 3, loss) is None
+    assert (stop := halving.out("a")) is not None
+    assert (stop.value, stop.cutoff) == (None, 0.3)
+    assert halving.out("b") is None and halving.out("c") is None
+
+
+def test_trials_meet_at_the_same_share_of_the_same_schedule(tmp_path: Path) -> None:
+    """A cosine is not held against constant rates, nor a warm-up before its share is done."""
+    text = SPACE.replace("search: {", "search: {schedule: [constant, cosine], warmup: [0, 0.2], ")
+    space = builders.space(tmp_path, text.replace("trials: 4", "trials: 3"))
+    halving = halving_of(space, "ab")
+    halving.begin("c", SETTINGS | {"schedule": "cosine"})
+    assert decide(halving, "a", 3, 0.9) is None
+    assert decide(halving, "c", 3, 0.1, schedule="cosine") is None
+    stop = decide(halving, "b", 3, 0.8)
+    assert stop is not None and "1 of 2 trials go on" in str(stop.reason)
+    # Two epochs of warm-up do the work of one.
+    assert halving.pauses(SETTINGS) == [3, 5, 8]
+    assert halving.pauses(SETTINGS | {"warmup": 0.2}) == [4, 6, 9]
+    assert halving.pauses({"epochs": 20}) == [6, 10, 16]
+
+
+def test_a_simulated_search_runs_as_many_epochs_as_the_rungs_say(space: SearchSpace) -> None:
+    """One worker: 4 trials to 3 epochs, 2 of them to 5, and the better of these to 10."""
+    runs = [
+        Arrival(name, _constant(name, score))
+        for name, score in (("a", 0.6), ("b", 0.9), ("c", 0.7), ("d", 0.8))
+    ]
+    outcome = simulate(runs, SchedulerPolicy(space, Odds(())), workers=1)
+    assert [run.name for run in outcome.finished] == ["b"]
+    assert outcome.epochs == 4 * 3 + 2 * 2 + 5
+    assert {name: stop.rung for name, stop in outcome.stops.items()} == {"a": 3, "c": 3, "d": 5}
+    assert {stop.rule for stop in outcome.stops.values()} == {"halving"}
+
+
+def _constant(name: str, score: float, epochs: int = 10) -> Curve:
+    rows = tuple(
+        {"epoch": float(n), "val_acc": score, "train_loss": 0.5, "seconds": 1.0}
+        for n in range(epochs)
+    )
+    return Curve(name, SETTINGS | {"epochs": epochs}, rows)
+
+
+def _turned(curve: Curve) -> Curve:
+    """The curve with the share of wrong answers as its loss, whose recorded ones are trends."""
+    rows = (row | {"val_loss": 1 - row["val_acc"]} for row in curve.rows)
+    return dataclasses.replace(curve, rows=tuple(rows))
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "onecycle"])
+@pytest.mark.parametrize(("metric", "mode"), [("val_acc", "max"), ("val_loss", "min")])
+@pytest.mark.parametrize("code", ["code1", "code2"])
+def test_a_late_start_of_the_recorded_runs_is_kept(
+    code: str, metric: str, mode: str, schedule: str
+) -> None:
+    """The best run guesses for four epochs first, under any schedule and by another metric."""
+    space = dataclasses.replace(load(SPACES / f"{code}.yaml"), metric=metric, mode=mode)
+    (runs,) = (
+        [_turned(run) for run in runs]
+        for (protocol, _), runs in by_protocol(read(SHIPPED), space).items()
+        if protocol == space.possible("protocol")[0]
+    )
+    best = max(runs, key=lambda run: space.objective.key(run.best(space.objective)))
+    late = [
+        dataclasses.replace(
+            _turned(delayed(run, 4) if run is best else run),
+            settings=run.settings | {"schedule": schedule},
+        )
+        for run in runs
+    ]
+    row = compare(late, space, Orders(orders=20))[-1]
+    assert row.policy == "halving and rules" and row.kept >= 0.95
