@@ -33,6 +33,7 @@ from search.pruning.simulator import (
     top_k,
 )
 from search.space import SearchSpace
+from search.space.prune import pruning
 
 KEPT = 0.005
 """How near to the best a run counts as having kept it, by default half a point of accuracy."""
@@ -157,7 +158,7 @@ def _policies(searched: SearchSpace, peers: bool) -> dict[str, Callable[[], Poli
     odds = Odds(recorded_runs.shipped(), own=True)
     own = replace(searched, prune=searched.prune | {"control": 0.0})
     bare = replace(own, prune=own.prune | dict.fromkeys(RULES, False))
-    asha = searched.prune["asha"] or {"grace": 1, "factor": 2}
+    asha = searched.prune["asha"] or pruning(True)["asha"]
     policies: dict[str, Callable[[], Policy]] = {"everything": NoPruning}
     if searched.metric == "val_acc":
         policies[f"below {THRESHOLD} for {PATIENCE}"] = ThresholdPolicy
