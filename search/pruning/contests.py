@@ -121,7 +121,7 @@ def _of_table(path: Path, space: SearchSpace | None, asked: Asked) -> list[Conte
 def _defaults(runs: Sequence[Curve], settings: Sequence[str]) -> SearchSpace:
     """Return a space with the default rules and halving, its trials as long as the longest run."""
     longest = max(len(curve.rows) for curve in runs)
-    prune = pruning() | {"halving": HALVING}
+    prune = pruning() | {"halving": HALVING, "chance": False}
     space = SearchSpace(path=Path(DEFAULTS), name=DEFAULTS, prune=prune)
     return space.override([f"epochs={longest}", *settings])
 

@@ -106,7 +106,7 @@ class Prune(Part):
     chance: Annotated[Chance | bool, _rule(Chance)] = key(True)
     """Stop a trial that guesses: neither accuracy nor the metric ever outside the band of
     guessing, and the odds of a late start (learned from recorded curves, an epoch counted by its
-    learning rate) not worth its epochs."""
+    learning rate) not worth its epochs. On, but off beside `halving`."""
     plateau: Annotated[Plateau | bool, _rule(Plateau)] = key(True)
     """Stop a trial whose metric has not improved for `patience` epochs and whose 95 % interval
     lies below the leader's, by more than `within`, where the learning rate has fallen and no trial
@@ -146,16 +146,15 @@ def pruning(said: Prune | bool | None = None) -> dict[str, Any]:
 
     Returns:
         Each rule by name: False, or its options by name, those left out that have no default, or
-        True where it has none; and control.
+        True where it has none; and control. Beside halving, where a trial at chance is compared
+        with all others, chance is off unless the file says it.
     """
     found = {name: field.default for name, field in Prune.model_fields.items()}
-    found |= (
-        dict.fromkeys(RULE_OPTIONS, said) | {"halving": False}
-        if isinstance(said, bool)
-        else given(said)
-        if said
-        else {}
-    )
+    if isinstance(said, bool):
+        found |= dict.fromkeys(RULE_OPTIONS, said) | {"halving": False}
+    elif said:
+        keys = given(said)
+        found |= ({"chance": False} if keys.get("halving") else {}) | keys
     for name, options in RULE_OPTIONS.items():
         if isinstance(found[name], Part):
             found[name] = found[name].model_dump(exclude_none=True)

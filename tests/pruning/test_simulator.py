@@ -51,8 +51,7 @@ def space() -> SearchSpace:
 
 def _with_asha(space: SearchSpace) -> SearchSpace:
     """The space with ASHA in place of halving."""
-    halves = {"asha": pruning(True)["asha"], "halving": False}
-    return dataclasses.replace(space, prune=space.prune | halves)
+    return dataclasses.replace(space, prune=pruning(True))
 
 
 def test_workers_take_the_next_run_when_one_ends() -> None:

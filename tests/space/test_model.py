@@ -150,7 +150,11 @@ GOOD: list[tuple[str, dict[str, Any]]] = [
     ),
     (
         "fixed: {lr: 1}\nprune: {halving: true}",
-        {"prune": {**DEFAULT, "halving": {"grace": 0.14, "factor": 2.0}}},
+        {"prune": {**DEFAULT, "halving": {"grace": 0.14, "factor": 2.0}, "chance": False}},
+    ),
+    (
+        "fixed: {lr: 1}\nprune: {halving: {factor: 3}, chance: on}",
+        {"prune": {**DEFAULT, "halving": {"grace": 0.14, "factor": 3.0}}},
     ),
     (
         "fixed: {lr: 1}\nprune: {asha: {grace: 1, noise: 0}}",
