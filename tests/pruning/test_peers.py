@@ -60,6 +60,20 @@ def test_rays_hyperband_of_epochs_that_are_no_power_comes_to_the_end() -> None:
     assert outcome.epochs == 5 * 50 + 8 * 17 + 3 * 33
 
 
+def test_rays_schedulers_take_a_nan_for_the_worst_score() -> None:
+    nan = float("nan")
+    runs = [flat("a", 0.5, 9), flat("b", 0.6, 9), run("c", nan, *[nan] * 8), flat("d", 0.7, 9)]
+    policy = ray_schedulers.RayAsha({"grace": 1, "factor": 3}, LOSS, 9)
+    outcome = simulate([*runs[:2], runs[2]], policy, workers=3)
+    assert outcome.stops["c"].epoch == 0
+    # The first three of HyperBand run to their end; the best 2 of the next 5 go on after 3 epochs.
+    more = [flat(f"r{place}", 0.9, 9) for place in range(3)] + [flat("e", 0.8, 9)]
+    outcome = simulate(
+        [*more[:3], runs[2], *runs[:2], runs[3], more[3]], ray_schedulers.hyperband(LOSS, 9), 4
+    )
+    assert {each.name for each in outcome.finished} == {"r0", "r1", "r2", "a", "b"}
+
+
 @pytest.mark.parametrize(
     ("name", "stopped"),
     [

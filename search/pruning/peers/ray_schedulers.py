@@ -1,4 +1,8 @@
-"""Ray's own schedulers as policies of the simulator."""
+"""Ray's own schedulers as policies of the simulator.
+
+A score of NaN is handed over as the worst infinity: HyperBand ranks a NaN as Python's sort happens
+to, and ASHA stops no trial that has one.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +32,7 @@ class RayAsha(NoPruning):
     """
 
     def __init__(self, settings: Mapping[str, Any], objective: Objective, longest: int) -> None:
-        self.metric = objective.metric
+        self.objective, self.metric = objective, objective.metric
         self.ray: Any = ASHAScheduler(
             time_attr=AGE,
             metric=objective.metric,
@@ -45,7 +49,7 @@ class RayAsha(NoPruning):
 
     def decide(self, run: Arrival, epoch: int) -> StopDecision | None:
         """Return a decision where Ray stops the run."""
-        score = run.curve.rows[epoch].get(self.metric)
+        score = _score(run, epoch, self.objective)
         if score is None or not self.stops(run.name, epoch + 1, score):
             return None
         return StopDecision("asha", "", epoch)
@@ -68,12 +72,14 @@ class RayPausing(NoPruning):
     Args:
         scheduler: of Ray, which reads AGE.
         rule: what a stop is called.
-        metric: what the scheduler compares.
+        objective: what the scheduler compares.
         scale: AGE of a trial after one epoch.
     """
 
-    def __init__(self, scheduler: Any, rule: str, metric: str, scale: float = 1.0) -> None:
-        self.ray, self.rule, self.metric, self.scale = scheduler, rule, metric, scale
+    def __init__(
+        self, scheduler: Any, rule: str, objective: Objective, scale: float = 1.0
+    ) -> None:
+        self.ray, self.rule, self.objective, self.scale = scheduler, rule, objective, scale
         self.trials: dict[str, _Trial] = {}
 
     def expect(self, runs: Sequence[Arrival]) -> None:
@@ -88,8 +94,8 @@ class RayPausing(NoPruning):
 
     def decide(self, run: Arrival, epoch: int) -> StopDecision | None:
         """Return Ray's decision; a run that ends goes to no scheduler's decision, as in Tune."""
-        trial, score = self.trials[run.name], run.curve.rows[epoch].get(self.metric)
-        trial.last_result = {AGE: (epoch + 1) * self.scale, self.metric: score}
+        trial, score = self.trials[run.name], _score(run, epoch, self.objective)
+        trial.last_result = {AGE: (epoch + 1) * self.scale, self.objective.metric: score}
         if epoch + 1 == len(run.curve.rows):
             self.stop_trial(trial)
             return None
@@ -143,13 +149,18 @@ def hyperband(objective: Objective, longest: int, factor: int = 3) -> RayPausing
     scheduler: Any = HyperBandScheduler(
         AGE, objective.metric, objective.mode, max_t=parts, reduction_factor=factor
     )
-    return RayPausing(scheduler, "hyperband", objective.metric, parts / longest)
+    return RayPausing(scheduler, "hyperband", objective, parts / longest)
 
 
 def median(objective: Objective, grace: int = 1) -> RayPausing:
     """Return Ray's MedianStoppingRule. By default its grace is a minute, not epochs: here 1."""
     scheduler: Any = MedianStoppingRule(AGE, objective.metric, objective.mode, grace_period=grace)
-    return RayPausing(scheduler, "median", objective.metric)
+    return RayPausing(scheduler, "median", objective)
+
+
+def _score(run: Arrival, epoch: int, objective: Objective) -> float | None:
+    score = run.curve.rows[epoch].get(objective.metric)
+    return objective.worst if score is not None and math.isnan(score) else score
 
 
 class _Trial:
