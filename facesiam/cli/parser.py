@@ -30,7 +30,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and what lists the options, and exit with 2."""
         unknown = message.removeprefix("unrecognized arguments: ")
-        if unknown != message and unknown.startswith("--"):
+        if unknown != message and unknown.startswith("--") and unknown[2:3].strip():
             message += self._hint(*unknown.removeprefix("--").split())
         usage = f"{self.prog} --help lists what it takes"  # which itself takes a dozen lines
         self.exit(2, f"{self.prog}: error: {shown(message)}\n{usage}\n")
@@ -40,7 +40,8 @@ class Parser(argparse.ArgumentParser):
         name, _, value = option.partition("=")
         setting = name.replace("-", "_")
         if setting in self.settings:
-            value = value or next(iter(rest), "VALUE")
+            given = [one for one in rest[:1] if not one.startswith("--")]
+            value = value or "".join(given) or "VALUE"
             return f"; did you mean --set {setting}={value}?"
         # Without dashes, which would make any two short names alike.
         known = [one[2:] for one in self._option_string_actions if one.startswith("--")]

@@ -53,6 +53,8 @@ def test_what_is_empty_within_a_command_is_named_by_its_own_name(
         (["--trees"], "--trees"),  # alike in nothing but the dashes and two letters
         (["--epochs", "3"], "--epochs 3; did you mean --set epochs=3?"),
         (["--batch-size=8"], "--batch-size=8; did you mean --set batch_size=8?"),
+        (["--epochs", "--trees"], "--epochs --trees; did you mean --set epochs=VALUE?"),
+        (["--"], "--"),
     ],
 )
 def test_an_option_that_is_none_is_told_with_the_nearest(
