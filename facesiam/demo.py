@@ -140,9 +140,8 @@ def predict_test_pairs(
     from facesiam.evaluation.predict import log_odds
 
     whose = f"{options.weights} was trained on"
-    data = prepare_known(
-        options.data or data_of_run(Path(options.weights)), [config.packing], trained_on, whose
-    )
+    given, format = (options.data, None) if options.data else data_of_run(Path(options.weights))
+    data = prepare_known(given, [config.packing], trained_on, whose, format)
     pairs = data.pairs_of(config, "test")
     pixels = data.pixels(config.packing)
     odds = log_odds(net, config, pixels, pairs)
@@ -172,14 +171,18 @@ def predict_test_pairs(
     return title, rows
 
 
-def data_of_run(weights: Path) -> str | None:
-    """Return the data of the run in whose folder weights lie; None: of none, or moved since."""
+def data_of_run(weights: Path) -> tuple[str | None, str | None]:
+    """Return the data of the run in whose folder weights lie, and what the run read them as.
+
+    None and None of weights that lie in none, or of data that were moved since.
+    """
     for folder in list(weights.absolute().parents)[1:4]:
         data = files.read_object(folder / "manifest.json").get("data")
-        source = data.get("source") if isinstance(data, dict) else None
-        if isinstance(source, str):
-            return source if source == DRAWN or files.exists(Path(source)) else None
-    return None
+        if isinstance(data, dict) and isinstance(source := data.get("source"), str):
+            there = source == DRAWN or files.exists(Path(source))
+            # Runs of before there was another format do not name it.
+            return (source, data.get("format", "cfp")) if there else (None, None)
+    return None, None
 
 
 def draw(title: str, rows: list[list[Prediction]]) -> Image.Image:

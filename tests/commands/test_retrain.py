@@ -250,8 +250,8 @@ def test_the_demo_judges_test_pairs_and_two_files(
     assert "\nthreshold: where the net's two logits are equal, which no pairs chose\n" in said
     with Image.open(out) as sheet:
         assert sheet.size == (12 + 3 * (2 * 224 + 24), 44 + 2 * (224 + 30 + 12))
-    assert demo.data_of_run(run / "weights" / "0001.pt") == str(faces)
-    assert demo.data_of_run(tmp_path / "w.pt") is None
+    assert demo.data_of_run(run / "weights" / "0001.pt") == (str(faces), "cfp")
+    assert demo.data_of_run(tmp_path / "w.pt") == (None, None)
     same = sorted(faces.glob("Data/Images/*/frontal/01.jpg"))[0]
     assert demo.main([weights, str(same), str(same), "--out", str(out)]) == 0
     assert "same person (" in capsys.readouterr().out
