@@ -29,6 +29,7 @@ PACKAGE = Path(str(facesiam.__file__)).parent
 TRAINER = ("config", "data", "device", "evaluation", "nets", "objective.py", "plugins", "training")
 """The packages and modules that compute the numbers of an epoch or a test."""
 EXCLUDED = {
+    "config/costs": "names what is measured",
     "config/lookalikes": "words error messages",
     "config/settings": "reads values, which are in the key themselves",
     "data/__main__": "a command",
@@ -50,6 +51,7 @@ EXCLUDED = {
     "device/torch_build": "reports what torch was built for",
     "nets/checkpoint": "stores weights as they are",
     "plugins/loading": "runs files, whose text is in the key",
+    "training/inference_cost": "measures, and leaves the net and the generators as they were",
     "training/saving": "stores states and weights as they are",
     "training/throughput": "measures speed and memory",
 }

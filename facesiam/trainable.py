@@ -41,6 +41,7 @@ from facesiam.objective import Objective
 from facesiam.plugins import loading
 from facesiam.storage.bucket import is_url
 from facesiam.storage.folder import opened
+from facesiam.training.inference_cost import cost_in_training
 from facesiam.training.loop import Halted, Training
 from facesiam.training.saving import Saver, saved_state, starting_over, weights_file
 from facesiam.training.throughput import Share, share_of
@@ -65,8 +66,9 @@ class FaceTrial(tune.Trainable):
     and mode; `plugins`, the text of each by its file; `file_server`, the name of the actor that
     serves files which this machine does not see, or None; `contents`, the SHA-256 of the weights
     by net, where there is such an actor; `noted`, the number of its epochs in the journal;
-    `keep_threshold`, the score from which on its weights are kept, or None; and `pauses`, the
-    numbers of epochs after which the driver may pause it.
+    `cost`, what its net costs in use, where that was measured before; `keep_threshold`, the score
+    from which on its weights are kept, or None; and `pauses`, the numbers of epochs after which
+    the driver may pause it.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -90,7 +92,7 @@ class FaceTrial(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """Train one epoch, or report again one that is not in the driver's journal."""
         if self.unnoted:
-            return {**self.unnoted.pop(0), "done": False, "ran": self.ran, **self._said()}
+            return {**self.unnoted.pop(0), "done": False, **self._told()}
         assert self.training is not None and self.saver is not None
         self.stepping = True
         try:
@@ -111,7 +113,7 @@ class FaceTrial(tune.Trainable):
             raise self._saved() from None
         finally:
             self.stepping = False
-        return {**metrics, "done": done, "ran": self.ran, **self._said()}
+        return {**metrics, "done": done, **self._told()}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Ray's own checkpoints are off; the state is in the run's storage."""
@@ -131,7 +133,8 @@ class FaceTrial(tune.Trainable):
             self._log()
         loading.take(config.get("plugins", ()))
         with self._telling_memory():
-            self._resume(config, saved_state(self.storage, self.trial))
+            training = self._resume(config, saved_state(self.storage, self.trial))
+            self.cost = config.get("cost") or cost_in_training(training)
         self.ready = True
 
     def _log(self) -> None:
@@ -188,17 +191,19 @@ class FaceTrial(tune.Trainable):
         )
         return self.saver
 
-    def _resume(self, config: dict[str, Any], state: dict[str, Any]) -> None:
-        """Make the training and load its state."""
+    def _resume(self, config: dict[str, Any], state: dict[str, Any]) -> Training:
+        """Make the training, load its state, and return it."""
         try:
             saver = self._build(config, state)
             if state:
                 saver.load(state)
                 self.unnoted = saver.history[config["noted"] :]
+            return saver.training
         except (WeightsError, ValueError, KeyError, TypeError, RuntimeError) as error:
             if not state or is_out_of_memory(error) or "cuda" in str(error).lower():
                 raise  # that says nothing of the state
-            self._build(config, starting_over(self.trial, error))  # it may be half loaded
+            # It may be half loaded.
+            return self._build(config, starting_over(self.trial, error)).training
 
     def _saved(self) -> Preempted:
         """Save the state of a trial that must end, and return the error that says so."""
@@ -219,6 +224,10 @@ class FaceTrial(tune.Trainable):
             self.writer.flush()
         if callable(self.before):  # what Ray does
             self.before(number, frame)
+
+    def _told(self) -> dict[str, Any]:
+        """Return what the driver is told with each epoch, beside its metrics."""
+        return {"ran": self.ran, "cost": self.cost, **self._said()}
 
     def _said(self) -> dict[str, list[str]]:
         """Return the training's new notes for the driver, and print them to the trial's log."""

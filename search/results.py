@@ -1,6 +1,7 @@
 """The command that shows a run: its ranked trials, the story of one of them, or a repair.
 
     python -m search.results RUN [--top N] [--csv FILE] [--json]
+    python -m search.results RUN --pareto [params|macs|latency_ms …]
     python -m search.results RUN --why TRIAL
     python -m search.results RUN --optuna sqlite:///study.db, or --log mlflow
     python -m search.results RUN --repair
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING
 from facesiam import cli
 from facesiam.cli.terminal import columns, fitted
 from facesiam.config import TrialConfig
+from facesiam.config.costs import COSTS
 from facesiam.config.settings import positive
 from facesiam.errors import reason, shown
 from facesiam.files import atomic
@@ -57,14 +59,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code: 0, or 2 where there is nothing to print."""
     reader = parser()
     options = reader.parse_args(arguments)
-    table = options.top or options.csv or options.json
+    table = options.top or options.csv or options.json or options.pareto is not None
     copies = options.optuna or options.log
     if options.repair and (options.why or table or copies):
         reader.error("--repair stands alone")
     if copies and (options.why or table):
         reader.error("--optuna and --log copy the run: leave out what shows it")
-    if options.why is not None and (options.top or options.csv or options.json):
-        reader.error("--why tells of one trial: leave out --top, --csv and --json")
+    if options.why is not None and table:
+        reader.error("--why tells of one trial: leave out --top, --csv, --json and --pareto")
     return cli.run(lambda: _main(options))
 
 
@@ -77,6 +79,15 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--top", metavar="N", type=positive, help="only the N best trials")
     parser.add_argument("--csv", metavar="FILE", help="also write the trials there as CSV")
     parser.add_argument("--json", action="store_true", help="print records as JSON instead")
+    parser.add_argument(
+        "--pareto",
+        choices=COSTS,
+        nargs="*",
+        metavar="COST",
+        help="also the front of the metric against these costs, of params, macs and latency_ms; "
+        "without any against those that the search has in metric:, or all that are known. "
+        "--csv and --json then have the front alone",
+    )
     why = "tell one trial's story instead: what it scored, why it ended, what that saved"
     parser.add_argument("--why", metavar="TRIAL", help=why)
     parser.add_argument(
@@ -118,12 +129,21 @@ def _repair(run: str) -> None:
 
 
 def _show_trials(run: Path, options: argparse.Namespace) -> None:
-    from search.analysis import ranked_trials, rule_audit
-    from search.analysis.trial_table import table
+    from search.analysis import pareto, ranked_trials, rule_audit
+    from search.analysis.trial_table import differing, table
 
     trials, _ = ranked_trials.load(run)
     ranked_trials.require_results(run, trials)
     shown = trials if options.top is None else trials.head(options.top)
+    ranking, front = ranked_trials.ranking(run), ""
+    if options.pareto is not None:
+        objective = ranked_trials.objective(run)
+        costs = pareto.chosen_costs(trials, options.pareto or ranking.costs)
+        trials["on_front"] = pareto.on_front(trials, objective, costs)
+        shown = pareto.front(trials, objective, costs)
+        settings = differing(trials)
+        front = pareto.text(shown, len(trials), settings, objective, costs, columns())
+        ranking = ranking._replace(costs=tuple(costs))
     rules = rule_audit.record(trials, rule_audit.planned(run, trials))
     if options.csv:
         _write_csv(shown, Path(options.csv))
@@ -131,7 +151,8 @@ def _show_trials(run: Path, options: argparse.Namespace) -> None:
         print(shown.to_json(orient="records", indent=2, double_precision=15))
     else:
         parts = [
-            table(trials, options.top, columns(), ranked_trials.ranking(run)),
+            table(trials, options.top, columns(), ranking),
+            front,
             fitted(rule_audit.text(rules), columns()),
         ]
         cli.show("\n\n".join(part for part in parts if part))

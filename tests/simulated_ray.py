@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -46,6 +46,8 @@ class Workers:
         self.rng = random.Random(seed)
         self.trials: dict[str, SimpleNamespace] = {}
         self.ran: list[tuple[str, int]] = []
+        self.cost_of: Callable[[Mapping[str, Value]], dict[str, float]] | None = None
+        """What a net of these settings costs in use; None: nothing measures it."""
 
     def go(self) -> bool:
         """Let one thing happen: a trial starts, or one reports an epoch; False at the end."""
@@ -66,7 +68,8 @@ class Workers:
     def report(self, trial: SimpleNamespace) -> None:
         """Report an epoch of a trial as Ray does, and its end where there is one."""
         name, settings, recorder = trial.config["trial"], trial.config["settings"], self.recorder
-        row = metrics(name, settings, trial.epoch)
+        row: dict[str, Any] = metrics(name, settings, trial.epoch)
+        row |= {"cost": self.cost_of(settings)} if self.cost_of else {}
         self.ran.append((name, trial.epoch))
         trial.epoch += 1
         if last := trial.epoch == settings["epochs"]:

@@ -168,7 +168,7 @@ def test_modules_exist(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["README.md", "docs/space-file.md"])
 def test_the_example_is_a_space_file(name: str, tmp_path: Path) -> None:
-    (example,) = [block for kind, block in FENCE.findall(_text(name)) if kind == "yaml"]
+    example = next(block for kind, block in FENCE.findall(_text(name)) if kind == "yaml")
     file = tmp_path / "faces.yaml"
     file.write_text(example, encoding="utf-8")
     assert load(file).algorithm == "tpe"

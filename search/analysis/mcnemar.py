@@ -12,6 +12,7 @@ throw of a fair coin.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,3 +89,14 @@ def compare(best: PairOutcomes, other: PairOutcomes, comparisons: int = 1) -> Mc
     least, greatest = (comparisons * p for p in p_bounds(best.right, other.right, best.n))
     alike = True if least >= ALPHA else False if greatest < ALPHA else None
     return McNemarResult(np.nan, alike)
+
+
+def against_best(
+    best: PairOutcomes | None, other: PairOutcomes | None, comparisons: int
+) -> McNemarResult:
+    """Compare a trial's outcomes with the best one's, which may be itself; None: not known."""
+    if best is None or other is None:
+        return McNemarResult(math.nan, False)
+    if best is other:
+        return McNemarResult(math.nan, True)
+    return compare(best, other, comparisons)

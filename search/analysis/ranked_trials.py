@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from facesiam.config import SETTINGS
+from facesiam.config.costs import COSTS
 from facesiam.device.arithmetic import describe_history
 from facesiam.errors import counted, shown
 from facesiam.evaluation.metrics import wilson
@@ -17,7 +18,8 @@ from facesiam.evaluation.right_pairs import unpack
 from facesiam.evaluation.thresholds import own_threshold
 from facesiam.files import atomic, exists
 from facesiam.objective import Objective
-from search.analysis.mcnemar import PAIR_SETTINGS, McNemarResult, PairOutcomes, compare
+from search.analysis.mcnemar import PAIR_SETTINGS, PairOutcomes, against_best
+from search.analysis.pareto import known_costs, on_front
 from search.runs import layout
 from search.runs.layout import RunError, folder_of, read
 from search.runs.line_format import EpochLine, TrialLine
@@ -45,6 +47,9 @@ MEASURED = {
     "control": "bool",
     "seconds": "float64",
     "ran_with": "string",
+    "params": "Int64",
+    "macs": "Int64",
+    "latency_ms": "float64",
 }
 DEFAULT_METRIC = Objective().metric
 WHOLE = {"epoch": "int64", "val_pairs": "int64", "updates": "Int64"}
@@ -84,7 +89,10 @@ def load(run: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     kinds = {"trial": "string", "row": "string"}
     kinds |= {name: KINDS[SETTINGS[name].type] for name in names} | MEASURED
     kinds |= dict.fromkeys(own, "float64")
-    return _ranked(pd.DataFrame(rows), searched.objective, kinds), epochs
+    trials = _ranked(pd.DataFrame(rows), searched.objective, kinds)
+    costs = searched.costs or known_costs(trials)
+    trials["on_front"] = on_front(trials, searched.objective, costs)
+    return trials, epochs
 
 
 def choose(run: Path, trial: str | None, rank: int) -> str:
@@ -117,6 +125,8 @@ class Ranking(NamedTuple):
     metric: str = DEFAULT_METRIC
     said: str = ""
     """A sentence on it; "" where it is the default."""
+    costs: tuple[str, ...] = ()
+    """Costs that the table has columns of, with a mark for the trials on the front."""
 
 
 def ranking(run: str | Path) -> Ranking:
@@ -126,14 +136,15 @@ def ranking(run: str | Path) -> Ranking:
         RunError, SpaceError: as ``objective``, or the manifest is damaged.
     """
     folder = folder_of(run)
-    ranked_by = objective(folder)
+    searched = layout.space(folder)
+    ranked_by, costs = searched.objective, searched.costs
     if ranked_by.metric == DEFAULT_METRIC:
-        return Ranking()
+        return Ranking(costs=costs)
     noted = layout.manifest(folder) if exists(folder / layout.MANIFEST) else {}
     first = "largest" if ranked_by.maximizes else "smallest"
     reason = noted.get("metric_reason") or "metric of the space file"
     said = f"ranked by {ranked_by.metric}, the {first} first, not by {DEFAULT_METRIC}: {reason}"
-    return Ranking(ranked_by.metric, said)
+    return Ranking(ranked_by.metric, said, costs)
 
 
 def objective(run: str | Path) -> Objective:
@@ -246,6 +257,7 @@ def _summary(
         **{name: _or_nan(best.get(name)) for name in own},
         "ran_with": " ".join(shown(describe_history(line.get("ran") or ())).split()) or None,
         "seconds": float(sum(_or_nan(epoch.get("seconds")) for epoch in epochs)),
+        **{name: (line.get("cost") or {}).get(name) for name in COSTS},
     }
 
 
@@ -258,16 +270,6 @@ def _outcomes(line: TrialLine, share: float, n: int, right: str | None) -> PairO
     return PairOutcomes(n, count, pairs, unpack(right, n, count))
 
 
-def _compared(
-    best: PairOutcomes | None, other: PairOutcomes | None, comparisons: int
-) -> McNemarResult:
-    if best is None or other is None:
-        return McNemarResult(math.nan, False)
-    if best is other:
-        return McNemarResult(math.nan, True)
-    return compare(best, other, comparisons)
-
-
 def _ranked(frame: pd.DataFrame, objective: Objective, kinds: dict[str, str]) -> pd.DataFrame:
     """Sort best first, number the trials that have an epoch, mark those like the first."""
     frame["_none"] = frame["epochs_run"] == 0
@@ -278,7 +280,7 @@ def _ranked(frame: pd.DataFrame, objective: Objective, kinds: dict[str, str]) ->
     ranks = pd.Series(range(1, len(frame) + 1), dtype="Int64").mask(frame["_none"])
     outcomes = frame["_outcomes"]
     others = int(outcomes.notna().sum()) - 1
-    compared = [_compared(outcomes.iloc[0], one, others) for one in outcomes]
+    compared = [against_best(outcomes.iloc[0], one, others) for one in outcomes]
     frame["like_best"] = pd.array([one.alike for one in compared], dtype="boolean")
     frame["best_p"] = [one.p for one in compared]
     frame.loc[0, "best_p"] = math.nan  # of itself

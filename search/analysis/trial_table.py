@@ -19,6 +19,7 @@ from search.analysis.formatting import (
     percent,
     shown_value,
 )
+from search.analysis.pareto import MARK, amount
 from search.analysis.ranked_trials import DEFAULT_METRIC, MEASURED, Ranking
 
 REASON = "stop reason"
@@ -38,7 +39,8 @@ UNTESTED = (
     "? not tested against the best: which pairs were judged right was not kept, or they are other "
     "pairs"
 )
-WORDS = ("trial", "status", "val_acc, %", "threshold", REASON)
+FRONT = "{} on the front of {} against {}: no other trial is as good and as cheap"
+WORDS = ("trial", "status", "val_acc, %", "threshold", "front", REASON)
 """Columns that read from the left; settings that are words do too."""
 
 
@@ -54,7 +56,7 @@ def table(
         ranking: by what they are ranked; another metric than the default has a column.
     """
     shown = trials if top is None else trials.head(top)
-    same, headers, cells = _columns(trials, shown, ranking.metric)
+    same, headers, cells = _columns(trials, shown, ranking)
     lines = [_laid_out(headers, cells, width)]
     if len(shown) < len(trials):
         more = counted(len(trials) - len(shown), "more trial")
@@ -64,7 +66,7 @@ def table(
 
 def markdown(trials: pd.DataFrame, ranking: Ranking = BY_DEFAULT) -> str:
     """Return the table of all trials as Markdown, with the same notes under it."""
-    same, headers, cells = _columns(trials, trials, ranking.metric)
+    same, headers, cells = _columns(trials, trials, ranking)
     left = [_is_word(header) for header in headers]
     return "\n\n".join([grid(headers, cells, left), *legend(trials, same, ranking)])
 
@@ -74,7 +76,7 @@ def as_frame(
 ) -> pd.DataFrame:
     """Return the table as a frame of text, its columns by their heads."""
     shown = trials if top is None else trials.head(top)
-    _, headers, cells = _columns(trials, shown, ranking.metric)
+    _, headers, cells = _columns(trials, shown, ranking)
     return pd.DataFrame(cells, columns=[header.replace("\n", " ") for header in headers])
 
 
@@ -103,15 +105,16 @@ def mark(row: dict[Any, Any]) -> str:
 
 
 def _columns(
-    trials: pd.DataFrame, shown: pd.DataFrame, metric: str
+    trials: pd.DataFrame, shown: pd.DataFrame, ranking: Ranking
 ) -> tuple[dict[str, str], list[str], list[list[str]]]:
     """Return the settings that are the same in every trial, the headers, and a row per trial."""
-    differ = differing(trials)
+    differ, metric = differing(trials), ranking.metric
     more = [metric] if metric not in MEASURED else []
     more += ["threshold"] if shown["threshold"].nunique() > 1 else []
-    headers = ["rank", "trial", *differ, *more, "val_acc, %", "best\nepoch", "train\nacc, %"]
-    headers += ["epochs\nrun", "status", "seconds", REASON]
-    cells = [_cells(row, [*differ, *more]) for row in shown.to_dict("records")]
+    costs = [*ranking.costs, "front"] if ranking.costs else []
+    headers = ["rank", "trial", *differ, *more, "val_acc, %", *costs, "best\nepoch"]
+    headers += ["train\nacc, %", "epochs\nrun", "status", "seconds", REASON]
+    cells = [_cells(row, [*differ, *more], ranking) for row in shown.to_dict("records")]
     if not any(row[-1] for row in cells):
         headers, cells = headers[:-1], [row[:-1] for row in cells]
     alike = [name for name in trials if name in SETTINGS and name not in differ]
@@ -135,6 +138,8 @@ def legend(shown: pd.DataFrame, same: Mapping[str, str], ranking: Ranking) -> li
     if told:
         lines.append(f"val_acc is of validation pairs, at the threshold {'; '.join(told)}")
     lines += _computed(shown)
+    if ranking.costs:
+        lines.append(FRONT.format(MARK, ranking.metric, ", ".join(ranking.costs)))
     if alike.fillna(False).any() or shown["best_p"].notna().any():
         lines.append(TESTED if ranking.metric == DEFAULT_METRIC else f"{TESTED}; {OF_ACCURACY}")
     if alike.isna().any():
@@ -159,13 +164,17 @@ def _computed(shown: pd.DataFrame) -> list[str]:
     return [f"computed {', '.join(parts)}; each of these changes a net's numbers"]
 
 
-def _cells(row: dict[Any, Any], names: Iterable[str]) -> list[str]:
+def _cells(row: dict[Any, Any], names: Iterable[str], ranking: Ranking) -> list[str]:
     accuracy = interval(row["val_acc"], row["val_acc_low"], row["val_acc_high"])
+    costs = [amount(row[name]) for name in ranking.costs]
+    if costs:
+        costs.append(MARK if row["on_front"] is True else "")
     return [
         shown_value(row["rank"]),
         row["trial"],
         *(shown_value(row[name]) for name in names),
         accuracy + mark(row),
+        *costs,
         shown_value(row["best_epoch"]),
         percent(row["train_acc"]),
         str(row["epochs_run"]),

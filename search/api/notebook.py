@@ -8,9 +8,11 @@ import io
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from facesiam.errors import shown
+from search.runs.layout import RunError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 WIDTH = 100
 """Columns of text in a notebook's cell."""
 REFRESH_SECONDS = 1.0
+SHOWN = 20
+"""Trials of a run that are shown."""
 MakeView: TypeAlias = "Callable[[Callable[[], Group]], NotebookView]"
 
 
@@ -130,3 +134,32 @@ def table(frame: pd.DataFrame) -> str:
     """Return a frame of text as a table of HTML, whose texts are escaped."""
     text: str = frame.map(shown).to_html(index=False, border=0, justify="left", na_rep="")
     return text
+
+
+def of_run(place: str, folder: Path) -> str:
+    """Return a run as HTML: how far it is, and its best trials.
+
+    Args:
+        place: of the run, as it is shown.
+        folder: of the run.
+    """
+    from search.analysis import ranked_trials, trial_table
+
+    try:
+        trials, _ = ranked_trials.load(folder)
+    except RunError as error:
+        return paragraph(f"Run {error}")
+    found = trial_table.as_frame(trials, SHOWN, ranked_trials.ranking(folder))
+    return paragraph(f"Run {place}: {state(trials)}") + table(found)
+
+
+def state(trials: pd.DataFrame) -> str:
+    """Return how many trials are in which state, and the best."""
+    from search.analysis import ranked_trials
+    from search.analysis.formatting import interval
+
+    states, best = ranked_trials.states(trials), trials.iloc[0]
+    if not best["epochs_run"]:
+        return states
+    score = interval(best["val_acc"], best["val_acc_low"], best["val_acc_high"])
+    return f"{states}; best {best['trial']}, val_acc {score} %"

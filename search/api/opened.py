@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from facesiam import Verifier
     from search.analysis.race_result import RaceResult
 
-SHOWN = 20
-"""Trials of a run that a notebook shows."""
-
 
 class Run:
     """A search that runs or has run; every access reads its folder as it is now.
@@ -213,6 +210,22 @@ class Run:
         own = {"top": top, "seeds": seeds, "level": level, "within": within}
         return race(self, {**own, **options})
 
+    def pareto(self, *costs: str) -> pd.DataFrame:
+        """Return the trials that no other one beats in the metric and in every cost, best first.
+
+        Args:
+            costs: of params, macs and latency_ms; none: those of the space, or all known ones.
+
+        Returns:
+            Rows of ``trials``, with gives_up, params_share and so on; see ``analysis.pareto``.
+
+        Raises:
+            RunError, OptionError: no trial has such a cost, or there is none.
+        """
+        from search.api.front import front
+
+        return front(self.folder, costs)
+
     def report(self, *others: str | Path | Run) -> Path:
         """Write the run's report page, into its folder.
 
@@ -257,39 +270,20 @@ class Run:
 
     def __repr__(self) -> str:
         try:
-            return f"<Run {self.place}: {self._state()}>"
+            return f"<Run {self.place}: {notebook.state(self.trials)}>"
         except RunError as error:
             return f"<Run {error}>"
 
     def _repr_html_(self) -> str:
-        from search.analysis import ranked_trials, trial_table
-
-        try:
-            trials, state = self.trials, self._state()
-        except RunError as error:
-            return notebook.paragraph(f"Run {error}")
-        shown = trial_table.as_frame(trials, SHOWN, ranked_trials.ranking(self.folder))
-        return notebook.paragraph(f"Run {self.place}: {state}") + notebook.table(shown)
+        return notebook.of_run(self.place, self.folder)
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text(repr(self))
 
-    def _state(self) -> str:
-        """Return how many trials are in which state, and the best."""
-        from search.analysis import ranked_trials
-        from search.analysis.formatting import interval
-
-        trials = self.trials
-        states, best = ranked_trials.states(trials), trials.iloc[0]
-        if not best["epochs_run"]:
-            return states
-        score = interval(best["val_acc"], best["val_acc_low"], best["val_acc_high"])
-        return f"{states}; best {best['trial']}, val_acc {score} %"
-
     def _frames(self) -> tuple[pd.DataFrame, pd.DataFrame]:
-        from search.analysis import ranked_trials
+        from search.analysis.ranked_trials import load
 
-        return ranked_trials.load(self.folder)
+        return load(self.folder)
 
 
 def load(run: str | os.PathLike[str] | Run) -> Run:
@@ -301,7 +295,5 @@ def load(run: str | os.PathLike[str] | Run) -> Run:
     Raises:
         RunError: there is no run, or it is damaged; the text has the nearest name.
     """
-    if isinstance(run, Run):
-        run = run.url or run.folder
-    given = os.fspath(run)
+    given = os.fspath(run.url or run.folder if isinstance(run, Run) else run)
     return Run(open_run(given), given if "://" in given else None)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from facesiam.config import TrialConfig, Value
+from facesiam.config.costs import COSTS
 from search.api.wording import OptionError
 from search.runs import layout
 
@@ -30,7 +31,7 @@ class Trial:
     """All of them, by name."""
     figures: Mapping[str, float]
     """Of its best epoch, by column of ``Run.trials``: shares and intervals in [0, 1], epochs from
-    0; of all its epochs ``epochs_run`` and ``seconds``."""
+    0; of all its epochs ``epochs_run`` and ``seconds``; of its net the costs."""
 
     @property
     def config(self) -> TrialConfig:
@@ -65,7 +66,7 @@ def read_trial(run: Path, name: str | None) -> Trial:
     trials, _ = ranked_trials.load(run)
     row = trials[trials["trial"] == wanted].iloc[0].dropna()
     metric = ranked_trials.objective(run).metric
-    named = [*FIGURES, "seconds", *([metric] if metric not in FIGURES else [])]
+    named = [*FIGURES, "seconds", *COSTS, *([metric] if metric not in FIGURES else [])]
     return Trial(
         name=wanted,
         rank=int(row["rank"]) if "rank" in row else None,

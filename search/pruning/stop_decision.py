@@ -6,6 +6,9 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+HOPELESS = ("dead", "chance", "diverged")
+"""Rules whose trials have learned nothing."""
+
 
 class StopDecision(NamedTuple):
     """Why a trial is stopped, and the numbers that this rests on; None where they do not apply."""

@@ -15,6 +15,7 @@ from facesiam.files import write_text
 from search.analysis import trial_table
 from search.analysis.ranked_trials import ranking
 from search.report import (
+    costs,
     html_page,
     measures,
     periods,
@@ -95,6 +96,7 @@ def _sections(
             setting_charts.charts(worth),
             after=from_markdown(markdown.get(WORTH, "")),
         ),
+        Section("cost", costs.TITLE, costs.charts(run)),
         Section(
             "time",
             "Workers and stops",

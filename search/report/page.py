@@ -14,6 +14,7 @@ from facesiam.files import own_folder, write_text
 from search.analysis import published
 from search.analysis.formatting import plain
 from search.report import (
+    costs,
     curves,
     evaluation,
     interactive,
@@ -99,6 +100,7 @@ def _markdown(found: Worth, folder: Path, pictures: bool) -> dict[str, str]:
         "Curves": curves.section(given[0], rows, ran, folder) if pictures else "",
         "Overfit": study_2019.overfit(about, measured),
         "What each setting is worth": setting_effects.section(found, bool(about)),
+        costs.TITLE: costs.markdown(given[0]),
         "Overfit by net": study_2019.overfit_by_net(about, measured),
         "Training time": sections.training_time(found.trials, bool(about)),
         "Early stopping": sections.early_stopping(given),

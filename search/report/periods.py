@@ -68,10 +68,12 @@ def periods(folder: Path) -> list[Period]:
 def _is_note(line: Mapping[str, Any], on: Period) -> bool:
     """Return whether a line of a trial that runs notes something of it, and is no new start.
 
-    What it is computed with is noted once it is known, and the control group when it is spared.
+    What it is computed with and what its net costs are noted once they are known, and the control
+    group when it is spared.
     """
     last = on.epochs[-1]["epoch"] if on.epochs else None
-    return "ran" in line or bool(line.get("control")) and line.get("stop_epoch") == last
+    told = bool({"ran", "cost"} & line.keys())
+    return told or bool(line.get("control")) and line.get("stop_epoch") == last
 
 
 def _seconds(line: Mapping[str, Any]) -> float:

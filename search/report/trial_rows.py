@@ -9,6 +9,7 @@ import pandas as pd
 
 from facesiam.config import SETTINGS
 from search.analysis.formatting import interval, percent, shown_value
+from search.analysis.pareto import known_costs
 from search.analysis.ranked_trials import DEFAULT_METRIC, MEASURED
 from search.analysis.rule_audit import decided
 from search.analysis.trial_table import mark, stop_reason
@@ -97,8 +98,13 @@ def _columns(run: Run, frame: pd.DataFrame) -> list[Column]:
         origins = [shown_value(row["threshold"]) for row in rows]
         found.append(Column("threshold", "threshold", origins, "word"))
     ran = [f"{row['epochs_run']} of {most}" for row, most in zip(rows, planned, strict=True)]
+    spent = [
+        Column(name, name, [shown_value(row[name]) for row in rows])
+        for name in known_costs(trials)
+    ]
     return [
         *found,
+        *spent,
         Column("val_acc", "val_acc, %", accuracies, axis=axis),
         Column("status", "status", [shown_value(row["status"]) for row in rows], "word"),
         *([Column("reason", "stop reason", reasons, "long")] if any(reasons) else []),

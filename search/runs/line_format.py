@@ -13,6 +13,7 @@ from typing import Any, Literal, TypedDict, get_args
 
 from facesiam.cli import program
 from facesiam.config import Value, metrics
+from facesiam.config.costs import COSTS
 from facesiam.errors import UserError, shown
 from search.runs.field_checks import (
     MAX_WHOLE,
@@ -77,6 +78,8 @@ class TrialLine(TypedDict, total=False):
     """The end of a failed trial's output."""
     ran: list[dict[str, Any]]
     """From which epoch on it ran on which device, with which threads and precision."""
+    cost: dict[str, float]
+    """What its net costs in use (``facesiam.config.costs``)."""
 
 
 EpochLine = dict[str, Any]
@@ -122,6 +125,12 @@ def _parts(value: Any) -> bool:
     )
 
 
+def _costs(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        is_number(value.get(name)) and 0 <= value[name] <= MAX_WHOLE for name in COSTS
+    )
+
+
 _NAME = FieldCheck(is_name, "a name of letters, digits, '-', '_', '.' and '+'")
 _COUNT = FieldCheck(_count, f"a whole number from 0 to {MAX_WHOLE:,}")
 _SHARE = FieldCheck(_share, "a share from 0 to 1, or NaN")
@@ -152,6 +161,7 @@ TRIAL: dict[str, FieldCheck] = {
     "larger": WHOLE,
     "log": FieldCheck(_texts, "a list of texts"),
     "ran": FieldCheck(_parts, "parts of epoch, device, threads, precision and processor"),
+    "cost": FieldCheck(_costs, f"numbers from 0: {', '.join(COSTS)}"),
 }
 EPOCH: dict[str, FieldCheck] = {
     **_BOTH,

@@ -7,7 +7,7 @@ the pretrained weights that it starts from. Two trials with the same key are the
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,7 +17,7 @@ from facesiam.files import exists, own_folder
 from search.runs import layout
 from search.runs.journal import read_trials
 from search.runs.remote import open_run
-from search.space import SearchSpace, enqueue
+from search.space import SearchSpace, enqueue, metric_key
 from search.space.combinations import base
 from search.space.contradictions import unused
 from search.space.prune import CERTAIN
@@ -39,6 +39,8 @@ class ReusableTrial(NamedTuple):
     """Its epochs, in order."""
     ran: ComputeHistory = ()
     """Device, threads and precision that it ran with, as far as they were recorded."""
+    cost: Mapping[str, float] = {}
+    """What its net costs in use, where that was measured."""
 
     @property
     def weights(self) -> Path:
@@ -95,7 +97,9 @@ def as_begun(run: Path, space: SearchSpace) -> SearchSpace:
     kept += tuple(given for given in space.enqueue if given not in kept)
     space = replace(space, enqueue=kept)
     if not space.metric_given:
-        space = replace(space, metric=was.metric, mode=was.mode, metric_given=True)
+        space = replace(
+            space, metric=was.metric, costs=was.costs, mode=was.mode, metric_given=True
+        )
     began = int(base(was.fixed)["packed_size"])
     if not space.packed_given and began >= int(space.fixed["packed_size"]):
         space = replace(space, fixed={**space.fixed, "packed_size": began})
@@ -115,9 +119,9 @@ def refuse_changes(run: Path, space: SearchSpace) -> None:
     refuse_links(run)
     was = layout.space(run)
     changes = [
-        f"{name} was {getattr(was, name)} and is {getattr(space, name)}"
-        for name in ("algorithm", "metric", "mode", "seed")
-        if getattr(was, name) != getattr(space, name) and not unused(space, name)
+        f"{name} was {_plain(before)} and is {_plain(now)}"
+        for (name, before), now in zip(_asked(was).items(), _asked(space).values(), strict=True)
+        if before != now and not unused(space, name)
     ]
     changes += [
         f"prune.{name} was {_plain(was.prune.get(name))} and is {_plain(space.prune.get(name))}"
@@ -162,9 +166,22 @@ def reusable_trials(runs: Iterable[str]) -> dict[str, ReusableTrial]:
             planned = line.get("settings", {}).get("epochs")
             whole = line["status"] == "done" and len(rows) == planned
             if whole and (key := line.get("key")):
-                found.setdefault(key, ReusableTrial(run, trial, rows, line.get("ran") or ()))
+                ran, cost = line.get("ran") or (), line.get("cost") or {}
+                found.setdefault(key, ReusableTrial(run, trial, rows, ran, cost))
     return found
 
 
+def _asked(space: SearchSpace) -> dict[str, object]:
+    """Return what must stay as it was, by the key of the space file."""
+    return {
+        "algorithm": space.algorithm,
+        "metric": metric_key.written(space.metric, space.costs),
+        "mode": space.mode,
+        "seed": space.seed,
+    }
+
+
 def _plain(option: object) -> str:
+    if isinstance(option, str):
+        return option
     return json.dumps(option) if option is not None else "not there"

@@ -23,7 +23,8 @@ from search.space.combinations import (
 )
 from search.space.domains import Choice, written
 from search.space.errors import Finding, Problem, label, report
-from search.space.file_models import OPTIONS, metric_setting
+from search.space.file_models import OPTIONS
+from search.space.metric_key import metric_setting
 from search.space.model import SearchSpace
 
 MOST_TRIED = 100_000
@@ -98,6 +99,12 @@ def _grid(space: SearchSpace) -> list[Finding]:
 
 
 def _sampler(space: SearchSpace) -> list[Finding]:
+    if space.costs and space.algorithm == "cmaes":
+        text = (
+            "cmaes chooses by one score, and metric: has costs beside it; take tpe, nsga2 or gp, "
+            "or leave the costs out"
+        )
+        return [Finding(("algorithm",), text)]
     searched = [name for name, domain in space.search.items() if domain.count() != 1]
     if not searched or searched != chosen_apart(space.algorithm, space.search):
         return []

@@ -17,11 +17,11 @@ from pydantic import (
 )
 
 from facesiam.config import SETTINGS, Value
-from facesiam.config.metrics import METRICS, OWN
+from facesiam.config.metrics import METRICS
 from facesiam.config.settings import Setting
 from facesiam.config.trial import DataFormat
 from facesiam.plugins.registry import Plugin
-from search.space import domains
+from search.space import domains, metric_key
 from search.space.algorithms import Algorithm
 from search.space.domain_format import Choices, Span, domain
 from search.space.domains import Domain
@@ -131,15 +131,6 @@ def _plugin(value: object) -> object:
 # The whole file
 
 
-def metric_setting() -> Setting:
-    """Return the key `metric`, whose choices grow with the metrics of plugins."""
-    return Setting("metric", str, "val_acc", (*METRICS, *OWN))
-
-
-def _metric(value: object) -> Value:
-    return read(metric_setting(), value)
-
-
 class SpaceFile(Part):
     """What to search."""
 
@@ -168,9 +159,12 @@ class SpaceFile(Part):
     seed: int = key(0, low=0, high=2**31 - 1)
     """Seeds the choice of trials."""
     metric: Annotated[
-        str, BeforeValidator(_metric), WithJsonSchema({"enum": list(METRICS), "type": "string"})
+        str | list[str],
+        BeforeValidator(metric_key.read),
+        WithJsonSchema({"enum": list(METRICS), "type": "string"}),
     ] = key("val_acc")
-    """What the best epoch and trial are best in."""
+    """What the best epoch and trial are best in; or a list of it and of costs, params, macs or
+    latency_ms: then the front is searched, of trials that no other one beats in all of them."""
     mode: Literal["max", "min"] = key("max")
     """Whether more (max) or less (min) of the metric is better; without it max for accuracies, min
     for losses."""
@@ -215,6 +209,8 @@ class SpaceFile(Part):
     def fields(self) -> dict[str, Any]:
         """Return what the file says, by SearchSpace's field."""
         found = given(self)
+        if isinstance(metric := found.get("metric"), list):
+            found["metric"], found["costs"] = metric[0], tuple(metric[1:])
         if rows := found.get("rows"):
             found["rows"] = {id: row.row() if row else domains.Row() for id, row in rows.items()}
         if enqueue := found.get("enqueue"):

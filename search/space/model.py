@@ -14,7 +14,7 @@ from facesiam.config.settings import did_you_mean
 from facesiam.config.trial import recorded
 from facesiam.objective import Objective
 from facesiam.plugins.registry import Plugin
-from search.space import algorithms, combinations, narrowing, overrides
+from search.space import algorithms, combinations, metric_key, narrowing, overrides
 from search.space.domains import Choice, Domain, Resources, Row, TrialLike, active
 from search.space.errors import SpaceError
 from search.space.finalists import Finalists, Race
@@ -43,6 +43,8 @@ class SearchSpace:
     """After which the search halts; 0: never."""
     seed: int = 0
     metric: str = "val_acc"
+    costs: tuple[str, ...] = ()
+    """Costs that are searched beside the metric, for the front; pruning knows the metric only."""
     metric_given: bool = field(default=True, compare=False)
     """Whether the file says it; else it is val_auc where the data's pairs are unbalanced."""
     metric_reason: str = field(default="", compare=False)
@@ -261,17 +263,12 @@ class SearchSpace:
         return {id: self.rows[id] for id in ids}
 
     def dump(self, columns: int | None = None) -> str:
-        """Return the space as YAML, which ``load`` reads back to an equal space.
-
-        Args:
-            columns: that its lines fit; None: as a file has it.
-        """
+        """Return the space as YAML, in lines of so many columns, which ``load`` reads back."""
         plain: dict[str, object] = {"name": self.name}
         plain |= {"data": self.data} if self.data else {}
         if self.plugins:
             plain["plugins"] = [plugin.plain() for plugin in self.plugins]
-        plain |= {"format": self.format} if self.format else {}
-        plain |= {"fixed": self.fixed} if self.fixed else {}
+        plain |= {name: said for name in ("format", "fixed") if (said := getattr(self, name))}
         if self.search:
             plain["search"] = {name: part.plain() for name, part in self.search.items()}
         if self.enqueue and self.uses("enqueue"):
@@ -282,6 +279,7 @@ class SearchSpace:
             # What does nothing is left out: whoever writes it in a file is told so.
             if self.uses(name):
                 plain[name] = getattr(self, name)
+        plain["metric"] = metric_key.written(self.metric, self.costs)
         if self.algorithm == "rows":
             plain["prune"] = {n: on for n, on in self.prune.items() if not (on and n in UNCERTAIN)}
         parts = {"finalists": self.finalists, "race": self.race, "resources": self.resources}

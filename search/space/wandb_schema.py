@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from facesiam.config.costs import COSTS
 from search.space.algorithms import OTHER_WORDS
 from search.space.wandb_words import GOALS
 
@@ -58,6 +59,14 @@ def add_keys(properties: Schema) -> None:
     goal = {"enum": mode["enum"]}
     metric["anyOf"] = [
         named,
+        {
+            "description": "The metric, and costs whose front is searched with it.",
+            "type": "array",
+            "items": [named],
+            "additionalItems": {"enum": list(COSTS)},
+            "minItems": 1,
+            "uniqueItems": True,
+        },
         _form("W&B's form.", {"name": named, "goal": goal}, ["name"]),
     ]
     properties["method"] = {

@@ -17,6 +17,8 @@ class TrialRecord:
     """What is known of one trial."""
 
     settings: Mapping[str, Value]
+    cost: Mapping[str, float] = field(default_factory=dict)
+    """What its net costs in use, as ``on_cost`` tells it; empty: not measured."""
     epochs: dict[int, EpochLine] = field(default_factory=dict)
     """What each epoch measured, by epoch from 0, as ``on_epoch`` tells it."""
     status: str = "pending"
@@ -85,6 +87,15 @@ class Callback:
             settings: every setting, also those that do not differ between trials.
         """
 
+    def on_cost(self, trial: str, cost: Mapping[str, float]) -> None:
+        """What the net of a trial costs in use is known: once, before its first ``on_epoch``.
+
+        Args:
+            trial: its name.
+            cost: ``params``, ``macs`` (multiply-accumulates of a pair) and ``latency_ms``
+                (milliseconds of a pair on the trial's device).
+        """
+
     def on_epoch(self, trial: str, record: EpochLine) -> None:
         """A trial has ended an epoch.
 
@@ -148,6 +159,7 @@ def _record(line: TrialLine) -> TrialRecord:
     reason = reason_of(line.get("stop_rule"), line.get("stop_reason"), spared)
     return TrialRecord(
         settings=line.get("settings") or {},
+        cost=line.get("cost") or {},
         status=line["status"],
         reason=reason,
         ended=line.get("time"),

@@ -12,7 +12,9 @@ from typing import Any, Literal
 from facesiam.errors import UserError, counted, named
 from search.tracking.callback import Callback
 
-Event = Literal["on_search_start", "on_trial_start", "on_epoch", "on_trial_end", "on_search_end"]
+Event = Literal[
+    "on_search_start", "on_trial_start", "on_cost", "on_epoch", "on_trial_end", "on_search_end"
+]
 MOST = 200_000
 """Events that wait for a callback: some hundred megabytes. Later ones are not told."""
 PATIENCE, CUT_PATIENCE, SILENCE = 30.0, 5.0, 2.0

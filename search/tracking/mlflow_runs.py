@@ -112,6 +112,8 @@ class MlflowRuns(Tracker):
             self._send(copy.id, params=params)
         if copy.sent is None:
             copy.sent = self._sent(copy.id)
+        if record.cost and not copy.sent:
+            self._send(copy.id, params=[Param(*map(str, one)) for one in record.cost.items()])
         new = {epoch: row for epoch, row in record.epochs.items() if epoch not in copy.sent}
         tags = {"status": record.status, "reason": record.reason or ""}
         metrics = [metric for row in new.values() for metric in _metrics(row)]

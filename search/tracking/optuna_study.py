@@ -206,6 +206,7 @@ class OptunaStudy(Tracker):
         best = self.best_epoch(record)
         told = {"status": record.status, "epochs": len(record.epochs)}
         told |= {"reason": record.reason} if record.reason else {}
+        told |= record.cost
         return told | ({"best epoch": int(best["epoch"])} if best else {})
 
 

@@ -119,6 +119,10 @@ class Tracker(Callback, ABC):
         record.began = record.began or time.time()
         self._changed(trial)
 
+    def on_cost(self, trial: str, cost: Mapping[str, float]) -> None:
+        """Keep what a trial's net costs; the epoch that follows brings it."""
+        self.trials[trial].cost = cost
+
     def on_epoch(self, trial: str, record: EpochLine) -> None:
         """Note an epoch."""
         self.trials[trial].epochs[record["epoch"]] = record

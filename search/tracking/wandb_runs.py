@@ -84,6 +84,8 @@ class WandbRuns(Tracker):
         if known == noted:
             return
         run = self.live.get(trial) or self._begin(trial, record)
+        if record.cost and not known["epochs"]:
+            run.config.update(dict(record.cost), allow_val_change=True)
         for epoch, row in list(record.epochs.items())[int(known["epochs"]) :]:
             run.log({"epoch": epoch, **_numbers(row)}, step=int(epoch))
         run.summary.update({"status": record.status, "reason": record.reason or ""})

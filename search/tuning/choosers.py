@@ -42,8 +42,11 @@ class Chooser(Protocol):
 
 
 def chooser_of(space: SearchSpace) -> Chooser | None:
-    """Return what chooses the trials of a space; None where they are listed or drawn."""
-    if space.algorithm == "tpe":
+    """Return what chooses the trials of a space; None where they are listed or drawn.
+
+    Of a front Optuna's own TPE chooses: ours orders trials by one score.
+    """
+    if space.algorithm == "tpe" and not space.costs:
         return Tpe(space)
     if space.algorithm == "quasi-random":
         return QuasiRandom(space)

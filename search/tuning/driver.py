@@ -246,6 +246,7 @@ class RaySearcher(Searcher):
             "cpus": cpus,
             "device": "cuda" if gpus else "cpu",
             "noted": self.recorder.state.epochs_noted(suggestion.trial),
+            "cost": self.recorder.state.costs.get(suggestion.trial),
             "run": setup.storage or str(setup.run),
             "data": setup.data,
             "file_server": self.server,

@@ -36,6 +36,11 @@ def check_warm_start(options: RunOptions, space: SearchSpace, run: Path) -> None
             f"--warm-start: algorithm {space.algorithm} cannot begin with the scores of another "
             f"run; {learn} can"
         )
+    if space.costs:
+        raise RunRefused(
+            f"--warm-start: the scores of another run come without {' and '.join(space.costs)}, "
+            f"which metric: asks for; leave one of them out"
+        )
     for earlier in options.warm_start:
         warm_start.check(earlier)
 

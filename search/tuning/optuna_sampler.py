@@ -1,8 +1,17 @@
-"""Optuna's samplers gp, cmaes and nsga2, told of trials as ``trial_ranking.py`` values them.
+"""Optuna's samplers gp, cmaes, nsga2 and, for several metrics, tpe.
+
+They are told of trials as ``trial_ranking.py`` values them.
 
 Optuna keeps the trials in a study in memory. A trial that a rule stopped counts by its predicted
 final score, and one that learned nothing like the worst of the others: these samplers know
 complete trials only. Values are predicted anew before each suggestion.
+
+Where the front of a metric against costs is searched, the study has a direction for each. A trial
+has the predicted final score for its metric and the logarithm of what its net costs, which is
+known from its first epoch on: half the latency is worth as much everywhere. One that learned
+nothing costs as much as the dearest: a cheap net that guesses would be on the front otherwise.
+Optuna refuses to prune such a study, and is not asked to: the search's own rules prune by the
+metric.
 
 CMA-ES and NSGA-II keep their state in the trials that they have suggested. A run that is resumed
 has them suggest each of its trials again, from the same seeds, and comes to the same state.
@@ -10,12 +19,14 @@ has them suggest each of its trials again, from the same seeds, and comes to the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import optuna
-from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler
+from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler, TPESampler
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from facesiam.config import Value
@@ -28,6 +39,7 @@ from search.tuning.nearest import nearest_untried
 from search.tuning.trial_ranking import Progress, TrialEnd, TrialRanking
 
 KINDS: dict[str, Callable[[SearchSpace, int], BaseSampler]] = {
+    "tpe": lambda space, seed: TPESampler(seed=seed, n_startup_trials=1, multivariate=True),
     "gp": lambda space, seed: GPSampler(
         seed=seed, n_startup_trials=1, warn_independent_sampling=False
     ),
@@ -37,6 +49,10 @@ KINDS: dict[str, Callable[[SearchSpace, int], BaseSampler]] = {
     ),
 }
 """By name, what makes the sampler of a space with a seed."""
+
+
+LEAST = 1e-9
+"""A cost that has a logarithm, for one of 0."""
 
 
 class OptunaSampler:
@@ -49,9 +65,13 @@ class OptunaSampler:
     def __init__(self, space: SearchSpace) -> None:
         self.space, self.ranking = space, TrialRanking(space.objective)
         self.domains, self.shapes = dict(space.ordered()), distributions(space)
-        self.keeps_state = space.algorithm != "gp"
+        self.keeps_state = space.algorithm not in ("gp", "tpe")
         with _quiet():
-            self._study = optuna.create_study(direction="maximize")
+            down = StudyDirection.MINIMIZE
+            directions = [StudyDirection.MAXIMIZE, *(down for _ in space.costs)]
+            self._study = optuna.create_study(directions=directions)
+        self._costs: dict[int, list[float]] = {}
+        """By number of a trial that has ended, the logarithms of its costs; NaN: not known."""
         self._asked: int | None = None
         """Number of the trial that was suggested and not yet entered."""
         self._proposed: dict[str, Value] = {}
@@ -78,6 +98,9 @@ class OptunaSampler:
         else:
             frozen = self._trials()[self._asked]
             frozen.params, frozen.distributions = params, shapes
+            # TPE's note of what it suggested, which a resumed run does not have.
+            kept = {n: value for n, value in frozen.system_attrs.items() if "tpe:" not in n}
+            frozen.system_attrs = kept
         self._numbers[trial], self._asked = self._asked, None
 
     def tell(self, trial: str, end: TrialEnd) -> None:
@@ -86,7 +109,9 @@ class OptunaSampler:
         if number is None:
             return
         if self.ranking.tell(number, end):
-            self._study.tell(number, 0.0)  # until its value is predicted
+            known = [(end.cost or {}).get(name, math.nan) for name in self.space.costs]
+            self._costs[number] = [math.log(max(cost, LEAST)) for cost in known]
+            self._study.tell(number, [0.0, *(0.0 for _ in known)])  # until its value is predicted
             self._told += 1
         else:
             self._study.tell(number, state=TrialState.FAIL)
@@ -98,8 +123,8 @@ class OptunaSampler:
     def suggest(self, seed: int) -> dict[str, Value]:
         """Return what Optuna's sampler would try next, tried before or not."""
         trials = self._trials()
-        for number, value in self.ranking.values().items():
-            trials[number].values = [value]
+        for number, values in self._values().items():
+            trials[number].values = values
         self._sampler(seed)
         with _quiet():
             asked = self._study.ask()
@@ -117,7 +142,28 @@ class OptunaSampler:
             (each.state, each.params, [i for i in each.system_attrs.items() if ":opt" not in i[0]])
             for each in self._trials()
         ]
-        return trials, sorted(self._numbers.items()), self.ranking.values()
+        return trials, sorted(self._numbers.items()), self._values()
+
+    def _values(self) -> dict[int, list[float]]:
+        """Return by number what each trial counts for: its score, and the logarithms of its costs.
+
+        What is not known of a cost counts as the dearest.
+        """
+        scores, worst = self.ranking.values(), set(self.ranking.worst)
+        most = [
+            max((cost for cost in costs if not math.isnan(cost)), default=0.0)
+            for costs in zip(*self._costs.values(), strict=True)
+        ]
+        return {
+            number: [
+                score,
+                *(
+                    dearest if number in worst or math.isnan(cost) else cost
+                    for cost, dearest in zip(self._costs[number], most, strict=True)
+                ),
+            ]
+            for number, score in scores.items()
+        }
 
     def _sampler(self, seed: int) -> None:
         self._study.sampler = KINDS[self.space.algorithm](self.space, seed)

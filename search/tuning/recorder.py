@@ -103,8 +103,6 @@ class Recorder(tune.Callback):
                 self.record.note(name, "pending", key=key)
                 return suggestion
             self.record.note(name, "pending", key=key, reused=f"{reused.run}/{reused.trial}")
-            if reused.ran:  # for search.retrain
-                self.record.journal.trial(name, "pending", ran=reused.ran)
             self._reuse(suggestion, reused)
         return None
 
@@ -137,19 +135,26 @@ class Recorder(tune.Callback):
         self.machines[trial.config["trial"]] = str(result.get("node_ip"))
         for line in result.get("said") or ():
             self.table.say(f"{trial.config['trial']}: {line}")
-        self._note_ran_with(trial.config["trial"], result.get("ran"))
+        self._note_worker(trial.config["trial"], "running", result.get("ran"), result.get("cost"))
         # A state that an older version saved may lack a field.
         metrics = {k: result.get(k, math.nan) for k in self.space.metrics()}
         self.record.epoch(trial.config["trial"], metrics, result)
         self._end_paused()
 
-    def _note_ran_with(self, name: str, ran: Any) -> None:
-        """Note what a trial is computed with, if that is new, and its key, which rests on that."""
+    def _note_worker(self, name: str, status: str, ran: Any, cost: Any) -> None:
+        """Note what a trial is computed with and what its net costs, where that is new.
+
+        Its key rests on what it is computed with.
+        """
+        new: dict[str, Any] = {}
         if ran and ran != self.state.ran_with.get(name):
-            self.state.ran_with[name] = ran
-            settings = self.state.running[name].settings
-            key = {"key": self.key(settings, ran)} if self.key else {}
-            self.record.journal.trial(name, "running", ran=ran, **key)
+            self.state.ran_with[name] = new["ran"] = ran
+            if self.key and status == "running":
+                new["key"] = self.key(self.state.running[name].settings, ran)
+        if cost and name not in self.state.costs:
+            self.state.costs[name] = new["cost"] = cost
+        if new:
+            self.record.worker_told(name, status, new)
 
     @ends_search_on_failure
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
@@ -237,6 +242,7 @@ class Recorder(tune.Callback):
         name, stop, scheduler = suggestion.trial, None, self.state.scheduler
         scheduler.begin(name, suggestion.settings)
         self.record.show_start(name)
+        self._note_worker(name, "pending", reused.ran, reused.cost)  # for search.retrain
         for row in reused.rows:
             metrics = {key: row.get(key, math.nan) for key in self.space.metrics()}
             last = metrics["epoch"] + 1 == suggestion.settings["epochs"]

@@ -103,6 +103,12 @@ class RunRecord:
         self.table.started(name, int(settings["epochs"]), settings, done)
         self._tell_start(name, settings)
 
+    def worker_told(self, name: str, status: str, fields: Mapping[str, Any]) -> None:
+        """Note what a trial is computed with, or what its net costs in use, or both."""
+        self.journal.trial(name, status, **fields)
+        if "cost" in fields:
+            self.callbacks.tell("on_cost", name, fields["cost"])
+
     def epoch(self, name: str, metrics: Mapping[str, Any], result: Mapping[str, Any]) -> None:
         """Note an epoch.
 
@@ -137,7 +143,8 @@ class RunRecord:
         value = self.state.end(name, status, stop.rule if stop else None)
         self.sweep()
         differing = {key: settings[key] for key in self.varied if key in settings}
-        self.events.ended(name, differing, value, self.state.space.metric)
+        costs = self.state.costs.get(name, {})
+        self.events.ended(name, {**differing, **costs}, value, self.state.space.metric)
         spared = self.state.scheduler.controls.get(name)
         shown = stop or spared or NO_STOP
         reason = reason_of(shown.rule, shown.reason, spared is not None and not stop)

@@ -92,12 +92,13 @@ class SearchState:
         self.interrupted: set[str] = set()
         """Trials that --resume goes on with."""
         self.best: list[tuple[float, int, str]] = []
-        """(score turned so that less is better, best epoch, trial) of those that have ended and
-        keep their weights, the best first."""
+        """(score turned, less is better; best epoch; trial) of those ended whose weights stay."""
         self.doublings: dict[str, int] = {}
         """How often a trial's share was doubled, as it ran out of memory."""
         self.ran_with: dict[str, Any] = {}
         """What a trial that has not ended was computed with (facesiam.device.arithmetic)."""
+        self.costs: dict[str, Mapping[str, float]] = {}
+        """What a trial's net costs in use, by name (facesiam.config.costs)."""
         self.exhausted = False
         """Whether the sampler has no more trials."""
         self.past_ends: list[PastEnd] = []
@@ -194,8 +195,8 @@ class SearchState:
         epoch = objective.best_epoch(values)
         value = None if epoch is None else values[epoch]
         went = progress_of(history, self.space) if history else None
-        step = self.scheduler.step(trial)
-        self.sampler.tell(trial, TrialEnd(value, step, status, rule, went))
+        step, cost = self.scheduler.step(trial), self.costs.get(trial)
+        self.sampler.tell(trial, TrialEnd(value, step, status, rule, went, cost))
         if epoch is not None:
             # The order of the ranked table, so that the weights kept are those of its first rows.
             self.best.append((-objective.key(value), epoch, trial))
@@ -232,9 +233,9 @@ class SearchState:
             JournalError: the journal cannot be read, or lacks lines.
         """
         state, known = cls(space, warm_start.read(run)), read_trials(run)
-        last_line = {
-            (file, row["trial"]): line for line, (file, row) in enumerate(read_events(run))
-        }
+        state.costs = {name: line["cost"] for name, line in known.items() if "cost" in line}
+        events = enumerate(read_events(run))
+        last_line = {(file, row["trial"]): line for line, (file, row) in events}
         decided: dict[str, StopDecision | None] = {}
         for line, (file, row) in enumerate(read_events(run)):
             name = row["trial"]

@@ -35,10 +35,9 @@ import numpy.typing as npt
 from facesiam.objective import Objective
 from search.pruning import schedule_progress
 from search.pruning.history import History, take_off, waited_for
+from search.pruning.stop_decision import HOPELESS
 from search.space import SearchSpace
 
-HOPELESS = ("dead", "chance", "diverged")
-"""Rules that make a trial one of the worst."""
 END = 1 << 40
 """An age that no trial reaches."""
 
@@ -69,6 +68,8 @@ class TrialEnd(NamedTuple):
     """Rule that stopped it."""
     progress: Progress | None = None
     """Its scores by age; None: its value counts as of ``step``."""
+    cost: Mapping[str, float] | None = None
+    """What its net costs in use; None: not known."""
 
 
 def progress_of(history: History, space: SearchSpace) -> Progress:
@@ -162,7 +163,7 @@ class TrialRanking:
         Returns:
             Whether anything is known of it: nothing is of one that failed before it had a score.
         """
-        value, step, status, rule, progress = end
+        value, step, status, rule, progress, _ = end
         scored = value is not None and math.isfinite(value)
         went = progress or Progress()
         judged = status in ("done", "stopped")

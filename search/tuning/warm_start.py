@@ -20,12 +20,13 @@ from facesiam.config import TrialConfig, Value
 from facesiam.errors import counted
 from facesiam.files import exists, write_text
 from search.pruning.history import History
+from search.pruning.stop_decision import HOPELESS
 from search.runs import layout
 from search.runs.json_files import read_known
 from search.runs.remote import open_run
 from search.space import SearchSpace
 from search.space.domains import active
-from search.tuning.trial_ranking import HOPELESS, progress_of
+from search.tuning.trial_ranking import progress_of
 
 DOCUMENTS = "documents"
 """The word for the 2019 study's nineteen rows, as it is typed."""

@@ -142,6 +142,10 @@ def test_columns_are_the_settings_that_can_differ(run: Path) -> None:
         "control",
         "seconds",
         "ran_with",
+        "params",
+        "macs",
+        "latency_ms",
+        "on_front",
     ]
     assert trials["lr"].tolist() == [1e-5, 1e-5, 1e-3]
     assert trials["augment"].tolist() == [True, False, False]

@@ -67,7 +67,7 @@ def test_the_table_says_by_what_it_ranks_where_that_is_not_the_accuracy(tmp_path
     least = write_run(tmp_path / "s", trials, epochs, metric="val_loss", mode="min")
     assert ranked_trials.ranking(least).said.startswith("ranked by val_loss, the smallest first")
     plain = write_run(tmp_path / "t", trials, epochs)
-    assert ranked_trials.ranking(plain) == ("val_acc", "") and "val_auc" not in load(plain)[0]
+    assert ranked_trials.ranking(plain) == ("val_acc", "", ()) and "val_auc" not in load(plain)[0]
     assert "ranked by" not in table(load(plain)[0], ranking=ranked_trials.ranking(plain))
 
 

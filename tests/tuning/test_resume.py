@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import random
 import shutil
@@ -10,16 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builders import write_lines
+from replayed import cut, state
 from simulated_ray import Workers, metrics, recorder
 
 from search.pruning.asha import Asha
 from search.pruning.stop_decision import StopDecision
-from search.runs.journal import read_epochs, read_lines, read_trials
-from search.runs.line_format import EPOCHS, TRIALS
-from search.tuning.optuna_sampler import OptunaSampler
-from search.tuning.recorder import Recorder
-from search.tuning.tpe import Tpe
+from search.runs.journal import read_epochs, read_trials
 
 SEARCH = """
 fixed: {epochs: 6}
@@ -29,37 +24,6 @@ trials: 24
 prune: {asha: {grace: 1, factor: 2}, plateau: {patience: 2}, control: 0.3}
 """
 HALVING = SEARCH.replace("asha: {grace: 1, factor: 2}", "halving: {grace: 0.3}")
-
-
-def state(recorder: Recorder) -> dict[str, Any]:
-    """All that the decisions to come depend on."""
-    scheduler, chooser = recorder.state.scheduler, recorder.state.sampler.chooser
-    assert isinstance(chooser, Tpe | OptunaSampler)
-    asha, halving = scheduler.asha, scheduler.halving
-    going = {name: len(h.rows) for name, h in scheduler.histories.items()}
-    return copy.deepcopy(
-        {
-            "rungs": [(age, list(scores.items())) for age, scores in asha.rungs] if asha else [],
-            "waiting": asha.provisional if asha else (),
-            "places": halving._places if halving else {},
-            "paused": sorted(scheduler.paused),
-            "leaders": scheduler._leaders,
-            "spared": scheduler.controls,
-            "decided": scheduler._decided,
-            "going": going,
-            "best": recorder.state.best,
-            "handed out": recorder.state.sampler.handed_out,
-            "chooser": chooser.state(),
-        }
-    )
-
-
-def cut(run: Path, to: Path, lines: int) -> None:
-    """Copy a run as it was after so many lines of its journal."""
-    shutil.rmtree(to, ignore_errors=True)
-    to.mkdir()
-    for name in (TRIALS, EPOCHS):
-        write_lines(to / name, [row for row in read_lines(run / name) if row["n"] <= lines])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,92 @@
+"""The report's section on accuracy against cost: a chart for each cost, and the front's table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from facesiam.config.costs import MEANINGS
+from search.analysis import pareto, trial_table
+from search.report.chart import Chart, Table, text
+from search.report.measures import Measure, measure
+from search.report.report_data import Run
+from search.report.style import GREY, VAL
+
+TITLE = "Score against cost"
+
+
+def charts(run: Run) -> list[Chart | Table]:
+    """Return a chart for each cost that is known, with its front, and the table of all of them."""
+    known = pareto.known_costs(run.trials)
+    found: list[Chart | Table] = [chart for cost in known if (chart := _chart(run, cost))]
+    if not found:
+        return []
+    costs = pareto.chosen_costs(run.trials, _asked(run, known))
+    objective = run.searched.objective
+    front = pareto.front(run.trials, objective, costs)
+    headers, rows = pareto.rows(front, trial_table.differing(run.trials), objective, costs)
+    note = pareto.said(len(front), len(run.trials), objective, costs)
+    return [*found, Table("front", "The front", headers, rows, note)]
+
+
+def markdown(run: Run) -> str:
+    """Return the table of the front; "" where no cost is known."""
+    if not (known := pareto.known_costs(run.trials)):
+        return ""
+    costs = pareto.chosen_costs(run.trials, _asked(run, known))
+    objective = run.searched.objective
+    front = pareto.front(run.trials, objective, costs)
+    settings = trial_table.differing(run.trials)
+    return pareto.markdown(front, len(run.trials), settings, objective, costs)
+
+
+def _asked(run: Run, known: Sequence[str]) -> list[str]:
+    """Return the costs that the search has in `metric:`, as far as they are known."""
+    return [name for name in run.searched.costs if name in known]
+
+
+def _chart(run: Run, cost: str) -> Chart | None:
+    """Return the score of each trial against a cost; None where no trial has both."""
+    objective = run.searched.objective
+    shown = measure(objective.metric)
+    trials = run.trials[run.trials[objective.metric].notna() & run.trials[cost].notna()]
+    if trials.empty:
+        return None
+    front = pareto.front(run.trials, objective, [cost]).sort_values(cost, kind="stable")
+    points = trials.assign(**{cost: pareto.costs_of(run.trials, [cost])[cost][trials.index]})
+    positive = bool((points[cost] > 0).all())
+    layout = {
+        "height": 320,
+        "xaxis": {
+            "title": {"text": MEANINGS[cost].split(",")[0]},
+            "type": "log" if positive else "linear",
+        },
+        "yaxis": {"title": {"text": shown.label}},
+    }
+    data = [
+        _trace(points, cost, shown, "trials", "markers", GREY),
+        _trace(front, cost, shown, "the front", "lines+markers", VAL),
+    ]
+    figure = {"data": data, "layout": layout}
+    return Chart(f"cost-{cost.replace('_', '-')}", f"Against {cost}", figure, half=True)
+
+
+def _trace(
+    trials: pd.DataFrame, cost: str, shown: Measure, name: str, mode: str, colour: str
+) -> dict[str, Any]:
+    rows: list[dict[Any, Any]] = trials.to_dict("records")
+    return {
+        "type": "scatter",
+        "mode": mode,
+        "name": name,
+        "x": [float(row[cost]) for row in rows],
+        "y": [round(shown.of(row), 5) for row in rows],
+        "customdata": [
+            f"trial {text(row['trial'])}: {cost} {pareto.amount(row[cost])}" for row in rows
+        ],
+        "hovertemplate": f"%{{customdata}}, %{{y:.4~g}}{shown.unit}<extra></extra>",
+        "line": {"shape": "hv", "width": 2, "color": colour},
+        "marker": {"size": 7, "color": colour},
+    }

@@ -1,0 +1,135 @@
+"""The front of accuracy against cost: which trials are on it, and what each gives up."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from ranked_runs import epoch, trial, write_run
+
+from facesiam.objective import Objective
+from search import results
+from search.analysis import pareto
+from search.api import load
+from search.api.wording import OptionError
+from search.runs.layout import RunError
+
+RAN = [{"epoch": 0, "device": "cpu", "threads": 1, "precision": "fp32", "processor": "AVX2"}]
+
+
+def cost(params: int, macs: int, latency_ms: float) -> dict[str, Any]:
+    return {"cost": {"params": params, "macs": macs, "latency_ms": latency_ms}, "ran": RAN}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """0001 is best and dear; 0002 gives up a point for a quarter; 0003 is worse than it and no
+    cheaper; 0004 is cheapest, and guesses; 0005 is cheap and learned; of 0006 nothing is known."""
+    given = {
+        "0001": (0.90, cost(8_000_000, 4_000_000_000, 40.0), {}),
+        "0002": (0.89, cost(2_000_000, 1_000_000_000, 10.0), {}),
+        "0003": (0.88, cost(2_000_000, 1_000_000_000, 9.0), {"lr": 1e-3}),
+        "0004": (0.50, cost(1_000, 5_000, 0.1), {"stop_rule": "chance", "stop_reason": "guesses"}),
+        "0005": (0.70, cost(900_000, 2_000_000_000, 5.0), {"augment": True}),
+        "0006": (0.95, {}, {}),
+    }
+    lines = [
+        trial(name, "stopped" if "stop_rule" in more else "done", **more) | known
+        for name, (_, known, more) in given.items()
+    ]
+    rows = [epoch(name, at, score) for name, (score, _, _) in given.items() for at in range(3)]
+    return write_run(tmp_path / "run", lines, rows)
+
+
+def on(trials: pd.DataFrame, *costs: str) -> list[str]:
+    found = pareto.on_front(trials, Objective(), costs)
+    return sorted(trials["trial"][found.fillna(False).astype(bool)])
+
+
+def test_the_front_has_what_no_trial_beats_in_score_and_every_cost(run: Path) -> None:
+    trials, _ = results.load(run)
+    assert on(trials, "params", "macs", "latency_ms") == ["0001", "0002", "0005"]
+    assert on(trials, "params") == ["0001", "0002", "0005"]
+    # 0002 and 0003 are the same net: their latencies count as 9.5 ms, so 0003 is beaten.
+    assert on(trials, "macs") == ["0001", "0002"]
+    assert on(trials, "latency_ms") == ["0001", "0002", "0005"]
+    known = trials.set_index("trial")["on_front"]
+    assert known["0001"] and not known["0004"] and known.isna().tolist() == [True] + 5 * [False]
+    assert trials["params"].dtype == "Int64" and trials["latency_ms"].dtype == "float64"
+    by = trials.set_index("trial")
+    assert by.loc["0002", ["params", "macs", "latency_ms"]].tolist() == [2e6, 1e9, 10.0]
+
+
+def test_equal_trials_are_both_on_the_front_and_less_can_be_better() -> None:
+    frame = pd.DataFrame(
+        {
+            "status": "done",
+            "stop_rule": None,
+            "ran_with": "x",
+            "val_loss": [0.3, 0.3, 0.2, 0.4],
+            "params": [10, 10, 20, 15],
+            "macs": [1, 1, 1, 1],
+        }
+    )
+    found = pareto.on_front(frame, Objective("val_loss", "min"), ["params"])
+    assert found.tolist() == [True, True, True, False]
+
+
+def test_each_says_what_it_gives_up_and_its_part_of_the_cost(run: Path) -> None:
+    front = load(run).pareto("params", "latency_ms")
+    assert front["trial"].tolist() == ["0001", "0002", "0005"]
+    assert front["gives_up"].round(9).tolist() == [0.0, 0.01, 0.2]
+    assert front["params_share"].tolist() == [1.0, 0.25, 0.1125]
+    assert front["latency_ms"].tolist() == [40.0, 9.5, 5.0]
+    assert "macs_share" not in front
+    with pytest.raises(OptionError, match="'param' is no cost; did you mean params?"):
+        load(run).pareto("param")
+
+
+def test_the_command_marks_the_front_and_shows_it(
+    run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    assert results.main([str(run), "--pareto", "params"]) == 0
+    ranked, front = capsys.readouterr().out.split("\n\n")[:2]
+    marked = {line.split()[1]: " * " in line for line in ranked.splitlines() if " done " in line}
+    assert marked == {"0001": True, "0002": True, "0003": False, "0005": True, "0006": False}
+    assert "* on the front of val_acc against params" in ranked
+    assert "The front of val_acc against params has 3 of 6 trials" in front.replace("\n", " ")
+    lines = {line.split()[1]: line for line in front.splitlines() if line[:4].strip().isdigit()}
+    assert list(lines) == ["0001", "0002", "0005"]
+    assert lines["0002"].split()[-6:] == ["[87.6,", "90.3]", "1.0", "2", "M", "(0.25)"]
+    assert results.main([str(run), "--pareto", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["trial"] for row in rows] == ["0001", "0002", "0005"]
+    assert rows[1]["macs_share"] == 0.25 and rows[1]["on_front"] is True
+
+
+def test_a_run_of_before_costs_were_measured_is_as_it_was(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "old", [trial("0001", "running")], [epoch("0001", 0, 0.7)])
+    trials, _ = results.load(run)
+    assert trials[["params", "macs", "latency_ms", "on_front"]].isna().all(axis=None)
+    with pytest.raises(RunError, match="no trial has params, macs and latency_ms"):
+        load(run).pareto()
+
+
+def test_what_cannot_be_shown_is_said(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words, said in (
+        (["--pareto", "parms"], "did you mean params?"),
+        (["--pareto", "--why", "0001"], "leave out --top, --csv, --json and --pareto"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            results.main([str(run), *words])
+        assert ended.value.code == 2
+        assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(11_176_512, "11.2 M"), (3.6e9, "3.6 G"), (9.46, "9.46"), (950, "950"), (None, "–")],
+)
+def test_costs_as_people_read_them(value: float | None, shown: str) -> None:
+    assert pareto.amount(float("nan") if value is None else value) == shown

@@ -1,0 +1,69 @@
+"""The key `metric` with costs beside the metric: what it becomes, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from builders import space
+
+from search.space import SpaceError, load
+
+SEARCH = "search: {lr: {low: 1e-5, high: 1e-1, log: true}}\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "metric", "costs", "mode"),
+    [
+        ("val_acc", "val_acc", (), "max"),
+        ("[val_acc]", "val_acc", (), "max"),
+        ("[val_acc, latency_ms]", "val_acc", ("latency_ms",), "max"),
+        ("[val_loss, macs, params]", "val_loss", ("macs", "params"), "min"),
+    ],
+)
+def test_it_is_a_metric_and_costs(
+    tmp_path: Path, said: str, metric: str, costs: tuple[str, ...], mode: str
+) -> None:
+    one = space(tmp_path, f"{SEARCH}metric: {said}\n")
+    assert (one.metric, one.costs, one.mode) == (metric, costs, mode)
+    again = tmp_path / "again.yaml"
+    again.write_text(one.dump())
+    assert load(again, strict=True) == one
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (
+            "[latency_ms, val_acc]",
+            "latency_ms is a cost, the same in every epoch; the first one must be a metric of the "
+            "epochs, by which trials are stopped and ranked, such as [val_acc, latency_ms]",
+        ),
+        ("macs", "macs is a cost, the same in every epoch; the first one must be a metric of"),
+        ("[val_acc, macs, macs]", "macs stands twice; leave one out"),
+        (
+            "[val_acc, latency]",
+            "'latency' is not one of params, macs, latency_ms; did you mean latency_ms?",
+        ),
+        (
+            "[val_acc, val_loss]",
+            "val_loss is a metric of the epochs; after the first one come costs: params, macs, "
+            "latency_ms",
+        ),
+        ("[val_accuracy, macs]", "'val_accuracy' is not one of val_acc, val_auc"),
+        ("[]", "an empty list; name a metric, and costs after it"),
+        ("[val_acc, [macs]]", "must be a single value, got a list"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_line(tmp_path: Path, said: str, why: str) -> None:
+    with pytest.raises(SpaceError) as refused:
+        space(tmp_path, f"{SEARCH}metric: {said}\n")
+    assert f"line 2  metric: {why}" in str(refused.value)
+
+
+def test_a_sampler_of_one_score_is_refused(tmp_path: Path) -> None:
+    text = f"{SEARCH}metric: [val_acc, macs]\nalgorithm: "
+    with pytest.raises(SpaceError, match="line 3  algorithm: cmaes chooses by one score"):
+        space(tmp_path, f"{text}cmaes\n")
+    for algorithm in ("tpe", "nsga2", "gp", "random", "quasi-random"):
+        assert space(tmp_path, text + algorithm).costs == ("macs",)
