@@ -154,8 +154,19 @@ def _show_trials(run: Path, options: argparse.Namespace) -> None:
             table(trials, options.top, columns(), ranking),
             front,
             fitted(rule_audit.text(rules), columns()),
+            fitted(_raced(run), columns()),
         ]
         cli.show("\n\n".join(part for part in parts if part))
+
+
+def _raced(run: Path) -> str:
+    """Return what a race of the run's best trials has come to; "" where there was none."""
+    from search.analysis import race_result
+
+    if not (result := race_result.of_run(run)):
+        return ""
+    command = f"{cli.program('search.race')} {run}"
+    return f"raced with further seeds: {race_result.verdict(result)} (`{command}` shows it)"
 
 
 def _write_csv(trials: pd.DataFrame, path: Path) -> None:

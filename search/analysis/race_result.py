@@ -25,8 +25,8 @@ from search.space import SearchSpace
 from search.space.finalists import Race, row_of
 
 OF_SEEDS = (
-    "this answers which settings train the better net on these validation pairs, whatever the "
-    "seed; that other pairs would say the same, it does not"
+    "tested is which settings train the better net over seeds, on the same validation pairs; of "
+    "other pairs that says nothing"
 )
 
 

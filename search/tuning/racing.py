@@ -47,7 +47,10 @@ def options(run: Path, url: str | None, asked: Finalists | None, given: RunOptio
     """
     name = given.name or raced_finalists.name_of(run)
     out = above(url) if url else str(run.parent)
-    terms = asked or layout.space(run).finalists or Finalists()
+    space = layout.space(run)
+    if space.race:
+        raise RunRefused(f"{run} is the race of {space.race.of}'s best trials; name that run")
+    terms = asked or space.finalists or Finalists()
     folder = _folder(out, name)
     known = _begun(folder)
     if known and (known.of, known.terms) != (run.name, terms):

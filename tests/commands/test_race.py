@@ -12,7 +12,7 @@ import pytest
 from ray import cloudpickle
 from stub_trial import StubTrial
 
-from search import load, race
+from search import load, race, results
 from search.analysis import race_result
 from search.api.wording import OptionError
 from search.cli.run_command import main
@@ -74,6 +74,16 @@ def test_the_command_shows_a_race_that_is_over_again(
     assert sorted(searched.rglob("*")) == before
 
 
+def test_the_ranked_trials_end_with_what_the_race_says(
+    searched: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert results.main([str(searched / "small")]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "raced with further seeds: 0001 wins: each of the others is shown to be worse" in said
+    assert results.main([str(searched / "small-race")]) == 0
+    assert "raced with further seeds" not in capsys.readouterr().out
+
+
 def test_another_race_of_the_same_name_is_refused(
     searched: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -81,6 +91,8 @@ def test_another_race_of_the_same_name_is_refused(
     assert "give this one another --name" in capsys.readouterr().err
     assert race.main([str(searched / "small"), "--name", "small"]) == 2
     assert "is no run of a race" in capsys.readouterr().err
+    assert race.main([str(searched / "small-race")]) == 2
+    assert "is the race of small's best trials; name that run" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         race.main([str(searched / "small"), "--level", "0.9"])
     assert "--level: must be 0.5 or less, got 0.9" in capsys.readouterr().err
