@@ -27,14 +27,20 @@ def write_race(
         for one in scores
     }
     race = {"of": "code2", "top": 5, "seeds": seeds, "level": 0.05, "within": within}
-    lines, epochs = [], []
+    lines, epochs, count = [], [], 0
     for at in range(seeds):
         for one, got in scores.items():
             if at < len(got):
                 score, row = got[at], f"{one}-s{at + 1}"
-                status = "failed" if score is None else "done"
-                lines.append(trial(row, status, row=row, lr=LRS[one], seed=at + 1))
                 best = 0.5 if score is None else score
-                epochs += [epoch(row, 0, 0.5), epoch(row, 1, best), epoch(row, 2, 0.5)]
+                told = {"row": row, "lr": LRS[one], "seed": at + 1}
+                lines.append(trial(row, "running", **told) | {"n": count + 1})
+                epochs += [
+                    epoch(row, number, value) | {"n": count + 2 + number}
+                    for number, value in enumerate((0.5, best, 0.5))
+                ]
+                status = "failed" if score is None else "done"
+                lines.append(trial(row, status, **told) | {"n": count + 5})
+                count += 5
     space = f"rows: {rows}\nalgorithm: rows\nrace: {race | {'trials': own}}\n"
     return builders.write_run(folder, lines, epochs, space)

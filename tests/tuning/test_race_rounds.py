@@ -68,7 +68,7 @@ def test_the_journal_of_a_killed_race_leads_to_the_same_next_training(tmp_path: 
     assert begin_all(state) == ["0001-s3", "0002-s3"]
     for name in ("trials.jsonl", "epochs.jsonl"):
         lines = (folder / name).read_text().splitlines()
-        kept = [line for line in lines if json.loads(line)["trial"] != "0002-s2"]
+        kept = [line for line in lines if json.loads(line)["n"] <= 4 * 5]
         (folder / name).write_text("".join(f"{line}\n" for line in kept))
     state = SearchState.replay(layout.space(folder), folder)
-    assert begin_all(state) == ["0002-s2"]
+    assert begin_all(state) == ["0002-s2", "0003-s2"]
