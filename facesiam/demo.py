@@ -176,7 +176,9 @@ def data_of_run(weights: Path) -> tuple[str | None, str | None]:
 
     None and None of weights that lie in none, or of data that were moved since.
     """
-    for folder in list(weights.absolute().parents)[1:4]:
+    # Of RUN/weights/0001.pt or RUN/retrain/0001/seed-1/weights.pt; [0] holds weights alone.
+    above = list(weights.absolute().parents)
+    for folder in above[1:4]:
         data = files.read_object(folder / "manifest.json").get("data")
         if isinstance(data, dict) and isinstance(source := data.get("source"), str):
             there = source == DRAWN or files.exists(Path(source))

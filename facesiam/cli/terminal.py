@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import textwrap
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 NARROWEST = 40
 """Columns below which a text is not made narrower: it would be a word a line."""
+UNIT, HELD = re.compile(r" (?=[%±])|(?<=±) "), "\0"
+"""Spaces at which no line ends, as in ``80.0 ± 1.4 %``, and what holds their place meanwhile."""
 WHOLE = 100_000
 """Columns of a pipe where lines are left whole, to be searched."""
 
@@ -68,6 +71,8 @@ def folded(text: str, width: int, first: str = "", rest: str = "") -> str:
         first: what the first line begins with.
         rest: what the others begin with.
     """
-    return textwrap.fill(
-        text, width, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False
+    held = UNIT.sub(HELD, text)
+    lines = textwrap.fill(
+        held, width, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False
     )
+    return lines.replace(HELD, " ")

@@ -277,7 +277,7 @@ class SearchSpace:
             plain["rows"] = {id: row.plain() for id, row in self.rows.items()}
         for name in ("algorithm", "trials", "minutes", "seed", "metric", "mode", "prune"):
             # What does nothing is left out: whoever writes it in a file is told so.
-            if self.uses(name):
+            if self.uses(name) and not (name == "minutes" and not self.minutes):
                 plain[name] = getattr(self, name)
         plain["metric"] = metric_key.written(self.metric, self.costs)
         if self.algorithm == "rows":

@@ -121,8 +121,10 @@ class SearchProgress:
 
     def told(self, name: str) -> str:
         """Return the settings of a trial that differ between trials."""
+        from search.analysis.formatting import shown_value  # with pandas, which Ray Tune has too
+
         known = self.settings.get(name, {})
-        return ", ".join(f"{key} {_value(known[key])}" for key in self.varied if key in known)
+        return ", ".join(f"{key} {shown_value(known[key])}" for key in self.varied if key in known)
 
     def line(self, end: End) -> str:
         """Return the line of a trial that ended, where there is no table."""
@@ -174,9 +176,3 @@ class SearchProgress:
     @property
     def _total(self) -> str:
         return "?" if self.total is None else str(self.total)
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

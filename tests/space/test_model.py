@@ -191,6 +191,14 @@ def test_dump_is_read_back_as_an_equal_space(tmp_path: Path, text: str) -> None:
     assert space_of(tmp_path, space.dump()) == space
 
 
+@pytest.mark.parametrize("minutes", [0.0, 30.0])
+def test_a_dump_names_the_minutes_of_a_search_that_has_a_limit(
+    tmp_path: Path, minutes: float
+) -> None:
+    space = replace(space_of(tmp_path, "fixed: {lr: 1e-3}"), minutes=minutes)
+    assert ("minutes: 30.0" in space.dump()) == (minutes == 30) == ("minutes" in space.dump())
+
+
 def test_a_file_saved_on_windows_is_read(tmp_path: Path) -> None:
     path = tmp_path / "my space.yaml"
     path.write_bytes(b"\xef\xbb\xbffixed:\r\n  lr: 1e-3\r\n")

@@ -42,7 +42,7 @@ def test_without_a_terminal_each_trial_that_ends_is_a_line() -> None:
         assert text.getvalue() == ""
         shown.ended("0001", "stopped", 0.8125, "train_loss is nan at epoch 2")
     assert text.getvalue() == (
-        "trial 0001: stopped: train_loss is nan at epoch 2; 2/4 epochs; val_acc 81.2 %; lr 0.00116,"
+        "trial 0001: stopped: train_loss is nan at epoch 2; 2/4 epochs; val_acc 81.2 %; lr 0.001161,"
         " optimizer sgd; 1 of 3 ended; best 81.2 % (0001)\n"
     )
 
@@ -89,7 +89,7 @@ def test_the_table_shows_what_runs_the_best_and_what_ended_last() -> None:
     assert cells == [
         ["running", "epoch", "val_acc, %", "train_loss", "val_loss", "s/epoch", "settings"],
         ["0007", "2/4", "95.0", "0.5000", "0.4000", "2.0", "lr 0.07, optimizer sgd"],
-        ["0008", "0/4", *"––––", "lr 0.00116, optimizer sgd"],
+        ["0008", "0/4", *"––––", "lr 0.001161, optimizer sgd"],
         [""],
         ["best"],
         ["0007", "95.0", "lr 0.07, optimizer sgd"],
@@ -103,6 +103,12 @@ def test_the_table_shows_what_runs_the_best_and_what_ended_last() -> None:
         ["0003", "2/4", "80.0", "stopped: asha: rung 3"],
         ["0002", "2/4", "90.0", "stopped: asha: rung 2"],
     ]
+
+
+def test_settings_are_written_as_in_the_ranked_table() -> None:
+    shown = LiveTable(1, Objective(), Console(file=io.StringIO()), ("augment", "loss_margin"))
+    shown.started("0001", 4, {"augment": False, "loss_margin": None})
+    assert shown.told("0001") == "augment F, loss_margin –"
 
 
 @pytest.mark.parametrize("width", [80, 200])
