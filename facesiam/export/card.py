@@ -60,7 +60,7 @@ def write(
         own: the net's own threshold of the score.
     """
     sections = {
-        "Use": _use(config, files, own),
+        "Use": _use(config, files, own, measured is not None),
         "Figures": _figures(config, info, measured),
         "Thresholds": _thresholds(measured),
         "Training": _training(config, info),
@@ -105,7 +105,7 @@ def _front(name: str, config: TrialConfig, measured: Measured | None) -> dict[st
     return front
 
 
-def _use(config: TrialConfig, files: Sequence[str], own: float) -> str:
+def _use(config: TrialConfig, files: Sequence[str], own: float, thresholds: bool) -> str:
     symmetric = config.join in EMBEDDING_JOINS or config.join == "difference"
     order = "" if symmetric else " The order of the two images matters a little with this join."
     parts = []
@@ -114,7 +114,7 @@ def _use(config: TrialConfig, files: Sequence[str], own: float) -> str:
             "With the package `siamsearch` installed:\n\n"
             "```python\nfrom facesiam import Verifier\n\n"
             'verifier = Verifier.load("this folder")\n'
-            'print(verifier.compare("one.jpg", "other.jpg", far=1e-2))\n```'
+            f'print(verifier.compare("one.jpg", "other.jpg"{", far=1e-2" * thresholds}))\n```'
         )
     if folder.EMBEDDER in files:
         parts.append(
@@ -124,9 +124,8 @@ def _use(config: TrialConfig, files: Sequence[str], own: float) -> str:
         )
     parts.append(
         f"The score is {score_of(config)}: higher is more alike. Above the net's own threshold, "
-        f"{own:.6g} ({_own(config)}), the two count as the same person unless a false-accept rate "
-        "is asked for."
-        f"{order}"
+        f"{own:.6g} ({_own(config)}), the two count as the same person"
+        f"{' unless a false-accept rate is asked for' * thresholds}.{order}"
     )
     return "\n\n".join(parts)
 

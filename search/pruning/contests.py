@@ -109,7 +109,8 @@ def _of_table(path: Path, space: SearchSpace | None, asked: Asked) -> list[Conte
     known = curve_tables.metrics(path)
     if metric not in known:
         meant = did_you_mean(metric, known) or f"; it has {', '.join(known) or 'none'}"
-        raise RunError(f"{path}: has no metric {metric}{meant}")
+        how = "" if asked.metric else "; --metric says which counts"
+        raise RunError(f"{path}: has no metric {metric}{meant}{how}")
     runs = recorded_runs.read(path, asked.first)
     searched = asked.of(space or _defaults(runs, asked.settings))
     return [

@@ -163,7 +163,7 @@ def test_what_counts_as_kept_is_an_argument(
     ("arguments", "message"),
     [
         (["--metric", "eror"], "one: has no metric eror; did you mean error?"),
-        ([], "one: has no metric val_acc; it has error"),
+        ([], "one: has no metric val_acc; it has error; --metric says which counts"),
         (["--metric", "error", "--draw", "7"], "--draw 7: one has 6 runs; --trials draws with"),
         (["--metric", "error", "--first", "6"], "line 7, trial t0 has no epoch from 6 on"),
         (["--metric", "error", "--within", "-1"], "must be at least 0, got -1"),

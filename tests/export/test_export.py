@@ -77,6 +77,7 @@ def test_the_card_has_each_figure_with_n_and_interval(exported: Path, data: Face
     assert f"Data `{data.key}`" in body and '"embedding": 8' in body
     assert "12 people trained, 4 chose epoch and thresholds, 4 others are tested" in body
     assert "- FAR 0.001 needs 1,000 validation pairs of two people, and there are 24:" in body
+    assert 'compare("one.jpg", "other.jpg", far=1e-2))' in body
     assert "There is no face detector" in body and "trained from random weights" in body
 
 
@@ -117,6 +118,7 @@ def test_without_data_the_card_says_what_is_not_there(
     }
     text = (tmp_path / "out" / "README.md").read_text()
     assert text.count("no data was given") == 2 and "model-index" not in text
+    assert 'compare("one.jpg", "other.jpg"))' in text and "false-accept" not in text
     assert "wrote " in capsys.readouterr().out
 
 
