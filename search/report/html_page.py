@@ -79,7 +79,7 @@ def render(page: Page) -> str:
         if isinstance(part, Chart)
     }
     data = {**page.data, "charts": charts, "reload": page.reload}
-    body = "\n".join(map(_section, sections))
+    body = _with_units("\n".join(map(_section, sections)))
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -113,7 +113,7 @@ def _header(page: Page, sections: Sequence[Section]) -> str:
         if page.reload
         else ""
     )
-    verdict = "".join(f"<p>{escape(shown(text))}</p>" for text in page.verdict)
+    verdict = _with_units("".join(f"<p>{escape(shown(text))}</p>" for text in page.verdict))
     return f"""<header>
 <h1>{escape(shown(page.title))}</h1>
 <p class="state">{escape(shown(page.state))} Written {escape(page.written)}.</p>
@@ -141,8 +141,7 @@ def _section(section: Section) -> str:
         alone = len(section.parts) == 1
         made = "\n".join(_part(part, alone) for part in parts)
         inside.append(f'<div class="charts{" half" if half else ""}">{made}</div>')
-    said = (CODE.sub(r"<code>\1</code>", escape(shown(text))) for text in section.said)
-    inside += [f'<p class="note">{text}</p>' for text in said]
+    inside += map(_note, section.said)
     inside.append(section.after)
     return (
         f'<section id="{ident}" aria-labelledby="{ident}-head">\n'
@@ -152,9 +151,20 @@ def _section(section: Section) -> str:
     )
 
 
+def _with_units(html: str) -> str:
+    """Return HTML in which no line ends between a number and its %."""
+    return re.sub(r"(?<=[\d\]]) %", "\u00a0%", html)
+
+
+def _note(text: str) -> str:
+    """Return a sentence, plain text but for `commands`."""
+    html = CODE.sub(r"<code>\1</code>", escape(shown(text)))
+    return f'<p class="note">{html}</p>'
+
+
 def _part(part: Part, alone: bool) -> str:
     head = "" if alone else f"<h3>{escape(part.title)}</h3>"
-    note = f'<p class="note">{escape(shown(part.note))}</p>' if part.note else ""
+    note = _note(part.note) if part.note else ""
     if isinstance(part, Table):
         return f"<div>{head}{note}{_table(part)}</div>"
     if isinstance(part, Pictures):

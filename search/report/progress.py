@@ -109,7 +109,9 @@ def _traces(bars: Bars, rules: Sequence[str]) -> list[dict[str, Any]]:
             "width": 0.18 if end == "saved" else 0.55,
             "offset": 0.3 if end == "saved" else -0.3,
             "marker": {"color": colours[end], "opacity": 0.55 if end == "saved" else 1}
-            | {"line": {"width": 0.5, "color": GREY}},
+            | {"line": {"width": 0.5, "color": GREY}}
+            # The grey of an interrupted trial, so it is hatched.
+            | ({"pattern": {"shape": "/", "size": 5}} if end == "saved" else {}),
             **bars[end],
         }
         for end in sorted(bars, key=lambda end: (end == "saved", end in rules, end))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -39,7 +40,7 @@ def what_ran(runs: Sequence[Run]) -> str:
             "versions": plain(_listed(noted.get("versions"))),
             "commit": plain(noted.get("commit") or NOTHING),
             "started": plain(noted.get("started", NOTHING)),
-            "finished": plain(noted.get("finished") or "not yet"),
+            "finished": plain(noted.get("finished") or _halted(noted) or "not yet"),
         }
         lines.append(grid(["", ""], [[name, value] for name, value in facts.items()], [True] * 2))
     return "\n\n".join(lines)
@@ -100,4 +101,14 @@ def _listed(facts: object) -> str:
         name: ", ".join(map(str, value)) or "none" if isinstance(value, list) else value
         for name, value in facts.items()
     }
-    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in written.items())
+    return ", ".join(
+        f"memory {value} GiB" if name == "memory_gib" else f"{name.replace('_', ' ')} {value}"
+        for name, value in written.items()
+    )
+
+
+def _halted(noted: Mapping[str, Any]) -> str:
+    """Say when the last session ended, where trials are left; '' where it has not."""
+    sessions = noted.get("sessions") or [{}]
+    ended = sessions[-1].get("finished")
+    return f"{ended}, with trials left" if ended else ""

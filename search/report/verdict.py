@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from facesiam.config import Value
+from facesiam.config import SETTINGS, Value
 from facesiam.evaluation.thresholds import describe_threshold
 from search.analysis import race_result
 from search.analysis.formatting import counted, interval, mean_and_std, measure, shown_value
@@ -130,24 +130,38 @@ def _seeds(run: Run, winner: str) -> tuple[list[Evaluation], str]:
             groups.append([test])
     if not groups:
         return [], ""
-    own = run.configs[winner].to_dict()
+    asked = run.configs[winner].to_dict()
+    own = (asked, asked | _resolved(run, winner))
     found = max(groups, key=lambda group: (not _changed(group[0], own), len(group)))
     changed = _changed(found[0], own)
     named = ", ".join(f"{name} {shown_value(value)}" for name, value in changed.items())
     return found, f" with {named}" if named else ""
 
 
+def _resolved(run: Run, trial: str) -> dict[str, Value]:
+    """Return what a precision of ``auto`` came to; nothing where that is not known."""
+    ran = run.trials.loc[run.trials["trial"] == trial, "ran_with"].item()
+    parts = [] if pd.isna(ran) else str(ran).split(", ")
+    used = [part for part in parts if part in SETTINGS["precision"].choices]
+    return {"precision": used[0]} if used else {}
+
+
 def _but_for_the_seed(one: Evaluation, other: Evaluation) -> bool:
     return (one.work, one.threshold) == (other.work, other.threshold)
 
 
-def _changed(test: Evaluation, own: Mapping[str, Value]) -> dict[str, Value]:
-    """Return the settings of a test that are not the trial's own, such as other epochs."""
+def _changed(test: Evaluation, own: Sequence[Mapping[str, Value]]) -> dict[str, Value]:
+    """Return the settings of a test that are not the trial's own, such as other epochs.
+
+    Args:
+        test: of a net that was trained again.
+        own: the trial's settings, as they were asked for and as they ran.
+    """
     config = test.work["config"]
     return {
         name: config[name]
-        for name, value in own.items()
-        if name != "seed" and name in config and config[name] != value
+        for name in own[0]
+        if name != "seed" and name in config and config[name] not in [one[name] for one in own]
     }
 
 

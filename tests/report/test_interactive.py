@@ -257,13 +257,19 @@ def test_a_chart_cannot_end_the_script_that_holds_it() -> None:
     assert json.loads(found[1])["charts"]["c"]["data"] == [{"name": EVIL, "y": [None, 0.5]}]
 
 
+def test_a_note_shows_commands_and_keeps_a_number_with_its_unit() -> None:
+    chart = Chart("c", "C", {"data": [], "layout": {}}, "At 0.1 % by `search.retrain RUN`.")
+    text = render(Page("t", [], "", [Section("s", "S", [chart])], {}, ""))
+    assert '<p class="note">At 0.1\u00a0% by <code>search.retrain RUN</code>.</p>' in text
+
+
 def test_the_verdict_names_the_winner_its_test_and_how_sure(reference: Path) -> None:
     text = reference.read_text(encoding="utf-8")
     verdict = re.search(r'<div class="verdict">(.*?)</div>', text)
     assert verdict and verdict[1] == (
         "<p>Of 8 trials, 0004 with freeze_stages 2, loss supcon, lr 0.00179, weight_decay 0.01, "
-        "erase 0 is the best: 91.5 [90.1, 92.6] % of its validation pairs are judged right at "
-        "epoch 9; trained again with 2 seeds it has 90.8 ± 0.5 % of the 2,000 test pairs right "
+        "erase 0 is the best: 91.5 [90.1, 92.6]\u00a0% of its validation pairs are judged right at "
+        "epoch 9; trained again with 2 seeds it has 90.8 ± 0.5\u00a0% of the 2,000 test pairs right "
         "(mean ± standard deviation), at the threshold where most validation pairs are judged right.</p><p>Do not read much into the first place: 1 of the "
         "other 7 is not told from it on the same pairs (McNemar&#x27;s exact test, corrected for "
         "the number of comparisons), 1 could not be compared, and its validation score is the best "

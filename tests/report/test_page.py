@@ -398,6 +398,19 @@ def test_what_ran(run: Path) -> None:
         assert said in page
 
 
+def test_a_search_that_was_halted_has_ended(run: Path) -> None:
+    path = run / "manifest.json"
+    noted = json.loads(path.read_text())
+    noted |= {
+        "sessions": [{"finished": "2026-11-25"}],
+        "machine": {"cores": 2, "memory_gib": 23.5},
+    }
+    path.write_text(json.dumps(noted))
+    page = page_of(run)
+    assert "| finished | 2026-11-25, with trials left |" in page
+    assert "| machine | cores 2, memory 23.5 GiB |" in page
+
+
 def test_measured_on_drawn_faces_is_said(run: Path) -> None:
     path = run / "manifest.json"
     path.write_text(path.read_text().replace("cfp-dataset.zip", "drawn"))

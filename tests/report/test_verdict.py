@@ -85,6 +85,18 @@ def test_the_mean_of_seeds_is_of_tests_that_differ_in_the_seed_alone(run: Path) 
     )
 
 
+def test_the_precision_that_auto_came_to_is_no_other_setting(run: Path) -> None:
+    again(run, 0, 0.9, precision="bf16")
+    one = read(run)
+    for ran, said in (
+        ("1 thread, bf16, cpu", ""),
+        ("1 thread, fp32, cpu", " with precision bf16"),
+    ):
+        trials = one.trials.assign(ran_with=ran)
+        first = sentences(replace(one, trials=trials), [])[0]
+        assert f"; trained again{said} it has 90.0" in first
+
+
 @pytest.mark.parametrize(
     ("like_best", "said"),
     [
