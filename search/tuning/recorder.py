@@ -248,9 +248,7 @@ class Recorder(tune.Callback):
             last = metrics["epoch"] + 1 == suggestion.settings["epochs"]
             stop = scheduler.observe(name, metrics, last)
             self.record.epoch(name, metrics, row)
-            if stop is PAUSE:  # it costs nothing to go on
-                scheduler.begin(name, suggestion.settings)
-                stop = None
+            stop = None if stop is PAUSE else stop  # it costs nothing to go on
             if stop:
                 break
         values = [row[self.space.metric] for row in scheduler.histories[name].rows]

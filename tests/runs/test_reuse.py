@@ -352,6 +352,22 @@ def test_weights_are_taken_only_of_the_epoch_that_is_best_here(
     assert len(told) == (not kept) and all(said in line for line in told)
 
 
+def test_a_trial_of_an_earlier_run_passes_the_rungs_of_halving_without_a_pause(
+    tmp_path: Path,
+) -> None:
+    long = GRID.replace("epochs: 3", "epochs: 6")
+    ran(tmp_path / "old", long + "prune: false\n")
+    more = long.replace("[3e-4, 3e-3]", "[3e-4, 3e-3, 2e-3, 5e-3]")
+    found = ran(tmp_path / "new", more + "prune: {halving: true}\n", (str(tmp_path / "old"),))
+    assert found.over() and found.close() is None and not found.state.scheduler.paused
+    ended = read_trials(tmp_path / "new")
+    assert len(ended) == 8 and {line["status"] for line in ended.values()} == {"done", "stopped"}
+    assert {line["stop_rule"] for line in ended.values()} <= {None, "halving", "diverged"}
+    taken = {name for name, line in ended.items() if line.get("reused")}
+    names = {name for name, _ in found.ran}  # type: ignore[attr-defined]
+    assert len(taken) == 4 and not names & taken
+
+
 @pytest.mark.parametrize("content", [None, b"half a file", {"model": {}}, {"epoch": "0"}])
 def test_weights_that_do_not_say_their_epoch_are_not_taken(
     tmp_path: Path, content: object
