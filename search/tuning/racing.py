@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from facesiam.errors import masked
 from facesiam.files import exists
-from search.analysis import raced_finalists
 from search.resources.cost import multiply_adds
 from search.runs import layout
 from search.runs.line_format import TRIALS
@@ -45,6 +44,8 @@ def options(run: Path, url: str | None, asked: Finalists | None, given: RunOptio
         RunError: the run has no trial with a score.
         RunRefused: there is a race of this name that is another one.
     """
+    from search.analysis import raced_finalists  # it imports pandas
+
     name = given.name or raced_finalists.name_of(run)
     out = above(url) if url else str(run.parent)
     space = layout.space(run)

@@ -28,7 +28,7 @@ from search.runs.layout import RunError
 from search.runs.reuse import RunRefused
 from search.space import SpaceError
 from search.tracking.callback import Callback
-from search.tuning import driver, shutdown
+from search.tuning import driver, ray_cluster, shutdown
 
 SPACE: dict[str, Any] = {
     "fixed": {"net": "alexnet", "join": "difference", "hidden": 16, "image_size": 64, "epochs": 3},
@@ -92,12 +92,13 @@ def listener() -> Listener:
 
 @pytest.fixture(scope="module")
 def first(
-    local_ray: None,
+    _ray_ends: None,
     stub: None,
     faces: Path,
     listener: Listener,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Run:
+    ray_cluster.connect(None)  # for all tests here, which leave it running
     out = tmp_path_factory.mktemp("runs")
     return run(SPACE, faces, name="first", out=out, callbacks=[listener])
 
