@@ -20,6 +20,7 @@ has them suggest each of its trials again, from the same seeds, and comes to the
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -70,6 +71,8 @@ class OptunaSampler:
             down = StudyDirection.MINIMIZE
             directions = [StudyDirection.MAXIMIZE, *(down for _ in space.costs)]
             self._study = optuna.create_study(directions=directions)
+        self._nets: dict[int, tuple[float | None, ...]] = {}
+        """By number of a trial that has ended, the parameters and products of its net."""
         self._costs: dict[int, list[float]] = {}
         """By number of a trial that has ended, the logarithms of its costs; NaN: not known."""
         self._asked: int | None = None
@@ -109,8 +112,10 @@ class OptunaSampler:
         if number is None:
             return
         if self.ranking.tell(number, end):
-            known = [(end.cost or {}).get(name, math.nan) for name in self.space.costs]
-            self._costs[number] = [math.log(max(cost, LEAST)) for cost in known]
+            cost = end.cost or {}
+            known = [cost.get(name, math.nan) for name in self.space.costs]
+            self._nets[number] = cost.get("params"), cost.get("macs")
+            self._costs[number] = [math.log(max(each, LEAST)) for each in known]
             self._study.tell(number, [0.0, *(0.0 for _ in known)])  # until its value is predicted
             self._told += 1
         else:
@@ -147,19 +152,29 @@ class OptunaSampler:
     def _values(self) -> dict[int, list[float]]:
         """Return by number what each trial counts for: its score, and the logarithms of its costs.
 
-        What is not known of a cost counts as the dearest.
+        What is not known of a cost counts as the dearest. Equal nets have the median of their
+        costs: a measured latency scatters with the load of its machine.
         """
         scores, worst = self.ranking.values(), set(self.ranking.worst)
+        of_net: dict[tuple[float | None, ...], list[list[float]]] = {}
+        for number, net in self._nets.items():
+            of_net.setdefault(net, []).append(self._costs[number])
+        counted = {
+            number: self._costs[number]
+            if None in net
+            else [statistics.median(each) for each in zip(*of_net[net], strict=True)]
+            for number, net in self._nets.items()
+        }
         most = [
             max((cost for cost in costs if not math.isnan(cost)), default=0.0)
-            for costs in zip(*self._costs.values(), strict=True)
+            for costs in zip(*counted.values(), strict=True)
         ]
         return {
             number: [
                 score,
                 *(
                     dearest if number in worst or math.isnan(cost) else cost
-                    for cost, dearest in zip(self._costs[number], most, strict=True)
+                    for cost, dearest in zip(counted[number], most, strict=True)
                 ),
             ]
             for number, score in scores.items()

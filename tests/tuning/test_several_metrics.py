@@ -115,6 +115,18 @@ def test_what_a_trial_counts_for_in_each_metric(tmp_path: Path, algorithm: str) 
     assert [trial.number for trial in front] == [1, 3]
 
 
+def test_equal_nets_count_with_the_median_of_their_latencies(tmp_path: Path) -> None:
+    sampler = Sampler(space(tmp_path, BOWL.replace("macs", "latency_ms")))
+    for latency, macs in ((10.0, 1), (40.0, 1), (12.0, 1), (9.0, 2)):
+        suggestion = sampler.next()
+        assert suggestion
+        cost = {"params": 1, "macs": macs, "latency_ms": latency}
+        sampler.tell(suggestion.trial, TrialEnd(0.8, 10, "done", cost=cost))
+    assert isinstance(sampler.chooser, OptunaSampler)
+    found = [round(math.exp(cost), 6) for _, cost in sampler.chooser._values().values()]
+    assert found == [12.0, 12.0, 12.0, 9.0]
+
+
 SEARCH = """
 fixed: {epochs: 6}
 search: {lr: {low: 1e-5, high: 1e-1, log: true}, hidden: {low: 8, high: 4096, log: true}}
