@@ -14,6 +14,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import browser
@@ -25,6 +26,9 @@ from ports import answer, served
 
 SETTLE, MOST = 6, 90
 """Seconds without a change after which a page is done, as the tools do not say; and at most."""
+
+MLFLOW_BUTTONS = ("assistant.chat_panel.close", "runnamecellrenderer.tsx_46")
+"""What closes the panel beside the table, and what shows the trials under their search."""
 
 SHOWN = "^(val_acc|val_loss|train_loss|test_.*accuracy)"
 """Curves of TensorBoard that are shown."""
@@ -79,20 +83,29 @@ def mlflow(server: str, run: Path, folder: Path, out: Path, chromium: browser.Br
     ) as address:
         os.environ["MLFLOW_TRACKING_URI"] = address
         results([str(run), "--log", "mlflow"])
-        draw(chromium, f"{address}/#/experiments/1/runs", out / "mlflow.png")
+        draw(chromium, f"{address}/#/experiments/1/runs", out / "mlflow.png", MLFLOW_BUTTONS)
 
 
-def draw(chromium: browser.Browser, address: str, path: Path) -> None:
-    """Write a PNG of a page."""
+def draw(chromium: browser.Browser, address: str, path: Path, buttons: Sequence[str] = ()) -> None:
+    """Write a PNG of a page, after its buttons were pressed that have these component ids."""
     chromium.look(1400, dark=False)
     chromium.send("Page.navigate", url="about:blank")
     chromium.send("Page.navigate", url=address)
+    _settle(chromium, path)
+    for button in buttons:
+        code = f"document.querySelector('button[data-component-id$=\"{button}\"]')?.click()"
+        chromium.send("Runtime.evaluate", expression=code)
+        _settle(chromium, path)
+    print(f"wrote {path}")
+
+
+def _settle(chromium: browser.Browser, path: Path) -> None:
+    """Write a PNG of the page once it no longer changes."""
     end, seen, last = time.monotonic() + MOST, b"", None
     while seen != last and time.monotonic() < end:
         time.sleep(SETTLE)
         chromium.screenshot(path, whole=False)
         last, seen = seen, path.read_bytes()
-    print(f"wrote {path}")
 
 
 if __name__ == "__main__":
