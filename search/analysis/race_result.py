@@ -95,8 +95,8 @@ class RaceResult:
         """Return a row per finalist, who is taken and who was in longest first.
 
         Columns: ``trial``, the settings that differ, ``searched`` (its metric in the search),
-        ``seeds``, ``mean``, ``std``, ``behind`` (by how much it may be better than the one that is
-        taken, at most), ``chance`` (to be the best), ``out_after`` (round) and ``taken``.
+        ``seeds``, ``mean``, ``std``, ``better_at_most`` (than the one that is taken), ``chance``
+        (to be the best), ``out_after`` (round) and ``taken``.
         """
         standing, scores = self.standing, self.scores
         counts = np.isfinite(scores).sum(1)
