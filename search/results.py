@@ -131,6 +131,7 @@ def _repair(run: str) -> None:
 def _show_trials(run: Path, options: argparse.Namespace) -> None:
     from search.analysis import pareto, ranked_trials, rule_audit
     from search.analysis.trial_table import differing, table
+    from search.pruning import going_on
 
     trials, _ = ranked_trials.load(run)
     ranked_trials.require_results(run, trials)
@@ -155,6 +156,7 @@ def _show_trials(run: Path, options: argparse.Namespace) -> None:
             front,
             fitted(rule_audit.text(rules), columns()),
             fitted(_raced(run), columns()),
+            fitted(going_on.told(run, layout.space(run)), columns()),
         ]
         cli.show("\n\n".join(part for part in parts if part))
 

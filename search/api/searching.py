@@ -66,6 +66,7 @@ def run(  # noqa: PLR0913 - every option of the command, by its name
     out: Place = RESULTS,
     trials: int | None = None,
     minutes: float | None = None,
+    stop_when: Mapping[str, float] | None = None,
     seed: int | None = None,
     algorithm: str | None = None,
     rows: str | Sequence[str] | None = None,
@@ -110,6 +111,7 @@ def run(  # noqa: PLR0913 - every option of the command, by its name
         out: folder or URL of the runs.
         trials: how many, for the algorithms that choose.
         minutes: after which the search halts; ``resume=True`` goes on for as many.
+        stop_when: ``{"gain": 0.3}`` ends it once the trials left would gain fewer points.
         seed: of the search.
         algorithm: how the next trial is chosen, instead of as the space says.
         rows: ids of the rows to run, of a space that has rows.

@@ -177,6 +177,7 @@ def _show_results(search: Search, console: Console) -> None:
     """Show the ranked trials, and what the pruning rules did; of a race, what came of it."""
     from search.analysis import race_result, ranked_trials, rule_audit
     from search.analysis.trial_table import table
+    from search.pruning import going_on
 
     run = search.setup.run
     if (known := read_trials(run)) and search.space.race:
@@ -186,6 +187,8 @@ def _show_results(search: Search, console: Console) -> None:
         say(console, table(trials, 20, columns(), ranked_trials.ranking(run)))
         if text := rule_audit.text(rule_audit.record(trials, rule_audit.planned(run, trials))):
             say(console, f"\n{fitted(text, columns())}\n")
+        if text := going_on.told(run, search.space):
+            say(console, f"{fitted(text, columns())}\n")
     else:
         say(console, "no trial has started")
     if (size := search.space.size()) is not None and search.space.algorithm != "rows":

@@ -62,6 +62,12 @@ def parser(kind: type[cli.Parser] = cli.Parser) -> argparse.ArgumentParser:
         "--minutes", type=amount, help="stop after so many minutes; --resume goes on for as many"
     )
     parser.add_argument(
+        "--stop-when",
+        type=_stop_when,
+        metavar="gain=POINTS",
+        help="end the search once the trials left would gain less (95 %% sure); gain=0: never",
+    )
+    parser.add_argument(
         "--set",
         action="append",
         default=[],
@@ -168,6 +174,14 @@ def _algorithm(word: str) -> str:
             f"{did_you_mean(word, known)}"
         )
     return OTHER_WORDS.get(word, word)
+
+
+def _stop_when(text: str) -> dict[str, float]:
+    name, _, value = (part.strip() for part in text.partition("="))
+    if name != "gain":
+        raise argparse.ArgumentTypeError(f"must be gain=POINTS, such as gain=0.3, got {text!r}")
+    gain = amount(value)
+    return {"gain": gain} if gain else {}
 
 
 def amount(text: str) -> float:

@@ -13,6 +13,7 @@ from search.analysis import race_result
 from search.analysis.formatting import counted, interval, mean_and_std, measure, shown_value
 from search.analysis.race_result import RaceResult
 from search.analysis.ranked_trials import DEFAULT_METRIC, states
+from search.pruning import going_on
 from search.report.measures import measure as shown_as
 from search.report.report_data import Evaluation, Run
 from search.report.tested_nets import ALONE
@@ -77,7 +78,8 @@ def state(run: Run) -> str:
     """Return how far the search is, as a sentence."""
     what = "The search has not ended" if goes_on(run) else "The search has ended"
     epochs = counted(int(run.trials["epochs_run"].sum()), "epoch")
-    return f"{what}: {states(run.trials)}; {epochs} run."
+    more = going_on.told(run.folder, run.searched)
+    return f"{what}: {states(run.trials)}; {epochs} run{'; ' * bool(more)}{more}."
 
 
 def _ranked_by(run: Run, best: pd.Series) -> str:

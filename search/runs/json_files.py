@@ -102,6 +102,8 @@ class Session(TypedDict, total=False):
     """CPUs and GPUs of each machine."""
     cannot_act: list[str]
     """A sentence for each pruning rule that could stop no trial."""
+    ended_by: str
+    """Why the search came to its end before its last trial; missing: it did not."""
 
 
 class Manifest(TypedDict, total=False):

@@ -125,11 +125,19 @@ def sampler_changed(run: Path) -> bool:
     return bool(known[0] != known[-1])
 
 
-def end(run: Path, finished: bool) -> None:
-    """Record the end of the session, and of the run where it came to its end."""
+def end(run: Path, finished: bool, why: str | None = None) -> None:
+    """Record the end of the session, and of the run where it came to its end.
+
+    Args:
+        run: its folder.
+        finished: whether it came to its end.
+        why: it did so before its last trial; None: it did not.
+    """
     file = run / MANIFEST
     known = read_manifest(file)
     known["sessions"][-1]["finished"] = _now()
+    if why:
+        known["sessions"][-1]["ended_by"] = why
     known["finished"] = known["sessions"][-1]["finished"] if finished else None
     write_text(file, json.dumps(known, indent=1) + "\n")
 

@@ -37,7 +37,7 @@ def idle(space: SearchSpace, said: Collection[Place]) -> list[Finding]:
     """List what a space file says and what would do nothing; the arguments are ``opposite``'s."""
     found = [
         Finding((name,), text)
-        for name in ("trials", "seed")
+        for name in ("trials", "stop_when", "seed")
         if (name,) in said and (text := unused(space, name))
     ]
     return [*found, *_enqueued(space, said), *_rules(space, said), *_resources(space)]
@@ -64,6 +64,8 @@ def unused(space: SearchSpace, name: str) -> str:
     if space.uses(name):
         return ""
     many = {"grid": "a grid runs each of its configurations", "rows": "rows are run as they are"}
+    if name == "stop_when":
+        return f"{many[space.algorithm]}; leave it out, or take algorithm: random or tpe"
     if name == "trials":
         count = space.count()
         some = "" if count is None else f", {count:,} here"

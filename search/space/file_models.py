@@ -131,6 +131,14 @@ def _plugin(value: object) -> object:
 # The whole file
 
 
+class StopWhen(Part):
+    """When a search ends before its last trial."""
+
+    gain: float = key(None, above=0, high=1e6)
+    """So many points of an accuracy, or so much of another metric: no trial begins any more once
+    the trials left would gain less, by the upper end of the 95 % interval."""
+
+
 class SpaceFile(Part):
     """What to search."""
 
@@ -156,6 +164,8 @@ class SpaceFile(Part):
     minutes: float = key(0.0, low=0, high=1e6)
     """How long the search may take: then no trial starts, those that run save their state within
     their step, and what there is is ranked; --resume goes on, for as long again; 0: no limit."""
+    stop_when: StopWhen = key({})
+    """What ends the search before its last trial; trials that run go on to their end."""
     seed: int = key(0, low=0, high=2**31 - 1)
     """Seeds the choice of trials."""
     metric: Annotated[
@@ -219,6 +229,8 @@ class SpaceFile(Part):
             found["finalists"] = finalists.terms()
         if race := found.get("race"):
             found["race"] = race.race()
+        if stop_when := found.get("stop_when"):
+            found["stop_when"] = given(stop_when)
         if resources := found.get("resources"):
             found["resources"] = resources.resources()
         if log := found.get("log"):
@@ -267,6 +279,8 @@ def keys_at(place: Place) -> tuple[str, Iterable[str]]:
             known = RacePart.model_fields
         case ("race", "trials", _):
             known = FinalistPart.model_fields
+        case ("stop_when",):
+            known = StopWhen.model_fields
         case ("log",):
             known = Log.model_fields
         case ("log", "mlflow"):

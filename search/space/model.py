@@ -21,6 +21,8 @@ from search.space.finalists import Finalists, Race
 from search.space.prune import UNCERTAIN, pruning
 from search.space.yaml_text import written
 
+DUMPED = ("algorithm", "trials", "minutes", "stop_when", "seed", "metric", "mode", "prune")
+OFF: dict[str, Any] = {"minutes": 0.0, "stop_when": {}}
 EXAMPLES = 2000
 """Most configurations that ``examples`` lists; of larger spaces it draws as many."""
 
@@ -41,6 +43,7 @@ class SearchSpace:
     """For samplers; grid and rows run all they have."""
     minutes: float = 0.0
     """After which the search halts; 0: never."""
+    stop_when: dict[str, float] = field(default_factory=dict)
     seed: int = 0
     metric: str = "val_acc"
     costs: tuple[str, ...] = ()
@@ -198,7 +201,7 @@ class SearchSpace:
             return self.algorithm != "rows"
         chooses = self.algorithm not in ("grid", "rows")
         draws = name == "seed" and self.prune["control"]
-        return name not in ("trials", "seed") or chooses or bool(draws)
+        return name not in ("trials", "seed", "stop_when") or chooses or bool(draws)
 
     def max_epochs(self) -> int:
         """Return the most epochs that a trial can have."""
@@ -275,10 +278,11 @@ class SearchSpace:
             plain["enqueue"] = list(self.enqueue)
         if self.rows:
             plain["rows"] = {id: row.plain() for id, row in self.rows.items()}
-        for name in ("algorithm", "trials", "minutes", "seed", "metric", "mode", "prune"):
-            # What does nothing is left out: whoever writes it in a file is told so.
-            if self.uses(name) and not (name == "minutes" and not self.minutes):
-                plain[name] = getattr(self, name)
+        # What does nothing is left out: whoever writes it in a file is told so.
+        told = [
+            name for name in DUMPED if self.uses(name) and getattr(self, name) != OFF.get(name)
+        ]
+        plain |= {name: getattr(self, name) for name in told}
         plain["metric"] = metric_key.written(self.metric, self.costs)
         if self.algorithm == "rows":
             plain["prune"] = {n: on for n, on in self.prune.items() if not (on and n in UNCERTAIN)}

@@ -19,7 +19,7 @@ from search.space.file_models import SpaceFile
 from search.space.narrowing import values_of
 
 Settings = dict[str, Value]
-ON_COMMAND_LINE = ("name", "data", "algorithm", "trials", "minutes", "rows", "report")
+ON_COMMAND_LINE = ("name", "data", "algorithm", "trials", "minutes", "stop_when", "rows", "report")
 """Keys of a space file that the command has an option for."""
 
 
@@ -62,7 +62,7 @@ def no_setting(name: str) -> str:
     meant = name if name in keys else (near or [""])[0]
     if not meant:
         return said
-    instead = f"--{meant}" if meant in ON_COMMAND_LINE else "the space file"
+    instead = f"--{meant.replace('_', '-')}" if meant in ON_COMMAND_LINE else "the space file"
     if meant == name:
         return f"{name}: not a setting of a trial; it goes into {instead}"
     return f"{said}; did you mean {meant}, which goes into {instead}?"

@@ -44,6 +44,8 @@ class RunOptions:
     """Ids of rows, separated by commas."""
     trials: int | None = None
     minutes: float | None = None
+    stop_when: Mapping[str, float] | None = None
+    """What ends the search before its last trial, as in a space file."""
     set: Sequence[str] = ()
     """Settings to fix, each as KEY=VALUE."""
     seed: int | None = None

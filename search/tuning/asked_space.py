@@ -48,7 +48,7 @@ def resolve(options: RunOptions) -> SearchSpace:
     option_checks.check_place(options, space)
     changes: dict[str, object] = {"plugins": tuple(dict.fromkeys((*space.plugins, *own)))}
     changes |= _asked_rows(options, space)
-    for name in ("algorithm", "trials", "minutes", "seed"):
+    for name in ("algorithm", "trials", "minutes", "stop_when", "seed"):
         if (value := getattr(options, name)) is not None:
             changes[name] = value
     changed = dataclasses.replace(space, **changes)  # type: ignore[arg-type]
@@ -58,9 +58,11 @@ def resolve(options: RunOptions) -> SearchSpace:
         )
     if options.enqueue:
         changed = enqueue.added(changed, options.enqueue)
-    for name in ("trials", "seed"):
-        if getattr(options, name) is not None and (why := contradictions.unused(changed, name)):
-            raise RunRefused(f"--{name} {getattr(options, name)}: {why}")
+    for name in ("trials", "stop_when", "seed"):
+        if getattr(options, name) and (why := contradictions.unused(changed, name)):
+            asked = getattr(options, name)
+            shown = f"gain={asked['gain']:g}" if name == "stop_when" else asked
+            raise RunRefused(f"--{name.replace('_', '-')} {shown}: {why}")
     return check_space(changed.override(options.set) if options.ablate else changed.packed())
 
 

@@ -67,6 +67,10 @@ class SearchProgress:
         self.epochs_done = 0
         self.resumed = False
         """Whether trials ended in an earlier session, whose epochs are not among those done."""
+        self.outlook: str | None = None
+        """What the trials that have not begun would gain, as a sentence; None: not known."""
+        self.ended_by: str | None = None
+        """Why no trial begins any more though there are some; None: nothing keeps them."""
         self.left = TimeLeft(total, clock)
         self.began = clock()
 
@@ -139,7 +143,7 @@ class SearchProgress:
         return f"trial {end.trial}: {'; '.join(parts)}"
 
     def lines(self) -> list[str]:
-        """Return how far the search is, in two lines that fit 80 columns."""
+        """Return how far it is, in two lines that fit 80 columns, and what it would still gain."""
         ended = sum(self.counts.values())
         trials = "trial" if self._total == "1" else "trials"
         first = [f"{ended} of {self._total} {trials} ended", f"{len(self.running)} running"]
@@ -152,7 +156,8 @@ class SearchProgress:
         if self.resumed:
             second = [f"since the resume: {epochs}", passed]
         second += [left] if (left := self.time_left()) else []
-        return [" · ".join(first), " · ".join(second)]
+        third = [self.outlook] if self.outlook else []
+        return [" · ".join(first), " · ".join(second), *third]
 
     def time_left(self) -> str | None:
         """Return what there is to say of the time left; None: nothing."""

@@ -63,6 +63,7 @@ class RunRecord:
             waiting = {suggestion.trial for suggestion in self.state.waiting}
             self.storage.clear_halves(self.state.ended | waiting)
         self.sweep()
+        self._look_ahead()
         if self.callbacks.feeds:
             run = self.journal.run
             self.callbacks.tell("on_search_start", run, self.state.space, recorded_trials(run))
@@ -148,8 +149,19 @@ class RunRecord:
         spared = self.state.scheduler.controls.get(name)
         shown = stop or spared or NO_STOP
         reason = reason_of(shown.rule, shown.reason, spared is not None and not stop)
+        self._look_ahead()
         self.table.ended(name, status, value, reason)
         self.callbacks.tell("on_trial_end", name, status, reason)
+
+    def _look_ahead(self) -> None:
+        """Show what the trials that have not begun would gain, and once that it is too little."""
+        state, table, outlook = self.state, self.table, self.state.prospects.outlook
+        table.outlook = outlook.text(state.space.objective) if outlook else None
+        if state.prospects.enough and table.outlook:
+            why = f"stop_when: gain {state.space.stop_when['gain']:g}: {table.outlook}"
+            if not table.ended_by:
+                table.say(f"no trial begins any more; {why}")
+            table.ended_by = why
 
     def interrupt(self, name: str) -> None:
         """Note that a trial is left to --resume."""

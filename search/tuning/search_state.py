@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from search.pruning import going_on
 from search.pruning.scheduler import Scheduler
 from search.pruning.stop_decision import PAUSE, StopDecision, stop_of
 from search.runs.journal import read_events, read_trials
@@ -101,6 +102,7 @@ class SearchState:
         """What a trial's net costs in use, by name (facesiam.config.costs)."""
         self.exhausted = False
         """Whether the sampler has no more trials."""
+        self.prospects = going_on.Prospects(space)
         self.past_ends: list[PastEnd] = []
         """How the trials of earlier sessions ended, in that order."""
 
@@ -205,7 +207,8 @@ class SearchState:
             self.failed.add(trial)
         self.running.pop(trial, None)
         self.paused.pop(trial, None)
-        self.ran_with.pop(trial, None)
+        ended = going_on.ended(history, rule, self.ran_with.pop(trial, ()))
+        self.exhausted |= self.prospects.add(ended, self.sampler.handed_out)
         self.scheduler.forget(trial)
         return value
 
@@ -248,6 +251,8 @@ class SearchState:
                 continue
             if name not in decided:
                 decided[name] = None
+                state.ran_with |= {name: end["ran"]} if end.get("ran") else {}
+                state.exhausted = state.prospects.enough = False  # it went on, by another limit
                 state.sampler.replay(name, end["settings"], bool(end.get("enqueued")))
                 state.scheduler.begin(name, end["settings"])
             elif row.get("status") == "running" and name in state.scheduler.paused:
@@ -273,7 +278,6 @@ class SearchState:
         """
         control = bool(known.get("control"))
         self.doublings |= {name: known["larger"]} if known.get("larger") else {}
-        self.ran_with |= {name: known["ran"]} if known.get("ran") else {}
         self.scheduler.replay_decision(name, stop_of(known), control)
         if stop and stop is not PAUSE:
             fields = {**stop.noted(), "control": False}
@@ -289,12 +293,8 @@ class SearchState:
                 self.waiting.append(suggestion)
 
     def _replay_end(
-        self,
-        name: str,
-        status: str,
-        known: Mapping[str, Any],
-        missing: dict[str, Any] | None = None,
+        self, name: str, status: str, end: Mapping[str, Any], missing: dict[str, Any] | None = None
     ) -> None:
-        value = self.end(name, status, known.get("stop_rule"))
-        reason, settings = known.get("stop_reason"), known["settings"]
+        value = self.end(name, status, end.get("stop_rule"))
+        reason, settings = end.get("stop_reason"), end["settings"]
         self.past_ends.append(PastEnd(name, status, value, reason, settings, missing))

@@ -158,7 +158,7 @@ def _drive(session: Session, trainable: type[Any] | None) -> Outcome:
         on_ray_death=lambda why: _end_without_ray(session, why),
         callbacks=search.callbacks,
     )
-    manifest.end(run, stop is None)
+    manifest.end(run, stop is None, None if stop else session.table.ended_by)
     if read_trials(run):
         ranked_trials.write(run)
     return Outcome(search, stop, session.table.counts["failed"])

@@ -1,0 +1,192 @@
+"""How often `stop_when` ends a search too early, and how often its interval holds.
+
+    python scripts/check_stop_when.py --searches 200 --seed 0
+    python scripts/check_stop_when.py --curves DIR --metric val_loss --mode min --learned 0.66 \
+        --gain 0.02 --searches 40
+
+Whole searches are played, at random and by Optuna's TPE, and after each trial it is asked what the
+trials left would gain. Without --curves the scores are drawn: an accuracy with its peak inside a
+space of four settings, a noise of half a point, three trials in ten that never learn. --curves is
+a folder with `epochs.parquet` or `epochs.csv` and `trials.csv`, and may be given several times; a
+suggestion becomes the nearest row that no trial has had, by the ranks of the settings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import optuna
+import pandas as pd
+
+from facesiam.evaluation.metrics import wilson
+from search.pruning.going_on import Ended, outlook
+
+FIRST = 5
+"""Trials after which it is asked first."""
+Point = npt.NDArray[np.float64]
+Score = Callable[[Point, np.random.Generator], float]
+
+
+class Table(NamedTuple):
+    """Recorded trials: ranks of their settings in [0, 1], and scores of which more is better."""
+
+    name: str
+    ranks: npt.NDArray[np.float64]
+    """(trials, settings)."""
+    scores: npt.NDArray[np.float64]
+    """(trials,); minus infinity: never learned."""
+
+    def play(
+        self, chosen: Iterator[Point], tell: Callable[[float], None], trials: int
+    ) -> list[float]:
+        """Return the scores of a search."""
+        left, found = np.ones(len(self.scores), dtype=bool), []
+        for _ in range(min(trials, len(self.scores))):
+            away = ((self.ranks - next(chosen)) ** 2).sum(1)
+            row = int(np.where(left, away, math.inf).argmin())
+            left[row] = False
+            found.append(float(self.scores[row]))
+            tell(found[-1])
+        return found
+
+
+def read(folder: Path, metric: str, mode: str, learned: float) -> Table:
+    """Return the table of a folder; a trial learned if its best is better than ``learned``."""
+    file = folder / "epochs.parquet"
+    text = {"trial": str}
+    epochs = (
+        pd.read_parquet(file) if file.exists() else pd.read_csv(folder / "epochs.csv", dtype=text)
+    )
+    trials = pd.read_csv(folder / "trials.csv", dtype=text).set_index("trial")
+    sign = 1.0 if mode == "max" else -1.0
+    best = (sign * epochs[metric]).groupby(epochs["trial"].astype(str)).max().reindex(trials.index)
+    scores = best.where(best > sign * learned, -math.inf).to_numpy(dtype=float)
+    settings = trials.apply(
+        lambda one: one if one.dtype != object else one.astype("category").cat.codes
+    )
+    settings = settings.loc[:, settings.nunique() > 1]
+    return Table(folder.name, settings.rank(pct=True).to_numpy(), scores)
+
+
+def drawn(rng: np.random.Generator) -> Table:
+    """Return a table of 2,000 drawn trials of four settings."""
+    ranks = rng.random((2000, 4))
+    away = ((ranks - rng.uniform(0.2, 0.8, 4)) ** 2 * rng.uniform(0.05, 0.6, 4)).sum(1)
+    scores = 0.9 - away + 0.005 * rng.standard_normal(2000)
+    return Table("drawn", ranks, np.where(rng.random(2000) < 0.3, -math.inf, scores))
+
+
+def search(table: Table, sampler: str, trials: int, seed: int) -> list[float]:
+    """Return the scores of a search on a table, in its order."""
+    size = table.ranks.shape[1]
+    if sampler == "random":
+        rng = np.random.default_rng(seed)
+        return table.play((rng.random(size) for _ in iter(int, 1)), lambda _: None, trials)
+    study = optuna.create_study(
+        sampler=optuna.samplers.TPESampler(seed=seed), direction="maximize"
+    )
+    asked: list[optuna.Trial] = []
+    worst = float(np.min(table.scores[np.isfinite(table.scores)]))
+
+    def suggest() -> Iterator[Point]:
+        while True:
+            asked.append(study.ask())
+            yield np.array([asked[-1].suggest_float(str(n), 0, 1) for n in range(size)])
+
+    return table.play(
+        suggest(), lambda score: study.tell(asked[-1], max(score, worst)) and None, trials
+    )
+
+
+class Judged(NamedTuple):
+    """What became of a search."""
+
+    looks: int
+    held: int
+    """Looks whose interval held the gain of the trials left."""
+    at: int
+    """Trials that had ended when the search was ended."""
+    lost: float
+    """What the trials left would have gained; 0 of a search that was not ended."""
+    ended: bool
+
+
+def judge(scores: Sequence[float], gain: float) -> Judged:
+    """Ask after each trial, up to the end, and see what the trials left gained."""
+    best = np.maximum.accumulate(scores)
+    looks = held = 0
+    end: int | None = None
+    for done in range(FIRST, len(scores)):
+        tried = [Ended(score) for score in scores[:done]]
+        found = outlook(tried, len(scores) - done)
+        if found is None:
+            continue
+        true = float(best[-1] - best[done - 1])
+        looks += 1
+        held += found.low <= true + 1e-12 and true <= found.high + 1e-12
+        if end is None and found.high < gain:
+            end = done
+    lost = float(best[-1] - best[end - 1]) if end else 0.0
+    return Judged(looks, held, end or len(scores), lost, end is not None)
+
+
+def show(name: str, judged: Sequence[Judged], gain: float, trials: int) -> None:
+    """Print a line."""
+    ended = [one for one in judged if one.ended]
+    early = sum(one.lost > gain for one in ended)
+    low, high = wilson(early, len(judged))
+    looks = sum(one.looks for one in judged)
+    held = sum(one.held for one in judged) / max(1, looks)
+    run = np.mean([one.at for one in judged]) / trials
+    print(
+        f"{name}: interval holds {held:.3f} of {looks} looks; ends {len(ended)} of {len(judged)}, "
+        f"after {100 * run:.0f} % of the trials in the mean of all; too early {early} "
+        f"({100 * early / max(1, len(judged)):.1f} % [{100 * low:.1f}, {100 * high:.1f}] of all), "
+        f"lost by ending {np.mean([one.lost for one in judged]):.2g}",
+        flush=True,
+    )
+
+
+def main() -> None:
+    """Print a line per table and sampler."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--searches", type=int, default=200, help="of each table and sampler")
+    parser.add_argument("--trials", type=int, default=100)
+    parser.add_argument("--gain", type=float, default=0.003, help="in the metric, not in points")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--curves", type=Path, action="append", default=[], metavar="DIR")
+    parser.add_argument("--metric", default="val_acc")
+    parser.add_argument("--mode", choices=("max", "min"), default="max")
+    parser.add_argument("--learned", type=float, default=0.5, help="a score that no guess reaches")
+    options = parser.parse_args()
+    tables = [read(one, options.metric, options.mode, options.learned) for one in options.curves]
+    for sampler in ("random", "tpe"):
+        every: list[Judged] = []
+        chosen: list[Table | None] = [*tables] or [None]
+        for table in chosen:
+            judged = []
+            for number in range(options.searches):
+                seed = options.seed * options.searches + number
+                one = table or drawn(np.random.default_rng([seed, 1]))
+                scores = search(one, sampler, options.trials, seed)
+                judged.append(judge(scores, options.gain))
+            show(
+                f"{table.name if table else 'drawn'}, {sampler}",
+                judged,
+                options.gain,
+                options.trials,
+            )
+            every += judged
+        if len(tables) > 1:
+            show(f"all, {sampler}", every, options.gain, options.trials)
+
+
+if __name__ == "__main__":
+    main()

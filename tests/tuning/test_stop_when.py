@@ -1,0 +1,99 @@
+"""`stop_when`: the search ends where too little is to be gained, and stays ended on a resume."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from simulated_ray import recorder
+from test_recorder import play
+
+from search.cli.run_parser import read_options
+from search.runs.journal import read_trials
+from search.space.run_options import RunOptions
+from search.tuning.asked_space import resolve
+from search.tuning.recorder import Recorder
+
+SPACE = """
+fixed: {epochs: 2}
+search: {lr: {low: 1e-5, high: 1e-1, log: true}}
+algorithm: random
+trials: 40
+prune: false
+stop_when: {gain: 1.5}
+"""
+SCORES = [0.80, 0.81, 0.805, 0.802, 0.803, 0.81, 0.807, 0.806]
+
+
+def run_to_its_end(live: Recorder) -> int:
+    """Run trials of these scores, over and over, until no other begins; return how many ran."""
+    count = 0
+    while not live.over() and count < 60:
+        if live.state.exhausted or live.state.sampler.handed_out >= live.space.trials:
+            break
+        score = SCORES[live.state.sampler.handed_out % len(SCORES)]
+        play(live, [score - 0.1, score])
+        count += 1
+    return count
+
+
+def test_a_search_ends_once_the_interval_is_below_the_gain(tmp_path: Path) -> None:
+    live = recorder(tmp_path, SPACE)
+    ran = run_to_its_end(live)
+    assert 5 <= ran < 40 and live.next() is None and live.over() and live.close() is None
+    outlook = live.state.prospects.outlook
+    assert outlook is not None and outlook.high < 0.015 and outlook.trials == 40 - ran
+    assert str(live.table.ended_by).startswith("stop_when: gain 1.5: going on for the ")
+    assert len(read_trials(tmp_path)) == ran
+
+
+def test_running_trials_go_on_to_their_end(tmp_path: Path) -> None:
+    live = recorder(tmp_path, SPACE)
+    play(live, [0.7], end="none")  # runs while the others end
+    run_to_its_end(live)
+    assert live.state.prospects.enough and not live.over()
+    assert list(live.state.running) == ["0001"]
+
+
+def test_a_resume_stays_ended_and_goes_on_by_another_limit(tmp_path: Path) -> None:
+    ran = run_to_its_end(recorder(tmp_path, SPACE))
+    again = recorder(tmp_path, SPACE)
+    assert again.next() is None and again.over() and again.close() is None
+    assert str(again.table.ended_by).startswith("stop_when: gain 1.5: going on for")
+    stricter = recorder(tmp_path, SPACE.replace("1.5", "0.01"))
+    assert not stricter.over() and stricter.next() is not None
+    longer = recorder(tmp_path, SPACE.replace("trials: 40", "trials: 400"))
+    assert not longer.over() and run_to_its_end(longer) > 1
+    assert len(read_trials(tmp_path)) > ran + 1
+
+
+def test_a_search_that_went_on_is_not_ended_by_what_an_earlier_look_would_have_said(
+    tmp_path: Path,
+) -> None:
+    """Asked for stop_when on a resume, the trials that ran past its first look are all counted."""
+    without = SPACE.replace("stop_when: {gain: 1.5}", "")
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    ends = run_to_its_end(recorder(tmp_path / "a", SPACE))
+    live = recorder(tmp_path / "b", without)
+    for number in range(ends + 1):
+        play(live, [0.7, SCORES[number % 8] if number < ends else 0.99])  # a late, large gain
+    later = recorder(tmp_path / "b", SPACE)
+    assert not later.state.prospects.enough and later.next() is not None
+
+
+def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "space.yaml"
+    file.write_text(SPACE)
+    assert resolve(RunOptions(str(file))).stop_when == {"gain": 1.5}
+    asked = read_options([str(file), "--stop-when", "gain=0.3"])
+    assert resolve(asked).stop_when == {"gain": 0.3}
+    assert "stop_when: {gain: 0.3}" in resolve(asked).dump()
+    never = resolve(read_options([str(file), "--stop-when", "gain=0"]))
+    assert never.stop_when == {} and "stop_when" not in never.dump()
+
+
+def test_what_is_no_gain_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        read_options(["space.yaml", "--stop-when", "0.3"])
+    assert "must be gain=POINTS, such as gain=0.3, got '0.3'" in capsys.readouterr().err
