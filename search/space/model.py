@@ -278,11 +278,9 @@ class SearchSpace:
             plain["enqueue"] = list(self.enqueue)
         if self.rows:
             plain["rows"] = {id: row.plain() for id, row in self.rows.items()}
-        # What does nothing is left out: whoever writes it in a file is told so.
-        told = [
-            name for name in DUMPED if self.uses(name) and getattr(self, name) != OFF.get(name)
-        ]
-        plain |= {name: getattr(self, name) for name in told}
+        for name in DUMPED:  # what does nothing is left out: whoever writes it is told so
+            if self.uses(name) and getattr(self, name) != OFF.get(name):
+                plain[name] = getattr(self, name)
         plain["metric"] = metric_key.written(self.metric, self.costs)
         if self.algorithm == "rows":
             plain["prune"] = {n: on for n, on in self.prune.items() if not (on and n in UNCERTAIN)}
