@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from simulated_ray import recorder
-from test_recorder import play
+from simulated_ray import play, recorder
 
 from search.cli.run_parser import read_options
 from search.runs.journal import read_trials
