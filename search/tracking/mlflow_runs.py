@@ -144,8 +144,10 @@ class MlflowRuns(Tracker):
         folder = self.run / EXPORT
         if folder.is_dir():
             self.client.log_artifacts(self.parent, str(folder), EXPORT)
-        if stop is None:
-            self.client.set_terminated(self.parent, "FINISHED")
+        if stop is None:  # a copy may be made long after the search
+            ends = [record.ended for record in self.trials.values() if record.ended]
+            ended = int(1000 * max(ends, default=time.time()))
+            self.client.set_terminated(self.parent, "FINISHED", ended)
         else:
             self.client.update_run(self.parent, status="SCHEDULED")
 

@@ -159,6 +159,7 @@ def test_the_space_file_and_the_environment_say_where(
     assert results.main([str(run), "--log", "mlflow"]) == 0
     parent, trials = runs(f"sqlite:///{tmp_path}/of_environment.db", "faces")
     assert len(trials) == 6
+    assert parent.info.end_time == max(trial.info.end_time for trial in trials.values())
     listed = MlflowClient(f"sqlite:///{tmp_path}/of_environment.db").list_artifacts(
         parent.info.run_id, "export"
     )
