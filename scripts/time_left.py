@@ -4,7 +4,8 @@
 
 Once on the recorded searches of ray_results/reference, whose journals have the times of starts
 and ends (the epochs between are laid there by their seconds). Once on simulated searches: the 2019
-study's runs in random orders, as ``search.replay`` has them, with the rules of spaces/code2.yaml.
+study's runs in random orders, as ``search.replay`` has them, with ASHA and the rules of
+spaces/code2.yaml.
 At a quarter, a half and three quarters of each search, the estimate is compared with the time that
 was really left.
 """
@@ -16,6 +17,7 @@ import itertools
 import json
 import statistics
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +27,7 @@ from search.pruning.late_start import Odds
 from search.pruning.simulator import Arrival, SchedulerPolicy, random_order, simulate
 from search.pruning.stop_decision import StopDecision
 from search.space import SearchSpace, load
+from search.space.prune import pruning
 from search.tuning.time_left import TimeLeft
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -54,7 +57,7 @@ def main() -> None:
     for name in RECORDED:
         found = ratios(list(of_journal(ROOT / "ray_results" / "reference" / name)))
         print(f"  {name:<20}" + "  ".join(f"{ratio:>6.2f}" for ratio in found))
-    searched = load(ROOT / "spaces" / "code2.yaml")
+    searched = with_asha()
     runs = recorded_runs.read(recorded_runs.SHIPPED)
     odds = Odds(recorded_runs.shipped(), own=True)
     for key, curves in by_protocol(runs, searched).items():
@@ -66,6 +69,13 @@ def main() -> None:
         for share, column in zip(AT, zip(*orders, strict=True), strict=True):
             low, *_, high = statistics.quantiles(column, n=10)
             print(f"    at {share:.0%}: {statistics.median(column):.2f} [{low:.2f}, {high:.2f}]")
+
+
+def with_asha() -> SearchSpace:
+    """Return the space of the simulated searches, whose trials are never paused."""
+    searched, on = load(ROOT / "spaces" / "code2.yaml"), pruning(True)
+    asha = {"halving": False, "asha": on["asha"], "chance": on["chance"]}
+    return replace(searched, prune=searched.prune | asha)
 
 
 def ratios(events: Sequence[Event]) -> list[float]:

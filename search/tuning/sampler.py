@@ -11,9 +11,9 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from facesiam.config import Value
-from search.analysis.raced_rows import RacedRows
 from search.space import SearchSpace, enqueue
 from search.space.combinations import base
 from search.tuning.choosers import Chooser, chooser_of
@@ -21,6 +21,9 @@ from search.tuning.configuration_pool import DRAWS, ConfigurationPool, key_of
 from search.tuning.tpe import Tpe
 from search.tuning.trial_ranking import Progress, TrialEnd
 from search.tuning.warm_start import WarmStartTrial
+
+if TYPE_CHECKING:
+    from search.analysis.raced_rows import RacedRows
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,11 @@ class Sampler:
         self._queue = list(space.enqueue) if space.uses("enqueue") else []
         """Configurations to try first that no trial was made from."""
         self._rows: set[str] = set()
-        self._race = RacedRows(space, space.race) if space.race else None
+        self._race: RacedRows | None = None
+        if space.race:
+            from search.analysis.raced_rows import RacedRows
+
+            self._race = RacedRows(space, space.race)
         self._listed = self._list()
         for number, known in enumerate(prior):
             self._enter(f"known {number}", known)

@@ -23,6 +23,8 @@ from search.runs.journal import read_epochs, read_lines, read_trials
 from search.runs.line_format import EPOCHS, TRIALS
 from search.tuning.shutdown import SAVE_SECONDS
 
+MEASURED = ("seconds", "samples_per_second", "peak_memory_mib", "latency_ms")
+"""Columns of times and memory, no two of which are alike."""
 SPACE = """
 fixed: {{image_size: 64, hidden: 16, batch_size: 1, precision: fp32, join: difference, epochs: 4,
   people: 6}}
@@ -82,7 +84,7 @@ def test_after_kills_ctrl_c_and_preemption_the_table_is_that_of_an_uninterrupted
 
     tables = [results.load(tmp_path / name) for name in ("whole", "cut")]
     for one, other in zip(*tables, strict=True):
-        clock = [c for c in ("seconds", "samples_per_second", "peak_memory_mib") if c in one]
+        clock = [c for c in MEASURED if c in one]
         pd.testing.assert_frame_equal(one.drop(columns=clock), other.drop(columns=clock))
     assert "asha" in set(tables[0][0]["stop_rule"].dropna())
     assert twice <= kills + late and epochs_noted_twice(run) - twice <= late

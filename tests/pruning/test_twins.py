@@ -228,11 +228,14 @@ def test_a_net_that_guesses_is_stopped_all_the_same(
     runner = Runner(space(tmp_path, metric, asha="false"))
     assert runner.run("leader", config, anneals) is None
     stop = runner.run("guesses", config, guesses)
-    odds, leader = Odds(shipped()), max(anneals(epoch, config) for epoch in range(EPOCHS))
+    odds = Odds(shipped())
+    judge = odds.judge(runner.scheduler.space.objective)
+    leader = judge.best(row(at, anneals(at, config))[judge.metric] for at in range(EPOCHS))
     expected = None
     for epoch in reversed(range(RISING.get(schedule, 0), EPOCHS)):
         whole = math.floor(EPOCHS * FULL[schedule]((epoch + 1) / EPOCHS) + 1e-6)
-        ratio = odds.ratio(whole - 1, EPOCHS, ("frontal-triplets", PAIRS), leader)
+        contest = "frontal-triplets", PAIRS
+        ratio = odds.ratio(whole - 1, EPOCHS, contest, leader, objective=judge)
         if whole and ratio is not None and 16 * ratio < (EPOCHS - 1 - epoch) / EPOCHS:
             expected = epoch
     assert (stop and stop.epoch) == expected

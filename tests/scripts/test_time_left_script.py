@@ -7,13 +7,12 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from builders import SPACES, script
+from builders import script
 
 from search.pruning import recorded_runs
 from search.pruning.contests import by_protocol
 from search.pruning.late_start import Odds
 from search.pruning.simulator import random_order
-from search.space import load
 
 time_left = script("time_left")
 Event = time_left.Event
@@ -49,7 +48,7 @@ def test_a_journal_has_its_epochs_between_start_and_end(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_a_simulated_search_never_has_more_trials_than_workers(workers: int) -> None:
-    searched = load(SPACES / "code2.yaml")
+    searched = time_left.with_asha()
     runs = by_protocol(recorded_runs.read(recorded_runs.SHIPPED), searched)
     curves = next(runs for key, runs in runs.items() if key[0] == "cfp-pairs")
     odds = Odds(recorded_runs.shipped(), own=True)
