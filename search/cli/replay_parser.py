@@ -21,6 +21,26 @@ def parser() -> argparse.ArgumentParser:
         nargs="?",
         help="space file whose prune: is tried (of a table of curves: the defaults, with halving)",
     )
+    _add_curves(parser)
+    _add_orders(parser)
+    parser.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="fix a setting, such as epochs=60, which caps the runs",
+    )
+    parser.add_argument("--json", metavar="FILE", help="also write the figures there")
+    parser.add_argument(
+        "--figure",
+        metavar="FILE",
+        help="also draw epochs spent against the chance of keeping the best",
+    )
+    return parser
+
+
+def _add_curves(parser: argparse.ArgumentParser) -> None:
+    """Add what is replayed, and what counts in it."""
     parser.add_argument(
         "--curves",
         metavar="DIR",
@@ -55,6 +75,10 @@ def parser() -> argparse.ArgumentParser:
         default=0,
         help="number of the first trained epoch in a table; those before it are left out (0)",
     )
+
+
+def _add_orders(parser: argparse.ArgumentParser) -> None:
+    """Add how the runs arrive, and what their rules are compared with."""
     parser.add_argument(
         "--workers", metavar="W", type=positive, default=4, help="runs that go on at once (4)"
     )
@@ -90,20 +114,6 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--seed", metavar="S", type=random_seed, default=0, help="of the orders (0)"
     )
-    parser.add_argument(
-        "--set",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        help="fix a setting, such as epochs=60, which caps the runs",
-    )
-    parser.add_argument("--json", metavar="FILE", help="also write the figures there")
-    parser.add_argument(
-        "--figure",
-        metavar="FILE",
-        help="also draw epochs spent against the chance of keeping the best",
-    )
-    return parser
 
 
 def _margin(text: str) -> float:

@@ -204,6 +204,7 @@ class _Judged(NamedTuple):
         orders: Sequence[Sequence[Arrival]],
         margins: Margins = DEFAULT,
     ) -> _Judged:
+        """Return it for recorded runs, each scored by the best epoch of the space's metric."""
         objective = searched.objective
         scores = {curve.id: objective.key(curve.best(objective)) for curve in runs}
         return cls(orders, scores, margins)

@@ -119,16 +119,7 @@ def chance(
     whole = math.floor(epochs + 1e-9)
     if not whole or schedule_progress.rises(history.settings, history.epoch, history.planned):
         return None
-    judge = odds.judge(history.objective)
-    leader = history.best_other if judge == history.objective else history.leader
-    ratio = odds.ratio(
-        whole - 1,
-        history.planned,
-        history.contest,
-        leader,
-        without=history.name,
-        objective=judge,
-    )
+    ratio = _ratio(history, odds, whole - 1)
     left = (history.planned - 1 - history.epoch) / history.planned
     if ratio is None or care * ratio >= left:
         return None
@@ -145,6 +136,14 @@ def chance(
         cutoff=guessing.bound,
         peers=odds.runs(history.name),
     )
+
+
+def _ratio(history: History, odds: Odds, epoch: int) -> float | None:
+    """Return ``Odds.ratio`` of a trial at chance after an epoch, by the metric of its search."""
+    judge = odds.judge(history.objective)
+    leader = history.best_other if judge == history.objective else history.leader
+    planned, contest = history.planned, history.contest
+    return odds.ratio(epoch, planned, contest, leader, without=history.name, objective=judge)
 
 
 class _Guessing(NamedTuple):

@@ -14,13 +14,10 @@ import pkgutil
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import ray
 
-import facesiam
-import search
 from facesiam.cli.streams import hidden_stderr
 from facesiam.device.cores import cores
 from facesiam.errors import first_line
@@ -63,9 +60,6 @@ LOOK_SECONDS = 5.0
 """Between two looks at which machines a cluster has."""
 OBJECT_STORE_BYTES = 256 * 2**20
 """Ray's shared store of a local run: results are small and the pixels are mapped from a file."""
-PASSED_ON = ("FACESIAM_GRAPHS",)
-"""Variables of the driver's environment that the workers get; $FACESIAM_CACHE names a folder of
-each machine."""
 _QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
 
 
@@ -101,7 +95,7 @@ def connect(address: str | None, dashboard: bool = False) -> None:
     authentication_token_setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
     try:
         _check_token(address)
-        ray.init(address=address, runtime_env=runtime_env(), **_QUIET)
+        ray.init(address=address, runtime_env=ray_environment.runtime_env(), **_QUIET)
     except ray.exceptions.AuthenticationError:
         has_one = os.environ.get("RAY_AUTH_MODE") == "token"
         trouble = "refuses the token that is set here" if has_one else "asks for a token"
@@ -219,13 +213,6 @@ def _leave_out_idle_processes() -> None:
     module: Any = ray._private.node
     if module.Node.__name__ != "LocalNode":
         module.Node = LocalNode
-
-
-def runtime_env() -> dict[str, Any]:
-    """Return Ray's runtime environment: both packages, and variables that say how trials run."""
-    places = [str(Path(str(package.__file__)).parent) for package in (facesiam, search)]
-    passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    return {"py_modules": places, "excludes": ["__pycache__"], "env_vars": passed_on}
 
 
 def dashboard() -> str:

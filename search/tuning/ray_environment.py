@@ -1,4 +1,4 @@
-"""The environment variables of Ray: those that a search sets, and those that it removes.
+"""The environment of Ray: variables that a search sets or removes, and what its workers get.
 
 By default Ray follows some two hundred variables, and writes a token that everybody can read into
 HOME. This module does not import Ray, which reads some of them when it is imported.
@@ -11,7 +11,15 @@ import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
+import facesiam
+import search
+
+PASSED_ON = ("FACESIAM_GRAPHS",)
+"""Variables of the driver's environment that the workers get; $FACESIAM_CACHE names a folder of
+each machine."""
 _FOLLOWED = re.compile("RAY_[a-z]")
 """Variables that a Ray of this machine follows: switches of its daemons, such as
 RAY_memory_usage_threshold, which do not say where Ray is or what runs on it."""
@@ -91,3 +99,10 @@ def _is_foreign(name: str, local: bool) -> bool:
     if _OURS_ON_A_CLUSTER.match(name):
         return True
     return local and name.startswith("RAY_") and not _FOLLOWED.match(name)
+
+
+def runtime_env() -> dict[str, Any]:
+    """Return Ray's runtime environment: both packages, and variables that say how trials run."""
+    places = [str(Path(str(package.__file__)).parent) for package in (facesiam, search)]
+    passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    return {"py_modules": places, "excludes": ["__pycache__"], "env_vars": passed_on}

@@ -216,7 +216,7 @@ import sys
 from pathlib import Path
 import ray
 from search.tuning.file_server import serve_files
-from search.tuning.ray_cluster import runtime_env
+from search.tuning.ray_environment import runtime_env
 ray.init(address=sys.argv[1], runtime_env=runtime_env(), log_to_driver=False)
 server = serve_files(Path(sys.argv[2]), {})
 

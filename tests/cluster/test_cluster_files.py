@@ -32,7 +32,7 @@ from search.cli.run_parser import parser
 from search.cluster import __main__ as cluster
 from search.cluster import render
 from search.space import load
-from search.tuning import ray_cluster
+from search.tuning import ray_environment
 
 CLUSTER = ROOT / "scripts" / "cluster"
 TEMPLATES = [render.FOLDER / "slurm.sh", render.FOLDER / "rayjob.yaml"]
@@ -835,6 +835,6 @@ def test_what_chance_rests_on_comes_to_the_machines_of_a_cluster() -> None:
     for rule in yaml.safe_load((CLUSTER / "ray.yaml").read_text())["rsync_exclude"]:
         assert not any(fnmatch.fnmatch(part, rule) for path in kept for part in path.split("/"))
     (search,) = (
-        Path(p) for p in ray_cluster.runtime_env()["py_modules"] if Path(p).name == "search"
+        Path(p) for p in ray_environment.runtime_env()["py_modules"] if Path(p).name == "search"
     )
     assert (search / "pruning" / "recordings" / "index.csv").is_file()

@@ -82,7 +82,7 @@ def test_the_other_shells_are_told_what_takes_a_value(scripts: dict[str, Path]) 
     assert "        --set) compadd -S '' -- net= " in zsh
 
 
-@pytest.mark.skipif(not shutil.which("fish"), reason="fish is not installed")
+@pytest.mark.skipif(not shutil.which("fish"), reason="no fish: apt-get install fish")
 def test_fish_completes_the_same(scripts: dict[str, Path], tmp_path: Path) -> None:
     def offered(line: str) -> list[str]:
         code = f"source {scripts['fish']}; complete -C '{line}'"
@@ -102,7 +102,7 @@ def test_fish_completes_the_same(scripts: dict[str, Path], tmp_path: Path) -> No
     assert offered("siamsearch settings warm") == ["warmup"]
 
 
-@pytest.mark.skipif(not shutil.which("zsh"), reason="zsh is not installed")
+@pytest.mark.skipif(not shutil.which("zsh"), reason="no zsh: apt-get install zsh")
 def test_zsh_takes_the_script(scripts: dict[str, Path]) -> None:
     code = f"autoload -Uz compinit; compinit -D -u; source {scripts['zsh']}; print $_comps[siamsearch]"
     done = subprocess.run(["zsh", "-f", "-c", code], capture_output=True, text=True, check=True)

@@ -17,7 +17,7 @@ from facesiam.data.dataset import FaceData
 from facesiam.device import cuda_graph, image_store
 from facesiam.device.cuda_graph import WARM_UP, GraphedStep
 from facesiam.training.loop import Training
-from search.tuning.ray_cluster import runtime_env
+from search.tuning.ray_environment import runtime_env
 
 
 class Recorder:
