@@ -28,6 +28,8 @@ RANGES: dict[str, str] = {
     "head_lr": "{low: 1, high: 100, log: true}",
     "margin": "{low: 0.1, high: 1}",
     "loss_scale": "{low: 8, high: 64, log: true}",
+    "sub_centres": "[2, 3]",
+    "hard_negatives": "[0.1, 1]",
     "momentum": "{choices: [0.8, 0.9], when: {optimizer: sgd}}",
     "weight_decay": "{low: 1e-6, high: 1e-2, log: true}",
     "label_smoothing": "[0, 0.1]",

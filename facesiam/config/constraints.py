@@ -16,7 +16,15 @@ PairLoss = Literal["single", "two"]
 PAIR_LOSSES: tuple[str, ...] = get_args(PairLoss)
 """Losses of two logits, which are ln 2 for a guess; those of embeddings have other scales."""
 EmbeddingLoss = Literal[
-    "contrastive", "triplet", "cosine_embedding", "logistic", "supcon", "arcface", "cosface"
+    "contrastive",
+    "triplet",
+    "cosine_embedding",
+    "logistic",
+    "supcon",
+    "arcface",
+    "cosface",
+    "subcenter_arcface",
+    "adaface",
 ]
 EMBEDDING_LOSSES: tuple[str, ...] = get_args(EmbeddingLoss)
 """Losses of embeddings and identities."""

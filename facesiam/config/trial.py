@@ -100,12 +100,17 @@ class TrialConfig:
     embedding nets, over all pairs or identities of a batch."""
     margin: float = _setting(0.3, low=0, high=4)
     """Margin of an embedding loss: a distance (contrastive, triplet), a cosine (cosine_embedding,
-    cosface) or an angle in radians (arcface)."""
+    cosface) or an angle in radians (arcface, subcenter_arcface); of adaface both, by the image."""
     loss_scale: float = _setting(16.0, above=0, high=1000)
-    """What cosines are multiplied by in arcface, cosface and supcon (there 1 / temperature), and
-    where logistic begins."""
+    """What cosines are multiplied by in the losses of identities and in supcon (there 1 /
+    temperature), and where logistic begins."""
+    sub_centres: int = _setting(3, low=1, high=16)
+    """Vectors that subcenter_arcface learns of each person, of which the nearest counts."""
     mining: Literal["all", "hard", "semihard"] = _setting("all")
     """Which triplets of a batch the triplet loss takes."""
+    hard_negatives: float = _setting(1.0, above=0, high=1)
+    """Share of a batch's pairs of different people, the most alike, that contrastive,
+    cosine_embedding and logistic count; 1: all."""
     label_smoothing: float = _setting(0.0, low=0, high=0.9)
     """Share of the target given to the other classes, in losses that are cross-entropies."""
     # The optimizer

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facesiam.config import TrialConfig
+from facesiam.nets.margin_losses import AdaFace, SubCentreArcFace
 from facesiam.nets.trunks import features_of
 from facesiam.plugins import registry
 
@@ -55,17 +56,19 @@ LOSSES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {"single": single
 class Contrastive(nn.Module):
     """Mean over same pairs of d² and over different pairs of max(0, m - d)², half of each.
 
+    Of this loss and the next two, `hard_negatives` limits the different pairs to the most alike.
+
     Source: R. Hadsell, S. Chopra, Y. LeCun, "Dimensionality reduction by learning an invariant
     mapping", CVPR 2006, equation 4 (there halved).
     """
 
     def __init__(self, config: TrialConfig, people: int) -> None:
         super().__init__()
-        self.margin = config.margin
+        self.margin, self.share = config.margin, config.hard_negatives
 
     def forward(self, embeddings: Tensor, person: Tensor) -> Tensor:
         """Return the loss, (), of (B, E) unit vectors of (B,) people."""
-        cosine, same = _pairs(embeddings, person)
+        cosine, same = _pairs(embeddings, person, self.share)
         squared = 2 - 2 * cosine
         distance = squared.clamp(min=1e-12).sqrt()  # whose slope is infinite at 0
         return _mean_of_kinds(
@@ -81,11 +84,11 @@ class CosineEmbedding(nn.Module):
 
     def __init__(self, config: TrialConfig, people: int) -> None:
         super().__init__()
-        self.margin = config.margin
+        self.margin, self.share = config.margin, config.hard_negatives
 
     def forward(self, embeddings: Tensor, person: Tensor) -> Tensor:
         """Return the loss, (), of (B, E) unit vectors of (B,) people."""
-        cosine, same = _pairs(embeddings, person)
+        cosine, same = _pairs(embeddings, person, self.share)
         return _mean_of_kinds(torch.where(same, 1 - cosine, F.relu(cosine - self.margin)), same)
 
 
@@ -99,13 +102,13 @@ class Logistic(nn.Module):
 
     def __init__(self, config: TrialConfig, people: int) -> None:
         super().__init__()
-        self.smoothing = config.label_smoothing
+        self.smoothing, self.share = config.label_smoothing, config.hard_negatives
         self.log_scale = nn.Parameter(torch.tensor(math.log(config.loss_scale)))
         self.bias = nn.Parameter(torch.tensor(-config.loss_scale / 2))
 
     def forward(self, embeddings: Tensor, person: Tensor) -> Tensor:
         """Return the loss, (), of (B, E) unit vectors of (B,) people."""
-        cosine, same = _pairs(embeddings, person)
+        cosine, same = _pairs(embeddings, person, self.share)
         target = same.float() * (1 - self.smoothing) + self.smoothing / 2
         logit = self.log_scale.exp() * cosine + self.bias
         each = F.binary_cross_entropy_with_logits(logit, target, reduction="none")
@@ -182,8 +185,11 @@ EMBEDDING_LOSSES: dict[str, Callable[[TrialConfig, int], nn.Module]] = {
     "supcon": _supcon,
     "arcface": _arcface,
     "cosface": _cosface,
+    "subcenter_arcface": lambda config, people: SubCentreArcFace(config, people, _length(config)),
+    "adaface": lambda config, people: AdaFace(config, people, _length(config)),
 }
-"""Of embeddings: makes a module (B, E), (B,) → () for so many identities."""
+"""Of embeddings: makes a module (B, E), (B,) → () for so many identities; one with a true
+`takes_norms` is given the vectors' norms (B,) too, from before they had length 1."""
 
 
 def embedding_loss(config: TrialConfig, people: int) -> nn.Module:
@@ -246,10 +252,19 @@ def pairs_of(person: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return left, right, person[left] == person[right]
 
 
-def _pairs(embeddings: Tensor, person: Tensor) -> tuple[Tensor, Tensor]:
-    """Return cosine (P,) and whether it is one person (P,) of every pair of a batch."""
+def _pairs(embeddings: Tensor, person: Tensor, share: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Return cosine (P,) and whether it is one person (P,) of the pairs of a batch.
+
+    All same pairs, and this share of the different ones: the most alike, one at least.
+    """
     left, right, same = pairs_of(person)
-    return (embeddings @ embeddings.T)[left, right], same
+    cosine = (embeddings @ embeddings.T)[left, right]
+    if share < 1 and not same.all():
+        others = cosine.detach()[~same]
+        least = others.topk(math.ceil(share * len(others))).values[-1]
+        kept = same | (cosine.detach() >= least)
+        return cosine[kept], same[kept]
+    return cosine, same
 
 
 def _mean_of_kinds(each: Tensor, same: Tensor) -> Tensor:

@@ -85,6 +85,11 @@ class SiameseNet(nn.Module):
 
     def embed(self, images: Tensor) -> Tensor:
         """Return the features of images: (B, 3, S, S) in [0, 1] → (B, F); or unit vectors."""
+        features = self.vectors(images)
+        return F.normalize(features, dim=1) if self.embeds else features
+
+    def vectors(self, images: Tensor) -> Tensor:
+        """Return the same, but an embedding net's vectors before they have length 1."""
         if self.scaled:
             images = (images - self.mean.to(images)) / self.deviation.to(images)
         features = self.trunk(images)
@@ -97,7 +102,7 @@ class SiameseNet(nn.Module):
         if not self.embeds:
             return features  # type: ignore[no-any-return]
         own = next(self.head.parameters(), features)  # a head without a layer takes any dtype
-        return F.normalize(self.head(features.to(own.dtype)).float(), dim=1)
+        return self.head(features.to(own.dtype)).float()  # type: ignore[no-any-return]
 
     def describe(self, images: Tensor) -> Tensor:
         """Return the features for predictions: those of ``embed``, (B, 3, S, S) → (B, F).

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from facesiam.evaluation.predict import is_correct
@@ -19,7 +20,7 @@ def batch_loss(
     Args:
         net: the net in training.
         batches: what the batch is of.
-        features: of its images, (B, E), as ``net.embed`` returns them.
+        features: of its images, (B, E), as ``net.vectors`` returns them.
         chosen: its triplets, pairs or images, (n,), as ``Batches.epoch`` yields them.
         indices: of its images, (B,), as ``Batches.images`` returns them.
 
@@ -44,11 +45,13 @@ def _of_pairs(
 
 
 def _of_people(
-    net: SiameseNet, batches: Batches, embeddings: Tensor, person: Tensor
+    net: SiameseNet, batches: Batches, vectors: Tensor, person: Tensor
 ) -> tuple[Tensor, Tensor, int]:
     """Return the same for a batch by identity, of which all pairs of images have a loss."""
     assert net.criterion is not None
-    loss: Tensor = net.criterion(embeddings, person)
+    embeddings = F.normalize(vectors, dim=1)
+    more = [vectors.norm(dim=1)] if getattr(net.criterion, "takes_norms", False) else []
+    loss: Tensor = net.criterion(embeddings, person, *more)
     with torch.no_grad():
         left, right, same = pairs_of(person)
         logits = net.cosine_logits((embeddings @ embeddings.T)[left, right])

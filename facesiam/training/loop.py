@@ -246,7 +246,7 @@ class Training(Iterator[EpochMetrics]):
         `raw` are the bytes of its images, where they were gathered ahead.
         """
         indices = self.batches.images(chosen)
-        features = self.net.embed(self._images(indices, draws, raw))
+        features = self.net.vectors(self._images(indices, draws, raw))
         loss, right, pairs = batch_loss(self.net, self.batches, features, chosen, indices)
         loss.backward()  # type: ignore[no-untyped-call]
         self.watch.look()

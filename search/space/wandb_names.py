@@ -66,6 +66,8 @@ VALUES: dict[str, dict[str, Value]] = {
         "triplet_margin": "triplet",
         "triplet_margin_loss": "triplet",
         "arc_face": "arcface",
+        "sub_center_arcface": "subcenter_arcface",
+        "ada_face": "adaface",
         "cos_face": "cosface",
         "supervised_contrastive": "supcon",
     },

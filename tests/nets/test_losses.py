@@ -147,6 +147,102 @@ def test_identity_losses_put_the_margin_on_the_own_class(name: str, smoothing: f
     assert float(module(PLACES, PEOPLE).detach()) == pytest.approx(sum(costs) / 3, rel=1e-4)
 
 
+def identity_loss(name: str, **settings: object) -> torch.nn.Module:
+    """A loss of two people with margin 0.2 and scale 4, for vectors of the plane."""
+    fixed = {"join": "cosine", "loss": name, "embedding": 2, "margin": 0.2, "loss_scale": 4}
+    return EMBEDDING_LOSSES[name](TrialConfig.from_dict({**fixed, **settings}), 2)
+
+
+def placed(module: torch.nn.Module, *degrees: float) -> torch.nn.Module:
+    """The loss with its centres at these angles, at lengths that do not matter."""
+    with torch.no_grad():
+        (centres,) = module.parameters()
+        centres.copy_(3 * at(*degrees).view(centres.shape))
+    return module
+
+
+def cost(*logits: float, own: int) -> float:
+    """The cross-entropy of S = 4 times these, in nats."""
+    return math.log(sum(math.exp(4 * logit) for logit in logits)) - 4 * logits[own]
+
+
+def of(degrees: float) -> float:
+    """Its cosine."""
+    return math.cos(math.radians(degrees))
+
+
+def test_of_the_sub_centres_the_nearest_counts() -> None:
+    # Of person 0 at 20 and 50 degrees, of person 1 at 100 and 200: the images at 0, 60 and 90 are
+    # 20, 10 and 40 from person 0 and 100, 40 and 10 from person 1.
+    module = placed(identity_loss("subcenter_arcface", sub_centres=2), 20, 50, 100, 200)
+    turned = math.degrees(0.2)
+    costs = [
+        cost(of(20 + turned), of(100), own=0),
+        cost(of(10 + turned), of(40), own=0),
+        cost(of(40), of(10 + turned), own=1),
+    ]
+    assert float(module(PLACES, PEOPLE).detach()) == pytest.approx(sum(costs) / 3, rel=1e-4)
+
+
+def test_one_sub_centre_is_arcface_and_beyond_half_a_turn_it_still_falls() -> None:
+    one = placed(identity_loss("subcenter_arcface", sub_centres=1, margin=1.5), 20, 250)
+    arcface = identity_loss("arcface", margin=1.5)
+    with torch.no_grad():
+        next(arcface.parameters()).copy_(at(20, 250).T)
+    expected = float(arcface(PLACES, PEOPLE).detach())  # 90 degrees are 160 from 250
+    assert float(one(PLACES, PEOPLE).detach()) == pytest.approx(expected, rel=1e-4)
+
+
+def test_adaface_sets_the_margin_by_the_norm() -> None:
+    # Norms 2, 4 and 6 have mean 4 and deviation 1.633: q is -0.408, 0 and 0.408 with h = 1/3.
+    module = placed(identity_loss("adaface"), 20, 100)
+    q = 2 / 3 / (math.sqrt(8 / 3) + 1e-3)
+    turned = math.degrees(0.2 * q)
+    costs = [
+        cost(of(20 + turned) + 0.2 * q - 0.2, of(100), own=0),
+        cost(of(40) - 0.2, of(40), own=0),
+        cost(of(70), of(10 - turned) - 0.2 * q - 0.2, own=1),
+    ]
+    found = module(PLACES, PEOPLE, torch.tensor([2.0, 4.0, 6.0]))
+    assert float(found.detach()) == pytest.approx(sum(costs) / 3, rel=1e-4)
+
+
+def test_adafaces_norms_are_compared_with_a_running_mean_in_training_only() -> None:
+    module = identity_loss("adaface")
+    module(PLACES, PEOPLE, torch.tensor([2.0, 4.0, 6.0]))
+    module(PLACES, PEOPLE, torch.tensor([14.0, 14.0, 14.0]))
+    kept = {"mean": 0.99 * 4 + 0.01 * 14, "deviation": 0.99 * math.sqrt(8 / 3)}
+    for name, value in kept.items():
+        assert float(module.get_buffer(name)) == pytest.approx(value, rel=1e-5)
+    module.eval()(PLACES, PEOPLE, torch.tensor([90.0, 90.0, 90.0]))
+    assert float(module.get_buffer("mean")) == pytest.approx(4.1, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["subcenter_arcface", "adaface"])
+def test_margin_losses_have_a_slope_where_an_image_is_its_centre(name: str) -> None:
+    module = placed(identity_loss(name, sub_centres=1), 10, 10)
+    places = at(10, 10, 10).requires_grad_()
+    module(places, PEOPLE, *([torch.ones(3)] if name == "adaface" else [])).backward()
+    assert places.grad is not None and places.grad.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("contrastive", (1.0 + (1.5 - 2 * math.sin(math.radians(15))) ** 2) / 2),
+        ("cosine_embedding", (0.5 + of(30) - 0.3) / 2),
+        ("logistic", (math.log1p(math.exp(0)) + math.log1p(math.exp(8 * of(30) - 4))) / 2),
+    ],
+)
+def test_of_different_people_the_most_alike_pairs_count(name: str, expected: float) -> None:
+    margin = 1.5 if name == "contrastive" else 0.3
+    settings = {"margin": margin, "loss_scale": 8}
+    half = loss(name, hard_negatives=0.5, **settings)  # of two different pairs the one at 30
+    assert half == pytest.approx(expected, rel=1e-4)
+    assert loss(name, hard_negatives=0.1, **settings) == half  # one at least
+    assert loss(name, hard_negatives=0.51, **settings) == loss(name, **settings) != half
+
+
 def test_smoothing_shares_the_target_of_pairs() -> None:
     label = torch.tensor([0, 1, 0, 1])
     plain = [math.log(2), math.log(4 / 3), math.log(4), math.log(2)]

@@ -164,7 +164,7 @@ def test_a_step_sees_each_image_once_and_judges_the_right_pairs(
         seen["label"] = label
         return loss_of(logits, label, smoothing)
 
-    monkeypatch.setattr(training.net, "embed", embed)
+    monkeypatch.setattr(training.net, "vectors", embed)
     monkeypatch.setattr(training.net, "logits", pairs_of)
     monkeypatch.setitem(LOSSES, "two", label_of)
     chosen = torch.tensor([4, 7])
@@ -263,11 +263,18 @@ def values(metrics: EpochMetrics) -> str:
     return repr({name: v for name, v in metrics.to_dict().items() if name not in timed})
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"optimizer": "sgd", "loss": "subcenter_arcface"},
+        {"loss": "adaface"},  # with statistics of its own
+        {"loss": "logistic", "hard_negatives": 0.3},
+    ],
+)
 def test_a_resumed_embedding_net_goes_on_as_if_it_had_never_stopped(
-    tiny: TrialConfig, data: FaceData, optimizer: str
+    tiny: TrialConfig, data: FaceData, settings: dict[str, object]
 ) -> None:
-    config = people_of(tiny, optimizer=optimizer, epochs=3)
+    config = people_of(tiny, **settings, epochs=3)
     whole = [values(metrics) for metrics in Training(config, data)]
     first = Training(config, data)
     next(first)
