@@ -12,6 +12,7 @@ From Python, ``load``, ``settings`` and ``manifest`` read the run that a folder 
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ from facesiam.cli.terminal import columns, fitted
 from facesiam.config import TrialConfig
 from facesiam.config.costs import COSTS
 from facesiam.config.settings import positive
-from facesiam.errors import reason, shown
+from facesiam.errors import masked, reason, shown
 from facesiam.files import atomic
 from search.runs import layout
 from search.runs.json_files import Manifest
@@ -155,19 +156,19 @@ def _show_trials(run: Path, options: argparse.Namespace) -> None:
             table(trials, options.top, columns(), ranking),
             front,
             fitted(rule_audit.text(rules), columns()),
-            fitted(_raced(run), columns()),
+            fitted(_raced(run, options.run, trials["trial"].iloc[0]), columns()),
             fitted(going_on.told(run, layout.space(run)), columns()),
         ]
         cli.show("\n\n".join(part for part in parts if part))
 
 
-def _raced(run: Path) -> str:
+def _raced(run: Path, place: str, best: str) -> str:
     """Return what a race of the run's best trials has come to; "" where there was none."""
     from search.analysis import race_result
 
-    if not (result := race_result.of_run(run)):
+    if not (result := race_result.of_run(run, place, best)):
         return ""
-    command = f"{cli.program('search.race')} {run}"
+    command = f"{cli.program('search.race')} {shlex.quote(masked(place))}"
     return f"raced with further seeds: {race_result.verdict(result)} (`{command}` shows it)"
 
 

@@ -20,13 +20,14 @@ def write_race(
     costs: Mapping[str, float] | None = None,
 ) -> Path:
     """Write a race of code2's trials, each with its accuracies by seed from 1; None: it failed."""
-    own = {one: {"score": 0.8, "cost": (costs or {}).get(one, 1.0)} for one in scores}
+    own = {one: {"score": 0.8, "cost": (costs or {}).get(one, 1e9)} for one in scores}
     rows = {
         f"{one}-s{seed}": {"settings": {"lr": LRS[one], "seed": seed, "epochs": 3}}
         for seed in range(1, seeds + 1)
         for one in scores
     }
     race = {"of": "code2", "top": 5, "seeds": seeds, "level": 0.05, "within": within}
+    race |= {"cost": "macs"} if costs else {}
     lines, epochs, count = [], [], 0
     for at in range(seeds):
         for one, got in scores.items():

@@ -30,6 +30,8 @@ from search.space.finalists import Finalists
 
 DRAWS = 20_000
 """Races of equal finalists that the critical value is found by, and worlds that chances count."""
+PARTS = 50
+"""Shares of noise in the scatter of the finalists that chances are reckoned with."""
 LEAST = 1e-4
 """Standard deviation of a difference that is taken at least: equal scores are no certainty."""
 Floats = NDArray[np.float64]
@@ -105,7 +107,12 @@ def standing(
 
 
 def chances(scores: Floats) -> Floats | None:
-    """Return the chance of each finalist to be the best, given the scores and no opinion before.
+    """Return the chance of each finalist to be the best, given the scores.
+
+    The levels of finalists scatter about their mean, as normal numbers do, with a deviation that
+    the scores tell: where that is little beside the noise, a lead is little, too. The part of the
+    scatter that is noise has a uniform prior, the mean a flat one (DuMouchel, "Bayesian
+    meta-analysis", 1990; Gelman et al., Bayesian Data Analysis, 3rd edition, section 5.4).
 
     Args:
         scores: (k, seeds) as in ``standing``.
@@ -117,12 +124,50 @@ def chances(scores: Floats) -> Floats | None:
     if not freedom:
         return None
     trained = np.isfinite(scores).sum(1)
+    known = np.flatnonzero(trained)
     rng = np.random.default_rng(0)
-    scale = np.sqrt(pooled / 2 * freedom / rng.chisquare(freedom, (DRAWS, 1)))
-    noise = rng.standard_normal((DRAWS, len(scores))) / np.sqrt(np.maximum(trained, 1))
-    levels = np.where(trained > 0, _levels(scores) + scale * noise, -np.inf)
-    wins = np.bincount(levels.argmax(1), minlength=len(scores))
+    variance = pooled / 2 * freedom / rng.chisquare(freedom, DRAWS)
+    drawn = _drawn_levels(rng, _levels(scores)[known], variance, trained[known])
+    wins = np.bincount(known[drawn.argmax(1)], minlength=len(scores))
     return np.asarray(wins / DRAWS, dtype=np.float64)
+
+
+def _drawn_levels(
+    rng: np.random.Generator, seen: Floats, variance: Floats, trained: NDArray[np.int_]
+) -> Floats:
+    """Return (draws, k) true levels that are as likely as the k mean scores make them.
+
+    Args:
+        rng: draws.
+        seen: (k,) mean scores.
+        variance: (draws,) of one score.
+        trained: (k,) scores behind each mean.
+    """
+    noise = variance[:, None] / trained
+    typical = variance / trained.mean()
+    parts = (np.arange(PARTS) + 0.5) / PARTS
+    spreads = typical[:, None] * (1 / parts - 1)  # (draws, parts) variance of the true levels
+
+    def middle(spread: Floats) -> tuple[Floats, Floats]:
+        """Return the mean of the levels, and its precision, for a variance for each draw."""
+        precisions = 1 / (noise + spread[:, None])
+        total = precisions.sum(1)
+        return (precisions * seen).sum(1) / total, total
+
+    likely = np.empty(spreads.shape)
+    for at in range(PARTS):
+        mean, total = middle(spreads[:, at])
+        width = noise + spreads[:, at, None]
+        misfit = (seen - mean[:, None]) ** 2 / width + np.log(width)
+        likely[:, at] = -0.5 * (np.log(total) + misfit.sum(1))
+    # The largest of these with Gumbel's noise is drawn as often as its likelihood says.
+    chosen = (likely + rng.gumbel(size=likely.shape)).argmax(1)
+    spread = spreads[np.arange(len(spreads)), chosen]
+    mean, total = middle(spread)
+    mean = mean + rng.standard_normal(len(mean)) / np.sqrt(total)
+    kept = spread[:, None] / (spread[:, None] + noise)
+    levels = mean[:, None] + kept * (seen - mean[:, None])
+    return np.asarray(levels + np.sqrt(kept * noise) * rng.standard_normal(levels.shape))
 
 
 @lru_cache(maxsize=64)
@@ -137,7 +182,9 @@ def critical_p(finalists: int, seeds: int, level: float) -> float:
     from scipy.special import stdtr  # not above: the start of a search need not wait for it
 
     rng = np.random.default_rng(0)
-    draws = min(DRAWS, 10_000_000 // (finalists * seeds))
+    draws = min(DRAWS, 2_000_000 // (finalists * seeds))
+    if draws * level < 50:  # too few to find it by: Bonferroni's is safe, and not much smaller
+        return level / ((finalists - 1) * (seeds - 1))
     scores = rng.standard_normal((draws, finalists, seeds))
     least = np.ones(draws)
     for done in range(2, seeds + 1):

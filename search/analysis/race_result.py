@@ -17,10 +17,12 @@ from facesiam.files import exists
 from search.analysis import elimination
 from search.analysis.elimination import Standing
 from search.analysis.formatting import NOTHING, aligned, percent, shown_value
+from search.analysis.pareto import amount as cost_amount
 from search.analysis.raced_finalists import name_of
 from search.analysis.raced_rows import RacedRows
 from search.runs import journal, layout, line_format
 from search.runs.layout import RunError
+from search.runs.remote import beside
 from search.space import SearchSpace
 from search.space.finalists import Race, row_of
 
@@ -94,7 +96,8 @@ class RaceResult:
     def frame(self) -> pd.DataFrame:
         """Return a row per finalist, who is taken and who was in longest first.
 
-        Columns: ``trial``, the settings that differ, ``searched`` (its metric in the search),
+        Columns: ``trial``, the settings that differ, the cost that decides between equals (such as
+        ``macs``), ``searched`` (its metric in the search),
         ``seeds``, ``mean``, ``std``, ``better_at_most`` (than the one that is taken), ``chance``
         (to be the best), ``out_after`` (round) and ``taken``.
         """
@@ -106,6 +109,7 @@ class RaceResult:
             {
                 "trial": trial,
                 **self.settings[at],
+                **({self.race.cost: self.race.trials[trial].cost} if self.race.cost else {}),
                 "searched": self.race.trials[trial].score,
                 "seeds": int(counts[at]),
                 "mean": float(np.nanmean(scores[at])) if counts[at] else np.nan,
@@ -153,20 +157,22 @@ def read(folder: Path) -> RaceResult:
     return RaceResult(space, space.race, rows, sum(map(len, measured.values())))
 
 
-def of_run(run: Path) -> RaceResult | None:
+def of_run(run: Path, place: str | Path, best: str) -> RaceResult | None:
     """Return what the race of a run's best trials has come to; None where there is none, or yet.
 
     Args:
-        run: folder of the run, beside that of its race.
+        run: folder of the run.
+        place: where the run lies, beside its race: the folder, or the URL that was fetched to it.
+        best: its best trial. A race without that says no more who wins: the search went on.
 
     Raises:
-        RunError, SpaceError: the race's folder is damaged.
+        RunError, SpaceError: the race's folder is damaged, or cannot be reached.
     """
-    folder = run.with_name(name_of(run))
+    folder = beside(place, name_of(run))
     if not exists(folder / line_format.TRIALS) or not exists(folder / layout.SPACE):
         return None
     race = layout.space(folder).race
-    if race is None or race.of != run.name:
+    if race is None or race.of != run.name or best not in race.trials:
         return None
     result = read(folder)
     return result if result.winner else None
@@ -226,13 +232,12 @@ def verdict(result: RaceResult) -> str:
 def _why(result: RaceResult) -> str:
     """Return why one of several that are not told apart is taken."""
     taken = result.standing.taken
-    costs = {result.race.trials[result.trials[one]].cost for one in result.standing.alive}
+    means = result.standing.means
     assert taken is not None
-    if len(costs) > 1 and result.standing.means[taken] < max(
-        result.standing.means[one] for one in result.standing.alive
-    ):
+    if means[taken] < np.nanmax(means[result.standing.alive]):
         return (
-            f"the cheapest of those within {result.amount(result.race.terms.within)} of the best"
+            f"the cheapest ({result.race.cost}) of those within "
+            f"{result.amount(result.race.terms.within)} of the best"
         )
     return "which has the best mean"
 
@@ -241,12 +246,14 @@ def _table(result: RaceResult, width: int) -> str:
     frame, objective = result.frame(), result.space.objective
     names = list(result.settings[0])
     unit = f",{objective.unit}" if objective.unit else ""
-    headers = ["finalist", *names, f"searched{unit}", "seeds", f"mean ± std{unit}"]
+    cost = [result.race.cost] if result.race.cost else []
+    headers = ["finalist", *names, *cost, f"searched{unit}", "seeds", f"mean ± std{unit}"]
     headers += ["may be better\nby, at most", "best,\nchance", "out after\nseeds"]
     cells = [
         [
             row["trial"],
             *(shown_value(row[name]) for name in names),
+            *(cost_amount(row[name]) for name in cost),
             objective.shown(row["searched"]),
             str(row["seeds"]),
             _spread(result, row["mean"], row["std"]),

@@ -2,44 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from itertools import count, islice
 from pathlib import Path
 
+import pandas as pd
+
 from facesiam.config import TrialConfig, Value
 from facesiam.errors import counted
-from search.analysis import ranked_trials
+from search.analysis import pareto, ranked_trials
+from search.analysis.mcnemar import PAIR_SETTINGS
+from search.pruning.stop_decision import HOPELESS
 from search.runs import layout
-from search.runs.layout import RunError
 from search.space.domains import Row
-from search.space.finalists import Finalist, Finalists, Race, row_of
+from search.space.finalists import Finalist, Finalists, NothingToRace, Race, row_of
+
+COST = "macs"
+"""Cost of a net that decides between equals, where the search minded none: it has no scatter."""
 
 
-def choose(run: Path, terms: Finalists, cost: Callable[[Mapping[str, Value]], float]) -> Race:
+def choose(run: Path, terms: Finalists) -> Race:
     """Return a race of a run's best trials that differ in more than their seed.
 
-    A trial that failed, or has not ended, is none of them.
+    A trial that failed, has not ended or has learned nothing is none of them, nor is one that was
+    judged on other pairs than the best one.
 
     Args:
         run: its folder.
         terms: how they are raced.
-        cost: returns what a net of some settings costs where it is used.
 
     Raises:
-        RunError: not a run, or no trial of it has ended with a score.
+        NothingToRace: there are no two of them.
+        RunError: not a run.
     """
     trials, _ = ranked_trials.load(run)
-    metric, configs = ranked_trials.objective(run).metric, layout.settings(run)
+    space, configs = layout.space(run), layout.settings(run)
+    metric, objective = space.metric, space.objective
     ended = trials[trials["status"].isin(["done", "stopped"]) & trials[metric].notna()]
-    found, seen = dict[str, Finalist](), list[dict[str, Value]]()
-    for trial, score in zip(ended["trial"], ended[metric], strict=True):
-        settings = configs[trial].to_dict()
-        if len(found) < terms.top and (bare := {**settings, "seed": 0}) not in seen:
+    scores = [float(score) for score in ended[metric]]
+    ended = ended[~ended["stop_rule"].isin(HOPELESS)]
+    if ended.empty:
+        raise NothingToRace(f"{run}: no trial has ended having learned; there is nothing to race")
+    at, seen = list[int](), list[dict[str, Value]]()
+    pairs = _pairs(configs[ended["trial"].iloc[0]])
+    for place, trial in ended["trial"].items():
+        bare = {**configs[trial].to_dict(), "seed": 0}
+        if len(at) < terms.top and bare not in seen and _pairs(configs[trial]) == pairs:
             seen.append(bare)
-            found[str(trial)] = Finalist(float(score), round(cost(settings), 3))
-    if not found:
-        raise RunError(f"{run}: no trial has ended with a score, so there is nothing to race")
-    return Race(run.name, terms, found)
+            at.append(int(place))
+    if len(at) < 2:
+        raise NothingToRace(
+            f"{run}: {trials['trial'][at[0]]} is the only trial that could be raced: the others "
+            "have the same settings, were judged on other pairs, or have learned nothing"
+        )
+    cost, costs = _costs(trials, at, space.costs)
+    found = {
+        str(trials["trial"][place]): Finalist(float(trials[metric][place]), costs[place])
+        for place in at
+    }
+    return Race(run.name, terms, found, cost, objective.key(min(map(objective.key, scores))))
+
+
+def _pairs(config: TrialConfig) -> list[Value]:
+    return [getattr(config, name) for name in PAIR_SETTINGS]
+
+
+def _costs(
+    trials: pd.DataFrame, at: list[int], minded: Sequence[str]
+) -> tuple[str, Mapping[int, float]]:
+    """Return which cost decides between some of the trials, and theirs; none if one lacks it."""
+    name = minded[0] if minded else COST
+    costs = pareto.costs_of(trials, [name])[name].loc[at]
+    if costs.isna().any():
+        return "", dict.fromkeys(at, 0.0)
+    return name, {place: float(cost) for place, cost in costs.items()}
 
 
 def rows(run: Path, race: Race) -> dict[str, Row]:

@@ -73,8 +73,8 @@ class RacedRows:
     def end(self, row: str, status: str, value: float | None) -> None:
         """Enter the end of a training.
 
-        One that a rule has stopped without a finite score counts as the worst of all; one that
-        failed by a fault of the machine does not count.
+        One that a rule has stopped without a finite score counts as the worst training of the
+        search and the race; one that failed by a fault of the machine does not count.
 
         Args:
             row: of the race.
@@ -98,9 +98,7 @@ class RacedRows:
         return self._standing
 
     def known(self) -> NDArray[np.float64]:
-        """Return the scores; one that was stopped without has the lowest of its seed."""
-        scores = self.scores.copy()
-        for seed in scores.T:
-            finite = seed[np.isfinite(seed)]
-            seed[np.isneginf(seed)] = finite.min() if finite.size else 0.0
-        return scores
+        """Return the scores; a training that was stopped without one has the worst of all."""
+        worst = self.space.objective.key(self.race.worst)
+        lowest = self.scores[np.isfinite(self.scores)].min(initial=worst)
+        return np.where(np.isneginf(self.scores), lowest, self.scores)

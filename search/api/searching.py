@@ -24,6 +24,7 @@ from search.runs import layout
 from search.runs.layout import RunError
 from search.runs.reuse import RunRefused
 from search.space import SearchSpace
+from search.space.finalists import NothingToRace
 from search.space.run_options import RESULTS, RunOptions
 from search.tracking.callback import Callback
 from search.tuning import preparation, racing, ray_lifetime, session
@@ -165,9 +166,10 @@ def alone_in_process(options: RunOptions, callbacks: Sequence[Callback], progres
         with ray_lifetime.used():
             made = _search(options, callbacks, progress)
             if not options.dry_run and made.space.finalists and made.finished:
-                again = racing.after(options, made.folder, made.url)
-                if not racing.finished(again):
-                    _search(again, callbacks, progress)
+                with suppress(NothingToRace):
+                    again = racing.after(options, made.folder, made.url)
+                    if not racing.finished(again):
+                        _search(again, callbacks, progress)
             return made
     finally:
         _alone.release()

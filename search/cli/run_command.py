@@ -20,6 +20,7 @@ from search.cli.run_parser import read_options
 from search.runs import layout
 from search.runs.journal import read_trials
 from search.space import SearchSpace
+from search.space.finalists import NothingToRace
 from search.space.run_options import RunOptions
 from search.tuning import preparation, racing, session
 from search.tuning.preparation import Search, short
@@ -86,8 +87,13 @@ def search_for(options: RunOptions, trainable: type[Any] | None = None) -> int:
         word = error.word if isinstance(error, interrupts.Interrupted) else "interrupted"
         print(f"{word}; go on with:\n  {options.resume_command}", file=sys.stderr)
         return interrupts.CODES[word]
-    if code == cli.DONE and space.finalists and layout.manifest(run).get("finished"):
-        return race(racing.after(options, run, url), trainable)
+    if space.finalists and layout.manifest(run).get("finished"):
+        try:
+            raced = racing.after(options, run, url)
+        except NothingToRace as error:
+            cli.say(str(error))
+            return code
+        return race(raced, trainable) or code
     return code
 
 

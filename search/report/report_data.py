@@ -13,8 +13,10 @@ import pandas as pd
 from facesiam.config import TrialConfig
 from facesiam.evaluation.metrics import METRICS
 from facesiam.evaluation.thresholds import AtFar, ThresholdOrigin, recorded_threshold
+from search.analysis import race_result
 from search.analysis.kept_tests import scores_beside
 from search.analysis.overfitting import at_chance
+from search.analysis.race_result import RaceResult
 from search.analysis.ranked_trials import load, require_results
 from search.runs import layout
 from search.runs.json_files import Manifest, read_test
@@ -65,6 +67,8 @@ class Run:
     configs: dict[str, TrialConfig]
     tests: dict[str, list[Evaluation]]
     """By trial or ensemble."""
+    race: RaceResult | None = None
+    """What a race of its best trials has come to."""
 
     @cached_property
     def _curves(self) -> dict[str, pd.DataFrame]:
@@ -110,7 +114,8 @@ def read(run: str | Path) -> Run:
     noted, configs = layout.manifest(path), layout.settings(path)
     ensembles = sorted(found.name for found in path.glob("retrain/ensemble-*"))
     tests = {name: _read_tests(path / "retrain" / name) for name in [*trials["trial"], *ensembles]}
-    return Run(path, searched, noted, trials, epochs, configs, tests)
+    race = race_result.of_run(path, run, str(trials["trial"].iloc[0]))
+    return Run(path, searched, noted, trials, epochs, configs, tests, race)
 
 
 def row_trials(runs: Sequence[Run]) -> dict[str, RunTrial]:

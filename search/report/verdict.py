@@ -32,8 +32,8 @@ def sentences(run: Run, differ: list[str]) -> list[str]:
     best = run.trials.iloc[0]
     if pd.isna(best["rank"]) or pd.isna(best["val_acc"]):
         return [f"No trial has a score yet ({states(run.trials)})."]
-    if (race := race_result.of_run(run.folder)) and race.winner in run.configs:
-        return _raced(run, race, str(race.winner), differ)
+    if run.race and run.race.winner in run.configs:
+        return _raced(run, run.race, str(run.race.winner), differ)
     scored = int(run.trials["val_acc"].notna().sum())
     first = (
         f"Of {counted(scored, 'trial')}, {_named(run, str(best['trial']), differ)} is the best: "

@@ -193,7 +193,7 @@ def human_seconds(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
-def multiply_adds(config: Mapping[str, Value]) -> float:
+def _multiply_adds(config: Mapping[str, Value]) -> float:
     """Return the multiply-adds, in 1e9, of the convolutions of a trial's net for one image."""
     scale = (int(config["image_size"]) / 224) ** 2
     return GIGA_MACS.get(str(config["net"]), 4.0) * scale
@@ -207,7 +207,7 @@ def _epoch_seconds(config: Mapping[str, Value], samples: Samples) -> float:
         images = samples.images[str(config["views"])]
     if people := int(config["people"]):
         images = min(images, people * images // max(1, samples.people))
-    operations = images * 3 * 2 * multiply_adds(config) * 1e9
+    operations = images * 3 * 2 * _multiply_adds(config) * 1e9
     from facesiam.device.hardware import (  # imports torch, so only where it is needed
         DEPTHWISE,
         gpu_names,

@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import BeforeValidator
 
 from facesiam.config import Value
+from facesiam.errors import UserError
 from search.space.fields import Part, filled, key
 
 TOP, SEEDS, LEVEL, WITHIN = 5, 5, 0.05, 0.005
@@ -39,7 +40,7 @@ class Finalist:
     score: float
     """Its best value of the metric in the search."""
     cost: float
-    """Multiply-adds of its net for one image, in 1e9."""
+    """Of its net in use, as the race's ``cost`` says."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,21 @@ class Race:
     terms: Finalists
     trials: Mapping[str, Finalist] = field(default_factory=dict)
     """The finalists by their names in the other run, the best first."""
+    cost: str = ""
+    """Which cost of a net decides between equals, by its name in ``facesiam.config.costs``; ""
+    where it is not known: they cost the same then."""
+    worst: float = 0.0
+    """The worst score that a trial of the other run ended with."""
 
     def plain(self) -> dict[str, object]:
         """Return what the run's space file says for this."""
         own = {trial: asdict(one) for trial, one in self.trials.items()}
-        return {"of": self.of, **self.terms.plain(), "trials": own}
+        found = {"of": self.of, **self.terms.plain(), "worst": self.worst, "trials": own}
+        return found | ({"cost": self.cost} if self.cost else {})
+
+
+class NothingToRace(UserError, ValueError):
+    """A run has no two finalists."""
 
 
 def row_of(trial: str, seed: Value) -> str:
@@ -66,7 +77,7 @@ def row_of(trial: str, seed: Value) -> str:
 class FinalistsPart(Part):
     """The best trials, trained again with further seeds until one is shown to win."""
 
-    top: int = key(TOP, low=1, high=50)
+    top: int = key(TOP, low=2, high=50)
     """How many of the best trials."""
     seeds: int = key(SEEDS, low=1, high=100)
     """Most further seeds that each is trained with."""
@@ -87,7 +98,7 @@ class FinalistPart(Part):
     score: float = key(0.0)
     """Its best value of the metric in the search."""
     cost: float = key(0.0, low=0)
-    """Multiply-adds of its net for one image, in 1e9."""
+    """Of its net in use."""
 
 
 class RacePart(FinalistsPart):
@@ -97,8 +108,12 @@ class RacePart(FinalistsPart):
     """Run whose best trials are raced."""
     trials: Annotated[dict[str, FinalistPart], BeforeValidator(filled)] = key({})
     """The trials, the best first."""
+    cost: str = key("")
+    """Which cost of a net decides between trials that are equal."""
+    worst: float = key(0.0)
+    """The worst score that a trial of that run ended with."""
 
     def race(self) -> Race:
         """Return the part of a SearchSpace."""
         own = {trial: Finalist(one.score, one.cost) for trial, one in self.trials.items()}
-        return Race(self.of, self.terms(), own)
+        return Race(self.of, self.terms(), own, self.cost, self.worst)

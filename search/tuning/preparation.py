@@ -251,6 +251,7 @@ def open_lists(
     for protocol, people, seed, fold in {tuple(c[name] for name in asked) for c in configs}:
         for part in ("train", "val", "test"):
             data.pairs(protocol, part, people=people, seed=seed, fold=fold)  # type: ignore[arg-type]
-    if options.resume:
-        run_folder.refuse_other_data(run, data.source, data.key)
+    if options.resume or options.race:
+        of = run if options.resume else Path(options.space).parent
+        run_folder.refuse_other_data(of, data.source, data.key)
     return data

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from facesiam.errors import masked
 from facesiam.files import exists
-from search.resources.cost import multiply_adds
 from search.runs import layout
 from search.runs.line_format import TRIALS
+from search.runs.remote import above, run_in
 from search.runs.reuse import RunRefused
 from search.space.finalists import Finalists, Race
 from search.space.run_options import Raced, RunOptions
@@ -41,7 +41,7 @@ def options(run: Path, url: str | None, asked: Finalists | None, given: RunOptio
         given: where the race runs and on what; the name of its run, if it is not the usual one.
 
     Raises:
-        RunError: the run has no trial with a score.
+        NothingToRace: the run has no two finalists.
         RunRefused: there is a race of this name that is another one.
     """
     from search.analysis import raced_finalists  # it imports pandas
@@ -52,13 +52,14 @@ def options(run: Path, url: str | None, asked: Finalists | None, given: RunOptio
     if space.race:
         raise RunRefused(f"{run} is the race of {space.race.of}'s best trials; name that run")
     terms = asked or space.finalists or Finalists()
-    folder = _folder(out, name)
+    folder = run_in(out, name)
     known = _begun(folder)
-    if known and (known.of, known.terms) != (run.name, terms):
+    race = raced_finalists.choose(run, terms)
+    if known and (known.of, known.terms, [*known.trials]) != (run.name, terms, [*race.trials]):
         raise RunRefused(
-            f"{folder} is a race {raced_finalists.described(known)}; give this one another --name"
+            f"{folder} is a race {raced_finalists.described(known)}, and this is one "
+            f"{raced_finalists.described(race)}; give it another --name"
         )
-    race = known or raced_finalists.choose(run, terms, multiply_adds)
     rows = layout.space(folder).rows if known else raced_finalists.rows(run, race)
     return dataclasses.replace(
         given,
@@ -66,7 +67,7 @@ def options(run: Path, url: str | None, asked: Finalists | None, given: RunOptio
         name=name,
         out=out,
         resume=bool(known),
-        race=Raced(race, rows),
+        race=Raced(known or race, rows),
         arguments=_arguments(given, run, out, name),
     )
 
@@ -80,7 +81,7 @@ def after(given: RunOptions, run: Path, url: str | None) -> RunOptions:
         url: of the run, where it lies behind one.
 
     Raises:
-        RunRefused: as ``options``.
+        NothingToRace, RunRefused: as ``options``.
     """
     kept = {name: getattr(given, name) for name in HANDED_ON}
     again, command = given.resume_command, given.command
@@ -93,7 +94,7 @@ def finished(given: RunOptions) -> RaceResult | None:
         return None
     from search.analysis import race_result
 
-    folder = _folder(given.out, str(given.name))
+    folder = run_in(given.out, str(given.name))
     if not exists(folder / TRIALS):
         return None
     result = race_result.read(folder)
@@ -111,12 +112,6 @@ def place_of(search: Search) -> str:
     return short(search.setup.run.parent / race.of)
 
 
-def above(url: str) -> str:
-    """Return the URL of the folder above; the query stays at the end."""
-    place, mark, query = url.partition("?")
-    return place.rstrip("/").rpartition("/")[0] + mark + query
-
-
 def _arguments(given: RunOptions, run: Path, out: str, name: str) -> list[str]:
     """Return what would say of a race's options the same on the command line of search.run."""
     words = [str(run / layout.SPACE), "--out", out, "--name", name]
@@ -126,16 +121,6 @@ def _arguments(given: RunOptions, run: Path, out: str, name: str) -> list[str]:
         for one in several:
             words += [f"--{option}", str(one)]
     return [masked(word) for word in words]
-
-
-def _folder(out: str, name: str) -> Path:
-    """Return the folder of a race's run; what is behind a URL is fetched."""
-    if "://" not in out:
-        return Path(out) / name
-    from facesiam.storage.bucket import join
-    from search.runs.mirror import fetched  # which imports torch
-
-    return fetched(join(out, name))
 
 
 def _begun(folder: Path) -> Race | None:

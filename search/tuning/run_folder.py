@@ -81,7 +81,7 @@ def claimed(
 
 
 def refuse_other_data(run: Path, source: str, key: str) -> None:
-    """Refuse to go on with a run on data that are not those which it began with.
+    """Refuse to go on with a run, or race its trials, on other data than it began with.
 
     Args:
         run: its folder.
@@ -94,8 +94,8 @@ def refuse_other_data(run: Path, source: str, key: str) -> None:
     first_source, first_key, _ = layout.data_of(run)
     if first_key != key:
         raise RunRefused(
-            f"--resume: {run} was started on other data ({first_source}, content "
-            f"{first_key[:12]}; {source} has {key[:12]})"
+            f"{run} was started on other data ({first_source}, content {first_key[:12]}; {source} "
+            f"has {key[:12]})"
         )
 
 

@@ -28,7 +28,7 @@ def test_a_winner_is_named_with_what_the_search_would_have_named(tmp_path: Path)
 
 def test_finalists_that_are_not_told_apart_are_named_with_the_bound(tmp_path: Path) -> None:
     folder = write_race(
-        tmp_path / "code2-race", CLOSE, seeds=3, within=0.02, costs={"0001": 1.0, "0002": 0.5}
+        tmp_path / "code2-race", CLOSE, seeds=3, within=0.02, costs={"0001": 1e9, "0002": 5e8}
     )
     result = race_result.read(folder)
     # The means are 81.0, 80.3 and 81.3: all within 2 points, and 0002 costs half.
@@ -36,10 +36,11 @@ def test_finalists_that_are_not_told_apart_are_named_with_the_bound(tmp_path: Pa
     assert (result.winner, result.standing.out) == ("0002", {})
     assert bound > 0.02
     assert race_result.verdict(result) == (
-        "0001, 0002, 0003 are not told apart by 3 seeds: 0002 is taken, the cheapest of those "
-        f"within 2.0 points of the best; another one may be better by {100 * bound:.1f} points "
+        "0001, 0002, 0003 are not told apart by 3 seeds: 0002 is taken, the cheapest (macs) of "
+        f"those within 2.0 points of the best; another one may be better by {100 * bound:.1f} points "
         "(95 % sure)"
     )
+    assert race_result.text(result).splitlines()[2].split()[:4] == ["0002", "0.0001", "500", "M"]
 
 
 def test_a_race_that_goes_on_says_who_is_still_in(tmp_path: Path) -> None:
@@ -60,14 +61,16 @@ def test_a_training_that_failed_does_not_count(tmp_path: Path) -> None:
 
 def test_the_race_of_a_run_is_found_beside_it(tmp_path: Path) -> None:
     run = tmp_path / "code2"
-    assert race_result.of_run(run) is None
+    assert race_result.of_run(run, run, "0001") is None
     folder = write_race(tmp_path / "code2-race", CLEAR)
-    found = race_result.of_run(run)
+    found = race_result.of_run(run, run, "0001")
     assert found and found.winner == "0002"
+    assert race_result.of_run(run, run, "0009") is None  # the search has gone on since
     folder.rename(tmp_path / "other-race")
-    assert race_result.of_run(tmp_path / "other") is None  # it is a race of code2
+    other = tmp_path / "other"
+    assert race_result.of_run(other, other, "0001") is None  # it is a race of code2
     write_race(tmp_path / "code2-race", CLOSE)
-    assert race_result.of_run(run) is None  # it goes on
+    assert race_result.of_run(run, run, "0001") is None  # it goes on
 
 
 def test_a_run_that_is_no_race_is_refused(tmp_path: Path) -> None:

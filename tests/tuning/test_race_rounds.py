@@ -72,3 +72,12 @@ def test_the_journal_of_a_killed_race_leads_to_the_same_next_training(tmp_path: 
         (folder / name).write_text("".join(f"{line}\n" for line in kept))
     state = SearchState.replay(layout.space(folder), folder)
     assert begin_all(state) == ["0002-s2", "0003-s2"]
+
+
+def test_a_training_that_diverged_counts_as_the_worst_of_all(state: SearchState) -> None:
+    for row in begin_all(state):
+        if row.startswith("0003"):
+            state.end(row, "stopped", "diverged")
+        else:
+            end(state, row, CLOSE[row[:4]][int(row[-1]) - 1])
+    assert begin_all(state) == ["0001-s3", "0002-s3"]
