@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import count, islice
 from pathlib import Path
-
-import pandas as pd
 
 from facesiam.config import TrialConfig, Value
 from facesiam.errors import counted
@@ -43,39 +41,32 @@ def choose(run: Path, terms: Finalists) -> Race:
     ended = ended[~ended["stop_rule"].isin(HOPELESS)]
     if ended.empty:
         raise NothingToRace(f"{run}: no trial has ended having learned; there is nothing to race")
-    at, seen = list[int](), list[dict[str, Value]]()
+    found, seen = list[str](), list[dict[str, Value]]()
     pairs = _pairs(configs[ended["trial"].iloc[0]])
-    for place, trial in ended["trial"].items():
+    for trial in map(str, ended["trial"]):
         bare = {**configs[trial].to_dict(), "seed": 0}
-        if len(at) < terms.top and bare not in seen and _pairs(configs[trial]) == pairs:
+        if len(found) < terms.top and bare not in seen and _pairs(configs[trial]) == pairs:
             seen.append(bare)
-            at.append(int(place))
-    if len(at) < 2:
+            found.append(trial)
+    if len(found) < 2:
         raise NothingToRace(
-            f"{run}: {trials['trial'][at[0]]} is the only trial that could be raced: the others "
-            "have the same settings, were judged on other pairs, or have learned nothing"
+            f"{run}: {found[0]} is the only trial that could be raced: the others have the same "
+            "settings, were judged on other pairs, or have learned nothing"
         )
-    cost, costs = _costs(trials, at, space.costs)
-    found = {
-        str(trials["trial"][place]): Finalist(float(trials[metric][place]), costs[place])
-        for place in at
+    raced = trials.set_index("trial", drop=False).loc[found]
+    cost = space.costs[0] if space.costs else COST
+    costs = pareto.costs_of(raced, [cost])[cost]
+    if costs.isna().any():  # one lacks it, so that they cannot be compared
+        cost = ""
+    finalists = {
+        trial: Finalist(float(raced[metric][trial]), float(costs[trial]) if cost else 0.0)
+        for trial in found
     }
-    return Race(run.name, terms, found, cost, objective.key(min(map(objective.key, scores))))
+    return Race(run.name, terms, finalists, cost, objective.key(min(map(objective.key, scores))))
 
 
 def _pairs(config: TrialConfig) -> list[Value]:
     return [getattr(config, name) for name in PAIR_SETTINGS]
-
-
-def _costs(
-    trials: pd.DataFrame, at: list[int], minded: Sequence[str]
-) -> tuple[str, Mapping[int, float]]:
-    """Return which cost decides between some of the trials, and theirs; none if one lacks it."""
-    name = minded[0] if minded else COST
-    costs = pareto.costs_of(trials, [name])[name].loc[at]
-    if costs.isna().any():
-        return "", dict.fromkeys(at, 0.0)
-    return name, {place: float(cost) for place, cost in costs.items()}
 
 
 def rows(run: Path, race: Race) -> dict[str, Row]:

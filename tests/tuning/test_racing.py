@@ -41,7 +41,7 @@ def number(run: Path) -> None:
 def test_a_race_goes_on_only_while_the_search_has_the_same_best_trials(tmp_path: Path) -> None:
     run, terms = three_trials(tmp_path), Finalists()
     fresh = racing.options(run, None, terms, RunOptions(""))
-    assert (fresh.name, fresh.resume, [*fresh.race.race.trials]) == (  # type: ignore[union-attr]
+    assert (fresh.name, fresh.resume, [*fresh.race.race.trials]) == (
         "code2-race",
         False,
         ["0002", "0001"],  # 0003 is dead
