@@ -20,48 +20,58 @@ from ray.tune.search.optuna import OptunaSearch
 
 from search.pruning.peers import ray_schedulers
 from search.pruning.peers.ray_schedulers import AGE
-from search.pruning.scheduler import Scheduler
+from search.pruning.stop_decision import PAUSE
 from search.space import SearchSpace
-from search.tuning.sampler import Sampler
-from search.tuning.trial_ranking import TrialEnd, progress_of
+from search.space.prune import pruning
+from search.tuning.search_state import SearchState
 
 from . import bohb
 from .playing import Decision, Method, Rows, Trial
 from .table import Settings
 
 METRIC, MODE = "val_acc", "max"
+OUR_ASHA = pruning(True)["asha"]
+"""Options of `asha: true`."""
 IN_ADVANCE = 200
 """Trials of a random search that Ray makes before they run."""
 
 
 class Ours:
-    """The sampler, the rules and ASHA of this package, as a search drives them."""
+    """The state of a search of this package, told of its trials as the Recorder tells it."""
 
     def __init__(self, space: SearchSpace) -> None:
-        self.space, self.sampler, self.scheduler = space, Sampler(space), Scheduler(space)
-        self.best: dict[str, float] = {}
+        self.state = SearchState(space)
+        self.trials: dict[str, Trial] = {}
 
     def next(self, rows: Rows) -> Trial | None:
-        """Return the next trial, as the Recorder does."""
-        going = self.scheduler.histories.items()
-        found = self.sampler.next({name: progress_of(it, self.space) for name, it in going})
-        trial = rows.trial(found.trial, found.settings) if found else None
-        if trial:
-            self.scheduler.begin(trial.id, trial.curve.settings)
+        """Return the next trial, new or paused."""
+        found = self.state.next_trial(lambda name: True)
+        if found is None or found.trial in self.trials:
+            return self.trials[found.trial] if found else None
+        trial = rows.trial(found.trial, found.settings)
+        if trial is None:
+            return None
+        self.trials[trial.id] = trial
+        # The sampler knows what it suggested; the rules and the rungs are about the row's curve.
+        self.state.running[trial.id] = dataclasses.replace(found, settings=trial.curve.settings)
+        self.state.scheduler.begin(trial.id, trial.curve.settings)
         return trial
 
     def decide(self, trial: Trial, row: dict[str, float]) -> Decision:
-        """Ask the rules and ASHA; a trial's end is told to the sampler."""
-        stop = self.scheduler.observe(trial.id, row | {"epoch": trial.epochs - 1}, trial.over)
-        self.best[trial.id] = max(row[METRIC], self.best.get(trial.id, 0.0))
-        if not stop and not trial.over:
-            return "go on"
-        progress = progress_of(self.scheduler.histories[trial.id], self.space)
-        status, rule = ("stopped", stop.rule) if stop else ("done", None)
-        step = self.scheduler.step(trial.id)
-        self.sampler.tell(trial.id, TrialEnd(self.best[trial.id], step, status, rule, progress))
-        self.scheduler.forget(trial.id)
-        return "stop"
+        """Ask the rules, ASHA and halving; the end of any trial is told to the sampler."""
+        state, epoch = self.state, {"epoch": trial.epochs - 1}
+        stop = state.scheduler.observe(trial.id, row | epoch, trial.over)
+        if stop is PAUSE:
+            state.pause(trial.id)
+        elif stop:
+            state.end(trial.id, "stopped", stop.rule)
+        elif trial.over:
+            state.end(trial.id, "done", None)
+        for name in state.scheduler.out_while_paused(state.paused):
+            state.end(name, "stopped", state.scheduler.stops[name].rule)
+        if stop is PAUSE:
+            return "pause"
+        return "stop" if stop or trial.over else "go on"
 
 
 class Searcher:
@@ -222,10 +232,13 @@ def asha(space: SearchSpace, **given: int) -> ASHAScheduler:
     return ASHAScheduler(metric=METRIC, mode=MODE, max_t=space.max_epochs(), **given)
 
 
-def _as_ours(space: SearchSpace) -> dict[str, int]:
-    """Return the grace and factor of this package's ASHA for Ray's."""
-    asha = space.prune["asha"]
-    return {"grace_period": asha["grace"], "reduction_factor": asha["factor"]}
+def under_asha(space: SearchSpace) -> SearchSpace:
+    """Return the space with what `prune: {asha: true}` says."""
+    return dataclasses.replace(space, prune=pruning() | {"asha": OUR_ASHA})
+
+
+def _fewer(space: SearchSpace, share: float) -> SearchSpace:
+    return dataclasses.replace(space, trials=round(share * space.trials))
 
 
 def ray_hyperband(space: SearchSpace) -> RayTune:
@@ -251,10 +264,17 @@ def _optuna_hyperband(space: SearchSpace) -> OptunaAlone:
 
 METHODS: dict[str, Callable[[SearchSpace], Method]] = {
     "ours": Ours,
+    "ours, 60 % of the trials": lambda space: Ours(_fewer(space, 0.6)),
+    "ours, 30 % of the trials": lambda space: Ours(_fewer(space, 0.3)),
     "ours, random": lambda space: Ours(dataclasses.replace(space, algorithm="random")),
+    "ours, ASHA": lambda space: Ours(under_asha(space)),
+    "ours, ASHA, random": lambda space: Ours(
+        dataclasses.replace(under_asha(space), algorithm="random")
+    ),
     "Ray OptunaSearch + ASHA": lambda space: RayTune(optuna_search(space), asha(space)),
     "the same, our grace and factor": lambda space: RayTune(
-        optuna_search(space), asha(space, **_as_ours(space))
+        optuna_search(space),
+        asha(space, grace_period=OUR_ASHA["grace"], reduction_factor=OUR_ASHA["factor"]),
     ),
     "Ray HyperBand": ray_hyperband,
     "Optuna TPE + Hyperband": _optuna_hyperband,

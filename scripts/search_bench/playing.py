@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
+import numpy as np
+
 from search.pruning.recorded_runs import Curve
 
 from .table import Settings, Table
@@ -53,17 +55,22 @@ class Rows:
 
     def __init__(self, table: Table) -> None:
         self.table = table
-        self.left = {curve.id: curve for curve in table.curves}
+        self.taken = np.zeros(len(table.curves), dtype=bool)
         self.order: list[Trial] = []
         """The trials that were made, in their order."""
 
+    @property
+    def left(self) -> bool:
+        """Whether there are any."""
+        return not self.taken.all()
+
     def trial(self, id: str, suggested: Settings) -> Trial | None:
-        """Return a new trial; None: every row is taken."""
-        curve = self.table.nearest(suggested, self.left.values())
-        if curve is None:
+        """Return a new trial, of equally near rows the first; None: every row is taken."""
+        if not self.left:
             return None
-        del self.left[curve.id]
-        self.order.append(Trial(id, suggested, curve))
+        nearest = int(np.where(self.taken, np.inf, self.table.distances(suggested)).argmin())
+        self.taken[nearest] = True
+        self.order.append(Trial(id, suggested, self.table.curves[nearest]))
         return self.order[-1]
 
 

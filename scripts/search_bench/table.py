@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +15,10 @@ from scipy.stats import rankdata, spearmanr
 from facesiam.config import Value
 from search.pruning.recorded_runs import Curve, read
 from search.space import SearchSpace, load
-from search.space.domains import Choice, active
+from search.space.domains import Choice, Domain, active
 
 Settings = dict[str, Value]
+Floats = npt.NDArray[np.float64]
 LEAST = 0.02
 """Weight of a setting that explains nothing."""
 
@@ -59,33 +60,24 @@ class Table:
         1: a row scores as what is nearest to it would; 0: a suggestion says nothing of its row.
         """
         best, near = [], []
-        for curve in self.curves:
-            others = (other for other in self.curves if other is not curve)
-            if other := self.nearest(curve.settings, others):
-                best.append(curve.best())
-                near.append(other.best())
+        for place, curve in enumerate(self.curves):
+            apart = self.distances(curve.settings)
+            apart[place] = math.inf
+            best.append(curve.best())
+            near.append(self.curves[int(apart.argmin())].best())
         return float(spearmanr(best, near).statistic)
 
-    def nearest(self, settings: Settings, among: Iterable[Curve]) -> Curve | None:
-        """Return the curve nearest to a configuration; of equally near ones the first."""
-        return min(among, key=lambda curve: self.distance(settings, curve.settings), default=None)
-
-    def distance(self, one: Settings, other: Settings) -> float:
-        """Return Gower's distance of two configurations, from 0 to 1.
+    def distances(self, settings: Settings) -> Floats:
+        """Return Gower's distance of a configuration from each row, (curves,), from 0 to 1.
 
         It is the mean over the settings that either side has, weighted by ``weights``, of the
         share of the range that lies between two numbers (on a log scale where the space has one),
         and of 0 or 1 for two words. A setting that one side does not have counts as different.
         """
-        apart = whole = 0.0
-        for name, weight in self.weights.items():
-            domain = self.space.search[name]
-            here, there = active(domain, one), active(domain, other)
-            if here or there:
-                whole += weight
-                both = here and there
-                apart += weight * (self._apart(name, one[name], other[name]) if both else 1.0)
-        return apart / whole
+        here = self._coordinates(settings)
+        apart = np.minimum(np.abs(self._rows - here), 1)
+        weights = np.array(list(self.weights.values())) * ~(np.isnan(self._rows) & np.isnan(here))
+        return np.asarray((weights * np.nan_to_num(apart, nan=1.0)).sum(1) / weights.sum(1))
 
     @functools.cached_property
     def weights(self) -> dict[str, float]:
@@ -109,16 +101,33 @@ class Table:
         there = [active(domain, curve.settings) for curve in self.curves]
         return [str(value) if at else "" for value, at in zip(values, there, strict=True)]
 
-    def _apart(self, name: str, one: Value, other: Value) -> float:
-        domain = self.space.search[name]
-        if isinstance(one, str) or isinstance(other, str) or isinstance(one, bool):
-            return float(one != other)
-        if isinstance(domain, Choice):
-            numbers = [float(value) for value in domain.choices]
-            return abs(one - other) / (max(numbers) - min(numbers))
-        if domain.log:
-            return abs(math.log(one / other)) / math.log(domain.high / domain.low)
-        return abs(one - other) / (domain.high - domain.low)
+    @functools.cached_property
+    def _rows(self) -> Floats:
+        """The rows' coordinates, (curves, settings)."""
+        return np.array([self._coordinates(curve.settings) for curve in self.curves])
+
+    def _coordinates(self, settings: Settings) -> Floats:
+        """Return where a configuration lies, (settings,); NaN: it has no such setting.
+
+        The range of a number is 1 wide, and two words are 1 or more apart.
+        """
+        domains = ((name, self.space.search[name]) for name in self.weights)
+        return np.array(
+            [
+                _coordinate(domain, settings[name]) if active(domain, settings) else math.nan
+                for name, domain in domains
+            ]
+        )
+
+
+def _coordinate(domain: Domain, value: Value) -> float:
+    if not isinstance(domain, Choice):
+        scale = math.log if domain.log else float
+        return (scale(value) - scale(domain.low)) / (scale(domain.high) - scale(domain.low))
+    if isinstance(value, str | bool):
+        return float(domain.choices.index(value))
+    numbers = [float(choice) for choice in domain.choices]
+    return (value - min(numbers)) / (max(numbers) - min(numbers))
 
 
 def load_table(folder: Path) -> Table:
@@ -134,7 +143,7 @@ def table_of(space: SearchSpace, curves: Sequence[Curve]) -> Table:
     return Table(space, first, repeats)
 
 
-def _explained(levels: Sequence[str], scores: npt.NDArray[np.float64]) -> float:
+def _explained(levels: Sequence[str], scores: Floats) -> float:
     """Return omega squared of a grouping: its share of the variance, less what chance has."""
     groups = [scores[[level == each for each in levels]] for level in sorted(set(levels))]
     left = len(scores) - len(groups)

@@ -15,6 +15,7 @@ from builders import SCRIPTS, script
 
 from search.pruning.recorded_runs import Curve
 from search.space import SearchSpace, load
+from search.space.prune import HALVING, pruning
 
 sys.path.insert(0, str(SCRIPTS))  # as for a script that is run
 bench_search = script("bench_search")
@@ -58,8 +59,10 @@ class InOrder:
         self.stopped = stopped
 
     def next(self, rows: playing.Rows) -> playing.Trial | None:
-        first = next(iter(rows.left.values()), None)
-        return rows.trial(first.id, first.settings) if first else None
+        if not rows.left:
+            return None
+        first = rows.table.curves[int(rows.taken.argmin())]
+        return rows.trial(first.id, first.settings)
 
     def decide(self, trial: playing.Trial, row: dict[str, float]) -> str:
         return "stop" if trial.over or trial.id in self.stopped else "go on"
@@ -68,15 +71,19 @@ class InOrder:
 def test_the_distance_is_the_mean_over_the_settings_that_either_side_has(
     space: SearchSpace,
 ) -> None:
-    whole = table.table_of(space, [])  # without a score all weigh the same
     one = {"lr": 1e-4, "optimizer": "adam", "momentum": 0.9, "loss": "triplet"}
     other = one | {"lr": 1e-3}
-    assert whole.distance(one, other) == pytest.approx(
-        1 / 2 / 2
-    )  # half of the range, of 2 settings
+
+    def distance(settings: dict[str, Any], row: dict[str, Any]) -> float:
+        only = curve(space, "1", [0.5], **row)  # a single row says nothing: all weigh the same
+        (found,) = table.table_of(space, [only]).distances(settings)
+        return float(found)
+
+    assert distance(one, other) == pytest.approx(1 / 2 / 2)  # half of the range, of 2 settings
     sgd = other | {"optimizer": "sgd"}
-    assert whole.distance(one, sgd) == pytest.approx((0.5 + 1 + 1) / 3)  # adam has no momentum
-    assert whole.distance(sgd, sgd | {"momentum": 0.5}) == pytest.approx(1 / 3)
+    assert distance(one, sgd) == pytest.approx((0.5 + 1 + 1) / 3)  # adam has no momentum
+    assert distance(sgd, one) == distance(one, sgd)
+    assert distance(sgd, sgd | {"momentum": 0.5}) == pytest.approx(1 / 3)
 
 
 def test_settings_weigh_what_they_explain(space: SearchSpace) -> None:
@@ -93,7 +100,8 @@ def test_settings_weigh_what_they_explain(space: SearchSpace) -> None:
     assert weights["momentum"] == weights["optimizer"]  # only sgd has it, always the same
     # A like optimizer is nearer than a like learning rate.
     both = table.table_of(space, curves)
-    assert both.nearest(curves[0].settings | {"lr": 1e-2}, curves[1:]).id == "9adam"
+    nearest = both.distances(curves[0].settings | {"lr": 1e-2})[1:].argmin()
+    assert curves[1:][nearest].id == "9adam"
 
 
 def test_a_suggestion_becomes_the_nearest_row_that_is_left(space: SearchSpace) -> None:
@@ -225,14 +233,14 @@ def test_our_sampler_is_told_of_every_end(
     told: dict[str, tuple[float | None, str, str | None]] = {}
     ours = methods.Ours(dataclasses.replace(space, trials=4, algorithm="random"))
     monkeypatch.setattr(
-        ours.sampler,
+        ours.state.sampler,
         "tell",
         lambda name, end: told.update({name: (end.value, end.status, end.rule)}),
     )
     curves = spread(space, [[0.8] * 9, [0.6] * 9, [0.7] * 9, [0.9] * 9])
     searched = playing.play(table.table_of(space, curves), ours, 1)
     assert len(searched.order) == 4
-    assert ours.scheduler.histories == {}
+    assert ours.state.scheduler.histories == {}
     for trial in searched.order:
         score = trial.curve.rows[0]["val_acc"]
         done = (score, "done", None)
@@ -242,13 +250,30 @@ def test_our_sampler_is_told_of_every_end(
     assert min(trial.epochs for trial in searched.order) == 1
 
 
+def test_ours_pauses_at_the_rungs_of_halving(space: SearchSpace) -> None:
+    """Of four trials of nine epochs two go on from the rung of two, and one from that of four."""
+    half = dataclasses.replace(space, prune=pruning() | {"halving": HALVING, "plateau": False})
+    curves = spread(space, [[0.8] * 9, [0.6] * 9, [0.7] * 9, [0.9] * 9])
+    ours = methods.Ours(dataclasses.replace(half, trials=4, algorithm="random"))
+    searched = playing.play(table.table_of(space, curves), ours, 2)
+    assert {trial.curve.id: trial.epochs for trial in searched.order} == {
+        "3": 9,
+        "0": 4,
+        "2": 2,
+        "1": 2,
+    }
+    assert searched.points[-1].epochs == 9 + 4 + 2 + 2
+    assert ours.state.ended == {"0001", "0002", "0003", "0004"}
+    assert not ours.state.paused
+
+
 def test_our_rules_see_the_settings_of_the_row(space: SearchSpace) -> None:
     """They are about its curve: its schedule, its planned epochs."""
     rows = playing.Rows(table.table_of(space, spread(space, [[0.8] * 5])))
     ours = methods.Ours(dataclasses.replace(space, trials=1))
     trial = ours.next(rows)
     assert trial.suggested["epochs"] == 9
-    assert ours.scheduler.histories[trial.id].planned == 5
+    assert ours.state.scheduler.histories[trial.id].planned == 5
 
 
 @pytest.mark.parametrize(
@@ -279,13 +304,14 @@ def test_every_method_plays_to_the_end_and_repeats_itself(space: SearchSpace) ->
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     scores = [[0.5 + 0.02 * n + 0.01 * e for e in range(9)] for n in range(14)]
     whole = table.table_of(space, spread(space, scores))
-    space = dataclasses.replace(space, trials=14, seed=3)
+    space = dataclasses.replace(space, trials=14, seed=3, prune=pruning() | {"halving": HALVING})
+    fewer = {"ours, 60 % of the trials": 8, "ours, 30 % of the trials": 4}
     for name, make in methods.METHODS.items():
         if name == "Ray BOHB":
             continue  # only where its packages are; it prints what its model doubts
         one, two = (playing.play(whole, make(space), 2) for _ in range(2))
         assert one.points == two.points, name
-        assert len({trial.curve.id for trial in one.order}) == 14, name
+        assert len({trial.curve.id for trial in one.order}) == fewer.get(name, 14), name
         assert one.points[-1].epochs <= 14 * 9
 
 
