@@ -1,8 +1,9 @@
 """Whole searches against those of Ray Tune and Optuna, played on a recorded table of trainings.
 
-    nice -n 19 python scripts/bench_search.py record --out FOLDER     hours of CPU, resumable
-    python scripts/bench_search.py play --table FOLDER                regret of each, 50 seeds
-    python scripts/bench_search.py live --minutes 10 --out FOLDER     real Ray on both sides
+    nice -n 19 python scripts/bench_search.py record --out FOLDER   hours of CPU, resumable
+    python scripts/bench_search.py play --table FOLDER              regret of each, 50 seeds
+    python scripts/bench_search.py live --minutes 20 --trials 100 --out FOLDER
+                                                                    real Ray on both sides
 
 docs/benchmark.md says what is recorded, how searches are played on it, and how to read it.
 """
@@ -25,7 +26,7 @@ SPACE = Path(__file__).parent / "search_bench" / "space.yaml"
 TABLE = Path(__file__).parent.parent / "ray_results" / "reference" / "bench-search"
 
 MOST = 10_000
-"""Trials of a live search, which its minutes end."""
+"""Trials of a live search that its minutes end."""
 
 
 def main() -> int:
@@ -52,6 +53,9 @@ def _parser() -> cli.Parser:
     live.add_argument("--space", type=Path, default=SPACE, help="what both sides search")
     live.add_argument("--data", default="drawn", help="a dataset, or drawn faces")
     live.add_argument("--minutes", type=positive, required=True, help="of each search")
+    live.add_argument(
+        "--trials", type=positive, required=True, help="of ours, which halving has to know"
+    )
     live.add_argument("--seeds", type=positive, default=3)
     live.add_argument("--workers", type=positive, default=2)
     live.add_argument(
@@ -107,7 +111,14 @@ def _live(args: argparse.Namespace) -> None:
     packings = {packing_of(settings) for settings in space.examples()}
     packed = prepare(args.data, packings).folder
     task = Task(
-        space, args.data, packed, weights_of(space), 60 * args.minutes, args.workers, args.out
+        space,
+        args.data,
+        packed,
+        weights_of(space),
+        60 * args.minutes,
+        args.trials,
+        args.workers,
+        args.out,
     )
     args.out.mkdir(parents=True, exist_ok=True)
     print(compare(task, args.seeds, list(SIDES)))

@@ -52,13 +52,26 @@ class Task:
     weights: Mapping[str, str]
     """File of pretrained weights of each net."""
     seconds: float
+    trials: int
+    """Of ours under halving, which has to know how many will come."""
     workers: int
     out: Path
     """Where a search leaves its files."""
 
 
 def ours(task: Task) -> Clock:
-    """Search with this package."""
+    """Search with this package, as the space says."""
+    return _ours(task, dataclasses.replace(task.space, trials=task.trials), "ours")
+
+
+def ours_asha(task: Task) -> Clock:
+    """Search with this package and ASHA, until the minutes are up."""
+    from .methods import under_asha
+
+    return _ours(task, under_asha(task.space), "ours-asha")
+
+
+def _ours(task: Task, space: SearchSpace, name: str) -> Clock:
     from search.api.searching import run
     from search.runs.line_format import EpochLine
     from search.tracking.callback import Callback
@@ -70,12 +83,12 @@ def ours(task: Task) -> Clock:
             clock.note(float(record["val_acc"]))
 
     run(
-        task.space,
+        space,
         task.data,
-        name=f"ours-{task.space.seed}",
+        name=f"{name}-{space.seed}",
         out=task.out,
         minutes=task.seconds / 60,
-        seed=task.space.seed,
+        seed=space.seed,
         concurrent=task.workers,
         cpus=1,
         callbacks=[Watch()],
@@ -143,6 +156,7 @@ def _train(config: dict[str, Any], folder: str, weights: dict[str, str]) -> None
 
 SIDES: dict[str, Callable[[Task], Clock]] = {
     "ours": ours,
+    "ours, ASHA": ours_asha,
     "Ray OptunaSearch + ASHA": ray_tune,
 }
 
@@ -156,7 +170,7 @@ def compare(task: Task, seeds: int, sides: Sequence[str]) -> str:
     for seed in range(seeds):
         seeded = dataclasses.replace(task, space=dataclasses.replace(task.space, seed=seed))
         for name in sides if seed % 2 == 0 else reversed(sides):
-            file = task.out / f"{name.replace(' ', '-')}-{seed}.json"
+            file = task.out / f"{name.replace(',', '').replace(' ', '-')}-{seed}.json"
             if not file.exists():
                 _in_process(name, seeded, file)
             points[name].append([Point(*point) for point in read_json(file)])

@@ -38,8 +38,9 @@ from search.space.prune import pruning
 KEPT = 0.005
 """How near to the best a run counts as having kept it, by default half a point of accuracy."""
 
-BY_RANK = ("asha", "halving", "paused")
-"""Rules that compare trials, and stop good ones below better ones."""
+NOT_BY_RANK = (*RULES, "threshold")
+"""Rules by which no good trial should stop. All others, the peers' too, rank the trials, and stop
+good ones below better ones."""
 
 
 class Margins(NamedTuple):
@@ -74,8 +75,8 @@ class PolicyResult:
     stopped: dict[str, float]
     """Mean number of runs stopped, by rule."""
     false_stops: dict[str, int]
-    """By run and rule, the orders in which a rule other than ASHA stopped a run that would have
-    come near the best."""
+    """By run and rule, the orders in which a rule that is not by rank stopped a run that would
+    have come near the best."""
     top: float | None = None
     """Of "one epoch, then top k": the k."""
 
@@ -224,7 +225,7 @@ def _result(name: str, outcomes: Sequence[Outcome], judged: _Judged) -> PolicyRe
         wrong = {
             f"{of[run]} ({stop.rule})"
             for run, stop in outcome.stops.items()
-            if stop.rule not in BY_RANK and scores[of[run]] >= top - margins.good
+            if stop.rule in NOT_BY_RANK and scores[of[run]] >= top - margins.good
         }
         false.update(wrong)
     low, high = wilson(kept, len(outcomes))

@@ -11,6 +11,7 @@ from search.pruning.peers.optuna_pruners import OptunaPruner
 from search.pruning.peers.pasha import Pasha
 from search.pruning.recorded_runs import Curve
 from search.pruning.simulator import Arrival, simulate
+from search.pruning.stop_decision import PAUSE
 
 LOSS = Objective("loss", "min")
 FIVE = (0.1, 0.2, 0.3, 0.4, 0.5)
@@ -141,3 +142,29 @@ def test_pasha_takes_curves_that_cross_and_cross_again_for_equal(crosses: bool, 
     policy = Pasha(LOSS, 10, grace=3)
     simulate([*runs, *(flat(letter, 0.9, 10) for letter in "wxyz")], policy, workers=1)
     assert policy.levels == (3, 9, 10) and policy.top == top
+
+
+def test_pasha_measures_noise_between_the_rungs_and_keeps_it() -> None:
+    """a and b go on from the rung of three epochs, having crossed twice. b is ahead at that of nine
+    by 0.005, which is all the noise, and was behind by 0.01: so a rung is opened."""
+    a = run("a", 0.50, 0.52, 0.50, 0.51, 0.50, 0.51, 0.50, 0.50, 0.505, 0.5)
+    b = run("b", 0.51, 0.50, 0.51, 0.50, 0.52, 0.50, 0.50, 0.50, 0.500, 0.5)
+    policy, paused = Pasha(LOSS, 10, grace=3), dict[str, Arrival]()
+    for each in [a, b, *(flat(letter, 0.9, 10) for letter in "wxyz")]:
+        policy.begin(each)
+        assert [policy.decide(each, epoch) for epoch in range(3)] == [None, None, PAUSE]
+        paused[each.name] = each
+    assert policy.noise == 0.0
+    assert [policy.choose(paused, {}) for _ in "ab"] == [a, b]
+    seen = []
+    for epoch in (3, 4, 5):
+        assert policy.decide(a, epoch) is policy.decide(b, epoch) is None
+        seen.append(policy.noise)
+    assert seen == pytest.approx([0.01, 0.02, 0.01])
+    policy.decide(b, 6)  # a has not come so far: the pair stays as it was
+    assert policy.noise == pytest.approx(0.01)
+    for each, epoch in ((a, 6), (a, 7), (a, 8), (b, 7)):
+        policy.decide(each, epoch)
+    assert policy.top == 1
+    policy.decide(b, 8)
+    assert (policy.top, policy.noise) == (2, pytest.approx(0.005))

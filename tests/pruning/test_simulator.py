@@ -205,10 +205,12 @@ def test_a_late_run_whose_threshold_is_chosen_guesses_above_a_half() -> None:
 
 
 def test_a_row_is_what_the_orders_say(space: SearchSpace) -> None:
-    """Of two orders one ends the best; in the other a rule stops it, and 0.01 less ends."""
+    """Of two orders one ends the best, where a peer stops one that is as good; in the other a rule
+    stops it, and 0.01 less ends."""
     best, near, far = run("best", [0.9]), run("near", [0.89]), run("far", [0.5])
     order = [best, near, far]
-    first = Outcome(3, 3600.0, (best, near, far), {})
+    pruned = StopDecision("pruned", "", 0)  # a peer's, by rank
+    first = Outcome(3, 3600.0, (best, far), {"near": pruned})
     second = Outcome(
         1,
         7200.0,
@@ -221,7 +223,7 @@ def test_a_row_is_what_the_orders_say(space: SearchSpace) -> None:
     assert (row.kept, row.kept_best) == (0.5, 0.5)
     assert (row.epochs, row.epochs_low, row.epochs_high) == pytest.approx((2 / 3, 1 / 3, 1))
     assert row.hours == 1.5
-    assert row.stopped == {"asha": 0.5, "chance": 0.5}
+    assert row.stopped == {"asha": 0.5, "chance": 0.5, "pruned": 0.5}
     assert row.false_stops == {"best (chance)": 1}
 
 

@@ -23,8 +23,11 @@ class Pasha(NoPruning):
 
     Trials pause at rungs, and those among the best of a rung go on to the next. At first there are
     two rungs. A further one is opened whenever the trials of the top rung are not ranked as in the
-    rung below, those that lie within the noise taken as equal. The paper trains the winner anew;
-    here it goes on to its end once all others have ended, so that it counts as finished.
+    rung below, those that lie within the noise taken as equal. Noise is how far apart curves are
+    that have crossed and crossed again: a percentile over all pairs of trials that have left the
+    rung below, each at the last epoch that both have. Where there is no such pair it stays what it
+    was, 0 at first. The paper trains the winner anew; here it goes on to its end once all others
+    have ended, so that it counts as finished.
 
     Args:
         objective: what is compared.
@@ -50,6 +53,10 @@ class Pasha(NoPruning):
         self.target: dict[str, int] = {}
         """By trial the rung that it runs to."""
         self.running = 0
+        self.noise = 0.0
+        self._apart: dict[tuple[str, str], float | None] = {}
+        """How far apart two trials are that have left the rung below the top; None: they have
+        not crossed twice."""
 
     def begin(self, run: Arrival) -> None:
         """Add a run, which runs to the first rung."""
@@ -62,12 +69,13 @@ class Pasha(NoPruning):
         curve = self.curves[run.name]
         curve.append(self.objective.key(run.curve.rows[epoch].get(metric)))
         last = epoch + 1 == len(run.curve.rows)
+        self._estimate_noise(run.name)
         if epoch + 1 < self.levels[rung] and not last:
+            self._open()
             return None
         self.running -= 1
         self.rungs[rung][run.name] = curve[-1]
-        if rung == self.top < len(self.levels) - 1 and not self._consistent():
-            self.top += 1
+        self._open()
         return None if last else PAUSE
 
     def choose(self, paused: Mapping[str, Arrival], new: Mapping[str, Arrival]) -> Arrival | None:
@@ -95,27 +103,46 @@ class Pasha(NoPruning):
         self.running += 1
         return run
 
+    def _open(self) -> None:
+        """Open a further rung, where the ranking of the top one is another than below."""
+        if self.top < len(self.levels) - 1 and not self._consistent():
+            self.top += 1
+            self._apart = {}
+
     def _consistent(self) -> bool:
         """Say whether the trials of the top rung are ranked as in the one below, but for noise."""
         now, before = self.rungs[self.top], self.rungs[self.top - 1]
         ranked = sorted(now, key=lambda name: -now[name])
         was = sorted(now, key=lambda name: -before[name])
-        noise = self._noise(ranked)
         pairs = zip(ranked, was, strict=True)
-        return all(before[a] == before[b] or abs(before[a] - before[b]) <= noise for a, b in pairs)
+        return all(
+            before[a] == before[b] or abs(before[a] - before[b]) <= self.noise for a, b in pairs
+        )
 
-    def _noise(self, names: Sequence[str]) -> float:
-        """Return a percentile of how far apart curves end that cross twice or more; 0 of none."""
-        apart = []
-        for one, other in itertools.combinations(names, 2):
-            gaps = [a - b for a, b in zip(self.curves[one], self.curves[other], strict=False)]
-            signs = [gap > 0 for gap in gaps if math.isfinite(gap) and gap]
-            crossings = sum(a != b for a, b in itertools.pairwise(signs))
-            if crossings >= 2 and math.isfinite(gaps[-1]):
-                apart.append(abs(gaps[-1]))
-        if not apart:
-            return 0.0
-        place = (len(apart) - 1) * PERCENTILE / 100
-        apart.sort()
-        low, share = math.floor(place), place % 1
-        return apart[low] + share * (apart[min(low + 1, len(apart) - 1)] - apart[low])
+    def _estimate_noise(self, name: str) -> None:
+        """Estimate the noise anew, when a trial has run an epoch beyond the rung below the top."""
+        epochs, below = len(self.curves[name]), self.levels[self.top - 1]
+        if epochs <= below:
+            return
+        for other, curve in self.curves.items():
+            if other != name and len(curve) >= epochs:
+                self._apart[min(name, other), max(name, other)] = _apart_if_crossed(
+                    self.curves[name], curve
+                )
+        if found := sorted(apart for apart in self._apart.values() if apart is not None):
+            self.noise = _percentile(found)
+
+
+def _apart_if_crossed(one: Sequence[float], other: Sequence[float]) -> float | None:
+    """Return how far apart two curves end that cross at least twice; None of others."""
+    gaps = [a - b for a, b in zip(one, other, strict=False)]
+    signs = [gap > 0 for gap in gaps if math.isfinite(gap) and gap]
+    crossings = sum(a != b for a, b in itertools.pairwise(signs))
+    return abs(gaps[-1]) if crossings >= 2 and math.isfinite(gaps[-1]) else None
+
+
+def _percentile(values: Sequence[float]) -> float:
+    """Return the PERCENTILE of sorted values, with what lies between two of them."""
+    place = (len(values) - 1) * PERCENTILE / 100
+    low, share = math.floor(place), place % 1
+    return values[low] + share * (values[min(low + 1, len(values) - 1)] - values[low])
