@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import csv
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from facesiam.config import TrialConfig
 from facesiam.evaluation.metrics import wilson
+from search.analysis.best_chance import chances
 from search.analysis.elimination import Standing, standing
 from search.space import load
 from search.space.finalists import Finalists
@@ -33,6 +34,10 @@ SEEDS = range(1, 21)
 """Of the trainings; 0 is that by which they were chosen."""
 FIRST = 41
 FINALISTS = ("0041", "0014", "0029", "0015", "0021")
+EXACT = 1e-12
+"""Difference of two means that are equal."""
+DRAWS = 1000
+"""Worlds by which the chances of a race are counted here, where there are many races."""
 Floats = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, int], tuple[Floats, Floats]]
 """Returns the scores of a race, (finalists, seeds), and their true levels."""
@@ -108,54 +113,60 @@ def normal(gap: float, noise: float, kind: str = "", count: int = 5) -> Draw:
     return draw
 
 
-def play(drawn: Floats, terms: Finalists) -> tuple[Standing, int]:
-    """Return how a race ends whose scores are known, and how many trainings it took."""
+def play(drawn: Floats, terms: Finalists) -> tuple[Standing, Floats]:
+    """Return how a race ends whose scores are known, and those of the trainings that it took."""
     count, seeds = drawn.shape
-    scores, now, used = np.full(drawn.shape, math.nan), Standing.begun(count), 0
+    scores, now = np.full(drawn.shape, math.nan), Standing.begun(count)
     for at in range(seeds):
         scores[now.alive, at] = drawn[now.alive, at]
-        used += len(now.alive)
         now = standing(scores, np.isfinite(scores), [0.0] * count, terms)
         if now.over:
             break
-    return now, used
+    return now, scores
 
 
 def simulate(draw: Draw, races: int, terms: Finalists, seed: int) -> dict[str, float]:
     """Return shares of so many races, and means in points.
 
-    A race is right where the one that it takes is the best or worse by `within` at most, or where
-    it says that several are not told apart and the best is one of them.
+    "the best": it takes the best; "near it": or one that is worse by `within` at most; "true": or
+    it says that several are not told apart, and the best is one of them.
     """
     rng = np.random.default_rng(seed)
     rows = []
     for _ in range(races):
         drawn, levels = draw(rng, terms.seeds)
-        ended, used = play(drawn, terms)
+        ended, scores = play(drawn, terms)
         taken = ended.taken if ended.taken is not None else 0
         lost = levels.max() - levels[taken]
-        equal = lost <= terms.within + 1e-12
-        decided = ended.decided(terms.within)
+        near, decided = lost <= terms.within + EXACT, ended.decided(terms.within)
         among = bool((levels[ended.alive] == levels.max()).any())
+        likely = chances(scores, draws=DRAWS)
+        first = 0 if likely is None else int(likely.argmax())
         rows.append(
             {
-                "right": equal or (not decided and among),
+                "the best": lost <= EXACT,
+                "near it": near,
+                "true": near or (not decided and among),
                 "decided": decided,
-                "decided wrongly": decided and not equal,
-                "bound held": lost <= max(ended.bound(taken), 0) + 1e-12,
+                "decided wrongly": decided and not near,
+                "bound held": lost <= ended.bound(taken) + EXACT,
                 "points lost": 100 * lost,
                 "by one seed": 100 * (levels.max() - levels[drawn[:, 0].argmax()]),
+                "best by one seed": levels.max() - levels[drawn[:, 0].argmax()] <= EXACT,
                 "by all": 100 * (levels.max() - levels[drawn.mean(1).argmax()]),
-                "epochs": used / drawn.size,
+                "best by all": levels.max() - levels[drawn.mean(1).argmax()] <= EXACT,
+                "epochs": np.isfinite(scores).sum() / drawn.size,
+                "chance of the first": math.nan if likely is None else likely[first],
+                "the first is the best": levels.max() - levels[first] <= EXACT,
             }
         )
     return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
 
 
-def cases(table: Path) -> Iterator[tuple[str, Draw]]:
+def cases(table: Floats | None) -> Iterator[tuple[str, Draw]]:
     """Yield the tables by name."""
-    if table.exists():
-        yield "real trainings", of_table(read(table))
+    if table is not None:
+        yield "real trainings", of_table(table)
     for noise in (0.005, 0.01, 0.02):
         for gap in (0.0, 0.005, 0.01, 0.02):
             yield f"gaps of {100 * gap:g}, noise {100 * noise:g}", normal(gap, noise)
@@ -176,22 +187,34 @@ def main() -> None:
     options = parser.parse_args()
     if options.train:
         return train(options.table)
+    table = read(options.table) if options.table.exists() else None
     for seeds in options.seeds:
         terms = Finalists(seeds=seeds, level=options.level, within=options.within)
         print(f"up to {seeds} seeds, level {terms.level:g}, within {100 * terms.within:g} points")
-        for name, draw in cases(options.table):
+        for name, draw in cases(table):
             found = simulate(draw, options.races, terms, options.seed)
-            low, high = wilson(round(found["right"] * options.races), options.races)
-            print(
-                f"{name:24} right {100 * found['right']:.1f} % [{100 * low:.1f}, "
-                f"{100 * high:.1f}], decided {100 * found['decided']:.0f} % (wrongly "
-                f"{100 * found['decided wrongly']:.1f}), bound held "
-                f"{100 * found['bound held']:.1f} %; points lost {found['points lost']:.2f}, by "
-                f"one seed {found['by one seed']:.2f}, by all {found['by all']:.2f}; "
-                f"{100 * found['epochs']:.0f} % of the epochs",
-                flush=True,
-            )
+            print(f"{name:24} {text(found, options.races)}", flush=True)
     return None
+
+
+def text(found: Mapping[str, float], races: int) -> str:
+    """Return what so many races came to, as a line."""
+
+    def share(name: str) -> str:
+        """Return a share in percent, with its interval."""
+        low, high = wilson(round(found[name] * races), races)
+        return f"{100 * found[name]:.1f} [{100 * low:.1f}, {100 * high:.1f}] %"
+
+    return (
+        f"takes the best {share('the best')}, one near it {share('near it')}, says the truth "
+        f"{share('true')}; decided {100 * found['decided']:.0f} % (wrongly "
+        f"{100 * found['decided wrongly']:.1f}), bound held {100 * found['bound held']:.1f} %; "
+        f"points lost {found['points lost']:.2f}, by one seed {found['by one seed']:.2f} (best "
+        f"{100 * found['best by one seed']:.0f} %), by all {found['by all']:.2f} (best "
+        f"{100 * found['best by all']:.0f} %); {100 * found['epochs']:.0f} % of the epochs; "
+        f"chance of the first {100 * found['chance of the first']:.0f} %, it is the best "
+        f"{100 * found['the first is the best']:.0f} %"
+    )
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import builders
-from ranked_runs import epoch, trial
+import numpy as np
+from ranked_runs import epoch, trial, which
 
 LRS = {"0001": 1e-5, "0002": 1e-4, "0003": 1e-3}
 
@@ -18,8 +19,12 @@ def write_race(
     seeds: int = 5,
     within: float = 0.005,
     costs: Mapping[str, float] | None = None,
+    pairs: int = 0,
 ) -> Path:
-    """Write a race of code2's trials, each with its accuracies by seed from 1; None: it failed."""
+    """Write a race of code2's trials, each with its accuracies by seed from 1; None: it failed.
+
+    Of so many `pairs` the right ones are kept: the first ones, in an order of each finalist's own.
+    """
     own = {one: {"score": 0.8, "cost": (costs or {}).get(one, 1e9)} for one in scores}
     rows = {
         f"{one}-s{seed}": {"settings": {"lr": LRS[one], "seed": seed, "epochs": 3}}
@@ -37,7 +42,9 @@ def write_race(
                 told = {"row": row, "lr": LRS[one], "seed": at + 1}
                 lines.append(trial(row, "running", **told) | {"n": count + 1})
                 epochs += [
-                    epoch(row, number, value) | {"n": count + 2 + number}
+                    epoch(row, number, value)
+                    | {"n": count + 2 + number}
+                    | (which(pairs, judged_right(one, value, pairs)) if pairs else {})
                     for number, value in enumerate((0.5, best, 0.5))
                 ]
                 status = "failed" if score is None else "done"
@@ -45,3 +52,9 @@ def write_race(
                 count += 5
     space = f"rows: {rows}\nalgorithm: rows\nrace: {race | {'trials': own}}\n"
     return builders.write_run(folder, lines, epochs, space)
+
+
+def judged_right(finalist: str, share: float, pairs: int) -> list[int]:
+    """Return which pairs a finalist judges right: the more easily, the earlier in its order."""
+    order = np.random.default_rng(int(finalist)).permutation(pairs)
+    return [int(pair) for pair in order[: round(share * pairs)]]

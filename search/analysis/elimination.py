@@ -29,9 +29,7 @@ from numpy.typing import NDArray
 from search.space.finalists import Finalists
 
 DRAWS = 20_000
-"""Races of equal finalists that the critical value is found by, and worlds that chances count."""
-PARTS = 50
-"""Shares of noise in the scatter of the finalists that chances are reckoned with."""
+"""Races of equal finalists that the critical value is found by."""
 LEAST = 1e-4
 """Standard deviation of a difference that is taken at least: equal scores are no certainty."""
 Floats = NDArray[np.float64]
@@ -95,7 +93,7 @@ def standing(
             break
         found.rounds += 1
         seen = scores[:, : found.rounds]
-        found.means = _means(seen)
+        found.means = mean_scores(seen)
         if found.rounds > 1:
             np.minimum(found.bounds, _upper(seen, terms), out=found.bounds)
             _eliminate(found, heirs, _order(found.means, costs), terms.within)
@@ -104,70 +102,6 @@ def standing(
     elif found.rounds >= scores.shape[1]:
         found.taken = _cheapest(found, costs, terms.within)
     return found
-
-
-def chances(scores: Floats) -> Floats | None:
-    """Return the chance of each finalist to be the best, given the scores.
-
-    The levels of finalists scatter about their mean, as normal numbers do, with a deviation that
-    the scores tell: where that is little beside the noise, a lead is little, too. The part of the
-    scatter that is noise has a uniform prior, the mean a flat one (DuMouchel, "Bayesian
-    meta-analysis", 1990; Gelman et al., Bayesian Data Analysis, 3rd edition, section 5.4).
-
-    Args:
-        scores: (k, seeds) as in ``standing``.
-
-    Returns:
-        (k,) that sum to 1; None where no finalist has two seeds.
-    """
-    *_, pooled, freedom = _differences(scores)
-    if not freedom:
-        return None
-    trained = np.isfinite(scores).sum(1)
-    known = np.flatnonzero(trained)
-    rng = np.random.default_rng(0)
-    variance = pooled / 2 * freedom / rng.chisquare(freedom, DRAWS)
-    drawn = _drawn_levels(rng, _levels(scores)[known], variance, trained[known])
-    wins = np.bincount(known[drawn.argmax(1)], minlength=len(scores))
-    return np.asarray(wins / DRAWS, dtype=np.float64)
-
-
-def _drawn_levels(
-    rng: np.random.Generator, seen: Floats, variance: Floats, trained: NDArray[np.int_]
-) -> Floats:
-    """Return (draws, k) true levels that are as likely as the k mean scores make them.
-
-    Args:
-        rng: draws.
-        seen: (k,) mean scores.
-        variance: (draws,) of one score.
-        trained: (k,) scores behind each mean.
-    """
-    noise = variance[:, None] / trained
-    typical = variance / trained.mean()
-    parts = (np.arange(PARTS) + 0.5) / PARTS
-    spreads = typical[:, None] * (1 / parts - 1)  # (draws, parts) variance of the true levels
-
-    def middle(spread: Floats) -> tuple[Floats, Floats]:
-        """Return the mean of the levels, and its precision, for a variance for each draw."""
-        precisions = 1 / (noise + spread[:, None])
-        total = precisions.sum(1)
-        return (precisions * seen).sum(1) / total, total
-
-    likely = np.empty(spreads.shape)
-    for at in range(PARTS):
-        mean, total = middle(spreads[:, at])
-        width = noise + spreads[:, at, None]
-        misfit = (seen - mean[:, None]) ** 2 / width + np.log(width)
-        likely[:, at] = -0.5 * (np.log(total) + misfit.sum(1))
-    # The largest of these with Gumbel's noise is drawn as often as its likelihood says.
-    chosen = (likely + rng.gumbel(size=likely.shape)).argmax(1)
-    spread = spreads[np.arange(len(spreads)), chosen]
-    mean, total = middle(spread)
-    mean = mean + rng.standard_normal(len(mean)) / np.sqrt(total)
-    kept = spread[:, None] / (spread[:, None] + noise)
-    levels = mean[:, None] + kept * (seen - mean[:, None])
-    return np.asarray(levels + np.sqrt(kept * noise) * rng.standard_normal(levels.shape))
 
 
 @lru_cache(maxsize=64)
@@ -200,7 +134,7 @@ def critical_p(finalists: int, seeds: int, level: float) -> float:
     return float(np.quantile(least, level))
 
 
-class _Differences(NamedTuple):
+class Differences(NamedTuple):
     """Of the pairs of finalists, over the seeds that both were trained with."""
 
     mean: Floats
@@ -215,7 +149,8 @@ class _Differences(NamedTuple):
     """Of the pooled variance; 0: there is none."""
 
 
-def _differences(scores: Floats) -> _Differences:
+def differences(scores: Floats) -> Differences:
+    """Return how finalists differ, (k, seeds) scores in which NaN is none."""
     known = np.isfinite(scores)
     both = known[:, None] & known
     filled = np.where(known, scores, 0.0)
@@ -227,16 +162,16 @@ def _differences(scores: Floats) -> _Differences:
     squares = (apart**2).sum(2) - shared * mean**2
     weights = np.maximum(shared - 1, 0) * (1 - np.eye(len(scores), dtype=np.int_))
     if freedom < 1 or not weights.any():
-        return _Differences(mean, shared, squares, math.inf, 0)
+        return Differences(mean, shared, squares, math.inf, 0)
     pooled = max(float(squares.sum() / weights.sum()), LEAST**2)
-    return _Differences(mean, shared, squares / np.maximum(weights, 1), pooled, freedom)
+    return Differences(mean, shared, squares / np.maximum(weights, 1), pooled, freedom)
 
 
 def _upper(scores: Floats, terms: Finalists) -> Floats:
     """Return the (k, k) bounds of this round alone; infinite where two share less than 2 seeds."""
     from scipy.special import stdtrit
 
-    mean, shared, own, pooled, freedom = _differences(scores)
+    mean, shared, own, pooled, freedom = differences(scores)
     if not freedom:
         return np.full(mean.shape, np.inf)
     variance = np.maximum(own, pooled)
@@ -245,22 +180,13 @@ def _upper(scores: Floats, terms: Finalists) -> Floats:
     return np.where(shared >= 2, mean + half, np.inf)
 
 
-def _means(scores: Floats) -> Floats:
+def mean_scores(scores: Floats) -> Floats:
+    """Return the (k,) means of the scores that there are; NaN without one."""
     known = np.isfinite(scores)
     trained = known.sum(1).astype(np.float64)
     trained[trained == 0] = np.nan
     means: Floats = np.where(known, scores, 0.0).sum(1) / trained
     return means
-
-
-def _levels(scores: Floats) -> Floats:
-    """Return each finalist's level: its mean over what the seeds that it had gave to others.
-
-    Who went out early is compared with the one that had most seeds, on the seeds of both.
-    """
-    longest = int(np.isfinite(scores).sum(1).argmax())
-    levels: Floats = _means(scores)[longest] + _means(scores - scores[longest])
-    return levels
 
 
 def _order(means: Floats, costs: Sequence[float]) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,8 +14,9 @@ from numpy.typing import NDArray
 from facesiam.cli.terminal import fitted
 from facesiam.config import SETTINGS
 from facesiam.errors import counted
+from facesiam.evaluation.right_pairs import Bools, unpack
 from facesiam.files import exists
-from search.analysis import elimination
+from search.analysis.best_chance import chances, pair_variance
 from search.analysis.elimination import Standing
 from search.analysis.formatting import NOTHING, aligned, percent, shown_value
 from search.analysis.pareto import amount as cost_amount
@@ -22,6 +24,7 @@ from search.analysis.raced_finalists import name_of
 from search.analysis.raced_rows import RacedRows
 from search.runs import journal, layout, line_format
 from search.runs.layout import RunError
+from search.runs.line_format import EpochLine
 from search.runs.remote import beside
 from search.space import SearchSpace
 from search.space.finalists import Race, row_of
@@ -29,6 +32,10 @@ from search.space.finalists import Race, row_of
 OF_SEEDS = (
     "tested is which settings train the better net over seeds, on the same validation pairs; of "
     "other pairs that says nothing"
+)
+OF_PAIRS = (
+    "tested is which settings train the better net over seeds, on the same validation pairs; the "
+    "chances reckon with other pairs, too"
 )
 
 
@@ -42,6 +49,9 @@ class RaceResult:
     rows: RacedRows
     epochs: int
     """That its trainings have run."""
+    right: Sequence[Mapping[int, Bools]] | None
+    """Of each finalist by round, which validation pairs were judged right; None where that is not
+    known of all, or not what is ranked by."""
 
     def __str__(self) -> str:
         return text(self)
@@ -65,7 +75,8 @@ class RaceResult:
     @cached_property
     def chances(self) -> NDArray[np.float64] | None:
         """The chance of each finalist to be the best; None before the second seed."""
-        return elimination.chances(self.rows.known())
+        of_pairs = pair_variance(self.right) if self.right else 0.0
+        return chances(self.rows.known(), of_pairs)
 
     @property
     def winner(self) -> str | None:
@@ -148,13 +159,34 @@ def read(folder: Path) -> RaceResult:
         raise RunError(f"{folder}: not the run of a race")
     known, measured = journal.read(folder)
     rows, objective = RacedRows(space, space.race), space.objective
+    outcomes: list[dict[int, Bools | None]] = [{} for _ in space.race.trials]
     for name, line in known.items():
         rows.begin(name)
         if line["status"] in ("done", "stopped", "failed"):
-            values = [float(epoch[objective.metric]) for epoch in measured.get(name, [])]
-            best = objective.best(values)
-            rows.end(name, line["status"], None if np.isnan(best) else best)
-    return RaceResult(space, space.race, rows, sum(map(len, measured.values())))
+            epochs = measured.get(name, [])
+            best = objective.best_epoch([float(epoch[objective.metric]) for epoch in epochs])
+            if best is not None and line["status"] != "failed":
+                finalist, at = rows.cell(name)
+                outcomes[finalist][at] = _right(epochs[best])
+            score = None if best is None else float(epochs[best][objective.metric])
+            rows.end(name, line["status"], score)
+    right = _all_known(outcomes) if objective.metric == "val_acc" else None
+    return RaceResult(space, space.race, rows, sum(map(len, measured.values())), right)
+
+
+def _right(epoch: EpochLine) -> Bools | None:
+    """Return which validation pairs a net judged right after an epoch; None: it was not kept."""
+    count = int(epoch["val_pairs"])
+    return unpack(epoch.get("val_right"), count, round(epoch["val_acc"] * count))
+
+
+def _all_known(
+    outcomes: Sequence[Mapping[int, Bools | None]],
+) -> list[dict[int, Bools]] | None:
+    """Return the outcomes; None where one is not known, or is of another number of pairs."""
+    known = [{at: one for at, one in each.items() if one is not None} for each in outcomes]
+    counts = {len(one) for each in known for one in each.values()}
+    return known if len(counts) == 1 and sum(map(len, known)) == sum(map(len, outcomes)) else None
 
 
 def of_run(run: Path, place: str | Path, best: str) -> RaceResult | None:
@@ -201,7 +233,7 @@ def sentences(result: RaceResult) -> list[str]:
             f"{counted(len(result.trials), 'finalist')} with "
             f"{counted(len(result.rows.seeds), 'seed')} each"
         )
-    return [*said, OF_SEEDS]
+    return [*said, OF_PAIRS if result.right else OF_SEEDS]
 
 
 def verdict(result: RaceResult) -> str:

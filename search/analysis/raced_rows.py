@@ -70,6 +70,10 @@ class RacedRows:
         """Enter a training that has begun, in this session or an earlier one."""
         self._begun.add(row)
 
+    def cell(self, row: str) -> tuple[int, int]:
+        """Return the finalist of a training and its round, both from 0."""
+        return self._cell[row]
+
     def end(self, row: str, status: str, value: float | None) -> None:
         """Enter the end of a training.
 
@@ -82,7 +86,7 @@ class RacedRows:
             value: its best value of the metric.
         """
         self._standing = None
-        finalist, at = self._cell[row]
+        finalist, at = self.cell(row)
         self.ended[finalist, at] = True
         if status == "failed":
             return

@@ -104,7 +104,6 @@ def test_finalists_that_are_not_told_apart_leave_the_cheapest_near_the_best_mean
 def test_one_seed_decides_nothing_and_the_best_mean_is_taken() -> None:
     found, _ = played(np.array([[0.7], [0.8]]), [0.0, 0.0], Finalists(seeds=1))
     assert (found.taken, found.bound(1)) == (1, math.inf)
-    assert elimination.chances(np.array([[0.7], [0.8]])) is None
 
 
 def test_one_finalist_is_taken_without_a_training() -> None:
@@ -138,33 +137,6 @@ def test_a_larger_noise_of_two_counts_for_these_two() -> None:
     of_wild, of_steady = (found.bounds[one, 0] + found.bounds[0, one] for one in (3, 1))
     # Three of the six pairs have a variance of 0.0225, the others none: pooled it is half of that.
     assert of_wild / of_steady == pytest.approx(math.sqrt(2))
-
-
-def test_the_chances_sum_to_one_and_follow_the_means() -> None:
-    rng = np.random.default_rng(3)
-    scores = np.array([0.80, 0.81, 0.70])[:, None] + 0.01 * rng.standard_normal((3, 5))
-    scores[2, 2:] = math.nan
-    chances = elimination.chances(scores)
-    assert chances is not None and chances.sum() == pytest.approx(1)
-    assert chances[2] < 0.001 < chances[0] < chances[1]
-    # Of two with equal means either is the best as often.
-    even = elimination.chances(np.array([[0.8, 0.7], [0.7, 0.8]]))
-    assert even == pytest.approx([0.5, 0.5], abs=0.02)
-
-
-def test_the_chance_that_the_first_is_the_best_comes_true_as_often(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(elimination, "DRAWS", 500)
-    rng, said, true = np.random.default_rng(0), [], []
-    for _ in range(200):  # races whose finalists differ by a fifth of the noise
-        levels = 0.8 + 0.002 * rng.standard_normal(5)
-        chances = elimination.chances(levels[:, None] + 0.01 * rng.standard_normal((5, 5)))
-        assert chances is not None
-        said.append(chances.max())
-        true.append(chances.argmax() == levels.argmax())
-    # Without the scatter of the levels themselves the mean chance would be 0.58.
-    assert np.mean(said) == pytest.approx(np.mean(true), abs=0.08)
 
 
 def test_a_level_that_few_races_are_drawn_for_has_bonferronis_bound() -> None:

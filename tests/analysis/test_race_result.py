@@ -52,6 +52,19 @@ def test_a_race_that_goes_on_says_who_is_still_in(tmp_path: Path) -> None:
     assert [row["out_after"] for row in result.frame().to_dict("records")][2] == 2
 
 
+def test_the_chances_reckon_with_other_pairs_where_it_is_kept_which_were_right(
+    tmp_path: Path,
+) -> None:
+    near = {"0001": [0.80, 0.81, 0.80], "0002": [0.82, 0.83, 0.82]}
+    over_seeds = race_result.read(write_race(tmp_path / "a", near, seeds=3))
+    over_both = race_result.read(write_race(tmp_path / "b", near, seeds=3, pairs=200))
+    assert race_result.sentences(over_seeds)[-1] == race_result.OF_SEEDS
+    assert race_result.sentences(over_both)[-1] == race_result.OF_PAIRS
+    assert over_seeds.chances is not None and over_both.chances is not None
+    # Which pairs they have right has nothing in common: 2 points of 200 pairs are next to nothing.
+    assert over_both.chances[1] < 0.7 < 0.95 < over_seeds.chances[1]
+
+
 def test_a_training_that_failed_does_not_count(tmp_path: Path) -> None:
     scores = {"0001": [0.9, None, 0.91, 0.905], "0002": [0.8, 0.81, 0.805, 0.8]}
     result = race_result.read(write_race(tmp_path / "code2-race", scores, seeds=4))

@@ -22,6 +22,7 @@ from facesiam.data.preparation import prepare
 from facesiam.nets.weight_files import read_weights
 from search.runs.journal import read_lines, read_trials
 from search.runs.line_format import EPOCHS
+from search.runs.mirror import folder_for
 
 
 @pytest.fixture(scope="module")
@@ -209,6 +210,68 @@ def test_unequal_machines_run_what_fits_them_and_a_folder_of_ones_own_is_refused
     assert [(line["machine"], line["ran"][0]["threads"]) for line in wide] == [
         (larger.address, 2)
     ] * 2
+
+
+RACED = """
+fixed: {image_size: 64, hidden: 16, batch_size: 8, people: 4, epochs: 3, protocol: cfp-pairs}
+search: {lr: [1e-4, 1e-3]}
+algorithm: grid
+prune: false
+finalists: {top: 2, seeds: 2}
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_race_behind_a_url_goes_on_after_its_driver_was_killed(
+    tmp_path: Path, machines: Machines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "raced.yaml").write_text(RACED)
+    cluster, out = machines.cluster, machines.url.replace("?", f"/{tmp_path.name}?")
+    command = [sys.executable, "-m", "search.run", str(tmp_path / "raced.yaml"), "--out", out]
+    command += ["--data", str(machines.faces), "--address", cluster.address, "--cpus", "1"]
+    monkeypatch.setenv("FACESIAM_CACHE", str(machines.cache))
+    race = folder_for(out.replace("?", "/raced-race?"))
+
+    def started(*more: str) -> subprocess.Popen[str]:
+        return cluster.run(
+            [*command, *more],
+            cwd=ROOT,
+            env=machines.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    driver = started()
+    while driver.poll() is None and not noted(race):
+        time.sleep(0.1)
+    driver.kill()
+    driver.communicate()
+    before = noted(race)
+    assert before
+    driver = started("--resume")
+    said, _ = driver.communicate(timeout=400)
+    assert driver.returncode == 0, said[-3000:]
+    after, trials = noted(race), read_trials(race)
+    assert sorted(trials) == ["0001-s1", "0001-s2", "0002-s1", "0002-s2"]
+    assert {line["status"] for line in trials.values()} == {"done"}
+    assert {line["machine"] for line in trials.values()} <= {n.address for n in machines.workers}
+    assert all(after[trial][: len(epochs)] == epochs for trial, epochs in before.items())
+    assert " ".join(said.split()).count("the search alone would have named") == 1
+
+    command = [sys.executable, "-m", "search.results", out.replace("?", "/raced?")]
+    elsewhere = machines.environment | {"FACESIAM_CACHE": str(tmp_path / "cache")}
+    shown = cluster.run(
+        command,
+        cwd=ROOT,
+        env=elsewhere,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    told, _ = shown.communicate(timeout=200)
+    assert "raced with further seeds:" in " ".join(told.split()), told
 
 
 LOOK = """
