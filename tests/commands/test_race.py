@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny_cfp
 from ray import cloudpickle
 from stub_trial import StubTrial
 
@@ -89,8 +90,8 @@ def test_the_ranked_trials_end_with_what_the_race_says(
     assert "raced with further seeds" not in capsys.readouterr().out
 
 
-def test_another_race_of_the_same_name_is_refused(
-    searched: Path, capsys: pytest.CaptureFixture[str]
+def test_another_race_of_the_same_name_or_on_other_data_is_refused(
+    searched: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert race.main([str(searched / "small"), "--seeds", "9"]) == 2
     assert "give it another --name" in capsys.readouterr().err
@@ -98,24 +99,29 @@ def test_another_race_of_the_same_name_is_refused(
     assert "is no run of a race" in capsys.readouterr().err
     assert race.main([str(searched / "small-race")]) == 2
     assert "is the race of small's best trials; name that run" in capsys.readouterr().err
+    asked = [str(searched / "small"), "--name", "other", "--data", str(tiny_cfp.write(tmp_path))]
+    assert race.main(asked) == 2
+    assert "small was started on other data (" in capsys.readouterr().err
+    assert not (searched / "other").exists()
     with pytest.raises(SystemExit):
         race.main([str(searched / "small"), "--level", "0.9"])
     assert "--level: must be 0.5 or less, got 0.9" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("lines", [0, 15])
 def test_a_killed_race_goes_on_where_it_was(
-    searched: Path, tmp_path: Path, faces: Path, monkeypatch: pytest.MonkeyPatch
+    searched: Path, tmp_path: Path, faces: Path, monkeypatch: pytest.MonkeyPatch, lines: int
 ) -> None:
     monkeypatch.setenv("FACESIAM_CACHE", str(faces.parent / "cache"))
     copy = tmp_path / "runs"
     shutil.copytree(searched, copy)
     raced = copy / "small-race"
     for name in ("trials.jsonl", "epochs.jsonl"):  # as a driver leaves them that was killed
-        lines = [json.loads(line) for line in (raced / name).read_text().splitlines()]
-        kept = [line for line in lines if line["n"] <= 15]
+        noted = [json.loads(line) for line in (raced / name).read_text().splitlines()]
+        kept = [line for line in noted if line["n"] <= lines]
         (raced / name).write_text("".join(json.dumps(line) + "\n" for line in kept))
     before = {name: line for name, line in read_trials(raced).items() if line["status"] == "done"}
-    assert 0 < len(before) < 6
+    assert len(before) < 6 and bool(before) == bool(lines)
     assert race_result.read(raced).winner is None
     assert race.main([str(copy / "small")], NoisyTrial) == 0
     after = read_trials(raced)
