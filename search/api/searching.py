@@ -24,6 +24,7 @@ from search.runs import layout
 from search.runs.layout import RunError
 from search.runs.reuse import RunRefused
 from search.space import SearchSpace
+from search.space.file_dump import dump
 from search.space.finalists import NothingToRace
 from search.space.run_options import RESULTS, RunOptions
 from search.tracking.callback import Callback
@@ -184,7 +185,7 @@ def _options(space: Space, given: dict[str, Any], callbacks: Sequence[Callback])
     _check_lists(given["enqueue"], callbacks)
     content = space if isinstance(space, Mapping) else None
     if isinstance(space, SearchSpace):
-        content = yaml.safe_load(space.dump())
+        content = yaml.safe_load(dump(space))
     enqueue, rows = given.pop("enqueue"), given["rows"]
     called = wording.call("run", [space], {**given, "enqueue": enqueue, "callbacks": callbacks})
     if rows is not None and not isinstance(rows, str):

@@ -16,6 +16,7 @@ from search.resources.allocation import Allocation, Setup, this_machine
 from search.resources.choosing import drawn_apart, first_tried, who_chooses
 from search.space import SearchSpace
 from search.space.algorithms import TITLES
+from search.space.file_dump import dump
 from search.space.prune import UNCERTAIN
 from search.space.run_options import RunOptions
 
@@ -63,7 +64,7 @@ def describe(space: SearchSpace, out: Path, options: RunOptions, width: int | No
     text += _weights(space, options.weights)
     text.append(cost.estimate(space, out, count or size, samples))
     lines = text if width is None else [folded(line, width, rest="  ") for line in text]
-    return "\n".join([space.dump(width).rstrip(), "", *lines])
+    return "\n".join([dump(space, width).rstrip(), "", *lines])
 
 
 def _race(space: SearchSpace) -> str:

@@ -14,15 +14,12 @@ from facesiam.config.settings import did_you_mean
 from facesiam.config.trial import recorded
 from facesiam.objective import Objective
 from facesiam.plugins.registry import Plugin
-from search.space import algorithms, combinations, metric_key, narrowing, overrides
+from search.space import algorithms, combinations, narrowing, overrides
 from search.space.domains import Choice, Domain, Resources, Row, TrialLike, active
 from search.space.errors import SpaceError
 from search.space.finalists import Finalists, Race
-from search.space.prune import UNCERTAIN, pruning
-from search.space.yaml_text import written
+from search.space.prune import pruning
 
-DUMPED = ("algorithm", "trials", "minutes", "stop_when", "seed", "metric", "mode", "prune")
-OFF: dict[str, Any] = {"minutes": 0.0, "stop_when": {}}
 EXAMPLES = 2000
 """Most configurations that ``examples`` lists; of larger spaces it draws as many."""
 
@@ -264,31 +261,6 @@ class SearchSpace:
             lines = [f"--rows {id}: {has}{did_you_mean(id, self.rows)}" for id in wrong]
             raise SpaceError("\n".join(lines))
         return {id: self.rows[id] for id in ids}
-
-    def dump(self, columns: int | None = None) -> str:
-        """Return the space as YAML, in lines of so many columns, which ``load`` reads back."""
-        plain: dict[str, object] = {"name": self.name}
-        plain |= {"data": self.data} if self.data else {}
-        if self.plugins:
-            plain["plugins"] = [plugin.plain() for plugin in self.plugins]
-        plain |= {name: said for name in ("format", "fixed") if (said := getattr(self, name))}
-        if self.search:
-            plain["search"] = {name: part.plain() for name, part in self.search.items()}
-        if self.enqueue and self.uses("enqueue"):
-            plain["enqueue"] = list(self.enqueue)
-        if self.rows:
-            plain["rows"] = {id: row.plain() for id, row in self.rows.items()}
-        for name in DUMPED:  # what does nothing is left out: whoever writes it is told so
-            if self.uses(name) and getattr(self, name) != OFF.get(name):
-                plain[name] = getattr(self, name)
-        plain["metric"] = metric_key.written(self.metric, self.costs)
-        if self.algorithm == "rows":
-            plain["prune"] = {n: on for n, on in self.prune.items() if not (on and n in UNCERTAIN)}
-        parts = {"finalists": self.finalists, "race": self.race, "resources": self.resources}
-        plain |= {name: part.plain() for name, part in parts.items() if part}
-        plain |= {"keep": self.keep, "report": self.report}
-        log = {name: told or None for name, told in self.log.items()}
-        return written(plain | ({"log": log} if log else {}), columns)
 
     def _base(self) -> dict[str, Value]:
         return combinations.base(self.fixed)

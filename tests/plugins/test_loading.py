@@ -22,6 +22,7 @@ from facesiam.nets.trunks import check_net, features_of
 from facesiam.plugins import loading, net, registry
 from search.space import SpaceError, load
 from search.space.__main__ import main as check_spaces
+from search.space.file_dump import dump
 
 PARTS = """from facesiam.plugins import loss, metric, net
 from torch import nn
@@ -235,7 +236,7 @@ def test_a_space_file_finds_it_beside_itself_and_a_runs_space_needs_no_code(file
     (plugin,) = loaded.plugins
     assert plugin.file == str(file) and len(plugin.sha256) == 64
     of_run = file.parent / "run.yaml"
-    of_run.write_text(loaded.dump())
+    of_run.write_text(dump(loaded))
     assert load(of_run) == loaded
     registry.forget()
     file.unlink()

@@ -17,6 +17,7 @@ from search.resources.choosing import drawn_apart, first_tried, who_chooses
 from search.resources.plan import describe
 from search.runs.journal_writer import Journal
 from search.space import SearchSpace, load
+from search.space.file_dump import dump
 from search.space.run_options import RunOptions
 from search.tuning.sampler import Sampler
 from search.tuning.trial_ranking import TrialEnd
@@ -172,8 +173,8 @@ def test_as_many_trials_as_it_says_do_not_depend_on_any_score(
 def test_the_lines_of_a_plan_fit_a_width_and_the_space_stays_yaml(tmp_path: Path) -> None:
     space = searched(tmp_path, "trials: 30")
     whole, folded = (describe(space, tmp_path, OPTIONS, width) for width in (None, 60))
-    assert folded.startswith(f"{space.dump().rstrip()}\n\n")
-    below = folded.removeprefix(space.dump().rstrip())
+    assert folded.startswith(f"{dump(space).rstrip()}\n\n")
+    below = folded.removeprefix(dump(space).rstrip())
     assert max(len(line) for line in below.split("\n")) <= 60
     assert " ".join(folded.split()) == " ".join(whole.split())
 

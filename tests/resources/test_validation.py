@@ -11,6 +11,7 @@ import pytest
 from facesiam.data.dataset import Pairs
 from search.resources import validation
 from search.space import load
+from search.space.file_dump import dump
 
 
 class Data:
@@ -47,7 +48,7 @@ def test_pairs_out_of_balance_are_ranked_by_auc(
     found, said = validation.with_metric(space(tmp_path, "fixed: {protocol: dataset-pairs}"), data)
     assert (found.metric, found.mode) == (metric, "max")
     assert said.startswith(f"metric: val_auc, as {same} % of the") == (metric == "val_auc")
-    assert f"{found.dump()}".count(f"metric: {metric}") == 1
+    assert f"{dump(found)}".count(f"metric: {metric}") == 1
     reason = f"{same} % of the validation pairs are of one person, and a net that always gives one"
     assert (reason in found.metric_reason) == (reason in said) == (metric == "val_auc")
 

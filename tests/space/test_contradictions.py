@@ -11,6 +11,7 @@ from builders import SPACES
 
 from search.cli.run_command import main
 from search.space import SpaceError, load
+from search.space.file_dump import dump
 
 SEARCH = "search: {lr: [1e-3, 1e-4], batch_size: [8, 16]}\n"
 ROWS = "rows: {A: {settings: {lr: 1e-3}}, B: }\n"
@@ -111,7 +112,7 @@ def test_a_file_that_contradicts_itself_is_refused(
     if said is None:
         space = load(path, strict=True)
         again = tmp_path / "again.yaml"
-        again.write_text(space.dump())
+        again.write_text(dump(space))
         assert load(again, strict=True) == replace(space, name=space.name)
         return
     with pytest.raises(SpaceError) as caught:
@@ -192,7 +193,7 @@ def test_a_dumped_space_is_a_space_file(tmp_path: Path) -> None:
         replace(space, algorithm="grid"),
         replace(space, algorithm="rows"),
     ):
-        path.write_text(changed.dump())
+        path.write_text(dump(changed))
         again = load(path, strict=True)
         assert (again.algorithm, again.count()) == (changed.algorithm, changed.count())
         assert list(again.examples()) == list(changed.examples())
@@ -203,6 +204,6 @@ def test_a_dumped_space_fits_the_columns_of_a_terminal(columns: int) -> None:
     """PyYAML ends a line after the word that is beyond its width."""
     for path in SPACES.glob("*.yaml"):
         space = load(path)
-        lines = space.dump(columns).splitlines()
+        lines = dump(space, columns).splitlines()
         assert max(map(len, lines)) <= columns, path.name
-        assert yaml.safe_load(space.dump(columns)) == yaml.safe_load(space.dump())
+        assert yaml.safe_load(dump(space, columns)) == yaml.safe_load(dump(space))

@@ -10,6 +10,7 @@ from builders import space
 
 from search.space import SearchSpace, SpaceError, enqueue, load
 from search.space.domains import Choice
+from search.space.file_dump import dump
 
 SPACE = """\
 fixed: {epochs: 3, hidden: 64}
@@ -26,7 +27,7 @@ trials: 8
 def test_a_file_has_them_and_a_dump_keeps_them(tmp_path: Path) -> None:
     one = space(tmp_path, SPACE + "enqueue: [{lr: 1e-3, optimizer: sgd, momentum: 0.8}]\n")
     assert one.enqueue == ({"lr": 1e-3, "optimizer": "sgd", "momentum": 0.8},)
-    assert space(tmp_path, one.dump()) == one
+    assert space(tmp_path, dump(one)) == one
 
 
 # Each: one of `enqueue:`, the lines of the message below its first.

@@ -8,6 +8,7 @@ import pytest
 from builders import space
 
 from search.space import SpaceError, load
+from search.space.file_dump import dump
 
 SEARCH = "search: {lr: {low: 1e-5, high: 1e-1, log: true}}\n"
 
@@ -27,7 +28,7 @@ def test_it_is_a_metric_and_costs(
     one = space(tmp_path, f"{SEARCH}metric: {said}\n")
     assert (one.metric, one.costs, one.mode) == (metric, costs, mode)
     again = tmp_path / "again.yaml"
-    again.write_text(one.dump())
+    again.write_text(dump(one))
     assert load(again, strict=True) == one
 
 

@@ -10,6 +10,7 @@ from builders import space
 from search.space import SpaceError, load
 from search.space.constraints import check
 from search.space.domains import Choice, Range
+from search.space.file_dump import dump
 from search.space.model import SearchSpace
 
 SPACE = """
@@ -56,7 +57,7 @@ def test_what_is_written_of_it_reads_back_as_the_same_space(
     searched: SearchSpace, tmp_path: Path
 ) -> None:
     narrower = check(searched.override(["lr=[1e-4,1e-3]", "optimizer=[adam,sgd]"])).packed()
-    (tmp_path / "narrow.yaml").write_text(narrower.dump())
+    (tmp_path / "narrow.yaml").write_text(dump(narrower))
     assert load(tmp_path / "narrow.yaml").search == narrower.search
 
 
