@@ -43,9 +43,9 @@ from search.results import load as load_frames
 from search.runs.line_format import EPOCHS, TRIALS
 from search.space import SearchSpace, load
 from search.space.algorithms import ALGORITHMS
-from search.tuning import driver, ray_cluster
+from search.space.file_dump import dump
+from search.tuning import driver, journal_replay, ray_cluster
 from search.tuning.live_table import LiveTable
-from search.tuning.search_state import SearchState
 
 SEARCH = """
 fixed: {{epochs: {epochs}}}
@@ -134,7 +134,7 @@ def search(args: argparse.Namespace, folder: Path) -> tuple[Watch, dict[str, flo
     space = space_of(args, folder)
     setup = Setup(run=folder / "run", data="", concurrent=args.concurrent, cpus=1)
     setup.run.mkdir()
-    (setup.run / "space.yaml").write_text(space.dump())
+    (setup.run / "space.yaml").write_text(dump(space))
     ray_cluster.connect(None)
     watch = Watch(space)
     watch.note()
@@ -149,7 +149,7 @@ def journal(space: SearchSpace, run: Path) -> dict[str, float]:
     trials = int(space.count() or 1)
     size = sum((run / name).stat().st_size for name in (TRIALS, EPOCHS))
     moments = [time.perf_counter()]
-    SearchState.replay(space, run)
+    journal_replay.replay(space, run)
     moments.append(time.perf_counter())
     load_frames(run)
     moments.append(time.perf_counter())

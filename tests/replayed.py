@@ -35,6 +35,8 @@ def state(recorder: Recorder) -> dict[str, Any]:
             "best": recorder.state.best,
             "handed out": recorder.state.sampler.handed_out,
             "chooser": chooser.state(),
+            "tried": repr(sorted(recorder.state.prospects.tried.items())),  # NaN equals itself
+            "enough": recorder.state.prospects.ended_by,
         }
     )
 

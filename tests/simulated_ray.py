@@ -14,9 +14,9 @@ from rich.console import Console
 from facesiam.config import Value
 from facesiam.config.metrics import FIELDS
 from search.space import SearchSpace
+from search.tuning import journal_replay
 from search.tuning.live_table import LiveTable
 from search.tuning.recorder import Recorder
-from search.tuning.search_state import SearchState
 
 
 def quiet(space: SearchSpace) -> LiveTable:
@@ -28,7 +28,7 @@ def started(
     space: SearchSpace, run: Path, table: LiveTable | None = None, **more: Any
 ) -> Recorder:
     """A recorder of a run, new or from an earlier session, as the driver starts it."""
-    recorder = Recorder(SearchState.replay(space, run), run, table or quiet(space), **more)
+    recorder = Recorder(journal_replay.replay(space, run), run, table or quiet(space), **more)
     recorder.start()
     return recorder
 

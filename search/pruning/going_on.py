@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import functools
 import heapq
+import itertools
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +23,9 @@ import numpy.typing as npt
 from facesiam.objective import Objective
 from search.pruning.history import LEVEL, History, take_off
 from search.pruning.stop_decision import HOPELESS
+from search.runs import layout
 from search.runs.journal import read
+from search.runs.layout import RunError
 from search.space import SearchSpace
 
 UPPER = 5
@@ -52,37 +56,39 @@ class Outlook(NamedTuple):
     hours: float
     on_gpu: bool
 
-    def is_enough(self, space: SearchSpace) -> bool:
-        """Say whether the search ends by `stop_when`: all of the interval is below its gain."""
-        gain = space.stop_when.get("gain", 0.0)
-        return self.high < (gain / 100 if space.objective.unit else gain)
+    def is_below(self, gain: float, objective: Objective) -> bool:
+        """Say whether all of the interval is below a gain, of an accuracy in points."""
+        return self.high < (gain / 100 if objective.unit else gain)
 
     def text(self, objective: Objective) -> str:
         """Return it as a sentence."""
         shown = (f"{100 * g:.1f}" if objective.unit else f"{g:.3g}" for g in self[1:4])
         what = "points" if objective.unit else f"of {objective.metric}"
         gain, low, high = shown
-        took = f"{self.hours:.2g} {'GPU' if self.on_gpu else 'core'}-hours"
-        cost = "" if math.isnan(self.hours) else f" for {took}"
-        left = f"the {self.trials} trials left" if self.trials > 1 else "the one trial left"
-        return f"going on for {left} would gain {gain} [{low}, {high}] {what}{cost}"
+        hours = f"{self.hours:,.0f}" if self.hours >= 9.95 else f"{self.hours:.2g}"
+        unit = "GPU" if self.on_gpu else "core"
+        cost = "" if math.isnan(self.hours) else f" for {hours} {unit}-hours"
+        left = f"the {self.trials:,} trials left" if self.trials > 1 else "the one trial left"
+        return f"{left} would gain {gain} [{low}, {high}] {what}{cost}"
 
 
-def ended(history: History | None, rule: str | None, ran: Sequence[Mapping[str, Any]]) -> Ended:
+def ended(
+    history: History | None, stopped_by: str | None, ran: Sequence[Mapping[str, Any]]
+) -> Ended:
     """Return what counts of a trial that has ended.
 
-    A trial that a rule stopped counts by its best score: it is a lower bound of what it would
-    have reached, and lies below the upper scores anyway, or no rule would have stopped it.
+    A trial that a rule stopped counts by its best score, a lower bound of what it would have
+    reached. One that ran on as a control, whichever rule it was spared from, counts as others do.
 
     Args:
         history: its epochs and settings; None: it has no epoch.
-        rule: that stopped it; None: none did.
+        stopped_by: the rule that stopped it; None: none did.
         ran: on which devices it ran, as the journal notes it.
     """
     if not history or not history.rows:
         return Ended(-math.inf)
     score = history.best(history.metric)[0]
-    learned = rule not in HOPELESS and math.isfinite(score) and take_off(history) is not None
+    learned = stopped_by not in HOPELESS and math.isfinite(score) and take_off(history) is not None
     last: Mapping[str, Any] = ran[-1] if ran else {}
     on_gpu = str(last.get("device", "cpu")) != "cpu"
     each = 1.0 if on_gpu else float(last.get("threads", math.nan))
@@ -99,25 +105,36 @@ class Prospects:
 
     def __init__(self, space: SearchSpace) -> None:
         self.space, self.begun = space, 0
-        self.tried: list[Ended] = []
-        """The trials that have ended, in the order in which they did."""
-        self.enough = False
-        """Whether `stop_when` ends the search, so that no further trial begins."""
+        self.tried: dict[str, Ended] = {}
+        """The trials that have ended; one that failed and is tried again counts once."""
+        self.enough: Outlook | None = None
+        """By what `stop_when` ended the search, so that no further trial begins; None: it goes
+        on."""
 
-    def add(self, trial: Ended, begun: int) -> bool:
+    def add(self, name: str, trial: Ended, begun: int) -> bool:
         """Enter the end of a trial, when so many have begun; return whether none begins now."""
-        self.tried.append(trial)
+        self.tried[name] = trial
         self.begun = begun
-        if self.space.stop_when and (found := self.outlook) and found.is_enough(self.space):
-            self.enough = True
-        return self.enough
+        gain = self.space.stop_when.get("gain", 0.0)
+        found = self.outlook if gain and not self.enough else None
+        if found and found.is_below(gain, self.space.objective):
+            self.enough = found
+        return self.enough is not None
+
+    @property
+    def ended_by(self) -> str:
+        """Why no further trial begins, as a sentence; "" where one may."""
+        if not self.enough:
+            return ""
+        gain, objective = self.space.stop_when["gain"], self.space.objective
+        return f"stop_when: gain {gain:g}: {self.enough.text(objective)}"
 
     @property
     def outlook(self) -> Outlook | None:
         """What the trials that have not begun would gain; None: none are left, or not known."""
         if not self.space.uses("stop_when"):
             return None
-        return outlook(self.tried, (self.space.count() or 0) - self.begun)
+        return outlook([*self.tried.values()], (self.space.count() or 0) - self.begun)
 
 
 def of_run(run: Path, space: SearchSpace) -> Outlook | None:
@@ -131,33 +148,37 @@ def of_run(run: Path, space: SearchSpace) -> Outlook | None:
         return None
     chance = space.prune.get("chance") or {}
     level, guess = chance.get("level", LEVEL), chance.get("score", math.nan)
-    over = [item for item in known.items() if item[1]["status"] in ("done", "stopped", "failed")]
     tried = []
-    for name, line in sorted(over, key=lambda item: item[1].get("n", 0)):
+    for name, line in known.items():
+        if line["status"] not in ("done", "stopped", "failed"):
+            continue
         rows: list[Mapping[str, Any]] = [*epochs.get(name, ())]
         history = History(rows, line["settings"], level=level, guess=guess)
         history.metric, history.mode = space.metric, space.mode
-        tried.append(ended(history, line.get("stop_rule"), line.get("ran") or ()))
+        rule = line.get("stop_rule") if line["status"] == "stopped" else None
+        tried.append(ended(history, rule, line.get("ran") or ()))
     return outlook(tried, (space.count() or 0) - len(known))
 
 
 def told(run: Path, space: SearchSpace) -> str:
-    """Return ``of_run`` as a sentence, and whether it ended the search; "" where it is not known.
+    """Return ``of_run`` as a sentence, or what ended the search by it; "" where it is not known.
 
     Raises:
         JournalError: the journal cannot be read.
     """
-    if not (found := of_run(run, space)):
-        return ""
-    ends = f"stop_when: gain {space.stop_when['gain']:g}: " if found.is_enough(space) else ""
-    return ends + found.text(space.objective)
+    with suppress(RunError):  # a run that was killed in its first moments has no manifest
+        sessions = layout.manifest(run).get("sessions") or [{}]
+        if ended_by := sessions[-1].get("ended_by"):
+            return ended_by
+    found = of_run(run, space)
+    return found.text(space.objective) if found else ""
 
 
 def outlook(tried: Sequence[Ended], more: int) -> Outlook | None:
     """Return what so many trials more would gain; None where nothing can be said yet.
 
     Args:
-        tried: the trials that have ended, in the order in which they did.
+        tried: the trials that have ended, in any order.
         more: trials to come.
     """
     gains = _gains([trial.score for trial in tried], more)
@@ -171,12 +192,15 @@ def outlook(tried: Sequence[Ended], more: int) -> Outlook | None:
 
 
 def _gains(scores: Sequence[float], more: int) -> npt.NDArray[np.float64] | None:
-    """Return draws of the gain of so many trials more, (DRAWS,)."""
-    upper = heapq.nlargest(UPPER + 1, filter(math.isfinite, scores))
-    if len(upper) < UPPER or more < 1:
+    """Return draws of the gain of so many trials more, (DRAWS,); None: nothing can be said yet."""
+    learned = [score for score in scores if math.isfinite(score)]
+    upper, distinct = (heapq.nlargest(UPPER + 1, some) for some in (learned, {*learned}))
+    if len(upper) < UPPER or len(distinct) < 2 or more < 1:
         return None
     used = len(upper) - 1
     excess = sum(score - upper[-1] for score in upper[:-1]) / used
+    # Of few validation pairs many trials have the same accuracy: the next one is a step better.
+    excess = max(excess, min(one - other for one, other in itertools.pairwise(distinct)))
     scale = excess * (1 - SHAPE) * used**SHAPE  # at the best of them, not at the last
     odds, spread = _draws(used)
     away = np.expm1(SHAPE * np.maximum(0.0, odds + math.log(more / len(scores)))) / SHAPE

@@ -125,13 +125,13 @@ def sampler_changed(run: Path) -> bool:
     return bool(known[0] != known[-1])
 
 
-def end(run: Path, finished: bool, why: str | None = None) -> None:
+def end(run: Path, finished: bool, why: str = "") -> None:
     """Record the end of the session, and of the run where it came to its end.
 
     Args:
         run: its folder.
         finished: whether it came to its end.
-        why: it did so before its last trial; None: it did not.
+        why: it did so before its last trial; "": it did not.
     """
     file = run / MANIFEST
     known = read_manifest(file)

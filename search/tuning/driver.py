@@ -32,12 +32,12 @@ from search.runs.mirror import Mirror
 from search.runs.reuse import ReusableTrial
 from search.tracking.callback import Callback
 from search.tracking.dispatcher import CUT_PATIENCE
-from search.tuning import ray_folder, ray_watchdog
+from search.tuning import journal_replay, ray_folder, ray_watchdog
 from search.tuning.file_server import serve_files
 from search.tuning.live_table import LiveTable
 from search.tuning.ray_cluster import LOOK_SECONDS, machines
 from search.tuning.recorder import Recorder
-from search.tuning.search_state import SearchState, SearchStop, StopReason
+from search.tuning.search_state import SearchStop, StopReason
 from search.tuning.shutdown import on_signals
 from search.tuning.worker_termination import stand_ready
 
@@ -78,7 +78,7 @@ def run(
         ForeignWriteError: another program writes to the run, so this search has left it.
     """
     setup = shares.setup
-    state = SearchState.replay(shares.space, setup.run)
+    state = journal_replay.replay(shares.space, setup.run)
     recorder = Recorder(state, setup.run, table, shares, key, reusable, mirror, callbacks)
     try:
         recorder.start()

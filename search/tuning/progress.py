@@ -69,8 +69,8 @@ class SearchProgress:
         """Whether trials ended in an earlier session, whose epochs are not among those done."""
         self.outlook: str | None = None
         """What the trials that have not begun would gain, as a sentence; None: not known."""
-        self.ended_by: str | None = None
-        """Why no trial begins any more though there are some; None: nothing keeps them."""
+        self.ended_by = ""
+        """Why no trial begins any more though there are some; "": nothing keeps them."""
         self.left = TimeLeft(total, clock)
         self.began = clock()
 
@@ -105,6 +105,10 @@ class SearchProgress:
         """Enter a trial that ended in an earlier session, which counts and is no new end."""
         self.resumed, self.settings[name] = True, settings
         self.end(name, status, value, None)
+
+    def end_with(self, trials: int, why: str) -> None:
+        """Enter that no trial begins any more, though only so many have, and why."""
+        self.left.total, self.ended_by = trials, why
 
     def requeue(self, name: str) -> None:
         """Enter that a trial goes back into the queue."""
@@ -157,6 +161,8 @@ class SearchProgress:
             second = [f"since the resume: {epochs}", passed]
         second += [left] if (left := self.time_left()) else []
         third = [self.outlook] if self.outlook else []
+        if self.outlook and self.ended_by:
+            third = [f"ends early: {self.outlook}"]
         return [" · ".join(first), " · ".join(second), *third]
 
     def time_left(self) -> str | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from search.runs.journal import read
 from search.runs.line_format import TrialLine
-from search.tuning.search_state import UNFINISHED
+from search.tuning.journal_replay import UNFINISHED
 
 FEW = 6
 """Trials that are named."""

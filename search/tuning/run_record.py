@@ -155,13 +155,12 @@ class RunRecord:
 
     def _look_ahead(self) -> None:
         """Show what the trials that have not begun would gain, and once that it is too little."""
-        state, table, outlook = self.state, self.table, self.state.prospects.outlook
-        table.outlook = outlook.text(state.space.objective) if outlook else None
-        if state.prospects.enough and table.outlook:
-            why = f"stop_when: gain {state.space.stop_when['gain']:g}: {table.outlook}"
-            if not table.ended_by:
-                table.say(f"no trial begins any more; {why}")
-            table.ended_by = why
+        prospects, table = self.state.prospects, self.table
+        outlook = prospects.enough or prospects.outlook
+        table.outlook = outlook.text(self.state.space.objective) if outlook else None
+        if prospects.ended_by and not table.ended_by:
+            table.end_with(prospects.begun, prospects.ended_by)
+            table.say(f"no trial begins any more; {table.ended_by}")
 
     def interrupt(self, name: str) -> None:
         """Note that a trial is left to --resume."""

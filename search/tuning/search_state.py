@@ -1,24 +1,20 @@
 """SearchState: the trials that run, wait and have ended, with the sampler and the scheduler.
 
-The state writes nothing. The recorder notes each change in the journal, and ``SearchState.replay``
-comes from there to the same state, with the code that ran live: what was decided stays decided,
-and what a killed driver had not noted of its last decision is decided again.
+The state writes nothing. The recorder notes each change in the journal, and
+``journal_replay.replay`` comes from there to the same state.
 """
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from search.pruning import going_on
 from search.pruning.scheduler import Scheduler
-from search.pruning.stop_decision import PAUSE, StopDecision, stop_of
-from search.runs.journal import read_events, read_trials
-from search.runs.line_format import EPOCHS
+from search.pruning.stop_decision import StopDecision
 from search.space import SearchSpace
-from search.tuning import failures, warm_start
+from search.tuning import failures
 from search.tuning.sampler import Sampler, Suggestion
 from search.tuning.trial_ranking import Progress, TrialEnd, progress_of
 from search.tuning.warm_start import WarmStartTrial
@@ -27,8 +23,6 @@ NO_STOP = StopDecision(None, None)
 """Of a trial that nothing has stopped."""
 INTERRUPTED = StopDecision("interrupted", "interrupted")
 """Of a trial that --resume goes on with."""
-UNFINISHED = ("pending", "running", "interrupted", "failed")
-"""Status of trials that a resumed run goes on with; a failed one gets another try."""
 
 
 class StopReason(enum.Enum):
@@ -207,10 +201,16 @@ class SearchState:
             self.failed.add(trial)
         self.running.pop(trial, None)
         self.paused.pop(trial, None)
-        ended = going_on.ended(history, rule, self.ran_with.pop(trial, ()))
-        self.exhausted |= self.prospects.add(ended, self.sampler.handed_out)
+        self.look_ahead(trial, rule if status == "stopped" else None)
+        self.ran_with.pop(trial, None)
         self.scheduler.forget(trial)
         return value
+
+    def look_ahead(self, trial: str, stopped_by: str | None) -> None:
+        """Enter the end of a trial in what the others would gain; no other begins if that ends."""
+        history, ran = self.scheduler.histories.get(trial), self.ran_with.get(trial, ())
+        ended = going_on.ended(history, stopped_by, ran)
+        self.exhausted |= self.prospects.add(trial, ended, self.sampler.handed_out)
 
     def removable(self) -> dict[str, set[str]]:
         """Return, by folder, the trials whose files are needed no more.
@@ -223,78 +223,3 @@ class SearchState:
         unfailed = ended - self.failed.copy()
         best = {trial for _, _, trial in self.best.copy()}
         return {"weights": ended - best, "state": unfailed, "logs": unfailed}
-
-    @classmethod
-    def replay(cls, space: SearchSpace, run: Path) -> SearchState:
-        """Return the state of a run's search as its journal has it, line by line in its order.
-
-        Args:
-            space: what is searched.
-            run: folder of the run; a new one has no journal, and may have a warm start.
-
-        Raises:
-            JournalError: the journal cannot be read, or lacks lines.
-        """
-        state, known = cls(space, warm_start.read(run)), read_trials(run)
-        state.costs = {name: line["cost"] for name, line in known.items() if "cost" in line}
-        events = enumerate(read_events(run))
-        last_line = {(file, row["trial"]): line for line, (file, row) in events}
-        decided: dict[str, StopDecision | None] = {}
-        for line, (file, row) in enumerate(read_events(run)):
-            name = row["trial"]
-            end, is_last = known[name], line == last_line[file, name]
-            stop, unfinished = stop_of(end), end["status"] in UNFINISHED
-            if file == EPOCHS:
-                decided[name] = state.scheduler.replay_epoch(
-                    name, row, stop, bool(end.get("control")), unfinished and is_last
-                )
-                continue
-            if name not in decided:
-                decided[name] = None
-                state.ran_with |= {name: end["ran"]} if end.get("ran") else {}
-                state.exhausted = state.prospects.enough = False  # it went on, by another limit
-                state.sampler.replay(name, end["settings"], bool(end.get("enqueued")))
-                state.scheduler.begin(name, end["settings"])
-            elif row.get("status") == "running" and name in state.scheduler.paused:
-                state.scheduler.begin(name, end["settings"])  # it went on
-            if is_last and not unfinished:
-                if stop:
-                    state.scheduler.replay_decision(name, stop, bool(end.get("control")))
-                state._replay_end(name, end["status"], end)
-        for name, end in known.items():
-            if end["status"] in UNFINISHED:
-                state._replay_unfinished(name, end, decided[name])
-        return state
-
-    def _replay_unfinished(
-        self, name: str, known: Mapping[str, Any], stop: StopDecision | None
-    ) -> None:
-        """Queue a trial to go on with; end one of which only the end was not noted.
-
-        Args:
-            name: the trial.
-            known: its last line.
-            stop: what follows from its last epoch, where the driver was killed before it noted it.
-        """
-        control = bool(known.get("control"))
-        self.doublings |= {name: known["larger"]} if known.get("larger") else {}
-        self.scheduler.replay_decision(name, stop_of(known), control)
-        if stop and stop is not PAUSE:
-            fields = {**stop.noted(), "control": False}
-            self._replay_end(name, "stopped", {**known, **fields}, fields)
-        elif self.epochs_noted(name) == known["settings"]["epochs"]:
-            self._replay_end(name, "done", known, {} if control else NO_STOP.noted())
-        else:
-            enqueued = bool(known.get("enqueued"))
-            suggestion = Suggestion(name, known["settings"], known.get("row"), enqueued)
-            if name in self.scheduler.paused:
-                self.paused[name] = suggestion
-            else:
-                self.waiting.append(suggestion)
-
-    def _replay_end(
-        self, name: str, status: str, end: Mapping[str, Any], missing: dict[str, Any] | None = None
-    ) -> None:
-        value = self.end(name, status, end.get("stop_rule"))
-        reason, settings = end.get("stop_reason"), end["settings"]
-        self.past_ends.append(PastEnd(name, status, value, reason, settings, missing))

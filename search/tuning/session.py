@@ -18,6 +18,7 @@ from facesiam.fingerprint import keys
 from search.runs import layout
 from search.runs.journal import read_trials
 from search.runs.lock import locked
+from search.space.file_dump import dump
 from search.tuning import preparation, run_folder, warm_start
 from search.tuning.preparation import Search
 
@@ -130,7 +131,7 @@ def _drive(session: Session, trainable: type[Any] | None) -> Outcome:
 
     search, console = session.search, session.table.console
     run, shares = search.setup.run, session.shares
-    write_text(run / layout.SPACE, search.space.dump())
+    write_text(run / layout.SPACE, dump(search.space))
     options = search.options
     if manifest.begin(
         run,
@@ -158,7 +159,7 @@ def _drive(session: Session, trainable: type[Any] | None) -> Outcome:
         on_ray_death=lambda why: _end_without_ray(session, why),
         callbacks=search.callbacks,
     )
-    manifest.end(run, stop is None, None if stop else session.table.ended_by)
+    manifest.end(run, stop is None, "" if stop else session.table.ended_by)
     if read_trials(run):
         ranked_trials.write(run)
     return Outcome(search, stop, session.table.counts["failed"])

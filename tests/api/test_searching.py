@@ -232,6 +232,21 @@ def test_resume_extends_a_run_of_a_mapping(
     assert copy.format(5) in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("first")
+def test_stop_when_ends_a_search_early_and_a_resume_may_go_on(faces: Path, tmp_path: Path) -> None:
+    early = run(
+        SPACE, faces, name="early", out=tmp_path, trials=8, concurrent=1, stop_when={"gain": 99}
+    )
+    assert early.finished and 5 <= len(early.trials) < 8
+    assert early.space.stop_when == {"gain": 99.0}
+    session = early.manifest["sessions"][-1]
+    assert session["ended_by"].startswith("stop_when: gain 99: the ")
+    assert "--stop-when gain=99" in " ".join(session["arguments"])
+    whole = early.resume(stop_when={"gain": 0})
+    assert whole.finished and len(whole.trials) == 8 and whole.space.stop_when == {}
+    assert "ended_by" not in whole.manifest["sessions"][-1]
+
+
 @pytest.mark.parametrize(
     ("options", "kind", "said"),
     [
@@ -251,6 +266,10 @@ def test_resume_extends_a_run_of_a_mapping(
         ({"name": "old"}, RunRefused, "exists; go on with resume=True, or give another name"),
         ({"resume": True}, RunRefused, "resume=True: there is no run at"),
         ({"seeds": 2}, RunRefused, "seeds goes with ablate"),
+        ({"stop_when": {"gian": 1}}, OptionError, "stop_when: must be gain=POINTS, such as"),
+        ({"stop_when": 0.3}, OptionError, "stop_when: must be gain=POINTS, such as gain=0.3, got"),
+        ({"stop_when": {"gain": -1}}, OptionError, "stop_when: "),
+        ({"stop_when": {"gain": 1}, "algorithm": "grid"}, RunRefused, "stop_when gain=1: a grid"),
         ({"data": "nowhere"}, UserError, "nowhere"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -49,6 +50,26 @@ def test_the_gain_is_that_of_a_tail_worked_out_by_hand() -> None:
     assert (found.low, found.trials, found.hours) == (0.0, 6, 3.0)
 
 
+def test_scores_in_steps_gain_a_step_or_more_and_equal_ones_say_nothing() -> None:
+    """Of 20 pairs: six at 75 %, one at 70 %, so that no mean excess is left."""
+    steps = [Ended(0.75)] * 6 + [Ended(0.70)]
+    found = outlook(steps, 7)
+    assert found is not None and found.high > 0.05
+    alone = outlook([Ended(0.75)] * 5 + [Ended(0.70)], 7)  # a mean excess of a step
+    assert alone is not None and alone.high == pytest.approx(found.high, rel=0.15)
+    assert outlook(steps[:6], 7) is None
+
+
+def test_what_is_no_number_is_no_score() -> None:
+    settings = TrialConfig(epochs=2).to_dict()
+    row = {"val_acc": math.nan, "val_pairs": 2000, "seconds": 1.0}
+    assert ended(History([row], settings), None, ()).score == -math.inf
+    loss = [{**row, "val_acc": 0.9, "val_loss": math.inf}]
+    of_loss = History(loss, settings, metric="val_loss", mode="min")
+    assert ended(of_loss, None, ()).score == -math.inf
+    assert outlook([Ended(-math.inf)] * 10 + [Ended(0.8)] * 4, 5) is None
+
+
 def test_nothing_is_said_before_five_have_learned_or_where_none_is_left() -> None:
     few = [Ended(0.8), Ended(0.9), Ended(0.7), Ended(0.75), Ended(-math.inf)]
     assert outlook(few, 6) is None
@@ -65,6 +86,7 @@ def test_a_loss_counts_turned_a_guess_and_a_hopeless_trial_not_at_all() -> None:
     assert best == Ended(-0.4, 4.0, False)
     assert ended(History(rows, settings), "asha", [{"device": "cuda"}]) == Ended(0.8, 1.0, True)
     assert ended(History(rows, settings), "chance", ()).score == -math.inf
+    assert ended(History(rows, settings), None, ()).score == 0.8
     guess = [row | {"val_acc": 0.5, "val_auc": 0.5} for row in rows]
     assert ended(History(guess, settings), None, parts).score == -math.inf
     assert ended(None, "error", ()).score == -math.inf
@@ -73,19 +95,23 @@ def test_a_loss_counts_turned_a_guess_and_a_hopeless_trial_not_at_all() -> None:
 def test_the_sentence_has_points_of_an_accuracy_and_else_the_metric() -> None:
     of_accuracy = Outlook(20, 0.002, 0.0, 0.009, 1.43, False)
     assert of_accuracy.text(Objective()) == (
-        "going on for the 20 trials left would gain 0.2 [0.0, 0.9] points for 1.4 core-hours"
+        "the 20 trials left would gain 0.2 [0.0, 0.9] points for 1.4 core-hours"
     )
     of_loss = Outlook(1, 0.002, 0.0, 0.009, math.nan, False)
+    assert Outlook(1000, 0.1, 0.0, 0.2, 1234.5, True).text(Objective("val_auc")) == (
+        "the 1,000 trials left would gain 0.1 [0, 0.2] of val_auc for 1,234 GPU-hours"
+    )
     assert of_loss.text(Objective("val_loss", "min")) == (
-        "going on for the one trial left would gain 0.002 [0, 0.009] of val_loss"
+        "the one trial left would gain 0.002 [0, 0.009] of val_loss"
     )
 
 
 def test_a_run_says_what_its_journal_has(tmp_path: Path) -> None:
     names = [f"{number:04d}" for number in range(1, 7)]
+    spared = {"stop_rule": "chance", "stop_reason": "guesses", "control": True}
     run = builders.write_run(
         tmp_path / "run",
-        [trial(name) for name in names],
+        [trial(name, **(spared if name == "0002" else {})) for name in names],
         [
             epoch(name, number, score - 0.1 * (number != 1))
             for name, score in zip(names, SCORES, strict=True)
@@ -97,6 +123,26 @@ def test_a_run_says_what_its_journal_has(tmp_path: Path) -> None:
     found = going_on.of_run(run, space)
     expected = outlook([Ended(score) for score in SCORES], 6)
     assert found is not None and expected is not None and found[:4] == expected[:4]
-    assert going_on.told(run, space).startswith(
-        "going on for the 6 trials left would gain 1.1 [0.0, "
-    )
+    assert going_on.told(run, space).startswith("the 6 trials left would gain 1.1 [0.0, ")
+
+
+@pytest.mark.parametrize(
+    ("points", "objective", "below"),
+    [(0.31, Objective(), True), (0.29, Objective(), False)]
+    + [(0.0031, Objective("val_loss", "min"), True), (0.003, Objective("val_auc"), False)],
+)
+def test_a_gain_is_in_points_of_an_accuracy_and_else_in_the_metric(
+    points: float, objective: Objective, below: bool
+) -> None:
+    assert Outlook(9, 0.001, 0.0, 0.003, 1.0, False).is_below(points, objective) is below
+
+
+def test_a_run_whose_search_was_ended_says_what_ended_it(tmp_path: Path) -> None:
+    rows = [epoch("0001", number, 0.8) for number in range(3)]
+    run = builders.write_run(tmp_path / "run", [trial("0001")], rows, SPACE)
+    space = layout.space(run)
+    assert going_on.told(run, space) == ""  # of a run without a manifest
+    ended_by = {"ended_by": "stop_when"}
+    for said, sessions in (("", []), ("", [ended_by, {}]), ("stop_when", [{}, ended_by])):
+        (run / "manifest.json").write_text(json.dumps({"sessions": sessions}))
+        assert going_on.told(run, space) == said

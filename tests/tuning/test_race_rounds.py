@@ -9,6 +9,7 @@ import pytest
 from raced_runs import write_race
 
 from search.runs import layout
+from search.tuning import journal_replay
 from search.tuning.search_state import SearchState
 
 CLOSE = {"0001": [0.80, 0.84, 0.79], "0002": [0.81, 0.80, 0.80], "0003": [0.50, 0.51, 0.50]}
@@ -64,13 +65,13 @@ def test_a_failed_training_does_not_hold_up_the_race(state: SearchState) -> None
 
 def test_the_journal_of_a_killed_race_leads_to_the_same_next_training(tmp_path: Path) -> None:
     folder = write_race(tmp_path / "code2-race", {k: v[:2] for k, v in CLOSE.items()}, seeds=3)
-    state = SearchState.replay(layout.space(folder), folder)
+    state = journal_replay.replay(layout.space(folder), folder)
     assert begin_all(state) == ["0001-s3", "0002-s3"]
     for name in ("trials.jsonl", "epochs.jsonl"):
         lines = (folder / name).read_text().splitlines()
         kept = [line for line in lines if json.loads(line)["n"] <= 4 * 5]
         (folder / name).write_text("".join(f"{line}\n" for line in kept))
-    state = SearchState.replay(layout.space(folder), folder)
+    state = journal_replay.replay(layout.space(folder), folder)
     assert begin_all(state) == ["0002-s2", "0003-s2"]
 
 

@@ -19,9 +19,10 @@ from search.resources.allocation import Allocation, Node, Setup
 from search.runs.journal import read_epochs, read_trials
 from search.runs.reuse import RunRefused, refuse_changes
 from search.space import load
+from search.tuning import journal_replay
 from search.tuning.recorder import Recorder
 from search.tuning.sampler import Sampler, Suggestion
-from search.tuning.search_state import SearchState, SearchStop, StopReason
+from search.tuning.search_state import SearchStop, StopReason
 
 SPACE = """
 fixed: {epochs: 2}
@@ -444,7 +445,7 @@ def test_nothing_is_noted_or_removed_before_the_start(tmp_path: Path) -> None:
     (tmp_path / "state" / "0001.pt").touch()
     before = (tmp_path / "trials.jsonl").read_text()
     searched = load(tmp_path / "space.yaml")
-    made = Recorder(SearchState.replay(searched, tmp_path), tmp_path, quiet(searched))
+    made = Recorder(journal_replay.replay(searched, tmp_path), tmp_path, quiet(searched))
     assert (tmp_path / "trials.jsonl").read_text() == before
     assert (tmp_path / "state" / "0001.pt").exists() and made.table.counts["done"] == 0
     made.start()

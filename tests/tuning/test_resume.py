@@ -23,6 +23,7 @@ algorithm: tpe
 trials: 24
 prune: {asha: {grace: 1, factor: 2}, plateau: {patience: 2}, control: 0.3}
 """
+ENDED_EARLY = f"{SEARCH}stop_when: {{gain: 8}}\n"
 HALVING = SEARCH.replace("asha: {grace: 1, factor: 2}", "halving: {grace: 0.3}")
 
 
@@ -34,6 +35,7 @@ HALVING = SEARCH.replace("asha: {grace: 1, factor: 2}", "halving: {grace: 0.3}")
         (4, "tpe", 1, SEARCH),
         (4, "nsga2", 4, SEARCH),
         (4, "cmaes", 4, SEARCH),
+        (4, "tpe", 1, ENDED_EARLY),
         (1, "tpe", 1, HALVING),
         (4, "tpe", 1, HALVING),
     ],
@@ -53,6 +55,7 @@ def test_a_resumed_session_knows_what_the_killed_one_knew(
     assert {"done", "stopped"} == set(status) and live.state.scheduler.controls
     rules = {line["stop_rule"] for line in read_trials(run).values()}
     assert {"halving" if search.count("halving") else "asha", "diverged"} <= rules
+    assert bool(live.table.ended_by) == bool(search.count("stop_when"))
     for lines in range(0, live.record.journal.number + 1, each):
         cut(run, tmp_path / "cut", lines)
         known = state(recorder(tmp_path / "cut", search))
@@ -63,7 +66,9 @@ def test_a_resumed_session_knows_what_the_killed_one_knew(
         assert known in (after, before), lines
 
 
-@pytest.mark.parametrize("search", [SEARCH, HALVING], ids=["asha", "halving"])
+@pytest.mark.parametrize(
+    "search", [SEARCH, HALVING, ENDED_EARLY], ids=["asha", "halving", "stop_when"]
+)
 def test_a_resumed_search_ends_like_one_that_was_never_interrupted(
     tmp_path: Path, search: str
 ) -> None:
