@@ -54,8 +54,11 @@ def copy(run: Path, tracker: Tracker) -> str:
         tracker.on_search_start(run.absolute(), space, known)
         if over:
             tracker.on_search_end(None)
-    finally:
-        tracker.leave()
+    except BaseException:
+        with suppress(Exception):  # the first failure is the one to tell of
+            tracker.leave()
+        raise
+    tracker.let_go()
     return tracker.summary()
 
 

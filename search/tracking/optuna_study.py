@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from collections.abc import Iterator, Mapping
@@ -54,7 +55,7 @@ class _Copy:
 
     id: int
     state: TrialState
-    value: float | None
+    values: list[float] | None
     scores: dict[int, float] = field(default_factory=dict)
     """The intermediate value of each epoch, from 0."""
 
@@ -102,32 +103,37 @@ class OptunaStudy(Tracker):
                 self.study = self.storage.get_study_id_from_name(self.name)
             else:
                 best = "MAXIMIZE" if self.space.objective.maximizes else "MINIMIZE"
-                self.study = self.storage.create_new_study([StudyDirection[best]], self.name)
+                directions = [
+                    StudyDirection[best],
+                    *(StudyDirection.MINIMIZE for _ in self.space.costs),
+                ]
+                self.study = self.storage.create_new_study(directions, self.name)
                 self.storage.set_study_user_attr(self.study, RUN, key)
-                self.storage.set_study_system_attr(self.study, METRICS, [self.space.metric])
+                names = [self.space.metric, *self.space.costs]
+                self.storage.set_study_system_attr(self.study, METRICS, names)
                 for name, value in self.space.fixed.items():
                     self.storage.set_study_user_attr(self.study, f"fixed {name}", value)
             for trial in self.storage.get_all_trials(self.study, deepcopy=False):
                 if ours := trial.user_attrs.get(TRIAL):  # of several the last counts
                     self.copies[ours] = _Copy(
-                        trial._trial_id, trial.state, trial.value, dict(trial.intermediate_values)
+                        trial._trial_id, trial.state, trial.values, dict(trial.intermediate_values)
                     )
 
     def update(self, trial: str, record: TrialRecord) -> None:
         """Bring what the study lacks of a trial."""
-        state, value = self._outcome(record)
+        state, values = self._outcome(record)
         copy, scores = self.copies.get(trial), self._scores(record)
         if copy and copy.state.is_finished():
-            if (copy.state, copy.value, _text(copy.scores)) == (state, value, _text(scores)):
+            if (copy.state, copy.values, _text(copy.scores)) == (state, values, _text(scores)):
                 return
             copy = None
         with _quiet():
             if copy is None:
-                template = self._template(trial, record, state, value)
+                template = self._template(trial, record, state, values)
                 number = self.storage.create_new_trial(self.study, template)
-                self.copies[trial] = _Copy(number, state, value, scores)
+                self.copies[trial] = _Copy(number, state, values, scores)
             else:
-                self._go_on(copy, record, state, value)
+                self._go_on(copy, record, state, values)
 
     def summary(self) -> str:
         """Return where the study is, and what shows it."""
@@ -138,7 +144,7 @@ class OptunaStudy(Tracker):
         )
 
     def _go_on(
-        self, copy: _Copy, record: TrialRecord, state: TrialState, value: float | None
+        self, copy: _Copy, record: TrialRecord, state: TrialState, values: list[float] | None
     ) -> None:
         """Bring what has happened in a trial since, and what became of it."""
         for epoch, score in self._scores(record).items():
@@ -149,24 +155,23 @@ class OptunaStudy(Tracker):
             return
         for name, what in self._attributes(record).items():
             self.storage.set_trial_user_attr(copy.id, name, what)
-        values = None if value is None else [value]
         self.storage.set_trial_state_values(copy.id, state, values)
-        copy.state, copy.value = state, value
+        copy.state, copy.values = state, values
 
     def _template(
-        self, trial: str, record: TrialRecord, state: TrialState, value: float | None
+        self, trial: str, record: TrialRecord, state: TrialState, values: list[float] | None
     ) -> FrozenTrial:
         """Return a trial of Optuna's with all that is known of one of ours."""
         shapes = self._distributions(record.settings)
         made = create_trial(
             state=TrialState.COMPLETE if state is TrialState.COMPLETE else TrialState.RUNNING,
-            value=value if state is TrialState.COMPLETE else None,
+            values=values if state is TrialState.COMPLETE else None,
             params={name: record.settings[name] for name in shapes},
             distributions=shapes,
             user_attrs={TRIAL: trial, **self._attributes(record)},
             intermediate_values=self._scores(record),
         )
-        made.state, made.value = state, value
+        made.state, made.values = state, values
         began = datetime.fromtimestamp(record.began or 0) if record.began else datetime.now()
         ended = datetime.fromtimestamp(record.ended) if record.ended else datetime.now()
         made.datetime_start = None if state is TrialState.WAITING else began
@@ -188,14 +193,18 @@ class OptunaStudy(Tracker):
                     found[name] = CategoricalDistribution(choices)
         return found
 
-    def _outcome(self, record: TrialRecord) -> tuple[TrialState, float | None]:
-        """Return the state of a trial, and its score once it has ended with one."""
+    def _outcome(self, record: TrialRecord) -> tuple[TrialState, list[float] | None]:
+        """Return the state of a trial, and its score and costs once it has ended with a score.
+
+        A cost that is searched and was not measured is infinite: Optuna takes no trial without.
+        """
         state, best = STATES[record.status], self.best_epoch(record)
         if state not in (TrialState.COMPLETE, TrialState.PRUNED):
             return state, None
         if best is None:  # Optuna: who has no number has failed
             return (TrialState.FAIL if state is TrialState.COMPLETE else state), None
-        return state, float(best[self.space.metric])
+        costs = [float(record.cost.get(name, math.inf)) for name in self.space.costs]
+        return state, [float(best[self.space.metric]), *costs]
 
     def _scores(self, record: TrialRecord) -> dict[int, float]:
         metric = self.space.metric

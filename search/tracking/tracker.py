@@ -179,6 +179,14 @@ class Tracker(Callback, ABC):
         best = self.space.objective.best_epoch([float(row[metric]) for row in rows])
         return None if best is None else rows[best]
 
+    def let_go(self) -> None:
+        """Let go of the copy of a run that may go on elsewhere.
+
+        Raises:
+            TrackerError: the other side fails.
+        """
+        self._guarded(self.leave)
+
     def _changed(self, trial: str) -> None:
         self.due[trial] = None
         self.bring()

@@ -71,8 +71,11 @@ class OptunaSampler:
             down = StudyDirection.MINIMIZE
             directions = [StudyDirection.MAXIMIZE, *(down for _ in space.costs)]
             self._study = optuna.create_study(directions=directions)
-        self._nets: dict[int, tuple[float | None, ...]] = {}
-        """By number of a trial that has ended, the parameters and products of its net."""
+        self._precisions: dict[int, Value | None] = {}
+        """By number of a trial, the precision that it computes in."""
+        self._nets: dict[int, tuple[Value | None, ...]] = {}
+        """By number of a trial that has ended, what nets of the same cost share: their parameters,
+        products and precision."""
         self._costs: dict[int, list[float]] = {}
         """By number of a trial that has ended, the logarithms of its costs; NaN: not known."""
         self._asked: int | None = None
@@ -104,6 +107,7 @@ class OptunaSampler:
             # TPE's note of what it suggested, which a resumed run does not have.
             kept = {n: value for n, value in frozen.system_attrs.items() if "tpe:" not in n}
             frozen.system_attrs = kept
+        self._precisions[self._asked] = settings.get("precision")
         self._numbers[trial], self._asked = self._asked, None
 
     def tell(self, trial: str, end: TrialEnd) -> None:
@@ -114,7 +118,8 @@ class OptunaSampler:
         if self.ranking.tell(number, end):
             cost = end.cost or {}
             known = [cost.get(name, math.nan) for name in self.space.costs]
-            self._nets[number] = cost.get("params"), cost.get("macs")
+            alike = cost.get("params"), cost.get("macs"), self._precisions[number]
+            self._nets[number] = alike
             self._costs[number] = [math.log(max(each, LEAST)) for each in known]
             self._study.tell(number, [0.0, *(0.0 for _ in known)])  # until its value is predicted
             self._told += 1
@@ -156,7 +161,7 @@ class OptunaSampler:
         costs: a measured latency scatters with the load of its machine.
         """
         scores, worst = self.ranking.values(), set(self.ranking.worst)
-        of_net: dict[tuple[float | None, ...], list[list[float]]] = {}
+        of_net: dict[tuple[Value | None, ...], list[list[float]]] = {}
         for number, net in self._nets.items():
             of_net.setdefault(net, []).append(self._costs[number])
         counted = {

@@ -103,6 +103,15 @@ def test_what_is_no_such_file_is_one_sentence(
         ("n", True, "n must be"),
         ("stop_epoch", "1", "stop_epoch must be"),
         ("log", "x", "log"),
+        (
+            "cost",
+            {"params": 1, "macs": 2},
+            "cost must be numbers from 0: params, macs, latency_ms",
+        ),
+        ("cost", {"params": 1, "macs": -2, "latency_ms": 3.0}, "cost must be"),
+        ("cost", {"params": 1, "macs": 2, "latency_ms": float("nan")}, "cost must be"),
+        ("cost", {"params": 1, "macs": 2, "latency_ms": "3"}, "cost must be"),
+        ("cost", 5, "cost must be"),
     ],
 )
 def test_a_trials_line_is_held_to_its_form(

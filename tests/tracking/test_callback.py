@@ -17,7 +17,7 @@ from search.resources.allocation import Allocation, Node, Setup
 from search.runs.journal import read, read_epochs
 from search.tracking import dispatcher
 from search.tracking.callback import Callback, TrialRecord, recorded_trials
-from search.tracking.chosen import trackers
+from search.tracking.chosen import copy, trackers
 from search.tracking.dispatcher import Dispatcher
 from search.tracking.tracker import Tracker, TrackerError
 from search.tuning import driver, ray_folder
@@ -279,6 +279,23 @@ def test_a_trial_that_a_tracker_cannot_take_keeps_no_other_from_coming(tmp_path:
         tracker.on_search_end(None)
     assert {*tracker.has} == {"0002", "0004", "0005", "0006"} and tracker.over
     assert tracker.lacks.startswith("Kept lacks 2 of 6 trials")
+
+
+def test_a_copy_that_cannot_be_let_go_is_one_sentence_and_the_first_failure_counts(
+    tmp_path: Path,
+) -> None:
+    class Stuck(Kept):
+        def leave(self) -> None:
+            raise ConnectionError("the service has gone away")
+
+    drive(recorder := search(tmp_path, []))
+    recorder.close()
+    with pytest.raises(TrackerError) as stuck:
+        copy(tmp_path, Stuck())
+    assert str(stuck.value) == "ConnectionError: the service has gone away"
+    with pytest.raises(TrackerError, match="no room"):
+        copy(tmp_path, Stuck("0001"))
+    assert copy(tmp_path, Kept()) == "a dictionary has 6 trials"
 
 
 def test_each_tracker_has_records_of_its_own(tmp_path: Path) -> None:

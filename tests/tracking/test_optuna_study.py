@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import sqlite3
 import sys
@@ -17,6 +18,7 @@ import pytest
 from builders import REFERENCE
 from optuna.trial import FrozenTrial, TrialState
 from ports import answer, served
+from simulated_ray import Workers
 from tracked_search import drive, search
 
 from search import results
@@ -209,6 +211,49 @@ def test_nothing_is_written_before_the_search_begins(tmp_path: Path) -> None:
         OptunaStudy(f"sqlite:///{other}")
         tables = database.execute("select name from sqlite_master").fetchall()
     assert tables == [("mine",)]
+
+
+FRONT = """
+fixed: {epochs: 4}
+search: {lr: {low: 1e-5, high: 1e-1, log: true}}
+trials: 6
+metric: [val_acc, macs, latency_ms]
+prune: {asha: {grace: 1, factor: 2}, chance: false, plateau: false, control: 0}
+"""
+
+
+def test_a_search_of_a_score_and_costs_has_a_direction_for_each(tmp_path: Path) -> None:
+    """Of the trial without known costs, which is on no front, they are infinite."""
+    run, url = tmp_path / "run", f"sqlite:///{tmp_path}/study.db"
+    run.mkdir()
+    recorder = search(run, [OptunaStudy(url)], text=FRONT)
+    workers = Workers(recorder, 2)
+    workers.cost_of = lambda lr: {"params": 9, "macs": int(1e9 * lr["lr"]), "latency_ms": 2.0}
+    steps = 0
+    while workers.go():
+        steps += 1
+        if len(workers.ran) == 9:
+            workers.cost_of = None
+    recorder.close()
+    study = optuna.load_study(study_name="run", storage=url)
+    assert [one.name for one in study.directions] == ["MAXIMIZE", "MINIMIZE", "MINIMIZE"]
+    assert study.metric_names == ["val_acc", "macs", "latency_ms"]
+    known, epochs = read(run)[0], read_epochs(run)
+    unknown = 0
+    for trial in study.trials:
+        name = trial.user_attrs["trial"]
+        cost = known[name].get("cost", {"macs": math.inf, "latency_ms": math.inf})
+        unknown += "cost" not in known[name]
+        score = max(row["val_acc"] for row in epochs[name])
+        assert trial.values == [score, cost["macs"], cost["latency_ms"]]
+        assert trial.state == STATES[known[name]["status"]]
+    assert 0 < unknown < 6
+    done = [trial for trial in study.trials if trial.state is TrialState.COMPLETE]
+    best = max(done, key=lambda trial: trial.values[0])
+    assert best.number in {trial.number for trial in study.best_trials}
+    before = [trial.values for trial in study.trials]
+    assert results.main([str(run), "--optuna", url]) == 0  # brings nothing that is there
+    assert [trial.values for trial in study.trials] == before
 
 
 @pytest.fixture(scope="module")

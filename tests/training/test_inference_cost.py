@@ -75,6 +75,20 @@ def test_resnet_18_costs_what_is_known_of_it() -> None:
         assert costs._macs(net, images) == 4 * (one + 512 * 128)
 
 
+def test_a_frozen_trunk_costs_what_it_did_and_another_head_what_it_adds() -> None:
+    """In use all of it is computed, whatever is trained."""
+    config = TrialConfig(net="resnet18", join="difference", hidden=16, image_size=64)
+    frozen = build(dataclasses.replace(config, freeze_stages=4))
+    assert not all(one.requires_grad for one in frozen.trunk.parameters())
+    nets = build(config), frozen, build(dataclasses.replace(config, hidden=48))
+    plain, other, wider = (costs.inference_cost(net.eval(), 64, CPU) for net in nets)
+    assert [other[name] for name in ("params", "macs")] == [plain["params"], plain["macs"]]
+    # 512 features, two hidden layers of so many, two logits; of one comparison.
+    products = 512 * 48 + 48 * 48 + 48 * 2 - (512 * 16 + 16 * 16 + 16 * 2)
+    assert wider["macs"] - plain["macs"] == products
+    assert wider["params"] - plain["params"] == products + 2 * 32  # and their biases
+
+
 def test_attention_counts() -> None:
     layer = nn.MultiheadAttention(8, 2, batch_first=True).eval()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -116,20 +117,26 @@ def test_what_a_trial_counts_for_in_each_metric(tmp_path: Path, algorithm: str) 
 
 
 def test_equal_nets_count_with_the_median_of_their_latencies(tmp_path: Path) -> None:
-    sampler = Sampler(space(tmp_path, BOWL.replace("macs", "latency_ms")))
-    for latency, macs in ((10.0, 1), (40.0, 1), (12.0, 1), (9.0, 2)):
-        suggestion = sampler.next()
-        assert suggestion
+    """One of other products, or of another precision, has a latency of its own."""
+    text = BOWL.replace("macs", "latency_ms").replace(
+        "search:", "search:\n  precision: [fp32, bf16]"
+    )
+    searched = space(tmp_path, text)
+    sampler, settings = Sampler(searched), searched.sample(random.Random(0))
+    runs = ((10.0, 1, "fp32"), (40.0, 1, "fp32"), (12.0, 1, "fp32"), (9.0, 2, "fp32"))
+    for number, (latency, macs, precision) in enumerate((*runs, (3.0, 1, "bf16"))):
+        sampler.replay(f"{number}", settings | {"precision": precision})
         cost = {"params": 1, "macs": macs, "latency_ms": latency}
-        sampler.tell(suggestion.trial, TrialEnd(0.8, 10, "done", cost=cost))
+        sampler.tell(f"{number}", TrialEnd(0.8, 10, "done", cost=cost))
     assert isinstance(sampler.chooser, OptunaSampler)
     found = [round(math.exp(cost), 6) for _, cost in sampler.chooser._values().values()]
-    assert found == [12.0, 12.0, 12.0, 9.0]
+    assert found == [12.0, 12.0, 12.0, 9.0, 3.0]
 
 
 SEARCH = """
 fixed: {epochs: 6}
 search: {lr: {low: 1e-5, high: 1e-1, log: true}, hidden: {low: 8, high: 4096, log: true}}
+enqueue: [{hidden: 64}, {lr: 1.0e-3, hidden: 8}]
 metric: [val_acc, macs]
 algorithm: tpe
 trials: 24
@@ -157,6 +164,8 @@ def test_a_resumed_search_suggests_what_the_killed_one_would_have(
     live, states = driven(tmp_path / "run", text, 3)
     known = read_trials(tmp_path / "run")
     assert len(known) == 24
+    first, second = (known[name]["settings"] for name in ("0001", "0002"))
+    assert (first["hidden"], second["hidden"], second["lr"]) == (64, 8, 1e-3)
     # Pruning goes on by the first metric, in a search of two.
     assert {"asha", "diverged"} <= {line["stop_rule"] for line in known.values()}
     for lines in range(0, live.record.journal.number + 1, each):
