@@ -18,6 +18,7 @@ import json
 import platform
 import statistics
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -60,12 +61,37 @@ def measure_case(
         Died: a side's process did not live to the end.
     """
     config = case_config(case, options)
+    steps = {"ours": options.steps}
+    if not options.ours and config.join != "cosine":
+        steps["reference"] = options.steps
+    return {"case": case} | measure_config(config, options, steps, data, source, machine)
+
+
+def measure_config(
+    config: TrialConfig,
+    options: argparse.Namespace,
+    steps: Mapping[str, int],
+    data: FaceData,
+    source: str,
+    machine: Mapping[str, float],
+) -> dict[str, Any]:
+    """Time a configuration and hold it against the roofline.
+
+    Args:
+        config: what is trained.
+        options: `device`, `threads`, `without` and `rounds`.
+        steps: of a block, by side: ours, and reference where it is timed beside it.
+        data: packed.
+        source: the dataset, whose images the reference decodes.
+        machine: what ``measure_machine`` returned.
+
+    Raises:
+        Died: a side's process did not live to the end.
+    """
     args = (config, str(data.folder), source, options.device, options.threads, options.without)
-    alone = options.ours or config.join == "cosine"
-    kinds = ["ours"] if alone else ["ours", "reference"]
-    sides = {kind: Side(kind, *args) for kind in kinds}
+    sides = {kind: Side(kind, *args) for kind in steps}
     try:
-        rates = in_turn(sides, options.steps, options.rounds)
+        rates = in_turn(sides, steps, options.rounds)
         memory = {kind: side.ask("memory") for kind, side in sides.items()}
     finally:
         for side in sides.values():  # what one holds is not there for the next case
@@ -82,17 +108,17 @@ def measure_case(
     pairs = config.batch_size * (2 if triplets else 1)
     step = pairs / statistics.median(rates["ours"])
     found: dict[str, Any] = {
-        "case": case,
         "bf16": bf16,
         "gflop_per_step": flops / 1e9,
         "weights": weights,
         "step_seconds": step,
         "memory_mib": memory,
         "product_share": flops / product / step,
+        "bandwidth_share": BYTES_A_WEIGHT * weights / machine["copy"] / step,
         **{f"{name}_share": floor / step for name, floor in floors.items()},
         **{f"{kind}_pairs_per_second": statistics.median(r) for kind, r in rates.items()},
     }
-    if not alone:
+    if "reference" in rates:
         ratios = [a / b for a, b in zip(rates["ours"], rates["reference"], strict=True)]
         found |= {
             "ratio": statistics.mean(ratios),

@@ -1,7 +1,8 @@
 """The training loop of the 2019 study's notebooks, in plain torch: the benchmarks' reference.
 
 fp32, contiguous tensors, each image of a pair through the net on its own, every JPEG decoded at
-each access, Adam parameter by parameter, the loss fetched at every step.
+each access, Adam parameter by parameter, the loss fetched at every step. Nets that are trained on
+people, which the study did not have, are the project's own modules in the same loop.
 """
 
 from __future__ import annotations
@@ -26,11 +27,16 @@ class Notebook:
 
     def __init__(self, config: TrialConfig, data: FaceData, source: Source, device: str) -> None:
         self.config, self.data, self.source, self.device = config, data, source, device
-        self.net = PlainNet(config).to(device)
+        self.pairs = data.pairs(config.protocol, "train", people=config.people)
+        images = data.images_of(self.pairs, config.views)
+        people = np.unique(data.person[images])
+        self.of_person = [images[data.person[images] == person] for person in people]
+        by_person = bool(config.images_per_person)
+        net = siamese.SiameseNet(config, len(people)) if by_person else PlainNet(config)
+        self.net = net.to(device)
         self.adam = torch.optim.Adam(
             self.net.parameters(), lr=config.lr, foreach=False, fused=False
         )
-        self.pairs = data.pairs(config.protocol, "train", people=config.people)
         self.order = np.random.default_rng(config.seed)
 
     def measure(self, steps: int) -> float:
@@ -42,7 +48,9 @@ class Notebook:
 
     def _update(self) -> int:
         triplets, size = self.pairs.triplets, self.config.batch_size
-        if triplets is not None:
+        if self.config.images_per_person:
+            losses = [self._loss_of_people()]
+        elif triplets is not None:
             chosen = triplets[self.order.choice(len(triplets), size)]
             anchor, same, other = (self._load(column) for column in chosen.T)
             kinds = [(anchor, same, 0), (anchor, other, 1)]
@@ -59,6 +67,18 @@ class Notebook:
         self.adam.step()
         loss.item()
         return size * len(losses)
+
+    def _loss_of_people(self) -> Tensor:
+        """Return the loss of a batch of some people, of each of them some images."""
+        each = self.config.images_per_person
+        some = self.order.integers(len(self.of_person), size=self.config.batch_size // each)
+        images = [self.order.choice(self.of_person[person], each) for person in some]
+        criterion, person = self.net.criterion, torch.from_numpy(some).repeat_interleave(each)
+        assert criterion is not None
+        loss: Tensor = criterion(
+            self.net.embed(self._load(np.concatenate(images))), person.to(self.device)
+        )
+        return loss
 
     def _loss(self, left: Tensor, right: Tensor, label: Tensor) -> Tensor:
         return F.cross_entropy(self.net(left, right), label.to(self.device))
@@ -88,8 +108,15 @@ class PlainNet(nn.Module):
         net = siamese.SiameseNet(config)
         self.trunk = models.MODELS[config.net].make().features
         self.reduce, self.join, self.head = net.reduce, siamese.JOINS[net.join], net.head
+        self.grid = net.grid
+
+    def features(self, images: Tensor) -> Tensor:
+        """(B, 3, S, S) → (B, F); what smaller images give is averaged onto the usual grid."""
+        found = self.trunk(images)
+        if self.grid and found.shape[2:] != self.grid:
+            found = F.adaptive_avg_pool2d(found, self.grid)
+        return self.reduce(found.flatten(1))
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
         """(B, 3, S, S) twice → (B, 2)."""
-        features = [self.reduce(self.trunk(images).flatten(1)) for images in (left, right)]
-        return self.head(self.join(*features))
+        return self.head(self.join(self.features(left), self.features(right)))

@@ -8,7 +8,7 @@ overlap. `strict` takes the bandwidth of an update in place instead, the fastest
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -42,26 +42,38 @@ def best(work: Callable[[], Any], device: str, tries: int = 7, enough: float = 3
     return min(seconds[1:])
 
 
-def measure_machine(device: str) -> dict[str, float]:
-    """Return the rates that the roofline is made of: products in FLOP/s, streams in bytes/s."""
+SIDES = {"cpu": (1024, 2048, 4096), "cuda": (4096, 8192)}
+"""Sides of the square matrices whose products are tried."""
+
+
+def measure_machine(
+    device: str, sides: Sequence[int] = (), numbers: int = 2**28
+) -> dict[str, float]:
+    """Return the rates that the roofline is made of: products in FLOP/s, streams in bytes/s.
+
+    Args:
+        device: cpu or cuda.
+        sides: of the matrices; none: SIDES.
+        numbers: of fp32 in each of the two arrays that are streamed; 1 GiB.
+    """
     rates = {
-        f"{name}_product": best_product(dtype, device)
+        f"{name}_product": best_product(dtype, device, sides or SIDES[device])
         for name, dtype in (("bf16", torch.bfloat16), ("fp32", torch.float32))
     }
-    a, b = (torch.ones(2**28, device=device) for _ in range(2))  # 1 GiB each
+    a, b = (torch.ones(numbers, device=device) for _ in range(2))
     rates["copy"] = 2 * a.nbytes / best(lambda: b.copy_(a), device)
     rates["update"] = 3 * a.nbytes / best(lambda: b.add_(a), device)
     return rates
 
 
-def best_product(dtype: torch.dtype, device: str) -> float:
-    """Return the FLOP/s of the fastest of some sizes of square matrices.
+def best_product(dtype: torch.dtype, device: str, sides: Sequence[int]) -> float:
+    """Return the FLOP/s of the fastest product of square matrices of these sides.
 
     A processor without bf16 of its own takes minutes where others take a tenth of a second: what
     is slow when small is not tried larger.
     """
     found = 0.0
-    for side in (1024, 2048, 4096) if device == "cpu" else (4096, 8192):
+    for side in sides:
         a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
         out = torch.empty_like(a)
         seconds = best(lambda a=a, b=b, out=out: torch.mm(a, b, out=out), device)
@@ -81,7 +93,7 @@ def work_of_a_step(config: TrialConfig) -> tuple[float, int]:
         size, images = config.batch_size, 3 if triplets else 2
         batch = torch.empty(images * size, 3, config.image_size, config.image_size)
         with FlopCounterMode(display=False) as counter:
-            features = net.reduce(net.trunk(batch).flatten(1))
+            features = net.features(batch)
             pairs = size * (images - 1)
             left, right = features[:size].repeat(images - 1, 1), features[size:]
             assert len(right) == pairs

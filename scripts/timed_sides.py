@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -111,12 +111,21 @@ class Side:
         self.process.kill()
 
 
-def in_turn(sides: dict[str, Side], steps: int, rounds: int) -> dict[str, list[float]]:
-    """Time blocks of `steps` steps of each side in turn; return pairs a second by side."""
+def in_turn(
+    sides: dict[str, Side], steps: Mapping[str, int], rounds: int
+) -> dict[str, list[float]]:
+    """Time blocks of steps of each side in turn; return pairs a second by side.
+
+    Args:
+        sides: by kind.
+        steps: of a block, by kind: on a GPU one of the reference takes as long as a hundred of
+            ours.
+        rounds: that are counted.
+    """
     rates: dict[str, list[float]] = {kind: [] for kind in sides}
     for number in range(WARM_UP + rounds):
         for kind in sorted(sides, reverse=bool(number % 2)):
-            rate = sides[kind].ask(steps)
+            rate = sides[kind].ask(steps[kind])
             if number >= WARM_UP:
                 rates[kind].append(rate)
     return rates

@@ -46,7 +46,7 @@ def two(logits: Tensor, label: Tensor, smoothing: float = 0.0) -> Tensor:
         smoothing: as in ``single``.
     """
     each = F.cross_entropy(logits, label, reduction="none", label_smoothing=smoothing)
-    return _mean_of_kinds(each, label == 0)
+    return mean_of_kinds(each, label == 0)
 
 
 LOSSES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {"single": single, "two": two}
@@ -71,7 +71,7 @@ class Contrastive(nn.Module):
         cosine, same = _pairs(embeddings, person, self.share)
         squared = 2 - 2 * cosine
         distance = squared.clamp(min=1e-12).sqrt()  # whose slope is infinite at 0
-        return _mean_of_kinds(
+        return mean_of_kinds(
             torch.where(same, squared, F.relu(self.margin - distance).square()), same
         )
 
@@ -89,7 +89,7 @@ class CosineEmbedding(nn.Module):
     def forward(self, embeddings: Tensor, person: Tensor) -> Tensor:
         """Return the loss, (), of (B, E) unit vectors of (B,) people."""
         cosine, same = _pairs(embeddings, person, self.share)
-        return _mean_of_kinds(torch.where(same, 1 - cosine, F.relu(cosine - self.margin)), same)
+        return mean_of_kinds(torch.where(same, 1 - cosine, F.relu(cosine - self.margin)), same)
 
 
 class Logistic(nn.Module):
@@ -112,7 +112,7 @@ class Logistic(nn.Module):
         target = same.float() * (1 - self.smoothing) + self.smoothing / 2
         logit = self.log_scale.exp() * cosine + self.bias
         each = F.binary_cross_entropy_with_logits(logit, target, reduction="none")
-        return _mean_of_kinds(each, same)
+        return mean_of_kinds(each, same)
 
 
 def _triplet(config: TrialConfig, people: int) -> nn.Module:
@@ -267,10 +267,14 @@ def _pairs(embeddings: Tensor, person: Tensor, share: float = 1.0) -> tuple[Tens
     return cosine, same
 
 
-def _mean_of_kinds(each: Tensor, same: Tensor) -> Tensor:
-    """Return the mean of two means, over the same pairs and over the different ones.
+def mean_of_kinds(each: Tensor, same: Tensor) -> Tensor:
+    """Return the mean of two means, over the same pairs and over the different ones, ().
 
-    A class without pairs is left out.
+    A class without pairs is left out. No shape depends on a value, for which a GPU would wait.
+
+    Args:
+        each: a number of each pair, (P,) float.
+        same: whether it is of one person, (P,) bool.
     """
     kinds = torch.stack([same, ~same])  # (2, P)
     counts = kinds.sum(1)

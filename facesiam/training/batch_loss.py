@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from facesiam.evaluation.predict import is_correct
-from facesiam.nets.losses import LOSSES, pairs_of
+from facesiam.nets.losses import LOSSES, mean_of_kinds, pairs_of
 from facesiam.nets.siamese import SiameseNet
 from facesiam.training.batches import Batches
 
@@ -55,9 +55,7 @@ def _of_people(
     with torch.no_grad():
         left, right, same = pairs_of(person)
         logits = net.cosine_logits((embeddings @ embeddings.T)[left, right])
-        answers = is_correct(logits, (~same).long()).double()
-        kinds = [answers[same], answers[~same]]
-        share = torch.stack([kind.mean() for kind in kinds if len(kind)]).mean()
+        share = mean_of_kinds(is_correct(logits, (~same).long()).double(), same)
     images = 1 if batches.config.images_per_person else batches.units.shape[1]
     pairs = len(person) // images * batches.pairs_of_each
     return loss, share * pairs, pairs

@@ -21,7 +21,7 @@ import ray
 from facesiam.cli.streams import hidden_stderr
 from facesiam.device.cores import cores
 from facesiam.errors import first_line
-from search.resources.allocation import DriverError, Node, check_address
+from search.resources.allocation import DriverError, Node, check_address, this_machine
 from search.tuning import ray_environment, ray_session
 
 PRIVATE = (
@@ -163,6 +163,8 @@ def _start(dashboard: bool) -> None:
             include_dashboard=dashboard,
             dashboard_host="127.0.0.1",
             num_cpus=cores(),  # Ray itself knows of no affinity, and of no half cores
+            # It asks the maker's library, which may see what torch cannot use, or be missing.
+            num_gpus=int(this_machine()[0].gpus),
             object_store_memory=OBJECT_STORE_BYTES,
             _node_ip_address="127.0.0.1",
             _temp_dir=str(folder),

@@ -323,3 +323,9 @@ def test_a_full_disk_is_the_systems_word_and_leaves_nothing(tmp_path: Path) -> N
         with pytest.raises(OSError, match="No space left on device") as refused:
             save_atomically({"x": 1}, tmp_path / "w.pt")
     assert refused.value.filename == str(tmp_path / "w.pt") and not os.listdir(tmp_path)
+
+
+def test_a_package_that_is_not_installed_has_no_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search that asks for another sampler runs without cmaes."""
+    monkeypatch.setattr(manifest, "PACKAGES", ("torch", "no-such-package"))
+    assert list(manifest.versions()) == ["python", "torch"]

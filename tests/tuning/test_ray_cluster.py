@@ -146,6 +146,16 @@ def test_a_ray_of_this_machine_is_on_loopback_in_the_folder_of_its_session(
     assert ray._private.services.ConsolePopen.__name__ == "GroupedPopen"
 
 
+def test_a_ray_of_this_machine_has_the_gpus_that_torch_can_use(
+    given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where Ray saw fewer than there are, a search would train on the CPU and not say so."""
+    for names in (["a GPU", "a GPU"], []):
+        monkeypatch.setattr("facesiam.device.hardware.gpu_names", lambda names=names: names)
+        ray_cluster.connect(None)
+        assert given["num_gpus"] == len(names)
+
+
 def test_a_ray_that_does_not_start_is_told_and_the_environment_is_as_it_was(
     given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,234 @@
+"""The GPU's benchmark: its file, its budgets and its parts, rehearsed on the CPU."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from builders import SCRIPTS, script
+
+from facesiam.errors import FileError, UserError
+from facesiam.evaluation import right_pairs
+
+sys.path.insert(0, str(SCRIPTS))  # as for a script that is run
+bench_gpu = script("bench_gpu")
+from gpu_bench import best, budget, correctness, parts, searches  # noqa: E402
+from gpu_bench.plan import Plan  # noqa: E402
+from gpu_bench.record import Record  # noqa: E402
+
+
+def plan(faces: Path, work: Path, seconds: float = 60.0) -> Plan:
+    return Plan(str(faces), work, True, time.monotonic() + seconds)
+
+
+def test_a_figure_is_on_the_disk_at_once_and_is_not_measured_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, asked = tmp_path / "gpu.json", list[str]()
+
+    def job(name: str, fails: bool = False) -> parts.Job:
+        def run(plan: Plan, figures: dict[str, Any]) -> dict[str, Any]:
+            asked.append(name)
+            assert sorted(figures) == sorted(json.loads(file.read_text())["figures"])
+            if fails and asked.count(name) == 1:
+                raise RuntimeError("CUDA error: an illegal memory access")
+            return {"is": name}
+
+        return run
+
+    jobs = {"one": job("one"), "two": job("two", fails=True), "all": job("all")}
+    monkeypatch.setitem(parts.PARTS, "some", parts.Part(1.0, jobs, again=("all",)))
+    record = Record(file, rehearsal=False)
+    record.add("machine/rates", 0.1, {"copy": 1e9})
+    given = Plan("drawn", tmp_path, False, time.monotonic() + 60)
+    assert not parts.measure("some", given, record)
+    held = json.loads(file.read_text())
+    assert list(held["figures"]) == ["machine/rates", "some/one", "some/all"]
+    assert held["figures"]["some/one"]["is"] == "one" and "rehearsal" not in held
+    assert "illegal memory access" in held["failed"]["some/two"]
+    assert parts.measure("some", given, Record(file, rehearsal=False))
+    assert asked == ["one", "two", "all", "two", "all"]
+    held = json.loads(file.read_text())
+    assert held["failed"] == {} and held["figures"]["some/two"]["is"] == "two"
+
+
+def test_figures_of_a_rehearsal_and_of_a_gpu_do_not_meet(tmp_path: Path) -> None:
+    file = tmp_path / "gpu.json"
+    Record(file, rehearsal=True).add("speed/alexnet", 1.0, {"ratio": 12.0})
+    assert Record(file, rehearsal=True).figures["speed/alexnet"]["rehearsal"] is True
+    with pytest.raises(UserError, match="has a rehearsal's figures; give the others another file"):
+        Record(file, rehearsal=False)
+    file.write_text('{"trials": []}')
+    with pytest.raises(FileError, match="not a file of this benchmark"):
+        Record(file, rehearsal=True)
+
+
+CHILD = """
+import sys, time
+from pathlib import Path
+sys.path.insert(0, {scripts!r})
+from gpu_bench.record import Record
+record = Record(Path({file!r}), True)
+for figure in {figures!r}:
+    record.add(figure, 0.0, {{}})
+time.sleep({seconds})
+"""
+
+
+def test_a_part_is_cut_at_its_share_of_the_minutes_and_the_others_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first hangs after one of two figures, the second is quick; then the first goes on."""
+    file, seconds = tmp_path / "gpu.json", dict[str, float]()
+    job = dict.fromkeys(("x", "y"), lambda *_: {})
+    monkeypatch.setattr(parts, "PARTS", {n: parts.Part(1.0, job) for n in ("slow", "quick")})
+    monkeypatch.setattr(budget, "PARTS", parts.PARTS)
+    hangs = True
+
+    def command(part: str, share: float) -> Sequence[str]:
+        seconds[part] = share
+        slow = part == "slow" and hangs
+        figures = [f"{part}/x"] if slow else [f"{part}/x", f"{part}/y"]
+        text = CHILD.format(
+            scripts=str(SCRIPTS), file=str(file), figures=figures, seconds=60 if slow else 0
+        )
+        return [sys.executable, "-c", text]
+
+    record = Record(file, rehearsal=True)
+    names = ["slow", "quick"]
+    assert budget.run_parts(record, 0.2, command, names) == ["slow/y"]
+    assert seconds["slow"] == pytest.approx(6.0, abs=0.5)
+    assert [record.held["parts"][name][0]["ended"] for name in names] == ["cut", "done"]
+    hangs = False
+    seconds.clear()
+    assert budget.run_parts(Record(file, rehearsal=True), 0.2, command, names) == []
+    assert list(seconds) == ["slow"] and seconds["slow"] == pytest.approx(12.0, abs=0.5)
+
+
+def test_an_epoch_that_was_halted_and_resumed_is_that_without_a_halt(
+    faces: Path, tmp_path: Path
+) -> None:
+    given = plan(faces, tmp_path)
+    whole = correctness.epoch("bf16")(given, {})
+    figures = {
+        "correctness/bf16": whole,
+        "correctness/bf16 resumed": correctness.resumed(given, {}),
+    }
+    assert figures["correctness/bf16 resumed"]["halted_after"] > 0
+    found = correctness.verdict(given, figures)
+    same = found["bf16 resumed, bf16"]
+    assert same["same_weights"] and same["within"] and same["disagreeing"] == 0
+    assert (found["within"], found["compared"]) == (True, 1)
+    assert found["fp32, cpu fp32"] == "not measured"
+    assert whole["recorded"] is False and whole["updates"] > 1  # no graph on a CPU
+
+
+def test_a_difference_above_its_tolerance_is_none_of_rounding() -> None:
+    one = {
+        "untrained_val_loss": 0.7,
+        "train_loss": 0.69,
+        "val_loss": 0.68,
+        "val_acc": 0.75,
+        "weights": "a",
+        "pairs": 4,
+        "right": right_pairs.pack([True, True, True, False]),
+    }
+    other = one | {"weights": "b", "right": right_pairs.pack([False, True, True, True])}
+    same = correctness.compare(one, other)
+    assert same["within"] and not same["same_weights"] and same["disagreeing"] == 2
+    for name, least in correctness.TOLERANCE.items():
+        far = one | {name: one[name] + 1.01 * least}
+        assert not correctness.compare(one, far)["within"]
+    assert not correctness.compare(one, one | {"val_loss": float("nan")})["within"]
+
+
+def test_the_most_trials_at_once_are_counted() -> None:
+    spans = {"A": (0, 10), "B": (2, 5), "C": (5, 8), "D": (6, 7)}
+    trials = {name: {"began": a, "ended": b} for name, (a, b) in spans.items()}
+    assert searches.most_at_once(trials) == 3
+
+
+@pytest.mark.parametrize(
+    ("seconds", "speed", "epochs"),
+    [(120, 1000.0, 20), (1, 1000.0, 4), (900, 1e4, 60), (60, None, 12)],
+)
+def test_epochs_are_as_many_as_the_time_allows(
+    seconds: float, speed: float | None, epochs: int
+) -> None:
+    assert best._epochs(seconds, speed) == epochs
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["drawn", "OUT"], "there is no GPU that torch can use; --rehearse needs none"),
+        (["/nowhere.zip", "OUT", "--rehearse"], "/nowhere.zip: does not exist"),
+        (["drawn", "OUT", "--rehearse", "--parts", "sped"], "--parts sped: not one of machine, "),
+        (["drawn", "OUT", "--rehearse", "--minutes", "0"], "--minutes 0: must be above 0"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_before_anything_is_written(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    said: str,
+) -> None:
+    out = tmp_path / "gpu.json"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(
+        sys, "argv", ["bench_gpu.py", *(str(out) if word == "OUT" else word for word in words)]
+    )
+    assert bench_gpu.main() == 2
+    assert said in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+def test_the_shell_script_says_which_python_it_needs() -> None:
+    command = ["bash", str(SCRIPTS / "bench_gpu.sh"), "drawn", "out.json"]
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHON": "/nowhere"}, capture_output=True, text=True
+    )
+    assert done.returncode == 2 and "set PYTHON to one that has" in done.stderr
+
+
+@pytest.mark.slow  # a search on Ray, and it is run twice
+@pytest.mark.timeout(290)
+def test_a_rehearsal_that_is_killed_goes_on_with_what_is_missing(
+    faces: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "gpu.json"
+    names = "machine,correctness"
+    command = ["bash", str(SCRIPTS / "bench_gpu.sh"), str(faces), str(out), "--rehearse"]
+    env = {
+        **os.environ,
+        "PYTHON": sys.executable,
+        "PYTHONPATH": str(SCRIPTS.parent),
+        "FACESIAM_CACHE": str(tmp_path / "cache"),
+    }
+    command += ["--parts", names, "--minutes", "4"]
+    first = subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL)
+    while not out.exists() or len(json.loads(out.read_text())["figures"]) < 5:
+        assert first.poll() is None
+        time.sleep(0.1)
+    os.kill(first.pid, signal.SIGKILL)
+    first.wait()
+    before = json.loads(out.read_text())["figures"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    held = json.loads(out.read_text())
+    kept = {name: figure for name, figure in held["figures"].items() if name in before}
+    assert kept == before and "rehearsal" in held
+    assert {"machine/rates", "correctness/bf16 sharing"} <= held["figures"].keys()
+    shared = held["figures"]["correctness/bf16 sharing"]
+    assert shared["device"] == "cpu" and shared["trials"]["second"]["status"] == "done"
+    assert held["figures"]["correctness/verdict"]["compared"] == 7
+    assert [held["parts"][name][-1]["ended"] for name in names.split(",")] == ["done", "done"]
