@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from search.api.opened import Run, load
@@ -40,8 +40,12 @@ def trials_of(found: Run) -> dict[str, dict[str, Any]]:
     result = {}
     for trial, line in lines.items():
         ran = epochs[epochs["trial"] == trial]
-        best = ran.loc[ran["val_acc"].idxmax()] if len(ran) else None
-        used: list[Mapping[str, Any]] = line.get("ran") or [{}]
+        best = (
+            ran.sort_values("val_acc", ascending=False, kind="stable").iloc[0]
+            if len(ran)
+            else None
+        )
+        used: Sequence[Mapping[str, Any]] = line.get("ran") or [{}]
         began, ended = times.get(trial, (0.0, 0.0))
         result[line.get("row") or trial] = {
             "status": line["status"],
