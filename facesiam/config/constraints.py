@@ -75,6 +75,18 @@ def own_stochastic_depth(net: str) -> float:
     return next((rate for name, rate in STOCHASTIC_DEPTH.items() if net.startswith(name)), 0.0)
 
 
+def _smallest_side(s: Settings) -> int:
+    """Return the side of the smallest images that the net takes, in pixels."""
+    if str(s["net"]).startswith(FIXED_SIZE):
+        return 224
+    return 75 if s["net"] == "inception_v3" else 64
+
+
+def _takes(s: Settings) -> str:
+    """Say which images the net takes."""
+    return f"{s['net']} takes " + {224: "224 only"}.get(_smallest_side(s), "75 and more")
+
+
 def _embeds(s: Settings) -> bool:
     return s["join"] in EMBEDDING_JOINS
 
@@ -167,14 +179,26 @@ CONSTRAINTS: tuple[Constraint, ...] = (
     Constraint(
         "image_size",
         ("net", "image_size"),
-        lambda s: str(s["net"]).startswith(FIXED_SIZE) and s["image_size"] != 224,
-        lambda s: f"{s['net']} takes 224 only, got {s['image_size']}",
+        lambda s: int(s["image_size"]) < _smallest_side(s),
+        lambda s: f"{_takes(s)}, got {s['image_size']}",
     ),
     Constraint(
-        "image_size",
-        ("net", "image_size"),
-        lambda s: s["net"] == "inception_v3" and int(s["image_size"]) < 75,
-        lambda s: f"inception_v3 takes 75 and more, got {s['image_size']}",
+        "first_image_size",
+        ("image_size", "first_image_size"),
+        lambda s: (
+            bool(s["first_image_size"])
+            and not 64 <= int(s["first_image_size"]) <= int(s["image_size"])
+        ),
+        lambda s: (
+            f"must be from 64 to image_size ({s['image_size']}), or 0 for one size, got "
+            f"{s['first_image_size']}"
+        ),
+    ),
+    Constraint(
+        "first_image_size",
+        ("net", "first_image_size"),
+        lambda s: 0 < int(s["first_image_size"]) < _smallest_side(s),
+        lambda s: f"{_takes(s)}, got {s['first_image_size']}",
     ),
     Constraint(
         "packed_size",

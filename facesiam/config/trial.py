@@ -102,15 +102,15 @@ class TrialConfig:
     """Margin of an embedding loss: a distance (contrastive, triplet), a cosine (cosine_embedding,
     cosface) or an angle in radians (arcface, subcenter_arcface); of adaface both, by the image."""
     loss_scale: float = _setting(16.0, above=0, high=1000)
-    """What cosines are multiplied by in the losses of identities and in supcon (there 1 /
-    temperature), and where logistic begins."""
+    """What cosines are multiplied by in the losses of identities and supcon (1 / temperature), and
+    where logistic begins."""
     sub_centres: int = _setting(3, low=1, high=16)
     """Vectors that subcenter_arcface learns of each person, of which the nearest counts."""
     mining: Literal["all", "hard", "semihard"] = _setting("all")
     """Which triplets of a batch the triplet loss takes."""
     hard_negatives: float = _setting(1.0, above=0, high=1)
-    """Share of a batch's pairs of different people, the most alike, that contrastive,
-    cosine_embedding and logistic count; 1: all."""
+    """Share of a batch's pairs of two people, the most alike, that contrastive, cosine_embedding
+    and logistic count."""
     label_smoothing: float = _setting(0.0, low=0, high=0.9)
     """Share of the target given to the other classes, in losses that are cross-entropies."""
     # The optimizer
@@ -131,6 +131,9 @@ class TrialConfig:
     rises from a 25th for 30 % of them, then falls."""
     warmup: float = _setting(0.0, low=0, high=0.9)
     """Share of all updates in which the learning rate rises linearly from 0."""
+    ema: float = _setting(0.0, low=0, high=0.99999)
+    """Decay of a moving average of the weights, which is validated, kept and tested; 0: none.
+    0.999 reaches over the last 1,000 updates, of fewer than 9,000 over the last ninth."""
     # The batches
     batch_size: int = _setting(16, low=1, high=65536)
     """Pairs or triplets (frontal-triplets) an update; with images_per_person,
@@ -179,6 +182,11 @@ class TrialConfig:
     image_size: int = _setting(224, low=64, high=224)
     """Side of the images that the trunk sees, in pixels; below `packed_size` they are averaged
     down."""
+    first_image_size: int = _setting(0, low=0, high=224)
+    """Side of the first epoch's training images, in pixels, which grows to `image_size`; 0: they
+    have that from the beginning, as validation has."""
+    growing: float = _setting(0.5, low=0, high=0.9)
+    """Share of the epochs over which `first_image_size` grows."""
     packed_size: int = _setting(224, low=64, high=224)
     """Side of the packed images, in pixels; a search packs at the largest `image_size` of its
     trials unless this says otherwise."""

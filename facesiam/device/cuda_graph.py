@@ -6,6 +6,7 @@ the GPU waiting for the host.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 
@@ -22,6 +23,11 @@ recording = threading.Lock()
 _streams: dict[int, torch.cuda.Stream] = {}
 """By device the stream that steps warm up and are recorded on. One a process: the allocator keeps
 memory by stream, and cuBLAS a workspace."""
+
+
+def wanted(device: torch.device) -> bool:
+    """Return whether steps on a device are to be recorded."""
+    return device.type == "cuda" and os.environ.get("FACESIAM_GRAPHS") != "0"
 
 
 class GraphedStep:

@@ -54,7 +54,11 @@ class ImageStore:
                 yield item, ()
 
     def batch(
-        self, indices: Tensor, dtype: torch.dtype = torch.float32, raw: Tensor | None = None
+        self,
+        indices: Tensor,
+        dtype: torch.dtype = torch.float32,
+        raw: Tensor | None = None,
+        side: int | None = None,
     ) -> Tensor:
         """Return images: (B,) int64 → (B, 3, S, S) in [0, 1], channels last.
 
@@ -64,15 +68,17 @@ class ImageStore:
             indices: of the images.
             dtype: of the result.
             raw: their bytes, (B, S, S, 3), where they were gathered ahead.
+            side: of the result, in pixels; None: `image_size`.
         """
+        side = side or self.image_size
         if raw is None and self.resident is not None:
             raw = self.resident.index_select(0, indices)
         elif raw is None:
             raw = torch.from_numpy(self.source[indices.cpu().numpy()]).to(self.device)
         images = raw.permute(0, 3, 1, 2)  # already channels last in memory
-        if self.image_size == images.shape[-1]:
+        if side == images.shape[-1]:
             return images.to(dtype).div_(255)  # bytes are whole numbers that bf16 has
-        images = F.interpolate(images.float().div_(255), size=self.image_size, mode="area")
+        images = F.interpolate(images.float().div_(255), size=side, mode="area")
         return images.to(dtype, memory_format=torch.channels_last)
 
 

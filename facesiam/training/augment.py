@@ -75,6 +75,13 @@ def draws_of(config: TrialConfig) -> int:
     return 3 if config.augment else 0
 
 
+def augmented(images: Tensor, draws: Tensor, turnable: Tensor, config: TrialConfig) -> Tensor:
+    """Return images augmented by their random numbers: as ``varied``, or as the 2019 study did."""
+    if draws.shape[1] == 3:
+        return AUGMENTS[config.protocol](images, draws)
+    return varied(images, draws, turnable, config)
+
+
 def varied(images: Tensor, draws: Tensor, turnable: Tensor, config: TrialConfig) -> Tensor:
     """Return images changed by the settings; ``augment: true`` adds what the 2019 study did.
 

@@ -9,11 +9,10 @@ when it has ended: no step of a decision net waits for the host.
 from __future__ import annotations
 
 import itertools
-import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, nullcontext
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from torch import Tensor
 from facesiam.config import EpochMetrics, TrialConfig
 from facesiam.config.trial import recorded
 from facesiam.data.dataset import FaceData
+from facesiam.device import cuda_graph
 from facesiam.device.cuda_graph import GraphedStep
 from facesiam.device.generators import generator_states, set_generator_states
 from facesiam.device.hardware import keep_freed_memory, peak_memory_mib, reset_peak_memory
@@ -35,12 +35,13 @@ from facesiam.evaluation.predict import is_correct, pair_logits
 from facesiam.nets.precision import DTYPES, dtype_of
 from facesiam.nets.siamese import SiameseNet, build
 from facesiam.plugins import registry
-from facesiam.training.augment import AUGMENTS, varied
 from facesiam.training.batch_loss import batch_loss
 from facesiam.training.batches import Batches
 from facesiam.training.gradient_health import GradientWatch, LiveUnits, logit_spread
+from facesiam.training.images import TrainingImages
 from facesiam.training.optimizer import MasterWeightOptimizer
 from facesiam.training.schedules import learning_rate
+from facesiam.training.weight_average import WeightAverage
 
 
 class Halted(Exception):
@@ -89,17 +90,17 @@ class Training(Iterator[EpochMetrics]):
         self.optimizer = MasterWeightOptimizer(
             self.net, self.dtype, config, trunk=self.net.trunk, early=self.net.head
         )
+        self.average: WeightAverage | None = None
+        if config.ema:
+            self.average = WeightAverage(self.net, self.optimizer.masters, config.ema)
         self.pixels = ImageStore(data.pixels(config.packing), config.image_size, self.device)
+        self.images = TrainingImages(config, self.pixels, self.batches.turnable, self.dtype)
         self.watch = GradientWatch(self.net.trunk, self.device)
         self.total = torch.zeros(2, dtype=torch.float64, device=self.device)
         """Sums of the epoch so far: loss times pairs, right predictions."""
-        graphs = self.device.type == "cuda" and os.environ.get("FACESIAM_GRAPHS") != "0"
         self.notes: list[str] = []
         """Remarks for the caller, a line each."""
-        # The pairs of a batch by identity have no fixed number, which a recorded step needs.
-        self.graphed_step: GraphedStep | None = None
-        if graphs and not self.net.embeds:
-            self.graphed_step = GraphedStep(self.optimizer.drop_gradients, self.notes.append)
+        self.graphed_step = self._graphed_step()
         self.right: NDArray[np.bool_] | None = None
         """Whether each validation pair was predicted right in the last epoch, (P,)."""
         self.halt = threading.Event()
@@ -124,7 +125,8 @@ class Training(Iterator[EpochMetrics]):
             with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
                 training = self._train()
             trained = time.perf_counter()
-            validation = self._validate()
+            with self.average.in_net() if self.average else nullcontext():
+                validation = self._validate()
         except Halted:
             self.spent = time.perf_counter() - start
             raise
@@ -149,9 +151,11 @@ class Training(Iterator[EpochMetrics]):
         state = {
             "config": self.config.to_dict(),
             "epoch": self.epoch,
-            "model": self.weights(),
+            "model": self.optimizer.weights(),
             "optimizer": self.optimizer.state(),
         }
+        if self.average:
+            state["average"] = self.average.state()
         if self.steps:  # halted within an epoch
             state["within"] = {
                 "steps": self.steps,
@@ -164,8 +168,12 @@ class Training(Iterator[EpochMetrics]):
         return state
 
     def weights(self) -> dict[str, Tensor]:
-        """Return the net's state dict in full precision; its tensors are not copies."""
-        return self.optimizer.weights()
+        """Return the state dict of the net that was validated, in full precision.
+
+        With `ema` that is the averaged net. The tensors are not copies.
+        """
+        averaged = self.average.weights() if self.average else {}
+        return {**self.optimizer.weights(), **averaged}
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Go on from a ``state`` of a run with the same settings (`epochs` may differ).
@@ -178,6 +186,8 @@ class Training(Iterator[EpochMetrics]):
         if differ:
             raise ValueError(f"the saved state has other settings: {', '.join(differ)}")
         self.optimizer.load(state["model"], state["optimizer"])
+        if self.average:
+            self.average.load(state["average"])
         self.epoch = int(state["epoch"])
         self._begin()
         if within := state.get("within"):
@@ -195,11 +205,20 @@ class Training(Iterator[EpochMetrics]):
         self._begin()
         return pairs / (time.perf_counter() - start)
 
+    def _graphed_step(self) -> GraphedStep | None:
+        """Return what records a step, on a GPU where it can be recorded."""
+        # The pairs of a batch by identity have no fixed number, which a recorded step needs.
+        if self.net.embeds or not cuda_graph.wanted(self.device):
+            return None
+        return GraphedStep(self.optimizer.drop_gradients, self.notes.append)
+
     def _begin(self) -> None:
         """Reset the counters of the epoch."""
         self.steps, self.seen, self.spent, self.rng = 0, 0, 0.0, None
         self.total.zero_()
         self.watch.begin()
+        if self.images.begin(self.epoch):
+            self.graphed_step = self._graphed_step()  # a recorded step has the size of its images
 
     def _train(self, most: int | None = None) -> dict[str, Any]:
         """Train an epoch, or what is left of it; return the metrics of its steps."""
@@ -222,6 +241,8 @@ class Training(Iterator[EpochMetrics]):
                     self.graphed_step.run(self._update, chosen, draws, *raw)
                 else:
                     self._update(chosen, draws, *raw)
+                if self.average:
+                    self.average.update()
                 self.watch.updates += 1
                 self.steps += 1
                 self.seen += len(chosen) * self.batches.pairs_of_each
@@ -246,24 +267,13 @@ class Training(Iterator[EpochMetrics]):
         `raw` are the bytes of its images, where they were gathered ahead.
         """
         indices = self.batches.images(chosen)
-        features = self.net.vectors(self._images(indices, draws, raw))
+        features = self.net.vectors(self.images.batch(indices, draws, raw))
         loss, right, pairs = batch_loss(self.net, self.batches, features, chosen, indices)
         loss.backward()  # type: ignore[no-untyped-call]
         self.watch.look()
         self.optimizer.step()
         with torch.no_grad():
             self.total += torch.stack([loss.detach() * pairs, right])
-
-    def _images(self, indices: Tensor, draws: Tensor, raw: Tensor | None) -> Tensor:
-        """Return training images for the net, augmented where `draws` has numbers."""
-        if not len(draws):
-            return self.pixels.batch(indices, self.dtype, raw)
-        images = self.pixels.batch(indices, raw=raw)
-        if draws.shape[1] == 3:
-            images = AUGMENTS[self.config.protocol](images, draws)
-        else:
-            images = varied(images, draws, self.batches.turnable[indices], self.config)
-        return images.to(self.dtype, memory_format=torch.channels_last)
 
     def _validate(self) -> dict[str, Any]:
         with LiveUnits(self.net) as live:

@@ -148,5 +148,6 @@ class Saver:
 
 
 def _size(training: Training) -> int:
-    """Return the bytes of the weights and of Adam's two moments."""
-    return 3 * sum(master.nbytes for master in training.optimizer.masters.values())
+    """Return the bytes of the weights, of Adam's two moments and of the averaged weights."""
+    averaged = training.average.nbytes if training.average else 0
+    return averaged + 3 * sum(master.nbytes for master in training.optimizer.masters.values())

@@ -47,6 +47,7 @@ COSTLY = (
     "freeze_batchnorm",
     "loss",
     "optimizer",
+    "ema",
     "batch_size",
     "images_per_person",
     "augment",
@@ -219,7 +220,7 @@ def _serve() -> None:
     from facesiam.training.loop import Training
 
     torch.set_num_threads(task["threads"])
-    config = TrialConfig.from_dict(task["settings"])
+    config = TrialConfig.from_dict({**task["settings"], "first_image_size": 0})
     device = torch.device("cuda" if task["gpu"] else "cpu")
     training = Training(config, open_packed(task["data"]), task["weights"], device.type)
     training.measure(WARM_UP + 1 if task["gpu"] else 1)  # on a GPU the first are not recorded

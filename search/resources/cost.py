@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facesiam.config import Value
+from facesiam.config.image_sizes import mean_share, share_of
 from search.runs.journal import read_epochs, read_trials
 from search.runs.line_format import JournalError
 from search.space import SearchSpace
@@ -130,6 +131,7 @@ def estimate(
         how.add("earlier runs here" if times else "arithmetic, good to a factor of 3")
         seconds.append(
             int(config["epochs"])
+            * mean_share(config)
             * (statistics.median(times) if times else _epoch_seconds(config, samples))
         )
     epochs = statistics.mean(int(config["epochs"]) for config in examples)
@@ -153,7 +155,10 @@ def seconds_in_all(space: SearchSpace, samples: Samples) -> float:
     Returns:
         Seconds; infinity for a search without a last trial.
     """
-    each = [int(config["epochs"]) * _epoch_seconds(config, samples) for config in space.examples()]
+    each = [
+        int(config["epochs"]) * mean_share(config) * _epoch_seconds(config, samples)
+        for config in space.examples()
+    ]
     return statistics.mean(each) * (space.count() or math.inf)
 
 
@@ -220,20 +225,24 @@ def _epoch_seconds(config: Mapping[str, Value], samples: Samples) -> float:
 
 
 def _measured(out: Path) -> dict[str, list[float]]:
-    """Return seconds an epoch of earlier runs under `out`, by the settings that decide them."""
+    """Return seconds an epoch of earlier runs under `out`, by the settings that decide them.
+
+    With images that grow, they are those of an epoch at the last size.
+    """
     times: dict[str, list[float]] = {}
     for run in sorted(p.parent for p in out.glob("*/manifest.json")):
         try:
             epochs = read_epochs(run)
             for name, trial in read_trials(run).items():
-                seconds = [row["seconds"] for row in epochs.get(name, [])]
-                times.setdefault(_key(trial["settings"]), []).extend(seconds)
+                known = base(trial["settings"])  # older runs lack some
+                seconds = [
+                    row["seconds"] / share_of(known, row["epoch"]) for row in epochs.get(name, [])
+                ]
+                times.setdefault(_key(known), []).extend(seconds)
         except (JournalError, KeyError):
             continue  # a damaged run is no measure, and no reason not to plan
     return {key: values for key, values in times.items() if values}
 
 
 def _key(settings: Mapping[str, Value]) -> str:
-    return json.dumps(
-        [base(settings)[name] for name in EPOCH_TIME_SETTINGS]
-    )  # older runs lack some
+    return json.dumps([settings[name] for name in EPOCH_TIME_SETTINGS])
