@@ -58,6 +58,7 @@ class ImageStore:
         indices: Tensor,
         dtype: torch.dtype = torch.float32,
         raw: Tensor | None = None,
+        *,
         side: int | None = None,
     ) -> Tensor:
         """Return images: (B,) int64 → (B, 3, S, S) in [0, 1], channels last.

@@ -42,7 +42,7 @@ class TrainingImages:
             raw: their bytes, where they were gathered ahead.
         """
         if not len(draws):
-            return self.pixels.batch(indices, self.dtype, raw, self.side)
+            return self.pixels.batch(indices, self.dtype, raw, side=self.side)
         images = self.pixels.batch(indices, raw=raw, side=self.side)
         images = augmented(images, draws, self.turnable[indices], self.config)
         return images.to(self.dtype, memory_format=torch.channels_last)

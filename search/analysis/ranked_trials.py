@@ -22,7 +22,7 @@ from search.analysis.mcnemar import PAIR_SETTINGS, PairOutcomes, against_best
 from search.analysis.pareto import known_costs, on_front
 from search.runs import layout
 from search.runs.layout import RunError, folder_of, read
-from search.runs.line_format import EpochLine, TrialLine
+from search.runs.line_format import EpochLine, TrialLine, chosen_by
 from search.space import SearchSpace
 
 KINDS = {bool: "boolean", int: "Int64", float: "float64", str: "string"}
@@ -36,6 +36,7 @@ MEASURED = {
     "best_epoch": "Int64",
     "train_acc": "float64",
     "epochs_run": "int64",
+    "chosen_by": "string",
     "status": "string",
     "stop_rule": "string",
     "stop_reason": "string",
@@ -251,6 +252,7 @@ def _summary(
         "best_epoch": best.get("epoch"),
         "train_acc": _or_nan(best.get("train_acc")),
         "epochs_run": len(epochs),
+        "chosen_by": chosen_by(line),
         "status": line.get("status"),
         **{name: line.get(name) for name in MEASURED if name.startswith("stop_")},
         "control": bool(line.get("control")),

@@ -21,6 +21,7 @@ from search.pruning.rules import momentum_spent_after
 from search.runs import layout
 from search.runs.journal import read_trials
 from search.runs.layout import folder_of, settings
+from search.runs.line_format import ENQUEUED, RANDOM, chosen_by
 
 VITAL = ("trunk_grad_max", "trunk_grad_zero", "trunk_live", "head_live", "logit_spread")
 INDENT, WIDTH = 13, 99
@@ -85,7 +86,7 @@ def story(run: str | Path, trial: str, width: int = WIDTH) -> str:
     parts = _parts(record) | {"taken from": str(line.get("reused") or "")}
     row = record.trial["row"]
     title = f"trial {trial}" + ("" if pd.isna(row) or row == trial else f", row {row}")
-    title += ", enqueued" * bool(line.get("enqueued"))
+    title += _chosen_by(chosen_by(line))
     lines = [
         folded(said, width, f"{name:<{INDENT}}", " " * INDENT)
         for name, said in parts.items()
@@ -94,6 +95,13 @@ def story(run: str | Path, trial: str, width: int = WIDTH) -> str:
     if log := line.get("log"):
         lines += ["its log ended with", *(f"    {text}" for text in log)]
     return "\n".join([f"{title}: {record.trial['status']}", *lines])
+
+
+def _chosen_by(by: str | None) -> str:
+    """Say what chose a trial's settings; nothing where they are in the space, or unknown."""
+    if by is None or by in ("rows", "grid"):
+        return ""
+    return {ENQUEUED: ", enqueued", RANDOM: ", drawn at random"}.get(by, f", chosen by {by}")
 
 
 def _parts(record: TrialRecord) -> dict[str, str]:

@@ -8,7 +8,7 @@ the run.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypedDict, get_args
 
 from facesiam.cli import program
@@ -40,6 +40,10 @@ Status = Literal["pending", "running", "interrupted", "failed", "done", "stopped
 STATUSES: tuple[str, ...] = get_args(Status)
 
 
+ENQUEUED, RANDOM = "enqueued", "random"
+"""Of `chosen_by`, beside the names of algorithms."""
+
+
 class TrialLine(TypedDict, total=False):
     """A line of trials.jsonl; the last value of each field counts."""
 
@@ -49,8 +53,11 @@ class TrialLine(TypedDict, total=False):
     status: Status
     row: str | None
     """The row of the space that it is, None where the sampler chose it."""
+    chosen_by: str | None
+    """What chose its settings: the algorithm, by its name; ``random``, before that had scores;
+    ``enqueued``, the space's list of what to try first; None or missing: not known."""
     enqueued: bool
-    """One of the configurations that the space has tried first; missing: not."""
+    """Of older runs: one of the configurations that the space had tried first; missing: not."""
     settings: dict[str, Value]
     time: float
     """Seconds since 1970."""
@@ -144,6 +151,7 @@ TRIAL: dict[str, FieldCheck] = {
     **_BOTH,
     "status": FieldCheck(lambda value: value in STATUSES, f"one of {', '.join(STATUSES)}"),
     "row": or_none(_NAME),
+    "chosen_by": or_none(TEXT),
     "enqueued": TRUTH,
     "settings": FieldCheck(_settings, "settings with plain values"),
     "time": NUMBER,
@@ -197,9 +205,14 @@ def invalid_line(row: object, epoch: bool) -> str | None:
     return invalid_field(row, form | dict.fromkeys(metrics.OWN, NUMBER) if epoch else form)
 
 
+def chosen_by(line: Mapping[str, Any]) -> str | None:
+    """Return what chose a trial's settings; None where an older run did not note it."""
+    return ENQUEUED if line.get("enqueued") else line.get("chosen_by")
+
+
 def displayable(row: dict[str, Any]) -> dict[str, Any]:
     """Return a trial's line whose texts, some of them a worker's, are safe to be printed."""
-    for name in ("stop_rule", "stop_reason", "machine", "reused"):
+    for name in ("stop_rule", "stop_reason", "machine", "reused", "chosen_by"):
         if isinstance(row.get(name), str):
             row[name] = " ".join(shown(row[name]).splitlines())
     if "log" in row:

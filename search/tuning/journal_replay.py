@@ -12,7 +12,7 @@ from typing import Any
 
 from search.pruning.stop_decision import PAUSE, StopDecision, stop_of
 from search.runs.journal import read_events, read_trials
-from search.runs.line_format import EPOCHS
+from search.runs.line_format import ENQUEUED, EPOCHS, chosen_by
 from search.space import SearchSpace
 from search.tuning import warm_start
 from search.tuning.sampler import Suggestion
@@ -50,7 +50,7 @@ def replay(space: SearchSpace, run: Path) -> SearchState:
             decided[name] = None
             state.ran_with |= {name: end["ran"]} if end.get("ran") else {}
             state.exhausted, state.prospects.enough = False, None  # it went on since
-            state.sampler.replay(name, end["settings"], bool(end.get("enqueued")))
+            state.sampler.replay(name, end["settings"], chosen_by(end) == ENQUEUED)
             state.scheduler.begin(name, end["settings"])
         elif row.get("status") == "running" and name in state.scheduler.paused:
             state.scheduler.begin(name, end["settings"])  # it went on
@@ -86,8 +86,8 @@ def _resume(
     elif state.epochs_noted(name) == known["settings"]["epochs"]:
         _end(state, name, "done", known, {} if control else NO_STOP.noted())
     else:
-        enqueued = bool(known.get("enqueued"))
-        suggestion = Suggestion(name, known["settings"], known.get("row"), enqueued)
+        row, by = known.get("row"), chosen_by(known)
+        suggestion = Suggestion(name, known["settings"], row, by)
         if name in state.scheduler.paused:
             state.paused[name] = suggestion
         else:

@@ -78,8 +78,6 @@ class RunRecord:
             more: further fields of its line.
         """
         suggestion, spared = self.state.known(name), self.state.scheduler.controls.get(name)
-        if suggestion.enqueued:
-            more["enqueued"] = True
         if name in self.state.doublings:
             more["larger"] = self.state.doublings[name]
         self.journal.trial(
@@ -87,6 +85,7 @@ class RunRecord:
             status,
             row=suggestion.row,
             settings=suggestion.settings,
+            chosen_by=suggestion.chosen_by,
             **(stop or spared or NO_STOP).noted(),
             control=spared is not None,
             **more,

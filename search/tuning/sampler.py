@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from facesiam.config import Value
+from search.runs.line_format import ENQUEUED, RANDOM
 from search.space import SearchSpace, enqueue
 from search.space.combinations import base
 from search.tuning.choosers import Chooser, chooser_of
@@ -34,8 +35,8 @@ class Suggestion:
     """Id: the row's id, or the trial's number from 0001."""
     settings: dict[str, Value]
     row: str | None = None
-    enqueued: bool = False
-    """Whether it is one of the configurations to try first."""
+    chosen_by: str | None = RANDOM
+    """What chose its settings, as the journal has it (``line_format.TrialLine``)."""
 
 
 class Sampler:
@@ -132,14 +133,14 @@ class Sampler:
         space = self.space
         if space.algorithm == "rows":
             return (
-                Suggestion(id, space.row_settings(id), row=id)
+                Suggestion(id, space.row_settings(id), id, "rows")
                 for id in space.rows
                 if id not in self._rows
             )
         if space.algorithm == "grid":
             # By settings and not by number: a grid that has grown since has other numbers.
             return (
-                Suggestion(self._name(), settings)
+                Suggestion(self._name(), settings, chosen_by="grid")
                 for settings in space.grid()
                 if self.pool.new(settings)
             )
@@ -149,7 +150,7 @@ class Sampler:
         """Return the next of the race, of rows, of a grid, or of those that are chosen."""
         if self._race:
             row = self._race.next()
-            return Suggestion(row, self.space.row_settings(row), row=row) if row else None
+            return Suggestion(row, self.space.row_settings(row), row, "rows") if row else None
         return self._draw() if self._listed is None else next(self._listed, None)
 
     def _enqueued(self) -> Suggestion | None:
@@ -169,7 +170,7 @@ class Sampler:
             if settings and not pool.new(settings):
                 settings = pool.draw(rng)
             if settings:
-                return Suggestion(self._name(), settings, enqueued=True)
+                return Suggestion(self._name(), settings, chosen_by=ENQUEUED)
         return None
 
     def _name(self) -> str:
@@ -189,7 +190,7 @@ class Sampler:
         if chooser := self._chooses():
             settings = chooser.suggest(self._rng(0).getrandbits(31))
             if self.pool.new(settings):
-                return Suggestion(name, settings)
+                return Suggestion(name, settings, chosen_by=self.space.algorithm)
             return self._untried(name)
         for attempt in range(DRAWS):
             settings = self.space.sample(self._rng(attempt))
@@ -199,8 +200,9 @@ class Sampler:
 
     def _untried(self, name: str) -> Suggestion | None:
         """Return the untried configuration that is chosen by scores; without them any of them."""
-        settings = None
         if chooser := self._chooses():
-            settings = chooser.untried(self.pool, self._rng("draws").getrandbits(31))
-        settings = settings or self.pool.draw(self._rng("untried"))
+            ranked = chooser.untried(self.pool, self._rng("draws").getrandbits(31))
+            if ranked:
+                return Suggestion(name, ranked, chosen_by=self.space.algorithm)
+        settings = self.pool.draw(self._rng("untried"))
         return Suggestion(name, settings) if settings else None

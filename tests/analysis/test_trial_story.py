@@ -47,14 +47,20 @@ def test_the_story_of_a_stopped_trial(run: WrittenRun) -> None:
 
 def test_the_story_of_the_best_trial(run: WrittenRun) -> None:
     run.add("A", rising(0.82), row="A")
-    run.add("0002", rising(0.81), row="B")
-    run.add("0003", rising(0.8), enqueued=True)
+    run.add("0002", rising(0.81), row="B", chosen_by="rows")
+    run.add("0003", rising(0.8), chosen_by="enqueued")
     assert run.story("0003")[""] == "trial 0003, enqueued: done"
+    run.add("0004", rising(0.7), enqueued=True)  # of an older version
+    assert run.story("0004")[""] == "trial 0004, enqueued: done"
+    run.add("0005", rising(0.7), chosen_by="tpe")
+    run.add("0006", rising(0.7), chosen_by="random")
+    assert run.story("0005")[""] == "trial 0005, chosen by tpe: done"
+    assert run.story("0006")[""] == "trial 0006, drawn at random: done"
     told = run.story("A")
     assert told[""] == "trial A: done" and run.story("0002")[""] == "trial 0002, row B: done"
     assert told["settings"] == "those of every other trial"
     assert told["ended"] == "ran to its end, 10 of 10 epochs"
-    assert told["rank"] == "1 of 3, the best: 82.0 [80.3, 83.6] %"
+    assert told["rank"] == "1 of 6, the best: 82.0 [80.3, 83.6] %"
     assert not told.keys() & {"decision", "saved", "control", "vital signs"}
     assert run.story("0002")["rank"].endswith(
         "; not tested against the best: which pairs were judged right was not kept, or they are "

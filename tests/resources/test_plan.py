@@ -50,6 +50,23 @@ def test_earlier_runs_are_the_measure_where_there_are_any(tmp_path: Path) -> Non
     assert "(from earlier runs here)" in said
 
 
+def test_epochs_of_smaller_images_are_measured_and_count_as_such(tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "before"
+    write_text(run / "manifest.json", "{}")
+    journal = Journal(run)
+    before = TrialConfig(image_size=128, first_image_size=64, epochs=4).to_dict()
+    journal.trial("0001", "done", settings=before)
+    for epoch, seconds in enumerate((15.0, 33.75, 60.0, 60.0)):  # at 64, 96 and 128 pixels
+        journal.epoch("0001", {"epoch": epoch, "seconds": seconds})
+    file = tmp_path / "space.yaml"
+    whole = "fixed: {epochs: 10, image_size: 128}\nsearch: {lr: [1e-3, 1e-4]}\nalgorithm: grid\n"
+    file.write_text(whole)
+    assert "10 min a trial" in describe(load(file), tmp_path / "runs", OPTIONS)
+    file.write_text(whole.replace("128}", "128, first_image_size: 64}"))
+    # 64, 64, 80, 96 and 112 pixels cost 2.2 epochs of 128.
+    assert "7 min a trial, 14 min in all" in describe(load(file), tmp_path / "runs", OPTIONS)
+
+
 def test_the_plan_of_rows_shows_what_runs_and_nothing_else(tmp_path: Path) -> None:
     file = tmp_path / "space.yaml"
     file.write_text(

@@ -38,7 +38,7 @@ def test_images_grow_in_steps_and_stay(first: int, growing: float, sides: list[i
 def test_the_net_trains_on_images_that_grow_and_is_validated_on_whole_ones(
     tiny: TrialConfig, data: FaceData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    training = Training(dataclasses.replace(tiny, **GROWING, augment=True), data)  # type: ignore[arg-type]
+    training = Training(dataclasses.replace(tiny, **GROWING, augment=True), data)
     training.graphed_step = kept = GraphedStep()
     monkeypatch.setattr(training, "_graphed_step", GraphedStep)
     monkeypatch.setattr(GraphedStep, "run", lambda self, step, *inputs: step(*inputs))
@@ -62,7 +62,7 @@ def test_the_net_trains_on_images_that_grow_and_is_validated_on_whole_ones(
 def test_a_resumed_trial_goes_on_at_the_size_of_its_epoch(
     tiny: TrialConfig, data: FaceData
 ) -> None:
-    config = dataclasses.replace(tiny, **GROWING)  # type: ignore[arg-type]
+    config = dataclasses.replace(tiny, **GROWING)
     whole = [m.val_loss for m in Training(config, data)]
     first = Training(config, data)
     next(first), next(first)

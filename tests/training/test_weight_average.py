@@ -45,7 +45,7 @@ def test_it_moves_by_hand_and_forgets_its_first_weights() -> None:
 def test_within_it_the_net_is_the_average_and_after_it_every_bit_is_back(
     tiny: TrialConfig, data: FaceData, precision: str
 ) -> None:
-    config = dataclasses.replace(tiny, ema=0.9, people=4, precision=precision)  # type: ignore[arg-type]
+    config = dataclasses.replace(tiny, ema=0.9, people=4, precision=precision)
     training = Training(config, data)
     next(training)
     assert training.average is not None

@@ -259,13 +259,13 @@ def test_a_resume_takes_up_what_is_enqueued_and_notes_which_trials_it_made(
     second = recorder(tmp_path, text)
     again, third, fourth = second.next(), second.next(), second.next()
     assert again and third and fourth
-    assert (again.trial, again.enqueued, third.settings["lr"]) == ("0002", True, 4e-3)
+    assert (again.trial, again.chosen_by, third.settings["lr"]) == ("0002", "enqueued", 4e-3)
     lines = read_trials(tmp_path)
-    assert {name: line.get("enqueued") for name, line in lines.items()} == {
-        "0001": True,
-        "0002": True,
-        "0003": True,
-        "0004": None,
+    assert {name: line.get("chosen_by") for name, line in lines.items()} == {
+        "0001": "enqueued",
+        "0002": "enqueued",
+        "0003": "enqueued",
+        "0004": "tpe",
     }
 
 

@@ -357,10 +357,12 @@ def test_what_is_enqueued_is_tried_first_also_after_a_resume(
     assert len(whole) == 30
     first = [(s.settings["lr"], s.settings["freeze"]) for s in whole[:3]]
     assert first[0] == (1e-4, True) and first[1][0] == 1e-3 and first[2][1] is False
-    assert [s.enqueued for s in whole] == [True] * 3 + [False] * 27
+    assert [s.chosen_by for s in whole[:3]] == ["enqueued"] * 3
+    assert algorithm != "tpe" or whole[3].chosen_by == "random"  # it has no scores yet
+    assert whole[-1].chosen_by == algorithm
     resumed = Sampler(one)
     for suggestion in whole[:cut]:
-        resumed.replay(suggestion.trial, suggestion.settings, suggestion.enqueued)
+        resumed.replay(suggestion.trial, suggestion.settings, suggestion.chosen_by == "enqueued")
         resumed.tell(suggestion.trial, TrialEnd(score(suggestion), 5, "done"))
     assert drain(resumed) == whole[cut:]
 
@@ -378,7 +380,7 @@ def test_in_a_finite_space_what_is_enqueued_is_not_tried_again(
         found = drain(Sampler(one))
         assert len({json.dumps(s.settings) for s in found}) == len(found) == 12
         assert [s.settings["augment"] for s in found[:2]] == [False, True]
-        assert [s.enqueued for s in found[:4]] == [True] * 3 + [False]
+        assert [s.chosen_by == "enqueued" for s in found[:4]] == [True] * 3 + [False]
         assert [s.trial for s in found] == [f"{n:04d}" for n in range(1, 13)]
 
 
@@ -390,4 +392,4 @@ def test_what_is_enqueued_and_was_tried_in_all_its_forms_is_passed_over(tmp_path
         sampler.replay(f"{number}", settings)
     found = drain(sampler)
     assert [s.settings["lr"] for s in found][0] == 1e-3
-    assert [s.enqueued for s in found] == [True, False]
+    assert [s.chosen_by == "enqueued" for s in found] == [True, False]
