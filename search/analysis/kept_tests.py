@@ -18,6 +18,8 @@ from search.runs.remote import open_run
 
 ENSEMBLE = "ensemble-"
 """How the folder of an ensemble begins, before the number of its nets."""
+SOUP = "soup"
+"""The folder of the mean of the kept nets' weights."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,10 @@ class KeptTest:
 
 
 def retrain_command(run: str | Path, trial: str, *more: str) -> str:
-    """Return the command that tests a trial or an ensemble of a run."""
+    """Return the command that tests a trial, an ensemble or the soup of a run."""
     size = trial.removeprefix(ENSEMBLE)
     which = f"--trial {trial}" if size == trial else f"--ensemble {size}"
+    which = "--soup" if trial == SOUP else which
     return " ".join([cli.program("search.retrain"), str(run), which, *more])
 
 
@@ -109,7 +112,7 @@ def _of_scores(path: Path) -> KeptTest:
 def _in_folder(folder: Path, name: str) -> list[KeptTest]:
     """Return the tests in the folder of a seed, or in that of a trial or ensemble."""
     found = [_of_figures(path, name, False) for path in folder.glob("test*.json")]
-    seeds = not folder.name.startswith(ENSEMBLE)
+    seeds = not folder.name.startswith(ENSEMBLE) and folder.name != SOUP
     found += [_of_figures(path, name, seeds) for path in folder.glob("seed-*/test*.json")]
     own = "scores.csv"
     return sorted(found, key=lambda test: (test.scores.name != own, test.protocol, test.seed or 0))
@@ -130,7 +133,7 @@ def _of_figures(path: Path, name: str, with_seed: bool) -> KeptTest:
 
 def _of_run(given: str, trial: str | None, rank: int, option: str) -> list[KeptTest]:
     run = open_run(given)
-    if trial is None or not trial.startswith(ENSEMBLE):
+    if trial is None or not (trial.startswith(ENSEMBLE) or trial == SOUP):
         trial = choose(run, trial, rank)
     if found := _in_folder(run / "retrain" / trial, f"{given}, {trial}"):
         return found

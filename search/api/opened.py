@@ -136,6 +136,7 @@ class Run:
         *,
         rank: int = 1,
         ensemble: int | None = None,
+        soup: bool = False,
         seeds: int = 1,
         seed: int | None = None,
         epochs: int | None = None,
@@ -154,6 +155,7 @@ class Run:
             rank: place in the ranked trials, from 1.
             ensemble: test the mean score of so many best trials, with the weights that the run
                 kept, instead of training; 1: the best net as the search left it.
+            soup: test one net of the mean weights of those that the run kept, instead of training.
             seeds: how many, from the trial's own; those that are done are not trained again.
             seed: the first of them, instead of the trial's own.
             epochs: instead of the trial's own.

@@ -29,8 +29,8 @@ def retrain(run: Path, place: str, given: dict[str, Any]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    for name in ("trial", "ensemble"):  # of which the command takes one at most
-        if given[name] is not None and given["rank"] == 1:
+    for name in ("trial", "ensemble", "soup"):  # of which the command takes one at most
+        if given[name] not in (None, False) and given["rank"] == 1:
             given["rank"] = None
     for name in ("far", "folds"):
         value = given[name]

@@ -14,7 +14,7 @@ from facesiam.config import TrialConfig
 from facesiam.evaluation.metrics import METRICS
 from facesiam.evaluation.thresholds import AtFar, ThresholdOrigin, recorded_threshold
 from search.analysis import race_result
-from search.analysis.kept_tests import scores_beside
+from search.analysis.kept_tests import ENSEMBLE, SOUP, scores_beside
 from search.analysis.overfitting import at_chance
 from search.analysis.race_result import RaceResult
 from search.analysis.ranked_trials import load, require_results
@@ -112,8 +112,9 @@ def read(run: str | Path) -> Run:
     require_results(path, trials)
     searched = layout.space(path)
     noted, configs = layout.manifest(path), layout.settings(path)
-    ensembles = sorted(found.name for found in path.glob("retrain/ensemble-*"))
-    tests = {name: _read_tests(path / "retrain" / name) for name in [*trials["trial"], *ensembles]}
+    several = [*path.glob(f"retrain/{ENSEMBLE}*"), *path.glob(f"retrain/{SOUP}")]
+    names = [*trials["trial"], *sorted(found.name for found in several)]
+    tests = {name: _read_tests(path / "retrain" / name) for name in names}
     race = race_result.of_run(path, run, str(trials["trial"].iloc[0]))
     return Run(path, searched, noted, trials, epochs, configs, tests, race)
 

@@ -12,7 +12,7 @@ import pandas as pd
 from facesiam.evaluation.thresholds import Judged
 from facesiam.files import exists
 from search.analysis import scores
-from search.analysis.kept_tests import ENSEMBLE, retrain_command
+from search.analysis.kept_tests import ENSEMBLE, SOUP, retrain_command
 from search.report.report_data import Evaluation, Run
 
 ALONE = f"{ENSEMBLE}1"
@@ -70,7 +70,8 @@ def tested_nets(run: Run) -> tuple[list[TestedNet], list[str]]:
     said = []
     for trial, test in tests:
         if (trial, test.protocol) not in nets:
-            name = trial if trial.startswith(ENSEMBLE) else f"trial {trial}"
+            alone = not trial.startswith(ENSEMBLE) and trial != SOUP
+            name = f"trial {trial}" if alone else trial
             name += f", {test.protocol}" if several else ""
             pairs, why = _pairs(run, trial, test)
             if pairs is not None and trial == ALONE and _is_among(pairs, nets.values()):

@@ -2,7 +2,8 @@
 
 With `--protocol` it is tested on other pairs as well, cfp-10fold being CFP's own ten folds: ten
 trainings. With `--ensemble N` nothing is trained: the scores of the N best trials, with the
-weights that the run kept, are averaged.
+weights that the run kept, are averaged. Nor with `--soup`, which averages their weights into one
+net.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ def _main(options: RetrainOptions) -> int:
         if options.far:
             evaluation.print_rates(mine)
     if set(row["protocol"] for row in tested) - {TEN_FOLD} and not options.ensemble:
-        export = f"{cli.program('facesiam.export')} {options.run} --out DIR"
+        net = next(run.glob("retrain/soup/*/weights.pt")) if options.soup else options.run
+        export = f"{cli.program('facesiam.export')} {net} --out DIR"
         console.print(f"for use elsewhere: {export}", highlight=False, soft_wrap=True)
     return 0
 
@@ -65,15 +67,17 @@ def tests(run: Path, options: RetrainOptions, console: Console) -> list[dict[str
         The figures of each test, as in test.json, and of each of the ten folds.
 
     Raises:
-        UserError: as ``seeds.retrain`` and ``ensemble.evaluate``.
+        UserError: as ``seeds.retrain``, ``ensemble.evaluate`` and ``soup.evaluate``.
     """
     _load_plugins(options, run, console)
     if options.far and TEN_FOLD in options.protocols:
         raise RunError(f"--far: not with --protocol {TEN_FOLD}, whose folds have thresholds each")
     if options.folds and TEN_FOLD not in options.protocols:
         raise RunError(f"--folds is of --protocol {TEN_FOLD}")
-    from search.retrain import ensemble, seeds  # they take seconds to import
+    from search.retrain import ensemble, seeds, soup  # they take seconds to import
 
+    if options.soup:
+        return soup.evaluate(run, options, console)
     work = ensemble.evaluate if options.ensemble else seeds.retrain
     return work(run, options, console)
 
@@ -110,6 +114,12 @@ def parser(kind: type[cli.Parser] = cli.Parser) -> argparse.ArgumentParser:
         metavar="N",
         help="the mean score of the N best trials, with the weights that the run kept; 1: the "
         "best one's own",
+    )
+    which.add_argument(
+        "--soup",
+        action="store_true",
+        help="one net of the mean weights of the nets that the run kept: the best one, and each "
+        "other with which the validation pairs are not judged worse",
     )
     parser.add_argument(
         "--seeds",

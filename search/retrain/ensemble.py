@@ -7,13 +7,11 @@ from typing import Any
 
 from rich.console import Console
 
-from facesiam.data.formats.cfp_lists import TEN_FOLD
 from facesiam.device.reproducibility import torch_threads
 from facesiam.evaluation import ensemble
 from facesiam.files import own_folder
-from facesiam.storage.bucket import Bucket, is_url
-from search.analysis import ranked_trials
 from search.retrain.data import open_data
+from search.retrain.kept_nets import kept_nets, refuse_training
 from search.retrain.options import RetrainOptions
 from search.retrain.repeated import as_it_ran
 from search.runs.journal import read_trials
@@ -36,18 +34,14 @@ def evaluate(run: Path, options: RetrainOptions, console: Console) -> list[dict[
         RunError: an option that only a training has, or too few weights.
         DataError: as ``open_data``.
     """
+    refuse_training(options, "--ensemble")
     size = options.ensemble or 0
-    given = {
-        "--seed": options.seed is not None,
-        "--seeds": options.seeds > 1,
-        "--epochs": options.epochs is not None,
-        "--weights": options.weights is not None,
-        "--threads": options.threads is not None,
-        f"--protocol {TEN_FOLD}": TEN_FOLD in options.protocols,
-    }
-    if refused := ", ".join(name for name, is_given in given.items() if is_given):
-        raise RunError(f"--ensemble trains nothing: no {refused} with it")
-    files = _weights(run, options.run, size)
+    files = kept_nets(run, options.run, size)
+    if len(files) < size:
+        raise RunError(
+            f"{run}: --ensemble {size} needs the weights of as many of its best "
+            f"trials, and {len(files)} are there; a space's `keep` says how many a run keeps"
+        )
     configs = settings(run)
     known = [configs[trial] for trial in files]
     data = open_data(run, options.data, sorted({config.packing for config in known}))
@@ -63,22 +57,3 @@ def evaluate(run: Path, options: RetrainOptions, console: Console) -> list[dict[
     TensorBoard(run / "tensorboard").tested(tested)
     console.print(f"wrote {folder}", highlight=False)
     return tested
-
-
-def _weights(run: Path, given: str, size: int) -> dict[str, Path]:
-    """Return the model file of each of the best trials, brought here where the run has a URL."""
-    trials, _ = ranked_trials.load(run)
-    ranked = trials[trials["rank"].notna()].sort_values("rank")["trial"].head(size)
-    files = {str(trial): run / "weights" / f"{trial}.pt" for trial in ranked}
-    if is_url(given):  # the folder here has all but them
-        bucket = Bucket(given)
-        for trial, file in files.items():
-            file.parent.mkdir(exist_ok=True)
-            bucket.download(f"weights/{trial}.pt", file)
-    there = sum(file.is_file() for file in files.values())
-    if there < size:
-        raise RunError(
-            f"{run}: --ensemble {size} needs the weights of as many of its best "
-            f"trials, and {there} are there; a space's `keep` says how many a run keeps"
-        )
-    return files

@@ -20,6 +20,8 @@ class RetrainOptions:
     """Id of the trial to train, instead of its rank."""
     ensemble: int | None = None
     """How many of the best trials to test together; None: a trial is trained."""
+    soup: bool = False
+    """Whether the mean of the kept nets' weights is tested instead."""
     seeds: int = 1
     seed: int | None = None
     epochs: int | None = None

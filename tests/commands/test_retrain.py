@@ -28,6 +28,7 @@ from facesiam.device.hardware import precision_of
 from facesiam.evaluation import ensemble
 from facesiam.evaluation.metrics import METRICS
 from facesiam.evaluation.predict import predict
+from facesiam.evaluation.soup import SCORES
 from facesiam.nets.checkpoint import load_model, save_model
 from facesiam.nets.siamese import build
 from facesiam.trainable import FaceTrial
@@ -35,7 +36,7 @@ from facesiam.training.loop import Training
 from search import load
 from search.report import evaluation
 from search.report.page import report
-from search.retrain import seeds
+from search.retrain import seeds, soup
 from search.retrain.__main__ import main
 from search.runs import layout
 from search.runs.journal_writer import Journal
@@ -465,6 +466,43 @@ def test_the_best_trials_judge_together_with_the_weights_that_the_run_kept(
     said = capsys.readouterr().err
     assert "and 2 are there" in said
     assert "--ensemble trains nothing: no --seeds, --protocol cfp-10fold with it" in said
+
+
+def test_the_soup_of_the_kept_nets_is_one_net_that_is_tested(
+    run: Path,
+    tiny: TrialConfig,
+    data: FaceData,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main([str(run), "--soup"]) == 2
+    assert "--soup needs the weights of two of its best trials or more, and 0 are there" in (
+        capsys.readouterr().err
+    )
+    for name, lr in (("0001", 1e-4), ("0002", 1e-3)):
+        trained = dataclasses.replace(tiny, lr=lr, epochs=1)
+        save_trained(run / "weights" / f"{name}.pt", trained, data)
+    assert main([str(run), "--soup", "--seeds", "2"]) == 2
+    assert "--soup trains nothing: no --seeds with it" in capsys.readouterr().err
+    other = {**layout.settings(run), "0001": dataclasses.replace(tiny, hidden=8)}
+    with monkeypatch.context() as patch:
+        patch.setattr(soup, "settings", lambda run: other)
+        assert main([str(run), "--soup"]) == 2
+    assert "(0001: hidden is 8, of 0002 it is 16)" in capsys.readouterr().err
+    with monkeypatch.context() as patch:  # whatever the mean of two nets of one epoch is worth
+        patch.setitem(SCORES, "val_acc", lambda odds, label: 0.5)
+        assert main([str(run), "--soup", "--protocol", "frontal-triplets"]) == 0
+    said = capsys.readouterr()
+    assert "with 0001 val_acc 50.00 %: added" in said.err and "a soup of 0002 and 0001" in said.err
+    assert "trial soup" in said.out
+    folder = run / "retrain" / "soup" / "seed-0"
+    assert f"{folder / 'weights.pt'} --out DIR" in said.err
+    made = json.loads((folder / "soup.json").read_text())
+    assert made["members"] == ["0002", "0001"] and made["tried"][0]["added"]
+    parts = [load_model(run / "weights" / f"{n}.pt")[0].state_dict() for n in made["members"]]
+    mean = (parts[0]["head.0.weight"] + parts[1]["head.0.weight"]) / 2
+    assert torch.allclose(load_model(folder / "weights.pt")[0].head[0].weight, mean)
+    assert "| soup | frontal-triplets | 0 | 0 |" in report([run]).with_suffix(".md").read_text()
 
 
 def test_weights_behind_a_url_are_fetched_to_judge_together(

@@ -1,0 +1,131 @@
+"""A greedy soup of a run's kept nets: made as one net, and tested."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from facesiam.config import TrialConfig
+from facesiam.device.reproducibility import torch_threads
+from facesiam.evaluation import protocols
+from facesiam.evaluation.soup import SCORES, Soup, greedy_soup
+from facesiam.files import own_folder, write_text
+from facesiam.nets.checkpoint import epoch_of, save_model
+from search.analysis import ranked_trials
+from search.analysis.kept_tests import SOUP
+from search.retrain.data import open_data
+from search.retrain.kept_nets import kept_nets, refuse_training
+from search.retrain.options import RetrainOptions
+from search.retrain.repeated import as_it_ran
+from search.runs.journal import read_trials
+from search.runs.layout import RunError, settings
+from search.tuning.tensorboard import TensorBoard
+
+SAME = ("net", "join", "hidden", "embedding", "input_scale", "pretrained")
+"""Settings of the architecture, which the nets of a soup have in common."""
+SAME_PAIRS = ("protocol", "fold", "people", "pair_seed", "align", "image_size", "packed_size")
+"""Settings of the images and pairs that they are trained and judged on; in common too."""
+
+
+def evaluate(run: Path, options: RetrainOptions, console: Console) -> list[dict[str, Any]]:
+    """Make the soup of the nets that a run kept, and test it.
+
+    Args:
+        run: its folder.
+        options: of the command line.
+        console: for what is added, and for the path of what is written.
+
+    Returns:
+        The figures of each protocol's test.
+
+    Raises:
+        RunError: an option that only a training has, or fewer than two nets that go together.
+        DataError: as ``open_data`` and ``protocols.test``.
+    """
+    refuse_training(options, "--soup")
+    files = _of_one_kind(run, kept_nets(run, options.run), console)
+    first = next(iter(files))
+    config = settings(run)[first]
+    metric = ranked_trials.objective(run).metric
+    if metric not in SCORES:
+        console.print(f"validated by val_acc: {metric} is not measured here", highlight=False)
+        metric = "val_acc"
+    data = open_data(run, options.data, [config.packing])
+    now, _ = as_it_ran(read_trials(run)[first].get("ran") or (), config, None)
+
+    def show(trial: str, score: float, added: bool) -> None:
+        """Say what came of adding a net."""
+        what = "added" if added else "left out"
+        console.print(f"with {trial} {metric} {100 * score:.2f} %: {what}", highlight=False)
+
+    with torch_threads(now.threads):  # as the best one ran
+        soup = greedy_soup(files, data, metric, show)
+        folder = own_folder(run, "retrain", SOUP, f"seed-{soup.config.seed}")
+        _write(folder, soup, files[first], metric, data.key)
+        tested = [
+            protocols.test(SOUP, soup.config, data, folder, protocol, options.far)
+            for protocol in dict.fromkeys(options.protocols or [soup.config.protocol])
+        ]
+    TensorBoard(run / "tensorboard").tested(tested)
+    said = f"a soup of {' and '.join(soup.members)}: {metric} {100 * soup.scores[metric]:.2f} %"
+    console.print(f"{said}; wrote {folder}", highlight=False, soft_wrap=True)
+    return tested
+
+
+def _of_one_kind(run: Path, files: Mapping[str, Path], console: Console) -> dict[str, Path]:
+    """Return the nets that go with the best one; say of the others why they do not.
+
+    Raises:
+        RunError: no other does.
+    """
+    if len(files) < 2:
+        raise RunError(
+            f"{run}: --soup needs the weights of two of its best trials or more, and {len(files)} "
+            "are there; a space's `keep` says how many a run keeps"
+        )
+    configs = settings(run)
+    first = next(iter(files))
+    told = {trial: _differs(configs[first], configs[trial]) for trial in files}
+    out = [f"{trial}: {why}, of {first} it is {own}" for trial, (why, own) in told.items() if why]
+    fit = {trial: file for trial, file in files.items() if not told[trial][0]}
+    if len(fit) < 2:
+        raise RunError(
+            f"{run}: --soup averages the weights of nets of one architecture on the same pairs, "
+            f"and no other kept net goes with the best ({'; '.join(out)})"
+        )
+    for line in out:
+        console.print(f"left out {line}", highlight=False)
+    return fit
+
+
+def _differs(best: TrialConfig, other: TrialConfig) -> tuple[str, str]:
+    """Return the first setting that keeps a net out of the best one's soup, and the best's value.
+
+    Both "" where there is none.
+    """
+    mine, theirs = best.to_dict(), other.to_dict()
+    for name in SAME + SAME_PAIRS:
+        if mine[name] != theirs[name]:
+            return f"{name} is {theirs[name]}", str(mine[name])
+    return "", ""
+
+
+def _write(folder: Path, soup: Soup, best: Path, metric: str, data: str) -> None:
+    """Write the net and how it came about; what an earlier soup left there goes first."""
+    for name in ("weights.pt", "test*.json", "scores*.csv", "soup.json"):
+        for file in folder.glob(name):
+            file.unlink()
+    save_model(
+        folder / "weights.pt",
+        soup.weights,
+        soup.config,
+        epoch=epoch_of(best),
+        data=data,
+        **soup.scores,
+    )
+    made = {"members": soup.members, "metric": metric, **soup.scores, "tried": soup.tried}
+    write_text(folder / "soup.json", json.dumps(made, indent=1) + "\n")
