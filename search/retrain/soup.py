@@ -15,6 +15,7 @@ from facesiam.evaluation import protocols
 from facesiam.evaluation.soup import SCORES, Soup, greedy_soup
 from facesiam.files import own_folder, write_text
 from facesiam.nets.checkpoint import epoch_of, save_model
+from facesiam.objective import Objective
 from search.analysis import ranked_trials
 from search.analysis.kept_tests import SOUP
 from search.retrain.data import open_data
@@ -125,7 +126,7 @@ def _write(folder: Path, soup: Soup, best: Path, metric: str, data: str) -> None
         soup.config,
         epoch=epoch_of(best),
         data=data,
-        **soup.scores,
+        **{**soup.scores, **Objective(metric, "max").noted(soup.scores[metric])},
     )
     made = {"members": soup.members, "metric": metric, **soup.scores, "tried": soup.tried}
     write_text(folder / "soup.json", json.dumps(made, indent=1) + "\n")

@@ -29,11 +29,13 @@ from facesiam.evaluation import ensemble
 from facesiam.evaluation.metrics import METRICS
 from facesiam.evaluation.predict import predict
 from facesiam.evaluation.soup import SCORES
+from facesiam.export.folder import best_weights
 from facesiam.nets.checkpoint import load_model, save_model
 from facesiam.nets.siamese import build
 from facesiam.trainable import FaceTrial
 from facesiam.training.loop import Training
 from search import load
+from search.analysis import kept_tests
 from search.report import evaluation
 from search.report.page import report
 from search.retrain import seeds, soup
@@ -503,6 +505,9 @@ def test_the_soup_of_the_kept_nets_is_one_net_that_is_tested(
     mean = (parts[0]["head.0.weight"] + parts[1]["head.0.weight"]) / 2
     assert torch.allclose(load_model(folder / "weights.pt")[0].head[0].weight, mean)
     assert "| soup | frontal-triplets | 0 | 0 |" in report([run]).with_suffix(".md").read_text()
+    (kept,) = kept_tests.find(str(run), "soup", 1, "--trial-a")
+    assert kept.command() == f"python -m search.retrain {run} --soup"
+    assert best_weights(run) == folder / "weights.pt"  # what facesiam.export takes
 
 
 def test_weights_behind_a_url_are_fetched_to_judge_together(
