@@ -15,6 +15,7 @@ import dataclasses
 import logging
 import sys
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 
 from facesiam import cli
@@ -56,6 +57,7 @@ def _parser() -> cli.Parser:
     live.add_argument(
         "--trials", type=positive, required=True, help="of ours, which halving has to know"
     )
+    live.add_argument("--methods", nargs="+", metavar="METHOD", help="some of them, by name")
     live.add_argument("--seeds", type=positive, default=3)
     live.add_argument("--workers", type=positive, default=2)
     live.add_argument(
@@ -82,10 +84,7 @@ def _play(args: argparse.Namespace) -> None:
     logging.getLogger("hpbandster").setLevel(logging.ERROR)
     warnings.simplefilter("ignore")  # of HpBandSter, which calls what its packages deprecate
     table = load_table(args.table)
-    names = args.methods or list(METHODS)
-    for name in names:
-        if name not in METHODS:
-            raise UserError(f"--methods {name}: no such method{did_you_mean(name, METHODS)}")
+    names = _methods(args, METHODS)
     played: dict[str, list[Played]] = {}
     for name in names:
         for seed in range(args.seeds):
@@ -106,6 +105,7 @@ def _live(args: argparse.Namespace) -> None:
     from facesiam.data.preparation import prepare
     from search.space import load
 
+    names = _methods(args, SIDES)
     space = load(args.space).packed()
     space = dataclasses.replace(space, trials=MOST, minutes=0.0)
     packings = {packing_of(settings) for settings in space.examples()}
@@ -121,7 +121,15 @@ def _live(args: argparse.Namespace) -> None:
         args.out,
     )
     args.out.mkdir(parents=True, exist_ok=True)
-    print(compare(task, args.seeds, list(SIDES)))
+    print(compare(task, args.seeds, names))
+
+
+def _methods(args: argparse.Namespace, known: Iterable[str]) -> list[str]:
+    """Return the methods asked for; without any, those known."""
+    for name in args.methods or ():
+        if name not in known:
+            raise UserError(f"--methods {name}: no such method{did_you_mean(name, known)}")
+    return args.methods or list(known)
 
 
 if __name__ == "__main__":
