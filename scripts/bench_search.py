@@ -52,7 +52,7 @@ def _parser() -> cli.Parser:
     play.set_defaults(run=_play)
     live = commands.add_parser("live", help="the same with real Ray on both sides")
     live.add_argument("--space", type=Path, default=SPACE, help="what both sides search")
-    live.add_argument("--data", default="drawn", help="a dataset, or drawn faces")
+    live.add_argument("--data", help="a dataset; without it the drawn people of `record`")
     live.add_argument("--minutes", type=positive, required=True, help="of each search")
     live.add_argument(
         "--trials", type=positive, required=True, help="of ours, which halving has to know"
@@ -100,7 +100,7 @@ def _play(args: argparse.Namespace) -> None:
 
 def _live(args: argparse.Namespace) -> None:
     from search_bench.live import SIDES, Task, compare
-    from search_bench.record import weights_of
+    from search_bench.record import drawn_people, weights_of
 
     from facesiam.data.preparation import prepare
     from search.space import load
@@ -109,10 +109,11 @@ def _live(args: argparse.Namespace) -> None:
     space = load(args.space).packed()
     space = dataclasses.replace(space, trials=MOST, minutes=0.0)
     packings = {packing_of(settings) for settings in space.examples()}
-    packed = prepare(args.data, packings).folder
+    data = args.data or str(drawn_people())
+    packed = prepare(data, packings).folder
     task = Task(
         space,
-        args.data,
+        data,
         packed,
         weights_of(space),
         60 * args.minutes,

@@ -129,10 +129,14 @@ def _rounded(value: Value) -> Value:
 
 
 def _data(space: SearchSpace) -> FaceData:
-    """Return the drawn people, drawn and packed where they are not yet."""
-    folder = writer.draw(cache_root() / writer.folder_name(PEOPLE), people=PEOPLE, progress=False)
+    """Return the drawn people, packed where they are not yet."""
     packing = TrialConfig.from_dict(space.sample(random.Random(0))).packing
-    return prepare(str(folder), [packing], progress=False)
+    return prepare(str(drawn_people()), [packing], progress=False)
+
+
+def drawn_people() -> Path:
+    """Return the folder of the drawn people, drawn where they are not yet."""
+    return writer.draw(cache_root() / writer.folder_name(PEOPLE), people=PEOPLE, progress=False)
 
 
 def weights_of(space: SearchSpace) -> dict[str, str]:
