@@ -1,9 +1,10 @@
 """Successive halving with pauses: its rungs, and which trials stop, wait and go on there.
 
-Every trial runs to the first rung. There it waits until all have come so far, and the better half
-goes on to the next rung, where half of these go on. A trial is out for good once too many others
-are better at its rung, whatever comes later; until then it waits, and keeps its state. Scores are
-only compared, so that any metric will do. docs/pruning.md has the argument.
+Every trial runs to the first rung. Of all that come there, the better half goes on to the next
+rung, where half of these go on. A trial goes on as soon as it is as good as sure to be among them,
+is out for good once too many others are better at its rung, whatever comes later, and waits until
+then with its state kept. Scores are only compared, so that any metric will do. docs/pruning.md has
+the argument.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ LAST = 0.9
 """Share of a trial's epochs after which there is no rung: too little is left to save."""
 FEWEST = 2
 """Epochs of the longest trial that the first rung is at least at."""
+SURE = 0.5
+"""Standard deviations that a trial's rank lies above the last place before it goes on early."""
 
 Place = tuple[float, int]
 """A trial's place at a rung, the less the better: its score, turned round, and its number."""
@@ -72,8 +75,12 @@ class Halving:
         self._standings: dict[str, Standing] = {}
         """Of the trials that came to a rung and have not ended."""
         self._waiting: dict[str, Standing] = {}
-        self._queue: list[tuple[int, Place, str]] = []
-        """Those that wait, the first to go on at the top; some of them no longer wait."""
+        self._queues: dict[tuple[int, str], list[tuple[Place, str]]] = {}
+        """Those that wait, by rung and schedule, the best at the top; some no longer wait."""
+        self._going: set[str] = set()
+        """Trials that run."""
+        self._came: Counter[str] = Counter()
+        """By schedule, how many came to the first rung, or ended before it."""
 
     def begin(self, name: str, settings: Mapping[str, Value]) -> None:
         """Add a trial that begins, or goes on."""
@@ -82,6 +89,7 @@ class Halving:
             self._begun[name] = Begun(schedule, len(self._begun))
             self._of_schedule[schedule] += 1
         self._waiting.pop(name, None)
+        self._going.add(name)
 
     def decide(self, name: str, history: History, score: float) -> StopDecision | None:
         """Enter a trial's score after an epoch; return why it stops, PAUSE, or None: it goes on.
@@ -106,6 +114,7 @@ class Halving:
             place = (-key if math.isfinite(key) else math.inf), number
             bisect.insort(self._places.setdefault((schedule, rung), []), place)
             self._standings[name] = Standing(schedule, rung, place, len(history.rows))
+            self._came[schedule] += rung == 0
         return reached > first
 
     def out(self, name: str) -> StopDecision | None:
@@ -136,14 +145,20 @@ class Halving:
         )
 
     def first_waiting(self) -> str | None:
-        """Return the trial that goes on next, of those that wait: of the lowest rung the best."""
-        while self._queue:
-            rung, place, name = self._queue[0]
-            standing = self._waiting.get(name)
-            stale = standing is None or (standing.rung, standing.place) != (rung, place)
-            if not stale and self.out(name) is None:
-                return name
-            heapq.heappop(self._queue)
+        """Return the trial that goes on next, of those that wait: of the lowest rung the best.
+
+        While others have yet to begin, only one goes on that is sure to be among the best.
+        """
+        for (rung, _), queue in sorted(self._queues.items()):
+            while queue:
+                place, name = queue[0]
+                standing = self._waiting.get(name)
+                stale = standing is None or (standing.rung, standing.place) != (rung, place)
+                if not stale and self.out(name) is None:
+                    break
+                heapq.heappop(queue)
+            if queue and (not self._to_come() or self._is_sure(queue[0][1])):
+                return queue[0][1]
         return None
 
     def all_out(self) -> Iterator[tuple[str, StopDecision]]:
@@ -158,8 +173,10 @@ class Halving:
 
     def forget(self, name: str) -> None:
         """Free a trial that has ended; its scores stay."""
-        self._standings.pop(name, None)
+        if name in self._begun and self._standings.pop(name, None) is None:
+            self._came[self._begun[name].schedule] += 1
         self._waiting.pop(name, None)
+        self._going.discard(name)
 
     def pauses(self, settings: Mapping[str, Value]) -> list[int]:
         """Return the numbers of epochs after which a trial may be paused."""
@@ -173,11 +190,29 @@ class Halving:
     def _pauses(self, name: str) -> bool:
         """Have a trial wait at its rung where others come first; say whether it does."""
         standing = self._standings[name]
+        self._going.discard(name)
         self._waiting[name] = standing
-        heapq.heappush(self._queue, (standing.rung, standing.place, name))
-        if not self._to_come() and self.first_waiting() == name:
+        queue = self._queues.setdefault((standing.rung, standing.schedule), [])
+        heapq.heappush(queue, (standing.place, name))
+        if self._is_sure(name) if self._to_come() else self.first_waiting() == name:
             del self._waiting[name]
+            self._going.add(name)
         return name in self._waiting
+
+    def _is_sure(self, name: str) -> bool:
+        """Say whether a trial will be among those that go on, however good the others are.
+
+        Of those that came first, in any order equally likely, a hypergeometric number is among
+        the best of all. Those on the way to the rung count as better.
+        """
+        schedule, rung, place, _ = self._standings[name]
+        below = (self._standings.get(other) for other in self._going)
+        coming = sum(one is not None and one[:2] == (schedule, rung - 1) for one in below)
+        rank = bisect.bisect_left(self._places[schedule, rung], place) + coming + 1
+        came, trials = self._came[schedule], self._of_schedule[schedule] + self._to_come()
+        share = self.factor ** -(rung + 1)
+        left = 1.0 if math.isinf(trials) else (trials - came) / max(1, trials - 1)
+        return rank <= came * share - SURE * math.sqrt(came * share * (1 - share) * left)
 
     def _to_come(self) -> float:
         """Return how many trials have yet to begin."""

@@ -187,8 +187,8 @@ class SchedulerPolicy(NoPruning):
             self.scheduler.halving.expected = len(runs)
 
     def choose(self, paused: Mapping[str, Arrival], new: Mapping[str, Arrival]) -> Arrival | None:
-        """Return what the scheduler has go on, once every run has begun."""
-        name = None if new else self.scheduler.next_paused()
+        """Return what the scheduler has go on."""
+        name = self.scheduler.next_paused()
         if name is None:
             return None
         self.scheduler.begin(name, paused[name].curve.settings)

@@ -111,20 +111,21 @@ class SearchState:
             self.running[ready.trial] = ready  # before it leaves the queue: see ``removable``
             self.waiting.remove(ready)
             return ready
-        if self.exhausted:
-            return self._unpaused()
-        if self.waiting and not self.running:
-            return None  # with no other trial running, what waits comes first: the order is kept
-        suggestion = self.sampler.next(self.progress())
-        self.exhausted = suggestion is None and not self.sampler.waits()
-        if suggestion:
-            self.running[suggestion.trial] = suggestion
-        return suggestion or self._unpaused()
+        if not self.exhausted:
+            if paused := self._unpaused():
+                return paused
+            if self.waiting and not self.running:
+                return None  # with no other trial running, what waits comes first, in its order
+            if suggestion := self.sampler.next(self.progress()):
+                self.running[suggestion.trial] = suggestion
+                return suggestion
+            self.exhausted = not self.sampler.waits()
+        if self.scheduler.halving and (self.exhausted or not self.running):
+            self.scheduler.halving.no_more()
+        return self._unpaused()
 
     def _unpaused(self) -> Suggestion | None:
-        """Return the paused trial that goes on now that no new one is left; None: none, or yet."""
-        if self.scheduler.halving:
-            self.scheduler.halving.no_more()
+        """Return the paused trial that goes on now; None: there is none, or none yet."""
         name = self.scheduler.next_paused()
         if name not in self.paused:
             return None

@@ -111,9 +111,48 @@ def test_the_lowest_rung_comes_first(space: SearchSpace) -> None:
     halving.expected = 5
     assert decide(halving, "a", 5, 0.95) is PAUSE
     assert decide(halving, "c", 3, 0.85) is PAUSE
+    assert halving.first_waiting() is None  # e has yet to begin
+    halving.no_more()
     assert halving.first_waiting() == "c"
     halving.begin("c", SETTINGS)
     assert halving.first_waiting() == "a"
+
+
+def _let_go(halving: Halving) -> list[str]:
+    """Have those that need not wait go on; return them."""
+    found = []
+    while name := halving.first_waiting():
+        halving.begin(name, SETTINGS)
+        found.append(name)
+    return found
+
+
+@pytest.mark.parametrize("trials", [100, math.inf])
+def test_a_trial_as_good_as_sure_of_its_place_does_not_wait_for_those_to_come(
+    space: SearchSpace, trials: float
+) -> None:
+    """Of 20 that have come, 10 ± 2 are among the best half of all: the best 8 are sure of it.
+
+    At the next rung they are 5 ± 1.7 of the 20. Five of the eight have come there: with three on
+    the way, which may be better, the best may be the fourth, and the second the fifth.
+    """
+    names = [f"t{number:02}" for number in range(20)]
+    halving = halving_of(space, names)
+    halving.expected = trials
+    for number, name in enumerate(names):
+        assert decide(halving, name, 3, 0.9 - number / 100) is PAUSE  # the worst of those here
+    assert _let_go(halving) == names[:8]
+    for number, name in enumerate(names[:5]):
+        assert decide(halving, name, 5, 0.9 - number / 100) is PAUSE
+    assert _let_go(halving) == names[:1]
+
+
+def test_a_trial_that_is_sure_of_its_place_is_not_paused(space: SearchSpace) -> None:
+    halving = halving_of(space, "abcd")
+    halving.expected = 100
+    halving.forget("a")  # ended before the rung: worse than all that come there
+    assert decide(halving, "b", 3, 0.6) is PAUSE  # of two, 1 ± 0.7 are in the better half
+    assert decide(halving, "c", 3, 0.7) is None  # of three, 1.5 ± 0.9
 
 
 def test_less_is_better_where_the_space_says_so_and_no_score_is_worst(tmp_path: Path) -> None:
