@@ -100,7 +100,7 @@ def sharing(plan: Plan, _figures: dict[str, Any]) -> dict[str, Any]:
     run = searched(plan, space, "sharing", minutes=plan.minutes(), **half)
     found = trials_of(run)
     first, second = found["first"], found["second"]
-    if {first["status"], second["status"]} != {"done"}:
+    if not (first["complete"] and second["complete"]):
         raise RuntimeError(f"the trials ended as {first['status']} and {second['status']}")
     last = run.epochs[run.epochs["trial"] == "first"].iloc[-1]
     return {

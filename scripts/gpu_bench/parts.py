@@ -94,7 +94,7 @@ def measure(name: str, plan: Plan, record: Record) -> bool:
     part = PARTS[name]
     for figure, job in part.jobs.items():
         full = f"{name}/{figure}"
-        if full in record.figures and figure not in part.again:
+        if record.has(full) and figure not in part.again:
             continue
         began = time.perf_counter()
         try:
@@ -110,8 +110,8 @@ def measure(name: str, plan: Plan, record: Record) -> bool:
 
 
 def missing(name: str, record: Record) -> list[str]:
-    """Return the figures of a part that are not there."""
-    return [one for one in PARTS[name].jobs if f"{name}/{one}" not in record.figures]
+    """Return the figures of a part that are not there, or not complete."""
+    return [one for one in PARTS[name].jobs if not record.has(f"{name}/{one}")]
 
 
 def line_of(name: str, figure: Mapping[str, Any]) -> str:

@@ -67,6 +67,10 @@ class Record:
         self.held["failed"].pop(name, None)
         self._write()
 
+    def has(self, name: str) -> bool:
+        """Say whether a figure is there; one of a search that was halted is not `complete`."""
+        return name in self.figures and self.figures[name].get("complete", True)
+
     def fail(self, name: str, why: str) -> None:
         """Note why a figure is not there; it is tried again by the next run."""
         self.held["failed"][name] = why

@@ -53,7 +53,7 @@ def rows(plan: Plan, _figures: dict[str, Any]) -> dict[str, Any]:
     found = trials_of(run)
     return {
         "at_once": most_at_once(found),
-        "finished": run.finished,
+        "complete": run.finished,
         "wall_seconds": max(each["ended"] for each in found.values())
         - min(each["began"] for each in found.values()),
         "training_seconds": sum(each["training_seconds"] for each in found.values()),

@@ -33,7 +33,11 @@ def searched(plan: Plan, space: Any, name: str, minutes: float, **options: Any) 
 
 
 def trials_of(found: Run) -> dict[str, dict[str, Any]]:
-    """Return what is known of each trial of a run, by its row or id."""
+    """Return what is known of each trial of a run, by its row or id.
+
+    Raises:
+        RuntimeError: one has failed.
+    """
     lines = read_trials(found.folder)
     epochs = found.epochs
     times = _times(found)
@@ -47,7 +51,10 @@ def trials_of(found: Run) -> dict[str, dict[str, Any]]:
         )
         used: Sequence[Mapping[str, Any]] = line.get("ran") or [{}]
         began, ended = times.get(trial, (0.0, 0.0))
+        if line["status"] == "failed":
+            raise RuntimeError(f"{found.name}, trial {trial}: {line.get('stop_reason')}")
         result[line.get("row") or trial] = {
+            "complete": line["status"] == "done",
             "status": line["status"],
             "device": used[-1].get("device"),
             "precision": used[-1].get("precision"),

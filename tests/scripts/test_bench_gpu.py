@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 import torch
-from builders import SCRIPTS, script
+from builders import SCRIPTS, epoch, script, write_run
 
 from facesiam.errors import FileError, UserError
 from facesiam.evaluation import right_pairs
+from search.api.opened import Run
 
 sys.path.insert(0, str(SCRIPTS))  # as for a script that is run
 bench_gpu = script("bench_gpu")
@@ -59,6 +60,22 @@ def test_a_figure_is_on_the_disk_at_once_and_is_not_measured_again(
     assert asked == ["one", "two", "all", "two", "all"]
     held = json.loads(file.read_text())
     assert held["failed"] == {} and held["figures"]["some/two"]["is"] == "two"
+
+
+def test_a_search_that_was_halted_goes_on_and_a_failed_trial_is_no_figure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = Record(tmp_path / "gpu.json", rehearsal=False)
+    monkeypatch.setitem(parts.PARTS, "rows", parts.Part(1.0, dict.fromkeys(("A", "B"), dict)))
+    record.add("rows/A", 60.0, {"complete": False, "val_acc": 0.7})
+    record.add("rows/B", 60.0, {"complete": True, "val_acc": 0.8})
+    assert parts.missing("rows", record) == ["A"]
+    record.add("rows/A", 60.0, {"complete": True, "val_acc": 0.8})
+    assert parts.missing("rows", record) == []
+    lines = [{"trial": "A", "status": "failed", "stop_reason": "CUDA error", "time": 1.0}]
+    run = Run(write_run(tmp_path / "run", lines, [epoch(0) | {"trial": "A"}], "fixed: {}"))
+    with pytest.raises(RuntimeError, match="^run, trial A: CUDA error$"):
+        searches.trials_of(run)
 
 
 def test_figures_of_a_rehearsal_and_of_a_gpu_do_not_meet(tmp_path: Path) -> None:
