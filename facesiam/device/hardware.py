@@ -106,6 +106,7 @@ def is_out_of_memory(error: Exception) -> bool:
             "not enough memory",
             "can't allocate",
             "cannot allocate memory",
-            "alloc_failed",
+            "alloc_failed",  # cuBLAS
+            "allocation_failed",  # cuDNN 9
         )
     )

@@ -34,10 +34,10 @@ class Part:
 
 PARTS: dict[str, Part] = {
     "machine": Part(
-        1.0, {"versions": facts.versions, "packing": facts.packing, "rates": facts.rates}
+        0.5, {"versions": facts.versions, "packing": facts.packing, "rates": facts.rates}
     ),
     "correctness": Part(
-        2.0,
+        1.5,
         {
             "bf16": correctness.epoch("bf16"),
             "bf16 without graphs": correctness.epoch("bf16", graphs=False),
@@ -77,7 +77,7 @@ PARTS: dict[str, Part] = {
         },
         again=("19 rows",),
     ),
-    "rows": Part(2.5, {"A": rows.row_a, "shares": rows.shares, rows.ROWS: rows.rows}),
+    "rows": Part(3.5, {"A": rows.row_a, "shares": rows.shares, rows.ROWS: rows.rows}),
     "best": Part(
         2.0,
         {

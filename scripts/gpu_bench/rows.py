@@ -31,8 +31,9 @@ def row_a(plan: Plan, _figures: dict[str, Any]) -> dict[str, Any]:
 
 
 def shares(plan: Plan, _figures: dict[str, Any]) -> dict[str, Any]:
-    """Return how many trials of row B are best on the GPU, as a search measures it."""
-    settings = plan.config(**dict(code2().row_settings("B"))).to_dict()
+    """Return how many trials are best on the GPU, as a search of the rows would measure it."""
+    configs = [plan.config(**code2().row_settings(row)).to_dict() for row in ROWS.split(",")]
+    settings = max(configs, key=sharing.step_cost)
     node = this_machine()[0]
     share = share_of(settings, str(plan.packed.folder), {}, int(node.cpus), not plan.rehearsal)
     alone = share.tried[0].pairs_per_second

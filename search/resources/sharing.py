@@ -70,7 +70,7 @@ def nets_to_measure(
     for config in space.examples():
         net = str(config["net"])
         if net in nets:
-            costliest[net] = max(costliest.get(net, config), config, key=_step_cost)
+            costliest[net] = max(costliest.get(net, config), config, key=step_cost)
     return costliest
 
 
@@ -89,7 +89,7 @@ def _lines(net: str, share: Share, gpu: bool) -> list[str]:
     return [*lines, f"{net}: {share.best.at_once} at once on {device}"]
 
 
-def _step_cost(config: Mapping[str, Value]) -> tuple[float, ...]:
+def step_cost(config: Mapping[str, Value]) -> tuple[float, ...]:
     """Return a key that orders settings by the time and memory of a step."""
     pixels = int(config["batch_size"]) * int(config["image_size"]) ** 2
     joined = {"concat": 2, "difference": 1, "linear": 1}

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import torch
-from builders import SCRIPTS, epoch, script, write_run
+from builders import SCRIPTS, THREE_EPOCHS, epoch, script, write_run
 
 from facesiam.errors import FileError, UserError
 from facesiam.evaluation import right_pairs
@@ -73,7 +73,7 @@ def test_a_search_that_was_halted_goes_on_and_a_failed_trial_is_no_figure(
     record.add("rows/A", 60.0, {"complete": True, "val_acc": 0.8})
     assert parts.missing("rows", record) == []
     lines = [{"trial": "A", "status": "failed", "stop_reason": "CUDA error", "time": 1.0}]
-    run = Run(write_run(tmp_path / "run", lines, [epoch(0) | {"trial": "A"}], "fixed: {}"))
+    run = Run(write_run(tmp_path / "run", lines, [epoch(0) | {"trial": "A"}], THREE_EPOCHS))
     with pytest.raises(RuntimeError, match="^run, trial A: CUDA error$"):
         searches.trials_of(run)
 
