@@ -29,9 +29,10 @@ def main() -> int:
     parser = cli.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("data", metavar="DATA", help="CFP zip or folder; drawn: drawn faces")
-    add("out", metavar="OUT.json", type=Path, help="the figures; OUT.runs has the searches")
+    add("out", metavar="OUT.json", type=Path, help="file of the figures")
     add("--minutes", type=float, default=10.0, help="for all parts together (10)")
     add("--rehearse", action="store_true", help="on the CPU, with tiny nets: no figure counts")
+    add("--runs", type=Path, help="folder of the searches; default: OUT.runs")
     add("--parts", help="some of the parts, such as machine,speed")
     add("--part", help=argparse.SUPPRESS)
     add("--seconds", type=float, default=0.0, help=argparse.SUPPRESS)
@@ -53,7 +54,7 @@ def _all(options: argparse.Namespace) -> int:
     def command(part: str, seconds: float) -> list[str]:
         more = ["--rehearse"] if options.rehearse else []
         given = [data, str(options.out), "--part", part, "--seconds", str(seconds)]
-        return [sys.executable, __file__, *given, *more]
+        return [sys.executable, __file__, *given, "--runs", str(_work(options)), *more]
 
     absent = run_parts(record, options.minutes, command, names)
     if absent:
@@ -74,7 +75,7 @@ def _checked(options: argparse.Namespace) -> str:
     if options.rehearse and options.data == "drawn":
         from facesiam.data.synthetic.writer import draw
 
-        folder = _work(options.out) / "faces"
+        folder = _work(options) / "faces"
         return str(draw(folder, people=PEOPLE, frontal=FRONTAL, profile=PROFILE, progress=False))
     if options.data != "drawn" and not exists(Path(options.data)):
         raise UserError(f"{options.data}: does not exist")
@@ -90,13 +91,14 @@ def _part(options: argparse.Namespace) -> int:
 
     end_with_parent()
     until = time.monotonic() + options.seconds
-    plan = Plan(options.data, _work(options.out), options.rehearse, until)
+    plan = Plan(options.data, _work(options), options.rehearse, until)
     return 0 if measure(options.part, plan, Record(options.out, options.rehearse)) else 1
 
 
-def _work(out: Path) -> Path:
+def _work(options: argparse.Namespace) -> Path:
     """Return the folder of the searches."""
-    return out.absolute().with_suffix(".runs")
+    given: Path = options.runs or options.out.with_suffix(".runs")
+    return given.absolute()
 
 
 if __name__ == "__main__":
