@@ -209,7 +209,6 @@ def _eliminate(found: Standing, heirs: list[list[int]], order: list[int], within
             for loser in found.alive
             for stays in found.alive
             if loser != stays and covered[loser, stays]
-            if not covered[stays, loser] or place[stays] < place[loser]
         ]
         if not pairs:
             return

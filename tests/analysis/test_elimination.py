@@ -49,6 +49,14 @@ def test_two_finalists_have_the_bound_of_students_paired_test() -> None:
     assert found.bounds[0, 1] == pytest.approx(min(first, last))
 
 
+def test_a_bound_that_was_drawn_once_holds_whatever_comes() -> None:
+    scores = np.array([[0.80, 0.82, 0.81], [0.78, 0.80, 0.90]])  # 2 points apart, twice; then -9
+    found = ended(scores, [0.0, 0.0], Finalists(seeds=3, within=0.0))
+    p = elimination.critical_p(2, 3, 0.05)
+    least = elimination.LEAST / math.sqrt(2)
+    assert found.bounds[1, 0] == pytest.approx(-0.02 + student.isf(p, 1) * least)
+
+
 @pytest.mark.parametrize("noise", [0.002, 0.02])
 def test_the_best_of_equal_finalists_is_wrongly_bounded_in_a_twentieth_of_races(
     noise: float,
