@@ -23,6 +23,7 @@ from search.pruning.stop_decision import HOPELESS
 from search.runs.layout import RunError
 
 MARK = "*"
+MEDIAN = "Equal nets count with the median of their latencies."
 UNITS = ((1e9, " G"), (1e6, " M"), (1e3, " k"))
 
 
@@ -168,7 +169,7 @@ def said(count: int, of: int, objective: Objective, names: Sequence[str]) -> str
     return (
         f"The front of {objective.metric} against {_listed(names)} has {count} of "
         f"{counted(of, 'trial')}: no other is as good and as cheap. In brackets: what a trial "
-        f"costs as a part of the first one's. {meant}."
+        f"costs as a part of the first one's. {meant}.{f' {MEDIAN}' * ('latency_ms' in names)}"
     )
 
 

@@ -19,7 +19,7 @@ from search.analysis.formatting import (
     percent,
     shown_value,
 )
-from search.analysis.pareto import MARK, amount
+from search.analysis.pareto import MARK, MEDIAN, amount
 from search.analysis.ranked_trials import DEFAULT_METRIC, MEASURED, Ranking
 
 REASON = "stop reason"
@@ -140,6 +140,7 @@ def legend(shown: pd.DataFrame, same: Mapping[str, str], ranking: Ranking) -> li
     lines += _computed(shown)
     if ranking.costs:
         lines.append(FRONT.format(MARK, ranking.metric, ", ".join(ranking.costs)))
+        lines += [MEDIAN.rstrip(".").lower()] if "latency_ms" in ranking.costs else []
     if alike.fillna(False).any() or shown["best_p"].notna().any():
         lines.append(TESTED if ranking.metric == DEFAULT_METRIC else f"{TESTED}; {OF_ACCURACY}")
     if alike.isna().any():

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
 from facesiam.config.costs import MEANINGS
+from facesiam.errors import counted
 from search.analysis import pareto, trial_table
+from search.analysis.formatting import NOTHING
 from search.report.chart import Chart, Table, text
 from search.report.measures import Measure, measure
 from search.report.report_data import Run
 from search.report.style import GREY, VAL
 
 TITLE = "Score against cost"
+WIDE = 5
+"""The dearest trial's part of the cheapest one's, from which on an axis is logarithmic."""
+MOST_TICKS = 6
+"""Labels of an axis that have room beside each other on a phone."""
 
 
 def charts(run: Run) -> list[Chart | Table]:
@@ -27,8 +34,9 @@ def charts(run: Run) -> list[Chart | Table]:
     objective = run.searched.objective
     front = pareto.front(run.trials, objective, costs)
     headers, rows = pareto.rows(front, trial_table.differing(run.trials), objective, costs)
+    cells = [[None if cell == NOTHING else cell for cell in row] for row in rows]
     note = pareto.said(len(front), len(run.trials), objective, costs)
-    return [*found, Table("front", "The front", headers, rows, note)]
+    return [*found, Table("front", "The front", headers, cells, note)]
 
 
 def markdown(run: Run) -> str:
@@ -56,21 +64,32 @@ def _chart(run: Run, cost: str) -> Chart | None:
         return None
     front = pareto.front(run.trials, objective, [cost]).sort_values(cost, kind="stable")
     points = trials.assign(**{cost: pareto.costs_of(run.trials, [cost])[cost][trials.index]})
-    positive = bool((points[cost] > 0).all())
-    layout = {
-        "height": 320,
-        "xaxis": {
-            "title": {"text": MEANINGS[cost].split(",")[0]},
-            "type": "log" if positive else "linear",
-        },
-        "yaxis": {"title": {"text": shown.label}},
-    }
+    least, most = float(points[cost].min()), float(points[cost].max())
+    axis: dict[str, Any] = {"title": {"text": MEANINGS[cost].split(",")[0]}}
+    axis["exponentformat"] = "SI"  # G, as the tables have it, and not B
+    if most > WIDE * least > 0:
+        ticks = _ticks(least, most)
+        axis |= {"type": "log", "tickvals": ticks, "ticktext": [*map(pareto.amount, ticks)]}
+    layout = {"height": 320, "xaxis": axis, "yaxis": {"title": {"text": shown.label}}}
+    note = f"{counted(len(points), 'trial')}. {pareto.MEDIAN}" if cost == "latency_ms" else ""
     data = [
         _trace(points, cost, shown, "trials", "markers", GREY),
         _trace(front, cost, shown, "the front", "lines+markers", VAL),
     ]
     figure = {"data": data, "layout": layout}
-    return Chart(f"cost-{cost.replace('_', '-')}", f"Against {cost}", figure, half=True)
+    id = f"cost-{cost.replace('_', '-')}"
+    return Chart(id, f"Against {cost}", figure, note, half=True)
+
+
+def _ticks(least: float, most: float) -> list[float]:
+    """Return round numbers for a logarithmic axis, at most MOST_TICKS or one for each decade."""
+    decades = range(math.floor(math.log10(least)), math.ceil(math.log10(most)) + 1)
+    for steps in ((1, 2, 5), (1, 3), (1,)):
+        ticks = [step * 10.0**decade for decade in decades for step in steps]
+        inside = [tick for tick in ticks if least / 1.5 <= tick <= most * 1.5]
+        if len(inside) <= MOST_TICKS:
+            break
+    return inside
 
 
 def _trace(
