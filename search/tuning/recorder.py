@@ -104,7 +104,8 @@ class Recorder(tune.Callback):
                 return suggestion
             self.record.note(name, "pending", key=key, reused=f"{reused.run}/{reused.trial}")
             self._reuse(suggestion, reused)
-        return None
+        # Fewer go on from a rung where fewer have begun than were to: `stop_when` ended the rest.
+        return self.next() if not self.stop and self._end_paused() else None
 
     def over(self) -> bool:
         """Say whether nothing runs and nothing will."""
@@ -217,15 +218,17 @@ class Recorder(tune.Callback):
         # Ray pickles the callbacks for its own restore, which nothing here uses.
         return {}
 
-    def _end_paused(self) -> None:
-        """End the paused trials that too many others have overtaken at their rung."""
+    def _end_paused(self) -> bool:
+        """End the paused trials that too many others have overtaken; say whether any were."""
         scheduler = self.state.scheduler
-        for name in scheduler.out_while_paused(self.state.paused):
+        found = scheduler.out_while_paused(self.state.paused)
+        for name in found:
             if name in scheduler.controls:
                 self.record.note(name, "pending")
                 self.state.spare(name)
             else:
                 self._end(name, "stopped", scheduler.stops[name])
+        return bool(found)
 
     def _forget(self, trial: Any) -> None:
         """Forget one of Ray's trials, which runs no more."""

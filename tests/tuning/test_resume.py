@@ -67,7 +67,9 @@ def test_a_resumed_session_knows_what_the_killed_one_knew(
 
 
 @pytest.mark.parametrize(
-    "search", [SEARCH, HALVING, ENDED_EARLY], ids=["asha", "halving", "stop_when"]
+    "search",
+    [SEARCH, HALVING, ENDED_EARLY, f"{HALVING}stop_when: {{gain: 10}}\n"],
+    ids=["asha", "halving", "stop_when", "halving and stop_when"],
 )
 def test_a_resumed_search_ends_like_one_that_was_never_interrupted(
     tmp_path: Path, search: str

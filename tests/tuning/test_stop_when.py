@@ -126,22 +126,26 @@ HALVING = """
 fixed: {epochs: 6}
 search: {lr: {low: 1e-5, high: 1e-1, log: true}}
 algorithm: random
-trials: 12
+trials: 30
 prune: {halving: {grace: 0.3}, chance: false, plateau: false, control: 0}
 stop_when: {gain: 1000}
 """
 
 
 @pytest.mark.parametrize("workers", [1, 4])
-def test_under_halving_all_trials_begin_before_five_have_ended(
+def test_under_halving_those_that_wait_go_on_or_are_out_once_no_other_begins(
     tmp_path: Path, workers: int
 ) -> None:
     live = recorder(tmp_path, HALVING)
     ray = Workers(live, workers)
     while ray.go():
         pass
-    assert len(read_trials(tmp_path)) == 12 and not live.table.ended_by
+    known = read_trials(tmp_path)
+    assert 5 <= len(known) < 30 and live.table.ended_by
+    assert {line["status"] for line in known.values()} == {"done", "stopped"}
     assert live.over() and live.close() is None
+    last = [line["stop_reason"] for line in known.values() if line["stop_rule"] == "halving"][-1]
+    assert f" of {len(known)} trials go on" in last  # and no more of 30
 
 
 def test_a_search_of_a_score_and_a_cost_ends_by_the_score(tmp_path: Path) -> None:
