@@ -92,6 +92,8 @@ def test_a_net_is_added_where_validation_is_not_worse(
     assert made.members == members and made.scores["val_acc"] == max(scores)
     parts = [load_model(files[trial])[0].state_dict()["head.1.weight"] for trial in members]
     assert torch.allclose(made.weights["head.1.weight"], torch.stack(parts).mean(0))
+    measured = bool(made.weights["head.2.running_mean"].any())  # 0 in each of the fresh nets
+    assert measured == (len(members) > 1)
 
 
 def test_a_soup_of_one_net_is_that_net(

@@ -69,6 +69,7 @@ def test_training_is_the_same_and_the_average_is_validated_and_kept(
     without, found = list(plain), list(training)
     assert [m.train_loss for m in found] == [m.train_loss for m in without]
     assert found[-1].val_loss != without[-1].val_loss
+    assert training.average and training.average.updates == 2 * training.batches.per_epoch
     own = training.optimizer.weights()
     assert all(torch.equal(own[name], value) for name, value in plain.weights().items())
     save_model(tmp_path / "w.pt", training.weights(), training.config, epoch=1, val_acc=0.5)
