@@ -167,13 +167,21 @@ def alone_in_process(options: RunOptions, callbacks: Sequence[Callback], progres
         with ray_lifetime.used():
             made = _search(options, callbacks, progress)
             if not options.dry_run and made.space.finalists and made.finished:
-                with suppress(NothingToRace):
-                    again = racing.after(options, made.folder, made.url)
-                    if not racing.finished(again):
-                        _search(again, callbacks, progress)
+                _race(options, made, callbacks, progress)
             return made
     finally:
         _alone.release()
+
+
+def _race(options: RunOptions, made: Run, callbacks: Sequence[Callback], progress: bool) -> None:
+    """Run the race that a search's space asks for, or say why there is none."""
+    try:
+        again = racing.after(options, made.folder, made.url)
+    except (NothingToRace, RunRefused) as error:  # the search itself is done
+        cli.say(str(error))
+        return
+    if not racing.finished(again):
+        _search(again, callbacks, progress)
 
 
 _alone = threading.Lock()

@@ -19,6 +19,7 @@ from facesiam.errors import counted
 from search.cli.run_parser import read_options
 from search.runs import layout
 from search.runs.journal import read_trials
+from search.runs.reuse import RunRefused
 from search.space import SearchSpace
 from search.space.finalists import NothingToRace
 from search.space.run_options import RunOptions
@@ -90,7 +91,7 @@ def search_for(options: RunOptions, trainable: type[Any] | None = None) -> int:
     if space.finalists and layout.manifest(run).get("finished"):
         try:
             raced = racing.after(options, run, url)
-        except NothingToRace as error:
+        except (NothingToRace, RunRefused) as error:  # the search itself is done
             cli.say(str(error))
             return code
         return race(raced, trainable) or code

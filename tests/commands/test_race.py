@@ -130,6 +130,23 @@ def test_a_killed_race_goes_on_where_it_was(
     assert sorted(after) == sorted(read_trials(searched / "small-race"))
 
 
+def test_a_search_that_is_done_ends_as_it_did_where_its_race_is_another_one(
+    searched: Path,
+    tmp_path: Path,
+    faces: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("FACESIAM_CACHE", str(faces.parent / "cache"))
+    copy = tmp_path / "runs"
+    shutil.copytree(searched, copy)
+    raced = copy / "small-race" / "space.yaml"
+    raced.write_text(raced.read_text().replace("within: 0.002", "within: 0.003"))
+    argv = [str(searched.parent / "small.yaml"), "--data", str(faces), "--out", str(copy)]
+    assert main([*argv, "--resume"], NoisyTrial) == 1  # the one that fails is tried again
+    assert "give it another --name" in capsys.readouterr().err
+
+
 def test_the_plan_says_what_a_race_costs(
     searched: Path,
     faces: Path,
