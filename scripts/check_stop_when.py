@@ -1,14 +1,17 @@
 """How often `stop_when` ends a search too early, and how often its interval holds.
 
     python scripts/check_stop_when.py --searches 200 --seed 0
+    python scripts/check_stop_when.py --searches 200 --seed 0 --asha
     python scripts/check_stop_when.py --curves DIR --metric val_loss --mode min --learned 0.66 \
         --gain 0.02 --searches 40
 
 Whole searches are played, at random and by Optuna's TPE, and after each trial it is asked what the
 trials left would gain. Without --curves the scores are drawn: an accuracy with its peak inside a
-space of four settings, a noise of half a point, three trials in ten that never learn. --curves is
-a folder with `epochs.parquet` or `epochs.csv` and `trials.csv`, and may be given several times; a
-suggestion becomes the nearest row that no trial has had, by the ranks of the settings.
+space of four settings, a noise of half a point, three trials in ten that never learn, and 48
+epochs in which the others approach their score. --curves is a folder with `epochs.parquet` or
+`epochs.csv` and `trials.csv`, and may be given several times; a suggestion becomes the nearest row
+that no trial has had, by the ranks of the settings. With --asha the search's own ASHA stops trials
+(grace 3, factor 4), one after the other, and a stopped one has the score that it had by then.
 """
 
 from __future__ import annotations
@@ -25,10 +28,15 @@ import optuna
 import pandas as pd
 
 from facesiam.evaluation.metrics import wilson
+from facesiam.objective import Objective
+from search.pruning.asha import Asha
 from search.pruning.going_on import Ended, outlook
 
 FIRST = 5
 """Trials after which it is asked first."""
+EPOCHS = 48
+"""Of a drawn trial."""
+ASHA = {"grace": 3, "factor": 4, "compare": "epoch", "noise": 0.0}
 Point = npt.NDArray[np.float64]
 Score = Callable[[Point, np.random.Generator], float]
 
@@ -39,21 +47,32 @@ class Table(NamedTuple):
     name: str
     ranks: npt.NDArray[np.float64]
     """(trials, settings)."""
-    scores: npt.NDArray[np.float64]
-    """(trials,); minus infinity: never learned."""
+    best: npt.NDArray[np.float64]
+    """(trials, epochs): the best score so far."""
+    learned: float
+    """A score that no guess reaches."""
 
     def play(
-        self, chosen: Iterator[Point], tell: Callable[[float], None], trials: int
+        self, chosen: Iterator[Point], tell: Callable[[float], None], trials: int, asha: bool
     ) -> list[float]:
-        """Return the scores of a search."""
-        left, found = np.ones(len(self.scores), dtype=bool), []
-        for _ in range(min(trials, len(self.scores))):
+        """Return the scores of a search; minus infinity of a trial that never learned."""
+        left, found = np.ones(len(self.best), dtype=bool), []
+        rule = Asha(ASHA, Objective(), self.best.shape[1]) if asha else None
+        for number in range(min(trials, len(self.best))):
             away = ((self.ranks - next(chosen)) ** 2).sum(1)
             row = int(np.where(left, away, math.inf).argmin())
             left[row] = False
-            found.append(float(self.scores[row]))
+            score = self._reached(row, rule, f"{number}")
+            found.append(score if score > self.learned else -math.inf)
             tell(found[-1])
         return found
+
+    def _reached(self, row: int, rule: Asha | None, name: str) -> float:
+        """Return the best score of a trial up to its end, or to where it is stopped."""
+        for age, score in enumerate(self.best[row] if rule else (), 1):
+            if rule and rule.decide(name, age, float(score), 0):
+                return float(score)
+        return float(self.best[row, -1])
 
 
 def read(folder: Path, metric: str, mode: str, learned: float) -> Table:
@@ -65,13 +84,15 @@ def read(folder: Path, metric: str, mode: str, learned: float) -> Table:
     )
     trials = pd.read_csv(folder / "trials.csv", dtype=text).set_index("trial")
     sign = 1.0 if mode == "max" else -1.0
-    best = (sign * epochs[metric]).groupby(epochs["trial"].astype(str)).max().reindex(trials.index)
-    scores = best.where(best > sign * learned, -math.inf).to_numpy(dtype=float)
+    turned = epochs.assign(score=sign * epochs[metric], trial=epochs["trial"].astype(str))
+    curves = turned.pivot(index="trial", columns="epoch", values="score").reindex(trials.index)
+    # After a NaN, which is a divergence, the best so far stays; before any score there is none.
+    best = np.maximum.accumulate(curves.fillna(-math.inf).to_numpy(dtype=float), axis=1)
     settings = trials.apply(
         lambda one: one if one.dtype != object else one.astype("category").cat.codes
     )
     settings = settings.loc[:, settings.nunique() > 1]
-    return Table(folder.name, settings.rank(pct=True).to_numpy(), scores)
+    return Table(folder.name, settings.rank(pct=True).to_numpy(), best, sign * learned)
 
 
 def drawn(rng: np.random.Generator) -> Table:
@@ -79,20 +100,25 @@ def drawn(rng: np.random.Generator) -> Table:
     ranks = rng.random((2000, 4))
     away = ((ranks - rng.uniform(0.2, 0.8, 4)) ** 2 * rng.uniform(0.05, 0.6, 4)).sum(1)
     scores = 0.9 - away + 0.005 * rng.standard_normal(2000)
-    return Table("drawn", ranks, np.where(rng.random(2000) < 0.3, -math.inf, scores))
+    scores = np.where(rng.random(2000) < 0.3, -math.inf, scores)
+    pace = np.random.default_rng(0).uniform(3, 12, (2000, 1))
+    share = -np.expm1(-np.arange(1, EPOCHS + 1) / pace)
+    best = scores[:, None] - 0.4 * (1 - share / share[:, -1:])
+    return Table("drawn", ranks, best, -math.inf)
 
 
-def search(table: Table, sampler: str, trials: int, seed: int) -> list[float]:
+def search(table: Table, sampler: str, trials: int, seed: int, asha: bool) -> list[float]:
     """Return the scores of a search on a table, in its order."""
     size = table.ranks.shape[1]
     if sampler == "random":
         rng = np.random.default_rng(seed)
-        return table.play((rng.random(size) for _ in iter(int, 1)), lambda _: None, trials)
+        return table.play((rng.random(size) for _ in iter(int, 1)), lambda _: None, trials, asha)
     study = optuna.create_study(
         sampler=optuna.samplers.TPESampler(seed=seed), direction="maximize"
     )
     asked: list[optuna.Trial] = []
-    worst = float(np.min(table.scores[np.isfinite(table.scores)]))
+    ends = table.best[:, -1]
+    worst = float(np.min(ends[ends > table.learned]))
 
     def suggest() -> Iterator[Point]:
         while True:
@@ -100,7 +126,7 @@ def search(table: Table, sampler: str, trials: int, seed: int) -> list[float]:
             yield np.array([asked[-1].suggest_float(str(n), 0, 1) for n in range(size)])
 
     return table.play(
-        suggest(), lambda score: study.tell(asked[-1], max(score, worst)) and None, trials
+        suggest(), lambda score: study.tell(asked[-1], max(score, worst)) and None, trials, asha
     )
 
 
@@ -165,6 +191,7 @@ def main() -> None:
     parser.add_argument("--metric", default="val_acc")
     parser.add_argument("--mode", choices=("max", "min"), default="max")
     parser.add_argument("--learned", type=float, default=0.5, help="a score that no guess reaches")
+    parser.add_argument("--asha", action="store_true", help="have ASHA stop trials")
     options = parser.parse_args()
     tables = [read(one, options.metric, options.mode, options.learned) for one in options.curves]
     for sampler in ("random", "tpe"):
@@ -175,7 +202,7 @@ def main() -> None:
             for number in range(options.searches):
                 seed = options.seed * options.searches + number
                 one = table or drawn(np.random.default_rng([seed, 1]))
-                scores = search(one, sampler, options.trials, seed)
+                scores = search(one, sampler, options.trials, seed, options.asha)
                 judged.append(judge(scores, options.gain))
             show(
                 f"{table.name if table else 'drawn'}, {sampler}",
