@@ -154,21 +154,19 @@ class RayTune:
             "training_iteration": trial.epochs,
             AGE: trial.epochs * self.scale,
             METRIC: row[METRIC],
-            "done": trial.over,
+            "done": False,
         }
-        if trial.over:  # a trainable that is done is not asked about
-            decision = TrialScheduler.STOP
-        else:
-            decision = self.scheduler.on_trial_result(self, stub, result)
+        decision = self.scheduler.on_trial_result(self, stub, result)
         if decision != TrialScheduler.STOP:
             self.searcher.on_trial_result(trial.id, result)
         stub.last_result = result
-        if decision == TrialScheduler.STOP:
-            self.stop_trial(stub)
-            return "stop"
         if decision == TrialScheduler.PAUSE:
             stub.status = RayTrial.PAUSED
             return "pause"
+        # After its last epoch the training function returns, and the trial is done.
+        if decision == TrialScheduler.STOP or trial.over:
+            self.stop_trial(stub)
+            return "stop"
         return "go on"
 
     def get_trials(self) -> list[Stub]:
@@ -272,7 +270,7 @@ METHODS: dict[str, Callable[[SearchSpace], Method]] = {
         dataclasses.replace(under_asha(space), algorithm="random")
     ),
     "Ray OptunaSearch + ASHA": lambda space: RayTune(optuna_search(space), asha(space)),
-    "the same, our grace and factor": lambda space: RayTune(
+    "Ray OptunaSearch + ASHA (3, 4)": lambda space: RayTune(
         optuna_search(space),
         asha(space, grace_period=OUR_ASHA["grace"], reduction_factor=OUR_ASHA["factor"]),
     ),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Literal, NamedTuple
 
@@ -22,6 +23,12 @@ FROM, TO = 10, 50
 """Trials that compare samplers: after those drawn at random, before the table is empty."""
 NEAR = 0.02
 """A trial is among the best within so much of the table's best."""
+
+DRAWN, TOP = 0.5, 12
+"""The figure's last share of the budget, and its highest regret."""
+REDS = ("#b2182b", "#ef6548", "#fdae6b", "#d9969f", "#7a0177", "#c994c7")
+OTHERS = ("#08519c", "#4292c6", "#006d2c", "#66a61e", "#4d4d4d", "#a6a6a6", "#8c6d31")
+"""Colours of the figure."""
 
 Axis = Literal["epochs", "seconds"]
 
@@ -118,22 +125,33 @@ def draw(table: Table, played: Mapping[str, Sequence[Played]], workers: int, tit
     """Return a figure of the regret against epochs and against simulated minutes."""
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(1, 2, figsize=(11, 4.5), sharey=True)
-    shares = list(np.linspace(0.02, 1, 80))
+    figure, axes = pyplot.subplots(1, 2, figsize=(12, 5.5), sharey=True)
+    shares = list(np.linspace(SHARES[0], DRAWN, 80))
     kinds: tuple[Axis, ...] = ("epochs", "seconds")
     for axis, kind in zip(axes, kinds, strict=True):
         spent = np.array(budgets(table, kind, workers, shares))
-        for name, searches in played.items():
+        x = spent if kind == "epochs" else spent / 60
+        for (name, searches), look in zip(played.items(), _looks(played), strict=True):
             means = [mean_of(list(c)) for c in regrets(table, searches, list(spent), kind).T]
-            x = spent if kind == "epochs" else spent / 60
-            (line,) = axis.plot(x, [m.mean for m in means], label=name)
+            axis.plot(x, [m.mean for m in means], label=name, **look)
             band = [m.mean - m.half for m in means], [m.mean + m.half for m in means]
-            axis.fill_between(x, *band, color=line.get_color(), alpha=0.15, linewidth=0)
+            axis.fill_between(x, *band, color=look["color"], alpha=0.1, linewidth=0)
         axis.set_xlabel("epochs spent" if kind == "epochs" else f"minutes, {workers} workers")
-        axis.set_ylim(bottom=0)
+        axis.set_ylim(0, TOP)
+        axis.set_xlim(x[0], x[-1])
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("points below the table's best")
     axes[1].legend(fontsize=8)
     figure.suptitle(title)
     figure.tight_layout()
     return figure
+
+
+def _looks(names: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """Yield how each line is drawn: ours in reds, and thick; random ones are dashed."""
+    reds, others = iter(REDS), itertools.cycle(OTHERS)
+    for name in names:
+        own = name.startswith("ours")
+        style = "--" if "random" in name else "-"
+        color = next(reds, REDS[-1]) if own else next(others)
+        yield {"color": color, "linestyle": style, "linewidth": 2.2 if own else 1.3}

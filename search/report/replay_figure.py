@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -54,6 +55,8 @@ def tradeoff(
     for axes, (name, (points, line)) in zip(grid.flat, drawn.items(), strict=False):
         _plot(axes, points, line)
         axes.set_title(name.split(": ")[0], fontsize=8.5)
+    lowest = min(kept for points, line in drawn.values() for *_, kept in (*points, *line))
+    grid[0, 0].set_ylim(10 * math.floor(10 * lowest) - 4, 104)
     for axes in grid.flat[len(drawn) :]:
         axes.set_visible(False)
     for axes in grid[:, 0]:
@@ -107,4 +110,3 @@ def _plot(axes: Axes, points: Sequence[tuple[str, float, float]], line: Line) ->
             label=policy,
         )
     axes.set_xlim(0, 104)
-    axes.set_ylim(-4, 104)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from facesiam.objective import Objective
-from search.pruning.peers import ray_schedulers
+from search.pruning.peers import pasha, ray_schedulers
 from search.pruning.peers.lineup import peers
 from search.pruning.peers.optuna_pruners import OptunaPruner
 from search.pruning.peers.pasha import Pasha
@@ -168,3 +168,8 @@ def test_pasha_measures_noise_between_the_rungs_and_keeps_it() -> None:
     assert policy.top == 1
     policy.decide(b, 8)
     assert (policy.top, policy.noise) == (2, pytest.approx(0.005))
+
+
+def test_pashas_noise_is_a_percentile_between_the_values() -> None:
+    assert pasha._percentile([0.0, 1.0, 2.0]) == pytest.approx(1.8)
+    assert pasha._percentile([0.3]) == 0.3

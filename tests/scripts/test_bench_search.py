@@ -224,6 +224,8 @@ def test_rays_hyperband_pauses_and_goes_on(space: SearchSpace) -> None:
         *(3, 3, 3, 9, 9),
         *(1, 1, 1, 1, 1, 1, 3, 3, 9),
     ]
+    # The first waits after its last epoch for the two others, of which the searcher is told.
+    assert sum(each[:2] == ("result", "0001") for each in method.searcher.told) == 9
 
 
 def test_our_sampler_is_told_of_every_end(
@@ -274,6 +276,16 @@ def test_our_rules_see_the_settings_of_the_row(space: SearchSpace) -> None:
     trial = ours.next(rows)
     assert trial.suggested["epochs"] == 9
     assert ours.state.scheduler.histories[trial.id].planned == 5
+    assert (
+        ours.state.running[trial.id].settings["epochs"] == 5
+    )  # with which it goes on when paused
+
+
+def test_the_shipped_table_is_whole() -> None:
+    shipped = table.load_table(bench_search.TABLE)
+    assert (len(shipped.curves), len(shipped.repeats), shipped.epochs) == (150, 30, 1800)
+    assert shipped.best == 0.885
+    assert shipped.space.prune["halving"] == HALVING
 
 
 @pytest.mark.parametrize(
