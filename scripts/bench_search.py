@@ -77,7 +77,7 @@ def _play(args: argparse.Namespace) -> None:
     import optuna
     from search_bench.methods import METHODS
     from search_bench.playing import Played, play
-    from search_bench.regret import draw, report
+    from search_bench.regret import draw, report, save
     from search_bench.table import load_table
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -95,7 +95,7 @@ def _play(args: argparse.Namespace) -> None:
     print(report(table, played, args.workers))
     if args.figure:
         title = f"{len(table.curves)} configurations, {args.seeds} seeds"
-        draw(table, played, args.workers, title).savefig(args.figure, dpi=120)
+        save(draw(table, played, args.workers, title), args.figure)
 
 
 def _live(args: argparse.Namespace) -> None:

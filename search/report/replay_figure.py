@@ -55,7 +55,8 @@ def tradeoff(
     for axes, (name, (points, line)) in zip(grid.flat, drawn.items(), strict=False):
         _plot(axes, points, line)
         axes.set_title(name.split(": ")[0], fontsize=8.5)
-    lowest = min(kept for points, line in drawn.values() for *_, kept in (*points, *line))
+    shares = [kept for points, _ in drawn.values() for _, _, kept in points]
+    lowest = min(*shares, *(kept for _, line in drawn.values() for _, kept in line))
     grid[0, 0].set_ylim(10 * math.floor(10 * lowest) - 4, 104)
     for axes in grid.flat[len(drawn) :]:
         axes.set_visible(False)
