@@ -3,8 +3,9 @@
 Every trial runs to the first rung. Of all that come there, the better half goes on to the next
 rung, where half of these go on. A trial goes on as soon as it is as good as sure to be among them,
 is out for good once too many others are better at its rung, whatever comes later, and waits until
-then with its state kept. Scores are only compared, so that any metric will do. docs/pruning.md has
-the argument.
+then with its state kept. Scores are only compared, so that any metric will do. They are those of
+the last epochs before the rung: a net that has overfitted has its best behind it. docs/pruning.md
+has the argument.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ from __future__ import annotations
 import bisect
 import heapq
 import math
+import statistics
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from facesiam.config import Value
 from facesiam.errors import counted
+from facesiam.objective import Objective
 from search.pruning import schedule_progress
 from search.pruning.history import History
 from search.pruning.stop_decision import PAUSE, StopDecision, finite
@@ -31,6 +34,8 @@ FEWEST = 2
 """Epochs of the longest trial that the first rung is at least at."""
 SURE = 0.5
 """Standard deviations that a trial's rank lies above the last place before it goes on early."""
+LATEST = 3
+"""Epochs before a rung of which the mean score counts there: one alone would be noisy."""
 
 Place = tuple[float, int]
 """A trial's place at a rung, the less the better: its score, turned round, and its number."""
@@ -91,26 +96,25 @@ class Halving:
         self._waiting.pop(name, None)
         self._going.add(name)
 
-    def decide(self, name: str, history: History, score: float) -> StopDecision | None:
+    def decide(self, name: str, history: History) -> StopDecision | None:
         """Enter a trial's score after an epoch; return why it stops, PAUSE, or None: it goes on.
 
         Args:
             name: the trial.
             history: its epochs.
-            score: its best score so far.
         """
-        came = self.enter(name, history, score)
+        came = self.enter(name, history)
         if stop := self.out(name):
             return stop._replace(epoch=history.epoch)
         return PAUSE if came and self._pauses(name) else None
 
-    def enter(self, name: str, history: History, score: float) -> bool:
+    def enter(self, name: str, history: History) -> bool:
         """Enter a trial's score at each rung that its last epoch came to; say whether it did."""
         known, (schedule, number) = self._standings.get(name), self._begun[name]
         first = known.rung + 1 if known else 0
         reached = bisect.bisect_right(self.rungs, age(history) + 1e-9)
         for rung in range(first, reached):
-            key = self.space.objective.key(score)
+            key = self.space.objective.key(latest(history, self.space.objective))
             place = (-key if math.isfinite(key) else math.inf), number
             bisect.insort(self._places.setdefault((schedule, rung), []), place)
             self._standings[name] = Standing(schedule, rung, place, len(history.rows))
@@ -133,10 +137,10 @@ class Halving:
         cutoff = objective.key(-others[int(places) - 1][0])
         return StopDecision(
             "halving",
-            f"best {objective.metric} {objective.shown(value)}{objective.unit} at the rung of "
-            f"{counted(at, 'epoch')}, from which {places:g} of {counted(int(trials), 'trial')} go "
-            f"on: so many are better, the last of them with "
-            f"{objective.shown(cutoff)}{objective.unit}",
+            f"{objective.metric} {_told(value, objective)} (mean of {counted(_window(at), 'epoch')}"
+            f") at the rung of {counted(at, 'epoch')}, from which {places:g} of "
+            f"{counted(int(trials), 'trial')} go on: so many are better, the last of them with "
+            f"{_told(cutoff, objective)}",
             at - 1,
             rung=at,
             value=finite(value),
@@ -239,11 +243,30 @@ def rungs(grace: float, longest: int) -> list[float]:
 
 
 def age(history: History) -> float:
-    """Return the share of its schedule that a trial has done.
+    """Return the share of its epochs that a trial has done.
 
-    Epochs before the highest rate of a constant schedule, its warm-up, count by their share of it.
+    Those before the highest learning rate count by their share of it: in a warm-up a net moves
+    little, whatever the rate does later.
     """
-    if not history.planned:
-        return 0.0
-    falls = schedule_progress.falls(history.settings)
-    return (len(history.rows) if falls else history.warmup_adjusted()) / history.planned
+    whole = history.warmup_adjusted(history.planned)
+    return history.warmup_adjusted() / whole if whole else 0.0
+
+
+def latest(history: History, objective: Objective) -> float:
+    """Return what a trial has now: its mean score of the last epochs, the worst where it has none.
+
+    Its best one may be long past. It stays with the trial, whether or not that goes on.
+    """
+    last = history.rows[-_window(len(history.rows)) :]
+    values = [float(row.get(objective.metric, math.nan)) for row in last]
+    known = [value for value in values if math.isfinite(value)]
+    return statistics.fmean(known) if known else objective.worst
+
+
+def _window(epochs: int) -> int:
+    """Return of how many epochs the mean is taken: of a young trial of its later half only."""
+    return min(LATEST, math.ceil(epochs / 2))
+
+
+def _told(value: float, objective: Objective) -> str:
+    return f"{objective.shown(value)}{objective.unit}" if math.isfinite(value) else "unknown"

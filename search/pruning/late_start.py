@@ -25,6 +25,9 @@ WITHIN = 0.02
 TAIL, SLACK = 16.0, 20
 """How fast good starts become rarer beyond M, the epoch of the latest one on record: as
 ((M + SLACK) / (e + SLACK)) ** TAIL. Chosen on the recordings, each without its own curve."""
+SLOWER_TAIL = 5.0
+"""The same where the recordings are judged by anything but accuracy: of those that are good by
+their loss one started at epoch 16 and the others at 3 at the latest."""
 
 
 class Start(NamedTuple):
@@ -131,7 +134,8 @@ class Odds:
         latest = max(good, default=0)
         still = (sum(start > epoch for start in good) + 1) / (len(good) + 1)
         if epoch > latest:
-            still *= ((latest + SLACK) / (epoch + SLACK)) ** TAIL
+            tail = TAIL if objective == ACCURACY else SLOWER_TAIL
+            still *= ((latest + SLACK) / (epoch + SLACK)) ** tail
         return still / ((waiting + 1) / (len(starts) + 1))
 
     def _start_of_each(self, planned: int, objective: Objective = ACCURACY) -> tuple[Start, ...]:

@@ -268,11 +268,10 @@ class Scheduler(FIFOScheduler):
     def _ask_halving(self, name: str, last: bool) -> StopDecision | None:
         if self.halving is None:
             return None
-        history, score = self.histories[name], self.score(name)
         if last:
-            self.halving.enter(name, history, score)
+            self.halving.enter(name, self.histories[name])
             return None
-        return self.halving.decide(name, history, score)
+        return self.halving.decide(name, self.histories[name])
 
     def _peer(self, name: str) -> None:
         if self._asha:

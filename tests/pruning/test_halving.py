@@ -10,11 +10,13 @@ from pathlib import Path
 import builders
 import pytest
 from builders import SPACES
+from scheduled_curves import SCHEDULES, under
 
 from facesiam.config import Value
+from facesiam.objective import Objective
 from search.pruning.comparison import compare
 from search.pruning.contests import by_protocol
-from search.pruning.halving import Halving, rungs
+from search.pruning.halving import Halving, latest, rungs
 from search.pruning.history import History
 from search.pruning.late_start import Odds
 from search.pruning.recorded_runs import SHIPPED, Curve, read
@@ -41,8 +43,9 @@ def space(tmp_path: Path) -> SearchSpace:
 def decide(
     halving: Halving, name: str, epochs: int, score: float, **settings: Value
 ) -> StopDecision | None:
-    """The decision about a trial after so many epochs."""
-    return halving.decide(name, History([{}] * epochs, SETTINGS | settings), score)
+    """The decision about a trial that has had this score in each of so many epochs."""
+    rows = [{halving.space.metric: score}] * epochs
+    return halving.decide(name, History(rows, SETTINGS | settings))
 
 
 def halving_of(space: SearchSpace, names: Iterable[str], **settings: Value) -> Halving:
@@ -71,8 +74,8 @@ def test_a_trial_waits_for_the_others_and_the_better_half_goes_on(space: SearchS
     stop = decide(halving, "d", 3, 0.4)
     assert stop == StopDecision(
         "halving",
-        "best val_acc 40.0 % at the rung of 3 epochs, from which 2 of 4 trials go on: so many are "
-        "better, the last of them with 60.0 %",
+        "val_acc 40.0 % (mean of 2 epochs) at the rung of 3 epochs, from which 2 of 4 trials go on: "
+        "so many are better, the last of them with 60.0 %",
         2,
         3,
         0.4,
@@ -155,6 +158,29 @@ def test_a_trial_that_is_sure_of_its_place_is_not_paused(space: SearchSpace) -> 
     assert decide(halving, "c", 3, 0.7) is None  # of three, 1.5 ± 0.9
 
 
+def test_a_trial_has_the_mean_of_its_last_three_epochs_or_of_its_later_half() -> None:
+    losses = [0.1, 0.7, 0.5, math.nan, 0.3]
+    means = []
+    for epochs in range(1, 6):
+        rows = [{"val_loss": value, "val_acc": 0.9} for value in losses[:epochs]]
+        means.append(latest(History(rows), Objective("val_loss", "min")))
+    # Of 1, 1, 2, 2 and 3 epochs, where those without a score do not count.
+    assert means == pytest.approx([0.1, 0.7, 0.6, 0.5, 0.4])
+    for mode, worst in (("min", math.inf), ("max", -math.inf)):
+        assert latest(History([{}, {"x": math.inf}]), Objective("x", mode)) == worst
+
+
+def test_a_net_whose_loss_has_risen_again_is_behind_one_whose_loss_still_falls(
+    tmp_path: Path,
+) -> None:
+    space = builders.space(tmp_path, SPACE.replace("0.3", "0.5") + "metric: val_loss\nmode: min\n")
+    halving = halving_of(space, "abcd")
+    for name, losses in (("a", [0.2, 0.4, 0.6, 0.7, 0.8]), ("b", [0.7, 0.6, 0.5, 0.4, 0.3])):
+        history = History([{"val_loss": loss} for loss in losses], SETTINGS)
+        assert halving.decide(name, history) is None
+    assert decide(halving, "c", 5, 0.65) is None and halving.out("a") is not None
+
+
 def test_less_is_better_where_the_space_says_so_and_no_score_is_worst(tmp_path: Path) -> None:
     space = builders.space(tmp_path, SPACE + "metric: val_loss\nmode: min\n")
     halving = halving_of(space, "abcd")
@@ -175,9 +201,12 @@ def test_trials_meet_at_the_same_share_of_the_same_schedule(tmp_path: Path) -> N
     assert decide(halving, "c", 3, 0.1, schedule="cosine") is None
     stop = decide(halving, "b", 3, 0.8)
     assert stop is not None and "1 of 2 trials go on" in str(stop.reason)
-    # Two epochs of warm-up do the work of one.
     assert halving.pauses(SETTINGS) == [3, 5, 8]
-    assert halving.pauses(SETTINGS | {"warmup": 0.2}) == [4, 6, 9]
+    # Two epochs of warm-up do the work of one, so that the rungs are at 2.7, 4.32 and 6.91 of 9.
+    for schedule in ("constant", "cosine"):
+        assert halving.pauses(SETTINGS | {"warmup": 0.2, "schedule": schedule}) == [4, 6, 8]
+    # The first three of one cycle do the work of 1.56, so that they are at 2.57, 4.11 and 6.57.
+    assert halving.pauses(SETTINGS | {"schedule": "onecycle"}) == [5, 6, 9]
     assert halving.pauses({"epochs": 20}) == [6, 10, 16]
 
 
@@ -208,26 +237,32 @@ def _turned(curve: Curve) -> Curve:
     return dataclasses.replace(curve, rows=tuple(rows))
 
 
-@pytest.mark.parametrize("schedule", ["constant", "cosine", "onecycle"])
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=str)
 @pytest.mark.parametrize(("metric", "mode"), [("val_acc", "max"), ("val_loss", "min")])
 @pytest.mark.parametrize("code", ["code1", "code2"])
 def test_a_late_start_of_the_recorded_runs_is_kept(
-    code: str, metric: str, mode: str, schedule: str
+    code: str, metric: str, mode: str, schedule: dict[str, Value]
 ) -> None:
     """The best run guesses for four epochs first, under any schedule and by another metric."""
+    space, runs = recorded(code, metric, mode)
+    turned = [_turned(run) for run in runs]
+    best = max(turned, key=lambda run: space.objective.key(run.best(space.objective)))
+    late = [_turned(delayed(run, 4)) if run.id == best.id else run for run in turned]
+    row = compare([under(run, schedule) for run in late], space, Orders(orders=4))[-1]
+    assert row.policy == "halving and rules" and row.kept == 1
+
+
+@pytest.mark.parametrize("code", ["code1", "code2"])
+def test_a_loss_that_rises_again_takes_no_place_from_one_that_falls(code: str) -> None:
+    """Of code 1, by their losses, run 6 leads until epoch 8 and 3 is the best from 22 on."""
+    space, runs = recorded(code, "val_loss", "min")
+    assert compare(runs, space, Orders(orders=8))[-1].kept == 1
+
+
+def recorded(code: str, metric: str, mode: str) -> tuple[SearchSpace, list[Curve]]:
+    """A shipped space of the study that is searched by a metric, and its runs."""
     space = dataclasses.replace(load(SPACES / f"{code}.yaml"), metric=metric, mode=mode)
-    (runs,) = (
-        [_turned(run) for run in runs]
-        for (protocol, _), runs in by_protocol(read(SHIPPED), space).items()
-        if protocol == space.possible("protocol")[0]
-    )
-    best = max(runs, key=lambda run: space.objective.key(run.best(space.objective)))
-    late = [
-        dataclasses.replace(
-            _turned(delayed(run, 4) if run is best else run),
-            settings=run.settings | {"schedule": schedule},
-        )
-        for run in runs
-    ]
-    row = compare(late, space, Orders(orders=20))[-1]
-    assert row.policy == "halving and rules" and row.kept >= 0.95
+    contests = by_protocol(read(SHIPPED), space)
+    own = space.possible("protocol")[0]
+    (runs,) = (runs for (protocol, _), runs in contests.items() if protocol == own)
+    return space, runs
