@@ -34,8 +34,9 @@ FEWEST = 2
 """Epochs of the longest trial that the first rung is at least at."""
 SURE = 0.5
 """Standard deviations that a trial's rank lies above the last place before it goes on early."""
-LATEST = 3
-"""Epochs before a rung of which the mean score counts there: one alone would be noisy."""
+LATEST = 2
+"""Epochs before a rung of which the mean score counts there: one alone would be noisy, and three
+hold a net back that has only just started."""
 
 Place = tuple[float, int]
 """A trial's place at a rung, the less the better: its score, turned round, and its number."""
