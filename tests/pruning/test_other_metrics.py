@@ -41,7 +41,8 @@ def good(runs: list[Curve], space: SearchSpace) -> list[Curve]:
 def leaves_chance(runs: list[Curve], space: SearchSpace) -> dict[str, int | None]:
     """The epoch at which each good run leaves chance."""
     return {
-        curve.id: take_off(History(list(curve.rows), curve.settings)) for curve in good(runs, space)
+        curve.id: take_off(History(list(curve.rows), curve.settings))
+        for curve in good(runs, space)
     }
 
 
