@@ -136,10 +136,11 @@ class Halving:
         at, objective = standing.epochs, self.space.objective
         value = objective.key(-standing.place[0])
         cutoff = objective.key(-others[int(places) - 1][0])
+        mean = f"mean of {counted(_window(at), 'epoch')}"
         return StopDecision(
             "halving",
-            f"{objective.metric} {_told(value, objective)} (mean of {counted(_window(at), 'epoch')}"
-            f") at the rung of {counted(at, 'epoch')}, from which {places:g} of "
+            f"{objective.metric} {_told(value, objective)} ({mean}) at the rung of "
+            f"{counted(at, 'epoch')}, from which {places:g} of "
             f"{counted(int(trials), 'trial')} go on: so many are better, the last of them with "
             f"{_told(cutoff, objective)}",
             at - 1,
