@@ -48,7 +48,7 @@ def train(file: Path, seeds: Sequence[int] = SEEDS) -> None:
     from search_bench import record  # it imports torch
 
     space = load(record.SPACE)
-    data, weights = record._data(space), record.weights_of(space)
+    data, weights = record.prepared(space), record.weights_of(space)
     drawn = {trial.name: trial.settings for trial in record.plan(space, FIRST)}
     file.parent.mkdir(parents=True, exist_ok=True)
     if not file.exists():

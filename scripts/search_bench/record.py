@@ -66,7 +66,7 @@ def record(out: Path, configurations: int, file: Path = SPACE) -> None:
     write_text(out / "space.yaml", read_text(file))
     done = completed(out)
     trials = [trial for trial in plan(space, configurations) if trial.name not in done]
-    data, weights = _data(space), weights_of(space)
+    data, weights = prepared(space), weights_of(space)
     for number, trial in enumerate(trials, len(done) + 1):
         rows = trained(TrialConfig.from_dict(trial.settings), data, weights)
         _add(out / "epochs.csv", COLUMNS, [{"trial": trial.name, **row} for row in rows])
@@ -128,7 +128,7 @@ def _rounded(value: Value) -> Value:
     return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
-def _data(space: SearchSpace) -> FaceData:
+def prepared(space: SearchSpace) -> FaceData:
     """Return the drawn people, packed where they are not yet."""
     packing = TrialConfig.from_dict(space.sample(random.Random(0))).packing
     return prepare(str(drawn_people()), [packing], progress=False)
