@@ -31,11 +31,11 @@ class Objective:
 
     @property
     def unit(self) -> str:
-        """What follows a score that ``shown`` returned: `` %`` of an accuracy."""
-        return " %" if self.metric.endswith("_acc") else ""
+        """What follows a score that ``shown`` returned: `` %`` of an accuracy or a rate."""
+        return " %" if self.metric.endswith(("_acc", "_tpr_at_fpr")) else ""
 
     def shown(self, value: float) -> str:
-        """Return a score as people read it: an accuracy in percent, 84.6, others as 0.9114."""
+        """Return a score as people read it: a share in percent, 84.6, others as 0.9114."""
         if self.unit:
             return f"{100 * value:.1f}"
         return f"{value:.4f}" if abs(value) < 1000 else f"{value:.4g}"

@@ -171,6 +171,15 @@ CONSTRAINTS: tuple[Constraint, ...] = (
         lambda s: f"true needs join: {' or '.join(EMBEDDING_JOINS)}",
     ),
     Constraint(
+        "fpr_pairs",
+        ("join", "fpr_pairs"),
+        lambda s: s["fpr_pairs"] != "protocol" and not _embeds(s),
+        lambda s: (
+            f"{s['fpr_pairs']} needs join: {' or '.join(EMBEDDING_JOINS)}, whose pairs cost one "
+            f"product each; with {s['join']} every pair goes through the head: protocol"
+        ),
+    ),
+    Constraint(
         "stochastic_depth",
         ("net", "stochastic_depth"),
         lambda s: bool(s["stochastic_depth"]) and not own_stochastic_depth(str(s["net"])),

@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Literal, get_args
 
-Metric = Literal["val_acc", "val_auc", "val_loss", "train_acc", "train_loss"]
+Metric = Literal["val_acc", "val_auc", "val_tpr_at_fpr", "val_loss", "train_acc", "train_loss"]
 """What a search may optimise."""
 METRICS: tuple[str, ...] = get_args(Metric)
 Mode = Literal["max", "min"]
+TPR = "val_tpr_at_fpr"
+"""The metric whose pairs the settings `fpr` and `fpr_pairs` decide."""
+ENDS: dict[str, tuple[str, str]] = {TPR: (f"{TPR}_low", f"{TPR}_high")}
+"""Metrics that are measured with the two ends of their 95 % interval, and the names of these."""
 OWN: dict[str, str] = {}
 """Metrics of plugins that a search may optimise as well, and whether more (max) or less (min) of
 each is better."""
@@ -60,6 +64,14 @@ class EpochMetrics:
     val_auc: float
     """Chance that a validation pair of the same person scores above one of different people, in
     [0, 1], whatever the threshold. NaN: a logit is NaN."""
+    val_tpr_at_fpr: float
+    """Share of validation pairs of the same person that are accepted where the share `fpr` of
+    those of different people is, in [0, 1], on the pairs of `fpr_pairs`. NaN: a logit is NaN, or
+    the pairs of different people are fewer than 1 / `fpr`."""
+    val_tpr_at_fpr_low: float
+    """Lower end of its 95 % interval, by a bootstrap over people. NaN: too few people."""
+    val_tpr_at_fpr_high: float
+    """Upper end."""
 
     own: Mapping[str, float] = field(default_factory=dict)
     """Metrics of plugins by name."""

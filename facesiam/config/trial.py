@@ -190,6 +190,12 @@ class TrialConfig:
     packed_size: int = _setting(224, low=64, high=224)
     """Side of the packed images, in pixels; a search packs at the largest `image_size` of its
     trials unless this says otherwise."""
+    fpr: float = _setting(0.01, above=0, high=0.5)
+    """Rate of false accepts at which `val_tpr_at_fpr` is the rate of true accepts."""
+    fpr_pairs: Literal["protocol", "images", "people"] = _setting("protocol")
+    """Validation pairs that `val_tpr_at_fpr` is measured on: those of the protocol, every two of
+    the images in them, or every two of all images of their people; the last two of embedding
+    nets."""
     # Prediction
     calibrate: bool = _setting(False)
     """Put a decision net's threshold where the validation pairs are judged best, after each epoch;

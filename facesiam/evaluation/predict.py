@@ -20,10 +20,27 @@ EVAL_PAIRS = 1024
 
 
 @torch.inference_mode()
+def described(
+    net: SiameseNet,
+    pixels: ImageStore,
+    images: NDArray[np.int64],
+    between: Callable[[], None] = lambda: None,
+) -> Tensor:
+    """Return a net's features for predictions of some images, (N, F) on the images' device."""
+    net.eval()
+    dtype, found = net.dtype, []
+    parts = torch.split(torch.from_numpy(images), EVAL_IMAGES[pixels.device.type])
+    for part, raw in pixels.ahead((part, part) for part in parts):
+        between()
+        found.append(net.describe(pixels.batch(part.to(pixels.device), dtype, *raw)))
+    return torch.cat(found)
+
+
+@torch.inference_mode()
 def pair_logits(
     net: SiameseNet, pixels: ImageStore, pairs: Pairs, between: Callable[[], None] = lambda: None
-) -> Tensor:
-    """Return logits (P, 2) float32 on the CPU; each image passes the trunk once.
+) -> tuple[Tensor, NDArray[np.int64], Tensor]:
+    """Return the logits of P pairs, (P, 2) float32 on the CPU; each image passes the trunk once.
 
     Whatever the trunk computes in, the last layer computes in fp32: bf16 has 8 bits, in which the
     logits of hundreds of pairs would be equal.
@@ -33,19 +50,16 @@ def pair_logits(
         pixels: the images that the pairs point into.
         pairs: P of them.
         between: called before each batch of images; may raise to end the prediction.
+
+    Returns:
+        The logits, the N images of the pairs, sorted, and their features, (N, F).
     """
-    net.eval()
-    dtype = net.dtype
     images, where = np.unique(np.concatenate([pairs.left, pairs.right]), return_inverse=True)
     left, right = torch.from_numpy(where.reshape(2, -1)).to(pixels.device)
-    parts = torch.split(torch.from_numpy(images), EVAL_IMAGES[pixels.device.type])
-    found = []
-    for part, raw in pixels.ahead((part, part) for part in parts):
-        between()
-        found.append(net.describe(pixels.batch(part.to(pixels.device), dtype, *raw)))
-    features = torch.cat(found)
+    features = described(net, pixels, images, between)
     ends = zip(torch.split(left, EVAL_PAIRS), torch.split(right, EVAL_PAIRS), strict=True)
-    return torch.cat([net.logits(features[a], features[b]).float() for a, b in ends]).cpu()
+    logits = torch.cat([net.logits(features[a], features[b]).float() for a, b in ends]).cpu()
+    return logits, images, features
 
 
 def log_odds(
@@ -67,7 +81,7 @@ def logits_of(
 ) -> Tensor:
     """Return the logits (P, 2) float32 of pairs of packed images; arguments as ``log_odds``."""
     device = next(net.parameters()).device
-    return pair_logits(net, ImageStore(source, config.image_size, device), pairs)
+    return pair_logits(net, ImageStore(source, config.image_size, device), pairs)[0]
 
 
 def log_odds_of(logits: Tensor) -> NDArray[np.float64]:

@@ -133,6 +133,10 @@ class SiameseNet(nn.Module):
         score = SCORES[self.join](cosine)
         return self._centred(torch.stack([score / 2, -score / 2], 1))
 
+    def score_matrix(self, left: Tensor, right: Tensor) -> Tensor:
+        """Return an embedding net's scores of every two: (A, F) and (B, F) → (A, B) float32."""
+        return SCORES[self.join](left @ right.T)
+
     def calibrate(self, threshold: float, slope: float) -> None:
         """Set the threshold, in units of `scores`, and the slope."""
         self.threshold.fill_(threshold)

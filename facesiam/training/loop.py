@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,9 @@ from facesiam.device.hardware import keep_freed_memory, peak_memory_mib, reset_p
 from facesiam.device.image_store import ImageStore
 from facesiam.evaluation.calibration import calibration
 from facesiam.evaluation.metrics import auc
-from facesiam.evaluation.predict import is_correct, pair_logits
+from facesiam.evaluation.predict import described, is_correct, pair_logits
+from facesiam.evaluation.rated_pairs import RatedPairs
+from facesiam.evaluation.true_accepts import TrueAccepts
 from facesiam.nets.precision import DTYPES, dtype_of
 from facesiam.nets.siamese import SiameseNet, build
 from facesiam.plugins import registry
@@ -84,6 +87,7 @@ class Training(Iterator[EpochMetrics]):
         self.val_pairs = data.pairs_of(config, "val")
         self.val_distinct = len(np.unique(data.distinct(self.val_pairs)))
         """Validation pairs, those of the same two pictures counted once."""
+        self.true_accepts = TrueAccepts(RatedPairs(config, data))
         self.batches = Batches(config, data, self.train_pairs, self.device)
         net = build(config, weights, self.batches.people).to(self.device)
         self.net: SiameseNet = net.to(memory_format=torch.channels_last)
@@ -277,7 +281,8 @@ class Training(Iterator[EpochMetrics]):
 
     def _validate(self) -> dict[str, Any]:
         with LiveUnits(self.net) as live:
-            logits = pair_logits(self.net, self.pixels, self.val_pairs, self._check)
+            judged = pair_logits(self.net, self.pixels, self.val_pairs, self._check)
+        logits, images, features = judged
         label = torch.from_numpy(self.val_pairs.label)
         scores = self.net.scores(logits).numpy()
         if self.net.calibrated and np.isfinite(scores).all():
@@ -285,12 +290,14 @@ class Training(Iterator[EpochMetrics]):
             logits = self.net.score_logits(torch.from_numpy(scores))
         right = is_correct(logits, label)
         self.right, loss = right.numpy(), F.cross_entropy(logits, label)
+        rest = partial(described, self.net, self.pixels, between=self._check)
         return {
             "val_loss": loss.item(),
             "val_acc": right.double().mean().item(),
             **live.report(),
             "logit_spread": logit_spread(logits),
             "val_auc": auc(scores, self.val_pairs.label),
+            **self.true_accepts.measure(self.net, scores, images, features, rest),
             "own": registry.measure(scores, self.val_pairs.label == 0),
         }
 

@@ -13,11 +13,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from facesiam.config.metrics import ENDS
 from facesiam.errors import counted as counted  # its other importers know it from here
 from facesiam.errors import shown
 
 NOTHING = "–"
 """Stands for a value that is not there."""
+INTERVALS = {"val_acc": ("val_acc_low", "val_acc_high"), **ENDS}
+"""Columns of the ranked trials that are shown with an interval, and those of its two ends."""
 
 
 def shown_value(value: Any) -> str:
@@ -52,6 +55,17 @@ def interval(value: float, low: float, high: float, digits: int = 1) -> str:
         return NOTHING
     share, least, most = (f"{100 * part:.{digits}f}" for part in (value, low, high))
     return f"{share} [{least}, {most}]"
+
+
+def valued(row: Mapping[Any, Any], name: str) -> str:
+    """Return a trial's value in a column, a metric that has an interval as ``interval``.
+
+    Args:
+        row: of the ranked trials.
+        name: of the column.
+    """
+    ends = INTERVALS.get(name)
+    return interval(row[name], *(row[end] for end in ends)) if ends else shown_value(row[name])
 
 
 def measure(figure: Mapping[str, float]) -> str:

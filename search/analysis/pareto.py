@@ -18,7 +18,15 @@ import pandas as pd
 from facesiam.cli.terminal import fitted
 from facesiam.config.costs import COSTS, MEANINGS
 from facesiam.objective import Objective
-from search.analysis.formatting import NOTHING, aligned, counted, grid, interval, shown_value
+from search.analysis.formatting import (
+    INTERVALS,
+    NOTHING,
+    aligned,
+    counted,
+    grid,
+    shown_value,
+    valued,
+)
 from search.pruning.stop_decision import HOPELESS
 from search.runs.layout import RunError
 
@@ -206,8 +214,8 @@ def amount(value: float) -> str:
 
 
 def _score(row: Mapping[Any, Any], objective: Objective) -> str:
-    if objective.metric == "val_acc":
-        return interval(row["val_acc"], row["val_acc_low"], row["val_acc_high"])
+    if objective.metric in INTERVALS:
+        return valued(row, objective.metric)
     return objective.shown(row[objective.metric])
 
 

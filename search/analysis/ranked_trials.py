@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ import pandas as pd
 
 from facesiam.config import SETTINGS
 from facesiam.config.costs import COSTS
+from facesiam.config.metrics import ENDS, TPR
 from facesiam.device.arithmetic import describe_history
 from facesiam.errors import counted, shown
 from facesiam.evaluation.metrics import wilson
@@ -21,6 +22,7 @@ from facesiam.objective import Objective
 from search.analysis.mcnemar import PAIR_SETTINGS, PairOutcomes, against_best
 from search.analysis.pareto import known_costs, on_front
 from search.runs import layout
+from search.runs.json_files import Manifest
 from search.runs.layout import RunError, folder_of, read
 from search.runs.line_format import EpochLine, TrialLine, chosen_by
 from search.space import SearchSpace
@@ -80,7 +82,7 @@ def load(run: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     epochs = _epochs_frame(measured, searched.metrics())
     own = [name for plugin in searched.plugins for name in plugin.metrics]
     if searched.metric not in (*MEASURED, *own):
-        own.append(searched.metric)
+        own += [searched.metric, *ENDS.get(searched.metric, ())]
     names = varied(searched, [line.get("settings") or {} for line in known.values()])
     rows = [
         {"trial": trial, "row": line.get("row"), **_settings_of(folder, trial, line, names)}
@@ -145,7 +147,19 @@ def ranking(run: str | Path) -> Ranking:
     first = "largest" if ranked_by.maximizes else "smallest"
     reason = noted.get("metric_reason") or "metric of the space file"
     said = f"ranked by {ranked_by.metric}, the {first} first, not by {DEFAULT_METRIC}: {reason}"
+    if ranked_by.metric == TPR:
+        said += "".join(map("; {}".format, _rated(noted, float(searched.possible("fpr")[0]))))
     return Ranking(ranked_by.metric, said, costs)
+
+
+def _rated(noted: Manifest, fpr: float) -> Iterator[str]:
+    """Yield what true accepts rest on, a clause for each set of validation pairs."""
+    for name, pairs in noted.get("rated_pairs", {}).items():
+        yield (
+            f"{name}: true accepts at {100 * fpr:g} % false accepts of "
+            f"{pairs['same']:,} pairs of one person and {pairs['different']:,} of two, with 95 % "
+            f"intervals over the {pairs['people']:,} people"
+        )
 
 
 def objective(run: str | Path) -> Objective:

@@ -10,14 +10,15 @@ import pandas as pd
 from facesiam.cli.terminal import fitted, folded
 from facesiam.config import SETTINGS
 from facesiam.evaluation.thresholds import ThresholdOrigin, describe_threshold
+from facesiam.objective import Objective
 from search.analysis.formatting import (
     NOTHING,
     aligned,
     counted,
     grid,
-    interval,
     percent,
     shown_value,
+    valued,
 )
 from search.analysis.pareto import MARK, MEDIAN, amount
 from search.analysis.ranked_trials import DEFAULT_METRIC, MEASURED, Ranking
@@ -112,7 +113,8 @@ def _columns(
     more = [metric] if metric not in MEASURED else []
     more += ["threshold"] if shown["threshold"].nunique() > 1 else []
     costs = [*ranking.costs, "front"] if ranking.costs else []
-    headers = ["rank", "trial", *differ, *more, "val_acc, %", *costs, "best\nepoch"]
+    said = [name + Objective(name).unit.replace(" ", ", ") for name in more]
+    headers = ["rank", "trial", *differ, *said, "val_acc, %", *costs, "best\nepoch"]
     headers += ["train\nacc, %", "epochs\nrun", "status", "seconds", REASON]
     cells = [_cells(row, [*differ, *more], ranking) for row in shown.to_dict("records")]
     if not any(row[-1] for row in cells):
@@ -166,15 +168,14 @@ def _computed(shown: pd.DataFrame) -> list[str]:
 
 
 def _cells(row: dict[Any, Any], names: Iterable[str], ranking: Ranking) -> list[str]:
-    accuracy = interval(row["val_acc"], row["val_acc_low"], row["val_acc_high"])
     costs = [amount(row[name]) for name in ranking.costs]
     if costs:
         costs.append(MARK if row["on_front"] is True else "")
     return [
         shown_value(row["rank"]),
         row["trial"],
-        *(shown_value(row[name]) for name in names),
-        accuracy + mark(row),
+        *(valued(row, name) for name in names),
+        valued(row, "val_acc") + mark(row),
         *costs,
         shown_value(row["best_epoch"]),
         percent(row["train_acc"]),

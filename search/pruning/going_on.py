@@ -147,14 +147,15 @@ def of_run(run: Path, space: SearchSpace) -> Outlook | None:
     if not space.uses("stop_when"):
         return None
     chance = space.prune.get("chance") or {}
-    level, guess = chance.get("level", LEVEL), chance.get("score", math.nan)
+    level = chance.get("level", LEVEL)
     tried = []
     for name, line in known.items():
         if line["status"] not in ("done", "stopped", "failed"):
             continue
         rows: list[Mapping[str, Any]] = [*epochs.get(name, ())]
-        history = History(rows, line["settings"], level=level, guess=guess)
+        history = History(rows, line["settings"], level=level)
         history.metric, history.mode = space.metric, space.mode
+        history.guess = history.said_guess(chance)
         rule = line.get("stop_rule") if line["status"] == "stopped" else None
         tried.append(ended(history, rule, line.get("ran") or ()))
     return outlook(tried, (space.count() or 0) - len(known))

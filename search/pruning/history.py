@@ -9,6 +9,7 @@ from typing import Any
 
 from facesiam.config import Value
 from facesiam.config.constraints import PAIR_LOSSES
+from facesiam.config.metrics import ENDS, TPR
 from facesiam.config.trial import is_calibrated
 from facesiam.objective import Objective
 from search.pruning import schedule_progress, significance
@@ -106,19 +107,35 @@ class History:
         """What the search optimises."""
         return Objective(self.metric, self.mode)
 
+    def said_guess(self, options: Mapping[str, Any]) -> float:
+        """Return the score of a guess: what options of the rule ``chance`` say, else ``guessed``.
+
+        Args:
+            options: of the rule.
+        """
+        return float(options.get("score", guessed(self.metric, self.settings)))
+
     @property
     def measured(self) -> bool:
         """Whether the exact noise of the search's metric is known."""
         return bool(self.pairs) and significance.is_known(self.objective)
 
     def noise(self) -> float:
-        """Return the noise of one epoch of the search's metric, by its scatter; NaN: not known.
+        """Return the noise of one epoch of the search's metric; NaN: not known.
 
-        It is the trial's own or the typical one, whichever is larger: few epochs may lie close
-        together by luck.
+        It is the trial's own scatter, the typical one, or what the interval of the last epoch
+        says where the metric has one, whichever is largest: few epochs may lie close together by
+        luck.
         """
-        known = [each for each in (self.scatter.deviation, self.typical) if not math.isnan(each)]
-        return max(known, default=math.nan)
+        each = (self.scatter.deviation, self.typical, self._recorded_error())
+        return max((one for one in each if not math.isnan(one)), default=math.nan)
+
+    def _recorded_error(self) -> float:
+        """Return the standard error that the metric's interval in the last epoch has, or NaN."""
+        if self.metric not in ENDS or not self.rows:
+            return math.nan
+        low, high = (float(self.rows[-1].get(end, math.nan)) for end in ENDS[self.metric])
+        return (high - low) / (2 * significance.Z)
 
     def edge(self) -> float:
         """Return the score of the search's metric up to which this trial is taken to guess.
@@ -155,6 +172,15 @@ class History:
         mode = self.mode if metric == self.metric else "max"
         at = Objective(metric, mode).best_epoch(values)
         return (math.nan, -1) if at is None else (values[at], at)
+
+
+def guessed(metric: str, settings: Mapping[str, Value]) -> float:
+    """Return what a net that guesses scores in a metric, where that is known; else NaN.
+
+    Of true accepts at a rate of false accepts it is that rate. Of the metrics with a band of
+    guessing it is not asked.
+    """
+    return float(settings.get("fpr", math.nan)) if metric == TPR else math.nan
 
 
 def take_off(history: History) -> int | None:

@@ -5,6 +5,7 @@ The dry run, the start of a search and its manifest name them, as a user may rel
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -26,6 +27,7 @@ class Kind(NamedTuple):
     epochs: int
     schedule: str
     warmup: float
+    fpr: float
     pace: float
     """As ``Odds.pace``."""
     contest: tuple[str, int]
@@ -35,8 +37,8 @@ class Kind(NamedTuple):
 
     @property
     def settings(self) -> dict[str, Value]:
-        """Its schedule."""
-        return {"schedule": self.schedule, "warmup": self.warmup}
+        """Its schedule, and the rate of its false accepts."""
+        return {"schedule": self.schedule, "warmup": self.warmup, "fpr": self.fpr}
 
 
 Check = Callable[["SearchSpace", Kind], "str | None"]
@@ -95,6 +97,7 @@ def _kind(settings: Mapping[str, Value], odds: Odds) -> Kind:
         int(settings["epochs"]),
         str(settings["schedule"]),
         float(settings["warmup"]),
+        float(settings["fpr"]),
         odds.pace(settings),
         (protocol, pairs),
         float(settings["weight_decay"]) != 0,
@@ -110,7 +113,8 @@ def _dead(space: SearchSpace, kind: Kind) -> str | None:
 
 def _chance(space: SearchSpace, kind: Kind, odds: Odds) -> str | None:
     """Return why no trial of a kind is stopped at chance, even below a perfect leader."""
-    if not kind.banded and "score" not in space.prune["chance"]:
+    of_guess = History(settings=kind.settings, metric=space.metric)
+    if not kind.banded and math.isnan(of_guess.said_guess(space.prune["chance"])):
         return (
             "of cfp-pairs with people the pairs of each kind are unequal, and how far guessing "
             "gets is not known; chance: {score: X} says what a guess scores in " + space.metric

@@ -93,7 +93,7 @@ class Scheduler(FIFOScheduler):
         if self.space.prune.get("chance"):
             options = self.space.prune["chance"]
             history.level = float(options["level"])
-            history.guess = float(options.get("score", math.nan))
+            history.guess = history.said_guess(options)
 
     def forget(self, name: str) -> None:
         """Free the epochs of a trial that has ended: a search may have 10,000 trials."""

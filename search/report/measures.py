@@ -6,12 +6,14 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from facesiam.config.metrics import TPR
 from search.report.report_data import Run
 
 SHARES = {
     "val_acc": "validation accuracy",
     "train_acc": "training accuracy",
     "val_auc": "validation AUC",
+    TPR: "validation true accepts at few false accepts",
 }
 """Metrics that people read in percent."""
 LOSSES = {"val_loss": "validation loss", "train_loss": "training loss"}

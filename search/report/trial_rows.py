@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from facesiam.config import SETTINGS
-from search.analysis.formatting import interval, percent, shown_value
+from search.analysis.formatting import percent, shown_value, valued
 from search.analysis.pareto import known_costs
 from search.analysis.ranked_trials import DEFAULT_METRIC, MEASURED
 from search.analysis.rule_audit import decided
@@ -86,12 +86,10 @@ def _columns(run: Run, frame: pd.DataFrame) -> list[Column]:
         _setting(name, frame[name], name in log, name in ranges) for name in differing(frame)
     ]
     if metric not in MEASURED:
-        cells = [shown_value(row[metric]) for row in rows]
-        found.append(Column(metric, metric, cells, axis="linear"))
-    accuracies = [
-        interval(row["val_acc"], row["val_acc_low"], row["val_acc_high"]) + mark(row)
-        for row in rows
-    ]
+        title = metric + run.searched.objective.unit.replace(" ", ", ")
+        cells = [valued(row, metric) for row in rows]
+        found.append(Column(metric, title, cells, axis="linear"))
+    accuracies = [valued(row, "val_acc") + mark(row) for row in rows]
     axis = "linear" if metric == DEFAULT_METRIC else ""
     reasons = [stop_reason(row) for row in rows]
     if trials["threshold"].nunique() > 1:

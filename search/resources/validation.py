@@ -6,7 +6,11 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from facesiam.errors import counted
+from facesiam.config import TrialConfig
+from facesiam.config.metrics import TPR
+from facesiam.errors import DataError, counted
+from facesiam.evaluation.rated_pairs import RatedPairs
+from facesiam.evaluation.thresholds import fewest_pairs
 from search.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -16,6 +20,8 @@ UNBALANCED = 0.4
 """Least share of either kind of pairs at which accuracy still ranks nets: below it, a net that
 always gives the same answer is right in over 60 % of them."""
 ASSUMED_ACCURACY = 0.9
+LIMITS = ("people", "pair_seed", "fold")
+"""Settings that decide the validation pairs of a protocol, 0 where they leave them as they are."""
 
 
 def with_metric(space: SearchSpace, data: FaceData) -> tuple[SearchSpace, str]:
@@ -74,6 +80,47 @@ def precision(space: SearchSpace, data: FaceData) -> list[str]:
             f"{100 * ASSUMED_ACCURACY:.0f} % is good to ±{half:.1f} points with 95 %"
         )
     return lines
+
+
+def check_rate(space: SearchSpace, data: FaceData) -> list[str]:
+    """Return what `val_tpr_at_fpr` rests on, a line for each set of pairs that trials have.
+
+    Returns:
+        The lines; none where the space ranks by another metric.
+
+    Raises:
+        DataError: the pairs of two people are too few for the rate.
+    """
+    lines = []
+    for name, rated in rated_pairs(space, data).items():
+        fpr, fewest = rated.fpr, fewest_pairs(rated.fpr)
+        if not rated.enough:
+            raise DataError(
+                f"fpr: {fpr:g} needs {fewest:,} validation pairs of two people, and {name} has "
+                f"{rated.different:,}; take a higher rate, or every two of the validation images "
+                "by fpr_pairs: images"
+            )
+        lines.append(
+            f"{name}: {TPR} is the true accepts at {100 * fpr:g} % false accepts: "
+            f"{counted(rated.same, 'pair')} of one person and {rated.different:,} of two, of "
+            f"{counted(rated.people, 'person', 'people')}, whom its interval resamples"
+        )
+    return lines
+
+
+def rated_pairs(space: SearchSpace, data: FaceData) -> dict[str, RatedPairs]:
+    """Return the pairs that `val_tpr_at_fpr` rests on, by protocol and what else decides them.
+
+    Returns:
+        None where the space ranks by another metric.
+    """
+    found: dict[str, RatedPairs] = {}
+    for settings in space.examples() if space.metric == TPR else ():
+        more = (f"{part} {settings[part]}" for part in LIMITS if settings[part])
+        name = ", ".join([str(settings["protocol"]), *more])
+        if name not in found:
+            found[name] = RatedPairs(TrialConfig.from_dict(settings), data)
+    return found
 
 
 def _validation(settings: Any, data: FaceData) -> Pairs:

@@ -120,6 +120,9 @@ class Manifest(TypedDict, total=False):
     mode: str
     metric_reason: str
     """Why the metric is not the default, where the space file did not say it."""
+    rated_pairs: dict[str, dict[str, int | str]]
+    """By protocol the numbers of people and pairs that val_tpr_at_fpr rests on, and the SHA-256 of
+    the names of their images; missing: the run ranks by another metric."""
     versions: dict[str, str]
     """Of Python and of the packages that numbers depend on."""
     commit: str | None

@@ -91,7 +91,10 @@ class TrialLine(TypedDict, total=False):
 
 EpochLine = dict[str, Any]
 """A line of epochs.jsonl: ``n``, ``trial``, and by name every field of EpochMetrics."""
-SHARES = ("train_acc", "val_acc", "val_auc", "trunk_grad_zero", "trunk_live", "head_live")
+SHARES = (
+    *("train_acc", "val_acc", "val_auc", metrics.TPR, *metrics.ENDS[metrics.TPR]),
+    *("trunk_grad_zero", "trunk_live", "head_live"),
+)
 
 
 def _share(value: Any) -> bool:

@@ -19,11 +19,14 @@ from facesiam.device.cores import cores
 from facesiam.device.hardware import gpu_names
 from facesiam.files import exists, write_text
 from facesiam.fingerprint import trainer_version
+from search.resources.validation import rated_pairs
 from search.runs.json_files import Manifest, Session, read_manifest
 from search.runs.layout import MANIFEST
 from search.space import SearchSpace
 from search.space.file_models import SAMPLER
 
+RATED = ("people", "same", "different", "sha256")
+"""What is noted of the pairs of `val_tpr_at_fpr`."""
 PACKAGES = (
     "torch",
     "torchvision",
@@ -101,6 +104,10 @@ def _hashes(session: Session) -> list[str]:
 
 def _first(name: str, space: SearchSpace, data: FaceData, session: Session) -> Manifest:
     """Return the manifest of a run that starts with this session."""
+    rated: dict[str, dict[str, int | str]] = {
+        name: dict(zip(RATED, (*pairs.counts, pairs.digest), strict=True))
+        for name, pairs in rated_pairs(space, data).items()
+    }
     return {
         "name": name,
         "started": session["started"],
@@ -111,6 +118,7 @@ def _first(name: str, space: SearchSpace, data: FaceData, session: Session) -> M
         "metric": space.metric,
         "mode": space.mode,
         **({"metric_reason": space.metric_reason} if space.metric_reason else {}),
+        **({"rated_pairs": rated} if rated else {}),
         "versions": versions(),
         "commit": session["commit"],
         "machine": machine(),

@@ -51,6 +51,11 @@ def problems(space: SearchSpace) -> list[Finding]:
         for name in ("algorithm", "trials", "minutes", "seed", "metric", "mode")
         if (problem := options[name].problem(getattr(space, name)))
     ]
+    found += [
+        Finding(("search", name), "is what trials are judged by, so it is the same in all of them")
+        for name in ("fpr", "fpr_pairs")
+        if len(space.possible(name)) > 1
+    ]
     searches = (_grid, _sampler, _asha, _combinations, enqueue.problems)
     parts = (_rows,) if space.algorithm == "rows" else searches
     try:

@@ -93,6 +93,7 @@ METRICS: dict[str, str] = {
     "test_accuracy",
     "val_auc": "val_roc_auc validation_auc valid_auc eval_auc val_auroc auc roc_auc auroc "
     "test_auc",
+    "val_tpr_at_fpr": "val_tar_at_far tpr_at_fpr tar_at_far eval_tpr_at_fpr test_tpr_at_fpr",
     "val_loss": "validation_loss valid_loss eval_loss dev_loss best_val_loss test_loss",
     "train_acc": "train_accuracy training_accuracy training_acc",
     "train_loss": "training_loss loss",

@@ -108,6 +108,8 @@ def prepare(
     for line in index.notes:
         tell(f"data: {line}")
     space, changed = validation.with_metric(space, index)
+    for line in validation.check_rate(space, index):
+        tell(line)
     if changed:
         tell(changed)
         inactive = cannot_act(space)

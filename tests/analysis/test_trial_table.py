@@ -71,6 +71,29 @@ def test_the_table_says_by_what_it_ranks_where_that_is_not_the_accuracy(tmp_path
     assert "ranked by" not in table(load(plain)[0], ranking=ranked_trials.ranking(plain))
 
 
+def test_true_accepts_at_few_false_ones_have_their_interval_and_say_what_they_rest_on(
+    tmp_path: Path,
+) -> None:
+    ends = {"val_tpr_at_fpr_low": 0.4, "val_tpr_at_fpr_high": 0.61}
+    epochs = [
+        epoch("0001", 0, 0.9, val_tpr_at_fpr=0.45, **ends),
+        epoch("0002", 0, 0.8, val_tpr_at_fpr=0.502, **ends),
+    ]
+    trials = [trial("0001", "stopped"), trial("0002", "stopped")]
+    run = write_run(tmp_path / "r", trials, epochs, metric="val_tpr_at_fpr")
+    counts = {"people": 100, "same": 4464, "different": 491046, "sha256": "a"}
+    noted = {"sessions": [{}], "rated_pairs": {"frontal-triplets": counts}}
+    (run / "manifest.json").write_text(json.dumps(noted))
+    ranking = ranked_trials.ranking(run)
+    page = markdown(load(run)[0], ranking)
+    assert page.index("| 50.2 [40.0, 61.0]") < page.index("| 45.0 [40.0, 61.0]")
+    assert "tpr_at_fpr, % |" in page
+    assert ranking.said.endswith(
+        "metric of the space file; frontal-triplets: true accepts at 1 % false accepts of 4,464 "
+        "pairs of one person and 491,046 of two, with 95 % intervals over the 100 people"
+    )
+
+
 def test_the_threshold_of_the_accuracies_is_named(tmp_path: Path) -> None:
     epochs = [epoch("0001", 0, 0.9), epoch("0002", 0, 0.8)]
     plain = [trial("0001", "stopped"), trial("0002", "stopped", augment=True)]

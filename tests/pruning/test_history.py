@@ -192,3 +192,15 @@ def test_what_it_does_not_know_is_zero() -> None:
     assert (History().epoch, History().planned, History().pairs) == (-1, 0, 0)
     known = history([0.5, 0.6], 200, 60)
     assert (known.epoch, known.planned, known.pairs) == (1, 60, 200)
+
+
+def test_true_accepts_have_a_guess_and_a_noise_of_their_own() -> None:
+    """A net that guesses accepts as many of one kind as of the other."""
+    row = {"val_tpr_at_fpr": 0.5, "val_tpr_at_fpr_low": 0.4, "val_tpr_at_fpr_high": 0.6}
+    history = History([row], {"fpr": 1e-3}, metric="val_tpr_at_fpr")
+    assert history.said_guess({}) == 1e-3 and history.said_guess({"score": 0.2}) == 0.2
+    assert history.noise() == pytest.approx(0.1 / 1.959964)
+    history.typical = 0.08
+    assert history.noise() == 0.08
+    history.metric = "val_loss"
+    assert math.isnan(history.said_guess({})) and history.noise() == 0.08

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from facesiam.data.dataset import Pairs
+from facesiam.data.dataset import FaceData, Pairs
+from facesiam.errors import DataError
 from search.resources import validation
 from search.space import load
 from search.space.file_dump import dump
@@ -80,3 +81,23 @@ def test_a_protocol_that_no_drawn_example_has_is_told_of_too(
         "dataset-pairs",
         "cfp-pairs",
     ]
+
+
+EMBEDS = "fixed: {join: cosine, loss: supcon, fpr: %s, fpr_pairs: %s}\n"
+TPR = "metric: val_tpr_at_fpr\n"
+
+
+def test_a_rate_is_at_most_what_the_pairs_of_two_people_can_tell(
+    tmp_path: Path, data: FaceData
+) -> None:
+    few = space(tmp_path, TPR + EMBEDS % (0.04, "protocol"))
+    with pytest.raises(DataError) as refused:
+        validation.check_rate(few, data)
+    assert str(refused.value) == (
+        "fpr: 0.04 needs 25 validation pairs of two people, and frontal-triplets has 24; take a "
+        "higher rate, or every two of the validation images by fpr_pairs: images"
+    )
+    (said,) = validation.check_rate(space(tmp_path, TPR + EMBEDS % (0.04, "images")), data)
+    assert said.startswith("frontal-triplets: val_tpr_at_fpr is the true accepts at 4 % false")
+    assert "60 pairs of one person and 216 of two, of 4 people" in said
+    assert not validation.check_rate(space(tmp_path, EMBEDS % (0.04, "protocol")), data)

@@ -68,3 +68,20 @@ def test_a_sampler_of_one_score_is_refused(tmp_path: Path) -> None:
         space(tmp_path, f"{text}cmaes\n")
     for algorithm in ("tpe", "nsga2", "gp", "random", "quasi-random"):
         assert space(tmp_path, text + algorithm).costs == ("macs",)
+
+
+@pytest.mark.parametrize("more", ["fpr: [1e-2, 1e-3]", "fpr_pairs: [protocol, images]"])
+def test_all_trials_are_judged_at_one_rate_on_the_same_pairs(tmp_path: Path, more: str) -> None:
+    file = tmp_path / "space.yaml"
+    start = "metric: [val_tpr_at_fpr, macs]\nfixed: {join: cosine, loss: supcon}\n"
+    file.write_text(f"{start}search: {{{more}}}\n")
+    name = more.split(":")[0]
+    with pytest.raises(SpaceError) as refused:
+        load(file)
+    assert str(refused.value) == (
+        f"{file}: 1 problem\n  line 3  {name}: is what trials are judged by, so it is the same in "
+        "all of them"
+    )
+    file.write_text(f"{start}search: {{lr: [1, 2]}}\n")
+    found = load(file)
+    assert (found.metric, found.mode, found.costs) == ("val_tpr_at_fpr", "max", ("macs",))

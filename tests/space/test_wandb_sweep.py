@@ -236,6 +236,7 @@ def test_every_word_in_the_tables_is_of_a_setting() -> None:
             ("val_auc", "max"),
             "metric.impute: left out",
         ),
+        ("{name: tar_at_far, goal: maximize}", ("val_tpr_at_fpr", "max"), ""),
         ("val_acc", ("val_acc", "max"), "metric: left out: has no name: and goal:"),
     ],
 )
