@@ -180,6 +180,24 @@ CONSTRAINTS: tuple[Constraint, ...] = (
         ),
     ),
     Constraint(
+        "scale_average",
+        ("join", "scale_average"),
+        lambda s: bool(s["scale_average"]) and not _embeds(s),
+        lambda s: f"{s['scale_average']:g} needs join: {' or '.join(EMBEDDING_JOINS)}",
+    ),
+    Constraint(
+        "cohort",
+        ("join", "cohort"),
+        lambda s: bool(s["cohort"]) and not _embeds(s),
+        lambda s: f"{s['cohort']} needs join: {' or '.join(EMBEDDING_JOINS)}",
+    ),
+    Constraint(
+        "cohort",
+        ("cohort",),
+        lambda s: s["cohort"] == 1,
+        lambda s: "1 has no deviation to normalise by; 0, or 2 and more",
+    ),
+    Constraint(
         "stochastic_depth",
         ("net", "stochastic_depth"),
         lambda s: bool(s["stochastic_depth"]) and not own_stochastic_depth(str(s["net"])),

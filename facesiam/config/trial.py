@@ -202,6 +202,12 @@ class TrialConfig:
     embedding nets always do."""
     flip_average: bool = _setting(False)
     """Validate and test with the mean embedding of an image and its mirror image."""
+    scale_average: float = _setting(0.0, low=0, high=0.5)
+    """Validate and test with the mean embedding of an image and of it zoomed in and out by a
+    factor of 1 / (1 - scale_average); 0: of the image alone."""
+    cohort: int = _setting(0, low=0, high=100_000)
+    """Validate and test with scores that are normalised by those of this many training people,
+    the most alike to each of the two images (adaptive s-norm); 0: with the scores as they are."""
     precision: Literal["auto", "bf16", "fp32"] = _setting("auto")
     """Arithmetic of the layers; auto: bf16 where the processor multiplies in it, but on a CPU fp32
     for nets of depthwise convolutions, which are faster so."""

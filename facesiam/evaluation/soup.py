@@ -22,6 +22,7 @@ from facesiam.config import TrialConfig
 from facesiam.data.dataset import FaceData
 from facesiam.device.hardware import keep_freed_memory
 from facesiam.device.image_store import ImageStore
+from facesiam.evaluation.cohort import cohort_images, gather_cohort
 from facesiam.evaluation.metrics import accuracy, auc
 from facesiam.evaluation.protocols import calibrate, pairs_of
 from facesiam.nets.checkpoint import load_model, model_of
@@ -30,6 +31,8 @@ from facesiam.nets.siamese import SiameseNet
 SCORES: dict[str, Callable[[Any, Any], float]] = {"val_acc": accuracy, "val_auc": auc}
 """What may decide whether a net is added: a number of log-odds (P,) and labels (P,), higher where
 they are better."""
+VALIDATED = ("threshold", "slope", "cohort")
+"""What belongs to a net's weights, and is set anew before each validation."""
 LEAST_IMAGES = 64
 """Images of a batch, or more, over which batch-norm's statistics are measured."""
 
@@ -148,9 +151,11 @@ def _measuring(net: SiameseNet, layers: Any, seed: int) -> Iterator[None]:
 
 
 def _validate(net: SiameseNet, config: TrialConfig, data: FaceData) -> dict[str, float]:
-    """Set a calibrated net's threshold by the validation pairs; return its SCORES on them."""
-    pairs = pairs_of(data, config, None, "val")
-    odds = calibrate(net, config, data.pixels(config.packing), pairs)
+    """Set a net's cohort and threshold, where it has them; return its SCORES on validation."""
+    pairs, source = pairs_of(data, config, None, "val"), data.pixels(config.packing)
+    pixels = ImageStore(source, config.image_size, next(net.parameters()).device)
+    gather_cohort(net, pixels, cohort_images(config, data))
+    odds = calibrate(net, config, source, pairs)
     return {name: score(odds, pairs.label) for name, score in SCORES.items()}
 
 
@@ -161,7 +166,6 @@ def _full(file: Path) -> dict[str, Tensor]:
 
 
 def _threshold(net: SiameseNet) -> dict[str, Tensor]:
-    """Return the threshold and slope of a calibrated net, by name."""
-    if not net.calibrated:
-        return {}
-    return {"threshold": net.threshold.cpu().clone(), "slope": net.slope.cpu().clone()}
+    """Return the threshold, slope and cohort that validation has set, by name."""
+    known = net.state_dict()
+    return {name: known[name].cpu().clone() for name in VALIDATED if name in known}

@@ -155,6 +155,7 @@ def preprocessing(stored: Stored) -> dict[str, Any]:
             "mean": net.mean.flatten().tolist() if net.scaled else [0.0, 0.0, 0.0],
             "deviation": net.deviation.flatten().tolist() if net.scaled else [1.0, 1.0, 1.0],
             "flip_average": config.flip_average,
+            "scale_average": config.scale_average,
         },
     }
 

@@ -85,7 +85,13 @@ def _version() -> str:
 
 def score_of(config: TrialConfig) -> str:
     """Return in words what the net's score is."""
-    return SCORES.get(config.join, "the difference of the two logits, same less different")
+    plain = SCORES.get(config.join, "the difference of the two logits, same less different")
+    if not config.cohort:
+        return plain
+    return (
+        f"{plain}, less the mean of the {config.cohort} highest that an image has with training "
+        "people and in their standard deviations, the mean over both images (adaptive s-norm)"
+    )
 
 
 def _front(name: str, config: TrialConfig, measured: Measured | None) -> dict[str, Any]:

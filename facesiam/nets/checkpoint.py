@@ -16,9 +16,10 @@ from torch import Tensor
 from facesiam import cli, files
 from facesiam.config import TrialConfig
 from facesiam.errors import ConfigError, PluginError, WeightsError
+from facesiam.nets.heads import widths
 from facesiam.nets.models import kind_of
 from facesiam.nets.precision import compute_in, dtype_of
-from facesiam.nets.siamese import SiameseNet, widths
+from facesiam.nets.siamese import SiameseNet
 from facesiam.nets.weight_files import read_weights
 from facesiam.plugins import registry
 
@@ -80,6 +81,9 @@ def model_of(
         raise WeightsError(f"{path}: weights and settings disagree ({differ[0]})")
     with torch.random.fork_rng(devices=[]):  # its first weights are replaced at once
         net = SiameseNet(config)
+    if net.nearest and "cohort" in weights:  # of as many people as trained
+        people = weights["cohort"].shape[:1]
+        net.cohort = net.cohort.new_empty(*people, *net.cohort.shape[1:])
     try:
         net.load_state_dict(weights)
     except RuntimeError as error:

@@ -17,10 +17,13 @@ from torch import Tensor, nn
 from facesiam.config import TrialConfig
 from facesiam.config.constraints import EMBEDDING_JOINS
 from facesiam.config.trial import is_calibrated
+from facesiam.nets.heads import head_of, reduce_of
 from facesiam.nets.losses import embedding_loss
 from facesiam.nets.models import Convolutions, kind_of
+from facesiam.nets.normalisation import normalised
 from facesiam.nets.pretrained import load_trunk
 from facesiam.nets.trunks import features_of, make_trunk, set_stochastic_depth, stages_of
+from facesiam.nets.views import Views
 
 JOINS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "concat": lambda left, right: torch.cat([left, right], 1),
@@ -34,8 +37,6 @@ SCORES: dict[str, Callable[[Tensor], Tensor]] = {
     "distance": lambda cosine: -(2 - 2 * cosine).clamp(min=0).sqrt(),
 }
 """Cosines (P,) of unit vectors → scores (P,), higher where they are more alike."""
-DROPOUT = 0.2
-"""Rate before an embedding head, whose features are few, unlike those of a decision net."""
 
 
 class SiameseNet(nn.Module):
@@ -51,6 +52,7 @@ class SiameseNet(nn.Module):
     slope: Tensor
     mean: Tensor
     deviation: Tensor
+    cohort: Tensor
 
     def __init__(self, config: TrialConfig, people: int = 0) -> None:
         super().__init__()
@@ -61,9 +63,9 @@ class SiameseNet(nn.Module):
         # Smaller images give fewer positions; averaging onto the usual grid keeps one head size.
         self.grid = kind.shape[1:] if isinstance(kind, Convolutions) else None
         self.join = config.join
-        self.reduce = _reduce_of(features, config)
+        self.reduce = reduce_of(features, config)
         self.embeds = config.join in EMBEDDING_JOINS
-        self.head = _head_of(features, config)
+        self.head = head_of(features, config)
         self.calibrated = is_calibrated(config.to_dict())
         if self.calibrated:  # of scores: set after each epoch, and kept with the weights
             first = {"cosine": 0.5, "distance": -1.0}.get(config.join, 0.0)
@@ -78,7 +80,10 @@ class SiameseNet(nn.Module):
         self.criterion: nn.Module | None = None
         if self.embeds and people:
             self.criterion = embedding_loss(config, people)
-        self.flip_average = config.flip_average
+        self.views = Views(config.flip_average, config.scale_average)
+        self.nearest = config.cohort
+        if self.nearest:  # embeddings of training people: set before each validation
+            self.register_buffer("cohort", torch.zeros(people, config.embedding or features))
         for layer in _frozen(self.trunk, config):
             layer.requires_grad_(False)
         self.still = _still(self.trunk, config.freeze_batchnorm)
@@ -107,13 +112,15 @@ class SiameseNet(nn.Module):
     def describe(self, images: Tensor) -> Tensor:
         """Return the features for predictions: those of ``embed``, (B, 3, S, S) → (B, F).
 
-        With `flip_average`, the normalised mean of the embeddings of an image and of its mirror
-        image.
+        With `flip_average` and `scale_average`, the normalised mean of the embeddings of the
+        image's views, each of which is a forward pass.
         """
-        features = self.embed(images)
-        if not self.flip_average:
-            return features
-        return F.normalize(features + self.embed(images.flip(3)), dim=1)
+        features: Tensor | None = None
+        for view in self.views.of(images):
+            of_view = self.embed(view)
+            features = of_view if features is None else features + of_view
+        assert features is not None
+        return features if self.views.count == 1 else F.normalize(features, dim=1)
 
     def logits(self, left: Tensor, right: Tensor) -> Tensor:
         """Return logits (P, 2) for two (P, F) feature batches; the first is "same person".
@@ -123,19 +130,19 @@ class SiameseNet(nn.Module):
         last layer computes in fp32, as logits in bf16 are equal for many pairs.
         """
         if self.embeds:
-            return self.cosine_logits((left * right).sum(1))
+            scores = self._normalised(SCORES[self.join]((left * right).sum(1)), left, right)
+            return self.embedding_logits(scores)
         features = JOINS[self.join](left, right).to(next(self.head.parameters()).dtype)
         logits = self.head(features) if self.training else self._head_logits(features)
         return self._centred(logits) if self.calibrated and not self.training else logits
 
-    def cosine_logits(self, cosine: Tensor) -> Tensor:
-        """Return an embedding net's logits (P, 2) for the cosines (P,) of two embeddings each."""
-        score = SCORES[self.join](cosine)
+    def embedding_logits(self, score: Tensor) -> Tensor:
+        """Return an embedding net's logits (P, 2) for scores (P,), as of ``score_matrix``."""
         return self._centred(torch.stack([score / 2, -score / 2], 1))
 
     def score_matrix(self, left: Tensor, right: Tensor) -> Tensor:
         """Return an embedding net's scores of every two: (A, F) and (B, F) → (A, B) float32."""
-        return SCORES[self.join](left @ right.T)
+        return self._normalised(SCORES[self.join](left @ right.T), left, right)
 
     def calibrate(self, threshold: float, slope: float) -> None:
         """Set the threshold, in units of `scores`, and the slope."""
@@ -180,6 +187,13 @@ class SiameseNet(nn.Module):
         hidden = self.head[:-1](features).float()
         return F.linear(hidden, last.weight.float(), last.bias.float())
 
+    def _normalised(self, scores: Tensor, left: Tensor, right: Tensor) -> Tensor:
+        """Return scores (P,) or (A, B) as they are, or relative to the cohort's."""
+        if not self.nearest:
+            return scores
+        of_left, of_right = (SCORES[self.join](side @ self.cohort.T) for side in (left, right))
+        return normalised(scores, of_left, of_right, self.nearest)
+
     def _centred(self, logits: Tensor) -> Tensor:
         off = torch.stack([self.threshold, -self.threshold]) / 2
         return (logits.float() - off) * self.slope
@@ -205,59 +219,6 @@ def build(
     if config.pretrained:
         load_trunk(net.trunk, config.net, Path((weights or {}).get(config.net, "")))
     return net
-
-
-def widths(config: TrialConfig) -> dict[str, torch.Size]:
-    """Return the shapes of the parameters whose width a setting decides, by name."""
-    features = features_of(config.net)
-    with torch.device("meta"):
-        parts = {"reduce": _reduce_of(features, config), "head": _head_of(features, config)}
-    return {
-        f"{part}.{name}": value.shape
-        for part, layer in parts.items()
-        for name, value in layer.state_dict().items()
-    }
-
-
-def _reduce_of(features: int, config: TrialConfig) -> nn.Module:
-    """Return the layer of each image's features before the join."""
-    return nn.Linear(features, config.hidden) if config.join == "linear" else nn.Identity()
-
-
-def _head_of(features: int, config: TrialConfig) -> nn.Module:
-    """Return the head of a net whose trunk gives so many features an image."""
-    if config.join in EMBEDDING_JOINS:
-        return _embedding_head(features, config)
-    embedded = config.hidden if config.join == "linear" else features
-    joined = embedded if config.join == "difference" else 2 * embedded
-    return _head(joined, config.hidden, 1 if config.join == "linear" else 2, config.dropout)
-
-
-def _head(width: int, hidden: int, depth: int, dropout: bool) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for _ in range(depth):
-        layers += [nn.Linear(width, hidden), nn.ReLU(inplace=True)]
-        layers += [nn.Dropout(0.5)] if dropout else []
-        width = hidden
-    return nn.Sequential(*layers, nn.Linear(width, 2))
-
-
-def _embedding_head(features: int, config: TrialConfig) -> nn.Sequential:
-    """Return dropout, linear layer and batch-norm, as ArcFace's authors end their nets.
-
-    With `embedding: 0` dropout alone: the trunk's features are the embedding.
-
-    Source: J. Deng et al., "ArcFace: additive angular margin loss for deep face recognition",
-    CVPR 2019, section 3.2 (their last batch-norm and the dropout before the layer).
-    """
-    dropout = nn.Dropout(DROPOUT if config.dropout else 0.0)
-    if not config.embedding:
-        return nn.Sequential(dropout)
-    return nn.Sequential(
-        dropout,
-        nn.Linear(features, config.embedding, bias=False),
-        nn.BatchNorm1d(config.embedding),
-    )
 
 
 def _input_scale(config: TrialConfig) -> tuple[tuple[float, ...], tuple[float, ...]] | None:

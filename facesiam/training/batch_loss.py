@@ -54,7 +54,7 @@ def _of_people(
     loss: Tensor = net.criterion(embeddings, person, *more)
     with torch.no_grad():
         left, right, same = pairs_of(person)
-        logits = net.cosine_logits((embeddings @ embeddings.T)[left, right])
+        logits = net.embedding_logits(net.score_matrix(embeddings, embeddings)[left, right])
         share = mean_of_kinds(is_correct(logits, (~same).long()).double(), same)
     images = 1 if batches.config.images_per_person else batches.units.shape[1]
     pairs = len(person) // images * batches.pairs_of_each

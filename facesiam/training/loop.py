@@ -13,12 +13,10 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, nullcontext
-from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -30,20 +28,15 @@ from facesiam.device.cuda_graph import GraphedStep
 from facesiam.device.generators import generator_states, set_generator_states
 from facesiam.device.hardware import keep_freed_memory, peak_memory_mib, reset_peak_memory
 from facesiam.device.image_store import ImageStore
-from facesiam.evaluation.calibration import calibration
-from facesiam.evaluation.metrics import auc
-from facesiam.evaluation.predict import described, is_correct, pair_logits
-from facesiam.evaluation.rated_pairs import RatedPairs
-from facesiam.evaluation.true_accepts import TrueAccepts
 from facesiam.nets.precision import DTYPES, dtype_of
 from facesiam.nets.siamese import SiameseNet, build
-from facesiam.plugins import registry
 from facesiam.training.batch_loss import batch_loss
 from facesiam.training.batches import Batches
-from facesiam.training.gradient_health import GradientWatch, LiveUnits, logit_spread
+from facesiam.training.gradient_health import GradientWatch
 from facesiam.training.images import TrainingImages
 from facesiam.training.optimizer import MasterWeightOptimizer
 from facesiam.training.schedules import learning_rate
+from facesiam.training.validation import Validation
 from facesiam.training.weight_average import WeightAverage
 
 
@@ -84,10 +77,8 @@ class Training(Iterator[EpochMetrics]):
             keep_freed_memory()
         self.dtype = DTYPES[precision] if precision else dtype_of(config, self.device)
         self.train_pairs = data.pairs_of(config, "train")
-        self.val_pairs = data.pairs_of(config, "val")
-        self.val_distinct = len(np.unique(data.distinct(self.val_pairs)))
-        """Validation pairs, those of the same two pictures counted once."""
-        self.true_accepts = TrueAccepts(RatedPairs(config, data))
+        self.validation = Validation(config, data)
+        self.val_pairs, self.val_distinct = self.validation.pairs, self.validation.distinct
         self.batches = Batches(config, data, self.train_pairs, self.device)
         net = build(config, weights, self.batches.people).to(self.device)
         self.net: SiameseNet = net.to(memory_format=torch.channels_last)
@@ -280,26 +271,8 @@ class Training(Iterator[EpochMetrics]):
             self.total += torch.stack([loss.detach() * pairs, right])
 
     def _validate(self) -> dict[str, Any]:
-        with LiveUnits(self.net) as live:
-            judged = pair_logits(self.net, self.pixels, self.val_pairs, self._check)
-        logits, images, features = judged
-        label = torch.from_numpy(self.val_pairs.label)
-        scores = self.net.scores(logits).numpy()
-        if self.net.calibrated and np.isfinite(scores).all():
-            self.net.calibrate(*calibration(scores, self.val_pairs.label))
-            logits = self.net.score_logits(torch.from_numpy(scores))
-        right = is_correct(logits, label)
-        self.right, loss = right.numpy(), F.cross_entropy(logits, label)
-        rest = partial(described, self.net, self.pixels, between=self._check)
-        return {
-            "val_loss": loss.item(),
-            "val_acc": right.double().mean().item(),
-            **live.report(),
-            "logit_spread": logit_spread(logits),
-            "val_auc": auc(scores, self.val_pairs.label),
-            **self.true_accepts.measure(self.net, scores, images, features, rest),
-            "own": registry.measure(scores, self.val_pairs.label == 0),
-        }
+        metrics, self.right = self.validation.measure(self.net, self.pixels, self._check)
+        return metrics
 
     def _check(self) -> None:
         if self.halt.is_set():

@@ -125,7 +125,7 @@ def test_no_person_of_them_trains_and_a_picture_that_is_there_twice_counts_once(
 ) -> None:
     pairs = rated(data, fpr_pairs=which)
     for part in ("train", "test"):
-        others = data.pairs_of(TrialConfig(), part)  # type: ignore[arg-type]
+        others = data.pairs_of(TrialConfig(), part)
         assert not np.isin(data.person[pairs.images], data.person[others.left]).any()
     copied = SimpleNamespace(
         person=data.person,

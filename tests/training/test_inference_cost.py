@@ -14,6 +14,7 @@ from facesiam.config import TrialConfig
 from facesiam.config.costs import COSTS
 from facesiam.data.dataset import FaceData
 from facesiam.nets.siamese import SiameseNet, build
+from facesiam.nets.views import Views
 from facesiam.trainable import FaceTrial
 from facesiam.training import inference_cost as costs
 from facesiam.training.loop import Training
@@ -71,7 +72,7 @@ def test_resnet_18_costs_what_is_known_of_it() -> None:
     with torch.no_grad():
         one = (1_814_073_344 - 512_000) * 4 // 49
         assert costs._macs(net, images) == 2 * (one + 512 * 128)
-        net.flip_average = True
+        net.views = Views(True, 0.0)
         assert costs._macs(net, images) == 4 * (one + 512 * 128)
 
 
