@@ -6,11 +6,10 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from facesiam.config import TrialConfig
 from facesiam.config.metrics import TPR
 from facesiam.errors import DataError, counted
-from facesiam.evaluation.rated_pairs import RatedPairs
 from facesiam.evaluation.thresholds import fewest_pairs
+from search.runs.rated_pairs import rated_pairs
 from search.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -20,8 +19,6 @@ UNBALANCED = 0.4
 """Least share of either kind of pairs at which accuracy still ranks nets: below it, a net that
 always gives the same answer is right in over 60 % of them."""
 ASSUMED_ACCURACY = 0.9
-LIMITS = ("people", "pair_seed", "fold")
-"""Settings that decide the validation pairs of a protocol, 0 where they leave them as they are."""
 
 
 def with_metric(space: SearchSpace, data: FaceData) -> tuple[SearchSpace, str]:
@@ -106,21 +103,6 @@ def check_rate(space: SearchSpace, data: FaceData) -> list[str]:
             f"{counted(rated.people, 'person', 'people')}, whom its interval resamples"
         )
     return lines
-
-
-def rated_pairs(space: SearchSpace, data: FaceData) -> dict[str, RatedPairs]:
-    """Return the pairs that `val_tpr_at_fpr` rests on, by protocol and what else decides them.
-
-    Returns:
-        None where the space ranks by another metric.
-    """
-    found: dict[str, RatedPairs] = {}
-    for settings in space.examples() if space.metric == TPR else ():
-        more = (f"{part} {settings[part]}" for part in LIMITS if settings[part])
-        name = ", ".join([str(settings["protocol"]), *more])
-        if name not in found:
-            found[name] = RatedPairs(TrialConfig.from_dict(settings), data)
-    return found
 
 
 def _validation(settings: Any, data: FaceData) -> Pairs:

@@ -19,9 +19,9 @@ from facesiam.device.cores import cores
 from facesiam.device.hardware import gpu_names
 from facesiam.files import exists, write_text
 from facesiam.fingerprint import trainer_version
-from search.resources.validation import rated_pairs
 from search.runs.json_files import Manifest, Session, read_manifest
 from search.runs.layout import MANIFEST
+from search.runs.rated_pairs import rated_pairs
 from search.space import SearchSpace
 from search.space.file_models import SAMPLER
 
