@@ -29,6 +29,8 @@ from facesiam.evaluation.true_accepts import TrueAccepts
 from facesiam.nets.siamese import SiameseNet
 
 PEOPLE, FEATURES = 3000, 24
+LIKENESS = np.random.default_rng(1).normal(size=(1, 1, FEATURES))
+"""What people are alike in, some more than others."""
 COSINES = cast(SiameseNet, SimpleNamespace(score_matrix=lambda left, right: left @ right.T))
 Floats = NDArray[np.float64]
 
@@ -36,7 +38,7 @@ Floats = NDArray[np.float64]
 def draw(people: int, images: int, noise: float, rng: np.random.Generator) -> Tensor:
     """Return unit vectors of some people's pictures, person by person: (people · images, F)."""
     person = rng.normal(size=(people, 1, FEATURES))
-    person += rng.normal(size=(1, 1, FEATURES)) * rng.uniform(0, 1, size=(people, 1, 1))
+    person += LIKENESS * rng.uniform(0, 1, size=(people, 1, 1))
     spread = noise * np.exp(0.3 * rng.normal(size=(people, 1, 1)))
     found = person + spread * rng.normal(size=(people, images, FEATURES))
     found /= np.linalg.norm(found, axis=2, keepdims=True)
