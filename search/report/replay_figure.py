@@ -57,7 +57,7 @@ def tradeoff(
         axes.set_title(name.split(": ")[0], fontsize=8.5)
     shares = [kept for points, _ in drawn.values() for _, _, kept in points]
     lowest = min(*shares, *(kept for _, line in drawn.values() for _, kept in line))
-    grid[0, 0].set_ylim(10 * math.floor(10 * lowest) - 4, 104)
+    grid[0, 0].set_ylim(min(50, 10 * math.floor(10 * lowest)) - 4, 104)
     for axes in grid.flat[len(drawn) :]:
         axes.set_visible(False)
     for axes in grid[:, 0]:

@@ -370,6 +370,22 @@ def test_live_searches_are_compared_at_equal_epochs_and_minutes() -> None:
     ]
 
 
+def test_live_halving_is_told_its_trials_and_asha_ends_by_the_minutes(
+    space: SearchSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: dict[str, SearchSpace] = {}
+    monkeypatch.setattr(
+        "search.api.searching.run", lambda space, data, name, **given: ran.update({name: space})
+    )
+    half = dataclasses.replace(space, trials=10_000, prune=pruning() | {"halving": HALVING})
+    task = live.Task(half, "drawn", tmp_path, {}, 60.0, 7, 2, tmp_path)
+    for side in ("ours", "ours, ASHA"):
+        live.SIDES[side](task)
+    found = {name: (each.trials, bool(each.prune["halving"])) for name, each in ran.items()}
+    assert found == {"ours-0": (7, True), "ours-asha-0": (10_000, False)}
+    assert ran["ours-asha-0"].prune["asha"] == methods.OUR_ASHA
+
+
 def test_recording_goes_on_where_it_was_killed(
     space: SearchSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
