@@ -271,4 +271,4 @@ def test_the_spaces_that_are_shipped_leave_tpe_most_of_their_trials() -> None:
         for file in folder.glob("*.yaml")
         if load(file).algorithm == "tpe"
     }
-    assert chosen == {"beyond": 50, "code1": 20, "code2": 20, "cpu": 6}
+    assert chosen == {"beyond": 50, "code1": 20, "code2": 20, "cpu": 6, "low-far": 14}
