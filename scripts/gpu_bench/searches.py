@@ -84,10 +84,13 @@ def most_at_once(trials: Mapping[str, Mapping[str, Any]]) -> int:
 
 
 def _times(found: Run) -> dict[str, tuple[float, float]]:
-    """Return when each trial was first and last written of, in seconds since 1970."""
+    """Return when each trial began, in its last session, and ended, in seconds since 1970."""
     times: dict[str, tuple[float, float]] = {}
+    waiting: set[str] = set()
     for text in (found.folder / "trials.jsonl").read_text().splitlines():
         line = json.loads(text)
-        now = float(line.get("time", 0.0))
-        times[line["trial"]] = (times.get(line["trial"], (now, now))[0], now)
+        trial, now = line["trial"], float(line.get("time", 0.0))
+        again = trial in waiting or trial not in times
+        times[trial] = (now if again else times[trial][0], now)
+        waiting = waiting | {trial} if line["status"] == "pending" else waiting - {trial}
     return times

@@ -157,6 +157,13 @@ def test_a_difference_above_its_tolerance_is_none_of_rounding() -> None:
     assert not correctness.compare(one, one | {"val_loss": float("nan")})["within"]
 
 
+def test_the_time_of_a_trial_that_was_resumed_is_that_of_its_last_session(tmp_path: Path) -> None:
+    story = [("pending", 10), ("running", 12), ("pending", 90), ("running", 95), ("done", 99)]
+    lines = [{"trial": "A", "status": status, "time": float(time)} for status, time in story]
+    run = write_run(tmp_path / "run", lines, [epoch(0) | {"trial": "A"}], THREE_EPOCHS)
+    assert searches._times(Run(run)) == {"A": (95.0, 99.0)}
+
+
 def test_the_most_trials_at_once_are_counted() -> None:
     spans = {"A": (0, 10), "B": (2, 5), "C": (5, 8), "D": (6, 7)}
     trials = {name: {"began": a, "ended": b} for name, (a, b) in spans.items()}
