@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from facesiam.nets.depthwise import depthwise_conv2d, is_slow
+
 
 class BlockConv2d(nn.Conv2d):
     """A strided convolution of few channels, computed over blocks of stride × stride pixels.
@@ -63,6 +65,9 @@ class PaddedConv2d(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
         """Convolve (B, C, H, W) → (B, O, H', W')."""
         stride, groups = self.stride, self.groups
+        if groups == self.in_channels and is_slow(input, self.kernel_size, stride):
+            step, ends = int(stride[0]), (self.before, self.after)
+            return depthwise_conv2d(input, self.weight, step, *ends)
         if self.before == self.after:
             return F.conv2d(input, self.weight, None, stride, self.before, 1, groups)
         step = int(stride[0])
