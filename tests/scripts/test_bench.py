@@ -199,3 +199,12 @@ def test_of_one_seed_the_bench_of_samplers_shows_no_interval(
     assert "n = 1 seeds" in title and row.split()[0] == "random" and len(row.split()) == 3
     # sd √2, t(1) = 12.706, so half the width is 12.706 · √2 / √2
     assert bench_sampler.shown([0.0, 0.02], 100) == "  1.0 ± 12.7"
+
+
+def test_the_parts_of_a_step_are_split_where_training_begins() -> None:
+    parts = script("bench_parts")
+    config = parts.config_of(str(SPACES / "cpu.yaml"), ["freeze_stages=2", "precision=bf16"])
+    assert (config.freeze_stages, config.precision, config.image_size) == (2, "bf16", 160)
+    net = siamese.build(config)
+    first = parts.first_that_trains(net.trunk)
+    assert first is net.trunk.get_submodule("net._blocks.3._depthwise_conv")
