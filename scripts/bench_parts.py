@@ -61,7 +61,7 @@ def parts_of(training: loop.Training, steps: int) -> dict[str, float]:
         at += [began[0], now()]
         loss, _, _ = batch_loss(net, batches, features, chosen, indices)
         at.append(now())
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         at.append(now())
         training.optimizer.step()
         at.append(now())

@@ -34,7 +34,7 @@ def depthwise_conv2d(
         before: rows and columns of zeros at the top and left.
         after: the same at the bottom and right: as many, or one more where the stride is 2.
     """
-    found: Tensor = _Depthwise.apply(input, weight, stride, before, after)  # type: ignore[no-untyped-call]
+    found: Tensor = _Depthwise.apply(input, weight, stride, before, after)
     return found
 
 
@@ -88,7 +88,7 @@ def _weight_gradient(grad: Tensor, input: Tensor, size: int) -> Tensor:
             _interleaved(grad, apart), _interleaved(input, apart), size, (1, 1), middle
         )
         columns[middle - apart], columns[middle + apart] = (
-            part.unflatten(0, (apart, -1)).sum(0) for part in (left, right)
+            part.reshape(apart, -1, 1, size).sum(0) for part in (left, right)
         )
         if apart == 1:
             columns[middle] = centre
@@ -105,7 +105,7 @@ def _weight_gradient_at_2(
     both = _interleaved(input, 2)
     twice = torch.cat([grad, grad], 1).contiguous(memory_format=torch.channels_last)
     found = _thin_gradient(twice, both, size + more, (2, 1), before + more)
-    thin = [part[:, :, more:].unflatten(0, (2, -1)) for part in found]  # (2, C, 1, size) each
+    thin = [part[:, :, more:].reshape(2, -1, 1, size) for part in found]  # (2, C, 1, size) each
     columns = [divmod(column - before, 2) for column in range(size)]
     return torch.stack([thin[at + 1][odd] for at, odd in columns], 3).to(input.dtype)
 
