@@ -5,7 +5,7 @@
 Once on the recorded searches of ray_results/reference, whose journals have the times of starts
 and ends (the epochs between are laid there by their seconds). Once on simulated searches: the 2019
 study's runs in random orders, as ``search.replay`` has them, with ASHA and the rules of
-spaces/code2.yaml.
+spaces/code2.yaml, and with its halving.
 At a quarter, a half and three quarters of each search, the estimate is compared with the time that
 was really left.
 """
@@ -16,19 +16,21 @@ import argparse
 import itertools
 import json
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from search.pruning import recorded_runs
 from search.pruning.contests import by_protocol
+from search.pruning.halving import Halving
 from search.pruning.late_start import Odds
 from search.pruning.simulator import Arrival, SchedulerPolicy, random_order, simulate
-from search.pruning.stop_decision import StopDecision
+from search.pruning.stop_decision import PAUSE, StopDecision
 from search.space import SearchSpace, load
 from search.space.prune import pruning
 from search.tuning.time_left import TimeLeft
+from search.tuning.time_left_halving import HalvingTimeLeft
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORDED = ("cpu", "cpu-aligned-112", "cpu-ablation")
@@ -41,7 +43,7 @@ class Event(NamedTuple):
 
     time: float
     kind: str
-    """start, epoch or end."""
+    """start, epoch, pause or end."""
     trial: str
     epochs: int
     """Planned ones of a start, done ones of an epoch."""
@@ -52,48 +54,58 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="How far off the shown time left is.")
     parser.add_argument("--orders", type=int, default=100, help="simulated searches (100)")
     parser.add_argument("--workers", type=int, default=4, help="trials at once in them (4)")
+    parser.add_argument("--trials", type=int, help="so many are drawn (each run once)")
     options = parser.parse_args()
     print("estimated / really left, at a quarter, a half and three quarters of the search")
     for name in RECORDED:
         found = ratios(list(of_journal(ROOT / "ray_results" / "reference" / name)))
         print(f"  {name:<20}" + "  ".join(f"{ratio:>6.2f}" for ratio in found))
-    searched = with_asha()
     runs = recorded_runs.read(recorded_runs.SHIPPED)
     odds = Odds(recorded_runs.shipped(), own=True)
-    for key, curves in by_protocol(runs, searched).items():
-        orders = [
-            ratios(simulated(random_order(curves, 0, n), searched, odds, options.workers))
-            for n in range(options.orders)
-        ]
-        print(f"  {key[0]}, {len(curves)} runs, {options.orders} orders, median [10 %, 90 %]")
-        for share, column in zip(AT, zip(*orders, strict=True), strict=True):
-            low, *_, high = statistics.quantiles(column, n=10)
-            print(f"    at {share:.0%}: {statistics.median(column):.2f} [{low:.2f}, {high:.2f}]")
+    for name, searched in spaces().items():
+        for key, curves in by_protocol(runs, searched).items():
+            trials = options.trials or len(curves)
+            orders = [
+                simulated(
+                    random_order(curves, 0, n, options.trials), searched, odds, options.workers
+                )
+                for n in range(options.orders)
+            ]
+            print(f"  {name}, {key[0]}, {trials} trials, {len(orders)} orders, median [10, 90 %]")
+            found = [ratios(events, searched) for events in orders]
+            for share, column in zip(AT, zip(*found, strict=True), strict=True):
+                low, *_, high = statistics.quantiles(column, n=10)
+                print(f"    {share:.0%}: {statistics.median(column):.2f} [{low:.2f}, {high:.2f}]")
 
 
-def with_asha() -> SearchSpace:
-    """Return the space of the simulated searches, whose trials are never paused."""
+def spaces() -> dict[str, SearchSpace]:
+    """Return the spaces of the simulated searches."""
     searched, on = load(ROOT / "spaces" / "code2.yaml"), pruning(True)
     asha = {"halving": False, "asha": on["asha"], "chance": on["chance"]}
-    return replace(searched, prune=searched.prune | asha)
+    return {"ASHA": replace(searched, prune=searched.prune | asha), "halving": searched}
 
 
-def ratios(events: Sequence[Event]) -> list[float]:
+def ratios(events: Sequence[Event], searched: SearchSpace | None = None) -> list[float]:
     """Return what is shown over what is really left, at each of AT."""
     now, end = events[0].time, events[-1].time
-    left = TimeLeft(sum(event.kind == "start" for event in events), lambda: now)
-    shown, due = [], [now + share * (end - now) for share in AT]
+    total = len({event.trial for event in events})
+    left = TimeLeft(total, lambda: now)
+    if searched and searched.prune["halving"]:
+        halving = Halving(searched)
+        left = HalvingTimeLeft(total, halving.factor, halving.pauses, lambda: now)
+    shown, done, due = list[float](), dict[str, int](), [now + share * (end - now) for share in AT]
     for event in events:
         while due and event.time > due[0]:
             now = due.pop(0)
             shown.append((left.seconds() or 0.0) / (end - now))
         now = event.time
         if event.kind == "start":
-            left.start(event.trial, event.epochs)
+            left.start(event.trial, event.epochs, done.get(event.trial, 0))
         elif event.kind == "epoch":
+            done[event.trial] = event.epochs
             left.epoch(event.trial, event.epochs, 0)
         else:
-            left.end(event.trial)
+            left.end(event.trial, again=event.kind == "pause")
     return shown
 
 
@@ -132,9 +144,7 @@ class Watched(SchedulerPolicy):
     def begin(self, run: Arrival) -> None:
         """Note that a run starts, at the moment at which the one before it ended."""
         super().begin(run)
-        self.clocks[run.name] = self.now
-        planned = int(run.curve.settings["epochs"])
-        self.events.append(Event(self.now, "start", run.name, planned))
+        self._note_start(run)
 
     def decide(self, run: Arrival, epoch: int) -> StopDecision | None:
         """Note an epoch, and the end that follows from it."""
@@ -143,8 +153,21 @@ class Watched(SchedulerPolicy):
         self.events.append(Event(self.now, "epoch", run.name, epoch + 1))
         stop = super().decide(run, epoch)
         if stop or epoch + 1 == len(run.curve.rows):
-            self.events.append(Event(self.now, "end", run.name, 0))
+            kind = "pause" if stop is PAUSE else "end"
+            self.events.append(Event(self.now, kind, run.name, 0))
         return stop
+
+    def choose(self, paused: Mapping[str, Arrival], new: Mapping[str, Arrival]) -> Arrival | None:
+        """Note that a paused run goes on."""
+        run = super().choose(paused, new)
+        if run:
+            self._note_start(run)
+        return run
+
+    def _note_start(self, run: Arrival) -> None:
+        self.clocks[run.name] = self.now
+        planned = int(run.curve.settings["epochs"])
+        self.events.append(Event(self.now, "start", run.name, planned))
 
 
 def simulated(

@@ -32,7 +32,7 @@ class StopDecision(NamedTuple):
         return {f"stop_{name}": value for name, value in self._asdict().items()}
 
 
-PAUSE = StopDecision("paused", "it waits, and a worker is free for another trial")
+PAUSE = StopDecision("paused", "paused at a rung of halving, where other trials come first")
 """The decision that a trial is paused: it keeps its state, and may go on."""
 
 

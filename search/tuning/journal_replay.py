@@ -101,6 +101,6 @@ def _end(
     end: Mapping[str, Any],
     missing: dict[str, Any] | None = None,
 ) -> None:
-    value = state.end(name, status, end.get("stop_rule"))
+    epochs, value = state.epochs_noted(name), state.end(name, status, end.get("stop_rule"))
     reason, settings = end.get("stop_reason"), end["settings"]
-    state.past_ends.append(PastEnd(name, status, value, reason, settings, missing))
+    state.past_ends.append(PastEnd(name, status, value, reason, settings, epochs, missing))

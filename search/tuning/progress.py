@@ -79,7 +79,7 @@ class SearchProgress:
         self.queued.pop(name, None)
         self.running.setdefault(name, {"epochs": epochs, "last": None, "done": done})
         self.settings[name] = settings or {}
-        self.left.start(name, epochs, done)
+        self.left.start(name, epochs, done, settings)
 
     def enter_epoch(self, name: str, metrics: Mapping[str, float]) -> None:
         """Enter the metrics of an epoch."""
@@ -100,15 +100,28 @@ class SearchProgress:
         return End(name, epochs, value, status, reason)
 
     def past(
-        self, name: str, status: str, value: float | None, settings: Mapping[str, Any]
+        self,
+        name: str,
+        status: str,
+        value: float | None,
+        settings: Mapping[str, Any],
+        done: int = 0,
     ) -> None:
         """Enter a trial that ended in an earlier session, which counts and is no new end."""
         self.resumed, self.settings[name] = True, settings
+        self.left.known(name, int(settings.get("epochs", done)), done, settings)
         self.end(name, status, value, None)
 
     def end_with(self, trials: int, why: str) -> None:
         """Enter that no trial begins any more, though only so many have, and why."""
         self.left.total, self.ended_by = trials, why
+
+    def wait(self, name: str, settings: Mapping[str, Any], done: int) -> None:
+        """Enter a trial of an earlier session that is to go on."""
+        epochs = int(settings["epochs"])
+        self.queued[name] = {"epochs": epochs, "last": None, "done": done}
+        self.resumed, self.settings[name] = True, settings
+        self.left.known(name, epochs, done, settings)
 
     def requeue(self, name: str) -> None:
         """Enter that a trial goes back into the queue."""
@@ -151,6 +164,7 @@ class SearchProgress:
         ended = sum(self.counts.values())
         trials = "trial" if self._total == "1" else "trials"
         first = [f"{ended} of {self._total} {trials} ended", f"{len(self.running)} running"]
+        first += [f"{len(self.queued)} waiting"] if self.queued else []
         first += [f"{count} {name}" for name, count in self.counts.items() if count]
         epochs = counted(self.epochs_done, "epoch")
         if rest := self.left.epochs_left():

@@ -15,6 +15,7 @@ from search.tracking.dispatcher import Dispatcher
 from search.tuning.live_table import LiveTable
 from search.tuning.search_state import INTERRUPTED, NO_STOP, SearchState
 from search.tuning.tensorboard import TensorBoard
+from search.tuning.time_left_halving import HalvingTimeLeft
 
 OF_PAIRS = ("val_distinct", "val_right")
 """Of an epoch's validation pairs: how many are not of the pictures of an earlier one, and which
@@ -55,13 +56,20 @@ class RunRecord:
 
     def start(self) -> None:
         """Note what a killed driver had not noted, show what has ended, remove files left over."""
+        scheduler = self.state.scheduler
+        left = [*self.state.waiting, *self.state.paused.values()]
+        if scheduler.halving:
+            self.table.left = HalvingTimeLeft(
+                self.table.left.total, scheduler.halving.factor, scheduler.pauses, self.table.clock
+            )
         for past in self.state.past_ends:
             if past.missing is not None:
                 self.journal.trial(past.trial, past.status, **past.missing)
-            self.table.past(past.trial, past.status, past.value, past.settings)
+            self.table.past(past.trial, past.status, past.value, past.settings, past.epochs)
+        for one in left:
+            self.table.wait(one.trial, one.settings, self.state.epochs_noted(one.trial))
         if isinstance(self.storage, Folder):  # of workers that were killed while they wrote
-            waiting = {suggestion.trial for suggestion in self.state.waiting}
-            self.storage.clear_halves(self.state.ended | waiting)
+            self.storage.clear_halves(self.state.ended | {one.trial for one in left})
         self.sweep()
         self._look_ahead()
         if self.callbacks.feeds:
@@ -171,7 +179,7 @@ class RunRecord:
 
     def pause(self, name: str) -> None:
         """Note that a trial waits at a rung, with its state saved."""
-        self.note(name, "pending")
+        self.note(name, "pending", PAUSE._replace(rule=None))
         self.state.pause(name)
         self.table.requeue(name)
         self.callbacks.tell("on_trial_end", name, "pending", PAUSE.reason)

@@ -59,6 +59,7 @@ class PastEnd(NamedTuple):
     """Best value of the space's metric."""
     reason: str | None
     settings: Mapping[str, Any]
+    epochs: int
     missing: dict[str, Any] | None = None
     """Fields of the line that the journal lacks, as the driver was killed before it noted the end;
     None: the journal has it."""

@@ -13,8 +13,10 @@ import heapq
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+
+from facesiam.config import Value
 
 
 @dataclass
@@ -51,12 +53,19 @@ class TimeLeft:
         self._speeds: list[float] = []
         """Mean wall time of an epoch of each trial that has ended, in seconds."""
 
-    def start(self, name: str, planned: int, done: int = 0) -> None:
+    def start(
+        self, name: str, planned: int, done: int = 0, settings: Mapping[str, Value] | None = None
+    ) -> None:
         """Enter a trial that starts, with the epochs that it would run and those it has."""
         if name not in self.running:
             self.running[name] = _Trial(planned, self.clock(), done)
             self._planned.append(planned)
             self.slots = len(self.running)
+
+    def known(
+        self, name: str, planned: int, done: int, settings: Mapping[str, Value] | None = None
+    ) -> None:
+        """Enter how far a trial has come that does not run: of no use here."""
 
     def epoch(self, name: str, done: int, seconds: float) -> None:
         """Enter that a trial has so many epochs done, the last in so many seconds."""

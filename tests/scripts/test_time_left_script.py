@@ -46,20 +46,25 @@ def test_a_journal_has_its_epochs_between_start_and_end(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("rule", ["ASHA", "halving"])
 @pytest.mark.parametrize("workers", [1, 3])
-def test_a_simulated_search_never_has_more_trials_than_workers(workers: int) -> None:
-    searched = time_left.with_asha()
+def test_a_simulated_search_never_has_more_trials_than_workers(rule: str, workers: int) -> None:
+    searched = time_left.spaces()[rule]
     runs = by_protocol(recorded_runs.read(recorded_runs.SHIPPED), searched)
     curves = next(runs for key, runs in runs.items() if key[0] == "cfp-pairs")
     odds = Odds(recorded_runs.shipped(), own=True)
     events = time_left.simulated(random_order(curves, 0, 0), searched, odds, workers)
-    assert Counter(event.kind for event in events)["end"] == len(curves) == 6
+    kinds = Counter(event.kind for event in events)
+    assert kinds["start"] == kinds["end"] + kinds["pause"] and (kinds["pause"] > 0) == (
+        rule == "halving"
+    )
+    assert len({event.trial for event in events if event.kind == "start"}) == len(curves) == 6
     assert [event.time for event in events] == sorted(event.time for event in events)
     running, most = set[str](), 0
     for event in events:
         if event.kind == "start":
             running.add(event.trial)
-        elif event.kind == "end":
+        elif event.kind in ("pause", "end"):
             running.remove(event.trial)
         most = max(most, len(running))
     assert most == workers and not running

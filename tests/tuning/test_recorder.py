@@ -184,7 +184,10 @@ def test_a_paused_trial_keeps_its_state_and_goes_on_or_stops_when_the_others_are
     # Two of four go on: the first is out once two are better, the other two wait.
     assert list(live.state.paused) == names[1:] and not live.over()
     assert verdict(tmp_path, names[0])["stop_rule"] == "halving"
-    assert verdict(tmp_path, names[1])["status"] == "pending"
+    waits = verdict(tmp_path, names[1])
+    assert (waits["status"], waits["stop_rule"]) == ("pending", None)
+    assert "paused at a rung" in waits["stop_reason"]
+    assert live.table.lines()[0] == "1 of 4 trials ended · 0 running · 2 waiting · 1 stopped"
     assert {path.stem for path in (tmp_path / "state").iterdir()} == set(names[1:])
     # The best of three is sure of its place, and goes on before the fourth begins.
     resumed = recorder(tmp_path, HALVING)
@@ -192,10 +195,67 @@ def test_a_paused_trial_keeps_its_state_and_goes_on_or_stops_when_the_others_are
     names.append(play(resumed, [0.6, 0.6]))
     assert verdict(tmp_path, names[3])["status"] == "stopped"
     resumed = recorder(tmp_path, HALVING)
+    assert (
+        resumed.table.lines()[0]
+        == "3 of 4 trials ended · 0 running · 1 waiting · 1 done · 2 stopped"
+    )
+    # Two of four go on from the rung at two epochs, and one of them has run its last two.
+    assert resumed.table.left.epochs_left() == 2
     assert play(resumed, [0.95, 0.95], start=2) == names[2]
+    assert verdict(tmp_path, names[2])["stop_reason"] is None
+    assert resumed.table.lines()[0] == "4 of 4 trials ended · 0 running · 2 done · 2 stopped"
     assert resumed.next() is None and resumed.over() and resumed.close() is None
     assert [verdict(tmp_path, name)["status"] for name in names[1:3]] == ["done", "done"]
     assert list((tmp_path / "state").iterdir()) == []
+
+
+def test_a_resume_with_more_trials_or_fewer_has_as_many_places(tmp_path: Path) -> None:
+    live = recorder(tmp_path, HALVING)
+    names = [play(live, [score, score]) for score in (0.7, 0.9, 0.8)]
+    more = recorder(tmp_path, HALVING.replace("trials: 4", "trials: 8"))
+    assert list(more.state.paused) == names[1:] and not more.over()
+    assert play(more, [0.95, 0.95], start=2) == names[1]
+    names.append(play(more, [0.6, 0.6]))  # of eight trials four go on, and it may be the fourth
+    assert list(more.state.paused) == names[2:]
+    assert verdict(tmp_path, names[0])["status"] == "stopped"  # and stays so
+    fewer = recorder(tmp_path, HALVING.replace("trials: 4", "trials: 3"))
+    assert play(fewer, [0.8, 0.8], start=2) == names[2]
+    assert fewer.next() is None and fewer.over()
+    assert verdict(tmp_path, names[3])["status"] == "stopped"
+
+
+@pytest.mark.parametrize("noted", ["interrupted", "killed"])
+def test_a_halted_search_leaves_its_paused_trials_to_a_resume(tmp_path: Path, noted: str) -> None:
+    live = recorder(tmp_path, HALVING)
+    waits, runs = play(live, [0.9, 0.9]), play(live, [0.8], end="")
+    if noted == "interrupted":
+        live.stop = SearchStop(StopReason.TIME_UP)
+        assert live.next() is None and not live.over()
+        assert (stop := live.close()) and stop.reason is StopReason.TIME_UP
+        assert verdict(tmp_path, runs)["status"] == "interrupted"
+    assert verdict(tmp_path, waits)["status"] == "pending"
+    resumed = recorder(tmp_path, HALVING)
+    assert list(resumed.state.paused) == [waits]
+    assert play(resumed, [0.8], start=1) == runs and list(resumed.state.paused) == [waits, runs]
+
+
+def test_where_no_trial_has_a_score_those_that_came_first_go_on(tmp_path: Path) -> None:
+    live = recorder(tmp_path, HALVING)
+    scores, names = [math.nan, math.nan], []
+    for start in (0, 0, 0, 2, 0, 2):
+        names.append(play(live, scores, start=start, val_loss=0.5))
+    assert names == ["0001", "0002", "0003", "0001", "0004", "0002"]
+    assert live.next() is None and live.over() and live.close() is None
+    reason = verdict(tmp_path, "0004")["stop_reason"]
+    assert reason.startswith("val_acc unknown (mean of 1 epoch) at the rung of 2 epochs")
+
+
+def test_a_search_whose_trials_are_all_stopped_by_rules_ends(tmp_path: Path) -> None:
+    live = recorder(tmp_path, HALVING)
+    for _ in range(4):
+        play(live, [math.nan])
+    assert live.next() is None and live.over() and live.close() is None
+    assert {line["stop_rule"] for line in read_trials(tmp_path).values()} == {"diverged"}
 
 
 OUT_OF_MEMORY = "Traceback\nfacesiam.trainable.OutOfMemory: out of memory in epoch 1: 9 GiB\n"

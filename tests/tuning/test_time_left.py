@@ -5,14 +5,22 @@ from __future__ import annotations
 import pytest
 
 from search.tuning.time_left import TimeLeft
+from search.tuning.time_left_halving import HalvingTimeLeft
 
 
 class Search:
-    """A search whose trials take ten seconds an epoch."""
+    """A search whose trials take ten seconds an epoch.
 
-    def __init__(self, total: int | None) -> None:
+    Args:
+        total: its trials.
+        rungs: at which one trial in two goes on, in epochs.
+    """
+
+    def __init__(self, total: int | None, rungs: tuple[int, ...] = ()) -> None:
         self.now = 100.0
         self.left = TimeLeft(total, lambda: self.now)
+        if rungs:
+            self.left = HalvingTimeLeft(total, 2, lambda settings: list(rungs), lambda: self.now)
 
     def epochs(self, *names: str, seconds: float = 10.0) -> None:
         """Let all of these trials do an epoch, side by side."""
@@ -135,3 +143,60 @@ def test_the_last_epoch_of_a_shorter_trial_says_nothing_of_going_on() -> None:
     search.left.end("long")
     # The only one that could have gone on after two was stopped: one in two does.
     assert search.left.epochs_left() == (2 + (1 + 1 + 0.5 + 0.5)) / 2
+
+
+def test_under_halving_one_trial_in_two_goes_on_from_each_rung() -> None:
+    """Of 8 trials of 10 epochs 8 run 2, 4 of them 2 more, and 2 their last 6."""
+    search = Search(8, rungs=(2, 4))
+    assert search.left.seconds() is None and search.left.epochs_left() is None
+    for name in "ab":
+        search.left.start(name, 10)
+    search.epochs("a", "b")
+    assert search.left.epochs_left() == 8 * 2 - 2 + 4 * 2 + 2 * 6
+    # Two at once: 7 whole stretches of 20 s, 4 of 20 s and 2 of 60 s.
+    assert search.left.seconds() == 7 * 10 + 4 * 10 + 2 * 30
+    search.now += 5
+    assert search.left.seconds() == 7 * 10 + 4 * 10 + 2 * 30 - 5
+    search.now -= 5
+    search.epochs("a", "b")
+    for name in "ab":
+        search.left.end(name, again=True)
+    assert search.left.epochs_left() == 6 * 2 + 4 * 2 + 2 * 6
+
+
+def test_under_halving_the_last_trial_runs_on_one_worker_whatever_is_free() -> None:
+    search = Search(2, rungs=(2,))
+    for name in "ab":
+        search.left.start(name, 10)
+    search.epochs("a", "b")
+    search.epochs("a", "b")
+    search.left.end("a")  # b is better
+    assert search.left.seconds() == search.left.epochs_left() * 10 == 80
+    search.epochs("b")
+    assert search.left.seconds() == 70
+
+
+def test_under_halving_another_trial_takes_the_place_of_one_that_is_overtaken() -> None:
+    search = Search(4, rungs=(2,))
+    for name in "abcd":
+        search.left.start(name, 10)
+    for _ in range(3):
+        search.epochs("a")
+    search.left.end("a")
+    assert search.left.epochs_left() == 3 * 2 + 2 * 8
+    search.left.known("e", 10, 10)  # of an earlier session, at its end
+    search.left.end("e")
+    assert search.left.epochs_left() == 3 * 2 + 1 * 8
+
+
+def test_under_halving_the_pace_of_a_stretch_is_that_of_the_trials_that_came_to_it() -> None:
+    search = Search(2, rungs=(2,))
+    for name, seconds in (("fast", 1.0), ("slow", 9.0)):
+        search.left.start(name, 10)
+        search.epochs(name, seconds=seconds)
+        search.epochs(name, seconds=seconds)
+        search.left.end(name, again=True)
+    assert search.left.seconds() == pytest.approx(8 * 5)  # which of the two goes on is not known
+    search.left.start("slow", 10, 2)
+    search.epochs("slow", seconds=9.0)
+    assert search.left.seconds() == pytest.approx(7 * 9)
