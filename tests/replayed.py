@@ -27,6 +27,9 @@ def state(recorder: Recorder) -> dict[str, Any]:
             "rungs": [(age, list(scores.items())) for age, scores in asha.rungs] if asha else [],
             "waiting": asha.provisional if asha else (),
             "places": halving._places if halving else {},
+            "came": halving._came if halving else {},
+            # A control that was spared at its rung still is there until it goes on.
+            "at rungs": {*halving._waiting} - {*scheduler.controls} if halving else {},
             "paused": sorted(scheduler.paused),
             "leaders": scheduler._leaders,
             "spared": scheduler.controls,

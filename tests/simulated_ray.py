@@ -90,10 +90,17 @@ def play(
 
 
 class Workers:
-    """Ray, as the recorder sees it: some trials at once, one event after the other."""
+    """Ray, as the recorder sees it: some trials at once, one event after the other.
 
-    def __init__(self, recorder: Recorder, count: int, seed: int = 0) -> None:
-        self.recorder, self.count = recorder, count
+    Args:
+        recorder: of the search.
+        count: trials that run at once.
+        seed: of the order of events.
+        late: a worker starts some events after its trial was handed out, not at once.
+    """
+
+    def __init__(self, recorder: Recorder, count: int, seed: int = 0, late: bool = False) -> None:
+        self.recorder, self.count, self.late = recorder, count, late
         self.rng = random.Random(seed)
         self.trials: dict[str, SimpleNamespace] = {}
         self.ran: list[tuple[str, int]] = []
@@ -108,12 +115,19 @@ class Workers:
             trial = SimpleNamespace(config={"trial": name, "settings": settings}, error_file=None)
             trial.epoch = recorder.state.epochs_noted(name)
             recorder.state.scheduler.on_trial_add(None, trial)
-            recorder.on_trial_start(0, [], trial)
+            trial.starts = self.late
+            if not self.late:
+                recorder.on_trial_start(0, [], trial)
             self.trials[name] = trial
             return True
         if not self.trials:
             return False
-        self.report(self.trials[self.rng.choice(sorted(self.trials))])
+        trial = self.trials[self.rng.choice(sorted(self.trials))]
+        if trial.starts:
+            trial.starts = False
+            recorder.on_trial_start(0, [], trial)
+        else:
+            self.report(trial)
         return True
 
     def report(self, trial: SimpleNamespace) -> None:

@@ -52,8 +52,8 @@ def replay(space: SearchSpace, run: Path) -> SearchState:
             state.exhausted, state.prospects.enough = False, None  # it went on since
             state.sampler.replay(name, end["settings"], chosen_by(end) == ENQUEUED)
             state.scheduler.begin(name, end["settings"])
-        elif row.get("status") == "running" and name in state.scheduler.paused:
-            state.scheduler.begin(name, end["settings"])  # it went on
+        elif name in state.scheduler.paused and _goes_on(row):
+            state.scheduler.begin(name, end["settings"])
         if row.get("status") == "failed":
             state.look_ahead(name, None)  # it waits to be tried again, and has no end here
         if is_last and not unfinished:
@@ -64,6 +64,12 @@ def replay(space: SearchSpace, run: Path) -> SearchState:
         if end["status"] in UNFINISHED:
             _resume(state, name, end, decided[name])
     return state
+
+
+def _goes_on(row: Mapping[str, Any]) -> bool:
+    """Say whether a paused trial goes on by this line; one that notes the pause has a reason."""
+    status = row.get("status")
+    return status == "running" or (status == "pending" and row.get("stop_reason") is None)
 
 
 def _resume(

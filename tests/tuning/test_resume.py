@@ -28,26 +28,26 @@ HALVING = SEARCH.replace("asha: {grace: 1, factor: 2}", "halving: {grace: 0.3}")
 
 
 @pytest.mark.parametrize(
-    ("workers", "algorithm", "each", "search"),
+    ("workers", "algorithm", "each", "search", "late"),
     # Optuna's samplers take ten times as long to replay, and are told of ends alone.
     [
-        (1, "tpe", 1, SEARCH),
-        (4, "tpe", 1, SEARCH),
-        (4, "nsga2", 4, SEARCH),
-        (4, "cmaes", 4, SEARCH),
-        (4, "tpe", 1, ENDED_EARLY),
-        (1, "tpe", 1, HALVING),
-        (4, "tpe", 1, HALVING),
+        (1, "tpe", 1, SEARCH, False),
+        (4, "tpe", 1, SEARCH, False),
+        (4, "nsga2", 4, SEARCH, False),
+        (4, "cmaes", 4, SEARCH, False),
+        (4, "tpe", 1, ENDED_EARLY, False),
+        (1, "tpe", 1, HALVING, False),
+        (8, "tpe", 1, HALVING, True),
     ],
 )
 def test_a_resumed_session_knows_what_the_killed_one_knew(
-    tmp_path: Path, workers: int, algorithm: str, each: int, search: str
+    tmp_path: Path, workers: int, algorithm: str, each: int, search: str, late: bool
 ) -> None:
     """After every line of the journal: rungs, cutoffs, leaders, the sampler, and who runs."""
     run, search = tmp_path / "run", search.replace("algorithm: tpe", f"algorithm: {algorithm}")
     run.mkdir()
     live = recorder(run, search)
-    ray = Workers(live, workers)
+    ray = Workers(live, workers, late=late)
     states = {0: state(live)}
     while ray.go():
         states[live.record.journal.number] = state(live)
