@@ -15,7 +15,7 @@ import heapq
 import math
 import statistics
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import NamedTuple
 
 from facesiam.config import Value
@@ -64,10 +64,11 @@ class Halving:
 
     Args:
         space: whose `prune.halving` it follows.
+        controls: the control group: trials that run on and come to no further rung.
     """
 
-    def __init__(self, space: SearchSpace) -> None:
-        settings = space.prune["halving"]
+    def __init__(self, space: SearchSpace, controls: Container[str] = ()) -> None:
+        settings, self.controls = space.prune["halving"], controls
         self.space, self.factor = space, float(settings["factor"])
         self.rungs = rungs(float(settings["grace"]), space.max_epochs())
         self.expected: float = space.count() or math.inf
@@ -212,7 +213,8 @@ class Halving:
         the best of all. Those on the way to the rung count as better.
         """
         schedule, rung, place, _ = self._standings[name]
-        below = (self._standings.get(other) for other in self._going)
+        going = (other for other in self._going if other not in self.controls)
+        below = map(self._standings.get, going)
         coming = sum(one is not None and one[:2] == (schedule, rung - 1) for one in below)
         rank = bisect.bisect_left(self._places[schedule, rung], place) + coming + 1
         came, trials = self._came[schedule], self._of_schedule[schedule] + self._to_come()

@@ -44,8 +44,6 @@ class Scheduler(FIFOScheduler):
         self._asha = AshaBySchedule(space, "chance" in self.rules) if asha else None
         self.asha = self._asha.first if self._asha else None
         """ASHA's rungs for trials of the space's first schedule; None: it is off."""
-        self.halving = Halving(space) if halving else None
-        """The rungs at which trials are paused; None: it is off."""
         self.paused: set[str] = set()
         """Trials that wait at a rung, of which Ray knows nothing."""
         self.histories: dict[str, History] = {}
@@ -53,6 +51,8 @@ class Scheduler(FIFOScheduler):
         self.stops: dict[str, StopDecision] = {}
         self.controls: dict[str, StopDecision] = {}
         """The control group: trials that run on, and what would have stopped them."""
+        self.halving = Halving(space, self.controls) if halving else None
+        """The rungs at which trials are paused; None: it is off."""
         self._decided: dict[str, int] = {}
         """By trial the number of epochs that have been decided about. An epoch that is run again,
         after a worker or a driver died, is not decided a second time by what has come since."""

@@ -20,6 +20,7 @@ from search.pruning.halving import Halving, latest, rungs
 from search.pruning.history import History
 from search.pruning.late_start import Odds
 from search.pruning.recorded_runs import SHIPPED, Curve, read
+from search.pruning.scheduler import Scheduler
 from search.pruning.simulator import Arrival, Orders, SchedulerPolicy, delayed, simulate
 from search.pruning.stop_decision import PAUSE, StopDecision
 from search.space import SearchSpace, load
@@ -130,24 +131,32 @@ def _let_go(halving: Halving) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("trials", [100, math.inf])
+@pytest.mark.parametrize(
+    ("trials", "spared", "sure"), [(100, 0, 1), (math.inf, 0, 1), (100, 3, 4)]
+)
 def test_a_trial_as_good_as_sure_of_its_place_does_not_wait_for_those_to_come(
-    space: SearchSpace, trials: float
+    space: SearchSpace, trials: float, spared: int, sure: int
 ) -> None:
     """Of 20 that have come, 10 ± 2 are among the best half of all: the best 8 are sure of it.
 
     At the next rung they are 5 ± 1.7 of the 20. Five of the eight have come there: with three on
-    the way, which may be better, the best may be the fourth, and the second the fifth.
+    the way, which may be better, the best may be the fourth, and the second the fifth. Where these
+    three are controls they do not come there.
     """
     names = [f"t{number:02}" for number in range(20)]
-    halving = halving_of(space, names)
+    scheduler = Scheduler(space, Odds(()))
+    scheduler.controls |= {name: StopDecision("plateau", "", 3) for name in names[8 - spared : 8]}
+    halving = scheduler.halving
+    assert halving is not None
+    for name in names:
+        halving.begin(name, SETTINGS)
     halving.expected = trials
     for number, name in enumerate(names):
         assert decide(halving, name, 3, 0.9 - number / 100) is PAUSE  # the worst of those here
     assert _let_go(halving) == names[:8]
     for number, name in enumerate(names[:5]):
         assert decide(halving, name, 5, 0.9 - number / 100) is PAUSE
-    assert _let_go(halving) == names[:1]
+    assert _let_go(halving) == names[:sure]
 
 
 def test_a_trial_that_is_sure_of_its_place_is_not_paused(space: SearchSpace) -> None:
