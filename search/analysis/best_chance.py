@@ -35,17 +35,18 @@ def chances(scores: Floats, of_pairs: float = 0.0, draws: int = DRAWS) -> Floats
         draws: worlds that the chances are counted in.
 
     Returns:
-        (k,) that sum to 1; None where no two finalists have two seeds.
+        (k,) that sum to 1; None where no two finalists have two seeds. One that cannot be compared,
+        as it has no seed in common with the finalist that has most, has none.
     """
     *_, pooled, freedom = differences(scores)
     if not freedom:
         return None
-    trained = np.isfinite(scores).sum(1)
-    known = np.flatnonzero(trained)
+    levels = _levels(scores)
+    known = np.flatnonzero(np.isfinite(levels))
     rng = np.random.default_rng(0)
     variance = pooled / 2 * freedom / rng.chisquare(freedom, (draws, 1))
-    noise = variance / trained[known] + of_pairs
-    wins = _drawn_levels(rng, _levels(scores)[known], noise).argmax(1)
+    noise = variance / np.isfinite(scores[known]).sum(1) + of_pairs
+    wins = _drawn_levels(rng, levels[known], noise).argmax(1)
     return np.bincount(known[wins], minlength=len(scores)) / draws
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from itertools import count, islice
 from pathlib import Path
 
+import numpy as np
+
 from facesiam.config import TrialConfig, Value
 from facesiam.errors import counted
 from search.analysis import pareto, ranked_trials
@@ -36,7 +38,7 @@ def choose(run: Path, terms: Finalists) -> Race:
     trials, _ = ranked_trials.load(run)
     space, configs = layout.space(run), layout.settings(run)
     metric, objective = space.metric, space.objective
-    ended = trials[trials["status"].isin(["done", "stopped"]) & trials[metric].notna()]
+    ended = trials[trials["status"].isin(["done", "stopped"]) & np.isfinite(trials[metric])]
     scores = [float(score) for score in ended[metric]]
     ended = ended[~ended["stop_rule"].isin(HOPELESS)]
     if ended.empty:

@@ -35,6 +35,15 @@ def test_the_chance_that_the_first_is_the_best_comes_true_as_often() -> None:
     assert np.mean(said) == pytest.approx(np.mean(true), abs=0.08)
 
 
+def test_a_finalist_that_shares_no_seed_with_the_others_has_no_chance_and_takes_none() -> None:
+    """Its trainings with the seeds of the others failed, those of the others with its own."""
+    scores = np.full((3, 4), math.nan)
+    scores[0, :3], scores[1, :3], scores[2, 3] = (0.81, 0.82, 0.83), (0.79, 0.80, 0.82), 0.9
+    found = chances(scores)
+    assert found is not None and found.sum() == pytest.approx(1)
+    assert found[0] > found[1] > found[2] == 0
+
+
 def test_one_seed_tells_no_chances() -> None:
     assert chances(np.array([[0.7], [0.8]])) is None
 

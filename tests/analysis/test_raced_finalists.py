@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,16 +20,20 @@ def write(
     folder: Path,
     told: Mapping[str, dict[str, Any]],
     costs: Mapping[str, dict[str, float]] | None = None,
+    broken: str = "",
     **objective: str,
 ) -> Path:
-    """Write a run of trials with the SCORES; their status, rule and settings as told."""
+    """Write a run of trials with the SCORES; their status, rule and settings as told.
+
+    The validation loss of a broken one is infinite.
+    """
     lines = [
         trial(name, **{"lr": n * 1e-4, **told.get(name, {})})
         | ({"cost": costs[name]} if costs and name in costs else {})
         for n, name in enumerate(SCORES, 1)
     ]
     epochs = [
-        epoch(name, at, score, val_loss=1 - score)
+        epoch(name, at, score, val_loss=math.inf if name == broken else 1 - score)
         for name, score in SCORES.items()
         for at in range(3)
     ]
@@ -58,6 +63,12 @@ def test_the_lowest_loss_is_the_best(tmp_path: Path) -> None:
     race = chosen(write(tmp_path, {}, metric="val_loss", mode="min"), top=2)
     assert [*race.trials] == ["0002", "0004"]
     assert (race.trials["0002"].score, race.worst) == pytest.approx((0.16, 0.20))
+
+
+def test_a_trial_whose_loss_was_never_finite_is_none_of_them_nor_the_worst(tmp_path: Path) -> None:
+    race = chosen(write(tmp_path, {}, {}, metric="val_loss", mode="min", broken="0001"), top=9)
+    assert [*race.trials] == ["0002", "0004", "0003"]
+    assert race.worst == pytest.approx(0.18)
 
 
 def test_a_trial_that_was_judged_on_other_pairs_or_has_learned_nothing_is_left_out(
