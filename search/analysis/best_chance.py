@@ -35,8 +35,8 @@ def chances(scores: Floats, of_pairs: float = 0.0, draws: int = DRAWS) -> Floats
         draws: worlds that the chances are counted in.
 
     Returns:
-        (k,) that sum to 1; None where no two finalists have two seeds. One that cannot be compared,
-        as it has no seed in common with the finalist that has most, has none.
+        (k,) that sum to 1; None where no two finalists have two seeds. One that has no seed in
+        common with the finalist that has most cannot be compared, and has a chance of 0.
     """
     *_, pooled, freedom = differences(scores)
     if not freedom:

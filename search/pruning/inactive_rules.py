@@ -172,10 +172,8 @@ def _asha(space: SearchSpace, kind: Kind) -> str | None:
 
 
 def _halving(space: SearchSpace, kind: Kind) -> str | None:
-    if (count := space.count()) == 1:
+    if space.count() == 1:
         return "there is no other trial"
-    if count is None:
-        return "it waits for all trials, and a grid of a range has no end"
     longest = space.max_epochs()
     if rungs(float(space.prune["halving"]["grace"]), longest):
         return None

@@ -114,8 +114,9 @@ class Prune(Part):
     asha: Annotated[Asha | bool, _rule(Asha)] = key(False)
     """Successive halving (ASHA): of the trials at a rung, only the best go on."""
     halving: Annotated[Halving | bool, _rule(Halving)] = key(False)
-    """Successive halving with pauses: every trial runs to the first rung, and waits there for the
-    others; the better half goes on to the next one. What waits keeps its state."""
+    """Successive halving with pauses: every trial runs to the first rung, of all of them the
+    better half goes on to the next one, and so on. A trial waits at its rung, its state kept,
+    until it is as good as sure to be in that half, or out of it."""
     control: float = key(0.0, low=0, high=1)
     """Share of the trials that a rule would stop and that run on to the end all the same, to
     measure how often the rules are wrong."""

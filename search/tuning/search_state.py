@@ -121,7 +121,7 @@ class SearchState:
                 self.running[suggestion.trial] = suggestion
                 return suggestion
             self.exhausted = not self.sampler.waits()
-        if self.scheduler.halving and (self.exhausted or not self.running):
+        if self.scheduler.halving:  # with a race, which may have trials yet, there is none
             self.scheduler.halving.no_more()
         return self._unpaused()
 
