@@ -22,7 +22,7 @@ from facesiam.config import TrialConfig
 from facesiam.data.archive import Source
 from facesiam.data.dataset import FaceData, open_packed
 from facesiam.data.formats import open_dataset
-from facesiam.device import hardware
+from facesiam.device import cuda_graph, hardware
 from facesiam.nets import trunks
 from facesiam.training import loop
 from facesiam.training.optimizer import MasterWeightOptimizer
@@ -48,7 +48,7 @@ WITHOUT: dict[str, Callable[[], Any]] = {
     ),
     "blocks": lambda: patch.object(trunks, "in_blocks", lambda conv: conv),
     "bf16": lambda: patch.object(loop, "dtype_of", lambda *a: torch.float32),
-    "graphs": lambda: patch.object(loop, "GraphedStep", lambda: None),
+    "graphs": lambda: patch.object(cuda_graph, "wanted", lambda device: False),
     "nothing": nullcontext,
 }
 """Our measures that can be left out, each alone."""

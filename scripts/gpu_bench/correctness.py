@@ -119,7 +119,8 @@ def verdict(_plan: Plan, figures: dict[str, Any]) -> dict[str, Any]:
         pair = [figures.get(f"correctness/{name}") for name in (one, other)]
         found[f"{one}, {other}"] = compare(pair[0], pair[1]) if all(pair) else "not measured"
     whole = [each for each in found.values() if isinstance(each, dict) and "within" in each]
-    return {"within": all(each["within"] for each in whole), "compared": len(whole), **found}
+    within = bool(whole) and all(each["within"] for each in whole)
+    return {"within": within, "compared": len(whole), **found}
 
 
 def compare(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
@@ -155,7 +156,7 @@ def _training(plan: Plan, device: str, precision: str) -> Training:
 
 def _untrained_auc(training: Training) -> float:
     """Return the AUC of a net as it was drawn; its loss is ln 2 whatever it computes."""
-    logits = pair_logits(training.net, training.pixels, training.val_pairs)
+    logits, _, _ = pair_logits(training.net, training.pixels, training.val_pairs)
     return auc(training.net.scores(logits).numpy(), training.val_pairs.label)
 
 

@@ -134,6 +134,7 @@ def test_an_epoch_that_was_halted_and_resumed_is_that_without_a_halt(
     assert same["same_weights"] and same["within"] and same["disagreeing"] == 0
     assert (found["within"], found["compared"]) == (True, 1)
     assert found["fp32, cpu fp32"] == "not measured"
+    assert correctness.verdict(given, {})["within"] is False  # nothing was compared
     assert whole["recorded"] is False and whole["updates"] > 1  # no graph on a CPU
 
 
