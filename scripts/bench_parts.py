@@ -28,7 +28,7 @@ from facesiam.errors import UserError
 from facesiam.evaluation.predict import EVAL_IMAGES
 from facesiam.nets import convolutions
 from facesiam.training import loop
-from facesiam.training.augment import varied
+from facesiam.training.augment import augmented
 from facesiam.training.batch_loss import batch_loss
 from search.space import load
 from search.space.overrides import assigned
@@ -54,10 +54,10 @@ def parts_of(training: loop.Training, steps: int) -> dict[str, float]:
         images = training.pixels.batch(indices)
         at.append(now())
         if len(draws):
-            images = varied(images, draws, batches.turnable[indices], training.config)
+            images = augmented(images, draws, batches.turnable[indices], training.config)
         images = images.to(training.dtype, memory_format=torch.channels_last)
         at.append(now())
-        features = net.embed(images)
+        features = net.vectors(images)
         at += [began[0], now()]
         loss, _, _ = batch_loss(net, batches, features, chosen, indices)
         at.append(now())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from facesiam.config import TrialConfig
 from facesiam.data.dataset import FaceData
 from facesiam.data.formats import open_dataset
 from facesiam.nets import siamese
+from facesiam.training import loop
 from search.resources.cost import seconds_of_rows
 from search.space import load
 from search.space.shipped import SPACES
@@ -21,6 +23,7 @@ from search.space.shipped import SPACES
 sys.path.insert(0, str(SCRIPTS))  # as for a script that is run: they import each other
 bench, bench_sampler = script("bench_train"), script("bench_sampler")
 reference_loop, roofline = sys.modules["reference_loop"], sys.modules["roofline"]
+timed_sides = sys.modules["timed_sides"]
 
 
 def test_the_flops_of_a_step_are_those_counted_by_hand() -> None:
@@ -199,6 +202,34 @@ def test_of_one_seed_the_bench_of_samplers_shows_no_interval(
     assert "n = 1 seeds" in title and row.split()[0] == "random" and len(row.split()) == 3
     # sd √2, t(1) = 12.706, so half the width is 12.706 · √2 / √2
     assert bench_sampler.shown([0.0, 0.02], 100) == "  1.0 ± 12.7"
+
+
+def test_the_parts_of_a_step_are_those_of_the_trainer(data: FaceData) -> None:
+    """The study's augmentation, which has draws of its own, and a loss that takes norms."""
+    parts = script("bench_parts")
+    settings = {"net": "squeezenet1_1", "join": "cosine", "loss": "adaface", "embedding": 16}
+    config = TrialConfig.from_dict(
+        {**settings, "image_size": 64, "augment": True, "batch_size": 4}
+    )
+    training = loop.Training(config, data, device="cpu")
+    assert list(parts.parts_of(training, 1)) == list(parts.PARTS)
+    assert training.net.criterion is not None
+    assert float(training.net.criterion.get_buffer("mean")) > 2  # 4, of 16 numbers of deviation 1
+
+
+def test_a_step_that_is_timed_without_graphs_is_not_recorded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("FACESIAM_GRAPHS", raising=False)
+    on_gpu: Any = SimpleNamespace(
+        net=SimpleNamespace(embeds=False),
+        device=torch.device("cuda"),
+        optimizer=SimpleNamespace(drop_gradients=lambda: None),
+        notes=[],
+    )
+    assert loop.Training._graphed_step(on_gpu) is not None
+    with timed_sides.WITHOUT["graphs"]():
+        assert loop.Training._graphed_step(on_gpu) is None
 
 
 def test_the_parts_of_a_step_are_split_where_training_begins() -> None:
