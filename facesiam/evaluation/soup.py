@@ -92,10 +92,14 @@ def greedy_soup(
 
 
 def mean_of(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """Return the mean of state dicts of the same names and shapes; counters are the first's."""
+    """Return the mean of state dicts; counters and what is VALIDATED are the first's.
+
+    All else has the same names and shapes in each. Nets of other `calibrate` and `cohort` have
+    other names among the VALIDATED.
+    """
     return {
         name: torch.stack([state[name] for state in states]).mean(0)
-        if first.is_floating_point()
+        if first.is_floating_point() and name not in VALIDATED
         else first.clone()
         for name, first in states[0].items()
     }

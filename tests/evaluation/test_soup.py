@@ -27,6 +27,15 @@ def test_the_mean_is_of_weights_and_not_of_counters() -> None:
     assert mean["w"].tolist() == [3.0, 4.0] and mean["n"].item() == 7
 
 
+def test_what_validation_sets_is_no_part_of_the_mean() -> None:
+    """A net of another `calibrate` or `cohort` lacks it, or has it of another size."""
+    ours = {"w": torch.tensor([1.0]), "threshold": torch.tensor(0.2), "cohort": torch.ones(3, 2)}
+    for theirs in ({}, {"threshold": torch.tensor(0.8), "cohort": torch.zeros(5, 2)}):
+        mean = soup.mean_of([ours, {"w": torch.tensor([3.0]), **theirs}])
+        assert mean["w"].item() == 2 and mean["threshold"] == ours["threshold"]
+        assert torch.equal(mean["cohort"], ours["cohort"])
+
+
 @pytest.fixture
 def embedding(tiny: TrialConfig) -> TrialConfig:
     """An embedding net with batch-norm, whose first stages stand still."""
