@@ -14,7 +14,7 @@ import torch
 
 from facesiam.config import TrialConfig
 from facesiam.config.metrics import ENDS, TPR
-from facesiam.data.dataset import FaceData
+from facesiam.data.dataset import FaceData, Pairs
 from facesiam.evaluation import true_accepts
 from facesiam.evaluation.metrics import true_accepts as oracle
 from facesiam.evaluation.rated_pairs import RatedPairs
@@ -88,6 +88,34 @@ def test_a_resample_counts_a_pair_by_how_often_its_people_were_drawn(data: FaceD
         scores, labels = map(np.array, zip(*repeated, strict=True))
         if len(set(labels.tolist())) == 2:
             assert drawn[number] == pytest.approx(oracle(scores, labels, 0.1), abs=1e-12)
+
+
+def test_the_highest_scores_are_enough_for_every_resample_and_its_ends_are_percentiles(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of 12 people one is like all others: a resample that draws them often accepts many pairs."""
+    person = np.repeat(np.arange(12), 6)
+    images = np.arange(len(person))
+    listed = Pairs(images[:-1], images[1:], np.ones(len(person) - 1, np.int64), None)
+    drawn: Any = SimpleNamespace(
+        person=person,
+        content=images,
+        names=[],
+        pairs_of=lambda config, part: listed,
+        images_of=lambda pairs, views: images,
+    )
+    pairs = rated(drawn, fpr=0.02, fpr_pairs="images")
+    vectors = vectors_of(pairs, 0.9)
+    vectors[:6] += 2 * vectors.mean(0) / np.linalg.norm(vectors.mean(0))
+    meter, found = TrueAccepts(pairs), torch.from_numpy(vectors)
+    scored = meter._of_images(NET, found)
+    rates = meter._rates(scored, slice(None))
+    low, high = np.percentile(rates[1:], [2.5, 97.5])
+    assert meter._rate(scored) == pytest.approx((rates[0], low, high)) and low < high
+    monkeypatch.setattr(true_accepts, "RESERVE", (1000, 0))
+    every = meter._of_images(NET, found)
+    assert len(scored.different) < len(every.different) == pairs.different
+    np.testing.assert_array_equal(rates, meter._rates(every, slice(None)))
 
 
 def test_pairs_of_the_protocol_have_the_value_of_a_test_and_count_as_often_as_listed(

@@ -207,6 +207,23 @@ def test_adaface_sets_the_margin_by_the_norm() -> None:
     assert float(found.detach()) == pytest.approx(sum(costs) / 3, rel=1e-4)
 
 
+def test_adafaces_quality_ends_at_one_and_its_target_is_smoothed() -> None:
+    module = placed(identity_loss("adaface", label_smoothing=0.2, loss_scale=2), 20, 100)
+    module.eval().get_buffer("mean").fill_(5)  # the deviation is 1
+    turned = math.degrees(0.2)
+    costs = []
+    logits = [
+        (of(20 - turned) - 0.4, of(100), 0),  # q = 1
+        (of(40 + turned), of(40), 0),  # q = -1
+        (of(70), of(10) - 0.2, 1),  # q = 0
+    ]
+    for first, second, own in logits:
+        halved = first / 2, second / 2  # `cost` has a scale of 4
+        costs.append(0.9 * cost(*halved, own=own) + 0.1 * cost(*halved, own=1 - own))
+    found = module(PLACES, PEOPLE, torch.tensor([90.0, 0.0, 5.0]))
+    assert float(found.detach()) == pytest.approx(sum(costs) / 3, rel=1e-4)
+
+
 def test_adafaces_norms_are_compared_with_a_running_mean_in_training_only() -> None:
     module = identity_loss("adaface")
     module(PLACES, PEOPLE, torch.tensor([2.0, 4.0, 6.0]))
