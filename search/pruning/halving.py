@@ -72,7 +72,9 @@ class Halving:
         self.space, self.factor = space, float(settings["factor"])
         self.rungs = rungs(float(settings["grace"]), space.max_epochs())
         self.expected: float = space.count() or math.inf
-        """Trials that the search will have."""
+        """Trials that the search will have, if nothing ends it before."""
+        self._complete = False
+        """Whether no further trial will begin."""
         self._begun: dict[str, Begun] = {}
         """The trials that have begun, by name."""
         self._of_schedule: Counter[str] = Counter()
@@ -95,6 +97,7 @@ class Halving:
             schedule = schedule_progress.family(settings)
             self._begun[name] = Begun(schedule, len(self._begun))
             self._of_schedule[schedule] += 1
+            self._complete = False  # a resumed search may have more than the one that had ended
         self._waiting.pop(name, None)
         self._going.add(name)
 
@@ -176,7 +179,7 @@ class Halving:
 
     def no_more(self) -> None:
         """Note that no further trial will begin."""
-        self.expected = len(self._begun)
+        self._complete = True
 
     def forget(self, name: str) -> None:
         """Free a trial that has ended; its scores stay."""
@@ -224,7 +227,7 @@ class Halving:
 
     def _to_come(self) -> float:
         """Return how many trials have yet to begin."""
-        return max(0, self.expected - len(self._begun))
+        return 0 if self._complete else max(0, self.expected - len(self._begun))
 
     def _places_beyond(self, rung: int, trials: float) -> float:
         """Return how many of so many trials go on from a rung."""

@@ -114,7 +114,7 @@ class Scheduler(FIFOScheduler):
         for name, stop in self.halving.all_out() if self.halving else ():
             if name in paused:
                 decisions = self.controls if self._in_control(name) else self.stops
-                decisions[name] = stop
+                decisions.setdefault(name, stop)  # a resumed one may have been spared before
                 self.paused.discard(name)
                 found.append(name)
         return found

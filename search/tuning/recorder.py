@@ -164,10 +164,10 @@ class Recorder(tune.Callback):
         self._forget(trial)
         if name in self.state.scheduler.paused:
             self.record.pause(name)
-            self._end_paused()
-            return
-        stop = self.state.scheduler.stops.get(name)
-        self._end(name, "stopped" if stop else "done", stop)
+        else:
+            stop = self.state.scheduler.stops.get(name)
+            self._end(name, "stopped" if stop else "done", stop)
+        self._end_paused()
 
     @ends_search_on_failure
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

@@ -212,7 +212,10 @@ class SearchState:
         """Enter the end of a trial in what the others would gain; no other begins if that ends."""
         history, ran = self.scheduler.histories.get(trial), self.ran_with.get(trial, ())
         ended = going_on.ended(history, stopped_by, ran)
-        self.exhausted |= self.prospects.add(trial, ended, self.sampler.handed_out)
+        if self.prospects.add(trial, ended, self.sampler.handed_out):
+            self.exhausted = True
+            if self.scheduler.halving:
+                self.scheduler.halving.no_more()
 
     def removable(self) -> dict[str, set[str]]:
         """Return, by folder, the trials whose files are needed no more.

@@ -25,6 +25,7 @@ prune: {asha: {grace: 1, factor: 2}, plateau: {patience: 2}, control: 0.3}
 """
 ENDED_EARLY = f"{SEARCH}stop_when: {{gain: 8}}\n"
 HALVING = SEARCH.replace("asha: {grace: 1, factor: 2}", "halving: {grace: 0.3}")
+HALVING_ENDED_EARLY = f"{HALVING}stop_when: {{gain: 10}}\n"
 
 
 @pytest.mark.parametrize(
@@ -38,6 +39,7 @@ HALVING = SEARCH.replace("asha: {grace: 1, factor: 2}", "halving: {grace: 0.3}")
         (4, "tpe", 1, ENDED_EARLY, False),
         (1, "tpe", 1, HALVING, False),
         (8, "tpe", 1, HALVING, True),
+        (4, "tpe", 1, HALVING_ENDED_EARLY, True),
     ],
 )
 def test_a_resumed_session_knows_what_the_killed_one_knew(
@@ -68,7 +70,7 @@ def test_a_resumed_session_knows_what_the_killed_one_knew(
 
 @pytest.mark.parametrize(
     "search",
-    [SEARCH, HALVING, ENDED_EARLY, f"{HALVING}stop_when: {{gain: 10}}\n"],
+    [SEARCH, HALVING, ENDED_EARLY, HALVING_ENDED_EARLY],
     ids=["asha", "halving", "stop_when", "halving and stop_when"],
 )
 def test_a_resumed_search_ends_like_one_that_was_never_interrupted(
