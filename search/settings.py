@@ -23,6 +23,7 @@ WIDE = 110
 """Columns of a terminal in which a setting and its meaning stand side by side."""
 LABEL = 13
 """Columns of the labels before what is said of one setting."""
+SAME = "never: trials are judged by it, so it is the same in all of them"
 RANGES: dict[str, str] = {
     "lr": "{low: 1e-5, high: 1e-2, log: true}",
     "head_lr": "{low: 1, high: 100, log: true}",
@@ -30,6 +31,8 @@ RANGES: dict[str, str] = {
     "loss_scale": "{low: 8, high: 64, log: true}",
     "sub_centres": "[2, 3]",
     "ema": "[0, 0.99, 0.999]",
+    "fpr": "[0.01, 0.001]",
+    "cohort": "[0, 200]",
     "hard_negatives": "[0.1, 1]",
     "momentum": "{choices: [0.8, 0.9], when: {optimizer: sgd}}",
     "weight_decay": "{low: 1e-6, high: 1e-2, log: true}",
@@ -104,13 +107,16 @@ def listed(width: int) -> str:
 
 def described(setting: Setting, width: int) -> str:
     """Return all that there is to say of one setting, as text of so many columns."""
+    from search.space.constraints import JUDGED_BY
+
     value = _other_value(setting)
+    searched = f"search: {{{setting.name}: {example(setting)}}}"
     parts = {
         setting.name: field_docs(TrialConfig)[setting.name],
         "values": _values(setting),
         "default": written(setting.default),
         "fixed": f"fixed: {{{setting.name}: {value}}}",
-        "searched": f"search: {{{setting.name}: {example(setting)}}}",
+        "searched": SAME if setting.name in JUDGED_BY else searched,
         "command": f"--set {setting.name}={value}",
     }
     labels = max(LABEL, len(setting.name) + 2)

@@ -33,8 +33,13 @@ def tiny(tiny: TrialConfig) -> TrialConfig:
 
 
 def step(trial: FaceTrial) -> dict[str, Any]:
-    """One epoch's numbers, the clock's left out."""
-    return {key: value for key, value in trial.step().items() if key not in (*CLOCK, "cost")}
+    """One epoch's numbers, the clock's left out, and None for those that are not known."""
+    left_out = (*CLOCK, "cost")
+    return {
+        key: None if value != value else value
+        for key, value in trial.step().items()
+        if key not in left_out
+    }
 
 
 def test_a_reused_worker_gives_the_numbers_of_a_fresh_one(

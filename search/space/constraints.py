@@ -43,6 +43,10 @@ def check(space: SearchSpace) -> SearchSpace:
     return space
 
 
+JUDGED_BY = ("fpr", "fpr_pairs")
+"""Settings that trials are judged by: they are fixed, and the same in all."""
+
+
 def problems(space: SearchSpace) -> list[Finding]:
     """List what is wrong with the trials that the space's algorithm would run."""
     options = {**OPTIONS, "metric": metric_setting()}
@@ -53,7 +57,7 @@ def problems(space: SearchSpace) -> list[Finding]:
     ]
     found += [
         Finding(("search", name), "is what trials are judged by, so it is the same in all of them")
-        for name in ("fpr", "fpr_pairs")
+        for name in JUDGED_BY
         if len(space.possible(name)) > 1
     ]
     searches = (_grid, _sampler, _asha, _combinations, enqueue.problems)

@@ -131,6 +131,7 @@ def test_columns_are_the_settings_that_can_differ(run: Path) -> None:
         "best_epoch",
         "train_acc",
         "epochs_run",
+        "chosen_by",
         "status",
         "stop_rule",
         "stop_reason",

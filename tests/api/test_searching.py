@@ -168,7 +168,7 @@ def test_best_is_the_trial_that_ranks_first(first: Run) -> None:
 def test_why_reads_as_text_where_it_is_shown(first: Run) -> None:
     story = first.why(first.best)
     assert repr(story) == story == first.why(first.best.name)
-    assert story.startswith(f"trial {first.best.name}: done\n")
+    assert story.startswith(f"trial {first.best.name}, drawn at random: done\n")
 
 
 def test_a_trial_that_is_no_id_is_refused_with_the_nearest(first: Run) -> None:

@@ -207,6 +207,7 @@ def test_the_onnx_files_do_without_torch_what_the_verifier_does(
         "mean": [0.0] * 3,
         "deviation": [1.0] * 3,
         "flip_average": True,
+        "scale_average": 0.0,
     }
     side, files = wanted["side"], [faces / name for name in data.names[:4]]
 

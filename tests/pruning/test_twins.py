@@ -17,9 +17,10 @@ import builders
 import pytest
 
 from facesiam.config import TrialConfig
+from facesiam.objective import Objective
 from facesiam.training.schedules import learning_rate
 from search.pruning.late_start import Odds
-from search.pruning.recorded_runs import shipped
+from search.pruning.recorded_runs import ACCURACY, shipped
 from search.pruning.scheduler import Scheduler
 from search.pruning.stop_decision import StopDecision
 from search.space import SearchSpace
@@ -213,7 +214,7 @@ FULL: dict[str, Callable[[float], float]] = {
 }
 """Share of an epoch's work at the full rate that is done at this share of the schedule."""
 RISING = {"warm-up": 18, "onecycle": 18, "warm-up and cosine": 6}
-"""Epochs in which the rate rises."""
+"""Epochs of 60 in which the rate rises."""
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -223,20 +224,23 @@ def test_a_net_that_guesses_is_stopped_all_the_same(
 ) -> None:
     """Once it has learned at the full rate for as long as the odds ask for, and at the highest.
 
-    A head that learns at a tenth of the rate is not stopped in 60 epochs."""
-    config = config_of(SCHEDULES[schedule])
-    runner = Runner(space(tmp_path, metric, asha="false"))
+    Where they are of other metrics than accuracy they ask for longer, so that the trial is to have
+    240 epochs and not 60. A head that learns at a tenth of the rate is stopped in neither."""
+    odds = Odds(shipped())
+    judge = odds.judge(Objective(metric, METRICS[metric]))
+    times = 1 if judge == ACCURACY else 4
+    epochs = EPOCHS * times
+    config = config_of(SCHEDULES[schedule], epochs)
+    runner = Runner(space(tmp_path, metric, asha="false", epochs=f"[{epochs}]"))
     assert runner.run("leader", config, anneals) is None
     stop = runner.run("guesses", config, guesses)
-    odds = Odds(shipped())
-    judge = odds.judge(runner.scheduler.space.objective)
-    leader = judge.best(row(at, anneals(at, config))[judge.metric] for at in range(EPOCHS))
+    leader = judge.best(row(at, anneals(at, config))[judge.metric] for at in range(epochs))
     expected = None
-    for epoch in reversed(range(RISING.get(schedule, 0), EPOCHS)):
-        whole = math.floor(EPOCHS * FULL[schedule]((epoch + 1) / EPOCHS) + 1e-6)
+    for epoch in reversed(range(RISING.get(schedule, 0) * times, epochs)):
+        whole = math.floor(epochs * FULL[schedule]((epoch + 1) / epochs) + 1e-6)
         contest = "frontal-triplets", PAIRS
-        ratio = odds.ratio(whole - 1, EPOCHS, contest, leader, objective=judge)
-        if whole and ratio is not None and 16 * ratio < (EPOCHS - 1 - epoch) / EPOCHS:
+        ratio = odds.ratio(whole - 1, epochs, contest, leader, objective=judge)
+        if whole and ratio is not None and 16 * ratio < (epochs - 1 - epoch) / epochs:
             expected = epoch
     assert (stop and stop.epoch) == expected
     assert (expected is None) == (schedule == "a slow head")

@@ -396,7 +396,7 @@ def test_recording_goes_on_where_it_was_killed(
         return [dict.fromkeys(record.COLUMNS[1:], config.lr) | {"epoch": e} for e in range(9)]
 
     monkeypatch.setattr(record, "trained", train)
-    monkeypatch.setattr(record, "_data", lambda space: None)
+    monkeypatch.setattr(record, "prepared", lambda space: None)
     monkeypatch.setattr(record, "weights_of", lambda space: {})
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     record.record(whole, 6, space.path)

@@ -18,7 +18,7 @@ from facesiam.config.metrics import ENDS, FIELDS, TPR
 from facesiam.data.dataset import FaceData
 from facesiam.evaluation.predict import predict
 from facesiam.nets.siamese import build
-from facesiam.training import loop
+from facesiam.training import validation
 from facesiam.training.gradient_health import GradientWatch, LiveUnits, logit_spread
 from facesiam.training.loop import Training
 from search.pruning.history import History
@@ -256,7 +256,7 @@ def test_measuring_changes_nothing(
     with_vitals = list(measured)
     monkeypatch.setattr(GradientWatch, "look", lambda self: None)
     monkeypatch.setattr(LiveUnits, "__enter__", lambda self: self)
-    monkeypatch.setattr(loop, "logit_spread", lambda logits: math.nan)
+    monkeypatch.setattr(validation, "logit_spread", lambda logits: math.nan)
     plain = Training(config, data)
     for ours, theirs in zip(with_vitals, plain, strict=True):
         assert ours.trunk_grad_max > 0 and ours.trunk_live > 0  # measured, and here not
