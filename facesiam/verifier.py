@@ -39,7 +39,7 @@ class Comparison:
 
     score: float | Floats
     """Higher is more alike: the cosine, the negative distance, or a decision net's difference of
-    logits."""
+    logits; of a net with a `cohort` in deviations from its scores with training people."""
     probability: float | Floats
     """Of "same person", as calibrated on validation pairs or as the logits say; in [0, 1]."""
     same: bool | NDArray[np.bool_]

@@ -32,7 +32,8 @@ CELLS = 4_000_000
 """Cells of the largest array that is held at once."""
 RESERVE = 5, 100
 """How many pairs of two people are kept, the highest scores: so many times those that may be
-accepted, and so many more. A resample accepts others, and the rest is never reached."""
+accepted, so many more, and as many as one person has. A resample accepts others, all the more
+where it lacks a person who is taken for everybody; the rest is hardly ever reached."""
 
 
 class TrueAcceptRate(NamedTuple):
@@ -120,7 +121,8 @@ class TrueAccepts:
     def _kept(self) -> int:
         times, more = RESERVE
         accepted = math.ceil(times * self.pairs.fpr * self.pairs.different)
-        return int(min(self.pairs.different, accepted + more))
+        of_one = 2 * self.pairs.different // self.pairs.people
+        return int(min(self.pairs.different, accepted + of_one + more))
 
     def _of_listed(self, left: Ints, right: Ints, scores: Floats) -> _Scored:
         same = self.pairs.is_same

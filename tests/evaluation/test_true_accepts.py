@@ -90,11 +90,12 @@ def test_a_resample_counts_a_pair_by_how_often_its_people_were_drawn(data: FaceD
             assert drawn[number] == pytest.approx(oracle(scores, labels, 0.1), abs=1e-12)
 
 
+@pytest.mark.parametrize(("people", "each", "fpr"), [(12, 6, 0.02), (10, 30, 0.01)])
 def test_the_highest_scores_are_enough_for_every_resample_and_its_ends_are_percentiles(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, people: int, each: int, fpr: float
 ) -> None:
-    """Of 12 people one is like all others: a resample that draws them often accepts many pairs."""
-    person = np.repeat(np.arange(12), 6)
+    """One person is like all others: some resamples accept few pairs besides theirs, some none."""
+    person = np.repeat(np.arange(people), each)
     images = np.arange(len(person))
     listed = Pairs(images[:-1], images[1:], np.ones(len(person) - 1, np.int64), None)
     drawn: Any = SimpleNamespace(
@@ -104,9 +105,10 @@ def test_the_highest_scores_are_enough_for_every_resample_and_its_ends_are_perce
         pairs_of=lambda config, part: listed,
         images_of=lambda pairs, views: images,
     )
-    pairs = rated(drawn, fpr=0.02, fpr_pairs="images")
-    vectors = vectors_of(pairs, 0.9)
-    vectors[:6] += 2 * vectors.mean(0) / np.linalg.norm(vectors.mean(0))
+    pairs = rated(drawn, fpr=fpr, fpr_pairs="images")
+    vectors = vectors_of(pairs, 0.9) + np.float32(0.3)
+    vectors[:each] += 9
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     meter, found = TrueAccepts(pairs), torch.from_numpy(vectors)
     scored = meter._of_images(NET, found)
     rates = meter._rates(scored, slice(None))
