@@ -4,9 +4,9 @@
 
 People are drawn as vectors with a noise of their own, some more like others and some whose
 pictures vary more; each picture is the person's vector and noise, and pairs are scored by cosine,
-as an embedding net's. The truth is the mean rate of ten times 300 people. Each row draws validation people
-again and again, takes all pairs of their pictures and asks whether the interval holds the truth;
-beside it Wilson's, which takes the pairs of one person as independent.
+as an embedding net's. The truth is the mean rate of ten times 300 people. Each row draws
+validation people again and again, takes all pairs of their pictures and asks whether the interval
+holds the truth; beside it Wilson's, which takes the pairs of one person as independent.
 """
 
 from __future__ import annotations
