@@ -18,7 +18,7 @@ import json
 import platform
 import statistics
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -96,6 +96,23 @@ def measure_config(
     finally:
         for side in sides.values():  # what one holds is not there for the next case
             side.stop()
+    found = {"memory_mib": memory, **_figures(config, options, rates, machine)}
+    if "reference" in rates:
+        ratios = [a / b for a, b in zip(rates["ours"], rates["reference"], strict=True)]
+        found |= {
+            "ratio": statistics.mean(ratios),
+            "ratio_std": statistics.stdev(ratios) if len(ratios) > 1 else None,
+        }
+    return found
+
+
+def _figures(
+    config: TrialConfig,
+    options: argparse.Namespace,
+    rates: Mapping[str, Sequence[float]],
+    machine: Mapping[str, float],
+) -> dict[str, Any]:
+    """Return what a step costs, and its share of what the machine can do, from pairs a second."""
     flops, weights = work_of_a_step(config)
     wanted = dtype_of(config, torch.device(options.device))
     bf16 = wanted == torch.bfloat16 and options.without != "bf16"
@@ -107,24 +124,16 @@ def measure_config(
     triplets = config.protocol == "frontal-triplets" and not config.images_per_person
     pairs = config.batch_size * (2 if triplets else 1)
     step = pairs / statistics.median(rates["ours"])
-    found: dict[str, Any] = {
+    return {
         "bf16": bf16,
         "gflop_per_step": flops / 1e9,
         "weights": weights,
         "step_seconds": step,
-        "memory_mib": memory,
         "product_share": flops / product / step,
         "bandwidth_share": BYTES_A_WEIGHT * weights / machine["copy"] / step,
         **{f"{name}_share": floor / step for name, floor in floors.items()},
         **{f"{kind}_pairs_per_second": statistics.median(r) for kind, r in rates.items()},
     }
-    if "reference" in rates:
-        ratios = [a / b for a, b in zip(rates["ours"], rates["reference"], strict=True)]
-        found |= {
-            "ratio": statistics.mean(ratios),
-            "ratio_std": statistics.stdev(ratios) if len(ratios) > 1 else None,
-        }
-    return found
 
 
 def case_config(case: str, options: argparse.Namespace) -> TrialConfig:

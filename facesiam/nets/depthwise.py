@@ -29,7 +29,7 @@ def depthwise_conv2d(
 
     Args:
         input: channels last.
-        weight: with an odd k.
+        weight: with an odd k, of 5 at most where the stride is 2.
         stride: 1 or 2.
         before: rows and columns of zeros at the top and left.
         after: the same at the bottom and right: as many, or one more where the stride is 2.
@@ -45,6 +45,7 @@ class _Depthwise(torch.autograd.Function):
     def forward(
         ctx: Any, input: Tensor, weight: Tensor, stride: int, before: int, after: int
     ) -> Tensor:
+        """Return the output, as ``depthwise_conv2d`` does, and keep what the gradients need."""
         more = after - before
         ctx.save_for_backward(input, weight)
         ctx.stride, ctx.before, ctx.pad, ctx.more = stride, before, after, more
@@ -53,6 +54,10 @@ class _Depthwise(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradients of input and weight, in their shapes, from the output's.
+
+        None stands for the numbers, and for what needs no gradient.
+        """
         input, weight = ctx.saved_tensors
         grad = grads[0].contiguous(memory_format=torch.channels_last)
         of_input = of_weight = None
