@@ -233,7 +233,8 @@ def _search(options: RunOptions, callbacks: Sequence[Callback], progress: bool) 
     if options.dry_run:
         from search.resources.plan import describe
 
-        print(wording.in_python(describe(space, Path(options.out), options)))
+        notes = preparation.notes(options, space)
+        print(wording.in_python(describe(space, Path(options.out), options, notes=notes)))
         return made
     cli.needs_docstrings()
     if not options.race:

@@ -127,7 +127,8 @@ def _plan(options: RunOptions, space: SearchSpace) -> int:
 
     if options.address:
         check_address(options.address)
-    print(describe(space, Path(options.out), options, columns(WHOLE)))
+    notes = preparation.notes(options, space)
+    print(describe(space, Path(options.out), options, columns(WHOLE), notes))
     return cli.DONE
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +25,13 @@ if TYPE_CHECKING:
     from facesiam.data.dataset import FaceData
 
 
-def describe(space: SearchSpace, out: Path, options: RunOptions, width: int | None = None) -> str:
+def describe(
+    space: SearchSpace,
+    out: Path,
+    options: RunOptions,
+    width: int | None = None,
+    notes: Sequence[str] = (),
+) -> str:
     """Return the plan of a search as text: what would run, with what, for how long.
 
     Args:
@@ -32,6 +39,7 @@ def describe(space: SearchSpace, out: Path, options: RunOptions, width: int | No
         out: folder with earlier runs, whose epochs say how long one takes.
         options: of the command line.
         width: columns that the lines fit; None: any.
+        notes: lines on what the options made of the space.
     """
     inactive = cannot_act(space)
     if space.algorithm == "rows":  # of the rest nothing is run, and rows run to their end
@@ -46,6 +54,7 @@ def describe(space: SearchSpace, out: Path, options: RunOptions, width: int | No
     if space.uses("trials") and count is not None and count < space.trials:
         trials += f", as there are no more configurations ({space.trials} were asked for)"
     text = [
+        *notes,
         f"distinct configurations: {'infinitely many' if size is None else size}",
         f"algorithm: {space.algorithm}, trials: {trials}",
     ]

@@ -9,14 +9,18 @@ all changes together.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from facesiam.config import Value
 from facesiam.config.constraints import conflicts
+from facesiam.config.metrics import TPR
 from search.analysis import ranked_trials
 from search.runs import layout
 from search.runs.remote import open_run
 from search.space import SearchSpace
+from search.space.constraints import JUDGED_BY
 from search.space.domains import Choice, Row, active
 
 
@@ -24,12 +28,12 @@ def misfit(space: SearchSpace, run: str) -> str | None:
     """Return the setting that keeps the best trial of a run out of the space; None: it fits.
 
     `epochs`, `people` and `seed` may differ: a shorter ablation is one of the same settings.
-    So may a `packed_size` that the space's file does not say.
+    So may a `packed_size` that the space's file does not say, and what trials are judged by.
 
     Raises:
         RunError: no such run or trial.
     """
-    best = _best(run, 1)
+    best = _best(space, run, 1)
     names = ["epochs", "people", "seed"] + ["packed_size"] * (not space.packed_given)
     loose = {name: best[name] for name in names}
     return replace(space, fixed={**space.fixed, **loose}, algorithm="tpe").excludes(best)
@@ -39,7 +43,8 @@ def rows(space: SearchSpace, run: str, rank: int, seeds: int) -> dict[str, Row]:
     """Return the trials of an ablation by name: the best trial and each change of it, per seed.
 
     Each setting that the space searches is changed to every other choice or, in a range, to its
-    two ends. A change that contradicts the other settings is left out.
+    two ends. A change that contradicts the other settings is left out. All are judged as the
+    space says, whatever the earlier run was judged by.
 
     Args:
         space: whose searched settings are changed.
@@ -50,7 +55,7 @@ def rows(space: SearchSpace, run: str, rank: int, seeds: int) -> dict[str, Row]:
     Raises:
         RunError: no such run or trial.
     """
-    best = _best(run, rank)
+    best = _best(space, run, rank)
     changes: dict[str, dict[str, Value]] = {"best": {}}
     for name, domain in space.ordered():
         if not active(domain, best):
@@ -68,11 +73,47 @@ def rows(space: SearchSpace, run: str, rank: int, seeds: int) -> dict[str, Row]:
     }
 
 
-def _best(run: str, rank: int) -> dict[str, Value]:
-    """Return all settings of the trial of this rank."""
+def told(space: SearchSpace, run: str) -> str:
+    """Return a line that names the trial that an ablation changes, and by what it is the best.
+
+    Args:
+        space: of the ablation.
+        run: earlier run that has the trial.
+
+    Raises:
+        RunError: no such run or trial.
+        SpaceError: the run's space cannot be read.
+    """
     folder = open_run(run)
+    trial, was = _ranked(folder, run, 1)
+    earlier = _judged(ranked_trials.objective(folder).metric, was)
+    here = _judged(space.metric, was | _rates(space))
+    line = f"ablation of {run}: changes trial {trial}, its best by {earlier}"
+    return line if here == earlier else f"{line}; this search ranks by {here}"
+
+
+def _judged(metric: str, settings: Mapping[str, Value]) -> str:
+    """Return a metric with the settings that it depends on."""
+    if metric != TPR:
+        return metric
+    return f"{metric} ({', '.join(f'{name}: {settings[name]}' for name in JUDGED_BY)})"
+
+
+def _rates(space: SearchSpace) -> dict[str, Value]:
+    """Return the settings that the trials of a space are judged by, the same in all of them."""
+    return {name: space.possible(name)[0] for name in JUDGED_BY}
+
+
+def _ranked(folder: Path, run: str, rank: int) -> tuple[str, dict[str, Value]]:
+    """Return the trial of this rank and all of its settings."""
     trials, _ = ranked_trials.load(folder)
     chosen = trials[trials["rank"] == rank]
     if chosen.empty:
         raise layout.RunError(f"{run}: no trial of rank {rank}")
-    return layout.settings(folder)[str(chosen["trial"].iloc[0])].to_dict()
+    trial = str(chosen["trial"].iloc[0])
+    return trial, layout.settings(folder)[trial].to_dict()
+
+
+def _best(space: SearchSpace, run: str, rank: int) -> dict[str, Value]:
+    """Return the settings of the trial of this rank, with what the space judges trials by."""
+    return _ranked(open_run(run), run, rank)[1] | _rates(space)

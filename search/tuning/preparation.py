@@ -77,6 +77,23 @@ def check(options: RunOptions) -> tuple[SearchSpace, Path, str | None]:
     return space, run, url
 
 
+def notes(options: RunOptions, space: SearchSpace) -> list[str]:
+    """Return what a user should know of what the options make of a space, a line each.
+
+    Args:
+        options: of the command.
+        space: as ``check`` returned it.
+
+    Raises:
+        UserError: the run of --ablate cannot be read.
+    """
+    if not options.ablate:
+        return []
+    from search.tuning import ablation
+
+    return [ablation.told(space, options.ablate)]
+
+
 def prepare(
     options: RunOptions,
     space: SearchSpace,
@@ -101,6 +118,8 @@ def prepare(
 
     shown, tell = say is not None, say or _silent
     inactive = cannot_act(space)
+    for line in notes(options, space):
+        tell(line)
     logs = trackers(options.log, space.log, options.optuna)
     setup = _setup(options, space, run, url)
     configs = list(space.examples())

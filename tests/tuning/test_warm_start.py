@@ -10,7 +10,7 @@ from typing import Any
 
 import builders
 import pytest
-from builders import SPACES
+from builders import REFERENCE, SPACES
 
 from facesiam.config import TrialConfig
 from search.cli.run_command import main
@@ -253,6 +253,32 @@ def test_an_ablation_is_of_a_trial_that_the_space_has(space: SearchSpace, tmp_pa
     assert ablation.misfit(dataclasses.replace(smaller, packed_given=False), run) is None
     other = earlier(tmp_path / "other", ({"lr": 1e-3, "hidden": 8}, [0.9], "done"))
     assert ablation.misfit(space, other) == "hidden 8, and it is 4096 now"
+
+
+def test_an_ablation_is_judged_as_its_space_says_and_names_the_trial_that_it_changes() -> None:
+    run = str(REFERENCE / "cpu")
+    asked = [str(SPACES / "low-far.yaml"), "--ablate", run, "--seeds", "2"]
+    made = resolve(read_options([*asked, "--set", "people=80", "--set", "epochs=3"]))
+    assert len(made.rows) == 12 and made.metric == "val_tpr_at_fpr"
+    for id in made.rows:
+        settings = made.row_settings(id)
+        assert (settings["fpr_pairs"], settings["people"], settings["epochs"]) == ("people", 80, 3)
+    said = f"ablation of {run}: changes trial 0004, its best by val_acc"
+    more = "; this search ranks by val_tpr_at_fpr (fpr: 0.01, fpr_pairs: people)"
+    assert ablation.told(made, run) == said + more
+    assert ablation.told(dataclasses.replace(made, metric="val_acc"), run) == said
+
+
+def test_the_plan_of_an_ablation_names_the_trial_that_it_changes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "other.yaml"
+    file.write_text(f"{SPACE}metric: val_auc\n")
+    run = earlier(tmp_path / "run", ({"lr": 1e-4}, [0.8], "done"), ({"lr": 1e-3}, [0.9], "done"))
+    asked = [str(file), "--data", "drawn", "--out", str(tmp_path / "out"), "--ablate", run]
+    assert main([*asked, "--dry-run"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"{run}: changes trial 0002, its best by val_acc; this search ranks by val_auc" in said
 
 
 def test_runs_on_other_data_are_left_out(space: SearchSpace, tmp_path: Path) -> None:
