@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from facesiam import cli
 from facesiam.cli.terminal import WHOLE, columns, doing, fitted
+from facesiam.config import SETTINGS, Value
 from facesiam.errors import counted
 from facesiam.files import write_text
 from search.cli.replay_parser import parser
@@ -55,6 +56,8 @@ def _main(options: argparse.Namespace) -> int:
         _check_orders(contest, options)
     if options.late:
         contests = [_late_best(contest, options) for contest in contests]
+    if schedule := _schedule(options):
+        contests = [_scheduled(contest, schedule) for contest in contests]
     results = _replayed(contests, options)
     if options.json:
         write_text(Path(options.json), json.dumps(_plain(results, contests, options), indent=1))
@@ -93,13 +96,32 @@ def _check_target(option: str, target: str | None, suffix: str) -> None:
 
 
 def _late_best(contest: Contest, options: argparse.Namespace) -> Contest:
+    from search.pruning.altered_curves import delayed
     from search.pruning.comparison import best_run
-    from search.pruning.simulator import delayed
 
     best = best_run(contest.runs, contest.searched)
     guesses = {} if options.chance is None else {contest.searched.metric: options.chance}
     later = delayed(best, options.late, options.seed, guesses)
     return contest._replace(runs=[later if curve is best else curve for curve in contest.runs])
+
+
+def _schedule(options: argparse.Namespace) -> dict[str, Value]:
+    """Return the schedule that is asked for; {} for a constant learning rate."""
+    asked: dict[str, Value] = {"schedule": options.schedule, "warmup": options.warmup}
+    return {name: value for name, value in asked.items() if value != SETTINGS[name].default}
+
+
+def _scheduled(contest: Contest, schedule: Mapping[str, Value]) -> Contest:
+    from search.pruning.altered_curves import scheduled
+
+    for curve in contest.runs:
+        for name in ("schedule", "warmup"):
+            if curve.settings.get(name, SETTINGS[name].default) != SETTINGS[name].default:
+                raise RunError(
+                    f"run {curve.id} of {contest.name} has {name} {curve.settings[name]}: "
+                    "--schedule and --warmup are for runs of a constant learning rate"
+                )
+    return contest._replace(runs=[scheduled(curve, schedule) for curve in contest.runs])
 
 
 def _replayed(
@@ -134,6 +156,9 @@ def _about(options: argparse.Namespace) -> str:
     )
     if options.late:
         drawn += f", the best run starts {counted(options.late, 'epoch')} late"
+    if schedule := _schedule(options):
+        told = ", ".join(f"{name} {value}" for name, value in schedule.items())
+        drawn += f", all runs as if with {told}"
     return (
         f"{counted(options.orders, 'order')} of arrival{drawn}, "
         f"{counted(options.workers, 'worker')}, seed "
@@ -160,7 +185,7 @@ def _plain(
     contests: Sequence[Contest],
     options: argparse.Namespace,
 ) -> dict[str, Any]:
-    names = ("orders", "workers", "seed", "trials", "draw", "late")
+    names = ("orders", "workers", "seed", "trials", "draw", "late", "schedule", "warmup")
     given = {name: getattr(options, name) for name in names}
     return given | {
         "contests": [

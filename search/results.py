@@ -144,7 +144,7 @@ def _show_trials(run: Path, options: argparse.Namespace) -> None:
         trials["on_front"] = pareto.on_front(trials, objective, costs)
         shown = pareto.front(trials, objective, costs)
         settings = differing(trials)
-        front = pareto.text(shown, len(trials), settings, objective, costs, columns())
+        front = pareto.text(shown, trials, settings, objective, costs, columns())
         ranking = ranking._replace(costs=tuple(costs))
     rules = rule_audit.record(trials, rule_audit.planned(run, trials))
     if options.csv:

@@ -32,6 +32,15 @@ DEAD = {
 """An epoch of a net whose trunk's last ReLU is dead; two of them have 100 updates. Its training
 loss is a bit more than ln 2 = 0.693, which it would have if it called every pair even."""
 
+SCHEDULES: list[dict[str, Value]] = [
+    {},
+    {"warmup": 0.2},
+    {"schedule": "cosine"},
+    {"schedule": "onecycle"},
+    {"schedule": "cosine", "warmup": 0.2},
+]
+"""Schedules of the learning rate under which recorded runs are tried."""
+
 
 def script(name: str) -> ModuleType:
     """A script as a module."""

@@ -1,7 +1,7 @@
 """The front of a run: the trials that no other one beats in the metric and in every cost.
 
 A trial is on the front where every other one is worse in the metric or in a cost, or equal in all.
-A trial that a rule stopped as dead, at chance or diverged is never there: to guess costs little.
+A trial that learned nothing is never there: to guess costs little.
 Trials of the same net (equal parameters and products) that were computed alike count with the
 median of their latencies, so that no trial is on the front by the scatter of a measurement.
 """
@@ -27,7 +27,6 @@ from search.analysis.formatting import (
     shown_value,
     valued,
 )
-from search.pruning.stop_decision import HOPELESS
 from search.runs.layout import RunError
 
 MARK = "*"
@@ -78,14 +77,18 @@ def on_front(trials: pd.DataFrame, objective: Objective, names: Sequence[str]) -
     Returns:
         True or false; missing where the score or one of the costs is not known.
     """
-    hopeless = (trials["status"] == "stopped") & trials["stop_rule"].isin(HOPELESS)
     score = trials[objective.metric].astype("float64") * (-1 if objective.maximizes else 1)
     points = costs_of(trials, names)
     points.insert(0, "score", score)
     known = points.notna().all(axis=1) & bool(names)
     found = pd.Series(pd.NA, index=trials.index, dtype="boolean").mask(known, False)
-    found[_non_dominated(points[known & ~hopeless])] = True
+    found[_non_dominated(points[known & ~_learned_nothing(trials)])] = True
     return found
+
+
+def _learned_nothing(trials: pd.DataFrame) -> pd.Series:
+    """Return whether each trial is known to have learned nothing."""
+    return ~trials["learned"].fillna(True).astype(bool)
 
 
 def _non_dominated(points: pd.DataFrame) -> pd.Index:
@@ -130,7 +133,7 @@ def front(trials: pd.DataFrame, objective: Objective, names: Sequence[str]) -> p
 
 def text(
     found: pd.DataFrame,
-    of: int,
+    trials: pd.DataFrame,
     settings: Sequence[str],
     objective: Objective,
     names: Sequence[str],
@@ -140,13 +143,13 @@ def text(
 
     Args:
         found: what ``front`` returned.
-        of: how many trials the run has.
+        trials: all of the run.
         settings: columns that differ between trials.
         objective: the metric.
         names: the costs.
         width: columns of a line.
     """
-    title = said(len(found), of, objective, names)
+    title = said(len(found), trials, objective, names)
     headers, cells = rows(found, settings, objective, names)
     left = [header in ("trial", *settings) for header in headers]
     wide = aligned(headers, cells, left, 2, 10_000)
@@ -160,7 +163,7 @@ def text(
 
 def markdown(
     found: pd.DataFrame,
-    of: int,
+    trials: pd.DataFrame,
     settings: Sequence[str],
     objective: Objective,
     names: Sequence[str],
@@ -168,16 +171,19 @@ def markdown(
     """Return the same table as Markdown; arguments as ``text``."""
     headers, cells = rows(found, settings, objective, names)
     left = [header in ("trial", *settings) for header in headers]
-    return f"{said(len(found), of, objective, names)}\n\n{grid(headers, cells, left)}"
+    return f"{said(len(found), trials, objective, names)}\n\n{grid(headers, cells, left)}"
 
 
-def said(count: int, of: int, objective: Objective, names: Sequence[str]) -> str:
-    """Return the sentence above a front."""
+def said(count: int, trials: pd.DataFrame, objective: Objective, names: Sequence[str]) -> str:
+    """Return the sentences above a front of so many of a run's trials."""
     meant = "; ".join(f"{name}: {MEANINGS[name]}" for name in names)
+    nothing = int(_learned_nothing(trials).sum())
+    left = f" Left out: {counted(nothing, 'trial')} that learned nothing." * bool(nothing)
     return (
         f"The front of {objective.metric} against {_listed(names)} has {count} of "
-        f"{counted(of, 'trial')}: no other is as good and as cheap. In brackets: what a trial "
-        f"costs as a part of the first one's. {meant}.{f' {MEDIAN}' * ('latency_ms' in names)}"
+        f"{counted(len(trials), 'trial')}: no other is as good and as cheap.{left} In brackets: "
+        "what a trial costs as a part of the first one's. "
+        f"{meant}.{f' {MEDIAN}' * ('latency_ms' in names)}"
     )
 
 

@@ -21,6 +21,8 @@ from facesiam.files import atomic, exists
 from facesiam.objective import Objective
 from search.analysis.mcnemar import PAIR_SETTINGS, PairOutcomes, against_best
 from search.analysis.pareto import known_costs, on_front
+from search.pruning import run_histories
+from search.pruning.history import History, has_learned
 from search.runs import layout
 from search.runs.json_files import Manifest
 from search.runs.layout import RunError, folder_of, read
@@ -38,6 +40,7 @@ MEASURED = {
     "best_epoch": "Int64",
     "train_acc": "float64",
     "epochs_run": "int64",
+    "learned": "boolean",
     "chosen_by": "string",
     "status": "string",
     "stop_rule": "string",
@@ -84,12 +87,15 @@ def load(run: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     if searched.metric not in (*MEASURED, *own):
         own += [searched.metric, *ENDS.get(searched.metric, ())]
     names = varied(searched, [line.get("settings") or {} for line in known.values()])
+    histories = run_histories.of_run(known, measured, searched)
     rows = [
         {"trial": trial, "row": line.get("row"), **_settings_of(folder, trial, line, names)}
         | _summary(line, measured.get(trial, []), searched.objective, own)
+        | {"learned": _learned(line, histories[trial])}
         for trial, line in known.items()
     ]
-    kinds = {"trial": "string", "row": "string"}
+    rows_of = {"row": "string"} if any(line.get("row") for line in known.values()) else {}
+    kinds = {"trial": "string"} | rows_of
     kinds |= {name: KINDS[SETTINGS[name].type] for name in names} | MEASURED
     kinds |= dict.fromkeys(own, "float64")
     trials = _ranked(pd.DataFrame(rows), searched.objective, kinds)
@@ -275,6 +281,10 @@ def _summary(
         "seconds": float(sum(_or_nan(epoch.get("seconds")) for epoch in epochs)),
         **{name: (line.get("cost") or {}).get(name) for name in COSTS},
     }
+
+
+def _learned(line: TrialLine, history: History) -> bool | None:
+    return has_learned(history, run_histories.rule_of(line)) if history.rows else None
 
 
 def _outcomes(line: TrialLine, share: float, n: int, right: str | None) -> PairOutcomes | None:

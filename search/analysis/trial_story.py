@@ -84,7 +84,7 @@ def story(run: str | Path, trial: str, width: int = WIDTH) -> str:
     )
     line = read_trials(folder_of(run))[trial]
     parts = _parts(record) | {"taken from": str(line.get("reused") or "")}
-    row = record.trial["row"]
+    row = record.trial.get("row")
     title = f"trial {trial}" + ("" if pd.isna(row) or row == trial else f", row {row}")
     title += _chosen_by(chosen_by(line))
     lines = [

@@ -40,7 +40,7 @@ UNTESTED = (
     "? not tested against the best: which pairs were judged right was not kept, or they are other "
     "pairs"
 )
-FRONT = "{} on the front of {} against {}: no other trial is as good and as cheap"
+FRONT = "{} on the front of {} against {}: no other trial that learned is as good and as cheap"
 WORDS = ("trial", "status", "val_acc, %", "threshold", "front", REASON)
 """Columns that read from the left; settings that are words do too."""
 

@@ -215,6 +215,8 @@ class Run:
     def pareto(self, *costs: str) -> pd.DataFrame:
         """Return the trials that no other one beats in the metric and in every cost, best first.
 
+        A trial that learned nothing is never one of them.
+
         Args:
             costs: of params, macs and latency_ms; none: those of the space, or all known ones.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from facesiam import cli
+from facesiam.config import SETTINGS
 from facesiam.config.settings import number, positive, random_seed
 from search.pruning import recorded_runs
 
@@ -112,6 +113,20 @@ def _add_orders(parser: argparse.ArgumentParser) -> None:
         help="as if the best run had guessed for E epochs first",
     )
     parser.add_argument(
+        "--schedule",
+        choices=SETTINGS["schedule"].choices,
+        default="constant",
+        help="as if the learning rate of all runs, recorded at a constant one, had followed it: "
+        "a net is taken to move in proportion to its rate",
+    )
+    parser.add_argument(
+        "--warmup",
+        metavar="SHARE",
+        type=_warmup,
+        default=0.0,
+        help="the same with this share of the epochs in which the rate rises first",
+    )
+    parser.add_argument(
         "--seed", metavar="S", type=random_seed, default=0, help="of the orders (0)"
     )
 
@@ -121,6 +136,14 @@ def _margin(text: str) -> float:
     value = _number(text)
     if value < 0:
         raise argparse.ArgumentTypeError(f"must be at least 0, got {text}")
+    return value
+
+
+def _warmup(text: str) -> float:
+    """Read a share of the epochs, for argparse."""
+    value = _number(text)
+    if problem := SETTINGS["warmup"].problem(value):
+        raise argparse.ArgumentTypeError(problem)
     return value
 
 

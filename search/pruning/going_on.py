@@ -21,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from facesiam.objective import Objective
-from search.pruning.history import LEVEL, History, take_off
-from search.pruning.stop_decision import HOPELESS
+from search.pruning import run_histories
+from search.pruning.history import History, has_learned
 from search.runs import layout
 from search.runs.journal import read
 from search.runs.layout import RunError
@@ -88,7 +88,7 @@ def ended(
     if not history or not history.rows:
         return Ended(-math.inf)
     score = history.best(history.metric)[0]
-    learned = stopped_by not in HOPELESS and math.isfinite(score) and take_off(history) is not None
+    learned = math.isfinite(score) and has_learned(history, stopped_by)
     last: Mapping[str, Any] = ran[-1] if ran else {}
     on_gpu = str(last.get("device", "cpu")) != "cpu"
     each = 1.0 if on_gpu else float(last.get("threads", math.nan))
@@ -146,18 +146,12 @@ def of_run(run: Path, space: SearchSpace) -> Outlook | None:
     known, epochs = read(run)
     if not space.uses("stop_when"):
         return None
-    chance = space.prune.get("chance") or {}
-    level = chance.get("level", LEVEL)
     tried = []
-    for name, line in known.items():
-        if line["status"] not in ("done", "stopped", "failed"):
-            continue
-        rows: list[Mapping[str, Any]] = [*epochs.get(name, ())]
-        history = History(rows, line["settings"], level=level)
-        history.metric, history.mode = space.metric, space.mode
-        history.guess = history.said_guess(chance)
-        rule = line.get("stop_rule") if line["status"] == "stopped" else None
-        tried.append(ended(history, rule, line.get("ran") or ()))
+    for name, history in run_histories.of_run(known, epochs, space).items():
+        line = known[name]
+        if line["status"] in ("done", "stopped", "failed"):
+            rule = run_histories.rule_of(line)
+            tried.append(ended(history, rule, line.get("ran") or ()))
     return outlook(tried, (space.count() or 0) - len(known))
 
 

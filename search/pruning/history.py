@@ -14,6 +14,7 @@ from facesiam.config.trial import is_calibrated
 from facesiam.objective import Objective
 from search.pruning import schedule_progress, significance
 from search.pruning.scatter import Scatter
+from search.pruning.stop_decision import HOPELESS
 from search.space.prune import pruning
 
 LEVEL: float = pruning(True)["chance"]["level"]
@@ -196,6 +197,19 @@ def take_off(history: History) -> int | None:
         return _beyond(history, history.edge())
     first = departure(history, bound)
     return first[0] if first else None
+
+
+def has_learned(history: History, stopped_by: str | None) -> bool:
+    """Say whether a trial has learned anything.
+
+    Args:
+        history: of a trial that has an epoch.
+        stopped_by: the rule that stopped it; None: none did.
+
+    Returns:
+        False where it was stopped as dead, at chance or diverged, or never was better than a guess.
+    """
+    return stopped_by not in HOPELESS and take_off(history) is not None
 
 
 def _beyond(history: History, edge: float) -> int | None:

@@ -61,9 +61,12 @@ class Odds:
     def knows(self, curve: Curve) -> bool:
         """Say whether a curve is one of these epoch by epoch, and not only by its name."""
         own = next((each for each in self.curves if each.id == curve.id), None)
-        pairs = zip(own.rows, curve.rows, strict=False) if own else ()
         # As text, so that a NaN equals a NaN.
-        same = [str(a.get("val_acc")) == str(b.get("val_acc")) for a, b in pairs]
+        recorded = [str(row.get("val_acc")) for row in own.rows] if own else []
+        asked = [str(row.get("val_acc")) for row in curve.rows]
+        if curve.stretched:
+            return bool(recorded) and set(asked) <= set(recorded)
+        same = [one == other for one, other in zip(recorded, asked, strict=False)]
         return bool(same) and all(same)
 
     def judge(self, objective: Objective) -> Objective:

@@ -44,6 +44,8 @@ class Curve:
     """EpochMetrics as far as they were recorded, from epoch 0 on."""
     cut_off: bool = False
     """The run was stopped or ended before its last planned epoch."""
+    stretched: bool = False
+    """Its epochs are those of the recorded run, moved in time as a schedule would have done."""
 
     @property
     def contest(self) -> tuple[str, int]:

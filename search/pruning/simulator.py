@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import heapq
-import itertools
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
-from facesiam.config.trial import is_calibrated
 from search.pruning.late_start import Odds
 from search.pruning.recorded_runs import Curve
 from search.pruning.scheduler import Scheduler
@@ -250,41 +248,6 @@ def random_order(
         return [Arrival(curve.id, curve) for curve in chosen]
     chosen = rng.choices(list(runs), k=trials)
     return [Arrival(f"{curve.id}#{place}", curve) for place, curve in enumerate(chosen)]
-
-
-def delayed(
-    curve: Curve, epochs: int, seed: int = 0, guesses: Mapping[str, float] | None = None
-) -> Curve:
-    """Return the run as if it had guessed for so many epochs first, with the same length.
-
-    Accuracies are drawn: as many fair coins as it has validation pairs, or, where the threshold
-    is chosen on them, the best threshold for a random order of them. Other metrics stay at what
-    they were in the first epoch.
-
-    Args:
-        curve: the run.
-        epochs: for which it guesses.
-        seed: of the coins.
-        guesses: scores of a guess by metric, where they are said.
-    """
-    rng, pairs = random.Random(f"{seed}/late/{curve.id}"), int(curve.rows[0].get("val_pairs", 0))
-    guess = _calibrated_guess if is_calibrated(curve.settings) else _guess
-    first = []
-    for _ in range(epochs):
-        coins = {"val_acc": guess(rng, pairs)} if "val_acc" in curve.rows[0] else {}
-        first.append(curve.rows[0] | coins | dict(guesses or {}))
-    return replace(curve, rows=(*first, *curve.rows)[: len(curve.rows)])
-
-
-def _guess(rng: random.Random, pairs: int) -> float:
-    return rng.getrandbits(pairs).bit_count() / pairs if pairs else 0.5
-
-
-def _calibrated_guess(rng: random.Random, pairs: int) -> float:
-    """Return the accuracy at the best threshold of scores in random order."""
-    steps = [1, -1] * (pairs // 2)
-    rng.shuffle(steps)
-    return 0.5 + max(itertools.accumulate(steps), default=0) / max(pairs, 1)
 
 
 def _cut(run: Arrival, start: int, end: int | None) -> Arrival:

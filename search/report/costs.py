@@ -35,7 +35,7 @@ def charts(run: Run) -> list[Chart | Table]:
     front = pareto.front(run.trials, objective, costs)
     headers, rows = pareto.rows(front, trial_table.differing(run.trials), objective, costs)
     cells = [[None if cell == NOTHING else cell for cell in row] for row in rows]
-    note = pareto.said(len(front), len(run.trials), objective, costs)
+    note = pareto.said(len(front), run.trials, objective, costs)
     return [*found, Table("front", "The front", headers, cells, note)]
 
 
@@ -47,7 +47,7 @@ def markdown(run: Run) -> str:
     objective = run.searched.objective
     front = pareto.front(run.trials, objective, costs)
     settings = trial_table.differing(run.trials)
-    return pareto.markdown(front, len(run.trials), settings, objective, costs)
+    return pareto.markdown(front, run.trials, settings, objective, costs)
 
 
 def _asked(run: Run, known: Sequence[str]) -> list[str]:

@@ -123,7 +123,8 @@ def row_trials(runs: Sequence[Run]) -> dict[str, RunTrial]:
     """Return the trial of each row: of the first run that has one, with an epoch if any does."""
     ran: dict[str, RunTrial] = {}
     for run in runs:
-        for _, trial in run.trials[run.trials["row"].notna()].iterrows():
+        named = run.trials.dropna(subset="row") if "row" in run.trials else run.trials.head(0)
+        for _, trial in named.iterrows():
             name, new = str(trial["row"]), RunTrial(run, trial)
             if name not in ran or not ran[name].has_epochs:
                 ran[name] = new

@@ -66,8 +66,7 @@ def test_the_front_has_what_no_trial_beats_in_score_and_every_cost(run: Path) ->
 def test_equal_trials_are_both_on_the_front_and_less_can_be_better() -> None:
     frame = pd.DataFrame(
         {
-            "status": "done",
-            "stop_rule": None,
+            "learned": True,
             "ran_with": "x",
             "val_loss": [0.3, 0.3, 0.2, 0.4],
             "params": [10, 10, 20, 15],
@@ -76,6 +75,51 @@ def test_equal_trials_are_both_on_the_front_and_less_can_be_better() -> None:
     )
     found = pareto.on_front(frame, Objective("val_loss", "min"), ["params"])
     assert found.tolist() == [True, True, True, False]
+
+
+def test_a_trial_that_never_was_better_than_a_guess_is_not_on_the_front(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With `prune: false` no rule stops 0004 and 0007, which cost least and guess.
+
+    0008, which a rule would have stopped at chance, ran on as a control and has learned since.
+    """
+    kept = ("0001", "0002", "0003", "0005", "0006")
+    lines = [line for line in trials_of(run) if line["trial"] in kept]
+    spared = {"stop_rule": "chance", "stop_reason": "guesses", "control": True}
+    lines += [
+        trial("0004") | cost(1_000, 5_000, 0.1),
+        trial("0007") | cost(2_000, 6_000, 0.2),
+        trial("0008", **spared) | cost(3_000, 7_000, 0.3),
+        trial("0009", "failed"),
+    ]
+    scores = {"0001": 0.9, "0002": 0.89, "0003": 0.88, "0005": 0.7, "0006": 0.95}
+    scores |= {"0004": 0.52, "0007": 0.525, "0008": 0.56}
+    rows = [epoch(name, at, score) for name, score in scores.items() for at in range(3)]
+    unpruned = write_run(run.parent / "unpruned", lines, rows)
+    trials, _ = results.load(unpruned)
+    learned = trials.set_index("trial")["learned"]
+    assert learned.index[learned.eq(False).fillna(False)].tolist() == ["0007", "0004"]
+    assert pd.isna(learned["0009"])  # it has no epoch
+    assert on(trials, "params") == ["0001", "0002", "0005", "0008"]
+    assert results.main([str(unpruned), "--pareto", "params"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "has 4 of 9 trials: no other is as good and as cheap. Left out: 2 trials that" in shown
+
+
+def test_a_front_of_nothing_learned_is_empty_and_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [trial("0001") | cost(1_000, 5_000, 0.1)]
+    run = write_run(tmp_path / "run", lines, [epoch("0001", at, 0.5) for at in range(3)])
+    assert results.main([str(run), "--pareto"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "has 0 of 1 trial: no other is as good and as cheap. Left out: 1 trial that" in shown
+
+
+def trials_of(run: Path) -> list[dict[str, Any]]:
+    """The lines of a run's trials."""
+    return [json.loads(line) for line in (run / "trials.jsonl").read_text().splitlines()]
 
 
 def test_each_says_what_it_gives_up_and_its_part_of_the_cost(run: Path) -> None:

@@ -119,7 +119,6 @@ def test_columns_are_the_settings_that_can_differ(run: Path) -> None:
     assert list(trials) == [
         "rank",
         "trial",
-        "row",
         "lr",
         "augment",
         "val_acc",
@@ -131,6 +130,7 @@ def test_columns_are_the_settings_that_can_differ(run: Path) -> None:
         "best_epoch",
         "train_acc",
         "epochs_run",
+        "learned",
         "chosen_by",
         "status",
         "stop_rule",

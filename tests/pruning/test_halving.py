@@ -9,11 +9,11 @@ from pathlib import Path
 
 import builders
 import pytest
-from builders import SPACES
-from scheduled_curves import SCHEDULES, under
+from builders import SCHEDULES, SPACES
 
 from facesiam.config import Value
 from facesiam.objective import Objective
+from search.pruning.altered_curves import delayed, scheduled
 from search.pruning.comparison import compare
 from search.pruning.contests import by_protocol
 from search.pruning.halving import Halving, latest, rungs
@@ -21,7 +21,7 @@ from search.pruning.history import History
 from search.pruning.late_start import Odds
 from search.pruning.recorded_runs import SHIPPED, Curve, read
 from search.pruning.scheduler import Scheduler
-from search.pruning.simulator import Arrival, Orders, SchedulerPolicy, delayed, simulate
+from search.pruning.simulator import Arrival, Orders, SchedulerPolicy, simulate
 from search.pruning.stop_decision import PAUSE, StopDecision
 from search.space import SearchSpace, load
 
@@ -257,7 +257,7 @@ def test_a_late_start_of_the_recorded_runs_is_kept(
     turned = [_turned(run) for run in runs]
     best = max(turned, key=lambda run: space.objective.key(run.best(space.objective)))
     late = [_turned(delayed(run, 4)) if run.id == best.id else run for run in turned]
-    row = compare([under(run, schedule) for run in late], space, Orders(orders=4))[-1]
+    row = compare([scheduled(run, schedule) for run in late], space, Orders(orders=4))[-1]
     assert row.policy == "halving and rules" and row.kept == 1
 
 

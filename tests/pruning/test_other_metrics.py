@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from builders import SPACES
-from scheduled_curves import SCHEDULES, under
+from builders import SCHEDULES, SPACES
 
 from facesiam.config import Value
+from search.pruning.altered_curves import scheduled
 from search.pruning.contests import by_protocol
 from search.pruning.history import History, take_off
 from search.pruning.late_start import Odds
@@ -77,7 +77,7 @@ def test_no_rule_stops_a_good_run_by_any_metric_under_any_schedule(
     """
     space, odds = searched(metric, mode), Odds(shipped(), own=True)
     for recorded in by_protocol(shipped(), searched("val_acc", "max")).values():
-        runs = [under(with_errors(curve), schedule) for curve in recorded]
+        runs = [scheduled(with_errors(curve), schedule) for curve in recorded]
         for curve in good(runs, space):
             scheduler = Scheduler(space, odds)
             for other in runs:
@@ -90,3 +90,34 @@ def test_no_rule_stops_a_good_run_by_any_metric_under_any_schedule(
             for epoch, row in enumerate(curve.rows[:-1]):
                 scheduler.add_epoch(curve.id, row | {"epoch": epoch})
                 assert scheduler.decide(curve.id) is None, (curve.id, epoch)
+
+
+@pytest.mark.parametrize(
+    ("metric", "mode", "stops"),
+    [
+        ("val_acc", "max", {60: 7, 240: 7}),
+        ("train_loss", "min", {60: 14, 240: 16}),
+        ("val_loss", "min", {60: None, 240: 43}),
+    ],
+)
+def test_a_net_that_guesses_is_stopped_late_by_another_metric_than_accuracy(
+    metric: str, mode: str, stops: dict[int, int | None]
+) -> None:
+    """It comes when the runs of code 1 have ended; the figures stand in docs/pruning.md."""
+    space, row = searched(metric, mode), {"val_pairs": 2800.0, "seconds": 1.0}
+    row |= {"val_acc": 0.5, "train_acc": 0.5, "val_loss": 0.6931, "train_loss": 0.6931}
+    runs = by_protocol(shipped(), space)["cfp-pairs", 2800]
+    for planned, stop in stops.items():
+        scheduler = Scheduler(space, Odds(shipped()))
+        for other in runs:
+            scheduler.begin(other.id, other.settings)
+            for epoch, known in enumerate(other.rows):
+                scheduler.add_epoch(other.id, known | {"epoch": epoch})
+        scheduler.begin("new", runs[0].settings | {"epochs": planned})
+        found = None
+        for epoch in range(planned - 1):
+            scheduler.add_epoch("new", row | {"epoch": epoch})
+            if (decision := scheduler.decide("new")) and found is None:
+                assert decision.rule == "chance"
+                found = epoch + 1
+        assert found == stop

@@ -9,6 +9,7 @@ import pytest
 from builders import SPACES
 
 from search.pruning import comparison
+from search.pruning.altered_curves import delayed
 from search.pruning.comparison import PolicyResult, compare
 from search.pruning.contests import by_protocol
 from search.pruning.late_start import Odds
@@ -21,7 +22,6 @@ from search.pruning.simulator import (
     Outcome,
     SchedulerPolicy,
     ThresholdPolicy,
-    delayed,
     random_order,
     simulate,
     top_k,

@@ -1,0 +1,41 @@
+"""How scripts/check_halving.py plays a table, and chooses settings without one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from builders import script
+
+from search.pruning import halving
+from search.pruning.contests import Asked, read
+from search.pruning.simulator import Orders
+
+check = script("check_halving")
+Played, Settings = check.Played, check.Settings
+
+
+def test_settings_are_chosen_on_the_other_tables_within_what_they_may_spend() -> None:
+    first, second, dear = (Settings(0.1, 2.0, growth) for growth in (1.4, 1.6, 2.0))
+    found = {
+        first: {"a": Played(9, 10, 0.2), "b": Played(10, 10, 0.2)},
+        second: {"a": Played(10, 10, 0.3), "b": Played(9, 10, 0.2)},
+        dear: {"a": Played(10, 10, 0.4), "b": Played(10, 10, 0.1)},
+    }
+    assert check.chosen(found, "b", 0.3) == second
+    assert check.chosen(found, "a", 0.3) == dear  # as many kept as the first, for less
+    assert check.chosen(found, "b", 0.1) == second  # none may spend that little
+    assert check.together([*found[first].values()]) == Played(19, 20, 0.2)
+
+
+@pytest.mark.parametrize(("growth", "epochs"), [(1.6, 21), (2.0, 22)])
+def test_searches_of_a_table_spend_the_epochs_of_their_rungs(
+    tmp_path: Path, growth: float, epochs: int
+) -> None:
+    """Four trials of 10 epochs, rungs after 3, 5 and 8 or 3 and 6: 4 · 3 + 2 · 2 + 5, 4 · 3 + 2 · 3 + 4."""
+    rows = [f"t{n},{epoch},{n}" for n in range(4) for epoch in range(10)]
+    (tmp_path / "epochs.csv").write_text("\n".join(["trial,epoch,score", *rows]))
+    (contest,) = read(tmp_path, None, Asked("score"))
+    found = check.play(contest, Settings(0.3, 2.0, growth), Orders(1, 5), 0.0)
+    assert found == Played(5, 5, epochs / 40)
+    assert halving.GROWTH == check.DEFAULTS.growth
