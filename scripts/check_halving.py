@@ -86,9 +86,7 @@ def together(played: Sequence[Played]) -> Played:
     )
 
 
-def chosen(
-    found: Mapping[Settings, Mapping[str, Played]], without: str, most: float
-) -> Settings:
+def chosen(found: Mapping[Settings, Mapping[str, Played]], without: str, most: float) -> Settings:
     """Return the settings that keep most on all tables but one, of equals the cheapest.
 
     Args:
