@@ -207,7 +207,7 @@ def has_learned(history: History, stopped_by: str | None) -> bool:
         stopped_by: the rule that stopped it; None: none did.
 
     Returns:
-        False where it was stopped as dead, at chance or diverged, or never was better than a guess.
+        False where it was stopped as dead, at chance or diverged, or never beat a guess.
     """
     return stopped_by not in HOPELESS and take_off(history) is not None
 

@@ -38,4 +38,4 @@ def test_searches_of_a_table_spend_the_epochs_of_their_rungs(
     (contest,) = read(tmp_path, None, Asked("score"))
     found = check.play(contest, Settings(0.3, 2.0, growth), Orders(1, 5), 0.0)
     assert found == Played(5, 5, epochs / 40)
-    assert halving.GROWTH == check.DEFAULTS.growth
+    assert check.DEFAULTS.growth == halving.GROWTH
