@@ -1,6 +1,6 @@
 """Which settings of halving keep the best of a table of curves that had no part in their choice.
 
-    python scripts/check_halving.py --curves DIR --metric val_loss --first 1 --draw 64 --within 0.02
+    python scripts/check_halving.py --curves DIR --metric val_loss --first 1 --within 0.02
 
 DIR holds several tables of curves, in the form that `search.replay --curves` takes. Searches of
 --draw trials are played on each table with each combination of the grace, the factor and the
