@@ -164,9 +164,9 @@ def _show_trials(run: Path, options: argparse.Namespace) -> None:
 
 def _raced(run: Path, place: str, best: str) -> str:
     """Return what a race of the run's best trials has come to; "" where there was none."""
-    from search.analysis import race_result
+    from search.analysis import race_result, raced_run
 
-    if not (result := race_result.of_run(run, place, best)):
+    if not (result := raced_run.of_run(run, place, best)):
         return ""
     command = f"{cli.program('search.race')} {shlex.quote(masked(place))}"
     return f"raced with further seeds: {race_result.verdict(result)} (`{command}` shows it)"

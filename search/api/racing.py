@@ -21,7 +21,7 @@ def race(made: Run, given: dict[str, Any]) -> RaceResult | None:
         made: the run.
         given: the options, by name.
     """
-    from search.analysis import race_result
+    from search.analysis import raced_run
 
     progress, place = given.pop("progress", True), made.url or str(made.folder)
     with wording.python_words():
@@ -32,4 +32,4 @@ def race(made: Run, given: dict[str, Any]) -> RaceResult | None:
         if over := racing.finished(options):
             return over
         raced = alone_in_process(options, (), progress)
-    return None if options.dry_run else race_result.read(raced.folder)
+    return None if options.dry_run else raced_run.read(raced.folder)

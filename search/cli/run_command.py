@@ -174,22 +174,22 @@ def _what_next(search: Search) -> str:
     retrain = cli.program("search.retrain")
     if not search.space.race:
         return f"test its best trial: {retrain} {shlex.quote(search.place)}"
-    from search.analysis import race_result
+    from search.analysis import raced_run
 
-    winner = race_result.read(search.setup.run).winner
+    winner = raced_run.read(search.setup.run).winner
     of = racing.place_of(search)
     return f"test the one that is taken: {retrain} {shlex.quote(of)} --trial {winner}"
 
 
 def _show_results(search: Search, console: Console) -> None:
     """Show the ranked trials, and what the pruning rules did; of a race, what came of it."""
-    from search.analysis import race_result, ranked_trials, rule_audit
+    from search.analysis import race_result, raced_run, ranked_trials, rule_audit
     from search.analysis.trial_table import table
     from search.pruning import going_on
 
     run = search.setup.run
     if (known := read_trials(run)) and search.space.race:
-        say(console, race_result.text(race_result.read(run), columns()))
+        say(console, race_result.text(raced_run.read(run), columns()))
     elif known:
         trials, _ = ranked_trials.load(run)
         say(console, table(trials, 20, columns(), ranked_trials.ranking(run)))

@@ -13,7 +13,7 @@ import pandas as pd
 from facesiam.config import TrialConfig
 from facesiam.evaluation.metrics import METRICS
 from facesiam.evaluation.thresholds import AtFar, ThresholdOrigin, recorded_threshold
-from search.analysis import race_result
+from search.analysis import raced_run
 from search.analysis.kept_tests import ENSEMBLE, SOUP, scores_beside
 from search.analysis.overfitting import at_chance
 from search.analysis.race_result import RaceResult
@@ -115,7 +115,7 @@ def read(run: str | Path) -> Run:
     several = [*path.glob(f"retrain/{ENSEMBLE}*"), *path.glob(f"retrain/{SOUP}")]
     names = [*trials["trial"], *sorted(found.name for found in several)]
     tests = {name: _read_tests(path / "retrain" / name) for name in names}
-    race = race_result.of_run(path, run, str(trials["trial"].iloc[0]))
+    race = raced_run.of_run(path, run, str(trials["trial"].iloc[0]))
     return Run(path, searched, noted, trials, epochs, configs, tests, race)
 
 

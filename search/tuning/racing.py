@@ -92,12 +92,12 @@ def finished(given: RunOptions) -> RaceResult | None:
     """Return what a race has come to that has nothing more to train; None where it has."""
     if not given.resume or given.dry_run:
         return None
-    from search.analysis import race_result
+    from search.analysis import raced_run
 
     folder = run_in(given.out, str(given.name))
     if not exists(folder / TRIALS):
         return None
-    result = race_result.read(folder)
+    result = raced_run.read(folder)
     return result if result.winner else None
 
 

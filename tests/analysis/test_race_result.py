@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from raced_runs import write_race
 
-from search.analysis import race_result
+from search.analysis import race_result, raced_run
 from search.runs.layout import RunError
 
 CLEAR = {"0001": [0.80, 0.81], "0002": [0.90, 0.909], "0003": [0.70, 0.711]}
@@ -15,7 +15,7 @@ CLOSE = {"0001": [0.80, 0.84, 0.79], "0002": [0.81, 0.80, 0.80], "0003": [0.79, 
 
 
 def test_a_winner_is_named_with_what_the_search_would_have_named(tmp_path: Path) -> None:
-    result = race_result.read(write_race(tmp_path / "code2-race", CLEAR))
+    result = raced_run.read(write_race(tmp_path / "code2-race", CLEAR))
     assert race_result.sentences(result)[:3] == [
         "0002 wins: each of the others is shown to be worse (95 % sure, all at once)",
         "the search alone would have named 0001, a chance of 0.0 % to be the best",
@@ -30,7 +30,7 @@ def test_finalists_that_are_not_told_apart_are_named_with_the_bound(tmp_path: Pa
     folder = write_race(
         tmp_path / "code2-race", CLOSE, seeds=3, within=0.02, costs={"0001": 1e9, "0002": 5e8}
     )
-    result = race_result.read(folder)
+    result = raced_run.read(folder)
     # The means are 81.0, 80.3 and 81.3: all within 2 points, and 0002 costs half.
     bound = result.standing.bound(1)
     assert (result.winner, result.standing.out) == ("0002", {})
@@ -46,7 +46,7 @@ def test_finalists_that_are_not_told_apart_are_named_with_the_bound(tmp_path: Pa
 def test_a_race_that_goes_on_says_who_is_still_in(tmp_path: Path) -> None:
     scores = CLOSE | {"0003": [0.50, 0.51]}
     folder = write_race(tmp_path / "code2-race", {k: v[:2] for k, v in scores.items()})
-    result = race_result.read(folder)
+    result = raced_run.read(folder)
     assert result.winner is None
     assert race_result.verdict(result) == "after 2 whole rounds 0001, 0002 are still in"
     assert [row["out_after"] for row in result.frame().to_dict("records")][2] == 2
@@ -56,8 +56,8 @@ def test_the_chances_reckon_with_other_pairs_where_it_is_kept_which_were_right(
     tmp_path: Path,
 ) -> None:
     near = {"0001": [0.80, 0.81, 0.80], "0002": [0.82, 0.83, 0.82]}
-    over_seeds = race_result.read(write_race(tmp_path / "a", near, seeds=3))
-    over_both = race_result.read(write_race(tmp_path / "b", near, seeds=3, pairs=200))
+    over_seeds = raced_run.read(write_race(tmp_path / "a", near, seeds=3))
+    over_both = raced_run.read(write_race(tmp_path / "b", near, seeds=3, pairs=200))
     assert race_result.sentences(over_seeds)[-1] == race_result.OF_SEEDS
     assert race_result.sentences(over_both)[-1] == race_result.OF_PAIRS
     assert over_seeds.chances is not None and over_both.chances is not None
@@ -67,23 +67,23 @@ def test_the_chances_reckon_with_other_pairs_where_it_is_kept_which_were_right(
 
 def test_a_training_that_failed_does_not_count(tmp_path: Path) -> None:
     scores = {"0001": [0.9, None, 0.91, 0.905], "0002": [0.8, 0.81, 0.805, 0.8]}
-    result = race_result.read(write_race(tmp_path / "code2-race", scores, seeds=4))
+    result = raced_run.read(write_race(tmp_path / "code2-race", scores, seeds=4))
     assert result.winner == "0001"
     assert list(result.frame()["seeds"]) == [3, 4]
 
 
 def test_the_race_of_a_run_is_found_beside_it(tmp_path: Path) -> None:
     run = tmp_path / "code2"
-    assert race_result.of_run(run, run, "0001") is None
+    assert raced_run.of_run(run, run, "0001") is None
     folder = write_race(tmp_path / "code2-race", CLEAR)
-    found = race_result.of_run(run, run, "0001")
+    found = raced_run.of_run(run, run, "0001")
     assert found and found.winner == "0002"
-    assert race_result.of_run(run, run, "0009") is None  # the search has gone on since
+    assert raced_run.of_run(run, run, "0009") is None  # the search has gone on since
     folder.rename(tmp_path / "other-race")
     other = tmp_path / "other"
-    assert race_result.of_run(other, other, "0001") is None  # it is a race of code2
+    assert raced_run.of_run(other, other, "0001") is None  # it is a race of code2
     write_race(tmp_path / "code2-race", CLOSE)
-    assert race_result.of_run(run, run, "0001") is None  # it goes on
+    assert raced_run.of_run(run, run, "0001") is None  # it goes on
 
 
 def test_a_run_that_is_no_race_is_refused(tmp_path: Path) -> None:
@@ -91,4 +91,4 @@ def test_a_run_that_is_no_race_is_refused(tmp_path: Path) -> None:
     space = folder / "space.yaml"
     space.write_text(space.read_text().split("race:")[0])
     with pytest.raises(RunError, match="not the run of a race"):
-        race_result.read(folder)
+        raced_run.read(folder)

@@ -14,7 +14,7 @@ from ray import cloudpickle
 from stub_trial import StubTrial
 
 from search import load, race, results
-from search.analysis import race_result
+from search.analysis import raced_run
 from search.api.wording import OptionError
 from search.cli.run_command import main
 from search.runs.journal import read_trials
@@ -60,7 +60,7 @@ def searched(faces: Path, tmp_path_factory: pytest.TempPathFactory, _ray_ends: N
 
 def test_a_search_with_finalists_ends_with_their_race(searched: Path) -> None:
     known = read_trials(searched / "small-race")
-    result = race_result.read(searched / "small-race")
+    result = raced_run.read(searched / "small-race")
     assert (result.trials, result.winner) == (["0001", "0002", "0003"], "0001")
     # lr 1e-2 is 5 points worse: out after the second of 4 seeds, as is 2e-3, 1.5 points worse.
     assert sorted(known) == [f"000{n}-s{seed}" for n in (1, 2, 3) for seed in (1, 2)]
@@ -122,11 +122,11 @@ def test_a_killed_race_goes_on_where_it_was(
         (raced / name).write_text("".join(json.dumps(line) + "\n" for line in kept))
     before = {name: line for name, line in read_trials(raced).items() if line["status"] == "done"}
     assert len(before) < 6 and bool(before) == bool(lines)
-    assert race_result.read(raced).winner is None
+    assert raced_run.read(raced).winner is None
     assert race.main([str(copy / "small")], NoisyTrial) == 0
     after = read_trials(raced)
     assert {name: after[name] for name in before} == before
-    assert race_result.read(raced).winner == "0001"
+    assert raced_run.read(raced).winner == "0001"
     assert sorted(after) == sorted(read_trials(searched / "small-race"))
 
 

@@ -11,7 +11,7 @@ from raced_runs import write_race
 from ranked_runs import three_trials
 
 from search import results
-from search.analysis import race_result
+from search.analysis import raced_run
 from search.runs.journal import read_events
 from search.runs.line_format import EPOCHS, TRIALS
 from search.runs.mirror import Mirror
@@ -73,5 +73,5 @@ def test_the_race_of_a_run_behind_a_url_is_found_there(
     assert results.main([url]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "raced with further seeds: 0002 wins" in said and f"search.race {url}`" in said
-    found = race_result.of_run(Path("code2"), url, "0002")
+    found = raced_run.of_run(Path("code2"), url, "0002")
     assert found and found.trials == ["0001", "0002"]
