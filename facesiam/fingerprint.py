@@ -47,6 +47,7 @@ EXCLUDED = {
     "device/arithmetic": "what it describes is in the key",
     "device/processes": "finds processes and redirects output",
     "device/cores": "counts cores; the number of threads is in the key",
+    "device/gpu_memory": "limits what may be allocated",
     "device/reproducibility": "what it resolves is in the key",
     "device/torch_build": "reports what torch was built for",
     "nets/checkpoint": "stores weights as they are",

@@ -31,7 +31,7 @@ from facesiam.config import TrialConfig, Value
 from facesiam.config.trial import packing_of
 from facesiam.data.dataset import Fetch, open_packed
 from facesiam.data.fetched_files import local_data, local_weights
-from facesiam.device import arithmetic, reproducibility
+from facesiam.device import arithmetic, gpu_memory, reproducibility
 from facesiam.device.cuda_graph import free_workspaces
 from facesiam.device.hardware import is_out_of_memory
 from facesiam.device.processes import redirect_output
@@ -62,10 +62,10 @@ class Preempted(RuntimeError):
 class FaceTrial(tune.Trainable):
     """A trial in a Ray worker.
 
-    Its Ray config has trial, settings, data, weights, run (folder or URL), cpus, device, metric
-    and mode; `plugins`, the text of each by its file; `file_server`, the name of the actor that
-    serves files which this machine does not see, or None; `contents`, the SHA-256 of the weights
-    by net, where there is such an actor; `noted`, the number of its epochs in the journal;
+    Its Ray config has trial, settings, data, weights, run (folder or URL), cpus, gpus, device,
+    metric and mode; `plugins`, the text of each by its file; `file_server`, the name of the actor
+    that serves files which this machine does not see, or None; `contents`, the SHA-256 of the
+    weights by net, where there is such an actor; `noted`, the number of its epochs in the journal;
     `cost`, what its net costs in use, where that was measured before; `keep_threshold`, the score
     from which on its weights are kept, or None; and `pauses`, the numbers of epochs after which
     the driver may pause it.
@@ -161,10 +161,8 @@ class FaceTrial(tune.Trainable):
     def _build(self, config: dict[str, Any], state: Mapping[str, Any]) -> Saver:
         """Make the training, with the arithmetic of its earlier epochs as far as possible."""
         fetch = _fetch(config.get("file_server"))
-        settings, data = (
-            TrialConfig.from_dict(config["settings"]),
-            open_packed(config["data"], fetch),
-        )
+        settings = TrialConfig.from_dict(config["settings"])
+        data = open_packed(config["data"], fetch)
         weights = local_weights(
             config["weights"] if settings.pretrained else {}, fetch, config.get("contents")
         )
@@ -174,6 +172,7 @@ class FaceTrial(tune.Trainable):
         )
         now, why = reproducibility.reproduce(ran, now, -1)
         torch.set_num_threads(now.threads)
+        gpu_memory.limit(config["device"], config.get("gpus", 1.0))
         self.training = Training(settings, data, weights, config["device"], now.precision)
         self.ran = arithmetic.extend_history(ran, now, int(state.get("epoch", 0)))
         if why:

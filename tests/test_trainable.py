@@ -15,7 +15,7 @@ from builders import worker_config
 
 from facesiam.config import TrialConfig
 from facesiam.data.dataset import FaceData
-from facesiam.device import reproducibility
+from facesiam.device import gpu_memory, reproducibility
 from facesiam.evaluation.predict import log_odds
 from facesiam.evaluation.right_pairs import pack
 from facesiam.nets.checkpoint import load_model
@@ -194,6 +194,16 @@ def test_another_error_is_not_taken_for_one_of_memory(
     monkeypatch.setattr("facesiam.training.loop.Training.__next__", fail)
     with pytest.raises(RuntimeError, match="^shapes differ$"):
         trial.step()
+
+
+def test_a_trial_may_take_its_share_of_a_gpu_and_no_more(
+    tiny: TrialConfig, data: FaceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits: list[tuple[str, float]] = []
+    monkeypatch.setattr(gpu_memory, "limit", lambda *given: limits.append(given))
+    trial = FaceTrial(worker_config(tmp_path, data, tiny) | {"gpus": 0.25})
+    trial.reset_config(worker_config(tmp_path, data, tiny, "0002") | {"gpus": 0.5})
+    assert limits == [("cpu", 0.25), ("cpu", 0.5)]
 
 
 def test_weights_below_the_bar_are_not_written(

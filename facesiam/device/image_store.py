@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from facesiam.device import gpu_memory
 from facesiam.device.gathering import gathered
 
 Item = TypeVar("Item")
@@ -84,7 +85,7 @@ class ImageStore:
 
 
 HELD_SHARE = 0.6
-"""Share of a GPU's free memory that images may take; the rest is for the trials."""
+"""Share of the memory free to this process that images may take; the rest is for the trial."""
 
 
 def _fits(source: NDArray[np.uint8], device: torch.device) -> bool:
@@ -92,8 +93,8 @@ def _fits(source: NDArray[np.uint8], device: torch.device) -> bool:
     held = _gpu_pixels.get(_numbered(device))
     if held and held[0] is source:
         return True
-    free: int = torch.cuda.mem_get_info(device)[0]
-    return source.nbytes <= HELD_SHARE * (free + (held[2].nbytes if held else 0))
+    room = gpu_memory.room(device) + (held[2].nbytes if held else 0)
+    return source.nbytes <= HELD_SHARE * room
 
 
 _gpu_pixels: dict[torch.device, tuple[NDArray[np.uint8], str | None, Tensor]] = {}

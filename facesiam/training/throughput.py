@@ -63,8 +63,6 @@ COSTLY = (
     "precision",
 )
 """Settings that decide what a step costs."""
-CUDA_CONTEXT_MIB = 600
-"""GPU memory of a process besides its tensors: the CUDA context and its libraries."""
 
 
 class Way(NamedTuple):
@@ -215,6 +213,7 @@ def _serve() -> None:
     from facesiam.config import TrialConfig
     from facesiam.data.dataset import open_packed
     from facesiam.device.cuda_graph import WARM_UP
+    from facesiam.device.gpu_memory import CONTEXT_MIB
     from facesiam.device.hardware import memory_there_mib, peak_memory_mib
     from facesiam.evaluation.predict import EVAL_IMAGES, pair_logits
     from facesiam.training.loop import Training
@@ -238,7 +237,7 @@ def _serve() -> None:
         rates.append(training.measure(warm))
     memory = peak_memory_mib(device)
     if task["gpu"]:
-        memory = torch.cuda.max_memory_reserved(device) / 2**20 + CUDA_CONTEXT_MIB
+        memory = torch.cuda.max_memory_reserved(device) / 2**20 + CONTEXT_MIB
     rate = len(rates) / sum(1 / rate for rate in rates)
     found = {"rate": rate, "memory_mib": memory, "there_mib": memory_there_mib(device)}
     print(json.dumps(found), flush=True)

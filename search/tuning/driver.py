@@ -244,6 +244,7 @@ class RaySearcher(Searcher):
             "trial": suggestion.trial,
             "settings": suggestion.settings,
             "cpus": cpus,
+            "gpus": gpus,
             "device": "cuda" if gpus else "cpu",
             "noted": self.recorder.state.epochs_noted(suggestion.trial),
             "cost": self.recorder.state.costs.get(suggestion.trial),

@@ -233,6 +233,30 @@ def test_no_trial_is_suggested_before_there_is_room_for_it(tmp_path: Path) -> No
     assert not searcher._room()
 
 
+def test_a_trial_is_told_its_share_of_a_gpu_which_doubles_where_memory_ran_out(
+    tmp_path: Path,
+) -> None:
+    searched = space(tmp_path, "search: {lr: [1e-3]}\nresources: {cpus: 1, gpus: 0.25}\n")
+    shares = Allocation(searched, Setup(run=tmp_path, data=""), [Node(4, 1)])
+    state = SimpleNamespace(
+        running={},
+        doublings={"0002": 1},
+        costs={},
+        epochs_noted=lambda trial: 0,
+        keep_threshold=lambda: None,
+        scheduler=SimpleNamespace(pauses=lambda settings: ()),
+    )
+    trials = iter(["0001", "0002"])
+    recorder: Any = SimpleNamespace(
+        state=state,
+        space=searched,
+        next=lambda: SimpleNamespace(trial=next(trials), settings={"net": "alexnet"}),
+    )
+    searcher = driver.RaySearcher(recorder, shares)
+    told = [searcher.suggest(number) for number in ("a", "b")]
+    assert [(one["gpus"], one["device"]) for one in told] == [(0.25, "cuda"), (0.5, "cuda")]
+
+
 def test_a_machine_that_joins_gets_trials_and_somebody_who_can_end_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
