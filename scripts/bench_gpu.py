@@ -35,13 +35,14 @@ def main() -> int:
     add("--runs", type=Path, help="folder of the searches; default: OUT.runs")
     add("--parts", help="some of the parts, such as machine,speed")
     add("--part", help=argparse.SUPPRESS)
-    add("--seconds", type=float, default=0.0, help=argparse.SUPPRESS)
+    add("--ends", type=float, default=0.0, help=argparse.SUPPRESS)
     options = parser.parse_args()
     return cli.run(lambda: _part(options) if options.part else _all(options), goes_on=True)
 
 
 def _all(options: argparse.Namespace) -> int:
     from gpu_bench.budget import run_parts
+    from gpu_bench.facts import lacking
     from gpu_bench.parts import PARTS
     from gpu_bench.record import Record
 
@@ -50,10 +51,13 @@ def _all(options: argparse.Namespace) -> int:
         raise UserError(f"--parts {unknown[0]}: not one of {', '.join(PARTS)}")
     record = Record(options.out, options.rehearse)
     data = _checked(options)
+    for line in lacking():
+        cli.say(line)
 
     def command(part: str, seconds: float) -> list[str]:
         more = ["--rehearse"] if options.rehearse else []
-        given = [data, str(options.out), "--part", part, "--seconds", str(seconds)]
+        # A time of day: what the start of the part takes is of its share.
+        given = [data, str(options.out), "--part", part, "--ends", str(time.time() + seconds)]
         return [sys.executable, __file__, *given, "--runs", str(_work(options)), *more]
 
     absent = run_parts(record, options.minutes, command, names)
@@ -90,7 +94,7 @@ def _part(options: argparse.Namespace) -> int:
     from gpu_bench.record import Record
 
     end_with_parent()
-    until = time.monotonic() + options.seconds
+    until = time.monotonic() + options.ends - time.time()
     plan = Plan(options.data, _work(options), options.rehearse, until)
     return 0 if measure(options.part, plan, Record(options.out, options.rehearse)) else 1
 

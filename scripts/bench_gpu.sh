@@ -8,8 +8,9 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 python=${PYTHON:-python}
-if ! "$python" -c 'import facesiam, ray, torch' 2> /dev/null; then
-    echo "$python: has no facesiam, ray or torch; set PYTHON to one that has, as .venv/bin/python" >&2
+export PYTHONPATH="${here%/scripts}${PYTHONPATH:+:$PYTHONPATH}" # also of what the script starts
+if ! why=$("$python" -c 'import facesiam, ray, torch' 2>&1); then
+    echo "${why##*$'\n'}; set PYTHON to one that has ray and torch, as .venv/bin/python" >&2
     exit 2
 fi
 exec "$python" "$here/bench_gpu.py" "$@"

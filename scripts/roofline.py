@@ -23,15 +23,21 @@ BYTES_A_WEIGHT = 28
 """Adam's: weight, gradient and two moments read, all but the gradient written, in fp32."""
 
 
-def best(work: Callable[[], Any], device: str, tries: int = 7, enough: float = 3.0) -> float:
+TRIES = {"cpu": (7, 3.0), "cuda": (1000, 0.5)}
+"""How many tries of a product or stream there are at most, and after how many seconds there is no
+further one. A GPU that has been idle raises its clock only while it works."""
+
+
+def best(work: Callable[[], Any], device: str, enough: float | None = None) -> float:
     """Return the least seconds of some tries of `work`, after one to warm up.
 
     Args:
         work: what is timed.
         device: where it runs.
-        tries: how many at most.
-        enough: seconds of counted tries after which there is no further one.
+        enough: seconds of counted tries after which there is no further one; None: of TRIES.
     """
+    tries, most = TRIES[device]
+    enough = most if enough is None else enough
     seconds: list[float] = []
     while len(seconds) <= tries and (len(seconds) < 2 or sum(seconds[1:]) < enough):
         start = time.perf_counter()

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from facesiam.config import Value
+from search.resources.cost import GIGA_MACS
 from search.space import load
 from search.space.shipped import SPACES
 
@@ -28,8 +29,9 @@ IMAGES = 4200
 """Training images of an epoch: all views of CFP's 300 people."""
 FEWEST, MOST, UNKNOWN = 4, 60, 12
 """Epochs at least, at most, and where the speed was not measured."""
-SHARE = 0.7
-"""Share of the time that is for training: validation and the start of Ray take the rest."""
+START, SHARE = 10.0, 0.7
+"""Seconds that the start of a trial takes, and the share of the others that is for training:
+validation takes the rest."""
 
 
 def net(
@@ -41,28 +43,32 @@ def net(
         name: of the net.
         pretrained: whether from ImageNet weights.
         parts: how many nets share what is left of the part, this one included.
-        like: the net whose measured speed decides the epochs; "": its own.
+        like: the net whose measured speed, by the multiply-adds of both, decides the epochs; "":
+            its own.
     """
 
     def trained(plan: Plan, figures: dict[str, Any]) -> dict[str, Any]:
-        minutes = plan.minutes(parts)
-        speed = figures.get(f"speed/{like or name}/supcon", {}).get("ours_pairs_per_second")
+        minutes, other = plan.minutes(parts), like or name
+        speed = figures.get(f"speed/{other}/supcon", {}).get("ours_pairs_per_second", 0.0)
+        speed *= GIGA_MACS[other] / GIGA_MACS[name]
         settings: dict[str, Value] = {
             **load(SPACES / "cpu.yaml").fixed,
             **CHOSEN,
             **({} if pretrained else FROM_SCRATCH | {"stochastic_depth": 0.0}),
             "net": name,
+            "epochs": _epochs(60 * minutes, speed),
         }
-        settings["epochs"] = _epochs(60 * minutes, speed)
         space = {"fixed": plan.small(**settings), "rows": {name: {"settings": {"seed": 0}}}}
         run = searched(plan, space, f"best-{name}", minutes)
-        found = trials_of(run)[name]
-        return {**found, "epochs_planned": settings["epochs"], "minutes": minutes}
+        planned = run.space.fixed["epochs"]  # of the first session, where it was resumed
+        return {**trials_of(run)[name], "epochs_planned": planned, "minutes": minutes}
 
     return trained
 
 
-def _epochs(seconds: float, images_a_second: float | None) -> int:
+def _epochs(seconds: float, images_a_second: float) -> int:
+    """Return how many epochs fit; UNKNOWN where the speed is 0, which is not known."""
     if not images_a_second:
         return UNKNOWN
-    return max(FEWEST, min(MOST, int(SHARE * seconds * images_a_second / IMAGES)))
+    images = SHARE * (seconds - START) * images_a_second
+    return max(FEWEST, min(MOST, int(images / IMAGES)))

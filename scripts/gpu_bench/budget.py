@@ -16,7 +16,7 @@ from contextlib import suppress
 
 from facesiam import cli
 
-from .parts import PARTS, missing
+from .parts import PARTS, missing, summarise
 from .record import Record
 
 END_SECONDS = 15.0
@@ -42,13 +42,14 @@ def run_parts(
     began = time.monotonic()
     waiting = [name for name in PARTS if name in names and not record.done(name)]
     for at, name in enumerate(waiting):
-        left = 60 * minutes - (time.monotonic() - began)
+        left = 60 * minutes - (time.monotonic() - began) - END_SECONDS  # of one that is cut
         shares = [PARTS[one].share for one in waiting[at:]]
         seconds = max(0.0, left) * shares[0] / sum(shares)
         cli.say(f"{name}: {seconds:.0f} s")
         start = time.monotonic()
         code = _run(command(name, seconds), seconds)
         record.read()
+        summarise(name, record)
         if code is None:
             how = "cut"
         elif code or missing(name, record):

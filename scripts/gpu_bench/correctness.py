@@ -112,7 +112,7 @@ def sharing(plan: Plan, _figures: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def verdict(_plan: Plan, figures: dict[str, Any]) -> dict[str, Any]:
+def verdict(figures: Mapping[str, Any]) -> dict[str, Any]:
     """Return the differences of the nets that ought to be the same, and whether it is rounding."""
     found: dict[str, Any] = {"tolerance": TOLERANCE}
     for one, other in COMPARED:

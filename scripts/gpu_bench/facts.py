@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from importlib.util import find_spec
 from typing import Any
 
 import torch
 from roofline import measure_machine
 
+from facesiam.errors import NetError, WeightsError
 from facesiam.fingerprint import trainer_version
+from facesiam.nets.pretrained import find_weights
 from search.resources.machine_report import examine
 from search.runs.manifest import PACKAGES, commit
 
 from .plan import Plan
 
+PRETRAINED, LOSSES = "efficientnet_lite0", "pytorch_metric_learning"
+"""The net that begins with weights of a package, and the package of SupCon."""
 TINY = {"sides": (256,), "numbers": 2**20}
 """What a rehearsal multiplies and streams."""
 
@@ -47,6 +52,18 @@ def versions(plan: Plan, _figures: dict[str, Any]) -> dict[str, Any]:
 def rates(plan: Plan, _figures: dict[str, Any]) -> dict[str, Any]:
     """Return the best products, in FLOP/s, and the bandwidth of memory, in bytes/s."""
     return measure_machine(plan.device, **(TINY if plan.rehearsal else {}))
+
+
+def lacking() -> list[str]:
+    """Return what some parts need and this machine lacks, a line each."""
+    lines = []
+    try:
+        find_weights(PRETRAINED, None)
+    except (NetError, WeightsError) as error:
+        lines.append(f"{error}; the figures of {PRETRAINED} will be missing")
+    if not find_spec(LOSSES):
+        lines.append(f"no package {LOSSES}; the figures of nets with SupCon will be missing")
+    return lines
 
 
 def packing(plan: Plan, _figures: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from facesiam import cli
@@ -18,6 +18,8 @@ from .record import Record
 
 Job = Callable[[Plan, dict[str, Any]], Mapping[str, Any]]
 """Takes the plan and the figures so far; returns what the file is to say of one figure."""
+Summary = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+"""Takes the figures so far; returns what is worked out from them."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +30,13 @@ class Part:
     """Of the minutes, in proportion to the other parts'."""
     jobs: Mapping[str, Job]
     """By name of the figure, in their order."""
-    again: tuple[str, ...] = ()
-    """Figures that are worked out anew by each run, as others have come."""
+    summaries: Mapping[str, Summary] = field(default_factory=dict)
+    """Figures that are worked out from the others each time the part has ended, or was cut."""
 
 
 PARTS: dict[str, Part] = {
     "machine": Part(
-        0.5, {"versions": facts.versions, "packing": facts.packing, "rates": facts.rates}
+        0.5, {"versions": facts.versions, "rates": facts.rates, "packing": facts.packing}
     ),
     "correctness": Part(
         1.5,
@@ -47,14 +49,13 @@ PARTS: dict[str, Part] = {
             "bf16 again": correctness.epoch("bf16"),
             "bf16 sharing": correctness.sharing,
             "cpu bf16": correctness.epoch("bf16", "cpu"),
-            "verdict": correctness.verdict,
         },
-        again=("verdict",),
+        {"verdict": correctness.verdict},
     ),
     "speed": Part(
         2.5,
         {
-            name: speed.case(name, settings, steps)
+            name: speed.case(settings, steps, asked=speed.ASKED.get(name))
             for name, settings, steps in (
                 ("alexnet/difference", lambda: speed.of_row("alexnet", "difference"), 180),
                 ("vgg16_bn/difference", lambda: speed.of_row("vgg16_bn", "difference"), 20),
@@ -65,17 +66,16 @@ PARTS: dict[str, Part] = {
         }
         | {
             f"alexnet/difference without {what}": speed.case(
-                "", lambda: speed.of_row("alexnet", "difference"), 180, 0, what
+                lambda: speed.of_row("alexnet", "difference"), 180, reference=1, without=what
             )
             for what in ("graphs", "bf16", "blocks")
         }
         | {
             "vgg16_bn/concat": speed.case(
-                "", lambda: speed.of_row("vgg16_bn", "concat"), 20, reference=0
+                lambda: speed.of_row("vgg16_bn", "concat"), 20, reference=1
             ),
-            "19 rows": speed.all_rows,
         },
-        again=("19 rows",),
+        {"19 rows": speed.all_rows},
     ),
     "rows": Part(3.5, {"A": rows.row_a, "shares": rows.shares, rows.ROWS: rows.rows}),
     "best": Part(
@@ -90,11 +90,14 @@ PARTS: dict[str, Part] = {
 
 
 def measure(name: str, plan: Plan, record: Record) -> bool:
-    """Measure what is missing of a part, figure by figure; return whether all of it is there."""
+    """Measure what is missing of a part, figure by figure; return whether all of it is there.
+
+    Its summaries are left to the caller: a part that is cut has no time for them.
+    """
     part = PARTS[name]
     for figure, job in part.jobs.items():
         full = f"{name}/{figure}"
-        if record.has(full) and figure not in part.again:
+        if record.has(full):
             continue
         began = time.perf_counter()
         try:
@@ -106,12 +109,28 @@ def measure(name: str, plan: Plan, record: Record) -> bool:
             continue
         record.add(full, time.perf_counter() - began, values)
         cli.say(line_of(full, record.figures[full]))
-    return not missing(name, record)
+    return all(record.has(f"{name}/{figure}") for figure in part.jobs)
+
+
+def summarise(name: str, record: Record) -> None:
+    """Work out the summaries of a part from the figures that are there."""
+    for figure, work in PARTS[name].summaries.items():
+        full, began = f"{name}/{figure}", time.perf_counter()
+        try:
+            values = work(record.figures)
+        except Exception as error:  # the other parts do not depend on it
+            record.fail(full, named(error))
+            cli.say(f"{full}: {named(error)}")
+            continue
+        record.add(full, time.perf_counter() - began, values)
+        cli.say(line_of(full, record.figures[full]))
 
 
 def missing(name: str, record: Record) -> list[str]:
     """Return the figures of a part that are not there, or not complete."""
-    return [one for one in PARTS[name].jobs if not record.has(f"{name}/{one}")]
+    part = PARTS[name]
+    figures = (*part.jobs, *part.summaries)
+    return [one for one in figures if not record.has(f"{name}/{one}")]
 
 
 def line_of(name: str, figure: Mapping[str, Any]) -> str:

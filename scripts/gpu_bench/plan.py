@@ -18,8 +18,10 @@ from facesiam.data.preparation import prepare
 from search.space import SearchSpace, load
 from search.space.shipped import SPACES
 
-SMALL: dict[str, Value] = {"image_size": 64, "hidden": 16, "batch_size": 8, "epochs": 1}
+SMALL: dict[str, Value] = {"image_size": 64, "hidden": 16, "batch_size": 4, "epochs": 1}
 """Settings of a rehearsal, whatever a part would train."""
+SMALL_WHERE_SET: dict[str, Value] = {"people": 0, "images_per_person": 2}
+"""Further ones, which only replace another value."""
 PACKINGS = (Packing("letterbox", 224), Packing("squeeze", 224))
 
 
@@ -57,7 +59,8 @@ class Plan:
         """Return settings, made small where this is a rehearsal."""
         if not self.rehearsal:
             return settings
-        return {**settings, **SMALL} | ({"people": 0} if "people" in settings else {})
+        smaller = {name: value for name, value in SMALL_WHERE_SET.items() if settings.get(name)}
+        return {**settings, **SMALL, **smaller}
 
     def config(self, **settings: Value) -> TrialConfig:
         """Return a configuration, made small where this is a rehearsal."""

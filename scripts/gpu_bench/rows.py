@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Mapping
 from typing import Any
 from unittest.mock import patch
@@ -35,11 +36,15 @@ def shares(plan: Plan, _figures: dict[str, Any]) -> dict[str, Any]:
     configs = [plan.config(**code2().row_settings(row)).to_dict() for row in ROWS.split(",")]
     settings = max(configs, key=sharing.step_cost)
     node = this_machine()[0]
-    share = share_of(settings, str(plan.packed.folder), {}, int(node.cpus), not plan.rehearsal)
+    data, gpu = str(plan.packed.folder), not plan.rehearsal
+    with patch.object(subprocess, "DEVNULL", None):  # errors of what is measured are shown
+        share = share_of(settings, data, {}, int(node.cpus), gpu)
     alone = share.tried[0].pairs_per_second
+    if not alone:
+        raise RuntimeError("not even one trial alone came up")
     return {
         "best": share.best.at_once,
-        "brings": share.best.pairs_per_second / alone if alone else None,
+        "brings": share.best.pairs_per_second / alone,
         "tried": [way._asdict() for way in share.tried],
     }
 

@@ -6,8 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from facesiam import cli
+from facesiam.errors import named
 from search.api.opened import Run, load
 from search.api.searching import run
+from search.resources.allocation import DriverError
 from search.runs.journal import read_trials
 from search.runs.layout import MANIFEST
 
@@ -25,11 +28,20 @@ def searched(plan: Plan, space: Any, name: str, minutes: float, **options: Any) 
         options: more of ``search.run``.
     """
     folder = plan.work / name
-    if (folder / MANIFEST).exists():
-        return load(folder).resume(minutes=minutes, progress=False)
-    return run(
-        space, plan.data, name=name, out=plan.work, minutes=minutes, progress=False, **options
-    )
+
+    def once() -> Run:
+        if (folder / MANIFEST).exists():
+            return load(folder).resume(minutes=minutes, progress=False)
+        return run(
+            space, plan.data, name=name, out=plan.work, minutes=minutes, progress=False, **options
+        )
+
+    try:
+        return once()
+    except DriverError as error:
+        # Ray gives its daemons 30 s to come up: few for a disk that is read for the first time.
+        cli.say(f"{name}: {named(error)}; tried once more")
+        return once()
 
 
 def trials_of(found: Run) -> dict[str, dict[str, Any]]:

