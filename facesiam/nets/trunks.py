@@ -91,16 +91,18 @@ def make_trunk(name: str) -> nn.Module:
     trunk = kind_of(name)
     if not isinstance(trunk, Convolutions):
         return _pooled(trunk, trunk.make())
-    with torch.device("meta"):  # the classifier, most of the weights, is never made
-        layers = list(trunk.make().features.children())  # type: ignore[union-attr]
+    with torch.device("meta"):  # their weights are drawn below
+        layers = trunk.layers()
     for at in range(len(layers) - 1):
         # Pooling commutes with a ReLU, values and gradients, and leaves it a quarter of the work;
         # but what the last one puts out is a vital sign.
         more = any(isinstance(layer, nn.ReLU) for layer in layers[at + 1 :])
         if isinstance(layers[at], nn.ReLU) and isinstance(layers[at + 1], nn.MaxPool2d) and more:
             layers[at], layers[at + 1] = layers[at + 1], layers[at]
-    layers[0] = in_blocks(layers[0])
-    made = nn.Sequential(*layers).to_empty(device="cpu")
+    layers[0] = in_blocks(layers[0])  # type: ignore[arg-type]  # a convolution
+    made = nn.Sequential(*layers)
+    # As ``to_empty``, which brings sympy: half a second of each worker.
+    made._apply(lambda value: torch.empty(value.shape, dtype=value.dtype))  # type: ignore[no-untyped-call]
     for layer in made:
         if isinstance(layer, nn.Conv2d):
             trunk.fill(layer)
@@ -117,10 +119,12 @@ def set_stochastic_depth(trunk: nn.Module, name: str, rate: float) -> None:
         name: of the net.
         rate: of the last block; the rates of the others keep their proportion to it. 0: none.
     """
-    from torchvision.ops import StochasticDepth
-
     own = own_stochastic_depth(name)
-    for layer in trunk.modules() if own else ():
+    if not own:
+        return
+    from torchvision.ops import StochasticDepth  # takes long to import, see models.py
+
+    for layer in trunk.modules():
         lite: Any = getattr(layer, "_global_params", None)
         if isinstance(layer, StochasticDepth):
             layer.p *= rate / own

@@ -12,10 +12,12 @@ import statistics
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from facesiam.device.hardware import is_out_of_memory
 from facesiam.errors import named
@@ -74,15 +76,41 @@ def _compare(net: SiameseNet, images: Tensor) -> None:
     net.logits(features[:1], features[1:])
 
 
+class _Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts what is computed within its ``with``, as torch's FlopCounterMode does.
+
+    That one imports torch's compiler, which takes 1.7 s of a core in each worker.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.total = 0
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Have torch not wrap the next method, which would import its compiler."""
+        return False
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Run an operator and count its products and sums."""
+        out = func(*args, **(kwargs or {}))
+        if flops_of := flop_registry.get(func._overloadpacket):
+            self.total += int(flops_of(*args, **(kwargs or {}), out_val=out))
+        return out
+
+
 def _macs(net: SiameseNet, images: Tensor) -> int:
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # the counter knows no fused attention
+    counted = _Flops()
     try:
-        with FlopCounterMode(display=False) as counted:
+        with counted:
             _compare(net, images)
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)
-    return int(counted.get_total_flops()) // 2  # a product and a sum
+    return counted.total // 2  # a product and a sum
 
 
 def _latency_ms(net: SiameseNet, images: Tensor, device: torch.device) -> float:

@@ -7,7 +7,7 @@ import torch
 import torchvision.models as tv
 from torch import nn
 
-from facesiam.nets.models import MODELS
+from facesiam.nets.models import MODELS, Convolutions
 from facesiam.nets.trunks import (
     Pooled,
     features_of,
@@ -41,6 +41,15 @@ def test_the_rearranged_trunk_is_torchvisions_values_and_gradients(net: str, sid
         grads.append({name: p.grad for name, p in trunk.named_parameters()})
     for name, grad in grads[0].items():
         assert torch.allclose(grad, grads[1][name], rtol=1e-6, atol=1e-9), name
+
+
+@pytest.mark.parametrize("net", ["alexnet", "vgg16_bn"])
+def test_the_convolutions_are_torchvisions(net: str) -> None:
+    kind = MODELS[net]
+    assert isinstance(kind, Convolutions)
+    with torch.device("meta"):
+        ours, theirs = kind.layers(), kind.make().features
+    assert [repr(layer) for layer in ours] == [repr(layer) for layer in theirs]
 
 
 @pytest.mark.parametrize("net", ["alexnet", "vgg16_bn"])
