@@ -68,12 +68,11 @@ class Contrastive(nn.Module):
 
     def forward(self, embeddings: Tensor, person: Tensor) -> Tensor:
         """Return the loss, (), of (B, E) unit vectors of (B,) people."""
-        cosine, same = _pairs(embeddings, person, self.share)
+        cosine, same, counted = _pairs(embeddings, person, self.share)
         squared = 2 - 2 * cosine
         distance = squared.clamp(min=1e-12).sqrt()  # whose slope is infinite at 0
-        return mean_of_kinds(
-            torch.where(same, squared, F.relu(self.margin - distance).square()), same
-        )
+        each = torch.where(same, squared, F.relu(self.margin - distance).square())
+        return mean_of_kinds(each, same, counted)
 
 
 class CosineEmbedding(nn.Module):
@@ -88,8 +87,9 @@ class CosineEmbedding(nn.Module):
 
     def forward(self, embeddings: Tensor, person: Tensor) -> Tensor:
         """Return the loss, (), of (B, E) unit vectors of (B,) people."""
-        cosine, same = _pairs(embeddings, person, self.share)
-        return mean_of_kinds(torch.where(same, 1 - cosine, F.relu(cosine - self.margin)), same)
+        cosine, same, counted = _pairs(embeddings, person, self.share)
+        each = torch.where(same, 1 - cosine, F.relu(cosine - self.margin))
+        return mean_of_kinds(each, same, counted)
 
 
 class Logistic(nn.Module):
@@ -108,11 +108,11 @@ class Logistic(nn.Module):
 
     def forward(self, embeddings: Tensor, person: Tensor) -> Tensor:
         """Return the loss, (), of (B, E) unit vectors of (B,) people."""
-        cosine, same = _pairs(embeddings, person, self.share)
+        cosine, same, counted = _pairs(embeddings, person, self.share)
         target = same.float() * (1 - self.smoothing) + self.smoothing / 2
         logit = self.log_scale.exp() * cosine + self.bias
         each = F.binary_cross_entropy_with_logits(logit, target, reduction="none")
-        return mean_of_kinds(each, same)
+        return mean_of_kinds(each, same, counted)
 
 
 def _triplet(config: TrialConfig, people: int) -> nn.Module:
@@ -252,22 +252,25 @@ def pairs_of(person: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return left, right, person[left] == person[right]
 
 
-def _pairs(embeddings: Tensor, person: Tensor, share: float = 1.0) -> tuple[Tensor, Tensor]:
-    """Return cosine (P,) and whether it is one person (P,) of the pairs of a batch.
+def _pairs(
+    embeddings: Tensor, person: Tensor, share: float = 1.0
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the cosine (P,) of the pairs of a batch, which are of one person, and what counts.
 
-    All same pairs, and this share of the different ones: the most alike, one at least.
+    What counts (P,) are all same pairs, and this share of the different ones: the most alike, one
+    at least, with all that are as alike as the last of them.
     """
     left, right, same = pairs_of(person)
     cosine = (embeddings @ embeddings.T)[left, right]
-    if share < 1 and not same.all():
-        others = cosine.detach()[~same]
-        least = others.topk(math.ceil(share * len(others))).values[-1]
-        kept = same | (cosine.detach() >= least)
-        return cosine[kept], same[kept]
-    return cosine, same
+    if share == 1:
+        return cosine, same, torch.ones_like(same)
+    others = cosine.detach().masked_fill(same, -math.inf).sort(descending=True).values
+    count = ((~same).sum(0, keepdim=True).double() * share).ceil().long()  # at the device
+    least = others.gather(0, (count - 1).clamp(min=0))
+    return cosine, same, same | (cosine.detach() >= least)
 
 
-def mean_of_kinds(each: Tensor, same: Tensor) -> Tensor:
+def mean_of_kinds(each: Tensor, same: Tensor, counted: Tensor | None = None) -> Tensor:
     """Return the mean of two means, over the same pairs and over the different ones, ().
 
     A class without pairs is left out. No shape depends on a value, for which a GPU would wait.
@@ -275,8 +278,11 @@ def mean_of_kinds(each: Tensor, same: Tensor) -> Tensor:
     Args:
         each: a number of each pair, (P,) float.
         same: whether it is of one person, (P,) bool.
+        counted: whether it counts, (P,) bool; None: all do.
     """
     kinds = torch.stack([same, ~same])  # (2, P)
+    if counted is not None:
+        kinds = kinds & counted
     counts = kinds.sum(1)
     means = (kinds * each).sum(1) / counts.clamp(min=1)
     return means.sum() / (counts > 0).sum()

@@ -121,6 +121,9 @@ OF_PEOPLE = {"join": "cosine", "images_per_person": 4, "views": "all"}
         {"net": "resnet18", "optimizer": "adamw", "head_lr": 5, "label_smoothing": 0.1},
         {**OF_PEOPLE, "loss": "logistic"},
         {**OF_PEOPLE, "loss": "contrastive"},
+        {**OF_PEOPLE, "loss": "contrastive", "hard_negatives": 0.3},
+        {**OF_PEOPLE, "loss": "subcenter_arcface"},
+        {**OF_PEOPLE, "loss": "adaface"},
     ],
 )
 def test_no_step_mixes_devices_or_waits_for_the_host(
