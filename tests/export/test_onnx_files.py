@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -51,7 +52,7 @@ def faces(side: int, count: int = 5) -> NDArray[np.uint8]:
 
 
 def a_net(
-    name: str, join: str, size: int = 64, packed: int = 80
+    name: str, join: str, size: int = 64, packed: int = 80, **more: Any
 ) -> tuple[SiameseNet, TrialConfig]:
     """Return a net whose batch-norms have met images, as those of a trained one."""
     embeds = join in ("cosine", "distance")
@@ -67,9 +68,10 @@ def a_net(
         calibrate=not embeds,
         input_scale="weights",
         precision="fp32",
+        **more,
     )
     torch.manual_seed(0)
-    net = SiameseNet(config)
+    net = SiameseNet(config, people=6)
     for layer in net.modules():
         if isinstance(layer, nn.modules.batchnorm._BatchNorm):
             layer.momentum = 1.0
@@ -92,6 +94,31 @@ def test_onnx_computes_what_torch_does(written: tuple[SiameseNet, TrialConfig, P
     torch.testing.assert_close(  # as before the export
         nn.functional.adaptive_avg_pool2d(torch.ones(1, 1, 4, 4), 2), torch.ones(1, 1, 2, 2)
     )
+
+
+def test_onnx_has_the_scores_of_views_and_of_a_cohort(tmp_path: Path) -> None:
+    """The six views of an image, and a pair's scores relative to those with other people."""
+    net, config = a_net("alexnet", "cosine", packed=64, cohort=4, scale_average=0.1)
+    net.cohort.copy_(nn.functional.normalize(torch.randn(6, 8), dim=1))
+    onnx_files.write(net, config, tmp_path)
+    check_equal(net, config, tmp_path)
+    embedder, verdict = (
+        onnxruntime.InferenceSession(tmp_path / name) for name in ("embedder.onnx", "verdict.onnx")
+    )
+    images = faces(64, 6)
+    pixels = np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32) / np.float32(255)
+    (features,) = embedder.run(None, {"images": pixels})
+    score, probability = verdict.run(None, {"left": features[:3], "right": features[3:]})
+    chosen = ImageStore(images, 64, torch.device("cpu")).batch(torch.arange(6))
+    with torch.inference_mode():
+        known = net.describe(chosen)
+        logits = net.logits(known[:3], known[3:])
+        plain = net.embed(chosen)
+    np.testing.assert_allclose(features, known, atol=1e-5)
+    np.testing.assert_allclose(score, net.scores(logits), atol=1e-3, rtol=1e-4)
+    np.testing.assert_allclose(probability, logits.softmax(1)[:, 0], atol=1e-3)
+    assert not np.allclose(features, plain, atol=1e-3)  # of one view
+    assert not np.allclose(score, (known[:3] * known[3:]).sum(1), atol=0.1)  # of no cohort
 
 
 @pytest.mark.slow
