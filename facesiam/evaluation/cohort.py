@@ -12,6 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch import Tensor
 
 from facesiam.config import TrialConfig
 from facesiam.data.dataset import FaceData
@@ -34,22 +35,19 @@ def cohort_images(config: TrialConfig, data: FaceData) -> NDArray[np.int64]:
 
 
 @torch.inference_mode()
-def gather_cohort(
+def people_embeddings(
     net: SiameseNet,
     pixels: ImageStore,
     images: NDArray[np.int64],
     between: Callable[[], None] = lambda: None,
-) -> None:
-    """Set the cohort of a net: the embeddings of all training people, as predictions have them.
-
-    A net without the setting `cohort` has none, and nothing is done.
+) -> Tensor:
+    """Return the embeddings of training people, as predictions have them: (people, E).
 
     Args:
-        net: on the device of the images.
+        net: an embedding net on the device of the images; it is in evaluation mode after it.
         pixels: the images.
         images: of each training person, as ``cohort_images`` returns them.
         between: called before each batch of images; may raise to end it.
     """
-    if net.nearest:
-        found = described(net, pixels, images.reshape(-1), between)
-        net.cohort.copy_(F.normalize(found.view(*images.shape, -1).mean(1), dim=1))
+    found = described(net, pixels, images.reshape(-1), between)
+    return F.normalize(found.view(*images.shape, -1).mean(1), dim=1)

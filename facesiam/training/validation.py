@@ -15,7 +15,7 @@ from facesiam.config import TrialConfig
 from facesiam.data.dataset import FaceData
 from facesiam.device.image_store import ImageStore
 from facesiam.evaluation.calibration import calibration
-from facesiam.evaluation.cohort import cohort_images, gather_cohort
+from facesiam.evaluation.cohort import cohort_images, people_embeddings
 from facesiam.evaluation.metrics import auc
 from facesiam.evaluation.predict import described, is_correct, pair_logits
 from facesiam.evaluation.rated_pairs import RatedPairs
@@ -38,7 +38,8 @@ class Validation:
         self.distinct = len(np.unique(data.distinct(self.pairs)))
         """Number of pairs, those of the same two pictures counted once."""
         self.true_accepts = TrueAccepts(RatedPairs(config, data))
-        self.cohort = cohort_images(config, data)
+        self.cohort = cohort_images(config, data) if config.cohort else None
+        """Images of the training people by whom scores are normalised; None: they are not."""
 
     def measure(
         self, net: SiameseNet, pixels: ImageStore, between: Callable[[], None]
@@ -54,7 +55,8 @@ class Validation:
             What ``EpochMetrics`` has of validation, and whether each pair was predicted right,
             (P,).
         """
-        gather_cohort(net, pixels, self.cohort, between)
+        if self.cohort is not None:
+            net.cohort.copy_(people_embeddings(net, pixels, self.cohort, between))
         with LiveUnits(net) as live:
             logits, images, features = pair_logits(net, pixels, self.pairs, between)
         label = torch.from_numpy(self.pairs.label)

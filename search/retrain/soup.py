@@ -12,10 +12,11 @@ from rich.console import Console
 from facesiam.config import TrialConfig
 from facesiam.device.reproducibility import torch_threads
 from facesiam.evaluation import protocols
-from facesiam.evaluation.soup import SCORES, Soup, greedy_soup
 from facesiam.files import own_folder, write_text
 from facesiam.nets.checkpoint import epoch_of, save_model
 from facesiam.objective import Objective
+from facesiam.plugins import registry
+from facesiam.training.soup import Soup, greedy_soup
 from search.analysis import ranked_trials
 from search.analysis.kept_tests import SOUP
 from search.retrain.data import open_data
@@ -30,6 +31,8 @@ SAME = ("net", "join", "hidden", "embedding", "input_scale", "pretrained")
 """Settings of the architecture, which the nets of a soup have in common."""
 SAME_PAIRS = ("protocol", "fold", "people", "pair_seed", "align", "image_size", "packed_size")
 """Settings of the images and pairs that they are trained and judged on; in common too."""
+OF_TRAINING = ("train_acc", "train_loss")
+"""Metrics of the training's own batches, which no net has that is not trained."""
 
 
 def evaluate(run: Path, options: RetrainOptions, console: Console) -> list[dict[str, Any]]:
@@ -45,36 +48,46 @@ def evaluate(run: Path, options: RetrainOptions, console: Console) -> list[dict[
 
     Raises:
         RunError: an option that only a training has, or fewer than two nets that go together.
-        DataError: as ``open_data`` and ``protocols.test``.
+        PluginError: the plugin of the run's metric was not given.
+        DataError: as ``open_data``, ``greedy_soup`` and ``protocols.test``.
     """
     refuse_training(options, "--soup")
     files = _of_one_kind(run, kept_nets(run, options.run), console)
     first = next(iter(files))
     config = settings(run)[first]
-    metric = ranked_trials.objective(run).metric
-    if metric not in SCORES:
-        console.print(f"validated by val_acc: {metric} is not measured here", highlight=False)
-        metric = "val_acc"
+    objective = ranked_trials.objective(run)
+    if objective.metric in OF_TRAINING:
+        said = f"validated by val_acc: {objective.metric} is measured in training only"
+        console.print(said, highlight=False)
+        objective = Objective()
+    registry.need(config.net, config.loss, objective.metric)
     data = open_data(run, options.data, [config.packing])
     now, _ = as_it_ran(read_trials(run)[first].get("ran") or (), config, None)
 
     def show(trial: str, score: float, added: bool) -> None:
         """Say what came of adding a net."""
         what = "added" if added else "left out"
-        console.print(f"with {trial} {metric} {100 * score:.2f} %: {what}", highlight=False)
+        console.print(f"with {trial} {_said(objective, score)}: {what}", highlight=False)
 
     with torch_threads(now.threads):  # as the best one ran
-        soup = greedy_soup(files, data, metric, show)
+        soup = greedy_soup(files, data, objective, show)
         folder = own_folder(run, "retrain", SOUP, f"seed-{soup.config.seed}")
-        _write(folder, soup, files[first], metric, data.key)
+        _write(folder, soup, files[first], objective, data.key)
         tested = [
             protocols.test(SOUP, soup.config, data, folder, protocol, options.far)
             for protocol in dict.fromkeys(options.protocols or [soup.config.protocol])
         ]
     TensorBoard(run / "tensorboard").tested(tested)
-    said = f"a soup of {' and '.join(soup.members)}: {metric} {100 * soup.scores[metric]:.2f} %"
+    scored = _said(objective, soup.scores[objective.metric])
+    said = f"a soup of {' and '.join(soup.members)}: {scored}"
     console.print(f"{said}; wrote {folder}", highlight=False, soft_wrap=True)
     return tested
+
+
+def _said(objective: Objective, score: float) -> str:
+    """Return a score with its metric; a share to a hundredth of a percent, a pair of 10,000."""
+    shown = f"{100 * score:.2f}" if objective.unit else objective.shown(score)
+    return f"{objective.metric} {shown}{objective.unit}"
 
 
 def _of_one_kind(run: Path, files: Mapping[str, Path], console: Console) -> dict[str, Path]:
@@ -115,7 +128,7 @@ def _differs(best: TrialConfig, other: TrialConfig) -> tuple[str, str]:
     return "", ""
 
 
-def _write(folder: Path, soup: Soup, best: Path, metric: str, data: str) -> None:
+def _write(folder: Path, soup: Soup, best: Path, objective: Objective, data: str) -> None:
     """Write the net and how it came about; what an earlier soup left there goes first."""
     for name in ("weights.pt", "test*.json", "scores*.csv", "soup.json"):
         for file in folder.glob(name):
@@ -126,7 +139,8 @@ def _write(folder: Path, soup: Soup, best: Path, metric: str, data: str) -> None
         soup.config,
         epoch=epoch_of(best),
         data=data,
-        **{**soup.scores, **Objective(metric, "max").noted(soup.scores[metric])},
+        **{**soup.scores, **objective.noted(soup.scores[objective.metric])},
     )
-    made = {"members": soup.members, "metric": metric, **soup.scores, "tried": soup.tried}
+    chosen = {"members": soup.members, "metric": objective.metric, "mode": objective.mode}
+    made = {**chosen, **soup.scores, "tried": soup.tried}
     write_text(folder / "soup.json", json.dumps(made, indent=1) + "\n")

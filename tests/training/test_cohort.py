@@ -16,6 +16,7 @@ from facesiam.errors import WeightsError
 from facesiam.evaluation.cohort import IMAGES, cohort_images
 from facesiam.evaluation.predict import described, logits_of
 from facesiam.nets.checkpoint import load_model, save_model
+from facesiam.training import validation
 from facesiam.training.loop import Training
 
 SETTINGS = {
@@ -58,6 +59,12 @@ def test_it_is_the_mean_embedding_of_the_people_who_train_and_of_no_others(
     vectors = described(training.net, training.pixels, chosen[5])
     mean = torch.nn.functional.normalize(vectors.mean(0), dim=0)
     torch.testing.assert_close(training.net.cohort[5], mean, atol=1e-5, rtol=0)
+
+
+def test_without_it_nobody_is_looked_for(data: FaceData, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(validation, "cohort_images", None)
+    made = validation.Validation(TrialConfig.from_dict({**SETTINGS, "cohort": 0}), data)
+    assert made.cohort is None
 
 
 def test_a_stored_net_and_a_verifier_have_the_scores_of_the_training(

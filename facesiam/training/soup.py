@@ -8,6 +8,7 @@ the running statistics of ours are measured anew on the training images, as P. I
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,18 +20,18 @@ import torch
 from torch import Tensor, nn
 
 from facesiam.config import TrialConfig
+from facesiam.config.metrics import ENDS
 from facesiam.data.dataset import FaceData
 from facesiam.device.hardware import keep_freed_memory
 from facesiam.device.image_store import ImageStore
-from facesiam.evaluation.cohort import cohort_images, gather_cohort
-from facesiam.evaluation.metrics import accuracy, auc
-from facesiam.evaluation.protocols import calibrate, pairs_of
+from facesiam.errors import DataError
 from facesiam.nets.checkpoint import load_model, model_of
 from facesiam.nets.siamese import SiameseNet
+from facesiam.objective import Objective
+from facesiam.training.validation import Validation
 
-SCORES: dict[str, Callable[[Any, Any], float]] = {"val_acc": accuracy, "val_auc": auc}
-"""What may decide whether a net is added: a number of log-odds (P,) and labels (P,), higher where
-they are better."""
+ALWAYS = ("val_acc", "val_auc")
+"""What is noted of a soup besides the metric that decides."""
 VALIDATED = ("threshold", "slope", "cohort")
 """What belongs to a net's weights, and is set anew before each validation."""
 LEAST_IMAGES = 64
@@ -46,7 +47,7 @@ class Soup:
     weights: dict[str, Tensor]
     """In full precision, with the threshold that the validation pairs decide."""
     scores: dict[str, float]
-    """On the validation pairs of `config`, by the names of SCORES."""
+    """On validation pairs: what decides, the ends of its interval, and what is ALWAYS noted."""
     members: list[str]
     tried: list[dict[str, Any]] = field(default_factory=list)
     """Of each net after the first: its `trial`, the `score` with it, whether it was `added`."""
@@ -55,7 +56,7 @@ class Soup:
 def greedy_soup(
     files: Mapping[str, Path],
     data: FaceData,
-    metric: str,
+    objective: Objective,
     show: Callable[[str, float, bool], None] = lambda trial, score, added: None,
 ) -> Soup:
     """Begin with the first net, and add each of the others if validation is not worse with it.
@@ -63,32 +64,54 @@ def greedy_soup(
     Args:
         files: model file by trial, the best first; nets of one architecture and of the same pairs.
         data: opened data.
-        metric: what decides, one of SCORES.
+        objective: what decides, a metric of validation or of a plugin; the settings of the first
+            net say on which pairs and at which rate of false accepts.
         show: called with each net after the first, the score with it, and whether it was added.
 
     Raises:
-        DataError: scores of validation pairs are not all numbers.
+        DataError: the first net's score is no number.
         WeightsError: a file is missing, or is no model file.
     """
     keep_freed_memory()  # no training has asked for it here
     (first, file), *others = files.items()
     net, config, _ = load_model(file)
-    soup = Soup(config, _full(file), _validate(net, config, data), [first])
+    judge = _Judge(config, data, objective.metric)
+    soup = Soup(config, _full(file), judge(net), [first])
+    best = soup.scores[objective.metric]
+    if math.isnan(best):
+        raise DataError(f"{file}: its {objective.metric} on the validation pairs is no number")
     soup.weights |= _threshold(net)
     parts = [soup.weights]
     for trial, file in others:
         mean = mean_of([*parts, _full(file)])
         net, _, _ = model_of(file, {"config": config.to_dict(), "model": dict(mean)})
         mean |= renew_statistics(net, config, data)
-        scores = _validate(net, config, data)
-        score, added = scores[metric], scores[metric] >= soup.scores[metric]
+        scores = judge(net)
+        score = scores[objective.metric]
+        added = objective.key(score) >= objective.key(best)
         soup.tried.append({"trial": trial, "score": score, "added": added})
         show(trial, score, added)
         if added:
             parts.append(_full(file))
             soup.members.append(trial)
-            soup.weights, soup.scores = mean | _threshold(net), scores
+            soup.weights, soup.scores, best = mean | _threshold(net), scores, score
     return soup
+
+
+class _Judge:
+    """Sets a net's cohort and threshold, where it has them; validates it as a training does."""
+
+    def __init__(self, config: TrialConfig, data: FaceData, metric: str) -> None:
+        self._validation = Validation(config, data)
+        self._source, self._side = data.pixels(config.packing), config.image_size
+        self._noted = dict.fromkeys([metric, *ENDS.get(metric, ()), *ALWAYS])
+
+    def __call__(self, net: SiameseNet) -> dict[str, float]:
+        """Return what is noted of a soup, by name."""
+        pixels = ImageStore(self._source, self._side, next(net.parameters()).device)
+        measured, _ = self._validation.measure(net, pixels, lambda: None)
+        found = measured | measured["own"]
+        return {name: float(found[name]) for name in self._noted}
 
 
 def mean_of(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
@@ -152,15 +175,6 @@ def _measuring(net: SiameseNet, layers: Any, seed: int) -> Iterator[None]:
     for layer, momentum in before.items():
         layer.momentum = momentum
     net.eval()
-
-
-def _validate(net: SiameseNet, config: TrialConfig, data: FaceData) -> dict[str, float]:
-    """Set a net's cohort and threshold, where it has them; return its SCORES on validation."""
-    pairs, source = pairs_of(data, config, None, "val"), data.pixels(config.packing)
-    pixels = ImageStore(source, config.image_size, next(net.parameters()).device)
-    gather_cohort(net, pixels, cohort_images(config, data))
-    odds = calibrate(net, config, source, pairs)
-    return {name: score(odds, pairs.label) for name, score in SCORES.items()}
 
 
 def _full(file: Path) -> dict[str, Tensor]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +14,12 @@ import torch
 from facesiam.config import TrialConfig
 from facesiam.data.dataset import FaceData
 from facesiam.device.image_store import ImageStore
-from facesiam.evaluation import soup
+from facesiam.errors import DataError
 from facesiam.nets.checkpoint import load_model, save_model
 from facesiam.nets.siamese import build
+from facesiam.objective import Objective
+from facesiam.training import soup
+from facesiam.training.loop import Training
 
 
 def test_the_mean_is_of_weights_and_not_of_counters() -> None:
@@ -76,40 +81,77 @@ def saved(folder: Path, config: TrialConfig, *, seed: int, data: FaceData) -> Pa
     return folder / f"{seed}.pt"
 
 
-@pytest.mark.parametrize("scores", [[0.8, 0.7, 0.8, 0.9], [0.8, 0.6, 0.7, 0.79]])
+@pytest.mark.parametrize(
+    ("metric", "scores", "members"),
+    [
+        ("val_acc", [0.8, 0.7, 0.8, 0.9], ["0000", "0002", "0003"]),
+        ("val_tpr_at_fpr", [0.8, 0.6, 0.7, 0.79], ["0000"]),
+        ("val_tpr_at_fpr", [0.8, math.nan, 0.8, 0.7], ["0000", "0002"]),
+        ("val_loss", [0.8, 0.9, 0.8, 0.7], ["0000", "0002", "0003"]),
+    ],
+)
 def test_a_net_is_added_where_validation_is_not_worse(
     embedding: TrialConfig,
     data: FaceData,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    metric: str,
     scores: list[float],
+    members: list[str],
 ) -> None:
     files = {f"000{n}": saved(tmp_path, embedding, seed=n, data=data) for n in range(4)}
     left = iter(scores)
-    real = soup._validate
+    real = soup._Judge.__call__
 
-    def judged(*given: object) -> dict[str, float]:
-        """Validate, and give it another accuracy."""
-        return {**real(*given), "val_acc": next(left)}
+    def judged(*given: Any) -> dict[str, float]:
+        """Validate, and give it another score."""
+        return {**real(*given), metric: next(left)}
 
-    monkeypatch.setattr(soup, "_validate", judged)
+    monkeypatch.setattr(soup._Judge, "__call__", judged)
     shown: list[tuple[str, float, bool]] = []
-    made = soup.greedy_soup(files, data, "val_acc", lambda *given: shown.append(given))
-    added = [score >= 0.8 for score in scores[1:]]
-    assert shown == list(zip(["0001", "0002", "0003"], scores[1:], added, strict=True))
-    members = ["0000", *(trial for trial, _, yes in shown if yes)]
-    assert made.members == members and made.scores["val_acc"] == max(scores)
+    objective = Objective(metric, "min" if metric == "val_loss" else "max")
+    made = soup.greedy_soup(files, data, objective, lambda *given: shown.append(given))
+    assert [(trial, added) for trial, _, added in shown] == [
+        (trial, trial in members) for trial in ("0001", "0002", "0003")
+    ]
+    np.testing.assert_equal([score for _, score, _ in shown], scores[1:])
+    assert made.members == members
+    assert made.scores[metric] == scores[int(members[-1])]
     parts = [load_model(files[trial])[0].state_dict()["head.1.weight"] for trial in members]
     assert torch.allclose(made.weights["head.1.weight"], torch.stack(parts).mean(0))
     measured = bool(made.weights["head.2.running_mean"].any())  # 0 in each of the fresh nets
     assert measured == (len(members) > 1)
 
 
+@pytest.mark.parametrize("metric", ["val_tpr_at_fpr", "val_loss"])
+def test_a_net_is_judged_as_in_its_training(
+    embedding: TrialConfig, data: FaceData, tmp_path: Path, metric: str
+) -> None:
+    config = dataclasses.replace(embedding, fpr=0.2, fpr_pairs="people", cohort=3, epochs=1)
+    training = Training(config, data)
+    measured = next(training).to_dict()
+    save_model(tmp_path / "w.pt", training.weights(), config, epoch=0, val_acc=0.5)
+    made = soup.greedy_soup({"0000": tmp_path / "w.pt"}, data, Objective(metric, "max"))
+    ends = ["val_tpr_at_fpr_low", "val_tpr_at_fpr_high"] * (metric == "val_tpr_at_fpr")
+    assert list(made.scores) == [metric, *ends, "val_acc", "val_auc"]
+    assert made.scores == {name: measured[name] for name in made.scores}
+
+
+def test_a_net_without_a_score_makes_no_soup(
+    embedding: TrialConfig, data: FaceData, tmp_path: Path
+) -> None:
+    """Of four people there are too few pairs of two for one false accept in a thousand."""
+    config = dataclasses.replace(embedding, fpr=0.001)
+    file = saved(tmp_path, config, seed=0, data=data)
+    with pytest.raises(DataError, match="its val_tpr_at_fpr on the validation pairs is no number"):
+        soup.greedy_soup({"0000": file}, data, Objective("val_tpr_at_fpr"))
+
+
 def test_a_soup_of_one_net_is_that_net(
     embedding: TrialConfig, data: FaceData, tmp_path: Path
 ) -> None:
     file = saved(tmp_path, embedding, seed=0, data=data)
-    made = soup.greedy_soup({"0000": file}, data, "val_auc")
+    made = soup.greedy_soup({"0000": file}, data, Objective("val_auc"))
     net, _, _ = load_model(file)
     same = [name for name in net.state_dict() if name not in ("threshold", "slope")]
     assert all(torch.equal(made.weights[name], net.state_dict()[name]) for name in same)
