@@ -5,20 +5,24 @@ from __future__ import annotations
 import dataclasses
 import json
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from facesiam.config import TrialConfig
 from facesiam.data.dataset import FaceData
 from facesiam.data.formats.cfp_lists import KINDS, TEN_FOLD
 from facesiam.data.split import ALL_FOLDS
 from facesiam.evaluation import scores
+from facesiam.evaluation.calibration import calibration
 from facesiam.evaluation.figures import origin
 from facesiam.evaluation.metrics import METRICS, ties, verification
 from facesiam.evaluation.predict import log_odds
 from facesiam.evaluation.protocols import calibrate, refuse_leak, trained
-from facesiam.files import write_text
+from facesiam.files import own_folder, write_text
 from facesiam.fingerprint import Key, keys, noted_with_key
 
 
@@ -72,6 +76,39 @@ def ten_folds(
     return summary
 
 
+def folds_of_seeds(
+    trial: str, configs: Sequence[TrialConfig], data: FaceData, folder: Path, key: Key
+) -> dict[str, Any]:
+    """Test the mean score of several seeds' nets on each fold that all of them have done.
+
+    The log-odds are averaged, each net's at the thresholds that it has alone; their mean gets
+    thresholds of its own, from the split that validates.
+
+    Args:
+        trial: its id.
+        configs: its settings, with two seeds or more.
+        data: opened data.
+        folder: has what ``ten_folds`` left of each in seed-0, seed-1, ...; gets seeds-0-1-... with
+            a folder of scores for each fold, and folds.json.
+        key: as of ``ten_folds``.
+
+    Returns:
+        The figures, as they are in folds.json, with `seeds` in place of `seed`.
+    """
+    seeds = [config.seed for config in configs]
+    place = own_folder(folder, f"seeds-{'-'.join(map(str, seeds))}")
+    done = {}
+    for number in ALL_FOLDS:
+        folds = [_Fold(one, number, folder / f"seed-{one.seed}", key) for one in configs]
+        if all(fold.figures() for fold in folds):
+            nets = [(fold.config, fold.folder) for fold in folds]
+            done[number] = _test_fold(nets, data, own_folder(place, f"fold-{number:02d}"))
+    own = {"config": configs[0].to_dict(), "data": data.key, "threshold": "validation pairs"}
+    summary = {"trial": trial, "seeds": seeds, "folds": list(done), **_spreads(done), **own}
+    write_text(place / "folds.json", json.dumps(summary, indent=1) + "\n")
+    return summary
+
+
 class _Fold:
     """One of the folds: its settings, its folder and the file of its figures."""
 
@@ -87,25 +124,42 @@ class _Fold:
 
     def test(self, data: FaceData) -> dict[str, Any]:
         """Test the trained net; write its figures and return them."""
-        figures = {**_test_fold(self.config, data, self.folder), "key": self.key}
+        figures = {**_test_fold([(self.config, self.folder)], data, self.folder), "key": self.key}
         write_text(self.file, json.dumps(figures, indent=1) + "\n")
         return figures
 
 
-def _test_fold(config: TrialConfig, data: FaceData, folder: Path) -> dict[str, Any]:
-    """Test a fold's net on its split, with thresholds from the split that validated it."""
+def _test_fold(
+    nets: Sequence[tuple[TrialConfig, Path]], data: FaceData, folder: Path
+) -> dict[str, Any]:
+    """Test a fold's net, or the mean of several, on its split.
+
+    The thresholds are from the split that validated it.
+
+    Args:
+        nets: settings of each, and the folder of its weights.
+        data: opened data.
+        folder: gets the scores.
+    """
+    config = nets[0][0]
     figures: dict[str, Any] = {"fold": config.fold, **origin(config, data)}
-    pixels = data.pixels(config.packing)
     for number, kind in enumerate(KINDS):
-        net, epoch, val_acc = trained(folder / "weights.pt", config)
-        pairs = data.official(number, config.fold)
-        refuse_leak(data, data.pairs_of(config, "train"), pairs, f"{TEN_FOLD}, fold {config.fold}")
-        calibrate(net, config, pixels, data.official(number, config.fold % 10 + 1))
-        odds = log_odds(net, config, pixels, pairs)
-        figures |= {"epoch": epoch, "val_acc": val_acc}
-        figures[kind] = verification(odds, pairs.label, config.seed, data.distinct(pairs))
-        figures[kind]["ties"] = {"n": ties(odds, pairs.label)}
-        scores.write(folder / f"scores-{kind}.csv", data.names, pairs, odds)
+        val, pairs = (data.official(number, n) for n in (config.fold % 10 + 1, config.fold))
+        odds = list[NDArray[np.float64]]()
+        for one, place in nets:
+            net, epoch, val_acc = trained(place / "weights.pt", one)
+            train, pixels = data.pairs_of(one, "train"), data.pixels(one.packing)
+            refuse_leak(data, train, pairs, f"{TEN_FOLD}, fold {one.fold}")
+            of_val = calibrate(net, one, pixels, val)
+            odds.append(np.concatenate([of_val, log_odds(net, one, pixels, pairs)]))
+            figures |= {"epoch": epoch, "val_acc": val_acc}
+        of_val, of_test = np.split(np.mean(odds, axis=0), [len(val.label)])
+        if len(nets) > 1:
+            centre, slope = calibration(of_val, val.label)
+            of_test = (of_test - centre) * slope
+        figures[kind] = verification(of_test, pairs.label, config.seed, data.distinct(pairs))
+        figures[kind]["ties"] = {"n": ties(of_test, pairs.label)}
+        scores.write(folder / f"scores-{kind}.csv", data.names, pairs, of_test)
     return figures
 
 

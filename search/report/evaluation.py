@@ -194,7 +194,9 @@ def _fold_rows(summary: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Return the headers and rows of the ten-fold measures."""
     heads = [f"{kind} {name}" for kind in KINDS for name in ("accuracy, %", "AUC, %", "EER, %")]
     found = [summary[kind][name] for kind in KINDS for name in MEASURES]
-    mine = [f"trial {summary['trial']}, {counted(len(summary['folds']), 'fold')}"]
+    seeds = len(summary.get("seeds", ()))
+    mean = f"mean score of {counted(seeds, 'seed')}, " if seeds else ""
+    mine = [f"trial {summary['trial']}, {mean}{counted(len(summary['folds']), 'fold')}"]
     cells = [mine + [mean_and_std(one["mean"], one["std"]) for one in found]]
     for name, figures in PUBLISHED.items():
         row = [f"{name} (Sengupta et al. 2016)"]
@@ -272,7 +274,7 @@ def print_rates(tested: list[dict[str, Any]]) -> None:
 
 def _ten_folds(run: Run) -> str:
     """Return the ten-fold tables that search.retrain left; '' without."""
-    files = sorted(run.folder.glob(f"retrain/*/{TEN_FOLD}/seed-*/folds.json"))
+    files = sorted(run.folder.glob(f"retrain/*/{TEN_FOLD}/seed*/folds.json"))
     found = [folds(read_folds(file, KINDS, MEASURES)) for file in files]
     return "\n\n".join([ABOUT_FOLDS, *found]) if found else ""
 

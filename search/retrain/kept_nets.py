@@ -31,7 +31,10 @@ def refuse_training(options: RetrainOptions, asked: str) -> None:
         f"--protocol {TEN_FOLD}": TEN_FOLD in options.protocols,
     }
     if refused := ", ".join(name for name, is_given in given.items() if is_given):
-        raise RunError(f"{asked} trains nothing: no {refused} with it")
+        told = f"{asked} trains nothing: no {refused} with it"
+        if TEN_FOLD in options.protocols:  # which test people that kept nets have trained on
+            told += f"; --protocol {TEN_FOLD} --seeds 3 tests the mean score of three nets a fold"
+        raise RunError(told)
 
 
 def kept_nets(run: Path, given: str, size: int | None = None) -> dict[str, Path]:

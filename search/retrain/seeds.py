@@ -135,6 +135,8 @@ def _train_and_test(
             evaluation.print_folds(summary)
             folds += fold_rows(summary, folder)
         console.print(f"wrote {folder}", highlight=False)
+    if TEN_FOLD in asked and len(ones) > 1:
+        evaluation.print_folds(ten_fold.folds_of_seeds(trial, ones, data, place / TEN_FOLD, key))
     return tested, folds
 
 

@@ -231,7 +231,9 @@ def read_folds(path: Path, kinds: tuple[str, ...], measures: tuple[str, ...]) ->
     summary = _read_object(path, {})
     folds = summary.get("folds")
     if not is_name(summary.get("trial")) or not (
-        isinstance(folds, list) and all(map(is_whole, folds))
+        isinstance(folds, list)
+        and all(map(is_whole, folds))
+        and isinstance(summary.get("seeds", []), list)
     ):
         raise FileError(f"{path}: no summary of folds: it needs a trial and a list of its folds")
     for kind in kinds:

@@ -28,12 +28,12 @@ from facesiam.device.hardware import precision_of
 from facesiam.evaluation import ensemble
 from facesiam.evaluation.metrics import METRICS
 from facesiam.evaluation.predict import predict
-from facesiam.evaluation.soup import SCORES
 from facesiam.export.folder import best_weights
 from facesiam.nets.checkpoint import load_model, save_model
 from facesiam.nets.siamese import build
 from facesiam.trainable import FaceTrial
 from facesiam.training.loop import Training
+from facesiam.training.soup import _Judge
 from search import load
 from search.analysis import kept_tests
 from search.report import evaluation
@@ -468,7 +468,7 @@ def test_the_best_trials_judge_together_with_the_weights_that_the_run_kept(
         assert main([str(run), "--ensemble", *wrong]) == 2
     said = capsys.readouterr().err
     assert "and 2 are there" in said
-    assert "--ensemble trains nothing: no --seeds, --protocol cfp-10fold with it" in said
+    assert "--ensemble trains nothing: no --seeds, --protocol cfp-10fold with it; --pro" in said
 
 
 def test_the_soup_of_the_kept_nets_is_one_net_that_is_tested(
@@ -493,7 +493,17 @@ def test_the_soup_of_the_kept_nets_is_one_net_that_is_tested(
         assert main([str(run), "--soup"]) == 2
     assert "(0001: hidden is 8, of 0002 it is 16)" in capsys.readouterr().err
     with monkeypatch.context() as patch:  # whatever the mean of two nets of one epoch is worth
-        patch.setitem(SCORES, "val_acc", lambda odds, label: 0.5)
+        patch.setattr(_Judge, "__call__", lambda self, net: {"val_acc": 0.5, "val_loss": 0.6})
+        space = (run / "space.yaml").read_text()
+        for metric in ("train_loss", "val_loss"):
+            (run / "space.yaml").write_text(f"{space}metric: {metric}\n")
+            assert main([str(run), "--soup"]) == 0
+        said = capsys.readouterr()
+        assert "validated by val_acc: train_loss is measured in training only" in said.err
+        assert "val_loss 0.6000: added" in said.err
+        made = json.loads((run / "retrain" / "soup" / "seed-0" / "soup.json").read_text())
+        assert (made["metric"], made["mode"], made["val_loss"]) == ("val_loss", "min", 0.6)
+        (run / "space.yaml").write_text(space)
         assert main([str(run), "--soup", "--protocol", "frontal-triplets"]) == 0
     said = capsys.readouterr()
     assert "with 0001 val_acc 50.00 %: added" in said.err and "a soup of 0002 and 0001" in said.err
@@ -550,7 +560,10 @@ def test_the_ten_folds_by_the_command_and_from_python(
     assert of_ff["accuracy"].mean() == pytest.approx(summary["FF"]["accuracy"]["mean"])
     assert set(found["n"]) == {len(data.official(0, 3).label)}
     assert summary["FF"]["accuracy"]["n"] == 2 and not (place.parent.parent / "seed-0").exists()
-    assert "trial 0002, 2 folds" in report([run]).with_suffix(".md").read_text()
+    assert main([str(run), *asked[:3], "3", *asked[4:], "--seeds", "2"]) == 0
+    assert "trial 0002, mean score of 2 seeds, 1 fold" in " ".join(capsys.readouterr().out.split())
+    page = report([run]).with_suffix(".md").read_text()
+    assert "trial 0002, 2 folds" in page and "trial 0002, mean score of 2 seeds, 1 fold" in page
     with pytest.raises(SystemExit):
         main([str(run), "--protocol", "cfp-10fold", "--folds", "0,11"])
     assert "must be numbers from 1 to 10 as in 1,2, got 0,11" in capsys.readouterr().err

@@ -327,6 +327,39 @@ def test_ten_folds_train_ten_nets_and_are_not_trained_twice(
         assert asked == [*before, 9]  # nor do those of other code or other data
 
 
+def test_the_mean_of_two_seeds_is_tested_on_each_fold_that_both_have_done(
+    config: TrialConfig, data: FaceData, tmp_path: Path
+) -> None:
+    both = [dataclasses.replace(config, seed=seed) for seed in (0, 1)]
+    for one, folds in zip(both, ((9, 10), (10,)), strict=True):
+        ten_fold.ten_folds(
+            "0001",
+            one,
+            data,
+            tmp_path / f"seed-{one.seed}",
+            lambda of_fold, folder: trained(of_fold, data, folder),
+            folds,
+        )
+    found = ten_fold.folds_of_seeds("0001", both, data, tmp_path, fingerprint.keys(data.key, {}))
+    assert (found["folds"], found["seeds"]) == ([10], [0, 1])
+    assert json.loads((tmp_path / "seeds-0-1/folds.json").read_text())["folds"] == [10]
+    pixels = data.pixels(SQUEEZE)
+    for number, kind in enumerate(KINDS):
+        odds = []
+        for seed in (0, 1):
+            net, one, _ = load_model(tmp_path / f"seed-{seed}/fold-10/weights.pt")
+            of_val = protocols.calibrate(net, one, pixels, data.official(number, 1))
+            odds.append([of_val, log_odds(net, one, pixels, data.official(number, 10))])
+        of_val, of_test = ((a + b) / 2 for a, b in zip(*odds, strict=True))
+        centre, _ = calibration(of_val, data.official(number, 1).label)
+        right = np.mean((of_test > centre) == (data.official(number, 10).label == 0))
+        assert found[kind]["accuracy"]["mean"] == pytest.approx(right)
+        assert (tmp_path / f"seeds-0-1/fold-10/scores-{kind}.csv").exists()
+    text = evaluation.folds(found)
+    assert "trial 0001, mean score of 2 seeds, 1 fold" in text
+    assert "where most pairs of the split that validates" in text
+
+
 def test_folds_that_are_being_trained_anew_leave_no_old_table(
     config: TrialConfig, data: FaceData, tmp_path: Path
 ) -> None:
@@ -345,7 +378,7 @@ def test_each_kind_of_a_fold_has_the_threshold_of_the_split_that_validates(
 ) -> None:
     one = dataclasses.replace(config, fold=10)
     trained(one, data, tmp_path)
-    figures = ten_fold._test_fold(one, data, tmp_path)
+    figures = ten_fold._test_fold([(one, tmp_path)], data, tmp_path)
     for number, kind in enumerate(KINDS):
         net, _, _ = load_model(tmp_path / "weights.pt")
         protocols.calibrate(net, one, data.pixels(SQUEEZE), data.official(number, 1))
@@ -356,4 +389,4 @@ def test_each_kind_of_a_fold_has_the_threshold_of_the_split_that_validates(
     with monkeypatch.context() as patch:  # as if it had trained on split 10
         patch.setattr(data, "pairs_of", lambda config, part: data.pairs("cfp-pairs", part, fold=1))
         with pytest.raises(DataError, match="cfp-10fold, fold 10: tests .* people"):
-            ten_fold._test_fold(one, data, tmp_path)
+            ten_fold._test_fold([(one, tmp_path)], data, tmp_path)
