@@ -48,6 +48,7 @@ RANGES: dict[str, str] = {
     "packed_size": "[112, 224]",
     "freeze_stages": "{low: 0, high: 4}",
     "images_per_person": "[2, 4]",
+    "lookalike_people": "[0, 0.5]",
     "people": "[100, 0]",
     "seed": "[0, 1, 2]",
     "pair_seed": "[0, 1]",

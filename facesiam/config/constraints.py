@@ -165,6 +165,12 @@ CONSTRAINTS: tuple[Constraint, ...] = (
         lambda s: "all needs images_per_person",
     ),
     Constraint(
+        "lookalike_people",
+        ("images_per_person", "lookalike_people"),
+        lambda s: bool(s["lookalike_people"]) and not s["images_per_person"],
+        lambda s: f"{s['lookalike_people']:g} needs images_per_person",
+    ),
+    Constraint(
         "flip_average",
         ("join", "flip_average"),
         lambda s: bool(s["flip_average"]) and not _embeds(s),
@@ -226,6 +232,15 @@ CONSTRAINTS: tuple[Constraint, ...] = (
         ("net", "first_image_size"),
         lambda s: 0 < int(s["first_image_size"]) < _smallest_side(s),
         lambda s: f"{_takes(s)}, got {s['first_image_size']}",
+    ),
+    Constraint(
+        "growing",
+        ("first_image_size", "growing"),
+        lambda s: bool(s["first_image_size"]) and not s["growing"],
+        lambda s: (
+            f"0 leaves first_image_size: {s['first_image_size']} no epoch; a share of the epochs "
+            "above 0, such as 0.5, or first_image_size: 0 for one size"
+        ),
     ),
     Constraint(
         "packed_size",

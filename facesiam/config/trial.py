@@ -145,6 +145,9 @@ class TrialConfig:
     views: Literal["protocol", "all"] = _setting("protocol")
     """Images of the training people that batches of images_per_person draw from: those of the
     protocol's training pairs, or all there are, frontal and profile."""
+    lookalike_people: float = _setting(0.0, low=0, high=0.9)
+    """Share of the people of such a batch who are those most alike to its other people, by the net
+    before each epoch; 0: the people of a batch are drawn."""
     augment: bool = _setting(False)
     """Random flip, with rotation within ±20° (pairs) or a shift within ±12.5 % of each side
     (frontal-triplets); training images only, as are the next ones."""
@@ -186,7 +189,7 @@ class TrialConfig:
     """Side of the first epoch's training images, in pixels, which grows to `image_size`; 0: they
     have that from the beginning, as validation has."""
     growing: float = _setting(0.5, low=0, high=0.9)
-    """Share of the epochs over which `first_image_size` grows."""
+    """Share of the epochs over which `first_image_size` grows; above 0 where there is one."""
     packed_size: int = _setting(224, low=64, high=224)
     """Side of the packed images, in pixels; a search packs at the largest `image_size` of its
     trials unless this says otherwise."""

@@ -9,10 +9,12 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from facesiam.config import TrialConfig
 from facesiam.data.dataset import FaceData, Pairs
+from facesiam.training import people_order
 from facesiam.training.augment import draws_of
 
 
@@ -65,8 +67,12 @@ class Batches:
         """Return the images of a batch, (n,) of ``epoch`` → (B,): all first, then all second."""
         return chosen if self.config.images_per_person else self.units[chosen].T.flatten()
 
-    def epoch(self, generator: torch.Generator) -> Iterator[tuple[tuple[Tensor, Tensor], Tensor]]:
+    def epoch(
+        self, generator: torch.Generator, centres: NDArray[np.float32] | None = None
+    ) -> Iterator[tuple[tuple[Tensor, Tensor], Tensor]]:
         """Yield for each update ((chosen, draws), indices).
+
+        With `centres`, the mean embedding of each person, (people, E), look-alike people meet.
 
         `chosen` are its triplets, pairs or images, (n,); `draws` random numbers, (images, D) in
         [0, 1), or (0, 3) where images stay as they are; `indices` those of its images, (B,) on
@@ -74,7 +80,7 @@ class Batches:
         """
         size, wanted = self.config.batch_size, draws_of(self.config)
         if self.config.images_per_person:
-            order, images = self._by_person(generator), 1
+            order, images = self._by_person(generator, centres), 1
         else:
             order, images = _order(self.pairs, self.config.loss, generator), self.units.shape[1]
         draws = torch.rand(len(order) * images * (wanted > 0), max(wanted, 3), generator=generator)
@@ -90,7 +96,9 @@ class Batches:
             return len(self.units)
         return 2 * int(np.bincount(self.pairs.label, minlength=2).min())
 
-    def _by_person(self, generator: torch.Generator) -> Tensor:
+    def _by_person(
+        self, generator: torch.Generator, centres: NDArray[np.float32] | None
+    ) -> Tensor:
         """Return images in groups of one person, whole batches of them.
 
         Each image comes once, but a person's last group is filled up with other images of theirs,
@@ -104,7 +112,12 @@ class Batches:
             again = torch.randint(len(images), (more,), generator=generator)
             groups.append(torch.cat([shuffled, images[again]]).view(-1, each))
         together = torch.cat(groups)
-        order = together[torch.randperm(len(together), generator=generator)].flatten()
+        places = torch.randperm(len(together), generator=generator)
+        if centres is not None:
+            people = np.repeat(np.arange(self.people), [len(own) for own in groups])[places]
+            share = self.config.lookalike_people
+            places = places[people_order.arranged(people, centres, size // each, share)]
+        order = together[places].flatten()
         return order[: max(size, len(order) // size * size)]
 
 

@@ -28,6 +28,7 @@ from facesiam.device.cuda_graph import GraphedStep
 from facesiam.device.generators import generator_states, set_generator_states
 from facesiam.device.hardware import keep_freed_memory, peak_memory_mib, reset_peak_memory
 from facesiam.device.image_store import ImageStore
+from facesiam.evaluation.cohort import cohort_images, people_embeddings
 from facesiam.nets.precision import DTYPES, dtype_of
 from facesiam.nets.siamese import SiameseNet, build
 from facesiam.training.batch_loss import batch_loss
@@ -80,6 +81,9 @@ class Training(Iterator[EpochMetrics]):
         self.validation = Validation(config, data)
         self.val_pairs, self.val_distinct = self.validation.pairs, self.validation.distinct
         self.batches = Batches(config, data, self.train_pairs, self.device)
+        self.people = cohort_images(config, data) if config.lookalike_people else None
+        self.centres: Tensor | None = None
+        """Embeddings of these people before the epoch, by which they meet in its batches."""
         net = build(config, weights, self.batches.people).to(self.device)
         self.net: SiameseNet = net.to(memory_format=torch.channels_last)
         self.optimizer = MasterWeightOptimizer(
@@ -159,6 +163,7 @@ class Training(Iterator[EpochMetrics]):
                 "total": self.total,
                 "watch": self.watch.state(),
                 "rng": self.rng,
+                "centres": self.centres,
             }
         return state
 
@@ -190,6 +195,7 @@ class Training(Iterator[EpochMetrics]):
             self.spent, self.rng = float(within["spent"]), within["rng"]
             self.total.copy_(within["total"])
             self.watch.load(within["watch"])
+            self.centres = within.get("centres")
 
     def measure(self, steps: int) -> float:
         """Train this number of updates without counting them; return pairs a second."""
@@ -217,9 +223,11 @@ class Training(Iterator[EpochMetrics]):
 
     def _train(self, most: int | None = None) -> dict[str, Any]:
         """Train an epoch, or what is left of it; return the metrics of its steps."""
-        self.net.train()
         if not self.steps:
             self._begin()
+            if self.people is not None:
+                self.centres = people_embeddings(self.net, self.pixels, self.people, self._check)
+        self.net.train()
         batches = itertools.islice(self._batches(), most)
         for _ in range(self.steps):
             next(batches)
@@ -254,7 +262,8 @@ class Training(Iterator[EpochMetrics]):
         """Return the batches of this epoch with their images, and seed its random numbers."""
         seeds = np.random.SeedSequence([self.config.seed, self.epoch]).generate_state(2)
         torch.manual_seed(int(seeds[0]))  # dropout
-        return self.batches.epoch(torch.Generator().manual_seed(int(seeds[1])))
+        centres = None if self.centres is None else self.centres.cpu().numpy()
+        return self.batches.epoch(torch.Generator().manual_seed(int(seeds[1])), centres)
 
     def _update(self, chosen: Tensor, draws: Tensor, raw: Tensor | None = None) -> None:
         """Train on one batch of ``Batches.epoch``: (n,) and (images, D) draws or (0, 3).

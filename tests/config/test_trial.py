@@ -99,6 +99,7 @@ def test_settings_that_contradict_each_other_are_refused() -> None:
         (EMBEDS | {"images_per_person": 3}, "multiple of images_per_person: 3, two people"),
         (EMBEDS | {"images_per_person": 16}, "two people or more, got 16"),
         ({"views": "all"}, "views: all needs images_per_person"),
+        ({"lookalike_people": 0.5}, "lookalike_people: 0.5 needs images_per_person"),
         ({"flip_average": True}, "flip_average: true needs join: cosine or distance"),
         ({"net": "vit_b_16", "image_size": 112}, "image_size: vit_b_16 takes 224 only, got 112"),
         ({"net": "inception_v3", "image_size": 64}, "image_size: inception_v3 takes 75 and more"),

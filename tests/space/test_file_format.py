@@ -431,6 +431,12 @@ rows:
         "search:\n  lr: {low: 1e-5, high: 1e-3}\nalgorithm: grid\n",
         "line 2  lr: a grid cannot list a continuous range; give it a step, or choices",
     ),
+    (
+        "images that grow in no epoch",
+        "fixed: {first_image_size: 112,\n  growing: 0}\n",
+        "line 2  growing: 0 leaves first_image_size: 112 no epoch; a share of the epochs above 0, "
+        "such as 0.5, or first_image_size: 0 for one size",
+    ),
     # vgg16_bn, false, true is the only one of 2·2·2.
     (
         "combinations that no trial can run",

@@ -1,0 +1,115 @@
+"""Batches of look-alike people: who meets whom, and that a resumed epoch has the same batches."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from facesiam.config import TrialConfig
+from facesiam.data.dataset import FaceData
+from facesiam.evaluation.cohort import cohort_images, people_embeddings
+from facesiam.nets.checkpoint import snapshot
+from facesiam.training import people_order
+from facesiam.training.loop import Halted, Training
+
+
+def at(*degrees: float) -> NDArray[np.float32]:
+    """Unit vectors in the plane, (people, 2)."""
+    angles = np.radians(degrees)
+    return np.stack([np.cos(angles), np.sin(angles)], 1).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("groups", "share", "expected"),
+    [
+        # 0 with 3 (5 degrees apart), 1 with 4, 2 with 5.
+        (2, 0.5, [[0, 3], [1, 4], [2, 5]]),
+        # 0 and 1 with 3 who is 5 degrees from 0; then 2 and 4 with 5.
+        (3, 0.1, [[0, 1, 3], [2, 4, 5]]),
+        # 0 with its nearest two; 2 with what is left.
+        (3, 0.9, [[0, 3, 1], [2, 5, 4]]),
+    ],
+)
+def test_the_most_alike_people_meet(groups: int, share: float, expected: list[list[int]]) -> None:
+    order = people_order.arranged(np.arange(6), at(0, 60, 120, 5, 66, 127), groups, share)
+    assert order.reshape(-1, groups).tolist() == expected
+
+
+def test_a_group_of_each_person_comes_before_the_second_of_one() -> None:
+    """People 0 and 1, of three groups each, and 2, who is the least alike, of two."""
+    people = np.array([0, 0, 1, 1, 1, 2, 2, 0])
+    order = people_order.arranged(people, at(0, 10, 90), 4, 0.5)
+    assert sorted(order) == list(range(8))  # every group once
+    assert order.tolist() == [0, 1, 2, 5, 3, 4, 7, 6]
+
+
+@pytest.fixture
+def config(tiny: TrialConfig) -> TrialConfig:
+    more = {"net": "squeezenet1_1", "join": "cosine", "loss": "logistic", "embedding": 8}
+    batches = {"images_per_person": 2, "views": "all", "lookalike_people": 0.5, "batch_size": 8}
+    return TrialConfig.from_dict({**tiny.to_dict(), **more, **batches, "epochs": 2})
+
+
+def batches_of(training: Training) -> list[list[int]]:
+    """Note the images of each batch that is trained from now on."""
+    seen, update = list[list[int]](), training._update
+
+    def noted(chosen: torch.Tensor, *given: torch.Tensor) -> None:
+        seen.append(chosen.tolist())
+        update(chosen, *given)
+
+    training._update = noted  # type: ignore[method-assign]
+    return seen
+
+
+def test_an_epochs_people_are_compared_by_the_net_before_it(
+    config: TrialConfig, data: FaceData
+) -> None:
+    training = Training(config, data)
+    images = cohort_images(config, data)
+    centres = people_embeddings(training.net, training.pixels, images).numpy()
+    likeness = centres @ centres.T
+    seen = batches_of(training)
+    next(training)
+    person = training.batches.person
+    first, *_ = ([int(person[image]) for image in batch[::2]] for batch in seen)
+    assert len(set(first)) == 4
+    to_drawn = np.delete(likeness[first[:2]].max(0), first[:2])
+    assert sorted(likeness[first[:2]].max(0)[first[2:]]) == sorted(to_drawn)[-2:]
+    plain = Training(dataclasses.replace(config, lookalike_people=0.0), data)
+    other = batches_of(plain)
+    next(plain)
+    flat = [sorted(sum(batches, [])) for batches in (seen, other)]
+    assert flat[0] == flat[1] and seen != other  # the same images in other batches
+
+
+@pytest.mark.parametrize("within", [0, 2])
+def test_a_resumed_training_has_the_same_batches(
+    config: TrialConfig, data: FaceData, within: int
+) -> None:
+    whole = Training(config, data)
+    expected = [next(whole), next(whole)]
+    halted = Training(config, data)
+    next(halted)
+    update = halted._update
+
+    def stopping(*given: torch.Tensor) -> None:
+        update(*given)
+        if halted.steps + 1 == within:
+            halted.halt.set()
+
+    halted._update = stopping  # type: ignore[method-assign]
+    if within:
+        with pytest.raises(Halted):
+            next(halted)
+    again = Training(config, data)
+    again.load(snapshot(halted.state()))
+    assert (again.steps, again.epoch) == (within, 1)
+    found = next(again)
+    assert (found.train_loss, found.val_loss) == (expected[1].train_loss, expected[1].val_loss)
+    for name, value in whole.weights().items():
+        assert torch.equal(value, again.weights()[name])
