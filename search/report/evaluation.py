@@ -195,8 +195,8 @@ def _fold_rows(summary: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     heads = [f"{kind} {name}" for kind in KINDS for name in ("accuracy, %", "AUC, %", "EER, %")]
     found = [summary[kind][name] for kind in KINDS for name in MEASURES]
     seeds = len(summary.get("seeds", ()))
-    mean = f"mean score of {counted(seeds, 'seed')}, " if seeds else ""
-    mine = [f"trial {summary['trial']}, {mean}{counted(len(summary['folds']), 'fold')}"]
+    of_seeds = f"mean score of {counted(seeds, 'seed')}, " if seeds else ""
+    mine = [f"trial {summary['trial']}, {of_seeds}{counted(len(summary['folds']), 'fold')}"]
     cells = [mine + [mean_and_std(one["mean"], one["std"]) for one in found]]
     for name, figures in PUBLISHED.items():
         row = [f"{name} (Sengupta et al. 2016)"]

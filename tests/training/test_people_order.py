@@ -54,7 +54,7 @@ def config(tiny: TrialConfig) -> TrialConfig:
     return TrialConfig.from_dict({**tiny.to_dict(), **more, **batches, "epochs": 2})
 
 
-def batches_of(training: Training) -> list[list[int]]:
+def batches_of(training: Training, monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
     """Note the images of each batch that is trained from now on."""
     seen, update = list[list[int]](), training._update
 
@@ -62,18 +62,18 @@ def batches_of(training: Training) -> list[list[int]]:
         seen.append(chosen.tolist())
         update(chosen, *given)
 
-    training._update = noted  # type: ignore[method-assign]
+    monkeypatch.setattr(training, "_update", noted)
     return seen
 
 
 def test_an_epochs_people_are_compared_by_the_net_before_it(
-    config: TrialConfig, data: FaceData
+    config: TrialConfig, data: FaceData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     training = Training(config, data)
     images = cohort_images(config, data)
     centres = people_embeddings(training.net, training.pixels, images).numpy()
     likeness = centres @ centres.T
-    seen = batches_of(training)
+    seen = batches_of(training, monkeypatch)
     next(training)
     person = training.batches.person
     first, *_ = ([int(person[image]) for image in batch[::2]] for batch in seen)
@@ -81,7 +81,7 @@ def test_an_epochs_people_are_compared_by_the_net_before_it(
     to_drawn = np.delete(likeness[first[:2]].max(0), first[:2])
     assert sorted(likeness[first[:2]].max(0)[first[2:]]) == sorted(to_drawn)[-2:]
     plain = Training(dataclasses.replace(config, lookalike_people=0.0), data)
-    other = batches_of(plain)
+    other = batches_of(plain, monkeypatch)
     next(plain)
     flat = [sorted(sum(batches, [])) for batches in (seen, other)]
     assert flat[0] == flat[1] and seen != other  # the same images in other batches
@@ -89,7 +89,7 @@ def test_an_epochs_people_are_compared_by_the_net_before_it(
 
 @pytest.mark.parametrize("within", [0, 2])
 def test_a_resumed_training_has_the_same_batches(
-    config: TrialConfig, data: FaceData, within: int
+    config: TrialConfig, data: FaceData, monkeypatch: pytest.MonkeyPatch, within: int
 ) -> None:
     whole = Training(config, data)
     expected = [next(whole), next(whole)]
@@ -102,7 +102,7 @@ def test_a_resumed_training_has_the_same_batches(
         if halted.steps + 1 == within:
             halted.halt.set()
 
-    halted._update = stopping  # type: ignore[method-assign]
+    monkeypatch.setattr(halted, "_update", stopping)
     if within:
         with pytest.raises(Halted):
             next(halted)
