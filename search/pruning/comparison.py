@@ -77,6 +77,8 @@ class PolicyResult:
     false_stops: dict[str, int]
     """By run and rule, the orders in which a rule that is not by rank stopped a run that would
     have come near the best."""
+    seen: float = math.nan
+    """Share of the orders in which any run, stopped ones too, had come that near by its end."""
     top: float | None = None
     """Of "one epoch, then top k": the k."""
 
@@ -193,8 +195,9 @@ class _Judged(NamedTuple):
     """What the outcomes of a policy are held against."""
 
     orders: Sequence[Sequence[Arrival]]
-    scores: Mapping[str, float]
-    """The best score of each recorded run, as ``Objective.key`` has it, by its id."""
+    scores: Mapping[str, Sequence[float]]
+    """The best score so far of each recorded run after each of its epochs, as ``Objective.key``
+    has it, by its id."""
     margins: Margins
 
     @classmethod
@@ -207,25 +210,30 @@ class _Judged(NamedTuple):
     ) -> _Judged:
         """Return it for recorded runs, each scored by the best epoch of the space's metric."""
         objective = searched.objective
-        scores = {curve.id: objective.key(curve.best(objective)) for curve in runs}
-        return cls(orders, scores, margins)
+        keys = {
+            curve.id: [objective.key(row.get(objective.metric)) for row in curve.rows]
+            for curve in runs
+        }
+        best = {name: list(itertools.accumulate(each, max)) for name, each in keys.items()}
+        return cls(orders, best, margins)
 
 
 def _result(name: str, outcomes: Sequence[Outcome], judged: _Judged) -> PolicyResult:
     scores, margins = judged.scores, judged.margins
-    kept = exact = 0
+    kept = exact = seen = 0
     shares, rules, false = [], Counter[str](), Counter[str]()
     for order, outcome in zip(judged.orders, outcomes, strict=True):
-        top = max(scores[run.curve.id] for run in order)
-        best = max((scores[run.curve.id] for run in outcome.finished), default=-math.inf)
+        top = max(scores[run.curve.id][-1] for run in order)
+        best = max((scores[run.curve.id][-1] for run in outcome.finished), default=-math.inf)
         kept, exact = kept + (best >= top - margins.kept), exact + (best >= top)
+        seen += _best_seen(order, outcome, scores) >= top - margins.kept
         shares.append(outcome.epochs / sum(len(run.curve.rows) for run in order))
         rules.update(str(stop.rule) for stop in outcome.stops.values())
         of = {run.name: run.curve.id for run in order}
         wrong = {
             f"{of[run]} ({stop.rule})"
             for run, stop in outcome.stops.items()
-            if stop.rule in NOT_BY_RANK and scores[of[run]] >= top - margins.good
+            if stop.rule in NOT_BY_RANK and scores[of[run]][-1] >= top - margins.good
         }
         false.update(wrong)
     low, high = wilson(kept, len(outcomes))
@@ -241,4 +249,17 @@ def _result(name: str, outcomes: Sequence[Outcome], judged: _Judged) -> PolicyRe
         statistics.mean(outcome.seconds for outcome in outcomes) / 3600,
         {rule: count / len(outcomes) for rule, count in sorted(rules.items())},
         dict(sorted(false.items())),
+        seen / len(outcomes),
     )
+
+
+def _best_seen(
+    order: Sequence[Arrival], outcome: Outcome, scores: Mapping[str, Sequence[float]]
+) -> float:
+    """Return the best score that any run had by its end or its stop."""
+    found = -math.inf
+    for run in order:
+        stop = outcome.stops.get(run.name)
+        last = -1 if stop is None or stop.epoch is None else stop.epoch
+        found = max(found, scores[run.curve.id][last])
+    return found

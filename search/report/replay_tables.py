@@ -31,6 +31,7 @@ def of_contest(
     headers = [
         "policy",
         f"best kept\nwithin {near(margins.kept, objective)}, %",
+        "best\nseen, %",
         "very\nbest, %",
         "epochs,\n% of all",
         "range",
@@ -42,6 +43,7 @@ def of_contest(
         [
             row.label,
             interval(row.kept, row.kept_low, row.kept_high),
+            percent(row.seen),
             percent(row.kept_best),
             percent(row.epochs),
             f"{100 * row.epochs_low:.0f}-{100 * row.epochs_high:.0f}",
@@ -51,7 +53,7 @@ def of_contest(
         ]
         for row in rows
     ]
-    left = [True, False, False, False, False, False, True, True]
+    left = [True, *[False] * 6, True, True]
     return stacked(headers, cells, left, width)
 
 

@@ -227,6 +227,17 @@ def test_a_row_is_what_the_orders_say(space: SearchSpace) -> None:
     assert row.false_stops == {"best (chance)": 1}
 
 
+def test_the_best_is_seen_where_a_run_had_it_before_it_was_stopped(space: SearchSpace) -> None:
+    """A run that has overfitted is stopped after its best epoch, and has that score all the same."""
+    best, far = run("best", [0.5, 0.9, 0.6, 0.6]), run("far", [0.5])
+    found = [
+        Outcome(1, 1.0, (far,), {"best": StopDecision("halving", "", epoch)}) for epoch in (0, 2)
+    ]
+    judged = comparison._Judged.of([best.curve, far.curve], space, [[best, far]] * 2)
+    row = comparison._result("x", found, judged)
+    assert (row.kept, row.seen) == (0.0, 0.5)
+
+
 @pytest.fixture(scope="module", params=[100, pytest.param(300, marks=pytest.mark.slow)])
 def replayed(space: SearchSpace, request: pytest.FixtureRequest) -> dict[str, list[PolicyResult]]:
     """The runs of the 2019 study at 4 workers, in so many orders: 300 are those of docs/pruning.md."""
