@@ -323,7 +323,7 @@ def test_a_rehearsal_that_is_killed_goes_on_with_what_is_missing(
         "PYTHONPATH": str(SCRIPTS.parent),
         "FACESIAM_CACHE": str(tmp_path / "cache"),
     }
-    command += ["--parts", names, "--minutes", "4"]
+    command += ["--parts", names, "--minutes", "30"]  # both end long before
     first = subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL)
     while not out.exists() or len(json.loads(out.read_text())["figures"]) < 5:
         assert first.poll() is None
