@@ -194,12 +194,11 @@ def _fold_rows(summary: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Return the headers and rows of the ten-fold measures."""
     heads = [f"{kind} {name}" for kind in KINDS for name in ("accuracy, %", "AUC, %", "EER, %")]
     found = [summary[kind][name] for kind in KINDS for name in MEASURES]
-    seeds = len(summary.get("seeds", ()))
-    of_seeds = f"mean score of {counted(seeds, 'seed')}, " if seeds else ""
-    mine = [f"trial {summary['trial']}, {of_seeds}{counted(len(summary['folds']), 'fold')}"]
-    cells = [mine + [mean_and_std(one["mean"], one["std"]) for one in found]]
-    for name, figures in PUBLISHED.items():
-        row = [f"{name} (Sengupta et al. 2016)"]
+    of = f"mean score of {len(seeds)} seeds, " if (seeds := summary.get("seeds")) else ""
+    name = f"trial {summary['trial']}, {of}{counted(len(summary['folds']), 'fold')}"
+    cells = [[name, *(mean_and_std(one["mean"], one["std"]) for one in found)]]
+    for method, figures in PUBLISHED.items():
+        row = [f"{method} (Sengupta et al. 2016)"]
         for mean, std in (figures[kind] for kind in KINDS):
             row += [f"{mean:.1f} ± {std:.1f}", NOTHING, NOTHING]
         cells.append(row)
