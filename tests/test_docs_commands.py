@@ -117,6 +117,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, faces: Path) -> Path:
     assert run(given) == 0
     for name in ("code2", "demo", "faces"):
         shutil.copytree(runs / "cpu", runs / name)
+    (runs / "reference").symlink_to(ROOT / "ray_results" / "reference")
     return folder
 
 
