@@ -7,10 +7,9 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from mlflow.entities import Run
-from mlflow.tracking import MlflowClient
 from ports import free_port, served
 from tracked_search import drive, search
 
@@ -18,7 +17,12 @@ from search import results
 from search.runs import layout
 from search.runs.journal import read, read_epochs
 from search.tracking.callback import recorded_trials
-from search.tracking.mlflow_runs import MlflowRuns
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+    from mlflow.tracking import MlflowClient
+
+    from search.tracking.mlflow_runs import MlflowRuns
 
 pytestmark = [
     # MLflow's own models, where it opens a database itself
@@ -26,6 +30,21 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning"),
 ]
 STATUS = {"done": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
+
+
+# Every process of tests imports every test file, and MLflow takes 2 s of a core.
+def client_of(uri: str) -> MlflowClient:
+    """MLflow's own client."""
+    from mlflow.tracking import MlflowClient
+
+    return MlflowClient(uri)
+
+
+def tracker_of(uri: str) -> MlflowRuns:
+    """The tracker of a search."""
+    from search.tracking.mlflow_runs import MlflowRuns
+
+    return MlflowRuns(uri)
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +59,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with MLflow's tables, which take it seconds to make."""
     file = tmp_path_factory.mktemp("mlflow") / "empty.db"
-    MlflowClient(f"sqlite:///{file}").search_experiments()
+    client_of(f"sqlite:///{file}").search_experiments()
     return file
 
 
@@ -52,7 +71,7 @@ def uri(tmp_path: Path, empty: Path) -> str:
 
 def runs(uri: str, name: str) -> tuple[Run, dict[str, Run]]:
     """The search's own run of MLflow's in the experiment of this name, and those of its trials."""
-    client = MlflowClient(uri)
+    client = client_of(uri)
     place = client.get_experiment_by_name(name)
     found = client.search_runs([place.experiment_id], max_results=1000)
     trials = {
@@ -65,7 +84,7 @@ def runs(uri: str, name: str) -> tuple[Run, dict[str, Run]]:
 
 def curve(uri: str, run: Run, metric: str) -> list[tuple[int, float]]:
     """What MLflow has of a metric, epoch by epoch."""
-    history = MlflowClient(uri).get_metric_history(run.info.run_id, metric)
+    history = client_of(uri).get_metric_history(run.info.run_id, metric)
     return sorted((point.step, point.value) for point in history)
 
 
@@ -96,17 +115,17 @@ def test_a_run_that_goes_on_continues_its_own_and_a_copy_adds_nothing(
 ) -> None:
     run = tmp_path / "run"
     run.mkdir()
-    recorder = search(run, [MlflowRuns(uri)])
+    recorder = search(run, [tracker_of(uri)])
     drive(recorder, 9)
     recorder.close()
     parent, before = runs(uri, "run")
     assert parent.data.tags["stop"] == "interrupted"
     assert "SCHEDULED" in {found.info.status for found in before.values()}
-    recorder = search(run, [MlflowRuns(uri)])
+    recorder = search(run, [tracker_of(uri)])
     drive(recorder)
     recorder.close()
     assert_whole(uri, run)
-    again = search(run, [MlflowRuns(uri)])
+    again = search(run, [tracker_of(uri)])
     drive(again)
     again.close()
     assert_whole(uri, run)
@@ -126,7 +145,7 @@ def test_epochs_without_a_clock_are_sent_once(tmp_path: Path, uri: str) -> None:
     (run / "epochs.jsonl").write_text("".join(without))
     for _ in range(2):
         known = recorded_trials(run)
-        tracker = MlflowRuns(uri)
+        tracker = tracker_of(uri)
         tracker.on_search_start(run, layout.space(run), known)
         changed = next(trial for trial, record in known.items() if record.epochs)
         tracker.on_trial_end(changed, "interrupted", None)
@@ -160,7 +179,7 @@ def test_the_space_file_and_the_environment_say_where(
     parent, trials = runs(f"sqlite:///{tmp_path}/of_environment.db", "faces")
     assert len(trials) == 6
     assert parent.info.end_time == max(trial.info.end_time for trial in trials.values())
-    listed = MlflowClient(f"sqlite:///{tmp_path}/of_environment.db").list_artifacts(
+    listed = client_of(f"sqlite:///{tmp_path}/of_environment.db").list_artifacts(
         parent.info.run_id, "export"
     )
     assert [file.path for file in listed] == ["export/README.md"]
@@ -181,7 +200,7 @@ def test_a_server_that_is_not_there_is_said_once_and_fails_nothing(
     run, said = tmp_path / "run", list[str]()
     run.mkdir()
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    recorder = search(run, [MlflowRuns(f"http://127.0.0.1:{free_port()}")], said)
+    recorder = search(run, [tracker_of(f"http://127.0.0.1:{free_port()}")], said)
     drive(recorder)
     recorder.close()
     assert len(said) == 2
@@ -212,15 +231,15 @@ def server(tmp_path: Path) -> Iterator[str]:
 def test_a_real_server_has_the_run_also_one_that_goes_on(server: str, tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()
-    recorder = search(run, [MlflowRuns(server)])
+    recorder = search(run, [tracker_of(server)])
     drive(recorder, 9)
     recorder.close()
-    recorder = search(run, [MlflowRuns(server)])
+    recorder = search(run, [tracker_of(server)])
     drive(recorder)
     (run / "export").mkdir()
     (run / "export" / "README.md").write_text("the card\n")
     recorder.close()
     assert_whole(server, run)
     parent, _ = runs(server, "run")
-    listed = MlflowClient(server).list_artifacts(parent.info.run_id, "export")
+    listed = client_of(server).list_artifacts(parent.info.run_id, "export")
     assert [file.path for file in listed] == ["export/README.md"]

@@ -7,18 +7,19 @@ import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from simulated_ray import Workers
 from tracked_search import drive, search
-from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[attr-defined]
 
 from search import results
 from search.runs.journal import read, read_epochs
 from search.tracking.tracker import TrackerError
-from search.tracking.wandb_runs import WandbRuns
 from search.tuning import recorder as recorder_module
+
+if TYPE_CHECKING:
+    from search.tracking.wandb_runs import WandbRuns
 
 BLOCK, HEADER = 2**15, 7
 """Bytes of a block of LevelDB's log format, and of a file's and of a record's header."""
@@ -34,8 +35,18 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def records(file: Path) -> Iterator[Record]:
+# Every process of tests imports every test file, and W&B takes a second of a core.
+def tracker_of(**given: str) -> WandbRuns:
+    """The tracker of a search."""
+    from search.tracking.wandb_runs import WandbRuns
+
+    return WandbRuns(**given)
+
+
+def records(file: Path) -> Iterator[Any]:
     """Yield the records of a file of W&B's: LevelDB's log format, protobuf within it."""
+    from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[attr-defined]
+
     data, place, part = file.read_bytes(), HEADER, b""
     while place + HEADER <= len(data):
         if BLOCK - place % BLOCK < HEADER:
@@ -81,10 +92,10 @@ def test_every_trial_is_a_run_also_of_one_that_goes_on(
 ) -> None:
     run = tmp_path / "run"
     run.mkdir()
-    recorder = search(run, [WandbRuns(project="faces")])
+    recorder = search(run, [tracker_of(project="faces")])
     drive(recorder, 9)
     recorder.close()
-    recorder = search(run, [WandbRuns(project="faces")])
+    recorder = search(run, [tracker_of(project="faces")])
     drive(recorder)
     recorder.close()
     found = {id.split("-")[1]: each for id, each in logged(run).items()}
@@ -136,7 +147,7 @@ def test_a_copy_beside_a_search_that_logs_is_refused(
     """Both sent the epochs, and the notes of whichever wrote first were lost."""
     run = tmp_path / "run"
     run.mkdir()
-    recorder = search(run, [WandbRuns()])
+    recorder = search(run, [tracker_of()])
     workers = Workers(recorder, 1)
     assert workers.go()
     until = time.monotonic() + 60
@@ -155,12 +166,12 @@ def test_a_copy_beside_a_search_that_logs_is_refused(
 def test_the_exported_net_is_an_artifact_once(tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()
-    recorder = search(run, [WandbRuns()])
+    recorder = search(run, [tracker_of()])
     drive(recorder)
     (run / "export").mkdir()
     (run / "export" / "README.md").write_text("the card\n")
     recorder.close()
-    again = search(run, [WandbRuns()])
+    again = search(run, [tracker_of()])
     drive(again)
     again.close()
     (file,) = run.glob("wandb/offline-run-*-export/*.wandb")
@@ -179,4 +190,4 @@ def test_who_is_not_logged_in_is_told_before_anything_starts(
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     with pytest.raises(TrackerError, match="not logged in; run wandb login, or set WANDB_API_KEY"):
-        WandbRuns()
+        tracker_of()
