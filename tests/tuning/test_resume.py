@@ -20,12 +20,12 @@ SEARCH = """
 fixed: {epochs: 6}
 search: {lr: {low: 1e-5, high: 1e-1, log: true}, join: [concat, difference]}
 algorithm: tpe
-trials: 24
+trials: 16
 prune: {asha: {grace: 1, factor: 2}, plateau: {patience: 2}, control: 0.3}
 """
 ENDED_EARLY = f"{SEARCH}stop_when: {{gain: 8}}\n"
 HALVING = SEARCH.replace("asha: {grace: 1, factor: 2}", "halving: {grace: 0.3}")
-HALVING_ENDED_EARLY = f"{HALVING}stop_when: {{gain: 10}}\n"
+HALVING_ENDED_EARLY = HALVING.replace("trials: 16", "trials: 24") + "stop_when: {gain: 10}\n"
 
 
 @pytest.mark.parametrize(
