@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from facesiam.config.settings import did_you_mean
+from facesiam.files import is_dir
 from search.pruning import curve_tables, recorded_runs
 from search.pruning.recorded_runs import Curve
-from search.runs.layout import RunError
+from search.runs import layout
+from search.runs.layout import SPACE, RunError
 from search.space import SearchSpace
 from search.space.contradictions import mode_of
 from search.space.prune import HALVING, pruning
@@ -26,7 +28,7 @@ class Contest(NamedTuple):
     runs: list[Curve]
     searched: SearchSpace
     table: str = ""
-    """The folder of the table that they are from."""
+    """The folder that they are from, where it is a table, or a run among others."""
 
 
 @dataclass(frozen=True)
@@ -54,31 +56,23 @@ class Asked:
 
 
 def read(path: Path, space: SearchSpace | None, asked: Asked) -> list[Contest]:
-    """Return the contests of a folder of recorded runs, or of the tables in a folder.
+    """Return the contests of a folder of recorded runs, or of the folders in it.
 
     Args:
-        path: as ``recorded_runs.read``, or a folder of tables of curves.
+        path: as ``recorded_runs.read``, or a folder of run folders and tables of curves.
         space: whose rules are tried; None: the defaults, with halving, on tables only.
         asked: the metric.
 
     Raises:
         RunError: as ``recorded_runs.read``, or the runs lack the metric.
     """
-    if curve_tables.is_table(path):
-        tables = [path]
-    else:
-        tables = curve_tables.folders(path) if path.is_dir() else []
-    if tables:
-        return [contest for table in tables for contest in _of_table(table, space, asked)]
-    if space is None:
-        raise RunError(f"{path}: without a SPACE only a table of curves (epochs.csv) is replayed")
-    searched = asked.of(space)
-    found = [
-        Contest(_kind(key), runs, searched)
-        for key, runs in by_protocol(recorded_runs.read(path), searched).items()
-    ]
-    if not found:
-        raise RunError(f"{path}: no run has a {searched.metric}")
+    one = layout.has_journal(path) or curve_tables.is_table(path) or not is_dir(path)
+    found: list[Contest] = []
+    for each in ([] if one else recorded_runs.folders(path)) or [path]:
+        if curve_tables.is_table(each):
+            found += _of_table(each, space, asked)
+        else:
+            found += _of_runs(each, space, asked, "" if each == path else each.name)
     return found
 
 
@@ -100,6 +94,22 @@ def by_protocol(
         capped = named.capped(searched.max_epochs())
         if any(row.get(metric) is not None for row in capped.rows):
             found.setdefault(capped.contest, []).append(capped)
+    return found
+
+
+def _of_runs(path: Path, space: SearchSpace | None, asked: Asked, name: str) -> list[Contest]:
+    """Return the contests of a run, or of a folder of CSVs; ``name`` tells it from others."""
+    runs = recorded_runs.read(path)
+    if space is None:
+        own = f"; the run's own is {path / SPACE}" * layout.has_journal(path)
+        raise RunError(f"{path}: without a SPACE only a table of curves is replayed{own}")
+    searched = asked.of(space)
+    found = [
+        Contest(f"{name}, {_kind(key)}" if name else _kind(key), each, searched, name)
+        for key, each in by_protocol(runs, searched).items()
+    ]
+    if not found:
+        raise RunError(f"{path}: no run has a {searched.metric}")
     return found
 
 

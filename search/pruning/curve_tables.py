@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 from facesiam.config import SETTINGS, Value
 from facesiam.config.settings import did_you_mean
 from facesiam.errors import FileError
-from facesiam.files import exists, is_dir, is_file, read_bytes, read_text
-from search.runs.layout import RunError
+from facesiam.files import exists, is_file, read_bytes, read_text
+from search.runs.layout import RunError, has_journal
 
 EPOCHS, TRIALS = ("epochs.parquet", "epochs.csv"), "trials.csv"
 KEYS = ("trial", "epoch")
@@ -46,13 +46,11 @@ class Cell(NamedTuple):
 
 
 def is_table(path: Path) -> bool:
-    """Say whether a folder holds a table of curves."""
-    return any(exists(path / name) for name in EPOCHS)
+    """Say whether a folder holds a table of curves, and is not that of a run.
 
-
-def folders(path: Path) -> list[Path]:
-    """Return the folders directly in a folder that hold tables of curves, by name."""
-    return sorted(each for each in path.iterdir() if is_dir(each) and is_table(each))
+    A run leaves its epochs as tables too, but its journal knows more and is never behind.
+    """
+    return any(exists(path / name) for name in EPOCHS) and not has_journal(path)
 
 
 def metrics(path: Path) -> list[str]:
@@ -113,9 +111,13 @@ def lines(file: Path, needed: str) -> list[tuple[int, dict[str, Any]]]:
 
 def _epochs_file(path: Path) -> Path:
     found = [path / name for name in EPOCHS if is_file(path / name)]
-    if len(found) != 1:
-        has = "holds both" if found else "holds neither"
-        raise RunError(f"{path}: {has} {' and '.join(EPOCHS) if found else ' nor '.join(EPOCHS)}")
+    if not found:
+        raise RunError(f"{path}: holds neither {' nor '.join(EPOCHS)}")
+    if len(found) > 1:
+        raise RunError(
+            f"{path}: holds both {' and '.join(EPOCHS)}, and no journal of a run; leave only the "
+            "one that counts there"
+        )
     return found[0]
 
 

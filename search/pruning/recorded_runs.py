@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from facesiam.config import SETTINGS, Value
-from facesiam.files import exists, is_dir, is_file
+from facesiam.config.settings import did_you_mean
+from facesiam.files import is_dir, is_file
 from facesiam.objective import Objective
 from search.pruning import curve_tables
 from search.pruning.curve_tables import lines
 from search.runs import layout
 from search.runs.layout import RunError
-from search.runs.line_format import TRIALS
 from search.space.shipped import RECORDINGS, whole
 
 ACCURACY = Objective("val_acc", "max")
@@ -72,6 +72,14 @@ class Curve:
         return replace(self, settings=self.settings | {"epochs": epochs}, rows=self.rows[:epochs])
 
 
+def folders(path: Path) -> list[Path]:
+    """Return the folders directly in a folder that are runs or hold tables of curves, by name."""
+    inside = (each for each in path.iterdir() if is_dir(each))
+    return sorted(
+        each for each in inside if layout.has_journal(each) or curve_tables.is_table(each)
+    )
+
+
 def read(path: str | Path, first: int = 0) -> list[Curve]:
     """Read the recorded runs of a folder, those without an epoch left out.
 
@@ -86,8 +94,8 @@ def read(path: str | Path, first: int = 0) -> list[Curve]:
     if is_file(path):
         raise RunError(f"{path}: a file; recorded curves are given by their folder")
     if not is_dir(path):
-        raise RunError(f"{path}: no such folder of recorded curves")
-    if exists(path / TRIALS):
+        raise RunError(f"{path}: no such folder of recorded curves{_nearest(path)}")
+    if layout.has_journal(path):
         curves = _of_run(path)
     elif curve_tables.is_table(path):
         curves = [Curve(*each) for each in curve_tables.read(path, first)]
@@ -99,6 +107,15 @@ def read(path: str | Path, first: int = 0) -> list[Curve]:
     if not curves:
         raise RunError(f"{path}: no epoch is recorded in it")
     return curves
+
+
+def _nearest(path: Path) -> str:
+    """Return a hint at the folder beside a missing one whose name is nearest."""
+    try:
+        names = [each.name for each in path.parent.iterdir() if is_dir(each)]
+    except OSError:
+        return "" if is_dir(path.parent) else f"; {path.parent} does not exist either"
+    return did_you_mean(path.name, names)
 
 
 @functools.cache

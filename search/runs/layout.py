@@ -94,6 +94,11 @@ def data_of(run: str | Path) -> tuple[str, str, str]:
         raise RunError(str(error)) from None
 
 
+def has_journal(folder: Path) -> bool:
+    """Return whether a folder holds a file of a run's journal."""
+    return any(exists(folder / name) for name in (TRIALS, EPOCHS))
+
+
 def folder_of(run: str | Path) -> Path:
     """Return the run's folder once it looks like one.
 

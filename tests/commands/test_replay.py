@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 from builders import REFERENCE, SPACES
+from ranked_runs import three_trials
 
+from search.analysis import ranked_trials
 from search.pruning.comparison import PolicyResult
 from search.pruning.recorded_runs import SHIPPED
 from search.replay import main
@@ -93,9 +95,48 @@ def test_wrong_input_is_told_in_a_sentence(
 
 
 def test_a_run_folder_is_as_good_as_a_folder_of_csvs(capsys: pytest.CaptureFixture[str]) -> None:
-    run_folder = REFERENCE / "code2-rows-AJK"
-    assert main([str(CODE2), "--curves", str(run_folder), "--orders", "2"]) == 0
+    reference = REFERENCE / "code2-rows-AJK"
+    assert main([str(CODE2), "--curves", str(reference), "--orders", "2"]) == 0
     assert "3 runs, 12 epochs, best val_acc 73.5 % (A)" in capsys.readouterr().out
+
+
+@pytest.fixture
+def run_folder(tmp_path: Path) -> Path:
+    """A run of three trials with seven epochs, and the tables that a search leaves beside it."""
+    run = three_trials(tmp_path)
+    ranked_trials.write(run)
+    assert {"epochs.csv", "epochs.parquet", "trials.csv"} <= {file.name for file in run.iterdir()}
+    return run
+
+
+def test_a_run_is_replayed_from_its_journal(
+    run_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space = str(run_folder / "space.yaml")
+    assert main([space, "--curves", str(run_folder), "--orders", "2", "--peers"]) == 0
+    # The export may be behind: the journal's best score is 0.82.
+    lines = (run_folder / "epochs.jsonl").read_text().replace("0.82", "0.83")
+    (run_folder / "epochs.jsonl").write_text(lines)
+    assert main([space, "--curves", str(run_folder), "--orders", "2"]) == 0
+    before, after = capsys.readouterr().out.split("orders of arrival")[:2]
+    start = "frontal-triplets, 2000 validation pairs: 3 runs, 7 epochs, best val_acc"
+    assert f"{start} 82.0 % (0002)" in before and f"{start} 83.0 % (0002)" in after
+    assert main(["--curves", str(run_folder), "--orders", "2"]) == 2
+    assert f"table of curves is replayed; the run's own is {space}" in capsys.readouterr().err
+
+
+def test_a_folder_of_runs_and_tables(run_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    space = str(run_folder / "space.yaml")
+    three_trials(run_folder.parent / "other")
+    (run_folder.parent / "other" / "code2").rename(run_folder.parent / "later")
+    table = run_folder.parent / "table"
+    table.mkdir()
+    (table / "epochs.csv").write_text("trial,epoch,val_acc\na,0,0.5\nb,0,0.75\n")
+    assert main([space, "--curves", str(run_folder.parent), "--orders", "2"]) == 0
+    out = capsys.readouterr().out
+    for name in ("code2", "later"):
+        assert f"{name}, frontal-triplets, 2000 validation pairs: 3 runs, 7 epochs" in out
+    assert "table: 2 runs, 2 epochs, best val_acc 75.0 % (b)" in out
 
 
 def test_runs_that_name_no_protocol_are_of_the_spaces(
@@ -173,6 +214,11 @@ def test_what_counts_as_kept_is_an_argument(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--curves", "{}s"], "ones: no such folder of recorded curves; did you mean one?"),
+        (
+            ["--curves", "{}/a/b"],
+            "b: no such folder of recorded curves; {}/a does not exist either",
+        ),
         (["--metric", "eror"], "one: has no metric eror; did you mean error?"),
         ([], "one: has no metric val_acc; it has error; --metric says which counts"),
         (["--metric", "error", "--draw", "7"], "--draw 7: one has 6 runs; --trials draws with"),
@@ -186,15 +232,15 @@ def test_a_mistake_about_a_table_is_told_in_a_sentence(
 ) -> None:
     folder = tables(tmp_path, "one") / "one"
     try:
-        assert main(["--curves", str(folder), *arguments]) == 2
+        given = [argument.format(folder) for argument in arguments]
+        assert main(["--curves", str(folder), *given]) == 2
     except SystemExit as error:  # of argparse
         assert error.code == 2
     error_text = capsys.readouterr().err
-    assert message in error_text and "Traceback" not in error_text
+    assert message.format(folder) in error_text and "Traceback" not in error_text
 
 
 def test_without_a_space_only_tables_are_replayed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--curves", str(SHIPPED)]) == 2
-    assert "without a SPACE only a table of curves (epochs.csv) is replayed" in (
-        capsys.readouterr().err
-    )
+    error = capsys.readouterr().err
+    assert f"{SHIPPED}: without a SPACE only a table of curves is replayed\n" in error

@@ -116,7 +116,10 @@ def test_a_mistake_is_a_sentence(
 
 def test_a_table_has_one_file_of_epochs_and_that_is_what_its_name_says(tmp_path: Path) -> None:
     (table(tmp_path) / "epochs.parquet").write_text("none")
-    with pytest.raises(RunError, match=r"holds both epochs\.parquet and epochs\.csv$"):
+    both = (
+        r"holds both epochs\.parquet and epochs\.csv, and no journal of a run; leave only the one"
+    )
+    with pytest.raises(RunError, match=both):
         read(tmp_path)
     (tmp_path / "epochs.csv").unlink()
     with pytest.raises(RunError, match=r"epochs\.parquet: not a Parquet file \("):
