@@ -108,6 +108,8 @@ def _weight_gradient_at_2(
     Even and odd columns of the images, as channels of their own, are met at stride 1.
     """
     both = _interleaved(input, 2)
+    if apart := both.shape[3] - grad.shape[3]:  # an odd width padded as an even one
+        grad = F.pad(grad, (0, apart))
     twice = torch.cat([grad, grad], 1).contiguous(memory_format=torch.channels_last)
     found = _thin_gradient(twice, both, size + more, (2, 1), before + more)
     thin = [part[:, :, more:].reshape(2, -1, 1, size) for part in found]  # (2, C, 1, size) each

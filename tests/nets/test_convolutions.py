@@ -42,6 +42,10 @@ def test_lites_own_padding_gives_its_packages_values_and_gradients(net: str, sid
         (5, 2, 2, 2, 9),
         (3, 2, 0, 1, 8),
         (3, 2, 1, 1, 7),
+        (5, 2, 1, 2, 7),  # padded as an even side, as at 112 pixels
+        (3, 2, 0, 1, 7),
+        (5, 2, 1, 2, 9),
+        (5, 2, 2, 2, 8),  # and an even one as an odd
     ],
 )
 def test_depthwise_gradients_in_pieces_are_torchs(
