@@ -29,6 +29,8 @@ from search.pruning.contests import Asked, Contest, read
 from search.runs.layout import RunError
 from search.space import load, shipped
 from search.space.constraints import check
+from search.space.contradictions import no_guess
+from search.space.prune import RULE_OPTIONS
 
 if TYPE_CHECKING:
     from search.pruning.comparison import Margins, PolicyResult
@@ -52,6 +54,7 @@ def _main(options: argparse.Namespace) -> int:
         space = check(load(shipped.space_file(options.space), strict=True).override(options.set))
     asked = Asked(options.metric, options.mode, options.first, options.chance, options.set)
     contests = read(Path(options.curves), space, asked)
+    _check_guess(contests, options)
     for contest in contests:
         _check_orders(contest, options)
     if options.late:
@@ -64,6 +67,13 @@ def _main(options: argparse.Namespace) -> int:
     if options.figure:
         _draw(results, contests, options)
     return 0
+
+
+def _check_guess(contests: Sequence[Contest], options: argparse.Namespace) -> None:
+    """Refuse a score of a guess that no guess can have."""
+    metric = contests[0].searched.metric
+    if options.chance is not None and (wrong := no_guess(metric, options.chance)):
+        raise RunError(f"--chance {options.chance:g}: {wrong}")
 
 
 def _check_orders(contest: Contest, options: argparse.Namespace) -> None:
@@ -132,18 +142,39 @@ def _replayed(
     from search.report import replay_tables
 
     margins, width, results = _margins(options), columns(WHOLE), {}
-    for name, runs, searched, _ in contests:
+    for contest in contests:
+        name, runs, searched, _ = contest
         rows = compare(runs, searched, _orders(options), margins, options.peers)
         objective = searched.objective
         title = replay_tables.title(name, runs, best_run(runs, searched), objective)
         results[title] = rows
-        table = replay_tables.of_contest(rows, margins, objective, width)
+        table = replay_tables.of_contest(rows, margins, objective, width, contest.timed)
         cli.show(f"{fitted(title, width)}\n{table}\n")
     if len({each.table for each in contests}) > 1:
         by_name = dict(zip([each.name for each in contests], results.values(), strict=True))
         cli.show(f"{replay_tables.of_all(by_name, options.orders, width)}\n")
-    print(fitted(_about(options), width))
+    print(fitted("\n".join([_about(options), *_notes(contests, options)]), width))
     return results
+
+
+def _notes(contests: Sequence[Contest], options: argparse.Namespace) -> list[str]:
+    """Say which rules were on, and what of the input had no part in the figures."""
+    prune = contests[0].searched.prune
+    on = [rule for rule in RULE_OPTIONS if prune[rule]]
+    notes = [f"rules that are on: {', '.join(on) or 'none'}"]
+    asked = any(contest.asks_for_guess for contest in contests)
+    if options.chance is not None and not asked and not options.late:
+        why = (
+            "how far a guess gets follows from the number of validation pairs"
+            if prune["chance"]
+            else "the rule chance is off; it acts with a SPACE that has chance: true under prune:"
+        )
+        notes.append(f"--chance {options.chance:g} changes nothing here: {why}")
+    if not all(contest.timed for contest in contests):
+        notes.append(
+            "no hours where the seconds of an epoch are not recorded: each epoch counts as 1 s"
+        )
+    return notes
 
 
 def _about(options: argparse.Namespace) -> str:
@@ -189,7 +220,13 @@ def _plain(
     given = {name: getattr(options, name) for name in names}
     return given | {
         "contests": [
-            {"contest": title, "runs": len(each.runs), "policies": [asdict(row) for row in rows]}
+            {
+                "contest": title,
+                "runs": len(each.runs),
+                "policies": [
+                    asdict(row) | ({} if each.timed else {"hours": None}) for row in rows
+                ],
+            }
             for each, (title, rows) in zip(contests, results.items(), strict=True)
         ]
     }

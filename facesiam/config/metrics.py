@@ -9,6 +9,8 @@ from typing import Literal, get_args
 Metric = Literal["val_acc", "val_auc", "val_tpr_at_fpr", "val_loss", "train_acc", "train_loss"]
 """What a search may optimise."""
 METRICS: tuple[str, ...] = get_args(Metric)
+SHARES = tuple(name for name in METRICS if not name.endswith("_loss"))
+"""Those of them that lie between 0 and 1."""
 Mode = Literal["max", "min"]
 TPR = "val_tpr_at_fpr"
 """The metric whose pairs the settings `fpr` and `fpr_pairs` decide."""

@@ -8,6 +8,7 @@ from facesiam import cli
 from facesiam.config import SETTINGS
 from facesiam.config.settings import number, positive, random_seed
 from search.pruning import recorded_runs
+from search.space.wandb_words import GOALS
 
 
 def parser() -> argparse.ArgumentParser:
@@ -54,6 +55,7 @@ def _add_curves(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--mode",
+        type=lambda text: GOALS.get(text, text),
         choices=["max", "min"],
         help="whether more or less of it is better (min of losses)",
     )
@@ -61,7 +63,8 @@ def _add_curves(parser: argparse.ArgumentParser) -> None:
         "--chance",
         metavar="X",
         type=_number,
-        help="score of a guess, for the rule chance (chance: {score: X} in a space file)",
+        help="score of a guess, for the rule chance where that is on (chance: {score: X} in a "
+        "space file); without a SPACE, and beside halving unless the SPACE has chance, it is off",
     )
     parser.add_argument(
         "--within",
@@ -74,7 +77,8 @@ def _add_curves(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         type=_epoch,
         default=0,
-        help="number of the first trained epoch in a table; those before it are left out (0)",
+        help="number of the first trained epoch in a table, 1 where epoch 0 is before training; "
+        "those before it are left out (0)",
     )
 
 

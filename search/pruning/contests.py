@@ -10,6 +10,7 @@ from typing import NamedTuple
 from facesiam.config.settings import did_you_mean
 from facesiam.files import is_dir
 from search.pruning import curve_tables, recorded_runs
+from search.pruning.history import History
 from search.pruning.recorded_runs import Curve
 from search.runs import layout
 from search.runs.layout import SPACE, RunError
@@ -29,6 +30,22 @@ class Contest(NamedTuple):
     searched: SearchSpace
     table: str = ""
     """The folder that they are from, where it is a table, or a run among others."""
+
+    @property
+    def timed(self) -> bool:
+        """Whether the seconds of all epochs are known."""
+        return all(curve.timed for curve in self.runs)
+
+    @property
+    def asks_for_guess(self) -> bool:
+        """Whether the score of a guess that a user gives has a part in what the rules decide.
+
+        It has where the rule `chance` is on and the band of guessing of some run is not known.
+        """
+        if not self.searched.prune["chance"]:
+            return False
+        histories = (History([*curve.rows[:1]], curve.settings) for curve in self.runs)
+        return not all(history.band() <= 1 for history in histories)
 
 
 @dataclass(frozen=True)

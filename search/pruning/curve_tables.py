@@ -34,6 +34,8 @@ class TableCurve(NamedTuple):
     settings: dict[str, Value]
     rows: tuple[dict[str, float], ...]
     """By epoch, numbered from 0, its metrics and `seconds`."""
+    timed: bool
+    """Whether the seconds of all its epochs were recorded; otherwise an epoch counts 1."""
 
 
 class Cell(NamedTuple):
@@ -43,6 +45,7 @@ class Cell(NamedTuple):
     """Such as ``line 3`` of a CSV, ``row 2`` of a Parquet file."""
     epoch: int
     metrics: dict[str, float]
+    timed: bool
 
 
 def is_table(path: Path) -> bool:
@@ -96,7 +99,8 @@ def read(path: Path, first: int = 0) -> list[TableCurve]:
             )
         rows = _rows(file, trial, epochs, first)
         about = settings[trial][1] if settings else {}
-        curves.append(TableCurve(trial, about | {"epochs": len(rows)}, rows))
+        timed = all(cell.timed for cell in epochs if cell.epoch >= first)
+        curves.append(TableCurve(trial, about | {"epochs": len(rows)}, rows, timed))
     return curves
 
 
@@ -136,12 +140,13 @@ def _cells(file: Path) -> dict[str, list[Cell]]:
             for name, value in row.items()
             if value not in (None, "")
         }
+        timed = "seconds" in known
         if not 0 < known.setdefault("seconds", 1.0) < math.inf:
             raise RunError(f"{file}: {place}, seconds must be above 0, got {known['seconds']:g}")
         if all(math.isnan(value) for name, value in known.items() if name != "seconds"):
             others = (name for name in row if name != "seconds")
             known |= dict.fromkeys((DIVERGED, *others), math.nan)
-        by_trial.setdefault(str(trial), []).append(Cell(place, int(number), known))
+        by_trial.setdefault(str(trial), []).append(Cell(place, int(number), known, timed))
     return by_trial
 
 

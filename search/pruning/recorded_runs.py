@@ -46,6 +46,8 @@ class Curve:
     """The run was stopped or ended before its last planned epoch."""
     stretched: bool = False
     """Its epochs are those of the recorded run, moved in time as a schedule would have done."""
+    timed: bool = True
+    """Its seconds are known; otherwise an epoch counts 1."""
 
     @property
     def contest(self) -> tuple[str, int]:
@@ -98,7 +100,7 @@ def read(path: str | Path, first: int = 0) -> list[Curve]:
     if layout.has_journal(path):
         curves = _of_run(path)
     elif curve_tables.is_table(path):
-        curves = [Curve(*each) for each in curve_tables.read(path, first)]
+        curves = [Curve(**each._asdict()) for each in curve_tables.read(path, first)]
     elif any(path.glob("*.csv")):
         curves = _of_csvs(path)
     else:
@@ -153,6 +155,7 @@ def _of_csv(file: Path, settings: dict[str, Value]) -> Curve:
     pairs = PAIRS.get(str(settings.get("protocol")), 0)
     seconds = SECONDS.get(str(settings.get("net")), 1.0)
     rows: list[dict[str, float]] = []
+    timed = True
     for number, line in lines(file, "epoch"):
         try:
             # Cells without a column come under None, as a list: not a number.
@@ -161,12 +164,13 @@ def _of_csv(file: Path, settings: dict[str, Value]) -> Curve:
             raise RunError(f"{file}: line {number} holds what is not a number") from None
         if row.get("epoch") != len(rows):
             raise RunError(f"{file}: line {number} should be epoch {len(rows)}")
+        timed &= "seconds" in row or settings.get("net") in SECONDS
         rows.append({"val_pairs": float(pairs), "seconds": seconds} | row)
         if problem := _problem(rows[-1]):
             raise RunError(f"{file}: line {number}, {problem}")
     # A log that ends before its run did: what was not recorded cannot be run again.
     settings["epochs"] = len(rows)
-    return Curve(file.stem, settings, tuple(rows))
+    return Curve(file.stem, settings, tuple(rows), timed=timed)
 
 
 def _problem(row: Mapping[str, float]) -> str | None:

@@ -25,9 +25,21 @@ def near(margin: float, objective: Objective) -> str:
 
 
 def of_contest(
-    rows: Sequence[PolicyResult], margins: Margins, objective: Objective, width: int
+    rows: Sequence[PolicyResult],
+    margins: Margins,
+    objective: Objective,
+    width: int,
+    timed: bool = True,
 ) -> str:
-    """Lay the policies of one contest out as text that fits a width."""
+    """Lay the policies of one contest out as text that fits a width.
+
+    Args:
+        rows: the policies.
+        margins: what counts as near the best.
+        objective: of the space.
+        width: characters of a line.
+        timed: whether the seconds of the epochs are known; without, there is no column of hours.
+    """
     headers = [
         "policy",
         f"best kept\nwithin {near(margins.kept, objective)}, %",
@@ -35,8 +47,8 @@ def of_contest(
         "very\nbest, %",
         "epochs,\n% of all",
         "range",
-        "hours",
-        "stopped by",
+        *["hours"] * timed,
+        "mean per order:\nruns stopped by",
         f"good runs (within {near(margins.good, objective)})\nstopped, not by rank",
     ]
     cells = [
@@ -47,13 +59,13 @@ def of_contest(
             percent(row.kept_best),
             percent(row.epochs),
             f"{100 * row.epochs_low:.0f}-{100 * row.epochs_high:.0f}",
-            f"{row.hours:.1f}",
+            *[f"{row.hours:.1f}"] * timed,
             ", ".join(f"{rule} {count:.1f}" for rule, count in row.stopped.items()) or NOTHING,
             _false_stops(row.false_stops),
         ]
         for row in rows
     ]
-    left = [True, *[False] * 6, True, True]
+    left = [True, *[False] * (5 + timed), True, True]
     return stacked(headers, cells, left, width)
 
 

@@ -33,6 +33,21 @@ def opposite(space: SearchSpace, said: Collection[Place]) -> list[Finding]:
     return [Finding(("mode",), text + usual)]
 
 
+def guesses(space: SearchSpace) -> list[Finding]:
+    """List what a file says of the score of a guess and no guess can have."""
+    score = (space.prune["chance"] or {}).get("score", 0.0)
+    wrong = no_guess(space.metric, score)
+    return [Finding(("prune", "chance", "score"), wrong)] if wrong else []
+
+
+def no_guess(metric: str, score: float) -> str:
+    """Say why a guess cannot have a score in a metric; '' where it can."""
+    if metric not in metrics.SHARES or 0 <= score <= 1:
+        return ""
+    percent = f": {score:g} % is {score / 100:g}" * (1 < score <= 100)
+    return f"{metric} is a share from 0 to 1, got {score:g}{percent}"
+
+
 def idle(space: SearchSpace, said: Collection[Place]) -> list[Finding]:
     """List what a space file says and what would do nothing; the arguments are ``opposite``'s."""
     found = [

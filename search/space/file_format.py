@@ -86,6 +86,7 @@ def read_document(
     if not problems and not of_run:
         said = set(document.lines)
         wrong = [*constraints.never_searched(space), *contradictions.opposite(space, said)]
+        wrong += contradictions.guesses(space)
         wrong += contradictions.idle(space, said) if strict else []
         problems = document.located(wrong)
     if problems:

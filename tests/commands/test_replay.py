@@ -44,7 +44,7 @@ def test_the_table_fits_the_terminal(
     heads = [line for line in lines if line.startswith("policy ")]
     # Two contests, each in two parts or three where the terminal is narrow.
     assert len(heads) in ((4, 5) if width == 80 else (2,))
-    assert any("stopped by" in head for head in heads)
+    assert any("runs stopped by" in head for head in heads)
 
 
 def test_runs_are_stretched_by_a_schedule(capsys: pytest.CaptureFixture[str]) -> None:
@@ -76,6 +76,7 @@ def test_a_whole_k_has_no_decimals() -> None:
     [
         (["spaces/none.yaml"], "spaces/none.yaml"),
         ([str(CODE2), "--curves", "/none"], "/none: no such folder of recorded curves"),
+        ([str(CODE2), "--chance", "50"], "--chance 50: val_acc is a share from 0 to 1, got 50"),
         ([str(CODE2), "--set", "epoch=3"], "did you mean epochs?"),
         ([str(CODE2), "--figure", "replay.xyz"], "--figure replay.xyz: must end in .png"),
         ([str(CODE2), "--figure", "/none/r.png"], "--figure /none/r.png: cannot be written"),
@@ -209,6 +210,53 @@ def test_what_counts_as_kept_is_an_argument(
         row = next(r for r in contest["policies"] if r["policy"] == "one epoch, then top k")
         kept.append(row["kept"])
     assert kept[0] <= kept[1] <= kept[2] == 1
+
+
+def test_a_score_of_a_guess_that_changes_nothing_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tables(tmp_path, "one") / "one"
+    table = ["--curves", str(folder), "--metric", "error", "--mode", "minimize", "--orders", "2"]
+    off = "--chance 1 changes nothing here: the rule chance is off; it acts with a SPACE that has"
+    assert main([*table, "--chance", "1"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert off in said and "rules that are on: dead, diverged, plateau, halving" in said
+    space = tmp_path / "space.yaml"
+    space.write_text("fixed: {epochs: 6}\nprune: {halving: true, chance: true}\n")
+    for more in ([], ["--late", "1"]):
+        assert main([str(space)] * (not more) + [*table, "--chance", "1", *more]) == 0
+        assert "changes nothing" not in capsys.readouterr().out
+    # The pairs of the 2019 study's runs are known, and so is the band of guessing.
+    assert main([str(SPACES / "cpu.yaml"), "--orders", "2", "--chance", "0.5"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert (
+        "--chance 0.5 changes nothing here: how far a guess gets follows from the number" in said
+    )
+    assert "rules that are on: dead, diverged, chance, plateau, asha" in said
+
+
+def test_hours_are_shown_only_where_the_seconds_are_known(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tables(tmp_path, "one") / "one" / "epochs.csv"
+    written = tmp_path / "r.json"
+    options = ["--metric", "error", "--mode", "min", "--orders", "1", "--json", str(written)]
+    rows = file.read_text().split("\n")
+    hours = []
+    for lacking in ("all", "one", "none"):
+        seconds = {"all": "", "one": ",3600", "none": ",3600"}[lacking]
+        told = [rows[0] + ",seconds", *(row + seconds for row in rows[1:])]
+        told[-1] = rows[-1] + "," if lacking == "one" else told[-1]
+        file.write_text("\n".join(rows if lacking == "all" else told))
+        assert main(["--curves", str(file.parent), *options]) == 0
+        out = capsys.readouterr().out
+        head = next(line for line in out.splitlines() if line.startswith("policy"))
+        assert ("hours" in head) == (lacking == "none")
+        assert ("are not recorded: each epoch counts as 1 s" in out) == (lacking != "none")
+        everything = json.loads(written.read_text())["contests"][0]["policies"][0]
+        hours.append(everything["hours"])
+    # Six runs of six epochs of an hour on four workers.
+    assert hours == [None, None, 12.0]
 
 
 @pytest.mark.parametrize(
