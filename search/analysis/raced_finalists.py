@@ -10,9 +10,9 @@ import numpy as np
 
 from facesiam.config import TrialConfig, Value
 from facesiam.errors import counted
+from facesiam.files import exists
 from search.analysis import pareto, ranked_trials
 from search.analysis.mcnemar import PAIR_SETTINGS
-from search.pruning.stop_decision import HOPELESS
 from search.runs import layout
 from search.space.domains import Row
 from search.space.finalists import Finalist, Finalists, NothingToRace, Race, row_of
@@ -24,8 +24,9 @@ COST = "macs"
 def choose(run: Path, terms: Finalists) -> Race:
     """Return a race of a run's best trials that differ in more than their seed.
 
-    A trial that failed, has not ended or has learned nothing is none of them, nor is one that was
-    judged on other pairs than the best one.
+    A trial that failed or has learned nothing is none of them, nor is one that was judged on other
+    pairs than the best one. One that has not ended, as it runs or is paused, counts by its best
+    score so far.
 
     Args:
         run: its folder.
@@ -38,14 +39,14 @@ def choose(run: Path, terms: Finalists) -> Race:
     trials, _ = ranked_trials.load(run)
     space, configs = layout.space(run), layout.settings(run)
     metric, objective = space.metric, space.objective
-    ended = trials[trials["status"].isin(["done", "stopped"]) & np.isfinite(trials[metric])]
-    scores = [float(score) for score in ended[metric]]
-    ended = ended[~ended["stop_rule"].isin(HOPELESS)]
-    if ended.empty:
-        raise NothingToRace(f"{run}: no trial has ended having learned; there is nothing to race")
+    scored = trials[(trials["status"] != "failed") & np.isfinite(trials[metric])]
+    scores = [float(score) for score in scored[metric]]
+    able = scored[scored["learned"].fillna(True).astype(bool)]
+    if able.empty:
+        raise NothingToRace(f"{run}: no trial has learned anything; there is nothing to race")
     found, seen = list[str](), list[dict[str, Value]]()
-    pairs = _pairs(configs[ended["trial"].iloc[0]])
-    for trial in map(str, ended["trial"]):
+    pairs = _pairs(configs[able["trial"].iloc[0]])
+    for trial in map(str, able["trial"]):
         bare = {**configs[trial].to_dict(), "seed": 0}
         if len(found) < terms.top and bare not in seen and _pairs(configs[trial]) == pairs:
             seen.append(bare)
@@ -95,6 +96,17 @@ def rows(run: Path, race: Race) -> dict[str, Row]:
 def name_of(run: Path) -> str:
     """Return the name of the run that races the best trials of another one."""
     return f"{run.name}-race"
+
+
+def unfinished(run: Path) -> str:
+    """Return a sentence on a run that is raced before its end; "" of one that is at its end."""
+    if not exists(run / layout.MANIFEST) or layout.manifest(run).get("finished"):
+        return ""
+    trials, _ = ranked_trials.load(run)
+    return (
+        f"{run.name} is unfinished (trials: {ranked_trials.states(trials)}): raced are the best "
+        "that it has so far, and what is still to come is not among them"
+    )
 
 
 def described(race: Race) -> str:

@@ -26,7 +26,7 @@ from search.pruning.history import History, has_learned
 from search.runs import layout
 from search.runs.json_files import Manifest
 from search.runs.layout import RunError, folder_of, read
-from search.runs.line_format import EpochLine, TrialLine, chosen_by
+from search.runs.line_format import EpochLine, TrialLine, chosen_by, is_paused
 from search.space import SearchSpace
 
 KINDS = {bool: "boolean", int: "Int64", float: "float64", str: "string"}
@@ -273,7 +273,7 @@ def _summary(
         "train_acc": _or_nan(best.get("train_acc")),
         "epochs_run": len(epochs),
         "chosen_by": chosen_by(line),
-        "status": line.get("status"),
+        "status": "paused" if is_paused(line) else line.get("status"),
         **{name: line.get(name) for name in MEASURED if name.startswith("stop_")},
         "control": bool(line.get("control")),
         **{name: _or_nan(best.get(name)) for name in own},

@@ -195,7 +195,7 @@ def _ended(record: TrialRecord) -> str:
         return f"stopped by {shown_value(trial['stop_rule'])} after {ran}"
     if status == "done":
         return f"ran to its end, {ran}"
-    known = status in ("failed", "pending") and not decided(record.trials)[record.place]
+    known = status in ("failed", "paused") and not decided(record.trials)[record.place]
     known &= not pd.isna(trial["stop_reason"])
     return f"{status} after {ran}" + (f": {trial['stop_reason']}" if known else "")
 

@@ -182,6 +182,8 @@ def _race(options: RunOptions, made: Run, callbacks: Sequence[Callback], progres
         return
     if not racing.finished(again):
         _search(again, callbacks, progress)
+        if options.report or made.space.report:  # what was written before knew nothing of the race
+            made.report()
 
 
 _alone = threading.Lock()

@@ -93,8 +93,12 @@ def search_for(options: RunOptions, trainable: type[Any] | None = None) -> int:
             raced = racing.after(options, run, url)
         except (NothingToRace, RunRefused) as error:  # the search itself is done
             cli.say(str(error))
+            cli.show(_test_best(search))
             return code
-        return race(raced, trainable) or code
+        raced_code = race(raced, trainable)
+        if options.report or space.report:  # what was written before knew nothing of the race
+            cli.show(_report(run))
+        return raced_code or code
     return code
 
 
@@ -160,25 +164,37 @@ def show(outcome: Outcome, console: Console) -> int:
         if not over:
             return interrupts.CODES[stop.reason.value]
     if search.options.report or search.space.report:
-        doing("writing the report")
-        from search.report.page import report
-
-        say(console, f"report: {short(report([search.setup.run]))}")
-    if not stop and not outcome.failed:
+        say(console, _report(search.setup.run))
+    if not stop and (not outcome.failed or search.space.finalists):
         say(console, _what_next(search))
     return cli.SOME_FAILED if outcome.failed else cli.DONE
 
 
 def _what_next(search: Search) -> str:
     """Return what can be done with the best trial, of a race with the one that is taken."""
-    retrain = cli.program("search.retrain")
+    if terms := search.space.finalists:
+        return f"now follows a race of its best {terms.top} trials, which may take another one"
     if not search.space.race:
-        return f"test its best trial: {retrain} {shlex.quote(search.place)}"
+        return _test_best(search)
     from search.analysis import raced_run
+
+    retrain = cli.program("search.retrain")
 
     winner = raced_run.read(search.setup.run).winner
     of = racing.place_of(search)
     return f"test the one that is taken: {retrain} {shlex.quote(of)} --trial {winner}"
+
+
+def _test_best(search: Search) -> str:
+    return f"test its best trial: {cli.program('search.retrain')} {shlex.quote(search.place)}"
+
+
+def _report(run: Path) -> str:
+    """Write the report of a run; return where it is."""
+    doing("writing the report")
+    from search.report.page import report
+
+    return f"report: {short(report([run]))}"
 
 
 def _show_results(search: Search, console: Console) -> None:

@@ -3,7 +3,7 @@
 // curves, and the settings with the score in parallel coordinates.
 
 const escaped = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
-const ENDS = { done: BLUE, running: GREEN, pending: GREEN, failed: PINK, interrupted: GREY };
+const ENDS = { done: BLUE, running: GREEN, pending: GREEN, paused: GREEN, failed: PINK, interrupted: GREY };
 const RULES = [ORANGE, PURPLE, YELLOW, PINK, GREY];
 
 function curves() {

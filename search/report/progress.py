@@ -122,6 +122,7 @@ COLOURS = {
     "done": TRAIN,
     "running": RANKED[2],
     "pending": RANKED[2],
+    "paused": RANKED[2],
     "failed": FAILED,
     "interrupted": GREY,
     "saved": GREY,

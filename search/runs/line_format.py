@@ -89,6 +89,15 @@ class TrialLine(TypedDict, total=False):
     """What its net costs in use (``facesiam.config.costs``)."""
 
 
+def is_paused(line: Mapping[str, Any]) -> bool:
+    """Say whether a trial is paused at a rung, by its last line: pending for a reason of no rule.
+
+    With a rule it is one of the control group that is to be tried again.
+    """
+    reasoned = line.get("stop_rule") is None and line.get("stop_reason") is not None
+    return line.get("status") == "pending" and reasoned
+
+
 EpochLine = dict[str, Any]
 """A line of epochs.jsonl: ``n``, ``trial``, and by name every field of EpochMetrics."""
 SHARES = (

@@ -56,7 +56,7 @@ class Race:
     """Which cost of a net decides between equals, by its name in ``facesiam.config.costs``; ""
     where it is not known: they cost the same then."""
     worst: float = 0.0
-    """The worst score that a trial of the other run ended with."""
+    """The worst score that a trial of the other run has."""
 
     def plain(self) -> dict[str, object]:
         """Return what the run's space file says for this."""

@@ -19,6 +19,8 @@ class Raced:
 
     race: Race
     rows: Mapping[str, Row]
+    note: str = ""
+    """A sentence on a run that is raced before its end; "" of one that is at its end."""
 
 
 @dataclass(frozen=True)

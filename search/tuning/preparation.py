@@ -87,6 +87,8 @@ def notes(options: RunOptions, space: SearchSpace) -> list[str]:
     Raises:
         UserError: the run of --ablate cannot be read.
     """
+    if options.race and options.race.note:
+        return [options.race.note]
     if not options.ablate:
         return []
     from search.tuning import ablation
@@ -118,6 +120,10 @@ def prepare(
 
     shown, tell = say is not None, say or _silent
     inactive = cannot_act(space)
+    if options.race:
+        from search.tuning import racing
+
+        tell(racing.announced(options.race))
     for line in notes(options, space):
         tell(line)
     logs = trackers(options.log, space.log, options.optuna)

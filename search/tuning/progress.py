@@ -116,17 +116,17 @@ class SearchProgress:
         """Enter that no trial begins any more, though only so many have, and why."""
         self.left.total, self.ended_by = trials, why
 
-    def wait(self, name: str, settings: Mapping[str, Any], done: int) -> None:
-        """Enter a trial of an earlier session that is to go on."""
+    def wait(self, name: str, settings: Mapping[str, Any], done: int, paused: bool) -> None:
+        """Enter a trial of an earlier session that is to go on, or is paused."""
         epochs = int(settings["epochs"])
-        self.queued[name] = {"epochs": epochs, "last": None, "done": done}
+        self.queued[name] = {"epochs": epochs, "last": None, "done": done, "paused": paused}
         self.resumed, self.settings[name] = True, settings
         self.left.known(name, epochs, done, settings)
 
-    def requeue(self, name: str) -> None:
-        """Enter that a trial goes back into the queue."""
+    def requeue(self, name: str, paused: bool = False) -> None:
+        """Enter that a trial goes back into the queue, or is paused."""
         if name in self.running:
-            self.queued[name] = self.running.pop(name)
+            self.queued[name] = self.running.pop(name) | {"paused": paused}
         self.left.end(name, again=True)
 
     @property
@@ -164,7 +164,9 @@ class SearchProgress:
         ended = sum(self.counts.values())
         trials = "trial" if self._total == "1" else "trials"
         first = [f"{ended} of {self._total} {trials} ended", f"{len(self.running)} running"]
-        first += [f"{len(self.queued)} waiting"] if self.queued else []
+        paused = sum(one["paused"] for one in self.queued.values())
+        queued = {"paused": paused, "waiting": len(self.queued) - paused}
+        first += [f"{count} {name}" for name, count in queued.items() if count]
         first += [f"{count} {name}" for name, count in self.counts.items() if count]
         epochs = counted(self.epochs_done, "epoch")
         if rest := self.left.epochs_left():

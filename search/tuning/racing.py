@@ -67,7 +67,7 @@ def options(run: Path, url: str | None, asked: Finalists | None, given: RunOptio
         name=name,
         out=out,
         resume=bool(known),
-        race=Raced(known or race, rows),
+        race=Raced(known or race, rows, raced_finalists.unfinished(run)),
         arguments=_arguments(given, run, out, name),
     )
 
@@ -86,6 +86,13 @@ def after(given: RunOptions, run: Path, url: str | None) -> RunOptions:
     kept = {name: getattr(given, name) for name in HANDED_ON}
     again, command = given.resume_command, given.command
     return options(run, url, None, RunOptions("", **kept, command=command, resume_call=again))
+
+
+def announced(race: Raced) -> str:
+    """Return what is raced, and the trainings that it takes, as a sentence."""
+    from search.analysis import raced_finalists
+
+    return f"a race {raced_finalists.cost_of(race.race, race.rows)}"
 
 
 def finished(given: RunOptions) -> RaceResult | None:

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from search.runs.journal import read
-from search.runs.line_format import TrialLine
+from search.runs.line_format import TrialLine, is_paused
 from search.tuning.journal_replay import UNFINISHED
 
 FEW = 6
@@ -50,6 +50,7 @@ def told(run: Path, count: int | None, asked: int | None = None) -> str:
 def _from(done: int, line: TrialLine) -> str:
     """Return from where a trial goes on."""
     failed = "again, it failed, " * (line["status"] == "failed")
+    paused = " (paused)" * is_paused(line)
     if not done:
         return f"{failed}from its start"
-    return f"{failed}after epoch {done} of {line['settings']['epochs']}"
+    return f"{failed}after epoch {done} of {line['settings']['epochs']}{paused}"

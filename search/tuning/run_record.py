@@ -67,7 +67,8 @@ class RunRecord:
                 self.journal.trial(past.trial, past.status, **past.missing)
             self.table.past(past.trial, past.status, past.value, past.settings, past.epochs)
         for one in left:
-            self.table.wait(one.trial, one.settings, self.state.epochs_noted(one.trial))
+            done, paused = self.state.epochs_noted(one.trial), one.trial in self.state.paused
+            self.table.wait(one.trial, one.settings, done, paused)
         if isinstance(self.storage, Folder):  # of workers that were killed while they wrote
             self.storage.clear_halves(self.state.ended | {one.trial for one in left})
         self.sweep()
@@ -181,7 +182,7 @@ class RunRecord:
         """Note that a trial waits at a rung, with its state saved."""
         self.note(name, "pending", PAUSE._replace(rule=None))
         self.state.pause(name)
-        self.table.requeue(name)
+        self.table.requeue(name, paused=True)
         self.callbacks.tell("on_trial_end", name, "pending", PAUSE.reason)
 
     def again(self, name: str, why: str) -> None:

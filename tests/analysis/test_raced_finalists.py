@@ -11,6 +11,7 @@ import pytest
 from ranked_runs import epoch, trial, write_run
 
 from search.analysis import raced_finalists
+from search.pruning.stop_decision import PAUSE
 from search.space.finalists import Finalists, NothingToRace, Race
 
 SCORES = {"0001": 0.80, "0002": 0.84, "0003": 0.82, "0004": 0.83}
@@ -21,20 +22,21 @@ def write(
     told: Mapping[str, dict[str, Any]],
     costs: Mapping[str, dict[str, float]] | None = None,
     broken: str = "",
+    scores: Mapping[str, float] = SCORES,
     **objective: str,
 ) -> Path:
-    """Write a run of trials with the SCORES; their status, rule and settings as told.
+    """Write a run of trials with these scores; their status, rule and settings as told.
 
     The validation loss of a broken one is infinite.
     """
     lines = [
         trial(name, **{"lr": n * 1e-4, **told.get(name, {})})
         | ({"cost": costs[name]} if costs and name in costs else {})
-        for n, name in enumerate(SCORES, 1)
+        for n, name in enumerate(scores, 1)
     ]
     epochs = [
         epoch(name, at, score, val_loss=math.inf if name == broken else 1 - score)
-        for name, score in SCORES.items()
+        for name, score in scores.items()
         for at in range(3)
     ]
     return write_run(folder / "code2", lines, epochs, **objective)
@@ -81,8 +83,30 @@ def test_a_trial_that_was_judged_on_other_pairs_or_has_learned_nothing_is_left_o
     with pytest.raises(NothingToRace, match="0002 is the only trial that could be raced"):
         chosen(write(tmp_path, other | {"0001": {"status": "failed"}}))
     dead = dict.fromkeys(SCORES, {"status": "stopped", "stop_rule": "dead"})
-    with pytest.raises(NothingToRace, match="no trial has ended having learned"):
+    with pytest.raises(NothingToRace, match="no trial has learned anything"):
         chosen(write(tmp_path, dead))
+
+
+def test_nets_that_guess_are_left_out_whatever_stopped_them_and_paused_ones_are_raced(
+    tmp_path: Path,
+) -> None:
+    told: dict[str, dict[str, Any]] = {
+        "0001": {"status": "stopped", "stop_rule": "halving"},
+        "0002": {"status": "pending", "stop_reason": PAUSE.reason},
+        "0003": {"status": "done"},
+        "0004": {"status": "pending", "stop_reason": PAUSE.reason},
+    }
+    scores = {"0001": 0.502, "0002": 0.725, "0003": 0.50, "0004": 0.70}
+    run = write(tmp_path, told, scores=scores)
+    assert [*chosen(run, top=4).trials] == ["0002", "0004"]
+    assert raced_finalists.unfinished(run) == ""  # not known of a run without a manifest
+    (run / "manifest.json").write_text('{"finished": null}')
+    assert raced_finalists.unfinished(run) == (
+        "code2 is unfinished (trials: 1 done, 2 paused, 1 stopped): raced are the best that it "
+        "has so far, and what is still to come is not among them"
+    )
+    (run / "manifest.json").write_text('{"finished": "2026-11-27T22:00:00"}')
+    assert raced_finalists.unfinished(run) == ""
 
 
 def test_equals_are_told_by_their_products_or_by_the_cost_that_the_search_minded(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from search import load, race, results
 from search.analysis import raced_run
 from search.api.wording import OptionError
 from search.cli.run_command import main
+from search.report import page
 from search.runs.journal import read_trials
 from search.runs.reuse import RunRefused
 
@@ -53,8 +57,23 @@ def searched(faces: Path, tmp_path_factory: pytest.TempPathFactory, _ray_ends: N
     (folder / "small.yaml").write_text(SPACE)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FACESIAM_CACHE", str(faces.parent / "cache"))
+        reports = list[str]()
+
+        def report(runs: Sequence[Path]) -> Path:
+            """Note what a report would be on."""
+            race = folder / "runs" / "small-race"
+            reports.append(
+                f"{runs[0].name} {raced_run.read(race).winner if race.is_dir() else ''}"
+            )
+            return runs[0] / "report" / "report.html"
+
+        patch.setattr(page, "report", report)
         argv = [str(folder / "small.yaml"), "--data", str(faces), "--out", str(folder / "runs")]
-        assert main([*argv, "--concurrent", "2"], NoisyTrial) == 1  # one trial fails
+        with contextlib.redirect_stdout(io.StringIO()) as said:
+            asked = [*argv, "--concurrent", "2", "--report"]
+            assert main(asked, NoisyTrial) == 1  # one trial fails
+    (folder / "said.txt").write_text(said.getvalue())
+    (folder / "reports.txt").write_text("\n".join(reports))
     return folder / "runs"
 
 
@@ -66,6 +85,21 @@ def test_a_search_with_finalists_ends_with_their_race(searched: Path) -> None:
     assert sorted(known) == [f"000{n}-s{seed}" for n in (1, 2, 3) for seed in (1, 2)]
     assert {line["settings"]["seed"] for line in known.values()} == {1, 2}
     assert (result.epochs, result.all_epochs) == (12, 24)
+
+
+def test_a_search_says_what_follows_and_its_report_is_written_again_with_the_race(
+    searched: Path,
+) -> None:
+    said = " ".join((searched.parent / "said.txt").read_text().split())
+    follows = said.index("now follows a race of its best 3 trials, which may take another one")
+    announced = said.index(
+        "a race of small's 0001, 0002, 0003 with up to 4 seeds at the level 0.05, within 0.002: at "
+        "least 6 trainings and 12 epochs, at most 12 trainings and 24 epochs"
+    )
+    begun = said.index("12 trials into")
+    assert follows < announced < begun < said.index("0001 wins")
+    assert "test its best trial" not in said and said.count("test the one that is taken") == 1
+    assert (searched.parent / "reports.txt").read_text().splitlines() == ["small ", "small 0001"]
 
 
 def test_the_command_shows_a_race_that_is_over_again(

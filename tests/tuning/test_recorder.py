@@ -187,7 +187,7 @@ def test_a_paused_trial_keeps_its_state_and_goes_on_or_stops_when_the_others_are
     waits = verdict(tmp_path, names[1])
     assert (waits["status"], waits["stop_rule"]) == ("pending", None)
     assert "paused at a rung" in waits["stop_reason"]
-    assert live.table.lines()[0] == "1 of 4 trials ended · 0 running · 2 waiting · 1 stopped"
+    assert live.table.lines()[0] == "1 of 4 trials ended · 0 running · 2 paused · 1 stopped"
     assert {path.stem for path in (tmp_path / "state").iterdir()} == set(names[1:])
     # The best of three is sure of its place, and goes on before the fourth begins.
     resumed = recorder(tmp_path, HALVING)
@@ -197,7 +197,7 @@ def test_a_paused_trial_keeps_its_state_and_goes_on_or_stops_when_the_others_are
     resumed = recorder(tmp_path, HALVING)
     assert (
         resumed.table.lines()[0]
-        == "3 of 4 trials ended · 0 running · 1 waiting · 1 done · 2 stopped"
+        == "3 of 4 trials ended · 0 running · 1 paused · 1 done · 2 stopped"
     )
     # Two of four go on from the rung at two epochs, and one of them has run its last two.
     assert resumed.table.left.epochs_left() == 2
