@@ -121,9 +121,9 @@ def prepare(
     shown, tell = say is not None, say or _silent
     inactive = cannot_act(space)
     if options.race:
-        from search.tuning import racing
+        from search.analysis import raced_finalists
 
-        tell(racing.announced(options.race))
+        tell(f"a race {raced_finalists.cost_of(options.race.race, options.race.rows)}")
     for line in notes(options, space):
         tell(line)
     logs = trackers(options.log, space.log, options.optuna)

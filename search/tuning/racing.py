@@ -88,13 +88,6 @@ def after(given: RunOptions, run: Path, url: str | None) -> RunOptions:
     return options(run, url, None, RunOptions("", **kept, command=command, resume_call=again))
 
 
-def announced(race: Raced) -> str:
-    """Return what is raced, and the trainings that it takes, as a sentence."""
-    from search.analysis import raced_finalists
-
-    return f"a race {raced_finalists.cost_of(race.race, race.rows)}"
-
-
 def finished(given: RunOptions) -> RaceResult | None:
     """Return what a race has come to that has nothing more to train; None where it has."""
     if not given.resume or given.dry_run:
