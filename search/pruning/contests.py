@@ -84,12 +84,16 @@ def read(path: Path, space: SearchSpace | None, asked: Asked) -> list[Contest]:
         RunError: as ``recorded_runs.read``, or the runs lack the metric.
     """
     one = layout.has_journal(path) or curve_tables.is_table(path) or not is_dir(path)
+    metric = asked.metric or (space.metric if space else "val_acc")
     found: list[Contest] = []
     for each in ([] if one else recorded_runs.folders(path)) or [path]:
         if curve_tables.is_table(each):
-            found += _of_table(each, space, asked)
+            contests = _of_table(each, space, asked, metric)
         else:
-            found += _of_runs(each, space, asked, "" if each == path else each.name)
+            contests = _of_runs(each, space, asked, "" if each == path else each.name)
+        if not contests:
+            raise RunError(f"{each}: no run has a {metric}")
+        found += contests
     return found
 
 
@@ -120,19 +124,17 @@ def _of_runs(path: Path, space: SearchSpace | None, asked: Asked, name: str) -> 
     if space is None:
         own = f"; the run's own is {path / SPACE}" * layout.has_journal(path)
         raise RunError(f"{path}: without a SPACE only a table of curves is replayed{own}")
+    if asked.first:
+        raise RunError(f"{path}: no table of curves; epoch 0 is trained here, leave out --first")
     searched = asked.of(space)
-    found = [
+    return [
         Contest(f"{name}, {_kind(key)}" if name else _kind(key), each, searched, name)
         for key, each in by_protocol(runs, searched).items()
     ]
-    if not found:
-        raise RunError(f"{path}: no run has a {searched.metric}")
-    return found
 
 
-def _of_table(path: Path, space: SearchSpace | None, asked: Asked) -> list[Contest]:
+def _of_table(path: Path, space: SearchSpace | None, asked: Asked, metric: str) -> list[Contest]:
     """Return the contests of a table."""
-    metric = asked.metric or (space.metric if space else "val_acc")
     known = curve_tables.metrics(path)
     if metric not in known:
         meant = did_you_mean(metric, known) or f"; it has {', '.join(known) or 'none'}"

@@ -126,6 +126,21 @@ def test_a_run_is_replayed_from_its_journal(
     assert f"table of curves is replayed; the run's own is {space}" in capsys.readouterr().err
 
 
+def test_a_run_has_no_epoch_before_training_and_only_its_own_metrics(
+    run_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    curves = [str(run_folder / "space.yaml"), "--curves", str(run_folder)]
+    assert main([*curves, "--first", "1"]) == 2
+    assert "code2: no table of curves; epoch 0 is trained here" in capsys.readouterr().err
+    assert main([*curves, "--metric", "val_eer"]) == 2
+    assert f"{run_folder}: no run has a val_eer\n" in capsys.readouterr().err
+    for file in run_folder.iterdir():
+        file.unlink()
+    (run_folder / "epochs.csv").write_text("trial,epoch,val_acc,x\na,0,,1\n")
+    assert main(["--curves", str(run_folder)]) == 2
+    assert f"{run_folder}: no run has a val_acc\n" in capsys.readouterr().err
+
+
 def test_a_folder_of_runs_and_tables(run_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     space = str(run_folder / "space.yaml")
     three_trials(run_folder.parent / "other")

@@ -46,13 +46,14 @@ def test_csvs_with_an_index(tmp_path: Path) -> None:
     )
     assert one.contest == ("cfp-pairs", 2800)
     assert two.settings["dropout"] is False and two.contest == ("frontal-triplets", 2000)
-    assert two.rows[0]["seconds"] == 60.0
+    assert two.rows[0]["seconds"] == 60.0 and two.timed
 
 
 def test_csvs_without_an_index(tmp_path: Path) -> None:
     (curve,) = read(folder(tmp_path, x="epoch,val_acc,val_pairs,seconds\n0,0.5,400,7\n1,0.6,,\n"))
     assert (curve.id, curve.settings, curve.contest) == ("x", {"epochs": 2}, ("", 400))
     assert [row["seconds"] for row in curve.rows] == [7.0, 1.0]  # 1 where nothing is known
+    assert not curve.timed
 
 
 def test_a_run_without_a_line_in_the_index_and_one_without_an_epoch(tmp_path: Path) -> None:
