@@ -57,6 +57,8 @@ def _values(name: str, value: Any) -> list[Any]:
     """Return what an option is given as, once or several times."""
     if value is None or value is False:
         return []
+    if name == "stop_when" and (not isinstance(value, Mapping) or [*value] != ["gain"]):
+        raise OptionError(f'stop_when: must be such as {{"gain": 0.3}}, got {value!r}')
     if isinstance(value, Mapping):
         return [f"{key}={text(name, one)}" for key, one in value.items()]
     if isinstance(value, list | tuple | set | frozenset):

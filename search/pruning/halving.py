@@ -140,13 +140,15 @@ class Halving:
         at, objective = standing.epochs, self.space.objective
         value = objective.key(-standing.place[0])
         cutoff = objective.key(-others[int(places) - 1][0])
-        mean = f"mean of {counted(_window(at), 'epoch')}"
+        mean = f"mean of its last {_window(at)} epochs" if _window(at) > 1 else "its last epoch"
+        ahead = "are better, the last of them with"
+        if value == cutoff:  # of equals the first to begin is ahead
+            ahead = "are better, or as good and began first, the last of them with"
         return StopDecision(
             "halving",
             f"{objective.metric} {_told(value, objective)} ({mean}) at the rung of "
             f"{counted(at, 'epoch')}, from which {places:g} of "
-            f"{counted(int(trials), 'trial')} go on: so many are better, the last of them with "
-            f"{_told(cutoff, objective)}",
+            f"{counted(int(trials), 'trial')} go on: so many {ahead} {_told(cutoff, objective)}",
             at - 1,
             rung=at,
             value=finite(value),

@@ -7,9 +7,9 @@ value is refused in the same words in a file, by ``--set`` and by TrialConfig.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache, partial
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -65,8 +65,12 @@ def read(setting: Setting, value: object) -> Value:
     return parsed
 
 
-def filled(value: object) -> object:
+def filled(value: object, example: str = "") -> object:
     """Return a mapping as it is.
+
+    Args:
+        value: the mapping.
+        example: of such a mapping, for the message.
 
     Raises:
         ValueError: it is empty, or none.
@@ -74,7 +78,8 @@ def filled(value: object) -> object:
     if value is None or value == {}:
         raise Empty("has nothing under it")
     if not isinstance(value, dict | BaseModel):
-        raise NoMapping("must be a mapping, with `key: value` lines under it")
+        form = f"such as {example}" if example else "with `key: value` lines under it"
+        raise NoMapping(f"must be a mapping, {form}")
     return value
 
 
@@ -99,13 +104,27 @@ class Part(BaseModel):
     """A mapping of a space file. It takes its fields for keys, and no others."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"minProperties": 1})
-    _filled = model_validator(mode="before")(filled)
+    # For messages: how it may look in a file ("": in lines of its own), what a number is by key.
+    example: ClassVar[str] = ""
+    units: ClassVar[Mapping[str, str]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _filled(cls, value: object) -> object:
+        return filled(value, cls.example)
 
     @field_validator("*", mode="before")
     @classmethod
     def _read(cls, value: object, info: ValidationInfo) -> object:
         setting = single_values(cls).get(info.field_name or "")
-        return read(setting, value) if setting else value
+        if not setting:
+            return value
+        try:
+            return read(setting, value)
+        except ValueError as error:
+            if unit := cls.units.get(setting.name):
+                raise ValueError(f"{error}; it is {unit}") from None
+            raise
 
 
 @cache

@@ -194,7 +194,10 @@ def _unknown(place: Place, data: Any) -> Finding:
             return Finding(above, _incomplete(above))
         ranged = next(key for key in Span.model_fields if key in entry)
         return Finding(above, f"has both choices and {ranged}; take one out")
-    return Finding(place, f"not {noun}{odd(name)}{did_you_mean(name, known)}")
+    nearest = did_you_mean(name, known)
+    if not nearest and len(names := list(known)) == 1:
+        nearest = f"; its only key is {names[0]}"
+    return Finding(place, f"not {noun}{odd(name)}{nearest}")
 
 
 def _incomplete(place: Place) -> str:

@@ -134,6 +134,8 @@ def _plugin(value: object) -> object:
 class StopWhen(Part):
     """When a search ends before its last trial."""
 
+    example = "{gain: 0.3}"
+
     gain: float = key(None, above=0, high=1e6)
     """So many points of an accuracy or a rate, or so much of another metric: no trial begins any
     more once the trials left would gain less, by the upper end of the 95 % interval."""

@@ -77,6 +77,8 @@ def row_of(trial: str, seed: Value) -> str:
 class FinalistsPart(Part):
     """The best trials, trained again with further seeds until one is shown to win."""
 
+    example = "{top: 5}"
+
     top: int = key(TOP, low=2, high=50)
     """How many of the best trials."""
     seeds: int = key(SEEDS, low=1, high=100)

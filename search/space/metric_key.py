@@ -22,6 +22,8 @@ def read(value: object) -> Value | list[Value]:
     Raises:
         ValueError: what is wrong, in a sentence without the key's name.
     """
+    if isinstance(value, str) and "," in value:
+        raise ValueError(f"write a list: [{', '.join(map(str.strip, value.split(',')))}]")
     if not isinstance(value, list):
         return _of_epochs(value)
     if not value:

@@ -89,6 +89,8 @@ class Asha(Part):
 class Halving(Part):
     """Options of the rule `halving`."""
 
+    units = {"grace": "a share of a trial's epochs"}
+
     grace: float = key(0.14, above=0, high=0.9)
     """Share of its epochs that every trial runs."""
     factor: float = key(2.0, above=1, high=100)

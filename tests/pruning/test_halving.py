@@ -75,8 +75,8 @@ def test_a_trial_waits_for_the_others_and_the_better_half_goes_on(space: SearchS
     stop = decide(halving, "d", 3, 0.4)
     assert stop == StopDecision(
         "halving",
-        "val_acc 40.0 % (mean of 2 epochs) at the rung of 3 epochs, from which 2 of 4 trials go on: "
-        "so many are better, the last of them with 60.0 %",
+        "val_acc 40.0 % (mean of its last 2 epochs) at the rung of 3 epochs, from which 2 of 4 trials "
+        "go on: so many are better, the last of them with 60.0 %",
         2,
         3,
         0.4,
@@ -85,6 +85,19 @@ def test_a_trial_waits_for_the_others_and_the_better_half_goes_on(space: SearchS
     )
     assert [(name, known.epoch) for name, known in halving.all_out()] == [("b", 2)]
     assert halving.first_waiting() == "a"
+
+
+def test_of_equals_the_first_to_begin_is_ahead_and_a_rung_of_two_epochs_counts_the_last(
+    tmp_path: Path,
+) -> None:
+    halving = halving_of(builders.space(tmp_path, SPACE.replace("0.3", "0.2")), "abcd")
+    assert decide(halving, "a", 2, 0.5) is None and decide(halving, "b", 2, 0.5) is None
+    rows = [{"val_acc": 0.9}, {"val_acc": 0.5}]  # the first epoch does not count
+    stop = halving.decide("c", History(rows, SETTINGS))
+    assert stop is not None and stop.reason == (
+        "val_acc 50.0 % (its last epoch) at the rung of 2 epochs, from which 2 of 4 trials go on: "
+        "so many are better, or as good and began first, the last of them with 50.0 %"
+    )
 
 
 def test_who_is_out_is_out_whatever_comes_and_who_is_not_may_be_yet(space: SearchSpace) -> None:

@@ -75,6 +75,21 @@ line 8  batch_size: has no value
 line 9  weight_decay: must be a number, got '.nan'""",
     ),
     (
+        "keys that are taken for a number",
+        "fixed: {net: alexnet}\nstop_when: 0.3\nfinalists: true\nmetric: val_acc, latency_ms\n"
+        "prune: {halving: {grace: 2}}\n",
+        """\
+line 2  stop_when: must be a mapping, such as {gain: 0.3}
+line 3  finalists: must be a mapping, such as {top: 5}
+line 4  metric: write a list: [val_acc, latency_ms]
+line 5  prune.halving.grace: must be 0.9 or less, got 2; it is a share of a trial's epochs""",
+    ),
+    (
+        "a key beside the only one",
+        "fixed: {net: alexnet}\nstop_when: {gain: 0.3, trials: 5}\n",
+        "line 2  stop_when.trials: not a key of stop_when; its only key is gain",
+    ),
+    (
         "mappings that are none",
         "fixed: 3\nresources: 2 gpus\nrows:\n- A\n",
         """\
