@@ -171,7 +171,7 @@ def test_a_full_disk_stops_the_search_with_a_sentence_and_it_goes_on_when_there_
     runs, copy = tmp_path / "runs", tmp_path / "copy"
     runs.mkdir()
     command = [sys.executable, "-c", CODE, str(tmp_path / "full.yaml")]
-    command += ["--data", str(faces), "--out", str(runs), "--concurrent", "1"]
+    command += ["--data", str(faces), "--out", str(runs), "--concurrent", "1", "--cpus", "1"]
     small = ["mount", "-t", "tmpfs", "-o", "size=4k", "none", str(runs)]
     copied = ["cp", "-r", str(runs / "full"), str(copy)]
     script = " && ".join(map(shlex.join, (small, command, copied)))

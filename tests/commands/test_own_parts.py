@@ -37,7 +37,7 @@ def test_the_example_is_searched_resumed_shown_and_trained_again(
     plugin.write_text(BLOCKS["python"])
     (tmp_path / "own.yaml").write_text(BLOCKS["yaml"])
     asked = [str(tmp_path / "own.yaml"), "--data", str(faces), "--out", str(tmp_path / "runs")]
-    asked += ["--set", "epochs=1", "--set", "batch_size=8", "--trials"]
+    asked += ["--set", "epochs=1", "--set", "batch_size=8", "--cpus", "1", "--trials"]
     assert main([*asked, "1"]) == 0
     (session,) = layout.manifest(run)["sessions"]
     assert [(p["nets"], p["losses"], p["metrics"]) for p in session["plugins"]] == [
