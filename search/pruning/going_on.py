@@ -143,20 +143,28 @@ def of_run(run: Path, space: SearchSpace) -> Outlook | None:
     Raises:
         JournalError: the journal cannot be read.
     """
-    known, epochs = read(run)
     if not space.uses("stop_when"):
         return None
+    tried, begun = _tried(run, space)
+    return outlook(tried, (space.count() or 0) - begun)
+
+
+def _tried(run: Path, space: SearchSpace) -> tuple[list[Ended], int]:
+    """Return the trials of a run that have ended, and how many have begun."""
+    known, epochs = read(run)
     tried = []
     for name, history in run_histories.of_run(known, epochs, space).items():
         line = known[name]
         if line["status"] in ("done", "stopped", "failed"):
             rule = run_histories.rule_of(line)
             tried.append(ended(history, rule, line.get("ran") or ()))
-    return outlook(tried, (space.count() or 0) - len(known))
+    return tried, len(known)
 
 
 def told(run: Path, space: SearchSpace) -> str:
     """Return ``of_run`` as a sentence, or what ended the search by it; "" where it is not known.
+
+    Where `stop_when` has nothing to act by, the sentence says why.
 
     Raises:
         JournalError: the journal cannot be read.
@@ -166,7 +174,19 @@ def told(run: Path, space: SearchSpace) -> str:
         if ended_by := sessions[-1].get("ended_by"):
             return ended_by
     found = of_run(run, space)
-    return found.text(space.objective) if found else ""
+    if found:
+        return found.text(space.objective)
+    return _why_unknown(run, space) if space.stop_when and space.uses("stop_when") else ""
+
+
+def _why_unknown(run: Path, space: SearchSpace) -> str:
+    """Say why `stop_when` could not act; "" where there was something to act by."""
+    scores = [trial.score for trial in _tried(run, space)[0] if math.isfinite(trial.score)]
+    what = "stop_when has nothing to act by: what the trials left would gain is not estimated "
+    if len(scores) < UPPER:
+        some = f"{len(scores)} did" if scores else "none did"
+        return f"{what}before {UPPER} trials have ended that learned something, and {some}"
+    return f"{what}while all scores are equal" if len({*scores}) < 2 else ""
 
 
 def outlook(tried: Sequence[Ended], more: int) -> Outlook | None:

@@ -134,7 +134,7 @@ class Halving:
         better = bisect.bisect_left(others, standing.place)
         # As many as there can be: who is out now is out however many trials come yet.
         trials = self._of_schedule[standing.schedule] + self._to_come()
-        places = self._places_beyond(standing.rung, trials)
+        places = self.places_beyond(standing.rung, trials)
         if better < places:
             return None
         at, objective = standing.epochs, self.space.objective
@@ -231,7 +231,7 @@ class Halving:
         """Return how many trials have yet to begin."""
         return 0 if self._complete else max(0, self.expected - len(self._begun))
 
-    def _places_beyond(self, rung: int, trials: float) -> float:
+    def places_beyond(self, rung: int, trials: float) -> float:
         """Return how many of so many trials go on from a rung."""
         left = trials / self.factor ** (rung + 1)
         return left if math.isinf(left) else max(1, math.ceil(left - 1e-9))

@@ -124,6 +124,40 @@ def estimate(
         samples: what an epoch trains on.
     """
     examples = list(space.examples())
+    seconds, how = _seconds_each(examples, out, samples)
+    epochs = statistics.mean(int(config["epochs"]) for config in examples)
+    mean, number = statistics.mean(seconds), count or len(examples)
+    limit = f"; it halts after {space.minutes:g} minutes" if space.minutes else ""
+    return (
+        f"estimated cost: trials × epochs = {number} × {epochs:.0f}, "
+        f"{human_seconds(mean)} a trial, "
+        f"{human_seconds(mean * number)} in all, one after the other and none stopped "
+        f"(from {how}){limit}"
+    )
+
+
+def of_race(space: SearchSpace, out: Path, trainings: int, samples: Samples) -> str:
+    """Return what the race at the end of a search costs at most, as a sentence.
+
+    Args:
+        space: what is searched.
+        out: folder with earlier runs.
+        trainings: of the race, at most.
+        samples: what an epoch trains on.
+    """
+    examples = list(space.examples())
+    most = trainings * max(_seconds_each(examples, out, samples)[0])
+    epochs = max(int(config["epochs"]) for config in examples)
+    return (
+        "estimated cost of the race besides: trainings × epochs = "
+        f"{trainings} × {epochs} at most, {human_seconds(most)} one after the other"
+    )
+
+
+def _seconds_each(
+    examples: Iterable[Mapping[str, Value]], out: Path, samples: Samples
+) -> tuple[list[float], str]:
+    """Return the seconds of each trial, and what they come from."""
     measured = _measured(out)
     seconds, how = [], set()
     for config in examples:
@@ -134,15 +168,7 @@ def estimate(
             * mean_share(config)
             * (statistics.median(times) if times else _epoch_seconds(config, samples))
         )
-    epochs = statistics.mean(int(config["epochs"]) for config in examples)
-    mean, number = statistics.mean(seconds), count or len(examples)
-    limit = f"; it halts after {space.minutes:g} minutes" if space.minutes else ""
-    return (
-        f"estimated cost: trials × epochs = {number} × {epochs:.0f}, "
-        f"{human_seconds(mean)} a trial, "
-        f"{human_seconds(mean * number)} in all, one after the other and none stopped "
-        f"(from {' and '.join(sorted(how))}){limit}"
-    )
+    return seconds, " and ".join(sorted(how))
 
 
 def seconds_in_all(space: SearchSpace, samples: Samples) -> float:

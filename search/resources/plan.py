@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facesiam.cli.terminal import doing, folded
 from facesiam.errors import counted
+from search.pruning.halving import Halving
 from search.pruning.inactive_rules import cannot_act
+from search.pruning.schedule_progress import family
 from search.resources import cost, sharing, validation
 from search.resources.allocation import Allocation, Setup, this_machine
 from search.resources.choosing import drawn_apart, first_tried, who_chooses
@@ -60,6 +62,7 @@ def describe(
     ]
     text += [line for line in (first_tried(space), drawn_apart(space), _race(space)) if line]
     text += [f"rule {line}" for line in inactive]
+    text += [line] if (line := _rungs(space)) else []
     data = _open_data(options.data or space.data, options.format or space.format)
     drawn = (options.data or space.data) == "drawn"
     samples = cost.samples_of(space, data, drawn)
@@ -72,6 +75,9 @@ def describe(
     doing("looking for pretrained weights")
     text += _weights(space, options.weights)
     text.append(cost.estimate(space, out, count or size, samples))
+    if space.finalists:
+        trainings = _raced(space) * space.finalists.seeds
+        text.append(cost.of_race(space, out, trainings, samples))
     lines = text if width is None else [folded(line, width, rest="  ") for line in text]
     return "\n".join([dump(space, width).rstrip(), "", *lines])
 
@@ -84,13 +90,44 @@ def _race(space: SearchSpace) -> str:
         return f"a race {raced_finalists.cost_of(space.race, space.rows)}"
     if not (terms := space.finalists):
         return ""
-    top = min(terms.top, space.count() or terms.top)
+    top = _raced(space)
     epochs = [int(value) for value in space.possible("epochs")]
     fewest, most = top * min(2, terms.seeds), top * terms.seeds
     cost_of = raced_finalists.bounded(fewest, most, fewest * min(epochs), most * max(epochs))
     return (
         f"then the best {top} are trained again with up to {terms.seeds} further seeds: {cost_of}"
     )
+
+
+def _raced(space: SearchSpace) -> int:
+    """Return how many trials the race at a search's end takes, at most."""
+    assert space.finalists
+    return min(space.finalists.top, space.count() or space.finalists.top)
+
+
+def _rungs(space: SearchSpace) -> str:
+    """Say after which epochs `halving` compares trials and how many go on; "" without it."""
+    if not space.prune["halving"]:
+        return ""
+    halving, examples = Halving(space), list(space.examples())
+    longest = max(examples, key=lambda config: int(config["epochs"]))
+    if not (pauses := halving.pauses(longest)):
+        return ""
+    shorter = any(halving.pauses(config) != pauses for config in examples)
+    others = " (others at the same shares of theirs)" * shorter
+    number, apart = space.count(), len({family(config) for config in examples}) > 1
+    if number is None or apart:
+        on = f"one in {halving.factor:g} goes on from each{', each schedule apart' * apart}"
+    else:
+        places = [f"{halving.places_beyond(rung, number):g}" for rung in range(len(pauses))]
+        on = f"of {counted(number, 'trial')} {_and(places)} go on"
+    epochs = counted(int(longest["epochs"]), "epoch")
+    return f"halving compares trials after {_and(map(str, pauses))} of {epochs}{others}: {on}"
+
+
+def _and(words: Iterable[str]) -> str:
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _open_data(given: str | None, format: str | None) -> FaceData | None:

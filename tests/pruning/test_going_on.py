@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -146,3 +147,9 @@ def test_a_run_whose_search_was_ended_says_what_ended_it(tmp_path: Path) -> None
     for said, sessions in (("", []), ("", [ended_by, {}]), ("stop_when", [{}, ended_by])):
         (run / "manifest.json").write_text(json.dumps({"sessions": sessions}))
         assert going_on.told(run, space) == said
+    asked = dataclasses.replace(space, stop_when={"gain": 0.3})
+    (run / "manifest.json").unlink()
+    assert going_on.told(run, asked) == (
+        "stop_when has nothing to act by: what the trials left would gain is not estimated before 5 "
+        "trials have ended that learned something, and 1 did"
+    )

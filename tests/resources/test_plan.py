@@ -50,6 +50,33 @@ def test_earlier_runs_are_the_measure_where_there_are_any(tmp_path: Path) -> Non
     assert "(from earlier runs here)" in said
 
 
+def test_the_race_at_the_end_is_a_cost_besides_and_the_rungs_of_halving_are_named(
+    tmp_path: Path,
+) -> None:
+    run = tmp_path / "runs" / "before"
+    write_text(run / "manifest.json", "{}")
+    journal = Journal(run)
+    journal.trial("0001", "done", settings=TrialConfig(lr=0.5, epochs=1).to_dict())
+    journal.epoch("0001", {"epoch": 0, "seconds": 60.0})
+    file = tmp_path / "space.yaml"
+    text = "fixed: {epochs: 6}\nsearch: {lr: {low: 1e-4, high: 1e-2}}\ntrials: 6\n"
+    file.write_text(text + "prune: {halving: true}\nfinalists: {top: 5, seeds: 3}\n")
+    said = describe(load(file), tmp_path / "runs", OPTIONS).splitlines()
+    assert said[-2].startswith("estimated cost: trials × epochs = 6 × 6, 6 min a trial, 36 min")
+    assert said[-1] == (
+        "estimated cost of the race besides: trainings × epochs = 15 × 6 at most, "
+        "1.5 h one after the other"
+    )
+    rungs = "halving compares trials after 2 and 4 of 6 epochs"
+    assert f"{rungs}: of 6 trials 3 and 2 go on" in said
+    file.write_text(text.replace("epochs: 6", "epochs: 6, net: alexnet"))
+    assert "halving compares" not in describe(load(file), tmp_path / "runs", OPTIONS)
+    schedules = text.replace("search: {", "search: {schedule: [constant, cosine], ")
+    file.write_text(schedules + "prune: {halving: {factor: 3}}\n")
+    said = describe(load(file), tmp_path / "runs", OPTIONS).splitlines()
+    assert f"{rungs}: one in 3 goes on from each, each schedule apart" in said
+
+
 def test_epochs_of_smaller_images_are_measured_and_count_as_such(tmp_path: Path) -> None:
     run = tmp_path / "runs" / "before"
     write_text(run / "manifest.json", "{}")
