@@ -28,7 +28,8 @@ def misfit(space: SearchSpace, run: str) -> str | None:
     """Return the setting that keeps the best trial of a run out of the space; None: it fits.
 
     `epochs`, `people` and `seed` may differ: a shorter ablation is one of the same settings.
-    So may a `packed_size` that the space's file does not say, and what trials are judged by.
+    So may a `packed_size` that the space's file does not say, the `precision` that the space fixes,
+    and what trials are judged by.
 
     Raises:
         RunError: no such run or trial.
@@ -115,5 +116,6 @@ def _ranked(folder: Path, run: str, rank: int) -> tuple[str, dict[str, Value]]:
 
 
 def _best(space: SearchSpace, run: str, rank: int) -> dict[str, Value]:
-    """Return the settings of the trial of this rank, with what the space judges trials by."""
-    return _ranked(open_run(run), run, rank)[1] | _rates(space)
+    """Return the settings of the trial of this rank, computed and judged as the space says."""
+    computed = {name: space.fixed[name] for name in ("precision",) if name in space.fixed}
+    return _ranked(open_run(run), run, rank)[1] | computed | _rates(space)

@@ -11,7 +11,17 @@ from search.space import load, shipped
 from search.space.__main__ import main
 from search.space.errors import SpaceError
 
-NAMES = ["beyond", "code1", "code2", "cpu", "low-far", "precision", "quickstart"]
+NAMES = [
+    "beyond",
+    "code1",
+    "code2",
+    "cpu",
+    "low-far",
+    "precision",
+    "precision-lite",
+    "quickstart",
+    "ten-folds",
+]
 
 
 @pytest.mark.parametrize("given", ["code2", "code2.yaml", "spaces/code2.yaml", "spaces/code2"])

@@ -258,14 +258,16 @@ def test_an_ablation_is_of_a_trial_that_the_space_has(space: SearchSpace, tmp_pa
 def test_an_ablation_is_judged_as_its_space_says_and_names_the_trial_that_it_changes() -> None:
     run = str(REFERENCE / "cpu")
     asked = [str(SPACES / "low-far.yaml"), "--ablate", run, "--seeds", "2"]
-    made = resolve(read_options([*asked, "--set", "people=80", "--set", "epochs=3"]))
-    assert len(made.rows) == 12 and made.metric == "val_tpr_at_fpr"
+    more = ("people=80", "epochs=3", "precision=bf16")
+    made = resolve(read_options([*asked, *(word for one in more for word in ("--set", one))]))
+    assert len(made.rows) == 16 and made.metric == "val_tpr_at_fpr"
     for id in made.rows:
         settings = made.row_settings(id)
         assert (settings["fpr_pairs"], settings["people"], settings["epochs"]) == ("people", 80, 3)
+        assert settings["precision"] == "bf16"  # of the trial it was auto
     said = f"ablation of {run}: changes trial 0004, its best by val_acc"
-    more = "; this search ranks by val_tpr_at_fpr (fpr: 0.01, fpr_pairs: people)"
-    assert ablation.told(made, run) == said + more
+    judged = "; this search ranks by val_tpr_at_fpr (fpr: 0.01, fpr_pairs: people)"
+    assert ablation.told(made, run) == said + judged
     assert ablation.told(dataclasses.replace(made, metric="val_acc"), run) == said
 
 
