@@ -28,8 +28,8 @@ def misfit(space: SearchSpace, run: str) -> str | None:
     """Return the setting that keeps the best trial of a run out of the space; None: it fits.
 
     `epochs`, `people` and `seed` may differ: a shorter ablation is one of the same settings.
-    So may a `packed_size` that the space's file does not say, the `precision` that the space fixes,
-    and what trials are judged by.
+    So may a `packed_size` that the space's file does not say, a `precision` that it fixes, and
+    what trials are judged by.
 
     Raises:
         RunError: no such run or trial.
