@@ -15,15 +15,20 @@ import argparse
 import dataclasses
 import itertools
 import statistics
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from facesiam import cli
+from facesiam.config.settings import positive
+from facesiam.errors import counted
 from facesiam.evaluation.metrics import wilson
 from search.pruning import halving
 from search.pruning.contests import Asked, Contest, read
 from search.pruning.late_start import Odds
 from search.pruning.simulator import Orders, SchedulerPolicy, simulate
+from search.runs.layout import RunError
 from search.space.prune import HALVING
 
 GRACES, FACTORS, GROWTHS = (0.1, 0.12, 0.14, 0.18), (1.7, 2.0, 3.0), (1.4, 1.6, 2.0)
@@ -102,19 +107,29 @@ def chosen(found: Mapping[Settings, Mapping[str, Played]], without: str, most: f
     return max(cheap, key=lambda one: (cheap[one].kept, -cheap[one].epochs))
 
 
-def main() -> None:
-    """Print the choice of each table left out, and the defaults."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def main() -> int:
+    """Print the choice of each table left out, and the defaults; return the exit code."""
+    parser = cli.Parser(description=__doc__)
     parser.add_argument("--curves", type=Path, required=True, metavar="DIR")
     parser.add_argument("--metric", default="val_acc")
     parser.add_argument("--first", type=int, default=0, help="first trained epoch of the tables")
-    parser.add_argument("--draw", type=int, default=64, help="trials of a search")
+    parser.add_argument("--draw", type=positive, default=64, help="trials of a search")
     parser.add_argument("--within", type=float, default=0.005)
     parser.add_argument("--most", type=float, default=0.3, help="share of the epochs")
-    parser.add_argument("--searches", type=int, default=100, help="of each table")
+    parser.add_argument("--searches", type=positive, default=100, help="of each table")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    return cli.run(lambda: _main(options))
+
+
+def _main(options: argparse.Namespace) -> int:
     contests = read(options.curves, None, Asked(options.metric, first=options.first))
+    if len(contests) < 2:
+        raise RunError(f"{options.curves}: holds one table of curves; to leave one out takes two")
+    for each in contests:
+        if len(each.runs) < options.draw:
+            runs = counted(len(each.runs), "run")
+            raise RunError(f"--draw {options.draw}: {each.name} has {runs}")
     orders = Orders(4, options.searches, options.seed, options.draw, replacing=False)
     tried = [Settings(*one) for one in itertools.product(GRACES, FACTORS, GROWTHS)]
     found = {
@@ -129,7 +144,8 @@ def main() -> None:
         print(f"    the defaults there: {found[DEFAULTS][contest.name].text}")
     print(f"all, each left out in turn, of {len(tried)} combinations: {together(held).text}")
     print(f"all, the defaults: {together([*found[DEFAULTS].values()]).text}")
+    return cli.DONE
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -49,10 +49,10 @@ def test_the_table_fits_the_terminal(
 
 def test_runs_are_stretched_by_a_schedule(capsys: pytest.CaptureFixture[str]) -> None:
     schedule = ["--schedule", "cosine", "--warmup", "0.1"]
-    assert main([str(CODE2), "--orders", "2", "--schedule", "cosine"]) == 0
+    assert main([str(CODE2), "--orders", "2", *schedule]) == 0
     out = capsys.readouterr().out
     assert "cfp-pairs, 2800 validation pairs: 6 runs, 348 epochs, best val_acc" in out
-    assert "all runs as if with schedule cosine," in " ".join(out.split())
+    assert "all runs as if with schedule cosine, warmup 0.1," in " ".join(out.split())
     run = str(REFERENCE / "cpu-ablation")
     assert main(["cpu", "--curves", run, "--orders", "2", *schedule]) == 2
     assert "are for runs of a constant learning rate" in capsys.readouterr().err

@@ -50,6 +50,12 @@ def test_the_epochs_before_training_are_left_out(tmp_path: Path) -> None:
     assert b.settings["epochs"] == 1 and math.isnan(a.rows[0]["error"])
 
 
+def test_the_seconds_that_count_are_those_of_trained_epochs(tmp_path: Path) -> None:
+    folder = table(tmp_path, EPOCHS.replace("b,0,0.9,2", "b,0,0.9,"))
+    assert [curve.timed for curve in read(folder)] == [False, False]
+    assert [curve.timed for curve in read(folder, first=1)] == [True, False]
+
+
 def test_a_parquet_file_without_settings(tmp_path: Path) -> None:
     columns = {"trial": [7, 7], "epoch": [0, 1], "val_loss": [0.7, None], "score": [1, None]}
     parquet.write_table(pa.table(columns), tmp_path / "epochs.parquet")

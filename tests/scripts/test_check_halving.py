@@ -39,3 +39,29 @@ def test_searches_of_a_table_spend_the_epochs_of_their_rungs(
     found = check.play(contest, Settings(0.3, 2.0, growth), Orders(1, 5), 0.0)
     assert found == Played(5, 5, epochs / 40)
     assert check.DEFAULTS.growth == halving.GROWTH
+
+
+def test_each_table_is_left_out_in_turn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Constant curves of four trials: whatever the settings, the best is kept."""
+    for name in ("GRACES", "FACTORS", "GROWTHS"):
+        monkeypatch.setattr(check, name, (getattr(check.DEFAULTS, name[:-1].lower()),))
+    rows = [f"t{n},{epoch},{n}" for n in range(4) for epoch in range(10)]
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "epochs.csv").write_text("\n".join(["trial,epoch,score", *rows]))
+
+    def run(folder: Path, draw: int) -> int:
+        asked = ["--curves", str(folder), "--metric", "score", "--draw", str(draw)]
+        monkeypatch.setattr("sys.argv", ["check_halving.py", *asked, "--searches", "2"])
+        return int(check.main())
+
+    assert run(tmp_path, 4) == 0
+    out = capsys.readouterr().out
+    assert "one left out: {'grace': 0.14," in out and "two left out" in out
+    assert "of 1 combinations: kept 100.0 [51.0, 100.0] %" in out
+    assert run(tmp_path, 5) == 2
+    assert "--draw 5: one has 4 runs" in capsys.readouterr().err
+    assert run(tmp_path / "one", 4) == 2
+    assert "one: holds one table of curves; to leave one out takes two" in capsys.readouterr().err

@@ -47,6 +47,16 @@ def test_a_group_of_each_person_comes_before_the_second_of_one() -> None:
     assert order.tolist() == [0, 1, 2, 5, 3, 4, 7, 6]
 
 
+@pytest.mark.parametrize("groups", [1, 2, 5, 40])
+def test_every_group_comes_once_whatever_the_net_has_become(groups: int) -> None:
+    """Of a net that has diverged the centres are no numbers; 40 groups are more than there are."""
+    people = np.random.default_rng(0).integers(0, 7, 23)
+    for bad in ([], [2], range(7)):
+        centres = at(*range(0, 70, 10))
+        centres[list(bad)] = np.nan
+        assert sorted(people_order.arranged(people, centres, groups, 0.5)) == list(range(23))
+
+
 @pytest.fixture
 def config(tiny: TrialConfig) -> TrialConfig:
     more = {"net": "squeezenet1_1", "join": "cosine", "loss": "logistic", "embedding": 8}
@@ -87,10 +97,22 @@ def test_an_epochs_people_are_compared_by_the_net_before_it(
     assert flat[0] == flat[1] and seen != other  # the same images in other batches
 
 
-@pytest.mark.parametrize("within", [0, 2])
+@pytest.mark.parametrize(
+    ("within", "more"),
+    [
+        (0, {}),
+        (2, {}),
+        (2, {"ema": 0.5, "first_image_size": 80, "growing": 0.9, "image_size": 96}),
+    ],
+)
 def test_a_resumed_training_has_the_same_batches(
-    config: TrialConfig, data: FaceData, monkeypatch: pytest.MonkeyPatch, within: int
+    config: TrialConfig,
+    data: FaceData,
+    monkeypatch: pytest.MonkeyPatch,
+    within: int,
+    more: dict[str, float],
 ) -> None:
+    config = TrialConfig.from_dict({**config.to_dict(), **more})
     whole = Training(config, data)
     expected = [next(whole), next(whole)]
     halted = Training(config, data)
