@@ -231,7 +231,7 @@ def test_the_best_is_seen_where_a_run_had_it_before_it_was_stopped(space: Search
     """A run that has overfitted is stopped after its best epoch, and has that score all the same."""
     best, far = run("best", [0.5, 0.9, 0.6, 0.6]), run("far", [0.5])
     found = [
-        Outcome(1, 1.0, (far,), {"best": StopDecision("halving", "", epoch)}) for epoch in (0, 2)
+        Outcome(1, 1.0, (far,), {"best": StopDecision("halving", "", epoch)}) for epoch in (0, 1)
     ]
     judged = comparison._Judged.of([best.curve, far.curve], space, [[best, far]] * 2)
     row = comparison._result("x", found, judged)

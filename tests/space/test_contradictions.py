@@ -44,6 +44,7 @@ FILES: list[tuple[str, str | None]] = [
         "prune.chance.score: val_auc is a share from 0 to 1, got -1",
     ),
     ("metric: val_loss\nprune: {chance: {score: 50}}\n" + SEARCH, None),
+    (SEARCH + "prune: {chance: {score: 1}}\n", None),
     (
         "algorithm: grid\ntrials: 2\n" + SEARCH,
         "trials: a grid runs each of its configurations, 4 "
