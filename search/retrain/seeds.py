@@ -107,6 +107,8 @@ def _train_and_test(
         with locked(folder):
             if is_trained(folder, key(one.to_dict())):
                 return  # by another command, since this one looked
+            if folder.is_relative_to(place / TEN_FOLD):
+                _drop_means(place / TEN_FOLD, one.seed, folder)
             _train(one, data, weights, folder, console, objective, key(one.to_dict()))
 
     for one in ones:
@@ -138,6 +140,15 @@ def _train_and_test(
     if TEN_FOLD in asked and len(ones) > 1:
         evaluation.print_folds(ten_fold.folds_of_seeds(trial, ones, data, place / TEN_FOLD, key))
     return tested, folds
+
+
+def _drop_means(place: Path, seed: int, fold: Path) -> None:
+    """Remove the tables of several seeds' mean that a fold's net has part in, if it had one."""
+    if not (fold / "weights.pt").exists():
+        return
+    for table in place.glob("seeds-*/folds.json"):
+        if str(seed) in table.parent.name.split("-")[1:]:
+            table.unlink(missing_ok=True)
 
 
 def fold_rows(summary: Mapping[str, Any], folder: Path) -> list[dict[str, Any]]:

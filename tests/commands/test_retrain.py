@@ -541,7 +541,10 @@ def test_weights_behind_a_url_are_fetched_to_judge_together(
 
 
 def test_the_ten_folds_by_the_command_and_from_python(
-    run: Path, data: FaceData, capsys: pytest.CaptureFixture[str]
+    run: Path,
+    data: FaceData,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     trials = run / "trials.jsonl"  # the folds are of all people
     trials.write_text(trials.read_text().replace('"people": 4', '"people": 0'))
@@ -567,6 +570,15 @@ def test_the_ten_folds_by_the_command_and_from_python(
     with pytest.raises(SystemExit):
         main([str(run), "--protocol", "cfp-10fold", "--folds", "0,11"])
     assert "must be numbers from 1 to 10 as in 1,2, got 0,11" in capsys.readouterr().err
+    mean = place.parent / "seeds-0-1" / "folds.json"
+
+    def killed(*given: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(seeds, "_train", killed)
+    for fold, there in (("5", True), ("3", False)):  # a further net; one of the mean's anew
+        assert main([str(run), *asked[:3], fold, "--epochs", "2"]) == 130
+        assert mean.exists() == there
 
 
 def test_folds_are_not_compared_with_an_earlier_training(
