@@ -12,7 +12,7 @@ from typing import Any
 
 from search.pruning.stop_decision import PAUSE, StopDecision, stop_of
 from search.runs.journal import read_events, read_trials
-from search.runs.line_format import ENQUEUED, EPOCHS, chosen_by, is_paused
+from search.runs.line_format import ENQUEUED, EPOCHS, chosen_by
 from search.space import SearchSpace
 from search.tuning import warm_start
 from search.tuning.sampler import Suggestion
@@ -68,7 +68,8 @@ def replay(space: SearchSpace, run: Path) -> SearchState:
 
 def _goes_on(row: Mapping[str, Any]) -> bool:
     """Say whether a paused trial goes on by this line; one that notes the pause has a reason."""
-    return row.get("status") in ("running", "pending") and not is_paused(row)
+    status = row.get("status")  # of the control group, with a rule, is one that is spared
+    return status == "running" or (status == "pending" and row.get("stop_reason") is None)
 
 
 def _resume(

@@ -157,7 +157,7 @@ def test_weights_that_are_not_of_this_training_are_not_tested(
         with pytest.raises(WeightsError, match=said):
             protocols.test("0001", config, data, tmp_path)
         with pytest.raises(WeightsError, match=said):
-            ten_fold._test_fold(config, data, tmp_path)
+            ten_fold._test_fold([(config, tmp_path)], data, tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["weights.pt"]
     save_model(file, weights, dataclasses.replace(config, precision="auto"), **noted)
     assert protocols.test("0001", config, data, tmp_path)["epoch"] == 0

@@ -247,7 +247,7 @@ def test_where_no_trial_has_a_score_those_that_came_first_go_on(tmp_path: Path) 
     assert names == ["0001", "0002", "0003", "0001", "0004", "0002"]
     assert live.next() is None and live.over() and live.close() is None
     reason = verdict(tmp_path, "0004")["stop_reason"]
-    assert reason.startswith("val_acc unknown (mean of 1 epoch) at the rung of 2 epochs")
+    assert reason.startswith("val_acc unknown (its last epoch) at the rung of 2 epochs")
 
 
 def test_a_search_whose_trials_are_all_stopped_by_rules_ends(tmp_path: Path) -> None:
