@@ -130,14 +130,14 @@ def _repair(run: str) -> None:
 
 
 def _show_trials(run: Path, options: argparse.Namespace) -> None:
-    from search.analysis import pareto, ranked_trials, rule_audit
+    from search.analysis import pareto, ranked_by, ranked_trials, rule_audit
     from search.analysis.trial_table import differing, table
     from search.pruning import going_on
 
     trials, _ = ranked_trials.load(run)
     ranked_trials.require_results(run, trials)
     shown = trials if options.top is None else trials.head(options.top)
-    ranking, front = ranked_trials.ranking(run), ""
+    ranking, front = ranked_by.ranking(run), ""
     if options.pareto is not None:
         objective = ranked_trials.objective(run)
         costs = pareto.chosen_costs(trials, options.pareto or ranking.costs)

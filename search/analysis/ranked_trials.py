@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
 from facesiam.config import SETTINGS
 from facesiam.config.costs import COSTS
-from facesiam.config.metrics import ENDS, TPR
+from facesiam.config.metrics import ENDS
 from facesiam.device.arithmetic import describe_history
 from facesiam.errors import counted, shown
 from facesiam.evaluation.metrics import wilson
 from facesiam.evaluation.right_pairs import unpack
 from facesiam.evaluation.thresholds import own_threshold
-from facesiam.files import atomic, exists
+from facesiam.files import atomic
 from facesiam.objective import Objective
 from search.analysis.mcnemar import PAIR_SETTINGS, PairOutcomes, against_best
 from search.analysis.pareto import known_costs, on_front
 from search.pruning import run_histories
 from search.pruning.history import History, has_learned
 from search.runs import layout
-from search.runs.json_files import Manifest
 from search.runs.layout import RunError, folder_of, read
 from search.runs.line_format import EpochLine, TrialLine, chosen_by, is_paused
 from search.space import SearchSpace
@@ -126,46 +125,6 @@ def choose(run: Path, trial: str | None, rank: int) -> str:
 
 class NoResultsError(RunError):
     """A run in which no epoch has finished yet."""
-
-
-class Ranking(NamedTuple):
-    """By what the trials of a run are ranked."""
-
-    metric: str = DEFAULT_METRIC
-    said: str = ""
-    """A sentence on it; "" where it is the default."""
-    costs: tuple[str, ...] = ()
-    """Costs that the table has columns of, with a mark for the trials on the front."""
-
-
-def ranking(run: str | Path) -> Ranking:
-    """Return by what a run ranks its trials, and why where that is not the default.
-
-    Raises:
-        RunError, SpaceError: as ``objective``, or the manifest is damaged.
-    """
-    folder = folder_of(run)
-    searched = layout.space(folder)
-    ranked_by, costs = searched.objective, searched.costs
-    if ranked_by.metric == DEFAULT_METRIC:
-        return Ranking(costs=costs)
-    noted = layout.manifest(folder) if exists(folder / layout.MANIFEST) else {}
-    first = "largest" if ranked_by.maximizes else "smallest"
-    reason = noted.get("metric_reason") or "metric of the space file"
-    said = f"ranked by {ranked_by.metric}, the {first} first, not by {DEFAULT_METRIC}: {reason}"
-    if ranked_by.metric == TPR:
-        said += "".join(map("; {}".format, _rated(noted, float(searched.possible("fpr")[0]))))
-    return Ranking(ranked_by.metric, said, costs)
-
-
-def _rated(noted: Manifest, fpr: float) -> Iterator[str]:
-    """Yield what true accepts rest on, a clause for each set of validation pairs."""
-    for name, pairs in noted.get("rated_pairs", {}).items():
-        yield (
-            f"{name}: true accepts at {100 * fpr:g} % false accepts of "
-            f"{pairs['same']:,} pairs of one person and {pairs['different']:,} of two, with 95 % "
-            f"intervals over the {pairs['people']:,} people"
-        )
 
 
 def objective(run: str | Path) -> Objective:

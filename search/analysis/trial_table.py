@@ -21,7 +21,8 @@ from search.analysis.formatting import (
     valued,
 )
 from search.analysis.pareto import MARK, MEDIAN, amount
-from search.analysis.ranked_trials import DEFAULT_METRIC, MEASURED, Ranking
+from search.analysis.ranked_by import Ranking
+from search.analysis.ranked_trials import DEFAULT_METRIC, MEASURED
 
 REASON = "stop reason"
 SPARED = ("seconds", "train\nacc, %", "best\nepoch", "epochs\nrun")

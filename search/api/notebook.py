@@ -143,13 +143,13 @@ def of_run(place: str, folder: Path) -> str:
         place: of the run, as it is shown.
         folder: of the run.
     """
-    from search.analysis import ranked_trials, trial_table
+    from search.analysis import ranked_by, ranked_trials, trial_table
 
     try:
         trials, _ = ranked_trials.load(folder)
     except RunError as error:
         return paragraph(f"Run {error}")
-    found = trial_table.as_frame(trials, SHOWN, ranked_trials.ranking(folder))
+    found = trial_table.as_frame(trials, SHOWN, ranked_by.ranking(folder))
     return paragraph(f"Run {place}: {state(trials)}") + table(found)
 
 

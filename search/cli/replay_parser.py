@@ -25,6 +25,7 @@ def parser() -> argparse.ArgumentParser:
     )
     _add_curves(parser)
     _add_orders(parser)
+    _add_altered(parser)
     parser.add_argument(
         "--set",
         metavar="KEY=VALUE",
@@ -110,6 +111,13 @@ def _add_orders(parser: argparse.ArgumentParser) -> None:
         "and the factor of the space and with their own defaults",
     )
     parser.add_argument(
+        "--seed", metavar="S", type=random_seed, default=0, help="of the orders (0)"
+    )
+
+
+def _add_altered(parser: argparse.ArgumentParser) -> None:
+    """Add as what else the recorded runs are replayed than as they ran."""
+    parser.add_argument(
         "--late",
         metavar="E",
         type=positive,
@@ -129,9 +137,6 @@ def _add_orders(parser: argparse.ArgumentParser) -> None:
         type=_warmup,
         default=0.0,
         help="the same with this share of the epochs in which the rate rises first",
-    )
-    parser.add_argument(
-        "--seed", metavar="S", type=random_seed, default=0, help="of the orders (0)"
     )
 
 

@@ -199,7 +199,7 @@ def _report(run: Path) -> str:
 
 def _show_results(search: Search, console: Console) -> None:
     """Show the ranked trials, and what the pruning rules did; of a race, what came of it."""
-    from search.analysis import race_result, raced_run, ranked_trials, rule_audit
+    from search.analysis import race_result, raced_run, ranked_by, ranked_trials, rule_audit
     from search.analysis.trial_table import table
     from search.pruning import going_on
 
@@ -208,7 +208,7 @@ def _show_results(search: Search, console: Console) -> None:
         say(console, race_result.text(raced_run.read(run), columns()))
     elif known:
         trials, _ = ranked_trials.load(run)
-        say(console, table(trials, 20, columns(), ranked_trials.ranking(run)))
+        say(console, table(trials, 20, columns(), ranked_by.ranking(run)))
         if text := rule_audit.text(rule_audit.record(trials, rule_audit.planned(run, trials))):
             say(console, f"\n{fitted(text, columns())}\n")
         if text := going_on.told(run, search.space):

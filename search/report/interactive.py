@@ -13,7 +13,7 @@ import pandas as pd
 from facesiam.errors import counted, inflected
 from facesiam.files import write_text
 from search.analysis import trial_table
-from search.analysis.ranked_trials import ranking
+from search.analysis.ranked_by import ranking
 from search.report import (
     costs,
     html_page,

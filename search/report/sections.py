@@ -10,7 +10,8 @@ import pandas as pd
 
 from search.analysis import rule_audit, trial_table
 from search.analysis.formatting import NOTHING, grid, plain, shown_value
-from search.analysis.ranked_trials import ranking, states
+from search.analysis.ranked_by import ranking
+from search.analysis.ranked_trials import states
 from search.report.report_data import Run
 
 TIME_CLAIM = (

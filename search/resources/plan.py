@@ -52,14 +52,7 @@ def describe(
     else:
         size = space.size()
     count = space.count()
-    trials = "until the space is exhausted" if count is None else str(count)
-    if space.uses("trials") and count is not None and count < space.trials:
-        trials += f", as there are no more configurations ({space.trials} were asked for)"
-    text = [
-        *notes,
-        f"distinct configurations: {'infinitely many' if size is None else size}",
-        f"algorithm: {space.algorithm}, trials: {trials}",
-    ]
+    text = [*notes, *_counts(space, size, count)]
     text += [line for line in (first_tried(space), drawn_apart(space), _race(space)) if line]
     text += [f"rule {line}" for line in inactive]
     text += [line] if (line := _rungs(space)) else []
@@ -80,6 +73,17 @@ def describe(
         text.append(cost.of_race(space, out, trainings, samples))
     lines = text if width is None else [folded(line, width, rest="  ") for line in text]
     return "\n".join([dump(space, width).rstrip(), "", *lines])
+
+
+def _counts(space: SearchSpace, size: int | None, count: int | None) -> list[str]:
+    """Say how many configurations there are, and how many of them are tried; None: no end."""
+    trials = "until the space is exhausted" if count is None else str(count)
+    if space.uses("trials") and count is not None and count < space.trials:
+        trials += f", as there are no more configurations ({space.trials} were asked for)"
+    return [
+        f"distinct configurations: {'infinitely many' if size is None else size}",
+        f"algorithm: {space.algorithm}, trials: {trials}",
+    ]
 
 
 def _race(space: SearchSpace) -> str:

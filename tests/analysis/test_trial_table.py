@@ -10,7 +10,7 @@ import pytest
 from builders import ROOT
 from ranked_runs import epoch, three_trials, trial, which, write_run
 
-from search.analysis import ranked_trials
+from search.analysis import ranked_by
 from search.analysis.trial_story import story
 from search.analysis.trial_table import markdown, table
 from search.results import load
@@ -55,20 +55,20 @@ def test_the_table_says_by_what_it_ranks_where_that_is_not_the_accuracy(tmp_path
         "0002",
         "0001",
     ]
-    ranking = ranked_trials.ranking(run)
+    ranking = ranked_by.ranking(run)
     lines = table(ranked, ranking=ranking).splitlines()
     assert "val_auc" in lines[0] + lines[1] and " 0.7123 " in lines[2]
     said = "ranked by val_auc, the largest first, not by val_acc: "
     assert f"{said}metric of the space file" in lines
     noted = {"sessions": [{}], "metric_reason": "5 % of the pairs are of one person"}
     (run / "manifest.json").write_text(json.dumps(noted))
-    page = markdown(ranked, ranked_trials.ranking(run))
+    page = markdown(ranked, ranked_by.ranking(run))
     assert f"{said}5 % of the pairs are of one person" in page and "| val_auc |" in page
     least = write_run(tmp_path / "s", trials, epochs, metric="val_loss", mode="min")
-    assert ranked_trials.ranking(least).said.startswith("ranked by val_loss, the smallest first")
+    assert ranked_by.ranking(least).said.startswith("ranked by val_loss, the smallest first")
     plain = write_run(tmp_path / "t", trials, epochs)
-    assert ranked_trials.ranking(plain) == ("val_acc", "", ()) and "val_auc" not in load(plain)[0]
-    assert "ranked by" not in table(load(plain)[0], ranking=ranked_trials.ranking(plain))
+    assert ranked_by.ranking(plain) == ("val_acc", "", ()) and "val_auc" not in load(plain)[0]
+    assert "ranked by" not in table(load(plain)[0], ranking=ranked_by.ranking(plain))
 
 
 def test_true_accepts_at_few_false_ones_have_their_interval_and_say_what_they_rest_on(
@@ -84,7 +84,7 @@ def test_true_accepts_at_few_false_ones_have_their_interval_and_say_what_they_re
     counts = {"people": 100, "same": 4464, "different": 491046, "sha256": "a"}
     noted = {"sessions": [{}], "rated_pairs": {"frontal-triplets": counts}}
     (run / "manifest.json").write_text(json.dumps(noted))
-    ranking = ranked_trials.ranking(run)
+    ranking = ranked_by.ranking(run)
     page = markdown(load(run)[0], ranking)
     assert page.index("| 50.2 [40.0, 61.0]") < page.index("| 45.0 [40.0, 61.0]")
     assert "tpr_at_fpr, % |" in page
@@ -162,7 +162,7 @@ def test_the_legend_says_that_the_mark_is_of_accuracies_where_another_metric_ran
     for metric, more in (("val_auc", True), ("val_acc", False)):
         trials = [trial("0001", "stopped"), trial("0002", "stopped")]
         run = write_run(tmp_path / metric, trials, rows, metric=metric)
-        text = table(load(run)[0], width=400, ranking=ranked_trials.ranking(run))
+        text = table(load(run)[0], width=400, ranking=ranked_by.ranking(run))
         (line,) = [line for line in text.splitlines() if line.startswith("~")]
         assert (
             line.endswith("of val_acc at each trial's best epoch, not of what ranks them") == more
