@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,7 @@ def _train_and_test(
     fixed = [protocol for protocol in asked if protocol != TEN_FOLD]
     objective, place = ranked_trials.objective(run), own_folder(run, "retrain", trial)
     tested, folds = list[dict[str, Any]](), list[dict[str, Any]]()
+    said = functools.partial(console.print, highlight=False)
 
     def train_into(one: TrialConfig, folder: Path) -> None:
         with locked(folder):
@@ -115,7 +117,7 @@ def _train_and_test(
         folder = own_folder(place, f"seed-{one.seed}")
         if fixed:
             if is_trained(folder, key(one.to_dict())):
-                console.print(f"seed {one.seed}: trained before", highlight=False)
+                said(f"seed {one.seed}: trained before")
             else:
                 train_into(one, folder)
             tested += [
@@ -124,19 +126,11 @@ def _train_and_test(
             ]
         if TEN_FOLD in asked:
             folder = own_folder(place, TEN_FOLD, f"seed-{one.seed}")
-            summary = ten_fold.ten_folds(
-                trial,
-                one,
-                data,
-                folder,
-                train_into,
-                options.folds or tuple(ALL_FOLDS),
-                lambda line: console.print(line, highlight=False),
-                key,
-            )
+            numbers = options.folds or tuple(ALL_FOLDS)
+            summary = ten_fold.ten_folds(trial, one, data, folder, train_into, numbers, said, key)
             evaluation.print_folds(summary)
             folds += fold_rows(summary, folder)
-        console.print(f"wrote {folder}", highlight=False)
+        said(f"wrote {folder}")
     if TEN_FOLD in asked and len(ones) > 1:
         evaluation.print_folds(ten_fold.folds_of_seeds(trial, ones, data, place / TEN_FOLD, key))
     return tested, folds
