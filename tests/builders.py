@@ -14,7 +14,11 @@ from typing import Any
 from facesiam.config import TrialConfig, Value
 from facesiam.config.trial import Packing
 from facesiam.data.dataset import FaceData
+from facesiam.storage.folder import Storage
+from facesiam.training.saving import state_file
+from search.runs.journal import read_epochs, read_trials
 from search.space import SearchSpace, load
+from search.tuning.progress import ENDED
 
 ROOT = Path(__file__).parent.parent
 SPACES = ROOT / "spaces"
@@ -120,3 +124,16 @@ def write_run(
     write_lines(folder / "trials.jsonl", trials)
     write_lines(folder / "epochs.jsonl", epochs)
     return folder
+
+
+def unsaved_epochs(run: Path, storage: Storage) -> int:
+    """How many noted epochs of trials that have not ended no saved state has: a kill costs them.
+
+    Args:
+        run: the run's folder, with its journal.
+        storage: where its workers save their states; a worker that is about to end may save more.
+    """
+    epochs = read_epochs(run)
+    going = [name for name, line in read_trials(run).items() if line["status"] not in ENDED]
+    saved = {name: (storage.load(state_file(name)) or {}).get("epoch", 0) for name in going}
+    return sum(max(0, len(epochs.get(name, ())) - saved[name]) for name in going)
