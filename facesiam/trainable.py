@@ -75,7 +75,7 @@ class FaceTrial(tune.Trainable):
         """Open the data, build the net, and resume from a saved state where there is one."""
         self.training: Training | None = None
         self.saver: Saver | None = None
-        self.stepping = self.ready = False
+        self.stepping = self.ready = self.told_slow = False
         self.logs: Path | None = None
         self.storage = opened(config["run"])
         self.writer = Writer(self.storage.save)
@@ -178,6 +178,10 @@ class FaceTrial(tune.Trainable):
         if why:
             epoch = int(state["epoch"])
             self.training.notes.append(f"epochs before {epoch} {why}: a net that neither gives")
+        slow = reproducibility.emulation(now)
+        if slow and not self.told_slow:  # once a worker, not for each of its trials
+            self.told_slow = True
+            self.training.notes.append(slow)
         self.unnoted: list[dict[str, Any]] = []
         self.saver = Saver(
             self.training,

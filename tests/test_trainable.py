@@ -371,3 +371,31 @@ def test_a_trial_goes_on_in_the_precision_that_auto_was_where_it_began(
         again = FaceTrial(worker_config(tmp_path / began, data, auto) | {"noted": 1})
         assert again.training is not None and again.training.dtype == dtype
         assert [part["precision"] for part in again.ran] == [began]
+
+
+def test_a_worker_says_once_that_its_processor_emulates_bf16(
+    tiny: TrialConfig, data: FaceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = dataclasses.replace(tiny, precision="bf16", epochs=1)
+
+    def said(multiplies: bool, *configs: TrialConfig) -> list[list[str]]:
+        monkeypatch.setattr(reproducibility, "cpu_multiplies_bf16", lambda: multiplies)
+        run = tmp_path / str(multiplies)
+        first, *others = [
+            worker_config(run, data, config, str(number)) for number, config in enumerate(configs)
+        ]
+        trial = FaceTrial(first)
+        found = [trial.step().get("said", [])]
+        for config in others:
+            trial.reset_config(config)
+            found.append(trial.step().get("said", []))
+        return found
+
+    fp32 = dataclasses.replace(one, precision="fp32")
+    processor = torch.backends.cpu.get_cpu_capability()
+    sentence = (
+        f"bf16 is emulated by this processor ({processor}), which takes several times as long as "
+        "fp32"
+    )
+    assert said(False, fp32, one, one) == [[], [sentence], []]
+    assert said(True, one) == [[]]

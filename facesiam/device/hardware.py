@@ -42,11 +42,14 @@ def precision_of(precision: str, net: str, device: str) -> str:
         there = torch.cuda.is_available()
         has = not there or torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-        has = not net.startswith(DEPTHWISE) and any(
-            check() for name in checks if (check := getattr(torch.cpu, name, None))
-        )
+        has = not net.startswith(DEPTHWISE) and cpu_multiplies_bf16()
     return "bf16" if has else "fp32"
+
+
+def cpu_multiplies_bf16() -> bool:
+    """Say whether this machine's processor multiplies in bf16, which torch emulates elsewhere."""
+    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(check() for name in checks if (check := getattr(torch.cpu, name, None)))
 
 
 @functools.cache

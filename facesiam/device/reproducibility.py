@@ -12,7 +12,7 @@ import torch
 
 from facesiam.device.arithmetic import Arithmetic, ComputeHistory, arithmetic_of
 from facesiam.device.cores import cores
-from facesiam.device.hardware import precision_of
+from facesiam.device.hardware import cpu_multiplies_bf16, precision_of
 
 
 def current_arithmetic(
@@ -61,6 +61,20 @@ def reproduce(
     return (
         kept,
         None if kept == was else f"ran with {was.describe()}, and here with {kept.describe()}",
+    )
+
+
+def emulation(now: Arithmetic) -> str | None:
+    """Return a sentence where a CPU without instructions for bf16 computes in it; None elsewhere.
+
+    A `precision: bf16` of a space, or of the machine that a trial began on, is kept all the same:
+    the trial's numbers depend on it.
+    """
+    if now.device != "cpu" or now.precision != "bf16" or cpu_multiplies_bf16():
+        return None
+    return (
+        f"bf16 is emulated by this processor ({now.processor}), which takes several times as long "
+        "as fp32"
     )
 
 

@@ -17,7 +17,7 @@ from facesiam.data.dataset import FaceData
 from facesiam.data.formats.cfp_lists import KINDS, TEN_FOLD
 from facesiam.data.protocol_checks import check_protocol
 from facesiam.data.split import ALL_FOLDS
-from facesiam.device.reproducibility import torch_threads
+from facesiam.device.reproducibility import emulation, torch_threads
 from facesiam.evaluation import protocols, ten_fold
 from facesiam.files import own_folder, read_object
 from facesiam.fingerprint import Key, keys
@@ -72,6 +72,8 @@ def retrain(run: Path, options: RetrainOptions, console: Console) -> list[dict[s
     line = read_trials(run)[trial]
     now, said = as_it_ran(line.get("ran") or (), ones[0], options.threads)
     console.print(f"trial {trial}: {said}", highlight=False)
+    if slow := emulation(now):
+        console.print(f"trial {trial}: {slow}", highlight=False)
     resolved = {"precision": now.precision}
     ones = [TrialConfig.from_dict({**one.to_dict(), **resolved}) for one in ones]
     key = keys(data.key, weights, now.device, lambda net: now.threads)

@@ -24,7 +24,7 @@ from facesiam.config import TrialConfig
 from facesiam.config.metrics import FIELDS
 from facesiam.data.dataset import FaceData, cache_root
 from facesiam.device import reproducibility
-from facesiam.device.hardware import precision_of
+from facesiam.device.hardware import cpu_multiplies_bf16, precision_of
 from facesiam.evaluation import ensemble
 from facesiam.evaluation.metrics import METRICS
 from facesiam.evaluation.predict import predict
@@ -645,6 +645,8 @@ def test_a_trial_is_trained_again_with_what_it_ran_with(
     assert seen == [(threads, precision)]
     told = " ".join(capsys.readouterr().err.split())
     assert said.replace("THIS", processor) in told
+    slow = precision == "bf16" and not cpu_multiplies_bf16()
+    assert (f"trial 0002: bf16 is emulated by this processor ({processor})" in told) == slow
 
 
 def test_a_retrained_trial_is_the_ranked_one_to_the_digit(
