@@ -74,8 +74,8 @@ def measure(figure: Mapping[str, float]) -> str:
 
 
 def mean_and_std(mean: float, std: float) -> str:
-    """Return the mean and standard deviation of shares in percent: ``80.0 ± 1.4``."""
-    return f"{100 * mean:.1f} ± {100 * std:.1f}"
+    """Return mean and standard deviation of shares in percent: ``80.0 ± 1.4``; – for NaN."""
+    return f"{percent(mean)} ± {percent(std)}"
 
 
 def plain(text: object) -> str:

@@ -13,7 +13,6 @@ import pandas as pd
 
 from facesiam import cli
 from facesiam.cli.terminal import WHOLE, columns, fitted
-from facesiam.data.formats.cfp_lists import KINDS, TEN_FOLD
 from facesiam.errors import counted
 from facesiam.evaluation.metrics import METRICS
 from facesiam.evaluation.thresholds import (
@@ -35,25 +34,16 @@ from search.analysis.formatting import (
     percent,
     stacked,
 )
+from search.report import ten_folds
 from search.report.figures import verification
 from search.report.report_data import Run
 from search.report.tested_nets import tested_nets
 from search.resources.validation import unbalanced
-from search.runs.json_files import read_folds
 
-MEASURES = ("accuracy", "auc", "eer")
-"""Of the ten folds."""
 RATE_HEADS = (
     *("FAR asked", "threshold", "FAR of validation, %", "FAR of test, %", "n"),
     *("TAR of test, %", "n"),
 )
-PUBLISHED: dict[str, dict[str, tuple[float, float]]] = {
-    "human": {"FF": (96.2, 0.7), "FP": (94.6, 1.1)},
-    "deep features": {"FF": (96.4, 0.7), "FP": (84.9, 1.8)},
-    "Fisher vector + metric learning": {"FF": (91.3, 0.8), "FP": (80.6, 2.1)},
-}
-"""Accuracy and standard deviation over the folds in percent: S. Sengupta et al., "Frontal to
-profile face verification in the wild", WACV 2016."""
 ABOUT = (
     "Trained again and tested at its best epoch, with 95 % intervals; ensemble-N is the mean "
     "score of the N best trials, with the weights that the search kept. The accuracy is that at "
@@ -64,10 +54,6 @@ ABOUT = (
 ABOUT_RATES = (
     "At thresholds of log-odds that were chosen on validation pairs, as `--far` asked, with 95 % "
     "intervals."
-)
-ABOUT_FOLDS = (
-    "CFP's ten folds, accuracy in percent, mean ± std over the folds; AUC and EER likewise. Each "
-    "fold is trained on eight of the others, the ninth chooses epoch and thresholds."
 )
 
 
@@ -80,13 +66,12 @@ def section(runs: Sequence[Run], folder: Path | None) -> str:
     """
     first = runs[0]
     curves = roc_curves(first, folder) if folder else ""
-    parts = [tested(runs), comparisons(first), curves, _ten_folds(first)]
+    parts = [tested(runs), comparisons(first), curves, ten_folds.section(first.folder)]
     return "\n\n".join(part for part in parts if part)
 
 
 def tested(runs: Sequence[Run]) -> str:
     """Return the table of all tests, a line per trial, protocol and seed; '' without tests."""
-    columns = (*MEASURES, *ACCEPTED)
     headers = [
         "Trial",
         "Pairs of",
@@ -107,7 +92,7 @@ def tested(runs: Sequence[Run]) -> str:
         if test.ties:
             notes.append(ties_note(test.ties, test.pairs, whose) + ".")
         known = test.measures
-        shares = [measure(known[name]) if name in known else NOTHING for name in columns]
+        shares = [measure(known[name]) if name in known else NOTHING for name in METRICS]
         epoch = NOTHING if test.epoch is None else str(test.epoch)
         row = [trial, test.protocol, str(test.seed), epoch, test.threshold or "not recorded"]
         cells.append([*row, *shares, str(test.pairs)])
@@ -171,48 +156,6 @@ def roc_curves(run: Run, folder: Path) -> str:
     return "\n\n".join(parts)
 
 
-def folds(summary: Mapping[str, Any]) -> str:
-    """Return the ten-fold measures of a trial beside published ones, as Markdown.
-
-    Args:
-        summary: what ``ten_fold.ten_folds`` returns.
-    """
-    headers, cells = _fold_rows(summary)
-    table = grid(headers, cells, [True] + [False] * (len(headers) - 1))
-    return f"{table}\n\n{_fold_threshold(summary)}"
-
-
-def print_folds(summary: Mapping[str, Any]) -> None:
-    """Print what ``folds`` returns, as a table that fits the terminal."""
-    headers, cells = _fold_rows(summary)
-    width = columns(WHOLE)
-    table = stacked(headers, cells, [True] + [False] * (len(headers) - 1), width)
-    cli.show(f"{table}\n{fitted(_fold_threshold(summary), width)}")
-
-
-def _fold_rows(summary: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Return the headers and rows of the ten-fold measures."""
-    heads = [f"{kind} {name}" for kind in KINDS for name in ("accuracy, %", "AUC, %", "EER, %")]
-    found = [summary[kind][name] for kind in KINDS for name in MEASURES]
-    of = f"mean score of {len(seeds)} seeds, " if (seeds := summary.get("seeds")) else ""
-    name = f"trial {summary['trial']}, {of}{counted(len(summary['folds']), 'fold')}"
-    cells = [[name, *(mean_and_std(one["mean"], one["std"]) for one in found)]]
-    for method, figures in PUBLISHED.items():
-        row = [f"{method} (Sengupta et al. 2016)"]
-        for mean, std in (figures[kind] for kind in KINDS):
-            row += [f"{mean:.1f} ± {std:.1f}", NOTHING, NOTHING]
-        cells.append(row)
-    return ["", *heads], cells
-
-
-def _fold_threshold(summary: Mapping[str, Any]) -> str:
-    """Return at which threshold the accuracies of the ten folds stand."""
-    origin = recorded_threshold(summary)
-    words = "where most pairs of the split that validates the fold are judged right"
-    words = words if origin == "validation pairs" else describe_threshold(origin)
-    return f"Accuracies at the threshold: {words}."
-
-
 def print_table(tested: list[dict[str, Any]]) -> None:
     """Print the test results of one protocol, a row a seed and one of their means.
 
@@ -269,13 +212,6 @@ def print_rates(tested: list[dict[str, Any]]) -> None:
     for said in dict.fromkeys(too_few(row) for _, row in rows):
         if said:
             print(fitted(said, columns(WHOLE)))
-
-
-def _ten_folds(run: Run) -> str:
-    """Return the ten-fold tables that search.retrain left; '' without."""
-    files = sorted(run.folder.glob(f"retrain/*/{TEN_FOLD}/seed*/folds.json"))
-    found = [folds(read_folds(file, KINDS, MEASURES)) for file in files]
-    return "\n\n".join([ABOUT_FOLDS, *found]) if found else ""
 
 
 def _rate_cells(row: AtFar) -> list[str]:

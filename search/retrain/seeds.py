@@ -26,7 +26,7 @@ from facesiam.objective import Objective
 from facesiam.plugins import registry
 from facesiam.training.train import is_trained, train
 from search.analysis import ranked_trials
-from search.report import evaluation
+from search.report.ten_folds import print_folds
 from search.retrain.data import open_data
 from search.retrain.options import RetrainOptions
 from search.retrain.repeated import as_it_ran, code_changed, compared
@@ -130,11 +130,11 @@ def _train_and_test(
             folder = own_folder(place, TEN_FOLD, f"seed-{one.seed}")
             numbers = options.folds or tuple(ALL_FOLDS)
             summary = ten_fold.ten_folds(trial, one, data, folder, train_into, numbers, said, key)
-            evaluation.print_folds(summary)
+            print_folds(summary)
             folds += fold_rows(summary, folder)
         said(f"wrote {folder}")
     if TEN_FOLD in asked and len(ones) > 1:
-        evaluation.print_folds(ten_fold.folds_of_seeds(trial, ones, data, place / TEN_FOLD, key))
+        print_folds(ten_fold.folds_of_seeds(trial, ones, data, place / TEN_FOLD, key))
     return tested, folds
 
 

@@ -25,6 +25,7 @@ from search.runs.field_checks import (
 )
 
 MOST_BYTES = 2**26
+ALWAYS = ("accuracy", "auc", "eer")  # the measures that tests of all versions have
 """Of such a file; the largest, a warm start's scores of thousands of trials, has a few MB."""
 KEY = re.compile(r"\w[\w.\-]{0,127}", re.ASCII)
 """Of data, whose folder in the cache bears it."""
@@ -197,9 +198,8 @@ def read_test(path: Path, measures: tuple[str, ...]) -> dict[str, Any]:
         FileError: it cannot be read, or is no test result.
     """
     test = _read_object(path, {})
-    always = ("accuracy", "auc", "eer")
-    for name in dict.fromkeys((*always, *measures)):
-        if name in test or name in always:
+    for name in dict.fromkeys((*ALWAYS, *measures)):
+        if name in test or name in ALWAYS:
             _check_figure(path, name, test.get(name), ("value", "low", "high"))
     config = test.setdefault("config", {})
     checks: list[tuple[bool, str]] = [
@@ -225,6 +225,12 @@ def read_test(path: Path, measures: tuple[str, ...]) -> dict[str, Any]:
 def read_folds(path: Path, kinds: tuple[str, ...], measures: tuple[str, ...]) -> dict[str, Any]:
     """Return what a folds.json holds.
 
+    Args:
+        path: of the file.
+        kinds: of pairs that it has figures of.
+        measures: figures of each kind; those besides accuracy, AUC and EER where it is not of
+            before.
+
     Raises:
         FileError: it cannot be read, or is no summary of folds.
     """
@@ -237,10 +243,12 @@ def read_folds(path: Path, kinds: tuple[str, ...], measures: tuple[str, ...]) ->
     ):
         raise FileError(f"{path}: no summary of folds: it needs a trial and a list of its folds")
     for kind in kinds:
-        figures = summary.get(kind)
+        held = summary.get(kind)
+        figures = held if isinstance(held, dict) else {}
         for name in measures:
-            figure = figures.get(name) if isinstance(figures, dict) else None
-            _check_figure(path, f"{kind} {name}", figure, ("mean", "std"), most=math.inf)
+            if name in figures or name in ALWAYS:
+                named = f"{kind} {name}"
+                _check_figure(path, named, figures.get(name), ("mean", "std"), most=math.inf)
     return summary
 
 

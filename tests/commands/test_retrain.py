@@ -551,7 +551,7 @@ def test_the_ten_folds_by_the_command_and_from_python(
     asked = ["--protocol", "cfp-10fold", "--folds", "3,4", "--epochs", "1"]
     assert main([str(run), *asked]) == 0
     said = capsys.readouterr().out
-    assert "trial 0002, 2 folds" in said and "Sengupta" in said
+    assert "trial 0002, n = 2 of 10 folds" in said and "Sengupta" in said
     place = run / "retrain" / "0002" / "cfp-10fold" / "seed-0"
     summary = json.loads((place / "folds.json").read_text())
     found = load(run).retrain("0002", protocol="cfp-10fold", folds=[3], epochs=1)
@@ -564,9 +564,10 @@ def test_the_ten_folds_by_the_command_and_from_python(
     assert set(found["n"]) == {len(data.official(0, 3).label)}
     assert summary["FF"]["accuracy"]["n"] == 2 and not (place.parent.parent / "seed-0").exists()
     assert main([str(run), *asked[:3], "3", *asked[4:], "--seeds", "2"]) == 0
-    assert "trial 0002, mean score of 2 seeds, 1 fold" in " ".join(capsys.readouterr().out.split())
+    of_both = "trial 0002, mean score of 2 seeds, n = 1 of 10 folds"
+    assert of_both in " ".join(capsys.readouterr().out.split())
     page = report([run]).with_suffix(".md").read_text()
-    assert "trial 0002, 2 folds" in page and "trial 0002, mean score of 2 seeds, 1 fold" in page
+    assert "trial 0002, n = 2 of 10 folds" in page and of_both in page
     with pytest.raises(SystemExit):
         main([str(run), "--protocol", "cfp-10fold", "--folds", "0,11"])
     assert "must be numbers from 1 to 10 as in 1,2, got 0,11" in capsys.readouterr().err

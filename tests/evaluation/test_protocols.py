@@ -24,7 +24,7 @@ from facesiam.evaluation.predict import log_odds, predict
 from facesiam.nets.checkpoint import load_model, save_model
 from facesiam.nets.siamese import build
 from facesiam.training.loop import Training
-from search.report import evaluation
+from search.report import ten_folds
 
 PEOPLE = {
     "net": "squeezenet1_1",
@@ -303,9 +303,9 @@ def test_ten_folds_train_ten_nets_and_are_not_trained_twice(
         assert 100 * again[kind]["accuracy"]["std"] == pytest.approx(np.std(values, ddof=1))
         assert set(again[kind]) == set(METRICS)
     assert json.loads((tmp_path / "folds.json").read_text()) == again
-    text = evaluation.folds(again)
+    text = ten_folds.folds(again)
     mean, std = (100 * again["FP"]["accuracy"][part] for part in ("mean", "std"))
-    assert "trial 0001, 3 folds" in text and f"{mean:.1f} ± {std:.1f}" in text
+    assert "trial 0001, n = 3 of 10 folds" in text and f"{mean:.1f} ± {std:.1f}" in text
     assert "84.9 ± 1.8" in text and "94.6 ± 1.1" in text
     other = dataclasses.replace(config, lr=2e-3)
     ten_fold.ten_folds("0001", other, data, tmp_path, train, (2,))
@@ -355,8 +355,8 @@ def test_the_mean_of_two_seeds_is_tested_on_each_fold_that_both_have_done(
         right = np.mean((of_test > centre) == (data.official(number, 10).label == 0))
         assert found[kind]["accuracy"]["mean"] == pytest.approx(right)
         assert (tmp_path / f"seeds-0-1/fold-10/scores-{kind}.csv").exists()
-    text = evaluation.folds(found)
-    assert "trial 0001, mean score of 2 seeds, 1 fold" in text
+    text = ten_folds.folds(found)
+    assert "trial 0001, mean score of 2 seeds, n = 1 of 10 folds" in text
     assert "where most pairs of the split that validates" in text
 
 

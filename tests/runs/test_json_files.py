@@ -270,6 +270,9 @@ def test_folds_are_held_to_their_form(tmp_path: Path) -> None:
     file, whole = tmp_path / "folds.json", {"auc": {"mean": 0.5, "std": float("nan")}}
     file.write_text(json.dumps({"trial": "0001", "folds": [1], "FF": whole}))
     assert json_files.read_folds(file, ("FF",), ("auc",))["folds"] == [1]
+    assert json_files.read_folds(file, ("FF",), ("auc", "tpr"))["FF"].keys() == {"auc"}
+    with pytest.raises(FileError, match="FF eer"):  # every version had it
+        json_files.read_folds(file, ("FF",), ("auc", "eer"))
     for other in ({"FF": []}, {"folds": "1"}, {"trial": None}, {"FF": {"auc": {"mean": "x"}}}):
         held = {"trial": "0001", "folds": [1], "FF": whole} | other
         file.write_text(json.dumps(held))
