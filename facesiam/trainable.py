@@ -43,7 +43,7 @@ from facesiam.storage.bucket import is_url
 from facesiam.storage.folder import opened
 from facesiam.training.inference_cost import cost_in_training
 from facesiam.training.loop import Halted, Training
-from facesiam.training.saving import Saver, saved_state, starting_over, weights_file
+from facesiam.training.saving import Saver, saved_state, starting_over, state_file, weights_file
 from facesiam.training.throughput import Share, share_of
 
 
@@ -186,7 +186,7 @@ class FaceTrial(tune.Trainable):
         self.saver = Saver(
             self.training,
             self.writer,
-            trial=self.trial,
+            files=(state_file(self.trial), weights_file(self.trial)),
             data=data.key,
             objective=Objective(config["metric"], config["mode"]),
             keep_threshold=config["keep_threshold"],

@@ -1,4 +1,4 @@
-"""What a worker saves of a trial: the state to resume from, and the best epoch's weights.
+"""What is saved of a training: the state to resume from, and the best epoch's weights.
 
 The weights of an epoch are written before the state that follows it, so a saved state has its best
 epoch's weights beside it.
@@ -55,12 +55,13 @@ class Saver:
 
     Args:
         training: what is saved.
-        writer: writes to the run's storage.
-        trial: its name in the run.
+        writer: writes to the storage in which the files have their names.
+        files: names of those of the state and of the best epoch's weights.
         data: key of the data's content, for the file of the weights.
         objective: decides which epoch is best; of equals the first.
         keep_threshold: the score from which on weights are kept; None: from any on.
-        ran: what the trial is computed with, saved with the state.
+        ran: what the training is computed with, saved with the state.
+        key: of the training, saved with the state.
     """
 
     def __init__(
@@ -68,16 +69,17 @@ class Saver:
         training: Training,
         writer: Writer,
         *,
-        trial: str,
+        files: tuple[Path, Path],
         data: str,
         objective: Objective,
         keep_threshold: float | None,
         ran: ComputeHistory,
+        key: str = "",
     ) -> None:
         self.training, self.writer, self.data = training, writer, data
-        self.state_file, self.weights_file = state_file(trial), weights_file(trial)
+        self.state_file, self.weights_file = files
         self.objective, self.keep_threshold = objective, objective.key(keep_threshold)
-        self.ran = ran
+        self.ran, self.trained_key = ran, key
         self.best = -float("inf")
         """Key of the best epoch's score; more is better."""
         self.history: list[dict[str, Any]] = []
@@ -141,6 +143,8 @@ class Saver:
     def save(self) -> None:
         """Have the state be written, by the writer's thread."""
         kept = {"best": self.best, "history": self.history, "ran": self.ran}
+        if self.trained_key:
+            kept["key"] = self.trained_key
         self.writer.write(self.state_file, {**self.training.state(), **kept})
 
     def _key(self, metrics: Mapping[str, Any]) -> float:

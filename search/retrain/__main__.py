@@ -31,7 +31,7 @@ from search.runs.remote import open_run
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return its exit code: 0 done, 2 wrong input, 130 interrupted."""
     options = RetrainOptions(**vars(parser().parse_args(argv)))
-    said = "interrupted; seeds that were finished are kept"
+    said = "interrupted; the same command goes on with it"
     return cli.run(lambda: _main(options), said, goes_on=True)
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from facesiam.cli.terminal import WHOLE, columns, fitted
-from facesiam.config import EpochMetrics, TrialConfig
+from facesiam.config import TrialConfig
 from facesiam.data.dataset import FaceData
 from facesiam.data.formats.cfp_lists import KINDS, TEN_FOLD
 from facesiam.data.protocol_checks import check_protocol
@@ -192,13 +192,16 @@ def _train(
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=config.epochs, seed=config.seed, score="")
 
-        def show(metrics: EpochMetrics) -> None:
+        def show(metrics: Mapping[str, Any]) -> None:
             """Show an epoch that has ended."""
-            value = objective.shown(metrics.to_dict()[objective.metric])
+            value = objective.shown(metrics[objective.metric])
             score = f"{objective.metric} {value}{objective.unit}"
-            progress.update(task, advance=1, score=score)
+            progress.update(task, completed=metrics["epoch"] + 1, score=score)
             if not console.is_terminal:
-                line = f"seed {config.seed} epoch {metrics.epoch}: {score}"
-                console.print(line, highlight=False)
+                say(f"epoch {metrics['epoch']}: {score}")
 
-        train(config, data, weights, folder, objective, key, show)
+        def say(line: str) -> None:
+            """Say something of this seed's training."""
+            console.print(f"seed {config.seed} {line}", highlight=False)
+
+        train(config, data, weights, folder, objective, key, show, say)

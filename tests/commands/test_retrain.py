@@ -8,12 +8,14 @@ import json
 import math
 import re
 import shutil
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from builders import LETTERBOX, worker_config
@@ -29,9 +31,11 @@ from facesiam.evaluation import ensemble
 from facesiam.evaluation.metrics import METRICS
 from facesiam.evaluation.predict import predict
 from facesiam.export.folder import best_weights
-from facesiam.nets.checkpoint import load_model, save_model
+from facesiam.nets.checkpoint import Writer, load_model, save_model
 from facesiam.nets.siamese import build
+from facesiam.nets.weight_files import read_weights
 from facesiam.trainable import FaceTrial
+from facesiam.training import saving
 from facesiam.training.loop import Training
 from facesiam.training.soup import _Judge
 from search import load
@@ -140,6 +144,98 @@ def test_a_seed_that_is_done_is_not_trained_again_unless_something_has_changed(
         main([str(run), "--seed", "-1"])
     assert main([str(run), "--seed", str(2**31 - 1), "--seeds", "2"]) == 2
     assert capsys.readouterr().err.count("seed: must be") == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_training_that_a_signal_cuts_off_goes_on_within_its_epoch(
+    run: Path,
+    number: signal.Signals,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    argv = [str(run), "--epochs", "2"]
+    folder = run / "retrain" / "0002" / "seed-0"
+    steps, per_epoch, wanted = [0], [0], trained(run, argv)
+
+    class Cut(Training):
+        def _update(self, *given: Any) -> None:
+            super()._update(*given)
+            steps[0] += 1
+            per_epoch[0] = self.batches.per_epoch
+            if steps[0] == per_epoch[0] + 1:
+                signal.raise_signal(number)
+
+    monkeypatch.setattr("facesiam.training.train.Training", Cut)
+    codes = {signal.SIGINT: 130, signal.SIGTERM: 143}
+    assert main(argv) == codes[number]
+    word = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}[number]
+    assert f"{word}; the same command goes on with it" in capsys.readouterr().err
+    assert read_weights(folder / "state.pt")["within"]["steps"] == 1
+    assert not (folder / "trained.json").exists()
+    assert main(argv) == 0
+    assert "seed 0 goes on in epoch 1 of 2" in capsys.readouterr().err
+    assert steps[0] == 2 * per_epoch[0]
+    assert left(folder) == wanted and not (folder / "state.pt").exists()
+
+
+def test_a_training_that_was_killed_goes_on_from_its_last_epoch(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = [str(run), "--epochs", "2"]
+    folder = run / "retrain" / "0002" / "seed-0"
+    wanted = trained(run, argv)
+    monkeypatch.setattr(saving, "SAVING_SHARE", math.inf)  # save after every epoch
+    epochs: list[int] = []
+
+    class Killed(Exception):
+        pass
+
+    class Counted(Training):
+        def _validate(self) -> dict[str, Any]:
+            if len(epochs) == 1:
+                epochs.append(-1)
+                Writer.flush(writers[-1])
+                raise Killed
+            epochs.append(self.epoch)
+            return super()._validate()
+
+    writers: list[Writer] = []
+
+    class Watched(Writer):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given)
+            writers.append(self)
+
+    monkeypatch.setattr("facesiam.training.train.Training", Counted)
+    monkeypatch.setattr("facesiam.training.train.Writer", Watched)
+    assert main(argv) == 70
+    capsys.readouterr()
+    assert main(argv) == 0
+    assert "seed 0 goes on in epoch 1 of 2" in capsys.readouterr().err
+    assert epochs == [0, -1, 1]
+    assert left(folder) == wanted and not (folder / "state.pt").exists()
+
+
+def trained(run: Path, argv: list[str]) -> dict[str, Any]:
+    """What a training that nothing cuts off leaves, in a copy of the run."""
+    whole = run.with_name("whole")
+    shutil.copytree(run, whole)
+    assert main([str(whole), *argv[1:]]) == 0
+    return left(whole / "retrain" / "0002" / "seed-0")
+
+
+def left(folder: Path) -> dict[str, Any]:
+    """What a training left but for the clock: the files, the curve, the test and the weights."""
+    curve = pd.read_csv(folder / "epochs.csv")
+    clock = ["seconds", "samples_per_second", "peak_memory_mib"]
+    net, _, info = load_model(folder / "weights.pt")
+    return {
+        "files": sorted(file.name for file in folder.iterdir()),
+        "curve": curve.drop(columns=clock).to_csv(),
+        "test": (folder / "test.json").read_text(),
+        "weights": {name: value.tolist() for name, value in net.state_dict().items()},
+        "info": info,
+    }
 
 
 def test_a_seed_that_another_command_trained_while_this_one_waited_is_not_trained_again(
