@@ -30,8 +30,9 @@ from facesiam.training.saving import Saver
 
 MADE = "trained.json"
 """Notes the key of the training that a folder holds, and its ``ran``; written last."""
-WEIGHTS, STATE = Path("weights.pt"), Path("state.pt")
-"""Of the best epoch; and the state to go on from, while the training is not done."""
+STATE, BEST, WEIGHTS = Path("state.pt"), Path("best.pt"), Path("weights.pt")
+"""While a training is not done: the state to go on from, and its best epoch's weights. When it is
+done these get the name by which they are found and used."""
 OTHERS = ("test*.json", "scores*.csv", "epochs.csv", "fold.json")
 """What a training and the tests of its net leave beside them."""
 
@@ -79,7 +80,7 @@ def train(
     saver = Saver(
         training,
         Writer(storage.save),
-        files=(STATE, WEIGHTS),
+        files=(STATE, BEST),
         data=data.key,
         objective=objective,
         keep_threshold=None,
@@ -103,6 +104,8 @@ def train(
             saver.writer.flush()
             say(f"cut off in epoch {training.epoch}, whose state is saved")
             raise KeyboardInterrupt from None  # unless the signal does something else
+    if (folder / BEST).exists():
+        (folder / BEST).replace(folder / WEIGHTS)
     if not (folder / WEIGHTS).exists():
         why = f"{objective.metric} was a number in no epoch; nothing to test"
         raise UserError(f"{folder}: {why}")
@@ -121,12 +124,13 @@ def state_of(folder: Path, key: str) -> dict[str, Any]:
     if state.get("key") != key:
         return {}
     chosen = state["best"] > -math.inf
-    return state if not chosen or (folder / WEIGHTS).is_file() else {}
+    kept = any((folder / name).is_file() for name in (BEST, WEIGHTS))
+    return state if kept or not chosen else {}
 
 
 def _clear(folder: Path) -> None:
     """Remove what an earlier training left, whose settings may differ."""
-    for name in (MADE, str(STATE), str(WEIGHTS), *OTHERS):
+    for name in (MADE, *map(str, (STATE, BEST, WEIGHTS)), *OTHERS):
         for file in folder.glob(name):
             file.unlink()
 

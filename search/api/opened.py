@@ -267,7 +267,7 @@ class Run:
         from search.api.kept_weights import weights_of
 
         name = None if trial is None else trial_id(trial)
-        if name is None and self.url and not any(self.folder.glob("retrain/*/seed-*/*.pt")):
+        if name is None and self.url and not any(self.folder.glob("retrain/*/seed-*/weights.pt")):
             name = self.best.name
         place = self.folder if name is None else weights_of(self.folder, self.url, name)
         return Verifier.load(place, plugins)

@@ -171,7 +171,8 @@ def test_a_training_that_a_signal_cuts_off_goes_on_within_its_epoch(
     word = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}[number]
     assert f"{word}; the same command goes on with it" in capsys.readouterr().err
     assert read_weights(folder / "state.pt")["within"]["steps"] == 1
-    assert not (folder / "trained.json").exists()
+    unfinished = sorted(file.name for file in folder.glob("[!.]*"))
+    assert unfinished == ["best.pt", "state.pt"]  # no command takes it for a trained net
     assert main(argv) == 0
     assert "seed 0 goes on in epoch 1 of 2" in capsys.readouterr().err
     assert steps[0] == 2 * per_epoch[0]
