@@ -59,6 +59,7 @@ class Verifier:
         config: its settings.
         thresholds: of scores, by false-accept rate on validation pairs.
         name: of the net, in errors.
+        few: by false-accept rate a sentence, where too few pairs chose its threshold.
     """
 
     def __init__(
@@ -67,9 +68,10 @@ class Verifier:
         config: TrialConfig,
         thresholds: Mapping[float, float] | None = None,
         name: str = "the net",
+        few: Mapping[float, str] | None = None,
     ) -> None:
         self.net, self.config, self.name = net, config, name
-        self.thresholds = dict(thresholds or {})
+        self.thresholds, self.few = dict(thresholds or {}), dict(few or {})
 
     @classmethod
     def load(cls, place: str | Path, plugins: Sequence[str | Path] = ()) -> Verifier:
@@ -86,7 +88,13 @@ class Verifier:
         """
         loading.load_all(plugins)
         stored = folder.load(place)
-        return cls(stored.net, stored.config, stored.thresholds, str(stored.path))
+        return cls.of(stored)
+
+    @classmethod
+    def of(cls, stored: folder.Stored) -> Verifier:
+        """Return the verifier of a net that ``facesiam.export.folder.load`` has loaded."""
+        name = str(stored.path)
+        return cls(stored.net, stored.config, stored.thresholds, name, stored.few)
 
     def __repr__(self) -> str:
         rates = ", ".join(f"{rate:g}" for rate in sorted(self.thresholds, reverse=True)) or "none"
@@ -195,8 +203,13 @@ class Verifier:
         there = ", ".join(f"{known:g}" for known in sorted(self.thresholds, reverse=True))
         raise DataError(
             f"{self.name}: no threshold is stored for a false-accept rate of {far:g}; there are "
-            f"those for {there}"
+            f"those for {there}, and search.retrain --far {far:g} stores one with a run's net"
         )
+
+    def too_few(self, far: float | None) -> str:
+        """Return a sentence where too few pairs chose the threshold of a rate, else ``""``."""
+        said = (text for known, text in self.few.items() if far and math.isclose(known, far))
+        return next(said, "")
 
     @property
     def own_threshold(self) -> float:

@@ -95,8 +95,10 @@ def _main(options: argparse.Namespace) -> int:
         for line in folds_told(fixed_folds(stored.net, stored.config, data, known)):
             _show(line)
         return 0
-    verifier = Verifier(stored.net, stored.config, stored.thresholds, str(stored.path))
+    verifier = Verifier.of(stored)
     verifier.threshold(options.far)  # refused before anything is computed
+    if said := verifier.too_few(options.far):
+        cli.say(fitted(said, columns(WHOLE)))
     if options.images:
         one, other = options.images
         _show(told(verifier.compare(one, other, options.far), verifier, options.far))

@@ -117,12 +117,14 @@ def _write(
         known["plugins"] = used
     _json(place / folder.SETTINGS, {"config": config.to_dict(), **known})
     _json(place / folder.PREPROCESS, preprocessing(stored))
+    people = len(net.cohort) if config.cohort else 0
     if figures:
-        about = {"score": card.score_of(config), "protocol": config.protocol, "data": figures.key}
+        score = card.score_of(config, people)
+        about = {"score": score, "protocol": config.protocol, "data": figures.key}
         _json(place / folder.THRESHOLDS, {**about, "rows": figures.thresholds})
     there = sorted(path.name for path in place.iterdir())
     own = float(net.threshold) if net.calibrated else 0.0
-    text = card.write(name, config, stored.info, figures, there, own)
+    text = card.write(name, config, stored.info, figures, there, own, people)
     files.write_text(place / folder.CARD, text)
     for path in place.iterdir():
         files.sync(path)

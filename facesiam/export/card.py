@@ -48,6 +48,7 @@ def write(
     measured: Measured | None,
     files: Sequence[str],
     own: float,
+    people: int = 0,
 ) -> str:
     """Return the text of a model card.
 
@@ -58,9 +59,10 @@ def write(
         measured: its figures; None: no data was given.
         files: names of what the folder holds.
         own: the net's own threshold of the score.
+        people: in its cohort, as for ``score_of``.
     """
     sections = {
-        "Use": _use(config, files, own, measured is not None),
+        "Use": _use(config, files, own, score_of(config, people), measured is not None),
         "Figures": _figures(config, info, measured),
         "Thresholds": _thresholds(measured),
         "Training": _training(config, info),
@@ -83,13 +85,19 @@ def _version() -> str:
         return ""
 
 
-def score_of(config: TrialConfig) -> str:
-    """Return in words what the net's score is."""
+def score_of(config: TrialConfig, people: int = 0) -> str:
+    """Return in words what the net's score is.
+
+    Args:
+        config: the net's settings.
+        people: in its cohort, of whom at most `cohort` count; 0: not known.
+    """
     plain = SCORES.get(config.join, "the difference of the two logits, same less different")
     if not config.cohort:
         return plain
+    count = min(config.cohort, people or config.cohort)
     return (
-        f"{plain}, less the mean of the {config.cohort} highest that an image has with training "
+        f"{plain}, less the mean of the {count} highest that an image has with training "
         "people and in their standard deviations, the mean over both images (adaptive s-norm)"
     )
 
@@ -111,7 +119,9 @@ def _front(name: str, config: TrialConfig, measured: Measured | None) -> dict[st
     return front
 
 
-def _use(config: TrialConfig, files: Sequence[str], own: float, thresholds: bool) -> str:
+def _use(
+    config: TrialConfig, files: Sequence[str], own: float, score: str, thresholds: bool
+) -> str:
     symmetric = config.join in EMBEDDING_JOINS or config.join == "difference"
     order = "" if symmetric else " The order of the two images matters a little with this join."
     parts = []
@@ -129,7 +139,7 @@ def _use(config: TrialConfig, files: Sequence[str], own: float, thresholds: bool
             "(`left`, `right` → `score`, `probability`). Both take any number at once."
         )
     parts.append(
-        f"The score is {score_of(config)}: higher is more alike. Above the net's own threshold, "
+        f"The score is {score}: higher is more alike. Above the net's own threshold, "
         f"{own:.6g} ({_own(config)}), the two count as the same person"
         f"{' unless a false-accept rate is asked for' * thresholds}.{order}"
     )

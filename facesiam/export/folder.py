@@ -16,6 +16,7 @@ import torch
 from facesiam import files
 from facesiam.config import TrialConfig
 from facesiam.errors import FileError, WeightsError
+from facesiam.evaluation.thresholds import too_few
 from facesiam.nets.checkpoint import load_model, model_of
 from facesiam.nets.siamese import SiameseNet
 from facesiam.nets.weight_files import check_finite, read_weights
@@ -42,6 +43,8 @@ class Stored:
     """The `epoch`, its `val_acc`, and `data`, the key of the data that it was trained on."""
     thresholds: Mapping[float, float]
     """By false-accept rate on validation pairs the threshold of the scores; empty: none stored."""
+    few: Mapping[float, str]
+    """By such a rate a sentence, where too few pairs chose its threshold to tell it."""
 
 
 def load(place: str | Path) -> Stored:
@@ -62,11 +65,14 @@ def load(place: str | Path) -> Stored:
             path = best_weights(path)
         exported = files.is_dir(path)
         net, config, info = _exported(path) if exported else load_model(path, torch.float32)
-        thresholds = _thresholds(path / THRESHOLDS) if exported else _tested(path, net)
+        if exported:
+            thresholds, few = _thresholds(path / THRESHOLDS)
+        else:
+            thresholds, few = _tested(path, net)
     except FileError as error:
         raise WeightsError(str(error)) from None
     check_finite(path, net.state_dict())
-    return Stored(path, net, config, info, thresholds)
+    return Stored(path, net, config, info, thresholds, few)
 
 
 def best_weights(run: Path) -> Path:
@@ -128,20 +134,27 @@ def _exported(folder: Path) -> tuple[SiameseNet, TrialConfig, dict[str, Any]]:
     return model_of(folder, {**noted, "model": read_weights(folder / MODEL)}, torch.float32)
 
 
-def _thresholds(file: Path, rows: str = "rows") -> dict[float, float]:
-    """Return the thresholds by false-accept rate in a JSON file; none where it has none."""
+def _thresholds(file: Path, rows: str = "rows") -> tuple[dict[float, float], dict[float, str]]:
+    """Return the thresholds by false-accept rate in a JSON file; none where it has none.
+
+    Returns:
+        They, and by rate what ``too_few`` says of those that too few pairs chose.
+    """
     if not files.is_file(file):
-        return {}
+        return {}, {}
     noted = files.read_json(file)
     try:
-        return {float(row["asked"]): float(row["threshold"]) for row in noted.get(rows, ())}
+        found = list(noted.get(rows, ()))
+        known = {float(row["asked"]): float(row["threshold"]) for row in found}
+        said = {float(row["asked"]): too_few(row) for row in found if "different" in row}
+        return known, {rate: text for rate, text in said.items() if text}
     except (AttributeError, KeyError, TypeError, ValueError):
         raise WeightsError(f"{file}: its thresholds ({rows}) cannot be read") from None
 
 
-def _tested(weights: Path, net: SiameseNet) -> dict[float, float]:
-    """Return the thresholds that ``search.retrain --far`` left beside weights, as scores."""
-    of_log_odds = _thresholds(weights.with_name("test.json"), "at_far")
+def _tested(weights: Path, net: SiameseNet) -> tuple[dict[float, float], dict[float, str]]:
+    """Return what ``_thresholds`` does of those that ``search.retrain --far`` left, as scores."""
+    of_log_odds, few = _thresholds(weights.with_name("test.json"), "at_far")
     odds = torch.tensor(list(of_log_odds.values()), dtype=torch.float64)
     scores = net.scores(torch.stack([odds / 2, -odds / 2], 1))
-    return dict(zip(of_log_odds, scores.tolist(), strict=True))
+    return dict(zip(of_log_odds, scores.tolist(), strict=True)), few

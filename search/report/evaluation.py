@@ -184,7 +184,8 @@ def print_table(tested: list[dict[str, Any]]) -> None:
         for row in tested
         if row["ties"]
     ]
-    title = f"test split of {first['protocol']}, trial {first['trial']}, 95 % intervals"
+    n = f"n = {first['accuracy']['n']:,} pairs, 95 % intervals"
+    title = f"test split of {first['protocol']}, trial {first['trial']}, {n}"
     table = stacked(headers, cells, [False] * len(headers), width)
     cli.show("\n".join([title, table, *(fitted(line, width) for line in lines)]))
 

@@ -164,6 +164,7 @@ def _data_lines(space: SearchSpace, given: str | None, data: FaceData | None) ->
         *(f"data: {note}" for note in data.notes),
     ]
     text += [*validation.precision(space, data), *validation.check_rate(space, data)]
+    text += validation.check_cohort(space, data)
     _, changed = validation.with_metric(space, data)
     return [*text, changed] if changed else text
 

@@ -6,6 +6,9 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from facesiam.config import TrialConfig
 from facesiam.config.metrics import TPR
 from facesiam.errors import DataError, counted
 from facesiam.evaluation.thresholds import fewest_pairs
@@ -14,6 +17,7 @@ from search.space import SearchSpace
 
 if TYPE_CHECKING:
     from facesiam.data.dataset import FaceData, Pairs
+    from facesiam.evaluation.rated_pairs import RatedPairs
 
 UNBALANCED = 0.4
 """Least share of either kind of pairs at which accuracy still ranks nets: below it, a net that
@@ -94,8 +98,7 @@ def check_rate(space: SearchSpace, data: FaceData) -> list[str]:
         if not rated.enough:
             raise DataError(
                 f"fpr: {fpr:g} needs {fewest:,} validation pairs of two people, and {name} has "
-                f"{rated.different:,}; take a higher rate, or every two of the validation images "
-                "by fpr_pairs: images"
+                f"{rated.different:,}; {_instead(space, rated)}"
             )
         lines.append(
             f"{name}: {TPR} is the true accepts at {100 * fpr:g} % false accepts: "
@@ -103,6 +106,39 @@ def check_rate(space: SearchSpace, data: FaceData) -> list[str]:
             f"{counted(rated.people, 'person', 'people')}, whom its interval resamples"
         )
     return lines
+
+
+def _instead(space: SearchSpace, rated: RatedPairs) -> str:
+    """Return in words what to do about a rate that some pairs are too few for."""
+    more = {
+        "protocol": ", or every two of the validation images by fpr_pairs: images",
+        "images": ", or every two of all images of the validation people by fpr_pairs: people",
+    }
+    given = str(space.possible("fpr_pairs")[0])
+    if not rated.same:
+        return f"none of one person is among them{more.get(given, '')}"
+    if rated.different < 2:
+        return f"take other data{more.get(given, '')}"
+    digits = 10 ** (math.floor(math.log10(1 / rated.different)) - 1)
+    lowest = digits * math.ceil(1 / rated.different / digits - 1e-9)
+    return f"take {lowest:.2g} or a higher rate{more.get(given, '')}"
+
+
+def check_cohort(space: SearchSpace, data: FaceData) -> list[str]:
+    """Return a line for each protocol whose training people are fewer than a `cohort` asks for."""
+    lines: dict[str, str] = {}
+    for settings in space.examples():
+        config = TrialConfig.from_dict(settings)
+        if not config.cohort or config.protocol in lines:
+            continue
+        people = len(np.unique(data.person[data.images_of(data.pairs_of(config, "train"), "all")]))
+        asked = max(int(str(value)) for value in space.possible("cohort"))
+        if asked > people:
+            lines[config.protocol] = (
+                f"cohort: {asked:,} is more than the {counted(people, 'person', 'people')} who "
+                f"train in {config.protocol}; all of them count, as with cohort: {people}"
+            )
+    return list(lines.values())
 
 
 def _validation(settings: Any, data: FaceData) -> Pairs:

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from facesiam import cli
-from facesiam.cli.terminal import doing
+from facesiam.cli.terminal import WHOLE, columns, doing, fitted
 from facesiam.config.settings import positive, random_seed, rate
 from facesiam.data.formats.cfp_lists import TEN_FOLD
 from facesiam.data.protocol_checks import PROTOCOLS
@@ -48,6 +49,8 @@ def _main(options: RetrainOptions) -> int:
         evaluation.print_table(mine)
         if options.far:
             evaluation.print_rates(mine)
+            if said := other_pairs(mine[0]):
+                cli.show(fitted(said, columns(WHOLE)))
     if set(row["protocol"] for row in tested) - {TEN_FOLD} and not options.ensemble:
         net = next(run.glob("retrain/soup/*/weights.pt")) if options.soup else options.run
         export = f"{cli.program('facesiam.export')} {net} --out DIR"
@@ -80,6 +83,21 @@ def tests(run: Path, options: RetrainOptions, console: Console) -> list[dict[str
         return soup.evaluate(run, options, console)
     work = ensemble.evaluate if options.ensemble else seeds.retrain
     return work(run, options, console)
+
+
+def other_pairs(test: Mapping[str, Any]) -> str:
+    """Return a sentence where a search measured `val_tpr_at_fpr` on other pairs than `--far` has.
+
+    Args:
+        test: figures of a test, as in test.json.
+    """
+    pairs = test.get("config", {}).get("fpr_pairs", "protocol")
+    if pairs == "protocol":
+        return ""
+    return (
+        f"thresholds and rates are of the pairs of {test['protocol']}, which are other and fewer "
+        f"than those of fpr_pairs: {pairs} that val_tpr_at_fpr is measured on; no test has those"
+    )
 
 
 def _load_plugins(options: RetrainOptions, run: Path, console: Console) -> None:

@@ -31,7 +31,7 @@ from search.retrain.data import open_data
 from search.retrain.options import RetrainOptions
 from search.retrain.repeated import as_it_ran, code_changed, compared
 from search.runs.journal import read_trials
-from search.runs.layout import data_of, read, settings
+from search.runs.layout import RunError, data_of, read, settings
 from search.runs.lock import locked
 from search.tuning.tensorboard import TensorBoard
 
@@ -168,6 +168,11 @@ def _configs(config: TrialConfig, options: RetrainOptions) -> list[TrialConfig]:
     if options.epochs is not None:
         config = dataclasses.replace(config, epochs=options.epochs)
     if TEN_FOLD in options.protocols:
+        if config.people:
+            raise RunError(
+                f"--protocol {TEN_FOLD}: its folds have all people, and the trial is of a search "
+                f"with people: {config.people}; retrain one of a search without `people`"
+            )
         dataclasses.replace(config, fold=1)
     first = config.seed if options.seed is None else options.seed
     return [dataclasses.replace(config, seed=first + n) for n in range(options.seeds)]

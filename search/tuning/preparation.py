@@ -133,7 +133,7 @@ def prepare(
     for line in index.notes:
         tell(f"data: {line}")
     space, changed = validation.with_metric(space, index)
-    for line in validation.check_rate(space, index):
+    for line in [*validation.check_rate(space, index), *validation.check_cohort(space, index)]:
         tell(line)
     if changed:
         tell(changed)

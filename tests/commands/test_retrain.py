@@ -43,7 +43,7 @@ from search.analysis import kept_tests
 from search.report import evaluation
 from search.report.page import report
 from search.retrain import seeds, soup
-from search.retrain.__main__ import main
+from search.retrain.__main__ import main, other_pairs
 from search.runs import layout
 from search.runs.journal_writer import Journal
 from search.runs.lock import locked
@@ -493,6 +493,7 @@ def test_rates_at_the_thresholds_for_false_accepts_are_printed(
     )
     assert "FAR 0.5 needs" not in said
     assert "| 0002 | frontal-triplets | 0 |" in report([run]).with_suffix(".md").read_text()
+    assert "fpr_pairs" not in said
     assert main([str(run), "--far", "0.1", "--protocol", "cfp-10fold"]) == 2
     assert "--far: not with --protocol cfp-10fold" in capsys.readouterr().err
     for wrong, why in (("0.1,1", "got 1"), ("x", "must be a number, got 'x'"), ("0", "above 0")):
@@ -552,7 +553,9 @@ def test_the_best_trials_judge_together_with_the_weights_that_the_run_kept(
         assert torch.get_num_threads() == 1
     assert threads == [2, 2]  # as the best one ran
     said = capsys.readouterr().out
-    assert "test split of cfp-pairs, trial ensemble-2" in said
+    figures = json.loads((run / "retrain/ensemble-2/seed-0/test-cfp-pairs.json").read_text())
+    n = figures["accuracy"]["n"]
+    assert f"test split of cfp-pairs, trial ensemble-2, n = {n} pairs, 95 % intervals" in said
     assert "at the threshold where most validation pairs of cfp-pairs are judged right" in said
     assert said.count("at thresholds of log-odds that were chosen on validation pairs") == 2
     folder = run / "retrain" / "ensemble-2" / "seed-0"
@@ -677,6 +680,25 @@ def test_the_ten_folds_by_the_command_and_from_python(
     for fold, there in (("5", True), ("3", False)):  # a further net; one of the mean's anew
         assert main([str(run), *asked[:3], fold, "--epochs", "2"]) == 130
         assert mean.exists() == there
+
+
+def test_a_trial_of_some_people_has_no_ten_folds(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(run), "--protocol", "cfp-10fold"]) == 2
+    assert capsys.readouterr().err.endswith(
+        "--protocol cfp-10fold: its folds have all people, and the trial is of a search with "
+        "people: 4; retrain one of a search without `people`\n"
+    )
+
+
+def test_rates_on_other_pairs_than_the_search_ranked_by_are_told() -> None:
+    test: dict[str, Any] = {"protocol": "frontal-triplets", "config": {"fpr_pairs": "images"}}
+    said = other_pairs(test)
+    assert said.startswith("thresholds and rates are of the pairs of frontal-triplets, which are ")
+    assert "than those of fpr_pairs: images that val_tpr_at_fpr is measured on" in said
+    assert not other_pairs({**test, "config": {"fpr_pairs": "protocol"}})
+    assert not other_pairs({"protocol": "cfp-pairs"})  # of an ensemble
 
 
 def test_folds_are_not_compared_with_an_earlier_training(

@@ -216,3 +216,11 @@ def test_a_folder_with_onnx_alone_is_not_for_the_verifier(exported: Path, tmp_pa
     (out / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(WeightsError, match="config.json: not the settings of an exported net"):
         Verifier.load(out)
+
+
+def test_no_more_people_than_train_are_in_a_cohort() -> None:
+    config = TrialConfig(join="cosine", loss="supcon", cohort=100)
+    assert "the mean of the 100 highest that" in card.score_of(config)
+    for people, count in ((12, 12), (300, 100)):
+        text = card.write("mine", config, {}, None, [folder.MODEL], 0.25, people)
+        assert f"the mean of the {count} highest that an image has with training people" in text

@@ -153,14 +153,17 @@ def test_thresholds_of_a_retrained_net_are_those_of_its_test(
     weights: Path, embedding: TrialConfig, data: FaceData, tmp_path: Path
 ) -> None:
     save(tmp_path / "weights.pt", embedding, data.key)
-    rows = [{"asked": 0.01, "threshold": -2.0}, {"asked": 0.1, "threshold": 0.0}]
+    rows = [{"asked": 0.01, "threshold": -2.0, "different": 99}]
+    rows += [{"asked": 0.1, "threshold": 0.0}]  # as an older version left it
     (tmp_path / "test.json").write_text(json.dumps({"at_far": rows}))
     stored = Verifier.load(tmp_path / "weights.pt")
     # In log-odds there: slope 40 about the threshold of 0.99.
     assert stored.thresholds == pytest.approx({0.01: 0.99 - 2 / 40, 0.1: 0.99})
+    assert stored.too_few(0.01).startswith("FAR 0.01 needs 100 validation pairs of two people, ")
+    assert [stored.too_few(far) for far in (None, 0.1)] == ["", ""]
     with pytest.raises(
         DataError,
-        match=r"no threshold is stored for a false-accept rate of 0\.001; there are those for 0\.1, 0\.01$",
+        match=r"no threshold is stored for a false-accept rate of 0\.001; there are those for 0\.1, 0\.01, and search\.retrain --far 0\.001 stores one with a run's net$",
     ):
         stored.threshold(1e-3)
 

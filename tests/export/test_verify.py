@@ -57,6 +57,11 @@ def test_two_files(
     said = capsys.readouterr().out
     assert said.startswith("the same person: score 1.0000")
     assert said.endswith(" (of a false-accept rate of 0.1 on validation pairs)\n")
+    assert main([str(exported), one, one, "--far", "0.001"]) == 0
+    assert capsys.readouterr().err == (
+        "FAR 0.001 needs 1,000 validation pairs of two people, and there are 24: the threshold is "
+        "the largest score of these, which says little of that rate\n"
+    )
     monkeypatch.setenv("COLUMNS", "80")
     assert main([str(exported), one, other]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -147,7 +152,7 @@ def test_a_wrong_table_is_refused_before_anything_is_written(
         (["--pairs", "x", "--far", "0.1"], "--far: not with --pairs"),
         (
             ["a.jpg", "b.jpg", "--far", "1e-5"],
-            "no threshold is stored for a false-accept rate of 1e-05; there are those for 0.1, 0.01, 0.001",
+            "no threshold is stored for a false-accept rate of 1e-05; there are those for 0.1, 0.01, 0.001, and search.retrain --far 1e-05 stores one",
         ),
     ],
 )

@@ -94,10 +94,40 @@ def test_a_rate_is_at_most_what_the_pairs_of_two_people_can_tell(
     with pytest.raises(DataError) as refused:
         validation.check_rate(few, data)
     assert str(refused.value) == (
-        "fpr: 0.04 needs 25 validation pairs of two people, and frontal-triplets has 24; take a "
-        "higher rate, or every two of the validation images by fpr_pairs: images"
+        "fpr: 0.04 needs 25 validation pairs of two people, and frontal-triplets has 24; take "
+        "0.042 or a higher rate, or every two of the validation images by fpr_pairs: images"
     )
     (said,) = validation.check_rate(space(tmp_path, TPR + EMBEDS % (0.04, "images")), data)
     assert said.startswith("frontal-triplets: val_tpr_at_fpr is the true accepts at 4 % false")
     assert "60 pairs of one person and 216 of two, of 4 people" in said
     assert not validation.check_rate(space(tmp_path, EMBEDS % (0.04, "protocol")), data)
+
+
+def test_pairs_that_are_taken_are_not_named_as_a_way_out(tmp_path: Path, data: FaceData) -> None:
+    for pairs, end in (
+        (
+            "images",
+            " or a higher rate, or every two of all images of the validation people by "
+            "fpr_pairs: people",
+        ),
+        ("people", " or a higher rate"),
+    ):
+        with pytest.raises(DataError) as refused:
+            validation.check_rate(space(tmp_path, TPR + EMBEDS % (1e-6, pairs)), data)
+        first, lowest = str(refused.value).removesuffix(end).split("; take ")
+        assert str(refused.value).endswith(end) and "and frontal-triplets has" in first
+        # The rate that is named can be measured, and is the lowest to two digits.
+        (said,) = validation.check_rate(space(tmp_path, TPR + EMBEDS % (lowest, pairs)), data)
+        different = int(first.rsplit(maxsplit=1)[1].replace(",", ""))
+        assert f" and {different:,} of two" in said
+        assert 1 / different <= float(lowest) < 1.1 / different
+
+
+def test_a_cohort_of_more_people_than_train_is_told(tmp_path: Path, data: FaceData) -> None:
+    asked = "fixed: {join: cosine, loss: supcon, cohort: %s}\n"
+    assert validation.check_cohort(space(tmp_path, asked % 13), data) == [
+        "cohort: 13 is more than the 12 people who train in frontal-triplets; all of them count, "
+        "as with cohort: 12"
+    ]
+    assert not validation.check_cohort(space(tmp_path, asked % 12), data)
+    assert not validation.check_cohort(space(tmp_path, asked % 0), data)
