@@ -24,8 +24,8 @@ from facesiam import cli
 from facesiam.config.settings import positive
 from facesiam.errors import counted
 from facesiam.evaluation.metrics import wilson
-from search.pruning import halving
 from search.pruning.contests import Asked, Contest, read
+from search.pruning.halving import GROWTH
 from search.pruning.late_start import Odds
 from search.pruning.simulator import Orders, SchedulerPolicy, simulate
 from search.runs.layout import RunError
@@ -62,7 +62,7 @@ class Played(NamedTuple):
         )
 
 
-DEFAULTS = Settings(float(HALVING["grace"]), float(HALVING["factor"]), halving.GROWTH)
+DEFAULTS = Settings(float(HALVING["grace"]), float(HALVING["factor"]), GROWTH)
 
 
 def play(contest: Contest, settings: Settings, orders: Orders, within: float) -> Played:
@@ -71,14 +71,14 @@ def play(contest: Contest, settings: Settings, orders: Orders, within: float) ->
     searched = contest.searched
     space = dataclasses.replace(searched, prune=searched.prune | {"halving": rungs})
     objective, kept, shares = space.objective, 0, []
-    halving.GROWTH = settings.growth
     for drawn in orders.drawn(contest.runs):
         scores = {run.name: objective.key(run.curve.best(objective)) for run in drawn}
-        outcome = simulate(drawn, SchedulerPolicy(space, Odds(())), orders.workers)
+        outcome = simulate(
+            drawn, SchedulerPolicy(space, Odds(()), settings.growth), orders.workers
+        )
         best = max((scores[run.name] for run in outcome.finished), default=-float("inf"))
         kept += best >= max(scores.values()) - within
         shares.append(outcome.epochs / sum(len(run.curve.rows) for run in drawn))
-    halving.GROWTH = DEFAULTS.growth
     return Played(kept, len(shares), statistics.fmean(shares))
 
 

@@ -65,12 +65,15 @@ class Halving:
     Args:
         space: whose `prune.halving` it follows.
         controls: the control group: trials that run on and come to no further rung.
+        growth: age at a rung over the age at the one before.
     """
 
-    def __init__(self, space: SearchSpace, controls: Container[str] = ()) -> None:
+    def __init__(
+        self, space: SearchSpace, controls: Container[str] = (), growth: float = GROWTH
+    ) -> None:
         settings, self.controls = space.prune["halving"], controls
         self.space, self.factor = space, float(settings["factor"])
-        self.rungs = rungs(float(settings["grace"]), space.max_epochs())
+        self.rungs = rungs(float(settings["grace"]), space.max_epochs(), growth)
         self.expected: float = space.count() or math.inf
         """Trials that the search will have, if nothing ends it before."""
         self._complete = False
@@ -237,17 +240,18 @@ class Halving:
         return left if math.isinf(left) else max(1, math.ceil(left - 1e-9))
 
 
-def rungs(grace: float, longest: int) -> list[float]:
+def rungs(grace: float, longest: int, growth: float = GROWTH) -> list[float]:
     """Return the rungs as shares of a trial's epochs.
 
     Args:
         grace: share at the first rung.
         longest: epochs of the longest trial.
+        growth: share at a rung over the share at the one before.
     """
     found, share = list[float](), max(grace, FEWEST / longest)
     while share < LAST:
         found.append(share)
-        share *= GROWTH
+        share *= growth
     return found
 
 

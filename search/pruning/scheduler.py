@@ -18,7 +18,7 @@ from ray.tune.schedulers import FIFOScheduler
 from facesiam.config import Value
 from search.pruning import recorded_runs, rules
 from search.pruning.asha import AshaBySchedule
-from search.pruning.halving import Halving
+from search.pruning.halving import GROWTH, Halving
 from search.pruning.history import History
 from search.pruning.late_start import Odds
 from search.pruning.leaderboard import Leaderboard
@@ -33,9 +33,12 @@ class Scheduler(FIFOScheduler):
     Args:
         space: whose `prune:` it follows.
         odds: of a late start; without, those learned from the runs of the 2019 study.
+        growth: age at a rung of halving over the age at the one before.
     """
 
-    def __init__(self, space: SearchSpace, odds: Odds | None = None) -> None:
+    def __init__(
+        self, space: SearchSpace, odds: Odds | None = None, growth: float = GROWTH
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.space = space
         self.rules = rules.active(space, odds or Odds(recorded_runs.shipped()))
@@ -51,7 +54,7 @@ class Scheduler(FIFOScheduler):
         self.stops: dict[str, StopDecision] = {}
         self.controls: dict[str, StopDecision] = {}
         """The control group: trials that run on, and what would have stopped them."""
-        self.halving = Halving(space, self.controls) if halving else None
+        self.halving = Halving(space, self.controls, growth) if halving else None
         """The rungs at which trials are paused; None: it is off."""
         self._decided: dict[str, int] = {}
         """By trial the number of epochs that have been decided about. An epoch that is run again,
@@ -253,9 +256,7 @@ class Scheduler(FIFOScheduler):
         history.leader_score = self._leaders.score(name, history)
         history.gain = functools.partial(self._leaders.gain, name, history)
         for rule, decide in self.rules.items():
-            if last and rule != "diverged":
-                continue
-            if stop := decide(history):
+            if (rule == "diverged" or not last) and (stop := decide(history)):
                 self._peer(name)
                 return stop
         return None

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
+from search.pruning.halving import GROWTH
 from search.pruning.late_start import Odds
 from search.pruning.recorded_runs import Curve
 from search.pruning.scheduler import Scheduler
@@ -168,10 +169,10 @@ class ThresholdPolicy(NoPruning):
 
 
 class SchedulerPolicy(NoPruning):
-    """The scheduler of a real search."""
+    """The scheduler of a real search; the arguments are ``Scheduler``'s."""
 
-    def __init__(self, searched: SearchSpace, odds: Odds) -> None:
-        self.scheduler, self.odds = Scheduler(searched, odds), odds
+    def __init__(self, searched: SearchSpace, odds: Odds, growth: float = GROWTH) -> None:
+        self.scheduler, self.odds = Scheduler(searched, odds, growth), odds
 
     def begin(self, run: Arrival) -> None:
         """Add a run that starts; the odds leave out its own curve."""

@@ -62,6 +62,7 @@ def test_each_rung_is_at_1_6_times_the_age_of_the_one_before() -> None:
     # The first is at two epochs or more, and none where nothing much is left to save.
     assert rungs(0.14, 8) == pytest.approx([0.25, 0.4, 0.64])
     assert rungs(0.14, 2) == []
+    assert rungs(0.14, 50, growth=2) == pytest.approx([0.14, 0.28, 0.56])
 
 
 def test_a_trial_waits_for_the_others_and_the_better_half_goes_on(space: SearchSpace) -> None:

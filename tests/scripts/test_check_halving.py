@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from builders import script
 
 from search.pruning import halving
 from search.pruning.contests import Asked, read
-from search.pruning.simulator import Orders
+from search.pruning.simulator import Orders, simulate
 
 check = script("check_halving")
 Played, Settings = check.Played, check.Settings
@@ -39,6 +40,24 @@ def test_searches_of_a_table_spend_the_epochs_of_their_rungs(
     found = check.play(contest, Settings(0.3, 2.0, growth), Orders(1, 5), 0.0)
     assert found == Played(5, 5, epochs / 40)
     assert check.DEFAULTS.growth == halving.GROWTH
+
+
+def test_the_growth_is_of_the_searches_played_and_of_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Were it set for the module, whatever ran beside it would have rungs that nobody asked for."""
+    rows = [f"t{n},{epoch},{n}" for n in range(4) for epoch in range(10)]
+    (tmp_path / "epochs.csv").write_text("\n".join(["trial,epoch,score", *rows]))
+    (contest,) = read(tmp_path, None, Asked("score"))
+    seen = []
+
+    def watched(*played: Any) -> Any:
+        seen.append(halving.GROWTH)
+        return simulate(*played)
+
+    monkeypatch.setattr(check, "simulate", watched)
+    check.play(contest, Settings(0.3, 2.0, 2.0), Orders(1, 2), 0.0)
+    assert seen == [1.6, 1.6]
 
 
 def test_each_table_is_left_out_in_turn(
