@@ -17,8 +17,8 @@ from facesiam.data.dataset import FaceData
 from facesiam.storage.folder import Storage
 from facesiam.training.saving import state_file
 from search.runs.journal import read_epochs, read_trials
+from search.runs.line_format import OVER
 from search.space import SearchSpace, load
-from search.tuning.progress import ENDED
 
 ROOT = Path(__file__).parent.parent
 SPACES = ROOT / "spaces"
@@ -134,6 +134,6 @@ def unsaved_epochs(run: Path, storage: Storage) -> int:
         storage: where its workers save their states; a worker that is about to end may save more.
     """
     epochs = read_epochs(run)
-    going = [name for name, line in read_trials(run).items() if line["status"] not in ENDED]
+    going = [name for name, line in read_trials(run).items() if line["status"] not in OVER]
     saved = {name: (storage.load(state_file(name)) or {}).get("epoch", 0) for name in going}
     return sum(max(0, len(epochs.get(name, ())) - saved[name]) for name in going)

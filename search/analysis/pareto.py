@@ -1,7 +1,7 @@
 """The front of a run: the trials that no other one beats in the metric and in every cost.
 
 A trial is on the front where every other one is worse in the metric or in a cost, or equal in all.
-A trial that learned nothing is never there: to guess costs little.
+A trial that learned nothing, or has not yet, is never there: to guess costs little.
 Trials of the same net (equal parameters and products) that were computed alike count with the
 median of their latencies, so that no trial is on the front by the scatter of a measurement.
 """
@@ -28,6 +28,7 @@ from search.analysis.formatting import (
     valued,
 )
 from search.runs.layout import RunError
+from search.runs.line_format import OVER
 
 MARK = "*"
 MEDIAN = "Equal nets count with the median of their latencies."
@@ -82,12 +83,12 @@ def on_front(trials: pd.DataFrame, objective: Objective, names: Sequence[str]) -
     points.insert(0, "score", score)
     known = points.notna().all(axis=1) & bool(names)
     found = pd.Series(pd.NA, index=trials.index, dtype="boolean").mask(known, False)
-    found[_non_dominated(points[known & ~_learned_nothing(trials)])] = True
+    found[_non_dominated(points[known & ~_at_chance(trials)])] = True
     return found
 
 
-def _learned_nothing(trials: pd.DataFrame) -> pd.Series:
-    """Return whether each trial is known to have learned nothing."""
+def _at_chance(trials: pd.DataFrame) -> pd.Series:
+    """Return whether no epoch of each trial was better than a guess, of those that it has."""
     return ~trials["learned"].fillna(True).astype(bool)
 
 
@@ -177,14 +178,26 @@ def markdown(
 def said(count: int, trials: pd.DataFrame, objective: Objective, names: Sequence[str]) -> str:
     """Return the sentences above a front of so many of a run's trials."""
     meant = "; ".join(f"{name}: {MEANINGS[name]}" for name in names)
-    nothing = int(_learned_nothing(trials).sum())
-    left = f" Left out: {counted(nothing, 'trial')} that learned nothing." * bool(nothing)
+    left = _left_out(trials)
     return (
         f"The front of {objective.metric} against {_listed(names)} has {count} of "
         f"{counted(len(trials), 'trial')}: no other is as good and as cheap.{left} In brackets: "
         "what a trial costs as a part of the first one's. "
         f"{meant}.{f' {MEDIAN}' * ('latency_ms' in names)}"
     )
+
+
+def _left_out(trials: pd.DataFrame) -> str:
+    """Return the sentence on trials that are on no front whatever they cost; "" of none.
+
+    One that runs or waits may yet learn: only of one that has ended it is known that it did not.
+    """
+    over = trials["status"].isin(OVER)
+    ended, going = (int((_at_chance(trials) & which).sum()) for which in (over, ~over))
+    parts = [f"{counted(ended, 'trial')} that learned nothing"] if ended else []
+    if going:
+        parts.append(f"{counted(going, 'unfinished trial')} that learned nothing so far")
+    return f" Left out: {', and '.join(parts)}." * bool(parts)
 
 
 def rows(

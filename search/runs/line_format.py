@@ -38,6 +38,8 @@ Event = tuple[str, dict[str, Any]]
 """The name of a file, and a line of it."""
 Status = Literal["pending", "running", "interrupted", "failed", "done", "stopped"]
 STATUSES: tuple[str, ...] = get_args(Status)
+OVER: tuple[str, ...] = ("done", "stopped", "failed")
+"""Of trials that have ended."""
 
 
 ENQUEUED, RANDOM = "enqueued", "random"

@@ -15,9 +15,9 @@ from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.tracking import MlflowClient
 
 from facesiam.errors import masked
-from search.runs.line_format import EpochLine
+from search.runs.line_format import OVER, EpochLine
 from search.tracking.callback import TrialRecord
-from search.tracking.tracker import EXPORT, OVER, Tracker, identity
+from search.tracking.tracker import EXPORT, Tracker, identity
 
 STATUS = {
     "pending": "SCHEDULED",

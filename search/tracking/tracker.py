@@ -26,8 +26,6 @@ PAUSES = 5.0, 60.0
 
 EXPORT = "export"
 """Folder of a run with its exported net, of facesiam.export; also the name of the artifact."""
-OVER = ("done", "stopped", "failed")
-"""Status of trials that have ended, as far as this session goes."""
 
 
 class TrackerError(UserError):

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 from facesiam.errors import counted
 from facesiam.objective import Objective
 from search.resources.cost import human_seconds
+from search.runs.line_format import OVER
 from search.tuning.time_left import TimeLeft
 
-ENDED = ("done", "stopped", "failed")
 BEST, LAST = 3, 5
 """Trials that are shown of the best, and of those that ended last."""
 NOTHING = "–"
@@ -55,7 +55,7 @@ class SearchProgress:
         self.total, self.objective = total, objective
         self.varied, self.minutes, self.clock = varied, minutes, clock
         self.metric = objective.metric
-        self.counts = dict.fromkeys(ENDED, 0)
+        self.counts = dict.fromkeys(OVER, 0)
         self.running: dict[str, dict[str, Any]] = {}
         self.queued: dict[str, dict[str, Any]] = {}
         """Trials that are paused, or to be tried again."""

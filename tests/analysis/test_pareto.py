@@ -117,6 +117,30 @@ def test_a_front_of_nothing_learned_is_empty_and_says_so(
     assert "has 0 of 1 trial: no other is as good and as cheap. Left out: 1 trial that" in shown
 
 
+def test_only_of_a_trial_that_has_ended_it_is_known_that_it_learned_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A front leaves out those at chance so far too, and says that they may yet learn."""
+    waits = {"stop_reason": "paused at the rung of 3 epochs"}
+    lines = [trial("0001"), trial("0002"), trial("0003", "running")]
+    lines += [
+        trial("0004", "pending", **waits),
+        trial("0005", "running"),
+        trial("0006", "stopped"),
+    ]
+    scores = {"0001": 0.9, "0002": 0.5, "0003": 0.5, "0004": 0.51, "0006": 0.5}
+    rows = [epoch(name, at, score) for name, score in scores.items() for at in range(3)]
+    run = write_run(tmp_path / "run", [line | cost(1_000, 5_000, 0.1) for line in lines], rows)
+    trials, _ = results.load(run)
+    assert trials.set_index("trial")["status"]["0004"] == "paused"
+    assert results.main([str(run), "--pareto", "params"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert (
+        "has 1 of 6 trials: no other is as good and as cheap. Left out: 2 trials that learned "
+        "nothing, and 2 unfinished trials that learned nothing so far. In brackets"
+    ) in shown
+
+
 def trials_of(run: Path) -> list[dict[str, Any]]:
     """The lines of a run's trials."""
     return [json.loads(line) for line in (run / "trials.jsonl").read_text().splitlines()]
