@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from facesiam.config import SETTINGS, Value
+from facesiam.config.metrics import SHARES
 from facesiam.config.settings import did_you_mean
 from facesiam.errors import FileError
 from facesiam.files import exists, is_file, read_bytes, read_text
@@ -77,8 +78,9 @@ def read(path: Path, first: int = 0) -> list[TableCurve]:
         first: number of the first epoch that was trained; those before it are left out.
 
     Raises:
-        RunError: a missing column, a cell that is not a number, an epoch that is there twice or
-            missing, or a trial of ``trials.csv`` without epochs or the reverse.
+        RunError: a missing column, a cell that is not a number, a share such as ``val_acc`` that
+            is not from 0 to 1, an epoch that is there twice or missing, or a trial of
+            ``trials.csv`` without epochs or the reverse.
     """
     file = _epochs_file(path)
     cells = _cells(file)
@@ -113,6 +115,14 @@ def lines(file: Path, needed: str) -> list[tuple[int, dict[str, Any]]]:
     return _csv(file, (needed,))[1] if exists(file) else []
 
 
+def no_share(name: str, value: float) -> str:
+    """Say why a metric, such as an accuracy in percent, cannot have a value; "" where it can."""
+    if name not in SHARES or 0 <= value <= 1:
+        return ""
+    percent = "; if that is in percent, divide the column by 100" * (1 < value <= 100)
+    return f"{name} must be a share from 0 to 1, got {value:g}{percent}"
+
+
 def _epochs_file(path: Path) -> Path:
     found = [path / name for name in EPOCHS if is_file(path / name)]
     if not found:
@@ -140,6 +150,9 @@ def _cells(file: Path) -> dict[str, list[Cell]]:
             for name, value in row.items()
             if value not in (None, "")
         }
+        for name, value in known.items():
+            if not math.isnan(value) and (wrong := no_share(name, value)):
+                raise RunError(f"{file}: {place}, {wrong}")
         timed = "seconds" in known
         if not 0 < known.setdefault("seconds", 1.0) < math.inf:
             raise RunError(f"{file}: {place}, seconds must be above 0, got {known['seconds']:g}")

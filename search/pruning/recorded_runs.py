@@ -176,8 +176,8 @@ def _of_csv(file: Path, settings: dict[str, Value]) -> Curve:
 def _problem(row: Mapping[str, float]) -> str | None:
     """Return what is impossible in an epoch, or None."""
     for name in ("train_acc", "val_acc"):
-        if not 0 <= row.get(name, 0.0) <= 1:
-            return f"{name} must be a share from 0 to 1, got {row[name]:g}"
+        if wrong := curve_tables.no_share(name, row.get(name, 0.0)):
+            return wrong
     if not 0 < row["seconds"] < math.inf:
         return f"seconds must be above 0, got {row['seconds']:g}"
     return None

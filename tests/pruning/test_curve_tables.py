@@ -70,6 +70,12 @@ def test_a_cell_that_was_not_recorded_beside_one_that_was(tmp_path: Path) -> Non
     assert curve.rows == ({"x": 1.0, "seconds": 1.0, "epoch": 0.0},)
 
 
+def test_only_what_is_a_share_by_its_name_must_be_one(tmp_path: Path) -> None:
+    (curve,) = read(table(tmp_path, "trial,epoch,val_acc,accuracy\na,0,nan,62\na,1,1,63\n", None))
+    assert [row["accuracy"] for row in curve.rows] == [62, 63]
+    assert math.isnan(curve.rows[0]["val_acc"]) and curve.rows[1]["val_acc"] == 1
+
+
 @pytest.mark.parametrize(
     ("epochs", "trials", "message"),
     [
@@ -101,6 +107,19 @@ def test_a_cell_that_was_not_recorded_beside_one_that_was(tmp_path: Path) -> Non
             "line 2, trial a has epoch 1 where epoch 0 should be; --first 1 if that is the first "
             "trained one",
         ),
+        (
+            "trial,epoch,val_acc\na,0,0.9\na,1,62.5\n",  # the first is 0.9 %
+            None,
+            "epochs.csv: line 3, val_acc must be a share from 0 to 1, got 62.5; if that is in "
+            "percent, divide the column by 100",
+        ),
+        (
+            "trial,epoch,val_auc\na,0,1.2\n",
+            None,
+            "epochs.csv: line 2, val_auc must be a share from 0 to 1, got 1.2; if that is in "
+            "percent, divide the column by 100",
+        ),
+        ("trial,epoch,val_acc\na,0,-0.1\n", None, "val_acc must be a share from 0 to 1, got -0.1"),
         ("trial,epoch,x\n", None, "epochs.csv: no epoch is recorded in it"),
         (EPOCHS, "name,lr\na,1\n", "trials.csv: has no column trial"),
         (EPOCHS, TRIALS + "c,1,1\n", "trials.csv: line 4, trial c has no epoch in epochs.csv"),

@@ -94,7 +94,8 @@ def test_a_run_folder(tmp_path: Path) -> None:
         ),
         (
             {"x": "epoch,val_acc\n0,0.5\n\n1,60\n"},
-            "x.csv: line 4, val_acc must be a share from 0 to 1, got 60",
+            "x.csv: line 4, val_acc must be a share from 0 to 1, got 60; if that is in percent, "
+            "divide the column by 100",
         ),
         (
             {"x": "epoch,val_acc\n0,nan\n"},
