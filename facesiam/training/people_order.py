@@ -8,17 +8,17 @@ most similar people in the outputs of a classifier; here it is in their mean emb
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
+
+from facesiam.config.rounding import rounded_up
 
 Ints = NDArray[np.int64]
 
 
 def number_of(share: float, groups: int) -> int:
     """Return how many groups of a batch are of look-alike people: one at least, but not all."""
-    return min(math.ceil(share * groups), groups - 1)
+    return min(rounded_up(share * groups), groups - 1)
 
 
 def arranged(people: Ints, centres: NDArray[np.float32], groups: int, share: float) -> Ints:

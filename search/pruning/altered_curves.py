@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import math
 import random
 from collections.abc import Mapping
 from dataclasses import replace
 
 from facesiam.config import Value
+from facesiam.config.rounding import rounded_down
 from facesiam.config.trial import is_calibrated
 from search.pruning import schedule_progress
 from search.pruning.recorded_runs import Curve
@@ -29,7 +29,7 @@ def scheduled(curve: Curve, schedule: Mapping[str, Value]) -> Curve:
         schedule_progress.full_rate_epochs(settings, epochs, planned)
         for epochs in range(1, planned + 1)
     )
-    rows = (curve.rows[max(0, math.floor(each + 1e-9) - 1)] for each in moved)
+    rows = (curve.rows[max(0, rounded_down(each) - 1)] for each in moved)
     return replace(curve, settings=settings, rows=tuple(rows), stretched=True)
 
 

@@ -13,6 +13,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from facesiam.config.rounding import SLACK
 from facesiam.errors import counted
 from facesiam.objective import Objective
 from search.pruning import schedule_progress
@@ -104,7 +105,7 @@ class Asha:
             self.provisional.discard(trial)
             if not guesses:  # from now on its age counts
                 self._drop(*self.rungs[-1], trial)
-        rung = next((rung for rung in self.rungs if age >= rung[0]), None)
+        rung = next((rung for rung in self.rungs if age + SLACK >= rung[0]), None)
         if rung is None:
             return None
         at, scores = rung

@@ -19,6 +19,7 @@ from collections.abc import Container, Iterator, Mapping
 from typing import NamedTuple
 
 from facesiam.config import Value
+from facesiam.config.rounding import rounded_up
 from facesiam.errors import counted
 from facesiam.objective import Objective
 from search.pruning import schedule_progress
@@ -237,7 +238,7 @@ class Halving:
     def places_beyond(self, rung: int, trials: float) -> float:
         """Return how many of so many trials go on from a rung."""
         left = trials / self.factor ** (rung + 1)
-        return left if math.isinf(left) else max(1, math.ceil(left - 1e-9))
+        return left if math.isinf(left) else max(1, rounded_up(left))
 
 
 def rungs(grace: float, longest: int, growth: float = GROWTH) -> list[float]:

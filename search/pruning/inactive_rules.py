@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from facesiam.config import Value
+from facesiam.config.rounding import rounded_down
 from facesiam.errors import counted
 from search.pruning import recorded_runs, schedule_progress
 from search.pruning.halving import rungs
@@ -123,9 +124,8 @@ def _chance(space: SearchSpace, kind: Kind, odds: Odds) -> str | None:
     perfect = 1.0 if judge.maximizes else 0.0
     care, planned = float(space.prune["chance"]["care"]), kind.epochs
     for epochs in range(1, planned):
-        whole = int(
-            kind.pace * schedule_progress.full_rate_epochs(kind.settings, epochs, planned) + 1e-9
-        )
+        full = schedule_progress.full_rate_epochs(kind.settings, epochs, planned)
+        whole = rounded_down(kind.pace * full)
         if not whole or schedule_progress.rises(kind.settings, epochs - 1, planned):
             continue
         left = (planned - epochs) / planned

@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from facesiam.config.rounding import rounded_down, rounded_up
 from facesiam.errors import counted
 from search.pruning import schedule_progress
 from search.pruning.history import FITTED, History, take_off
@@ -89,7 +90,7 @@ def momentum_spent_after(history: History, since: int) -> int:
     highest = schedule_progress.highest_ahead(settings, history.epoch + 1, history.planned)
     then = schedule_progress.rate(settings, since, history.planned)
     rise = max(0.0, math.log(highest / then))
-    return math.ceil((MOMENTUM * math.log(BETA) - rise) / math.log(keeps) - 1e-9)
+    return rounded_up((MOMENTUM * math.log(BETA) - rise) / math.log(keeps))
 
 
 def chance(
@@ -116,7 +117,7 @@ def chance(
     if guessing is None:
         return None
     epochs = odds.pace(history.settings) * history.full_rate_epochs()
-    whole = math.floor(epochs + 1e-9)
+    whole = rounded_down(epochs)
     if not whole or schedule_progress.rises(history.settings, history.epoch, history.planned):
         return None
     ratio = _ratio(history, odds, whole - 1)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from facesiam.config.rounding import rounded_down
 from facesiam.device.cores import cores
 from facesiam.errors import UserError, counted
 from search.space import SearchSpace
@@ -238,7 +239,7 @@ class Allocation:
     def _auto_cpus(self, net: str, node: Node, gpus: float) -> float:
         """Share a machine's cores among the trials that it will run at once."""
         if gpus:
-            slots = max(1.0, _whole(node.gpus / gpus))
+            slots = max(1.0, rounded_down(node.gpus / gpus))
         elif net in self.at_once:
             slots = min(self.at_once[net], self.space.count() or math.inf)
         else:
@@ -252,9 +253,5 @@ class Allocation:
 
     def _fits(self, net: str, node: Node) -> int:
         cpus, gpus = self.of(net)
-        at_once = _whole(node.cpus / cpus) if cpus else math.inf
-        return int(min(at_once, _whole(node.gpus / gpus) if gpus else math.inf))
-
-
-def _whole(ratio: float) -> float:
-    return math.floor(ratio + 1e-9)  # 1 / 0.1 must give 10
+        at_once = rounded_down(node.cpus / cpus) if cpus else math.inf
+        return int(min(at_once, rounded_down(node.gpus / gpus) if gpus else math.inf))

@@ -9,13 +9,13 @@ taken to be as slow as those of the trials that have come to it.
 from __future__ import annotations
 
 import itertools
-import math
 import statistics
 import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from facesiam.config import Value
+from facesiam.config.rounding import rounded_up
 from search.tuning.time_left import TimeLeft
 
 
@@ -120,7 +120,7 @@ class HalvingTimeLeft(TimeLeft):
                 done >= end or (name not in self.running and (done > begin or not number))
                 for name, done in self._done.items()
             )
-            places = max(1, math.ceil(total / self.factor**number - 1e-9))
+            places = max(1, rounded_up(total / self.factor**number))
             to_come = max(0, places - over - len(running))
             found.append(_Stretch(begin, end, to_come + left))
         return found

@@ -32,6 +32,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from facesiam.config.rounding import rounded_down
 from facesiam.objective import Objective
 from search.pruning import schedule_progress
 from search.pruning.history import History, take_off, waited_for
@@ -98,14 +99,14 @@ def progress_of(history: History, space: SearchSpace) -> Progress:
         score = float(row.get(space.metric, math.nan))
         if math.isfinite(score) and space.objective.better(score, best):
             best = score
-        age = math.floor((clock(epoch + 1) - begun) * scale + 1e-9)
+        age = rounded_down((clock(epoch + 1) - begun) * scale)
         if age >= 1:
             held = scores[-1] if scores else math.nan
             scores += [held] * (age - 1 - len(scores))
             scores[age - 1 :] = [best]
     planned = None
     if history.planned:
-        planned = math.floor((clock(history.planned) - begun) * scale + 1e-9)
+        planned = rounded_down((clock(history.planned) - begun) * scale)
     return Progress(tuple(scores), planned, learned, schedule_progress.family(history.settings))
 
 

@@ -92,6 +92,13 @@ def test_a_cut_names_its_numbers() -> None:
     assert halving.decide("e", 3, 0.1, 0) is None and "e" not in first(halving)  # too young
 
 
+def test_an_age_that_is_a_hair_below_a_rung_has_come_to_it() -> None:
+    """Under a warm-up an age is a sum of shares: 1.9999999999999998 is two epochs."""
+    halving = asha()
+    assert halving.decide("a", math.nextafter(4, 0), 0.6, 0) is None
+    assert first(halving) == {"a": 0.6}
+
+
 def test_the_first_to_arrive_is_asked_again_when_better_ones_have_come() -> None:
     """Ray lets "a", the first, go on for ever. Here it is held against the median of all."""
     halving = asha()

@@ -39,6 +39,17 @@ def test_the_most_alike_people_meet(groups: int, share: float, expected: list[li
     assert order.reshape(-1, groups).tolist() == expected
 
 
+@pytest.mark.parametrize(
+    ("share", "groups", "expected"),
+    [(0.28, 25, 7), (0.56, 50, 28), (0.55, 20, 11), (0.5, 5, 3), (0.01, 8, 1), (0.9, 4, 3)],
+)
+def test_the_look_alikes_of_a_batch_are_rounded_up_but_not_all(
+    share: float, groups: int, expected: int
+) -> None:
+    """0.28 · 25 is 7.000000000000001 in floating point, and still 7 groups."""
+    assert people_order.number_of(share, groups) == expected
+
+
 def test_a_group_of_each_person_comes_before_the_second_of_one() -> None:
     """People 0 and 1, of three groups each, and 2, who is the least alike, of two."""
     people = np.array([0, 0, 1, 1, 1, 2, 2, 0])

@@ -14,6 +14,7 @@ from typing import Any
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, HyperBandScheduler, MedianStoppingRule
 
+from facesiam.config.rounding import rounded_up
 from facesiam.objective import Objective
 from search.pruning.simulator import Arrival, NoPruning
 from search.pruning.stop_decision import PAUSE, StopDecision
@@ -145,7 +146,7 @@ def hyperband(objective: Objective, longest: int, factor: int = 3) -> RayPausing
     counted in parts of a trial of which there are a power of the factor.
     """
     logging.getLogger(HyperBandScheduler.__module__).setLevel(logging.WARNING)
-    parts = factor ** math.ceil(math.log(longest, factor) - 1e-9)
+    parts = factor ** rounded_up(math.log(longest, factor))
     scheduler: Any = HyperBandScheduler(
         AGE, objective.metric, objective.mode, max_t=parts, reduction_factor=factor
     )
