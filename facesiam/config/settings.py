@@ -84,6 +84,12 @@ class Setting:
 
 def did_you_mean(name: str, names: Any) -> str:
     """Return '; did you mean X?' for the nearest of ``names``, or '' where none is near."""
+    near = nearest(name, names)
+    return f"; did you mean {near}?" if near else ""
+
+
+def nearest(name: str, names: Any) -> str:
+    """Return the nearest of ``names`` to a misspelt one; '' where none is near."""
     if len(name) > 200:
         return ""
     known = list(names)
@@ -91,7 +97,7 @@ def did_you_mean(name: str, names: Any) -> str:
     near = [meant] if meant in known and meant != name else get_close_matches(meant, known, n=1)
     # Differing in case only is near, and no match to the letter.
     near = near or [each for each in known if each.lower() == meant.lower()][:1]
-    return f"; did you mean {near[0]}?" if near else ""
+    return str(near[0]) if near else ""
 
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)

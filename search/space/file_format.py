@@ -22,6 +22,7 @@ from search.space.domain_format import Span
 from search.space.domains import Domain, written
 from search.space.errors import Finding, Place, SpaceError, report
 from search.space.fields import Empty, NoMapping
+from search.space.misplaced_keys import belongs, near
 from search.space.model import SearchSpace
 from search.space.typos import slips
 from search.space.wandb_words import SWEEP_ONLY, translated
@@ -184,6 +185,8 @@ def _unknown(place: Place, data: Any) -> Finding:
     if not above and name in SWEEP_ONLY:
         text = "of a W&B sweep; python -m search.space --from-wandb FILE makes a space file of one"
         return Finding(place, text)
+    if not above and (where := belongs(name)):
+        return Finding(place, where)
     if above == ("prune",) and name in file_models.OWNERS:
         owners = file_models.OWNERS[name]
         owner = next((rule for rule in owners if rule in _at(data, above)), owners[0])
@@ -194,7 +197,7 @@ def _unknown(place: Place, data: Any) -> Finding:
             return Finding(above, _incomplete(above))
         ranged = next(key for key in Span.model_fields if key in entry)
         return Finding(above, f"has both choices and {ranged}; take one out")
-    nearest = did_you_mean(name, known)
+    nearest = did_you_mean(name, known) if above else near(name)
     if not nearest and len(names := list(known)) == 1:
         nearest = f"; its only key is {names[0]}"
     return Finding(place, f"not {noun}{odd(name)}{nearest}")

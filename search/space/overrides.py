@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from difflib import get_close_matches
 
 from facesiam.config import SETTINGS, Value
+from facesiam.config.settings import nearest
 from facesiam.config.trial import unknown_setting
 from search.space.combinations import Search, base
 from search.space.domains import Domain, Row
 from search.space.errors import SpaceError
 from search.space.fields import read
 from search.space.file_models import SpaceFile
+from search.space.misplaced_keys import INSIDE
 from search.space.narrowing import values_of
 
 Settings = dict[str, Value]
@@ -57,15 +58,16 @@ def assigned(assignments: Sequence[str]) -> tuple[Settings, dict[str, list[Value
 
 def no_setting(name: str) -> str:
     """Say what a name is that is no setting: a key of the file, or something like a setting."""
-    said, keys = unknown_setting(name), SpaceFile.model_fields
-    near = get_close_matches(name, keys, n=1) if "did you mean" not in said else []
-    meant = name if name in keys else (near or [""])[0]
-    if not meant:
+    said, keys = unknown_setting(name), [*SpaceFile.model_fields, *INSIDE]
+    meant = nearest(name, [*keys, *SETTINGS])
+    if meant not in keys:
         return said
     instead = f"--{meant.replace('_', '-')}" if meant in ON_COMMAND_LINE else "the space file"
+    if meant in INSIDE:
+        instead += f", under {INSIDE[meant]}:"
     if meant == name:
         return f"{name}: not a setting of a trial; it goes into {instead}"
-    return f"{said}; did you mean {meant}, which goes into {instead}?"
+    return f"{name}: not a setting; did you mean {meant}, which goes into {instead}?"
 
 
 def pin(

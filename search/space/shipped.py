@@ -61,10 +61,15 @@ def space_file(given: str | Path) -> Path:
 
 def near(path: Path) -> str:
     """Return which of the package's spaces may have been meant, as the end of a sentence."""
-    if not _may_name(path):
+    if not _is_among(path):
         return ""
-    return did_you_mean(path.stem, names()) or f"; the package brings {', '.join(names())}"
+    all_of_them = f"; the package brings {', '.join(names())}" * _may_name(path)
+    return did_you_mean(path.stem, names()) or all_of_them
 
 
 def _may_name(path: Path) -> bool:
-    return str(path.parent) in (".", "spaces") and path.suffix in ("", ".yaml", ".yml")
+    return _is_among(path) and path.suffix in ("", ".yaml", ".yml")
+
+
+def _is_among(path: Path) -> bool:
+    return str(path.parent) in (".", "spaces")

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import yaml
 
+from facesiam.config.settings import nearest
 from search.space import shipped
 from search.space.errors import Finding, Place, Problem, SpaceError, label, report
 
@@ -259,8 +259,16 @@ def _holds(folder: Path) -> str:
 
 
 def _nearest(path: Path) -> str:
-    if not path.parent.is_dir():
-        return shipped.near(path) or f"; there is no folder {path.parent}"
+    gone = path.parent
+    if not gone.is_dir():
+        beside = gone.parent
+        folders = [p.name for p in beside.iterdir() if p.is_dir()] if beside.is_dir() else []
+        if folder := nearest(gone.name, folders):
+            meant = beside / folder / path.name
+            found = f"; did you mean {meant}?" if meant.is_file() else _nearest(meant)
+            if "did you mean" in found:
+                return found
+        return shipped.near(path) or f"; there is no folder {gone}"
     there = {p.stem: p for p in (*path.parent.glob("spaces/*.yaml"), *path.parent.glob("*.y*ml"))}
-    near = get_close_matches(path.stem, there, n=1)  # `.yaml` alone would make all names alike
-    return f"; did you mean {there[near[0]]}?" if near else shipped.near(path)
+    near = nearest(path.stem, there)  # `.yaml` alone would make all names alike
+    return f"; did you mean {there[near]}?" if near else shipped.near(path)

@@ -75,6 +75,15 @@ def test_the_list_names_few_of_many_choices() -> None:
         ("optimiser", "optimiser: not a setting; did you mean optimizer?"),
         ("trials", "trials: not a setting of a trial; it goes into --trials"),
         ("trails", "trails: not a setting; did you mean trials, which goes into --trials?"),
+        (
+            "halving",
+            "halving: not a setting of a trial; it goes into the space file, under prune:",
+        ),
+        (
+            "halfing",
+            "halfing: not a setting; did you mean halving, which goes into the space file, "
+            "under prune:?",
+        ),
         ("keeep", "keeep: not a setting; did you mean keep, which goes into the space file?"),
     ],
 )

@@ -37,6 +37,27 @@ line 2  trails: not a key of a space file; did you mean trials?
 line 3  lr: a setting; put it under fixed: or search:""",
     ),
     (
+        "keys that belong inside of another one",
+        """\
+halving: true
+halfing: {grace: 0.2}
+grace: 3
+ash: true
+nett: [alexnet]
+per_nett: {}
+learning_rate: 3
+fixed: {seed: 1}
+""",
+        """\
+line 1  halving: a key of prune; put it under prune:
+line 2  halfing: not a key of a space file; did you mean halving, under prune:?
+line 3  grace: a key of prune.asha; put it under asha:
+line 4  ash: not a key of a space file; did you mean asha, under prune:?
+line 5  nett: not a key of a space file; did you mean net, under fixed: or search:?
+line 6  per_nett: not a key of a space file; did you mean per_net, under resources:?
+line 7  learning_rate: not a key of a space file; did you mean lr, under fixed: or search:?""",
+    ),
+    (
         "nothing to run",
         "name: x\n",
         """\

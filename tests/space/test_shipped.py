@@ -47,6 +47,10 @@ def test_a_space_of_the_package_goes_by_its_name(
         ("cod2", "cod2: no such file; did you mean code2?"),
         ("spaces/code22.yaml", "spaces/code22.yaml: no such file; did you mean code2?"),
         ("nothing", f"nothing: no such file; the package brings {', '.join(NAMES)}"),
+        ("code1.yam", "code1.yam: no such file; did you mean code1?"),
+        ("mine", "mine: no such file; did you mean spaces/MINE.yaml?"),
+        ("space/MINE.yaml", "space/MINE.yaml: no such file; did you mean spaces/MINE.yaml?"),
+        ("sapces/xyz", "sapces/xyz: no such file; there is no folder sapces"),
         ("other/code2.yaml", "other/code2.yaml: no such file; there is no folder other"),
     ],
 )
@@ -54,6 +58,8 @@ def test_what_is_not_there_is_said_with_the_nearest_that_is(
     given: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "spaces").mkdir()
+    (tmp_path / "spaces" / "MINE.yaml").touch()
     with pytest.raises(SpaceError) as told:
         load(shipped.space_file(given))
     assert str(told.value) == message
