@@ -8,16 +8,18 @@
 Whole searches are played, at random and by Optuna's TPE, and after each trial it is asked what the
 trials left would gain. Without --curves the scores are drawn: an accuracy with its peak inside a
 space of four settings, a noise of half a point, three trials in ten that never learn, and 48
-epochs in which the others approach their score. --curves is a folder with `epochs.parquet` or
-`epochs.csv` and `trials.csv`, and may be given several times; a suggestion becomes the nearest row
-that no trial has had, by the ranks of the settings. With --asha the search's own ASHA stops trials
-(grace 3, factor 4), one after the other, and a stopped one has the score that it had by then.
+epochs in which the others approach their score. --curves is a run or a table of curves, read as
+`search.replay --curves` reads it, and may be given several times; a suggestion becomes the nearest
+row that no trial has had, by the ranks of the settings. With --asha the search's own ASHA stops
+trials (grace 3, factor 4), one after the other, and a stopped one has the score that it had by
+then.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -26,11 +28,17 @@ import numpy as np
 import numpy.typing as npt
 import optuna
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
+from facesiam import cli
+from facesiam.config.settings import did_you_mean
 from facesiam.evaluation.metrics import wilson
 from facesiam.objective import Objective
+from search.pruning import recorded_runs
 from search.pruning.asha import Asha
 from search.pruning.going_on import Ended, outlook
+from search.pruning.recorded_runs import Curve
+from search.runs.layout import RunError
 
 FIRST = 5
 """Trials after which it is asked first."""
@@ -75,24 +83,61 @@ class Table(NamedTuple):
         return float(self.best[row, -1])
 
 
-def read(folder: Path, metric: str, mode: str, learned: float) -> Table:
-    """Return the table of a folder; a trial learned if its best is better than ``learned``."""
-    file = folder / "epochs.parquet"
-    text = {"trial": str}
-    epochs = (
-        pd.read_parquet(file) if file.exists() else pd.read_csv(folder / "epochs.csv", dtype=text)
-    )
-    trials = pd.read_csv(folder / "trials.csv", dtype=text).set_index("trial")
-    sign = 1.0 if mode == "max" else -1.0
-    turned = epochs.assign(score=sign * epochs[metric], trial=epochs["trial"].astype(str))
-    curves = turned.pivot(index="trial", columns="epoch", values="score").reindex(trials.index)
+def read(folder: Path, metric: str, mode: str, learned: float, first: int = 0) -> list[Table]:
+    """Return the tables of a run or of a table of curves, one for each protocol in it.
+
+    A trial learned if its best is better than ``learned``. Its epochs are no setting here, as
+    those that were recorded count. A trial that was stopped has the score that it had by then.
+
+    Args:
+        folder: as ``search.replay --curves`` takes it, but not of several.
+        metric: whose scores are taken.
+        mode: whether more (max) or less (min) of it is better.
+        learned: a score that no guess reaches.
+        first: of a table of curves, the number of the first epoch that was trained.
+
+    Raises:
+        RunError: as ``recorded_runs.read``, or no trial has the metric, or has learned by it.
+    """
+    contests: dict[tuple[str, int], list[Curve]] = {}
+    for curve in recorded_runs.read(folder, first):
+        contests.setdefault(curve.contest, []).append(curve)
+    every = [curve for curves in contests.values() for curve in curves]
+    known = dict.fromkeys(name for curve in every for row in curve.rows for name in row)
+    if metric not in known:
+        raise RunError(f"{folder}: has no metric {metric}{did_you_mean(metric, known)}")
+    sign, found = 1.0 if mode == "max" else -1.0, list[Table]()
+    for (protocol, pairs), curves in contests.items():
+        kind = f", {protocol}, {pairs} validation pairs" * (len(contests) > 1)
+        best = _best_so_far(curves, metric, sign)
+        if not (best[:, -1] > sign * learned).any():
+            raise RunError(
+                f"{folder}{kind}: no trial has a {metric} better than {learned:g}; --learned says "
+                "which score no guess reaches"
+            )
+        found.append(Table(folder.name + kind, _ranks(curves), best, sign * learned))
+    return found
+
+
+def _best_so_far(curves: Sequence[Curve], metric: str, sign: float) -> npt.NDArray[np.float64]:
+    """Return the best score of each trial up to each epoch, more is better (trials, epochs)."""
+    scores = np.full((len(curves), max(len(curve.rows) for curve in curves)), -math.inf)
+    for scored, curve in zip(scores, curves, strict=True):
+        scored[: len(curve.rows)] = [sign * row.get(metric, math.nan) for row in curve.rows]
     # After a NaN, which is a divergence, the best so far stays; before any score there is none.
-    best = np.maximum.accumulate(curves.fillna(-math.inf).to_numpy(dtype=float), axis=1)
-    settings = trials.apply(
-        lambda one: one if one.dtype != object else one.astype("category").cat.codes
+    best: npt.NDArray[np.float64] = np.fmax.accumulate(scores, axis=1)
+    return np.where(np.isnan(best), -math.inf, best)
+
+
+def _ranks(curves: Sequence[Curve]) -> npt.NDArray[np.float64]:
+    """Return the ranks of the settings that differ, in [0, 1]; without one, below all others."""
+    settings = pd.DataFrame([curve.settings for curve in curves]).drop(columns="epochs")
+    coded = settings.apply(
+        lambda one: one if is_numeric_dtype(one) else one.astype(str).astype("category").cat.codes
     )
-    settings = settings.loc[:, settings.nunique() > 1]
-    return Table(folder.name, settings.rank(pct=True).to_numpy(), best, sign * learned)
+    coded = coded.loc[:, coded.nunique(dropna=False) > 1]
+    ranks: npt.NDArray[np.float64] = coded.rank(pct=True, na_option="top").to_numpy(dtype=float)
+    return ranks
 
 
 def drawn(rng: np.random.Generator) -> Table:
@@ -179,10 +224,10 @@ def show(name: str, judged: Sequence[Judged], gain: float, trials: int) -> None:
     )
 
 
-def main() -> None:
-    """Print a line per table and sampler."""
+def main() -> int:
+    """Print a line per table and sampler; return the exit code, 2 for wrong input."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = cli.Parser(description=__doc__)
     parser.add_argument("--searches", type=int, default=200, help="of each table and sampler")
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--gain", type=float, default=0.003, help="in the metric, not in points")
@@ -191,9 +236,15 @@ def main() -> None:
     parser.add_argument("--metric", default="val_acc")
     parser.add_argument("--mode", choices=("max", "min"), default="max")
     parser.add_argument("--learned", type=float, default=0.5, help="a score that no guess reaches")
+    parser.add_argument("--first", type=int, default=0, help="first trained epoch of a table")
     parser.add_argument("--asha", action="store_true", help="have ASHA stop trials")
     options = parser.parse_args()
-    tables = [read(one, options.metric, options.mode, options.learned) for one in options.curves]
+    return cli.run(lambda: _main(options))
+
+
+def _main(options: argparse.Namespace) -> int:
+    how = options.metric, options.mode, options.learned, options.first
+    tables = [table for folder in options.curves for table in read(folder, *how)]
     for sampler in ("random", "tpe"):
         every: list[Judged] = []
         chosen: list[Table | None] = [*tables] or [None]
@@ -213,7 +264,8 @@ def main() -> None:
             every += judged
         if len(tables) > 1:
             show(f"all, {sampler}", every, options.gain, options.trials)
+    return cli.DONE
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
