@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from textwrap import wrap
 from typing import Any, cast
 
 import pandas as pd
@@ -29,6 +30,8 @@ SPARED = ("seconds", "train\nacc, %", "best\nepoch", "epochs\nrun")
 """Columns that a narrow terminal goes without, the first first."""
 LEAST = 20
 """Columns of text that a stop reason needs to be read in."""
+MOST_FOLDED = 3
+"""Lines into which a stop reason folds beside the others; a longer one has all columns below."""
 BY_DEFAULT = Ranking()
 MARKS = {True: " ~", False: "", None: " ?"}
 """By whether a trial is like the best one; None: that is not known."""
@@ -194,19 +197,22 @@ def _is_word(header: str) -> bool:
 def _laid_out(headers: list[str], cells: list[list[str]], width: int) -> str:
     """Return the table as text that fits a width.
 
-    Where it has less than 20 columns for the stop reasons they go under it. Where it is still too
-    wide it loses the columns of SPARED, and at last the settings go under it, too.
+    Where the columns that are left would fold a stop reason into many lines, the reasons go under
+    it, over the whole width. Where it is still too wide it loses the columns of SPARED, and at
+    last the settings go under it, too.
     """
     status, trials = headers.index("status"), [row[1] for row in cells]
     states = [row[status] for row in cells]
     reasons = [row[headers.index(REASON)] if REASON in headers else "" for row in cells]
     told = [[""] for _ in cells]
-    gap = 2 if _needed(headers, cells, 2) + LEAST * (REASON in headers) <= width else 1
-    if REASON in headers and _needed(headers, cells, gap) + LEAST > width:
+    spaces = {gap: width - _needed(headers, cells, gap) for gap in (2, 1)}
+    gap = next((gap for gap, space in spaces.items() if _is_readable(reasons, space)), 0)
+    if REASON in headers and not gap:
         headers, cells = _without(headers, cells, [REASON])
         told = [
             [f"{state}: {why}" if why else ""] for state, why in zip(states, reasons, strict=True)
         ]
+    gap = gap or (2 if _needed(headers, cells, 2) <= width else 1)
     whole = headers, cells
     headers, cells = _spared(headers, cells, gap, width)
     if _needed(headers, cells, gap) > width:
@@ -225,6 +231,13 @@ def _laid_out(headers: list[str], cells: list[list[str]], width: int) -> str:
         if any(parts)
     ]
     return "\n".join([text, *lines])
+
+
+def _is_readable(reasons: Sequence[str], space: int) -> bool:
+    """Say whether the stop reasons can be read in a column of so many characters."""
+    if not any(reasons):
+        return space >= 0
+    return space >= LEAST and all(len(wrap(why, space)) <= MOST_FOLDED for why in reasons)
 
 
 def _spared(

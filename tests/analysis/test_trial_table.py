@@ -179,6 +179,41 @@ def test_a_long_reason_folds_and_keeps_every_word(tmp_path: Path) -> None:
     assert max(map(len, text.splitlines())) <= 120
 
 
+@pytest.mark.parametrize(("width", "beside"), [(100, False), (120, False), (140, True)])
+def test_a_reason_that_would_fold_into_many_lines_has_the_whole_width_below(
+    tmp_path: Path, width: int, beside: bool
+) -> None:
+    """Beside the others it had 27 of 120 columns, and took six lines of them."""
+    reason = (
+        "best val_acc 61.3 % (mean of its last 2 epochs) at the rung of 7 epochs, from which 10 of "
+        "20 trials go on: so many are better, the last of them with 64.1 %"
+    )
+    lines = [
+        trial("0001", lr=1e-3),
+        trial("0002", "stopped", stop_rule="asha", stop_reason=reason),
+    ]
+    run = write_run(
+        tmp_path / "r",
+        lines,
+        [epoch("0001", at, 0.9) for at in range(3)] + [epoch("0002", 0, 0.6)],
+    )
+    text = table(load(run)[0], width=width).splitlines()
+    assert max(map(len, text)) <= width
+    assert ("stop reason" in text[1]) is beside
+    at = next(number for number, line in enumerate(text) if "asha: best" in line)
+    told = text[at : at + (3 if beside else 2)]
+    assert set(reason.split()) <= set(" ".join(told).split())
+    if not beside:
+        assert told[0].startswith("0002 stopped: asha: best val_acc 61.3 %")
+
+
+def test_a_short_reason_stays_beside_the_others(tmp_path: Path) -> None:
+    lines = [trial("0001", "stopped", stop_rule="asha", stop_reason="below the cutoff")]
+    run = write_run(tmp_path / "r", lines, [epoch("0001", 0, 0.9)])
+    text = table(load(run)[0], width=120).splitlines()
+    assert text[2].endswith("asha: below the cutoff")
+
+
 @pytest.mark.parametrize("width", [80, 200])
 def test_the_table_and_its_notes_fit_the_terminal(width: int) -> None:
     run = ROOT / "ray_results" / "reference" / "cpu"
