@@ -33,6 +33,8 @@ COLUMNS = (
     "Data Augmentation",
     "Variations",
 )
+NETS = {"alexnet": "Alexnet", "vgg16_bn": "VGG"}
+"""The nets of the study, as its tables call them; a row of one's own may have any."""
 CLAIMS = {
     "augment": "augmentation adds close to 4 points",
     "freeze": "freezing helps little, though it trains faster",
@@ -66,7 +68,7 @@ class PublishedRow:
         shown = {**self.settings, **self.printed}
         variation = "LINEAR DECISION NET" if shown["join"] == "linear" else "DECISION NET"
         return [
-            "VGG" if shown["net"] == "vgg16_bn" else "Alexnet",
+            NETS.get(str(shown["net"]), str(shown["net"])),
             str(shown["optimizer"]).upper(),
             scientific(shown["lr"]),
             scientific(shown["weight_decay"]),
@@ -87,10 +89,11 @@ class PublishedRow:
 
 
 def rows(*searched: SearchSpace) -> dict[str, PublishedRow]:
-    """Return the rows of both codes, and those that only the given spaces have, by id.
+    """Return the rows of both codes by id, and the published ones that only these spaces have.
 
     Args:
-        searched: spaces whose rows are added.
+        searched: spaces whose rows are added, where they have published figures: those of an
+            ablation or of a race, or of a list of one's own to run, are not a study's.
 
     Raises:
         SpaceError: a space file that the package brings along is missing or cannot be read.
@@ -99,9 +102,16 @@ def rows(*searched: SearchSpace) -> dict[str, PublishedRow]:
     found: dict[str, PublishedRow] = {}
     for one in (*beside, *searched):
         for name, row in one.rows.items():
+            if not row.published:
+                continue
             new = PublishedRow(name, one.row_settings(name), row.printed, row.published, row.note)
             found.setdefault(name, new)
     return found
+
+
+def has_published(searched: SearchSpace) -> bool:
+    """Return whether a space repeats rows that were published, and does not just list its own."""
+    return any(row.published for row in searched.rows.values())
 
 
 def recorded_curve(row: str) -> pd.DataFrame | None:

@@ -49,6 +49,13 @@ function curves() {
   return { data, layout };
 }
 
+// A number as the table of trials has it: 1e-05, and not 0.00001.
+const shortNumber = (value) => {
+  const near = Number(value.toPrecision(3));
+  if (near === 0 || Math.abs(near) >= 1e-4) return near.toString();
+  return near.toExponential().replace(/e-(\d)$/, "e-0$1");
+};
+
 function scaleOf(at) {
   const { name, axis } = columns[at];
   const values = trials.map((trial) => trial.cells[at]);
@@ -63,9 +70,12 @@ function scaleOf(at) {
   const [low, high] = [on(Math.min(...numbers)), on(Math.max(...numbers))];
   const span = high - low || 1;
   const place = (text) => (isNaN(number(text)) ? null : (on(number(text)) - low) / span);
-  const ticks = [0, 0.25, 0.5, 0.75, 1].map((part) => [part, Number(back(low + part * span).toPrecision(3)).toString()]);
+  const ticks = [0, 0.25, 0.5, 0.75, 1].map((part) => [part, shortNumber(back(low + part * span))]);
   return { name, place, ticks: high > low ? ticks : ticks.slice(0, 1), value: (part) => back(low + part * span) };
 }
+
+// A long choice without its middle: names of nets and losses often differ at their ends alone.
+const shortened = (text) => (text.length > 14 ? `${text.slice(0, 6)}…${text.slice(-7)}` : text);
 
 const scales = columns.map((one, at) => (one.axis ? { at, ...scaleOf(at) } : null)).filter(Boolean);
 
@@ -93,14 +103,18 @@ function parallel() {
   })).filter((trace) => trace.x.length).reverse();
   data.sort((one, other) => names.indexOf(one.name) - names.indexOf(other.name));
   const annotations = scales.flatMap((scale, i) => scale.ticks.map(([y, text]) => ({
-    x: i, y, text: escaped(text.length > 14 ? `${text.slice(0, 13)}…` : text), showarrow: false, xanchor: "left", xshift: 5, font: { size: 11 }, bgcolor: of("--back"), opacity: 0.85, borderpad: 0,
+    x: i, y, text: escaped(shortened(text)), showarrow: false, xanchor: "left", xshift: 5, font: { size: 11 }, bgcolor: of("--back"), opacity: 0.85, borderpad: 0,
   })));
   const shapes = scales.map((_, i) => ({ type: "line", x0: i, x1: i, y0: 0, y1: 1, line: { width: 1, color: GREY }, layer: "below" }));
   const place = document.querySelector('[data-chart="parallel"]');
   const width = Math.max(place.clientWidth, 92 * scales.length);
+  // Plotly leaves a name out that would begin left of the chart, and cuts one that ends right of it.
+  const least = (width - 22) / (scales.length + 1);  // pixels between two axes
+  const room = (scale, most) => Math.max(most, (4 * scale.name.length) / least);
+  const range = [-room(scales[0], 0.15), scales.length - 1 + room(result, 0.65)];
   const layout = {
     height: 460, annotations, shapes, dragmode: "select", legend: { traceorder: "reversed" }, width: width > place.clientWidth ? width : undefined,
-    xaxis: { tickvals: scales.map((_, i) => i), ticktext: scales.map((scale) => escaped(scale.name)), showgrid: false, range: [-0.15, scales.length - 0.35], side: "top", ticks: "" },
+    xaxis: { tickvals: scales.map((_, i) => i), ticktext: scales.map((scale) => escaped(scale.name)), showgrid: false, range, side: "top", ticks: "" },
     yaxis: { visible: false, range: [-0.08, 1.08] }, showlegend: true, margin: { t: 60 },
   };
   layout.legend = { x: 0, y: -0.02, yanchor: "top", orientation: "h", traceorder: "reversed" };

@@ -70,6 +70,8 @@ def _chart(run: Run, cost: str) -> Chart | None:
     if most > WIDE * least > 0:
         ticks = _ticks(least, most)
         axis |= {"type": "log", "tickvals": ticks, "ticktext": [*map(pareto.amount, ticks)]}
+    elif least == most:  # plotly would take ticks that differ in their seventh digit
+        axis |= {"tickvals": [least], "ticktext": [pareto.amount(least)]}
     layout = {"height": 320, "xaxis": axis, "yaxis": {"title": {"text": shown.label}}}
     note = f"{counted(len(points), 'trial')}. {pareto.MEDIAN}" if cost == "latency_ms" else ""
     data = [

@@ -39,6 +39,20 @@ function themed(figure) {
   return { data, layout: { height: 380, ...layout, template, autosize: true, dragmode: touch() ? false : layout.dragmode ?? "zoom" } };
 }
 
+// The title of a vertical axis, in lines that its chart has the height for: plotly would cut it.
+function titled(layout) {
+  const title = layout.yaxis?.title;
+  if (!title?.text) return;
+  const most = Math.max(12, Math.floor((layout.height - 110) / 7));  // 110: legend and x axis; 7: a letter
+  const lines = [];
+  for (const word of title.text.split(" ")) {
+    const longer = lines.length ? `${lines.at(-1)} ${word}` : word;
+    if (lines.length && longer.length <= most) lines[lines.length - 1] = longer;
+    else lines.push(word);
+  }
+  title.text = lines.join("<br>");
+}
+
 const touch = () => matchMedia("(pointer: coarse)").matches;  // a drag there scrolls the page
 
 async function draw(id) {
@@ -50,6 +64,7 @@ async function draw(id) {
     return;
   }
   const { data, layout } = themed(figure);
+  titled(layout);
   fade(data);
   place.style.minHeight = `${layout.height}px`;
   await Plotly.react(place, data, layout, {

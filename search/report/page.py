@@ -89,20 +89,21 @@ def _folder(given: Sequence[Run]) -> Path:
 def _markdown(found: Worth, folder: Path, pictures: bool) -> dict[str, str]:
     """Return the sections by title; "" of one that says nothing of these runs."""
     given = found.given
-    rows = published.rows(*(run.searched for run in given))
+    spaces = [run.searched for run in given]
+    # The study's rows say nothing about a search that has none of them, nor of rows that have no
+    # published figures: an ablation's, or a list of one's own.
+    rows = published.rows(*spaces) if any(map(published.has_published, spaces)) else {}
     ran = row_trials(given)
     measured = {name: one.run.curve(one.name) for name, one in ran.items() if one.has_epochs}
-    # The study's rows say nothing about a search that has none of them.
-    about = rows if any(run.searched.rows for run in given) else {}
     return {
         "What ran": sections.what_ran(given),
-        "Tables of the 2019 study": study_2019.tables(about, ran),
+        "Tables of the 2019 study": study_2019.tables(rows, ran),
         "Curves": curves.section(given[0], rows, ran, folder) if pictures else "",
-        "Overfit": study_2019.overfit(about, measured),
-        "What each setting is worth": setting_effects.section(found, bool(about)),
+        "Overfit": study_2019.overfit(rows, measured),
+        "What each setting is worth": setting_effects.section(found, bool(rows)),
         costs.TITLE: costs.markdown(given[0]),
-        "Overfit by net": study_2019.overfit_by_net(about, measured),
-        "Training time": sections.training_time(found.trials, bool(about)),
+        "Overfit by net": study_2019.overfit_by_net(rows, measured),
+        "Training time": sections.training_time(found.trials, bool(rows)),
         "Early stopping": sections.early_stopping(given),
         "Ranked trials": sections.ranked(given),
         "Test": evaluation.section(given, folder if pictures else None),

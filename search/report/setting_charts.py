@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from typing import Any
 
+from search.analysis.ablation_base import REPEATS
 from search.analysis.differences import Effect
 from search.report.chart import Chart, text
 from search.report.setting_effects import looks, shown_effect
@@ -93,10 +94,12 @@ def effects_chart(worth: Worth) -> Chart | None:
     compared = "with a value less that with the best one, or after the change less before"
     if worth.ablation:
         compared = "after a change less that of the trial that it changes, the ablation's base"
+    seeds = any(one.setting == REPEATS for one in found)
+    family = f"{looks(worth)} comparisons{' of settings, and over those of seeds' * seeds}"
     note = (
         f"{name} {compared}{fell}. "
         "With 95 % or more all intervals hold together (Bonferroni over "
-        f"{looks(worth)} comparisons); {sum(told)} of {len(found)} can be told from zero."
+        f"{family}); {sum(told)} of {len(found)} can be told from zero."
     )
     return Chart("effects", "Differences between values", figure([points], layout), note, True)
 

@@ -8,9 +8,18 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from facesiam.config import SETTINGS, Value
+from facesiam.config.metrics import TPR
 from facesiam.evaluation.thresholds import describe_threshold
 from search.analysis import race_result
-from search.analysis.formatting import counted, interval, mean_and_std, measure, shown_value
+from search.analysis.formatting import (
+    INTERVALS,
+    counted,
+    interval,
+    mean_and_std,
+    measure,
+    shown_value,
+    valued,
+)
 from search.analysis.race_result import RaceResult
 from search.analysis.ranked_trials import DEFAULT_METRIC, states
 from search.pruning import going_on
@@ -87,8 +96,13 @@ def _ranked_by(run: Run, best: pd.Series) -> str:
     if metric == DEFAULT_METRIC or metric not in best:
         return ""
     shown = shown_as(metric)
-    value = f"{100 * best[metric]:.1f} %" if shown.percent else f"{best[metric]:.4g}"
-    return f", the best by {shown.label.removesuffix(', %')} ({value})"
+    value = f"{100 * best[metric]:.1f}" if shown.percent else f"{best[metric]:.4g}"
+    if metric in INTERVALS and not best[[*INTERVALS[metric]]].isna().any():
+        value = valued(dict(best), metric)
+    name = shown.label.removesuffix(", %")
+    if metric == TPR:  # at how many is what its number means
+        name = name.replace("few", f"{100 * run.configs[str(best['trial'])].fpr:g} %")
+    return f", the best by {name} ({value}{shown.unit})"
 
 
 def _tested(run: Run, winner: str) -> str:
@@ -179,7 +193,8 @@ def _how_sure(run: Run) -> str:
     alike = int(others["like_best"].fillna(False).sum())
     unknown = int(others["like_best"].isna().sum())
     chosen = "its validation score is the best of several, and so a little too good"
-    test = "McNemar's exact test, corrected for the number of comparisons"
+    of = "" if run.searched.metric == DEFAULT_METRIC else " of their accuracy"
+    test = f"McNemar's exact test{of}, corrected for the number of comparisons"
     if unknown == len(others):
         return (
             "How sure that is cannot be said: which pairs each trial judged right was not kept; "

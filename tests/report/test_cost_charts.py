@@ -70,6 +70,12 @@ def test_an_axis_has_round_numbers_in_the_tables_words(tmp_path: Path) -> None:
     assert "type" not in near and "tickvals" not in near and near["exponentformat"] == "SI"
 
 
+def test_nets_of_one_size_have_one_tick_in_the_tables_words(tmp_path: Path) -> None:
+    found = charts(run_of(tmp_path / "run", [(0.9, 4 * 10**9, 40.0), (0.5, 7 * 10**6, 10.0)]))
+    axis = found["cost-params"].figure["layout"]["xaxis"]
+    assert (axis["tickvals"], axis["ticktext"]) == ([1000.0], ["1 k"])
+
+
 @pytest.mark.parametrize(
     ("least", "most", "ticks"),
     [(7.0, 195.0, [5, 10, 20, 50, 100, 200]), (1.0, 1e9, [10.0**n for n in range(10)])],

@@ -164,6 +164,59 @@ def test_every_chart_has_marks_at_both_widths(
     assert set(fills) == {back}
 
 
+CUT = """[...document.querySelectorAll('.js-plotly-plot')].flatMap(plot => {
+  const all = plot.getBoundingClientRect();
+  return [...plot.querySelectorAll('.ytitle')].filter(title => {
+    const one = title.getBoundingClientRect();
+    return one.top < all.top || one.bottom > all.bottom || one.left < all.left;
+  }).map(title => title.textContent);
+})"""
+"""The titles of vertical axes that are cut."""
+
+
+@pytest.fixture(scope="module")
+def long_names(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of eight recorded trials by a metric with a long name, of nets that end alike."""
+    run = tmp_path_factory.mktemp("runs") / "low-far"
+    shutil.copytree(REFERENCE / "low-far", run)
+    return report([run])
+
+
+def test_long_names_are_whole_on_a_phone(browser: Browser, long_names: Path) -> None:
+    browser.open(long_names, 390)
+    is_whole(browser)
+    titles = browser.value("[...document.querySelectorAll('.ytitle')].map(t => t.textContent)")
+    assert len([one for one in titles if one.startswith("validation true accepts")]) >= 10
+    assert browser.value(CUT) == []
+    drawn = "[...document.querySelectorAll('[data-chart=parallel] {}')].map(t => t.textContent)"
+    names = browser.value(drawn.format(".xtick text"))
+    assert names[0] == "net" and names[-1] == "val_tpr_at_fpr" and len(names) == 7
+    choices = browser.value(drawn.format(".annotation-text"))
+    assert "effici…t_lite0" in choices and "effici…t_lite2" in choices
+
+
+def test_the_first_axis_of_the_settings_has_its_name_on_a_phone(
+    browser: Browser, reference: Path
+) -> None:
+    browser.open(reference, 390)
+    assert browser.value(
+        "[...document.querySelectorAll('[data-chart=parallel] .xtick text')].map(t => t.textContent)"
+    ) == ["freeze_stages", "loss", "lr", "weight_decay", "erase", "val_acc"]
+    first = "document.querySelector('[data-chart=parallel] .xtick text').getBoundingClientRect()"
+    chart = "document.querySelector('[data-chart=parallel]').getBoundingClientRect()"
+    assert browser.value(f"{first}.left >= {chart}.left")
+
+
+def test_a_small_number_at_an_axis_is_written_as_in_the_table(
+    browser: Browser, reference: Path
+) -> None:
+    browser.open(reference)
+    found = browser.value(
+        "[1e-5, 3.16227766e-5, 1e-4, 0.00234567, 0, 91.45, -2e-12].map(shortNumber)"
+    )
+    assert found == ["1e-05", "3.16e-05", "0.0001", "0.00235", "0", "91.5", "-2e-12"]
+
+
 def test_colours_follow_the_screen(browser: Browser, reference: Path) -> None:
     browser.open(reference)
     fill = "document.querySelector('[data-chart=curves] .main-svg').style.background"

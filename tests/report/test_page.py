@@ -239,6 +239,30 @@ def test_a_search_without_rows_draws_its_best_trials_and_settings(tmp_path: Path
     assert "2019 study" not in page
 
 
+def test_rows_without_published_figures_are_not_the_2019_studys(tmp_path: Path) -> None:
+    # A's name is that of a row of the study, whose curve is not this trial's.
+    own = {"A": {"settings": {"net": "resnet18"}}, "b-s0": {"settings": {"lr": 1e-4}}}
+    run = tmp_path / "own"
+    space_file(run / "space.yaml", own)
+    trials = [line("A", "A", net="resnet18", epochs=6), line("b-s0", "b-s0", lr=1e-4, epochs=6)]
+    write_run(run, trials, [*lines("A", [0.7] * 6), *lines("b-s0", [0.6] * 6)])
+    page = page_of(run)
+    assert "2019 study" not in page and "Overfit" not in page and "Alexnet" not in page
+    assert [picture for picture in PICTURE.findall(page) if picture.startswith("curves-")] == [
+        "curves-A.png",
+        "curves-b-s0.png",
+    ]
+    html = (run / "report" / "report.html").read_text(encoding="utf-8")
+    assert "2019 study" not in html
+
+
+def test_a_published_row_of_another_net_has_its_name(run: Path) -> None:
+    own = {"X": {"settings": {"net": "resnet18"}, "published": {"val": 85}}}
+    space_file(run / "space.yaml", {"A": ROWS["A"], **own})
+    rows = table_rows(page_of(run), "Test")
+    assert (rows["A"][1], rows["X"][1], rows["X"][11]) == ("Alexnet", "resnet18", "85")
+
+
 def test_effects_have_their_n_and_the_best_value_its_rivals(tmp_path: Path) -> None:
     page = page_of(search_run(tmp_path / "grid"))
     # +2.0 twice: no spread; lr: −10 twice

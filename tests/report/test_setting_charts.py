@@ -166,6 +166,11 @@ def test_an_ablation_has_effects_but_no_importance() -> None:
     chart = setting_charts.effects_chart(one)
     assert chart and "after a change less that of the trial that it changes, the abl" in chart.note
     assert "best one" not in chart.note
+    # Eight changes and two of seeds are drawn, which are two families.
+    assert len(chart.figure["data"][0]["x"]) == 10
+    assert "(Bonferroni over 8 comparisons of settings, and over those of seeds); 0 of 10" in (
+        chart.note
+    )
 
 
 def test_no_interval_of_a_share_is_beyond_100_points(tmp_path: Path) -> None:

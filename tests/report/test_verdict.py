@@ -114,6 +114,26 @@ def test_how_many_are_not_told_from_the_best_is_said(
     assert said in sentences(replace(one, trials=trials), [])[1]
 
 
+def test_a_search_for_few_false_accepts_says_at_how_many_and_its_interval(tmp_path: Path) -> None:
+    trials = [trial("0001", fpr=0.001), trial("0002", fpr=0.001)]
+    ends = {"val_tpr_at_fpr_low": 0.3311, "val_tpr_at_fpr_high": 0.4435}
+    epochs = [
+        epoch(name, at, 0.9, **{"val_tpr_at_fpr": score, **ends})
+        for name, score in (("0001", 0.3), ("0002", 0.3882))
+        for at in range(3)
+    ]
+    folder = write_run(tmp_path / "run", trials, epochs, metric="val_tpr_at_fpr")
+    (folder / "manifest.json").write_text('{"name": "run", "data": {}}')
+    one = read(folder)
+    alike = one.trials.assign(like_best=pd.array([pd.NA, True], dtype="boolean"))
+    first, second = sentences(replace(one, trials=alike), [])
+    assert (
+        ", the best by validation true accepts at 0.1 % false accepts (38.8 [33.1, 44.4] %); "
+    ) in first
+    # McNemar's test is of the accuracy, which is not what ranks them.
+    assert "(McNemar's exact test of their accuracy, corrected for" in second
+
+
 def test_the_table_names_the_threshold_once_where_trials_differ_in_it(tmp_path: Path) -> None:
     trials = [trial("0001", calibrate=False), trial("0002", calibrate=True)]
     scores = {"0001": 0.7, "0002": 0.8}
