@@ -107,7 +107,7 @@ function parallel() {
   })));
   const shapes = scales.map((_, i) => ({ type: "line", x0: i, x1: i, y0: 0, y1: 1, line: { width: 1, color: GREY }, layer: "below" }));
   const place = document.querySelector('[data-chart="parallel"]');
-  const width = Math.max(place.clientWidth, 92 * scales.length);
+  const width = onPaper() ? PAPER : Math.max(place.clientWidth, 92 * scales.length);
   // Plotly leaves a name out that would begin left of the chart, and cuts one that ends right of it.
   const least = (width - 22) / (scales.length + 1);  // pixels between two axes
   const room = (scale, most) => Math.max(most, (4 * scale.name.length) / least);

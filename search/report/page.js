@@ -4,7 +4,10 @@
 // the one source of what the charts of all trials show.
 
 const report = JSON.parse(document.getElementById("report-data").textContent);
-const dark = matchMedia("(prefers-color-scheme: dark)");
+const scheme = matchMedia("(prefers-color-scheme: dark)");
+const PAPER = 940;  // pixels of a landscape page of A4 or Letter, less some
+const onPaper = () => "printing" in document.documentElement.dataset;
+const dark = () => scheme.matches && !onPaper();
 const trialTable = document.querySelector("#trials table");
 const find = (id) => document.getElementById(id);
 const state = Object.assign({ filter: "", sort: null, metric: null, trial: null, top: 0 }, history.state);
@@ -22,7 +25,7 @@ const of = (name) => getComputedStyle(document.documentElement).getPropertyValue
 
 function themed(figure) {
   let text = JSON.stringify(figure);
-  if (dark.matches) for (const colour of PALETTE) text = text.replaceAll(colour, ON_DARK[colour]);
+  if (dark()) for (const colour of PALETTE) text = text.replaceAll(colour, ON_DARK[colour]);
   const { data, layout } = JSON.parse(text);
   const axis = {
     gridcolor: of("--grid"), linecolor: of("--line"), zeroline: false, automargin: true, ticks: "outside",
@@ -31,7 +34,7 @@ function themed(figure) {
   const template = { layout: {
     paper_bgcolor: of("--back"), plot_bgcolor: of("--back"),
     font: { color: of("--text"), size: 12, family: getComputedStyle(document.body).fontFamily },
-    xaxis: axis, yaxis: axis, colorway: PALETTE.slice(0, 6).map((c) => (dark.matches ? ON_DARK[c] : c)),
+    xaxis: axis, yaxis: axis, colorway: PALETTE.slice(0, 6).map((c) => (dark() ? ON_DARK[c] : c)),
     hoverlabel: { bgcolor: of("--panel"), bordercolor: of("--line"), font: { color: of("--text") }, align: "left" },
     legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" }, margin: { l: 10, r: 12, t: 30, b: 10 },
     hovermode: "closest",
@@ -65,6 +68,7 @@ async function draw(id) {
   }
   const { data, layout } = themed(figure);
   titled(layout);
+  if (onPaper()) layout.width = place.closest(".half") ? (PAPER - 24) / 2 : PAPER;
   fade(data);
   place.style.minHeight = `${layout.height}px`;
   await Plotly.react(place, data, layout, {
@@ -222,8 +226,10 @@ async function main() {
   }
   if (history.state) scrollTo({ top: state.top, behavior: "instant" });
   addEventListener("pagehide", keep);
-  dark.addEventListener("change", async () => {
-    for (const place of document.querySelectorAll("[data-chart]")) await draw(place.dataset.chart);
-  });
+  const redraw = () => Promise.all([...document.querySelectorAll("[data-chart]")].map((place) => draw(place.dataset.chart)));
+  scheme.addEventListener("change", redraw);
+  // The charts are of the screen's width and colours, and a browser does not draw them anew for paper.
+  addEventListener("beforeprint", () => { document.documentElement.dataset.printing = "yes"; redraw(); });
+  addEventListener("afterprint", () => { delete document.documentElement.dataset.printing; redraw(); });
   document.documentElement.dataset.ready = "yes";
 }

@@ -217,6 +217,33 @@ def test_a_small_number_at_an_axis_is_written_as_in_the_table(
     assert found == ["1e-05", "3.16e-05", "0.0001", "0.00235", "0", "91.5", "-2e-12"]
 
 
+def test_a_printed_page_has_whole_tables_and_charts_in_light_colours(
+    browser: Browser, reference: Path
+) -> None:
+    browser.open(reference, 1400, dark=True)
+    width = "Math.max(...[...document.querySelectorAll('.main-svg')].map(s => s.clientWidth))"
+    back = "document.querySelector('[data-chart=curves] .main-svg').style.background"
+    assert browser.value(width) > 1200
+    browser.value("dispatchEvent(new Event('beforeprint'))")
+    browser.until(f"{width} <= 940 && {back} === 'rgb(255, 255, 255)'")
+    browser.look(1000, dark=True)
+    scheme = {"name": "prefers-color-scheme", "value": "dark"}
+    browser.send("Emulation.setEmulatedMedia", media="print", features=[scheme])
+    # What scrolls on the screen would be cut on paper, in its rows or its columns.
+    assert browser.value("document.querySelectorAll('.scroll').length") > 5
+    cut = "[...document.querySelectorAll('.scroll, .plot')].filter(one => {})"
+    assert browser.value(cut.format("getComputedStyle(one).overflowX !== 'visible'")) == []
+    wide = (
+        "[...document.querySelectorAll('.scroll table')].filter(t => t.offsetWidth > innerWidth)"
+    )
+    assert browser.value(f"{wide}.length") == 0
+    browser.send("Emulation.setEmulatedMedia", media="", features=[scheme])
+    browser.look(1400, dark=True)
+    browser.value("dispatchEvent(new Event('afterprint'))")
+    browser.until(f"{width} > 1200 && {back} === 'rgb(20, 23, 27)'")
+    assert browser.errors() == []
+
+
 def test_colours_follow_the_screen(browser: Browser, reference: Path) -> None:
     browser.open(reference)
     fill = "document.querySelector('[data-chart=curves] .main-svg').style.background"
