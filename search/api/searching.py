@@ -182,8 +182,8 @@ def _race(options: RunOptions, made: Run, callbacks: Sequence[Callback], progres
         return
     if not racing.finished(again):
         _search(again, callbacks, progress)
-        if options.report or made.space.report:  # what was written before knew nothing of the race
-            made.report()
+    if options.report or made.space.report:
+        racing.report(made.folder, made.url)
 
 
 _alone = threading.Lock()

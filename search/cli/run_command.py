@@ -96,8 +96,9 @@ def search_for(options: RunOptions, trainable: type[Any] | None = None) -> int:
             cli.show(_test_best(search))
             return code
         raced_code = race(raced, trainable)
-        if options.report or space.report:  # what was written before knew nothing of the race
-            cli.show(_report(run))
+        if options.report or space.report:
+            doing("writing the report")
+            cli.show(f"report: {short(racing.report(run, url))}")
         return raced_code or code
     return code
 

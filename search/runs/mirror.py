@@ -60,6 +60,23 @@ def fetched(url: str) -> Path:
     return mirror.run
 
 
+def upload(url: str, folder: str) -> None:
+    """Upload the files of one folder of a run, such as its report, from the folder here.
+
+    The run needs no lease for that: no driver reads them.
+
+    Args:
+        url: of the run.
+        folder: its name in the run.
+
+    Raises:
+        StorageError: it cannot be reached.
+    """
+    run, bucket = folder_for(url), Bucket(url)
+    for file in sorted((run / folder).iterdir()):
+        bucket.put(file, file.relative_to(run))
+
+
 class Mirror:
     """Uploads what is new in a run's folder to its URL, on a thread of its own.
 

@@ -16,13 +16,17 @@ import tiny_cfp
 from ray import cloudpickle
 from stub_trial import StubTrial
 
-from search import load, race, results
+from search import load, race, results, run
 from search.analysis import raced_run
+from search.api import searching
 from search.api.wording import OptionError
+from search.cli import run_command
 from search.cli.run_command import main
 from search.report import page
 from search.runs.journal import read_trials
+from search.runs.mirror import Mirror
 from search.runs.reuse import RunRefused
+from search.tuning.session import Outcome
 
 SPACE = """
 fixed: {image_size: 64, hidden: 16, epochs: 2, batch_size: 8, precision: fp32, join: difference}
@@ -199,6 +203,34 @@ def test_the_plan_says_what_a_race_costs(
     said = " ".join(capsys.readouterr().out.split())
     assert "a race of small's 0001, 0002 with up to 4 seeds" in said
     assert not (searched / "other").exists()
+
+
+@pytest.mark.parametrize("python", [False, True])
+def test_the_report_after_a_race_lies_where_the_run_does(
+    searched: Path, tmp_path: Path, faces: Path, monkeypatch: pytest.MonkeyPatch, python: bool
+) -> None:
+    """Behind a URL as well; the search and its race are over when it is written."""
+    monkeypatch.setenv("FACESIAM_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "there").mkdir()
+    out = f"file://{tmp_path}/there"
+    for name in ("small", "small-race"):
+        mirror = Mirror(f"{out}/{name}", lambda text: None)
+        shutil.copytree(searched / name, mirror.run, ignore=shutil.ignore_patterns("report"))
+        mirror.bring()
+    monkeypatch.setenv("FACESIAM_CACHE", str(tmp_path / "another-machine"))
+    shutil.copytree(faces.parent / "cache", tmp_path / "another-machine")
+    space, page = searched.parent / "small.yaml", tmp_path / "there" / "small" / "report"
+    if python:
+        monkeypatch.setattr(
+            searching, "_driven", lambda ready, *shown: (Outcome(ready, None), None)
+        )
+        run(space, faces, out=out, resume=True, report=True, progress=False)
+    else:
+        monkeypatch.setattr(run_command, "_run", lambda *given: 0)
+        asked = [str(space), "--data", str(faces), "--out", out, "--resume", "--report"]
+        assert main(asked, NoisyTrial) == 0
+    assert "0001 wins" in (page / "report.html").read_text()
+    assert (page / "report.md").exists() and list(page.glob("*.png"))
 
 
 def test_a_race_from_python_is_that_of_the_command(searched: Path) -> None:
