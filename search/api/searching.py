@@ -183,7 +183,9 @@ def _race(options: RunOptions, made: Run, callbacks: Sequence[Callback], progres
     if not racing.finished(again):
         _search(again, callbacks, progress)
     if options.report or made.space.report:
-        racing.report(made.folder, made.url)
+        from search.report.page import report_there
+
+        report_there(made.folder, made.url)
 
 
 _alone = threading.Lock()

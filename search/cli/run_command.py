@@ -97,8 +97,7 @@ def search_for(options: RunOptions, trainable: type[Any] | None = None) -> int:
             return code
         raced_code = race(raced, trainable)
         if options.report or space.report:
-            doing("writing the report")
-            cli.show(f"report: {short(racing.report(run, url))}")
+            cli.show(_report(run, url))
         return raced_code or code
     return code
 
@@ -190,12 +189,12 @@ def _test_best(search: Search) -> str:
     return f"test its best trial: {cli.program('search.retrain')} {shlex.quote(search.place)}"
 
 
-def _report(run: Path) -> str:
-    """Write the report of a run; return where it is."""
+def _report(run: Path, url: str | None = None) -> str:
+    """Write the report of a run, behind a URL too where one is given; return where it is here."""
     doing("writing the report")
-    from search.report.page import report
+    from search.report.page import report_there
 
-    return f"report: {short(report([run]))}"
+    return f"report: {short(report_there(run, url))}"
 
 
 def _show_results(search: Search, console: Console) -> None:

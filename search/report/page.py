@@ -57,6 +57,28 @@ def report(runs: Sequence[str | Path], *, images: bool = True) -> Path:
     return folder / interactive.NAME
 
 
+def report_there(run: Path, url: str | None) -> Path:
+    """Write the report of a run where the run lies, behind a URL as well.
+
+    Args:
+        run: its folder; of a run behind a URL, the copy of it here.
+        url: where it lies; None: in the folder.
+
+    Returns:
+        The path of the HTML page here.
+
+    Raises:
+        RunError, SpaceError: as ``report``.
+        StorageError: the URL cannot be reached.
+    """
+    page = report([url or run])  # its race lies beside it, behind the URL too
+    if url:
+        from search.runs.mirror import upload  # which imports torch
+
+        upload(url, page.parent.name)
+    return page
+
+
 def refresh(runs: Sequence[str | Path], seconds: int, *, images: bool = True) -> tuple[Path, bool]:
     """Write the HTML page alone, as a search goes on.
 

@@ -101,30 +101,6 @@ def finished(given: RunOptions) -> RaceResult | None:
     return result if result.winner else None
 
 
-def report(run: Path, url: str | None) -> Path:
-    """Write the report of a run whose race is over; what was written before knew nothing of it.
-
-    Args:
-        run: its folder.
-        url: where it lies behind one; the report is brought there.
-
-    Returns:
-        The path of the page here.
-
-    Raises:
-        RunError: as ``search.report.page.report``.
-        StorageError: the URL cannot be reached.
-    """
-    from search.report import page
-
-    written = page.report([url or run])  # the race lies beside the run, behind the URL too
-    if url:
-        from search.runs.mirror import upload  # which imports torch
-
-        upload(url, written.parent.name)
-    return written
-
-
 def place_of(search: Search) -> str:
     """Return where the run lies whose finalists a race has raced, as it is typed here."""
     race = search.space.race
