@@ -67,6 +67,12 @@ def costs_of(trials: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     return costs
 
 
+def as_they_count(trials: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Return the trials with these costs as they count, and are shown: as of ``costs_of``."""
+    costs = costs_of(trials, names)
+    return trials.assign(**{name: costs[name].astype(trials[name].dtype) for name in names})
+
+
 def on_front(trials: pd.DataFrame, objective: Objective, names: Sequence[str]) -> pd.Series:
     """Return whether each trial is on the front of the metric against these costs.
 
@@ -120,10 +126,9 @@ def front(trials: pd.DataFrame, objective: Objective, names: Sequence[str]) -> p
         ``gives_up``, how far the metric is from the best one of the front, 0 or more; and for each
         cost ``<cost>_share``, its part of what the best one costs.
     """
-    found = trials[on_front(trials, objective, names).fillna(False).astype(bool)].copy()
+    on = on_front(trials, objective, names).fillna(False).astype(bool)
+    found = as_they_count(trials, names)[on].copy()
     costs = costs_of(trials, names).loc[found.index]
-    for name in names:
-        found[name] = costs[name].astype(trials[name].dtype)
     score = found[objective.metric].astype("float64")
     found["gives_up"] = (score - (score.max() if objective.maximizes else score.min())).abs()
     for name in names:

@@ -20,6 +20,7 @@ from search.analysis.formatting import NOTHING, aligned, percent, shown_value
 from search.analysis.pareto import amount as cost_amount
 from search.analysis.raced_rows import RacedRows
 from search.space import SearchSpace
+from search.space.effect import has_effect
 from search.space.finalists import Race, row_of
 
 OF_SEEDS = (
@@ -88,7 +89,7 @@ class RaceResult:
         seed = self.rows.seeds[0]
         every = [self.space.row_settings(row_of(trial, seed)) for trial in self.trials]
         differ = [n for n in SETTINGS if len({str(one[n]) for one in every}) > 1]
-        return [{name: one[name] for name in differ} for one in every]
+        return [{n: one[n] if has_effect(n, one) else None for n in differ} for one in every]
 
     def amount(self, difference: float) -> str:
         """Return a difference of the metric as people read it, turned so that more is better."""

@@ -27,6 +27,7 @@ from search.runs import layout
 from search.runs.layout import RunError, folder_of, read
 from search.runs.line_format import EpochLine, TrialLine, chosen_by, is_paused
 from search.space import SearchSpace
+from search.space.effect import has_effect
 
 KINDS = {bool: "boolean", int: "Int64", float: "float64", str: "string"}
 MEASURED = {
@@ -195,7 +196,7 @@ def _epochs_frame(
 
 def _settings_of(run: Path, trial: str, line: TrialLine, names: Iterable[str]) -> dict[str, Any]:
     ran = line.get("settings") or {}
-    found = {name: ran.get(name) for name in names}
+    found = {name: ran.get(name) if has_effect(name, ran) else None for name in names}
     for name, value in found.items():
         if value is not None and not _fits(value, SETTINGS[name].type):
             why = SETTINGS[name].problem(value)

@@ -22,6 +22,7 @@ from search.runs import layout
 from search.runs.journal import read_trials
 from search.runs.layout import folder_of, settings
 from search.runs.line_format import ENQUEUED, RANDOM, chosen_by
+from search.space.effect import has_effect
 
 VITAL = ("trunk_grad_max", "trunk_grad_zero", "trunk_live", "head_live", "logit_spread")
 INDENT, WIDTH = 13, 99
@@ -128,7 +129,8 @@ def _settings(record: TrialRecord) -> str:
     else:
         default, none = TrialConfig().to_dict(), "the defaults"
         found = {name: one for name, one in record.settings.items() if one != default[name]}
-    return ", ".join(f"{name} {shown_value(value)}" for name, value in found.items()) or none
+    shown = {name: one for name, one in found.items() if has_effect(name, record.settings)}
+    return ", ".join(f"{name} {shown_value(value)}" for name, value in shown.items()) or none
 
 
 def _scored(record: TrialRecord) -> str:

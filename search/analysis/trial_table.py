@@ -21,7 +21,7 @@ from search.analysis.formatting import (
     shown_value,
     valued,
 )
-from search.analysis.pareto import MARK, MEDIAN, amount
+from search.analysis.pareto import MARK, MEDIAN, amount, as_they_count
 from search.analysis.ranked_by import Ranking
 from search.analysis.ranked_trials import DEFAULT_METRIC, MEASURED
 
@@ -120,11 +120,12 @@ def _columns(
     said = [name + Objective(name).unit.replace(" ", ", ") for name in more]
     headers = ["rank", "trial", *differ, *said, "val_acc, %", *costs, "best\nepoch"]
     headers += ["train\nacc, %", "epochs\nrun", "status", "seconds", REASON]
+    shown = as_they_count(trials, ranking.costs).loc[shown.index]  # the front has them so, too
     cells = [_cells(row, [*differ, *more], ranking) for row in shown.to_dict("records")]
     if not any(row[-1] for row in cells):
         headers, cells = headers[:-1], [row[:-1] for row in cells]
     alike = [name for name in trials if name in SETTINGS and name not in differ]
-    same = {name: shown_value(trials[name].iloc[0]) for name in alike}
+    same = {n: shown_value(trials[n].iloc[0]) for n in alike if trials[n].notna().any()}
     return same, headers, cells
 
 

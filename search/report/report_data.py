@@ -23,6 +23,7 @@ from search.runs.json_files import Manifest, read_test
 from search.runs.remote import open_run
 from search.space import SearchSpace
 from search.space.domains import active
+from search.space.effect import has_effect
 
 
 @dataclass(frozen=True)
@@ -143,10 +144,19 @@ def settings_frame(run: Run) -> pd.DataFrame:
 
 
 def active_settings(run: Run) -> pd.DataFrame:
-    """Return where each conditional setting has a meaning, a column each; the trials' order."""
-    conditional = {name: part for name, part in run.searched.search.items() if part.when}
+    """Return where each searched setting has a meaning, of those that have not always one.
+
+    It has none where its condition is not met, or where the trainer does not read it: columns by
+    setting, rows in the trials' order.
+    """
     of = [run.configs[trial].to_dict() for trial in run.trials["trial"]]
-    shown = {name: [active(part, one) for one in of] for name, part in conditional.items()}
+    shown = {
+        name: [active(part, one) and has_effect(name, one) for one in of]
+        for name, part in run.searched.search.items()
+    }
+    shown = {
+        name: one for name, one in shown.items() if run.searched.search[name].when or not all(one)
+    }
     return pd.DataFrame(shown, index=range(len(of)))
 
 

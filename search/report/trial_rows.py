@@ -9,11 +9,12 @@ import pandas as pd
 
 from facesiam.config import SETTINGS
 from search.analysis.formatting import percent, shown_value, valued
-from search.analysis.pareto import known_costs
-from search.analysis.ranked_trials import DEFAULT_METRIC, MEASURED
+from search.analysis.pareto import as_they_count, known_costs
+from search.analysis.ranked_trials import DEFAULT_METRIC, KINDS, MEASURED
 from search.analysis.rule_audit import decided
 from search.analysis.trial_table import mark, stop_reason
 from search.report.report_data import Run, log_settings
+from search.space.effect import has_effect
 
 FEW = 8
 """Numbers that differ in at most so many values are choices, evenly spaced on an axis."""
@@ -42,9 +43,17 @@ def differing(frame: pd.DataFrame) -> list[str]:
 
 
 def same(frame: pd.DataFrame) -> dict[str, str]:
-    """Return the settings that are the same in every trial, with their values as text."""
-    differ = differing(frame)
-    return {name: shown_value(frame[name].iloc[0]) for name in SETTINGS if name not in differ}
+    """Return the settings that are the same in every trial, with their values as text.
+
+    One that has no effect in any of them is left out.
+    """
+    differ, rows = differing(frame), frame.to_dict("records")
+    alike = [name for name in SETTINGS if name not in differ]
+    return {
+        name: shown_value(frame[name].iloc[0])
+        for name in alike
+        if any(has_effect(name, {str(key): one for key, one in row.items()}) for row in rows)
+    }
 
 
 def html(run: Run, frame: pd.DataFrame) -> str:
@@ -76,14 +85,16 @@ def ends(trials: pd.DataFrame) -> dict[str, str]:
 def _columns(run: Run, frame: pd.DataFrame) -> list[Column]:
     trials, metric, log = run.trials, run.searched.metric, log_settings([run])
     ranges = {name for name, part in run.searched.search.items() if hasattr(part, "low")}
-    rows: list[dict[Any, Any]] = trials.to_dict("records")
+    costs = known_costs(trials)
+    rows: list[dict[Any, Any]] = as_they_count(trials, costs).to_dict("records")
     planned = [run.configs[trial].epochs for trial in trials["trial"]]
     found = [
         Column("trial", "trial", [str(row["trial"]) for row in rows], "word"),
         Column("rank", "rank", [shown_value(row["rank"]) for row in rows]),
     ]
     found += [
-        _setting(name, frame[name], name in log, name in ranges) for name in differing(frame)
+        _setting(name, _where_it_acts(run, frame, name), name in log, name in ranges)
+        for name in differing(frame)
     ]
     if metric not in MEASURED:
         title = metric + run.searched.objective.unit.replace(" ", ", ")
@@ -96,10 +107,7 @@ def _columns(run: Run, frame: pd.DataFrame) -> list[Column]:
         origins = [shown_value(row["threshold"]) for row in rows]
         found.append(Column("threshold", "threshold", origins, "word"))
     ran = [f"{row['epochs_run']} of {most}" for row, most in zip(rows, planned, strict=True)]
-    spent = [
-        Column(name, name, [shown_value(row[name]) for row in rows])
-        for name in known_costs(trials)
-    ]
+    spent = [Column(name, name, [shown_value(row[name]) for row in rows]) for name in costs]
     return [
         *found,
         *spent,
@@ -111,6 +119,12 @@ def _columns(run: Run, frame: pd.DataFrame) -> list[Column]:
         Column("epochs", "epochs", ran),
         Column("seconds", "seconds", [f"{row['seconds']:.0f}" for row in rows]),
     ]
+
+
+def _where_it_acts(run: Run, frame: pd.DataFrame, name: str) -> pd.Series:
+    """Return a setting of each trial; missing where it has no effect with the others."""
+    acts = [has_effect(name, run.configs[trial].to_dict()) for trial in run.trials["trial"]]
+    return frame[name].astype(KINDS[SETTINGS[name].type]).where(pd.Series(acts, frame.index))
 
 
 def _setting(name: str, values: pd.Series, log: bool, ranged: bool) -> Column:

@@ -26,6 +26,7 @@ from search.pruning import going_on
 from search.report.measures import measure as shown_as
 from search.report.report_data import Evaluation, Run
 from search.report.tested_nets import ALONE
+from search.space.effect import has_effect
 
 MOST_SETTINGS = 8
 """Settings of the winner that the sentence names."""
@@ -56,7 +57,9 @@ def sentences(run: Run, differ: list[str]) -> list[str]:
 def _named(run: Run, trial: str, differ: list[str]) -> str:
     """Return a trial with its settings that differ from others."""
     settings = run.configs[trial].to_dict()
-    named = [f"{name} {shown_value(settings[name])}" for name in differ]
+    named = [
+        f"{name} {shown_value(settings[name])}" for name in differ if has_effect(name, settings)
+    ]
     more = ", …" if len(named) > MOST_SETTINGS else ""
     return f"{trial} with {', '.join(named[:MOST_SETTINGS])}{more}" if named else trial
 

@@ -11,6 +11,7 @@ from facesiam.errors import counted
 from facesiam.objective import Objective
 from search.resources.cost import human_seconds
 from search.runs.line_format import OVER
+from search.space.effect import has_effect
 from search.tuning.time_left import TimeLeft
 
 BEST, LAST = 3, 5
@@ -145,7 +146,8 @@ class SearchProgress:
         from search.analysis.formatting import shown_value  # with pandas, which Ray Tune has too
 
         known = self.settings.get(name, {})
-        return ", ".join(f"{key} {shown_value(known[key])}" for key in self.varied if key in known)
+        shown = [key for key in self.varied if key in known and has_effect(key, known)]
+        return ", ".join(f"{key} {shown_value(known[key])}" for key in shown)
 
     def line(self, end: End) -> str:
         """Return the line of a trial that ended, where there is no table."""

@@ -15,6 +15,8 @@ from search import results
 from search.analysis import pareto
 from search.api import load
 from search.api.wording import OptionError
+from search.report import trial_rows
+from search.report.report_data import read, settings_frame
 from search.runs.layout import RunError
 
 RAN = [{"epoch": 0, "device": "cpu", "threads": 1, "precision": "fp32", "processor": "AVX2"}]
@@ -61,6 +63,32 @@ def test_the_front_has_what_no_trial_beats_in_score_and_every_cost(run: Path) ->
     assert trials["params"].dtype == "Int64" and trials["latency_ms"].dtype == "float64"
     by = trials.set_index("trial")
     assert by.loc["0002", ["params", "macs", "latency_ms"]].tolist() == [2e6, 1e9, 10.0]
+
+
+def test_every_table_has_the_latency_that_counts(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The median over equal nets: the ranked trials had each trial's own, and the front this."""
+    assert results.main([str(run), "--pareto", "latency_ms"]) == 0
+    said = capsys.readouterr().out
+    of = [[word for word in line.split() if word in ("9", "9.5", "10")] for line in rows_of(said)]
+    assert of == [["9.5"], ["9.5"], ["9.5"]]  # 0002 and 0003 of the ranked trials; 0002, the front
+    (run / "manifest.json").write_text(json.dumps({"name": "run"}))
+    kept = read(run)
+    page = trial_rows.html(kept, settings_frame(kept))
+    assert (page.count(">9.5<"), page.count(">10<"), page.count(">9<")) == (2, 0, 0)
+    assert kept.trials["latency_ms"].dropna().tolist() == [
+        40.0,
+        10.0,
+        9.0,
+        5.0,
+        0.1,
+    ]  # as measured
+
+
+def rows_of(said: str) -> list[str]:
+    """Return the lines of the two equal nets."""
+    return [line for line in said.split("\n") if {"0002", "0003"} & set(line.split())]
 
 
 def test_equal_trials_are_both_on_the_front_and_less_can_be_better() -> None:

@@ -1,0 +1,84 @@
+"""Which settings have an effect with which others, and that tables leave out those without."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import builders
+import pytest
+from ranked_runs import epoch, trial
+
+from facesiam.config import SETTINGS, TrialConfig
+from facesiam.objective import Objective
+from search import results
+from search.report.page import report
+from search.space.effect import READ_BY_LOSSES, has_effect
+from search.tuning.progress import SearchProgress
+
+SPACE = """
+fixed: {epochs: 3}
+search: {optimizer: [adam, sgd], momentum: [0.8, 0.95], lr: [1e-5, 1e-3]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("settings", "without"),
+    [
+        ({}, {"momentum", "embedding", "growing", *READ_BY_LOSSES}),
+        ({"optimizer": "sgd"}, {"embedding", "growing", *READ_BY_LOSSES}),
+        ({"first_image_size": 112}, {"momentum", "embedding", *READ_BY_LOSSES}),
+        (
+            {"join": "cosine", "loss": "triplet", "optimizer": "sgd", "images_per_person": 4},
+            {"hidden", "calibrate", "growing", "loss_scale", "sub_centres", "hard_negatives"},
+        ),
+        (
+            {"join": "cosine", "loss": "logistic", "optimizer": "adamw", "images_per_person": 4},
+            {"hidden", "calibrate", "growing", "momentum", "margin", "mining", "sub_centres"},
+        ),
+    ],
+)
+def test_a_setting_that_the_trainer_does_not_read_has_no_effect(
+    settings: dict[str, object], without: set[str]
+) -> None:
+    known = TrialConfig(**settings).to_dict()  # type: ignore[arg-type]
+    assert {name for name in SETTINGS if not has_effect(name, known)} == without
+    # What is not recorded has its default; of a loss of one's own nothing is known.
+    assert {name for name in SETTINGS if not has_effect(name, settings)} == without
+    assert has_effect("margin", {"loss": "my_own"})
+
+
+def test_tables_show_no_momentum_of_adam(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    lines = [
+        trial("0001", optimizer="adam", momentum=0.95, lr=1e-3),
+        trial("0002", optimizer="sgd", momentum=0.8, lr=1e-3),
+        trial("0003", optimizer="sgd", momentum=0.95, lr=1e-3),
+    ]
+    scores = {"0001": 0.9, "0002": 0.8, "0003": 0.7}
+    rows = [epoch(name, at, score) for name, score in scores.items() for at in range(3)]
+    run = builders.write_run(tmp_path / "run", lines, rows, SPACE)
+    (run / "manifest.json").write_text(json.dumps({"name": "run"}))
+    trials, _ = results.load(run)
+    assert trials["momentum"].isna().tolist() == [True, False, False]
+    assert trials["momentum"].tolist()[1:] == [0.8, 0.95]
+    assert results.main([str(run)]) == 0
+    ranked = capsys.readouterr().out
+    shown = [line.split()[1:4] for line in ranked.split("\n")[2:5]]
+    assert shown == [["0001", "adam", "–"], ["0002", "sgd", "0.8"], ["0003", "sgd", "0.95"]]
+    assert results.main([str(run), "--why", "0001"]) == 0
+    assert "momentum" not in capsys.readouterr().out
+    assert results.main([str(run), "--why", "0002"]) == 0
+    assert "momentum 0.8" in capsys.readouterr().out
+    page = report([run]).read_text()
+    assert "0001 with optimizer adam" in page and "momentum 0.95" not in page
+
+
+def test_the_live_table_shows_no_momentum_of_adam() -> None:
+    shown = SearchProgress(2, Objective(), ["optimizer", "momentum"])
+    for name, optimizer in (("0001", "adam"), ("0002", "sgd")):
+        shown.settings[name] = {"optimizer": optimizer, "momentum": 0.8}
+    assert shown.told("0001") == "optimizer adam"
+    assert shown.told("0002") == "optimizer sgd, momentum 0.8"
