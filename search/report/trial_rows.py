@@ -124,7 +124,8 @@ def _columns(run: Run, frame: pd.DataFrame) -> list[Column]:
 def _where_it_acts(run: Run, frame: pd.DataFrame, name: str) -> pd.Series:
     """Return a setting of each trial; missing where it has no effect with the others."""
     acts = [has_effect(name, run.configs[trial].to_dict()) for trial in run.trials["trial"]]
-    return frame[name].astype(KINDS[SETTINGS[name].type]).where(pd.Series(acts, frame.index))
+    values: pd.Series = frame.astype({name: KINDS[SETTINGS[name].type]})[name]
+    return values.where(pd.Series(acts, frame.index))
 
 
 def _setting(name: str, values: pd.Series, log: bool, ranged: bool) -> Column:

@@ -41,7 +41,7 @@ search: {optimizer: [adam, sgd], momentum: [0.8, 0.95], lr: [1e-5, 1e-3]}
 def test_a_setting_that_the_trainer_does_not_read_has_no_effect(
     settings: dict[str, object], without: set[str]
 ) -> None:
-    known = TrialConfig(**settings).to_dict()  # type: ignore[arg-type]
+    known = TrialConfig(**settings).to_dict()
     assert {name for name in SETTINGS if not has_effect(name, known)} == without
     # What is not recorded has its default; of a loss of one's own nothing is known.
     assert {name for name in SETTINGS if not has_effect(name, settings)} == without
