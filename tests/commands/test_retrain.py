@@ -516,6 +516,13 @@ def save_trained(file: Path, config: TrialConfig, data: FaceData) -> None:
     )
 
 
+def keep_both(run: Path, tiny: TrialConfig, data: FaceData) -> None:
+    """Keep weights of both trials of the run, each of its learning rate, after an epoch."""
+    for name, lr in (("0001", 1e-4), ("0002", 1e-3)):
+        trained = dataclasses.replace(tiny, lr=lr, epochs=1)
+        save_trained(run / "weights" / f"{name}.pt", trained, data)
+
+
 def note_ran_with(run: Path, ran: list[tuple[int, int, str]]) -> None:
     """Note what trial 0002 ran with on this CPU: from an epoch on so many threads, a precision."""
     same = {"device": "cpu", "processor": torch.backends.cpu.get_cpu_capability()}
@@ -535,9 +542,7 @@ def test_the_best_trials_judge_together_with_the_weights_that_the_run_kept(
 ) -> None:
     assert main([str(run), "--ensemble", "2"]) == 2
     assert "--ensemble 2 needs the weights of as many" in capsys.readouterr().err
-    for name, lr in (("0001", 1e-4), ("0002", 1e-3)):
-        trained = dataclasses.replace(tiny, lr=lr, epochs=1)
-        save_trained(run / "weights" / f"{name}.pt", trained, data)
+    keep_both(run, tiny, data)
     asked = ["--protocol", "frontal-triplets", "--protocol", "cfp-pairs"]
     note_ran_with(run, [(0, 2, "fp32")])
     monkeypatch.setattr(reproducibility, "cores", lambda: 4)
@@ -582,9 +587,7 @@ def test_the_soup_of_the_kept_nets_is_one_net_that_is_tested(
     assert "--soup needs the weights of two of its best trials or more, and 0 are there" in (
         capsys.readouterr().err
     )
-    for name, lr in (("0001", 1e-4), ("0002", 1e-3)):
-        trained = dataclasses.replace(tiny, lr=lr, epochs=1)
-        save_trained(run / "weights" / f"{name}.pt", trained, data)
+    keep_both(run, tiny, data)
     assert main([str(run), "--soup", "--seeds", "2"]) == 2
     assert "--soup trains nothing: no --seeds with it" in capsys.readouterr().err
     other = {**layout.settings(run), "0001": dataclasses.replace(tiny, hidden=8)}
@@ -640,14 +643,21 @@ def test_weights_behind_a_url_are_fetched_to_judge_together(
     assert json.loads(figures.read_text())["members"] == ["0002"]
 
 
+@pytest.fixture
+def of_everyone(run: Path) -> Path:
+    """The same run, of all people, as the ten folds are."""
+    trials = run / "trials.jsonl"
+    trials.write_text(trials.read_text().replace('"people": 4', '"people": 0'))
+    return run
+
+
 def test_the_ten_folds_by_the_command_and_from_python(
-    run: Path,
+    of_everyone: Path,
     data: FaceData,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    trials = run / "trials.jsonl"  # the folds are of all people
-    trials.write_text(trials.read_text().replace('"people": 4', '"people": 0'))
+    run = of_everyone
     asked = ["--protocol", "cfp-10fold", "--folds", "3,4", "--epochs", "1"]
     assert main([str(run), *asked]) == 0
     said = capsys.readouterr().out
@@ -703,10 +713,9 @@ def test_rates_on_other_pairs_than_the_search_ranked_by_are_told() -> None:
 
 
 def test_folds_are_not_compared_with_an_earlier_training(
-    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    of_everyone: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    trials = run / "trials.jsonl"
-    trials.write_text(trials.read_text().replace('"people": 4', '"people": 0'))
+    run = of_everyone
     curve = run / "retrain" / "0002" / "seed-0" / "epochs.csv"
     curve.parent.mkdir(parents=True)
     curve.write_text("epoch,train_loss,val_loss,val_acc\n0,0.1,0.3,0.6\n")
