@@ -9,6 +9,24 @@ from facesiam.files import exists
 from search.runs import layout
 
 
+def place_of(run: Path, url: str | None, trial: str | None) -> Path:
+    """Return where ``Verifier.load`` finds a net of a run: the run's folder, or a weights file.
+
+    Args:
+        run: as for ``weights_of``, as is `url`.
+        url: behind one, what was trained again is only where that was done.
+        trial: its id; None: the best net there is.
+
+    Raises:
+        RunError, WeightsError: as ``weights_of``.
+    """
+    if trial is None and url and not any(run.glob("retrain/*/seed-*/weights.pt")):
+        from search.api.trial import read_trial
+
+        trial = read_trial(run, None).name
+    return run if trial is None else weights_of(run, url, trial)
+
+
 def weights_of(run: Path, url: str | None, trial: str) -> Path:
     """Return the file with the weights that the search kept of a trial.
 

@@ -245,7 +245,7 @@ class Run:
         from search.report.page import report
 
         given = [one.folder if isinstance(one, Run) else one for one in others]
-        return report([self.folder, *given])
+        return report([self.url or self.folder, *given])  # its race lies beside it
 
     def verifier(
         self, trial: str | Trial | None = None, plugins: Sequence[str | Path] = ()
@@ -264,13 +264,10 @@ class Run:
             OptionError: `trial` is neither an id nor a trial.
         """
         from facesiam import Verifier
-        from search.api.kept_weights import weights_of
+        from search.api.kept_weights import place_of
 
         name = None if trial is None else trial_id(trial)
-        if name is None and self.url and not any(self.folder.glob("retrain/*/seed-*/weights.pt")):
-            name = self.best.name
-        place = self.folder if name is None else weights_of(self.folder, self.url, name)
-        return Verifier.load(place, plugins)
+        return Verifier.load(place_of(self.folder, self.url, name), plugins)
 
     def __repr__(self) -> str:
         try:

@@ -231,6 +231,7 @@ def test_the_report_after_a_race_lies_where_the_run_does(
         assert main(asked, NoisyTrial) == 0
     assert "0001 wins" in (page / "report.html").read_text()
     assert (page / "report.md").exists() and list(page.glob("*.png"))
+    assert "0001 wins" in load(f"{out}/small").report().read_text()
 
 
 def test_a_race_from_python_is_that_of_the_command(searched: Path) -> None:
