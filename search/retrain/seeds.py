@@ -81,11 +81,8 @@ def retrain(run: Path, options: RetrainOptions, console: Console) -> list[dict[s
         console.print(f"trial {trial}: {said}", highlight=False)
     with torch_threads(now.threads):
         tested, folds = _train_and_test(run, trial, ones, data, weights, key, options, console)
-    curve = run / "retrain" / trial / f"seed-{own.seed}" / "epochs.csv"
-    if tested and options.epochs is None and own.seed in [o.seed for o in ones] and curve.exists():
-        said = compared(curve, read(run)[2].get(trial, []), ranked_trials.objective(run))
-        said = fitted(f"seed {own.seed}: {said}", columns(WHOLE))
-        console.print(said, highlight=False, soft_wrap=True)
+    if tested and options.epochs is None and own.seed in [one.seed for one in ones]:
+        _compare(run, trial, own.seed, console)
     TensorBoard(run / "tensorboard").tested(tested)
     return tested + folds
 
@@ -136,6 +133,15 @@ def _train_and_test(
     if TEN_FOLD in asked and len(ones) > 1:
         print_folds(ten_fold.folds_of_seeds(trial, ones, data, place / TEN_FOLD, key))
     return tested, folds
+
+
+def _compare(run: Path, trial: str, seed: int, console: Console) -> None:
+    """Say whether the training with the search's own seed gave the numbers of the search."""
+    curve = run / "retrain" / trial / f"seed-{seed}" / "epochs.csv"
+    if curve.exists():
+        said = compared(curve, read(run)[2].get(trial, []), ranked_trials.objective(run))
+        said = fitted(f"seed {seed}: {said}", columns(WHOLE))
+        console.print(said, highlight=False, soft_wrap=True)
 
 
 def _drop_means(place: Path, seed: int, fold: Path) -> None:

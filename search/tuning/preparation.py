@@ -119,12 +119,7 @@ def prepare(
     from search.tracking.chosen import trackers
 
     shown, tell = say is not None, say or _silent
-    inactive = cannot_act(space)
-    if options.race:
-        from search.analysis import raced_finalists
-
-        tell(f"a race {raced_finalists.cost_of(options.race.race, options.race.rows)}")
-    for line in notes(options, space):
+    for line in [*_cost_of_race(options), *notes(options, space)]:
         tell(line)
     logs = trackers(options.log, space.log, options.optuna)
     setup = _setup(options, space, run, url)
@@ -137,15 +132,11 @@ def prepare(
         tell(line)
     if changed:
         tell(changed)
-        inactive = cannot_act(space)
+    inactive = cannot_act(space)
     from facesiam.data.preparation import prepare
-    from facesiam.nets.pretrained import find_weights
 
     _check_parts(space)
-    pretrained = sorted({str(c["net"]) for c in configs if c["pretrained"]})
-    weights = {net: str(find_weights(net, options.weights)) for net in pretrained}
-    if options.weights and not pretrained:
-        tell(f"--weights {options.weights}: not used, no trial starts from pretrained weights")
+    weights = _pretrained(options, configs, tell)
     packings = sorted({packing_of(config) for config in configs})
     data = prepare(index.source, packings, format=index.format, progress=shown)
     setup = dataclasses.replace(setup, data=str(data.folder), weights=weights)
@@ -159,6 +150,27 @@ def prepare(
 
 def _silent(line: str) -> None:
     """Show nothing."""
+
+
+def _cost_of_race(options: RunOptions) -> list[str]:
+    """Return a line on what a race costs; none of a search."""
+    if not options.race:
+        return []
+    from search.analysis import raced_finalists
+
+    return [f"a race {raced_finalists.cost_of(options.race.race, options.race.rows)}"]
+
+
+def _pretrained(
+    options: RunOptions, configs: Sequence[Mapping[str, Value]], tell: Callable[[str], None]
+) -> dict[str, str]:
+    """Return the file of pretrained weights of each net that starts from them."""
+    from facesiam.nets.pretrained import find_weights
+
+    nets = sorted({str(config["net"]) for config in configs if config["pretrained"]})
+    if options.weights and not nets:
+        tell(f"--weights {options.weights}: not used, no trial starts from pretrained weights")
+    return {net: str(find_weights(net, options.weights)) for net in nets}
 
 
 def _check_parts(space: SearchSpace) -> None:
