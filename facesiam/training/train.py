@@ -98,6 +98,8 @@ def train(
                 saver.add(metrics.to_dict())
                 show(saver.history[-1])
                 saver.save_when_cheap()
+            if training.halt.is_set():  # too late to halt it, and its files are not written yet
+                saver.save()
             saver.writer.flush()
         except Halted:
             saver.save()
