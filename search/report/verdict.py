@@ -88,7 +88,12 @@ def goes_on(run: Run) -> bool:
 
 def state(run: Run) -> str:
     """Return how far the search is, as a sentence."""
-    what = "The search has not ended" if goes_on(run) else "The search has ended"
+    if goes_on(run):
+        what = "The search has not ended"
+    elif run.manifest.get("finished"):
+        what = "The search has ended"
+    else:  # by a signal or its time limit; --resume goes on with it
+        what = "The search was halted before its end"
     epochs = counted(int(run.trials["epochs_run"].sum()), "epoch")
     more = going_on.told(run.folder, run.searched)
     return f"{what}: {states(run.trials)}; {epochs} run{'; ' * bool(more)}{more}."

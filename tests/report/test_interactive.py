@@ -366,11 +366,14 @@ def test_a_page_of_a_running_search_reloads_until_its_end(hostile: Path) -> None
     assert "The search has not ended: 1 done, 1 failed, 1 pending, 1 running, 1 stopped" in text
     assert not (page.parent / "report.md").exists()
     noted = json.loads((hostile / "manifest.json").read_text())
-    noted["finished"] = "2026-01-01T01:00:00"
-    (hostile / "manifest.json").write_text(json.dumps(noted))
-    assert main([os.fspath(hostile), "--watch"]) == 0
-    text = page.read_text(encoding="utf-8")
-    assert '"reload":0}' in text and 'id="reload"' not in text
+    ended = "2026-01-01T01:00:00"
+    for finished, said in ((None, "was halted before its end"), (ended, "has ended")):
+        noted |= {"finished": finished, "sessions": [{"finished": ended}]}
+        (hostile / "manifest.json").write_text(json.dumps(noted))
+        assert main([os.fspath(hostile), "--watch"]) == 0
+        text = page.read_text(encoding="utf-8")
+        assert '"reload":0}' in text and 'id="reload"' not in text
+        assert f"The search {said}: 1 done" in text
     assert (page.parent / "report.md").exists()
 
 
