@@ -16,6 +16,7 @@ NAMES = [
     "code1",
     "code2",
     "cpu",
+    "hard-pairs",
     "low-far",
     "precision",
     "precision-lite",
