@@ -23,8 +23,8 @@ from facesiam.errors import UserError, WeightsError
 from facesiam.files import write_text
 from facesiam.fingerprint import noted_with_key
 from facesiam.nets.checkpoint import Writer
+from facesiam.nets.weight_files import read_weights
 from facesiam.objective import Objective
-from facesiam.storage.folder import Folder
 from facesiam.training.loop import Halted, Training
 from facesiam.training.saving import Saver
 
@@ -70,17 +70,16 @@ def train(
 
     Raises:
         UserError: the objective's metric was NaN in every epoch.
-        StorageError: a file cannot be written.
+        OSError: a file cannot be written.
     """
     training = Training(config, data, weights)
     now = current_arithmetic(config.net, config.precision, training.device.type)
     state = state_of(folder, key)
     ran = extend_history(state.get("ran", ()), now, int(state.get("epoch", 0)))
-    storage = Folder(folder)
     saver = Saver(
         training,
-        Writer(storage.save),
-        files=(STATE, BEST),
+        Writer(),
+        files=(folder / STATE, folder / BEST),
         data=data.key,
         objective=objective,
         keep_threshold=None,
@@ -114,13 +113,15 @@ def train(
     write_text(folder / "settings.json", json.dumps(config.to_dict(), indent=1) + "\n")
     write_text(folder / "epochs.csv", _csv(saver.history))
     write_text(folder / MADE, json.dumps({"key": key, "ran": ran}) + "\n")
-    storage.remove(STATE)
+    (folder / STATE).unlink(missing_ok=True)
 
 
 def state_of(folder: Path, key: str) -> dict[str, Any]:
     """Return the saved state of the training with this key; empty where there is none to use."""
+    if not (folder / STATE).is_file():
+        return {}
     try:
-        state: dict[str, Any] = Folder(folder).load(STATE) or {}
+        state: dict[str, Any] = read_weights(folder / STATE)
     except WeightsError:
         return {}  # damaged: it begins anew
     if state.get("key") != key:
