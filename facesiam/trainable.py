@@ -79,7 +79,8 @@ class FaceTrial(tune.Trainable):
         self.logs: Path | None = None
         self.storage = opened(config["run"])
         self.writer = Writer(self.storage.save)
-        self.worker = _is_worker()  # and not a test, say, which keeps its signals and its output
+        # And not a test, say, which keeps its signals and its output.
+        self.worker = ray.is_initialized() and bool(ray.get_runtime_context().get_actor_id())
         if self.worker and threading.current_thread() is threading.main_thread():
             self.before = signal.signal(signal.SIGTERM, self._told_to_end)
         self._start(config)
@@ -286,10 +287,6 @@ def measured(
     weights = local_weights(weights if settings["pretrained"] else {}, fetch, contents)
     with local_data(data, packing_of(settings), fetch) as folder:
         return share_of(settings, folder, weights, cpus, gpu)
-
-
-def _is_worker() -> bool:
-    return ray.is_initialized() and ray.get_runtime_context().get_actor_id() is not None
 
 
 def _fetch(file_server: str | None) -> Fetch | None:

@@ -78,6 +78,19 @@ def test_a_trial_goes_on_from_its_saved_state(
         assert torch.equal(ours[0].state_dict()[name], value)
 
 
+def test_a_trial_of_a_run_behind_a_url_goes_on_from_the_state_that_lies_there(
+    tiny: TrialConfig, data: FaceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(saving, "SAVING_SHARE", 1e9)  # save after every epoch
+    url = {"run": f"file://{tmp_path}/bucket"}
+    first = FaceTrial(worker_config(tmp_path, data, tiny) | url)
+    step(first)
+    step(first)
+    first.writer.flush()
+    second = FaceTrial(worker_config(tmp_path, data, tiny) | url | {"noted": 2})
+    assert step(second)["epoch"] == 2
+
+
 def test_a_trial_that_may_be_paused_has_its_state_saved_before_it_reports(
     tiny: TrialConfig, data: FaceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -91,6 +91,29 @@ def train(
         say(f"goes on in epoch {training.epoch} of {config.epochs}")
     else:
         _clear(folder)
+    _train_on(training, saver, show, say)
+    if (folder / BEST).exists():
+        (folder / BEST).replace(folder / WEIGHTS)
+    if not (folder / WEIGHTS).exists():
+        why = f"{objective.metric} was a number in no epoch; nothing to test"
+        raise UserError(f"{folder}: {why}")
+    write_text(folder / "settings.json", json.dumps(config.to_dict(), indent=1) + "\n")
+    write_text(folder / "epochs.csv", _csv(saver.history))
+    write_text(folder / MADE, json.dumps({"key": key, "ran": ran}) + "\n")
+    (folder / STATE).unlink(missing_ok=True)
+
+
+def _train_on(
+    training: Training,
+    saver: Saver,
+    show: Callable[[Mapping[str, Any]], None],
+    say: Callable[[str], None],
+) -> None:
+    """Train the epochs that are left, and save their states where that is cheap.
+
+    Raises:
+        KeyboardInterrupt: a signal cut it off, and does nothing else of its own.
+    """
     with _signals_that_halt(training):
         try:
             for metrics in training:
@@ -104,16 +127,7 @@ def train(
             saver.save()
             saver.writer.flush()
             say(f"cut off in epoch {training.epoch}, whose state is saved")
-            raise KeyboardInterrupt from None  # unless the signal does something else
-    if (folder / BEST).exists():
-        (folder / BEST).replace(folder / WEIGHTS)
-    if not (folder / WEIGHTS).exists():
-        why = f"{objective.metric} was a number in no epoch; nothing to test"
-        raise UserError(f"{folder}: {why}")
-    write_text(folder / "settings.json", json.dumps(config.to_dict(), indent=1) + "\n")
-    write_text(folder / "epochs.csv", _csv(saver.history))
-    write_text(folder / MADE, json.dumps({"key": key, "ran": ran}) + "\n")
-    (folder / STATE).unlink(missing_ok=True)
+            raise KeyboardInterrupt from None
 
 
 def state_of(folder: Path, key: str) -> dict[str, Any]:

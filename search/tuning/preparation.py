@@ -119,7 +119,7 @@ def prepare(
     from search.tracking.chosen import trackers
 
     shown, tell = say is not None, say or _silent
-    inactive = cannot_act(space)  # refuses an installation without recordings, before all else
+    cannot_act(space)  # refuses an installation without recordings, before all else
     for line in [*_cost_of_race(options), *notes(options, space)]:
         tell(line)
     logs = trackers(options.log, space.log, options.optuna)
@@ -133,7 +133,7 @@ def prepare(
         tell(line)
     if changed:
         tell(changed)
-        inactive = cannot_act(space)
+    inactive = cannot_act(space)
     from facesiam.data.preparation import prepare
 
     _check_parts(space)

@@ -133,6 +133,7 @@ def test_tpe_asha_and_rules_find_the_best_of_a_known_grid_for_half_of_its_epochs
     # the one that reached it first; another that comes as far an epoch later may end in that
     # epoch, as it was behind at the rung, or not, by which of the two is asked first.
     assert trials["status"].iloc[0] == "done"
-    # On a processor without AVX-512, whose curves are others, a stop comes an epoch later: 25 of 48.
-    assert len(ran) <= whole / 2 + 1
+    # Without AVX-512 the curves are others, and a stop comes an epoch later: 25 of 48.
+    later = torch.backends.cpu.get_cpu_capability() == "AVX2"
+    assert len(ran) <= whole / 2 + later
     assert rules["chance"] + rules["dead"] >= 1
