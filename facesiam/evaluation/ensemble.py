@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from facesiam.config import TrialConfig
 from facesiam.config.trial import Part
 from facesiam.data.dataset import FaceData, Pairs
 from facesiam.device.hardware import keep_freed_memory
@@ -16,9 +17,18 @@ from facesiam.errors import DataError
 from facesiam.evaluation import figures
 from facesiam.evaluation.calibration import calibration
 from facesiam.evaluation.metrics import accuracy
+from facesiam.evaluation.people_rates import (
+    PARTS,
+    PeoplePairs,
+    at_far_of_people,
+    has_people_pairs,
+    mean_of,
+    people_pairs,
+    rates_of,
+)
 from facesiam.evaluation.predict import log_odds
 from facesiam.evaluation.protocols import calibrate, pairs_of, refuse_leak
-from facesiam.evaluation.thresholds import ThresholdOrigin, at_far, own_threshold
+from facesiam.evaluation.thresholds import AtFar, ThresholdOrigin, at_far, own_threshold
 from facesiam.files import read_object
 from facesiam.nets.checkpoint import load_model
 
@@ -43,7 +53,8 @@ def ensemble(
         data: opened data.
         folder: gets test-PROTOCOL.json and scores-PROTOCOL.csv.
         protocol: whose pairs it is tested on.
-        far: false-accept rates, at whose thresholds the pairs are tested too (``thresholds``).
+        far: false-accept rates, at whose thresholds the pairs are tested too, as in
+            ``protocols.test``; where the nets' `fpr_pairs` differ, on the protocol's pairs.
 
     Returns:
         The figures, as they are in test-PROTOCOL.json.
@@ -53,19 +64,19 @@ def ensemble(
         WeightsError: a file is missing, or is no model file.
     """
     keep_freed_memory()  # no training has asked for it here
-    members = _members(files, data, protocol)
+    members = _members(files, data, protocol, far)
     protocol, pairs = members.protocol, members.pairs
-    mean, threshold = _mean(files, members)
-    val, test = (figures.judged(data, pairs[part], mean[part]) for part in mean)
+    mean = _mean(files, members)
+    val, test = (figures.judged(data, pairs[part], mean.odds[part]) for part in PARTS)
     val_acc = accuracy(val.score, val.label)
     found = {
         "trial": name,
         "members": list(files),
-        **figures.figures_of(test, protocol, 0, None, val_acc, threshold),
+        **figures.figures_of(test, protocol, 0, None, val_acc, mean.threshold),
         "data": data.key,
     }
-    if far:
-        found["at_far"] = at_far(val, test, far)
+    if rows := _at_far(members, mean, data, far):
+        found["at_far"] = rows
     for old in folder.glob("test-*.json"):
         if read_object(old).get("members") != found["members"]:
             old.unlink()  # the search has gone on since
@@ -81,43 +92,70 @@ class _Members(NamedTuple):
     """The pairs to validate and to test, P of each."""
     odds: dict[Part, list[NDArray[np.float64]]]
     """Of each net the log-odds of "same person", (P,)."""
+    people: dict[Part, list[PeoplePairs]]
+    """Of each net every two images; empty where false accepts are those of the pairs."""
+    first: TrialConfig
+    """Settings of the first net."""
     threshold: ThresholdOrigin
     """Of the last net."""
 
 
-def _members(files: Mapping[str, Path], data: FaceData, protocol: str | None) -> _Members:
-    threshold: ThresholdOrigin = "equal logits"
-    odds: dict[Part, list[NDArray[np.float64]]] = {"val": [], "test": []}
-    pairs: dict[Part, Pairs] = {}
-    for trial, file in files.items():
-        net, config, _ = load_model(file)
-        protocol = protocol or config.protocol
-        mine = {part: pairs_of(data, config, protocol, part) for part in odds}
-        pairs = pairs or mine
-        if not all(
-            np.array_equal(mine[part].left, pairs[part].left)
-            and np.array_equal(mine[part].right, pairs[part].right)
-            for part in odds
-        ):
+def _members(
+    files: Mapping[str, Path], data: FaceData, protocol: str | None, far: Sequence[float]
+) -> _Members:
+    nets = {trial: load_model(file)[:2] for trial, file in files.items()}
+    first = next(iter(nets.values()))[1]
+    protocol = protocol or first.protocol
+    alike = {config.fpr_pairs for _, config in nets.values()} == {first.fpr_pairs}
+    all_of_people = alike and has_people_pairs(first)
+    pairs = {part: pairs_of(data, first, protocol, part) for part in PARTS}
+    odds: dict[Part, list[NDArray[np.float64]]] = {part: [] for part in PARTS}
+    people: dict[Part, list[PeoplePairs]] = {part: [] for part in PARTS}
+    for trial, (net, config) in nets.items():
+        mine = {part: pairs_of(data, config, protocol, part) for part in PARTS}
+        if not all(_are_equal(mine[part], pairs[part]) for part in PARTS):
             raise DataError(f"{trial} and {next(iter(files))} are not tested on the same pairs")
         refuse_leak(data, data.pairs_of(config, "train"), pairs["test"], protocol)
         pixels = data.pixels(config.packing)
-        threshold = own_threshold(config.to_dict())
         judge = log_odds if protocol == config.protocol else calibrate
         odds["val"].append(judge(net, config, pixels, pairs["val"]))
         odds["test"].append(log_odds(net, config, pixels, pairs["test"]))
-    assert protocol is not None
-    return _Members(protocol, pairs, odds, threshold)
+        for part in PARTS if all_of_people and rates_of(first, far) else ():
+            people[part].append(people_pairs(net, config, data, part, protocol))
+    return _Members(protocol, pairs, odds, people, first, own_threshold(config.to_dict()))
 
 
-def _mean(
-    files: Mapping[str, Path], members: _Members
-) -> tuple[dict[Part, NDArray[np.float64]], ThresholdOrigin]:
-    """Return the mean log-odds of each part's pairs, (P,), and what decides its threshold."""
+def _are_equal(one: Pairs, other: Pairs) -> bool:
+    return np.array_equal(one.left, other.left) and np.array_equal(one.right, other.right)
+
+
+class _Mean(NamedTuple):
+    """The mean prediction of the nets of an ensemble."""
+
+    odds: dict[Part, NDArray[np.float64]]
+    """The log-odds of the pairs of each part, (P,)."""
+    threshold: ThresholdOrigin
+    """What decides its threshold."""
+    centre: float
+    slope: float
+    """`odds` are the mean of the nets' log-odds less `centre`, times `slope`."""
+
+
+def _mean(files: Mapping[str, Path], members: _Members) -> _Mean:
     mean = {part: np.mean(known, axis=0) for part, known in members.odds.items()}
     if not np.isfinite(mean["val"]).all():
         raise DataError(f"{', '.join(files)}: predictions of validation pairs are not all numbers")
     if len(files) == 1:
-        return mean, members.threshold
+        return _Mean(mean, members.threshold, 0.0, 1.0)
     centre, slope = calibration(mean["val"], members.pairs["val"].label)
-    return {part: (each - centre) * slope for part, each in mean.items()}, "validation pairs"
+    odds = {part: (each - centre) * slope for part, each in mean.items()}
+    return _Mean(odds, "validation pairs", centre, slope)
+
+
+def _at_far(members: _Members, mean: _Mean, data: FaceData, far: Sequence[float]) -> list[AtFar]:
+    """Return the rates at thresholds of the mean prediction, of every two images if they are."""
+    if members.people["val"]:
+        parts = {part: mean_of(members.people[part], mean.centre, mean.slope) for part in PARTS}
+        return at_far_of_people(parts, rates_of(members.first, far), members.first.fpr_pairs)
+    val, test = (figures.judged(data, members.pairs[part], mean.odds[part]) for part in PARTS)
+    return at_far(val, test, far)

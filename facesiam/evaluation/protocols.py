@@ -20,8 +20,15 @@ from facesiam.errors import DataError, WeightsError
 from facesiam.evaluation import figures
 from facesiam.evaluation.calibration import calibration
 from facesiam.evaluation.metrics import accuracy
+from facesiam.evaluation.people_rates import (
+    PARTS,
+    at_far_of_people,
+    has_people_pairs,
+    people_pairs,
+    rates_of,
+)
 from facesiam.evaluation.predict import log_odds, log_odds_of, logits_of
-from facesiam.evaluation.thresholds import at_far, own_threshold
+from facesiam.evaluation.thresholds import AtFar, Judged, at_far, own_threshold
 from facesiam.nets.checkpoint import load_model
 from facesiam.nets.siamese import SiameseNet
 
@@ -46,7 +53,9 @@ def test(
         data: opened data, packed as the images that the net was trained with.
         folder: holds weights.pt, and gets the files.
         protocol: whose pairs; None: the trial's own.
-        far: false-accept rates, at whose thresholds the pairs are tested too (``thresholds``).
+        far: false-accept rates, at whose thresholds the pairs are tested too (``thresholds``);
+            of a net whose `fpr_pairs` are others than the protocol's those are, and without any
+            rate they are at its `fpr` (``people_rates``).
 
     Returns:
         The figures, as they are in test.json.
@@ -62,8 +71,8 @@ def test(
     pairs = pairs_of(data, config, asked, "test")
     refuse_leak(data, data.pairs_of(config, "train"), pairs, asked)
     pixels = data.pixels(config.packing)
-    val = pairs_of(data, config, asked, "val") if other or far else None
-    if other and val:
+    if other:
+        val = pairs_of(data, config, asked, "val")
         val_acc = accuracy(calibrate(net, config, pixels, val), val.label)
     odds = log_odds(net, config, pixels, pairs)
     tested = figures.judged(data, pairs, odds)
@@ -73,11 +82,29 @@ def test(
         **figures.figures_of(tested, asked, config.seed, epoch, val_acc, threshold),
         **figures.origin(config, data),
     }
-    if far and val:
-        validated = figures.judged(data, val, log_odds(net, config, pixels, val))
-        found["at_far"] = at_far(validated, tested, far)
+    if rates := rates_of(config, far):
+        found["at_far"] = _at_far(net, config, data, asked, rates, tested)
     figures.write(folder, asked if other else None, found, data, pairs, odds)
     return found
+
+
+def _at_far(
+    net: SiameseNet,
+    config: TrialConfig,
+    data: FaceData,
+    protocol: str,
+    rates: Sequence[float],
+    tested: Judged,
+) -> list[AtFar]:
+    """Choose thresholds on validation pairs, and return the rates of the test pairs at them."""
+    if not has_people_pairs(config):
+        val = pairs_of(data, config, protocol, "val")
+        odds = log_odds(net, config, data.pixels(config.packing), val)
+        return at_far(figures.judged(data, val, odds), tested, rates)
+    parts = {part: people_pairs(net, config, data, part, protocol) for part in PARTS}
+    train = data.pairs_of(config, "train")
+    refuse_leaked_images(data, train, parts["test"].pairs.images, protocol)
+    return at_far_of_people(parts, rates, config.fpr_pairs)
 
 
 def pairs_of(data: FaceData, config: TrialConfig, protocol: str | None, part: Part) -> Pairs:
@@ -96,9 +123,15 @@ def refuse_leak(data: FaceData, train: Pairs, test: Pairs, protocol: str) -> Non
     Raises:
         DataError: names some of them.
     """
-    trained, tested = (
-        np.unique(np.concatenate([pairs.left, pairs.right])) for pairs in (train, test)
-    )
+    tested = np.unique(np.concatenate([test.left, test.right]))
+    refuse_leaked_images(data, train, tested, protocol)
+
+
+def refuse_leaked_images(
+    data: FaceData, train: Pairs, tested: NDArray[np.int64], protocol: str
+) -> None:
+    """Refuse the same where the test is on these images, (N,)."""
+    trained = np.unique(np.concatenate([train.left, train.right]))
     everyone = np.flatnonzero(np.isin(data.person, data.person[trained]))
     both = np.intersect1d(data.person[everyone], data.person[tested])
     if len(both):

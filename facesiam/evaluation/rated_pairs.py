@@ -1,4 +1,7 @@
-"""The validation pairs that `val_tpr_at_fpr` is measured on: a fixed set, without any net."""
+"""The pairs that true accepts at a rate of false accepts rest on: a fixed set, without any net.
+
+`val_tpr_at_fpr` is measured on those of validation people, and a test on those of test people.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facesiam.config import TrialConfig
+from facesiam.config.trial import Part
 from facesiam.data.dataset import FaceData
 from facesiam.evaluation.thresholds import fewest_pairs
 
@@ -16,19 +20,20 @@ Ints = NDArray[np.int64]
 
 
 class RatedPairs:
-    """The pairs that `fpr_pairs` names, of validation people only.
+    """The pairs that `fpr_pairs` names, of the people of one part only.
 
-    They are those of the trial's protocol, or every two of its validation images (`images`) or of
-    all images of their people (`people`), each picture once.
+    They are those of the trial's protocol, or every two of its images of that part (`images`) or
+    of all images of their people (`people`), each picture once.
 
     Args:
-        config: `fpr`, `fpr_pairs` and what decides the validation pairs.
+        config: `fpr`, `fpr_pairs` and what decides the pairs of a part.
         data: opened data.
+        part: of the people.
     """
 
-    def __init__(self, config: TrialConfig, data: FaceData) -> None:
+    def __init__(self, config: TrialConfig, data: FaceData, part: Part = "val") -> None:
         self.fpr = config.fpr
-        pairs = data.pairs_of(config, "val")
+        pairs = data.pairs_of(config, part)
         self.listed: tuple[Ints, Ints] | None = None
         """(P,) and (P,) numbers of the people of the protocol's pairs; None: all pairs."""
         self.is_same = pairs.label == 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple, TypedDict, cast, get_args
+from typing import Any, Literal, NamedTuple, NotRequired, TypedDict, cast, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -77,7 +77,11 @@ class Judged(NamedTuple):
 
 
 class Rate(TypedDict):
-    """A share of pairs with its 95 % Wilson interval, all in [0, 1]."""
+    """A share of pairs with its 95 % interval, all in [0, 1].
+
+    The interval is Wilson's where the pairs are those of a protocol, and that of a bootstrap over
+    people where they are every two of many images (``people_rates``).
+    """
 
     value: float
     low: float
@@ -99,6 +103,10 @@ class AtFar(TypedDict):
     val_tar: Rate
     test_far: Rate
     test_tar: Rate
+    fpr_pairs: NotRequired[str]
+    """Which every two images the pairs are (the setting); else they are the protocol's."""
+    people: NotRequired[list[int]]
+    """Of validation and of test, where ``fpr_pairs`` is there."""
 
 
 def threshold_at(score: ArrayLike, label: ArrayLike, far: float) -> float:

@@ -1,12 +1,6 @@
 """True accepts at a rate of false accepts on validation pairs, with an interval over people.
 
-Pairs of the same people are not independent: a person who resembles another one gives many false
-accepts at once. The interval is therefore that of a bootstrap over people. A resample draws as
-many people as there are, with replacement; a pair of one person counts as often as the person was
-drawn, and a pair of two people as often as the product of the two. Source: R. M. Bolle et al.,
-"Error analysis of pattern recognition systems: the subsets bootstrap", CVIU 93 (2004), and for
-pairs of two resampled units T. A. B. Snijders and S. P. Borgatti, "Non-parametric standard errors
-and tests for network statistics", Connections 22 (1999).
+The interval is that of a bootstrap over people, see ``people_bootstrap``.
 """
 
 from __future__ import annotations
@@ -17,19 +11,14 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from facesiam.config.metrics import ENDS, TPR
+from facesiam.evaluation.people_bootstrap import PeopleBootstrap, interval
 from facesiam.evaluation.rated_pairs import RatedPairs
+from facesiam.evaluation.scored_pairs import CELLS, Floats, Ints, ScoredPairs, every_two
 from facesiam.nets.siamese import SiameseNet
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-
-RESAMPLES = 500
-CELLS = 4_000_000
-"""Cells of the largest array that is held at once."""
 RESERVE = 5, 100
 """How many pairs of two people are kept, the highest scores: so many times those that may be
 accepted, so many more, and as many as one person has. A resample accepts others, all the more
@@ -51,21 +40,6 @@ class TrueAcceptRate(NamedTuple):
 UNKNOWN = TrueAcceptRate(math.nan, math.nan, math.nan)
 
 
-class _Scored(NamedTuple):
-    """Scores of S pairs of one person, and of the K pairs of two people with the highest ones."""
-
-    same: Floats
-    """(S,)."""
-    same_person: Ints
-    """(S,) number of the person."""
-    different: Floats
-    """(K,) from the highest to the lowest."""
-    one: Ints
-    """(K,) number of one of the two people."""
-    other: Ints
-    """(K,) number of the other one."""
-
-
 class TrueAccepts:
     """Measures `val_tpr_at_fpr` of nets on the same pairs and with the same resamples.
 
@@ -75,13 +49,7 @@ class TrueAccepts:
 
     def __init__(self, pairs: RatedPairs) -> None:
         self.pairs = pairs
-        rng = np.random.default_rng(0)
-        chance = [1 / pairs.people] * pairs.people
-        drawn = rng.multinomial(pairs.people, chance, size=RESAMPLES)
-        self._times = np.concatenate([np.ones((1, pairs.people), np.int64), drawn])
-        """(1 + RESAMPLES, people) how often each person is drawn: once, and by each resample."""
-        self._same = self._times @ pairs.same_of_each
-        self._different = pairs.different_in(self._times, CELLS)
+        self._people = PeopleBootstrap(pairs)
 
     def measure(
         self,
@@ -124,10 +92,10 @@ class TrueAccepts:
         of_one = 2 * self.pairs.different // self.pairs.people
         return int(min(self.pairs.different, accepted + of_one + more))
 
-    def _of_listed(self, left: Ints, right: Ints, scores: Floats) -> _Scored:
+    def _of_listed(self, left: Ints, right: Ints, scores: Floats) -> ScoredPairs:
         same = self.pairs.is_same
         order = np.argsort(-scores[~same], kind="stable")[: self._kept()]
-        return _Scored(
+        return ScoredPairs(
             scores[same],
             left[same],
             scores[~same][order],
@@ -135,64 +103,32 @@ class TrueAccepts:
             right[~same][order],
         )
 
-    @torch.inference_mode()
-    def _of_images(self, net: SiameseNet, features: Tensor) -> _Scored:
-        """Score every two of the images, some rows of the matrix of all pairs at a time."""
-        device, kept = features.device, self._kept()
-        person = torch.from_numpy(self.pairs.person).to(device)
-        column = torch.arange(len(person), device=device)
-        same, whose = [], []
-        best = torch.empty(0, device=device)
-        place = torch.empty(0, dtype=torch.int64, device=device)
-        rows = max(1, CELLS // len(person))
-        for start in range(0, len(person), rows):
-            row = column[start : start + rows]
-            scores = net.score_matrix(features[row], features)  # (rows, N)
-            later, alike = column > row[:, None], person == person[row][:, None]
-            at = (later & alike).nonzero()
-            same.append(scores[at[:, 0], at[:, 1]])
-            whose.append(person[row][at[:, 0]])
-            lowest = best[-1] if len(best) == kept else -math.inf
-            at = (later & ~alike & (scores > lowest)).nonzero()
-            best = torch.cat([best, scores[at[:, 0], at[:, 1]]])
-            place = torch.cat([place, (at[:, 0] + start) * len(person) + at[:, 1]])
-            best, order = best.topk(min(kept, len(best)))
-            place = place[order]
-        one, other = person[place // len(person)], person[place % len(person)]
-        return _Scored(
-            torch.cat(same).double().cpu().numpy(),
-            torch.cat(whose).cpu().numpy(),
-            best.double().cpu().numpy(),
-            one.cpu().numpy(),
-            other.cpu().numpy(),
-        )
+    def _of_images(self, net: SiameseNet, features: Tensor) -> ScoredPairs:
+        def rows(at: Tensor) -> Tensor:
+            return net.score_matrix(features[at], features)
 
-    def _rate(self, scored: _Scored) -> TrueAcceptRate:
+        return every_two(self.pairs, rows, features.device, self._kept())
+
+    def _rate(self, scored: ScoredPairs) -> TrueAcceptRate:
         rates = []
         step = max(1, CELLS // (len(scored.same) + len(scored.different)))
-        for at in range(0, len(self._times), step):
-            part = slice(at, at + step)
-            rates.append(self._rates(scored, part))
-        value, *drawn = np.concatenate(rates).tolist()
-        known = [rate for rate in drawn if not math.isnan(rate)]
-        if len(known) < RESAMPLES / 2:  # two people, who are hardly ever drawn both
-            return TrueAcceptRate(value, math.nan, math.nan)
-        low, high = np.percentile(known, [2.5, 97.5]).tolist()
-        return TrueAcceptRate(value, min(low, value), max(high, value))
+        for at in range(0, len(self._people.times), step):
+            rates.append(self._rates(scored, slice(at, at + step)))
+        return TrueAcceptRate(*interval(np.concatenate(rates)))
 
-    def _rates(self, scored: _Scored, part: slice) -> Floats:
+    def _rates(self, scored: ScoredPairs, part: slice) -> Floats:
         """Return the true-accept rate of some resamples; NaN where one lacks pairs of a kind.
 
         The threshold is the first score of a pair of two people with which the false accepts
         would be too many; a pair of one person is accepted above it.
         """
-        times, total = self._times[part], self._different[part]
+        times, total = self._people.times[part], self._people.different[part]
         accepted = np.cumsum(times[:, scored.one] * times[:, scored.other], axis=1)
         over = accepted > (self.pairs.fpr * total + 1e-9)[:, None]
         first = np.where(over.any(axis=1), over.argmax(axis=1), len(scored.different) - 1)
         above = scored.same > scored.different[first][:, None]  # (resamples, S)
         right = (above * times[:, scored.same_person]).sum(axis=1)
-        same = self._same[part]
+        same = self._people.same[part]
         with np.errstate(invalid="ignore", divide="ignore"):
             rates: Floats = np.where((same > 0) & (total > 0), right / same, math.nan)
         return rates

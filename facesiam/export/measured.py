@@ -14,13 +14,20 @@ from facesiam.config.trial import Part
 from facesiam.data.dataset import FaceData
 from facesiam.errors import DataError
 from facesiam.evaluation.metrics import verification
+from facesiam.evaluation.people_rates import (
+    PARTS,
+    at_far_of_people,
+    has_people_pairs,
+    people_pairs,
+)
 from facesiam.evaluation.predict import log_odds_of, logits_of
-from facesiam.evaluation.protocols import refuse_leak
+from facesiam.evaluation.protocols import refuse_leak, refuse_leaked_images
 from facesiam.evaluation.thresholds import AtFar, Judged, at_far
 from facesiam.nets.siamese import SiameseNet
 
 FALSE_ACCEPTS = (1e-1, 1e-2, 1e-3)
-"""False-accept rates for which an export has thresholds."""
+"""False-accept rates for which an export has thresholds, besides the trial's `fpr` where its
+`fpr_pairs` are others than the protocol's."""
 Measures = dict[str, dict[str, float]]
 
 
@@ -51,13 +58,12 @@ def measure(net: SiameseNet, config: TrialConfig, data: FaceData) -> Measured:
     Raises:
         DataError: a person who is tested was trained on, or a score is not finite.
     """
-    parts: tuple[Part, ...] = ("train", "val", "test")
-    pairs = {part: data.pairs_of(config, part) for part in parts}
+    pairs = {part: data.pairs_of(config, part) for part in ("train", *PARTS)}
     refuse_leak(data, pairs["train"], pairs["test"], config.protocol)
     pixels = data.pixels(config.packing)
     judged: dict[Part, Judged] = {}
     measures: dict[Part, Measures] = {}
-    for part in parts[1:]:
+    for part in PARTS:
         logits = logits_of(net, config, pixels, pairs[part])
         score, label = net.scores(logits).numpy(), pairs[part].label
         if not np.isfinite(score).all():
@@ -69,5 +75,11 @@ def measure(net: SiameseNet, config: TrialConfig, data: FaceData) -> Measured:
         part: len(np.unique(data.person[np.concatenate([ends.left, ends.right])]))
         for part, ends in pairs.items()
     }
-    rows = at_far(judged["val"], judged["test"], FALSE_ACCEPTS)
+    if has_people_pairs(config):
+        rates = sorted({*FALSE_ACCEPTS, config.fpr}, reverse=True)
+        every = {part: people_pairs(net, config, data, part, odds=False) for part in PARTS}
+        refuse_leaked_images(data, pairs["train"], every["test"].pairs.images, config.protocol)
+        rows = at_far_of_people(every, rates, config.fpr_pairs)
+    else:
+        rows = at_far(judged["val"], judged["test"], FALSE_ACCEPTS)
     return Measured(data.key, data.format, len(data.names), people, measures, rows)

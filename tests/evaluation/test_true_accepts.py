@@ -15,9 +15,10 @@ import torch
 from facesiam.config import TrialConfig
 from facesiam.config.metrics import ENDS, TPR
 from facesiam.data.dataset import FaceData, Pairs
-from facesiam.evaluation import true_accepts
+from facesiam.evaluation import people_bootstrap, scored_pairs, true_accepts
 from facesiam.evaluation.metrics import true_accepts as oracle
 from facesiam.evaluation.rated_pairs import RatedPairs
+from facesiam.evaluation.scored_pairs import ScoredPairs
 from facesiam.evaluation.true_accepts import TrueAccepts
 from facesiam.nets.siamese import SiameseNet
 
@@ -59,7 +60,8 @@ def every_two(pairs: RatedPairs, vectors: np.ndarray) -> list[tuple[float, int, 
 def test_every_two_images_are_a_pair_whatever_the_size_of_the_parts(
     data: FaceData, monkeypatch: pytest.MonkeyPatch, fpr: float, cells: int
 ) -> None:
-    monkeypatch.setattr(true_accepts, "CELLS", cells)
+    for module in (true_accepts, scored_pairs, people_bootstrap):
+        monkeypatch.setattr(module, "CELLS", cells)
     pairs = rated(data, fpr=fpr, fpr_pairs="people")
     assert pairs.counts == [4, 4 * 28, 6 * 64]  # 4 people of 6 frontal images and 2 of the side
     vectors = vectors_of(pairs, 1.0)
@@ -78,7 +80,7 @@ def test_a_resample_counts_a_pair_by_how_often_its_people_were_drawn(data: FaceD
     drawn = meter._rates(scored, slice(None))
     listed = every_two(pairs, vectors)
     for number in (1, 7, 300):
-        times = meter._times[number]
+        times = meter._people.times[number]
         assert times.sum() == 4
         repeated = [
             (score, one != other)
@@ -182,7 +184,7 @@ def test_one_person_who_is_taken_for_all_others_widens_the_interval(data: FaceDa
         level = np.array([of_person, 0, 0, 0])
         scores = rng.normal(size=two) + level[one] + level[other]
         order = np.argsort(-scores)
-        scored = true_accepts._Scored(
+        scored = ScoredPairs(
             rng.normal(size=same) + 1.5, person, scores[order], one[order], other[order]
         )
         rate = meter._rate(scored)
