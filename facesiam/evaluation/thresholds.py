@@ -8,7 +8,7 @@ false-accept rate (FAR) is the share of the different pairs that are accepted, t
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, NotRequired, TypedDict, cast, get_args
 
 import numpy as np
@@ -185,6 +185,30 @@ def at_far(val: Judged, test: Judged, asked: Sequence[float]) -> list[AtFar]:
             )
         )
     return found
+
+
+_EVERY_TWO = {"images": "images of the protocol", "people": "images, whatever their view,"}
+
+
+def describe_rates(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return in words of which pairs rates are, and what their intervals are, of 95 %.
+
+    Args:
+        rows: each an ``AtFar``, or what has rates of the protocol's pairs alone; some may be of
+            other pairs than the rest.
+    """
+    return "; ".join(dict.fromkeys(map(_describe_rate, rows)))
+
+
+def _describe_rate(row: Mapping[str, Any]) -> str:
+    if "fpr_pairs" not in row or "people" not in row:
+        return "rates of the protocol's pairs, with Wilson intervals"
+    val, test = (f"{people:,}" for people in row["people"])
+    which = _EVERY_TWO.get(row["fpr_pairs"], "images")
+    return (
+        f"rates of every two {which} of {val} validation and of {test} test people (fpr_pairs: "
+        f"{row['fpr_pairs']}), with bootstrap intervals over people"
+    )
 
 
 def too_few(row: AtFar) -> str:

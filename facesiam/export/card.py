@@ -14,6 +14,7 @@ from facesiam.config.constraints import EMBEDDING_JOINS
 from facesiam.evaluation.thresholds import (
     ACCEPTED,
     Rate,
+    describe_rates,
     describe_threshold,
     own_threshold,
     too_few,
@@ -37,8 +38,8 @@ LIMITS = """\
   than theirs gives other rates, which nobody has measured. Choose a threshold on pairs of your own
   before you rely on it.
 - It compares pictures of faces, not people: a photograph of a photograph passes.
-- The intervals take pairs as independent. Each image is in several pairs, so the true ones are
-  somewhat wider."""
+- Intervals that are not over people take pairs as independent. Each image is in several pairs, so
+  the true ones are somewhat wider."""
 
 
 def write(
@@ -188,7 +189,7 @@ def _thresholds(measured: Measured | None) -> str:
         "Each is the lowest score at which validation pairs of two people are accepted no more "
         "often than the false-accept rate (FAR) in the first column; a pair is accepted above it. "
         "TAR is the share of pairs of one person that is accepted. The test pairs did not choose "
-        "it. Intervals are Wilson's of 95 %."
+        f"it. Of the {describe_rates(measured.thresholds)} of 95 %."
     )
     head = ["FAR", "threshold", "validation FAR", "validation TAR", "test FAR", "test TAR"]
     rows = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]

@@ -19,6 +19,7 @@ from facesiam.evaluation.thresholds import (
     ACCEPTED,
     AtFar,
     Rate,
+    describe_rates,
     describe_threshold,
     recorded_threshold,
     too_few,
@@ -52,8 +53,8 @@ ABOUT = (
     "curve."
 )
 ABOUT_RATES = (
-    "At thresholds of log-odds that were chosen on validation pairs, as `--far` asked, with 95 % "
-    "intervals."
+    "At thresholds of log-odds that were chosen on validation pairs, for the false-accept rates "
+    "that `--far` or the space's `fpr` asked for, with 95 % intervals: "
 )
 
 
@@ -103,7 +104,7 @@ def tested(runs: Sequence[Run]) -> str:
 
 
 def at_thresholds(runs: Sequence[Run]) -> str:
-    """Return the table of the rates that ``--far`` asked for, with its notes; '' without any."""
+    """Return the table of rates at thresholds for false accepts, with notes; '' without any."""
     every = [(name, test) for run in runs for name, tests in run.tests.items() for test in tests]
     asked = [(trial, test, row) for trial, test in every for row in test.at_far]
     if not asked:
@@ -112,7 +113,8 @@ def at_thresholds(runs: Sequence[Run]) -> str:
     cells = [[name, test.protocol, str(test.seed), *_rate_cells(row)] for name, test, row in asked]
     few = dict.fromkeys(f"{said}." for *_, row in asked if (said := too_few(row)))
     table = grid(headers, cells, [True, True] + [False] * (len(headers) - 2))
-    return "\n\n".join([ABOUT_RATES, table, *few])
+    about = f"{ABOUT_RATES}{describe_rates(row for *_, row in asked)}."
+    return "\n\n".join([about, table, *few])
 
 
 def ties_note(ties: int, n: int, whose: str) -> str:
@@ -200,14 +202,19 @@ def _standing(test: Mapping[str, Any]) -> str:
 
 
 def print_rates(tested: list[dict[str, Any]]) -> None:
-    """Print the rates at the thresholds that ``--far`` asked for, a row a seed and rate.
+    """Print the rates at thresholds for false accepts, a row a seed and rate, where there are any.
 
     Args:
         tested: as for ``print_table``.
     """
-    rows: list[tuple[int, AtFar]] = [(one["seed"], row) for one in tested for row in one["at_far"]]
+    rows: list[tuple[int, AtFar]] = [
+        (one["seed"], row) for one in tested for row in one.get("at_far", ())
+    ]
+    if not rows:
+        return
     headers, cells = ["seed", *RATE_HEADS], [[str(seed), *_rate_cells(row)] for seed, row in rows]
-    title = "at thresholds of log-odds that were chosen on validation pairs, 95 % intervals"
+    what = describe_rates(row for _, row in rows)
+    title = f"at thresholds of log-odds that were chosen on validation pairs: {what} of 95 %"
     table = stacked(headers, cells, [False] * len(headers), columns(WHOLE))
     print(f"\n{fitted(title, columns(WHOLE))}\n{table}")
     for said in dict.fromkeys(too_few(row) for _, row in rows):

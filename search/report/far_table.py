@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from facesiam.evaluation.thresholds import (
     Rate,
+    describe_rates,
     fewest_pairs,
     rates_at,
     threshold_at,
@@ -99,9 +100,10 @@ def far_table(points: Sequence[tuple[TestedNet, Sequence[OperatingPoint]]], run:
         for net, ones in points
         for one in ones
     ]
+    words = describe_rates(row for net, _ in points for row in net.test.at_far or ({},))
     note = (
         "FAR is the share of different people that is accepted as one, TAR that of the same "
-        "people; 95 % Wilson intervals. A pair that is listed twice is counted once."
+        f"people, with 95 % intervals: {words}. A pair that is listed twice is counted once."
     )
     unvalidated = [net for net, ones in points if not all(one.validated for one in ones)]
     if unvalidated:

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from facesiam import cli
-from facesiam.cli.terminal import WHOLE, columns, doing, fitted
+from facesiam.cli.terminal import doing
 from facesiam.config.settings import positive, random_seed, rate
 from facesiam.data.formats.cfp_lists import TEN_FOLD
 from facesiam.data.protocol_checks import PROTOCOLS
@@ -47,10 +46,7 @@ def _main(options: RetrainOptions) -> int:
             continue
         mine = [row for row in tested if row["protocol"] == protocol]
         evaluation.print_table(mine)
-        if options.far:
-            evaluation.print_rates(mine)
-            if said := other_pairs(mine[0]):
-                cli.show(fitted(said, columns(WHOLE)))
+        evaluation.print_rates(mine)
     if set(row["protocol"] for row in tested) - {TEN_FOLD} and not options.ensemble:
         net = next(run.glob("retrain/soup/*/weights.pt")) if options.soup else options.run
         export = f"{cli.program('facesiam.export')} {net} --out DIR"
@@ -83,21 +79,6 @@ def tests(run: Path, options: RetrainOptions, console: Console) -> list[dict[str
         return soup.evaluate(run, options, console)
     work = ensemble.evaluate if options.ensemble else seeds.retrain
     return work(run, options, console)
-
-
-def other_pairs(test: Mapping[str, Any]) -> str:
-    """Return a sentence where a search measured `val_tpr_at_fpr` on other pairs than `--far` has.
-
-    Args:
-        test: figures of a test, as in test.json.
-    """
-    pairs = test.get("config", {}).get("fpr_pairs", "protocol")
-    if pairs == "protocol":
-        return ""
-    return (
-        f"thresholds and rates are of the pairs of {test['protocol']}, which are other and fewer "
-        f"than those of fpr_pairs: {pairs} that val_tpr_at_fpr is measured on; no test has those"
-    )
 
 
 def _load_plugins(options: RetrainOptions, run: Path, console: Console) -> None:
@@ -181,7 +162,8 @@ def _add_tests(parser: argparse.ArgumentParser) -> None:
         metavar="RATE,…",
         help="also choose the threshold whose false-accept rate on validation pairs is at most "
         "this, such as 1e-3, and give the rates of the test pairs at it; more than once for "
-        "several",
+        "several. Pairs are those of the trial's fpr_pairs; of others than the protocol's its fpr "
+        "is taken without this option",
     )
     parser.add_argument(
         "--folds",

@@ -273,9 +273,15 @@ def _are_rates(rows: Any) -> bool:
         and row["asked"] > 0
         and is_number(row.get("threshold"))
         and is_whole(row.get("different"))
+        and is_name(row.get("fpr_pairs", "protocol"))
+        and _are_two(row.get("people", [0, 0]))
         and all(_is_rate(row.get(name)) for name in ("val_far", "test_far", "test_tar"))
         for row in rows
     )
+
+
+def _are_two(counts: Any) -> bool:
+    return isinstance(counts, list) and len(counts) == 2 and all(map(is_whole, counts))
 
 
 def _is_rate(rate: Any) -> bool:

@@ -43,7 +43,7 @@ from search.analysis import kept_tests
 from search.report import evaluation
 from search.report.page import report
 from search.retrain import seeds, soup
-from search.retrain.__main__ import main, other_pairs
+from search.retrain.__main__ import main
 from search.runs import layout
 from search.runs.journal_writer import Journal
 from search.runs.lock import locked
@@ -462,6 +462,7 @@ def test_the_printed_tables_fit_the_terminal(
     row["at_far"] = [
         {"asked": 1e-3, "threshold": 1.5, "different": 100}
         | {name: rate for name in ("val_far", "test_far", "test_tar")}
+        | {"fpr_pairs": "people", "people": [100, 1000]}
     ]
     tested = [row | {"seed": seed} for seed in (0, 1)]
     evaluation.print_table(tested)
@@ -469,6 +470,12 @@ def test_the_printed_tables_fit_the_terminal(
     out = capsys.readouterr().out
     assert max(len(line) for line in out.split("\n")) <= width
     assert out.count("50.0 [40.0, 60.0]") == 2 * len(METRICS) and "mean ± std, n = 2" in out
+    words = " ".join(out.split())
+    assert (
+        "rates of every two images, whatever their view, of 100 validation and of 1,000" in words
+    )
+    evaluation.print_rates([{"seed": 0}])  # of a test without any
+    assert not capsys.readouterr().out
     heads = [line for line in out.split("\n") if line.lstrip().startswith("seed  ")]
     assert len(heads) == (3 + 2 if width == 80 else 1 + 1)
 
@@ -493,7 +500,6 @@ def test_rates_at_the_thresholds_for_false_accepts_are_printed(
     )
     assert "FAR 0.5 needs" not in said
     assert "| 0002 | frontal-triplets | 0 |" in report([run]).with_suffix(".md").read_text()
-    assert "fpr_pairs" not in said
     assert main([str(run), "--far", "0.1", "--protocol", "cfp-10fold"]) == 2
     assert "--far: not with --protocol cfp-10fold" in capsys.readouterr().err
     for wrong, why in (("0.1,1", "got 1"), ("x", "must be a number, got 'x'"), ("0", "above 0")):
@@ -701,15 +707,6 @@ def test_a_trial_of_some_people_has_no_ten_folds(
         "--protocol cfp-10fold: its folds have all people, and the trial is of a search with "
         "people: 4; retrain one of a search without `people`\n"
     )
-
-
-def test_rates_on_other_pairs_than_the_search_ranked_by_are_told() -> None:
-    test: dict[str, Any] = {"protocol": "frontal-triplets", "config": {"fpr_pairs": "images"}}
-    said = other_pairs(test)
-    assert said.startswith("thresholds and rates are of the pairs of frontal-triplets, which are ")
-    assert "than those of fpr_pairs: images that val_tpr_at_fpr is measured on" in said
-    assert not other_pairs({**test, "config": {"fpr_pairs": "protocol"}})
-    assert not other_pairs({"protocol": "cfp-pairs"})  # of an ensemble
 
 
 def test_folds_are_not_compared_with_an_earlier_training(

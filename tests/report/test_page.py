@@ -391,6 +391,8 @@ def test_a_test_of_unbalanced_pairs_and_its_rates_at_thresholds_are_shown(run: P
         ({"same": 1.5}, "same must be a share"),
         ({"at_far": [row | {"test_far": {}}]}, "at_far must be a list"),
         ({"at_far": [row | {"asked": 0}]}, "at_far must be a list"),
+        ({"at_far": [row | {"people": [4]}]}, "at_far must be a list"),
+        ({"at_far": [row | {"fpr_pairs": 3}]}, "at_far must be a list"),
     ):
         path.write_text(json.dumps(plain | damage))
         with pytest.raises(UserError, match=said):

@@ -124,6 +124,7 @@ def test_thresholds_are_those_of_validation_where_far_was_asked(run: Path) -> No
     rows = [*rows, (FALSE_ACCEPT[1], FALSE_ACCEPT[0], 0, 9.5)]  # listed twice, once in n
     written(run, "ensemble-1", rows)
     table = section(run)[0]["thresholds"]
+    assert "95 % intervals: rates of the protocol's pairs, with Wilson intervals." in table.note
     assert table.rows[0] == [
         "trial 0002", 5.0, "1.250", "validation pairs", "6.25 [4.00, 9.00]", 400,
         "6.2 [4.0, 9.0]", 400,
@@ -143,6 +144,24 @@ def test_thresholds_are_those_of_validation_where_far_was_asked(run: Path) -> No
     assert charts["scores-2"].note.endswith("table of false-accept rates, chosen on test pairs.")
     assert f"search.retrain {run} --ensemble 1 --far 0.1,0.01,0.001`" in table.note
     assert "FAR 0.1 % needs 1,000 test pairs of two people, and there are 406" in table.note
+
+
+def test_rates_of_every_two_images_say_so_beside_those_of_listed_pairs(run: Path) -> None:
+    rate = {"value": 0.0625, "low": 0.04, "high": 0.09, "n": 40_000}
+    asked = {"asked": 0.05, "threshold": 1.25, "different": 50_000, "fpr_pairs": "images"}
+    rates = dict.fromkeys(("val_far", "val_tar", "test_far", "test_tar"), rate)
+    written(run, "0002", pairs(), at_far=[asked | rates | {"people": [12, 1100]}])
+    of_people = (
+        "rates of every two images of the protocol of 12 validation and of 1,100 test people "
+        "(fpr_pairs: images), with bootstrap intervals over people"
+    )
+    note = section(run)[0]["thresholds"].note
+    assert f"as one, TAR that of the same people, with 95 % intervals: {of_people}. A" in note
+    text = report([run]).with_suffix(".md").read_text()
+    assert f"the space's `fpr` asked for, with 95 % intervals: {of_people}." in text
+    written(run, "ensemble-1", pairs(1))  # other scores
+    note = section(run)[0]["thresholds"].note
+    assert f"{of_people}; rates of the protocol's pairs, with Wilson intervals." in note
 
 
 def test_the_worst_pairs_are_those_that_were_planted(run: Path) -> None:
