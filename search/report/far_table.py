@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from facesiam.evaluation.thresholds import (
     Rate,
@@ -100,7 +101,10 @@ def far_table(points: Sequence[tuple[TestedNet, Sequence[OperatingPoint]]], run:
         for net, ones in points
         for one in ones
     ]
-    words = describe_rates(row for net, _ in points for row in net.test.at_far or ({},))
+    rates: list[Mapping[str, Any]] = []
+    for net, _ in points:
+        rates += net.test.at_far or [{}]  # of the protocol's pairs, read off the test's own
+    words = describe_rates(rates)
     note = (
         "FAR is the share of different people that is accepted as one, TAR that of the same "
         f"people, with 95 % intervals: {words}. A pair that is listed twice is counted once."

@@ -11,15 +11,16 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
-from scipy.stats import binom  # type: ignore[import-untyped]
+from scipy.stats import binom
 from torch import Tensor
 
 from facesiam.config import TrialConfig
-from facesiam.data.dataset import FaceData
+from facesiam.data.dataset import FaceData, Pairs
 from facesiam.errors import DataError
 from facesiam.evaluation import ensemble, people_bootstrap, people_rates, protocols, scored_pairs
 from facesiam.evaluation.metrics import wilson
 from facesiam.evaluation.people_rates import PeoplePairs, at_far_of_people
+from facesiam.evaluation.predict import log_odds
 from facesiam.evaluation.rated_pairs import RatedPairs
 from facesiam.evaluation.thresholds import threshold_at
 from facesiam.export import measured
@@ -148,7 +149,7 @@ def test_log_odds_of_every_two_are_those_of_listed_pairs(
 ) -> None:
     net, _, _ = load_model(saved(embeds, tmp_path))
     val = data.pairs_of(embeds, "val")
-    expected = protocols.log_odds(net, embeds, data.pixels(embeds.packing), val)
+    expected = log_odds(net, embeds, data.pixels(embeds.packing), val)
     for odds, wanted in ((True, expected), (False, expected / 7 + 0.4)):
         every = people_rates.people_pairs(net, embeds, data, "val", odds=odds)
         at = [np.searchsorted(every.pairs.images, side) for side in (val.left, val.right)]
@@ -233,7 +234,7 @@ def test_intervals_hold_the_truth_of_people_whose_pairs_depend_on_each_other(
             "person": numbers // 4,
             "content": numbers,
             "names": [],
-            "pairs_of": lambda *_: protocols.Pairs(numbers[:-1], numbers[1:], numbers[1:], None),
+            "pairs_of": lambda *_: Pairs(numbers[:-1], numbers[1:], numbers[1:], None),
             "images_of": lambda *_: numbers,
         },
     )()
@@ -246,6 +247,6 @@ def test_intervals_hold_the_truth_of_people_whose_pairs_depend_on_each_other(
             right.reshape(-1).astype(float), np.repeat(np.arange(60), 6), *np.empty((3, 0))
         )
         scored = scored._replace(one=np.empty(0, np.int64), other=np.empty(0, np.int64))
-        low, high = (meter.at(scored, 0.5)[1][end] for end in ("low", "high"))  # type: ignore[literal-required]
+        low, high = (meter.at(scored, 0.5)[1][end] for end in ("low", "high"))
         held += low <= 0.7 <= high
     assert held >= binom.ppf(0.001, 120, 0.93)
