@@ -101,10 +101,10 @@ def far_table(points: Sequence[tuple[TestedNet, Sequence[OperatingPoint]]], run:
         for net, ones in points
         for one in ones
     ]
-    rates: list[Mapping[str, Any]] = []
+    known: list[Mapping[str, Any]] = []
     for net, _ in points:
-        rates += net.test.at_far or [{}]  # of the protocol's pairs, read off the test's own
-    words = describe_rates(rates)
+        known += net.test.at_far or [{}]  # of the protocol's pairs, read off the test's own
+    words = describe_rates(known)
     note = (
         "FAR is the share of different people that is accepted as one, TAR that of the same "
         f"people, with 95 % intervals: {words}. A pair that is listed twice is counted once."
