@@ -191,7 +191,7 @@ _EVERY_TWO = {"images": "images of the protocol", "people": "images, whatever th
 
 
 def describe_rates(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Return in words of which pairs rates are, and what their intervals are, of 95 %.
+    """Return in words of which pairs rates are, and what their intervals are.
 
     Args:
         rows: each an ``AtFar``, or what has rates of the protocol's pairs alone; some may be of
@@ -202,12 +202,12 @@ def describe_rates(rows: Iterable[Mapping[str, Any]]) -> str:
 
 def _describe_rate(row: Mapping[str, Any]) -> str:
     if "fpr_pairs" not in row or "people" not in row:
-        return "rates of the protocol's pairs, with Wilson intervals"
+        return "rates of the protocol's pairs, with 95 % Wilson intervals"
     val, test = (f"{people:,}" for people in row["people"])
     which = _EVERY_TWO.get(row["fpr_pairs"], "images")
     return (
         f"rates of every two {which} of {val} validation and of {test} test people (fpr_pairs: "
-        f"{row['fpr_pairs']}), with bootstrap intervals over people"
+        f"{row['fpr_pairs']}), with 95 % bootstrap intervals over people"
     )
 
 

@@ -189,13 +189,14 @@ def _thresholds(measured: Measured | None) -> str:
         "Each is the lowest score at which validation pairs of two people are accepted no more "
         "often than the false-accept rate (FAR) in the first column; a pair is accepted above it. "
         "TAR is the share of pairs of one person that is accepted. The test pairs did not choose "
-        f"it. Of the {describe_rates(measured.thresholds)} of 95 %."
+        f"it. Shown are {describe_rates(measured.thresholds)}."
     )
     head = ["FAR", "threshold", "validation FAR", "validation TAR", "test FAR", "test TAR"]
     rows = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for row in measured.thresholds:
         rates = [row["val_far"], row["val_tar"], row["test_far"], row["test_tar"]]
-        cells = [f"{row['asked']:g}", f"{row['threshold']:.6g}", *map(_share, rates)]
+        shown = [_share(rate, digits) for rate, digits in zip(rates, (2, 1, 2, 1), strict=True)]
+        cells = [f"{row['asked']:g}", f"{row['threshold']:.6g}", *shown]
         rows.append(f"| {' | '.join(cells)} |")
     notes = [f"- {note}." for row in measured.thresholds if (note := too_few(row))]
     return "\n\n".join([about, "\n".join(rows), *(["\n".join(notes)] if notes else [])])
@@ -231,6 +232,7 @@ def _licence(config: TrialConfig) -> str:
     return f"Training started from {origin}{own}. {data}"
 
 
-def _share(rate: Rate | Mapping[str, float]) -> str:
+def _share(rate: Rate | Mapping[str, float], digits: int = 1) -> str:
     value, low, high = (100 * rate[key] for key in ("value", "low", "high"))
-    return f"{value:.1f} % [{low:.1f}, {high:.1f}], n {int(rate['n']):,}"
+    low_high = f"[{low:.{digits}f}, {high:.{digits}f}]"
+    return f"{value:.{digits}f} % {low_high}, n {int(rate['n']):,}"

@@ -54,7 +54,7 @@ ABOUT = (
 )
 ABOUT_RATES = (
     "At thresholds of log-odds that were chosen on validation pairs, for the false-accept rates "
-    "that `--far` or the space's `fpr` asked for, with 95 % intervals: "
+    "that `--far` or the space's `fpr` asked for: "
 )
 
 
@@ -214,7 +214,7 @@ def print_rates(tested: list[dict[str, Any]]) -> None:
         return
     headers, cells = ["seed", *RATE_HEADS], [[str(seed), *_rate_cells(row)] for seed, row in rows]
     what = describe_rates(row for _, row in rows)
-    title = f"at thresholds of log-odds that were chosen on validation pairs: {what} of 95 %"
+    title = f"at thresholds of log-odds that were chosen on validation pairs: {what}"
     table = stacked(headers, cells, [False] * len(headers), columns(WHOLE))
     print(f"\n{fitted(title, columns(WHOLE))}\n{table}")
     for said in dict.fromkeys(too_few(row) for _, row in rows):

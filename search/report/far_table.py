@@ -107,7 +107,7 @@ def far_table(points: Sequence[tuple[TestedNet, Sequence[OperatingPoint]]], run:
     words = describe_rates(known)
     note = (
         "FAR is the share of different people that is accepted as one, TAR that of the same "
-        f"people, with 95 % intervals: {words}. A pair that is listed twice is counted once."
+        f"people: {words}. A pair that is listed twice is counted once."
     )
     unvalidated = [net for net, ones in points if not all(one.validated for one in ones)]
     if unvalidated:

@@ -71,6 +71,9 @@ def test_the_card_has_each_figure_with_n_and_interval(exported: Path, data: Face
         assert line.endswith(
             f"| {100 * rate['value']:.1f} % [{low:.1f}, {high:.1f}], n {rate['n']} |"
         )
+        far = [100 * each["test_far"][end] for end in ("value", "low", "high")]
+        assert "| {:.2f} % [{:.2f}, {:.2f}], n ".format(*far) in line
+    assert "Shown are rates of the protocol's pairs, with 95 % Wilson intervals." in body
     own = "where most validation pairs of frontal-triplets are judged right"
     assert f"The accuracy is that at the net's own threshold, {own};" in body
     assert "In bf16" not in body  # the net was trained in fp32

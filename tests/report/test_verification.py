@@ -124,7 +124,7 @@ def test_thresholds_are_those_of_validation_where_far_was_asked(run: Path) -> No
     rows = [*rows, (FALSE_ACCEPT[1], FALSE_ACCEPT[0], 0, 9.5)]  # listed twice, once in n
     written(run, "ensemble-1", rows)
     table = section(run)[0]["thresholds"]
-    assert "95 % intervals: rates of the protocol's pairs, with Wilson intervals." in table.note
+    assert "people: rates of the protocol's pairs, with 95 % Wilson intervals." in table.note
     assert table.rows[0] == [
         "trial 0002", 5.0, "1.250", "validation pairs", "6.25 [4.00, 9.00]", 400,
         "6.2 [4.0, 9.0]", 400,
@@ -153,15 +153,15 @@ def test_rates_of_every_two_images_say_so_beside_those_of_listed_pairs(run: Path
     written(run, "0002", pairs(), at_far=[asked | rates | {"people": [12, 1100]}])
     of_people = (
         "rates of every two images of the protocol of 12 validation and of 1,100 test people "
-        "(fpr_pairs: images), with bootstrap intervals over people"
+        "(fpr_pairs: images), with 95 % bootstrap intervals over people"
     )
     note = section(run)[0]["thresholds"].note
-    assert f"as one, TAR that of the same people, with 95 % intervals: {of_people}. A" in note
+    assert f"as one, TAR that of the same people: {of_people}. A" in note
     text = report([run]).with_suffix(".md").read_text()
-    assert f"the space's `fpr` asked for, with 95 % intervals: {of_people}." in text
+    assert f"the space's `fpr` asked for: {of_people}." in text
     written(run, "ensemble-1", pairs(1))  # other scores
     note = section(run)[0]["thresholds"].note
-    assert f"{of_people}; rates of the protocol's pairs, with Wilson intervals." in note
+    assert f"{of_people}; rates of the protocol's pairs, with 95 % Wilson intervals." in note
 
 
 def test_the_worst_pairs_are_those_that_were_planted(run: Path) -> None:
