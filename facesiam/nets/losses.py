@@ -265,7 +265,8 @@ def _pairs(
     if share == 1:
         return cosine, same, torch.ones_like(same)
     others = cosine.detach().masked_fill(same, -math.inf).sort(descending=True).values
-    count = ((~same).sum(0, keepdim=True).double() * share).ceil().long()  # at the device
+    # At the device; 0.28 of 25 is 7.000000000000001, of which the ceiling would be 8.
+    count = ((~same).sum(0, keepdim=True).double() * share - 1e-9).ceil().long()
     least = others.gather(0, (count - 1).clamp(min=0))
     return cosine, same, same | (cosine.detach() >= least)
 

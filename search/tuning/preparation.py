@@ -22,6 +22,7 @@ from search.resources import validation
 from search.runs.reuse import ReusableTrial, RunRefused, reusable_trials
 from search.space import SearchSpace
 from search.space.algorithms import TITLES
+from search.space.effect import without_effect
 from search.space.run_options import RunOptions
 from search.tuning import option_checks, run_folder, warm_start
 from search.tuning.asked_space import resolve
@@ -88,12 +89,13 @@ def notes(options: RunOptions, space: SearchSpace) -> list[str]:
         UserError: the run of --ablate cannot be read.
     """
     if options.race and options.race.note:
-        return [options.race.note]
-    if not options.ablate:
-        return []
-    from search.tuning import ablation
+        return [options.race.note]  # its settings are those of the race's finalists
+    told = without_effect(space)
+    if options.ablate:
+        from search.tuning import ablation
 
-    return [ablation.told(space, options.ablate)]
+        told.insert(0, ablation.told(space, options.ablate))
+    return told
 
 
 def prepare(

@@ -206,6 +206,9 @@ def test_dry_run_prints_the_plan_and_starts_nothing(
     assert main([str(space), "--dry-run", "--out", str(tmp_path / "runs"), "--minutes", "9"]) == 0
     assert "; it halts after 9 minutes" in " ".join(capsys.readouterr().out.split())
     assert os.listdir(tmp_path) == ["small.yaml"]
+    idle = ["--set", "sub_centres=2", "--dry-run"]
+    assert main([str(space), *idle]) == 0
+    assert "sub_centres: has no effect in any trial with loss " in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("local_ray")

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from facesiam.config import TrialConfig
+from facesiam.nets import losses
 from facesiam.nets.losses import EMBEDDING_LOSSES, pairs_of, single, two
 
 LOGITS = torch.tensor([[0.0, 0.0], [0.0, math.log(3)], [0.0, math.log(3)], [0.0, 0.0]])
@@ -258,6 +259,13 @@ def test_of_different_people_the_most_alike_pairs_count(name: str, expected: flo
     assert half == pytest.approx(expected, rel=1e-4)
     assert loss(name, hard_negatives=0.1, **settings) == half  # one at least
     assert loss(name, hard_negatives=0.51, **settings) == loss(name, **settings) != half
+
+
+def test_a_share_of_the_different_pairs_is_not_one_more_by_rounding() -> None:
+    person = torch.tensor([0] * 5 + [1] * 5)  # 25 pairs of two; 0.28 of them is 7.000000000000001
+    vectors = torch.randn(10, 8, generator=torch.Generator().manual_seed(0))
+    _, same, counted = losses._pairs(vectors, person, 0.28)
+    assert int((counted & ~same).sum()) == 7
 
 
 def test_smoothing_shares_the_target_of_pairs() -> None:

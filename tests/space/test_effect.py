@@ -13,7 +13,8 @@ from facesiam.config import SETTINGS, TrialConfig
 from facesiam.objective import Objective
 from search import results
 from search.report.page import report
-from search.space.effect import READ_BY_LOSSES, has_effect
+from search.space import file_format
+from search.space.effect import READ_BY_LOSSES, has_effect, without_effect
 from search.tuning.progress import SearchProgress
 
 SPACE = """
@@ -82,3 +83,31 @@ def test_the_live_table_shows_no_momentum_of_adam() -> None:
         shown.settings[name] = {"optimizer": optimizer, "momentum": 0.8}
     assert shown.told("0001") == "optimizer adam"
     assert shown.told("0002") == "optimizer sgd, momentum 0.8"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "fixed: {join: cosine, hard_negatives: 0.25}\nsearch: {loss: [supcon, arcface]}",
+            ["hard_negatives: has no effect in any trial with loss supcon, arcface; with "
+             "contrastive, cosine_embedding, logistic it has one"],
+        ),
+        ("fixed: {join: cosine, hard_negatives: 0.25}\nsearch: {loss: [supcon, logistic]}", []),
+        ("fixed: {optimizer: adam}\nsearch: {momentum: [0.8, 0.9]}",
+         ["momentum: has no effect in any trial"]),
+        ("fixed: {optimizer: adam, momentum: 0.9}\nsearch: {lr: [1e-3, 1e-4]}", []),  # the default
+        ("fixed: {growing: 0.25}\nsearch: {first_image_size: [0, 112]}", []),
+        (
+            "rows: {a: {settings: {embedding: 64}}, b: {settings: {lr: 0.1}}}\nalgorithm: rows\n"
+            "search: {embedding: [64, 256], lr: [0.1, 1e-3]}",
+            ["embedding: has no effect in any trial"],
+        ),
+    ],
+)  # fmt: skip
+def test_a_setting_that_acts_in_no_trial_is_told_of(
+    text: str, told: list[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "space.yaml"
+    file.write_text(text)
+    assert without_effect(file_format.load(file)) == told
