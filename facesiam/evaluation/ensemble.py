@@ -27,7 +27,7 @@ from facesiam.evaluation.people_rates import (
     rates_of,
 )
 from facesiam.evaluation.predict import log_odds
-from facesiam.evaluation.protocols import calibrate, pairs_of, refuse_leak
+from facesiam.evaluation.protocols import calibrate, pairs_of, refuse_leak, refuse_leaked_images
 from facesiam.evaluation.thresholds import AtFar, ThresholdOrigin, at_far, own_threshold
 from facesiam.files import read_object
 from facesiam.nets.checkpoint import load_model
@@ -64,7 +64,7 @@ def ensemble(
         WeightsError: a file is missing, or is no model file.
     """
     keep_freed_memory()  # no training has asked for it here
-    members = _members(files, data, protocol, far)
+    members = _members(files, data, protocol)
     protocol, pairs = members.protocol, members.pairs
     mean = _mean(files, members)
     val, test = (figures.judged(data, pairs[part], mean.odds[part]) for part in PARTS)
@@ -100,29 +100,34 @@ class _Members(NamedTuple):
     """Of the last net."""
 
 
-def _members(
-    files: Mapping[str, Path], data: FaceData, protocol: str | None, far: Sequence[float]
-) -> _Members:
-    nets = {trial: load_model(file)[:2] for trial, file in files.items()}
-    first = next(iter(nets.values()))[1]
-    protocol = protocol or first.protocol
-    alike = {config.fpr_pairs for _, config in nets.values()} == {first.fpr_pairs}
-    all_of_people = alike and has_people_pairs(first)
-    pairs = {part: pairs_of(data, first, protocol, part) for part in PARTS}
+def _members(files: Mapping[str, Path], data: FaceData, protocol: str | None) -> _Members:
+    configs: list[TrialConfig] = []
+    pairs: dict[Part, Pairs] = {}
     odds: dict[Part, list[NDArray[np.float64]]] = {part: [] for part in PARTS}
     people: dict[Part, list[PeoplePairs]] = {part: [] for part in PARTS}
-    for trial, (net, config) in nets.items():
+    for trial, file in files.items():
+        net, config, _ = load_model(file)
+        configs.append(config)
+        protocol = protocol or config.protocol
         mine = {part: pairs_of(data, config, protocol, part) for part in PARTS}
+        pairs = pairs or mine
         if not all(_are_equal(mine[part], pairs[part]) for part in PARTS):
             raise DataError(f"{trial} and {next(iter(files))} are not tested on the same pairs")
-        refuse_leak(data, data.pairs_of(config, "train"), pairs["test"], protocol)
+        train = data.pairs_of(config, "train")
+        refuse_leak(data, train, pairs["test"], protocol)
         pixels = data.pixels(config.packing)
         judge = log_odds if protocol == config.protocol else calibrate
         odds["val"].append(judge(net, config, pixels, pairs["val"]))
         odds["test"].append(log_odds(net, config, pixels, pairs["test"]))
-        for part in PARTS if all_of_people and rates_of(first, far) else ():
-            people[part].append(people_pairs(net, config, data, part, protocol))
-    return _Members(protocol, pairs, odds, people, first, own_threshold(config.to_dict()))
+        if has_people_pairs(config):
+            for part in PARTS:
+                people[part].append(people_pairs(net, config, data, part, protocol))
+            refuse_leaked_images(data, train, people["test"][-1].pairs.images, protocol)
+    if len({config.fpr_pairs for config in configs}) > 1:
+        people = {part: [] for part in PARTS}
+    assert protocol is not None
+    threshold = own_threshold(configs[-1].to_dict())
+    return _Members(protocol, pairs, odds, people, configs[0], threshold)
 
 
 def _are_equal(one: Pairs, other: Pairs) -> bool:

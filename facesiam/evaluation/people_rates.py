@@ -49,11 +49,11 @@ def has_people_pairs(config: TrialConfig) -> bool:
 
 
 def rates_of(config: TrialConfig, asked: Sequence[float]) -> tuple[float, ...]:
-    """Return the false-accept rates that a net is tested at: those asked for, else its `fpr`.
+    """Return the false-accept rates that a net is tested at: those asked for, and its own `fpr`.
 
-    Nothing where none is asked for and the protocol's pairs are all that there is.
+    The latter only where there are other pairs than the protocol's.
     """
-    return tuple(asked) or ((config.fpr,) if has_people_pairs(config) else ())
+    return tuple(dict.fromkeys([*asked, *([config.fpr] if has_people_pairs(config) else [])]))
 
 
 def people_pairs(
@@ -156,39 +156,65 @@ class _Rates:
             scored: with all pairs of two people whose scores are above the threshold.
             threshold: a pair is accepted above it.
         """
-        count = self.pairs.people
+        count, all_of_each = self.pairs.people, self.pairs.same_of_each
         own = np.bincount(scored.same_person[scored.same > threshold], minlength=count)
-        right = self.people.times @ own
-        hit = scored.different > threshold
-        wrong = self._drawn(scored.one[hit], scored.other[hit])
-        return (
-            self._rate(
-                wrong, self.people.different, self.pairs.different, count * (count - 1) // 2
-            ),
-            self._rate(right, self.people.same, self.pairs.same, count),
-        )
-
-    def _drawn(self, one: Ints, other: Ints) -> Ints:
-        """Return how many of these pairs of two people each resample has."""
-        count = self.pairs.people
+        there = all_of_each > 0
+        missed = int((own[there] < all_of_each[there]).sum())
+        of_people = _Units(int(there.sum()), int((own > 0).sum()), missed)
+        above = scored.different > threshold
+        one, other = scored.one[above], scored.other[above]
         ends = np.minimum(one, other) * count + np.maximum(one, other)
         both, often = np.unique(ends, return_counts=True)
-        first, second = both // count, both % count
-        times, found = self.people.times, np.zeros(len(self.people.times), np.int64)
-        step = max(1, CELLS // len(times))
-        for at in range(0, len(both), step):
-            part = slice(at, at + step)
-            found += (times[:, first[part]] * times[:, second[part]]) @ often[part]
+        pairs = count * (count - 1) // 2
+        # Some pair is rejected of most pairs of people, unless all are accepted.
+        of_pairs = _Units(pairs, len(both), 0 if above.sum() == self.pairs.different else pairs)
+        wrong = self._drawn(both, often)
+        return (
+            _rate(wrong, self.people.different, self.pairs.different, of_pairs),
+            _rate(self.people.times @ own, self.people.same, self.pairs.same, of_people),
+        )
+
+    def _drawn(self, both: Ints, often: Ints) -> Floats:
+        """Return how many accepted pairs of two people each resample has, (1 + RESAMPLES,).
+
+        Args:
+            both: pairs of people, first · R + second, ascending.
+            often: how many of their images' pairs are accepted.
+        """
+        count, times = self.pairs.people, self.people.times.astype(np.float64)
+        found, step = np.zeros(len(times)), max(1, CELLS // count)
+        for start in range(0, count, step):
+            some = slice(*np.searchsorted(both, [start * count, (start + step) * count]))
+            accepted = np.zeros((min(step, count - start), count))
+            accepted[both[some] // count - start, both[some] % count] = often[some]
+            found += ((times[:, start : start + step] @ accepted) * times).sum(axis=1)
         return found
 
-    def _rate(self, accepted: Ints, of: Ints, n: int, units: int) -> Rate:
-        """Return a share with its interval.
 
-        Where none or all of the pairs are accepted no resample differs: the interval is then
-        Wilson's of as many as there are people, or pairs of people, and not of so many pairs.
-        """
-        rates: Floats = np.where(of > 0, accepted / np.maximum(of, 1), math.nan)
-        value, low, high = interval(rates)
-        if value in (0.0, 1.0):
-            low, high = wilson(round(value * units), units)
-        return Rate(value=value, low=low, high=high, n=n)
+class _Units(NamedTuple):
+    """What pairs of images are pairs of: people, or pairs of people."""
+
+    total: int
+    accepted: int
+    """Those with a pair that is accepted."""
+    missed: int
+    """Those with one that is not."""
+
+
+FEW = 10
+"""Units below which resamples tell too little: without any they do not differ at all."""
+
+
+def _rate(accepted: Floats | Ints, of: Ints, n: int, units: _Units) -> Rate:
+    """Return a share with its interval.
+
+    Where the pairs of less than FEW units are accepted, or rejected, the interval reaches at least
+    to the end of Wilson's of that many units.
+    """
+    rates: Floats = np.where(of > 0, accepted / np.maximum(of, 1), math.nan)
+    value, low, high = interval(rates)
+    if units.accepted < FEW:
+        high = max(high, wilson(units.accepted, units.total)[1])
+    if units.missed < FEW:
+        low = min(low, wilson(units.total - units.missed, units.total)[0])
+    return Rate(value=value, low=low, high=high, n=n)

@@ -63,12 +63,15 @@ def every_two(
         at = (later & alike).nonzero()
         same.append(scores[at[:, 0], at[:, 1]])
         whose.append(person[row][at[:, 0]])
-        lowest = max(above, float(best[-1])) if kept and len(best) == kept else above
+        lowest = max(above, float(best.min())) if len(best) == kept else above
         at = (later & ~alike & (scores > lowest)).nonzero()
         best = torch.cat([best, scores[at[:, 0], at[:, 1]]])
         place = torch.cat([place, (at[:, 0] + start) * len(person) + at[:, 1]])
-        best, order = best.topk(min(kept, len(best)))
-        place = place[order]
+        if len(best) > kept:
+            best, order = best.topk(kept)
+            place = place[order]
+    best, order = best.sort(descending=True)
+    place = place[order]
     one, other = person[place // len(person)], person[place % len(person)]
     return ScoredPairs(
         torch.cat(same).double().cpu().numpy(),

@@ -187,7 +187,7 @@ def at_far(val: Judged, test: Judged, asked: Sequence[float]) -> list[AtFar]:
     return found
 
 
-_EVERY_TWO = {"images": "images of the protocol", "people": "images, whatever their view,"}
+_EVERY_TWO = {"images": "images of the protocol's pairs", "people": "images of any view"}
 
 
 def describe_rates(rows: Iterable[Mapping[str, Any]]) -> str:
@@ -206,9 +206,19 @@ def _describe_rate(row: Mapping[str, Any]) -> str:
     val, test = (f"{people:,}" for people in row["people"])
     which = _EVERY_TWO.get(row["fpr_pairs"], "images")
     return (
-        f"rates of every two {which} of {val} validation and of {test} test people (fpr_pairs: "
-        f"{row['fpr_pairs']}), with 95 % bootstrap intervals over people"
+        f"rates over every two {which} (fpr_pairs: {row['fpr_pairs']}), of {val} validation and "
+        f"{test} test people, with 95 % intervals of a bootstrap over people"
     )
+
+
+def far_digits(asked: float) -> int:
+    """Return how many digits of percent show a false-accept rate that was asked for: 2 or more."""
+    return max(2, math.ceil(-math.log10(asked) - 1e-9))
+
+
+def chosen_on(row: Mapping[str, Any]) -> str:
+    """Return the name of the pairs of an ``AtFar``: the protocol's, or which every two images."""
+    return f"every two ({row['fpr_pairs']})" if "fpr_pairs" in row else "the protocol's"
 
 
 def too_few(row: AtFar) -> str:

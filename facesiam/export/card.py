@@ -16,6 +16,7 @@ from facesiam.evaluation.thresholds import (
     Rate,
     describe_rates,
     describe_threshold,
+    far_digits,
     own_threshold,
     too_few,
 )
@@ -195,7 +196,8 @@ def _thresholds(measured: Measured | None) -> str:
     rows = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for row in measured.thresholds:
         rates = [row["val_far"], row["val_tar"], row["test_far"], row["test_tar"]]
-        shown = [_share(rate, digits) for rate, digits in zip(rates, (2, 1, 2, 1), strict=True)]
+        digits = (far_digits(row["asked"]), 1) * 2
+        shown = [_share(rate, each) for rate, each in zip(rates, digits, strict=True)]
         cells = [f"{row['asked']:g}", f"{row['threshold']:.6g}", *shown]
         rows.append(f"| {' | '.join(cells)} |")
     notes = [f"- {note}." for row in measured.thresholds if (note := too_few(row))]

@@ -153,7 +153,7 @@ def _thresholds(file: Path, rows: str = "rows") -> tuple[dict[float, float], dic
 
 
 def _tested(weights: Path, net: SiameseNet) -> tuple[dict[float, float], dict[float, str]]:
-    """Return what ``_thresholds`` does of those that ``search.retrain --far`` left, as scores."""
+    """Return what ``_thresholds`` does of those that ``search.retrain`` left, as scores."""
     of_log_odds, few = _thresholds(weights.with_name("test.json"), "at_far")
     odds = torch.tensor(list(of_log_odds.values()), dtype=torch.float64)
     scores = net.scores(torch.stack([odds / 2, -odds / 2], 1))

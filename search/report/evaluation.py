@@ -19,8 +19,10 @@ from facesiam.evaluation.thresholds import (
     ACCEPTED,
     AtFar,
     Rate,
+    chosen_on,
     describe_rates,
     describe_threshold,
+    far_digits,
     recorded_threshold,
     too_few,
 )
@@ -109,10 +111,13 @@ def at_thresholds(runs: Sequence[Run]) -> str:
     asked = [(trial, test, row) for trial, test in every for row in test.at_far]
     if not asked:
         return ""
-    headers = ["Trial", "Pairs of", "Seed", *RATE_HEADS]
-    cells = [[name, test.protocol, str(test.seed), *_rate_cells(row)] for name, test, row in asked]
+    headers = ["Trial", "Pairs of", "Pairs", "Seed", *RATE_HEADS]
+    cells = [
+        [name, test.protocol, chosen_on(row), str(test.seed), *_rate_cells(row)]
+        for name, test, row in asked
+    ]
     few = dict.fromkeys(f"{said}." for *_, row in asked if (said := too_few(row)))
-    table = grid(headers, cells, [True, True] + [False] * (len(headers) - 2))
+    table = grid(headers, cells, [True, True, True] + [False] * (len(headers) - 3))
     about = f"{ABOUT_RATES}{describe_rates(row for *_, row in asked)}."
     return "\n\n".join([about, table, *few])
 
@@ -227,8 +232,8 @@ def _rate_cells(row: AtFar) -> list[str]:
     return [
         f"{row['asked']:g}",
         f"{row['threshold']:.3f}",
-        _rate(row["val_far"], digits=2),
-        _rate(row["test_far"], digits=2),
+        _rate(row["val_far"], far_digits(row["asked"])),
+        _rate(row["test_far"], far_digits(row["asked"])),
         f"{row['test_far']['n']:,}",
         _rate(row["test_tar"]),
         f"{row['test_tar']['n']:,}",

@@ -8,7 +8,9 @@ from typing import Any
 
 from facesiam.evaluation.thresholds import (
     Rate,
+    chosen_on,
     describe_rates,
+    far_digits,
     fewest_pairs,
     rates_at,
     threshold_at,
@@ -20,7 +22,7 @@ from search.report.chart import Table
 from search.report.tested_nets import TestedNet
 
 ASKED = (1e-1, 1e-2, 1e-3)
-"""False-accept rates of a net that was tested without ``--far``."""
+"""False-accept rates of a net that was tested at none."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class OperatingPoint:
     """Whether validation pairs chose the threshold; else the test pairs themselves did."""
     few: str = ""
     """A sentence where too few pairs chose it."""
+    which: str = "the protocol's"
+    """Pairs, as ``thresholds.chosen_on`` names them."""
 
     @property
     def chosen_on(self) -> str:
@@ -47,7 +51,7 @@ class OperatingPoint:
 
 
 def operating_points(net: TestedNet) -> list[OperatingPoint]:
-    """Return the thresholds that ``search.retrain --far`` chose, else those of ASKED.
+    """Return the thresholds that ``search.retrain`` chose, else those of ASKED.
 
     The latter are read off the test pairs, as "TPR at FPR" in the literature is.
     """
@@ -60,6 +64,7 @@ def operating_points(net: TestedNet) -> list[OperatingPoint]:
                 row["test_tar"],
                 True,
                 too_few(row),
+                chosen_on(row),
             )
             for row in net.test.at_far
         ]
@@ -85,7 +90,14 @@ def far_table(points: Sequence[tuple[TestedNet, Sequence[OperatingPoint]]], run:
         points: the nets with what ``operating_points`` returns.
         run: folder of the run, for the command in the note.
     """
-    headers = ["Net", "FAR asked, %", "Threshold, log-odds", "Chosen on", "FAR of test, %"]
+    headers = [
+        "Net",
+        "FAR asked, %",
+        "Threshold, log-odds",
+        "Chosen on",
+        "Pairs",
+        "FAR of test, %",
+    ]
     headers += ["Different pairs", "TAR of test, %", "Same pairs"]
     rows: list[list[str | float | int]] = [
         [
@@ -93,7 +105,8 @@ def far_table(points: Sequence[tuple[TestedNet, Sequence[OperatingPoint]]], run:
             100 * one.asked,
             f"{one.threshold:.3f}",
             one.chosen_on,
-            _shown(one.far, 2),
+            one.which,
+            _shown(one.far, far_digits(one.asked)),
             one.far["n"],
             _shown(one.tar, 1),
             one.tar["n"],

@@ -49,7 +49,7 @@ class Evaluation:
     same: float | None = None
     """Share of the pairs that are of one person; None: not recorded, by older versions."""
     at_far: Sequence[AtFar] = ()
-    """What ``--far`` asked for."""
+    """Its rates at thresholds for false accepts."""
     threshold: ThresholdOrigin | None = None
     """What decides that of the accuracy; None: not recorded, by older versions."""
     members: Sequence[str] = ()

@@ -162,8 +162,8 @@ def _add_tests(parser: argparse.ArgumentParser) -> None:
         metavar="RATE,…",
         help="also choose the threshold whose false-accept rate on validation pairs is at most "
         "this, such as 1e-3, and give the rates of the test pairs at it; more than once for "
-        "several. Pairs are those of the trial's fpr_pairs; of others than the protocol's its fpr "
-        "is taken without this option",
+        "several. The pairs are those of the trial's fpr_pairs; where these are images or people, "
+        "its own fpr is tested, too",
     )
     parser.add_argument(
         "--folds",

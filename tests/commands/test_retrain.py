@@ -471,9 +471,7 @@ def test_the_printed_tables_fit_the_terminal(
     assert max(len(line) for line in out.split("\n")) <= width
     assert out.count("50.0 [40.0, 60.0]") == 2 * len(METRICS) and "mean ± std, n = 2" in out
     words = " ".join(out.split())
-    assert (
-        "rates of every two images, whatever their view, of 100 validation and of 1,000" in words
-    )
+    assert "every two images of any view (fpr_pairs: people), of 100 validation and 1,000" in words
     evaluation.print_rates([{"seed": 0}])  # of a test without any
     assert not capsys.readouterr().out
     heads = [line for line in out.split("\n") if line.lstrip().startswith("seed  ")]
@@ -499,7 +497,10 @@ def test_rates_at_the_thresholds_for_false_accepts_are_printed(
         said.count("FAR 0.001 needs 1,000 validation pairs of two people, and there are 24") == 1
     )
     assert "FAR 0.5 needs" not in said
-    assert "| 0002 | frontal-triplets | 0 |" in report([run]).with_suffix(".md").read_text()
+    assert (
+        "| 0002 | frontal-triplets | the protocol's | 0 |"
+        in report([run]).with_suffix(".md").read_text()
+    )
     assert main([str(run), "--far", "0.1", "--protocol", "cfp-10fold"]) == 2
     assert "--far: not with --protocol cfp-10fold" in capsys.readouterr().err
     for wrong, why in (("0.1,1", "got 1"), ("x", "must be a number, got 'x'"), ("0", "above 0")):

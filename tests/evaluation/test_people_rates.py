@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -78,7 +79,10 @@ def test_thresholds_and_rates_are_those_of_a_double_loop(
         assert row["people"] == [4, 4] and row["fpr_pairs"] == "people"
 
 
-def test_an_interval_is_of_resamples_that_draw_people(embeds: TrialConfig, data: FaceData) -> None:
+def test_an_interval_is_of_resamples_that_draw_people(
+    embeds: TrialConfig, data: FaceData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(people_rates, "FEW", 0)  # there are 4 people
     part = of_vectors(embeds, data, "test", 1)
     scores, people = listed(part)
     threshold = float(np.quantile(scores, 0.8))
@@ -141,12 +145,14 @@ def test_a_test_is_at_the_rate_of_its_search_and_on_its_kind_of_pairs(
     name = f"test-{protocol}.json" if protocol else "test.json"
     assert json.loads((tmp_path / name).read_text()) == figures
     asked = protocols.test("0001", embeds, data, tmp_path, protocol, (0.3, 0.1))["at_far"]
-    assert [row["asked"] for row in asked] == [0.3, 0.1]
+    assert [row["asked"] for row in asked] == [0.3, 0.1, 0.05]
 
 
+@pytest.mark.parametrize("join", ["cosine", "distance"])
 def test_log_odds_of_every_two_are_those_of_listed_pairs(
-    embeds: TrialConfig, data: FaceData, tmp_path: Path
+    embeds: TrialConfig, data: FaceData, tmp_path: Path, join: str
 ) -> None:
+    embeds = dataclasses.replace(embeds, join=cast(Any, join))
     net, _, _ = load_model(saved(embeds, tmp_path))
     val = data.pairs_of(embeds, "val")
     expected = log_odds(net, embeds, data.pixels(embeds.packing), val)
@@ -162,7 +168,7 @@ def test_an_ensemble_scores_every_two_by_the_mean_of_its_nets(
 ) -> None:
     nets = {"0001": embeds, "0002": dataclasses.replace(embeds, seed=1)}
     files = {name: saved(config, tmp_path / name) for name, config in nets.items()}
-    found = ensemble.ensemble("both", files, data, tmp_path / "both", None, (0.1,))["at_far"]
+    found = ensemble.ensemble("both", files, data, tmp_path / "both", None, (0.1, 0.05))["at_far"]
     mine = protocols.test("0001", embeds, data, tmp_path / "0001", far=(0.1,))["at_far"]
     alone = {"0001": files["0001"]}
     assert ensemble.ensemble("one", alone, data, tmp_path / "one", None, (0.1,))["at_far"] == mine
@@ -198,14 +204,19 @@ def test_a_copy_of_a_picture_that_trains_is_refused_where_only_these_pairs_have_
     embeds: TrialConfig, data: FaceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frontal = dataclasses.replace(embeds, protocol="frontal-triplets")
-    saved(frontal, tmp_path)
+    file = saved(frontal, tmp_path)
     train, test = (data.pairs_of(frontal, part) for part in ("train", "test"))
     side = np.setdiff1d(data.images_of(test, "all"), data.images_of(test, "protocol"))
     content = data.content.copy()
     content[side[0]] = content[train.left[0]]
     monkeypatch.setattr(data, "content", content)
-    with pytest.raises(DataError, match="1 test images are byte-identical to images of people"):
+    said = "1 test images are byte-identical to images of people"
+    with pytest.raises(DataError, match=said):
         protocols.test("0001", frontal, data, tmp_path)
+    with pytest.raises(DataError, match=said):
+        ensemble.ensemble("one", {"0001": file}, data, tmp_path / "one")
+    with pytest.raises(DataError, match=said):
+        measured.measure(load_model(file, torch.float32)[0], frontal, data)
 
 
 def test_embeddings_that_are_no_numbers_are_refused(
@@ -221,32 +232,58 @@ def test_embeddings_that_are_no_numbers_are_refused(
         people_rates.people_pairs(net, embeds, data, "test")
 
 
-def test_intervals_hold_the_truth_of_people_whose_pairs_depend_on_each_other(
-    embeds: TrialConfig,
-) -> None:
-    """Half of the people are easy to accept; 60 of them are drawn 120 times, at a fixed threshold."""
-    rng, held = np.random.default_rng(0), 0
-    numbers = np.arange(60 * 4)
-    drawn: Any = type(
-        "Data",
-        (),
-        {
-            "person": numbers // 4,
-            "content": numbers,
-            "names": [],
-            "pairs_of": lambda *_: Pairs(numbers[:-1], numbers[1:], numbers[1:], None),
-            "images_of": lambda *_: numbers,
-        },
-    )()
-    meter = people_rates._Rates(RatedPairs(embeds, drawn))
-    for _ in range(120):
-        easy = rng.random(60) < 0.5
-        chance = np.where(easy, 0.9, 0.5)
-        right = rng.random((60, 6)) < chance[:, None]
-        scored = scored_pairs.ScoredPairs(
-            right.reshape(-1).astype(float), np.repeat(np.arange(60), 6), *np.empty((3, 0))
-        )
-        scored = scored._replace(one=np.empty(0, np.int64), other=np.empty(0, np.int64))
-        low, high = (meter.at(scored, 0.5)[1][end] for end in ("low", "high"))
-        held += low <= 0.7 <= high
-    assert held >= binom.ppf(0.001, 120, 0.93)
+def drawn_people(images: list[int]) -> RatedPairs:
+    """Every two images of people who have so many each."""
+    person = np.repeat(np.arange(len(images)), images)
+    numbers = np.arange(len(person))
+    ends = Pairs(numbers[:-1], numbers[1:], np.ones(len(numbers) - 1, np.int64), None)
+    config = TrialConfig(join="cosine", loss="logistic", fpr_pairs="images")
+    found: Any = SimpleNamespace(
+        person=person,
+        content=numbers,
+        names=[],
+        pairs_of=lambda config, part: ends,
+        images_of=lambda pairs, views: numbers,
+    )
+    return RatedPairs(config, found)
+
+
+def scored_as(
+    pairs: RatedPairs, right: np.ndarray, one: list[int], other: list[int]
+) -> scored_pairs.ScoredPairs:
+    """Same pairs with these scores, and accepted pairs of two of these people."""
+    ends = np.array(one, np.int64), np.array(other, np.int64)
+    whose = np.repeat(np.arange(pairs.people), pairs.same_of_each)
+    return scored_pairs.ScoredPairs(right.astype(float), whose, np.ones(len(one)), *ends)
+
+
+def test_people_without_a_pair_are_no_evidence_and_few_errors_say_no_less_than_none() -> None:
+    pairs = drawn_people([3] * 20 + [1] * 80)
+    meter = people_rates._Rates(pairs)
+    none, all_right = meter.at(scored_as(pairs, np.ones(60), [], []), 0.5)
+    assert all_right["low"] == wilson(20, 20)[0] and none["high"] == wilson(0, 4950)[1]
+    highs = [none["high"]]
+    for errors in range(1, 9):
+        wrong = scored_as(pairs, np.ones(60), list(range(errors)), [99] * errors)
+        highs.append(meter.at(wrong, 0.5)[0]["high"])
+    assert highs == sorted(highs) and highs[0] < highs[1]
+    missed = [all_right["low"]]
+    for people in range(1, 9):
+        right = np.ones(60)
+        right[: 3 * people : 3] = 0
+        missed.append(meter.at(scored_as(pairs, right, [], []), 0.5)[1]["low"])
+    assert missed == sorted(missed, reverse=True)
+
+
+def test_intervals_hold_the_truth_where_wilsons_of_the_pairs_does_not() -> None:
+    """60 people of 45 pairs each, half of whom are easy to accept, are drawn 100 times."""
+    rng, pairs = np.random.default_rng(0), drawn_people([10] * 60)
+    meter, held, wilsons = people_rates._Rates(pairs), 0, 0
+    for _ in range(100):
+        chance = np.where(rng.random(60) < 0.5, 0.9, 0.5)
+        right = (rng.random((60, 45)) < chance[:, None]).reshape(-1)
+        rate = meter.at(scored_as(pairs, right, [], []), 0.5)[1]
+        held += rate["low"] <= 0.7 <= rate["high"]
+        low, high = wilson(int(right.sum()), len(right))
+        wilsons += low <= 0.7 <= high
+    assert wilsons < 70 < binom.ppf(0.001, 100, 0.93) <= held

@@ -126,7 +126,7 @@ def test_thresholds_are_those_of_validation_where_far_was_asked(run: Path) -> No
     table = section(run)[0]["thresholds"]
     assert "people: rates of the protocol's pairs, with 95 % Wilson intervals." in table.note
     assert table.rows[0] == [
-        "trial 0002", 5.0, "1.250", "validation pairs", "6.25 [4.00, 9.00]", 400,
+        "trial 0002", 5.0, "1.250", "validation pairs", "the protocol's", "6.25 [4.00, 9.00]", 400,
         "6.2 [4.0, 9.0]", 400,
     ]  # fmt: skip  # as one line of the table
     assert "FAR 0.05 needs 20 validation pairs of two people, and there are 10" in table.note
@@ -134,9 +134,9 @@ def test_thresholds_are_those_of_validation_where_far_was_asked(run: Path) -> No
     for row, most in zip(table.rows[1:], (0.1, 0.01, 0.001), strict=True):
         assert row[0] == "ensemble-1" and row[1] == 100 * most and row[3] == "test pairs"
         found = true_accepts(odds, 1 - label, most)
-        assert row[6].startswith(f"{100 * found:.1f} [") and row[5] == 405 and row[7] == 30
+        assert row[7].startswith(f"{100 * found:.1f} [") and row[6] == 405 and row[8] == 30
         got = (odds[label == 0] > float(row[2])).mean()
-        assert row[4].startswith(f"{100 * got:.2f} [") and got <= most
+        assert row[5].startswith(f"{100 * got:.2f} [") and got <= most
     charts = section(run)[0]
     texts = [charts[f"scores-{n}"].figure["data"][2]["text"] for n in (1, 2)]
     assert texts[0][1] == "FAR 5 %, chosen on validation pairs: 1.250"
@@ -152,12 +152,13 @@ def test_rates_of_every_two_images_say_so_beside_those_of_listed_pairs(run: Path
     rates = dict.fromkeys(("val_far", "val_tar", "test_far", "test_tar"), rate)
     written(run, "0002", pairs(), at_far=[asked | rates | {"people": [12, 1100]}])
     of_people = (
-        "rates of every two images of the protocol of 12 validation and of 1,100 test people "
-        "(fpr_pairs: images), with 95 % bootstrap intervals over people"
+        "rates over every two images of the protocol's pairs (fpr_pairs: images), of 12 "
+        "validation and 1,100 test people, with 95 % intervals of a bootstrap over people"
     )
     note = section(run)[0]["thresholds"].note
     assert f"as one, TAR that of the same people: {of_people}. A" in note
     text = report([run]).with_suffix(".md").read_text()
+    assert "| 0002 | frontal-triplets | every two (images) | 0 |" in text
     assert f"the space's `fpr` asked for: {of_people}." in text
     written(run, "ensemble-1", pairs(1))  # other scores
     note = section(run)[0]["thresholds"].note
