@@ -213,7 +213,7 @@ def _describe_rate(row: Mapping[str, Any]) -> str:
 
 def far_digits(asked: float) -> int:
     """Return how many digits of percent show a false-accept rate that was asked for: 2 or more."""
-    return max(2, math.ceil(-math.log10(asked) - 1e-9))
+    return max(2, math.ceil(-math.log10(asked) - 1e-9) - 1)
 
 
 def chosen_on(row: Mapping[str, Any]) -> str:

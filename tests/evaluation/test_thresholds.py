@@ -14,6 +14,7 @@ from facesiam.evaluation.thresholds import (
     Judged,
     at_far,
     describe_threshold,
+    far_digits,
     fewest_pairs,
     own_threshold,
     rates_at,
@@ -154,3 +155,9 @@ def test_what_decided_the_threshold_of_an_older_test_is_told_where_it_is_known(
     figures: dict[str, Any], origin: str | None
 ) -> None:
     assert recorded_threshold(figures) == origin
+
+
+def test_a_false_accept_rate_is_shown_with_a_digit_more_than_the_one_asked_for() -> None:
+    shown = {0.25: "25.00", 0.01: "1.00", 1e-3: "0.10", 1e-4: "0.010", 1e-5: "0.0010"}
+    for asked, text in shown.items():
+        assert f"{100 * asked:.{far_digits(asked)}f}" == text

@@ -381,7 +381,7 @@ def test_a_test_of_unbalanced_pairs_and_its_rates_at_thresholds_are_shown(run: P
         "one answer would have an accuracy of 90 %: judge by AUC and EER."
     ) in page
     assert (
-        "| A | – | 0 | 0.01 | 1.250 | 1.20 [0.40, 3.00] | 2.00 [0.40, 3.00] | 1,800 | "
+        "| A | – | the protocol's | 0 | 0.01 | 1.250 | 1.20 [0.40, 3.00] | 2.00 [0.40, 3.00] | 1,800 | "
         "60.0 [0.4, 70.0] | 1,800 |"
     ) in page
     assert "FAR 0.01 needs 100 validation pairs of two people, and there are 60" in page
