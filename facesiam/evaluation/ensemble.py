@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from facesiam.config import TrialConfig
 from facesiam.config.trial import Part
 from facesiam.data.dataset import FaceData, Pairs
-from facesiam.device.hardware import keep_freed_memory
 from facesiam.errors import DataError
 from facesiam.evaluation import figures
 from facesiam.evaluation.calibration import calibration
@@ -63,7 +62,6 @@ def ensemble(
         DataError: a person who is tested was trained on, or the nets have different pairs.
         WeightsError: a file is missing, or is no model file.
     """
-    keep_freed_memory()  # no training has asked for it here
     members = _members(files, data, protocol)
     protocol, pairs = members.protocol, members.pairs
     mean = _mean(files, members)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from facesiam.config import TrialConfig
 from facesiam.data.dataset import Pairs
+from facesiam.device.hardware import keep_freed_memory
 from facesiam.device.image_store import ImageStore
 from facesiam.nets.siamese import SiameseNet
 
@@ -27,6 +28,8 @@ def described(
     between: Callable[[], None] = lambda: None,
 ) -> Tensor:
     """Return a net's features for predictions of some images, (N, F) on the images' device."""
+    if pixels.device.type == "cpu":
+        keep_freed_memory()  # a test of a net that was trained before has no training that asks
     net.eval()
     dtype, found = net.dtype, []
     parts = torch.split(torch.from_numpy(images), EVAL_IMAGES[pixels.device.type])

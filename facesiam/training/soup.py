@@ -22,7 +22,6 @@ from torch import Tensor, nn
 from facesiam.config import TrialConfig
 from facesiam.config.metrics import ENDS
 from facesiam.data.dataset import FaceData
-from facesiam.device.hardware import keep_freed_memory
 from facesiam.device.image_store import ImageStore
 from facesiam.errors import DataError
 from facesiam.nets.checkpoint import load_model, model_of
@@ -72,7 +71,6 @@ def greedy_soup(
         DataError: the first net's score is no number.
         WeightsError: a file is missing, or is no model file.
     """
-    keep_freed_memory()  # no training has asked for it here
     (first, file), *others = files.items()
     net, config, _ = load_model(file)
     judge = _Judge(config, data, objective.metric)
