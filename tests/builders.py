@@ -8,12 +8,14 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from types import ModuleType, SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
 
 from facesiam.config import TrialConfig, Value
 from facesiam.config.trial import Packing
-from facesiam.data.dataset import FaceData
+from facesiam.data.dataset import FaceData, Pairs
 from facesiam.storage.folder import Storage
 from facesiam.training.saving import state_file
 from search.runs.journal import read_epochs, read_trials
@@ -44,6 +46,23 @@ SCHEDULES: list[dict[str, Value]] = [
     {"schedule": "cosine", "warmup": 0.2},
 ]
 """Schedules of the learning rate under which recorded runs are tried."""
+
+
+def drawn_people(images: Sequence[int]) -> FaceData:
+    """What rated pairs ask of data, where each person has so many images."""
+    person = np.repeat(np.arange(len(images)), images)
+    numbers = np.arange(len(person))
+    listed = Pairs(numbers[:-1], numbers[1:], np.ones(len(numbers) - 1, np.int64), None)
+    return cast(
+        FaceData,
+        SimpleNamespace(
+            person=person,
+            content=numbers,
+            names=[],
+            pairs_of=lambda config, part: listed,
+            images_of=lambda pairs, views: numbers,
+        ),
+    )
 
 
 def script(name: str) -> ModuleType:

@@ -15,6 +15,7 @@ from facesiam.data.dataset import FaceData, Pairs
 from facesiam.errors import DataError
 from facesiam.evaluation import figures
 from facesiam.evaluation.calibration import calibration
+from facesiam.evaluation.leaks import refuse_leak
 from facesiam.evaluation.metrics import accuracy
 from facesiam.evaluation.people_rates import (
     PARTS,
@@ -26,8 +27,8 @@ from facesiam.evaluation.people_rates import (
     rates_of,
 )
 from facesiam.evaluation.predict import log_odds
-from facesiam.evaluation.protocols import calibrate, pairs_of, refuse_leak, refuse_leaked_images
-from facesiam.evaluation.thresholds import AtFar, ThresholdOrigin, at_far, own_threshold
+from facesiam.evaluation.protocols import calibrate, pairs_of
+from facesiam.evaluation.thresholds import AtFar, Judged, ThresholdOrigin, at_far, own_threshold
 from facesiam.files import read_object
 from facesiam.nets.checkpoint import load_model
 
@@ -73,7 +74,7 @@ def ensemble(
         **figures.figures_of(test, protocol, 0, None, val_acc, mean.threshold),
         "data": data.key,
     }
-    if rows := _at_far(members, mean, data, far):
+    if rows := _at_far(members, mean, val, test, far):
         found["at_far"] = rows
     for old in folder.glob("test-*.json"):
         if read_object(old).get("members") != found["members"]:
@@ -111,16 +112,13 @@ def _members(files: Mapping[str, Path], data: FaceData, protocol: str | None) ->
         pairs = pairs or mine
         if not all(_are_equal(mine[part], pairs[part]) for part in PARTS):
             raise DataError(f"{trial} and {next(iter(files))} are not tested on the same pairs")
-        train = data.pairs_of(config, "train")
-        refuse_leak(data, train, pairs["test"], protocol)
+        refuse_leak(data, data.pairs_of(config, "train"), pairs["test"], protocol)
         pixels = data.pixels(config.packing)
         judge = log_odds if protocol == config.protocol else calibrate
         odds["val"].append(judge(net, config, pixels, pairs["val"]))
         odds["test"].append(log_odds(net, config, pixels, pairs["test"]))
-        if has_people_pairs(config):
-            for part in PARTS:
-                people[part].append(people_pairs(net, config, data, part, protocol))
-            refuse_leaked_images(data, train, people["test"][-1].pairs.images, protocol)
+        for part in PARTS if has_people_pairs(config) else ():
+            people[part].append(people_pairs(net, config, data, part, protocol))
     if len({config.fpr_pairs for config in configs}) > 1:
         people = {part: [] for part in PARTS}
     assert protocol is not None
@@ -155,10 +153,11 @@ def _mean(files: Mapping[str, Path], members: _Members) -> _Mean:
     return _Mean(odds, "validation pairs", centre, slope)
 
 
-def _at_far(members: _Members, mean: _Mean, data: FaceData, far: Sequence[float]) -> list[AtFar]:
+def _at_far(
+    members: _Members, mean: _Mean, val: Judged, test: Judged, far: Sequence[float]
+) -> list[AtFar]:
     """Return the rates at thresholds of the mean prediction, of every two images if they are."""
     if members.people["val"]:
         parts = {part: mean_of(members.people[part], mean.centre, mean.slope) for part in PARTS}
         return at_far_of_people(parts, rates_of(members.first, far), members.first.fpr_pairs)
-    val, test = (figures.judged(data, members.pairs[part], mean.odds[part]) for part in PARTS)
     return at_far(val, test, far)

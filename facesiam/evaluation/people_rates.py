@@ -21,6 +21,7 @@ from facesiam.config.trial import Part, Protocol
 from facesiam.data.dataset import FaceData
 from facesiam.device.image_store import ImageStore
 from facesiam.errors import DataError
+from facesiam.evaluation.leaks import refuse_leaked_images
 from facesiam.evaluation.metrics import wilson
 from facesiam.evaluation.people_bootstrap import PeopleBootstrap, interval
 from facesiam.evaluation.predict import described
@@ -75,13 +76,16 @@ def people_pairs(
         odds: whether scores are log-odds of "same person"; else they are as ``net.scores``.
 
     Raises:
-        DataError: a score is no number; the part has no pairs of two people.
+        DataError: a score is no number; the part has no pairs of a kind; one that is tested was
+            trained on.
     """
     asked = cast(Protocol, protocol or config.protocol)
     pairs = RatedPairs(dataclasses.replace(config, protocol=asked), data, part)
     if not pairs.different or not pairs.same:
         kind = "two people" if not pairs.different else "one person"
         raise DataError(f"{asked}: the {part} images make no pair of {kind}")
+    if part == "test":
+        refuse_leaked_images(data, data.pairs_of(config, "train"), pairs.images, asked)
     device = next(net.parameters()).device
     store = ImageStore(data.pixels(config.packing), config.image_size, device)
     features = described(net, store, pairs.images)

@@ -19,6 +19,7 @@ from facesiam.data.dataset import FaceData, Pairs
 from facesiam.errors import DataError, WeightsError
 from facesiam.evaluation import figures
 from facesiam.evaluation.calibration import calibration
+from facesiam.evaluation.leaks import refuse_leak
 from facesiam.evaluation.metrics import accuracy
 from facesiam.evaluation.people_rates import (
     PARTS,
@@ -54,8 +55,8 @@ def test(
         folder: holds weights.pt, and gets the files.
         protocol: whose pairs; None: the trial's own.
         far: false-accept rates, at whose thresholds the pairs are tested too (``thresholds``);
-            of a net whose `fpr_pairs` are others than the protocol's those are, and without any
-            rate they are at its `fpr` (``people_rates``).
+            where its `fpr_pairs` are others than the protocol's on those, and always at its
+            `fpr` (``people_rates``).
 
     Returns:
         The figures, as they are in test.json.
@@ -76,10 +77,10 @@ def test(
         val_acc = accuracy(calibrate(net, config, pixels, val), val.label)
     odds = log_odds(net, config, pixels, pairs)
     tested = figures.judged(data, pairs, odds)
-    threshold = own_threshold(config.to_dict())
+    by = own_threshold(config.to_dict())
     found = {
         "trial": trial,
-        **figures.figures_of(tested, asked, config.seed, epoch, val_acc, threshold),
+        **figures.figures_of(tested, asked, config.seed, epoch, val_acc, by),
         **figures.origin(config, data),
     }
     if rates := rates_of(config, far):
@@ -102,8 +103,6 @@ def _at_far(
         odds = log_odds(net, config, data.pixels(config.packing), val)
         return at_far(figures.judged(data, val, odds), tested, rates)
     parts = {part: people_pairs(net, config, data, part, protocol) for part in PARTS}
-    train = data.pairs_of(config, "train")
-    refuse_leaked_images(data, train, parts["test"].pairs.images, protocol)
     return at_far_of_people(parts, rates, config.fpr_pairs)
 
 
@@ -115,37 +114,6 @@ def pairs_of(data: FaceData, config: TrialConfig, protocol: str | None, part: Pa
     """
     asked = cast(Protocol, protocol or config.protocol)
     return data.pairs(asked, part, people=config.people, seed=config.pair_seed, fold=config.fold)
-
-
-def refuse_leak(data: FaceData, train: Pairs, test: Pairs, protocol: str) -> None:
-    """Refuse to test on people who were trained on, or on copies of their images.
-
-    Raises:
-        DataError: names some of them.
-    """
-    tested = np.unique(np.concatenate([test.left, test.right]))
-    refuse_leaked_images(data, train, tested, protocol)
-
-
-def refuse_leaked_images(
-    data: FaceData, train: Pairs, tested: NDArray[np.int64], protocol: str
-) -> None:
-    """Refuse the same where the test is on these images, (N,)."""
-    trained = np.unique(np.concatenate([train.left, train.right]))
-    everyone = np.flatnonzero(np.isin(data.person, data.person[trained]))
-    both = np.intersect1d(data.person[everyone], data.person[tested])
-    if len(both):
-        some = ", ".join(map(data.name_of, both[:5].tolist()))
-        raise DataError(
-            f"{protocol}: tests {len(both)} people that this trial was trained on: {some}"
-        )
-    copied = np.intersect1d(data.content[everyone], data.content[tested])
-    if len(copied):
-        name = data.names[int(tested[np.isin(data.content[tested], copied)][0])]
-        raise DataError(
-            f"{protocol}: {len(copied)} test images are byte-identical to images of people who "
-            f"train, the first {name}"
-        )
 
 
 def calibrate(

@@ -19,9 +19,10 @@ from facesiam.data.split import ALL_FOLDS
 from facesiam.evaluation import scores
 from facesiam.evaluation.calibration import calibration
 from facesiam.evaluation.figures import origin
+from facesiam.evaluation.leaks import refuse_leak
 from facesiam.evaluation.metrics import METRICS, ties, verification
 from facesiam.evaluation.predict import log_odds
-from facesiam.evaluation.protocols import calibrate, refuse_leak, trained
+from facesiam.evaluation.protocols import calibrate, trained
 from facesiam.files import own_folder, write_text
 from facesiam.fingerprint import Key, keys, noted_with_key
 

@@ -216,7 +216,7 @@ def far_digits(asked: float) -> int:
     return max(2, math.ceil(-math.log10(asked) - 1e-9) - 1)
 
 
-def chosen_on(row: Mapping[str, Any]) -> str:
+def pairs_named(row: Mapping[str, Any]) -> str:
     """Return the name of the pairs of an ``AtFar``: the protocol's, or which every two images."""
     return f"every two ({row['fpr_pairs']})" if "fpr_pairs" in row else "the protocol's"
 

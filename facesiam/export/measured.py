@@ -13,15 +13,16 @@ from facesiam.config import TrialConfig
 from facesiam.config.trial import Part
 from facesiam.data.dataset import FaceData
 from facesiam.errors import DataError
+from facesiam.evaluation.leaks import refuse_leak
 from facesiam.evaluation.metrics import verification
 from facesiam.evaluation.people_rates import (
     PARTS,
     at_far_of_people,
     has_people_pairs,
     people_pairs,
+    rates_of,
 )
 from facesiam.evaluation.predict import log_odds_of, logits_of
-from facesiam.evaluation.protocols import refuse_leak, refuse_leaked_images
 from facesiam.evaluation.thresholds import AtFar, Judged, at_far
 from facesiam.nets.siamese import SiameseNet
 
@@ -76,9 +77,8 @@ def measure(net: SiameseNet, config: TrialConfig, data: FaceData) -> Measured:
         for part, ends in pairs.items()
     }
     if has_people_pairs(config):
-        rates = sorted({*FALSE_ACCEPTS, config.fpr}, reverse=True)
+        rates = sorted(rates_of(config, FALSE_ACCEPTS), reverse=True)
         every = {part: people_pairs(net, config, data, part, odds=False) for part in PARTS}
-        refuse_leaked_images(data, pairs["train"], every["test"].pairs.images, config.protocol)
         rows = at_far_of_people(every, rates, config.fpr_pairs)
     else:
         rows = at_far(judged["val"], judged["test"], FALSE_ACCEPTS)

@@ -12,7 +12,7 @@ from facesiam.evaluation.metrics import METRICS
 from facesiam.evaluation.thresholds import ThresholdOrigin, recorded_threshold
 from facesiam.files import exists, is_dir, read_object
 from search.analysis.ranked_trials import choose
-from search.runs.json_files import read_test
+from search.runs.evaluation_files import read_test
 from search.runs.layout import RunError
 from search.runs.remote import open_run
 

@@ -161,8 +161,7 @@ class Run:
             epochs: instead of the trial's own.
             threads: of torch, instead of those that the trial ran with, which gives another net.
             protocol: pairs to test on, instead of the trial's own.
-            far: false-accept rates at whose thresholds the test pairs are judged too,
-                besides the trial's `fpr` where its `fpr_pairs` are others than the protocol's.
+            far: false-accept rates to test at, besides the `fpr` of a trial with `fpr_pairs`.
             folds: numbers of CFP's ten folds, for ``protocol="cfp-10fold"``.
             data: path of the run's data, where that has moved.
             weights: file or folder of pretrained weights.

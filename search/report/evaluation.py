@@ -19,10 +19,10 @@ from facesiam.evaluation.thresholds import (
     ACCEPTED,
     AtFar,
     Rate,
-    chosen_on,
     describe_rates,
     describe_threshold,
     far_digits,
+    pairs_named,
     recorded_threshold,
     too_few,
 )
@@ -113,7 +113,7 @@ def at_thresholds(runs: Sequence[Run]) -> str:
         return ""
     headers = ["Trial", "Pairs of", "Pairs", "Seed", *RATE_HEADS]
     cells = [
-        [name, test.protocol, chosen_on(row), str(test.seed), *_rate_cells(row)]
+        [name, test.protocol, pairs_named(row), str(test.seed), *_rate_cells(row)]
         for name, test, row in asked
     ]
     few = dict.fromkeys(f"{said}." for *_, row in asked if (said := too_few(row)))

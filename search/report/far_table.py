@@ -8,10 +8,10 @@ from typing import Any
 
 from facesiam.evaluation.thresholds import (
     Rate,
-    chosen_on,
     describe_rates,
     far_digits,
     fewest_pairs,
+    pairs_named,
     rates_at,
     threshold_at,
     too_few,
@@ -42,7 +42,7 @@ class OperatingPoint:
     few: str = ""
     """A sentence where too few pairs chose it."""
     which: str = "the protocol's"
-    """Pairs, as ``thresholds.chosen_on`` names them."""
+    """Pairs, as ``thresholds.pairs_named`` names them."""
 
     @property
     def chosen_on(self) -> str:
@@ -64,7 +64,7 @@ def operating_points(net: TestedNet) -> list[OperatingPoint]:
                 row["test_tar"],
                 True,
                 too_few(row),
-                chosen_on(row),
+                pairs_named(row),
             )
             for row in net.test.at_far
         ]

@@ -19,7 +19,8 @@ from search.analysis.overfitting import at_chance
 from search.analysis.race_result import RaceResult
 from search.analysis.ranked_trials import load, require_results
 from search.runs import layout
-from search.runs.json_files import Manifest, read_test
+from search.runs.evaluation_files import read_test
+from search.runs.json_files import Manifest
 from search.runs.remote import open_run
 from search.space import SearchSpace
 from search.space.domains import active

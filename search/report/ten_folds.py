@@ -12,7 +12,7 @@ from facesiam.data.formats.cfp_lists import KINDS, TEN_FOLD
 from facesiam.data.split import ALL_FOLDS
 from facesiam.evaluation.thresholds import ACCEPTED, describe_threshold, recorded_threshold
 from search.analysis.formatting import NOTHING, grid, mean_and_std, stacked
-from search.runs.json_files import read_folds
+from search.runs.evaluation_files import read_folds
 
 FEW = "tpr_at_fpr_1e-2"
 """True accepts at the fewest false accepts that one fold's 350 pairs of different people allow."""

@@ -6,9 +6,9 @@ import dataclasses
 import itertools
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
+import builders
 import numpy as np
 import pytest
 import torch
@@ -16,7 +16,7 @@ from scipy.stats import binom
 from torch import Tensor
 
 from facesiam.config import TrialConfig
-from facesiam.data.dataset import FaceData, Pairs
+from facesiam.data.dataset import FaceData
 from facesiam.errors import DataError
 from facesiam.evaluation import ensemble, people_bootstrap, people_rates, protocols, scored_pairs
 from facesiam.evaluation.metrics import wilson
@@ -234,18 +234,8 @@ def test_embeddings_that_are_no_numbers_are_refused(
 
 def drawn_people(images: list[int]) -> RatedPairs:
     """Every two images of people who have so many each."""
-    person = np.repeat(np.arange(len(images)), images)
-    numbers = np.arange(len(person))
-    ends = Pairs(numbers[:-1], numbers[1:], np.ones(len(numbers) - 1, np.int64), None)
     config = TrialConfig(join="cosine", loss="logistic", fpr_pairs="images")
-    found: Any = SimpleNamespace(
-        person=person,
-        content=numbers,
-        names=[],
-        pairs_of=lambda config, part: ends,
-        images_of=lambda pairs, views: numbers,
-    )
-    return RatedPairs(config, found)
+    return RatedPairs(config, builders.drawn_people(images))
 
 
 def scored_as(
@@ -287,3 +277,14 @@ def test_intervals_hold_the_truth_where_wilsons_of_the_pairs_does_not() -> None:
         low, high = wilson(int(right.sum()), len(right))
         wilsons += low <= 0.7 <= high
     assert wilsons < 70 < binom.ppf(0.001, 100, 0.93) <= held
+
+
+def test_counts_are_of_the_part_that_they_are_named_after() -> None:
+    parts = {}
+    for part, images in zip(people_rates.PARTS, ([3] * 5, [2] * 7), strict=True):
+        pairs = drawn_people(images)
+        vectors = torch.eye(len(pairs.images))
+        parts[part] = PeoplePairs(pairs, lambda at, v=vectors: v[at] @ v.T, vectors.device)
+    (row,) = at_far_of_people(parts, [0.1], "images")
+    assert row["people"] == [5, 7] and row["different"] == row["val_far"]["n"] == 10 * 9
+    assert (row["val_tar"]["n"], row["test_far"]["n"], row["test_tar"]["n"]) == (15, 21 * 4, 7)

@@ -17,7 +17,7 @@ from facesiam.data.dataset import FaceData, Pairs
 from facesiam.data.formats.cfp_lists import KINDS
 from facesiam.data.split import ALL_FOLDS, FOLDS, folds_of
 from facesiam.errors import DataError, WeightsError
-from facesiam.evaluation import ensemble, protocols, ten_fold
+from facesiam.evaluation import ensemble, leaks, protocols, ten_fold
 from facesiam.evaluation.calibration import calibration
 from facesiam.evaluation.metrics import METRICS
 from facesiam.evaluation.predict import log_odds, predict
@@ -260,7 +260,7 @@ def test_a_threshold_is_where_the_given_pairs_are_judged_best(
 
 def test_somebody_who_was_trained_on_is_not_tested(data: FaceData) -> None:
     train, test = data.pairs("cfp-pairs", "train"), data.pairs("cfp-pairs", "test")
-    protocols.refuse_leak(data, train, test, "x")
+    leaks.refuse_leak(data, train, test, "x")
     mixed = Pairs(
         np.append(test.left, train.left[:1]),
         np.append(test.right, train.left[1:2]),
@@ -268,7 +268,7 @@ def test_somebody_who_was_trained_on_is_not_tested(data: FaceData) -> None:
         None,
     )
     with pytest.raises(DataError, match=r"x: tests \d people that this trial was trained on: \d"):
-        protocols.refuse_leak(data, train, mixed, "x")
+        leaks.refuse_leak(data, train, mixed, "x")
 
 
 def test_a_copy_of_a_training_image_is_not_tested(
@@ -279,7 +279,7 @@ def test_a_copy_of_a_training_image_is_not_tested(
     content[test.left[0]] = content[train.left[0]]
     monkeypatch.setattr(data, "content", content)
     with pytest.raises(DataError, match="1 test images are byte-identical to images of people"):
-        protocols.refuse_leak(data, train, test, "x")
+        leaks.refuse_leak(data, train, test, "x")
 
 
 def test_ten_folds_train_ten_nets_and_are_not_trained_twice(

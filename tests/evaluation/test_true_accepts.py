@@ -8,13 +8,14 @@ import math
 from types import SimpleNamespace
 from typing import Any, cast
 
+import builders
 import numpy as np
 import pytest
 import torch
 
 from facesiam.config import TrialConfig
 from facesiam.config.metrics import ENDS, TPR
-from facesiam.data.dataset import FaceData, Pairs
+from facesiam.data.dataset import FaceData
 from facesiam.evaluation import people_bootstrap, scored_pairs, true_accepts
 from facesiam.evaluation.metrics import true_accepts as oracle
 from facesiam.evaluation.rated_pairs import RatedPairs
@@ -97,17 +98,7 @@ def test_the_highest_scores_are_enough_for_every_resample_and_its_ends_are_perce
     monkeypatch: pytest.MonkeyPatch, people: int, each: int, fpr: float
 ) -> None:
     """One person is like all others: some resamples accept few pairs besides theirs, some none."""
-    person = np.repeat(np.arange(people), each)
-    images = np.arange(len(person))
-    listed = Pairs(images[:-1], images[1:], np.ones(len(person) - 1, np.int64), None)
-    drawn: Any = SimpleNamespace(
-        person=person,
-        content=images,
-        names=[],
-        pairs_of=lambda config, part: listed,
-        images_of=lambda pairs, views: images,
-    )
-    pairs = rated(drawn, fpr=fpr, fpr_pairs="images")
+    pairs = rated(builders.drawn_people([each] * people), fpr=fpr, fpr_pairs="images")
     vectors = vectors_of(pairs, 0.9) + np.float32(0.3)
     vectors[:each] += 9
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)

@@ -18,7 +18,7 @@ from facesiam.nets.weight_files import read_weights
 from search import results
 from search.pruning.recorded_runs import read as read_curves
 from search.report.__main__ import main as report
-from search.runs import json_files, layout, manifest
+from search.runs import evaluation_files, layout, manifest
 from search.runs.journal_writer import Journal
 from search.runs.line_format import EPOCHS, TRIALS
 from search.runs.reuse import refuse_changes
@@ -250,10 +250,10 @@ TEST = {"accuracy": FIGURE, "auc": FIGURE, "eer": FIGURE, "seed": 0, "epoch": No
 def test_test_results_are_held_to_their_form(tmp_path: Path, changed: dict[str, Any]) -> None:
     file = tmp_path / "test.json"
     file.write_text(json.dumps(TEST))
-    assert json_files.read_test(file, ())["accuracy"] == FIGURE
+    assert evaluation_files.read_test(file, ())["accuracy"] == FIGURE
     file.write_text(json.dumps(TEST | changed))
     with pytest.raises(FileError, match="not a test result"):
-        json_files.read_test(file, ())
+        evaluation_files.read_test(file, ())
 
 
 @pytest.mark.parametrize("lost", ["accuracy", "auc", "eer", "seed", "epoch"])
@@ -263,21 +263,21 @@ def test_test_results_without_what_all_versions_noted_are_none(tmp_path: Path, l
     for left in ({}, {name: value for name, value in TEST.items() if name != lost}):
         file.write_text(json.dumps(left))
         with pytest.raises(FileError, match="not a test result"):
-            json_files.read_test(file, ("accuracy", "auc", "eer", "tpr"))
+            evaluation_files.read_test(file, ("accuracy", "auc", "eer", "tpr"))
 
 
 def test_folds_are_held_to_their_form(tmp_path: Path) -> None:
     file, whole = tmp_path / "folds.json", {"auc": {"mean": 0.5, "std": float("nan")}}
     file.write_text(json.dumps({"trial": "0001", "folds": [1], "FF": whole}))
-    assert json_files.read_folds(file, ("FF",), ("auc",))["folds"] == [1]
-    assert json_files.read_folds(file, ("FF",), ("auc", "tpr"))["FF"].keys() == {"auc"}
+    assert evaluation_files.read_folds(file, ("FF",), ("auc",))["folds"] == [1]
+    assert evaluation_files.read_folds(file, ("FF",), ("auc", "tpr"))["FF"].keys() == {"auc"}
     with pytest.raises(FileError, match="FF eer"):  # every version had it
-        json_files.read_folds(file, ("FF",), ("auc", "eer"))
+        evaluation_files.read_folds(file, ("FF",), ("auc", "eer"))
     for other in ({"FF": []}, {"folds": "1"}, {"trial": None}, {"FF": {"auc": {"mean": "x"}}}):
         held = {"trial": "0001", "folds": [1], "FF": whole} | other
         file.write_text(json.dumps(held))
         with pytest.raises(FileError):
-            json_files.read_folds(file, ("FF",), ("auc",))
+            evaluation_files.read_folds(file, ("FF",), ("auc",))
 
 
 def test_pipes_are_not_waited_for(tmp_path: Path) -> None:
