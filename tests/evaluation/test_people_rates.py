@@ -19,6 +19,7 @@ from facesiam.config import TrialConfig
 from facesiam.data.dataset import FaceData
 from facesiam.errors import DataError
 from facesiam.evaluation import ensemble, people_bootstrap, people_rates, protocols, scored_pairs
+from facesiam.evaluation.calibration import calibration
 from facesiam.evaluation.metrics import wilson
 from facesiam.evaluation.people_rates import PeoplePairs, at_far_of_people
 from facesiam.evaluation.predict import log_odds
@@ -182,6 +183,11 @@ def test_an_ensemble_scores_every_two_by_the_mean_of_its_nets(
     expected = threshold_at(scores, label.astype(int), 0.1)
     tar = (scores[~label] > expected).mean()
     assert found[0]["val_tar"]["value"] == pytest.approx(tar) != mine[0]["val_tar"]["value"]
+    val = protocols.pairs_of(data, embeds, None, "val")
+    pixels = data.pixels(embeds.packing)
+    odds = [log_odds(load_model(file)[0], nets[name], pixels, val) for name, file in files.items()]
+    centre, slope = calibration(np.mean(odds, axis=0), val.label)
+    assert found[0]["threshold"] == pytest.approx((expected - centre) * slope, rel=1e-4)
     # Nets that were searched on other pairs have those of the protocol in common.
     mixed = dataclasses.replace(embeds, fpr_pairs="images", seed=1)
     files["0002"] = saved(mixed, tmp_path / "0003")

@@ -13,6 +13,7 @@ from builders import LETTERBOX
 from facesiam.config import TrialConfig
 from facesiam.data.dataset import FaceData
 from facesiam.device.image_store import ImageStore
+from facesiam.evaluation import predict as predict_module
 from facesiam.evaluation.predict import is_correct, log_odds, log_odds_of, predict
 from facesiam.nets.precision import compute_in
 from facesiam.nets.siamese import build
@@ -64,3 +65,14 @@ def test_a_bf16_nets_verdict_is_computed_in_fp32(
     assert predict(net, config, source, pairs) == pytest.approx(1 / (1 + np.exp(-odds)))
     rounded = net.head(torch.zeros(1, net.head[0].in_features, dtype=torch.bfloat16))
     assert rounded.dtype == torch.bfloat16  # so that is what it would have been
+
+
+def test_memory_is_kept_by_whoever_predicts(
+    tiny: TrialConfig, data: FaceData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A test of a net that was trained before takes three times as long without it."""
+    asked: list[bool] = []
+    monkeypatch.setattr(predict_module, "keep_freed_memory", lambda: asked.append(True))
+    pairs = data.pairs("cfp-pairs", "val")
+    predict(build(tiny).eval(), tiny, data.pixels(LETTERBOX), pairs)
+    assert asked
