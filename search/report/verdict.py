@@ -218,6 +218,14 @@ def _how_sure(run: Run) -> str:
             f"pairs ({test}){untested}, and {chosen}."
         )
     known = len(others) - unknown
+    told_apart = others.loc[others["like_best"].notna(), "val_acc"]
+    better = int((told_apart > run.trials["val_acc"].iloc[0]).sum())
+    if better:  # another measure ranks them
+        told = "the other one judges" if known == better == 1 else f"{better} of {known} judge"
+        return (
+            f"By accuracy it is not the best: {told} more of the same pairs right ({test}), and "
+            f"{chosen}. No test compares {run.searched.metric}."
+        )
     worse = "the other one is" if known == 1 else f"each of the other {known} is"
     return (
         f"That is as sure as one seed makes it: {worse} worse on the same pairs ({test}), but "

@@ -132,6 +132,16 @@ def test_a_search_for_few_false_accepts_says_at_how_many_and_its_interval(tmp_pa
     ) in first
     # McNemar's test is of the accuracy, which is not what ranks them.
     assert "(McNemar's exact test of their accuracy, corrected for" in second
+    apart = pd.array([pd.NA, False], dtype="boolean")
+    for scores, said in (
+        (
+            [0.9, 0.93],
+            "By accuracy it is not the best: the other one judges more of the same pairs",
+        ),
+        ([0.9, 0.87], "That is as sure as one seed makes it: the other one is worse on the same"),
+    ):
+        scored = one.trials.assign(like_best=apart, val_acc=scores)
+        assert sentences(replace(one, trials=scored), [])[1].startswith(said)
 
 
 def test_the_table_names_the_threshold_once_where_trials_differ_in_it(tmp_path: Path) -> None:
