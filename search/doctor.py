@@ -18,11 +18,12 @@ from pathlib import Path
 from facesiam import cli
 from facesiam.device.cores import cores
 from facesiam.errors import UserError, counted, masked, shown
+from facesiam.nearby import RESULTS
 from search.resources import findings
 from search.resources.findings import TRAINING, Finding, Level, fail, ok
 from search.resources.machine_report import MachineReport, examine
 from search.space import SearchSpace
-from search.space.run_options import RESULTS, RunOptions
+from search.space.run_options import RunOptions
 
 WOULD_FAIL = 1
 """Exit code where a search would fail."""

@@ -13,11 +13,11 @@ from typing import Any
 
 import torch
 
-from facesiam import files
+from facesiam import files, nearby
 from facesiam.config import TrialConfig
 from facesiam.errors import FileError, WeightsError
 from facesiam.evaluation.thresholds import too_few
-from facesiam.nets.checkpoint import load_model, model_of
+from facesiam.nets.checkpoint import is_weights, load_model, model_of
 from facesiam.nets.siamese import SiameseNet
 from facesiam.nets.weight_files import check_finite, read_weights
 from facesiam.objective import Objective
@@ -59,7 +59,8 @@ def load(place: str | Path) -> Stored:
     """
     path = Path(place).expanduser()
     if not files.exists(path):
-        raise WeightsError(f"{path}: no such run folder, exported folder or file of weights")
+        near = nearby.did_you_mean(path, _is_loaded, (nearby.RESULTS, "weights"))
+        raise WeightsError(f"{path}: no such run folder, exported folder or file of weights{near}")
     try:
         if files.is_dir(path) and not files.is_file(path / SETTINGS):
             path = best_weights(path)
@@ -73,6 +74,15 @@ def load(place: str | Path) -> Stored:
         raise WeightsError(str(error)) from None
     check_finite(path, net.state_dict())
     return Stored(path, net, config, info, thresholds, few)
+
+
+def _is_loaded(path: Path) -> bool:
+    """Return whether a path has the form of those that ``load`` takes."""
+    if not files.is_dir(path):
+        return is_weights(path)
+    if any(files.is_file(path / name) for name in (SETTINGS, "weights.pt")):
+        return True
+    return any(next(path.glob(pattern), None) for pattern in TRAINED)
 
 
 def best_weights(run: Path) -> Path:

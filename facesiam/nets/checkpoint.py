@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from facesiam import cli, files
+from facesiam import cli, files, nearby
 from facesiam.config import TrialConfig
 from facesiam.errors import ConfigError, PluginError, WeightsError
 from facesiam.nets.heads import widths
@@ -55,10 +55,19 @@ def load_model(
         The net in evaluation mode, on the GPU where there is one; its settings; the other entries.
 
     Raises:
-        WeightsError: no such file, a damaged one, code in it, not written by this project, or
-            its net is of a plugin that was not loaded.
+        WeightsError: no such file (with the nearest one), a damaged one, code in it, not written
+            by this project, or its net is of a plugin that was not loaded.
     """
-    return model_of(path, read_weights(Path(path)), dtype)
+    file = Path(path)
+    if not files.exists(file):
+        near = nearby.did_you_mean(file, is_weights, (nearby.RESULTS, "weights"))
+        raise WeightsError(f"{path}: no such file of weights{near}")
+    return model_of(path, read_weights(file), dtype)
+
+
+def is_weights(path: Path) -> bool:
+    """Return whether there is a file of weights by its name, which need not be whole."""
+    return path.suffix in (".pt", ".pth") and files.is_file(path)
 
 
 def model_of(

@@ -17,6 +17,7 @@ import yaml
 from facesiam import cli
 from facesiam.config import Value
 from facesiam.errors import StorageError, masked
+from facesiam.nearby import RESULTS
 from search.api import notebook, wording
 from search.api.opened import Run
 from search.cli.run_parser import parser
@@ -26,7 +27,7 @@ from search.runs.reuse import RunRefused
 from search.space import SearchSpace
 from search.space.file_dump import dump
 from search.space.finalists import NothingToRace
-from search.space.run_options import RESULTS, RunOptions
+from search.space.run_options import RunOptions
 from search.tracking.callback import Callback
 from search.tuning import preparation, racing, ray_lifetime, session
 from search.tuning.preparation import Search

@@ -13,10 +13,11 @@ from facesiam.config import SETTINGS
 from facesiam.config.settings import did_you_mean, number, positive, random_seed
 from facesiam.config.trial import DataFormat
 from facesiam.errors import masked
+from facesiam.nearby import RESULTS
 from facesiam.plugins import loading
 from search.space.algorithms import ALGORITHMS, OTHER_WORDS
 from search.space.log import LOGS
-from search.space.run_options import RESULTS, RunOptions
+from search.space.run_options import RunOptions
 
 
 def read_options(arguments: Sequence[str] | None = None) -> RunOptions:

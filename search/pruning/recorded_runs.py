@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from facesiam import nearby
 from facesiam.config import SETTINGS, Value
-from facesiam.config.settings import did_you_mean
 from facesiam.files import is_dir, is_file
 from facesiam.objective import Objective
 from search.pruning import curve_tables
@@ -96,7 +96,8 @@ def read(path: str | Path, first: int = 0) -> list[Curve]:
     if is_file(path):
         raise RunError(f"{path}: a file; recorded curves are given by their folder")
     if not is_dir(path):
-        raise RunError(f"{path}: no such folder of recorded curves{_nearest(path)}")
+        near = nearby.did_you_mean(path, is_dir)
+        raise RunError(f"{path}: no such folder of recorded curves{near}")
     if layout.has_journal(path):
         curves = _of_run(path)
     elif curve_tables.is_table(path):
@@ -109,15 +110,6 @@ def read(path: str | Path, first: int = 0) -> list[Curve]:
     if not curves:
         raise RunError(f"{path}: no epoch is recorded in it")
     return curves
-
-
-def _nearest(path: Path) -> str:
-    """Return a hint at the folder beside a missing one whose name is nearest."""
-    try:
-        names = [each.name for each in path.parent.iterdir() if is_dir(each)]
-    except OSError:
-        return "" if is_dir(path.parent) else f"; {path.parent} does not exist either"
-    return did_you_mean(path.name, names)
 
 
 @functools.cache

@@ -6,9 +6,9 @@ A folder that is no run, or a damaged file, is a RunError of one sentence.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 from pathlib import Path
 
+from facesiam import nearby
 from facesiam.config import SETTINGS, TrialConfig
 from facesiam.config.settings import did_you_mean
 from facesiam.config.trial import recorded
@@ -18,7 +18,6 @@ from search.runs import journal, json_files
 from search.runs.json_files import Manifest
 from search.runs.line_format import EPOCHS, TRIALS, EpochLine, JournalError, TrialLine
 from search.space import SearchSpace, load
-from search.space.run_options import RESULTS
 
 MANIFEST, SPACE, WARM_START = "manifest.json", "space.yaml", "prior.json"
 """Files of a run besides its journal."""
@@ -107,7 +106,7 @@ def folder_of(run: str | Path) -> Path:
     """
     folder = Path(run)
     if not exists(folder):
-        raise RunError(f"{folder}: no such run folder{_nearest(folder)}")
+        raise RunError(f"{folder}: no such run folder{nearby.did_you_mean(folder, _is_run)}")
     missing = [name for name in (SPACE, TRIALS) if not exists(folder / name)]
     if missing == [TRIALS] and journal.has_lines(folder / EPOCHS):
         return folder  # whoever reads the journal is told what is missing in it
@@ -160,20 +159,11 @@ def read(run: str | Path) -> tuple[Path, dict[str, TrialLine], dict[str, list[Ep
     return folder, known, measured
 
 
+def _is_run(folder: Path) -> bool:
+    return exists(folder / TRIALS)
+
+
 def _runs_in(folder: Path) -> list[str]:
     if not is_dir(folder):
         return []
     return sorted(path.parent.name for path in folder.glob(f"*/{TRIALS}"))
-
-
-def _nearest(folder: Path) -> str:
-    """Return a hint at a run of that name in the default folder, or of a similar name."""
-    inside = folder.parent / RESULTS
-    if folder.name in _runs_in(inside):
-        return f"; did you mean {inside / folder.name}?"
-    for place in (folder.parent, inside):
-        runs = _runs_in(place)
-        later = [run for run in runs if run.startswith(f"{folder.name}-")]  # named by time
-        if near := later[-1:] or get_close_matches(folder.name, runs, n=1):
-            return f"; did you mean {near[0] if place == folder.parent else place / near[0]}?"
-    return ""

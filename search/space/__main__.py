@@ -17,9 +17,9 @@ from facesiam import cli
 from facesiam.cli.terminal import WHOLE, columns, hung
 from facesiam.errors import counted, shown
 from facesiam.files import exists, write_text
+from facesiam.nearby import RESULTS
 from facesiam.plugins import loading
 from search.space import SpaceError, load, shipped
-from search.space.run_options import RESULTS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

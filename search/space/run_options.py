@@ -6,11 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from facesiam.nearby import RESULTS
 from search.space.domains import Row
 from search.space.finalists import Race
-
-RESULTS = "ray_results"
-"""The folder of the runs where a command names none."""
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from facesiam.files import exists
+from facesiam import nearby
+from facesiam.files import exists, is_file
 from search.space.errors import Place, SpaceError, report
 from search.space.yaml_lines import Document, parse, read_text
 
@@ -19,8 +19,7 @@ def sweep_document(path: Path) -> Document:
         SpaceError: it cannot be read, or is no sweep.
     """
     if not exists(path):
-        near = get_close_matches(path.name, [p.name for p in path.parent.glob("*.y*ml")], n=1)
-        hint = f"; did you mean {path.with_name(near[0])}?" if near else ""
+        hint = nearby.did_you_mean(path, _is_yaml, ("spaces",))
         raise SpaceError(f"{path}: no such file{hint}")
     document = parse(read_text(path), path, "a sweep has `parameters:`")
     wrong = [problem for problem in document.problems if not problem.text.startswith("!!")]
@@ -31,6 +30,10 @@ def sweep_document(path: Path) -> Document:
     is_space = {"search", "fixed", "rows"} & document.data.keys()
     what = "a space file already" if is_space else "not a W&B sweep: it has no parameters:"
     raise SpaceError(f"{path}: {what}")
+
+
+def _is_yaml(path: Path) -> bool:
+    return path.suffix in (".yaml", ".yml") and is_file(path)
 
 
 def leaves(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
-from facesiam.files import exists
+from facesiam import nearby
+from facesiam.files import exists, is_dir
 from search.runs import layout
 from search.runs.reuse import RunRefused
 from search.space import SearchSpace
@@ -24,6 +25,17 @@ def check_place(options: RunOptions, space: SearchSpace) -> None:
         f"{options.space}: data: {given}: a relative path begins in the folder where the command "
         f"runs, where there is none; write {beside}"
     )
+
+
+def check_weights(given: Path) -> None:
+    """Refuse ``--weights`` that are not there; whether they fit is told where they are read."""
+    if not exists(given):
+        near = nearby.did_you_mean(given, _is_weights, ())
+        raise RunRefused(f"--weights {given}: no such file or folder{near}")
+
+
+def _is_weights(path: Path) -> bool:
+    return path.suffix in (".pth", ".pt", ".safetensors") or is_dir(path)
 
 
 def check_warm_start(options: RunOptions, space: SearchSpace, run: Path) -> None:

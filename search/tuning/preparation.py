@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING
 from facesiam.cli import interrupts
 from facesiam.config import Value
 from facesiam.config.trial import packing_of
-from facesiam.files import exists
 from facesiam.plugins import registry
 from search.resources import validation
-from search.runs.reuse import ReusableTrial, RunRefused, reusable_trials
+from search.runs.reuse import ReusableTrial, reusable_trials
 from search.space import SearchSpace
 from search.space.algorithms import TITLES
 from search.space.effect import without_effect
@@ -71,8 +70,8 @@ def check(options: RunOptions) -> tuple[SearchSpace, Path, str | None]:
     """
     space = resolve(options)
     space, run, url = run_folder.choose(options, space)
-    if options.weights and not exists(Path(options.weights)):
-        raise RunRefused(f"--weights {options.weights}: no such file or folder")
+    if options.weights:
+        option_checks.check_weights(Path(options.weights))
     if options.warm_start:
         option_checks.check_warm_start(options, space, run)
     return space, run, url

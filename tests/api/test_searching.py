@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -200,7 +201,9 @@ def test_a_run_shows_itself(first: Run) -> None:
 
 def test_load_opens_a_run_and_names_the_nearest(first: Run) -> None:
     assert load(first.folder).best == load(first).best == first.best
-    with pytest.raises(RunError, match="no such run folder; did you mean first?"):
+    with pytest.raises(
+        RunError, match=rf"no such run folder; did you mean {re.escape(str(first.folder))}\?$"
+    ):
         load(first.folder.with_name("frist"))
 
 

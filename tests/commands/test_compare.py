@@ -278,7 +278,8 @@ def test_what_cannot_be_compared_is_said(
     assert "no trial 0009; its 3 trials are 0001 to 0003" in refused(
         capsys, run, run, "--trial-b", "0009"
     )
-    assert "no such run folder; did you mean code2?" in refused(capsys, tmp_path / "code3", run)
+    near = f"no such run folder; did you mean {tmp_path / 'code2'}?"
+    assert near in refused(capsys, tmp_path / "code3", run)
     figures = best / "test.json"
     assert f"holds figures, not scores; name {best / 'scores.csv'}" in refused(
         capsys, figures, run

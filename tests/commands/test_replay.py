@@ -277,10 +277,10 @@ def test_hours_are_shown_only_where_the_seconds_are_known(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--curves", "{}s"], "ones: no such folder of recorded curves; did you mean one?"),
+        (["--curves", "{}s"], "ones: no such folder of recorded curves; did you mean {}?"),
         (
             ["--curves", "{}/a/b"],
-            "b: no such folder of recorded curves; {}/a does not exist either",
+            "b: no such folder of recorded curves; there is no folder {}/a",
         ),
         (["--metric", "eror"], "one: has no metric eror; did you mean error?"),
         ([], "one: has no metric val_acc; it has error; --metric says which counts"),

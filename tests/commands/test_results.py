@@ -121,7 +121,7 @@ def test_a_missing_run_is_one_sentence_and_exit_2(
     assert results.main([str(run.parent / "code3"), *arguments]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert err == f"{run.parent / 'code3'}: no such run folder; did you mean code2?\n"
+    assert err == f"{run.parent / 'code3'}: no such run folder; did you mean {run}?\n"
 
 
 @pytest.mark.parametrize("given", ["demo-2", "demo", "dem0-2"])

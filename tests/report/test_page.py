@@ -484,7 +484,7 @@ def test_a_second_run_that_is_missing_is_named(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([str(run), str(run.parent / "cod2")]) == 2
-    assert "cod2: no such run folder; did you mean code2?" in capsys.readouterr().err
+    assert f"cod2: no such run folder; did you mean {run}?\n" in capsys.readouterr().err
 
 
 def test_figures_cut_a_loss_that_would_flatten_the_rest() -> None:
