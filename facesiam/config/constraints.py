@@ -84,7 +84,30 @@ def _smallest_side(s: Settings) -> int:
 
 def _takes(s: Settings) -> str:
     """Say which images the net takes."""
-    return f"{s['net']} takes " + {224: "224 only"}.get(_smallest_side(s), "75 and more")
+    smallest = _smallest_side(s)
+    return f"{s['net']} takes {smallest} {'only' if smallest == 224 else 'and more'}"
+
+
+def _leaves(s: Settings) -> bool:
+    """Say whether growing images leave the sizes from the net's smallest to ``image_size``."""
+    smallest, last = _smallest_side(s), int(s["image_size"])
+    first = int(s["first_image_size"])
+    # An image_size that is itself too small breaks its own rule; one sentence is enough.
+    return bool(first) and smallest <= last and not smallest <= first <= last
+
+
+def _grows(s: Settings) -> str:
+    """Say from where to where images of the net may grow."""
+    smallest, last, first = _smallest_side(s), int(s["image_size"]), int(s["first_image_size"])
+    if smallest == last:
+        why = f"as {s['net']} takes {last} only" if last == 224 else f"as image_size is {last}"
+        return f"must be 0 for one size, {why}, got {first}"
+    least = "64" if smallest == 64 else f"{smallest}, the least that {s['net']} takes,"
+    nearest = smallest if first < smallest else last
+    return (
+        f"must be from {least} to image_size ({last}), or 0 for one size, got {first}; the "
+        f"nearest is {nearest}"
+    )
 
 
 def _embeds(s: Settings) -> bool:
@@ -215,24 +238,7 @@ CONSTRAINTS: tuple[Constraint, ...] = (
         lambda s: int(s["image_size"]) < _smallest_side(s),
         lambda s: f"{_takes(s)}, got {s['image_size']}",
     ),
-    Constraint(
-        "first_image_size",
-        ("image_size", "first_image_size"),
-        lambda s: (
-            bool(s["first_image_size"])
-            and not 64 <= int(s["first_image_size"]) <= int(s["image_size"])
-        ),
-        lambda s: (
-            f"must be from 64 to image_size ({s['image_size']}), or 0 for one size, got "
-            f"{s['first_image_size']}"
-        ),
-    ),
-    Constraint(
-        "first_image_size",
-        ("net", "first_image_size"),
-        lambda s: 0 < int(s["first_image_size"]) < _smallest_side(s),
-        lambda s: f"{_takes(s)}, got {s['first_image_size']}",
-    ),
+    Constraint("first_image_size", ("image_size", "net", "first_image_size"), _leaves, _grows),
     Constraint(
         "growing",
         ("first_image_size", "growing"),

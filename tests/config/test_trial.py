@@ -112,6 +112,42 @@ def test_what_the_new_nets_ask_for_is_told(settings: dict[str, Value], sentence:
         TrialConfig.from_dict(settings)
 
 
+@pytest.mark.parametrize(
+    ("net", "image_size", "first", "sentence"),
+    [
+        ("alexnet", 112, 32, "from 64 to image_size (112), or 0 for one size, got 32; the nearest is 64"),
+        ("alexnet", 112, 113, "from 64 to image_size (112), or 0 for one size, got 113; the nearest is 112"),
+        ("alexnet", 64, 32, "0 for one size, as image_size is 64, got 32"),
+        ("inception_v3", 112, 74, "from 75, the least that inception_v3 takes, to image_size (112), or 0 for one size, got 74; the nearest is 75"),
+        ("inception_v3", 75, 74, "0 for one size, as image_size is 75, got 74"),
+        ("vit_b_16", 224, 112, "0 for one size, as vit_b_16 takes 224 only, got 112"),
+        ("maxvit_t", 224, 32, "0 for one size, as maxvit_t takes 224 only, got 32"),
+    ],
+)  # fmt: skip
+def test_a_first_size_that_cannot_grow_is_one_sentence_with_the_nearest(
+    net: str, image_size: int, first: int, sentence: str
+) -> None:
+    settings = {"net": net, "image_size": image_size, "first_image_size": first}
+    with pytest.raises(ConfigError, match=f"^first_image_size: must be {re.escape(sentence)}$"):
+        TrialConfig.from_dict(settings)
+
+
+@pytest.mark.parametrize(
+    ("net", "image_size", "first"),
+    [("alexnet", 64, 64), ("alexnet", 112, 64), ("inception_v3", 112, 75), ("vit_b_16", 224, 224)],
+)
+def test_the_first_and_the_last_size_are_within_the_bounds(
+    net: str, image_size: int, first: int
+) -> None:
+    TrialConfig(net=net, image_size=image_size, first_image_size=first)
+    TrialConfig(net=net, image_size=image_size)
+
+
+def test_an_image_size_that_is_too_small_is_told_once() -> None:
+    with pytest.raises(ConfigError, match="^image_size: inception_v3 takes 75 and more, got 64$"):
+        TrialConfig(net="inception_v3", image_size=64, first_image_size=70)
+
+
 def test_the_losses_of_embeddings_are_listed_once() -> None:
     from facesiam.config import constraints
 

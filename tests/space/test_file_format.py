@@ -468,6 +468,12 @@ rows:
         "line 2  lr: a grid cannot list a continuous range; give it a step, or choices",
     ),
     (
+        "images that begin too small",
+        "fixed: {image_size: 112,\n  first_image_size: 32}\n",
+        "line 2  first_image_size: must be from 64 to image_size (112), or 0 for one size, got 32; "
+        "the nearest is 64",
+    ),
+    (
         "images that grow in no epoch",
         "fixed: {first_image_size: 112,\n  growing: 0}\n",
         "line 2  growing: 0 leaves first_image_size: 112 no epoch; a share of the epochs above 0, "
