@@ -119,7 +119,9 @@ def test_where_no_pair_is_accepted_people_are_counted_and_not_their_pairs(
 def saved(config: TrialConfig, folder: Path) -> Path:
     """Weights of a net of these settings, as a training leaves them."""
     folder.mkdir(exist_ok=True)
-    net = build(config)
+    net = build(config, people=5)
+    if config.cohort:
+        net.cohort.copy_(torch.randn(5, 8, generator=torch.Generator().manual_seed(2)))
     net.calibrate(0.4, 7.0)
     save_model(folder / "weights.pt", net.state_dict(), config, epoch=0, val_acc=0.5)
     return folder / "weights.pt"
@@ -149,18 +151,22 @@ def test_a_test_is_at_the_rate_of_its_search_and_on_its_kind_of_pairs(
     assert [row["asked"] for row in asked] == [0.3, 0.1, 0.05]
 
 
-@pytest.mark.parametrize("join", ["cosine", "distance"])
+@pytest.mark.parametrize("cells", [4_000_000, 97])
+@pytest.mark.parametrize(("join", "cohort"), [("cosine", 0), ("distance", 0), ("cosine", 3)])
 def test_log_odds_of_every_two_are_those_of_listed_pairs(
-    embeds: TrialConfig, data: FaceData, tmp_path: Path, join: str
+    embeds: TrialConfig, data: FaceData, tmp_path: Path, join: str, cohort: int, cells: int
 ) -> None:
-    embeds = dataclasses.replace(embeds, join=cast(Any, join))
+    embeds = dataclasses.replace(embeds, join=cast(Any, join), cohort=cohort)
     net, _, _ = load_model(saved(embeds, tmp_path))
     val = data.pairs_of(embeds, "val")
     expected = log_odds(net, embeds, data.pixels(embeds.packing), val)
     for odds, wanted in ((True, expected), (False, expected / 7 + 0.4)):
         every = people_rates.people_pairs(net, embeds, data, "val", odds=odds)
         at = [np.searchsorted(every.pairs.images, side) for side in (val.left, val.right)]
-        found = every.rows(torch.arange(len(every.pairs.images)))[at[0], at[1]]
+        some = torch.arange(len(every.pairs.images)).split(
+            max(1, cells // len(every.pairs.images))
+        )
+        found = torch.cat([every.rows(part) for part in some])[at[0], at[1]]
         assert found.numpy() == pytest.approx(wanted, abs=1e-4)
 
 
