@@ -31,6 +31,7 @@ from search.runs.layout import RunError
 from search.runs.line_format import OVER
 
 MARK = "*"
+LATENCY = "latency_ms"
 MEDIAN = "Equal nets count with the median of their latencies."
 UNITS = ((1e9, " G"), (1e6, " M"), (1e3, " k"))
 
@@ -60,10 +61,10 @@ def chosen_costs(trials: pd.DataFrame, asked: Sequence[str] = ()) -> list[str]:
 def costs_of(trials: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     """Return these costs of each trial, latencies as the median over equal nets; NaN for none."""
     costs = trials[list(names)].astype("float64")
-    if "latency_ms" in names:
+    if LATENCY in names:
         alike = [trials[name] for name in ("params", "macs", "ran_with")]
-        medians = costs["latency_ms"].groupby(alike).transform("median")
-        costs["latency_ms"] = medians.fillna(costs["latency_ms"])
+        medians = costs[LATENCY].groupby(alike).transform("median")
+        costs[LATENCY] = medians.fillna(costs[LATENCY])
     return costs
 
 
@@ -221,16 +222,23 @@ def rows(
                 *(shown_value(row[name]) for name in settings),
                 _score(row, objective),
                 objective.shown(row["gives_up"]) if row["gives_up"] else NOTHING,
-                *(f"{amount(row[name])} ({row[f'{name}_share']:.2g})" for name in names),
+                *(f"{amount(name, row[name])} ({row[f'{name}_share']:.2g})" for name in names),
             ]
         )
     return headers, cells
 
 
-def amount(value: float) -> str:
-    """Return a cost as people read it: 11.2 M, 4.13; – for none."""
+def amount(name: str, value: float) -> str:
+    """Return a cost as people read it: 11.2 M, 4.13 ms, 1,197 ms; – for none.
+
+    Args:
+        name: of the cost.
+        value: how much.
+    """
     if pd.isna(value):
         return NOTHING
+    if name == LATENCY:  # thousands of milliseconds are no k
+        return f"{value:,.0f} ms" if value >= 999.5 else f"{value:.3g} ms"
     for size, unit in UNITS:
         if value >= 0.9995 * size:  # 999,600 is 1 M
             return f"{value / size:.3g}{unit}"

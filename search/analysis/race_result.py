@@ -217,7 +217,7 @@ def _table(result: RaceResult, width: int) -> str:
         [
             row["trial"],
             *(shown_value(row[name]) for name in names),
-            *(cost_amount(row[name]) for name in cost),
+            *(cost_amount(name, row[name]) for name in cost),
             objective.shown(row["searched"]),
             str(row["seeds"]),
             _spread(result, row["mean"], row["std"]),

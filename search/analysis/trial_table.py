@@ -130,14 +130,16 @@ def _columns(
 
 
 def legend(shown: pd.DataFrame, same: Mapping[str, str], ranking: Ranking) -> list[str]:
-    """Return the lines under a table: the ranking, what val_acc and ~ mean, the settings left.
+    """Return the lines under a table: the ranking, what val_acc and its marks mean, what is left.
+
+    A mark is explained where a trial of the table has it, and nowhere else.
 
     Args:
         shown: the trials in it.
         same: settings that are left out of it, as they are the same in every trial.
         ranking: by what they are ranked.
     """
-    lines, alike = [ranking.said] if ranking.said else [], shown["like_best"].iloc[1:]
+    lines, marks = [ranking.said] if ranking.said else [], set(map(mark, shown.to_dict("records")))
     known = cast(list[ThresholdOrigin], shown["threshold"].dropna().unique().tolist())
     told = [f"{origin}: {describe_threshold(origin)}" for origin in sorted(known)]
     if len(told) == 1:
@@ -146,11 +148,12 @@ def legend(shown: pd.DataFrame, same: Mapping[str, str], ranking: Ranking) -> li
         lines.append(f"val_acc is of validation pairs, at the threshold {'; '.join(told)}")
     lines += _computed(shown)
     if ranking.costs:
-        lines.append(FRONT.format(MARK, ranking.metric, ", ".join(ranking.costs)))
+        if shown["on_front"].eq(True).any():
+            lines.append(FRONT.format(MARK, ranking.metric, ", ".join(ranking.costs)))
         lines += [MEDIAN.rstrip(".").lower()] if "latency_ms" in ranking.costs else []
-    if alike.fillna(False).any() or shown["best_p"].notna().any():
+    if MARKS[True] in marks:
         lines.append(TESTED if ranking.metric == DEFAULT_METRIC else f"{TESTED}; {OF_ACCURACY}")
-    if alike.isna().any():
+    if MARKS[None] in marks:
         lines.append(UNTESTED)
     if same:
         kept = ", ".join(f"{name} {value}" for name, value in same.items())
@@ -173,7 +176,7 @@ def _computed(shown: pd.DataFrame) -> list[str]:
 
 
 def _cells(row: dict[Any, Any], names: Iterable[str], ranking: Ranking) -> list[str]:
-    costs = [amount(row[name]) for name in ranking.costs]
+    costs = [amount(name, row[name]) for name in ranking.costs]
     if costs:
         costs.append(MARK if row["on_front"] is True else "")
     return [

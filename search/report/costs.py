@@ -66,14 +66,20 @@ def _chart(run: Run, cost: str) -> Chart | None:
     points = trials.assign(**{cost: pareto.costs_of(run.trials, [cost])[cost][trials.index]})
     least, most = float(points[cost].min()), float(points[cost].max())
     axis: dict[str, Any] = {"title": {"text": MEANINGS[cost].split(",")[0]}}
-    axis["exponentformat"] = "SI"  # G, as the tables have it, and not B
+    # G, as the tables have it, and not B; but no k of milliseconds.
+    axis |= {"exponentformat": "none" if cost == pareto.LATENCY else "SI"}
+    axis["separatethousands"] = True
     if most > WIDE * least > 0:
         ticks = _ticks(least, most)
-        axis |= {"type": "log", "tickvals": ticks, "ticktext": [*map(pareto.amount, ticks)]}
+        axis |= {
+            "type": "log",
+            "tickvals": ticks,
+            "ticktext": [pareto.amount(cost, at) for at in ticks],
+        }
     elif least == most:  # plotly would take ticks that differ in their seventh digit
-        axis |= {"tickvals": [least], "ticktext": [pareto.amount(least)]}
+        axis |= {"tickvals": [least], "ticktext": [pareto.amount(cost, least)]}
     layout = {"height": 320, "xaxis": axis, "yaxis": {"title": {"text": shown.label}}}
-    note = f"{counted(len(points), 'trial')}. {pareto.MEDIAN}" if cost == "latency_ms" else ""
+    note = f"{counted(len(points), 'trial')}. {pareto.MEDIAN}" if cost == pareto.LATENCY else ""
     data = [
         _trace(points, cost, shown, "trials", "markers", GREY),
         _trace(front, cost, shown, "the front", "lines+markers", VAL),
@@ -105,7 +111,7 @@ def _trace(
         "x": [float(row[cost]) for row in rows],
         "y": [round(shown.of(row), 5) for row in rows],
         "customdata": [
-            f"trial {text(row['trial'])}: {cost} {pareto.amount(row[cost])}" for row in rows
+            f"trial {text(row['trial'])}: {cost} {pareto.amount(cost, row[cost])}" for row in rows
         ],
         "hovertemplate": f"%{{customdata}}, %{{y:.4~g}}{shown.unit}<extra></extra>",
         "line": {"shape": "hv", "width": 2, "color": colour},

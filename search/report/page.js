@@ -101,6 +101,8 @@ const trials = trialTable
   : [];
 const column = (name) => columns.findIndex((one) => one.name === name);
 const number = (text) => { const found = parseFloat(text); return /^[-+]?[\d.]/.test(text) ? found : NaN; };
+const TIMES = { k: 1e3, M: 1e6, G: 1e9 };  // as tables write costs: 900 k is less than 2 M
+const amount = (text) => number(text.replaceAll(",", "")) * (TIMES[/^[-+]?[\d.]+ ([kMG])\b/.exec(text)?.[1]] ?? 1);
 const shown = () => trials.filter((trial) => !trial.row.hidden);
 
 function holds(trial, term) {
@@ -133,7 +135,7 @@ function order(table, at, descending) {
   body.append(...[...body.rows].sort((one, other) => {
     const [a, b] = [key(one), key(other)];
     if (empty(a) || empty(b)) return empty(a) - empty(b);  // what is not there comes last in either order
-    const [m, n] = [number(a.replaceAll(",", "")), number(b.replaceAll(",", ""))];
+    const [m, n] = [amount(a), amount(b)];
     const less = isNaN(m) || isNaN(n) ? isNaN(m) - isNaN(n) || a.localeCompare(b) : m - n;
     return descending ? -less : less;
   }));

@@ -107,7 +107,7 @@ def _columns(run: Run, frame: pd.DataFrame) -> list[Column]:
         origins = [shown_value(row["threshold"]) for row in rows]
         found.append(Column("threshold", "threshold", origins, "word"))
     ran = [f"{row['epochs_run']} of {most}" for row, most in zip(rows, planned, strict=True)]
-    spent = [Column(name, name, [shown_value(row[name]) for row in rows]) for name in costs]
+    spent = [Column(name, name, [_cost(row[name]) for row in rows]) for name in costs]
     return [
         *found,
         *spent,
@@ -119,6 +119,11 @@ def _columns(run: Run, frame: pd.DataFrame) -> list[Column]:
         Column("epochs", "epochs", ran),
         Column("seconds", "seconds", [f"{row['seconds']:.0f}" for row in rows]),
     ]
+
+
+def _cost(value: float) -> str:
+    """Return a cost in digits, by which the page filters and sorts; never 1.197e+04."""
+    return f"{value:.0f}" if not pd.isna(value) and value >= 1000 else shown_value(value)
 
 
 def _where_it_acts(run: Run, frame: pd.DataFrame, name: str) -> pd.Series:

@@ -224,8 +224,37 @@ def test_what_cannot_be_shown_is_said(run: Path, capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"),
-    [(11_176_512, "11.2 M"), (3.6e9, "3.6 G"), (9.46, "9.46"), (950, "950"), (None, "–")],
+    ("name", "value", "shown"),
+    [
+        ("params", 11_176_512, "11.2 M"),
+        ("macs", 3.6e9, "3.6 G"),
+        ("params", 950, "950"),
+        ("params", 1197, "1.2 k"),
+        ("latency_ms", 9.46, "9.46 ms"),
+        ("latency_ms", 999.4, "999 ms"),
+        ("latency_ms", 999.6, "1,000 ms"),
+        ("latency_ms", 1197.3, "1,197 ms"),
+        ("latency_ms", None, "–"),
+    ],
 )
-def test_costs_as_people_read_them(value: float | None, shown: str) -> None:
-    assert pareto.amount(float("nan") if value is None else value) == shown
+def test_costs_as_people_read_them(name: str, value: float | None, shown: str) -> None:
+    assert pareto.amount(name, float("nan") if value is None else value) == shown
+
+
+def test_a_latency_of_seconds_is_in_milliseconds_wherever_it_is_drawn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    lines = [
+        trial("0001", "stopped", lr=1e-3) | cost(2_000_000, 10**9, 12345.6),
+        trial("0002", "stopped", lr=1e-4) | cost(1_000_000, 10**8, 1197.3),
+    ]
+    rows = [epoch(name, 0, score) for name, score in (("0001", 0.9), ("0002", 0.8))]
+    run = write_run(tmp_path / "run", lines, rows)
+    assert results.main([str(run), "--pareto", "latency_ms"]) == 0
+    said = capsys.readouterr().out
+    assert said.count(" 12,346 ms ") == said.count(" 1,197 ms ") == 2  # ranked, and on the front
+    (run / "manifest.json").write_text(json.dumps({"name": "run"}))
+    kept = read(run)
+    page = trial_rows.html(kept, settings_frame(kept))
+    assert ">12346<" in page and ">1197<" in page and "e+0" not in page

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from builders import ROOT
 from ranked_runs import epoch, three_trials, trial, which, write_run
@@ -167,6 +168,45 @@ def test_the_legend_says_that_the_mark_is_of_accuracies_where_another_metric_ran
         assert (
             line.endswith("of val_acc at each trial's best epoch, not of what ranks them") == more
         )
+
+
+def test_a_mark_is_explained_where_a_trial_has_it_and_nowhere_else(tmp_path: Path) -> None:
+    """Two trials that are told apart have no mark, nor has one that never validated."""
+    rows = [epoch("0001", 0, **which(400, range(380))), epoch("0002", 0, **which(400, range(200)))]
+    lines = [
+        trial("0001", "stopped"),
+        trial("0002", "stopped"),
+        trial("0003", "failed", stop_reason="no memory"),
+    ]
+    trials, _ = load(write_run(tmp_path / "apart", lines, rows))
+    assert trials["best_p"].notna().sum() == 1
+    unranked = trials.assign(like_best=pd.array([True, False, pd.NA], "boolean"))
+    for text in (table(trials), markdown(trials), table(unranked)):
+        assert "~" not in text and "not told from" not in text
+        assert "not tested against the best" not in text
+    rows[1] = epoch("0002", 0, **which(400, range(379)))
+    trials, _ = load(write_run(tmp_path / "alike", lines, rows))
+    for text in (table(trials, width=400), markdown(trials)):
+        assert text.count(" ~") == 1 and text.count("~ not told from the best") == 1
+        assert "not tested against the best" not in text
+    assert "~" not in table(trials, top=1)
+    rows[1] = epoch("0002", 0, 0.9)  # which pairs is not known
+    trials, _ = load(write_run(tmp_path / "unknown", lines, rows))
+    text = table(trials, width=400)
+    assert text.count(" ?") == 1 and "? not tested against the best" in text and "~" not in text
+
+
+def test_the_mark_of_the_front_is_explained_where_a_trial_is_on_it(tmp_path: Path) -> None:
+    cost = {"params": 9, "macs": 9, "latency_ms": 9.0}
+    lines = [trial(name, "stopped") | {"cost": cost} for name in "12"]
+    rows = [epoch("1", 0, 0.9), epoch("2", 0, 0.8)]
+    trials, _ = load(write_run(tmp_path / "r", lines, rows))
+    ranking = ranked_by.Ranking(costs=("params",))
+    assert "* on the front of val_acc" in table(
+        trials.assign(on_front=[True, False]), 2, 400, ranking
+    )
+    for none in (trials.assign(on_front=[False, False]), trials.assign(on_front=[pd.NA, pd.NA])):
+        assert "on the front" not in table(none, 2, 400, ranking)
 
 
 def test_a_long_reason_folds_and_keeps_every_word(tmp_path: Path) -> None:

@@ -67,7 +67,20 @@ def test_an_axis_has_round_numbers_in_the_tables_words(tmp_path: Path) -> None:
     assert axis["ticktext"] == ["10 M", "30 M", "100 M", "300 M", "1 G", "3 G"]
     assert axis["title"]["text"] == "multiply-accumulates of one pair"
     near = found["cost-latency-ms"].figure["layout"]["xaxis"]  # within a factor of five: linear
-    assert "type" not in near and "tickvals" not in near and near["exponentformat"] == "SI"
+    assert "type" not in near and "tickvals" not in near and near["exponentformat"] == "none"
+
+
+def test_a_latency_of_seconds_is_in_milliseconds_on_axes_and_points(tmp_path: Path) -> None:
+    known = [(0.9, 10**9, 12345.6), (0.8, 10**8, 1197.3)]
+    figure = charts(run_of(tmp_path / "run", known))["cost-latency-ms"].figure
+    axis = figure["layout"]["xaxis"]
+    assert axis["ticktext"] == ["1,000 ms", "2,000 ms", "5,000 ms", "10,000 ms"]
+    assert figure["data"][0]["customdata"] == [
+        "trial 0000: latency_ms 12,346 ms",
+        "trial 0001: latency_ms 1,197 ms",
+    ]
+    one = charts(run_of(tmp_path / "one", known[1:]))["cost-latency-ms"].figure
+    assert one["layout"]["xaxis"]["ticktext"] == ["1,197 ms"]
 
 
 def test_nets_of_one_size_have_one_tick_in_the_tables_words(tmp_path: Path) -> None:
