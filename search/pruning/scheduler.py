@@ -19,7 +19,7 @@ from facesiam.config import Value
 from search.pruning import recorded_runs, rules
 from search.pruning.asha import AshaBySchedule
 from search.pruning.halving import GROWTH, Halving
-from search.pruning.history import History
+from search.pruning.history import LEVEL, History
 from search.pruning.late_start import Odds
 from search.pruning.leaderboard import Leaderboard
 from search.pruning.scatter import Noise
@@ -93,10 +93,10 @@ class Scheduler(FIFOScheduler):
         if self.halving:
             self.halving.begin(name, settings)
         self.paused.discard(name)
-        if self.space.prune.get("chance"):
-            options = self.space.prune["chance"]
-            history.level = float(options["level"])
-            history.guess = history.said_guess(options)
+        # Also where the rule is off: what has learned is asked of every trial (``has_learned``).
+        chance = self.space.prune.get("chance") or {}
+        history.level = float(chance.get("level", LEVEL))
+        history.guess = history.said_guess(chance)
 
     def forget(self, name: str) -> None:
         """Free the epochs of a trial that has ended: a search may have 10,000 trials."""

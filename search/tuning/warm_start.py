@@ -14,12 +14,12 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from facesiam.config import TrialConfig, Value
 from facesiam.errors import counted
 from facesiam.files import exists, write_text
-from search.pruning.history import History
+from search.pruning import run_histories
 from search.pruning.stop_decision import HOPELESS
 from search.runs import layout
 from search.runs.json_files import read_known
@@ -128,16 +128,17 @@ def _trials(run: Path | None, space: SearchSpace) -> Iterator[WarmStartTrial]:
         return
     _, known, epochs = layout.read(run)
     defaults = TrialConfig().to_dict()
-    for name, line in known.items():
-        rows: list[dict[str, Any]] = epochs.get(name, [])
+    for line in known.values():
         # A run of before some setting was there ran with what is its default now.
-        noted = line.get("settings")
-        settings = {**defaults, **noted} if noted else {}
+        if noted := line.get("settings"):
+            line["settings"] = {**defaults, **noted}
+    for name, history in run_histories.of_run(known, epochs, space).items():
+        line, rows, settings = known[name], history.rows, dict(history.settings)
         scores = [row.get(space.metric) for row in rows]  # which an older run may lack
         values = [float(score) for score in scores if score is not None]
         finite = [value for value in values if math.isfinite(value)]
         best = space.objective.best(finite) if finite else None
-        went = progress_of(History(list(rows), settings, metric=space.metric), space)
+        went = progress_of(history, space)
         status, rule = line["status"], line.get("stop_rule")
         yield WarmStartTrial(
             settings,

@@ -16,7 +16,9 @@ import builders
 import pytest
 from builders import DEAD
 
+from search.pruning import run_histories
 from search.pruning.asha import Asha
+from search.pruning.history import has_learned
 from search.pruning.late_start import Odds
 from search.pruning.recorded_runs import shipped
 from search.pruning.scheduler import Scheduler
@@ -312,6 +314,33 @@ def test_the_level_of_chance_is_that_of_the_histories(
     assert scheduler.histories["a"].level == level
     stop = scheduler.decide("a")
     assert (stop and stop.rule) == ("chance" if stops else None)
+
+
+@pytest.mark.parametrize(
+    "prune", ["{asha: true}", "{asha: true, chance: false}", "{halving: true}"]
+)
+def test_what_a_trial_has_learned_is_the_same_live_as_from_the_journal(
+    tmp_path: Path, prune: str
+) -> None:
+    """Of few true accepts at `fpr` a guess has that share, whether or not a rule asks for it. The
+    pairs of each kind are unequal, so that no band of accuracies is known."""
+    fixed = {"epochs": 4, "protocol": "cfp-pairs", "people": 40, "fpr": 0.01}
+    text = (
+        f"fixed: {fixed}\nsearch: {{lr: [1e-5, 1e-4]}}\nmetric: val_tpr_at_fpr\nprune: {prune}\n"
+    )
+    asked = space(tmp_path, text)
+    scheduler, settings = Scheduler(asked, Hopeless()), next(asked.examples())
+    epochs: dict[str, Any] = {}
+    for name, share in (("guesses", 0.01), ("learns", 0.5)):
+        scheduler.begin(name, settings)
+        ends = {"val_tpr_at_fpr_low": share - 0.005, "val_tpr_at_fpr_high": share + 0.005}
+        epochs[name] = [row(n, 0.6, val_pairs=100, val_tpr_at_fpr=share, **ends) for n in range(4)]
+        for each in epochs[name]:
+            scheduler.add_epoch(name, each)
+    lines: Any = {name: {"status": "done", "settings": settings} for name in epochs}
+    for found in (scheduler.histories, run_histories.of_run(lines, epochs, asked)):
+        learned = [name for name, history in found.items() if has_learned(history, None)]
+        assert learned == ["learns"]
 
 
 def test_chance_hands_its_evidence_on(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from facesiam.config import TrialConfig
 from search.cli.run_command import main
 from search.cli.run_parser import read_options
 from search.runs import layout
+from search.runs.journal import read_epochs
 from search.runs.journal_writer import Journal
 from search.runs.layout import RunError
 from search.space import SearchSpace, load
@@ -123,6 +124,24 @@ def test_a_known_trial_comes_with_what_stopped_it_and_how_it_went(
     tpe = Sampler(space, known).tpe
     assert tpe is not None and tpe.ranking.worst == [0, 2]
     assert tpe.ranking.order({})[0].tolist() == [1]
+
+
+def test_a_known_trial_that_guesses_has_not_learned_where_only_its_score_says_so(
+    tmp_path: Path,
+) -> None:
+    """As in a search: of unequal pairs, by true accepts at `fpr`, of which a guess has that share."""
+    of_people = SPACE.replace("protocol: cfp-pairs", "protocol: cfp-pairs, people: 40, fpr: 0.01")
+    trials: Any = [({"lr": lr, "people": 40, "fpr": 0.01}, [0.6], "done") for lr in (1e-3, 1e-4)]
+    run, journal = earlier(tmp_path / "run", *trials), Journal(tmp_path / "run")
+    for name, lines in read_epochs(tmp_path / "run").items():
+        share = 0.01 if name == "0001" else 0.5
+        ends = {"val_tpr_at_fpr_low": share - 0.005, "val_tpr_at_fpr_high": share + 0.005}
+        for line in lines:
+            known = {key: value for key, value in line.items() if key not in ("n", "trial")}
+            journal.epoch(name, known | {"val_tpr_at_fpr": share} | ends)
+    asked = builders.space(tmp_path, f"{of_people}metric: val_tpr_at_fpr\n")
+    found = warm_start.gather([run], asked)[0]
+    assert [(known.value, known.learned) for known in found] == [(0.5, True), (0.01, False)]
 
 
 def test_a_trial_whose_settings_were_lost_is_left_out(space: SearchSpace, tmp_path: Path) -> None:
