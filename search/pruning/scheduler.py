@@ -150,8 +150,6 @@ class Scheduler(FIFOScheduler):
             self.begin(name, self.histories[name].settings)
         epoch = int(metrics["epoch"])
         end = math.inf if stop is None or stop.epoch is None else stop.epoch
-        if stop and control and epoch > end:
-            self.controls[name] = stop  # before the epoch is added: it leads no more
         self.add_epoch(name, metrics)
         if epoch < self._decided.get(name, 0) or name in self.controls:
             return None
@@ -166,6 +164,8 @@ class Scheduler(FIFOScheduler):
         ended = epoch + 1 == self.histories[name].planned
         if stopped_by in (None, "halving") and self._ask_halving(name, ended) is PAUSE:
             self.paused.add(name)
+        if stop and control and epoch >= end:  # as live: it leads no more, and comes to no rung
+            self.controls[name] = stop
         return None
 
     def replay_decision(self, name: str, stop: StopDecision | None, control: bool = False) -> None:

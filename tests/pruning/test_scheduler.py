@@ -577,6 +577,49 @@ def test_the_rungs_of_every_kind_of_end_are_replayed(tmp_path: Path, control: st
     assert resumed.controls == live.controls
 
 
+def test_a_control_is_on_its_way_to_no_rung_from_its_decision_on_also_in_replay(
+    tmp_path: Path,
+) -> None:
+    """Of 20 trials of 100 the best eight are sure to be among the better half and go on, of which
+    three are spared from a rule. Sure of a place in the best quarter is the one that has fewer
+    than 5 - sqrt(20 x 1/4 x 3/4 x 80/99) / 2 = 4.1 ahead of it: of the five left the first to come
+    to that rung, with four behind it, is not, and the others are; with three more they are not."""
+    text = "fixed: {epochs: 10}\nsearch: {lr: {low: 1e-5, high: 1e-1, log: true}}\ntrials: 100\n"
+    text += "prune: {halving: {grace: 0.3}, control: 1.0}\n"
+    live, journal = Scheduler(space(tmp_path, text)), list[tuple[str, dict[str, Any] | None]]()
+    settings, names = {"epochs": 10}, [f"{number:02d}" for number in range(20)]
+
+    def begin(name: str) -> None:
+        journal.append((name, None))
+        live.begin(name, settings)
+
+    def run(name: str, *epochs: int, loss: float = 0.5) -> None:
+        for epoch in epochs:
+            metrics = row(epoch, 0.9 - int(name) / 100, loss, val_pairs=2000)
+            journal.append((name, metrics))
+            live.observe(name, metrics)
+
+    for name in names:
+        begin(name)
+        run(name, 0, 1, 2)
+    while sure := live.next_paused():
+        begin(sure)
+    assert live.paused == {*names[8:]}
+    for name in names[5:8]:
+        run(name, 3, loss=math.nan)
+    for name in reversed(names[:5]):
+        run(name, 3, 4)
+    assert {*live.controls} == {*names[5:8]} and live.paused == {*names[8:], "04"}
+    resumed = Scheduler(live.space)
+    for name, metrics in journal:
+        if metrics is None:
+            resumed.begin(name, settings)
+        else:
+            resumed.replay_epoch(name, metrics, live.controls.get(name), name in live.controls)
+    assert resumed.paused == live.paused and resumed.controls == live.controls
+    assert resumed.next_paused() == live.next_paused()
+
+
 def test_what_an_older_journal_does_not_know_of_a_stop_is_no_hindrance(tmp_path: Path) -> None:
     """Before 0.2 it had the rule and the reason only."""
     text = SPACE.replace("grace: 1", "grace: 3")
