@@ -56,7 +56,7 @@ def greedy_soup(
     files: Mapping[str, Path],
     data: FaceData,
     objective: Objective,
-    show: Callable[[str, float, bool], None] = lambda trial, score, added: None,
+    show: Callable[[str, Mapping[str, float], bool], None] = lambda trial, scores, added: None,
 ) -> Soup:
     """Begin with the first net, and add each of the others if validation is not worse with it.
 
@@ -65,7 +65,7 @@ def greedy_soup(
         data: opened data.
         objective: what decides, a metric of validation or of a plugin; the settings of the first
             net say on which pairs and at which rate of false accepts.
-        show: called with each net after the first, the score with it, and whether it was added.
+        show: called with each net after the first, the scores with it, and whether it was added.
 
     Raises:
         DataError: the first net's score is no number.
@@ -88,7 +88,7 @@ def greedy_soup(
         score = scores[objective.metric]
         added = objective.key(score) >= objective.key(best)
         soup.tried.append({"trial": trial, "score": score, "added": added})
-        show(trial, score, added)
+        show(trial, scores, added)
         if added:
             parts.append(_full(file))
             soup.members.append(trial)

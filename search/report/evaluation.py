@@ -44,7 +44,7 @@ from search.report.tested_nets import tested_nets
 from search.resources.validation import unbalanced
 
 RATE_HEADS = (
-    *("FAR asked", "threshold", "FAR of validation, %", "FAR of test, %", "n"),
+    *("FAR asked", "threshold", "FAR of validation, %", "n", "FAR of test, %", "n"),
     *("TAR of test, %", "n"),
 )
 ABOUT = (
@@ -233,6 +233,7 @@ def _rate_cells(row: AtFar) -> list[str]:
         f"{row['asked']:g}",
         f"{row['threshold']:.3f}",
         _rate(row["val_far"], far_digits(row["asked"])),
+        f"{row['val_far']['n']:,}",
         _rate(row["test_far"], far_digits(row["asked"])),
         f"{row['test_far']['n']:,}",
         _rate(row["test_tar"]),

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 
 from facesiam.config import TrialConfig
+from facesiam.config.metrics import ENDS
 from facesiam.device.reproducibility import torch_threads
 from facesiam.evaluation import protocols
 from facesiam.files import own_folder, write_text
@@ -18,7 +20,10 @@ from facesiam.objective import Objective
 from facesiam.plugins import registry
 from facesiam.training.soup import Soup, greedy_soup
 from search.analysis import ranked_trials
+from search.analysis.formatting import interval
 from search.analysis.kept_tests import SOUP
+from search.pruning import significance
+from search.pruning.significance import NOISY
 from search.retrain.data import open_data
 from search.retrain.kept_nets import kept_nets, refuse_training
 from search.retrain.options import RetrainOptions
@@ -64,10 +69,13 @@ def evaluate(run: Path, options: RetrainOptions, console: Console) -> list[dict[
     data = open_data(run, options.data, [config.packing])
     now, _ = as_it_ran(read_trials(run)[first].get("ran") or (), config, None)
 
-    def show(trial: str, score: float, added: bool) -> None:
+    pairs = len(np.unique(data.distinct(data.pairs_of(config, "val"))))
+
+    def show(trial: str, scores: Mapping[str, float], added: bool) -> None:
         """Say what came of adding a net."""
         what = "added" if added else "left out"
-        console.print(f"with {trial} {_said(objective, score)}: {what}", highlight=False)
+        said = f"with {trial} {_said(objective, scores, pairs)}: {what}"
+        console.print(said, highlight=False, soft_wrap=True)
 
     with torch_threads(now.threads):  # as the best one ran
         soup = greedy_soup(files, data, objective, show)
@@ -78,16 +86,33 @@ def evaluate(run: Path, options: RetrainOptions, console: Console) -> list[dict[
             for protocol in dict.fromkeys(options.protocols or [soup.config.protocol])
         ]
     TensorBoard(run / "tensorboard").tested(tested)
-    scored = _said(objective, soup.scores[objective.metric])
+    scored = _said(objective, soup.scores, pairs)
     said = f"a soup of {' and '.join(soup.members)}: {scored}"
     console.print(f"{said}; wrote {folder}", highlight=False, soft_wrap=True)
     return tested
 
 
-def _said(objective: Objective, score: float) -> str:
-    """Return a score with its metric; a share to a hundredth of a percent, a pair of 10,000."""
-    shown = f"{100 * score:.2f}" if objective.unit else objective.shown(score)
-    return f"{objective.metric} {shown}{objective.unit}"
+def _said(objective: Objective, scores: Mapping[str, float], pairs: int) -> str:
+    """Return a score with its metric, and its 95 % interval where the metric has one.
+
+    Args:
+        objective: what decides.
+        scores: by metric, with the ends of the interval where a validation measures them.
+        pairs: number of validation pairs, those of the same two pictures counted once.
+    """
+    name, score = objective.metric, scores[objective.metric]
+    if name in ENDS:
+        low, high = (scores[end] for end in ENDS[name])
+    elif name in NOISY:
+        low, high = significance.interval(name, score, pairs)
+    else:
+        shown = f"{100 * score:.2f}" if objective.unit else objective.shown(score)
+        return f"{name} {shown}{objective.unit}"
+    if objective.unit:  # to a hundredth of a percent, a pair of 10,000
+        shown = f"{interval(score, low, high, 2)}{objective.unit}"
+    else:
+        shown = f"{objective.shown(score)} [{objective.shown(low)}, {objective.shown(high)}]"
+    return f"{name} {shown}"
 
 
 def _of_one_kind(run: Path, files: Mapping[str, Path], console: Console) -> dict[str, Path]:

@@ -28,12 +28,13 @@ from facesiam.data.dataset import FaceData, cache_root
 from facesiam.device import reproducibility
 from facesiam.device.hardware import cpu_multiplies_bf16, precision_of
 from facesiam.evaluation import ensemble
-from facesiam.evaluation.metrics import METRICS
+from facesiam.evaluation.metrics import METRICS, wilson
 from facesiam.evaluation.predict import predict
 from facesiam.export.folder import best_weights
 from facesiam.nets.checkpoint import Writer, load_model, save_model
 from facesiam.nets.siamese import build
 from facesiam.nets.weight_files import read_weights
+from facesiam.objective import Objective
 from facesiam.trainable import FaceTrial
 from facesiam.training import saving
 from facesiam.training.loop import Training
@@ -616,7 +617,12 @@ def test_the_soup_of_the_kept_nets_is_one_net_that_is_tested(
         (run / "space.yaml").write_text(space)
         assert main([str(run), "--soup", "--protocol", "frontal-triplets"]) == 0
     said = capsys.readouterr()
-    assert "with 0001 val_acc 50.00 %: added" in said.err and "a soup of 0002 and 0001" in said.err
+    pairs = data.pairs_of(tiny, "val")
+    n = len(np.unique(data.distinct(pairs)))
+    low, high = (f"{100 * end:.2f}" for end in wilson(round(0.5 * n), n))
+    scored = f"val_acc 50.00 [{low}, {high}] %"
+    assert f"with 0001 {scored}: added" in said.err
+    assert f"a soup of 0002 and 0001: {scored}; wrote" in said.err
     assert "trial soup" in said.out
     folder = run / "retrain" / "soup" / "seed-0"
     assert f"{folder / 'weights.pt'} --out DIR" in said.err
@@ -629,6 +635,25 @@ def test_the_soup_of_the_kept_nets_is_one_net_that_is_tested(
     (kept,) = kept_tests.find(str(run), "soup", 1, "--trial-a")
     assert kept.command() == f"python -m search.retrain {run} --soup"
     assert best_weights(run) == folder / "weights.pt"  # what facesiam.export takes
+
+
+@pytest.mark.parametrize(
+    ("metric", "scores", "said"),
+    [
+        ("val_acc", {"val_acc": 0.5}, "val_acc 50.00 [40.38, 59.62] %"),
+        ("val_auc", {"val_auc": 0.9}, "val_auc 0.9000 [0.8370, 0.9630]"),
+        (
+            "val_tpr_at_fpr",
+            {"val_tpr_at_fpr": 0.6, "val_tpr_at_fpr_low": 0.5, "val_tpr_at_fpr_high": 0.7},
+            "val_tpr_at_fpr 60.00 [50.00, 70.00] %",
+        ),
+        ("val_loss", {"val_loss": 0.6}, "val_loss 0.6000"),
+    ],
+)
+def test_the_score_of_a_soup_has_its_interval(
+    metric: str, scores: dict[str, float], said: str
+) -> None:
+    assert soup._said(Objective(metric), scores, 100) == said
 
 
 def test_weights_behind_a_url_are_fetched_to_judge_together(

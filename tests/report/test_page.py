@@ -372,7 +372,8 @@ def test_a_test_of_unbalanced_pairs_and_its_rates_at_thresholds_are_shown(run: P
     plain = json.loads(path.read_text())
     assert "judge by AUC" not in page_of(run) and "FAR asked" not in page_of(run)
     far = {"value": 0.012, "low": 0.004, "high": 0.03, "n": 1800}
-    row = {"asked": 0.01, "threshold": 1.25, "different": 60, "val_far": far, "val_tar": far}
+    row = {"asked": 0.01, "threshold": 1.25, "different": 60, "val_tar": far}
+    row |= {"val_far": far | {"n": 1500}}
     row |= {"test_far": far | {"value": 0.02}, "test_tar": far | {"value": 0.6, "high": 0.7}}
     path.write_text(json.dumps(plain | {"same": 0.1, "at_far": [row]}))
     page = page_of(run)
@@ -381,8 +382,8 @@ def test_a_test_of_unbalanced_pairs_and_its_rates_at_thresholds_are_shown(run: P
         "one answer would have an accuracy of 90 %: judge by AUC and EER."
     ) in page
     assert (
-        "| A | – | the protocol's | 0 | 0.01 | 1.250 | 1.20 [0.40, 3.00] | 2.00 [0.40, 3.00] | 1,800 | "
-        "60.0 [0.4, 70.0] | 1,800 |"
+        "| A | – | the protocol's | 0 | 0.01 | 1.250 | 1.20 [0.40, 3.00] | 1,500 | 2.00 [0.40, 3.00] | "
+        "1,800 | 60.0 [0.4, 70.0] | 1,800 |"
     ) in page
     assert "FAR 0.01 needs 100 validation pairs of two people, and there are 60" in page
     html = (run / "report" / "report.html").read_text()  # has a table of its own of them

@@ -108,13 +108,13 @@ def test_a_net_is_added_where_validation_is_not_worse(
         return {**real(*given), metric: next(left)}
 
     monkeypatch.setattr(soup._Judge, "__call__", judged)
-    shown: list[tuple[str, float, bool]] = []
+    shown: list[tuple[str, dict[str, float], bool]] = []
     objective = Objective(metric, "min" if metric == "val_loss" else "max")
     made = soup.greedy_soup(files, data, objective, lambda *given: shown.append(given))
     assert [(trial, added) for trial, _, added in shown] == [
         (trial, trial in members) for trial in ("0001", "0002", "0003")
     ]
-    np.testing.assert_equal([score for _, score, _ in shown], scores[1:])
+    np.testing.assert_equal([known[metric] for _, known, _ in shown], scores[1:])
     assert made.members == members
     assert made.scores[metric] == scores[int(members[-1])]
     parts = [load_model(files[trial])[0].state_dict()["head.1.weight"] for trial in members]
