@@ -194,14 +194,20 @@ class Halving:
         self._waiting.pop(name, None)
         self._going.discard(name)
 
+    def arrivals(self, settings: Mapping[str, Value]) -> list[int]:
+        """Return by rung the number of epochs after which a trial comes to it.
+
+        An epoch of a short trial may pass several. Rungs that it comes to at its end are left out.
+        """
+        found = list[int]()
+        for epochs in range(1, int(settings["epochs"])):
+            passed = bisect.bisect_right(self.rungs, age(History([{}] * epochs, settings)) + 1e-9)
+            found += [epochs] * (passed - len(found))
+        return found
+
     def pauses(self, settings: Mapping[str, Value]) -> list[int]:
         """Return the numbers of epochs after which a trial may be paused."""
-        planned, found = int(settings["epochs"]), list[int]()
-        for epochs in range(1, planned):
-            history = History([{}] * epochs, settings)
-            if bisect.bisect_right(self.rungs, age(history) + 1e-9) > len(found):
-                found.append(epochs)
-        return found
+        return sorted({*self.arrivals(settings)})
 
     def _pauses(self, name: str) -> bool:
         """Have a trial wait at its rung where others come first; say whether it does."""

@@ -233,6 +233,30 @@ def test_trials_meet_at_the_same_share_of_the_same_schedule(tmp_path: Path) -> N
     assert halving.pauses({"epochs": 20}) == [6, 10, 16]
 
 
+def test_an_epoch_that_passes_two_rungs_is_one_pause(tmp_path: Path) -> None:
+    """Rungs at 0.14, 0.224, 0.3584, 0.57344 of the epochs, and at 0.918, after which none is."""
+    space = builders.space(
+        tmp_path, "search: {epochs: [5, 50]}\nprune: {halving: {grace: 0.14}}\n"
+    )
+    halving = Halving(space)
+    assert halving.rungs == pytest.approx([0.14, 0.224, 0.3584, 0.57344])
+    assert halving.arrivals({"epochs": 5}) == [1, 2, 2, 3] == came_to(halving, 5)
+    assert halving.pauses({"epochs": 5}) == [1, 2, 3]
+    assert halving.arrivals({"epochs": 50}) == halving.pauses({"epochs": 50}) == [7, 12, 18, 29]
+    assert halving.arrivals({"epochs": 2}) == [1, 1, 1] and halving.pauses({"epochs": 2}) == [1]
+
+
+def came_to(halving: Halving, planned: int) -> list[int]:
+    """After how many epochs a trial that runs came to each rung before its end."""
+    found: list[int] = []
+    halving.begin("one", {"epochs": planned})
+    for epochs in range(1, planned):
+        rows = [{halving.space.metric: 0.5}] * epochs
+        if halving.enter("one", History(rows, {"epochs": planned})):
+            found += [epochs] * (halving._standings["one"].rung + 1 - len(found))
+    return found
+
+
 def test_a_simulated_search_runs_as_many_epochs_as_the_rungs_say(space: SearchSpace) -> None:
     """One worker: 4 trials to 3 epochs, 2 of them to 5, and the better of these to 10."""
     runs = [
