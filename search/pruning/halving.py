@@ -75,7 +75,7 @@ class Halving:
         settings, self.controls = space.prune["halving"], controls
         self.space, self.factor = space, float(settings["factor"])
         self.rungs = rungs(float(settings["grace"]), space.max_epochs(), growth)
-        self.expected: float = space.count() or math.inf
+        self.expected = space.count() or 0  # a grid without an end is refused when it is read
         """Trials that the search will have, if nothing ends it before."""
         self._complete = False
         """Whether no further trial will begin."""
@@ -143,7 +143,7 @@ class Halving:
             return None
         at, objective = standing.epochs, self.space.objective
         value = objective.key(-standing.place[0])
-        cutoff = objective.key(-others[int(places) - 1][0])
+        cutoff = objective.key(-others[places - 1][0])
         mean = f"mean of its last {_window(at)} epochs" if _window(at) > 1 else "its last epoch"
         ahead = "are better, the last of them with"
         if value == cutoff:  # of equals the first to begin is ahead
@@ -151,8 +151,8 @@ class Halving:
         return StopDecision(
             "halving",
             f"{objective.metric} {_told(value, objective)} ({mean}) at the rung of "
-            f"{counted(at, 'epoch')}, from which {places:g} of "
-            f"{counted(int(trials), 'trial')} go on: so many {ahead} {_told(cutoff, objective)}",
+            f"{counted(at, 'epoch')}, from which {places:,} of "
+            f"{counted(trials, 'trial')} go on: so many {ahead} {_told(cutoff, objective)}",
             at - 1,
             rung=at,
             value=finite(value),
@@ -234,17 +234,16 @@ class Halving:
         rank = bisect.bisect_left(self._places[schedule, rung], place) + coming + 1
         came, trials = self._came[schedule], self._of_schedule[schedule] + self._to_come()
         share = self.factor ** -(rung + 1)
-        left = 1.0 if math.isinf(trials) else (trials - came) / max(1, trials - 1)
+        left = (trials - came) / max(1, trials - 1)
         return rank <= came * share - SURE * math.sqrt(came * share * (1 - share) * left)
 
-    def _to_come(self) -> float:
+    def _to_come(self) -> int:
         """Return how many trials have yet to begin."""
         return 0 if self._complete else max(0, self.expected - len(self._begun))
 
-    def places_beyond(self, rung: int, trials: float) -> float:
+    def places_beyond(self, rung: int, trials: int) -> int:
         """Return how many of so many trials go on from a rung."""
-        left = trials / self.factor ** (rung + 1)
-        return left if math.isinf(left) else max(1, rounded_up(left))
+        return max(1, rounded_up(trials / self.factor ** (rung + 1)))
 
 
 def rungs(grace: float, longest: int, growth: float = GROWTH) -> list[float]:

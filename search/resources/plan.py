@@ -119,11 +119,11 @@ def _rungs(space: SearchSpace) -> str:
         return ""
     shorter = any(halving.pauses(config) != pauses for config in examples)
     others = " (others at the same shares of theirs)" * shorter
-    number, apart = space.count(), len({family(config) for config in examples}) > 1
-    if number is None or apart:
-        on = f"one in {halving.factor:g} goes on from each{', each schedule apart' * apart}"
+    if len({family(config) for config in examples}) > 1:
+        on = f"one in {halving.factor:g} goes on from each, each schedule apart"
     else:
-        places = [f"{halving.places_beyond(rung, number):g}" for rung in range(len(pauses))]
+        number = halving.expected
+        places = [f"{halving.places_beyond(rung, number):,}" for rung in range(len(pauses))]
         on = f"of {counted(number, 'trial')} {_and(places)} go on"
     epochs = counted(int(longest["epochs"]), "epoch")
     return f"halving compares trials after {_and(map(str, pauses))} of {epochs}{others}: {on}"
