@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from builders import LETTERBOX, SQUEEZE
+from builders import LETTERBOX, ROOT, SQUEEZE
 from numpy.typing import NDArray
 
 from facesiam.data.dataset import FaceData
@@ -121,3 +121,19 @@ def test_a_person_stays_the_same_and_others_differ() -> None:
     one, again, other = person(0, 1), person(0, 1), person(0, 2)
     assert (one.skin == again.skin).all() and one.eye_x == again.eye_x
     assert one.eye_x != other.eye_x and (one.skin != other.skin).any()
+
+
+def test_the_documentation_has_the_counts_of_the_drawn_faces(tmp_path: Path) -> None:
+    writer._write_protocol(tmp_path, 100, {"F": 10, "P": 4}, 0)  # what `data: drawn` draws
+    page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    for part, splits in (("train", 6), ("val", 2), ("test", 2)):
+        pairs = {
+            kind: splits
+            * sum(
+                len(file.read_text().split())
+                for file in (tmp_path / "Split" / kind / "01").glob("*.txt")
+            )
+            for kind in ("FF", "FP")
+        }
+        row = f"| {part} | {10 * splits} | {140 * splits} | {pairs['FF']} | {pairs['FP']} |"
+        assert row in page
