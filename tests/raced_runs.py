@@ -9,6 +9,7 @@ import builders
 import numpy as np
 from ranked_runs import epoch, trial, which
 
+FAULT = "ValueError: no loss"
 LRS = {"0001": 1e-5, "0002": 1e-4, "0003": 1e-3}
 
 
@@ -48,7 +49,8 @@ def write_race(
                     for number, value in enumerate((0.5, best, 0.5))
                 ]
                 status = "failed" if score is None else "done"
-                lines.append(trial(row, status, **told) | {"n": count + 5})
+                why = {"stop_rule": "error", "stop_reason": FAULT} if score is None else {}
+                lines.append(trial(row, status, **told) | {"n": count + 5} | why)
                 count += 5
     space = f"rows: {rows}\nalgorithm: rows\nrace: {race | {'trials': own}}\n"
     return builders.write_run(folder, lines, epochs, space)

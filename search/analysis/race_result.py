@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -20,6 +20,7 @@ from search.analysis.formatting import NOTHING, aligned, percent, shown_value
 from search.analysis.pareto import amount as cost_amount
 from search.analysis.raced_rows import RacedRows
 from search.space import SearchSpace
+from search.space.combinations import listed
 from search.space.effect import has_effect
 from search.space.finalists import Race, row_of
 
@@ -46,6 +47,8 @@ class RaceResult:
     right: Sequence[Mapping[int, Bools]] | None
     """Of each finalist by round, which validation pairs were judged right; None where that is not
     known of all, or not what is ranked by."""
+    failed: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
+    """By finalist and seed, why a training failed."""
 
     def __str__(self) -> str:
         return text(self)
@@ -150,7 +153,7 @@ def text(result: RaceResult, width: int = 120) -> str:
 
 def sentences(result: RaceResult) -> list[str]:
     """Return what came of a race: who is taken and how sure that is, what else was to be named."""
-    said = [verdict(result)]
+    said = [verdict(result), *_failures(result)]
     if result.winner:
         first = result.trials[0]
         at = 0
@@ -166,6 +169,24 @@ def sentences(result: RaceResult) -> list[str]:
             f"{counted(len(result.rows.seeds), 'seed')} each"
         )
     return [*said, OF_PAIRS if result.right else OF_SEEDS]
+
+
+def _failures(result: RaceResult) -> list[str]:
+    """Return a sentence for each finalist of which a training failed: which seeds, and why."""
+    said = []
+    for trial, why in result.failed.items():
+        seeds = [f"seed {seed} ({reason})" for seed, reason in sorted(why.items())]
+        if len(why) > 1 and len(set(why.values())) == 1:
+            seeds = [f"seeds {listed([*map(str, sorted(why))])} ({next(iter(why.values()))})"]
+        known = int(np.isfinite(result.scores[result.trials.index(trial)]).sum())
+        without = (
+            f"without {'it' if len(why) == 1 else 'them'} the race compares {trial} by its "
+            f"{counted(known, 'other seed')}"
+            if known
+            else f"no training of {trial} has a score, so another finalist that has one is taken"
+        )
+        said.append(f"{trial} failed with {listed(seeds)}: {without}")
+    return said
 
 
 def verdict(result: RaceResult) -> str:

@@ -28,6 +28,7 @@ def read(folder: Path) -> RaceResult:
     known, measured = journal.read(folder)
     rows, objective = RacedRows(space, space.race), space.objective
     outcomes: list[dict[int, Bools | None]] = [{} for _ in space.race.trials]
+    failed: dict[str, dict[int, str]] = {}
     for name, line in known.items():
         rows.begin(name)
         if line["status"] in ("done", "stopped", "failed"):
@@ -38,8 +39,12 @@ def read(folder: Path) -> RaceResult:
                 outcomes[finalist][at] = _right(epochs[best])
             score = None if best is None else float(epochs[best][objective.metric])
             rows.end(name, line["status"], score)
+            if line["status"] == "failed":
+                finalist, at = rows.cell(name)
+                reason = str(line.get("stop_reason") or "no reason was noted")
+                failed.setdefault(rows.trials[finalist], {})[rows.seeds[at]] = reason
     right = _all_known(outcomes) if objective.metric == "val_acc" else None
-    return RaceResult(space, space.race, rows, sum(map(len, measured.values())), right)
+    return RaceResult(space, space.race, rows, sum(map(len, measured.values())), right, failed)
 
 
 def _right(epoch: EpochLine) -> Bools | None:

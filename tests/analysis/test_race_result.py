@@ -70,6 +70,34 @@ def test_a_training_that_failed_does_not_count(tmp_path: Path) -> None:
     result = raced_run.read(write_race(tmp_path / "code2-race", scores, seeds=4))
     assert result.winner == "0001"
     assert list(result.frame()["seeds"]) == [3, 4]
+    assert (
+        "0001 failed with seed 2 (ValueError: no loss): without it the race compares 0001 by its 3 "
+        "other seeds"
+    ) in race_result.sentences(result)
+
+
+def test_several_seeds_that_failed_are_named_together(tmp_path: Path) -> None:
+    scores = {"0001": [0.9, None, None, 0.9], "0002": [0.8, 0.81, 0.805, 0.8]}
+    result = raced_run.read(write_race(tmp_path / "code2-race", scores, seeds=4))
+    assert (
+        "0001 failed with seeds 2 and 3 (ValueError: no loss): without them the race compares 0001 "
+        "by its 2 other seeds"
+    ) in race_result.sentences(result)
+
+
+def test_a_finalist_that_always_failed_is_told_and_not_taken(tmp_path: Path) -> None:
+    scores = {"0001": [None, None], "0002": [0.8, 0.81]}
+    result = raced_run.read(write_race(tmp_path / "code2-race", scores, seeds=2))
+    assert result.winner == "0002"
+    assert (
+        "0001 failed with seeds 1 and 2 (ValueError: no loss): no training of 0001 has a score, so "
+        "another finalist that has one is taken"
+    ) in race_result.sentences(result)
+
+
+def test_a_race_without_a_failure_says_nothing_of_one(tmp_path: Path) -> None:
+    result = raced_run.read(write_race(tmp_path / "code2-race", CLEAR))
+    assert "failed" not in race_result.text(result)
 
 
 def test_the_race_of_a_run_is_found_beside_it(tmp_path: Path) -> None:
