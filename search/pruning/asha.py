@@ -13,7 +13,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from facesiam.config.rounding import SLACK
 from facesiam.errors import counted
 from facesiam.objective import Objective
 from search.pruning import schedule_progress
@@ -105,7 +104,9 @@ class Asha:
             self.provisional.discard(trial)
             if not guesses:  # from now on its age counts
                 self._drop(*self.rungs[-1], trial)
-        rung = next((rung for rung in self.rungs if age + SLACK >= rung[0]), None)
+        rung = next(
+            (rung for rung in self.rungs if schedule_progress.has_come(age, rung[0])), None
+        )
         if rung is None:
             return None
         at, scores = rung
@@ -195,7 +196,7 @@ class AshaBySchedule:
         if self.waits:
             guesses = take_off(history) is None
             if guesses and waited_for(history, len(history.rows)):
-                if self._age(history, 0) >= asha.rungs[-1][0]:
+                if schedule_progress.has_come(self._age(history, 0), asha.rungs[-1][0]):
                     asha.peer(name, score, final=False)
                 return None
         age = self._age(history, self._start(history))

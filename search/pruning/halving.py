@@ -19,7 +19,7 @@ from collections.abc import Container, Iterator, Mapping
 from typing import NamedTuple
 
 from facesiam.config import Value
-from facesiam.config.rounding import rounded_up
+from facesiam.config.rounding import SLACK, rounded_up
 from facesiam.errors import counted
 from facesiam.objective import Objective
 from search.pruning import schedule_progress
@@ -121,7 +121,7 @@ class Halving:
         """Enter a trial's score at each rung that its last epoch came to; say whether it did."""
         known, (schedule, number) = self._standings.get(name), self._begun[name]
         first = known.rung + 1 if known else 0
-        reached = bisect.bisect_right(self.rungs, age(history) + 1e-9)
+        reached = bisect.bisect_right(self.rungs, age(history) + SLACK)
         for rung in range(first, reached):
             key = self.space.objective.key(latest(history, self.space.objective))
             place = (-key if math.isfinite(key) else math.inf), number
@@ -201,7 +201,7 @@ class Halving:
         """
         found = list[int]()
         for epochs in range(1, int(settings["epochs"])):
-            passed = bisect.bisect_right(self.rungs, age(History([{}] * epochs, settings)) + 1e-9)
+            passed = bisect.bisect_right(self.rungs, age(History([{}] * epochs, settings)) + SLACK)
             found += [epochs] * (passed - len(found))
         return found
 

@@ -147,7 +147,8 @@ def _plateau(space: SearchSpace, kind: Kind) -> str | None:
     first = schedule_progress.warmup_adjusted(kind.settings, 1, planned)
     for epochs in range(2, planned):
         still = schedule_progress.warmup_adjusted(kind.settings, epochs, planned) - first
-        if still >= patience - 1e-9 and schedule_progress.settled(kind.settings, epochs, planned):
+        waited = schedule_progress.has_come(still, patience)
+        if waited and schedule_progress.settled(kind.settings, epochs, planned):
             return None
     return (
         f"a trial of {counted(planned, 'epoch')}{_course(kind)} ends before a patience of "
@@ -162,7 +163,7 @@ def _asha(space: SearchSpace, kind: Kind) -> str | None:
     shares = asha["compare"] == "share" or schedule_progress.falls(kind.settings)
     before = schedule_progress.warmup_adjusted(kind.settings, planned - 1, planned)
     age = before * space.max_epochs() / planned if shares else before
-    if age >= asha["grace"]:
+    if schedule_progress.has_come(age, asha["grace"]):
         return None
     grace = asha["grace"]
     return (

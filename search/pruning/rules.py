@@ -203,7 +203,7 @@ def plateau(
     if math.isnan(best) or not (history.measured or history.noise() >= 0):
         return None  # what is noise is not known
     still = history.warmup_adjusted() - history.warmup_adjusted(at + 1)
-    if still < patience - 1e-9 or not _surely_below(history, best, within):
+    if not schedule_progress.has_come(still, patience) or not _surely_below(history, best, within):
         return None
     if not schedule_progress.settled(history.settings, len(history.rows), history.planned):
         return None

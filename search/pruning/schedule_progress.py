@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from facesiam.config import TrialConfig, Value
+from facesiam.config.rounding import SLACK
 from facesiam.training.schedules import learning_rate
 
 PARTS = 2000
@@ -56,6 +57,14 @@ def warmup_adjusted(settings: Mapping[str, Value], epochs: float, planned: int) 
     """Return a number of epochs, those before the highest rate counted by their share of it."""
     pieces = _schedule_of(settings, planned)
     return epochs - (planned * _between(pieces.lost, epochs / planned) if pieces else 0.0)
+
+
+def has_come(age: float, to: float) -> bool:
+    """Say whether an age has come to another one.
+
+    It is a sum of shares in a warm-up: 1.9999999999999998 is two epochs.
+    """
+    return age + SLACK >= to
 
 
 def rate(settings: Mapping[str, Value], epochs: float, planned: int) -> float:
@@ -110,7 +119,7 @@ def same_point(
         return max(1, epochs * others // planned if planned and others else epochs)
     if _schedule_of(one, planned) is None and _schedule_of(other, others) is None:
         return max(1, epochs)
-    here = warmup_adjusted(one, epochs, planned) + 1e-9
+    here = warmup_adjusted(one, epochs, planned) + SLACK
     ages = [warmup_adjusted(other, n, others) for n in range(1, max(others, epochs) + 1)]
     return max(1, bisect.bisect_right(ages, here))
 

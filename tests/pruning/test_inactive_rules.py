@@ -100,6 +100,14 @@ def space(**options: str) -> str:
             ["asha: cannot act: a trial of 30 epochs ends before a grace of 30 is over"],
         ),
         ({"fixed": "epochs: 30", "prune": "{asha: {grace: 29}}"}, []),
+        # Two epochs of warm-up are one, and the third comes to 1.9999999999999998 with it.
+        (
+            {
+                "fixed": "epochs: 4, warmup: 0.5",
+                "prune": "{asha: {grace: 2, factor: 2}, chance: false, plateau: false}",
+            },
+            [],
+        ),
         (
             {"fixed": "epochs: 2", "prune": "{halving: true, chance: false, plateau: false}"},
             ["halving: cannot act: a trial of 2 epochs has too few for a rung"],

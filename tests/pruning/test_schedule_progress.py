@@ -55,6 +55,11 @@ def test_without_a_rise_epochs_are_whole_numbers_to_the_last_digit() -> None:
     assert [schedule_progress.warmup_adjusted(COSINE, n, 60) for n in range(61)] == list(range(61))
 
 
+def test_an_age_has_come_to_another_but_for_its_last_bits() -> None:
+    has_come = schedule_progress.has_come
+    assert has_come(math.nextafter(2, 0), 2) and has_come(2, 2) and not has_come(1.999, 2)
+
+
 def test_a_rate_is_settled_at_its_height_or_once_it_has_fallen_to_a_tenth() -> None:
     """(1 + cos(pi x)) / 2 = 0.1 at x = 0.795: after 48 of 60 epochs; onecycle's at 0.857: 52."""
     assert [schedule_progress.rises(WARM, n, 60) for n in (0, 17, 18)] == [True, True, False]

@@ -432,6 +432,22 @@ def test_asha_waits_no_longer_than_that(tmp_path: Path) -> None:
         assert rungs(scheduler) == {2: first, 4: {"late": 0.5}, 8: {"late": 0.9}}
 
 
+def test_a_trial_that_guesses_is_a_peer_at_an_age_that_is_a_hair_below_the_rung(
+    tmp_path: Path,
+) -> None:
+    """Two epochs of warm-up are one; the next two come to 2.9999999999999996 with it."""
+    text = LATE.replace("epochs: 18", "epochs: 40, warmup: 0.05").replace("grace: 2", "grace: 3")
+    scheduler, settings = (
+        Scheduler(space(tmp_path, text), Odds(())),
+        {"epochs": 40, "warmup": 0.05},
+    )
+    scheduler.begin("guesses", settings)
+    for epoch in range(4):
+        assert rungs(scheduler) == {}
+        assert scheduler.observe("guesses", row(epoch, 0.5, val_pairs=2000)) is None
+    assert rungs(scheduler) == {3: {"guesses": 0.5}}
+
+
 def test_without_the_rule_chance_nobody_waits(tmp_path: Path) -> None:
     scheduler, decisions = late(tmp_path, 5, LATE.replace("diverged: true", "chance: false"))
     assert decisions == ["CONTINUE", "STOP"]
