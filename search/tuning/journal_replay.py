@@ -67,9 +67,12 @@ def replay(space: SearchSpace, run: Path) -> SearchState:
 
 
 def _goes_on(row: Mapping[str, Any]) -> bool:
-    """Say whether a paused trial goes on by this line; one that notes the pause has a reason."""
-    status = row.get("status")  # of the control group, with a rule, is one that is spared
-    return status == "running" or (status == "pending" and row.get("stop_reason") is None)
+    """Say whether a paused trial goes on by this line.
+
+    One that hands it out to a worker has a key, which may be None; one that notes the pause has
+    none, nor has one that spares it for the control group.
+    """
+    return row.get("status") == "running" or "key" in row
 
 
 def _resume(

@@ -10,13 +10,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from builders import write_lines
 from simulated_ray import play, quiet, recorder
 
 from facesiam.config.metrics import FIELDS
 from search import results
 from search.pruning.stop_decision import StopDecision, stop_of
 from search.resources.allocation import Allocation, Node, Setup
-from search.runs.journal import read_epochs, read_trials
+from search.runs.journal import read_epochs, read_lines, read_trials
 from search.runs.reuse import RunRefused, refuse_changes
 from search.space import load
 from search.tuning import journal_replay
@@ -224,7 +225,7 @@ def test_a_resume_with_more_trials_or_fewer_has_as_many_places(tmp_path: Path) -
     assert verdict(tmp_path, names[3])["status"] == "stopped"
 
 
-@pytest.mark.parametrize("noted", ["interrupted", "killed"])
+@pytest.mark.parametrize("noted", ["interrupted", "killed", "by an older version"])
 def test_a_halted_search_leaves_its_paused_trials_to_a_resume(tmp_path: Path, noted: str) -> None:
     live = recorder(tmp_path, HALVING)
     waits, runs = play(live, [0.9, 0.9]), play(live, [0.8], end="")
@@ -234,6 +235,9 @@ def test_a_halted_search_leaves_its_paused_trials_to_a_resume(tmp_path: Path, no
         assert (stop := live.close()) and stop.reason is StopReason.TIME_UP
         assert verdict(tmp_path, runs)["status"] == "interrupted"
     assert verdict(tmp_path, waits)["status"] == "pending"
+    if noted == "by an older version":  # whose pauses had no reason
+        lines = read_lines(tmp_path / "trials.jsonl")
+        write_lines(tmp_path / "trials.jsonl", [line | {"stop_reason": None} for line in lines])
     resumed = recorder(tmp_path, HALVING)
     assert list(resumed.state.paused) == [waits]
     assert play(resumed, [0.8], start=1) == runs and list(resumed.state.paused) == [waits, runs]
