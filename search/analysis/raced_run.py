@@ -12,7 +12,7 @@ from search.analysis.raced_finalists import name_of
 from search.analysis.raced_rows import RacedRows
 from search.runs import journal, layout, line_format
 from search.runs.layout import RunError
-from search.runs.line_format import EpochLine
+from search.runs.line_format import OVER, EpochLine
 from search.runs.remote import beside
 
 
@@ -31,7 +31,7 @@ def read(folder: Path) -> RaceResult:
     failed: dict[str, dict[int, str]] = {}
     for name, line in known.items():
         rows.begin(name)
-        if line["status"] in ("done", "stopped", "failed"):
+        if line["status"] in OVER:
             epochs = measured.get(name, [])
             best = objective.best_epoch([float(epoch[objective.metric]) for epoch in epochs])
             if best is not None and line["status"] != "failed":

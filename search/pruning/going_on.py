@@ -26,6 +26,7 @@ from search.pruning.history import History, has_learned
 from search.runs import layout
 from search.runs.journal import read
 from search.runs.layout import RunError
+from search.runs.line_format import OVER
 from search.space import SearchSpace
 
 UPPER = 5
@@ -155,7 +156,7 @@ def _tried(run: Path, space: SearchSpace) -> tuple[list[Ended], int]:
     tried = []
     for name, history in run_histories.of_run(known, epochs, space).items():
         line = known[name]
-        if line["status"] in ("done", "stopped", "failed"):
+        if line["status"] in OVER:
             rule = run_histories.rule_of(line)
             tried.append(ended(history, rule, line.get("ran") or ()))
     return tried, len(known)
