@@ -175,7 +175,8 @@ def _part(part: Part, alone: bool) -> str:
 def plot(ident: str, title: str) -> str:
     """Return the place that page.js draws a chart in."""
     name, label = escape(ident, quote=True), escape(title, quote=True)
-    return f'<div class="plot" data-chart="{name}" role="img" aria-label="Chart: {label}"></div>'
+    reached = f'tabindex="0" role="img" aria-label="Chart: {label}"'
+    return f'<div class="plot" data-chart="{name}" {reached}></div>'
 
 
 def _table(table: Table) -> str:

@@ -77,6 +77,23 @@ async function draw(id) {
   });
 }
 
+// With the keyboard, arrows show the tooltips of a chart's points, in the order of its traces; Escape hides them.
+function stepping(place) {
+  let at = -1;
+  place.addEventListener("keydown", (event) => {
+    const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (event.key === "Escape") Plotly.Fx.unhover(place);
+    if (!by || event.target !== place) return;
+    const points = (place.data ?? []).flatMap(({ type, x, y, hoverinfo, visible }, curveNumber) =>
+      (type !== "scatter" || hoverinfo === "skip" || visible === "legendonly" ? [] : [...(x ?? [])])
+        .flatMap((_, pointNumber) => (y[pointNumber] == null ? [] : [{ curveNumber, pointNumber }])));
+    if (!points.length) return;
+    event.preventDefault();  // the arrows would scroll a chart that is wider than the screen
+    at = (Math.max(at, by < 0 ? 0 : -1) + by + points.length) % points.length;
+    Plotly.Fx.hover(place, [points[at]]);
+  });
+}
+
 // A mean is of all trials whatever the filter: only the points of single trials fade.
 const isOfTrials = (trace) => trace.meta === "trials";
 
@@ -224,6 +241,7 @@ async function main() {
   document.head.append(script);
   for (const place of document.querySelectorAll("[data-chart]")) {
     await draw(place.dataset.chart);
+    stepping(place);
     if (place.dataset.chart === "parallel") place.on?.("plotly_selected", brushed);
   }
   if (history.state) scrollTo({ top: state.top, behavior: "instant" });

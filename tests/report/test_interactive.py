@@ -274,6 +274,39 @@ def test_the_keyboard_sorts_and_what_is_not_there_comes_last(
     assert browser.value(f"{head}.ariaSort") is None
 
 
+def test_tab_reaches_every_control_and_chart_with_a_visible_focus(
+    browser: Browser, hostile: Path
+) -> None:
+    browser.open(report([hostile]))
+    every = "[...document.querySelectorAll('a[href],button,input,select,summary,[tabindex]')]"
+    browser.value(f"window.every = {every}.filter(one => one.checkVisibility()); every.length")
+    browser.value("document.activeElement.blur(); window.seen = new Map()")
+    look = "const one = document.activeElement; seen.set(one, getComputedStyle(one).outlineStyle)"
+    for _ in range(browser.value("every.length") + 20):
+        browser.key("Tab")
+        browser.value(f"{{ {look} }} 1")
+    missed = "every.filter(one => !seen.has(one)).map(one => one.outerHTML.slice(0, 80))"
+    assert browser.value(missed) == []
+    assert browser.value("every.filter(one => seen.get(one) === 'none').length") == 0
+    place = "document.querySelector('[data-chart=curves]')"
+    browser.value(f"{place}.focus()")
+    tip = f"{place}.querySelector('.hoverlayer').textContent"
+    assert browser.value(tip) == ""
+    browser.key("ArrowRight")
+    browser.until(f"{tip}.includes('epoch 0')")
+    browser.key("ArrowRight")
+    browser.until(f"{tip}.includes('epoch 1')")
+    browser.key("ArrowLeft")
+    browser.until(f"{tip}.includes('epoch 0')")
+    browser.key("Escape")
+    browser.until(f"{tip} === ''")
+    assert browser.value("['900 k (1)', '2 M (2)', '1,197 ms (1)'].map(amount)") == [
+        9e5,
+        2e6,
+        1197,
+    ]
+
+
 def test_a_filter_holds_for_table_and_charts_and_outlives_a_reload(
     browser: Browser, reference: Path
 ) -> None:
