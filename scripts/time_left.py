@@ -92,7 +92,7 @@ def ratios(events: Sequence[Event], searched: SearchSpace | None = None) -> list
     left = TimeLeft(total, lambda: now)
     if searched and searched.prune["halving"]:
         halving = Halving(searched)
-        left = HalvingTimeLeft(total, halving.factor, halving.pauses, lambda: now)
+        left = HalvingTimeLeft(total, halving.factor, halving.arrivals, lambda: now)
     shown, done, due = list[float](), dict[str, int](), [now + share * (end - now) for share in AT]
     for event in events:
         while due and event.time > due[0]:

@@ -59,8 +59,9 @@ class RunRecord:
         scheduler = self.state.scheduler
         left = [*self.state.waiting, *self.state.paused.values()]
         if scheduler.halving:
+            halving, total = scheduler.halving, self.table.left.total
             self.table.left = HalvingTimeLeft(
-                self.table.left.total, scheduler.halving.factor, scheduler.pauses, self.table.clock
+                total, halving.factor, halving.arrivals, self.table.clock
             )
         for past in self.state.past_ends:
             if past.missing is not None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
+from facesiam.config import Value
 from search.tuning.time_left import TimeLeft
 from search.tuning.time_left_halving import HalvingTimeLeft
 
@@ -187,6 +190,41 @@ def test_under_halving_another_trial_takes_the_place_of_one_that_is_overtaken() 
     search.left.known("e", 10, 10)  # of an earlier session, at its end
     search.left.end("e")
     assert search.left.epochs_left() == 3 * 2 + 1 * 8
+
+
+def test_under_halving_trials_of_other_lengths_have_rungs_of_their_own() -> None:
+    """At a fifth and at two: a trial has 5.5, 5.5 and 16.5 epochs from one to the next on average,
+    whichever started last."""
+
+    def fifths(settings: Mapping[str, Value]) -> list[int]:
+        return [int(settings["epochs"]) // 5, 2 * int(settings["epochs"]) // 5]
+
+    for lengths in ((50, 5), (5, 50)):
+        left = HalvingTimeLeft(8, 2, fifths)
+        for epochs in lengths:
+            left.start(f"of {epochs}", epochs)
+        assert left.epochs_left() == 10 + 1 + 6 * 5.5 + 4 * 5.5 + 2 * 16.5
+        left.epoch("of 5", 1, 0)  # which is at its first rung, and goes on
+        assert left.epochs_left() == 10 + 6 * 5.5 + 1 + 3 * 5.5 + 2 * 16.5
+
+
+def test_under_halving_trials_that_wait_within_a_stretch_have_the_rest_of_it_to_go() -> None:
+    """After a resume: 8 trials of 60 epochs, rungs at 8 and 13, all cut off after an epoch."""
+    left = HalvingTimeLeft(8, 2, lambda settings: [8, 13], lambda: 0.0)
+    for name in "abcdefgh":
+        left.known(name, 60, 1)
+    assert left.epochs_left() == 8 * 7 + 4 * 5 + 2 * 47
+    left.start("a", 60, 1)
+    assert left.epochs_left() == 8 * 7 + 4 * 5 + 2 * 47
+    left.known("b", 60, 10)  # beyond the first rung
+    assert left.epochs_left() == 7 * 7 + 3 * 5 + 3 + 2 * 47
+    left.known("c", 60, 8)  # paused at it: whether it goes on is not known
+    assert left.epochs_left() == 6 * 7 + 3 * 5 + 3 + 2 * 47
+    left.end("c")  # overtaken there
+    assert left.epochs_left() == 6 * 7 + 3 * 5 + 3 + 2 * 47
+    left.known("d", 60, 3)
+    left.end("d")  # stopped by a rule, after which no other runs to the first rung
+    assert left.epochs_left() == 5 * 7 + 3 * 5 + 3 + 2 * 47
 
 
 def test_under_halving_the_pace_of_a_stretch_is_that_of_the_trials_that_came_to_it() -> None:
