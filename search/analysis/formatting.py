@@ -45,6 +45,8 @@ def percent(share: float) -> str:
 def interval(value: float, low: float, high: float, digits: int = 1) -> str:
     """Return a share with its interval in percent: ``81.4 [79.7, 83.1]``; – for NaN.
 
+    Without ends, which are NaN where there are too few people for an interval, it is the share.
+
     Args:
         value: the share.
         low: lower end of its interval.
@@ -54,7 +56,7 @@ def interval(value: float, low: float, high: float, digits: int = 1) -> str:
     if math.isnan(value):
         return NOTHING
     share, least, most = (f"{100 * part:.{digits}f}" for part in (value, low, high))
-    return f"{share} [{least}, {most}]"
+    return share if math.isnan(low + high) else f"{share} [{least}, {most}]"
 
 
 def valued(row: Mapping[Any, Any], name: str) -> str:

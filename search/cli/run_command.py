@@ -95,6 +95,8 @@ def search_for(options: RunOptions, trainable: type[Any] | None = None) -> int:
             cli.say(str(error))
             cli.show(_test_best(search))
             return code
+        count = len(raced.race.race.trials) if raced.race else 0
+        cli.show(f"now follows a race of its best {count} trials, which may take another one")
         raced_code = race(raced, trainable)
         if options.report or space.report:
             cli.show(_report(run, url))
@@ -165,15 +167,14 @@ def show(outcome: Outcome, console: Console) -> int:
             return interrupts.CODES[stop.reason.value]
     if search.options.report or search.space.report:
         say(console, _report(search.setup.run))
-    if not stop and (not outcome.failed or search.space.finalists):
+    # After a search with finalists it is said which of them race, or that none can.
+    if not stop and not outcome.failed and not search.space.finalists:
         say(console, _what_next(search))
     return cli.SOME_FAILED if outcome.failed else cli.DONE
 
 
 def _what_next(search: Search) -> str:
     """Return what can be done with the best trial, of a race with the one that is taken."""
-    if terms := search.space.finalists:
-        return f"now follows a race of its best {terms.top} trials, which may take another one"
     if not search.space.race:
         return _test_best(search)
     from search.analysis import raced_run

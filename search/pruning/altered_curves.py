@@ -30,7 +30,7 @@ def scheduled(curve: Curve, schedule: Mapping[str, Value]) -> Curve:
         for epochs in range(1, planned + 1)
     )
     rows = (curve.rows[max(0, rounded_down(each) - 1)] for each in moved)
-    return replace(curve, settings=settings, rows=tuple(rows), stretched=True)
+    return replace(curve, settings=settings, rows=tuple(rows), altered_from=_recorded(curve))
 
 
 def delayed(
@@ -54,7 +54,13 @@ def delayed(
     for _ in range(epochs):
         coins = {"val_acc": guess(rng, pairs)} if "val_acc" in curve.rows[0] else {}
         first.append(curve.rows[0] | coins | dict(guesses or {}))
-    return replace(curve, rows=(*first, *curve.rows)[: len(curve.rows)])
+    rows = (*first, *curve.rows)[: len(curve.rows)]
+    return replace(curve, rows=rows, altered_from=_recorded(curve))
+
+
+def _recorded(curve: Curve) -> Curve:
+    """Return the run as it was recorded."""
+    return curve.altered_from or curve
 
 
 def _guess(rng: random.Random, pairs: int) -> float:

@@ -81,12 +81,19 @@ def read(path: Path, space: SearchSpace | None, asked: Asked) -> list[Contest]:
         asked: the metric.
 
     Raises:
-        RunError: as ``recorded_runs.read``, or the runs lack the metric.
+        RunError: as ``recorded_runs.read``, or the runs lack the metric, or the folder holds both
+            curves and runs.
     """
     one = layout.has_journal(path) or curve_tables.is_table(path) or not is_dir(path)
     metric = asked.metric or (space.metric if space else "val_acc")
     found: list[Contest] = []
-    for each in ([] if one else recorded_runs.folders(path)) or [path]:
+    inside = [] if one else recorded_runs.folders(path)
+    if inside and (curves := sorted(path.glob("*.csv"))):
+        raise RunError(
+            f"{path}: holds curves ({curves[0].name}) and a folder of others ({inside[0].name}); "
+            "put either of them elsewhere, or give that folder alone"
+        )
+    for each in inside or [path]:
         if curve_tables.is_table(each):
             contests = _of_table(each, space, asked, metric)
         else:

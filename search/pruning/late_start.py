@@ -59,14 +59,17 @@ class Odds:
         """The lowest learning rate on record; 0: none is."""
 
     def knows(self, curve: Curve) -> bool:
-        """Say whether a curve is one of these epoch by epoch, and not only by its name."""
-        own = next((each for each in self.curves if each.id == curve.id), None)
+        """Say whether a curve is one of these epoch by epoch, and not only by its name.
+
+        An altered one is if the run that it was made from is.
+        """
+        asked = curve.altered_from or curve
+        own = next((each for each in self.curves if each.id == asked.id), None)
         # As text, so that a NaN equals a NaN.
-        recorded = [str(row.get("val_acc")) for row in own.rows] if own else []
-        asked = [str(row.get("val_acc")) for row in curve.rows]
-        if curve.stretched:
-            return bool(recorded) and set(asked) <= set(recorded)
-        same = [one == other for one, other in zip(recorded, asked, strict=False)]
+        same = [
+            str(one.get("val_acc")) == str(other.get("val_acc"))
+            for one, other in zip(own.rows if own else (), asked.rows, strict=False)
+        ]
         return bool(same) and all(same)
 
     def judge(self, objective: Objective) -> Objective:

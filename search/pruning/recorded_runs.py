@@ -44,8 +44,8 @@ class Curve:
     """EpochMetrics as far as they were recorded, from epoch 0 on."""
     cut_off: bool = False
     """The run was stopped or ended before its last planned epoch."""
-    stretched: bool = False
-    """Its epochs are those of the recorded run, moved in time as a schedule would have done."""
+    altered_from: Curve | None = None
+    """The recorded run that it is, with other epochs (``altered_curves``); None: this very run."""
     timed: bool = True
     """Its seconds are known; otherwise an epoch counts 1."""
 

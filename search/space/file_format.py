@@ -185,12 +185,8 @@ def _unknown(place: Place, data: Any) -> Finding:
     if not above and name in SWEEP_ONLY:
         text = "of a W&B sweep; python -m search.space --from-wandb FILE makes a space file of one"
         return Finding(place, text)
-    if not above and (where := belongs(name)):
+    if above in ((), ("prune",)) and (where := belongs(name, data, *above)):
         return Finding(place, where)
-    if above == ("prune",) and name in file_models.OWNERS:
-        owners = file_models.OWNERS[name]
-        owner = next((rule for rule in owners if rule in _at(data, above)), owners[0])
-        return Finding(place, f"a key of prune.{owner}; put it under {owner}:")
     if len(above) == 2 and above[0] == "search" and name in known:
         entry = _at(data, above)
         if "choices" not in entry:

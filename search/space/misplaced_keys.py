@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from facesiam.config import SETTINGS
 from facesiam.config.settings import nearest
 from facesiam.config.trial import unknown_setting
@@ -11,29 +14,46 @@ from search.space.prune import Prune
 from search.space.resource_models import Resources
 
 
-def _inside() -> dict[str, str]:
-    """Return where each key is that stands in another one; of several places the first."""
-    found: dict[str, str] = {}
+def _inside() -> dict[str, list[str]]:
+    """Return where each key can be that stands in another one."""
+    found: dict[str, list[str]] = {}
     for group, kind in (("prune", Prune), ("resources", Resources), ("stop_when", StopWhen)):
-        found |= dict.fromkeys(kind.model_fields, group)
-    places = {option: f"prune.{owners[0]}" for option, owners in OWNERS.items()}
-    found = dict.fromkeys(FinalistsPart.model_fields, "finalists") | places | found
-    return {
-        key: at for key, at in found.items() if key not in (*SpaceFile.model_fields, *SETTINGS)
-    }
+        for key in kind.model_fields:
+            found.setdefault(key, []).append(group)
+    for option, owners in OWNERS.items():
+        found.setdefault(option, []).extend(f"prune.{owner}" for owner in owners)
+    for key in FinalistsPart.model_fields:
+        found.setdefault(key, []).append("finalists")
+    top = (*SpaceFile.model_fields, *SETTINGS)
+    return {key: places for key, places in found.items() if key not in top}
 
 
 INSIDE = _inside()
-"""By key the dotted place that it belongs to, such as ``prune`` or ``prune.asha``; without those
+"""By key the dotted places that it can be in, such as ``prune`` or ``prune.asha``; without those
 that are keys of the file itself or settings."""
 
 
-def belongs(name: str) -> str:
-    """Say where a key of this name belongs that stands at the top of a file; "" of none."""
-    if name not in INSIDE:
+def belongs(name: str, data: Any, above: str = "") -> str:
+    """Say where a misplaced key of this name belongs; "" where there is no such place.
+
+    Args:
+        name: of the key.
+        data: of the file. Of several places the first that it has is said.
+        above: the key that it stands in, ``prune``; "" at the top of the file.
+    """
+    places = [each for each in INSIDE.get(name, ()) if each.startswith(above) and each != above]
+    if not places:
         return ""
-    place = INSIDE[name]
+    place = next((each for each in places if _has(data, each)), places[0])
     return f"a key of {place}; put it under {place.rpartition('.')[2]}:"
+
+
+def _has(data: Any, place: str) -> bool:
+    for key in place.split("."):
+        if not isinstance(data, Mapping) or key not in data:
+            return False
+        data = data[key]
+    return True
 
 
 def near(name: str) -> str:
@@ -43,7 +63,7 @@ def near(name: str) -> str:
     """
     usual = unknown_setting(name).partition("; did you mean ")[2].rstrip("?")
     meant = nearest(name, [*SpaceFile.model_fields, *SETTINGS, *INSIDE]) or usual
-    place = INSIDE.get(meant, "fixed: or search" if meant in SETTINGS else "")
+    place = INSIDE[meant][0] if meant in INSIDE else "fixed: or search" * (meant in SETTINGS)
     if meant in SpaceFile.model_fields:
         return f"; did you mean {meant}?"
     return f"; did you mean {meant}, under {place}:?" if meant else ""

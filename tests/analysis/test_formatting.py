@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from search.analysis.formatting import stacked
+import math
+
+from search.analysis.formatting import interval, stacked, valued
 
 HEADERS, LEFT = ["net", "accuracy,\n%", "pairs", "said"], [True, False, False, True]
 CELLS = [["alexnet", "81.4", "2,000", "judge by AUC"], ["vgg16_bn", "9.0", "20", "–"]]
@@ -33,3 +35,10 @@ def test_a_wide_table_is_several_each_with_its_first_column() -> None:
 def test_a_column_that_is_wider_than_a_line_folds() -> None:
     text = stacked(["net", "said"], [["alexnet", "one two three four"]], [True, True], width=19)
     assert text.split("\n") == ["net      said", "alexnet  one two", "         three four"]
+
+
+def test_a_share_without_ends_is_written_alone() -> None:
+    assert interval(0.814, 0.797, 0.831) == "81.4 [79.7, 83.1]"
+    assert interval(math.nan, 0.1, 0.2) == "–"
+    row = {"val_tpr_at_fpr": 0.6, "val_tpr_at_fpr_low": math.nan, "val_tpr_at_fpr_high": math.nan}
+    assert valued(row, "val_tpr_at_fpr") == "60.0"

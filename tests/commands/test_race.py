@@ -32,7 +32,7 @@ SPACE = """
 fixed: {image_size: 64, hidden: 16, epochs: 2, batch_size: 8, precision: fp32, join: difference}
 search: {lr: [1e-3, 2e-3, 1e-2, 1e-1]}
 algorithm: grid
-finalists: {top: 3, seeds: 4, within: 0.002}
+finalists: {top: 4, seeds: 4, within: 0.002}
 """
 
 
@@ -196,8 +196,8 @@ def test_the_plan_says_what_a_race_costs(
     assert main([str(file), "--data", str(faces), "--name", "new", "--dry-run"]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert (
-        "then the best 3 are trained again with up to 4 further seeds: at least 6 trainings and "
-        "12 epochs, at most 12 trainings and 24 epochs" in said
+        "then the best 4 are trained again with up to 4 further seeds: at least 8 trainings and "
+        "16 epochs, at most 16 trainings and 32 epochs" in said
     )
     assert race.main([str(searched / "small"), "--name", "other", "--top", "2", "--dry-run"]) == 0
     said = " ".join(capsys.readouterr().out.split())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from search.pruning.altered_curves import scheduled
+from search.pruning.altered_curves import delayed, scheduled
 from search.pruning.late_start import Odds
 from search.pruning.recorded_runs import Curve, shipped
 
@@ -15,9 +15,17 @@ def test_a_cosine_shows_after_each_epoch_the_one_that_the_sum_of_rates_has_come_
     assert found.settings == {"epochs": 10, "schedule": "cosine"}
 
 
-def test_the_odds_know_a_run_that_a_schedule_has_stretched_as_their_own() -> None:
+def test_the_odds_know_an_altered_run_as_their_own_by_what_was_recorded() -> None:
     first, second = shipped()[:2]
     odds = Odds(shipped(), own=True)
-    assert odds.knows(scheduled(first, {"schedule": "onecycle"}))
     other = Curve(first.id, second.settings, second.rows)
-    assert not odds.knows(scheduled(other, {"schedule": "onecycle"}))
+    cosine = {"schedule": "cosine"}
+    for run, known in ((first, True), (other, False)):
+        altered = [
+            run,
+            scheduled(run, cosine),
+            delayed(run, 4),
+            scheduled(delayed(run, 4), cosine),
+        ]
+        altered.append(delayed(scheduled(run, cosine), 4).capped(20))
+        assert [odds.knows(each) for each in altered] == [known] * 5

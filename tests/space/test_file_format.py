@@ -58,6 +58,19 @@ line 6  per_nett: not a key of a space file; did you mean per_net, under resourc
 line 7  learning_rate: not a key of a space file; did you mean lr, under fixed: or search:?""",
     ),
     (
+        "keys of several places, of which the file has one",
+        """\
+within: 0.01
+grace: 0.2
+prune: {halving: true}
+finalists: {top: 3}
+fixed: {seed: 1}
+""",
+        """\
+line 1  within: a key of finalists; put it under finalists:
+line 2  grace: a key of prune.halving; put it under halving:""",
+    ),
+    (
         "nothing to run",
         "name: x\n",
         """\
