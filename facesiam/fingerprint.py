@@ -1,4 +1,4 @@
-"""Fingerprints: a hash of the trainer's code, and the key of a trial.
+"""Fingerprints: hashes of the code that trains and that tests, and the key of a trial.
 
 Two trials with the same key give the same numbers: they have the same settings, data, trainer,
 plugins, arithmetic and pretrained weights.
@@ -10,7 +10,7 @@ import ast
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -57,6 +57,12 @@ EXCLUDED = {
     "training/throughput": "measures speed and memory",
 }
 """Those parts of them that cannot change a number, each with the reason."""
+TESTER = (
+    *("evaluation/ensemble", "evaluation/figures", "evaluation/fixed_folds", "evaluation/leaks"),
+    *("evaluation/people_rates", "evaluation/protocols", "evaluation/scores"),
+    *("evaluation/ten_fold", "training/soup"),
+)
+"""Those that no training runs: they test nets that are trained, which so stay what they are."""
 LIBRARIES = ("torch", "torchvision", "numpy", "pillow", "pytorch-metric-learning")
 
 
@@ -69,9 +75,19 @@ def trainer_version() -> str:
     Returns:
         16 hexadecimal digits.
     """
+    return _version(trainer_files())
+
+
+@functools.cache
+def tester_version() -> str:
+    """Return a hash of what tests trained nets besides the trainer's code, made as its own."""
+    return _version(tester_files())
+
+
+def _version(files: Sequence[Path]) -> str:
     imports: set[str] = set()
     definitions: list[str] = []
-    for file in trainer_files():
+    for file in files:
         tree = ast.parse(file.read_text(encoding="utf-8"))
         for node in ast.walk(tree):
             body = getattr(node, "body", None)
@@ -96,12 +112,22 @@ def trainer_version() -> str:
 
 def trainer_files() -> list[Path]:
     """Return the source files that ``trainer_version`` hashes."""
+    return _files(lambda name: name not in TESTER)
+
+
+def tester_files() -> list[Path]:
+    """Return the source files that ``tester_version`` hashes."""
+    return _files(lambda name: name in TESTER)
+
+
+def _files(wanted: Callable[[str], bool]) -> list[Path]:
     found = []
     for package in TRAINER:
         place = PACKAGE / package
         for file in [place] if place.is_file() else sorted(place.rglob("*.py")):
             name = file.relative_to(PACKAGE).with_suffix("")
-            if not {name.as_posix(), name.parent.as_posix()} & EXCLUDED.keys():
+            excluded = {name.as_posix(), name.parent.as_posix()} & EXCLUDED.keys()
+            if not excluded and wanted(name.as_posix()):
                 found.append(file)
     return found
 

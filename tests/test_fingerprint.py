@@ -24,11 +24,25 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(fingerprint, "PACKAGE", tmp_path / "facesiam")
     yield tmp_path / "facesiam"
     fingerprint.trainer_version.cache_clear()
+    fingerprint.tester_version.cache_clear()
 
 
 def version() -> str:
     fingerprint.trainer_version.cache_clear()
     return fingerprint.trainer_version()
+
+
+def imported(file: Path) -> set[Path]:
+    """The files of this package that a file imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("facesiam"):
+            for name in node.names:
+                for module in (f"{node.module}.{name.name}", str(node.module)):
+                    place = fingerprint.PACKAGE.parent / Path(*module.split("."))
+                    for one in (place.with_suffix(".py"), place / "__init__.py"):
+                        found |= {one} if one.is_file() else set()
+    return found
 
 
 def test_the_trainer_imports_nothing_of_this_package_that_is_not_hashed_or_named() -> None:
@@ -38,6 +52,27 @@ def test_the_trainer_imports_nothing_of_this_package_that_is_not_hashed_or_named
                 inside = (node.module or "").split(".")[1:] or [node.names[0].name]
                 hashed = {name.removesuffix(".py") for name in fingerprint.TRAINER}
                 assert inside[0] in hashed | BELOW, file
+
+
+def test_no_training_imports_what_only_tests() -> None:
+    """A change of it has no net trained again."""
+    left = [fingerprint.PACKAGE / "trainable.py", fingerprint.PACKAGE / "training/train.py"]
+    seen = set[Path]()
+    while left:
+        file = left.pop()
+        if file not in seen:
+            seen.add(file)
+            left += imported(file)
+    assert fingerprint.PACKAGE / "evaluation/true_accepts.py" in seen
+    assert len(fingerprint.tester_files()) == len(fingerprint.TESTER)
+    assert not seen & set(fingerprint.tester_files())
+
+
+def test_the_testers_code_has_a_hash_of_its_own(copy: Path) -> None:
+    before, tester = version(), fingerprint.tester_version()
+    (copy / "evaluation" / "people_rates.py").write_text("FEW = 11\n")
+    fingerprint.tester_version.cache_clear()
+    assert version() == before and fingerprint.tester_version() != tester
 
 
 def test_every_exclusion_is_of_a_module_that_is_there() -> None:

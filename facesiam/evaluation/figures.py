@@ -13,7 +13,7 @@ from facesiam.evaluation import scores
 from facesiam.evaluation.metrics import Floats, ties, verification
 from facesiam.evaluation.thresholds import Judged, ThresholdOrigin
 from facesiam.files import write_text
-from facesiam.fingerprint import trainer_version
+from facesiam.fingerprint import tester_version, trainer_version
 
 
 def judged(data: FaceData, pairs: Pairs, score: Floats) -> Judged:
@@ -56,8 +56,9 @@ def figures_of(
 
 
 def origin(config: TrialConfig, data: FaceData) -> dict[str, Any]:
-    """Return what the figures of a net come from: settings, key of the data, trainer."""
-    return {"config": config.to_dict(), "data": data.key, "trainer": trainer_version()}
+    """Return what the figures of a net come from: settings, key of the data, code."""
+    code = {"trainer": trainer_version(), "tester": tester_version()}
+    return {"config": config.to_dict(), "data": data.key, **code}
 
 
 def write(

@@ -27,7 +27,7 @@ from facesiam.evaluation.people_bootstrap import PeopleBootstrap, interval
 from facesiam.evaluation.predict import described
 from facesiam.evaluation.rated_pairs import RatedPairs
 from facesiam.evaluation.scored_pairs import CELLS, Floats, Ints, Rows, ScoredPairs, every_two
-from facesiam.evaluation.thresholds import AtFar, Rate
+from facesiam.evaluation.thresholds import AtFar, Rate, most_accepted
 from facesiam.nets.siamese import SiameseNet
 
 PARTS: tuple[Part, Part] = ("val", "test")
@@ -123,7 +123,7 @@ def at_far_of_people(
         As ``thresholds.at_far``, with intervals over people.
     """
     val, test = parts["val"], parts["test"]
-    allowed = [math.floor(far * val.pairs.different + 1e-9) for far in asked]
+    allowed = [most_accepted(far, val.pairs.different) for far in asked]
     validated = every_two(*val, kept=max(allowed) + 1)
     chosen = [float(validated.different[more]) for more in allowed]
     tested = every_two(*test, kept=test.pairs.different, above=min(chosen))

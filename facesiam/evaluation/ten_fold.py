@@ -24,7 +24,7 @@ from facesiam.evaluation.metrics import METRICS, ties, verification
 from facesiam.evaluation.predict import log_odds
 from facesiam.evaluation.protocols import calibrate, trained
 from facesiam.files import own_folder, write_text
-from facesiam.fingerprint import Key, keys, noted_with_key
+from facesiam.fingerprint import Key, keys, noted_with_key, tester_version
 
 
 def ten_folds(
@@ -121,7 +121,8 @@ class _Fold:
 
     def figures(self) -> dict[str, Any] | None:
         """Return the figures in the file; None where they are of other work, or not there."""
-        return noted_with_key(self.file, self.key)
+        found = noted_with_key(self.file, self.key)
+        return found if found and found.get("tester") == tester_version() else None
 
     def test(self, data: FaceData) -> dict[str, Any]:
         """Test the trained net; write its figures and return them."""

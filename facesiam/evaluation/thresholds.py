@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from facesiam.config import Value
+from facesiam.config.rounding import rounded_down, rounded_up
 from facesiam.config.trial import is_calibrated
 from facesiam.errors import DataError
 from facesiam.evaluation.metrics import FALSE_ACCEPTS, checked, wilson
@@ -130,12 +131,17 @@ def threshold_at(score: ArrayLike, label: ArrayLike, far: float) -> float:
     different = np.sort(scores[~same])
     if not len(different) or np.isnan(different).any():
         raise ValueError("a threshold needs different pairs, and scores that are numbers")
-    return float(different[-1 - math.floor(far * len(different) + 1e-9)])
+    return float(different[-1 - most_accepted(far, len(different))])
+
+
+def most_accepted(far: float, different: int) -> int:
+    """Return how many of so many different pairs may be accepted at a false-accept rate."""
+    return rounded_down(far * different)
 
 
 def fewest_pairs(far: float) -> int:
     """Return how many different pairs it takes for one to be accepted at a false-accept rate."""
-    return math.ceil(1 / far - 1e-9)
+    return rounded_up(1 / far)
 
 
 def rates_at(judged: Judged, threshold: float) -> tuple[Rate, Rate]:
@@ -213,7 +219,7 @@ def _describe_rate(row: Mapping[str, Any]) -> str:
 
 def far_digits(asked: float) -> int:
     """Return how many digits of percent show a false-accept rate that was asked for: 2 or more."""
-    return max(2, math.ceil(-math.log10(asked) - 1e-9) - 1)
+    return max(2, rounded_up(-math.log10(asked)) - 1)
 
 
 def pairs_named(row: Mapping[str, Any]) -> str:

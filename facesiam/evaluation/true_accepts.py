@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from facesiam.config.metrics import ENDS, TPR
+from facesiam.config.rounding import SLACK
 from facesiam.evaluation.people_bootstrap import PeopleBootstrap, interval
 from facesiam.evaluation.rated_pairs import RatedPairs
 from facesiam.evaluation.scored_pairs import CELLS, Floats, Ints, ScoredPairs, every_two
@@ -124,7 +125,7 @@ class TrueAccepts:
         """
         times, total = self._people.times[part], self._people.different[part]
         accepted = np.cumsum(times[:, scored.one] * times[:, scored.other], axis=1)
-        over = accepted > (self.pairs.fpr * total + 1e-9)[:, None]
+        over = accepted > (self.pairs.fpr * total + SLACK)[:, None]
         first = np.where(over.any(axis=1), over.argmax(axis=1), len(scored.different) - 1)
         above = scored.same > scored.different[first][:, None]  # (resamples, S)
         right = (above * times[:, scored.same_person]).sum(axis=1)

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facesiam.config import TrialConfig
+from facesiam.config.rounding import SLACK
 from facesiam.nets.margin_losses import AdaFace, SubCentreArcFace
 from facesiam.nets.trunks import features_of
 from facesiam.plugins import registry
@@ -265,8 +266,8 @@ def _pairs(
     if share == 1:
         return cosine, same, torch.ones_like(same)
     others = cosine.detach().masked_fill(same, -math.inf).sort(descending=True).values
-    # At the device; 0.28 of 25 is 7.000000000000001, of which the ceiling would be 8.
-    count = ((~same).sum(0, keepdim=True).double() * share - 1e-9).ceil().long()
+    # As ``rounded_up``, at the device.
+    count = ((~same).sum(0, keepdim=True).double() * share - SLACK).ceil().long()
     least = others.gather(0, (count - 1).clamp(min=0))
     return cosine, same, same | (cosine.detach() >= least)
 

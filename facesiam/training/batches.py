@@ -102,7 +102,7 @@ class Batches:
         """Return images in groups of one person, whole batches of them.
 
         Each image comes once, but a person's last group is filled up with other images of theirs,
-        and the images after the last whole batch are left out.
+        and groups drawn at random are left out where they make no whole batch.
         """
         each, size = self.config.images_per_person, self.config.batch_size
         groups = []
@@ -112,13 +112,14 @@ class Batches:
             again = torch.randint(len(images), (more,), generator=generator)
             groups.append(torch.cat([shuffled, images[again]]).view(-1, each))
         together = torch.cat(groups)
-        places = torch.randperm(len(together), generator=generator)
+        of_batch = size // each
+        whole = max(of_batch, len(together) // of_batch * of_batch)
+        places = torch.randperm(len(together), generator=generator)[:whole]
         if centres is not None:
             people = np.repeat(np.arange(self.people), [len(own) for own in groups])[places]
             share = self.config.lookalike_people
-            places = places[people_order.arranged(people, centres, size // each, share)]
-        order = together[places].flatten()
-        return order[: max(size, len(order) // size * size)]
+            places = places[people_order.arranged(people, centres, of_batch, share)]
+        return together[places].flatten()
 
 
 def _units(pairs: Pairs) -> tuple[Tensor, Tensor]:

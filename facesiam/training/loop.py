@@ -198,7 +198,12 @@ class Training(Iterator[EpochMetrics]):
             self.centres = within.get("centres")
 
     def measure(self, steps: int) -> float:
-        """Train this number of updates without counting them; return pairs a second."""
+        """Train this number of updates without counting them; return pairs a second.
+
+        What an epoch begins with, the embedding of look-alike people, is no part of it.
+        """
+        if self.people is not None and self.centres is None:
+            self.centres = people_embeddings(self.net, self.pixels, self.people, self._check)
         start = time.perf_counter()
         with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
             self._train(steps)  # has fetched its metrics: a GPU has finished
@@ -222,10 +227,10 @@ class Training(Iterator[EpochMetrics]):
             self.graphed_step = self._graphed_step()  # a recorded step has the size of its images
 
     def _train(self, most: int | None = None) -> dict[str, Any]:
-        """Train an epoch, or what is left of it; return the metrics of its steps."""
+        """Train an epoch or what is left of it, or so many steps; return the metrics of these."""
         if not self.steps:
             self._begin()
-            if self.people is not None:
+            if self.people is not None and most is None:
                 self.centres = people_embeddings(self.net, self.pixels, self.people, self._check)
         self.net.train()
         batches = itertools.islice(self._batches(), most)

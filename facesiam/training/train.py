@@ -88,7 +88,9 @@ def train(
     )
     if state:
         saver.load(state)
-        say(f"goes on in epoch {training.epoch} of {config.epochs}")
+        last = config.epochs - 1
+        within = f"in epoch {training.epoch}; the last is {last}"
+        say(f"goes on {within if training.epoch <= last else 'after its last epoch'}")
     else:
         _clear(folder)
     _train_on(training, saver, show, say)

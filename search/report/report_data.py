@@ -187,7 +187,11 @@ def _read_test(path: Path) -> Evaluation:
         pairs=test["accuracy"]["n"],
         own=path.name == "test.json",
         scores=scores_beside(path),
-        work={"config": {**test["config"], "seed": None}, "trainer": test.get("trainer")},
+        work={
+            "config": {**test["config"], "seed": None},
+            "trainer": test.get("trainer"),
+            "tester": test.get("tester"),
+        },
         ties=test.get("ties", 0),
         same=test.get("same"),
         at_far=test.get("at_far", ()),

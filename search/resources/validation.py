@@ -10,6 +10,7 @@ import numpy as np
 
 from facesiam.config import TrialConfig
 from facesiam.config.metrics import TPR
+from facesiam.config.rounding import rounded_up
 from facesiam.errors import DataError, counted
 from facesiam.evaluation.thresholds import fewest_pairs
 from search.runs.rated_pairs import rated_pairs
@@ -23,6 +24,11 @@ UNBALANCED = 0.4
 """Least share of either kind of pairs at which accuracy still ranks nets: below it, a net that
 always gives the same answer is right in over 60 % of them."""
 ASSUMED_ACCURACY = 0.9
+MORE = {
+    "protocol": ", or every two of the validation images by fpr_pairs: images",
+    "images": ", or every two of all images of the validation people by fpr_pairs: people",
+}
+"""What gives more pairs than each value of `fpr_pairs`."""
 
 
 def with_metric(space: SearchSpace, data: FaceData) -> tuple[SearchSpace, str]:
@@ -95,6 +101,12 @@ def check_rate(space: SearchSpace, data: FaceData) -> list[str]:
     lines = []
     for name, rated in rated_pairs(space, data).items():
         fpr, fewest = rated.fpr, fewest_pairs(rated.fpr)
+        if not rated.same:
+            more = MORE.get(str(space.possible("fpr_pairs")[0]), "")
+            raise DataError(
+                f"{TPR} needs validation pairs of one person, and {name} has none; take other "
+                f"data{more}"
+            )
         if not rated.enough:
             raise DataError(
                 f"fpr: {fpr:g} needs {fewest:,} validation pairs of two people, and {name} has "
@@ -110,18 +122,12 @@ def check_rate(space: SearchSpace, data: FaceData) -> list[str]:
 
 def _instead(space: SearchSpace, rated: RatedPairs) -> str:
     """Return in words what to do about a rate that some pairs are too few for."""
-    more = {
-        "protocol": ", or every two of the validation images by fpr_pairs: images",
-        "images": ", or every two of all images of the validation people by fpr_pairs: people",
-    }
-    given = str(space.possible("fpr_pairs")[0])
-    if not rated.same:
-        return f"none of one person is among them{more.get(given, '')}"
+    more = MORE.get(str(space.possible("fpr_pairs")[0]), "")
     if rated.different < 2:
-        return f"take other data{more.get(given, '')}"
+        return f"take other data{more}"
     digits = 10 ** (math.floor(math.log10(1 / rated.different)) - 1)
-    lowest = digits * math.ceil(1 / rated.different / digits - 1e-9)
-    return f"take {lowest:.2g} or a higher rate{more.get(given, '')}"
+    lowest = digits * rounded_up(1 / rated.different / digits)
+    return f"take {lowest:.2g} or a higher rate{more}"
 
 
 def check_cohort(space: SearchSpace, data: FaceData) -> list[str]:

@@ -34,7 +34,16 @@ from search.tuning.tensorboard import TensorBoard
 
 SAME = ("net", "join", "hidden", "embedding", "input_scale", "pretrained")
 """Settings of the architecture, which the nets of a soup have in common."""
-SAME_PAIRS = ("protocol", "fold", "people", "pair_seed", "align", "image_size", "packed_size")
+SAME_PAIRS = (
+    "protocol",
+    "fold",
+    "people",
+    "views",
+    "pair_seed",
+    "align",
+    "image_size",
+    "packed_size",
+)
 """Settings of the images and pairs that they are trained and judged on; in common too."""
 OF_TRAINING = ("train_acc", "train_loss")
 """Metrics of the training's own batches, which no net has that is not trained."""

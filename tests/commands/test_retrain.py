@@ -175,7 +175,7 @@ def test_a_training_that_a_signal_cuts_off_goes_on_within_its_epoch(
     unfinished = sorted(file.name for file in folder.glob("[!.]*"))
     assert unfinished == ["best.pt", "state.pt"]  # no command takes it for a trained net
     assert main(argv) == 0
-    assert "seed 0 goes on in epoch 1 of 2" in capsys.readouterr().err
+    assert "seed 0 goes on in epoch 1; the last is 1" in capsys.readouterr().err
     assert steps[0] == 2 * per_epoch[0]
     assert left(folder) == wanted and not (folder / "state.pt").exists()
 
@@ -213,7 +213,7 @@ def test_a_training_that_was_killed_goes_on_from_its_last_epoch(
     assert main(argv) == 70
     capsys.readouterr()
     assert main(argv) == 0
-    assert "seed 0 goes on in epoch 1 of 2" in capsys.readouterr().err
+    assert "seed 0 goes on in epoch 1; the last is 1" in capsys.readouterr().err
     assert epochs == [0, -1, 1]
     assert left(folder) == wanted and not (folder / "state.pt").exists()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from facesiam.config import TrialConfig
 from facesiam.data.dataset import FaceData
 from facesiam.evaluation.cohort import cohort_images, people_embeddings
 from facesiam.nets.checkpoint import snapshot
-from facesiam.training import people_order
+from facesiam.training import loop, people_order
 from facesiam.training.loop import Halted, Training
 
 
@@ -106,6 +107,44 @@ def test_an_epochs_people_are_compared_by_the_net_before_it(
     next(plain)
     flat = [sorted(sum(batches, [])) for batches in (seen, other)]
     assert flat[0] == flat[1] and seen != other  # the same images in other batches
+
+
+def test_people_are_embedded_once_an_epoch_and_not_within_what_is_timed(
+    config: TrialConfig, data: FaceData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embedded, now = list[float](), [0.0]
+
+    def embeds(*given: Any) -> torch.Tensor:
+        now[0] += 1000
+        embedded.append(now[0])
+        return people_embeddings(*given)
+
+    monkeypatch.setattr(loop, "people_embeddings", embeds)
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: now[0])
+    training = Training(config, data)
+    monkeypatch.setattr(training, "_update", lambda *given: now.__setitem__(0, now[0] + 1))
+    assert [training.measure(2) for _ in range(3)] == [8.0, 8.0, 8.0]  # images a second
+    assert len(embedded) == 1
+    next(training)
+    next(training)
+    assert len(embedded) == 3
+
+
+def test_who_makes_no_whole_batch_is_drawn(config: TrialConfig, data: FaceData) -> None:
+    """Of look-alikes and one unlike all others, each is left out in some epochs."""
+    config = dataclasses.replace(config, batch_size=6)
+    batches = Training(config, data).batches
+    centres = at(*([0.0] * (batches.people - 1)), 180.0)
+    of = batches.person.numpy()
+    groups = np.bincount(of[of >= 0], minlength=batches.people) // 2
+    missed = np.zeros(batches.people)
+    for seed in range(200):
+        epoch = batches.epoch(torch.Generator().manual_seed(seed), centres)
+        images = np.concatenate([known.numpy() for _, known in epoch])
+        missed += groups - np.bincount(of[images], minlength=batches.people) // 2
+    left = groups.sum() % 3
+    assert left and missed.sum() == 200 * left
+    assert missed == pytest.approx(200 * left * groups / groups.sum(), rel=0.35)
 
 
 @pytest.mark.parametrize(
