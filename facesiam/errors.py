@@ -15,11 +15,14 @@ _CONTROL = re.compile(
 
 
 class UserError(Exception):
-    """An error that the user can mend. A command prints its text and exits with 2.
+    """An error that the user can mend. A command prints its text and exits with its code.
 
     Each domain has a subclass of its own. The text is made safe when it is shown: control
     characters of whatever was read are written as escapes, and endless lines are shortened.
     """
+
+    exit_code = 2
+    """Wrong input, in most domains."""
 
     def __str__(self) -> str:
         return shown(super().__str__())

@@ -87,6 +87,10 @@ def _main(options: argparse.Namespace) -> int:
     from facesiam.verifier import Verifier
 
     stored = folder.load(options.weights)
+    if stored.path != Path(options.weights).expanduser():  # of a run folder
+        cli.say(f"net: {stored.path}")
+    if stored.better:
+        cli.say(fitted(stored.better, columns(WHOLE)))
     if options.pairs:
         data = prepare(options.pairs, [stored.config.packing], format=options.format)
         known = stored.info.get("data")

@@ -80,7 +80,7 @@ def _handled(work: Callable[[], int], interrupted: str, refused: int, all_signal
         return code
     except UserError as error:
         say(str(error))
-        return WRONG_INPUT
+        return error.exit_code
     except BrokenPipeError:
         discard(sys.stdout)
         return DONE

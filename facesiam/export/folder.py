@@ -45,6 +45,8 @@ class Stored:
     """By false-accept rate on validation pairs the threshold of the scores; empty: none stored."""
     few: Mapping[float, str]
     """By such a rate a sentence, where too few pairs chose its threshold to tell it."""
+    better: str = ""
+    """A sentence where it was taken from a run whose search has a net that validated better."""
 
 
 def load(place: str | Path) -> Stored:
@@ -62,8 +64,10 @@ def load(place: str | Path) -> Stored:
         near = nearby.did_you_mean(path, _is_loaded, (nearby.RESULTS, "weights"))
         raise WeightsError(f"{path}: no such run folder, exported folder or file of weights{near}")
     try:
+        better = ""
         if files.is_dir(path) and not files.is_file(path / SETTINGS):
-            path = best_weights(path)
+            run, path = path, best_weights(path)
+            better = _better(run, path)
         exported = files.is_dir(path)
         net, config, info = _exported(path) if exported else load_model(path, torch.float32)
         if exported:
@@ -73,7 +77,7 @@ def load(place: str | Path) -> Stored:
     except FileError as error:
         raise WeightsError(str(error)) from None
     check_finite(path, net.state_dict())
-    return Stored(path, net, config, info, thresholds, few)
+    return Stored(path, net, config, info, thresholds, few, better)
 
 
 def _is_loaded(path: Path) -> bool:
@@ -118,6 +122,25 @@ def _best(found: Sequence[Path]) -> Path:
             "be compared; give the file to use"
         )
     return max(zip(found, scores, strict=True), key=lambda one: one[1][0].key(one[1][1]))[0]
+
+
+def _better(run: Path, taken: Path) -> str:
+    """Return a sentence where the search kept a net that is better than the one that is taken."""
+    kept = sorted(run.glob(TRAINED[1]))
+    if taken in kept or not kept:
+        return ""
+    rule, score = _score(taken)
+    try:
+        best = _best(kept)
+        other, known = _score(best)
+    except WeightsError:  # they are not asked for
+        return ""
+    if other != rule or not rule.better(known, score):
+        return ""
+    return (
+        f"{best.relative_to(run)}, of the search itself, validated better: {rule.metric} "
+        f"{rule.shown(known)}{rule.unit} against {rule.shown(score)}{rule.unit}; give that file to take it"
+    )
 
 
 def _score(file: Path) -> tuple[Objective, float]:

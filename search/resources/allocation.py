@@ -25,6 +25,13 @@ class DriverError(UserError, ValueError):
     """A run that cannot start on this machine or cluster; the text says why."""
 
 
+class RayStartError(DriverError):
+    """A Ray that does not start on this machine, though nothing that was asked for is wrong."""
+
+    exit_code = 3
+    """As where it dies later: the same command may do when the machine is less busy."""
+
+
 @dataclass(frozen=True)
 class Setup:
     """The folder, data and machines of a run."""

@@ -21,7 +21,13 @@ import ray
 from facesiam.cli.streams import hidden_stderr
 from facesiam.device.cores import cores
 from facesiam.errors import first_line
-from search.resources.allocation import DriverError, Node, check_address, this_machine
+from search.resources.allocation import (
+    DriverError,
+    Node,
+    RayStartError,
+    check_address,
+    this_machine,
+)
 from search.tuning import ray_environment, ray_session
 
 PRIVATE = (
@@ -72,7 +78,7 @@ def connect(address: str | None, dashboard: bool = False) -> None:
 
     Raises:
         DriverError: this Ray lacks a private name; nobody answers at the address; there is no
-            place for a session, or Ray does not start in it.
+            place for a session, or Ray does not start in it (a RayStartError).
     """
     check_private_names()
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the table tells why trials fail
@@ -171,8 +177,9 @@ def _start(dashboard: bool) -> None:
             **_QUIET,
         )
     except (Exception, SystemExit) as error:  # whatever Ray meets there
+        said = ray_session.why_it_ended(folder)  # which the shutdown removes
         ray.shutdown()
-        raise DriverError(f"Ray does not start on this machine: {first_line(error)}") from None
+        raise RayStartError(f"Ray does not start here: {first_line(error)}{said}") from None
     finally:
         os.environ.pop("TMPDIR")
         os.environ.update({} if before is None else {"TMPDIR": before})

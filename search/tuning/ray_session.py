@@ -122,6 +122,28 @@ def end() -> None:
         _clear(folder)
 
 
+def why_it_ended(folder: Path) -> str:
+    """Keep the logs of a session that did not begin, which goes with its folder.
+
+    Returns:
+        The last errors of Ray's daemons, and where the logs are; "" where there are none.
+    """
+    files = sorted(folder.glob("session_2*/logs/*.[oe][ur][tr]"))
+    if not any(file.stat().st_size for file in files):
+        return ""
+    kept = Path(tempfile.mkdtemp(prefix="siamsearch-ray-logs-", dir=folder.parent))
+    said = []
+    for file in files:
+        shutil.copy(file, kept)
+        errors = _ERROR.findall(file.read_text("utf-8", "replace"))
+        said += [f"\n  {file.name}: {errors[-1]}"] if errors else []
+    return f"{''.join(said)}\n  its logs: {kept}; on a busy machine the same command may do later"
+
+
+_ERROR = re.compile(r"^\[[^\]]* [CEF] \d+ \d+\] (.*)", re.MULTILINE)
+"""Lines of Ray's daemons that tell errors: their severity stands before the process's number."""
+
+
 def sweep() -> None:
     """End the sessions of this user whose drivers were killed, and remove their folders.
 

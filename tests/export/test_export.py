@@ -192,6 +192,14 @@ def test_of_a_run_the_net_that_validated_best(
     again = tmp_path / "retrain" / "0003" / "seed-0"
     save(again / "weights.pt", small, "", 0.6)
     assert chosen() == again / "weights.pt" == folder.best_weights(again)
+    stored = folder.load(tmp_path)
+    assert stored.path == again / "weights.pt" and stored.better == (
+        "weights/0002.pt, of the search itself, validated better: val_acc 90.0 % against 60.0 %; "
+        "give that file to take it"
+    )
+    assert folder.load(again).better == folder.load(tmp_path / "weights" / "0002.pt").better == ""
+    save(again / "weights.pt", small, "", 0.9)
+    assert folder.load(tmp_path).better == ""
 
 
 def test_of_a_run_that_another_metric_ranked_the_net_that_is_best_by_it(

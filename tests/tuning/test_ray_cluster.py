@@ -16,7 +16,7 @@ import ray
 from builders import ROOT
 from ray.tune.experiment import Trial
 
-from search.resources.allocation import DriverError
+from search.resources.allocation import DriverError, RayStartError
 from search.tuning import ray_cluster, ray_environment, ray_session
 
 OWNER = ROOT / "search" / "tuning" / "ray_cluster.py"
@@ -157,15 +157,43 @@ def test_a_ray_of_this_machine_has_the_gpus_that_torch_can_use(
 
 
 def test_a_ray_that_does_not_start_is_told_and_the_environment_is_as_it_was(
-    given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    given: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    logged = False
+
     def init(**options: Any) -> None:
+        if logged:
+            logs = Path(options["_temp_dir"]) / "session_2026-11-28_10-00-00_1_2" / "logs"
+            logs.mkdir(parents=True)
+            for name, text in RAYS_LOGS.items():
+                (logs / name).write_text(text)
         raise RuntimeError("no port is free\nmore")
 
     monkeypatch.setattr(ray, "init", init)
-    with pytest.raises(DriverError, match="^Ray does not start on this machine: no port is free$"):
+    with pytest.raises(RayStartError, match="^Ray does not start here: no port is free$") as told:
         ray_cluster.connect(None)
-    assert os.environ["TMPDIR"] == "/before"
+    assert os.environ["TMPDIR"] == "/before" and told.value.exit_code == 3
+    logged = True
+    with pytest.raises(RayStartError) as told:
+        ray_cluster.connect(None)
+    (kept,) = tmp_path.parent.glob("siamsearch-ray-logs-*")
+    assert str(told.value).splitlines() == [
+        "Ray does not start here: no port is free",
+        "  raylet.out: agent_manager.cc:45:  Check failed: Timed out waiting for file",
+        f"  its logs: {kept}; on a busy machine the same command may do later",
+    ]
+    assert {file.name: file.read_text() for file in kept.iterdir()} == RAYS_LOGS
+
+
+RAYS_LOGS = {
+    "gcs_server.out": "[2026-11-28 10:00:00,100 I 10 10] (gcs_server) main.cc:1: it begins\n",
+    "raylet.err": "",
+    "raylet.out": (
+        "[2026-11-28 10:00:00,200 E 11 11] store.cc:2: it is slow\n"
+        "[2026-11-28 10:00:25,300 C 11 11] agent_manager.cc:45:  Check failed: Timed out waiting "
+        "for file\n*** StackTrace Information ***\n"
+    ),
+}
 
 
 def test_the_workers_of_a_cluster_get_both_packages(
