@@ -139,7 +139,8 @@ def _better(run: Path, taken: Path) -> str:
         return ""
     return (
         f"{best.relative_to(run)}, of the search itself, validated better: {rule.metric} "
-        f"{rule.shown(known)}{rule.unit} against {rule.shown(score)}{rule.unit}; give that file to take it"
+        f"{rule.shown(known)}{rule.unit} against {rule.shown(score)}{rule.unit}; give "
+        "that file to take it"
     )
 
 

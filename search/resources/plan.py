@@ -72,7 +72,8 @@ def describe(
         trainings = _raced(space) * space.finalists.seeds
         text.append(cost.of_race(space, out, trainings, samples))
     lines = text if width is None else [folded(line, width, rest="  ") for line in text]
-    return "\n".join([dump(space, width).rstrip(), "", *lines])
+    shown = replace(space, data=options.data or space.data, format=options.format or space.format)
+    return "\n".join([dump(shown, width).rstrip(), "", *lines])
 
 
 def _counts(space: SearchSpace, size: int | None, count: int | None) -> list[str]:

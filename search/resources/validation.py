@@ -11,7 +11,7 @@ import numpy as np
 from facesiam.config import TrialConfig
 from facesiam.config.metrics import TPR
 from facesiam.config.rounding import rounded_up
-from facesiam.errors import DataError, counted
+from facesiam.errors import DataError, UserError, counted
 from facesiam.evaluation.thresholds import fewest_pairs
 from search.runs.rated_pairs import rated_pairs
 from search.space import SearchSpace
@@ -24,11 +24,11 @@ UNBALANCED = 0.4
 """Least share of either kind of pairs at which accuracy still ranks nets: below it, a net that
 always gives the same answer is right in over 60 % of them."""
 ASSUMED_ACCURACY = 0.9
-MORE = {
-    "protocol": ", or every two of the validation images by fpr_pairs: images",
-    "images": ", or every two of all images of the validation people by fpr_pairs: people",
+WIDER = {
+    "images": "every two of the validation images",
+    "people": "every two of all images of the validation people",
 }
-"""What gives more pairs than each value of `fpr_pairs`."""
+"""The values of `fpr_pairs` that can have more pairs than the protocol's, the fewest first."""
 
 
 def with_metric(space: SearchSpace, data: FaceData) -> tuple[SearchSpace, str]:
@@ -101,16 +101,17 @@ def check_rate(space: SearchSpace, data: FaceData) -> list[str]:
     lines = []
     for name, rated in rated_pairs(space, data).items():
         fpr, fewest = rated.fpr, fewest_pairs(rated.fpr)
-        if not rated.same:
-            more = MORE.get(str(space.possible("fpr_pairs")[0]), "")
-            raise DataError(
-                f"{TPR} needs validation pairs of one person, and {name} has none; take other "
-                f"data{more}"
-            )
         if not rated.enough:
+            given, more = str(space.possible("fpr_pairs")[0]), _wider(space, data, name, rated)
+            whose = name if given == "protocol" else f"{name} with fpr_pairs: {given}"
+            if not rated.same:
+                raise DataError(
+                    f"{TPR} needs validation pairs of one person, and {whose} has none; take "
+                    f"other data{more}"
+                )
             raise DataError(
-                f"fpr: {fpr:g} needs {fewest:,} validation pairs of two people, and {name} has "
-                f"{rated.different:,}; {_instead(space, rated)}"
+                f"fpr: {fpr:g} needs {fewest:,} validation pairs of two people, and {whose} has "
+                f"{rated.different:,}; {_instead(rated)}{more}"
             )
         lines.append(
             f"{name}: {TPR} is the true accepts at {100 * fpr:g} % false accepts: "
@@ -120,14 +121,25 @@ def check_rate(space: SearchSpace, data: FaceData) -> list[str]:
     return lines
 
 
-def _instead(space: SearchSpace, rated: RatedPairs) -> str:
+def _instead(rated: RatedPairs) -> str:
     """Return in words what to do about a rate that some pairs are too few for."""
-    more = MORE.get(str(space.possible("fpr_pairs")[0]), "")
     if rated.different < 2:
-        return f"take other data{more}"
+        return "take other data"
     digits = 10 ** (math.floor(math.log10(1 / rated.different)) - 1)
     lowest = digits * rounded_up(1 / rated.different / digits)
-    return f"take {lowest:.2g} or a higher rate{more}"
+    return f"take {lowest:.2g} or a higher rate"
+
+
+def _wider(space: SearchSpace, data: FaceData, name: str, rated: RatedPairs) -> str:
+    """Return in words what gives more pairs of two people than those of this name; "": nothing."""
+    for value, which in WIDER.items():
+        try:
+            others = rated_pairs(space.override([f"fpr_pairs={value}"]), data)
+        except UserError:  # a decision net has its protocol's alone
+            return ""
+        if name in others and others[name].different > rated.different:
+            return f", or {which} by fpr_pairs: {value}"
+    return ""
 
 
 def check_cohort(space: SearchSpace, data: FaceData) -> list[str]:

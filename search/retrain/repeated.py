@@ -29,7 +29,7 @@ def as_it_ran(
         config.net, config.precision, "cuda" if gpu_names() else "cpu", threads
     )
     now, why = reproduce(ran, now, 0, threads)
-    said = f"trained with {now.describe()}"
+    said = f"trains with {now.describe()}"
     if not ran:
         return now, f"{said}; what it ran with was not recorded"
     if len(ran) > 1:

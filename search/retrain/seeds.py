@@ -26,6 +26,7 @@ from facesiam.objective import Objective
 from facesiam.plugins import registry
 from facesiam.training.train import is_trained, train
 from search.analysis import ranked_trials
+from search.analysis.formatting import counted
 from search.report.ten_folds import print_folds
 from search.retrain.data import open_data
 from search.retrain.options import RetrainOptions
@@ -74,6 +75,9 @@ def retrain(run: Path, options: RetrainOptions, console: Console) -> list[dict[s
     console.print(f"trial {trial}: {said}", highlight=False)
     if slow := emulation(now):
         console.print(f"trial {trial}: {slow}", highlight=False)
+    if ones[0].epochs != own.epochs:
+        other = f"{counted(ones[0].epochs, 'epoch')} in place of the search's {own.epochs}"
+        console.print(f"trial {trial}: {other}, which gives another net", highlight=False)
     resolved = {"precision": now.precision}
     ones = [TrialConfig.from_dict({**one.to_dict(), **resolved}) for one in ones]
     key = keys(data.key, weights, now.device, lambda net: now.threads)

@@ -124,6 +124,8 @@ def test_a_seed_that_is_done_is_not_trained_again_unless_something_has_changed(
     place = run / "retrain" / "0002"
     assert main([str(run), "--epochs", "1", "--seed", "1"]) == 0
     assert [folder.name for folder in place.iterdir()] == ["seed-1"]
+    other = "1 epoch in place of the search's 3, which gives another net"
+    assert other in capsys.readouterr().err
     when = (place / "seed-1" / "weights.pt").stat().st_mtime_ns
     capsys.readouterr()
     assert main([str(run), "--epochs", "1", "--seeds", "2"]) == 0
@@ -745,14 +747,14 @@ def test_folds_are_not_compared_with_an_earlier_training(
     monkeypatch.setattr("search.retrain.seeds._train_and_test", lambda *given: ([], []))
     assert main([str(run), "--protocol", "cfp-10fold"]) == 0
     said = capsys.readouterr().err
-    assert "trained with" in said and "another net" not in said
+    assert "trains with" in said and "another net" not in said
 
 
 @pytest.mark.parametrize(
     ("ran", "options", "threads", "said"),
     [
-        ([(0, 2, "fp32")], [], 2, "trained with 2 threads, fp32, cpu (THIS), as it ran"),
-        ([(0, 1, "bf16")], [], 1, "trained with 1 thread, bf16, cpu (THIS), as it ran"),
+        ([(0, 2, "fp32")], [], 2, "trains with 2 threads, fp32, cpu (THIS), as it ran"),
+        ([(0, 1, "bf16")], [], 1, "trains with 1 thread, bf16, cpu (THIS), as it ran"),
         ([(0, 64, "fp32")], [], 1, "it ran with 64 threads, fp32, cpu (THIS), and here with 1"),
         ([(0, 2, "fp32")], ["--threads", "1"], 1, "it ran with 2 threads, fp32, cpu (THIS), and"),
         ([(0, 2, "fp32"), (1, 1, "fp32")], [], 2, "changed at its epoch 1, so this gives another"),

@@ -197,12 +197,15 @@ def test_an_output_folder_that_cannot_be_written_is_refused(
 
 
 def test_dry_run_prints_the_plan_and_starts_nothing(
-    space: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    space: Path, faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([str(space), "--dry-run", "--out", str(tmp_path / "runs")]) == 0
     said = capsys.readouterr().out
     assert "distinct configurations: 4" in said and "trials: 4" in said
     assert "estimated cost: trials × epochs = 4 × 3" in said and "it halts" not in said
+    given = ["--data", str(faces)]
+    assert main([str(space), "--dry-run", "--out", str(tmp_path / "runs"), *given]) == 0
+    assert f"\ndata: {faces}\n" in capsys.readouterr().out
     assert main([str(space), "--dry-run", "--out", str(tmp_path / "runs"), "--minutes", "9"]) == 0
     assert "; it halts after 9 minutes" in " ".join(capsys.readouterr().out.split())
     assert os.listdir(tmp_path) == ["small.yaml"]

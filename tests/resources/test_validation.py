@@ -115,12 +115,21 @@ def test_pairs_that_are_taken_are_not_named_as_a_way_out(tmp_path: Path, data: F
         with pytest.raises(DataError) as refused:
             validation.check_rate(space(tmp_path, TPR + EMBEDS % (1e-6, pairs)), data)
         first, lowest = str(refused.value).removesuffix(end).split("; take ")
-        assert str(refused.value).endswith(end) and "and frontal-triplets has" in first
+        assert str(refused.value).endswith(end)
+        assert f"and frontal-triplets with fpr_pairs: {pairs} has" in first
         # The rate that is named can be measured, and is the lowest to two digits.
         (said,) = validation.check_rate(space(tmp_path, TPR + EMBEDS % (lowest, pairs)), data)
         different = int(first.rsplit(maxsplit=1)[1].replace(",", ""))
         assert f" and {different:,} of two" in said
         assert 1 / different <= float(lowest) < 1.1 / different
+    # The protocol's images are all that its people have, and a decision net has its pairs alone.
+    for more in (
+        "fixed: {protocol: cfp-pairs, join: cosine, loss: logistic, fpr: 1e-6, fpr_pairs: images}",
+        "fixed: {protocol: cfp-pairs, fpr: 1e-6}",
+    ):
+        with pytest.raises(DataError) as refused:
+            validation.check_rate(space(tmp_path, f"{TPR}{more}\n"), data)
+        assert str(refused.value).endswith(" or a higher rate")
 
 
 def test_a_cohort_of_more_people_than_train_is_told(tmp_path: Path, data: FaceData) -> None:
