@@ -120,7 +120,7 @@ def test_people_are_embedded_once_an_epoch_and_not_within_what_is_timed(
         return people_embeddings(*given)
 
     monkeypatch.setattr(loop, "people_embeddings", embeds)
-    monkeypatch.setattr(loop.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr("facesiam.training.loop.time.perf_counter", lambda: now[0])
     training = Training(config, data)
     monkeypatch.setattr(training, "_update", lambda *given: now.__setitem__(0, now[0] + 1))
     assert [training.measure(2) for _ in range(3)] == [8.0, 8.0, 8.0]  # images a second
