@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -92,9 +93,17 @@ def test_many_names_are_cut(here: Path) -> None:
     ],
 )
 def test_each_command_that_reads_weights_names_the_nearest(
-    here: Path, command: object, given: str, meant: str, capsys: pytest.CaptureFixture[str]
+    here: Path,
+    command: Callable[[list[str]], int],
+    given: str,
+    meant: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    more = {exporting.main: ["--out", "out"], verify.main: ["a.jpg", "b.jpg"]}.get(command, [])
+    more: list[str] = []
+    if command is exporting.main:
+        more = ["--out", "out"]
+    elif command is verify.main:
+        more = ["a.jpg", "b.jpg"]
     assert command([given, *more]) == 2
     said = capsys.readouterr().err
     assert said.splitlines()[-1].startswith(f"{given}: no such ")

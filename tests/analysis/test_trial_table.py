@@ -205,8 +205,9 @@ def test_the_mark_of_the_front_is_explained_where_a_trial_is_on_it(tmp_path: Pat
     assert "* on the front of val_acc" in table(
         trials.assign(on_front=[True, False]), 2, 400, ranking
     )
-    for none in (trials.assign(on_front=[False, False]), trials.assign(on_front=[pd.NA, pd.NA])):
-        assert "on the front" not in table(none, 2, 400, ranking)
+    for none in (False, pd.NA):
+        off = trials.assign(on_front=pd.Series([none, none], index=trials.index, dtype="boolean"))
+        assert "on the front" not in table(off, 2, 400, ranking)
 
 
 def test_a_long_reason_folds_and_keeps_every_word(tmp_path: Path) -> None:
