@@ -1,8 +1,9 @@
-"""What a running search shows: a live table on a terminal, elsewhere a line for each trial.
+"""What a running search shows: a live table on a terminal, elsewhere lines.
 
 The table has the trials that run, the best so far and the last that ended. Where a terminal cannot
 redraw lines (TERM=dumb), or is asked for plain text (NO_COLOR), or is none (a pipe, a file), each
-trial that ends is a line. A notebook has a view of its own (search.api.notebook).
+trial that ends is a line, and in between, as a trial may take hours, one a minute says how far the
+search is, where that has changed. A notebook has a view of its own (search.api.notebook).
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ WIDE = 110
 """Columns of a terminal in which the losses have room beside the settings."""
 FIGURES = 40
 """Columns of a narrow table that its figures take."""
+LINE_SECONDS = 60.0
+"""Least time between two lines without a table, but those of trials that end."""
 
 
 class View(Protocol):
@@ -72,9 +75,13 @@ class LiveTable(SearchProgress):
         """Keeps the table in sight: rich's Live on a terminal, or a View."""
         self.off = False
         """Whether the console could not be written, so that nothing more is shown."""
+        self.news = False
+        """Whether a trial has begun, gone on or been queued again since the last line."""
+        self.last_line = self.began
+        """Time of the last line that said how far the search is."""
 
     def __enter__(self) -> LiveTable:
-        self.began = self.clock()
+        self.began = self.last_line = self.clock()
         if self.view:
             self.live = self.view(self.render)
             self._show(self.live.start)
@@ -109,10 +116,12 @@ class LiveTable(SearchProgress):
             done: epochs that it has from an earlier start.
         """
         self.start(name, epochs, settings, done)
+        self.news = True
 
     def epoch(self, name: str, metrics: Mapping[str, float]) -> None:
         """Enter the metrics of an epoch."""
         self.enter_epoch(name, metrics)
+        self.news = True
 
     def ended(self, name: str, status: str, value: float | None, reason: str | None) -> None:
         """Enter the end of a trial.
@@ -126,12 +135,27 @@ class LiveTable(SearchProgress):
         end = self.end(name, status, value, reason)
         self.ends.appendleft(end)
         if not self.live:
-            self.say(self.line(end))
+            self._say_standing(self.line(end))
 
     def requeued(self, name: str, why: str) -> None:
         """Show that a trial goes back into the queue, and why."""
         self.requeue(name)
+        self.news = True
         self.say(f"trial {name}: again, {why}")
+
+    def look(self) -> None:
+        """Say how far the search is where there is no table, it has news, and a line is due.
+
+        It is called all the time: an epoch that came soon after a line is told once one is due,
+        not with the next epoch, which may be hours later.
+        """
+        if self.news and not self.live and self.clock() - self.last_line >= LINE_SECONDS:
+            self._say_standing(self.standing())
+
+    def _say_standing(self, text: str) -> None:
+        """Show a line that says how far the search is, too."""
+        self.news, self.last_line = False, self.clock()
+        self.say(text)
 
     def say(self, text: str) -> None:
         """Show a line beside the table."""

@@ -16,6 +16,8 @@ from search.tuning.time_left import TimeLeft
 
 BEST, LAST = 3, 5
 """Trials that are shown of the best, and of those that ended last."""
+NAMED = 8
+"""Running trials that a line names."""
 NOTHING = "–"
 
 
@@ -156,10 +158,32 @@ class SearchProgress:
             parts[-1] = f"{self.metric} {self._scored(end.value)}"
         parts += [told] if (told := self.told(end.trial)) else []
         parts.append(f"{sum(self.counts.values())} of {self._total} ended")
+        return f"trial {end.trial}: {'; '.join(parts + self._best_and_left())}"
+
+    def standing(self) -> str:
+        """Return the line that says how far the search is, where there is no table."""
+        parts = [self._epochs(), f"{sum(self.counts.values())} of {self._total} ended"]
+        if self.running:
+            known = sorted(self.running.items())
+            told = [f"{name} {one['done']}/{one['epochs']}" for name, one in known[:NAMED]]
+            told += [f"{len(known) - NAMED} more"] if known[NAMED:] else []
+            parts.append(f"running {', '.join(told)}")
+        parts += [f"{len(self.queued)} in the queue"] if self.queued else []
+        return f"search: {'; '.join(parts + self._best_and_left())}"
+
+    def _best_and_left(self) -> list[str]:
+        """Return how the lines without a table end: the best trial and the time left."""
+        parts = []
         if self.best:
             parts.append(f"best {self._scored(self.best[0])} ({self.best[1]})")
-        parts += [left] if (left := self.time_left()) else []
-        return f"trial {end.trial}: {'; '.join(parts)}"
+        return parts + ([left] if (left := self.time_left()) else [])
+
+    def _epochs(self) -> str:
+        """Return how many epochs there were, of how many."""
+        epochs = counted(self.epochs_done, "epoch")
+        if rest := self.left.epochs_left():
+            epochs += f" of about {self.epochs_done + rest:.0f}"
+        return f"since the resume: {epochs}" if self.resumed else epochs
 
     def lines(self) -> list[str]:
         """Return how far it is, in two lines that fit 80 columns, and what it would still gain."""
@@ -170,13 +194,8 @@ class SearchProgress:
         queued = {"paused": paused, "waiting": len(self.queued) - paused}
         first += [f"{count} {name}" for name, count in queued.items() if count]
         first += [f"{count} {name}" for name, count in self.counts.items() if count]
-        epochs = counted(self.epochs_done, "epoch")
-        if rest := self.left.epochs_left():
-            epochs += f" of about {self.epochs_done + rest:.0f}"
         passed = human_seconds(self.clock() - self.began)
-        second = [epochs, f"{passed} so far"]
-        if self.resumed:
-            second = [f"since the resume: {epochs}", passed]
+        second = [self._epochs(), passed if self.resumed else f"{passed} so far"]
         second += [left] if (left := self.time_left()) else []
         third = [self.outlook] if self.outlook else []
         if self.outlook and self.ended_by:

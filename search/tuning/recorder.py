@@ -195,6 +195,10 @@ class Recorder(tune.Callback):
             stop = spared._replace(reason=f"failed: {reason}; spared before: {spared.reason}")
         self._end(name, "failed", stop, log=failures.last_lines(self.run / "logs" / f"{name}.log"))
 
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Show how far the search is: Ray comes here all the time, ten times a second or more."""
+        self.table.look()
+
     def close(self) -> SearchStop | None:
         """Mark what is still running as interrupted.
 

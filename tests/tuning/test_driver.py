@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import sys
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 from builders import space
 from ray import cloudpickle, tune
+from rich.console import Console
 from saving_trial import SavingTrial
 from simulated_ray import quiet
 
@@ -25,7 +27,8 @@ from facesiam.data.dataset import FaceData
 from search import results
 from search.resources.allocation import Allocation, DriverError, Node, Setup
 from search.runs.journal import read_trials
-from search.tuning import driver, ray_cluster
+from search.tuning import driver, live_table, ray_cluster
+from search.tuning.live_table import LiveTable
 
 SPACE = """
 fixed: {epochs: 2}
@@ -133,18 +136,22 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers do not ha
 @pytest.mark.usefixtures("local_ray")
 @pytest.mark.parametrize("hungry", [0.1, 1e-3])  # the last of the grid, when Ray had been told
 def test_a_trial_that_runs_out_of_memory_is_tried_again_with_twice_its_share(
-    tmp_path: Path, hungry: float
+    tmp_path: Path, hungry: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # of no more; and all of them
     searched = space(tmp_path, SPACE)
     weights: Any = {"hungry": hungry}
     setup = Setup(run=tmp_path, data="", cpus=1, weights=weights)
-    table = quiet(searched)
+    monkeypatch.setattr(live_table, "LINE_SECONDS", 0.0)
+    text = io.StringIO()
+    table = LiveTable(3, searched.objective, Console(file=text, width=200))
     shares = Allocation(searched, setup, ray_cluster.machines())
     assert driver.run(shares, table, Hungry) is None
     assert [t["stop_reason"] for t in read_trials(tmp_path).values()] == [None] * 3
     trials, epochs = results.load(tmp_path)
     assert trials["val_acc"].tolist() == [0.1, 0.01, 0.001]
     assert len(epochs) == 6 and not table.running and table.counts["done"] == 3
+    # While trials run, not only when one ends, its output says how far it is.
+    assert "search: 0 epochs of about 6; 0 of 3 ended; running 0001 0/2" in text.getvalue()
 
 
 @pytest.mark.usefixtures("local_ray")

@@ -47,6 +47,51 @@ def test_without_a_terminal_each_trial_that_ends_is_a_line() -> None:
     )
 
 
+def test_between_the_ends_of_trials_a_line_a_minute_says_how_far_it_is() -> None:
+    text, now = io.StringIO(), [0.0]
+    shown = LiveTable(3, Objective(), Console(file=text, width=160), clock=lambda: now[0])
+
+    def looked(at: float) -> str:
+        """What a look at this time shows."""
+        now[0], before = at, len(text.getvalue())
+        shown.look()
+        return text.getvalue()[before:]
+
+    with shown:
+        shown.started("0001", 4)
+        assert looked(59) == ""
+        assert looked(60) == "search: 0 epochs of about 12; 0 of 3 ended; running 0001 0/4\n"
+        assert looked(600) == ""  # nothing has changed
+        shown.epoch("0001", METRICS)
+        (line,) = looked(600).splitlines()
+        assert line.startswith("search: 1 epoch of about ")
+        assert "; 0 of 3 ended; running 0001 2/4; best 81.2 % (0001); about " in line
+        assert line.endswith(" left; no trial has ended yet")
+        shown.epoch("0001", METRICS | {"epoch": 2})
+        assert looked(659) == ""
+        assert looked(660).startswith("search: 2 epochs of about ")  # not with the next epoch
+        shown.ended("0001", "done", 0.8125, None)
+        assert looked(800) == ""  # the end's own line has said it
+        shown.requeued("0002", "its machine is gone")
+        assert looked(800).startswith("search: 2 epochs")
+    shown.live = shown  # where there is a table
+    shown.started("0003", 4)
+    assert looked(1000) == ""
+
+
+def test_a_line_names_few_of_many_running_trials_and_counts_those_that_wait() -> None:
+    shown, _ = table()
+    for number in range(1, 12):
+        shown.started(f"{number:04}", 4)
+    shown.requeued("0001", "its machine is gone")
+    shown.past("0012", "done", 0.9, {})
+    assert shown.standing() == (
+        "search: since the resume: 0 epochs of about 40; 1 of 3 ended; running 0002 0/4, "
+        "0003 0/4, 0004 0/4, 0005 0/4, 0006 0/4, 0007 0/4, 0008 0/4, 0009 0/4, 2 more; "
+        "1 in the queue; best 90.0 % (0012)"
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "value"), [("TERM", "dumb"), ("NO_COLOR", "1"), ("TERM", "xterm")]
 )
