@@ -58,6 +58,8 @@ class Table:
     right: list[str]
     same: list[bool | None]
     """Whether it is one person; None where the table does not say."""
+    places: list[str]
+    """File and line of each."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -168,7 +170,7 @@ def read(file: Path) -> Table:
     left, right = (
         [name.replace("\\", "/") for name in table.column(end)] for end in ("left", "right")
     )
-    return Table(left, right, same)
+    return Table(left, right, same, [table.place(row) for row in range(len(same))])
 
 
 def judge(verifier: Verifier, table: Table, root: Path, far: float | None) -> Comparison:
@@ -178,11 +180,12 @@ def judge(verifier: Verifier, table: Table, root: Path, far: float | None) -> Co
         DataError: images are missing, with their number and the first, or one is no image.
     """
     names = sorted({*table.left, *table.right})
-    missing = [name for name in names if not files.is_file(root / name)]
-    if missing:
-        more = f", and {len(missing) - 1:,} more of {len(names):,}" if missing[1:] else ""
-        hint = "" if missing != names else "; --folder DIR is where the table's paths begin"
-        raise DataError(f"{root / missing[0]}: no such file{more}{hint}")
+    missing = {name for name in names if not files.is_file(root / name)}
+    for place, *ends in zip(table.places, table.left, table.right, strict=True):
+        for name in (end for end in ends if end in missing):
+            more = f", and {len(missing) - 1:,} more of {len(names):,}" if len(missing) > 1 else ""
+            hint = "; --folder DIR is where the table's paths begin" if missing == {*names} else ""
+            raise DataError(f"{place}: {root / name}: no such file{more}{hint}")
     features = verifier.embed([root / name for name in names])
     place = {name: at for at, name in enumerate(names)}
     left, right = (np.array([place[name] for name in ends]) for ends in (table.left, table.right))
@@ -292,9 +295,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--format", choices=FORMATS, metavar="NAME", help="what it is read as")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="table: left,right[,same]")
     parser.add_argument("--folder", metavar="DIR", help="of its images (the table's own)")
-    parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="of the scores of --csv (scores.csv)"
-    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="of its scores (scores.csv)")
     loading.add_option(parser)
     return parser
 
