@@ -83,16 +83,21 @@ def report(opened: Opened, every: bool = False) -> int:
         _print_pairs(dataset, 0, "", content, pictures)
     else:
         _print_drawn(dataset, content)
-    _print_duplicates(dataset, looks)
+    _print_duplicates(dataset, looks, every)
     for note in dataset.notes + duplicates.notes(dataset, content):
         _print("note", note)
     _print("problems", str(len(problems) or "none"))
+    _print_told(problems, every)
+    return 1 if problems else 0
+
+
+def _print_told(problems: list[Problem], every: bool) -> None:
+    """Print sentences, each on a line of its own, or of many alike the first."""
     lines = told(problems, every)
     for line in lines:
         print(folded(shown(line), columns(WHOLE), "    ", "      "))
     if len(lines) < len(problems):
         print("    `--all` names every one of them")
-    return 1 if problems else 0
 
 
 def _print(title: str, text: str) -> None:
@@ -233,7 +238,8 @@ def _print_repeats(pairs: NDArray[np.int64], content: NDArray[np.int64], of_kind
         _print("", f"{counted(twins, 'same pair')}{of_kind} {are} two byte-identical files")
 
 
-def _print_duplicates(dataset: Listing, looks: dict[int, Look]) -> None:
+def _print_duplicates(dataset: Listing, looks: dict[int, Look], every: bool) -> None:
+    """Print the sets of byte-identical images: all across people, few of those within one."""
     groups: dict[bytes, list[int]] = defaultdict(list)
     for at, look in looks.items():
         groups[look.digest].append(at)
@@ -248,5 +254,9 @@ def _print_duplicates(dataset: Listing, looks: dict[int, Look]) -> None:
         f"sets of byte-identical images: {len(groups):,}; pairs of them: {len(pairs):,}, across "
         f"people {len(people):,}, across parts {len(parts):,}",
     )
-    for left, right in people:
-        print(f"    {shown(dataset.names[left])} = {shown(dataset.names[right])}")
+    sets: dict[bool, list[Problem]] = {True: [], False: []}
+    for group in groups.values():
+        said = " = ".join(dataset.names[at] for at in group)
+        sets[len({who[at] for at in group}) > 1].append(Problem("set", said))
+    _print_told(sets[True], True)  # one of the names is wrong
+    _print_told(sets[False], every)

@@ -599,7 +599,9 @@ def test_check_names_everything_that_is_wrong(
         "sets of byte-identical images: 2; pairs of them: 4, across people 3, across parts 1"
         in out
     )
-    assert "Data/Images/005/frontal/01.jpg = Data/Images/020/frontal/01.jpg" in out
+    assert "    Data/Images/005/frontal/01.jpg = Data/Images/020/frontal/01.jpg\n" in out
+    one, other = (f"Data/Images/{name}/frontal/01.jpg" for name in ("001", "003"))
+    assert f"    {one} = Data/Images/001/frontal/02.jpg = {other}\n" in out
     assert "problems    4\n" in out
     assert "points at Data/Images/002/frontal/01.jpg, which does not exist" in out
     assert "diff.txt line 1: points at image 999 of a list that has 1 to 40" in out

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tiny_datasets
 
+from facesiam.data.__main__ import main
 from facesiam.data.formats import open_dataset
 from facesiam.data.preparation import prepare
 from facesiam.errors import DataError
@@ -76,3 +77,30 @@ def test_images_of_one_size_and_checksum_are_not_byte_identical(tmp_path: Path) 
     shutil.copy(one, root / "p00/2.png")
     data = prepare(str(root), [], cache=tmp_path / "cache", progress=False)
     assert len(np.unique(data.content)) == 29
+
+
+def test_check_names_the_sets_within_people_too(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those across people all, as a name is wrong there; of the others few, and all if asked."""
+    shutil.copy(root / "p03/1.png", root / "p04/9.png")
+    for number in range(3):
+        shutil.copy(root / f"p0{number}/1.png", root / f"p0{number}/9.png")
+    within = [f"    p0{number}/1.png = p0{number}/9.png" for number in range(4)]
+
+    def named(*options: str) -> list[str]:
+        """The lines between the number of sets and what comes next."""
+        assert main(["check", str(root), *options]) == 1
+        lines = capsys.readouterr().out.splitlines()
+        (at,) = (at for at, line in enumerate(lines) if line.startswith("  duplicates"))
+        return [line for line in lines[at + 1 :] if "=" in line or "--all" in line]
+
+    assert named() == ["    p03/1.png = p04/9.png", *within[:3]]
+    shutil.copy(root / "p03/2.png", root / "p03/9.png")
+    within[3] = "    p03/2.png = p03/9.png"
+    assert named() == [
+        "    p03/1.png = p04/9.png",
+        f"{within[0]}, and 3 more like it",
+        "    `--all` names every one of them",
+    ]
+    assert named("--all") == ["    p03/1.png = p04/9.png", *within]
