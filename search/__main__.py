@@ -28,7 +28,8 @@ def main() -> int:
     if name:
         from facesiam.config.settings import did_you_mean
 
-        _parser().error(f"{name}: not a command{did_you_mean(name, COMMANDS)}")
+        near = did_you_mean(name, COMMANDS) or f"; there are {', '.join(COMMANDS)}"
+        _parser().error(f"{name}: not a command{near}")
     _parser().print_help()
     return cli.WRONG_INPUT
 

@@ -155,6 +155,11 @@ def test_a_command_that_is_none_is_told_with_the_nearest() -> None:
         (["--version"], 0, f"siamsearch {VERSION}\n"),
         ([], 2, "usage: python -m search "),
         (["spac"], 2, "python -m search: error: spac: not a command; did you mean space?\n"),
+        (
+            ["bogus"],
+            2,
+            "python -m search: error: bogus: not a command; there are run, results, retrain, ",
+        ),
         (["space", "nothing"], 2, "nothing: no such file"),
     ],
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from argparse import ArgumentTypeError
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
@@ -41,6 +42,8 @@ class Setting:
     above: float | None = None
     low: float | None = None
     high: float | None = None
+    meant: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """Choices by what others call them, in lower case, with `_` between words."""
 
     def parse(self, text: str) -> Value:
         """Turn written text into a value by this setting's own type, so ``1e-5`` is a number.
@@ -78,13 +81,28 @@ class Setting:
         if len(self.choices) > FEW:
             known = f"the {len(self.choices)} that there are ({', '.join(self.choices[:3])}, …)"
         text = str(value)
-        near = did_you_mean(text, self.choices)
+        near = did_you_mean(text, self.choices, self.meant)
         return f"{value!r} is not one of {known}{odd(text)}{near}"
 
 
-def did_you_mean(name: str, names: Any) -> str:
-    """Return '; did you mean X?' for the nearest of ``names``, or '' where none is near."""
-    near = nearest(name, names)
+@dataclass(frozen=True)
+class Meant:
+    """What others call the choices of a setting: an annotation of its type, for ``Setting``."""
+
+    words: Mapping[str, str]
+
+
+def did_you_mean(name: str, names: Any, meant: Mapping[str, str] | None = None) -> str:
+    """Return '; did you mean X?' for the nearest of ``names``, or '' where none is near.
+
+    Args:
+        name: what was written.
+        names: those that there are.
+        meant: some of them by what others call them, in lower case, with `_` between words: it
+            goes before what is spelt alike.
+    """
+    word = re.sub(r"[\W_]+", "_", plainly(name[:200]).lower()).strip("_")
+    near = (meant or {}).get(word) or nearest(name, names)
     return f"; did you mean {near}?" if near else ""
 
 

@@ -15,7 +15,7 @@ from facesiam.config.trial import DataFormat
 from facesiam.errors import masked
 from facesiam.nearby import RESULTS
 from facesiam.plugins import loading
-from search.space.algorithms import ALGORITHMS, OTHER_WORDS
+from search.space.algorithms import ALGORITHMS, MEANT, OTHER_WORDS
 from search.space.log import LOGS
 from search.space.run_options import RunOptions
 
@@ -172,7 +172,7 @@ def _algorithm(word: str) -> str:
     if word not in known:
         raise argparse.ArgumentTypeError(
             f"invalid choice: {word!r} (choose from {', '.join(ALGORITHMS)})"
-            f"{did_you_mean(word, known)}"
+            f"{did_you_mean(word, known, MEANT)}"
         )
     return OTHER_WORDS.get(word, word)
 

@@ -3,12 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
+from facesiam.config.settings import Meant
 from search.space.domains import Choice, Domain
 
-Algorithm = Literal["tpe", "gp", "cmaes", "nsga2", "random", "quasi-random", "grid", "rows"]
-ALGORITHMS: tuple[str, ...] = get_args(Algorithm)
+Name = Literal["tpe", "gp", "cmaes", "nsga2", "random", "quasi-random", "grid", "rows"]
+ALGORITHMS: tuple[str, ...] = get_args(Name)
+MEANT = {
+    "bayesian": "tpe",
+    "bayesian_optimization": "tpe",
+    "bayesian_optimisation": "tpe",
+    "bayesopt": "tpe",
+    "bo": "tpe",
+    "optuna": "tpe",
+    "hyperopt": "tpe",
+    "gaussian": "gp",
+    "gaussian_process": "gp",
+    "cma": "cmaes",
+    "evolution": "nsga2",
+    "evolutionary": "nsga2",
+    "genetic": "nsga2",
+    "halton": "quasi-random",
+    "exhaustive": "grid",
+}
+"""Samplers by the words of other programs and of the field that do not name one of ours, which
+are told and not taken: what is meant is a guess."""
+Algorithm = Annotated[Name, Meant(MEANT)]
+"""The key `algorithm`."""
 OTHER_WORDS = {"bayes": "tpe", "sobol": "quasi-random", "qmc": "quasi-random"}
 """Words that are taken for a name: W&B's, and those of the field."""
 TITLES = {

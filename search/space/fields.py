@@ -23,7 +23,7 @@ from pydantic import (
 )
 
 from facesiam.config import SETTINGS, Value
-from facesiam.config.settings import Setting
+from facesiam.config.settings import Meant, Setting
 
 BOUNDS = {"gt": "above", "ge": "low", "le": "high"}
 """Pydantic's names of bounds → a Setting's."""
@@ -142,7 +142,9 @@ def single_values(part: type[Part]) -> dict[str, Setting]:
                 for key, name in BOUNDS.items()
                 if hasattr(item, key)
             }
-            found[name] = Setting(name, kind, field.default, choices, **bounds)
+            meant = [item.words for item in field.metadata if isinstance(item, Meant)]
+            words = meant[0] if meant else {}
+            found[name] = Setting(name, kind, field.default, choices, **bounds, meant=words)
     return found
 
 

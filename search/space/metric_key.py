@@ -10,10 +10,33 @@ from facesiam.config.metrics import METRICS, OWN
 from facesiam.config.settings import Setting
 from search.space import fields
 
+MEANT = {
+    "accuracy": "val_acc",
+    "acc": "val_acc",
+    "val_accuracy": "val_acc",
+    "validation_accuracy": "val_acc",
+    "train_accuracy": "train_acc",
+    "training_accuracy": "train_acc",
+    "loss": "val_loss",
+    "validation_loss": "val_loss",
+    "training_loss": "train_loss",
+    "auc": "val_auc",
+    "auroc": "val_auc",
+    "roc_auc": "val_auc",
+    "tpr": "val_tpr_at_fpr",
+    "tpr_at_fpr": "val_tpr_at_fpr",
+    "tar": "val_tpr_at_fpr",
+    "tar_at_far": "val_tpr_at_fpr",
+}
+"""Metrics by what others call them; by the spelling alone `val_accuracy` were nearest to
+`val_auc`."""
+COSTS_MEANT = {"parameters": "params", "size": "params", "flops": "macs", "latency": "latency_ms"}
+"""Costs by what others call them."""
+
 
 def metric_setting() -> Setting:
     """Return the key `metric`, whose choices grow with the metrics of plugins."""
-    return Setting("metric", str, "val_acc", (*METRICS, *OWN))
+    return Setting("metric", str, "val_acc", (*METRICS, *OWN), meant=MEANT)
 
 
 def read(value: object) -> Value | list[Value]:
@@ -50,7 +73,7 @@ def _cost(value: object) -> Value:
             f"{value} is a metric of the epochs; after the first one come costs: "
             f"{', '.join(COSTS)}"
         )
-    return fields.read(Setting("metric", str, "", COSTS), value)
+    return fields.read(Setting("metric", str, "", COSTS, meant=COSTS_MEANT), value)
 
 
 def written(metric: str, costs: Sequence[str]) -> str | list[str]:

@@ -247,7 +247,7 @@ report: maybe
         """\
 line 2  metric: 'val_accuracy' is not one of val_acc, val_auc, val_tpr_at_fpr, val_loss, train_acc, \
 train_loss; \
-did you mean val_auc?
+did you mean val_acc?
 line 3  mode: 'maximum' is not one of max, min; did you mean max?
 line 4  trials: must be 1 or more, got 0
 line 5  seed: must be 0 or more, got -1

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 from builders import space
 
-from search.space import SpaceError, load
+from facesiam.config.costs import COSTS
+from facesiam.config.metrics import METRICS
+from search.cli import run_parser
+from search.space import SpaceError, algorithms, load, metric_key
 from search.space.file_dump import dump
 
 SEARCH = "search: {lr: {low: 1e-5, high: 1e-1, log: true}}\n"
@@ -51,7 +54,20 @@ def test_it_is_a_metric_and_costs(
             "val_loss is a metric of the epochs; after the first one come costs: params, macs, "
             "latency_ms",
         ),
-        ("[val_accuracy, macs]", "'val_accuracy' is not one of val_acc, val_auc"),
+        (
+            "[val_accuracy, macs]",
+            "'val_accuracy' is not one of val_acc, val_auc, val_tpr_at_fpr, val_loss, train_acc, "
+            "train_loss; did you mean val_acc?",
+        ),
+        (
+            "Accuracy",
+            "'Accuracy' is not one of val_acc, val_auc, val_tpr_at_fpr, val_loss, train_acc, "
+            "train_loss; did you mean val_acc?",
+        ),
+        (
+            "[val_acc, FLOPs]",
+            "'FLOPs' is not one of params, macs, latency_ms; did you mean macs?",
+        ),
         ("[]", "an empty list; name a metric, and costs after it"),
         ("[val_acc, [macs]]", "must be a single value, got a list"),
     ],
@@ -60,6 +76,27 @@ def test_what_is_wrong_is_said_with_its_line(tmp_path: Path, said: str, why: str
     with pytest.raises(SpaceError) as refused:
         space(tmp_path, f"{SEARCH}metric: {said}\n")
     assert f"line 2  metric: {why}" in str(refused.value)
+
+
+def test_the_words_of_others_name_what_there_is() -> None:
+    assert {*metric_key.MEANT.values()} <= {*METRICS}
+    assert {*metric_key.COSTS_MEANT.values()} <= {*COSTS}
+    assert {*algorithms.MEANT.values()} <= {*algorithms.ALGORITHMS}
+    taken = {*METRICS, *COSTS, *algorithms.ALGORITHMS, *algorithms.OTHER_WORDS}
+    assert not taken & {*metric_key.MEANT, *metric_key.COSTS_MEANT, *algorithms.MEANT}
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"), [("bayesian", "tpe"), ("Gaussian Process", "gp"), ("genetic", "nsga2")]
+)
+def test_a_sampler_by_another_word_is_told_in_a_file_and_an_option(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], word: str, meant: str
+) -> None:
+    with pytest.raises(SpaceError, match=rf"line 2  algorithm: .* did you mean {meant}\?$"):
+        space(tmp_path, f"{SEARCH}algorithm: {word}\n")
+    with pytest.raises(SystemExit):
+        run_parser.parser().parse_args(["code2", "--algorithm", word])
+    assert f"; did you mean {meant}?\n" in capsys.readouterr().err
 
 
 def test_a_sampler_of_one_score_is_refused(tmp_path: Path) -> None:
