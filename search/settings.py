@@ -10,10 +10,12 @@ import argparse
 import re
 import sys
 from collections.abc import Sequence
+from itertools import count
 
 from facesiam import cli
 from facesiam.cli.terminal import columns, folded
 from facesiam.config import SETTINGS, TrialConfig, Value
+from facesiam.config.constraints import CONSTRAINTS
 from facesiam.config.field_docs import field_docs
 from facesiam.config.settings import Setting
 
@@ -160,12 +162,30 @@ def _values(setting: Setting, most: int | None = None) -> str:
         cut = most is not None and len(setting.choices) > most
         known = few if cut else setting.choices
         return ", ".join(known) + (f", … ({len(setting.choices)})" if cut else "")
-    low = written(setting.low or 0) if setting.above is None else f"above {setting.above:g}"
-    bounds = f"{low} to {written(setting.high or 0)}"
     if most:
-        return bounds
+        return bounds(setting)
     kind = "a whole number" if setting.type is int else "a number"
-    return f"{kind}, {'from ' * (setting.above is None)}{bounds}"
+    plain = setting.above is None and _least_above_zero(setting) == 1
+    return f"{kind}, {'from ' * plain}{bounds(setting)}"
+
+
+def bounds(setting: Setting) -> str:
+    """Return the values that a number may have, such as `above 0 to 1`, `0, or 2 to 9`.
+
+    A constraint of the setting alone counts, too: its bounds let the 1 of `0, or 2 to 9` through.
+    """
+    low = written(setting.low or 0) if setting.above is None else f"above {setting.above:g}"
+    if (least := _least_above_zero(setting)) > 1:
+        low = f"0, or {least}"
+    return f"{low} to {written(setting.high or 0)}"
+
+
+def _least_above_zero(setting: Setting) -> int:
+    """Return the least value after 0 that no constraint refuses by itself; 1: no 0, or no gap."""
+    alone = [one for one in CONSTRAINTS if one.fields == (setting.name,)]
+    if setting.type is not int or setting.low != 0:
+        return 1
+    return next(n for n in count(1) if not any(one.broken({setting.name: n}) for one in alone))
 
 
 if __name__ == "__main__":

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import yaml
 
 from facesiam.config import SETTINGS, TrialConfig
-from search.settings import described, listed, main
+from facesiam.config.constraints import CONSTRAINTS
+from search.settings import _values, described, listed, main
 from search.space.constraints import JUDGED_BY
 from search.space.domain_format import domain
 
@@ -49,6 +52,21 @@ def test_one_setting_has_its_meaning_bounds_and_default(capsys: Capture) -> None
         "searched     search: {optimizer: [adam, adamw, sgd]}",
         "command      --set optimizer=sgd",
     ]
+
+
+def test_a_value_that_a_constraint_refuses_is_not_among_the_values(capsys: Capture) -> None:
+    gaps = {
+        name for name in SETTINGS if _values(SETTINGS[name]).startswith("a whole number, 0, or")
+    }
+    assert gaps == {"embedding", "images_per_person", "cohort"}
+    assert main(["embedding"]) == 0
+    assert "values       a whole number, 0, or 2 to 65536\n" in capsys.readouterr().out
+    assert re.search(r"^embedding +256 +0, or 2 to 65536 ", listed(400), re.MULTILINE)
+    assert _values(SETTINGS["people"]) == "a whole number, from 0 to 1000000"
+    for name in gaps:
+        for value in (0, 1, 2):
+            broken = [c for c in CONSTRAINTS if c.fields == (name,) and c.broken({name: value})]
+            assert bool(broken) == (value == 1)
 
 
 @pytest.mark.parametrize("width", [80, 200])
