@@ -7,14 +7,16 @@ python -m facesiam.data check PATH      what is in a dataset, and what is wrong 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
-from facesiam import cli
+from facesiam import cli, files
 from facesiam.data import download, inspection
 from facesiam.data.dataset import cache_root
 from facesiam.data.formats import FORMATS
 from facesiam.data.preparation import ARCHIVE, open_given
+from facesiam.errors import shown
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -23,6 +25,11 @@ def main(arguments: list[str] | None = None) -> int:
 
     def work() -> int:
         if options.command == "download":
+            if (named := os.environ.get("FACESIAM_DATA")) and files.exists(Path(named)):
+                cli.say(
+                    f"$FACESIAM_DATA, {shown(named)}, is there and taken before a download: "
+                    "nothing has to be fetched"
+                )
             print(download.download(options.url, options.to / ARCHIVE))
             return 0
         opened = open_given(options.path, cache_root(), options.format)

@@ -79,9 +79,10 @@ def _fetch_all(url: str, part: Path, progress: bool) -> None:
             reason, came = getattr(problem, "reason", problem), part.stat().st_size
             if not came:
                 part.unlink()
+            goes_on = f" (it goes on after the {came:,} bytes that came)" if came else ""
             raise DataError(
-                f"{url}: cannot be fetched ({reason}); check the network and run this again (it "
-                f"goes on after the {came:,} bytes that came), or get a copy and give it to --data"
+                f"{url}: cannot be fetched ({reason}); check the network and run this again"
+                f"{goes_on}, or get a copy and give it to --data"
             )
         time.sleep(PAUSE_SECONDS * 2**idle)
 

@@ -176,8 +176,32 @@ def test_without_a_network_it_says_so(
         url = f"http://127.0.0.1:{free.getsockname()[1]}/x.zip"
         assert main(["download", "--url", url, "--to", str(tmp_path)]) == 2
     error = capsys.readouterr().err.splitlines()[-1]
-    assert "Connection refused" in error and "check the network" in error
+    assert "Connection refused" in error
+    # Nothing came that a second try could go on after.
+    assert error.endswith(
+        "; check the network and run this again, or get a copy and give it to --data"
+    )
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_data_that_is_taken_before_a_download_is_told(
+    server: Server,
+    tmp_path: Path,
+    there: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    mine = tmp_path / "mine.zip"
+    monkeypatch.setenv("FACESIAM_DATA", str(mine))
+    if there:
+        mine.touch()
+    assert main(["download", "--url", server.url, "--to", str(tmp_path / "to")]) == 0
+    said = capsys.readouterr()
+    assert said.out == f"{tmp_path / 'to/cfp-dataset.zip'}\n"
+    note = f"$FACESIAM_DATA, {mine}, is there and taken before a download: nothing has to be "
+    assert said.err.startswith(f"{note}fetched\n") == there
+    assert (note in said.err) == there
 
 
 def test_only_the_web_is_fetched_from(tmp_path: Path) -> None:
