@@ -13,7 +13,6 @@ import csv
 import io
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,20 +22,15 @@ from numpy.typing import NDArray
 from facesiam import cli, files
 from facesiam.cli.terminal import WHOLE, columns, doing, fitted
 from facesiam.config.settings import rate
-from facesiam.data.archive import FolderSource
-from facesiam.data.formats import FORMATS, pairs, tables
-from facesiam.data.formats.tables import Columns
+from facesiam.data.formats import FORMATS
 from facesiam.data.preparation import prepare
-from facesiam.data.problems import Problem, listed
 from facesiam.errors import DataError, reason
+from facesiam.export.pair_table import Table, read
 from facesiam.plugins import loading
 
 if TYPE_CHECKING:
     from facesiam.verifier import Comparison, Verifier
 
-TABLE = Columns(
-    ("left", "right"), ("same", *pairs.COLUMNS.optional), dict(pairs.COLUMNS.other_names)
-)
 SCORES = ("left", "right", "same_person", "score", "probability", "same")
 """Columns of the table that is written."""
 FOLDED = {
@@ -48,18 +42,6 @@ FOLDED = {
 }
 """The figures of the ten folds, as they are printed."""
 _AT_ONCE = 1024
-
-
-@dataclass(frozen=True)
-class Table:
-    """The P pairs of a table of images."""
-
-    left: list[str]
-    right: list[str]
-    same: list[bool | None]
-    """Whether it is one person; None where the table does not say."""
-    places: list[str]
-    """File and line of each."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -145,32 +127,6 @@ def standing(verifier: Verifier, far: float | None) -> str:
         threshold = verifier.threshold(far)
         return f"threshold {threshold:.4f} (of a false-accept rate of {far:g} on validation pairs)"
     return f"threshold {verifier.own_threshold:.4f} ({verifier.describe_own_threshold()})"
-
-
-def read(file: Path) -> Table:
-    """Read a table of pairs.
-
-    Raises:
-        FileError: it is missing, no file, or may not be read.
-        DataError: a column is missing, or a cell is wrong; names the line.
-    """
-    files.open_regular(file).close()  # a source looks for it in its whole folder
-    table = tables.read(FolderSource(file, file.parent), file.name, TABLE)
-    problems = list(table.problems)
-    same = []
-    for row, cell in enumerate(table.column("same")):
-        same.append(pairs.SAME.get(cell.lower()))
-        if cell and same[-1] is None:
-            problems.append(Problem("same", f"{table.place(row)}: {pairs.neither(cell)}"))
-        for end in ("left", "right"):
-            if not table.column(end)[row]:
-                problems.append(Problem(end, f"{table.place(row)}: no image in {end}"))
-    if problems:
-        raise DataError(listed(str(file), problems))
-    left, right = (
-        [name.replace("\\", "/") for name in table.column(end)] for end in ("left", "right")
-    )
-    return Table(left, right, same, [table.place(row) for row in range(len(same))])
 
 
 def judge(verifier: Verifier, table: Table, root: Path, far: float | None) -> Comparison:
