@@ -21,13 +21,7 @@ import ray
 from facesiam.cli.streams import hidden_stderr
 from facesiam.device.cores import cores
 from facesiam.errors import first_line
-from search.resources.allocation import (
-    DriverError,
-    Node,
-    RayStartError,
-    check_address,
-    this_machine,
-)
+from search.resources.allocation import DriverError, Node, check_address, this_machine
 from search.tuning import ray_environment, ray_session
 
 PRIVATE = (
@@ -177,9 +171,9 @@ def _start(dashboard: bool) -> None:
             **_QUIET,
         )
     except (Exception, SystemExit) as error:  # whatever Ray meets there
-        said = ray_session.why_it_ended(folder)  # which the shutdown removes
+        told = ray_session.not_started(folder, first_line(error))
         ray.shutdown()
-        raise RayStartError(f"Ray does not start here: {first_line(error)}{said}") from None
+        raise told from None
     finally:
         os.environ.pop("TMPDIR")
         os.environ.update({} if before is None else {"TMPDIR": before})

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from facesiam.device.processes import runs_elsewhere
 from facesiam.errors import reason
-from search.resources.allocation import DriverError
+from search.resources.allocation import DriverError, RayStartError
 
 PREFIX = "siam"
 """Begins the name of a session's folder; eight more characters follow."""
@@ -122,22 +122,27 @@ def end() -> None:
         _clear(folder)
 
 
-def why_it_ended(folder: Path) -> str:
-    """Keep the logs of a session that did not begin, which goes with its folder.
+def not_started(folder: Path, why: str) -> RayStartError:
+    """Return the error of a session that did not begin; keep its logs, which go with its folder.
+
+    Args:
+        folder: of the session.
+        why: what Ray says.
 
     Returns:
-        The last errors of Ray's daemons, and where the logs are; "" where there are none.
+        With the last errors of Ray's daemons and where the logs are, where there are some.
     """
+    said = f"Ray does not start here: {why}"
     files = sorted(folder.glob("session_2*/logs/*.[oe][ur][tr]"))
     if not any(file.stat().st_size for file in files):
-        return ""
+        return RayStartError(said)
     kept = Path(tempfile.mkdtemp(prefix="siamsearch-ray-logs-", dir=folder.parent))
-    said = []
     for file in files:
         shutil.copy(file, kept)
         errors = _ERROR.findall(file.read_text("utf-8", "replace"))
-        said += [f"\n  {file.name}: {errors[-1]}"] if errors else []
-    return f"{''.join(said)}\n  its logs: {kept}; on a busy machine the same command may do later"
+        said += f"\n  {file.name}: {errors[-1]}" if errors else ""
+    more = f"its logs: {kept}; on a busy machine the same command may do later"
+    return RayStartError(f"{said}\n  {more}")
 
 
 _ERROR = re.compile(r"^\[[^\]]* [CEF] \d+ \d+\] (.*)", re.MULTILINE)
