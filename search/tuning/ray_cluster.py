@@ -18,6 +18,7 @@ from typing import Any
 
 import ray
 
+from facesiam.cli import interrupts
 from facesiam.cli.streams import hidden_stderr
 from facesiam.device.cores import cores
 from facesiam.errors import first_line
@@ -171,8 +172,11 @@ def _start(dashboard: bool) -> None:
             **_QUIET,
         )
     except (Exception, SystemExit) as error:  # whatever Ray meets there
-        told = ray_session.not_started(folder, first_line(error))
-        ray.shutdown()
+        try:
+            interrupts.check()  # it may be what became of a Ctrl-C, which leaves nothing behind
+            told = ray_session.not_started(folder, first_line(error))
+        finally:
+            ray.shutdown()
         raise told from None
     finally:
         os.environ.pop("TMPDIR")
