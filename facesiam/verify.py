@@ -137,11 +137,11 @@ def judge(verifier: Verifier, table: Table, root: Path, far: float | None) -> Co
     """
     names = sorted({*table.left, *table.right})
     missing = {name for name in names if not files.is_file(root / name)}
-    for place, *ends in zip(table.places, table.left, table.right, strict=True):
+    for line, *ends in zip(table.places, table.left, table.right, strict=True):
         for name in (end for end in ends if end in missing):
             more = f", and {len(missing) - 1:,} more of {len(names):,}" if len(missing) > 1 else ""
             hint = "; --folder DIR is where the table's paths begin" if missing == {*names} else ""
-            raise DataError(f"{place}: {root / name}: no such file{more}{hint}")
+            raise DataError(f"{line}: {root / name}: no such file{more}{hint}")
     features = verifier.embed([root / name for name in names])
     place = {name: at for at, name in enumerate(names)}
     left, right = (np.array([place[name] for name in ends]) for ends in (table.left, table.right))

@@ -64,7 +64,7 @@ def no_setting(name: str) -> str:
         return said
     instead = f"--{meant.replace('_', '-')}" if meant in ON_COMMAND_LINE else "the space file"
     if meant in INSIDE:
-        instead += f", under {INSIDE[meant]}:"
+        instead += f", under {INSIDE[meant][0]}:"
     if meant == name:
         return f"{name}: not a setting of a trial; it goes into {instead}"
     return f"{name}: not a setting; did you mean {meant}, which goes into {instead}?"

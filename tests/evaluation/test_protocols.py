@@ -18,6 +18,7 @@ from facesiam.data.formats.cfp_lists import KINDS
 from facesiam.data.split import ALL_FOLDS, FOLDS, folds_of
 from facesiam.errors import DataError, WeightsError
 from facesiam.evaluation import ensemble, leaks, protocols, ten_fold
+from facesiam.evaluation import figures as test_figures
 from facesiam.evaluation.calibration import calibration
 from facesiam.evaluation.metrics import METRICS
 from facesiam.evaluation.predict import log_odds, predict
@@ -324,6 +325,8 @@ def test_ten_folds_train_ten_nets_and_are_not_trained_twice(
         before = asked.copy()
         with monkeypatch.context() as patch:
             patch.setattr(place, name, value)
+            if name == "tester_version":
+                patch.setattr(test_figures, name, value)  # which it notes
             ten_fold.ten_folds("0001", config, data, tmp_path, train, (9,))
         assert asked == [*before, 9]  # nor do those of other code or other data
     # where only the tests are others now, the net is there, and `train` has nothing to do

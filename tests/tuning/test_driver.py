@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import sys
 import threading
 import time
@@ -151,7 +152,8 @@ def test_a_trial_that_runs_out_of_memory_is_tried_again_with_twice_its_share(
     assert trials["val_acc"].tolist() == [0.1, 0.01, 0.001]
     assert len(epochs) == 6 and not table.running and table.counts["done"] == 3
     # While trials run, not only when one ends, its output says how far it is.
-    assert "search: 0 epochs of about 6; 0 of 3 ended; running 0001 0/2" in text.getvalue()
+    said = r"search: 0 epochs of about 6; 0 of 3 ended; running 000[123] 0/2"
+    assert re.search(said, text.getvalue())  # any of the three may begin first
 
 
 @pytest.mark.usefixtures("local_ray")
