@@ -50,7 +50,8 @@ def main(argv: list[str] | None = None) -> int:
     return cli.run(lambda: _main(options))
 
 
-def _main(options: argparse.Namespace) -> int:
+def _refuse_wrong(options: argparse.Namespace) -> None:
+    """Refuse options that do not go together."""
     asked = (bool(options.images), options.csv is not None, options.pairs is not None)
     if sum(asked) != 1 or len(options.images) not in (0, 2):
         where = "; the folder of the images of --csv is --folder DIR" if options.csv else ""
@@ -64,6 +65,10 @@ def _main(options: argparse.Namespace) -> int:
             raise DataError(f"--{name} goes with --{whose}")
     if options.pairs and options.far:
         raise DataError("--far: not with --pairs, whose folds have thresholds each")
+
+
+def _main(options: argparse.Namespace) -> int:
+    _refuse_wrong(options)
     loading.load_all(options.plugin)
     doing(f"reading {options.weights}")
     from facesiam.evaluation.fixed_folds import fixed_folds  # torch takes seconds to import

@@ -22,20 +22,24 @@ from facesiam.errors import shown
 def main(arguments: list[str] | None = None) -> int:
     """Run ``download`` or ``check``; returns the exit code (0 fine, 1 flawed data, 2 no data)."""
     options = parser().parse_args(arguments)
+    return cli.run(
+        lambda: _download(options) if options.command == "download" else _check(options)
+    )
 
-    def work() -> int:
-        if options.command == "download":
-            if (named := os.environ.get("FACESIAM_DATA")) and files.exists(Path(named)):
-                cli.say(
-                    f"$FACESIAM_DATA, {shown(named)}, is there and taken before a download: "
-                    "nothing has to be fetched"
-                )
-            print(download.download(options.url, options.to / ARCHIVE))
-            return 0
-        opened = open_given(options.path, cache_root(), options.format)
-        return inspection.report(opened, every=options.all)
 
-    return cli.run(work)
+def _download(options: argparse.Namespace) -> int:
+    if (named := os.environ.get("FACESIAM_DATA")) and files.exists(Path(named)):
+        cli.say(
+            f"$FACESIAM_DATA, {shown(named)}, is there and taken before a download: nothing has "
+            "to be fetched"
+        )
+    print(download.download(options.url, options.to / ARCHIVE))
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    opened = open_given(options.path, cache_root(), options.format)
+    return inspection.report(opened, every=options.all)
 
 
 def parser() -> argparse.ArgumentParser:

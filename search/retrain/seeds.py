@@ -72,23 +72,26 @@ def retrain(run: Path, options: RetrainOptions, console: Console) -> list[dict[s
         weights = {ones[0].net: str(find_weights(ones[0].net, options.weights))}
     line = read_trials(run)[trial]
     now, said = as_it_ran(line.get("ran") or (), ones[0], options.threads)
-    console.print(f"trial {trial}: {said}", highlight=False)
-    if slow := emulation(now):
-        console.print(f"trial {trial}: {slow}", highlight=False)
-    if ones[0].epochs != own.epochs:
-        other = f"{counted(ones[0].epochs, 'epoch')} in place of the search's {own.epochs}"
-        console.print(f"trial {trial}: {other}, which gives another net", highlight=False)
+    key = keys(data.key, weights, now.device, lambda net: now.threads)
+    notes = [said, emulation(now), _other_epochs(ones[0], own), code_changed(line, own, key)]
+    for note in filter(None, notes):
+        console.print(f"trial {trial}: {note}", highlight=False)
     resolved = {"precision": now.precision}
     ones = [TrialConfig.from_dict({**one.to_dict(), **resolved}) for one in ones]
-    key = keys(data.key, weights, now.device, lambda net: now.threads)
-    if said := code_changed(line, own, key):
-        console.print(f"trial {trial}: {said}", highlight=False)
     with torch_threads(now.threads):
         tested, folds = _train_and_test(run, trial, ones, data, weights, key, options, console)
     if tested and options.epochs is None and own.seed in [one.seed for one in ones]:
         _compare(run, trial, own.seed, console)
     TensorBoard(run / "tensorboard").tested(tested)
     return tested + folds
+
+
+def _other_epochs(asked: TrialConfig, own: TrialConfig) -> str:
+    """Return a sentence where a trial is trained for other epochs than in the search; "" else."""
+    if asked.epochs == own.epochs:
+        return ""
+    planned = counted(asked.epochs, "epoch")
+    return f"{planned} in place of the search's {own.epochs}, which gives another net"
 
 
 def _train_and_test(
