@@ -14,8 +14,8 @@ RESULTS = "ray_results"
 """The folder in which the runs of searches are, unless a command says otherwise."""
 MOST = 5
 """Names that a hint lists at most."""
-MOST_LETTERS = 200
-"""Of a name that may be a misspelt one."""
+MOST_STEPS = 50
+"""Of a path that may be a misspelt one."""
 
 
 def did_you_mean(
@@ -50,7 +50,7 @@ def _found(path: Path, suits: Callable[[Path], bool]) -> Path | None:
     if _is(path, suits):
         return path
     folder = path.parent
-    if folder == path or len(path.name) > MOST_LETTERS:
+    if folder == path or len(path.parts) > MOST_STEPS:
         return None
     if not _is(folder, is_dir):
         meant = _found(folder, is_dir)

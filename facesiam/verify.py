@@ -78,8 +78,8 @@ def _main(options: argparse.Namespace) -> int:
     stored = folder.load(options.weights)
     if stored.path != Path(options.weights).expanduser():  # of a run folder
         cli.say(f"net: {stored.path}")
-    if stored.better:
-        cli.say(fitted(stored.better, columns(WHOLE)))
+    if better := folder.better_kept(options.weights, stored.path):
+        cli.say(fitted(better, columns(WHOLE)))
     if options.pairs:
         data = prepare(options.pairs, [stored.config.packing], format=options.format)
         known = stored.info.get("data")

@@ -23,6 +23,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / "ray_results" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "ray_results" / name).touch()
     (tmp_path / "ray_results/demo-2").mkdir()
+    (tmp_path / "ray_results/mine/weights/best.pt").touch()
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -54,7 +55,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (
             "ray_results/mine/weights/0011.pt",  # no slip of 0001 or 0010: another trial
             "weights",
-            "ray_results/mine/weights has 0001.pt, 0010.pt",
+            "ray_results/mine/weights has 0001.pt, 0010.pt, best.pt",
         ),
         ("ray_results/mine/0001.pt", "weights", "did you mean ray_results/mine/weights/0001.pt?"),
         ("nowhere/mine", "runs", "there is no folder nowhere"),
@@ -62,6 +63,13 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("empty.pt/x", "weights", "there is no folder empty.pt"),
         ("x" * 300, "runs", ""),
         ("a\0b", "runs", ""),
+        ("a/" * 1200 + "q", "runs", f"there is no folder {'a/' * 1199}a"),
+        ("ray_results/mine/weights/unlike.pt", "weights", ""),
+        (
+            "ray_results/mine/weights/bets.pt",
+            "weights",
+            "did you mean ray_results/mine/weights/best.pt?",
+        ),
         ("/", "weights", ""),
     ],
 )
@@ -78,7 +86,7 @@ def test_many_names_are_cut(here: Path) -> None:
     for number in range(2, 8):
         (here / f"ray_results/mine/weights/000{number}.pt").touch()
     assert did_you_mean(here / "ray_results/mine/weights/0020.pt", is_file).endswith(
-        "has 0001.pt, 0002.pt, 0003.pt, 0004.pt, 0005.pt and 3 more"
+        "has 0001.pt, 0002.pt, 0003.pt, 0004.pt, 0005.pt and 4 more"
     )
 
 

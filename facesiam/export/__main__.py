@@ -62,8 +62,8 @@ def _main(options: argparse.Namespace) -> int:
     loading.load_all(options.plugin)
     stored = folder.load(options.weights)
     cli.show(f"net: {stored.path}")
-    if stored.better:
-        cli.say(stored.better)
+    if better := folder.better_kept(options.weights, stored.path):
+        cli.say(better)
     data = None
     if options.data:
         data = prepare_known(

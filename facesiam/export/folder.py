@@ -13,13 +13,13 @@ from typing import Any
 
 import torch
 
-from facesiam import files, nearby
+from facesiam import files
 from facesiam.config import TrialConfig
 from facesiam.errors import FileError, WeightsError
 from facesiam.evaluation.thresholds import too_few
-from facesiam.nets.checkpoint import is_weights, load_model, model_of
+from facesiam.nets.checkpoint import load_model, model_of
 from facesiam.nets.siamese import SiameseNet
-from facesiam.nets.weight_files import check_finite, read_weights
+from facesiam.nets.weight_files import check_finite, is_weights, nearest_file, read_weights
 from facesiam.objective import Objective
 
 EMBEDDER, VERDICT, MODEL = "embedder.onnx", "verdict.onnx", "model.safetensors"
@@ -45,8 +45,6 @@ class Stored:
     """By false-accept rate on validation pairs the threshold of the scores; empty: none stored."""
     few: Mapping[float, str]
     """By such a rate a sentence, where too few pairs chose its threshold to tell it."""
-    better: str = ""
-    """A sentence where it was taken from a run whose search has a net that validated better."""
 
 
 def load(place: str | Path) -> Stored:
@@ -61,13 +59,11 @@ def load(place: str | Path) -> Stored:
     """
     path = Path(place).expanduser()
     if not files.exists(path):
-        near = nearby.did_you_mean(path, _is_loaded, (nearby.RESULTS, "weights"))
-        raise WeightsError(f"{path}: no such run folder, exported folder or file of weights{near}")
+        hint = nearest_file(path, _is_loaded)
+        raise WeightsError(f"{path}: no such run folder, exported folder or file of weights{hint}")
     try:
-        better = ""
         if files.is_dir(path) and not files.is_file(path / SETTINGS):
-            run, path = path, best_weights(path)
-            better = _better(run, path)
+            path = best_weights(path)
         exported = files.is_dir(path)
         net, config, info = _exported(path) if exported else load_model(path, torch.float32)
         if exported:
@@ -77,7 +73,7 @@ def load(place: str | Path) -> Stored:
     except FileError as error:
         raise WeightsError(str(error)) from None
     check_finite(path, net.state_dict())
-    return Stored(path, net, config, info, thresholds, few, better)
+    return Stored(path, net, config, info, thresholds, few)
 
 
 def _is_loaded(path: Path) -> bool:
@@ -105,7 +101,7 @@ def best_weights(run: Path) -> Path:
         if len(found) == 1:
             return found[0]
         if found:
-            return _best(found)
+            return _best(found)[0]
     there = ", ".join(sorted(path.name for path in run.iterdir())[:_SHOWN]) or "nothing"
     raise WeightsError(
         f"{run}: holds no weights ({' or '.join(TRAINED)}) and is not an exported folder, which "
@@ -113,7 +109,7 @@ def best_weights(run: Path) -> Path:
     )
 
 
-def _best(found: Sequence[Path]) -> Path:
+def _best(found: Sequence[Path]) -> tuple[Path, tuple[Objective, float]]:
     scores = [_score(file) for file in found]
     rules = sorted({f"{rule.metric} ({rule.mode})" for rule, _ in scores})
     if len(rules) > 1:
@@ -121,26 +117,29 @@ def _best(found: Sequence[Path]) -> Path:
             f"{found[0].parent}: the nets were chosen by {' and by '.join(rules)}, which cannot "
             "be compared; give the file to use"
         )
-    return max(zip(found, scores, strict=True), key=lambda one: one[1][0].key(one[1][1]))[0]
+    return max(zip(found, scores, strict=True), key=lambda one: one[1][0].key(one[1][1]))
 
 
-def _better(run: Path, taken: Path) -> str:
-    """Return a sentence where the search kept a net that is better than the one that is taken."""
-    kept = sorted(run.glob(TRAINED[1]))
+def better_kept(run: str | Path, taken: Path) -> str:
+    """Return a sentence where a run's search kept a net that validated better; "" elsewhere.
+
+    Args:
+        run: what was given to ``load``.
+        taken: the file of weights that it took.
+    """
+    kept = sorted(Path(run).expanduser().glob(TRAINED[1]))
     if taken in kept or not kept:
         return ""
     rule, score = _score(taken)
     try:
-        best = _best(kept)
-        other, known = _score(best)
+        best, (other, known) = _best(kept)
     except WeightsError:  # they are not asked for
         return ""
     if other != rule or not rule.better(known, score):
         return ""
     return (
-        f"{best.relative_to(run)}, of the search itself, validated better: {rule.metric} "
-        f"{rule.shown(known)}{rule.unit} against {rule.shown(score)}{rule.unit}; give "
-        "that file to take it"
+        f"{best}, of the search itself, validated better: {rule.metric} {rule.shown(known)}"
+        f"{rule.unit} against {rule.shown(score)}{rule.unit}; give that file to take it"
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from facesiam import cli, files, nearby
+from facesiam import cli, files
 from facesiam.config import TrialConfig
 from facesiam.errors import ConfigError, PluginError, WeightsError
 from facesiam.nets.heads import widths
@@ -58,16 +58,7 @@ def load_model(
         WeightsError: no such file (with the nearest one), a damaged one, code in it, not written
             by this project, or its net is of a plugin that was not loaded.
     """
-    file = Path(path)
-    if not files.exists(file):
-        near = nearby.did_you_mean(file, is_weights, (nearby.RESULTS, "weights"))
-        raise WeightsError(f"{path}: no such file of weights{near}")
-    return model_of(path, read_weights(file), dtype)
-
-
-def is_weights(path: Path) -> bool:
-    """Return whether there is a file of weights by its name, which need not be whole."""
-    return path.suffix in (".pt", ".pth") and files.is_file(path)
+    return model_of(path, read_weights(Path(path)), dtype)
 
 
 def model_of(

@@ -189,7 +189,7 @@ def said(count: int, trials: pd.DataFrame, objective: Objective, names: Sequence
         f"The front of {objective.metric} against {_listed(names)} has {count} of "
         f"{counted(len(trials), 'trial')}: no other is as good and as cheap.{left} In brackets: "
         "what a trial costs as a part of the first one's. "
-        f"{meant}.{f' {MEDIAN}' * ('latency_ms' in names)}"
+        f"{meant}.{f' {MEDIAN}' * (LATENCY in names)}"
     )
 
 

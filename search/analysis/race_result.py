@@ -179,12 +179,16 @@ def _failures(result: RaceResult) -> list[str]:
         if len(why) > 1 and len(set(why.values())) == 1:
             seeds = [f"seeds {listed([*map(str, sorted(why))])} ({next(iter(why.values()))})"]
         known = int(np.isfinite(result.scores[result.trials.index(trial)]).sum())
-        without = (
-            f"without {'it' if len(why) == 1 else 'them'} the race compares {trial} by its "
-            f"{counted(known, 'other seed')}"
-            if known
-            else f"no training of {trial} has a score, so another finalist that has one is taken"
-        )
+        if known:
+            them = "it" if len(why) == 1 else "them"
+            others = counted(known, "other seed")
+            without = f"without {them} the race compares {trial} by its {others}"
+        elif not result.winner:
+            without = f"no training of {trial} has a score yet"
+        elif np.isfinite(result.scores).any():
+            without = f"no training of {trial} has a score, so another finalist is taken"
+        else:
+            without = "no finalist has a score, so the one that the search named stays"
         said.append(f"{trial} failed with {listed(seeds)}: {without}")
     return said
 
@@ -219,7 +223,10 @@ def _why(result: RaceResult) -> str:
     taken = result.standing.taken
     means = result.standing.means
     assert taken is not None
-    if means[taken] < np.nanmax(means[result.standing.alive]):
+    alive = means[result.standing.alive]
+    if np.isnan(alive).all():
+        return "as the search's best, since no training has a score"
+    if means[taken] < np.nanmax(alive):
         return (
             f"the cheapest ({result.race.cost}) of those within "
             f"{result.amount(result.race.terms.within)} of the best"

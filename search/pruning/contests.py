@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -88,7 +89,7 @@ def read(path: Path, space: SearchSpace | None, asked: Asked) -> list[Contest]:
     metric = asked.metric or (space.metric if space else "val_acc")
     found: list[Contest] = []
     inside = [] if one else recorded_runs.folders(path)
-    if inside and (curves := sorted(path.glob("*.csv"))):
+    if inside and (curves := [each for each in sorted(path.glob("*.csv")) if _has_epochs(each)]):
         raise RunError(
             f"{path}: holds curves ({curves[0].name}) and a folder of others ({inside[0].name}); "
             "put either of them elsewhere, or give that folder alone"
@@ -102,6 +103,12 @@ def read(path: Path, space: SearchSpace | None, asked: Asked) -> list[Contest]:
             raise RunError(f"{each}: no run has a {metric}")
         found += contests
     return found
+
+
+def _has_epochs(file: Path) -> bool:
+    """Return whether a CSV is of a curve, and no other table."""
+    with file.open(encoding="utf-8", errors="replace", newline="") as text:
+        return "epoch" in next(csv.reader(text), [])
 
 
 def by_protocol(

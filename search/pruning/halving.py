@@ -120,15 +120,14 @@ class Halving:
     def enter(self, name: str, history: History) -> bool:
         """Enter a trial's score at each rung that its last epoch came to; say whether it did."""
         known, (schedule, number) = self._standings.get(name), self._begun[name]
-        first = known.rung + 1 if known else 0
-        reached = bisect.bisect_right(self.rungs, age(history) + SLACK)
-        for rung in range(first, reached):
+        first, passed = known.rung + 1 if known else 0, self._passed(history)
+        for rung in range(first, passed):
             key = self.space.objective.key(latest(history, self.space.objective))
             place = (-key if math.isfinite(key) else math.inf), number
             bisect.insort(self._places.setdefault((schedule, rung), []), place)
             self._standings[name] = Standing(schedule, rung, place, len(history.rows))
             self._came[schedule] += rung == 0
-        return reached > first
+        return passed > first
 
     def out(self, name: str) -> StopDecision | None:
         """Return why a trial is out at its last rung; None: it may go on."""
@@ -201,13 +200,17 @@ class Halving:
         """
         found = list[int]()
         for epochs in range(1, int(settings["epochs"])):
-            passed = bisect.bisect_right(self.rungs, age(History([{}] * epochs, settings)) + SLACK)
+            passed = self._passed(History([{}] * epochs, settings))
             found += [epochs] * (passed - len(found))
         return found
 
     def pauses(self, settings: Mapping[str, Value]) -> list[int]:
         """Return the numbers of epochs after which a trial may be paused."""
         return sorted({*self.arrivals(settings)})
+
+    def _passed(self, history: History) -> int:
+        """Return how many rungs a trial has come to."""
+        return bisect.bisect_right(self.rungs, age(history) + SLACK)
 
     def _pauses(self, name: str) -> bool:
         """Have a trial wait at its rung where others come first; say whether it does."""

@@ -119,7 +119,10 @@ const trials = trialTable
 const column = (name) => columns.findIndex((one) => one.name === name);
 const number = (text) => { const found = parseFloat(text); return /^[-+]?[\d.]/.test(text) ? found : NaN; };
 const TIMES = { k: 1e3, M: 1e6, G: 1e9 };  // as tables write costs: 900 k is less than 2 M
-const amount = (text) => number(text.replaceAll(",", "")) * (TIMES[/^[-+]?[\d.]+ ([kMG])\b/.exec(text)?.[1]] ?? 1);
+const amount = (text) => {
+  const plain = text.replaceAll(",", "");
+  return number(plain) * (TIMES[/^[-+]?[\d.]+ ([kMG])\b/.exec(plain)?.[1]] ?? 1);
+};
 const shown = () => trials.filter((trial) => !trial.row.hidden);
 
 function holds(trial, term) {

@@ -18,6 +18,7 @@ from facesiam.data.formats.cfp_lists import KINDS, TEN_FOLD
 from facesiam.data.protocol_checks import check_protocol
 from facesiam.data.split import ALL_FOLDS
 from facesiam.device.reproducibility import emulation, torch_threads
+from facesiam.errors import counted
 from facesiam.evaluation import protocols, ten_fold
 from facesiam.files import own_folder, read_object
 from facesiam.fingerprint import Key, keys
@@ -26,7 +27,6 @@ from facesiam.objective import Objective
 from facesiam.plugins import registry
 from facesiam.training.train import is_trained, train
 from search.analysis import ranked_trials
-from search.analysis.formatting import counted
 from search.report.ten_folds import print_folds
 from search.retrain.data import open_data
 from search.retrain.options import RetrainOptions

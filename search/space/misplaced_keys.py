@@ -48,12 +48,16 @@ def belongs(name: str, data: Any, above: str = "") -> str:
     return f"a key of {place}; put it under {place.rpartition('.')[2]}:"
 
 
+OFF = ("false", "no", "off", "none", "null", "~", "")
+"""Texts of what is not there, as YAML has them."""
+
+
 def _has(data: Any, place: str) -> bool:
     for key in place.split("."):
         if not isinstance(data, Mapping) or key not in data:
             return False
         data = data[key]
-    return True
+    return str(data).lower() not in OFF  # a rule that is switched off is not meant
 
 
 def near(name: str) -> str:

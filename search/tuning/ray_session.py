@@ -136,11 +136,14 @@ def not_started(folder: Path, why: str) -> RayStartError:
     files = sorted(folder.glob("session_2*/logs/*.[oe][ur][tr]"))
     if not any(file.stat().st_size for file in files):
         return RayStartError(said)
-    kept = Path(tempfile.mkdtemp(prefix="siamsearch-ray-logs-", dir=folder.parent))
-    for file in files:
-        shutil.copy(file, kept)
-        errors = _ERROR.findall(file.read_text("utf-8", "replace"))
-        said += f"\n  {file.name}: {errors[-1]}" if errors else ""
+    try:
+        kept = Path(tempfile.mkdtemp(prefix="siamsearch-ray-logs-", dir=folder.parent))
+        for file in files:
+            shutil.copy(file, kept)
+            errors = _ERROR.findall(file.read_text("utf-8", "replace"))
+            said += f"\n  {file.name}: {errors[-1]}" if errors else ""
+    except OSError as error:  # a full disk may be why it did not start
+        return RayStartError(f"{said}\n  its logs cannot be kept: {reason(error)}")
     more = f"its logs: {kept}; on a busy machine the same command may do later"
     return RayStartError(f"{said}\n  {more}")
 

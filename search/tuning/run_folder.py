@@ -6,9 +6,9 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from pathlib import Path
 
+from facesiam.config.settings import nearest
 from facesiam.files import exists, is_dir, unwritable
 from search.runs import layout
 from search.runs.reuse import RunRefused, as_begun, refuse_changes
@@ -138,5 +138,5 @@ def _behind_url(options: RunOptions, name: str) -> tuple[Path, str]:
 def _near(name: str, out: Path) -> str:
     """Return a question that names the run of the most similar name, "" where none is."""
     runs = [p.parent.name for p in out.glob("*/manifest.json")]
-    near = get_close_matches(name, runs, n=1)
-    return f"; did you mean --name {near[0]}?" if near else ""
+    near = nearest(name, runs)
+    return f"; did you mean --name {near}?" if near else ""

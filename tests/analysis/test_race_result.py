@@ -91,8 +91,22 @@ def test_a_finalist_that_always_failed_is_told_and_not_taken(tmp_path: Path) -> 
     assert result.winner == "0002"
     assert (
         "0001 failed with seeds 1 and 2 (ValueError: no loss): no training of 0001 has a score, so "
-        "another finalist that has one is taken"
+        "another finalist is taken"
     ) in race_result.sentences(result)
+
+
+def test_where_all_failed_or_the_race_goes_on_no_other_finalist_is_said_to_be_taken(
+    tmp_path: Path,
+) -> None:
+    nothing: dict[str, list[float | None]] = {"0001": [None, None], "0002": [None, None]}
+    over = raced_run.read(write_race(tmp_path / "code2-race", nothing, seeds=2))
+    said = " ".join(race_result.sentences(over))
+    assert said.count("no finalist has a score, so the one that the search named stays") == 2
+    assert "another finalist is taken" not in said and over.winner in (None, "0001")
+    begun: dict[str, list[float | None]] = {"0001": [None], "0002": [0.8]}
+    goes_on = raced_run.read(write_race(tmp_path / "other-race", begun, seeds=5))
+    assert goes_on.winner is None
+    assert "no training of 0001 has a score yet" in " ".join(race_result.sentences(goes_on))
 
 
 def test_a_race_without_a_failure_says_nothing_of_one(tmp_path: Path) -> None:

@@ -153,6 +153,9 @@ def test_a_folder_of_runs_and_tables(run_folder: Path, capsys: pytest.CaptureFix
     for name in ("code2", "later"):
         assert f"{name}, frontal-triplets, 2000 validation pairs: 3 runs, 7 epochs" in out
     assert "table: 2 runs, 2 epochs, best val_acc 75.0 % (b)" in out
+    (run_folder.parent / "a.csv").write_text("left,right,same\n")
+    assert main([space, "--curves", str(run_folder.parent), "--orders", "2"]) == 0
+    assert capsys.readouterr().out == out
     (run_folder.parent / "own.csv").write_text("epoch,val_acc\n0,0.5\n")
     assert main([space, "--curves", str(run_folder.parent), "--orders", "2"]) == 2
     said = "holds curves (own.csv) and a folder of others (code2); put either of them elsewhere"

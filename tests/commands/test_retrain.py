@@ -586,6 +586,10 @@ def test_the_best_trials_judge_together_with_the_weights_that_the_run_kept(
     assert "--ensemble trains nothing: no --seeds, --protocol cfp-10fold with it; --pro" in said
 
 
+OTHER_IMAGES = (("views", "all", "views is all, of 0002 it is protocol"),)
+"""What decides the images that nets are trained on, which those of a soup have in common."""
+
+
 def test_the_soup_of_the_kept_nets_is_one_net_that_is_tested(
     run: Path,
     tiny: TrialConfig,
@@ -600,11 +604,13 @@ def test_the_soup_of_the_kept_nets_is_one_net_that_is_tested(
     keep_both(run, tiny, data)
     assert main([str(run), "--soup", "--seeds", "2"]) == 2
     assert "--soup trains nothing: no --seeds with it" in capsys.readouterr().err
-    other = {**layout.settings(run), "0001": dataclasses.replace(tiny, hidden=8)}
-    with monkeypatch.context() as patch:
-        patch.setattr(soup, "settings", lambda run: other)
-        assert main([str(run), "--soup"]) == 2
-    assert "(0001: hidden is 8, of 0002 it is 16)" in capsys.readouterr().err
+    for name, value, said in (("hidden", 8, "hidden is 8, of 0002 it is 16"), *OTHER_IMAGES):
+        own = layout.settings(run)
+        other = {**own, "0001": dataclasses.replace(own["0001"], **{name: value})}
+        with monkeypatch.context() as patch:
+            patch.setattr(soup, "settings", lambda run, other=other: other)
+            assert main([str(run), "--soup"]) == 2
+        assert f"(0001: {said})" in capsys.readouterr().err
     with monkeypatch.context() as patch:  # whatever the mean of two nets of one epoch is worth
         patch.setattr(_Judge, "__call__", lambda self, net: {"val_acc": 0.5, "val_loss": 0.6})
         space = (run / "space.yaml").read_text()

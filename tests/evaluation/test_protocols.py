@@ -318,18 +318,24 @@ def test_ten_folds_train_ten_nets_and_are_not_trained_twice(
     assert asked == [2, 9, 10, 2, 2] and "fold 2: once more, as settings, data" in said[0]
     for place, name, value in (
         (fingerprint, "trainer_version", lambda: "other"),
-        (ten_fold, "tester_version", lambda: "other"),
         (data, "key", "x"),
     ):
         ten_fold.ten_folds("0001", config, data, tmp_path, train, (9,))
         before = asked.copy()
         with monkeypatch.context() as patch:
             patch.setattr(place, name, value)
-            if name == "tester_version":
-                patch.setattr(test_figures, name, value)  # which it notes
             ten_fold.ten_folds("0001", config, data, tmp_path, train, (9,))
         assert asked == [*before, 9]  # nor do those of other code or other data
-    # where only the tests are others now, the net is there, and `train` has nothing to do
+    ten_fold.ten_folds("0001", config, data, tmp_path, train, (9,))
+    # Where only the tests are others now, each net that is there is tested again.
+    accuracies = json.loads((tmp_path / "folds.json").read_text())
+    for module in (ten_fold, test_figures):
+        monkeypatch.setattr(module, "tester_version", lambda: "other")
+    before = asked.copy()
+    found = ten_fold.ten_folds("0001", config, data, tmp_path, train, (9,))
+    assert asked == before and found == accuracies
+    file = tmp_path / "fold-10" / "fold.json"
+    assert json.loads(file.read_text())["tester"] == "other"
 
 
 def test_the_mean_of_two_seeds_is_tested_on_each_fold_that_both_have_done(

@@ -14,7 +14,7 @@ import yaml
 from PIL import Image
 from saved_nets import save
 
-from facesiam import Verifier
+from facesiam import Verifier, verify
 from facesiam.config import TrialConfig
 from facesiam.data.dataset import FaceData
 from facesiam.errors import WeightsError
@@ -192,14 +192,28 @@ def test_of_a_run_the_net_that_validated_best(
     again = tmp_path / "retrain" / "0003" / "seed-0"
     save(again / "weights.pt", small, "", 0.6)
     assert chosen() == again / "weights.pt" == folder.best_weights(again)
-    stored = folder.load(tmp_path)
-    assert stored.path == again / "weights.pt" and stored.better == (
-        "weights/0002.pt, of the search itself, validated better: val_acc 90.0 % against 60.0 %; "
-        "give that file to take it"
+    better = tmp_path / "weights" / "0002.pt"
+    said = (
+        f"{better}, of the search itself, validated better: val_acc 90.0 % against 60.0 %; give "
+        "that file to take it"
     )
-    assert folder.load(again).better == folder.load(tmp_path / "weights" / "0002.pt").better == ""
+    assert main([str(tmp_path), "--out", str(tmp_path / "out"), "--safetensors"]) == 0
+    assert said in capsys.readouterr().err
+    assert verify.main([str(tmp_path), "none.jpg", "none.jpg"]) == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert said in told and f"net: {again / 'weights.pt'}" in told
+    assert verify.main([str(better), "none.jpg", "none.jpg"]) == 2
+    assert "net: " not in (told := capsys.readouterr().err) and "better" not in told
+    assert folder.better_kept(again, again / "weights.pt") == ""
     save(again / "weights.pt", small, "", 0.9)
-    assert folder.load(tmp_path).better == ""
+    assert folder.better_kept(tmp_path, again / "weights.pt") == ""
+    save(again / "weights.pt", small, "", 0.6)
+    by_loss = Objective("val_loss", "min")
+    save(better, small, "", 0.9, **by_loss.noted(0.1))  # the kept ones cannot be compared
+    assert folder.better_kept(tmp_path, again / "weights.pt") == ""
+    for name in ("0001", "0003"):
+        save(tmp_path / "weights" / f"{name}.pt", small, "", 0.9, **by_loss.noted(0.2))
+    assert folder.better_kept(tmp_path, again / "weights.pt") == ""  # by another metric
 
 
 def test_of_a_run_that_another_metric_ranked_the_net_that_is_best_by_it(

@@ -300,11 +300,17 @@ def test_tab_reaches_every_control_and_chart_with_a_visible_focus(
     browser.until(f"{tip}.includes('epoch 0')")
     browser.key("Escape")
     browser.until(f"{tip} === ''")
-    assert browser.value("['900 k (1)', '2 M (2)', '1,197 ms (1)'].map(amount)") == [
-        9e5,
-        2e6,
-        1197,
-    ]
+
+
+def test_a_column_of_costs_is_sorted_by_amount(browser: Browser, hostile: Path) -> None:
+    browser.open(report([hostile]))
+    texts = ["2 M (2)", "1,197 ms (1)", "900 k (1)", "1,000 k", "–"]
+    rows = "".join(f"<tr><td>{text}</td></tr>" for text in texts)
+    html = f"<thead><tr><th>macs</th></tr></thead><tbody>{rows}</tbody>"
+    browser.value("window.costs = document.createElement('table'); 1")
+    browser.value(f"costs.innerHTML = {json.dumps(html)}; order(costs, 0, false); 1")
+    found = "[...costs.tBodies[0].rows].map(row => row.textContent)"
+    assert browser.value(found) == ["1,197 ms (1)", "900 k (1)", "1,000 k", "2 M (2)", "–"]
 
 
 def test_a_filter_holds_for_table_and_charts_and_outlives_a_reload(

@@ -62,7 +62,7 @@ line 7  learning_rate: not a key of a space file; did you mean lr, under fixed: 
         """\
 within: 0.01
 grace: 0.2
-prune: {halving: true}
+prune: {asha: false, halving: true}
 finalists: {top: 3}
 fixed: {seed: 1}
 """,

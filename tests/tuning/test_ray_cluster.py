@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import errno
 import os
 import re
+import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +19,7 @@ import ray
 from builders import ROOT
 from ray.tune.experiment import Trial
 
+from facesiam.cli import interrupts
 from search.resources.allocation import DriverError, RayStartError
 from search.tuning import ray_cluster, ray_environment, ray_session
 
@@ -160,11 +164,14 @@ def test_a_ray_that_does_not_start_is_told_and_the_environment_is_as_it_was(
     given: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     logged = False
+    folder = tmp_path / "session"
+    folder.mkdir()
+    monkeypatch.setattr(ray_session, "new_folder", lambda: folder)
 
     def init(**options: Any) -> None:
         if logged:
             logs = Path(options["_temp_dir"]) / "session_2026-11-28_10-00-00_1_2" / "logs"
-            logs.mkdir(parents=True)
+            logs.mkdir(parents=True, exist_ok=True)
             for name, text in RAYS_LOGS.items():
                 (logs / name).write_text(text)
         raise RuntimeError("no port is free\nmore")
@@ -176,13 +183,27 @@ def test_a_ray_that_does_not_start_is_told_and_the_environment_is_as_it_was(
     logged = True
     with pytest.raises(RayStartError) as told:
         ray_cluster.connect(None)
-    (kept,) = tmp_path.parent.glob("siamsearch-ray-logs-*")
+    (kept,) = tmp_path.glob("siamsearch-ray-logs-*")
     assert str(told.value).splitlines() == [
         "Ray does not start here: no port is free",
         "  raylet.out: agent_manager.cc:45:  Check failed: Timed out waiting for file",
         f"  its logs: {kept}; on a busy machine the same command may do later",
     ]
     assert {file.name: file.read_text() for file in kept.iterdir()} == RAYS_LOGS
+    shutil.rmtree(kept)
+    with monkeypatch.context() as patch:
+        patch.setattr(interrupts, "_seen", [signal.SIGINT])
+        with pytest.raises(interrupts.Interrupted):
+            ray_cluster.connect(None)
+    assert [place.name for place in tmp_path.iterdir()] == ["session"]
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copy", full)
+        with pytest.raises(RayStartError, match="cannot be kept: No space left on device$"):
+            ray_cluster.connect(None)
+
+
+def full(*given: Any) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 RAYS_LOGS = {
