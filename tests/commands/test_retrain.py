@@ -604,13 +604,13 @@ def test_the_soup_of_the_kept_nets_is_one_net_that_is_tested(
     keep_both(run, tiny, data)
     assert main([str(run), "--soup", "--seeds", "2"]) == 2
     assert "--soup trains nothing: no --seeds with it" in capsys.readouterr().err
-    for name, value, said in (("hidden", 8, "hidden is 8, of 0002 it is 16"), *OTHER_IMAGES):
+    for name, value, why in (("hidden", 8, "hidden is 8, of 0002 it is 16"), *OTHER_IMAGES):
         own = layout.settings(run)
         other = {**own, "0001": dataclasses.replace(own["0001"], **{name: value})}
         with monkeypatch.context() as patch:
             patch.setattr(soup, "settings", lambda run, other=other: other)
             assert main([str(run), "--soup"]) == 2
-        assert f"(0001: {said})" in capsys.readouterr().err
+        assert f"(0001: {why})" in capsys.readouterr().err
     with monkeypatch.context() as patch:  # whatever the mean of two nets of one epoch is worth
         patch.setattr(_Judge, "__call__", lambda self, net: {"val_acc": 0.5, "val_loss": 0.6})
         space = (run / "space.yaml").read_text()
