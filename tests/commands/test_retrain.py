@@ -586,10 +586,6 @@ def test_the_best_trials_judge_together_with_the_weights_that_the_run_kept(
     assert "--ensemble trains nothing: no --seeds, --protocol cfp-10fold with it; --pro" in said
 
 
-OTHER_IMAGES = (("views", "all", "views is all, of 0002 it is protocol"),)
-"""What decides the images that nets are trained on, which those of a soup have in common."""
-
-
 def test_the_soup_of_the_kept_nets_is_one_net_that_is_tested(
     run: Path,
     tiny: TrialConfig,
@@ -604,9 +600,13 @@ def test_the_soup_of_the_kept_nets_is_one_net_that_is_tested(
     keep_both(run, tiny, data)
     assert main([str(run), "--soup", "--seeds", "2"]) == 2
     assert "--soup trains nothing: no --seeds with it" in capsys.readouterr().err
-    for name, value, why in (("hidden", 8, "hidden is 8, of 0002 it is 16"), *OTHER_IMAGES):
-        own = layout.settings(run)
-        other = {**own, "0001": dataclasses.replace(own["0001"], **{name: value})}
+    people: dict[str, Any] = {"join": "cosine", "loss": "supcon", "images_per_person": 2}
+    for common, change, why in (
+        (dict[str, Any](), {"hidden": 8}, "hidden is 8, of 0002 it is 16"),
+        (people, {"views": "all"}, "views is all, of 0002 it is protocol"),
+    ):
+        own = {n: dataclasses.replace(one, **common) for n, one in layout.settings(run).items()}
+        other = {**own, "0001": dataclasses.replace(own["0001"], **change)}
         with monkeypatch.context() as patch:
             patch.setattr(soup, "settings", lambda run, other=other: other)
             assert main([str(run), "--soup"]) == 2

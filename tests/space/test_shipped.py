@@ -21,6 +21,7 @@ NAMES = [
     "precision",
     "precision-lite",
     "quickstart",
+    "several-nets",
     "ten-folds",
 ]
 
