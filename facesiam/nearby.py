@@ -8,10 +8,12 @@ from pathlib import Path
 
 from facesiam.config.settings import nearest
 from facesiam.errors import FileError
-from facesiam.files import exists, is_dir
+from facesiam.files import exists, is_dir, is_file
 
 RESULTS = "ray_results"
 """The folder in which the runs of searches are, unless a command says otherwise."""
+WEIGHTS = (".pt", ".pth", ".safetensors")
+"""Endings of files of weights."""
 MOST = 5
 """Names that a hint lists at most."""
 MOST_STEPS = 50
@@ -43,6 +45,16 @@ def did_you_mean(
         more = f" and {len(there) - MOST} more" if len(there) > MOST else ""
         return f"; {folder} has {', '.join(there[:MOST])}{more}"
     return "" if _is(folder, is_dir) else f"; there is no folder {folder}"
+
+
+def nearest_weights(missing: Path, suits: Callable[[Path], bool] | None = None) -> str:
+    """Return the hint at the nearest file of weights, or at what suits, of one that is missing."""
+    return did_you_mean(missing, suits or is_weights, (RESULTS, "weights"))
+
+
+def is_weights(path: Path) -> bool:
+    """Return whether there is a file of weights by its name, which need not be whole."""
+    return path.suffix in WEIGHTS and is_file(path)
 
 
 def _found(path: Path, suits: Callable[[Path], bool]) -> Path | None:

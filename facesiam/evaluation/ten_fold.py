@@ -60,17 +60,23 @@ def ten_folds(
     every = {number: _Fold(config, number, folder, key) for number in ALL_FOLDS}
     for number in folds:
         fold = every[number]
-        figures = fold.figures(data)
+        figures = fold.figures()
         if figures is None:
-            if fold.file.exists():
-                say(f"fold {number}: once more, as settings, data, weights or code are others now")
             (folder / "folds.json").unlink(missing_ok=True)  # of other settings, data or code
-            train(fold.config, fold.folder)
+            if fold.is_trained():
+                say(f"fold {number}: tested again, as the code that tests is another now")
+            else:
+                if fold.file.exists():
+                    say(f"fold {number}: once more, as settings, data, weights or code are others")
+                train(fold.config, fold.folder)
             figures = fold.test(data)
         shares = (f"{kind} {100 * figures[kind]['accuracy']['value']:.1f}" for kind in KINDS)
         say(f"fold {number}: {', '.join(shares)}")
     # Those of earlier commands are among them.
-    done = {number: figures for number, fold in every.items() if (figures := fold.figures(data))}
+    done = {number: figures for number, fold in every.items() if (figures := fold.figures())}
+    for number, fold in every.items():
+        if number not in done and fold.is_trained():
+            say(f"fold {number}: left out, as other code tested it; ask for it, too, to test it")
     own = {"config": config.to_dict(), "data": data.key}
     summary = {"trial": trial, "seed": config.seed, "folds": list(done), **_spreads(done), **own}
     write_text(folder / "folds.json", json.dumps(summary, indent=1) + "\n")
@@ -101,7 +107,7 @@ def folds_of_seeds(
     done = {}
     for number in ALL_FOLDS:
         folds = [_Fold(one, number, folder / f"seed-{one.seed}", key) for one in configs]
-        if all(fold.figures(data) for fold in folds):
+        if all(fold.figures() for fold in folds):
             nets = [(fold.config, fold.folder) for fold in folds]
             done[number] = _test_fold(nets, data, own_folder(place, f"fold-{number:02d}"))
     own = {"config": configs[0].to_dict(), "data": data.key, "threshold": "validation pairs"}
@@ -119,15 +125,15 @@ class _Fold:
         self.file = self.folder / "fold.json"
         self.key = key(self.config.to_dict())
 
-    def figures(self, data: FaceData) -> dict[str, Any] | None:
-        """Return the figures in the file; None where they are of other work, or not there.
-
-        Where only the code that tests has changed since, its net is tested again.
-        """
+    def figures(self) -> dict[str, Any] | None:
+        """Return the figures in the file; None where they are of other work, or not there."""
         found = noted_with_key(self.file, self.key)
-        if not found or found.get("tester") == tester_version():
-            return found
-        return self.test(data) if (self.folder / "weights.pt").is_file() else None
+        return found if found and found.get("tester") == tester_version() else None
+
+    def is_trained(self) -> bool:
+        """Return whether its net is there, so that only its test may be of other code."""
+        tested = noted_with_key(self.file, self.key) is not None
+        return tested and (self.folder / "weights.pt").is_file()
 
     def test(self, data: FaceData) -> dict[str, Any]:
         """Test the trained net; write its figures and return them."""

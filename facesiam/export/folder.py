@@ -13,13 +13,13 @@ from typing import Any
 
 import torch
 
-from facesiam import files
+from facesiam import files, nearby
 from facesiam.config import TrialConfig
 from facesiam.errors import FileError, WeightsError
 from facesiam.evaluation.thresholds import too_few
 from facesiam.nets.checkpoint import load_model, model_of
 from facesiam.nets.siamese import SiameseNet
-from facesiam.nets.weight_files import check_finite, is_weights, nearest_file, read_weights
+from facesiam.nets.weight_files import check_finite, read_weights
 from facesiam.objective import Objective
 
 EMBEDDER, VERDICT, MODEL = "embedder.onnx", "verdict.onnx", "model.safetensors"
@@ -59,7 +59,7 @@ def load(place: str | Path) -> Stored:
     """
     path = Path(place).expanduser()
     if not files.exists(path):
-        hint = nearest_file(path, _is_loaded)
+        hint = nearby.nearest_weights(path, _is_loaded)
         raise WeightsError(f"{path}: no such run folder, exported folder or file of weights{hint}")
     try:
         if files.is_dir(path) and not files.is_file(path / SETTINGS):
@@ -79,7 +79,7 @@ def load(place: str | Path) -> Stored:
 def _is_loaded(path: Path) -> bool:
     """Return whether a path has the form of those that ``load`` takes."""
     if not files.is_dir(path):
-        return is_weights(path)
+        return nearby.is_weights(path)
     if any(files.is_file(path / name) for name in (SETTINGS, "weights.pt")):
         return True
     return any(next(path.glob(pattern), None) for pattern in TRAINED)
@@ -127,11 +127,12 @@ def better_kept(run: str | Path, taken: Path) -> str:
         run: what was given to ``load``.
         taken: the file of weights that it took.
     """
-    kept = sorted(Path(run).expanduser().glob(TRAINED[1]))
+    folder = Path(run).expanduser()
+    kept = [] if files.is_file(folder / SETTINGS) else sorted(folder.glob(TRAINED[1]))
     if taken in kept or not kept:
         return ""
-    rule, score = _score(taken)
     try:
+        rule, score = _score(taken)
         best, (other, known) = _best(kept)
     except WeightsError:  # they are not asked for
         return ""

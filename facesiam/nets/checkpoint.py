@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from facesiam import cli, files
+from facesiam import cli, files, nearby
 from facesiam.config import TrialConfig
 from facesiam.errors import ConfigError, PluginError, WeightsError
 from facesiam.nets.heads import widths
@@ -58,7 +58,10 @@ def load_model(
         WeightsError: no such file (with the nearest one), a damaged one, code in it, not written
             by this project, or its net is of a plugin that was not loaded.
     """
-    return model_of(path, read_weights(Path(path)), dtype)
+    file = Path(path)
+    if not files.exists(file):
+        raise WeightsError(f"{path}: no such file of weights{nearby.nearest_weights(file)}")
+    return model_of(path, read_weights(file), dtype)
 
 
 def model_of(

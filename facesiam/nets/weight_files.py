@@ -13,14 +13,14 @@ import re
 import struct
 import warnings
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
 
-from facesiam import files, nearby
+from facesiam import files
 from facesiam.errors import FileError, WeightsError, first_line
 
 DTYPES = {
@@ -77,22 +77,11 @@ def read_weights(path: Path) -> Any:
         ) from None
 
 
-def nearest_file(path: Path, suits: Callable[[Path], bool] | None = None) -> str:
-    """Return the hint at the nearest file of weights, or at what else suits, of a missing one."""
-    return nearby.did_you_mean(path, suits or is_weights, (nearby.RESULTS, "weights"))
-
-
-def is_weights(path: Path) -> bool:
-    """Return whether there is a file of weights by its name, which need not be whole."""
-    return path.suffix in (".pt", ".pth") and files.is_file(path)
-
-
 def _beginning(path: Path) -> bytes:
     """Return a file's first bytes; refuse what cannot be a file of weights."""
     try:
         if not files.is_file(path):
-            missing = not files.exists(path)
-            what = f"no such weights file{nearest_file(path)}" if missing else "not a file"
+            what = "not a file" if files.exists(path) else "no such weights file"
             what = "a folder; give a file of weights in it" if files.is_dir(path) else what
             raise WeightsError(f"{path}: {what}")
         with path.open("rb") as file:

@@ -219,8 +219,13 @@ def _eliminate(found: Standing, heirs: list[list[int]], order: list[int], within
 
 
 def _cheapest(found: Standing, costs: Sequence[float], within: float) -> int:
-    """Return the cheapest of those that are in whose mean is as good as the highest."""
-    scored = [one for one in found.alive if np.isfinite(found.means[one])] or found.alive
+    """Return the cheapest of those that are in whose mean is as good as the highest.
+
+    Where no training has a score, the search's best.
+    """
+    scored = [one for one in found.alive if np.isfinite(found.means[one])]
+    if not scored:
+        return found.alive[0]
     highest = max(found.means[one] for one in scored)
     near = [one for one in scored if not found.means[one] < highest - within] or scored
     order = _order(found.means, costs)

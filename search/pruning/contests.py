@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from facesiam.config.settings import did_you_mean
-from facesiam.files import is_dir
+from facesiam.errors import FileError
+from facesiam.files import is_dir, is_file, read_text
 from search.pruning import curve_tables, recorded_runs
 from search.pruning.history import History
 from search.pruning.recorded_runs import Curve
@@ -107,8 +109,12 @@ def read(path: Path, space: SearchSpace | None, asked: Asked) -> list[Contest]:
 
 def _has_epochs(file: Path) -> bool:
     """Return whether a CSV is of a curve, and no other table."""
-    with file.open(encoding="utf-8", errors="replace", newline="") as text:
-        return "epoch" in next(csv.reader(text), [])
+    try:
+        return is_file(file) and "epoch" in next(csv.reader(io.StringIO(read_text(file))), [])
+    except FileError as error:
+        raise RunError(str(error)) from None
+    except csv.Error:
+        return False
 
 
 def by_protocol(

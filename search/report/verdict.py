@@ -69,12 +69,17 @@ def _raced(run: Run, race: RaceResult, winner: str, differ: list[str]) -> list[s
     row = race.frame().iloc[0]
     objective = run.searched.objective
     spread = "" if pd.isna(row["std"]) else f" ± {objective.shown(row['std'])}"
-    mean = f"{objective.shown(row['mean'])}{spread}{objective.unit}"
+    seeds = counted(int(row["seeds"]), "seed")
+    mean = (
+        "not known, as all its trainings failed"
+        if pd.isna(row["mean"])
+        else f"{objective.shown(row['mean'])}{spread}{objective.unit} (mean ± standard deviation "
+        f"of {seeds})"
+    )
     first = (
         f"Of {counted(len(run.trials), 'trial')} the best {len(race.trials)} were trained again "
         f"with further seeds, and {_named(run, winner, differ)} is taken: its {objective.metric} "
-        f"is {mean} (mean ± standard deviation of {counted(int(row['seeds']), 'seed')}); "
-        f"{_tested(run, winner)}."
+        f"is {mean}; {_tested(run, winner)}."
     )
     said = [f"{text[0].upper()}{text[1:]}." for text in race_result.sentences(race)]
     return [first, " ".join(said)]

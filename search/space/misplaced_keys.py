@@ -10,7 +10,7 @@ from facesiam.config.settings import nearest
 from facesiam.config.trial import unknown_setting
 from search.space.file_models import OWNERS, SpaceFile, StopWhen
 from search.space.finalists import FinalistsPart
-from search.space.prune import Prune
+from search.space.prune import SWITCH, Prune
 from search.space.resource_models import Resources
 
 
@@ -48,16 +48,15 @@ def belongs(name: str, data: Any, above: str = "") -> str:
     return f"a key of {place}; put it under {place.rpartition('.')[2]}:"
 
 
-OFF = ("false", "no", "off", "none", "null", "~", "")
-"""Texts of what is not there, as YAML has them."""
-
-
 def _has(data: Any, place: str) -> bool:
     for key in place.split("."):
         if not isinstance(data, Mapping) or key not in data:
             return False
         data = data[key]
-    return str(data).lower() not in OFF  # a rule that is switched off is not meant
+    try:
+        return SWITCH.parse(str(data)) is not False  # a rule that is switched off is not meant
+    except ValueError:
+        return True
 
 
 def near(name: str) -> str:

@@ -30,12 +30,12 @@ def check_place(options: RunOptions, space: SearchSpace) -> None:
 def check_weights(given: Path) -> None:
     """Refuse ``--weights`` that are not there; whether they fit is told where they are read."""
     if not exists(given):
-        near = nearby.did_you_mean(given, _is_weights, ())
+        near = nearby.did_you_mean(given, _suits, ())
         raise RunRefused(f"--weights {given}: no such file or folder{near}")
 
 
-def _is_weights(path: Path) -> bool:
-    return path.suffix in (".pth", ".pt", ".safetensors") or is_dir(path)
+def _suits(path: Path) -> bool:
+    return nearby.is_weights(path) or is_dir(path)
 
 
 def check_warm_start(options: RunOptions, space: SearchSpace, run: Path) -> None:

@@ -136,13 +136,17 @@ def not_started(folder: Path, why: str) -> RayStartError:
     files = sorted(folder.glob("session_2*/logs/*.[oe][ur][tr]"))
     if not any(file.stat().st_size for file in files):
         return RayStartError(said)
+    for file in files:
+        errors = _ERROR.findall(file.read_text("utf-8", "replace"))
+        said += f"\n  {file.name}: {errors[-1]}" if errors else ""
+    kept = None
     try:
         kept = Path(tempfile.mkdtemp(prefix="siamsearch-ray-logs-", dir=folder.parent))
         for file in files:
             shutil.copy(file, kept)
-            errors = _ERROR.findall(file.read_text("utf-8", "replace"))
-            said += f"\n  {file.name}: {errors[-1]}" if errors else ""
     except OSError as error:  # a full disk may be why it did not start
+        if kept:
+            shutil.rmtree(kept, ignore_errors=True)
         return RayStartError(f"{said}\n  its logs cannot be kept: {reason(error)}")
     more = f"its logs: {kept}; on a busy machine the same command may do later"
     return RayStartError(f"{said}\n  {more}")

@@ -154,9 +154,12 @@ def test_a_folder_of_runs_and_tables(run_folder: Path, capsys: pytest.CaptureFix
         assert f"{name}, frontal-triplets, 2000 validation pairs: 3 runs, 7 epochs" in out
     assert "table: 2 runs, 2 epochs, best val_acc 75.0 % (b)" in out
     (run_folder.parent / "a.csv").write_text("left,right,same\n")
+    (run_folder.parent / "b.csv").mkdir()
+    (run_folder.parent / "c.csv").symlink_to("nowhere")
+    (run_folder.parent / "d.csv").write_text("x" * 200_000)
     assert main([space, "--curves", str(run_folder.parent), "--orders", "2"]) == 0
     assert capsys.readouterr().out == out
-    (run_folder.parent / "own.csv").write_text("epoch,val_acc\n0,0.5\n")
+    (run_folder.parent / "own.csv").write_text("epoch,val_acc\n0,0.5\n", "utf-8-sig")
     assert main([space, "--curves", str(run_folder.parent), "--orders", "2"]) == 2
     said = "holds curves (own.csv) and a folder of others (code2); put either of them elsewhere"
     assert said in capsys.readouterr().err

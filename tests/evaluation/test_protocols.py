@@ -327,13 +327,18 @@ def test_ten_folds_train_ten_nets_and_are_not_trained_twice(
             ten_fold.ten_folds("0001", config, data, tmp_path, train, (9,))
         assert asked == [*before, 9]  # nor do those of other code or other data
     ten_fold.ten_folds("0001", config, data, tmp_path, train, (9,))
-    # Where only the tests are others now, each net that is there is tested again.
-    accuracies = json.loads((tmp_path / "folds.json").read_text())
+    # Where only the tests are others now, each net that is asked for is tested again.
+    before = json.loads((tmp_path / "folds.json").read_text())
+    assert before["folds"] == [9, 10]
     for module in (ten_fold, test_figures):
         monkeypatch.setattr(module, "tester_version", lambda: "other")
-    before = asked.copy()
-    found = ten_fold.ten_folds("0001", config, data, tmp_path, train, (9,))
-    assert asked == before and found == accuracies
+    trainings = asked.copy()
+    said.clear()
+    found = ten_fold.ten_folds("0001", config, data, tmp_path, train, (9,), said.append)
+    assert found["folds"] == [9] and said[-1].startswith("fold 10: left out, as other code")
+    assert said[0] == "fold 9: tested again, as the code that tests is another now"
+    assert ten_fold.ten_folds("0001", config, data, tmp_path, train, (10,)) == before
+    assert asked == trainings
     file = tmp_path / "fold-10" / "fold.json"
     assert json.loads(file.read_text())["tester"] == "other"
 

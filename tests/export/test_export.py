@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from PIL import Image
 from saved_nets import save
@@ -205,6 +206,11 @@ def test_of_a_run_the_net_that_validated_best(
     assert verify.main([str(better), "none.jpg", "none.jpg"]) == 2
     assert "net: " not in (told := capsys.readouterr().err) and "better" not in told
     assert folder.better_kept(again, again / "weights.pt") == ""
+    (tmp_path / "config.json").touch()  # an exported folder
+    assert folder.better_kept(tmp_path, tmp_path) == ""
+    (tmp_path / "config.json").unlink()
+    torch.save({}, again / "other.pt")  # a net that does not say how it validated
+    assert folder.better_kept(tmp_path, again / "other.pt") == ""
     save(again / "weights.pt", small, "", 0.9)
     assert folder.better_kept(tmp_path, again / "weights.pt") == ""
     save(again / "weights.pt", small, "", 0.6)

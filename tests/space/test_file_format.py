@@ -71,6 +71,17 @@ line 1  within: a key of finalists; put it under finalists:
 line 2  grace: a key of prune.halving; put it under halving:""",
     ),
     (
+        "keys of several places, of which the file has an empty one",
+        """\
+within: 0.01
+finalists:
+fixed: {seed: 1}
+""",
+        """\
+line 1  within: a key of finalists; put it under finalists:
+line 2  finalists: has nothing under it""",
+    ),
+    (
         "nothing to run",
         "name: x\n",
         """\

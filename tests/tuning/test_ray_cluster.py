@@ -198,8 +198,12 @@ def test_a_ray_that_does_not_start_is_told_and_the_environment_is_as_it_was(
     assert [place.name for place in tmp_path.iterdir()] == ["session"]
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "copy", full)
-        with pytest.raises(RayStartError, match="cannot be kept: No space left on device$"):
+        with pytest.raises(
+            RayStartError, match="cannot be kept: No space left on device$"
+        ) as told:
             ray_cluster.connect(None)
+    assert "Timed out waiting for file" in str(told.value)
+    assert [place.name for place in tmp_path.iterdir()] == ["session"]
 
 
 def full(*given: Any) -> None:
