@@ -170,3 +170,11 @@ def test_a_race_decides_who_is_taken_whatever_the_search_ranked_first(run: Path)
     )
     assert second.startswith("0001 wins: each of the others is shown to be worse (95 % sure,")
     assert "The search alone would have named 0002, a chance of 0.0 % to be the best." in second
+
+
+def test_of_a_race_whose_trainings_all_failed_no_score_is_told(run: Path) -> None:
+    failed: dict[str, list[float | None]] = {n: [None, None] for n in ("0002", "0001", "0003")}
+    write_race(run.with_name("code2-race"), failed, seeds=2)
+    first, _ = sentences(read(run), ["lr"])
+    assert "taken: its val_acc is not known, as all its trainings failed; it has not" in first
+    assert "nan" not in first
