@@ -38,9 +38,7 @@ def imported(file: Path) -> set[Path]:
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import | ast.ImportFrom):
             above = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
-            for name in (
-                each for each in node.names if f"{above}{each.name}".startswith("facesiam")
-            ):
+            for name in node.names:
                 for module in (f"{above}{name.name}", above.rstrip(".") or name.name):
                     place = fingerprint.PACKAGE.parent / Path(*module.split("."))
                     for one in (place.with_suffix(".py"), place / "__init__.py"):

@@ -48,7 +48,7 @@ def ten_folds(
         config: its settings; `fold` is set here.
         data: opened data.
         folder: gets fold-01 to fold-10, and folds.json with what is returned.
-        train: trains a config into a folder, leaving weights.pt.
+        train: leaves weights.pt of a config in a folder, trained now or before.
         folds: the numbers of those to train and test.
         say: called with a line about each fold.
         key: returns the key of a fold's settings; None: one for nets without pretrained weights.
@@ -62,20 +62,17 @@ def ten_folds(
         fold = every[number]
         figures = fold.figures()
         if figures is None:
+            if fold.file.exists():
+                say(f"fold {number}: once more, as settings, data, weights or code are others now")
             (folder / "folds.json").unlink(missing_ok=True)  # of other settings, data or code
-            if fold.is_trained():
-                say(f"fold {number}: tested again, as the code that tests is another now")
-            else:
-                if fold.file.exists():
-                    say(f"fold {number}: once more, as settings, data, weights or code are others")
-                train(fold.config, fold.folder)
+            train(fold.config, fold.folder)
             figures = fold.test(data)
         shares = (f"{kind} {100 * figures[kind]['accuracy']['value']:.1f}" for kind in KINDS)
         say(f"fold {number}: {', '.join(shares)}")
     # Those of earlier commands are among them.
     done = {number: figures for number, fold in every.items() if (figures := fold.figures())}
-    for number, fold in every.items():
-        if number not in done and fold.is_trained():
+    for number in sorted(every.keys() - done.keys()):
+        if noted_with_key(every[number].file, every[number].key):
             say(f"fold {number}: left out, as other code tested it; ask for it, too, to test it")
     own = {"config": config.to_dict(), "data": data.key}
     summary = {"trial": trial, "seed": config.seed, "folds": list(done), **_spreads(done), **own}
@@ -129,11 +126,6 @@ class _Fold:
         """Return the figures in the file; None where they are of other work, or not there."""
         found = noted_with_key(self.file, self.key)
         return found if found and found.get("tester") == tester_version() else None
-
-    def is_trained(self) -> bool:
-        """Return whether its net is there, so that only its test may be of other code."""
-        tested = noted_with_key(self.file, self.key) is not None
-        return tested and (self.folder / "weights.pt").is_file()
 
     def test(self, data: FaceData) -> dict[str, Any]:
         """Test the trained net; write its figures and return them."""

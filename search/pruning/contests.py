@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from facesiam.config.settings import did_you_mean
-from facesiam.errors import FileError
-from facesiam.files import is_dir, is_file, read_text
+from facesiam.files import is_dir, is_file
 from search.pruning import curve_tables, recorded_runs
 from search.pruning.history import History
 from search.pruning.recorded_runs import Curve
@@ -91,7 +88,7 @@ def read(path: Path, space: SearchSpace | None, asked: Asked) -> list[Contest]:
     metric = asked.metric or (space.metric if space else "val_acc")
     found: list[Contest] = []
     inside = [] if one else recorded_runs.folders(path)
-    if inside and (curves := [each for each in sorted(path.glob("*.csv")) if _has_epochs(each)]):
+    if inside and (curves := [each for each in sorted(path.glob("*.csv")) if _is_curve(each)]):
         raise RunError(
             f"{path}: holds curves ({curves[0].name}) and a folder of others ({inside[0].name}); "
             "put either of them elsewhere, or give that folder alone"
@@ -107,14 +104,13 @@ def read(path: Path, space: SearchSpace | None, asked: Asked) -> list[Contest]:
     return found
 
 
-def _has_epochs(file: Path) -> bool:
+def _is_curve(file: Path) -> bool:
     """Return whether a CSV is of a curve, and no other table."""
     try:
-        return is_file(file) and "epoch" in next(csv.reader(io.StringIO(read_text(file))), [])
-    except FileError as error:
-        raise RunError(str(error)) from None
-    except csv.Error:
+        curve_tables.lines(file, "epoch")
+    except RunError:
         return False
+    return is_file(file)
 
 
 def by_protocol(

@@ -69,13 +69,12 @@ def _raced(run: Run, race: RaceResult, winner: str, differ: list[str]) -> list[s
     row = race.frame().iloc[0]
     objective = run.searched.objective
     spread = "" if pd.isna(row["std"]) else f" ± {objective.shown(row['std'])}"
-    seeds = counted(int(row["seeds"]), "seed")
     mean = (
-        "not known, as all its trainings failed"
-        if pd.isna(row["mean"])
-        else f"{objective.shown(row['mean'])}{spread}{objective.unit} (mean ± standard deviation "
-        f"of {seeds})"
+        f"{objective.shown(row['mean'])}{spread}{objective.unit} (mean ± standard deviation of "
+        f"{counted(int(row['seeds']), 'seed')})"
     )
+    if pd.isna(row["mean"]):
+        mean = "not known, as all its trainings failed"
     first = (
         f"Of {counted(len(run.trials), 'trial')} the best {len(race.trials)} were trained again "
         f"with further seeds, and {_named(run, winner, differ)} is taken: its {objective.metric} "

@@ -113,10 +113,10 @@ def _train_and_test(
 
     def train_into(one: TrialConfig, folder: Path) -> None:
         with locked(folder):
-            if is_trained(folder, key(one.to_dict())):
-                return  # by another command, since this one looked
             if folder.is_relative_to(place / TEN_FOLD):
                 _drop_means(place / TEN_FOLD, one.seed, folder)
+            if is_trained(folder, key(one.to_dict())):
+                return  # by another command, since this one looked; or only its test is old
             _train(one, data, weights, folder, console, objective, key(one.to_dict()))
 
     for one in ones:

@@ -27,7 +27,8 @@ from facesiam.config.metrics import FIELDS
 from facesiam.data.dataset import FaceData, cache_root
 from facesiam.device import reproducibility
 from facesiam.device.hardware import cpu_multiplies_bf16, precision_of
-from facesiam.evaluation import ensemble
+from facesiam.evaluation import ensemble, ten_fold
+from facesiam.evaluation import figures as test_figures
 from facesiam.evaluation.metrics import METRICS, wilson
 from facesiam.evaluation.predict import predict
 from facesiam.export.folder import best_weights
@@ -586,6 +587,26 @@ def test_the_best_trials_judge_together_with_the_weights_that_the_run_kept(
     assert "--ensemble trains nothing: no --seeds, --protocol cfp-10fold with it; --pro" in said
 
 
+def test_a_soup_is_of_nets_of_one_architecture_and_the_same_images(
+    run: Path,
+    tiny: TrialConfig,
+    data: FaceData,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    keep_both(run, tiny, data)
+    people: dict[str, Any] = {"join": "cosine", "loss": "supcon", "images_per_person": 2}
+    for common, change, why in (
+        (dict[str, Any](), {"hidden": 8}, "hidden is 8, of 0002 it is 16"),
+        (people, {"views": "all"}, "views is all, of 0002 it is protocol"),
+    ):
+        own = {n: dataclasses.replace(one, **common) for n, one in layout.settings(run).items()}
+        other = {**own, "0001": dataclasses.replace(own["0001"], **change)}
+        monkeypatch.setattr(soup, "settings", lambda run, other=other: other)
+        assert main([str(run), "--soup"]) == 2
+        assert f"(0001: {why})" in capsys.readouterr().err
+
+
 def test_the_soup_of_the_kept_nets_is_one_net_that_is_tested(
     run: Path,
     tiny: TrialConfig,
@@ -600,17 +621,6 @@ def test_the_soup_of_the_kept_nets_is_one_net_that_is_tested(
     keep_both(run, tiny, data)
     assert main([str(run), "--soup", "--seeds", "2"]) == 2
     assert "--soup trains nothing: no --seeds with it" in capsys.readouterr().err
-    people: dict[str, Any] = {"join": "cosine", "loss": "supcon", "images_per_person": 2}
-    for common, change, why in (
-        (dict[str, Any](), {"hidden": 8}, "hidden is 8, of 0002 it is 16"),
-        (people, {"views": "all"}, "views is all, of 0002 it is protocol"),
-    ):
-        own = {n: dataclasses.replace(one, **common) for n, one in layout.settings(run).items()}
-        other = {**own, "0001": dataclasses.replace(own["0001"], **change)}
-        with monkeypatch.context() as patch:
-            patch.setattr(soup, "settings", lambda run, other=other: other)
-            assert main([str(run), "--soup"]) == 2
-        assert f"(0001: {why})" in capsys.readouterr().err
     with monkeypatch.context() as patch:  # whatever the mean of two nets of one epoch is worth
         patch.setattr(_Judge, "__call__", lambda self, net: {"val_acc": 0.5, "val_loss": 0.6})
         space = (run / "space.yaml").read_text()
@@ -731,6 +741,15 @@ def test_the_ten_folds_by_the_command_and_from_python(
     for fold, there in (("5", True), ("3", False)):  # a further net; one of the mean's anew
         assert main([str(run), *asked[:3], fold, "--epochs", "2"]) == 130
         assert mean.exists() == there
+    # Where only the tests are others now, each net that is asked for is tested again.
+    mean.write_text("{}")
+    for module in (ten_fold, test_figures):
+        monkeypatch.setattr(module, "tester_version", lambda: "other")
+    assert main([str(run), *asked[:3], "4", "--epochs", "1"]) == 0
+    told = capsys.readouterr()
+    assert "n = 1 of 10 folds" in told.out and not mean.exists()
+    assert "fold 3: left out, as other code tested it" in told.err
+    assert json.loads((place / "fold-04/fold.json").read_text())["tester"] == "other"
 
 
 def test_a_trial_of_some_people_has_no_ten_folds(
