@@ -127,14 +127,13 @@ def better_kept(run: str | Path, taken: Path) -> str:
         run: what was given to ``load``.
         taken: the file of weights that it took.
     """
-    folder = Path(run).expanduser()
-    kept = [] if files.is_file(folder / SETTINGS) else sorted(folder.glob(TRAINED[1]))
+    kept = sorted(Path(run).expanduser().glob(TRAINED[1]))
     if taken in kept or not kept:
         return ""
     try:
         rule, score = _score(taken)
         best, (other, known) = _best(kept)
-    except WeightsError:  # they are not asked for
+    except WeightsError:  # they are not asked for, or not to be compared
         return ""
     if other != rule or not rule.better(known, score):
         return ""

@@ -54,7 +54,7 @@ def _has(data: Any, place: str) -> bool:
             return False
         data = data[key]
     try:
-        return SWITCH.parse(str(data)) is not False  # a rule that is switched off is not meant
+        return bool(SWITCH.parse(str(data)))  # a rule that is switched off is not meant
     except ValueError:
         return True
 
